@@ -1,0 +1,58 @@
+"""Decide what to do; never do it.
+
+The planner and all it stands on: pure functions of plain values, with no root, LXC or Salt around.
+
+>>> from geats_core import Goal, Observation, Target, explain, parse_vm, plan
+>>> want = parse_vm("web01", {"template": "debian", "memory": "512MiB"}).unwrap()
+>>> goal = Goal(name="web01", target=Target.DEFINED, spec=want)
+>>> print(explain(plan(goal, Observation()).unwrap()))
+1. define web01 because web01 is not defined (impact: none)
+"""
+
+from geats_core.actions import Action, Impact, describe
+from geats_core.changes import COST, Change, changes
+from geats_core.checked import Checked, Problem, Problems
+from geats_core.config import HostConfig, parse_config
+from geats_core.explain import explain, plan_to_plain
+from geats_core.lxc_config import LxcFacts, render_lxc_config
+from geats_core.model import after
+from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.parse import parse_vm, to_plain
+from geats_core.plan import DataLoss, Goal, HostFacts, Plan, PowerOff, Restart, Step, Target
+from geats_core.planner import plan
+from geats_core.spec import VMSpec
+
+__all__ = [
+    "COST",
+    "Action",
+    "Change",
+    "Checked",
+    "DataLoss",
+    "Goal",
+    "HostConfig",
+    "HostFacts",
+    "Impact",
+    "LxcFacts",
+    "Observation",
+    "Plan",
+    "Power",
+    "PowerOff",
+    "Problem",
+    "Problems",
+    "Restart",
+    "Stage",
+    "Step",
+    "Target",
+    "VMSpec",
+    "VolumeSeen",
+    "after",
+    "changes",
+    "describe",
+    "explain",
+    "parse_config",
+    "parse_vm",
+    "plan",
+    "plan_to_plain",
+    "render_lxc_config",
+    "to_plain",
+]

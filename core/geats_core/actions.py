@@ -1,0 +1,234 @@
+"""The actions: each is one change to the host, and they are all there are."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias, assert_never
+
+from geats_core.sizes import format_size
+from geats_core.spec import Limits, VMSpec
+
+
+class Impact(IntEnum):
+    """What a step costs a user of the VM, in growing order."""
+
+    NONE = 0
+    LIVE = 1
+    RESTART = 2
+    DATA_LOSS = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """Record the definition in the registry, then make it known to the driver."""
+
+    spec: VMSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Undefine:
+    """Make the driver, then the registry, forget the VM; its volumes stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateVolume:
+    """Reserve the space of a volume; ``size_bytes`` None is as much as the pool has."""
+
+    pool: str
+    volume: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormatVolume:
+    """Make a volume ready to hold files."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateVolume:
+    """Make a volume usable on the host: mounted, attached."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrowVolume:
+    """Make a volume larger."""
+
+    pool: str
+    volume: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyVolume:
+    """Destroy a volume and all data on it; the only action that loses data."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallTemplate:
+    """Fill the root volume from a template; what an interrupted try left is removed first."""
+
+    pool: str
+    volume: str
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureGuest:
+    """Write the files that tell the guest who it is: hostname, DNS, firstboot.config."""
+
+    pool: str
+    volume: str
+    spec: VMSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Change the limits of a running VM."""
+
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Ask the guest to power off, wait up to ``timeout_s`` seconds, then power off."""
+
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Power off at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Suspend every process of the VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfreeze:
+    """Let the processes of a frozen VM go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """End a monitor that no longer answers, and with it the VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Protect the VM from deletion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """Lift the protection from deletion."""
+
+
+VolumeAction: TypeAlias = (
+    AllocateVolume
+    | FormatVolume
+    | ActivateVolume
+    | GrowVolume
+    | DestroyVolume
+    | InstallTemplate
+    | ConfigureGuest
+)
+PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
+DefinitionAction: TypeAlias = Define | Undefine | Lock | Unlock
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction
+
+
+def impact_of(action: Action) -> Impact:
+    """What *action* costs a user of the VM."""
+    match action:
+        case DestroyVolume():
+            return Impact.DATA_LOSS
+        case Shutdown() | Stop() | Repair():
+            return Impact.RESTART
+        case SetLimits() | GrowVolume() | Freeze() | Unfreeze():
+            return Impact.LIVE
+        case (
+            Define()
+            | Undefine()
+            | AllocateVolume()
+            | FormatVolume()
+            | ActivateVolume()
+            | InstallTemplate()
+            | ConfigureGuest()
+            | Start()
+            | Lock()
+            | Unlock()
+        ):
+            return Impact.NONE
+        case _:
+            assert_never(action)
+
+
+def describe(action: Action, vm_name: str) -> str:
+    """One line for a person to read, without the reason."""
+    match action:
+        case Define(spec):
+            privileged = " as privileged (root in it is root on the host)"
+            return f"define {vm_name}{privileged if spec.privileged else ''}"
+        case Undefine():
+            return f"undefine {vm_name}"
+        case AllocateVolume(pool, volume, size_bytes):
+            of_size = "" if size_bytes is None else f" of {format_size(size_bytes)}"
+            return f"allocate volume {vm_name}/{volume}{of_size} in pool {pool}"
+        case FormatVolume(pool, volume):
+            return f"format volume {vm_name}/{volume} in pool {pool}"
+        case ActivateVolume(pool, volume):
+            return f"activate volume {vm_name}/{volume} in pool {pool}"
+        case GrowVolume(pool, volume, size_bytes):
+            return f"grow volume {vm_name}/{volume} in pool {pool} to {format_size(size_bytes)}"
+        case DestroyVolume(pool, volume):
+            return f"destroy volume {vm_name}/{volume} in pool {pool}"
+        case InstallTemplate(_, volume, template):
+            return f"install template {template} on volume {vm_name}/{volume}"
+        case ConfigureGuest(_, volume, _):
+            return f"configure the guest on volume {vm_name}/{volume}"
+        case SetLimits(limits):
+            return f"set the limits of {vm_name}: {describe_limits(limits)}"
+        case Start():
+            return f"start {vm_name}"
+        case Shutdown(timeout_s):
+            return f"shut down {vm_name} (power off after {timeout_s} s)"
+        case Stop():
+            return f"stop {vm_name}"
+        case Freeze():
+            return f"freeze {vm_name}"
+        case Unfreeze():
+            return f"unfreeze {vm_name}"
+        case Repair():
+            return f"repair {vm_name}: end its stuck monitor"
+        case Lock():
+            return f"lock {vm_name}"
+        case Unlock():
+            return f"unlock {vm_name}"
+        case _:
+            assert_never(action)
+
+
+def describe_limits(limits: Limits) -> str:
+    """The limits in one line."""
+    memory = "no limit" if limits.memory_bytes is None else format_size(limits.memory_bytes)
+    cpus = "no limit" if limits.cpus is None else f"{limits.cpus:g}"
+    processes = "no limit" if limits.processes is None else str(limits.processes)
+    return f"memory {memory}, cpus {cpus}, processes {processes}"

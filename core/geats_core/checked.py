@@ -1,0 +1,58 @@
+"""A value, or every problem that kept us from building it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypeAlias, TypeVar
+
+from returns.result import Failure, Success
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where it stands (a path such as ``volumes[0].size``)."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+Problems: TypeAlias = tuple[Problem, ...]
+Checked: TypeAlias = Success[T] | Failure[Problems]
+
+
+def problem(path: str, message: str) -> Failure[Problems]:
+    """Refuse, for one reason."""
+    return Failure((Problem(path, message),))
+
+
+def problems_of(*results: Checked[object]) -> Problems:
+    """Every problem in *results*, in order; empty when all succeeded."""
+    failures = (result for result in results if isinstance(result, Failure))
+    return tuple(found for failure in failures for found in failure.failure())
+
+
+def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
+    """All the values, or all the problems."""
+    values: list[T] = []
+    problems: list[Problem] = []
+    for result in results:
+        match result:
+            case Success(value):
+                values.append(value)
+            case Failure(found):
+                problems.extend(found)
+    return Failure(tuple(problems)) if problems else Success(tuple(values))
+
+
+def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
+    """Say that *got* is no *kind*, what there is instead, and what was perhaps meant."""
+    names = sorted(known)
+    close = get_close_matches(str(got), names, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    there = f" (there is: {', '.join(names)})" if names else " (there is none)"
+    return Problem(path, f"unknown {kind} {got!r}{hint}{there}")

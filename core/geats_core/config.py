@@ -1,0 +1,125 @@
+"""A host's configuration: pools, templates, profiles, paths and the VMs declared on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from returns.result import Failure, Success
+
+from geats_core import fields
+from geats_core.checked import Checked, problems_of
+from geats_core.fields import Parser, Reader, of_mapping
+
+T = TypeVar("T")
+
+Raw = Mapping[object, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackLayer:
+    """A named plugin and its options, as the plugin itself will parse them."""
+
+    type: str
+    options: Raw
+    on: "StackLayer | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """What a root volume is filled from: a tarball, and then the overlay tarball on top."""
+
+    name: str
+    path: str
+    sha256: str | None = None
+    overlay: str | None = None
+    overlay_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other."""
+
+    state_dir: str = "/var/lib/geats"
+    run_dir: str = "/run/geats"
+    registry: str = "sqlite"
+    drivers: Mapping[str, Raw] = field(default_factory=dict)
+    pools: Mapping[str, StackLayer] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    profiles: Mapping[str, Raw] = field(default_factory=dict)
+    vms: Mapping[str, Raw] = field(default_factory=dict)
+
+
+def parse_config(raw: object) -> Checked[HostConfig]:
+    """Read the mapping under ``geats``; report everything that is wrong with it at once."""
+    return _config("", {} if raw is None else raw)
+
+
+@of_mapping
+def _config(read: Reader) -> Checked[HostConfig]:
+    default = HostConfig()
+    return read.done(
+        HostConfig(
+            state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
+            run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
+            registry=read.take("registry", fields.name, default.registry),
+            drivers=read.take("drivers", named(fields.mapping), {}),
+            pools=read.take("pools", named(_layer), {}),
+            templates=read.take("templates", named(_template), {}),
+            profiles=read.take("profiles", named(fields.mapping), {}),
+            vms=read.take("vms", named(_vm), {}),
+        )
+    )
+
+
+def named(item: Parser[T]) -> Parser[Mapping[str, T]]:
+    """A mapping of valid names to what *item* reads."""
+
+    @of_mapping
+    def parse(read: Reader) -> Checked[Mapping[str, T]]:
+        values: dict[str, T] = {}
+        for key, value in read.raw.items():
+            at = read.at(fields.printable(key))
+            name, parsed = fields.name(at, key), item(at, value)
+            read.problems += problems_of(name, parsed)
+            match name, parsed:
+                case Success(name_), Success(parsed_):
+                    values[name_] = parsed_
+                case _:
+                    pass  # its problems are kept
+        return Failure(tuple(read.problems)) if read.problems else Success(values)
+
+    return parse
+
+
+def _vm(path: str, raw: object) -> Checked[Raw]:
+    return fields.mapping(path, {} if raw is None else raw)
+
+
+@of_mapping
+def _layer(read: Reader) -> Checked[StackLayer]:
+    options = {key: value for key, value in read.raw.items() if key not in ("type", "on")}
+    read.known |= {key for key in options if isinstance(key, str)}
+    return read.done(
+        StackLayer(
+            type=read.need("type", fields.name, ""),
+            options=options,
+            on=read.take("on", _layer_below, None),
+        )
+    )
+
+
+def _layer_below(path: str, raw: object) -> Checked[StackLayer | None]:
+    return _layer(path, raw)
+
+
+@of_mapping
+def _template(read: Reader) -> Checked[Template]:
+    return read.done(
+        Template(
+            name=read.path.rpartition(".")[2],
+            path=read.need("path", fields.absolute_path, ""),
+            sha256=read.take("sha256", fields.sha256, None),
+            overlay=read.take("overlay", fields.absolute_path, None),
+            overlay_sha256=read.take("overlay_sha256", fields.sha256, None),
+        )
+    )

@@ -1,0 +1,197 @@
+"""Readers of single values out of YAML or JSON: each gives the value, or says what is wrong."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface
+from typing import TypeAlias, TypeVar
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Checked, Problem, gather, problem, unknown
+from geats_core.spec import Address, Gateway
+
+T = TypeVar("T")
+Parser: TypeAlias = Callable[[str, object], Checked[T]]
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
+DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the keys of one mapping, and collects every problem on the way."""
+
+    path: str
+    raw: Mapping[object, object]
+    problems: list[Problem] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+    def at(self, key: str) -> str:
+        """The path of *key*, as problems name it."""
+        return f"{self.path}.{key}" if self.path else key
+
+    def take(self, key: str, parse: Parser[T], default: T) -> T:
+        """Read *key*; where it is absent or wrong, *default* stands in (a problem is kept)."""
+        self.known.add(key)
+        if self.raw.get(key) is None:
+            return default
+        return self.keep(parse(self.at(key), self.raw[key]), default)
+
+    def need(self, key: str, parse: Parser[T], default: T) -> T:
+        """Read *key*, which must be there."""
+        if self.raw.get(key) is None:
+            self.problems.append(Problem(self.at(key), "is missing"))
+        return self.take(key, parse, default)
+
+    def keep(self, result: Checked[T], default: T) -> T:
+        """The value of *result*; or *default*, with the problems kept."""
+        match result:
+            case Success(value):
+                return value
+            case Failure(found):
+                self.problems.extend(found)
+                return default
+
+    def done(self, value: T) -> Checked[T]:
+        """*value*, unless there was a problem or a key that nobody read."""
+        for key in self.raw:
+            if key not in self.known:
+                self.problems.append(unknown(self.at(printable(key)), "key", key, self.known))
+        return Failure(tuple(self.problems)) if self.problems else Success(value)
+
+
+def printable(key: object) -> str:
+    """A key of the user's as a part of a path."""
+    return key if isinstance(key, str) and key.isprintable() and key else repr(key)
+
+
+def mapping(path: str, raw: object) -> Checked[Mapping[object, object]]:
+    """A mapping with keys and values of any kind."""
+    if isinstance(raw, Mapping):
+        return Success(raw)
+    return problem(path, f"must be a mapping, got {raw!r}")
+
+
+def of_mapping(parse: Callable[[Reader], Checked[T]]) -> Parser[T]:
+    """Make a parser out of one that reads the keys of a mapping."""
+
+    def parser(path: str, raw: object) -> Checked[T]:
+        if not isinstance(raw, Mapping):
+            return problem(path, f"must be a mapping, got {raw!r}")
+        return parse(Reader(path, raw))
+
+    return parser
+
+
+def each(item: Parser[T]) -> Parser[tuple[T, ...]]:
+    """A list of what *item* reads."""
+
+    def parse(path: str, raw: object) -> Checked[tuple[T, ...]]:
+        if not isinstance(raw, list | tuple):
+            return problem(path, f"must be a list, got {raw!r}")
+        return gather(item(f"{path}[{index}]", entry) for index, entry in enumerate(raw))
+
+    return parse
+
+
+def matching(pattern: re.Pattern[str], wanted: str) -> Parser[str]:
+    """Text that *pattern* matches in full; *wanted* describes it."""
+
+    def parse(path: str, raw: object) -> Checked[str]:
+        if isinstance(raw, str) and pattern.fullmatch(raw):
+            return Success(raw)
+        return problem(path, f"must be {wanted}, got {raw!r}")
+
+    return parse
+
+
+name = matching(NAME, "1 to 63 lower-case letters, digits and inner hyphens")
+interface = matching(INTERFACE, "an interface name of 1 to 15 letters, digits, '.', '_' and '-'")
+key_name = matching(KEY, "a name of up to 64 letters, digits and underscores")
+mount = matching(MOUNT, "an absolute path of plain letters, digits and ._@+- without '.' or '..'")
+domain = matching(DOMAIN, "a domain name")
+sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
+
+
+def mac(path: str, raw: object) -> Checked[str]:
+    """A unicast MAC address; upper case is folded."""
+    text = raw.lower() if isinstance(raw, str) else raw
+    return matching(MAC, "a unicast MAC address such as 02:00:00:12:34:56")(path, text)
+
+
+def text(path: str, raw: object) -> Checked[str]:
+    """One line of printable text; YAML's numbers and booleans are written as text."""
+    if isinstance(raw, bool | int | float):
+        return Success(str(raw))
+    if isinstance(raw, str) and raw.isprintable() and len(raw) <= 4096:
+        return Success(raw)
+    return problem(path, f"must be one line of printable text, got {raw!r}")
+
+
+def absolute_path(path: str, raw: object) -> Checked[str]:
+    """An absolute path on the host, printable and without ``..``."""
+    plain = isinstance(raw, str) and raw.startswith("/") and raw.isprintable()
+    if isinstance(raw, str) and plain and ".." not in raw.split("/"):
+        return Success(raw)
+    return problem(path, f"must be an absolute path without '..', got {raw!r}")
+
+
+def boolean(path: str, raw: object) -> Checked[bool]:
+    """A YAML boolean."""
+    return (
+        Success(raw)
+        if isinstance(raw, bool)
+        else problem(path, f"must be true or false, got {raw!r}")
+    )
+
+
+def positive_int(path: str, raw: object) -> Checked[int]:
+    """A whole number from 1 to 2**31."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= 2**31:
+        return Success(raw)
+    return problem(path, f"must be a positive whole number, got {raw!r}")
+
+
+def cpus(path: str, raw: object) -> Checked[float]:
+    """A number of CPUs, from 0.01 to 4096; 1.5 is one and a half."""
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 4096:
+        return Success(float(raw))
+    return problem(path, f"must be a number of CPUs from 0.01 to 4096, got {raw!r}")
+
+
+def one_of(kind: str, choices: Iterable[T]) -> Parser[T]:
+    """One of a closed set of words."""
+    by_word = {str(choice): choice for choice in choices}
+
+    def parse(path: str, raw: object) -> Checked[T]:
+        if isinstance(raw, str) and raw in by_word:
+            return Success(by_word[raw])
+        return Failure((unknown(path, kind, raw, by_word),))
+
+    return parse
+
+
+def ip_address_with_prefix(path: str, raw: object) -> Checked[Address]:
+    """An address with its prefix length, such as ``10.0.0.2/24`` or ``fd00::2/64``."""
+    if isinstance(raw, str) and "/" in raw:
+        try:
+            return Success(ip_interface(raw))
+        except ValueError:
+            pass  # refused below, in the words of every other problem
+    return problem(path, f"must be an address with prefix such as 10.0.0.2/24, got {raw!r}")
+
+
+def ip(path: str, raw: object) -> Checked[Gateway]:
+    """An address without a prefix, such as ``10.0.0.1`` or ``fd00::1``."""
+    if isinstance(raw, str):
+        try:
+            return Success(ip_address(raw))
+        except ValueError:
+            pass  # refused below, in the words of every other problem
+    return problem(path, f"must be an address such as 10.0.0.1, got {raw!r}")

@@ -1,0 +1,199 @@
+"""The model of a host: what each action needs, and what the VM is after it.
+
+Theory of operation
+-------------------
+An observation is a point, an action an arrow. ``after`` follows one arrow: it gives the next point,
+or, where the action's precondition does not hold, the reason why not. The planner looks for a way
+through this space, and the adapters must agree with it on the real host.
+"""
+
+from dataclasses import replace
+from typing import TypeAlias, assert_never
+
+from returns.result import Failure, Success
+
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    VolumeAction,
+)
+from geats_core.guest import fingerprint
+from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.spec import ROOT, VMSpec
+
+After: TypeAlias = Success[Observation] | Failure[str]
+
+ON = frozenset({Power.RUNNING, Power.FROZEN})
+
+
+def after(action: Action, have: Observation) -> After:
+    """The VM once *action* is done; or, where it may not be done, why."""
+    match action:
+        case Define(spec):
+            return Success(replace(have, recorded=spec, defined=spec))
+        case Undefine():
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (not have.locked, "it is locked"),
+                then=replace(have, recorded=None, defined=None),
+            )
+        case Lock():
+            return _need(
+                (have.recorded is not None, "it is not defined"), then=replace(have, locked=True)
+            )
+        case Unlock():
+            return Success(replace(have, locked=False))
+        case Start():
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (have.defined is not None, "it is not defined"),
+                (
+                    have.defined is not None and is_ready(have.defined, have),
+                    "a volume is not ready",
+                ),
+                then=replace(have, power=Power.RUNNING, in_effect=have.defined),
+            )
+        case Shutdown():
+            return _need(
+                (have.power is Power.RUNNING, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Stop():
+            return _need(
+                (have.power in ON, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Repair():
+            return _need(
+                (have.power is Power.STUCK, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Freeze():
+            return _need(
+                (have.power is Power.RUNNING, f"it is {have.power}"),
+                then=replace(have, power=Power.FROZEN),
+            )
+        case Unfreeze():
+            return _need(
+                (have.power is Power.FROZEN, f"it is {have.power}"),
+                then=replace(have, power=Power.RUNNING),
+            )
+        case SetLimits(limits):
+            if have.power not in ON or have.in_effect is None:
+                return Failure(f"it is {have.power}")
+            return Success(replace(have, in_effect=replace(have.in_effect, limits=limits)))
+        case (
+            AllocateVolume()
+            | FormatVolume()
+            | ActivateVolume()
+            | GrowVolume()
+            | DestroyVolume()
+            | InstallTemplate()
+            | ConfigureGuest()
+        ):
+            return _volume_after(action, have)
+        case _:
+            assert_never(action)
+
+
+def is_ready(spec: VMSpec, have: Observation) -> bool:
+    """Whether every volume of *spec* is there, usable, and the root holds a template."""
+    for volume in spec.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED
+        if seen is None or not seen.active or seen.stage < needed:
+            return False
+    return True
+
+
+def _volume_after(action: VolumeAction, have: Observation) -> After:
+    seen = have.volume(action.pool, action.volume)
+    if isinstance(action, AllocateVolume):
+        new = VolumeSeen(
+            name=action.volume,
+            pool=action.pool,
+            stage=Stage.ALLOCATED,
+            size_bytes=action.size_bytes,
+        )
+        return _need(
+            (seen is None, "the volume exists"),
+            (have.recorded is not None, "the VM is not defined"),
+            then=_with_volume(have, new),
+        )
+    if seen is None:
+        return Failure("the volume does not exist")
+    off = (have.power is Power.STOPPED, f"the VM is {have.power}")
+    match action:
+        case FormatVolume():
+            return _need(
+                (seen.stage is Stage.ALLOCATED, "it is formatted"),
+                then=_with_volume(have, replace(seen, stage=Stage.FORMATTED)),
+            )
+        case ActivateVolume():
+            return _need(
+                (seen.stage >= Stage.FORMATTED, "it is not formatted"),
+                (not seen.active, "it is active"),
+                then=_with_volume(have, replace(seen, active=True)),
+            )
+        case GrowVolume(_, _, size_bytes):
+            return _need(
+                (seen.active, "it is not active"),
+                (seen.size_bytes is None or seen.size_bytes < size_bytes, "it is not smaller"),
+                then=_with_volume(have, replace(seen, size_bytes=size_bytes)),
+            )
+        case DestroyVolume():
+            return _need(
+                off,
+                (not have.locked, "the VM is locked"),
+                then=replace(have, volumes=tuple(v for v in have.volumes if v is not seen)),
+            )
+        case InstallTemplate(_, _, template):
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
+                then=_with_volume(have, replace(seen, stage=Stage.INSTALLED, template=template)),
+            )
+        case ConfigureGuest(_, _, spec):
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage is Stage.INSTALLED, "no template is installed on it"),
+                then=_with_volume(have, replace(seen, guest=fingerprint(spec))),
+            )
+        case _:
+            assert_never(action)
+
+
+def _need(*conditions: tuple[bool, str], then: Observation) -> After:
+    for holds, otherwise in conditions:
+        if not holds:
+            return Failure(otherwise)
+    return Success(then)
+
+
+def _with_volume(have: Observation, volume: VolumeSeen) -> Observation:
+    others = [v for v in have.volumes if (v.pool, v.name) != (volume.pool, volume.name)]
+    return replace(have, volumes=volumes_in_order([*others, volume]))
+
+
+def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:
+    """The one order in which an observation holds its volumes."""
+    return tuple(sorted(volumes, key=lambda volume: (volume.pool, volume.name)))

@@ -1,0 +1,74 @@
+"""What one VM is on the host now: plain values, filled in by the adapters."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from geats_core.spec import ROOT, VMSpec
+
+
+class Power(StrEnum):
+    """What the driver says of the VM; STUCK is a monitor that no longer answers."""
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    STUCK = "stuck"
+
+
+class Stage(IntEnum):
+    """How far a volume is; each stage includes those before it."""
+
+    ALLOCATED = 1  # its space is reserved
+    FORMATTED = 2  # it can hold files
+    FILLING = 3  # a template was being installed on it, and was not finished
+    INSTALLED = 4  # a template is installed on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSeen:
+    """One volume of the VM, as its pool shows it.
+
+    ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
+    files that geats wrote into it; both are None before the stage INSTALLED.
+    """
+
+    name: str
+    pool: str
+    stage: Stage
+    active: bool = False
+    size_bytes: int | None = None
+    template: str | None = None
+    guest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
+
+    ``in_effect`` is what the VM was started with (None when it is off): where it differs from
+    ``defined``, a change is pending.
+    """
+
+    recorded: VMSpec | None = None
+    defined: VMSpec | None = None
+    in_effect: VMSpec | None = None
+    power: Power = Power.STOPPED
+    volumes: tuple[VolumeSeen, ...] = ()
+    locked: bool = False
+
+    def volume(self, pool: str, name: str) -> VolumeSeen | None:
+        """The volume of that name in that pool, if there is one."""
+        for volume in self.volumes:
+            if (volume.pool, volume.name) == (pool, name):
+                return volume
+        return None
+
+    @property
+    def roots(self) -> tuple[VolumeSeen, ...]:
+        """The root volumes, in whichever pools they are: more than one after a change of pool."""
+        return tuple(volume for volume in self.volumes if volume.name == ROOT)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of this VM on the host."""
+        return self != Observation()

@@ -1,0 +1,42 @@
+"""Sizes in bytes, as people write them: ``512MiB``, ``1.5GiB``, ``1073741824``."""
+
+import re
+from decimal import Decimal
+
+from returns.result import Success
+
+from geats_core.checked import Checked, problem
+
+UNITS = {"": 1, "B": 1} | {
+    name: 1024**power
+    for power, letter in enumerate("KMGTP", start=1)
+    for name in (f"{letter}iB", letter)
+}
+LARGEST = 2**60  # an exbibyte: more is a slip of the finger
+SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,3})")
+
+
+def parse_size(path: str, raw: object) -> Checked[int]:
+    """Read a positive size in bytes; a fraction is rounded down to whole bytes."""
+    size = _bytes(raw)
+    if size is None or not 0 < size <= LARGEST:
+        return problem(path, f"must be a positive size such as 10GiB, got {raw!r}")
+    return Success(size)
+
+
+def _bytes(raw: object) -> int | None:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    found = SIZE.fullmatch(raw) if isinstance(raw, str) else None
+    if found is None or found[2] not in UNITS:
+        return None
+    return int(Decimal(found[1]) * UNITS[found[2]])
+
+
+def format_size(size_bytes: int) -> str:
+    """Write a size so that ``parse_size`` reads the same number back."""
+    for letter in "PTGMK":
+        unit = UNITS[f"{letter}iB"]
+        if size_bytes >= unit and size_bytes % unit == 0:
+            return f"{size_bytes // unit}{letter}iB"
+    return f"{size_bytes}B"
