@@ -1,0 +1,85 @@
+"""How VMs of one type are run: the interface of drivers. Each other module here is one driver.
+
+A driver is found by name through the entry-point group ``geats.drivers``, as a function
+``open_driver(options, state_dir) -> Driver`` that raises ``Refused`` on bad options.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from geats_core.observation import Power
+from geats_core.spec import Limits, VMSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSeen:
+    """What a driver knows of one VM.."""
+
+    defined: VMSpec | None = None
+    in_effect: VMSpec | None = None
+    power: Power = Power.STOPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """Statistics of one VM; None where there is nothing to say, as of one that is off."""
+
+    pid: int | None = None
+    addresses: tuple[str, ...] = ()
+    memory_used_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    cpu_time_s: float | None = None
+
+
+class Driver(Protocol):
+    """What geats asks of a driver. Every method raises ``HostError`` where the host fails."""
+
+    def observe(self) -> Mapping[str, DriverSeen]:
+        """Every VM that this driver knows, by name, in one pass that cannot hang."""
+        ...
+
+    def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
+        """Write the definition, whole and atomically; *volume_paths* by the volumes' names."""
+        ...
+
+    def undefine(self, name: str) -> None:
+        """Forget the VM; one that is not known is forgotten already."""
+        ...
+
+    def start(self, name: str) -> None:
+        """Power on, and make sure that it stays on for a moment."""
+        ...
+
+    def shutdown(self, name: str, timeout_s: int) -> None:
+        """Ask the guest to power off; after *timeout_s* seconds power off."""
+        ...
+
+    def stop(self, name: str) -> None:
+        """Power off at once."""
+        ...
+
+    def freeze(self, name: str) -> None:
+        """Suspend every process."""
+        ...
+
+    def unfreeze(self, name: str) -> None:
+        """Let the processes go on."""
+        ...
+
+    def repair(self, name: str) -> None:
+        """End a monitor that no longer answers."""
+        ...
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        """Change the limits of a running VM."""
+        ...
+
+    def info(self, name: str) -> Info:
+        """Statistics."""
+        ...
+
+    def console_command(self, name: str) -> Sequence[str]:
+        """The argv that attaches a terminal to the VM's console."""
+        ...

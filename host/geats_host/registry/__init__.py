@@ -1,0 +1,63 @@
+"""The host's store of definitions, locks and journal: the interface. Each other module is one.
+
+A registry is found by name through the entry-point group ``geats.registry``, as a function
+``open_registry(state_dir) -> Registry``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from geats_core.spec import VMSpec
+
+
+class Outcome(StrEnum):
+    """How far a journaled step came; INTENT that is never followed by another was cut."""
+
+    INTENT = "intent"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal; ``time_s`` is seconds since the epoch."""
+
+    time_s: float
+    vm: str
+    action: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class Registry(Protocol):
+    """What geats asks of a registry. Every method raises ``HostError`` where the store fails."""
+
+    def definitions(self) -> Mapping[str, VMSpec]:
+        """Every recorded definition, by name."""
+        ...
+
+    def record(self, spec: VMSpec) -> None:
+        """Store a definition, durably, in place of an earlier one of that name."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Remove a definition and its lock; one that is not there is forgotten already."""
+        ...
+
+    def locked(self) -> frozenset[str]:
+        """The names of all VMs that are protected from deletion."""
+        ...
+
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        """Protect a VM from deletion, or lift the protection."""
+        ...
+
+    def write(self, entry: Entry) -> None:
+        """Append to the journal, durably."""
+        ...
+
+    def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
+        """The newest *limit* entries of one VM, oldest first."""
+        ...

@@ -1,0 +1,83 @@
+"""Where volumes come from: the interface of storage plugins. Each other module here is one plugin.
+
+A plugin is found by name through the entry-point group ``geats.storage``, as a function
+``open_pool(options, below) -> Pool`` that raises ``Refused`` on bad options. An *adapter* is a
+plugin that wraps another: *below* is the opened pool that its configuration names under ``on``
+(None for a plugin that stands on its own). A pool says what its volumes are with ``offers``, so
+that an adapter can refuse one that it cannot stand on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from geats_core.observation import VolumeSeen
+
+
+class Offer(StrEnum):
+    """What a volume is for whoever stands on it."""
+
+    DIRECTORY = "directory"
+    BLOCK_DEVICE = "block device"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeId:
+    """Names one volume within a pool."""
+
+    vm: str
+    volume: str
+
+    def __str__(self) -> str:
+        return f"{self.vm}/{self.volume}"
+
+
+class Pool(Protocol):
+    """What geats asks of a pool. Every method raises ``HostError`` where the host fails.
+
+    Methods that change a volume are idempotent: called again after a cut, they finish the work.
+    """
+
+    @property
+    def offers(self) -> Offer:
+        """What ``path`` leads to once a volume is active."""
+        ...
+
+    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume in the pool, in one pass; ``pool`` in the values is left to the caller."""
+        ...
+
+    def path(self, volume: VolumeId) -> Path:
+        """Where an active volume is (or will be) on the host."""
+        ...
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Reserve the space."""
+        ...
+
+    def format(self, volume: VolumeId) -> None:
+        """Make it ready to hold files."""
+        ...
+
+    def activate(self, volume: VolumeId) -> None:
+        """Make it usable on the host."""
+        ...
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Take it out of use on the host; its data stays."""
+        ...
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Make it larger."""
+        ...
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Destroy it and all data on it, and nothing outside it."""
+        ...
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; an adapter asks below."""
+        ...
