@@ -40,6 +40,10 @@ class Driver(Protocol):
         """Every VM that this driver knows, by name, in one pass that cannot hang."""
         ...
 
+    def bridges(self) -> frozenset[str] | None:
+        """The bridges that NICs can be put on; None where any name will do."""
+        ...
+
     def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
         """Write the definition, whole and atomically; *volume_paths* by the volumes' names."""
         ...

@@ -22,6 +22,7 @@ class Offer(StrEnum):
     DIRECTORY = "directory"
     BLOCK_DEVICE = "block device"
     FILE = "file"
+    NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
 
 
 @dataclass(frozen=True, slots=True)

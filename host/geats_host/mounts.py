@@ -1,0 +1,118 @@
+"""Mounts: which there are below a path, and a thread whose children can write to one tree only."""
+
+import ctypes
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from geats_host.errors import HostError
+
+T = TypeVar("T")
+
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
+MNT_DETACH = 2
+ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+SYS_MOUNT_SETATTR = 442
+PR_CAPBSET_DROP, CAP_MKNOD = 24, 27
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo, see proc_pid_mountinfo(5)."""
+
+    point: str
+    fstype: str
+
+
+class _MountAttr(ctypes.Structure):
+    """``struct mount_attr``, see mount_setattr(2)."""
+
+    _fields_ = (
+        ("set", ctypes.c_uint64),
+        ("clear", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def mounts() -> tuple[Mount, ...]:
+    """Every mount that this thread sees, in the order in which they were made."""
+    lines = Path("/proc/thread-self/mountinfo").read_bytes().splitlines()
+    return tuple(_mount(line) for line in lines)
+
+
+def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
+    """The mount points under *path*, bind mounts among them; with *itself*, also *path*."""
+    top = os.path.realpath(path)
+    points = (mount.point for mount in mounts())
+    return tuple(
+        point for point in points if point.startswith(f"{top}/") or (itself and point == top)
+    )
+
+
+def writing_only_to(target: Path, work: Callable[[], T]) -> T:
+    """Call *work* in a thread whose children can write below *target* and nowhere else.
+
+    The thread has a mount namespace of its own, in which all but *target* is read-only, no device
+    node can be opened, no procfs leads into another process's namespace, and hard links cannot
+    leave or enter *target*. Its children cannot make device nodes. Memory is shared with the
+    caller, so *work* must leave the writing to programs that it runs.
+    """
+    with ThreadPoolExecutor(max_workers=1) as alone:
+        return alone.submit(_confined, target, work).result()
+
+
+def _confined(target: Path, work: Callable[[], T]) -> T:
+    where = os.fsencode(os.path.realpath(target))
+    try:
+        _confine(where)
+    except OSError as error:
+        raise HostError(f"{target}: cannot be confined: {error.strerror}") from None
+    return work()
+
+
+def _confine(target: bytes) -> None:
+    _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
+    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+    procs = [mount.point for mount in mounts() if mount.fstype == "proc"]
+    _set_attributes(b"/", AT_RECURSIVE, set=ATTR_RDONLY | ATTR_NODEV)
+    _check(_libc.mount(target, target, None, MS_BIND, None))
+    _set_attributes(target, 0, set=ATTR_NOSUID | ATTR_NODEV, clear=ATTR_RDONLY)
+    _check(_libc.prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0))
+    for point in procs:  # last, since a mount below /proc goes with it
+        if _is_on_proc(point):
+            _check(_libc.umount2(os.fsencode(point), MNT_DETACH))
+
+
+def _is_on_proc(point: str) -> bool:
+    """Whether *point* is still a procfs; a mount that hides one is none and harms nobody."""
+    return os.path.exists(os.path.join(point, "self")) or os.path.ismount(point)
+
+
+def _set_attributes(path: bytes, flags: int, *, set: int, clear: int = 0) -> None:
+    attributes = _MountAttr(set, clear, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    _check(_libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size))
+
+
+def _check(returned: int) -> None:
+    if returned < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _mount(line: bytes) -> Mount:
+    fields, _, rest = line.partition(b" - ")
+    return Mount(_unescaped(fields.split(b" ")[4]), os.fsdecode(rest.split(b" ")[0]))
+
+
+def _unescaped(point: bytes) -> str:
+    """The kernel writes space, tab, newline and backslash as three octal digits."""
+    for code in (0o40, 0o11, 0o12, 0o134):
+        point = point.replace(b"\\%03o" % code, bytes([code]))
+    return os.fsdecode(point)

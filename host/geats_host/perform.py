@@ -1,0 +1,147 @@
+"""One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    PowerAction,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    VolumeAction,
+)
+from geats_core.config import Template
+from geats_core.guest import fingerprint, guest_files
+from geats_core.observation import Stage, VolumeSeen
+from geats_core.spec import VMSpec
+from geats_host import templates
+from geats_host.drivers import Driver
+from geats_host.errors import HostError
+from geats_host.guest_files import write_guest_files
+from geats_host.registry import Registry
+from geats_host.storage import Offer, Pool, VolumeId
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs actions on one VM. Raises ``HostError`` where the host fails."""
+
+    name: str
+    registry: Registry
+    drivers: Mapping[str, Driver]
+    pools: Mapping[str, Pool]
+    templates: Mapping[str, Template]
+
+    def perform(self, action: Action) -> None:
+        """Do it."""
+        match action:
+            case Define(spec):
+                self.registry.record(spec)
+                self.drivers[spec.driver].define(spec, self._paths(spec))
+            case Undefine():
+                for driver in self.drivers.values():
+                    driver.undefine(self.name)
+                self.registry.forget(self.name)
+            case Lock():
+                self.registry.set_locked(self.name, locked=True)
+            case Unlock():
+                self.registry.set_locked(self.name, locked=False)
+            case Start() | Shutdown() | Stop() | Freeze() | Unfreeze() | Repair() | SetLimits():
+                self._power(action)
+            case (
+                AllocateVolume()
+                | FormatVolume()
+                | ActivateVolume()
+                | GrowVolume()
+                | DestroyVolume()
+                | InstallTemplate()
+                | ConfigureGuest()
+            ):
+                self._volume(action)
+            case _:
+                assert_never(action)
+
+    def _power(self, action: PowerAction) -> None:
+        driver = self._driver()
+        match action:
+            case Start():
+                driver.start(self.name)
+            case Shutdown(timeout_s):
+                driver.shutdown(self.name, timeout_s)
+            case Stop():
+                driver.stop(self.name)
+            case Freeze():
+                driver.freeze(self.name)
+            case Unfreeze():
+                driver.unfreeze(self.name)
+            case Repair():
+                driver.repair(self.name)
+            case SetLimits(limits):
+                driver.set_limits(self.name, limits)
+            case _:
+                assert_never(action)
+
+    def _volume(self, action: VolumeAction) -> None:
+        pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
+        match action:
+            case AllocateVolume(_, _, size_bytes):
+                pool.allocate(volume, size_bytes)
+            case FormatVolume():
+                pool.format(volume)
+            case ActivateVolume():
+                pool.activate(volume)
+            case GrowVolume(_, _, size_bytes):
+                pool.grow(volume, size_bytes)
+            case DestroyVolume():
+                pool.deactivate(volume)
+                pool.destroy(volume)
+            case InstallTemplate(_, _, template):
+                self._install(pool, volume, self.templates[template])
+            case ConfigureGuest(_, _, spec):
+                if pool.offers is not Offer.NOTHING:
+                    write_guest_files(pool.path(volume), guest_files(spec))
+                pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
+            case _:
+                assert_never(action)
+
+    def _install(self, pool: Pool, volume: VolumeId, template: Template) -> None:
+        """Mark the volume as being filled, fill it, mark it as filled: a cut is always seen."""
+        seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
+        pool.mark(volume, seen)
+        if pool.offers is not Offer.NOTHING:
+            templates.install(template, pool.path(volume))
+        pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
+
+    def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
+        seen = pool.observe().get(volume)
+        if seen is None:
+            raise HostError(f"volume {volume} does not exist")
+        return seen
+
+    def _driver(self) -> Driver:
+        for driver in self.drivers.values():
+            if self.name in driver.observe():
+                return driver
+        raise HostError(f"no driver knows {self.name}")
+
+    def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
+        """Where each volume will be: known before it is there."""
+        return {v.name: self.pools[v.pool].path(VolumeId(self.name, v.name)) for v in spec.volumes}

@@ -1,0 +1,50 @@
+"""A registry that lives as long as its process: for tests, demos and dry exploration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from geats_core.spec import VMSpec
+from geats_host.registry import Entry
+
+
+@dataclass(slots=True)
+class MemoryRegistry:
+    """Definitions, locks and journal in plain containers."""
+
+    specs: dict[str, VMSpec] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
+    entries: list[Entry] = field(default_factory=list)
+
+    def definitions(self) -> Mapping[str, VMSpec]:
+        return dict(self.specs)
+
+    def record(self, spec: VMSpec) -> None:
+        self.specs[spec.name] = spec
+
+    def forget(self, name: str) -> None:
+        self.specs.pop(name, None)
+        self.locks.discard(name)
+
+    def locked(self) -> frozenset[str]:
+        return frozenset(self.locks)
+
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        if locked:
+            self.locks.add(name)
+        else:
+            self.locks.discard(name)
+
+    def write(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+    def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
+        return [entry for entry in self.entries if entry.vm == name][-limit:]
+
+
+_registries: dict[Path, MemoryRegistry] = {}
+
+
+def open_registry(state_dir: Path) -> MemoryRegistry:
+    """The registry of *state_dir*: the same one for as long as the process lives."""
+    return _registries.setdefault(state_dir, MemoryRegistry())

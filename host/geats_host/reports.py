@@ -1,0 +1,142 @@
+"""What geats tells people and programs, as plain data: for Salt, and for the command line."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import psutil
+from returns.result import Failure
+
+from geats_core.actions import describe
+from geats_core.changes import changes
+from geats_core.explain import changes_to_plain, explain_step, plan_to_plain, step_to_plain
+from geats_core.observation import Observation
+from geats_core.parse import to_plain
+from geats_core.plan import Plan, Step
+from geats_host.apply import Applied, Interrupted
+from geats_host.host import Host
+
+Report = dict[str, object]
+
+
+def list_report(host: Host) -> dict[str, Report]:
+    """Every VM by name: its power, and whether it is declared, defined and locked."""
+    seen = host.observe_all()
+    return {
+        name: _row(host, name, seen.get(name, Observation()))
+        for name in sorted({*host.config.vms, *seen})
+    }
+
+
+def _row(host: Host, name: str, have: Observation) -> Report:
+    spec = have.in_effect or have.defined or have.recorded
+    return {
+        "power": str(have.power),
+        "declared": name in host.config.vms,
+        "defined": have.recorded is not None,
+        "locked": have.locked,
+        "driver": spec.driver if spec else None,
+        "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
+    }
+
+
+def status_report(host: Host) -> Report:
+    """Every VM's definition and state, and the host's memory, swap, load and cpu."""
+    seen = host.observe_all()
+    names = sorted({*host.config.vms, *seen})
+    vms = {name: vm_report(host, name, seen.get(name, Observation())) for name in names}
+    return {"vms": vms, "host": host_report()}
+
+
+def vm_report(host: Host, name: str, have: Observation) -> Report:
+    """One VM: its definition, state, volumes, and what is pending until it restarts."""
+    pending = changes(have.in_effect, have.recorded) if have.in_effect and have.recorded else ()
+    return {
+        **_row(host, name, have),
+        "definition": to_plain(have.recorded) if have.recorded else None,
+        "pending": changes_to_plain(pending),
+        "volumes": [
+            {
+                "name": volume.name,
+                "pool": volume.pool,
+                "stage": volume.stage.name.lower(),
+                "active": volume.active,
+                "template": volume.template,
+            }
+            for volume in have.volumes
+        ],
+    }
+
+
+def host_report() -> Report:
+    """Memory and swap in bytes, load as three averages, cpu as count and percent in use."""
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    return {
+        "memory": {
+            "total_bytes": memory.total,
+            "available_bytes": memory.available,
+            "used_bytes": memory.used,
+        },
+        "swap": {"total_bytes": swap.total, "used_bytes": swap.used},
+        "load": list(psutil.getloadavg()),
+        "cpu": {"count": psutil.cpu_count() or 1, "percent": psutil.cpu_percent(interval=0.1)},
+    }
+
+
+def info_report(host: Host, name: str) -> Report:
+    """One VM: what ``vm_report`` says, and its pid, addresses, memory and cpu time."""
+    report = vm_report(host, name, host.known(name))
+    info = asdict(host.info(name))
+    live = {**info, "addresses": list(info["addresses"]) or report["addresses"]}
+    return {"name": name, **report, **live}
+
+
+def plan_report(plan: Plan) -> Report:
+    """The plan as plain data, with each step also as one line of text."""
+    return {**plan_to_plain(plan), "text": [explain_step(step, plan.name) for step in plan.steps]}
+
+
+def apply_report(plan: Plan, applied: Applied) -> Report:
+    """What was done of a plan; ``failed`` and ``error`` are None when all of it was."""
+    interrupted = applied.failure() if isinstance(applied, Failure) else None
+    done = interrupted.done if interrupted else plan.steps
+    return {
+        "name": plan.name,
+        "done": [step_to_plain(step, plan.name) for step in done],
+        "failed": step_to_plain(interrupted.failed, plan.name) if interrupted else None,
+        "error": interrupted.error if interrupted else None,
+        "changes": salt_changes(plan, done),
+        "pending": changes_to_plain(plan.pending),
+    }
+
+
+def salt_changes(plan: Plan, steps: Iterable[Step]) -> dict[str, object]:
+    """Old and new by field, and the steps: empty exactly when there are no steps."""
+    lines = [explain_step(step, plan.name) for step in steps]
+    fields: Mapping[str, object] = changes_to_plain(plan.changes) if lines else {}
+    return {**fields, "steps": lines} if lines else {}
+
+
+def would_change(plan: Plan) -> dict[str, object]:
+    """The changes that applying the whole plan makes: the same in test mode as in the run."""
+    return salt_changes(plan, plan.steps)
+
+
+def failure_text(plan: Plan, interrupted: Interrupted) -> str:
+    """What failed and why, and what was done before."""
+    done = [f"done before: {explain_step(step, plan.name)}" for step in interrupted.done]
+    failed = f"could not {describe(interrupted.failed.action, plan.name)}: {interrupted.error}"
+    return "\n".join([failed, *done])
+
+
+def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
+    """The newest steps that were applied to a VM, oldest first; times are UTC."""
+    return [
+        {
+            "time": datetime.fromtimestamp(entry.time_s, UTC).isoformat(timespec="seconds"),
+            "action": entry.action,
+            "outcome": str(entry.outcome),
+            "detail": entry.detail,
+        }
+        for entry in host.journal(name, limit)
+    ]

@@ -1,0 +1,381 @@
+"""
+Manage LXC containers and virtual machines on this host.
+
+VMs, pools and templates come from the pillar (or the minion's configuration) under ``geats``, and
+where neither has it, from ``/etc/geats/geats.yaml``.
+
+:depends: geats
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from returns.result import Failure
+from salt.exceptions import CommandExecutionError
+
+from geats_host import lifecycle, reports
+from geats_host.configuration import from_file, merged
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host
+
+if TYPE_CHECKING:  # Salt's loader injects these
+    __opts__: dict[str, Any]
+    __pillar__: dict[str, Any]
+
+__func_alias__ = {"list_": "list"}
+
+
+def list_():
+    """
+    List every VM: its power, and whether it is declared, defined and locked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.list
+    """
+    return _told(reports.list_report)
+
+
+def info(name):
+    """
+    Show one VM: definition, state, volumes, pid, addresses, memory used and limit, cpu time.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.info web01
+    """
+    return _told(lambda host: reports.info_report(host, name))
+
+
+def status():
+    """
+    Show every VM's definition and state, and the host's memory, swap, load and cpu.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.status
+    """
+    return _told(reports.status_report)
+
+
+def journal(name, limit=50):
+    """
+    Show the newest steps that were applied to a VM, oldest first.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.journal web01 limit=10
+    """
+    return _told(lambda host: reports.journal_report(host, name, limit))
+
+
+def validate(name=None, spec=None):
+    """
+    List everything that is wrong with the spec of a VM, or of all that are declared.
+
+    Returns an empty list for each VM whose spec is valid.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.validate
+        salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
+    """
+    return _told(lambda host: lifecycle.validate(host, name, spec))
+
+
+def plan(
+    name,
+    target="running",
+    spec=None,
+    restart="if_needed",
+    power_off="shutdown",
+    allow_data_loss=False,
+):
+    """
+    Show what :py:func:`apply` with the same arguments would do, and do nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.plan web01
+        salt '*' geats.plan web01 target=deprovisioned
+    """
+    return _told(
+        lambda host: reports.plan_report(
+            lifecycle.plan_to(
+                host,
+                name,
+                target,
+                spec,
+                restart=restart,
+                power_off=power_off,
+                allow_data_loss=allow_data_loss,
+            ).plan
+        )
+    )
+
+
+def apply(
+    name,
+    target="running",
+    spec=None,
+    restart="if_needed",
+    power_off="shutdown",
+    allow_data_loss=False,
+    test=None,
+):
+    """
+    Bring a VM to ``target`` as it is described by ``spec``, or by the pillar.
+
+    target
+        ``running``, ``frozen``, ``stopped``, ``off``, ``provisioned``, ``defined``, ``undefined``,
+        ``deprovisioned``, ``locked`` or ``unlocked``; ``rebooted`` or ``reinitialised``
+    restart
+        ``if_needed``, or ``never``: what needs a restart is then written, and reported as pending
+    power_off
+        ``shutdown``: ask the guest, and power off after its ``shutdown_timeout``; or ``stop``
+    allow_data_loss
+        let a changed template or root pool replace the root volume
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.apply web01
+        salt '*' geats.apply web01 restart=never
+    """
+    return _applied(
+        lambda host: lifecycle.plan_to(
+            host,
+            name,
+            target,
+            spec,
+            restart=restart,
+            power_off=power_off,
+            allow_data_loss=allow_data_loss,
+        ),
+        test,
+    )
+
+
+def define(name, spec=None, test=None):
+    """
+    Write a VM's definition down and make it known to its driver.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.define web01
+        salt '*' geats.define web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "define", name, spec), test)
+
+
+def provision(name, spec=None, test=None):
+    """
+    Define a VM, and make its volumes and its root filesystem: ready to start.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.provision web01
+        salt '*' geats.provision web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "provision", name, spec), test)
+
+
+def start(name, spec=None, test=None):
+    """
+    Power a VM on. One that is only declared is provisioned first.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.start web01
+        salt '*' geats.start web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "start", name, spec), test)
+
+
+def shutdown(name, test=None):
+    """
+    Ask a VM's guest to power off; after its ``shutdown_timeout`` power off.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.shutdown web01
+        salt '*' geats.shutdown web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "shutdown", name), test)
+
+
+def stop(name, test=None):
+    """
+    Power a VM off at once.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.stop web01
+        salt '*' geats.stop web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "stop", name), test)
+
+
+def reboot(name, test=None):
+    """
+    Shut a VM down and start it again; what was pending is then in effect.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.reboot web01
+        salt '*' geats.reboot web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "reboot", name), test)
+
+
+def freeze(name, test=None):
+    """
+    Suspend every process of a running VM.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.freeze web01
+        salt '*' geats.freeze web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "freeze", name), test)
+
+
+def unfreeze(name, test=None):
+    """
+    Let the processes of a frozen VM go on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.unfreeze web01
+        salt '*' geats.unfreeze web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "unfreeze", name), test)
+
+
+def undefine(name, test=None):
+    """
+    Power a VM off and forget it; its data stays, unless it is ``transient``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.undefine web01
+        salt '*' geats.undefine web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "undefine", name), test)
+
+
+def deprovision(name, test=None):
+    """
+    Undefine a VM and destroy its volumes, with all data on them.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.deprovision web01
+        salt '*' geats.deprovision web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "deprovision", name), test)
+
+
+def reinit(name, test=None):
+    """
+    Make a VM's root volume anew from its template; other volumes keep their data.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.reinit web01
+        salt '*' geats.reinit web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "reinit", name), test)
+
+
+def lock(name, test=None):
+    """
+    Protect a VM from undefine, deprovision, reinit and any loss of data.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.lock web01
+        salt '*' geats.lock web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "lock", name), test)
+
+
+def unlock(name, test=None):
+    """
+    Lift a VM's protection from deletion.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.unlock web01
+        salt '*' geats.unlock web01 test=True
+    """
+    return _applied(lambda host: lifecycle.plan_verb(host, "unlock", name), test)
+
+
+def _host():
+    raw = merged(__opts__.get("geats"), __pillar__.get("geats"))
+    return Host.from_config(from_file() if raw is None else raw)
+
+
+def _told(tell):
+    """What *tell* says of the host; refusals and trouble as Salt's own error, in one text."""
+    try:
+        return tell(_host())
+    except (Refused, HostError) as error:
+        raise CommandExecutionError(str(error)) from None
+
+
+def _applied(make_plan, test):
+    """Make the plan and, but in test mode, apply it; an interrupted one is an error."""
+    return _told(lambda host: _apply(host, make_plan(host), test))
+
+
+def _apply(host, planned, test):
+    if __opts__.get("test") if test is None else test:
+        return {**reports.plan_report(planned.plan), "changes": reports.would_change(planned.plan)}
+    applied = host.apply(planned)
+    report = reports.apply_report(planned.plan, applied)
+    if isinstance(applied, Failure):
+        said = reports.failure_text(planned.plan, applied.failure())
+        raise CommandExecutionError(said, info=report)
+    return report

@@ -1,0 +1,51 @@
+geats:
+  # Where volumes come from. Without this, pool `default` is a directory in the state directory.
+  pools:
+    default:
+      type: directory
+      path: /srv/geats/volumes
+
+  # What a VM's root volume is filled from.
+  templates:
+    debian:
+      path: /srv/geats/templates/debian-12.tar.zst
+      # sha256: the tarball is verified before anything changes
+      # overlay: /srv/geats/templates/our-settings.tar.gz
+
+  # Named defaults; a VM's own keys win.
+  profiles:
+    small:
+      template: debian
+      memory: 256MiB
+      cpus: 1
+      processes: 512
+
+  vms:
+    web01:
+      profile: small
+      memory: 512MiB
+      volumes:
+        - name: root
+        - name: data
+          mount: /srv/data
+      nics:
+        - name: eth0
+          bridge: br0
+          addresses: [10.0.3.11/24, 'fd00:3::11/64']
+          gateways: [10.0.3.1]
+      dns:
+        nameservers: [10.0.3.1]
+        search: [example.org]
+      metadata:
+        ROLE: web server
+
+    db01:
+      profile: small
+      memory: 2GiB
+      cpus: 2
+      shutdown_timeout: 120
+      nics:
+        - name: eth0
+          bridge: br0
+          addresses: [10.0.3.12/24]
+          gateways: [10.0.3.1]

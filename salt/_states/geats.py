@@ -1,0 +1,163 @@
+"""
+Keep LXC containers and virtual machines as described.
+
+Each state takes the VM's spec as its own arguments, or, where it is given none, from the pillar
+(``geats:vms:NAME``). In test mode it shows the plan; the run applies that same plan.
+
+:depends: geats
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from salt.exceptions import CommandExecutionError
+
+if TYPE_CHECKING:  # Salt's loader injects these
+    __opts__: dict[str, Any]
+    __salt__: dict[str, Callable[..., Any]]
+
+POLICIES = ("restart", "power_off", "allow_data_loss")
+
+
+def running(name, **spec):
+    """
+    Ensure that a VM is as described, and runs.
+
+    ``restart: never`` writes what needs a restart, and leaves it pending. ``allow_data_loss: true``
+    lets a changed template or root pool replace the root volume. Both go with every state here that
+    takes a spec.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.running:
+            - template: debian
+            - memory: 512MiB
+            - restart: never
+
+        db01:
+          geats.running: []   # described in the pillar
+    """
+    return _ensure(name, "running", spec)
+
+
+def stopped(name, **spec):
+    """
+    Ensure that a VM is provisioned as described, and is off.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.stopped:
+            - template: debian
+    """
+    return _ensure(name, "stopped", spec)
+
+
+def frozen(name, **spec):
+    """
+    Ensure that a VM is as described, and frozen: all of its processes suspended.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.frozen:
+            - template: debian
+    """
+    return _ensure(name, "frozen", spec)
+
+
+def defined(name, **spec):
+    """
+    Ensure that a VM is defined as described; it is not provisioned, started or stopped.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.defined:
+            - template: debian
+    """
+    return _ensure(name, "defined", spec)
+
+
+def undefined(name, **options):
+    """
+    Ensure that a VM is off and not defined. Its volumes stay, unless it is ``transient``.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.undefined: []
+    """
+    return _ensure(name, "undefined", options)
+
+
+def deprovisioned(name, **options):
+    """
+    Ensure that a VM is off and not defined, and that none of its volumes is left.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.deprovisioned: []
+    """
+    return _ensure(name, "deprovisioned", options)
+
+
+def locked(name, **options):
+    """
+    Ensure that a VM is protected from deletion and from any loss of data.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.locked: []
+    """
+    return _ensure(name, "locked", options)
+
+
+def unlocked(name, **options):
+    """
+    Ensure that a VM is not protected from deletion.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.unlocked: []
+    """
+    return _ensure(name, "unlocked", options)
+
+
+def _ensure(name, target, arguments):
+    """Ask for one plan, applied unless in test mode, and translate the answer."""
+    given = {key: value for key, value in arguments.items() if not _is_salts_own(key)}
+    policies = {key: given.pop(key) for key in POLICIES if key in given}
+    test = __opts__["test"]
+    try:
+        report = __salt__["geats.apply"](name, target, given or None, test=test, **policies)
+    except CommandExecutionError as error:
+        done = error.info if isinstance(error.info, dict) else {}
+        return _ret(name, False, done.get("changes", {}), error.message)
+    result = None if test and report["changes"] else True
+    return _ret(name, result, report["changes"], _comment(name, target, report, test))
+
+
+def _is_salts_own(key):
+    return key.startswith("__") or key in ("fun", "state", "order", "aggregate", "parallel")
+
+
+def _comment(name, target, report, test):
+    lines = report["changes"].get("steps", [])
+    if not lines:
+        first = f"{name} is {target}, as described"
+    else:
+        first = f"{name} {'would be' if test else 'is now'} {target}:"
+    pending = [
+        f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
+        for field, change in report["pending"].items()
+    ]
+    return "\n".join([first, *(f"- {line}" for line in lines), *pending])
+
+
+def _ret(name, result, changes, comment):
+    return {"name": name, "result": result, "changes": changes, "comment": comment}
