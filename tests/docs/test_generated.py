@@ -1,0 +1,19 @@
+"""What the documentation says of the code is what the code says."""
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    argv = [sys.executable, str(REPO / "docs/generate.py"), "--check"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_examples_in_the_readme_give_what_they_say() -> None:
+    found = doctest.testfile(str(REPO / "README.md"), module_relative=False)
+    assert (found.failed, found.attempted > 0) == (0, True)
