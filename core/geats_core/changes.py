@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geats_core.actions import Impact
 from geats_core.parse import to_plain
+from geats_core.sizes import format_size
 from geats_core.spec import VMSpec
 
 # What a change of each field costs. Planner, explanations and documentation read this table.
@@ -20,6 +21,7 @@ COST: Mapping[str, Impact] = {
     "init": Impact.RESTART,
     "privileged": Impact.RESTART,
     "memory": Impact.LIVE,
+    "volume sizes": Impact.LIVE,
     "cpus": Impact.LIVE,
     "processes": Impact.LIVE,
     "transient": Impact.NONE,
@@ -61,26 +63,38 @@ def _comparable(spec: VMSpec | None) -> dict[str, object]:
     return to_plain(spec) | {
         "root pool": spec.root.pool,
         "volumes": [
-            {"name": v.name, "mount": v.mount, "read_only": v.read_only}
-            | ({} if v is spec.root else {"pool": v.pool})
+            {"name": v.name, "mount": v.mount, "pool": v.pool, "read_only": v.read_only}
             for v in spec.volumes
+            if v is not spec.root
         ],
+        "volume sizes": {
+            v.name: format_size(v.size_bytes) for v in spec.volumes if v.size_bytes is not None
+        },
     }
 
 
 def _short(value: object) -> str:
+    """A field's value in a line of text."""
     match value:
         case None:
             return "(not set)"
-        case dict() if set(value) >= {"name", "bridge"}:
-            addresses = value.get("addresses")
-            where = " ".join(map(str, addresses)) if isinstance(addresses, list) else ""
-            return f"{value['name']}@{value['bridge']} {where or 'no address'} {value['mac']}"
-        case dict() if "mount" in value:
-            return f"{value['name']} on {value['mount']}"
         case list():
-            return "[" + "; ".join(map(_short, value)) + "]"
+            return f"[{'; '.join(map(_entry, value))}]"
         case dict():
-            return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
+            return f"{{{', '.join(f'{key}: {_short(item)}' for key, item in value.items())}}}"
         case _:
             return str(value)
+
+
+def _entry(value: object) -> str:
+    """An entry of a list: a NIC or a volume is written without its keys, all else as it is."""
+    if not isinstance(value, dict):
+        return str(value)
+    words = [key if item is True else _entry_word(item) for key, item in value.items()]
+    return " ".join(word for word in words if word)
+
+
+def _entry_word(item: object) -> str:
+    if isinstance(item, list):
+        return ",".join(map(str, item))
+    return "" if item is False else str(item)

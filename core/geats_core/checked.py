@@ -1,6 +1,6 @@
 """A value, or every problem that kept us from building it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias, TypeVar
@@ -8,6 +8,9 @@ from typing import TypeAlias, TypeVar
 from returns.result import Failure, Success
 
 T = TypeVar("T")
+
+LONGEST_SHOWN = 80
+LARGEST_SHOWN_BITS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,24 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     """Say that *got* is no *kind*, what there is instead, and what was perhaps meant."""
     names = sorted(known)
-    close = get_close_matches(str(got), names, n=1)
+    close = get_close_matches(shown(got).strip("'"), names, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
     there = f" (there is: {', '.join(names)})" if names else " (there is none)"
-    return Problem(path, f"unknown {kind} {got!r}{hint}{there}")
+    return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}")
+
+
+def shown(raw: object) -> str:
+    """A user's value for a message: of bounded length, and for any value (``repr`` can raise)."""
+    match raw:
+        case str() if len(raw) > LONGEST_SHOWN:
+            return f"{raw[:LONGEST_SHOWN]!r}…"
+        case int() if raw.bit_length() > LARGEST_SHOWN_BITS:
+            return f"a number of {raw.bit_length()} bits"
+        case None | str() | int() | float():
+            return repr(raw)
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(raw).__name__}"

@@ -7,12 +7,13 @@ from typing import TypeVar
 from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.checked import Checked, problems_of
+from geats_core.checked import Checked, problem, problems_of
 from geats_core.fields import Parser, Reader, of_mapping
 
 T = TypeVar("T")
 
 Raw = Mapping[object, object]
+DEEPEST_STACK = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
             run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
             registry=read.take("registry", fields.name, default.registry),
             drivers=read.take("drivers", named(fields.mapping), {}),
-            pools=read.take("pools", named(_layer), {}),
+            pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
             templates=read.take("templates", named(_template), {}),
             profiles=read.take("profiles", named(fields.mapping), {}),
             vms=read.take("vms", named(_vm), {}),
@@ -95,21 +96,24 @@ def _vm(path: str, raw: object) -> Checked[Raw]:
     return fields.mapping(path, {} if raw is None else raw)
 
 
-@of_mapping
-def _layer(read: Reader) -> Checked[StackLayer]:
-    options = {key: value for key, value in read.raw.items() if key not in ("type", "on")}
-    read.known |= {key for key in options if isinstance(key, str)}
-    return read.done(
-        StackLayer(
-            type=read.need("type", fields.name, ""),
-            options=options,
-            on=read.take("on", _layer_below, None),
+def layers(at_most: int) -> Parser[StackLayer]:
+    """A stack of *at_most* so many layers: YAML's mappings may hold themselves."""
+
+    def next_layer(path: str, raw: object) -> Checked[StackLayer | None]:
+        return layers(at_most - 1)(path, raw)
+
+    @of_mapping
+    def parse(read: Reader) -> Checked[StackLayer]:
+        if not at_most:
+            return problem(read.path, f"is more than {DEEPEST_STACK} layers deep")
+        options = {key: value for key, value in read.raw.items() if key not in ("type", "on")}
+        read.known |= {key for key in options if isinstance(key, str)}
+        below = read.take("on", next_layer, None)
+        return read.done(
+            StackLayer(type=read.need("type", fields.name, ""), options=options, on=below)
         )
-    )
 
-
-def _layer_below(path: str, raw: object) -> Checked[StackLayer | None]:
-    return _layer(path, raw)
+    return parse
 
 
 @of_mapping

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, gather, problem, unknown
+from geats_core.checked import Checked, Problem, gather, problem, shown, unknown
 from geats_core.spec import Address, Gateway
 
 T = TypeVar("T")
@@ -20,6 +20,9 @@ MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
 DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+ZONE = "%"  # of an IPv6 address: ipaddress takes any text after it, line breaks too
+LONGEST_HOSTNAME = 64  # HOST_NAME_MAX, see gethostname(2)
+LONGEST_INT_BITS = 256
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,14 +71,14 @@ class Reader:
 
 def printable(key: object) -> str:
     """A key of the user's as a part of a path."""
-    return key if isinstance(key, str) and key.isprintable() and key else repr(key)
+    return key if isinstance(key, str) and key.isprintable() and key else shown(key)
 
 
 def mapping(path: str, raw: object) -> Checked[Mapping[object, object]]:
     """A mapping with keys and values of any kind."""
     if isinstance(raw, Mapping):
         return Success(raw)
-    return problem(path, f"must be a mapping, got {raw!r}")
+    return problem(path, f"must be a mapping, got {shown(raw)}")
 
 
 def of_mapping(parse: Callable[[Reader], Checked[T]]) -> Parser[T]:
@@ -83,7 +86,7 @@ def of_mapping(parse: Callable[[Reader], Checked[T]]) -> Parser[T]:
 
     def parser(path: str, raw: object) -> Checked[T]:
         if not isinstance(raw, Mapping):
-            return problem(path, f"must be a mapping, got {raw!r}")
+            return problem(path, f"must be a mapping, got {shown(raw)}")
         return parse(Reader(path, raw))
 
     return parser
@@ -94,7 +97,7 @@ def each(item: Parser[T]) -> Parser[tuple[T, ...]]:
 
     def parse(path: str, raw: object) -> Checked[tuple[T, ...]]:
         if not isinstance(raw, list | tuple):
-            return problem(path, f"must be a list, got {raw!r}")
+            return problem(path, f"must be a list, got {shown(raw)}")
         return gather(item(f"{path}[{index}]", entry) for index, entry in enumerate(raw))
 
     return parse
@@ -106,7 +109,7 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Parser[str]:
     def parse(path: str, raw: object) -> Checked[str]:
         if isinstance(raw, str) and pattern.fullmatch(raw):
             return Success(raw)
-        return problem(path, f"must be {wanted}, got {raw!r}")
+        return problem(path, f"must be {wanted}, got {shown(raw)}")
 
     return parse
 
@@ -119,6 +122,13 @@ domain = matching(DOMAIN, "a domain name")
 sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
 
 
+def hostname(path: str, raw: object) -> Checked[str]:
+    """A domain name that the kernel takes as a hostname."""
+    if isinstance(raw, str) and len(raw) > LONGEST_HOSTNAME:
+        return problem(path, f"must be of at most {LONGEST_HOSTNAME} characters, got {shown(raw)}")
+    return domain(path, raw)
+
+
 def mac(path: str, raw: object) -> Checked[str]:
     """A unicast MAC address; upper case is folded."""
     text = raw.lower() if isinstance(raw, str) else raw
@@ -127,11 +137,11 @@ def mac(path: str, raw: object) -> Checked[str]:
 
 def text(path: str, raw: object) -> Checked[str]:
     """One line of printable text; YAML's numbers and booleans are written as text."""
-    if isinstance(raw, bool | int | float):
+    if isinstance(raw, float) or (isinstance(raw, int) and raw.bit_length() <= LONGEST_INT_BITS):
         return Success(str(raw))
     if isinstance(raw, str) and raw.isprintable() and len(raw) <= 4096:
         return Success(raw)
-    return problem(path, f"must be one line of printable text, got {raw!r}")
+    return problem(path, f"must be one line of printable text, got {shown(raw)}")
 
 
 def absolute_path(path: str, raw: object) -> Checked[str]:
@@ -139,7 +149,7 @@ def absolute_path(path: str, raw: object) -> Checked[str]:
     plain = isinstance(raw, str) and raw.startswith("/") and raw.isprintable()
     if isinstance(raw, str) and plain and ".." not in raw.split("/"):
         return Success(raw)
-    return problem(path, f"must be an absolute path without '..', got {raw!r}")
+    return problem(path, f"must be an absolute path without '..', got {shown(raw)}")
 
 
 def boolean(path: str, raw: object) -> Checked[bool]:
@@ -147,7 +157,7 @@ def boolean(path: str, raw: object) -> Checked[bool]:
     return (
         Success(raw)
         if isinstance(raw, bool)
-        else problem(path, f"must be true or false, got {raw!r}")
+        else problem(path, f"must be true or false, got {shown(raw)}")
     )
 
 
@@ -155,14 +165,14 @@ def positive_int(path: str, raw: object) -> Checked[int]:
     """A whole number from 1 to 2**31."""
     if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= 2**31:
         return Success(raw)
-    return problem(path, f"must be a positive whole number, got {raw!r}")
+    return problem(path, f"must be a positive whole number, got {shown(raw)}")
 
 
 def cpus(path: str, raw: object) -> Checked[float]:
     """A number of CPUs, from 0.01 to 4096; 1.5 is one and a half."""
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 4096:
         return Success(float(raw))
-    return problem(path, f"must be a number of CPUs from 0.01 to 4096, got {raw!r}")
+    return problem(path, f"must be a number of CPUs from 0.01 to 4096, got {shown(raw)}")
 
 
 def one_of(kind: str, choices: Iterable[T]) -> Parser[T]:
@@ -178,20 +188,20 @@ def one_of(kind: str, choices: Iterable[T]) -> Parser[T]:
 
 
 def ip_address_with_prefix(path: str, raw: object) -> Checked[Address]:
-    """An address with its prefix length, such as ``10.0.0.2/24`` or ``fd00::2/64``."""
-    if isinstance(raw, str) and "/" in raw:
+    """An address with its prefix length, such as ``10.0.0.2/24`` or ``fd00::2/64``, and no zone."""
+    if isinstance(raw, str) and "/" in raw and ZONE not in raw:
         try:
             return Success(ip_interface(raw))
         except ValueError:
             pass  # refused below, in the words of every other problem
-    return problem(path, f"must be an address with prefix such as 10.0.0.2/24, got {raw!r}")
+    return problem(path, f"must be an address with prefix such as 10.0.0.2/24, got {shown(raw)}")
 
 
 def ip(path: str, raw: object) -> Checked[Gateway]:
-    """An address without a prefix, such as ``10.0.0.1`` or ``fd00::1``."""
-    if isinstance(raw, str):
+    """An address without a prefix, such as ``10.0.0.1`` or ``fd00::1``, and no zone."""
+    if isinstance(raw, str) and ZONE not in raw:
         try:
             return Success(ip_address(raw))
         except ValueError:
             pass  # refused below, in the words of every other problem
-    return problem(path, f"must be an address such as 10.0.0.1, got {raw!r}")
+    return problem(path, f"must be an address such as 10.0.0.1, got {shown(raw)}")

@@ -126,16 +126,10 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
 def _volume_after(action: VolumeAction, have: Observation) -> After:
     seen = have.volume(action.pool, action.volume)
     if isinstance(action, AllocateVolume):
-        new = VolumeSeen(
-            name=action.volume,
-            pool=action.pool,
-            stage=Stage.ALLOCATED,
-            size_bytes=action.size_bytes,
-        )
         return _need(
             (seen is None, "the volume exists"),
             (have.recorded is not None, "the VM is not defined"),
-            then=_with_volume(have, new),
+            then=_with_volume(have, allocated(action)),
         )
     if seen is None:
         return Failure("the volume does not exist")
@@ -180,6 +174,16 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             )
         case _:
             assert_never(action)
+
+
+def allocated(action: AllocateVolume) -> VolumeSeen:
+    """The volume that *action* leaves."""
+    return VolumeSeen(
+        name=action.volume,
+        pool=action.pool,
+        stage=Stage.ALLOCATED,
+        size_bytes=action.size_bytes,
+    )
 
 
 def _need(*conditions: tuple[bool, str], then: Observation) -> After:

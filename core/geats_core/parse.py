@@ -7,7 +7,7 @@ from hashlib import sha256
 from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.checked import Checked, Problem, problem, unknown
+from geats_core.checked import Checked, Problem, problem, shown, unknown
 from geats_core.fields import Reader, each, of_mapping
 from geats_core.sizes import format_size, parse_size
 from geats_core.spec import ROOT, Dns, Init, Limits, Nic, VMSpec, Volume
@@ -29,7 +29,7 @@ def parse_vm(
     if raw is None:
         raw = {}
     if not isinstance(raw, Mapping):
-        return problem("", f"a VM must be a mapping, got {raw!r}")
+        return problem("", f"a VM must be a mapping, got {shown(raw)}")
     match _with_profiles(raw, profiles or {}):
         case Success(merged):
             return _vm(vm_name, merged)
@@ -52,12 +52,15 @@ def _with_profiles(
 
 
 def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
-    """*above* laid over *below*: mappings merge, anything else in *above* wins."""
+    """*above* laid over *below*: mappings in both merge, anything else in *above* wins.
+
+    One level down is as deep as specs have mappings; YAML's may hold themselves.
+    """
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
         if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = merge(under, value)
+            merged[key] = {**under, **value}
         else:
             merged[key] = value
     return merged
@@ -75,14 +78,14 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
         *_duplicates("nics", "mac", [nic.mac for nic in nics]),
         *_duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
     ]
-    if all(volume.name != ROOT for volume in volumes) and not read.problems:
+    if all(volume.name != ROOT for volume in volumes):
         read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
     return read.done(
         VMSpec(
             name=name,
             driver=read.take("driver", fields.name, DEFAULT_DRIVER),
             template=read.need("template", fields.name, ""),
-            hostname=read.take("hostname", fields.domain, name),
+            hostname=read.take("hostname", fields.hostname, name),
             volumes=tuple(sorted(volumes, key=lambda volume: volume.mount)),
             limits=Limits(
                 memory_bytes=read.take("memory", parse_size, None),
@@ -155,11 +158,9 @@ def _dns(read: Reader) -> Checked[Dns]:
 
 @of_mapping
 def _metadata(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
-    for key in read.raw:
-        read.keep(fields.key_name(read.at(fields.printable(key)), key), "")
-    pairs = {str(key): read.take(str(key), fields.text, "") for key in sorted(map(str, read.raw))}
-    read.known |= {key for key in read.raw if isinstance(key, str)}
-    return Failure(tuple(read.problems)) if read.problems else Success(tuple(pairs.items()))
+    keys = [read.keep(fields.key_name(read.at(fields.printable(k)), k), "") for k in read.raw]
+    pairs = tuple((key, read.take(key, fields.text, "")) for key in sorted(keys))
+    return Failure(tuple(read.problems)) if read.problems else Success(pairs)
 
 
 def _duplicates(path: str, what: str, values: Iterable[str]) -> list[Problem]:

@@ -40,7 +40,7 @@ from geats_core.actions import (
 from geats_core.changes import Change, changes, impact_of_changes
 from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
-from geats_core.model import ON, after
+from geats_core.model import ON, after, allocated
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Plan, PowerOff, Restart, Step, Target
 from geats_core.refusals import refusals
@@ -103,7 +103,7 @@ class _Draft:
         pending: tuple[Change, ...] = ()
         if self.state.power in ON and self.state.in_effect and goal.spec:
             found = changes(self.state.in_effect, goal.spec)
-            pending = tuple(change for change in found if change.impact is not Impact.NONE)
+            pending = tuple(change for change in found if change.impact >= Impact.RESTART)
         return Success(Plan(name=self.name, steps=steps, changes=self.changes, pending=pending))
 
 
@@ -114,10 +114,10 @@ def _converge(draft: _Draft, goal: Goal, want: VMSpec) -> None:
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
         return
-    _power_off_if_needed(draft, goal, want, final)
+    _power_off_if_needed(draft, goal, want)
     if goal.target is Target.REINITIALISED:
         _destroy(draft, draft.state.roots, f"{goal.name} is to be made anew")
-    elif goal.data_loss is DataLoss.ALLOWED:
+    elif goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         _destroy(draft, outdated_roots(want, draft.state), _why_rebuild(want, draft.state))
     for volume in want.volumes:
         _prepare_volume(draft, volume)
@@ -133,8 +133,8 @@ def _final_power(goal: Goal, have: Observation) -> Power:
             return Power.FROZEN
         case Target.STOPPED:
             return Power.STOPPED
-        case Target.REINITIALISED if have.power is Power.STOPPED:
-            return Power.STOPPED
+        case Target.REINITIALISED if have.power is not Power.STUCK:
+            return have.power
         case _:
             return Power.RUNNING
 
@@ -153,29 +153,30 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     draft.add(Define(want), reason)
 
 
-def _power_off_if_needed(draft: _Draft, goal: Goal, want: VMSpec, final: Power) -> None:
+def _power_off_if_needed(draft: _Draft, goal: Goal, want: VMSpec) -> None:
     """Power off where the goal asks for it, or where a change of a running VM does."""
     have = draft.state
-    if goal.target is Target.REBOOTED:
-        _power_off(draft, goal, "a reboot was asked for")
-    elif goal.target is Target.REINITIALISED:
-        _power_off(draft, goal, "it is to be made anew")
-    elif goal.data_loss is DataLoss.ALLOWED and outdated_roots(want, have):
-        _power_off(draft, goal, _why_rebuild(want, have))
-    elif goal.target is Target.PROVISIONED:
-        return
-    elif final is Power.STOPPED:
-        _power_off(draft, goal, f"{goal.name} should be stopped")
-    elif have.power is Power.STUCK:
-        _power_off(draft, goal, "")
-    elif have.power in ON and goal.restart is Restart.IF_NEEDED:
-        reason = why_restart(want, have)
-        if reason:
-            _power_off(draft, goal, reason)
+    match goal.target:
+        case Target.REBOOTED:
+            _power_off(draft, goal, "a reboot was asked for")
+        case Target.REINITIALISED:
+            _power_off(draft, goal, "it is to be made anew")
+        case Target.STOPPED:
+            _power_off(draft, goal, f"{goal.name} should be stopped")
+        case Target.RUNNING | Target.FROZEN if goal.restart is Restart.IF_NEEDED:
+            reason = why_restart(want, have)
+            if reason:
+                _power_off(draft, goal, reason)
+        case _:
+            pass  # the power stays as it is
 
 
 def why_restart(want: VMSpec, have: Observation) -> str:
-    """Why a VM that is on must restart to become *want*; empty where it need not."""
+    """Why a VM that is not off must restart to become *want*; empty where it need not."""
+    if have.power is Power.STUCK:
+        return "its monitor does not answer"
+    if outdated_roots(want, have):
+        return _why_rebuild(want, have)
     if have.in_effect is None:
         return "it is not known what it was started with"
     found = changes(have.in_effect, want)
@@ -229,10 +230,9 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
     where = (volume.pool, volume.name)
     seen = draft.state.volume(*where)
     if seen is None:
-        draft.add(AllocateVolume(*where, volume.size_bytes), "it does not exist")
-        seen = draft.state.volume(*where)
-    if seen is None:
-        return  # the model refused to allocate it, and the draft says why
+        allocation = AllocateVolume(*where, volume.size_bytes)
+        draft.add(allocation, "it does not exist")
+        seen = allocated(allocation)
     if seen.stage is Stage.ALLOCATED:
         draft.add(FormatVolume(*where), "it is not formatted")
     if not seen.active:

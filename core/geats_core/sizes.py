@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from returns.result import Success
 
-from geats_core.checked import Checked, problem
+from geats_core.checked import Checked, problem, shown
 
 UNITS = {"": 1, "B": 1} | {
     name: 1024**power
@@ -20,7 +20,7 @@ def parse_size(path: str, raw: object) -> Checked[int]:
     """Read a positive size in bytes; a fraction is rounded down to whole bytes."""
     size = _bytes(raw)
     if size is None or not 0 < size <= LARGEST:
-        return problem(path, f"must be a positive size such as 10GiB, got {raw!r}")
+        return problem(path, f"must be a positive size such as 10GiB, got {shown(raw)}")
     return Success(size)
 
 
