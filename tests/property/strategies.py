@@ -1,0 +1,208 @@
+"""Specs, observations, goals and raw data: well-formed by construction, from small universes."""
+
+from ipaddress import ip_address, ip_interface
+
+from hypothesis import strategies as st
+
+from geats_core import (
+    DataLoss,
+    Goal,
+    HostFacts,
+    LxcFacts,
+    Observation,
+    Power,
+    PowerOff,
+    Restart,
+    Stage,
+    Target,
+    VMSpec,
+    VolumeSeen,
+)
+from geats_core.guest import fingerprint
+from geats_core.model import volumes_in_order
+from geats_core.spec import ROOT, Dns, Init, Limits, Nic, Volume
+
+POOLS = ["fast", "slow"]
+TEMPLATES = ["debian", "alpine"]
+SIZES = [1, 512, 2**20, 3 * 2**29]
+
+pools = st.sampled_from(POOLS)
+templates = st.sampled_from(TEMPLATES)
+sizes = st.none() | st.sampled_from(SIZES)
+limits = st.builds(
+    Limits,
+    memory_bytes=sizes,
+    cpus=st.sampled_from([None, 0.01, 1.5, 2.0]),
+    processes=st.sampled_from([None, 1, 100]),
+)
+addresses = st.sampled_from(["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"]).map(ip_interface)
+gateways = st.sampled_from(["10.0.0.1", "fd00::1"]).map(ip_address)
+nics = st.builds(
+    Nic,
+    name=st.sampled_from(["eth0", "eth1"]),
+    bridge=st.sampled_from(["br0", "br1"]),
+    mac=st.sampled_from(["02:00:00:00:00:01", "02:00:00:00:00:02"]),
+    addresses=st.lists(addresses, max_size=2, unique=True).map(tuple),
+    gateways=st.lists(gateways, max_size=2, unique=True).map(tuple),
+)
+nic_tuples = st.just(()) | nics.map(lambda nic: (nic,))
+data_volumes = st.builds(
+    Volume,
+    name=st.just("data"),
+    pool=pools,
+    mount=st.sampled_from(["/data", "/srv/x"]),
+    size_bytes=sizes,
+    read_only=st.booleans(),
+)
+root_volumes = st.builds(
+    Volume, name=st.just(ROOT), pool=pools, mount=st.just("/"), size_bytes=sizes
+)
+volume_tuples = st.tuples(root_volumes) | st.tuples(root_volumes, data_volumes)
+dnses = st.builds(
+    Dns,
+    nameservers=st.lists(gateways, max_size=2).map(tuple),
+    search=st.lists(st.sampled_from(["example.org", "lan"]), max_size=2).map(tuple),
+)
+printable_texts = st.text(max_size=8).map(
+    lambda text: "".join(character for character in text if character.isprintable())
+)
+metadata = st.dictionaries(
+    st.sampled_from(["NAME", "name", "bridge", "mount", "IPADDRESS", "x"]),
+    printable_texts | st.sampled_from(["$(reboot)", "'; rm -rf /", "a b", '"', "\\"]),
+    max_size=3,
+).map(lambda pairs: tuple(sorted(pairs.items())))
+specs = st.builds(
+    VMSpec,
+    name=st.just("web"),
+    driver=st.just("lxc"),
+    template=templates,
+    hostname=st.sampled_from(["web", "web.example.org"]),
+    volumes=volume_tuples,
+    limits=limits,
+    nics=nic_tuples,
+    dns=st.just(Dns()) | dnses,
+    metadata=st.just(()) | metadata,
+    init=st.sampled_from(Init),
+    privileged=st.booleans(),
+    transient=st.booleans(),
+    shutdown_timeout_s=st.sampled_from([1, 60]),
+)
+
+
+@st.composite
+def spec_lists(draw: st.DrawFn) -> list[VMSpec]:
+    """Some specs of one VM, close enough that two of them are often equal."""
+    first = draw(specs)
+    others = draw(st.lists(specs, max_size=2))
+    near = VMSpec(
+        name=first.name,
+        driver=first.driver,
+        template=first.template,
+        hostname=first.hostname,
+        volumes=first.volumes,
+        limits=draw(limits),
+        nics=draw(nic_tuples),
+        transient=first.transient,
+    )
+    return [first, first, near, *others]
+
+
+@st.composite
+def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -> VolumeSeen:
+    """A volume at any stage, as some plan for one of the *known* specs may have left it."""
+    spec = draw(known)
+    stage = draw(st.sampled_from(Stage) | st.just(Stage.INSTALLED))
+    installed = stage is Stage.INSTALLED and name == ROOT
+    return VolumeSeen(
+        name=name,
+        pool=draw(st.just(spec.root.pool) | pools),
+        stage=stage,
+        active=stage > Stage.ALLOCATED and draw(st.booleans()),
+        size_bytes=draw(st.none() | st.just(1) | st.just(spec.root.size_bytes)),
+        template=spec.template if installed else None,
+        guest=draw(st.sampled_from([fingerprint(spec), None])) if installed else None,
+    )
+
+
+@st.composite
+def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observation:
+    """Any state: half-made, half-removed, edited by hand, stuck."""
+    power = draw(st.sampled_from(Power))
+    seen = {
+        (volume.pool, volume.name): volume
+        for name in (ROOT, "data", "old")
+        for volume in draw(st.lists(volumes_seen(known, name), max_size=2 if name == ROOT else 1))
+    }
+    return Observation(
+        recorded=draw(st.none() | known),
+        defined=draw(st.none() | known),
+        in_effect=None if power is Power.STOPPED else draw(st.none() | known),
+        power=power,
+        volumes=volumes_in_order(list(seen.values())),
+        locked=draw(st.sampled_from([False, False, True])),
+    )
+
+
+@st.composite
+def goals_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Goal:
+    """Any goal for one of the *known* specs, with any policy."""
+    return Goal(
+        name="web",
+        target=draw(st.sampled_from(Target)),
+        spec=draw(known),
+        restart=draw(st.sampled_from(Restart)),
+        power_off=draw(st.sampled_from(PowerOff)),
+        data_loss=draw(st.sampled_from(DataLoss)),
+    )
+
+
+@st.composite
+def situation_pairs(draw: st.DrawFn) -> tuple[Goal, Observation]:
+    """A goal and an observation that have to do with each other."""
+    known = st.sampled_from(draw(spec_lists()))
+    return draw(goals_of(known)), draw(observations_of(known))
+
+
+situations = situation_pairs()
+observations = spec_lists().map(st.sampled_from).flatmap(observations_of)
+known_names = st.none() | st.frozensets(st.sampled_from([*POOLS, *TEMPLATES, "lxc", "br0"]))
+host_facts = st.builds(
+    HostFacts, drivers=known_names, pools=known_names, templates=known_names, bridges=known_names
+)
+lxc_facts = st.builds(
+    LxcFacts,
+    volume_paths=st.fixed_dictionaries(
+        dict.fromkeys((ROOT, "data"), st.sampled_from(["/srv/web", "/srv/a b", "/srv/a\\b"]))
+    ),
+    apparmor=st.booleans(),
+)
+
+# What YAML and JSON can express, and more than the parsers hope for.
+hostile_texts = st.sampled_from(
+    ["\ud800", "a\nb", "../x", "10GiB", "web", "10.0.0.2/24", "fe80::1%a\nb", "fe80::1%a\nb/64"]
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**300, -(2**300)])
+    | st.floats()
+    | st.text(max_size=5)
+    | hostile_texts
+    | st.binary(max_size=3)
+    | st.dates()
+    | st.frozensets(st.integers(), max_size=2)
+)
+WORDS = [
+    *("template", "volumes", "nics", "name", "pool", "size", "mount", "memory", "cpus", "dns"),
+    *("metadata", "profile", "addresses", "gateways", "bridge", "mac", "search", "nameservers"),
+    *("pools", "templates", "type", "on", "vms", "profiles", "drivers", "sha256", "path", "init"),
+    *("hostname", "processes", "privileged", "transient", "shutdown_timeout", "state_dir"),
+]
+keys = st.sampled_from(WORDS) | scalars
+junk = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
+    max_leaves=20,
+)
+mappings = st.dictionaries(keys, junk, max_size=8)

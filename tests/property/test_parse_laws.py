@@ -1,0 +1,191 @@
+"""The laws of parsing and rendering."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from returns.result import Failure, Success
+
+from geats_core import (
+    Checked,
+    HostConfig,
+    LxcFacts,
+    Observation,
+    Problem,
+    VMSpec,
+    after,
+    parse_config,
+    parse_vm,
+    render_lxc_config,
+    to_plain,
+)
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+)
+from geats_core.config import DEEPEST_STACK
+from geats_core.lxc_config import spec_of_lxc_config
+from geats_core.sizes import LARGEST, format_size, parse_size
+from tests.property.strategies import (
+    junk,
+    limits,
+    lxc_facts,
+    mappings,
+    observations,
+    pools,
+    sizes,
+    specs,
+)
+
+many = settings(max_examples=300, deadline=None)
+volume_names = st.sampled_from(["root", "data"])
+actions: st.SearchStrategy[Action] = st.one_of(
+    st.sampled_from(
+        [Undefine(), Start(), Shutdown(1), Stop(), Freeze(), Unfreeze(), Repair(), Lock(), Unlock()]
+    ),
+    st.builds(Define, specs),
+    st.builds(SetLimits, limits),
+    st.builds(AllocateVolume, pools, volume_names, sizes),
+    st.builds(FormatVolume, pools, volume_names),
+    st.builds(ActivateVolume, pools, volume_names),
+    st.builds(GrowVolume, pools, volume_names, st.integers(1, 10)),
+    st.builds(DestroyVolume, pools, volume_names),
+    st.builds(InstallTemplate, pools, volume_names, st.just("debian")),
+    st.builds(ConfigureGuest, pools, volume_names, specs),
+)
+
+
+def assert_checked(result: Checked[VMSpec] | Checked[HostConfig]) -> None:
+    """Either a value, or problems that can be shown to anyone."""
+    if isinstance(result, Failure):
+        problems = result.failure()
+        assert problems
+        for each in problems:
+            assert isinstance(each, Problem)
+            str(each).encode()
+            assert len(each.message) < 1000
+
+
+@many
+@given(junk, junk | mappings, mappings)
+def test_parsing_a_vm_never_raises(
+    name: object, raw: object, profile: dict[object, object]
+) -> None:
+    """Law 7, Total."""
+    assert_checked(parse_vm("web", raw, {"web": profile}))
+    assert_checked(parse_vm(name, raw))
+
+
+@many
+@given(junk | mappings)
+def test_parsing_a_configuration_never_raises(raw: object) -> None:
+    """Law 7, Total."""
+    assert_checked(parse_config(raw))
+
+
+@many
+@given(specs, mappings)
+def test_a_valid_spec_with_junk_in_it_never_raises(
+    spec: VMSpec, junk_keys: Mapping[object, object]
+) -> None:
+    assert_checked(parse_vm(spec.name, to_plain(spec) | dict(junk_keys)))
+
+
+def cyclic() -> dict[object, object]:
+    """What the YAML ``&a {type: x, on: *a, dns: *a, metadata: *a, ...}`` gives."""
+    itself: dict[object, object] = {"type": "x"}
+    for key in ("on", "dns", "metadata", "volumes", "pools", "vms", "templates", "memory"):
+        itself[key] = itself
+    return itself
+
+
+def deep() -> object:
+    nested: object = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
+UNPRINTABLE_INT = 16**5000  # Python refuses to write it in decimal; YAML reads it from hexadecimal
+
+
+def hostile_values() -> list[object]:
+    return [cyclic(), deep(), {"dns": deep()}, UNPRINTABLE_INT, {UNPRINTABLE_INT: UNPRINTABLE_INT}]
+
+
+@pytest.mark.parametrize("raw", hostile_values(), ids=["cyclic", "deep", "inside", "int", "key"])
+def test_parsing_what_python_cannot_print_never_raises(raw: object) -> None:
+    keys = ("memory", "cpus", "processes", "init", "hostname", "metadata", "profile", "nics", "dns")
+    assert_checked(parse_vm(raw, dict.fromkeys(keys, raw)))
+    assert_checked(parse_vm("web", {"metadata": {"x": raw}, "nics": [raw], "volumes": [raw]}))
+    assert_checked(parse_vm("web", raw, {"web": cyclic()}))
+    assert_checked(parse_vm("web", cyclic() | {"profile": "web"}, {"web": cyclic()}))
+    assert_checked(parse_config({"pools": {"p": raw}, "vms": raw, "profiles": raw}))
+
+
+def test_a_stack_that_holds_itself_is_too_deep() -> None:
+    itself: dict[object, object] = {"type": "x"}
+    itself["on"] = itself
+
+    path = ".".join(["pools.p", *["on"] * DEEPEST_STACK])
+    message = f"is more than {DEEPEST_STACK} layers deep"
+    assert parse_config({"pools": {"p": itself}}) == Failure((Problem(path, message),))
+
+
+@many
+@given(specs)
+def test_a_spec_survives_plain_data(spec: VMSpec) -> None:
+    assert parse_vm(spec.name, to_plain(spec)) == Success(spec)
+
+
+@many
+@given(specs, lxc_facts)
+def test_a_spec_survives_its_lxc_config(spec: VMSpec, facts: LxcFacts) -> None:
+    assert spec_of_lxc_config(render_lxc_config(spec, facts)) == Success(spec)
+
+
+@many
+@given(specs, lxc_facts)
+def test_an_lxc_config_has_one_line_for_each_key_and_value(spec: VMSpec, facts: LxcFacts) -> None:
+    """No text of a spec adds a line, or a key."""
+    lines = render_lxc_config(spec, facts).removesuffix("\n").split("\n")
+    assert all(line.startswith(("# ", "lxc.")) and line.isprintable() for line in lines)
+    assert sum(line.startswith("# ") for line in lines) == 2
+    keys = [line.partition(" = ")[0] for line in lines[2:]]
+    repeatable = ("lxc.include", "lxc.idmap", "lxc.mount.entry")
+    several = [key for key in keys if not (key in repeatable or key.endswith(".address"))]
+    assert sorted(several) == sorted(set(several))
+
+
+@many
+@given(actions, observations)
+def test_the_model_follows_or_refuses_and_never_raises(action: Action, have: Observation) -> None:
+    match after(action, have):
+        case Success(state):
+            assert isinstance(state, Observation)
+        case Failure(why):
+            assert why
+
+
+@given(st.integers(1, LARGEST) | sizes.filter(bool))
+def test_a_size_survives_being_written(size_bytes: int) -> None:
+    assert parse_size("x", format_size(size_bytes)) == Success(size_bytes)
+    assert parse_size("x", size_bytes) == Success(size_bytes)

@@ -1,0 +1,309 @@
+"""The laws of planning: they hold for every goal and every observation."""
+
+from functools import reduce
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from returns.result import Failure, Success
+
+from geats_core import (
+    DataLoss,
+    Goal,
+    HostFacts,
+    Impact,
+    Observation,
+    Plan,
+    Power,
+    PowerOff,
+    Restart,
+    Stage,
+    Step,
+    Target,
+    VMSpec,
+    VolumeSeen,
+    after,
+    changes,
+    explain,
+    plan,
+    plan_to_plain,
+)
+from geats_core.actions import (
+    Action,
+    DestroyVolume,
+    Repair,
+    Shutdown,
+    Stop,
+    Undefine,
+    Unlock,
+)
+from geats_core.guest import fingerprint
+from tests.property.strategies import host_facts, situations, specs
+
+ON = (Power.RUNNING, Power.FROZEN)
+REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+KEEPS_POWER = (Target.PROVISIONED, Target.DEFINED)
+POWER_OFFS = (Shutdown, Stop, Repair)
+
+many = settings(max_examples=400, deadline=None)
+
+
+def plan_or_none(goal: Goal, have: Observation) -> Plan | None:
+    planned = plan(goal, have).value_or(None)
+    event(f"{goal.target}: {'refused' if planned is None else bool(planned.steps)}")
+    return planned
+
+
+def follow(have: Observation, actions: list[Action]) -> Observation:
+    """Where *actions* lead; raises where one is not applicable."""
+    return reduce(lambda state, action: after(action, state).unwrap(), actions, have)
+
+
+def carry_out(planned: Plan, have: Observation) -> Observation:
+    return follow(have, [step.action for step in planned.steps])
+
+
+def reached(goal: Goal, start: Observation, end: Observation) -> bool:
+    """What each target promises, without a look at how the planner gets there."""
+    match goal.target, goal.spec:
+        case Target.LOCKED, _:
+            return end.locked
+        case Target.UNLOCKED, _:
+            return not end.locked
+        case Target.OFF, _:
+            return end.power is Power.STOPPED
+        case Target.UNDEFINED, _:
+            known = start.recorded or start.defined
+            kept = () if known and known.transient else start.volumes
+            return end.recorded is None and end.defined is None and end.volumes == kept
+        case Target.DEPROVISIONED, _:
+            return end == Observation()
+        case _, VMSpec() as want:
+            return (
+                end.recorded == end.defined == want
+                and limits_in_effect(want, end)
+                and power_as_wanted(goal, start, end)
+                and (goal.target is Target.DEFINED or storage_ready(goal, want, start, end))
+            )
+        case _:
+            return False
+
+
+def limits_in_effect(want: VMSpec, end: Observation) -> bool:
+    known = end.power in ON and end.in_effect is not None
+    return not known or (end.in_effect is not None and end.in_effect.limits == want.limits)
+
+
+def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
+    former = Power.RUNNING if start.power is Power.STUCK else start.power
+    return end.power is {
+        Target.RUNNING: Power.RUNNING,
+        Target.FROZEN: Power.FROZEN,
+        Target.STOPPED: Power.STOPPED,
+        Target.REBOOTED: Power.RUNNING,
+        Target.REINITIALISED: former,
+        Target.PROVISIONED: start.power,
+        Target.DEFINED: start.power,
+    }.get(goal.target)
+
+
+def storage_ready(goal: Goal, want: VMSpec, start: Observation, end: Observation) -> bool:
+    """Volumes are usable; the root is made and in effect, unless the VM had to be left on."""
+    if not all(usable(end.volume(v.pool, v.name), v.size_bytes) for v in want.volumes):
+        return False
+    if left_on(goal, start):
+        return True
+    return root_is_made(want, end) and (end.power is Power.STOPPED or is_in_effect(want, end))
+
+
+def usable(seen: VolumeSeen | None, size_bytes: int | None) -> bool:
+    if seen is None or not seen.active or seen.stage is Stage.ALLOCATED:
+        return False
+    return size_bytes is None or (seen.size_bytes is not None and seen.size_bytes >= size_bytes)
+
+
+def left_on(goal: Goal, start: Observation) -> bool:
+    if start.power is Power.STOPPED:
+        return False
+    held_on = goal.target in (Target.RUNNING, Target.FROZEN) and goal.restart is Restart.NEVER
+    return held_on or goal.target is Target.PROVISIONED
+
+
+def root_is_made(want: VMSpec, end: Observation) -> bool:
+    made = [(seen.pool, seen.stage, seen.template, seen.guest) for seen in end.roots]
+    return made == [(want.root.pool, Stage.INSTALLED, want.template, fingerprint(want))]
+
+
+def is_in_effect(want: VMSpec, end: Observation) -> bool:
+    costly = [c for c in changes(end.in_effect, want) if c.impact >= Impact.RESTART]
+    return end.in_effect is not None and not costly
+
+
+@many
+@given(situations)
+def test_a_plan_carried_out_reaches_its_goal(situation: tuple[Goal, Observation]) -> None:
+    """Law 1, Converges."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is not None:
+        assert reached(goal, have, carry_out(planned, have))
+
+
+@many
+@given(situations)
+def test_a_reinit_leaves_no_root_volume_of_before(situation: tuple[Goal, Observation]) -> None:
+    goal = Goal(name="web", target=Target.REINITIALISED, spec=situation[0].spec)
+    have = situation[1]
+    planned = plan_or_none(goal, have)
+    if planned is not None:
+        destroyed = [s.action for s in planned.steps if isinstance(s.action, DestroyVolume)]
+        assert destroyed == [DestroyVolume(seen.pool, seen.name) for seen in have.roots]
+
+
+@many
+@given(situations)
+def test_a_goal_reached_needs_no_step(situation: tuple[Goal, Observation]) -> None:
+    """Law 2, Idempotent; a request is done again each time it is made."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is not None and goal.target not in REQUESTS:
+        end = carry_out(planned, have)
+        again = plan(goal, end)
+        if goal.target is Target.OFF and not end.exists:
+            assert isinstance(again, Failure)
+        else:
+            assert again == Success(Plan(name=goal.name, pending=planned.pending))
+
+
+@many
+@given(situations, st.data())
+def test_every_order_that_needs_allow_leads_to_the_same_end(
+    situation: tuple[Goal, Observation], data: st.DataObject
+) -> None:
+    """Law 3, Applicable: ``follow`` raises where a precondition does not hold."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is not None:
+        order = data.draw(orders_of(planned.steps))
+        assert follow(have, order) == carry_out(planned, have)
+
+
+@st.composite
+def orders_of(draw: st.DrawFn, steps: tuple[Step, ...]) -> list[Action]:
+    """A topological order of *steps*."""
+    left, done = set(range(len(steps))), list[int]()
+    while left:
+        ready = sorted(here for here in left if left.isdisjoint(steps[here].needs))
+        chosen = draw(st.sampled_from(ready))
+        left.remove(chosen)
+        done.append(chosen)
+    return [steps[here].action for here in done]
+
+
+@many
+@given(situations, st.data())
+def test_a_plan_cut_short_is_resumed_to_its_goal(
+    situation: tuple[Goal, Observation], data: st.DataObject
+) -> None:
+    """Law 4, Resumable: cut anywhere, in any order; where a power was kept, it may be lost."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is None:
+        return
+    order = data.draw(orders_of(planned.steps))
+    cut = follow(have, order[: data.draw(st.integers(0, len(order)))])
+    if goal.target is Target.OFF and not cut.exists:
+        return
+    resumed = plan(goal, cut).unwrap()
+    end = carry_out(resumed, cut)
+    assert reached(goal, cut, end)
+    if goal.target not in REQUESTS:
+        assert end == carry_out(planned, have)
+
+
+@many
+@given(situations)
+def test_a_locked_vm_is_never_harmed(situation: tuple[Goal, Observation]) -> None:
+    """Law 6, Safe."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is None or not have.locked:
+        return
+    harmful = [s for s in planned.steps if isinstance(s.action, DestroyVolume | Undefine)]
+    assert harmful == []
+    unlocks = [s for s in planned.steps if isinstance(s.action, Unlock)]
+    assert len(unlocks) == (goal.target is Target.UNLOCKED)
+
+
+@many
+@given(situations)
+def test_no_data_is_lost_without_leave(situation: tuple[Goal, Observation]) -> None:
+    """Law 6, Safe; nor is ever a data volume lost to a changed spec or to a reinit."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is None:
+        return
+    lost = {s.action.volume for s in planned.steps if isinstance(s.action, DestroyVolume)}
+    known = have.recorded or have.defined
+    transient = known is not None and known.transient
+    if goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and transient):
+        return
+    if goal.target is Target.REINITIALISED:
+        allowed = {"root"}
+    elif goal.target in (Target.LOCKED, Target.UNLOCKED, Target.OFF, Target.UNDEFINED):
+        allowed = set()
+    else:
+        allowed = {"root"} if goal.data_loss is DataLoss.ALLOWED else set()
+    assert lost <= allowed
+
+
+@many
+@given(situations)
+def test_nothing_is_powered_off_against_the_policy(
+    situation: tuple[Goal, Observation],
+) -> None:
+    """Law 6, Safe: with restart NEVER, and for targets that leave the power as it is."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is None:
+        return
+    offs = [s.action for s in planned.steps if isinstance(s.action, POWER_OFFS)]
+    held_on = goal.target in (Target.RUNNING, Target.FROZEN) and goal.restart is Restart.NEVER
+    if held_on or goal.target in (*KEEPS_POWER, Target.LOCKED, Target.UNLOCKED):
+        assert offs == []
+        assert planned.impact <= Impact.LIVE or have.power is Power.STOPPED
+    unasked = Stop if goal.power_off is PowerOff.SHUTDOWN else Shutdown
+    assert not any(isinstance(action, unasked) for action in offs)
+
+
+@many
+@given(situations, host_facts)
+def test_planning_and_explaining_never_raise(
+    situation: tuple[Goal, Observation], facts: HostFacts
+) -> None:
+    """Law 7, Total; every step and every refusal says why."""
+    goal, have = situation
+    match plan(goal, have, facts):
+        case Success(planned):
+            assert explain(planned)
+            assert plan_to_plain(planned)["name"] == goal.name
+            assert all(step.reason for step in planned.steps)
+        case Failure(problems):
+            assert problems
+            assert all(each.path and each.message for each in problems)
+
+
+@given(situations)
+def test_a_goal_without_a_spec_never_raises(situation: tuple[Goal, Observation]) -> None:
+    goal, have = situation
+    bare = Goal(name=goal.name, target=goal.target)
+    planned = plan(bare, have)
+    if isinstance(planned, Success):
+        assert reached(bare, have, carry_out(planned.unwrap(), have))
+
+
+@many
+@given(specs, specs)
+def test_changes_are_empty_exactly_between_equal_specs(old: VMSpec, new: VMSpec) -> None:
+    assert changes(old, old) == ()
+    assert bool(changes(old, new)) == (old != new)
+    assert all(str(change) for change in changes(old, new))

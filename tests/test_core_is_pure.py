@@ -1,0 +1,32 @@
+"""The core may import the standard library's pure parts, ``returns`` and itself."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+CORE = Path(__file__).parents[1] / "core" / "geats_core"
+ALLOWED = {
+    *("collections", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib"),
+    *("ipaddress", "json", "re", "shlex", "typing", "returns", "geats_core"),
+}
+EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
+def test_the_core_imports_nothing_with_effects(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+
+    assert imported <= ALLOWED
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
+def test_the_core_calls_no_built_in_with_effects(path: Path) -> None:
+    names = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
+
+    assert names.isdisjoint(EFFECTS)
