@@ -130,32 +130,35 @@ class Host:
         with operation_lock(Path(self.config.run_dir), name):
             if self.observe(name) != planned.have:
                 raise Refused(f"{name}: has changed since the plan was made: plan again")
-            performer = Performer(
-                name, self.registry, self.drivers, self.pools, self.config.templates
-            )
+            driver = self._driver_of(name, planned.goal.spec or planned.have.recorded)
+            performer = Performer(name, self.registry, driver, self.pools, self.config.templates)
             return apply_plan(planned.plan, performer.perform, self.registry, progress)
 
     def info(self, name: str) -> Info:
-        """Statistics of one VM."""
-        self.known(name)
-        driver = self._driver_of(name)
-        return driver.info(name) if driver else Info()
+        """Statistics of one VM; empty for one that is only declared."""
+        have = self.known(name)
+        return self._driver_of(name, have.recorded).info(name) if have.exists else Info()
 
     def console_command(self, name: str) -> list[str]:
         """The argv that attaches a terminal to the VM's console."""
-        self.known(name)
-        driver = self._driver_of(name)
-        if driver is None:
+        have = self.known(name)
+        if not have.exists:
             raise Refused(f"{name}: is not defined")
-        return list(driver.console_command(name))
+        return list(self._driver_of(name, have.recorded).console_command(name))
 
     def journal(self, name: str, limit: int = 50) -> Iterable[Entry]:
         """The newest steps that were applied to a VM, oldest first."""
         _accepted(fields.name("name", name))
         return self.registry.journal(name, limit)
 
-    def _driver_of(self, name: str) -> Driver | None:
-        return next((d for d in self.drivers.values() if name in d.observe()), None)
+    def _driver_of(self, name: str, spec: VMSpec | None) -> Driver:
+        """The driver that *spec* names; where there is none, the one that knows the VM."""
+        if spec is not None and spec.driver in self.drivers:
+            return self.drivers[spec.driver]
+        for driver in self.drivers.values():
+            if name in driver.observe():
+                return driver
+        return next(iter(self.drivers.values()))
 
     def _holds_files(self, pool: str) -> bool:
         return self.pools[pool].offers is not Offer.NOTHING

@@ -42,11 +42,11 @@ from geats_host.storage import Offer, Pool, VolumeId
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions on one VM. Raises ``HostError`` where the host fails."""
+    """Performs actions on one VM, which *driver* runs. Raises ``HostError`` where the host fails."""
 
     name: str
     registry: Registry
-    drivers: Mapping[str, Driver]
+    driver: Driver
     pools: Mapping[str, Pool]
     templates: Mapping[str, Template]
 
@@ -55,10 +55,9 @@ class Performer:
         match action:
             case Define(spec):
                 self.registry.record(spec)
-                self.drivers[spec.driver].define(spec, self._paths(spec))
+                self.driver.define(spec, self._paths(spec))
             case Undefine():
-                for driver in self.drivers.values():
-                    driver.undefine(self.name)
+                self.driver.undefine(self.name)
                 self.registry.forget(self.name)
             case Lock():
                 self.registry.set_locked(self.name, locked=True)
@@ -80,7 +79,7 @@ class Performer:
                 assert_never(action)
 
     def _power(self, action: PowerAction) -> None:
-        driver = self._driver()
+        driver = self.driver
         match action:
             case Start():
                 driver.start(self.name)
@@ -135,12 +134,6 @@ class Performer:
         if seen is None:
             raise HostError(f"volume {volume} does not exist")
         return seen
-
-    def _driver(self) -> Driver:
-        for driver in self.drivers.values():
-            if self.name in driver.observe():
-                return driver
-        raise HostError(f"no driver knows {self.name}")
 
     def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
         """Where each volume will be: known before it is there."""

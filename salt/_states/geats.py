@@ -147,16 +147,16 @@ def _is_salts_own(key):
 
 
 def _comment(name, target, report, test):
-    lines = report["changes"].get("steps", [])
-    if not lines:
-        first = f"{name} is {target}, as described"
-    else:
-        first = f"{name} {'would be' if test else 'is now'} {target}:"
+    steps = report["changes"].get("steps", [])
+    first = f"{name} is {target}, as described"
+    if steps:
+        count = f"{len(steps)} step{'s' if len(steps) > 1 else ''}"
+        first = f"{name} {'would be' if test else 'is now'} {target}, in {count}"
     pending = [
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
     ]
-    return "\n".join([first, *(f"- {line}" for line in lines), *pending])
+    return "\n".join([first, *pending])
 
 
 def _ret(name, result, changes, comment):

@@ -1,0 +1,155 @@
+"""The command line: what it answers, and its exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from geats_host.cli import main
+from tests.memory_host import memory_config
+
+Geats = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "geats.yaml"
+    file.write_text(yaml.safe_dump({"geats": memory_config(tmp_path)}))
+    return file
+
+
+@pytest.fixture
+def geats(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Geats:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["geats", "--config", str(config), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def answer(geats: Geats, *arguments: str) -> object:
+    code, out, err = geats("--json", *arguments)
+    assert (code, err) == (0, "")
+    parsed: object = json.loads(out)
+    return parsed
+
+
+def test_a_vm_is_planned_applied_and_then_rests(geats: Geats) -> None:
+    assert geats("plan", "web01", "--exit-code")[0] == 3
+    code, out, _ = geats("apply", "web01")
+    assert (code, "start web01" in out) == (0, True)
+    assert geats("plan", "web01", "--exit-code")[0] == 0
+    assert geats("apply", "web01")[1] == "web01 is as described: nothing to do\n"
+
+
+def test_without_names_every_declared_vm_is_meant(geats: Geats) -> None:
+    assert geats("apply")[0] == 0
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert {name: row["power"] for name, row in listed.items()} == {
+        "db01": "running",
+        "web01": "running",
+    }
+
+
+def test_a_plan_is_shown_as_a_table_with_reasons_and_impacts(geats: Geats) -> None:
+    code, out, _ = geats("plan", "web01")
+    assert code == 0
+    for word in ("because", "impact", "define web01", "web01 is not defined", "none"):
+        assert word in out
+
+
+def test_a_refusal_exits_with_2_and_says_why(geats: Geats) -> None:
+    code, out, err = geats("start", "web1")
+    assert (code, out) == (2, "")
+    assert (
+        err == "refused: name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)\n"
+    )
+
+
+def test_bad_usage_exits_with_2(geats: Geats) -> None:
+    assert geats("plan", "--to", "nowhere")[0] == 2
+    assert geats("fly", "web01")[0] == 2
+
+
+def test_a_locked_vm_is_not_deprovisioned(geats: Geats) -> None:
+    geats("apply", "web01")
+    assert geats("lock", "web01")[0] == 0
+    code, _, err = geats("deprovision", "web01")
+    assert (code, err) == (2, "refused: web01: is locked, and so cannot be deprovisioned\n")
+    assert geats("unlock", "web01")[0] == 0
+    assert geats("deprovision", "web01")[0] == 0
+
+
+def test_a_dry_run_of_a_verb_changes_nothing(geats: Geats) -> None:
+    before = answer(geats, "list")
+    assert "start web01" in geats("start", "web01", "--dry-run")[1]
+    assert answer(geats, "list") == before
+
+
+def test_trouble_with_the_host_exits_with_1(geats: Geats) -> None:
+    geats("apply", "web01")
+    assert geats("console", "web01")[:2] == (1, "")
+
+
+def test_every_report_has_a_table_and_json(geats: Geats) -> None:
+    geats("apply", "web01")
+    for command in (["list"], ["info", "web01"], ["status"], ["journal", "web01"], ["validate"]):
+        code, out, err = geats(*command)
+        assert (code, err) == (0, "")
+        assert out.strip()
+        assert answer(geats, *command)
+
+
+def test_invalid_vms_are_listed_and_exit_with_2(geats: Geats, config: Path, tmp_path: Path) -> None:
+    raw = memory_config(tmp_path) | {"vms": {"bad": {"memory": 0, "colour": "red"}}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert code == 2
+    assert [line.partition(":")[0] for line in out.splitlines()] == [
+        "bad.template",
+        "bad.memory",
+        "bad.colour",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("geats: [", "is not valid YAML"),
+        ("- x", "must hold one key, geats"),
+        ("geats: 5", "geats: must be a mapping, got 5"),
+    ],
+)
+def test_a_wrong_file_is_refused(geats: Geats, config: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    code, _, err = geats("list")
+    assert code == 2
+    assert said in err
+
+
+def test_a_missing_file_is_refused(geats: Geats, config: Path) -> None:
+    config.unlink()
+    code, _, err = geats("list")
+    assert (code, err) == (2, f"refused: {config}: does not exist\n")
+
+
+def test_version_imports_neither_lxc_nor_salt() -> None:
+    code = (
+        "import sys; sys.argv = ['geats', '--version']; from geats_host.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'lxc', 'salt', '_lxc'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

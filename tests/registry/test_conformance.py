@@ -1,0 +1,96 @@
+"""Every registry keeps what it was given: one suite for all of them."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from geats_core.parse import parse_vm
+from geats_core.spec import VMSpec
+from geats_host.errors import HostError
+from geats_host.registry import Entry, Outcome, Registry, memory, sqlite
+
+
+def spec(name: str, memory_size: str = "1GiB") -> VMSpec:
+    return parse_vm(name, {"template": "debian", "memory": memory_size}).unwrap()
+
+
+@pytest.fixture(params=[memory.open_registry, sqlite.open_registry], ids=["memory", "sqlite"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registry]:
+    opener: Callable[[Path], Registry] = request.param
+    return lambda: opener(tmp_path / "state")
+
+
+def test_a_definition_is_kept_replaced_and_forgotten(reopen: Callable[[], Registry]) -> None:
+    reopen().record(spec("web01"))
+    reopen().record(spec("web01", "2GiB"))
+    reopen().record(spec("db01"))
+    assert reopen().definitions() == {"web01": spec("web01", "2GiB"), "db01": spec("db01")}
+    reopen().forget("web01")
+    reopen().forget("web01")
+    assert set(reopen().definitions()) == {"db01"}
+
+
+def test_a_lock_is_kept_until_it_is_lifted(reopen: Callable[[], Registry]) -> None:
+    reopen().set_locked("web01", locked=True)
+    reopen().set_locked("web01", locked=True)
+    assert reopen().locked() == {"web01"}
+    reopen().set_locked("web01", locked=False)
+    assert reopen().locked() == frozenset()
+
+
+def test_a_forgotten_vm_leaves_no_lock_for_the_next_of_its_name(
+    reopen: Callable[[], Registry],
+) -> None:
+    reopen().set_locked("web01", locked=True)
+    reopen().forget("web01")
+    assert reopen().locked() == frozenset()
+
+
+def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
+    reopen: Callable[[], Registry],
+) -> None:
+    entries = [
+        Entry(time_s=float(n), vm=vm, action=f"step {n}", outcome=Outcome.DONE, detail="why")
+        for n, vm in enumerate(["web01", "db01", "web01", "web01"])
+    ]
+    for entry in entries:
+        reopen().write(entry)
+    assert list(reopen().journal("web01", limit=2)) == [entries[2], entries[3]]
+
+
+def test_a_registry_of_a_newer_geats_is_refused(tmp_path: Path) -> None:
+    sqlite.open_registry(tmp_path)
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        database.execute("pragma user_version = 99")
+    with pytest.raises(HostError, match="newer geats"):
+        sqlite.open_registry(tmp_path)
+
+
+def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(HostError, match=r"registry\.sqlite: file is not a database"):
+        sqlite.open_registry(tmp_path)
+
+
+def test_a_definition_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:
+    registry = sqlite.open_registry(tmp_path)
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        database.execute("""insert into definition values ('web01', '{"colour": "red"}')""")
+    with pytest.raises(HostError, match="the definition of web01 is not valid"):
+        registry.definitions()
+
+
+def test_two_processes_open_a_new_registry_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from geats_host.registry.sqlite import *;"
+        "open_registry(Path(sys.argv[1])).set_locked(sys.argv[2], locked=True)"
+    )
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"vm{n}"]) for n in range(4)
+    ]
+    assert [child.wait() for child in children] == [0, 0, 0, 0]
+    assert sqlite.open_registry(tmp_path).locked() == {f"vm{n}" for n in range(4)}

@@ -1,0 +1,137 @@
+"""The execution functions, through Salt's real loader."""
+
+import inspect
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from geats_core.verbs import VERBS
+
+
+@pytest.fixture
+def testmode():
+    return False
+
+
+def power(modules, name="web01"):
+    return modules["geats.list"]()[name]["power"]
+
+
+def test_start_on_a_vm_of_the_pillar_just_works(modules):
+    report = modules["geats.start"]("web01")
+    assert (report["failed"], report["error"]) == (None, None)
+    assert power(modules) == "running"
+    assert modules["geats.start"]("web01")["changes"] == {}
+
+
+def test_start_on_a_vm_of_the_registry_just_works(modules, opts):
+    modules["geats.provision"]("web01")
+    del opts["pillar"]["geats"]["vms"]["web01"]
+    modules["geats.start"]("web01")
+    assert power(modules) == "running"
+
+
+def test_the_verbs_walk_through_a_whole_life(modules):
+    for verb, wanted in (
+        ("define", "stopped"),
+        ("provision", "stopped"),
+        ("start", "running"),
+        ("freeze", "frozen"),
+        ("unfreeze", "running"),
+        ("reboot", "running"),
+        ("reinit", "running"),
+        ("shutdown", "stopped"),
+        ("start", "running"),
+        ("stop", "stopped"),
+        ("undefine", "stopped"),
+    ):
+        assert modules[f"geats.{verb}"]("web01")["error"] is None, verb
+        assert power(modules) == wanted, verb
+    modules["geats.deprovision"]("web01")
+    assert modules["geats.info"]("web01")["volumes"] == []
+
+
+def test_every_verb_of_the_table_is_a_function_with_an_example(modules):
+    for verb in (*VERBS, "list", "info", "status", "validate", "plan", "apply", "journal"):
+        assert "CLI Example:" in inspect.getdoc(modules[f"geats.{verb}"])
+
+
+def test_an_unknown_vm_is_refused_with_what_there_is(modules):
+    with pytest.raises(CommandExecutionError) as refused:
+        modules["geats.start"]("web1")
+    said = "name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)"
+    assert refused.value.message == said
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "-x", "x" * 200, "x\ny", "", None, 5])
+def test_hostile_names_are_refused(modules, name):
+    for call in ("start", "apply", "info", "deprovision"):
+        with pytest.raises(CommandExecutionError, match="must be 1 to 63"):
+            modules[f"geats.{call}"](name)
+
+
+@pytest.mark.parametrize(
+    ("argument", "word"),
+    [("target", "runing"), ("restart", "always?"), ("power_off", "kill"), ("allow_data_loss", "x")],
+)
+def test_an_unknown_word_is_refused_with_what_there_is(modules, argument, word):
+    with pytest.raises(CommandExecutionError, match=rf"^{argument}: ") as refused:
+        modules["geats.plan"]("web01", **{argument: word})
+    assert repr(word) in refused.value.message
+
+
+def test_unknown_driver_pool_and_template_are_all_named_at_once(modules):
+    spec = {
+        "driver": "lxd",
+        "template": "debain",
+        "volumes": [{"name": "root", "pool": "fats"}],
+    }
+    assert modules["geats.validate"]("web01", spec) == {
+        "web01": [
+            "web01.driver: unknown driver 'lxd' (there is: memory)",
+            "web01.template: unknown template 'debain', did you mean 'debian'? (there is: debian)",
+            "web01.volumes[root].pool: unknown pool 'fats' (there is: default)",
+        ]
+    }
+
+
+def test_validate_without_a_name_looks_at_every_declared_vm(modules, geats_config):
+    geats_config["vms"]["bad"] = {"memory": 0}
+    found = modules["geats.validate"]()
+    assert set(found) == {"web01", "db01", "bad"}
+    assert found["web01"] == []
+    assert [line.partition(":")[0] for line in found["bad"]] == ["bad.template", "bad.memory"]
+
+
+def test_one_wrong_vm_harms_no_other(modules, geats_config):
+    geats_config["vms"]["bad"] = {"memory": 0}
+    assert modules["geats.start"]("web01")["error"] is None
+
+
+def test_a_wrong_configuration_names_every_problem(modules, geats_config):
+    geats_config |= {"pools": {"default": {"type": "directry"}}, "registri": "x"}
+    with pytest.raises(CommandExecutionError, match="did you mean 'registry'"):
+        modules["geats.list"]()
+
+
+def test_the_journal_tells_what_was_done(modules):
+    modules["geats.define"]("web01")
+    entries = modules["geats.journal"]("web01")
+    assert [(entry["action"], entry["outcome"]) for entry in entries] == [
+        ("define web01", "intent"),
+        ("define web01", "done"),
+    ]
+
+
+def test_status_has_every_vm_and_the_host(modules):
+    modules["geats.start"]("web01")
+    status = modules["geats.status"]()
+    assert status["vms"]["web01"]["definition"]["memory"] == "512MiB"
+    assert status["vms"]["db01"]["definition"] is None
+    assert set(status["host"]) == {"memory", "swap", "load", "cpu"}
+
+
+def test_a_plan_changes_nothing(modules):
+    before = modules["geats.list"]()
+    assert modules["geats.plan"]("web01")["steps"]
+    assert modules["geats.list"]() == before

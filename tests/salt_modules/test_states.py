@@ -1,0 +1,110 @@
+"""Each state, in test mode and for real: what test mode shows is what the run does."""
+
+import msgpack
+import pytest
+
+
+def power(modules, name="web01"):
+    return modules["geats.list"]().get(name, {}).get("power")
+
+
+def test_running_provisions_and_starts_and_then_rests(states, modules, testmode):
+    first = states["geats.running"]("web01")
+    assert first["result"] is (None if testmode else True), first["comment"]
+    assert len(first["changes"]["steps"]) == 7
+    assert first["changes"]["memory"] == {"old": None, "new": "512MiB"}
+    assert power(modules) == ("stopped" if testmode else "running")
+
+    if not testmode:
+        second = states["geats.running"]("web01")
+        assert (second["result"], second["changes"]) == (True, {})
+        assert second["comment"] == "web01 is running, as described"
+
+
+def test_the_changes_are_the_same_in_test_mode_as_in_the_run(states, modules):
+    shown = modules["geats.apply"]("web01", test=True)["changes"]
+    assert modules["geats.apply"]("web01", test=False)["changes"] == shown
+
+
+def test_a_spec_may_stand_in_the_state_itself(states, modules, testmode):
+    ret = states["geats.running"]("mail", driver="memory", template="debian", memory="64MiB")
+    assert ret["result"] is (None if testmode else True), ret["comment"]
+    assert ret["changes"]["memory"] == {"old": None, "new": "64MiB"}
+
+
+def test_a_bad_spec_fails_with_every_problem(states):
+    ret = states["geats.running"]("mail", memory="10 bananas", colour="red")
+    assert ret["result"] is False
+    assert ret["changes"] == {}
+    paths = {line.partition(":")[0] for line in ret["comment"].splitlines()}
+    assert paths == {"mail.template", "mail.memory", "mail.colour"}
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [("stopped", "stopped"), ("frozen", "frozen"), ("defined", "stopped")],
+)
+def test_each_state_of_being_is_reached_once(states, modules, testmode, state, wanted):
+    first = states[f"geats.{state}"]("web01")
+    assert first["result"] is (None if testmode else True), first["comment"]
+    if not testmode:
+        assert power(modules) == wanted
+        assert states[f"geats.{state}"]("web01")["changes"] == {}
+
+
+@pytest.mark.parametrize("state", ["undefined", "deprovisioned"])
+def test_what_is_gone_stays_gone(states, modules, testmode, state):
+    assert states[f"geats.{state}"]("web01")["changes"] == {}
+    modules["geats.apply"]("web01", test=False)
+    ret = states[f"geats.{state}"]("web01")
+    assert ret["result"] is (None if testmode else True), ret["comment"]
+    assert modules["geats.list"]()["web01"]["defined"] is testmode
+
+
+def test_a_locked_vm_is_not_deprovisioned_until_it_is_unlocked(states, modules):
+    modules["geats.apply"]("web01", test=False)
+    modules["geats.lock"]("web01", test=False)
+    ret = states["geats.deprovisioned"]("web01")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "locked" in ret["comment"]
+    modules["geats.unlock"]("web01", test=False)
+    assert states["geats.deprovisioned"]("web01")["result"] is not False
+
+
+def test_locked_and_unlocked_are_reached_once(states, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    for state, locked in (("locked", True), ("unlocked", False)):
+        first = states[f"geats.{state}"]("web01")
+        if not testmode:
+            assert first["result"] is True
+            assert modules["geats.list"]()["web01"]["locked"] is locked
+            assert states[f"geats.{state}"]("web01")["changes"] == {}
+
+
+def test_with_restart_never_a_change_is_written_and_stays_pending(states, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    spec = {
+        "driver": "memory",
+        "template": "debian",
+        "memory": "1GiB",
+        "hostname": "www",
+        "nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}],
+    }
+    ret = states["geats.running"]("web01", restart="never", **spec)
+    assert ret["result"] is (None if testmode else True)
+    assert "pending until web01 restarts: hostname web01 → www" in ret["comment"]
+    assert not any("shut down" in step for step in ret["changes"]["steps"])
+    assert any("set the limits" in step for step in ret["changes"]["steps"])
+
+
+def test_answers_are_plain_data(states, modules):
+    modules["geats.apply"]("web01", test=False)
+    for answer in (
+        states["geats.running"]("web01"),
+        modules["geats.list"](),
+        modules["geats.status"](),
+        modules["geats.info"]("web01"),
+        modules["geats.plan"]("web01", target="deprovisioned"),
+        modules["geats.journal"]("web01"),
+    ):
+        assert msgpack.unpackb(msgpack.packb(answer)) == answer

@@ -1,0 +1,166 @@
+"""Applying plans on a host in memory: order, failures, cuts, journal and operation lock."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core.actions import Action, Start, describe
+from geats_core.observation import Observation, Power
+from geats_core.plan import Plan
+from geats_host import lifecycle
+from geats_host.apply import Interrupted, apply_plan
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host, Planned
+from geats_host.operation_lock import operation_lock
+from geats_host.registry import Outcome
+from geats_host.registry.memory import MemoryRegistry
+from tests.memory_host import memory_config, memory_host
+
+
+def applied(host: Host, planned: Planned) -> None:
+    assert host.apply(planned) == Success(planned.plan.steps)
+
+
+def test_a_vm_is_run_and_a_second_apply_has_nothing_to_do(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    applied(host, lifecycle.plan_to(host, "web01"))
+    assert host.observe("web01").power is Power.RUNNING
+    assert lifecycle.plan_to(host, "web01").plan == Plan(name="web01")
+
+
+def test_a_plan_is_refused_where_the_host_has_moved(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    stale = lifecycle.plan_to(host, "web01")
+    applied(host, lifecycle.plan_verb(host, "define", "web01"))
+    with pytest.raises(Refused, match="web01: has changed since the plan was made"):
+        host.apply(stale)
+
+
+def test_two_operations_on_one_vm_never_run_at_once(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    planned = lifecycle.plan_to(host, "web01")
+    held = operation_lock(Path(host.config.run_dir), "web01")
+    with held, pytest.raises(Refused, match=rf"another operation .* \(process {os.getpid()}\)"):
+        host.apply(planned)
+    applied(host, planned)
+
+
+def test_an_operation_lock_is_kept_where_only_its_owner_can_enter(tmp_path: Path) -> None:
+    with operation_lock(tmp_path / "run", "web01"):
+        assert (tmp_path / "run" / "operations").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_lock_file_that_is_a_symlink_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "operations").mkdir()
+    (tmp_path / "operations" / "web01").symlink_to(tmp_path / "victim")
+    with pytest.raises(HostError), operation_lock(tmp_path, "web01"):
+        pytest.fail("the symlink was followed")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_the_first_failure_stops_a_plan_and_says_how_far_it_came(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    plan = lifecycle.plan_to(host, "web01").plan
+    performed: list[Action] = []
+    registry = MemoryRegistry()
+
+    def perform(action: Action) -> None:
+        if isinstance(action, Start):
+            raise HostError("no space left on device")
+        performed.append(action)
+
+    start = plan.steps[-1]
+    assert start.action == Start()
+    expected = Interrupted(plan.steps[:-1], start, "no space left on device")
+    assert apply_plan(plan, perform, registry) == Failure(expected)
+    assert set(map(str, performed)) == {str(step.action) for step in plan.steps[:-1]}
+    last = registry.journal("web01")[-1]
+    assert (last.action, last.outcome, last.detail) == (
+        "start web01",
+        Outcome.FAILED,
+        "no space left on device",
+    )
+
+
+def test_every_step_is_journaled_before_and_after(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    planned = lifecycle.plan_to(host, "web01")
+    applied(host, planned)
+    entries = [(entry.action, entry.outcome) for entry in host.journal("web01")]
+    for step in planned.plan.steps:
+        action = describe(step.action, "web01")
+        intent = entries.index((action, Outcome.INTENT))
+        assert intent < entries.index((action, Outcome.DONE))
+
+
+def test_no_step_starts_before_those_that_it_needs(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    plan = lifecycle.plan_to(host, "web01").plan
+    position = {id(step): at for at, step in enumerate(plan.steps)}
+    done: set[int] = set()
+    early: list[str] = []
+
+    def progress(step: object, outcome: Outcome) -> None:
+        at = position[id(step)]
+        if outcome is Outcome.INTENT and not set(plan.steps[at].needs) <= done:
+            early.append(plan.steps[at].reason)
+        if outcome is Outcome.DONE:
+            done.add(at)
+
+    assert apply_plan(plan, lambda action: None, MemoryRegistry(), progress) == Success(plan.steps)
+    assert early == []
+
+
+def test_a_bug_in_an_adapter_is_not_mistaken_for_trouble_with_the_host(tmp_path: Path) -> None:
+    plan = lifecycle.plan_to(memory_host(tmp_path), "web01").plan
+
+    def perform(action: Action) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        apply_plan(plan, perform, MemoryRegistry())
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_a_plan_that_was_cut_is_finished_by_the_next(tmp_path: Path, cut: int) -> None:
+    host = memory_host(tmp_path)
+    first = lifecycle.plan_to(host, "web01")
+    kept = replace(first.plan, steps=first.plan.steps[:cut])
+    assert host.apply(replace(first, plan=kept)) == Success(kept.steps)
+    applied(host, lifecycle.plan_to(host, "web01"))
+    assert lifecycle.plan_to(host, "web01").plan.is_empty
+
+
+def test_a_deprovisioned_vm_leaves_nothing(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    applied(host, lifecycle.plan_to(host, "web01"))
+    applied(host, lifecycle.plan_verb(host, "deprovision", "web01"))
+    assert host.observe_all() == {}
+
+
+def test_a_missing_template_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    pools = {"default": {"type": "directory", "path": str(tmp_path / "pool")}}
+    host = memory_host(tmp_path, {"pools": pools})
+    with pytest.raises(Refused, match=r"/nowhere/debian\.tar"):
+        lifecycle.plan_to(host, "web01")
+    assert host.observe("web01") == Observation()
+
+
+def bad_configurations() -> Mapping[str, tuple[Mapping[str, object], str]]:
+    return {
+        "driver": ({"drivers": {"lxd": {}}}, r"geats\.drivers\.lxd: unknown driver 'lxd'.*lxc"),
+        "pool type": ({"pools": {"p": {"type": "zsf"}}}, r"geats\.pools\.p\.type: unknown .*'zsf'"),
+        "registry": ({"registry": "postgres"}, r"geats\.registry: unknown registry .*sqlite"),
+        "key": ({"pols": {}}, r"geats\.pols: unknown key 'pols', did you mean 'pools'"),
+    }
+
+
+@pytest.mark.parametrize("mistake", bad_configurations())
+def test_a_wrong_configuration_is_refused_with_what_there_is(tmp_path: Path, mistake: str) -> None:
+    change, said = bad_configurations()[mistake]
+    with pytest.raises(Refused, match=said):
+        Host.from_config({**memory_config(tmp_path), **change})
