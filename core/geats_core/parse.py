@@ -129,13 +129,16 @@ def _volume(read: Reader) -> Checked[Volume]:
 
 def _nic(read: Reader, vm_name: str) -> Checked[Nic]:
     name = read.need("name", fields.interface, "")
+    gateways = read.take("gateways", each(fields.ip), ())
+    if len({gateway.version for gateway in gateways}) < len(gateways):
+        read.problems.append(Problem(read.at("gateways"), "must be one of each IP version at most"))
     return read.done(
         Nic(
             name=name,
             bridge=read.need("bridge", fields.interface, ""),
             mac=read.take("mac", fields.mac, derived_mac(vm_name, name)),
             addresses=read.take("addresses", each(fields.ip_address_with_prefix), ()),
-            gateways=read.take("gateways", each(fields.ip), ()),
+            gateways=gateways,
         )
     )
 

@@ -1,0 +1,288 @@
+"""Parsing: every problem at once, and nothing hostile gets in."""
+
+from ipaddress import ip_address, ip_interface
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core import Problem, VMSpec, parse_vm
+from geats_core.parse import derived_mac
+from geats_core.sizes import parse_size
+from geats_core.spec import Dns, Init, Limits, Nic, Volume
+
+
+def problems(raw: object, name: object = "web") -> list[str]:
+    return [str(each) for each in parse_vm(name, raw).failure()]
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    raw = {
+        "memmory": "1GiB",
+        "memory": "10 bananas",
+        "cpus": 0,
+        "init": "systemmd",
+        "hostname": "a b",
+        "volumes": [{"name": "root", "mount": "/"}, {"name": "../x", "mount": "/../etc"}],
+        "nics": [{"name": "eth0", "bridge": "br 0", "addresses": ["10.0.0.2"], "mac": "ff:00"}],
+        "metadata": {"a-b": 1},
+        "privileged": "yes",
+        "shutdown_timeout": True,
+    }
+
+    assert parse_vm("web", raw) == Failure(EXPECTED)
+
+
+def test_a_whole_spec_is_read() -> None:
+    raw = {
+        "driver": "lxc",
+        "template": "debian",
+        "hostname": "web.example.org",
+        "memory": "1.5GiB",
+        "cpus": 2,
+        "processes": 100,
+        "volumes": [
+            {"name": "data", "mount": "/srv/data", "pool": "slow", "read_only": True},
+            {"name": "root", "pool": "fast", "size": "10GiB"},
+        ],
+        "nics": [
+            {
+                "name": "eth0",
+                "bridge": "br0",
+                "addresses": ["10.0.0.2/24", "fd00::2/64"],
+                "gateways": ["10.0.0.1", "fd00::1"],
+            },
+            {"name": "eth1", "bridge": "br1", "mac": "02:00:00:AA:BB:CC"},
+        ],
+        "dns": {"nameservers": ["10.0.0.1"], "search": ["example.org"]},
+        "metadata": {"ROLE": "web", "COUNT": 3, "ON": True},
+        "init": "busybox",
+        "privileged": True,
+        "transient": True,
+        "shutdown_timeout": 5,
+    }
+
+    assert parse_vm("web", raw) == Success(
+        VMSpec(
+            name="web",
+            driver="lxc",
+            template="debian",
+            hostname="web.example.org",
+            volumes=(
+                Volume(name="root", pool="fast", mount="/", size_bytes=10 * 2**30),
+                Volume(name="data", pool="slow", mount="/srv/data", read_only=True),
+            ),
+            limits=Limits(memory_bytes=3 * 2**29, cpus=2.0, processes=100),
+            nics=(
+                Nic(
+                    name="eth0",
+                    bridge="br0",
+                    mac=derived_mac("web", "eth0"),
+                    addresses=(ip_interface("10.0.0.2/24"), ip_interface("fd00::2/64")),
+                    gateways=(ip_address("10.0.0.1"), ip_address("fd00::1")),
+                ),
+                Nic(name="eth1", bridge="br1", mac="02:00:00:aa:bb:cc"),
+            ),
+            dns=Dns(nameservers=(ip_address("10.0.0.1"),), search=("example.org",)),
+            metadata=(("COUNT", "3"), ("ON", "True"), ("ROLE", "web")),
+            init=Init.BUSYBOX,
+            privileged=True,
+            transient=True,
+            shutdown_timeout_s=5,
+        )
+    )
+
+
+def test_a_template_is_all_that_a_spec_must_have() -> None:
+    root = Volume(name="root", pool="default", mount="/")
+
+    assert parse_vm("web", {"template": "debian"}) == Success(
+        VMSpec(name="web", driver="lxc", template="debian", hostname="web", volumes=(root,))
+    )
+    assert problems(None) == ["template: is missing"]
+    assert problems([]) == [": a VM must be a mapping, got a list"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../x",
+        "a b",
+        "-x",
+        "x-",
+        "x" * 64,
+        "x" * 200,
+        "web\n",
+        "Web",
+        "w\u00e9b",
+        "a/b",
+        ".",
+        1,
+        None,
+    ],
+)
+def test_a_hostile_name_is_refused(name: object) -> None:
+    (problem,) = parse_vm(name, {"template": "debian"}).failure()
+
+    assert problem.path == "name"
+    assert "\n" not in problem.message
+    assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize(
+    "address", ["fe80::1%a\nlxc.hook.start = x/64", "fe80::1%eth0/64", "10.0.0.2", 1, "x/24"]
+)
+def test_an_address_carries_no_other_text(address: object) -> None:
+    nic = {"name": "eth0", "bridge": "br0", "addresses": [address]}
+
+    assert [p.path for p in parse_vm("web", {"template": "d", "nics": [nic]}).failure()] == [
+        "nics[0].addresses[0]"
+    ]
+
+
+@pytest.mark.parametrize("server", ["fe80::1%a\nnameserver 10.6.6.6", "10.0.0.1/24", 1])
+def test_a_nameserver_carries_no_other_text(server: object) -> None:
+    raw = {"template": "d", "dns": {"nameservers": [server]}}
+
+    assert [p.path for p in parse_vm("web", raw).failure()] == ["dns.nameservers[0]"]
+
+
+def test_nothing_is_there_twice() -> None:
+    volume = {"name": "data", "mount": "/data"}
+    nic = {
+        "name": "eth0",
+        "bridge": "br0",
+        "addresses": ["10.0.0.2/24"],
+        "gateways": ["10.0.0.1", "10.0.0.3"],
+    }
+    raw = {"template": "debian", "volumes": [volume, volume], "nics": [nic]}
+
+    assert problems(raw) == [
+        "nics[0].gateways: must be one of each IP version at most",
+        "volumes: have the name 'data' twice",
+        "volumes: have the mount '/data' twice",
+        "volumes: must hold a volume named 'root'",
+    ]
+    twice = [{key: nic[key] for key in ("name", "bridge", "addresses")}] * 2
+    assert problems({"template": "debian", "nics": twice}) == [
+        "nics: have the name 'eth0' twice",
+        f"nics: have the mac '{derived_mac('web', 'eth0')}' twice",
+        "nics: have the addresses '10.0.0.2' twice",
+    ]
+
+
+def test_a_hostname_is_as_long_as_the_kernel_takes() -> None:
+    assert problems({"template": "debian", "hostname": "x" * 65}) == [
+        f"hostname: must be of at most 64 characters, got '{'x' * 65}'"
+    ]
+
+
+def test_metadata_is_one_line_of_text() -> None:
+    raw = {"template": "debian", "metadata": {"a": "b\nc", "d": None, "e": ["f"], 1: "x"}}
+
+    assert problems(raw) == [
+        "metadata.1: must be a name of up to 64 letters, digits and underscores, got 1",
+        "metadata.a: must be one line of printable text, got 'b\\nc'",
+        "metadata.e: must be one line of printable text, got a list",
+    ]
+
+
+def test_a_profile_lies_below_the_spec() -> None:
+    profiles: dict[str, dict[object, object]] = {
+        "small": {"memory": "512MiB", "metadata": {"A": "1", "B": "1"}},
+        "debian": {"template": "debian", "memory": "1GiB"},
+    }
+    own = {"metadata": {"B": "2"}, "cpus": 1}
+    both = {"profile": ["small", "debian"], **own}
+
+    assert parse_vm("web", both, profiles) == parse_vm(
+        "web",
+        {"template": "debian", "memory": "1GiB", "metadata": {"A": "1", "B": "2"}, "cpus": 1},
+    )
+    assert parse_vm("web", {"profile": "debian"}, profiles) == parse_vm("web", profiles["debian"])
+
+
+def test_an_unknown_profile_names_those_there_are() -> None:
+    raw = {"profile": ["smal", 1]}
+
+    assert parse_vm("web", raw, {"small": {}}) == Failure(
+        (
+            Problem("profile", "unknown profile 'smal', did you mean 'small'? (there is: small)"),
+            Problem("profile", "unknown profile 1 (there is: small)"),
+        )
+    )
+    assert problems(raw)[1] == "profile: unknown profile 1 (there is none)"
+
+
+@pytest.mark.parametrize(
+    ("raw", "size_bytes"),
+    [
+        (1, 1),
+        ("1", 1),
+        ("1B", 1),
+        ("1K", 1024),
+        ("512MiB", 512 * 2**20),
+        ("512 MiB", 512 * 2**20),
+        ("1.5GiB", 3 * 2**29),
+        ("1.0001KiB", 1024),
+        ("1024PiB", 2**60),
+    ],
+)
+def test_a_size_is_read_as_people_write_it(raw: object, size_bytes: int) -> None:
+    assert parse_size("size", raw) == Success(size_bytes)
+
+
+@pytest.mark.parametrize(
+    "raw", [0, -1, "0", "0.1B", "-1GiB", 1.5, True, None, "1 GB", "1e3", "GiB", "1025PiB", "1GiB\n"]
+)
+def test_what_is_no_size_is_refused(raw: object) -> None:
+    message = f"must be a positive size such as 10GiB, got {raw!r}"
+
+    assert parse_size("size", raw) == Failure((Problem("size", message),))
+
+
+def test_a_value_is_shown_within_bounds() -> None:
+    shown = [problems({"template": value})[0].rpartition("got ")[2] for value in VALUES]
+
+    assert shown == ["a mapping", "a list", "a bytes", f"'{'X' * 80}'…", "a number of 301 bits"]
+
+
+VALUES: list[object] = [{}, [], b"x", "X" * 100, 2**300]
+EXPECTED = (
+    Problem("volumes[0].mount", "is not for the root volume"),
+    Problem(
+        "volumes[1].name",
+        "must be 1 to 63 lower-case letters, digits and inner hyphens, got '../x'",
+    ),
+    Problem(
+        "volumes[1].mount",
+        "must be an absolute path of plain letters, digits and ._@+- without '.' or '..', "
+        "got '/../etc'",
+    ),
+    Problem(
+        "nics[0].bridge",
+        "must be an interface name of 1 to 15 letters, digits, '.', '_' and '-', got 'br 0'",
+    ),
+    Problem("nics[0].mac", "must be a unicast MAC address such as 02:00:00:12:34:56, got 'ff:00'"),
+    Problem(
+        "nics[0].addresses[0]", "must be an address with prefix such as 10.0.0.2/24, got '10.0.0.2'"
+    ),
+    Problem("template", "is missing"),
+    Problem("hostname", "must be a domain name, got 'a b'"),
+    Problem("memory", "must be a positive size such as 10GiB, got '10 bananas'"),
+    Problem("cpus", "must be a number of CPUs from 0.01 to 4096, got 0"),
+    Problem(
+        "metadata.a-b", "must be a name of up to 64 letters, digits and underscores, got 'a-b'"
+    ),
+    Problem(
+        "init", "unknown init 'systemmd', did you mean 'systemd'? (there is: busybox, systemd)"
+    ),
+    Problem("privileged", "must be true or false, got 'yes'"),
+    Problem("shutdown_timeout", "must be a positive whole number, got True"),
+    Problem(
+        "memmory",
+        "unknown key 'memmory', did you mean 'memory'? (there is: cpus, dns, driver, "
+        "hostname, init, memory, metadata, nics, privileged, "
+        "processes, shutdown_timeout, template, transient, volumes)",
+    ),
+)
