@@ -1,0 +1,119 @@
+"""A pool that exists in memory only, for tests, demonstrations and dry exploration.
+
+Pools opened with the same ``path`` in one process are one pool, as on disk; a path of its own
+starts afresh. What ``path()`` leads to is not there: nobody can install a template on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Problem
+from geats_core.fields import NAME, Reader, absolute_path
+from geats_core.observation import Stage, VolumeSeen
+from geats_host.errors import HostError, Refused
+from geats_host.storage import Offer, Pool, VolumeId
+
+DEFAULT_PATH = "/memory"
+
+
+def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
+    """The pool at ``path`` (absolute, made up, default ``/memory``); stands on no other."""
+    read = Reader("", options)
+    if below is not None:
+        read.problems.append(Problem("on", "a memory pool stands on no other pool"))
+    match read.done(read.take("path", absolute_path, DEFAULT_PATH)):
+        case Success(path):
+            return _pools.setdefault(path, MemoryPool(Path(path)))
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+@dataclass(slots=True)
+class MemoryPool:
+    """See the module."""
+
+    root: Path
+    volumes: dict[VolumeId, VolumeSeen] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def offers(self) -> Offer:
+        """There is nothing to put files on."""
+        return Offer.NOTHING
+
+    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume."""
+        with self.lock:
+            return dict(self.volumes)
+
+    def path(self, volume: VolumeId) -> Path:
+        """Where the volume would be."""
+        _check_names(volume)
+        return self.root / volume.vm / volume.volume
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Add the volume, unless it is there."""
+        _check_names(volume)
+        new = VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)
+        with self.lock:
+            self.volumes.setdefault(volume, new)
+
+    def format(self, volume: VolumeId) -> None:
+        """Let it hold files; one that does is left as it is."""
+        with self.lock:
+            seen = self._need(volume)
+            self.volumes[volume] = replace(seen, stage=max(seen.stage, Stage.FORMATTED))
+
+    def activate(self, volume: VolumeId) -> None:
+        """Put it in use."""
+        with self.lock:
+            seen = self._need(volume)
+            if seen.stage < Stage.FORMATTED:
+                raise HostError(f"{volume} is not formatted")
+            self.volumes[volume] = replace(seen, active=True)
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Take it out of use; a volume that is not there is not in use either."""
+        _check_names(volume)
+        with self.lock:
+            if volume in self.volumes:
+                self.volumes[volume] = replace(self.volumes[volume], active=False)
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Remember the new size, unless the volume is as large."""
+        with self.lock:
+            seen = self._need(volume)
+            if seen.size_bytes is None or seen.size_bytes < size_bytes:
+                self.volumes[volume] = replace(seen, size_bytes=size_bytes)
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Forget the volume."""
+        _check_names(volume)
+        with self.lock:
+            self.volumes.pop(volume, None)
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*; the rest is the pool's."""
+        with self.lock:
+            self.volumes[volume] = replace(
+                self._need(volume), stage=seen.stage, template=seen.template, guest=seen.guest
+            )
+
+    def _need(self, volume: VolumeId) -> VolumeSeen:
+        _check_names(volume)
+        if volume not in self.volumes:
+            raise HostError(f"{self.path(volume)}: there is no such volume")
+        return self.volumes[volume]
+
+
+_pools: dict[str, MemoryPool] = {}
+
+
+def _check_names(volume: VolumeId) -> None:
+    for name in (volume.vm, volume.volume):
+        if not NAME.fullmatch(name):
+            raise HostError(f"{name!r} cannot name a VM or a volume")
