@@ -1,0 +1,84 @@
+"""The configuration of a host."""
+
+from returns.result import Failure, Success
+
+from geats_core import HostConfig, Problem, parse_config
+from geats_core.config import StackLayer, Template
+
+
+def test_an_empty_configuration_is_all_defaults() -> None:
+    assert parse_config(None) == parse_config({}) == Success(HostConfig())
+
+
+def test_a_whole_configuration_is_read() -> None:
+    digest = "0" * 64
+    raw = {
+        "state_dir": "/srv/geats",
+        "run_dir": "/run/g",
+        "registry": "memory",
+        "drivers": {"lxc": {"path": "/var/lib/lxc"}},
+        "pools": {
+            "disks": {
+                "type": "filesystem",
+                "fstype": "ext4",
+                "on": {"type": "sparsefile", "path": "/srv/images"},
+            }
+        },
+        "templates": {"debian": {"path": "/t/d.tar", "sha256": digest, "overlay": "/t/o.tar"}},
+        "profiles": {"small": {"memory": "512MiB"}},
+        "vms": {"web": {"template": "debian"}, "db": None},
+    }
+
+    assert parse_config(raw) == Success(
+        HostConfig(
+            state_dir="/srv/geats",
+            run_dir="/run/g",
+            registry="memory",
+            drivers={"lxc": {"path": "/var/lib/lxc"}},
+            pools={
+                "disks": StackLayer(
+                    type="filesystem",
+                    options={"fstype": "ext4"},
+                    on=StackLayer(type="sparsefile", options={"path": "/srv/images"}),
+                )
+            },
+            templates={
+                "debian": Template(
+                    name="debian", path="/t/d.tar", sha256=digest, overlay="/t/o.tar"
+                )
+            },
+            profiles={"small": {"memory": "512MiB"}},
+            vms={"web": {"template": "debian"}, "db": {}},
+        )
+    )
+
+
+def test_every_mistake_in_a_configuration_is_reported() -> None:
+    raw = {
+        "state_dir": "/srv/../etc",
+        "pools": {"a b": {"type": "x"}, "p": {"on": {"type": "X"}, 1: 2}},
+        "templates": {"t": {"sha256": "0"}},
+        "vms": {"web": 1},
+        "profiles": [],
+        "vm": {},
+    }
+    name = "must be 1 to 63 lower-case letters, digits and inner hyphens"
+
+    assert parse_config(raw) == Failure(
+        (
+            Problem("state_dir", "must be an absolute path without '..', got '/srv/../etc'"),
+            Problem("pools.a b", f"{name}, got 'a b'"),
+            Problem("pools.p.on.type", f"{name}, got 'X'"),
+            Problem("pools.p.type", "is missing"),
+            Problem("pools.p.1", "unknown key 1 (there is: on, type)"),
+            Problem("templates.t.path", "is missing"),
+            Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),
+            Problem("profiles", "must be a mapping, got a list"),
+            Problem("vms.web", "must be a mapping, got 1"),
+            Problem(
+                "vm",
+                "unknown key 'vm', did you mean 'vms'? (there is: drivers, pools, profiles, "
+                "registry, run_dir, state_dir, templates, vms)",
+            ),
+        )
+    )

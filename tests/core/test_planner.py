@@ -1,0 +1,347 @@
+"""The planner, told as stories."""
+
+from dataclasses import replace
+from functools import reduce
+
+import pytest
+from returns.result import Failure
+
+from geats_core import (
+    DataLoss,
+    Goal,
+    HostFacts,
+    Observation,
+    Power,
+    PowerOff,
+    Restart,
+    Stage,
+    Target,
+    VMSpec,
+    VolumeSeen,
+    after,
+    explain,
+    parse_vm,
+    plan,
+)
+
+SPEC: dict[object, object] = {
+    "template": "debian",
+    "memory": "512MiB",
+    "volumes": [{"name": "root", "pool": "fast", "size": "10GiB"}],
+    "nics": [
+        {
+            "name": "eth0",
+            "bridge": "br0",
+            "mac": "02:00:00:00:00:01",
+            "addresses": ["10.0.0.2/24"],
+        }
+    ],
+}
+
+
+def web(**changed: object) -> VMSpec:
+    return parse_vm("web", {**SPEC, **changed}).unwrap()
+
+
+def text(target: Target, have: Observation, spec: VMSpec | None = None, **policy: object) -> str:
+    goal = replace(Goal(name="web", target=target, spec=spec), **policy)  # type: ignore[arg-type]
+    return plan(goal, have).map(explain).value_or("refused")
+
+
+def refused(target: Target, have: Observation, spec: VMSpec | None = None) -> list[str]:
+    return [str(p) for p in plan(Goal(name="web", target=target, spec=spec), have).failure()]
+
+
+def at(target: Target, spec: VMSpec) -> Observation:
+    """The VM as a plan for *target* leaves it."""
+    steps = plan(Goal(name="web", target=target, spec=spec), Observation()).unwrap().steps
+    return reduce(lambda have, step: after(step.action, have).unwrap(), steps, Observation())
+
+
+RUNNING = at(Target.RUNNING, web())
+STOPPED = at(Target.STOPPED, web())
+
+
+def test_a_vm_is_made_from_nothing_and_started() -> None:
+    assert text(Target.RUNNING, Observation(), web()) == (
+        "1. define web because web is not defined (impact: none)\n"
+        "2. allocate volume web/root of 10GiB in pool fast because it does not exist "
+        "(impact: none)\n"
+        "3. format volume web/root in pool fast because it is not formatted (impact: none)\n"
+        "4. activate volume web/root in pool fast because it is not active (impact: none)\n"
+        "5. install template debian on volume web/root because it is empty (impact: none)\n"
+        "6. configure the guest on volume web/root because its files in the guest are not as "
+        "described (impact: none)\n"
+        "7. start web because web should be running (impact: none)"
+    )
+
+
+def test_a_vm_as_described_needs_nothing() -> None:
+    assert text(Target.RUNNING, RUNNING, web()) == "web is as described: nothing to do"
+
+
+def test_more_memory_is_given_while_it_runs() -> None:
+    assert text(Target.RUNNING, RUNNING, web(memory="1GiB")) == (
+        "1. define web because memory changed 512MiB → 1GiB (impact: none)\n"
+        "2. set the limits of web: memory 1GiB, cpus no limit, processes no limit "
+        "because memory changed 512MiB → 1GiB (impact: live)"
+    )
+
+
+def test_a_larger_volume_grows_while_it_runs() -> None:
+    larger = web(volumes=[{"name": "root", "pool": "fast", "size": "20GiB"}])
+
+    assert text(Target.RUNNING, RUNNING, larger) == (
+        "1. define web because volume sizes changed {root: 10GiB} → {root: 20GiB} "
+        "(impact: none)\n"
+        "2. grow volume web/root in pool fast to 20GiB because it is smaller than described "
+        "(impact: live)"
+    )
+
+
+MOVED = web(
+    nics=[
+        {
+            "name": "eth0",
+            "bridge": "br0",
+            "mac": "02:00:00:00:00:01",
+            "addresses": ["10.0.0.3/24"],
+        }
+    ]
+)
+NICS_CHANGED = (
+    "nics changed [eth0 br0 02:00:00:00:00:01 10.0.0.2/24] → "
+    "[eth0 br0 02:00:00:00:00:01 10.0.0.3/24]"
+)
+
+
+def test_another_address_needs_a_restart() -> None:
+    assert text(Target.RUNNING, RUNNING, MOVED) == (
+        f"1. define web because {NICS_CHANGED} (impact: none)\n"
+        f"2. shut down web (power off after 60 s) because {NICS_CHANGED} (impact: restart)\n"
+        "3. configure the guest on volume web/root because its files in the guest are not as "
+        "described (impact: none)\n"
+        "4. start web because web should be running (impact: none)"
+    )
+
+
+def test_without_leave_to_restart_a_change_is_pending() -> None:
+    assert text(Target.RUNNING, RUNNING, MOVED, restart=Restart.NEVER) == (
+        f"1. define web because {NICS_CHANGED} (impact: none)\n"
+        f"pending until web restarts: {NICS_CHANGED}"
+    )
+
+
+def test_a_frozen_vm_is_thawed_to_shut_down_and_frozen_again() -> None:
+    frozen = at(Target.FROZEN, web())
+
+    assert text(Target.FROZEN, frozen, web(init="busybox")) == (
+        "1. define web because init changed systemd → busybox (impact: none)\n"
+        "2. unfreeze web because a frozen VM cannot shut down (impact: live)\n"
+        "3. shut down web (power off after 60 s) because init changed systemd → busybox "
+        "(impact: restart)\n"
+        "4. start web because web should be frozen (impact: none)\n"
+        "5. freeze web because web should be frozen (impact: live)"
+    )
+    assert text(Target.RUNNING, frozen, web()) == (
+        "1. unfreeze web because web should be running (impact: live)"
+    )
+
+
+def test_a_vm_stops_at_once_where_asked() -> None:
+    assert text(Target.OFF, RUNNING, power_off=PowerOff.STOP) == (
+        "1. stop web because web should be off (impact: restart)"
+    )
+
+
+def test_a_stuck_monitor_is_repaired() -> None:
+    stuck = replace(RUNNING, power=Power.STUCK)
+
+    assert text(Target.RUNNING, stuck, web()) == (
+        "1. repair web: end its stuck monitor because its monitor does not answer "
+        "(impact: restart)\n"
+        "2. start web because web should be running (impact: none)"
+    )
+    goal = Goal(name="web", target=Target.RUNNING, spec=web(), restart=Restart.NEVER)
+    assert [str(each) for each in plan(goal, stuck).failure()] == [
+        "web.restart: its monitor is stuck, and repairing it would restart the VM"
+    ]
+
+
+def test_another_template_is_refused_without_leave() -> None:
+    assert refused(Target.RUNNING, RUNNING, web(template="alpine")) == [
+        "web.template: changing it from debian to alpine loses the data on the root volume: "
+        "reinit, or allow data loss"
+    ]
+
+
+def test_another_template_is_installed_with_leave() -> None:
+    allowed = text(Target.RUNNING, RUNNING, web(template="alpine"), data_loss=DataLoss.ALLOWED)
+
+    assert allowed.splitlines()[:3] == [
+        "1. define web because template changed debian → alpine (impact: none)",
+        "2. shut down web (power off after 60 s) because template changed debian → alpine "
+        "(impact: restart)",
+        "3. destroy volume web/root in pool fast because template changed debian → alpine "
+        "(impact: data_loss)",
+    ]
+
+
+def test_leave_to_lose_data_is_no_leave_to_power_off() -> None:
+    policy = {"data_loss": DataLoss.ALLOWED, "restart": Restart.NEVER}
+
+    assert text(Target.RUNNING, RUNNING, web(template="alpine"), **policy) == (
+        "1. define web because template changed debian → alpine (impact: none)\n"
+        "pending until web restarts: template changed debian → alpine"
+    )
+
+
+def test_another_root_pool_is_refused_without_leave() -> None:
+    slow = web(volumes=[{"name": "root", "pool": "slow"}])
+
+    assert refused(Target.RUNNING, STOPPED, slow) == [
+        "web.volumes[root].pool: changing it from fast to slow loses the data on the root "
+        "volume: reinit, or allow data loss"
+    ]
+    allowed = text(Target.STOPPED, STOPPED, slow, data_loss=DataLoss.ALLOWED)
+    assert "2. destroy volume web/root in pool fast because pool changed fast → slow" in allowed
+
+
+@pytest.mark.parametrize(
+    ("target", "spec", "why"),
+    [
+        (Target.UNDEFINED, None, "web: is locked, and so cannot be undefined"),
+        (Target.DEPROVISIONED, None, "web: is locked, and so cannot be deprovisioned"),
+        (Target.REINITIALISED, web(), "web.lock: is locked: a reinit would lose data"),
+        (
+            Target.RUNNING,
+            web(template="alpine"),
+            "web.template: cannot change from debian to alpine: the VM is locked",
+        ),
+    ],
+)
+def test_a_locked_vm_is_kept(target: Target, spec: VMSpec | None, why: str) -> None:
+    assert refused(target, replace(RUNNING, locked=True), spec) == [why]
+
+
+def test_a_volume_never_shrinks_and_a_driver_never_changes() -> None:
+    other = web(driver="memory", volumes=[{"name": "root", "pool": "fast", "size": "1GiB"}])
+
+    assert refused(Target.RUNNING, RUNNING, other) == [
+        "web.driver: cannot change from 'lxc' to 'memory': deprovision the VM first",
+        "web.volumes[root].size: a volume cannot shrink from 10GiB to 1GiB",
+    ]
+
+
+def test_a_name_that_the_host_does_not_know_is_refused_with_those_it_knows() -> None:
+    facts = HostFacts(
+        drivers=frozenset({"memory"}),
+        pools=frozenset({"fasts", "slow"}),
+        templates=frozenset(),
+        bridges=frozenset({"br1"}),
+    )
+    goal = Goal(name="web", target=Target.RUNNING, spec=web())
+
+    assert [str(each) for each in plan(goal, Observation(), facts).failure()] == [
+        "web.driver: unknown driver 'lxc' (there is: memory)",
+        "web.template: unknown template 'debian' (there is none)",
+        "web.volumes[root].pool: unknown pool 'fast', did you mean 'fasts'? "
+        "(there is: fasts, slow)",
+        "web.nics[eth0].bridge: unknown bridge 'br0', did you mean 'br1'? (there is: br1)",
+    ]
+
+
+def test_a_privileged_vm_is_named_so_in_its_plan() -> None:
+    assert text(Target.DEFINED, Observation(), web(privileged=True)) == (
+        "1. define web as privileged (root in it is root on the host) because web is not "
+        "defined (impact: none)"
+    )
+
+
+def test_a_deprovisioned_vm_leaves_nothing() -> None:
+    assert text(Target.DEPROVISIONED, RUNNING) == (
+        "1. shut down web (power off after 60 s) because web should be deprovisioned "
+        "(impact: restart)\n"
+        "2. destroy volume web/root in pool fast because web should be deprovisioned "
+        "(impact: data_loss)\n"
+        "3. undefine web because web should be deprovisioned (impact: none)"
+    )
+
+
+def test_an_undefined_vm_leaves_its_data_unless_it_is_transient() -> None:
+    assert text(Target.UNDEFINED, STOPPED) == (
+        "1. undefine web because web should be undefined (impact: none)"
+    )
+    assert text(Target.UNDEFINED, at(Target.STOPPED, web(transient=True))) == (
+        "1. destroy volume web/root in pool fast because web is transient (impact: data_loss)\n"
+        "2. undefine web because web should be undefined (impact: none)"
+    )
+
+
+def test_a_reinit_keeps_the_power_and_the_data_volumes() -> None:
+    spec = web(volumes=[{"name": "root"}, {"name": "data", "mount": "/data"}])
+    reinit = text(Target.REINITIALISED, at(Target.FROZEN, spec), spec)
+
+    assert [line.partition(" because")[0] for line in reinit.splitlines()] == [
+        "1. unfreeze web",
+        "2. shut down web (power off after 60 s)",
+        "3. destroy volume web/root in pool default",
+        "4. allocate volume web/root in pool default",
+        "5. format volume web/root in pool default",
+        "6. activate volume web/root in pool default",
+        "7. install template debian on volume web/root",
+        "8. configure the guest on volume web/root",
+        "9. start web",
+        "10. freeze web",
+    ]
+
+
+def test_an_install_cut_short_is_done_again() -> None:
+    root = VolumeSeen(name="root", pool="fast", stage=Stage.FILLING, active=True)
+    cut = replace(STOPPED, volumes=(replace(root, size_bytes=10 * 2**30),))
+
+    assert text(Target.STOPPED, cut, web()).splitlines()[0] == (
+        "1. install template debian on volume web/root because an earlier install was not "
+        "finished (impact: none)"
+    )
+
+
+def test_a_definition_edited_by_hand_is_written_again() -> None:
+    edited = replace(RUNNING, defined=web(memory="1GiB"))
+
+    assert text(Target.DEFINED, edited, web()) == (
+        "1. define web because what the driver holds is not what is recorded (impact: none)"
+    )
+
+
+def test_a_vm_is_locked_and_unlocked() -> None:
+    assert text(Target.LOCKED, STOPPED) == (
+        "1. lock web because protection from deletion is wanted (impact: none)"
+    )
+    assert text(Target.UNLOCKED, replace(STOPPED, locked=True)) == (
+        "1. unlock web because protection from deletion is no longer wanted (impact: none)"
+    )
+    assert refused(Target.LOCKED, Observation()) == ["web: cannot lock web: it is not defined"]
+
+
+def test_what_is_nowhere_described_is_refused() -> None:
+    assert refused(Target.OFF, Observation()) == ["web: is not defined"]
+    assert isinstance(plan(Goal(name="web", target=Target.RUNNING), Observation()), Failure)
+
+
+def test_steps_wait_only_for_what_they_need() -> None:
+    spec = web(volumes=[{"name": "root"}, {"name": "data", "mount": "/data"}])
+    steps = plan(Goal(name="web", target=Target.RUNNING, spec=spec), Observation()).unwrap().steps
+
+    assert [step.needs for step in steps] == [
+        (),
+        (0,),
+        (1,),
+        (1, 2),
+        (0,),
+        (4,),
+        (4, 5),
+        (0, 1, 2, 3),
+        (0, 1, 2, 3, 7),
+        (0, 1, 2, 3, 4, 5, 6, 7, 8),
+    ]
