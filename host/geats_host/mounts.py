@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from geats_host.errors import HostError
 
@@ -18,6 +18,8 @@ ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SYS_MOUNT_SETATTR = 442
 PR_CAPBSET_DROP, CAP_MKNOD = 24, 27
+
+MOUNTINFO = Path("/proc/thread-self/mountinfo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,8 +44,8 @@ class _MountAttr(ctypes.Structure):
 
 def mounts() -> tuple[Mount, ...]:
     """Every mount that this thread sees, in the order in which they were made."""
-    lines = Path("/proc/thread-self/mountinfo").read_bytes().splitlines()
-    return tuple(_mount(line) for line in lines)
+    with MOUNTINFO.open("rb") as mountinfo:
+        return _parsed(mountinfo)
 
 
 def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
@@ -67,6 +69,11 @@ def writing_only_to(target: Path, work: Callable[[], T]) -> T:
         return alone.submit(_confined, target, work).result()
 
 
+def sync_filesystem(descriptor: int) -> None:
+    """Wait until all that was written to the filesystem of an open file is on disk."""
+    _check(_libc.syncfs(descriptor))
+
+
 def _confined(target: Path, work: Callable[[], T]) -> T:
     where = os.fsencode(os.path.realpath(target))
     try:
@@ -79,23 +86,17 @@ def _confined(target: Path, work: Callable[[], T]) -> T:
 def _confine(target: bytes) -> None:
     _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
     _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-    procs = [mount.point for mount in mounts() if mount.fstype == "proc"]
-    _set_attributes(b"/", AT_RECURSIVE, set=ATTR_RDONLY | ATTR_NODEV)
-    _check(_libc.mount(target, target, None, MS_BIND, None))
-    _set_attributes(target, 0, set=ATTR_NOSUID | ATTR_NODEV, clear=ATTR_RDONLY)
+    with MOUNTINFO.open("rb") as mountinfo:
+        _set_attributes(b"/", AT_RECURSIVE, add=ATTR_RDONLY | ATTR_NODEV)
+        _check(_libc.mount(target, target, None, MS_BIND, None))
+        _set_attributes(target, 0, add=ATTR_NOSUID | ATTR_NODEV, remove=ATTR_RDONLY)
+        while procs := [mount.point for mount in _parsed(mountinfo) if mount.fstype == "proc"]:
+            _check(_libc.umount2(os.fsencode(procs[-1]), MNT_DETACH))
     _check(_libc.prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0))
-    for point in procs:  # last, since a mount below /proc goes with it
-        if _is_on_proc(point):
-            _check(_libc.umount2(os.fsencode(point), MNT_DETACH))
 
 
-def _is_on_proc(point: str) -> bool:
-    """Whether *point* is still a procfs; a mount that hides one is none and harms nobody."""
-    return os.path.exists(os.path.join(point, "self")) or os.path.ismount(point)
-
-
-def _set_attributes(path: bytes, flags: int, *, set: int, clear: int = 0) -> None:
-    attributes = _MountAttr(set, clear, 0, 0)
+def _set_attributes(path: bytes, flags: int, *, add: int, remove: int = 0) -> None:
+    attributes = _MountAttr(add, remove, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     _check(_libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size))
 
@@ -104,6 +105,12 @@ def _check(returned: int) -> None:
     if returned < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def _parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
+    """The mounts as they are now: the file stays readable when its own procfs is gone."""
+    mountinfo.seek(0)
+    return tuple(_mount(line) for line in mountinfo.read().splitlines())
 
 
 def _mount(line: bytes) -> Mount:

@@ -1,0 +1,350 @@
+"""A pool of plain directories: POOL/VM/VOLUME/rootfs, with its marks next to it in geats.json.
+
+Sizes are remembered but not enforced: a directory takes what its filesystem has. All below the pool
+is reached from its directory descriptor, one name at a time, and never through a symbolic link.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Problem
+from geats_core.fields import NAME, Reader, absolute_path
+from geats_core.observation import Stage, VolumeSeen
+from geats_host.errors import HostError, Refused
+from geats_host.mounts import mounts_below
+from geats_host.storage import Offer, Pool, VolumeId
+
+ROOTFS = "rootfs"
+MARKS = "geats.json"
+DESTROYING = ".destroying-"
+TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
+REAL_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
+    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other."""
+    read = Reader("", options)
+    if below is not None:
+        read.problems.append(Problem("on", "a directory pool stands on no other pool"))
+    match read.done(read.need("path", absolute_path, "/")):
+        case Success(path):
+            return DirectoryPool(_made(Path(path)))
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+def _made(root: Path) -> Path:
+    with _host_errors(root):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with _open(root.parent) as parent:
+            if not root.is_dir():  # where it is one already, its mode is the operator's
+                _make_directory(root.name, parent)
+    return root
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPool:
+    """See the module; *root* is there already."""
+
+    root: Path
+
+    @property
+    def offers(self) -> Offer:
+        """A directory: the rootfs."""
+        return Offer.DIRECTORY
+
+    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume; entries that geats would not have made are passed over."""
+        found: dict[VolumeId, VolumeSeen] = {}
+        with _host_errors(self.root), _open(self.root) as pool:
+            for vm in _names(pool):
+                for volume in _names_below(pool, vm):
+                    seen = _volume_seen(pool, VolumeId(vm, volume))
+                    found |= {} if seen is None else {VolumeId(vm, volume): seen}
+        return found
+
+    def path(self, volume: VolumeId) -> Path:
+        """The root of the guest's tree."""
+        return self._place(volume) / ROOTFS
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Make the volume's directory; the size is only remembered."""
+        with _host_errors(self._place(volume)), _open(self.root) as pool:
+            _finish_destroying(self.root, pool)
+            _make_directory(volume.vm, pool)
+            with _open(volume.vm, pool) as vm:
+                _make_directory(volume.volume, vm)
+        with self._open(volume) as at:
+            if not _has_marks(at):
+                _write_marks(at, replace(_seen_at(at, volume), size_bytes=size_bytes))
+
+    def format(self, volume: VolumeId) -> None:
+        """Make the root of the guest's tree."""
+        with self._open(volume) as at:
+            _make_directory(ROOTFS, at, mode=0o755)
+
+    def activate(self, volume: VolumeId) -> None:
+        """Remember that it is in use; a directory needs no more."""
+        with self._open(volume) as at:
+            _check_directory(ROOTFS, at)
+            _write_marks(at, replace(_seen_at(at, volume), active=True))
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Remember that it is not in use; a volume that is not there is not in use either."""
+        if volume not in self.observe():
+            return
+        with self._open(volume) as at:
+            _write_marks(at, replace(_seen_at(at, volume), active=False))
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Remember the new size, unless the volume is as large; nothing enforces it."""
+        with self._open(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.size_bytes is None or seen.size_bytes < size_bytes:
+                _write_marks(at, replace(seen, size_bytes=size_bytes))
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Remove the volume's directory; refused where a symlink or a mount is in the way.
+
+        It is set aside under a hidden name first: what a cut leaves of it is no volume any more,
+        and the next call that allocates or destroys removes it.
+        """
+        place = self._place(volume)
+        with _host_errors(place), _open(self.root) as pool:
+            _finish_destroying(self.root, pool)
+            if not _exists(volume.vm, pool):
+                return
+            with _open(volume.vm, pool) as vm:
+                if _exists(volume.volume, vm):
+                    _check_no_mounts(place)
+                    self._set_aside_and_remove(volume, pool, vm)
+            with suppress(OSError):  # other volumes are in it
+                os.rmdir(volume.vm, dir_fd=pool)
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
+        with self._open(volume) as at:
+            mine = _seen_at(at, volume)
+            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+            _write_marks(at, marked)
+
+    def _place(self, volume: VolumeId) -> Path:
+        for name in (volume.vm, volume.volume):
+            if not NAME.fullmatch(name):
+                raise HostError(f"{name!r} cannot name a VM or a volume")
+        return self.root / volume.vm / volume.volume
+
+    @contextmanager
+    def _open(self, volume: VolumeId) -> Iterator[int]:
+        """The volume's own directory, which must be there."""
+        with (
+            _host_errors(self._place(volume)),
+            _open(self.root) as pool,
+            _open(volume.vm, pool) as vm,
+            _open(volume.volume, vm) as at,
+        ):
+            yield at
+
+    def _set_aside_and_remove(self, volume: VolumeId, pool: int, vm: int) -> None:
+        aside = f"{DESTROYING}{volume.vm}.{volume.volume}"  # no name has a dot in it
+        with _open(volume.volume, vm) as at:
+            fcntl.flock(at, fcntl.LOCK_EX)  # tells others that its removal is under way
+            os.rename(volume.volume, aside, src_dir_fd=vm, dst_dir_fd=pool)
+            os.fsync(vm)
+            os.fsync(pool)
+            _check_no_mounts(self.root / aside)
+            shutil.rmtree(aside, dir_fd=pool)
+
+
+def _names(directory: int) -> list[str]:
+    """The entries that can name a VM or a volume; anything else is not ours."""
+    with os.scandir(directory) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _names_below(pool: int, vm: str) -> list[str]:
+    try:
+        with _open(vm, pool) as directory:
+            return _names(directory)
+    except FileNotFoundError:
+        return []  # destroyed meanwhile
+
+
+def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
+    try:
+        with _open(volume.vm, pool) as vm, _open(volume.volume, vm) as at:
+            return _seen_at(at, volume)
+    except FileNotFoundError:
+        return None  # destroyed meanwhile
+
+
+def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
+    """What the marks say, as far as what is on disk bears them out."""
+    marked = _read_marks(at, volume)
+    if not _is_directory(ROOTFS, at):
+        size_bytes = None if marked is None else marked.size_bytes
+        return _new(volume, Stage.ALLOCATED, size_bytes)
+    if marked is None:
+        return _new(volume, _least_certain_stage(at))
+    return replace(marked, stage=max(marked.stage, Stage.FORMATTED))
+
+
+def _least_certain_stage(at: int) -> Stage:
+    """The stage of a volume whose marks are lost.
+
+    One that holds files counts as installed, from no template that has a name. As FILLING it would
+    be emptied for the next install; so it is replaced only by whoever allows the loss of its data.
+    """
+    with _open(ROOTFS, at) as rootfs, os.scandir(rootfs) as entries:
+        return Stage.FORMATTED if next(entries, None) is None else Stage.INSTALLED
+
+
+def _new(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
+    return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
+
+
+def _read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
+    """The marks; None where there are none, or they make no sense."""
+    try:
+        descriptor = os.open(MARKS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        return _parse_marks(file.read(), volume)
+
+
+def _parse_marks(text: bytes, volume: VolumeId) -> VolumeSeen | None:
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return None
+    match raw:
+        case {
+            "stage": str(stage),
+            "active": bool(active),
+            "size_bytes": int() | None as size_bytes,
+            "template": str() | None as template,
+            "guest": str() | None as guest,
+        } if stage in Stage.__members__:
+            return VolumeSeen(
+                name=volume.volume,
+                pool="",
+                stage=Stage[stage],
+                active=active,
+                size_bytes=size_bytes,
+                template=template,
+                guest=guest,
+            )
+        case _:
+            return None
+
+
+def _has_marks(at: int) -> bool:
+    return _exists(MARKS, at)
+
+
+def _write_marks(at: int, seen: VolumeSeen) -> None:
+    """Replace the marks whole: a cut leaves the old ones or the new ones."""
+    text = json.dumps(
+        {
+            "stage": seen.stage.name,
+            "active": seen.active,
+            "size_bytes": seen.size_bytes,
+            "template": seen.template,
+            "guest": seen.guest,
+        }
+    )
+    new = f"{MARKS}.new"
+    with suppress(FileNotFoundError):  # what a cut left
+        os.unlink(new, dir_fd=at)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, MARKS, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)
+
+
+def _finish_destroying(root: Path, pool: int) -> None:
+    """Remove what destroys that were cut left, but not what another thread is just removing."""
+    with os.scandir(pool) as entries:
+        left = [entry.name for entry in entries if entry.name.startswith(DESTROYING)]
+    for name in left:
+        with suppress(FileNotFoundError, BlockingIOError), _open(name, pool) as at:
+            fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _check_no_mounts(root / name)
+            shutil.rmtree(name, dir_fd=pool)
+
+
+def _check_no_mounts(place: Path) -> None:
+    found = mounts_below(place, itself=True)
+    if found:
+        raise HostError(f"{place}: is not destroyed, since {found[0]} is mounted")
+
+
+def _make_directory(name: str, parent: int, *, mode: int = TRAVERSE) -> None:
+    """Make it, durably and with that mode whatever the umask, unless there is one."""
+    try:
+        os.mkdir(name, mode, dir_fd=parent)
+    except FileExistsError:
+        _check_directory(name, parent)
+        return
+    with _open(name, parent) as made:
+        os.fchmod(made, mode)
+    os.fsync(parent)
+
+
+def _check_directory(name: str, parent: int) -> None:
+    with _open(name, parent):
+        pass
+
+
+def _is_directory(name: str, parent: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _exists(name: str, parent: int) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _open(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """A directory, for as long as it is needed; a symbolic link is none, except in POOL's path."""
+    flags = REAL_DIRECTORY if parent is not None else REAL_DIRECTORY & ~os.O_NOFOLLOW
+    descriptor = os.open(name, flags, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _host_errors(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotADirectoryError:
+        raise HostError(f"{place}: is not made of real directories (a symbolic link?)") from None
+    except OSError as error:
+        name = "" if error.filename is None else f" ({error.filename})"
+        raise HostError(f"{place}: {error.strerror}{name}") from None
