@@ -10,12 +10,13 @@ from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
 from geats_core.fields import Reader, each, of_mapping
 from geats_core.sizes import format_size, parse_size
-from geats_core.spec import ROOT, Dns, Init, Limits, Nic, VMSpec, Volume
+from geats_core.spec import ROOT, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
 
 DEFAULT_DRIVER = "lxc"
 DEFAULT_POOL = "default"
 DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
 NO_NICS: tuple[Nic, ...] = ()
+NO_GATEWAYS: tuple[Gateway, ...] = ()
 
 
 def parse_vm(
@@ -129,7 +130,7 @@ def _volume(read: Reader) -> Checked[Volume]:
 
 def _nic(read: Reader, vm_name: str) -> Checked[Nic]:
     name = read.need("name", fields.interface, "")
-    gateways = read.take("gateways", each(fields.ip), ())
+    gateways = read.take("gateways", each(fields.ip), NO_GATEWAYS)
     if len({gateway.version for gateway in gateways}) < len(gateways):
         read.problems.append(Problem(read.at("gateways"), "must be one of each IP version at most"))
     return read.done(

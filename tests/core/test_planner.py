@@ -10,6 +10,7 @@ from geats_core import (
     DataLoss,
     Goal,
     HostFacts,
+    Impact,
     Observation,
     Power,
     PowerOff,
@@ -40,7 +41,7 @@ SPEC: dict[object, object] = {
 
 
 def web(**changed: object) -> VMSpec:
-    return parse_vm("web", {**SPEC, **changed}).unwrap()
+    return parse_vm("web", SPEC | changed).unwrap()
 
 
 def text(target: Target, have: Observation, spec: VMSpec | None = None, **policy: object) -> str:
@@ -78,6 +79,8 @@ def test_a_vm_is_made_from_nothing_and_started() -> None:
 
 def test_a_vm_as_described_needs_nothing() -> None:
     assert text(Target.RUNNING, RUNNING, web()) == "web is as described: nothing to do"
+    nothing = plan(Goal(name="web", target=Target.RUNNING, spec=web()), RUNNING).unwrap()
+    assert (nothing.is_empty, nothing.impact) == (True, Impact.NONE)
 
 
 def test_more_memory_is_given_while_it_runs() -> None:

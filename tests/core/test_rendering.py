@@ -46,7 +46,7 @@ FACTS = LxcFacts(volume_paths={"root": "/p/web/root", "data": "/p/a b", "docs": 
 
 
 def web(**changed: object) -> VMSpec:
-    return parse_vm("web", {**RAW, **changed}).unwrap()
+    return parse_vm("web", RAW | changed).unwrap()
 
 
 def test_an_lxc_config_says_all_of_a_spec() -> None:

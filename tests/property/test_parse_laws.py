@@ -55,7 +55,7 @@ from tests.property.strategies import (
     specs,
 )
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=200, deadline=None)
 volume_names = st.sampled_from(["root", "data"])
 actions: st.SearchStrategy[Action] = st.one_of(
     st.sampled_from(

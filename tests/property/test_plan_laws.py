@@ -44,7 +44,7 @@ REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 KEEPS_POWER = (Target.PROVISIONED, Target.DEFINED)
 POWER_OFFS = (Shutdown, Stop, Repair)
 
-many = settings(max_examples=400, deadline=None)
+many = settings(max_examples=200, deadline=None)
 
 
 def plan_or_none(goal: Goal, have: Observation) -> Plan | None:
