@@ -36,10 +36,9 @@ class LxcFacts:
 
 def render_lxc_config(spec: VMSpec, facts: LxcFacts) -> str:
     """The whole text of the container's ``config`` file. Its first lines hold the spec itself."""
-    plain = json.dumps(to_plain(spec), sort_keys=True, ensure_ascii=True)
     lines = [
         "# Written by geats; changes made by hand are replaced at the next apply.",
-        f"{SPEC_LINE}{spec.name} {plain}",
+        spec_line(spec),
         f"lxc.include = {facts.includes}/common.conf",
         *_identity(spec, facts),
         *_storage(spec, facts),
@@ -47,6 +46,12 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts) -> str:
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def spec_line(spec: VMSpec) -> str:
+    """The comment that holds *spec*: ``spec_of_lxc_config`` reads it."""
+    plain = json.dumps(to_plain(spec), sort_keys=True, ensure_ascii=True)
+    return f"{SPEC_LINE}{spec.name} {plain}"
 
 
 def spec_of_lxc_config(text: str) -> Checked[VMSpec]:

@@ -1,0 +1,312 @@
+"""The driver ``lxc``: containers by liblxc, each a directory below one lxcpath.
+
+Theory of operation
+-------------------
+``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and a
+checksum: one that was edited by hand is no definition, so that the next apply writes it again.
+``started`` holds the spec that the container was last started with, ``log`` what liblxc says.
+Whatever liblxc does, it does in a child process (``lxc_process``); what it can be asked without
+it, is read from its command socket (``lxc_socket``), from /proc, and from the cgroups.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core import fields
+from geats_core.checked import Checked, Problem, problem
+from geats_core.fields import Reader
+from geats_core.lxc_config import (
+    LxcFacts,
+    live_items,
+    render_lxc_config,
+    spec_line,
+    spec_of_lxc_config,
+)
+from geats_core.observation import Power
+from geats_core.spec import Limits, VMSpec
+from geats_host.drivers import DriverSeen, Info, lxc_addresses, lxc_cgroups, lxc_files
+from geats_host.drivers import lxc_process as process
+from geats_host.drivers import lxc_socket as monitor
+from geats_host.errors import HostError, Refused
+from geats_host.network import bridges
+
+CONFIG, STARTED, LOG = "config", "started", "log"
+OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
+APPARMOR = (Path("/sys/module/apparmor/parameters/enabled"), Path("/sys/kernel/security/apparmor"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where containers are, and how long liblxc may take; ``settle_s`` is how long is "a moment".
+
+    ``idmap`` is the first id and the number of ids of unprivileged guests; None is root's own
+    range in /etc/subuid and /etc/subgid.
+    """
+
+    path: Path
+    timeout_s: int = 30
+    settle_s: float = 0.3
+    idmap: tuple[int, int] | None = None
+
+
+def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver":
+    """The driver; its options are path, timeout and settle (seconds), idmap_first, idmap_count."""
+    read = Reader("lxc", options)
+    path = read.take("path", fields.absolute_path, str(state_dir / "lxc"))
+    first = read.take("idmap_first", fields.positive_int, 0)
+    count = read.take("idmap_count", fields.positive_int, 65_536 if first else 0)
+    if count and not first:
+        read.problems.append(Problem(read.at("idmap_first"), "is missing"))
+    if os.path.normpath(path) != path:
+        read.problems.append(Problem(read.at("path"), f"must be a plain path, got {path!r}"))
+    checked = read.done(
+        Options(
+            path=Path(path),
+            timeout_s=read.take("timeout", fields.positive_int, 30),
+            settle_s=read.take("settle", _seconds, 0.3),
+            idmap=(first, count) if first else None,
+        )
+    )
+    match checked:
+        case Success(parsed):
+            with host_errors(f"cannot make {parsed.path}"):
+                lxc_files.make_folder(parsed.path, 0o711)
+            return LxcDriver(parsed)
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+def _seconds(path: str, raw: object) -> Checked[float]:
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 60:
+        return Success(float(raw))
+    return problem(path, f"must be a number of seconds from 0 to 60, got {raw!r}")
+
+
+@contextmanager
+def host_errors(doing: str) -> Iterator[None]:
+    """Raise trouble of the operating system as trouble with the host, and say with what."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise HostError(f"{doing}: {error.strerror or error}{where}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LxcDriver:
+    """Containers on this host; see the Protocol ``Driver`` for what each method does."""
+
+    options: Options
+
+    def observe(self) -> Mapping[str, DriverSeen]:
+        """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
+        with host_errors("cannot observe containers"):
+            names = sorted(self._names())
+            powers = monitor.powers(str(self.options.path), names)
+            return {name: self._seen(name, powers[name]) for name in names}
+
+    def bridges(self) -> frozenset[str] | None:
+        """The bridges of the host."""
+        return bridges()
+
+    def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
+        """Write the container's ``config``."""
+        paths = {volume.name: str(volume_paths.get(volume.name, "")) for volume in spec.volumes}
+        for name, path in paths.items():
+            if not path.startswith("/") or not path.isprintable():
+                raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+        with host_errors(f"cannot define {spec.name}"):
+            text = render_lxc_config(spec, self._facts(spec, paths))
+            folder = self._folder(spec.name)
+            lxc_files.make_folder(folder, 0o700)
+            lxc_files.write_atomically(folder, CONFIG, lxc_files.sealed(text))
+
+    def undefine(self, name: str) -> None:
+        """Remove the container's directory; refused while it runs, or holds what is not ours."""
+        folder = self._folder(name)
+        with host_errors(f"cannot undefine {name}"):
+            if monitor.is_on(str(self.options.path), name):
+                raise HostError(f"{name} runs: it cannot be undefined")
+            if folder.is_symlink() or folder.exists():
+                lxc_files.remove_folder(folder, OURS)
+
+    def start(self, name: str) -> None:
+        """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
+        folder = self._folder(name)
+        spec = self._spec(folder, CONFIG)
+        if spec is None:
+            raise HostError(f"{name} is not defined")
+        with host_errors(f"cannot start {name}"):
+            lxc_files.remove_files(folder, (LOG,))
+            lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(spec_line(spec)))
+            try:
+                self._call("start", name)
+                self._settle(name)
+            except HostError:
+                self._end(name)
+                raise
+
+    def shutdown(self, name: str, timeout_s: int) -> None:
+        """Send the guest its halt signal, again every few seconds; at last stop it."""
+        with host_errors(f"cannot shut {name} down"), self._until_off(name):
+            try:
+                self._call("shutdown", name, str(timeout_s), within_s=timeout_s + 5)
+            except HostError:
+                if monitor.is_on(str(self.options.path), name):
+                    self._call("stop", name)
+
+    def stop(self, name: str) -> None:
+        """Kill every process of the container."""
+        with host_errors(f"cannot stop {name}"), self._until_off(name):
+            self._call("stop", name)
+
+    def freeze(self, name: str) -> None:
+        """Suspend every process."""
+        self._change("freeze", name, Power.FROZEN)
+
+    def unfreeze(self, name: str) -> None:
+        """Let the processes go on."""
+        self._change("unfreeze", name, Power.RUNNING)
+
+    def repair(self, name: str) -> None:
+        """Kill the monitor, and the container with it."""
+        self._folder(name)
+        with host_errors(f"cannot repair {name}"):
+            lxc_cgroups.thaw(name)
+            self._end(name)
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        """Write the limits into the running container's cgroups."""
+        folder = self._folder(name)
+        items = live_items(limits, cgroup2=lxc_cgroups.is_v2())
+        with host_errors(f"cannot change the limits of {name}"):
+            self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
+            started = self._spec(folder, STARTED)
+            if started is not None:
+                text = spec_line(replace(started, limits=limits))
+                lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(text))
+
+    def info(self, name: str) -> Info:
+        """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""
+        self._folder(name)
+        pid = monitor.init_pid(str(self.options.path), name)
+        if pid is None:
+            return Info()
+        try:
+            usage = lxc_cgroups.usage(name, pid)
+            return Info(
+                pid=pid,
+                addresses=lxc_addresses.addresses(pid),
+                memory_used_bytes=usage.memory_used_bytes,
+                memory_limit_bytes=usage.memory_limit_bytes,
+                cpu_time_s=usage.cpu_time_s,
+            )
+        except (FileNotFoundError, ProcessLookupError):
+            return Info()  # it ended just now
+        except OSError as error:
+            raise HostError(f"cannot read statistics of {name}: {error}") from error
+
+    def console_command(self, name: str) -> Sequence[str]:
+        """The program of LXC that attaches to a console."""
+        self._folder(name)
+        return ["lxc-console", "-P", str(self.options.path), "-n", name]
+
+    def _names(self) -> Iterator[str]:
+        with os.scandir(self.options.path) as entries:
+            for entry in entries:
+                if fields.NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+    def _seen(self, name: str, power: Power) -> DriverSeen:
+        folder = self.options.path / name
+        off = power is Power.STOPPED
+        return DriverSeen(
+            defined=self._spec(folder, CONFIG),
+            in_effect=None if off else self._spec(folder, STARTED),
+            power=power,
+        )
+
+    def _spec(self, folder: Path, file: str) -> VMSpec | None:
+        spec = _spec_of(lxc_files.read(folder, file) or "")
+        return spec if spec is not None and spec.name == folder.name else None
+
+    def _folder(self, name: str) -> Path:
+        """The container's directory; every name that comes in is checked here."""
+        if not fields.NAME.fullmatch(name):
+            raise HostError(f"{name!r} cannot be the name of a container")
+        return self.options.path / name
+
+    def _facts(self, spec: VMSpec, paths: Mapping[str, str]) -> LxcFacts:
+        facts = LxcFacts(volume_paths=paths, apparmor=_has_apparmor())
+        if spec.privileged:
+            return facts
+        first, count = self.options.idmap or lxc_files.subordinate_ids()
+        return replace(facts, idmap_first=first, idmap_count=count)
+
+    def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:
+        self._folder(name)
+        timeout_s = self.options.timeout_s if within_s is None else within_s
+        process.call(action, self.options.path, name, *args, timeout_s=timeout_s)
+
+    def _settle(self, name: str) -> None:
+        """See that init lives on for a moment."""
+        lxcpath = str(self.options.path)
+        pid = monitor.init_pid(lxcpath, name)
+        if pid is not None and not process.ends_within(pid, self.options.settle_s):
+            return
+        why = process.reasons(self.options.path / name / LOG)
+        raise HostError(
+            f"{name} ended right after its start: {why or 'its init ended by itself or was killed'}"
+        )
+
+    def _end(self, name: str) -> None:
+        """Make sure that nothing of the container runs, whatever state it is in."""
+        process.kill_monitors(self.options.path, name, self.options.timeout_s)
+        self._wait_until_off(name)
+
+    def _wait_until_off(self, name: str) -> None:
+        deadline = time.monotonic() + self.options.timeout_s
+        while monitor.is_on(str(self.options.path), name):
+            if time.monotonic() > deadline:
+                raise HostError(f"{name} is still on after {self.options.timeout_s} s")
+            time.sleep(0.002)
+        lxc_cgroups.remove_leftovers(name, frozenset(self._names()))
+
+    @contextmanager
+    def _until_off(self, name: str) -> Iterator[None]:
+        """Wait, after the body, for the monitor's end: it still tidies up when init is gone."""
+        self._folder(name)
+        init = monitor.init_pid(str(self.options.path), name)
+        pid = None if init is None else process.parent(init)
+        yield
+        if pid is not None and not process.ends_within(pid, self.options.timeout_s):
+            raise HostError(f"the monitor of {name}, process {pid}, does not end")
+        self._wait_until_off(name)
+
+    def _change(self, action: str, name: str, wanted: Power) -> None:
+        with host_errors(f"cannot {action} {name}"):
+            self._call(action, name)
+            if (power := monitor.power(str(self.options.path), name)) is not wanted:
+                raise HostError(f"cannot {action} {name}: it is {power}")
+
+
+@lru_cache(maxsize=4096)
+def _spec_of(sealed: str) -> VMSpec | None:
+    text = lxc_files.unsealed(sealed)
+    match spec_of_lxc_config(text or ""):
+        case Success(spec):
+            return spec
+        case Failure():
+            return None
+
+
+def _has_apparmor() -> bool:
+    enabled, interface = APPARMOR
+    return enabled.exists() and enabled.read_text().startswith("Y") and interface.exists()

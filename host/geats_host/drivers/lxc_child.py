@@ -1,0 +1,77 @@
+"""One call into liblxc, in a process of its own: run as a script by the driver ``lxc``.
+
+A daemonising ``start`` moves its caller into another cgroup, and any call can hang for ever on a
+monitor that is stuck. So each runs in a short-lived process, which the driver ends when its time
+is up. It imports nothing of geats: ``python -I lxc_child.py ACTION LXCPATH NAME LOG [ARG...]``.
+The exit code is 0 where liblxc did it; where it did not, the reasons are in the file LOG.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+import lxc
+
+RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later ones come slower
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what *argv* asks for."""
+    _reset_signals()
+    action, lxcpath, name, log, *rest = argv
+    container = lxc.Container(name, config_path=lxcpath)
+    container.set_config_item("lxc.log.level", "ERROR")
+    container.set_config_item("lxc.log.file", log)
+    match action:
+        case "start":
+            done = container.start(daemonize=True, close_fds=True)
+        case "stop":
+            done = container.stop()
+        case "shutdown":
+            done = _shutdown(container, float(rest[0]))
+        case "freeze":
+            done = container.freeze()
+        case "unfreeze":
+            done = container.unfreeze()
+        case "set-limits":
+            done = all(_set_limit(container, item) for item in rest)
+        case _:
+            raise SystemExit(f"unknown action {action!r}")
+    return 0 if done else 1
+
+
+def _reset_signals() -> None:
+    """Undo what the caller ignores: with SIGCHLD ignored, liblxc never sees the guest's end."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _shutdown(container: lxc.Container, timeout_s: float) -> bool:
+    """Ask again and again until it is off."""
+    deadline = time.monotonic() + timeout_s
+    waits = iter(RESEND_S)
+    while (left_s := deadline - time.monotonic()) > 0:
+        wait_s = next(waits, 3)
+        if container.shutdown(max(1, round(min(wait_s, left_s)))):
+            return True
+    return False
+
+
+def _set_limit(container: lxc.Container, item: str) -> bool:
+    """Write one value, and see that it is there; the kernel rounds memory to pages."""
+    key, _, value = item.partition("=")
+    if not container.set_cgroup_item(key, value):
+        print(f"{key} does not take {value}", file=sys.stderr)
+        return False
+    now = container.get_cgroup_item(key)
+    if value.isdigit() and abs(int(now) - int(value)) >= 65536:
+        print(f"{key} stays at {now}", file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""The files of one container: written whole, read without following links, removed by name."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from geats_host.errors import HostError
+
+SUM_LINE = "# geats-sha256: "
+LARGEST = 1 << 20  # bytes; a definition has a few thousand
+SUBORDINATE = re.compile(r"root:(\d+):(\d+)")
+
+
+def sealed(text: str) -> str:
+    """*text*, and a last line by which a change made by hand is seen."""
+    return f"{text}{SUM_LINE}{sha256(text.encode()).hexdigest()}\n"
+
+
+def unsealed(text: str) -> str | None:
+    """The text that was sealed; None where it was changed since."""
+    body = text[: text.rfind(SUM_LINE)] if SUM_LINE in text else ""
+    return body if sealed(body) == text else None
+
+
+def write_atomically(folder: Path, file: str, text: str) -> None:
+    """Write *file* whole: after a crash it is the old one or the new one, never a part."""
+    with _opened(folder) as at:
+        temporary = f".{file}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o640, dir_fd=at)
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fchmod(opened.fileno(), 0o640)
+            os.fsync(opened.fileno())
+        os.rename(temporary, file, src_dir_fd=at, dst_dir_fd=at)
+        os.fsync(at)
+
+
+def read(folder: Path, file: str) -> str | None:
+    """What *file* holds; None where there is no such file, or where it is not a plain one."""
+    try:
+        descriptor = os.open(
+            folder / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as opened:
+        try:
+            return opened.read(LARGEST).decode()
+        except (IsADirectoryError, UnicodeDecodeError):
+            return None
+
+
+def remove_files(folder: Path, files: Sequence[str]) -> None:
+    """Remove those *files* that are there; links are removed, not followed."""
+    with _opened(folder) as at:
+        for file in set(os.listdir(at)).intersection(files):
+            os.unlink(file, dir_fd=at)
+
+
+def remove_folder(folder: Path, files: Sequence[str]) -> None:
+    """Remove *folder* with its *files*; where there is anything else in it, nothing happens."""
+    with _opened(folder) as at:
+        strange = set(os.listdir(at)).difference(files)
+    if strange:
+        raise HostError(f"{folder} holds what geats did not make: {', '.join(sorted(strange))}")
+    remove_files(folder, files)
+    folder.rmdir()
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """Make *folder*, with that *mode* and owned by root also where it is there already."""
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    with _opened(folder) as at:
+        if os.fstat(at).st_uid != os.geteuid():
+            os.fchown(at, os.geteuid(), os.getegid())
+        os.fchmod(at, mode)
+
+
+def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int]:
+    """The first id and the number of ids that root may give to guests; see subuid(5)."""
+    uids, gids = (_ranges_of_root(etc / file) for file in ("subuid", "subgid"))
+    for first, count in uids:
+        if (first, count) in gids and count >= 65_536:
+            return first, count
+    raise HostError(
+        f"root has no range of 65536 ids that is in both {etc}/subuid and {etc}/subgid: add the"
+        " line root:100000:65536 to both, or make the VM privileged"
+    )
+
+
+def _ranges_of_root(file: Path) -> list[tuple[int, int]]:
+    lines = file.read_text().splitlines() if file.exists() else []
+    matches = filter(None, map(SUBORDINATE.fullmatch, map(str.strip, lines)))
+    return [(int(match[1]), int(match[2])) for match in matches]
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""Processes of liblxc: the short-lived children that call it, and the monitors it leaves."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geats_host.errors import HostError
+
+SCRIPT = Path(__file__).with_name("lxc_child.py")
+LINES = 10  # of the log, in an error
+
+
+def call(action: str, lxcpath: Path, name: str, *args: str, timeout_s: float) -> None:
+    """Have liblxc do *action*, in a process that is killed after *timeout_s* seconds."""
+    log = lxcpath / name / "log"
+    before = log.stat().st_size if log.exists() else 0
+    argv = [sys.executable, "-I", str(SCRIPT), action, str(lxcpath), name, str(log), *args]
+    # A file and not a pipe: a monitor that hangs would keep the pipe open.
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd="/",
+            start_new_session=True,
+        )
+        if not ends_within(child.pid, timeout_s):
+            child.kill()
+            child.wait()
+            why = reasons(log, before) or "liblxc gave no answer; its monitor may be stuck"
+            raise HostError(f"{action} of {name} did not end within {timeout_s:g} s: {why}")
+        if child.wait() != 0:
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip()[-2000:]
+            why = "\n".join(filter(None, (text, reasons(log, before))))
+            raise HostError(f"{action} of {name} failed: {why or 'liblxc does not say why'}")
+
+
+def reasons(log: Path, offset: int = 0) -> str:
+    """The last complaints in liblxc's log from *offset* on, without dates and source files.
+
+    A line is ``lxc NAME TIME LEVEL CATEGORY - FILE:FUNCTION:LINE - TEXT`` (``src/lxc/log.c``).
+    """
+    if not log.exists():
+        return ""
+    lines = log.read_bytes()[offset:].decode(errors="replace").splitlines()
+    said = [line.split(" - ", 2)[-1] for line in lines if " ERROR " in line]
+    return "\n".join(dict.fromkeys(said[-LINES:]))
+
+
+def ends_within(pid: int, timeout_s: float) -> bool:
+    """Whether the process ends in that time; returns as soon as it does."""
+    with _pidfd(pid) as process:
+        return process is None or _ended(process, timeout_s)
+
+
+def parent(pid: int) -> int | None:
+    """The pid of the parent: of a container's init that is its monitor."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
+    """Kill the container's monitor, and wait for its end; init ends with it."""
+    title = f"[lxc monitor] {lxcpath} {name}".encode()
+    for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]:
+        with _pidfd(pid) as process:
+            if process is None or not _is_monitor(pid, title):
+                continue
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            if not _ended(process, timeout_s):
+                raise HostError(f"the monitor of {name}, process {pid}, cannot be killed")
+
+
+def _is_monitor(pid: int, title: bytes) -> bool:
+    """A process may give itself any title; but root of an unprivileged guest is not root here."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ")
+        return command == title and os.stat(f"/proc/{pid}").st_uid == 0
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@contextmanager
+def _pidfd(pid: int) -> Iterator[int | None]:
+    """A handle that keeps meaning this very process; None where it is gone already."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield process
+    finally:
+        os.close(process)
+
+
+def _ended(process: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout_s) * 1000))
