@@ -27,6 +27,8 @@ MAGIC = {
 }
 USTAR, USTAR_OFFSET = b"ustar", 257
 
+SHORT_WRITE = "Wrote only"  # all that tar says of a disk that fills up within a file
+
 READ = ("tar", "--force-local", "--warning=no-timestamp", "--warning=no-unknown-keyword")
 UNPACK = (
     *READ,
@@ -162,7 +164,8 @@ def _unpack(archive: str, target: Path) -> None:
     try:
         writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S))
     except HostError as error:
-        raise HostError(f"{archive} cannot be unpacked to {target}: {error}") from None
+        full = ": No space left on device" if SHORT_WRITE in str(error) else ""
+        raise HostError(f"{archive} cannot be unpacked to {target}: {error}{full}") from None
 
 
 def _finish(target: Path) -> None:

@@ -100,10 +100,12 @@ class DirectoryPool:
 
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that is not there is not in use either."""
-        if volume not in self.observe():
+        if not os.path.lexists(self._place(volume)):
             return
         with self._open(volume) as at:
-            _write_marks(at, replace(_seen_at(at, volume), active=False))
+            seen = _seen_at(at, volume)
+            if seen.active:
+                _write_marks(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Remember the new size, unless the volume is as large; nothing enforces it."""

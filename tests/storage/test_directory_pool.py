@@ -1,0 +1,200 @@
+"""The directory pool never destroys what is not its own, and never loses what it was told."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geats_core.observation import Stage, VolumeSeen
+from geats_host.errors import HostError
+from geats_host.storage import Pool, VolumeId
+from geats_host.storage.directory import open_pool
+
+VOLUME = VolumeId("web01", "root")
+INSTALLED = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, template="debian", guest="f")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "pool"
+
+
+@pytest.fixture
+def pool(root: Path) -> Pool:
+    return open_pool({"path": str(root)}, None)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Path]:
+    """Something of the host's, unharmed at the end of every test."""
+    victim = tmp_path / "victim"
+    (victim / "root" / "rootfs").mkdir(parents=True)
+    (victim / "root" / "rootfs" / "precious").write_text("mine")
+    yield victim
+    assert (victim / "root" / "rootfs" / "precious").read_text() == "mine"
+
+
+def filled(pool: Pool) -> Path:
+    pool.allocate(VOLUME, None)
+    pool.format(VOLUME)
+    rootfs = pool.path(VOLUME)
+    (rootfs / "file").write_text("a")
+    return rootfs
+
+
+def test_only_root_can_list_what_is_in_the_pool(pool: Pool, root: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        rootfs = filled(pool)
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o7777 for path in (root, root / "web01", rootfs.parent, rootfs)]
+    assert modes == [0o711, 0o711, 0o711, 0o755]
+    assert (rootfs.parent / "geats.json").stat().st_mode & 0o7777 == 0o600
+
+
+def test_foreign_entries_are_passed_over_and_left(pool: Pool, root: Path) -> None:
+    rootfs = filled(pool)
+    for name in ("lost+found", "UPPER", ".hidden"):
+        (root / name / "root").mkdir(parents=True)
+    (root / "plainfile").write_text("x")
+    (root / "link").symlink_to(root / "web01")
+    (rootfs.parent.parent / "Other").mkdir()
+    before = sorted(root.rglob("*"))
+    assert set(pool.observe()) == {VOLUME}
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_symlinked_vm_is_not_destroyed(pool: Pool, root: Path, victim: Path) -> None:
+    (root / "web01").symlink_to(victim)
+    for call in (pool.destroy, pool.format, lambda v: pool.allocate(v, None)):
+        with pytest.raises(HostError, match="symbolic link"):
+            call(VOLUME)
+
+
+def test_a_symlinked_volume_is_not_destroyed(pool: Pool, root: Path, victim: Path) -> None:
+    (root / "web01").mkdir()
+    (root / "web01" / "root").symlink_to(victim / "root")
+    for call in (pool.destroy, pool.format, lambda v: pool.allocate(v, None)):
+        with pytest.raises(HostError, match="symbolic link"):
+            call(VOLUME)
+
+
+def test_a_symlinked_rootfs_is_not_followed(pool: Pool, root: Path, victim: Path) -> None:
+    pool.allocate(VOLUME, None)
+    (root / "web01" / "root" / "rootfs").symlink_to(victim / "root" / "rootfs")
+    with pytest.raises(HostError, match="symbolic link"):
+        pool.activate(VOLUME)
+    assert pool.observe()[VOLUME].stage is Stage.ALLOCATED
+    pool.destroy(VOLUME)
+    assert pool.observe() == {}
+
+
+def test_links_within_a_guest_are_removed_and_not_followed(pool: Pool, victim: Path) -> None:
+    rootfs = filled(pool)
+    (rootfs / "etc").symlink_to(victim)
+    (rootfs / "sub").mkdir()
+    (rootfs / "sub" / "up").symlink_to("../../../../../victim")
+    os.mkfifo(rootfs / "fifo")
+    pool.destroy(VOLUME)
+    assert not rootfs.exists()
+
+
+@pytest.mark.parametrize("where", [".", "rootfs", "rootfs/a b/mnt"])
+def test_a_volume_with_a_mount_is_not_destroyed(pool: Pool, victim: Path, where: str) -> None:
+    """Bind mounts on one filesystem too, which ``os.path.ismount`` does not see."""
+    point = filled(pool).parent / where
+    point.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", victim, point], check=True)
+    try:
+        with pytest.raises(HostError, match="is mounted"):
+            pool.destroy(VOLUME)
+    finally:
+        subprocess.run(["umount", point], check=True)
+    pool.destroy(VOLUME)
+    assert pool.observe() == {}
+
+
+@pytest.mark.parametrize("next_call", ["allocate", "destroy"])
+def test_what_a_cut_destroy_left_is_no_volume_and_is_removed(
+    pool: Pool, root: Path, next_call: str
+) -> None:
+    filled(pool)
+    (root / "web01" / "root").rename(root / ".destroying-web01.root")
+    assert pool.observe() == {}
+    other = VolumeId("other", "root")
+    pool.allocate(other, None) if next_call == "allocate" else pool.destroy(other)
+    assert not (root / ".destroying-web01.root").exists()
+
+
+def test_an_empty_vm_directory_goes_with_its_last_volume(pool: Pool, root: Path) -> None:
+    pool.allocate(VOLUME, None)
+    pool.allocate(VolumeId("web01", "data"), None)
+    pool.destroy(VOLUME)
+    assert (root / "web01").exists()
+    pool.destroy(VolumeId("web01", "data"))
+    assert list(root.iterdir()) == []
+
+
+DAMAGED = ["", "{", "[]", '{"stage": "INSTALLED"}', '{"stage": 4}', "\x00", "null"]
+
+
+@pytest.mark.parametrize("marks", DAMAGED)
+def test_files_whose_marks_are_damaged_are_neither_trusted_nor_emptied(
+    pool: Pool, marks: str
+) -> None:
+    """INSTALLED from no template: replaced only with leave to lose data, see ``plan``."""
+    rootfs = filled(pool)
+    pool.mark(VOLUME, INSTALLED)
+    (rootfs.parent / "geats.json").write_text(marks)
+    assert pool.observe() == {VOLUME: VolumeSeen(name="root", pool="", stage=Stage.INSTALLED)}
+
+
+def test_an_empty_volume_whose_marks_are_lost_is_merely_formatted(pool: Pool) -> None:
+    rootfs = filled(pool)
+    (rootfs / "file").unlink()
+    (rootfs.parent / "geats.json").unlink()
+    assert pool.observe() == {VOLUME: VolumeSeen(name="root", pool="", stage=Stage.FORMATTED)}
+
+
+def test_marks_without_a_tree_are_not_believed(pool: Pool) -> None:
+    pool.allocate(VOLUME, 7)
+    pool.mark(VOLUME, INSTALLED)
+    seen = VolumeSeen(name="root", pool="", stage=Stage.ALLOCATED, size_bytes=7)
+    assert pool.observe() == {VOLUME: seen}
+
+
+def test_half_written_marks_leave_the_old_ones(pool: Pool) -> None:
+    at = filled(pool).parent
+    (at / "geats.json.new").write_text("{")
+    pool.mark(VOLUME, INSTALLED)
+    assert json.loads((at / "geats.json").read_text())["template"] == "debian"
+    assert not (at / "geats.json.new").exists()
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_marks(tmp_path: Path) -> None:
+    mounted = tmp_path / "small"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", mounted], check=True)
+    try:
+        pool = open_pool({"path": str(mounted / "pool")}, None)
+        filled(pool)
+        fill_up(mounted / "filler")
+        before = pool.observe()
+        with pytest.raises(HostError, match=r"small/pool/web01/root: No space left on device"):
+            pool.mark(VOLUME, INSTALLED)
+        assert pool.observe() == before
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+
+
+def fill_up(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
