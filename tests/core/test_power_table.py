@@ -6,6 +6,7 @@ from returns.result import Failure, Success
 from geats_core import Observation, Power, Stage, VMSpec, VolumeSeen, after, parse_vm
 from geats_core.actions import (
     Action,
+    DestroyVolume,
     Freeze,
     Repair,
     SetLimits,
@@ -81,3 +82,16 @@ def test_a_vm_that_is_not_ready_does_not_start(have: Observation, why: str) -> N
 
 def test_a_locked_vm_cannot_be_undefined() -> None:
     assert after(Undefine(), Observation(recorded=WEB, locked=True)) == Failure("it is locked")
+
+
+@pytest.mark.parametrize(
+    ("have", "why"),
+    [
+        (Observation(volumes=(ROOT,), locked=True), "the VM is locked"),
+        (web(Power.RUNNING), "the VM is running"),
+    ],
+)
+def test_a_volume_of_a_locked_or_running_vm_cannot_be_destroyed(
+    have: Observation, why: str
+) -> None:
+    assert after(DestroyVolume("default", "root"), have) == Failure(why)
