@@ -39,7 +39,6 @@ from geats_host.network import bridges
 
 CONFIG, STARTED, LOG = "config", "started", "log"
 OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
-APPARMOR = (Path("/sys/module/apparmor/parameters/enabled"), Path("/sys/kernel/security/apparmor"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +75,7 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
     )
     match checked:
         case Success(parsed):
-            with host_errors(f"cannot make {parsed.path}"):
+            with lxc_files.host_errors(f"cannot make {parsed.path}"):
                 lxc_files.make_folder(parsed.path, 0o711)
             return LxcDriver(parsed)
         case Failure(problems):
@@ -89,16 +88,6 @@ def _seconds(path: str, raw: object) -> Checked[float]:
     return problem(path, f"must be a number of seconds from 0 to 60, got {raw!r}")
 
 
-@contextmanager
-def host_errors(doing: str) -> Iterator[None]:
-    """Raise trouble of the operating system as trouble with the host, and say with what."""
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise HostError(f"{doing}: {error.strerror or error}{where}") from error
-
-
 @dataclass(frozen=True, slots=True)
 class LxcDriver:
     """Containers on this host; see the Protocol ``Driver`` for what each method does."""
@@ -107,7 +96,7 @@ class LxcDriver:
 
     def observe(self) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
-        with host_errors("cannot observe containers"):
+        with lxc_files.host_errors("cannot observe containers"):
             names = sorted(self._names())
             powers = monitor.powers(str(self.options.path), names)
             return {name: self._seen(name, powers[name]) for name in names}
@@ -122,7 +111,7 @@ class LxcDriver:
         for name, path in paths.items():
             if not path.startswith("/") or not path.isprintable():
                 raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
-        with host_errors(f"cannot define {spec.name}"):
+        with lxc_files.host_errors(f"cannot define {spec.name}"):
             text = render_lxc_config(spec, self._facts(spec, paths))
             folder = self._folder(spec.name)
             lxc_files.make_folder(folder, 0o700)
@@ -131,7 +120,7 @@ class LxcDriver:
     def undefine(self, name: str) -> None:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
         folder = self._folder(name)
-        with host_errors(f"cannot undefine {name}"):
+        with lxc_files.host_errors(f"cannot undefine {name}"):
             if monitor.is_on(str(self.options.path), name):
                 raise HostError(f"{name} runs: it cannot be undefined")
             if folder.is_symlink() or folder.exists():
@@ -143,7 +132,7 @@ class LxcDriver:
         spec = self._spec(folder, CONFIG)
         if spec is None:
             raise HostError(f"{name} is not defined")
-        with host_errors(f"cannot start {name}"):
+        with lxc_files.host_errors(f"cannot start {name}"):
             lxc_files.remove_files(folder, (LOG,))
             lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(spec_line(spec)))
             try:
@@ -155,7 +144,7 @@ class LxcDriver:
 
     def shutdown(self, name: str, timeout_s: int) -> None:
         """Send the guest its halt signal, again every few seconds; at last stop it."""
-        with host_errors(f"cannot shut {name} down"), self._until_off(name):
+        with lxc_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
             try:
                 self._call("shutdown", name, str(timeout_s), within_s=timeout_s + 5)
             except HostError:
@@ -164,7 +153,7 @@ class LxcDriver:
 
     def stop(self, name: str) -> None:
         """Kill every process of the container."""
-        with host_errors(f"cannot stop {name}"), self._until_off(name):
+        with lxc_files.host_errors(f"cannot stop {name}"), self._until_off(name):
             self._call("stop", name)
 
     def freeze(self, name: str) -> None:
@@ -178,7 +167,7 @@ class LxcDriver:
     def repair(self, name: str) -> None:
         """Kill the monitor, and the container with it."""
         self._folder(name)
-        with host_errors(f"cannot repair {name}"):
+        with lxc_files.host_errors(f"cannot repair {name}"):
             lxc_cgroups.thaw(name)
             self._end(name)
 
@@ -186,7 +175,7 @@ class LxcDriver:
         """Write the limits into the running container's cgroups."""
         folder = self._folder(name)
         items = live_items(limits, cgroup2=lxc_cgroups.is_v2())
-        with host_errors(f"cannot change the limits of {name}"):
+        with lxc_files.host_errors(f"cannot change the limits of {name}"):
             self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
             started = self._spec(folder, STARTED)
             if started is not None:
@@ -244,7 +233,7 @@ class LxcDriver:
         return self.options.path / name
 
     def _facts(self, spec: VMSpec, paths: Mapping[str, str]) -> LxcFacts:
-        facts = LxcFacts(volume_paths=paths, apparmor=_has_apparmor())
+        facts = LxcFacts(volume_paths=paths, apparmor=lxc_files.has_apparmor())
         if spec.privileged:
             return facts
         first, count = self.options.idmap or lxc_files.subordinate_ids()
@@ -291,7 +280,7 @@ class LxcDriver:
         self._wait_until_off(name)
 
     def _change(self, action: str, name: str, wanted: Power) -> None:
-        with host_errors(f"cannot {action} {name}"):
+        with lxc_files.host_errors(f"cannot {action} {name}"):
             self._call(action, name)
             if (power := monitor.power(str(self.options.path), name)) is not wanted:
                 raise HostError(f"cannot {action} {name}: it is {power}")
@@ -305,8 +294,3 @@ def _spec_of(sealed: str) -> VMSpec | None:
             return spec
         case Failure():
             return None
-
-
-def _has_apparmor() -> bool:
-    enabled, interface = APPARMOR
-    return enabled.exists() and enabled.read_text().startswith("Y") and interface.exists()

@@ -9,9 +9,20 @@ from pathlib import Path
 
 from geats_host.errors import HostError
 
+APPARMOR = (Path("/sys/module/apparmor/parameters/enabled"), Path("/sys/kernel/security/apparmor"))
 SUM_LINE = "# geats-sha256: "
 LARGEST = 1 << 20  # bytes; a definition has a few thousand
 SUBORDINATE = re.compile(r"root:(\d+):(\d+)")
+
+
+@contextmanager
+def host_errors(doing: str) -> Iterator[None]:
+    """Raise trouble of the operating system as trouble with the host, and say with what."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise HostError(f"{doing}: {error.strerror or error}{where}") from error
 
 
 def sealed(text: str) -> str:
@@ -91,6 +102,12 @@ def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int]:
         f"root has no range of 65536 ids that is in both {etc}/subuid and {etc}/subgid: add the"
         " line root:100000:65536 to both, or make the VM privileged"
     )
+
+
+def has_apparmor() -> bool:
+    """Whether the kernel enforces AppArmor, and shows the interface that liblxc needs."""
+    enabled, interface = APPARMOR
+    return enabled.exists() and enabled.read_text().startswith("Y") and interface.exists()
 
 
 def _ranges_of_root(file: Path) -> list[tuple[int, int]]:

@@ -71,15 +71,29 @@ def parent(pid: int) -> int | None:
 
 
 def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
-    """Kill the container's monitor, and wait for its end; init ends with it."""
+    """Kill the container's monitor; init ends with it: wait for both."""
     title = f"[lxc monitor] {lxcpath} {name}".encode()
     for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]:
         with _pidfd(pid) as process:
             if process is None or not _is_monitor(pid, title):
                 continue
+            children = _children(pid)
             signal.pidfd_send_signal(process, signal.SIGKILL)
             if not _ended(process, timeout_s):
                 raise HostError(f"the monitor of {name}, process {pid}, cannot be killed")
+            for child in children:
+                if not ends_within(child, timeout_s):
+                    raise HostError(f"process {child} of {name} outlives its monitor")
+
+
+def _children(pid: int) -> list[int]:
+    """See proc(5), ``/proc/PID/task/TID/children``: for a monitor, the container's init."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _is_monitor(pid: int, title: bytes) -> bool:

@@ -1,0 +1,79 @@
+"""The driver does to a real container what the model of the core says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from geats_core.actions import (
+    Action,
+    Define,
+    Freeze,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+)
+from geats_core.model import after
+from geats_core.observation import Observation, Stage, VolumeSeen
+from geats_core.spec import Limits
+from geats_host.drivers import DriverSeen
+from geats_host.drivers.lxc import LxcDriver
+from tests.host.conftest import spec
+
+WANT = spec("model", memory="64MiB")
+CHANGED = replace(WANT, hostname="changed")
+ROOT = VolumeSeen(
+    name="root", pool="default", stage=Stage.INSTALLED, active=True, template="busybox"
+)
+ACTIONS: tuple[Action, ...] = (
+    Define(WANT),
+    Start(),
+    SetLimits(Limits(memory_bytes=96 << 20)),
+    Define(CHANGED),
+    Freeze(),
+    SetLimits(Limits(processes=40)),
+    Unfreeze(),
+    Shutdown(10),
+    Start(),
+    Freeze(),
+    Stop(),
+    Undefine(),
+)
+
+
+def test_the_driver_agrees_with_the_model(driver: LxcDriver, busybox_rootfs: Path) -> None:
+    """Power, definition and what is in effect are as foretold after every action."""
+    model = Observation(volumes=(ROOT,))
+    for action in ACTIONS:
+        perform(driver, action, busybox_rootfs)
+        model = after(action, model).unwrap()
+        seen = driver.observe().get(WANT.name, DriverSeen())
+        foretold = (model.defined, model.in_effect, model.power)
+        assert (seen.defined, seen.in_effect, seen.power) == foretold, action
+
+
+def perform(driver: LxcDriver, action: Action, root: Path) -> None:
+    """One action by the driver."""
+    match action:
+        case Define(want):
+            driver.define(want, {"root": root})
+        case Undefine():
+            driver.undefine(WANT.name)
+        case Start():
+            driver.start(WANT.name)
+        case Shutdown(timeout_s):
+            driver.shutdown(WANT.name, timeout_s)
+        case Stop():
+            driver.stop(WANT.name)
+        case Repair():
+            driver.repair(WANT.name)
+        case Freeze():
+            driver.freeze(WANT.name)
+        case Unfreeze():
+            driver.unfreeze(WANT.name)
+        case SetLimits(limits):
+            driver.set_limits(WANT.name, limits)
+        case _:
+            raise AssertionError(action)
