@@ -43,13 +43,21 @@ class Change:
 
 
 def changes(old: VMSpec | None, new: VMSpec | None) -> tuple[Change, ...]:
-    """Every field that differs from *old* to *new*, in the order of ``COST``."""
+    """Every field that differs from *old* to *new*, in the order of ``COST``.
+
+    Where there was no spec, or will be none, what the other leaves empty is no change.
+    """
     before, now = _comparable(old), _comparable(new)
     return tuple(
         Change(field, before.get(field), now.get(field), impact)
         for field, impact in COST.items()
         if before.get(field) != now.get(field)
+        and (_says_something(before.get(field)) or _says_something(now.get(field)))
     )
+
+
+def _says_something(value: object) -> bool:
+    return any(map(_says_something, value.values())) if isinstance(value, dict) else bool(value)
 
 
 def impact_of_changes(found: Iterable[Change]) -> Impact:

@@ -42,7 +42,7 @@ from geats_host.storage import Offer, Pool, VolumeId
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions on one VM, which *driver* runs. Raises ``HostError`` where the host fails."""
+    """Performs actions on one VM, run by *driver*. Raises ``HostError`` where the host fails."""
 
     name: str
     registry: Registry

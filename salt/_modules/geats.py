@@ -377,5 +377,5 @@ def _apply(host, planned, test):
     report = reports.apply_report(planned.plan, applied)
     if isinstance(applied, Failure):
         said = reports.failure_text(planned.plan, applied.failure())
-        raise CommandExecutionError(said, info=report)
+        raise CommandExecutionError(said, info={"changes": report["changes"]})
     return report

@@ -137,7 +137,7 @@ def _ensure(name, target, arguments):
         report = __salt__["geats.apply"](name, target, given or None, test=test, **policies)
     except CommandExecutionError as error:
         done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, done.get("changes", {}), error.message)
+        return _ret(name, False, done.get("changes", {}), error.error)
     result = None if test and report["changes"] else True
     return _ret(name, result, report["changes"], _comment(name, target, report, test))
 

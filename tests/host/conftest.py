@@ -72,6 +72,7 @@ def traces() -> dict[str, list[str]]:
         "mounts": Path("/proc/self/mountinfo").read_text().splitlines(),
         "links": sorted(line.split("@")[0] for line in sh("ip", "-o", "link").splitlines()),
         "cgroups": sorted(map(str, CGROUPS.glob("**/lxc.*.geats-test-*"))),
+        "loop devices": sorted(map(str, Path("/sys/block").glob("loop*/loop/backing_file"))),
         "sockets": [
             line
             for line in Path("/proc/net/unix").read_text().splitlines()

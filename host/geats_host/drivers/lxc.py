@@ -51,7 +51,7 @@ class Options:
 
     path: Path
     timeout_s: int = 30
-    settle_s: float = 0.3
+    settle_s: float = 1.0
     idmap: tuple[int, int] | None = None
 
 
@@ -69,7 +69,7 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
         Options(
             path=Path(path),
             timeout_s=read.take("timeout", fields.positive_int, 30),
-            settle_s=read.take("settle", _seconds, 0.3),
+            settle_s=read.take("settle", _seconds, 1.0),
             idmap=(first, count) if first else None,
         )
     )
