@@ -157,17 +157,8 @@ def plan(
 
     Without NAMES: for every VM that is declared.
     """
-    plans = [
-        lifecycle.plan_to(
-            session.host,
-            name,
-            target,
-            restart=restart,
-            power_off=power_off,
-            allow_data_loss=allow_data_loss,
-        ).plan
-        for name in names or session.host.config.vms
-    ]
+    planned = _plan_each(session, names, target, restart, power_off, allow_data_loss)
+    plans = [each.plan for each in planned]
     session.answer([reports.plan_report(each) for each in plans], lambda: tables.show_plans(plans))
     sys.exit(CHANGES if exit_code and any(not each.is_empty for each in plans) else 0)
 
@@ -187,18 +178,37 @@ def apply(
 
     Without NAMES: every VM that is declared. All plans are made before any is applied.
     """
-    planned = [
-        lifecycle.plan_to(
-            session.host,
-            name,
-            target,
-            restart=restart,
-            power_off=power_off,
-            allow_data_loss=allow_data_loss,
-        )
-        for name in names or session.host.config.vms
-    ]
-    _apply(session, planned)
+    _apply(session, _plan_each(session, names, target, restart, power_off, allow_data_loss))
+
+
+def _plan_each(
+    session: Session,
+    names: tuple[str, ...],
+    target: str,
+    restart: str,
+    power_off: str,
+    allow_data_loss: bool,
+) -> list[Planned]:
+    """A plan for each VM; refused with every problem of all of them, where there is any."""
+    planned: list[Planned] = []
+    problems: list[str] = []
+    for name in names or session.host.config.vms:
+        try:
+            planned.append(
+                lifecycle.plan_to(
+                    session.host,
+                    name,
+                    target,
+                    restart=restart,
+                    power_off=power_off,
+                    allow_data_loss=allow_data_loss,
+                )
+            )
+        except Refused as refused:
+            problems += refused.problems
+    if problems:
+        raise Refused(*problems)
+    return planned
 
 
 def _verb_command(verb: Verb) -> click.Command:

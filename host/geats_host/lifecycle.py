@@ -9,7 +9,7 @@ from geats_core.checked import unknown
 from geats_core.fields import Parser, boolean, one_of
 from geats_core.observation import Observation
 from geats_core.plan import DataLoss, Goal, PowerOff, Restart, Target
-from geats_core.verbs import VERBS, goal_of
+from geats_core.verbs import VERBS, SpecFrom, goal_of
 from geats_host.errors import Refused
 from geats_host.host import Host, Planned
 
@@ -28,7 +28,9 @@ def plan_verb(
     have = host.known(name) if raw is None else host.observe(name)
     if verb not in VERBS:
         raise Refused(unknown("verb", "verb", verb, VERBS))
-    match goal_of(VERBS[verb], name, host.declared(name, raw), have, data_loss):
+    as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.exists
+    declared = None if as_defined and raw is None else host.declared(name, raw)
+    match goal_of(VERBS[verb], name, declared, have, data_loss):
         case Success(goal):
             return host.plan(goal, have)
         case Failure(problems):
@@ -52,10 +54,11 @@ def plan_to(
     """
     wanted = _word("target", one_of("target", Target), target)
     have = _have(host, name, wanted, raw)
+    needless = wanted in WITHOUT_SPEC and raw is None  # a wrong one must not stand in the way
     goal = Goal(
         name=name,
         target=wanted,
-        spec=host.declared(name, raw) or have.recorded,
+        spec=have.recorded if needless else host.declared(name, raw) or have.recorded,
         restart=_word("restart", one_of("restart policy", Restart), restart),
         power_off=_word("power_off", one_of("way to power off", PowerOff), power_off),
         data_loss=_data_loss(allow_data_loss),
@@ -82,6 +85,9 @@ def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
     return []
 
 
+WITHOUT_SPEC = frozenset(
+    {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
+)
 GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
 
 

@@ -76,6 +76,14 @@ def test_a_refusal_exits_with_2_and_says_why(geats: Geats) -> None:
     )
 
 
+def test_the_problems_of_all_vms_are_told_at_once_and_none_is_applied(geats: Geats) -> None:
+    code, _, err = geats("apply", "web1", "web01", "db1")
+    assert (code, len(err.splitlines())) == (2, 2)
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert not any(row["defined"] for row in listed.values())
+
+
 def test_bad_usage_exits_with_2(geats: Geats) -> None:
     assert geats("plan", "--to", "nowhere")[0] == 2
     assert geats("fly", "web01")[0] == 2

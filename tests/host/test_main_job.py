@@ -144,6 +144,15 @@ def test_the_guest_knows_who_it_is(operator: Operator) -> None:
     assert sh("sh", "-c", told) == "www.example.org 10.77.0.11 255.255.255.0\nweb'; rm -rf / #\n"
 
 
+def test_no_other_user_of_the_host_can_reach_a_guests_programs(operator: Operator) -> None:
+    operator.apply(target="provisioned")
+    program = operator.directory / "pool" / NAME / "root" / "rootfs" / "usr" / "bin" / "passwd"
+    assert program.exists()
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    seen = subprocess.run([*drop, "stat", str(program)], capture_output=True, check=False)
+    assert b"Permission denied" in seen.stderr
+
+
 def test_a_reinit_gives_a_fresh_root_and_the_same_identity(operator: Operator) -> None:
     operator.apply(target="provisioned")
     root = operator.directory / "pool" / NAME / "root" / "rootfs"

@@ -108,6 +108,14 @@ def test_one_wrong_vm_harms_no_other(modules, geats_config):
     assert modules["geats.start"]("web01")["error"] is None
 
 
+def test_a_vm_whose_pillar_went_wrong_can_still_be_stopped_and_taken_away(modules, geats_config):
+    modules["geats.start"]("web01")
+    geats_config["vms"]["web01"] = {"memory": "10 bananas"}
+    for verb in ("lock", "unlock", "reboot", "freeze", "unfreeze", "stop", "deprovision"):
+        assert modules[f"geats.{verb}"]("web01")["error"] is None
+    assert modules["geats.apply"]("web01", target="deprovisioned")["changes"] == {}
+
+
 def test_a_wrong_configuration_names_every_problem(modules, geats_config):
     geats_config |= {"pools": {"default": {"type": "directry"}}, "registri": "x"}
     with pytest.raises(CommandExecutionError, match="did you mean 'registry'"):

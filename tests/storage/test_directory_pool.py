@@ -52,8 +52,14 @@ def test_only_root_can_list_what_is_in_the_pool(pool: Pool, root: Path) -> None:
     finally:
         os.umask(before)
     modes = [path.stat().st_mode & 0o7777 for path in (root, root / "web01", rootfs.parent, rootfs)]
-    assert modes == [0o711, 0o711, 0o711, 0o755]
+    assert modes == [0o711, 0o710, 0o711, 0o755]
     assert (rootfs.parent / "geats.json").stat().st_mode & 0o7777 == 0o600
+
+
+def test_only_the_guests_group_can_pass_into_a_vm(root: Path) -> None:
+    filled(open_pool({"path": str(root), "guest_group": 100_000}, None))
+    vm = (root / "web01").stat()
+    assert (vm.st_uid, vm.st_gid, vm.st_mode & 0o7777) == (0, 100_000, 0o710)
 
 
 def test_foreign_entries_are_passed_over_and_left(pool: Pool, root: Path) -> None:

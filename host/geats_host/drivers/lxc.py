@@ -36,6 +36,7 @@ from geats_host.drivers import lxc_process as process
 from geats_host.drivers import lxc_socket as monitor
 from geats_host.errors import HostError, Refused
 from geats_host.network import bridges
+from geats_host.subordinate_ids import subordinate_ids
 
 CONFIG, STARTED, LOG = "config", "started", "log"
 OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
@@ -236,7 +237,13 @@ class LxcDriver:
         facts = LxcFacts(volume_paths=paths, apparmor=lxc_files.has_apparmor())
         if spec.privileged:
             return facts
-        first, count = self.options.idmap or lxc_files.subordinate_ids()
+        ids = self.options.idmap or subordinate_ids()
+        if ids is None:
+            raise HostError(
+                "root has no range of 65536 ids that is in both /etc/subuid and /etc/subgid: add"
+                " the line root:100000:65536 to both, or make the VM privileged"
+            )
+        first, count = ids
         return replace(facts, idmap_first=first, idmap_count=count)
 
     def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:

@@ -1,7 +1,6 @@
 """The files of one container: written whole, read without following links, removed by name."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,7 +11,6 @@ from geats_host.errors import HostError
 APPARMOR = (Path("/sys/module/apparmor/parameters/enabled"), Path("/sys/kernel/security/apparmor"))
 SUM_LINE = "# geats-sha256: "
 LARGEST = 1 << 20  # bytes; a definition has a few thousand
-SUBORDINATE = re.compile(r"root:(\d+):(\d+)")
 
 
 @contextmanager
@@ -92,28 +90,10 @@ def make_folder(folder: Path, mode: int) -> None:
         os.fchmod(at, mode)
 
 
-def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int]:
-    """The first id and the number of ids that root may give to guests; see subuid(5)."""
-    uids, gids = (_ranges_of_root(etc / file) for file in ("subuid", "subgid"))
-    for first, count in uids:
-        if (first, count) in gids and count >= 65_536:
-            return first, count
-    raise HostError(
-        f"root has no range of 65536 ids that is in both {etc}/subuid and {etc}/subgid: add the"
-        " line root:100000:65536 to both, or make the VM privileged"
-    )
-
-
 def has_apparmor() -> bool:
     """Whether the kernel enforces AppArmor, and shows the interface that liblxc needs."""
     enabled, interface = APPARMOR
     return enabled.exists() and enabled.read_text().startswith("Y") and interface.exists()
-
-
-def _ranges_of_root(file: Path) -> list[tuple[int, int]]:
-    lines = file.read_text().splitlines() if file.exists() else []
-    matches = filter(None, map(SUBORDINATE.fullmatch, map(str.strip, lines)))
-    return [(int(match[1]), int(match[2])) for match in matches]
 
 
 @contextmanager

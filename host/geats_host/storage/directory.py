@@ -17,27 +17,35 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.checked import Problem
-from geats_core.fields import NAME, Reader, absolute_path
+from geats_core.fields import NAME, Reader, absolute_path, positive_int
 from geats_core.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
 from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.subordinate_ids import subordinate_ids
 
 ROOTFS = "rootfs"
 MARKS = "geats.json"
 DESTROYING = ".destroying-"
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
+GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
 REAL_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other."""
+    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other.
+
+    ``guest_group`` is the id of the only group that may pass into a VM's volumes: by default that
+    of root in unprivileged guests, the first of root's range in /etc/subgid.
+    """
     read = Reader("", options)
+    ids = subordinate_ids()
+    group = read.take("guest_group", positive_int, ids[0] if ids else 0)
     if below is not None:
         read.problems.append(Problem("on", "a directory pool stands on no other pool"))
     match read.done(read.need("path", absolute_path, "/")):
         case Success(path):
-            return DirectoryPool(_made(Path(path)))
+            return DirectoryPool(_made(Path(path)), group)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -56,6 +64,7 @@ class DirectoryPool:
     """See the module; *root* is there already."""
 
     root: Path
+    guest_group: int
 
     @property
     def offers(self) -> Offer:
@@ -80,8 +89,9 @@ class DirectoryPool:
         """Make the volume's directory; the size is only remembered."""
         with _host_errors(self._place(volume)), _open(self.root) as pool:
             _finish_destroying(self.root, pool)
-            _make_directory(volume.vm, pool)
+            _make_directory(volume.vm, pool, mode=GUEST_ONLY)
             with _open(volume.vm, pool) as vm:
+                os.fchown(vm, 0, self.guest_group)
                 _make_directory(volume.volume, vm)
         with self._open(volume) as at:
             if not _has_marks(at):
