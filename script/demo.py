@@ -41,7 +41,7 @@ def main() -> None:
         else:
             with bridge():
                 story(directory, on_lxc(directory, template), salt_call(directory), real=True)
-    print("\nNothing is left: no container, no volume, no bridge.")
+    print(f"\nCleaned up: {BRIDGE} and {directory} are gone.")
 
 
 def on_lxc(directory: Path, template: str) -> dict[str, object]:
@@ -110,9 +110,18 @@ def story(directory: Path, config: dict[str, object], salt: SaltCall, *, real: b
     finally:
         salt("state.apply", "unlocked", check=False)
         salt("state.apply", "gone", check=False)
+    title("What is left")
     del config["vms"]
     (directory / "pillar" / "geats.sls").write_text(yaml.safe_dump({"geats": config}))
     show("geats.list", salt)
+    left = [
+        *directory.glob("volumes/*"),
+        *directory.glob("state/lxc/*"),
+        *Path("/sys/fs/cgroup").glob("**/lxc.*.web01*"),
+    ]
+    print("\n".join(["volumes, containers and cgroups:", *(map(str, left) if left else ["none"])]))
+    if left:
+        sys.exit("demo: something was left behind")
 
 
 def title(text: str) -> None:
