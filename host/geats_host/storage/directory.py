@@ -5,7 +5,6 @@ is reached from its directory descriptor, one name at a time, and never through 
 """
 
 import fcntl
-import json
 import os
 import shutil
 import stat
@@ -22,10 +21,10 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
 from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.storage.marks import MARKS, read_marks, write_marks
 from geats_host.subordinate_ids import subordinate_ids
 
 ROOTFS = "rootfs"
-MARKS = "geats.json"
 DESTROYING = ".destroying-"
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
 GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
@@ -94,8 +93,8 @@ class DirectoryPool:
                 os.fchown(vm, 0, self.guest_group)
                 _make_directory(volume.volume, vm)
         with self._open(volume) as at:
-            if not _has_marks(at):
-                _write_marks(at, replace(_seen_at(at, volume), size_bytes=size_bytes))
+            if not _exists(MARKS, at):
+                write_marks(at, replace(_seen_at(at, volume), size_bytes=size_bytes))
 
     def format(self, volume: VolumeId) -> None:
         """Make the root of the guest's tree."""
@@ -106,7 +105,7 @@ class DirectoryPool:
         """Remember that it is in use; a directory needs no more."""
         with self._open(volume) as at:
             _check_directory(ROOTFS, at)
-            _write_marks(at, replace(_seen_at(at, volume), active=True))
+            write_marks(at, replace(_seen_at(at, volume), active=True))
 
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that is not there is not in use either."""
@@ -115,14 +114,14 @@ class DirectoryPool:
         with self._open(volume) as at:
             seen = _seen_at(at, volume)
             if seen.active:
-                _write_marks(at, replace(seen, active=False))
+                write_marks(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Remember the new size, unless the volume is as large; nothing enforces it."""
         with self._open(volume) as at:
             seen = _seen_at(at, volume)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
-                _write_marks(at, replace(seen, size_bytes=size_bytes))
+                write_marks(at, replace(seen, size_bytes=size_bytes))
 
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused where a symlink or a mount is in the way.
@@ -147,7 +146,7 @@ class DirectoryPool:
         with self._open(volume) as at:
             mine = _seen_at(at, volume)
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
-            _write_marks(at, marked)
+            write_marks(at, marked)
 
     def _place(self, volume: VolumeId) -> Path:
         for name in (volume.vm, volume.volume):
@@ -205,7 +204,7 @@ def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
 
 def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     """What the marks say, as far as what is on disk bears them out."""
-    marked = _read_marks(at, volume)
+    marked = read_marks(at, volume)
     if not _is_directory(ROOTFS, at):
         size_bytes = None if marked is None else marked.size_bytes
         return _new(volume, Stage.ALLOCATED, size_bytes)
@@ -226,69 +225,6 @@ def _least_certain_stage(at: int) -> Stage:
 
 def _new(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
     return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
-
-
-def _read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
-    """The marks; None where there are none, or they make no sense."""
-    try:
-        descriptor = os.open(MARKS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-    except FileNotFoundError:
-        return None
-    with open(descriptor, "rb") as file:
-        return _parse_marks(file.read(), volume)
-
-
-def _parse_marks(text: bytes, volume: VolumeId) -> VolumeSeen | None:
-    try:
-        raw = json.loads(text)
-    except ValueError:
-        return None
-    match raw:
-        case {
-            "stage": str(stage),
-            "active": bool(active),
-            "size_bytes": int() | None as size_bytes,
-            "template": str() | None as template,
-            "guest": str() | None as guest,
-        } if stage in Stage.__members__:
-            return VolumeSeen(
-                name=volume.volume,
-                pool="",
-                stage=Stage[stage],
-                active=active,
-                size_bytes=size_bytes,
-                template=template,
-                guest=guest,
-            )
-        case _:
-            return None
-
-
-def _has_marks(at: int) -> bool:
-    return _exists(MARKS, at)
-
-
-def _write_marks(at: int, seen: VolumeSeen) -> None:
-    """Replace the marks whole: a cut leaves the old ones or the new ones."""
-    text = json.dumps(
-        {
-            "stage": seen.stage.name,
-            "active": seen.active,
-            "size_bytes": seen.size_bytes,
-            "template": seen.template,
-            "guest": seen.guest,
-        }
-    )
-    new = f"{MARKS}.new"
-    with suppress(FileNotFoundError):  # what a cut left
-        os.unlink(new, dir_fd=at)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(new, MARKS, src_dir_fd=at, dst_dir_fd=at)
-    os.fsync(at)
 
 
 def _finish_destroying(root: Path, pool: int) -> None:

@@ -1,0 +1,72 @@
+"""What a pool remembers of a volume, kept durably in a file next to it: ``geats.json``.
+
+Any plugin that has a directory of its own for each volume can keep its marks so.
+"""
+
+import json
+import os
+from contextlib import suppress
+
+from geats_core.observation import Stage, VolumeSeen
+from geats_host.storage import VolumeId
+
+MARKS = "geats.json"
+
+
+def read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
+    """The marks in the directory *at*; None where there are none, or they make no sense."""
+    try:
+        descriptor = os.open(MARKS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        return _parse(file.read(), volume)
+
+
+def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return None
+    match raw:
+        case {
+            "stage": str(stage),
+            "active": bool(active),
+            "size_bytes": int() | None as size_bytes,
+            "template": str() | None as template,
+            "guest": str() | None as guest,
+        } if stage in Stage.__members__:
+            return VolumeSeen(
+                name=volume.volume,
+                pool="",
+                stage=Stage[stage],
+                active=active,
+                size_bytes=size_bytes,
+                template=template,
+                guest=guest,
+            )
+        case _:
+            return None
+
+
+def write_marks(at: int, seen: VolumeSeen) -> None:
+    """Replace the marks whole: a cut leaves the old ones or the new ones."""
+    text = json.dumps(
+        {
+            "stage": seen.stage.name,
+            "active": seen.active,
+            "size_bytes": seen.size_bytes,
+            "template": seen.template,
+            "guest": seen.guest,
+        }
+    )
+    new = f"{MARKS}.new"
+    with suppress(FileNotFoundError):  # what a cut left
+        os.unlink(new, dir_fd=at)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, MARKS, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)
