@@ -164,3 +164,25 @@ def test_a_wrong_configuration_is_refused_with_what_there_is(tmp_path: Path, mis
     change, said = bad_configurations()[mistake]
     with pytest.raises(Refused, match=said):
         Host.from_config({**memory_config(tmp_path), **change})
+
+
+def test_a_vm_that_was_undefined_starts_again_with_the_data_it_left(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    for verb in ("start", "undefine"):
+        applied(host, lifecycle.plan_verb(host, verb, "web01"))
+    planned = lifecycle.plan_verb(host, "start", "web01")
+    actions = [describe(step.action, "web01") for step in planned.plan.steps]
+    assert actions == ["define web01", "start web01"]
+    applied(host, planned)
+
+
+def test_a_transient_vm_leaves_no_data_when_it_is_undefined(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    spec: dict[object, object] = {
+        "driver": "memory",
+        "template": "debian",
+        "transient": True,
+    }
+    applied(host, lifecycle.plan_verb(host, "start", "brief", spec))
+    applied(host, lifecycle.plan_verb(host, "undefine", "brief"))
+    assert host.observe_all() == {}

@@ -28,8 +28,9 @@ def plan_verb(
     have = host.known(name) if raw is None else host.observe(name)
     if verb not in VERBS:
         raise Refused(unknown("verb", "verb", verb, VERBS))
-    as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.exists
-    declared = None if as_defined and raw is None else host.declared(name, raw)
+    as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.recorded is not None
+    needless = raw is None and (as_defined or VERBS[verb].target in WITHOUT_SPEC)
+    declared = None if needless else host.declared(name, raw)
     match goal_of(VERBS[verb], name, declared, have, data_loss):
         case Success(goal):
             return host.plan(goal, have)
