@@ -41,7 +41,7 @@ def main() -> None:
         else:
             with bridge():
                 story(directory, on_lxc(directory, template), salt_call(directory), real=True)
-    print(f"\nCleaned up: {BRIDGE} and {directory} are gone.")
+    print(f"\nCleaned up: {directory} is gone{f', and so is {BRIDGE}' if template else ''}.")
 
 
 def on_lxc(directory: Path, template: str) -> dict[str, object]:
