@@ -186,3 +186,16 @@ def test_a_transient_vm_leaves_no_data_when_it_is_undefined(tmp_path: Path) -> N
     applied(host, lifecycle.plan_verb(host, "start", "brief", spec))
     applied(host, lifecycle.plan_verb(host, "undefine", "brief"))
     assert host.observe_all() == {}
+
+
+def test_a_vm_whose_driver_or_pool_is_no_longer_configured_is_not_forgotten(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    applied(host, lifecycle.plan_verb(host, "start", "web01"))
+    other = {"type": "memory", "path": str(tmp_path / "other")}
+    for change, said in (
+        ({"pools": {"other": other}}, r"web01\.volumes\[root\]\.pool: unknown pool 'default'"),
+        ({"drivers": {"lxc": {"path": str(tmp_path / "lxc")}}}, "unknown driver 'memory'"),
+    ):
+        with pytest.raises(Refused, match=said):
+            lifecycle.plan_verb(memory_host(tmp_path, change), "deprovision", "web01")
+    assert host.observe("web01").power is Power.RUNNING

@@ -120,7 +120,10 @@ def journal(session: Session, name: str, limit: int) -> None:
 def console(session: Session, name: str) -> None:
     """Attach this terminal to a VM's console."""
     command = session.host.console_command(name)
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise HostError(f"{command[0]} cannot be run: {error.strerror}") from None
 
 
 def goal_options(command: Callable[..., None]) -> Callable[..., None]:

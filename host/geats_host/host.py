@@ -15,7 +15,7 @@ from geats_core.config import HostConfig, StackLayer, parse_config
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, VolumeSeen
 from geats_core.parse import parse_vm
-from geats_core.plan import Goal, HostFacts, Plan
+from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
 from geats_core.spec import VMSpec
 from geats_host import templates
@@ -113,14 +113,34 @@ class Host:
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; a template that it needs is verified now."""
         have = self.observe(goal.name) if have is None else have
+        self._check_reachable(goal, have)
         made = _accepted(plan(goal, have, self.facts(goal.spec)))
+        self._verify_templates(made)
+        return Planned(goal, have, made)
+
+    def _check_reachable(self, goal: Goal, have: Observation) -> None:
+        """Refuse a VM whose driver, or to forget volumes whose pool, is no longer configured."""
+        if have.recorded is None:
+            return
+        problems = []
+        if have.recorded.driver not in self.drivers:
+            problems.append(unknown("driver", "driver", have.recorded.driver, self.drivers))
+        if goal.target is Target.DEPROVISIONED or have.recorded.transient:
+            problems += [
+                unknown(f"volumes[{volume.name}].pool", "pool", volume.pool, self.pools)
+                for volume in have.recorded.volumes
+                if volume.pool not in self.pools
+            ]
+        if problems:
+            raise Refused(*(replace(each, path=_under(goal.name, each.path)) for each in problems))
+
+    def _verify_templates(self, made: Plan) -> None:
         for step in made.steps:
             match step.action:
                 case InstallTemplate(pool, _, template) if self._holds_files(pool):
                     templates.verify(self.config.templates[template])
                 case _:
                     continue
-        return Planned(goal, have, made)
 
     def apply(self, planned: Planned, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where the VM is no longer what the plan was made from."""
@@ -130,6 +150,7 @@ class Host:
         with operation_lock(Path(self.config.run_dir), name):
             if self.observe(name) != planned.have:
                 raise Refused(f"{name}: has changed since the plan was made: plan again")
+            self._verify_templates(planned.plan)  # the file may have changed as well
             driver = self._driver_of(name, planned.goal.spec or planned.have.recorded)
             performer = Performer(name, self.registry, driver, self.pools, self.config.templates)
             return apply_plan(planned.plan, performer.perform, self.registry, progress)

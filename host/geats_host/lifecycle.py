@@ -71,8 +71,7 @@ def validate(host: Host, name: str | None = None, raw: Raw | None = None) -> dic
     """Everything that is wrong with the spec of one VM, or of all that are declared, by name."""
     if name is None:
         return {each: _problems(host, each, None) for each in sorted(host.config.vms)}
-    if raw is None:
-        host.known(name)
+    _ = host.known(name) if raw is None else host.observe(name)  # refuses a name that is none
     return {name: _problems(host, name, raw)}
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -224,3 +225,29 @@ def test_reports_are_plain_data(operator: Operator) -> None:
     operator.apply()
     for report in (reports.status_report(operator.host), reports.info_report(operator.host, NAME)):
         assert json.loads(json.dumps(report)) == report
+
+
+def test_a_container_in_another_network_namespace_does_not_look_stopped(operator: Operator) -> None:
+    operator.apply()
+    code = (
+        "import sys; from pathlib import Path; from geats_host.drivers.lxc import open_driver;"
+        "open_driver({}, Path(sys.argv[1])).observe()"
+    )
+    argv = ["unshare", "-n", sys.executable, "-c", code, str(operator.directory / "state")]
+    seen = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert f"{NAME}: runs in another network namespace" in seen.stderr
+
+
+def test_a_container_that_somebody_else_made_is_never_overwritten(operator: Operator) -> None:
+    folder = operator.directory / "state" / "lxc" / NAME
+    folder.mkdir(parents=True)
+    (folder / "config").write_text("lxc.rootfs.path = dir:/precious\n")
+    planned = lifecycle.plan_to(operator.host, NAME, "defined")
+    match operator.host.apply(planned):
+        case Failure(Interrupted(error=error)):
+            assert "a container that geats did not make" in error
+        case Success(_):
+            pytest.fail("it was overwritten")
+    assert (folder / "config").read_text() == "lxc.rootfs.path = dir:/precious\n"
+    (folder / "config").unlink()
+    folder.rmdir()

@@ -23,6 +23,7 @@ from geats_core import fields
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
 from geats_core.lxc_config import (
+    SPEC_LINE,
     LxcFacts,
     live_items,
     render_lxc_config,
@@ -38,6 +39,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.network import bridges
 from geats_host.subordinate_ids import subordinate_ids
 
+LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 CONFIG, STARTED, LOG = "config", "started", "log"
 OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
 
@@ -100,6 +102,8 @@ class LxcDriver:
         with lxc_files.host_errors("cannot observe containers"):
             names = sorted(self._names())
             powers = monitor.powers(str(self.options.path), names)
+            if Power.STOPPED in powers.values():
+                self._check_none_is_elsewhere()
             return {name: self._seen(name, powers[name]) for name in names}
 
     def bridges(self) -> frozenset[str] | None:
@@ -115,6 +119,7 @@ class LxcDriver:
         with lxc_files.host_errors(f"cannot define {spec.name}"):
             text = render_lxc_config(spec, self._facts(spec, paths))
             folder = self._folder(spec.name)
+            self._check_ours(folder)
             lxc_files.make_folder(folder, 0o700)
             lxc_files.write_atomically(folder, CONFIG, lxc_files.sealed(text))
 
@@ -145,6 +150,7 @@ class LxcDriver:
 
     def shutdown(self, name: str, timeout_s: int) -> None:
         """Send the guest its halt signal, again every few seconds; at last stop it."""
+        timeout_s = min(timeout_s, LONGEST_S)
         with lxc_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
             try:
                 self._call("shutdown", name, str(timeout_s), within_s=timeout_s + 5)
@@ -214,6 +220,15 @@ class LxcDriver:
                 if fields.NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                     yield entry.name
 
+    def _check_none_is_elsewhere(self) -> None:
+        """Sockets are seen in their own network namespace only: one there would look stopped."""
+        elsewhere = process.monitors_elsewhere(self.options.path)
+        if elsewhere:
+            raise HostError(
+                f"{', '.join(sorted(elsewhere))}: runs in another network namespace than this"
+                " process; use geats in the one that it was started in"
+            )
+
     def _seen(self, name: str, power: Power) -> DriverSeen:
         folder = self.options.path / name
         off = power is Power.STOPPED
@@ -222,6 +237,12 @@ class LxcDriver:
             in_effect=None if off else self._spec(folder, STARTED),
             power=power,
         )
+
+    def _check_ours(self, folder: Path) -> None:
+        """A container that somebody else made is never overwritten."""
+        text = lxc_files.read(folder, CONFIG) if folder.is_dir() else None
+        if text and SPEC_LINE not in text:
+            raise HostError(f"{folder / CONFIG} is of a container that geats did not make")
 
     def _spec(self, folder: Path, file: str) -> VMSpec | None:
         spec = _spec_of(lxc_files.read(folder, file) or "")

@@ -86,6 +86,24 @@ def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
                     raise HostError(f"process {child} of {name} outlives its monitor")
 
 
+def monitors_elsewhere(lxcpath: Path) -> frozenset[str]:
+    """The containers whose monitor is in another network namespace, where no socket is seen."""
+    prefix = f"[lxc monitor] {lxcpath} "
+    here = os.readlink("/proc/self/ns/net")
+    found: set[str] = set()
+    for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]:
+        try:
+            title = (
+                Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode("utf-8", "replace")
+            )
+            elsewhere = title.startswith(prefix) and os.readlink(f"/proc/{pid}/ns/net") != here
+            if elsewhere and os.stat(f"/proc/{pid}").st_uid == 0:
+                found.add(title.removeprefix(prefix))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+    return frozenset(found)
+
+
 def _children(pid: int) -> list[int]:
     """See proc(5), ``/proc/PID/task/TID/children``: for a monitor, the container's init."""
     try:

@@ -114,7 +114,7 @@ def _connect(opened: ExitStack, lxcpath: str, name: str, timeout_s: float) -> so
         monitor.connect(address(lxcpath, name))
     except ConnectionRefusedError:
         return None
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         pass  # its queue is full, so it is stuck: asking it gives no answer either
     return monitor
 

@@ -1,5 +1,6 @@
 """The default registry: one SQLite file, durable at each step."""
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,8 @@ def open_registry(state_dir: Path) -> SqliteRegistry:
     try:
         state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
+        with open(path, "rb") as file, closing(sqlite3.connect(path)) as database:
+            fcntl.flock(file, fcntl.LOCK_EX)  # one process at a time makes the tables
             _migrate(database, path)
     except OSError as error:
         raise HostError(f"{path}: {error.strerror}") from None
