@@ -236,19 +236,25 @@ for _verb in VERBS.values():
 def _apply(session: Session, planned: list[Planned]) -> None:
     """Apply each plan, even where an earlier one failed; show progress on a terminal."""
     answers: list[reports.Report] = []
-    failed = False
+    worst = 0
     for each in planned:
-        with tables.progress(each.plan, quiet=session.as_json) as progress:
-            applied = session.host.apply(each, progress)
+        try:
+            with tables.progress(each.plan, quiet=session.as_json) as progress:
+                applied = session.host.apply(each, progress)
+        except (Refused, HostError) as error:
+            worst = worst or (REFUSED if isinstance(error, Refused) else FAILED)
+            answers.append({"name": each.plan.name, "error": str(error)})
+            click.echo(str(error), err=True)
+            continue
         answers.append(reports.apply_report(each.plan, applied))
         if isinstance(applied, Failure):
-            failed = True
+            worst = FAILED
             click.echo(reports.failure_text(each.plan, applied.failure()), err=True)
         elif not session.as_json:
             tables.show_pending(each.plan)
     if session.as_json:
         click.echo(json.dumps(answers, indent=2))
-    sys.exit(FAILED if failed else 0)
+    sys.exit(worst)
 
 
 @contextmanager

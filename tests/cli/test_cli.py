@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from geats_host.cli import main
+from geats_host.operation_lock import operation_lock
 from tests.memory_host import memory_config
 
 Geats = Callable[..., tuple[int, str, str]]
@@ -82,6 +83,15 @@ def test_the_problems_of_all_vms_are_told_at_once_and_none_is_applied(geats: Gea
     listed = answer(geats, "list")
     assert isinstance(listed, dict)
     assert not any(row["defined"] for row in listed.values())
+
+
+def test_a_vm_that_is_refused_keeps_no_other_from_its_apply(geats: Geats, tmp_path: Path) -> None:
+    with operation_lock(tmp_path / "run", "db01"):
+        code, out, err = geats("--json", "apply", "db01", "web01")
+    assert (code, err.startswith("db01: another operation is under way")) == (2, True)
+    answers = json.loads(out)
+    assert [each["name"] for each in answers] == ["db01", "web01"]
+    assert answers[1]["error"] is None
 
 
 def test_bad_usage_exits_with_2(geats: Geats) -> None:
