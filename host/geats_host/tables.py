@@ -104,7 +104,7 @@ def progress(plan: Plan, *, quiet: bool) -> Iterator[Progress]:
                 case Outcome.INTENT:
                     spinner.update(action)
                 case Outcome.DONE:
-                    console.print(f"[green]✓[/] {action} [dim]{escape(step.reason)}[/]")
+                    console.print(f"[green]✓[/] {action} [dim]because {escape(step.reason)}[/]")
                 case Outcome.FAILED:
                     console.print(f"[red]✗[/] {action}")
 
