@@ -43,7 +43,7 @@ from geats_core.guest import fingerprint
 from geats_core.model import ON, after, allocated
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Plan, PowerOff, Restart, Step, Target
-from geats_core.refusals import refusals
+from geats_core.refusals import outdated_roots, refusals
 from geats_core.spec import ROOT, VMSpec, Volume
 
 WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
@@ -186,16 +186,6 @@ def why_restart(want: VMSpec, have: Observation) -> str:
     if root is None or root.stage is not Stage.INSTALLED:
         return "its root volume has no template installed"
     return "" if root.guest == fingerprint(want) else "its guest is not configured as described"
-
-
-def outdated_roots(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
-    """The root volumes that are in another pool than wanted, or made from another template."""
-    return tuple(
-        seen
-        for seen in have.roots
-        if seen.pool != want.root.pool
-        or (seen.stage is Stage.INSTALLED and seen.template != want.template)
-    )
 
 
 def _why_rebuild(want: VMSpec, have: Observation) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from geats_core.checked import Problem, Problems, unknown
-from geats_core.observation import Observation, Power, Stage
+from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Restart, Target
 from geats_core.sizes import format_size
 from geats_core.spec import VMSpec
@@ -20,6 +20,16 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_stuck(goal, have),
     ]
     return tuple(replace(each, path=f"{goal.name}.{each.path}") for each in found)
+
+
+def outdated_roots(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
+    """The root volumes that are in another pool than wanted, or made from another template."""
+    return tuple(
+        seen
+        for seen in have.roots
+        if seen.pool != want.root.pool
+        or (seen.stage is Stage.INSTALLED and seen.template != want.template)
+    )
 
 
 def _unknown_names(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
@@ -64,14 +74,10 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
         if have.locked:
             yield Problem("lock", "is locked: a reinit would lose data")
         return
-    for seen in have.roots:
-        elsewhere = seen.pool != want.root.pool
-        another = seen.stage is Stage.INSTALLED and seen.template != want.template
-        if not elsewhere and not another:
-            continue
+    for seen in outdated_roots(want, have):
         path, old, new = (
             ("volumes[root].pool", seen.pool, want.root.pool)
-            if elsewhere
+            if seen.pool != want.root.pool
             else ("template", seen.template, want.template)
         )
         if have.locked:
