@@ -29,6 +29,7 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
 )
+from geats_core.changes import DRIVERS
 
 DOCS = Path(__file__).parent
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()
@@ -155,9 +156,13 @@ def outcome(action: Action, have: Observation) -> str:
 
 
 def costs() -> str:
-    """What a change of each field costs."""
-    rows = [[f"`{field}`", f"`{impact}`"] for field, impact in COST.items()]
-    return NOTE + "\n" + table(["changed field", "impact"], rows)
+    """What a change of each field costs, by driver."""
+    rows = [
+        [f"`{field}`", *(f"`{costs[driver]}`" for driver in DRIVERS)]
+        for field, costs in COST.items()
+    ]
+    head = ["changed field", *(f"driver {driver}" for driver in DRIVERS)]
+    return NOTE + "\n" + table(head, rows)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

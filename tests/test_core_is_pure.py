@@ -7,7 +7,19 @@ import pytest
 
 CORE = Path(__file__).parents[1] / "core" / "geats_core"
 ALLOWED = {
-    *("collections", "dataclasses", "decimal", "difflib", "enum", "functools", "hashlib"),
+    *(
+        "collections",
+        "dataclasses",
+        "decimal",
+        "difflib",
+        "enum",
+        "fnmatch",
+        "functools",
+        "graphlib",
+        "hashlib",
+        "heapq",
+        "itertools",
+    ),
     *("ipaddress", "json", "re", "shlex", "typing", "returns", "geats_core"),
 }
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}

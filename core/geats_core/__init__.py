@@ -13,46 +13,75 @@ from geats_core.actions import Action, Impact, describe
 from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
 from geats_core.config import HostConfig, parse_config
-from geats_core.explain import explain, plan_to_plain
+from geats_core.diagrams import dot, mermaid
+from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
+from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_host
+from geats_core.host_policy import HostPolicy, Strays
 from geats_core.lxc_config import LxcFacts, render_lxc_config
 from geats_core.model import after
-from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
-from geats_core.plan import DataLoss, Goal, HostFacts, Plan, PowerOff, Restart, Step, Target
+from geats_core.plan import (
+    ByHand,
+    DataLoss,
+    Goal,
+    HostFacts,
+    Plan,
+    PoolFacts,
+    PowerOff,
+    Restart,
+    Step,
+    Target,
+)
 from geats_core.planner import plan
 from geats_core.spec import VMSpec
 
 __all__ = [
     "COST",
     "Action",
+    "ByHand",
     "Change",
     "Checked",
     "DataLoss",
     "Goal",
     "HostConfig",
     "HostFacts",
+    "HostPlan",
+    "HostPolicy",
     "Impact",
     "LxcFacts",
     "Observation",
     "Plan",
+    "PoolFacts",
     "Power",
     "PowerOff",
     "Problem",
     "Problems",
     "Restart",
+    "SnapshotSeen",
     "Stage",
     "Step",
+    "Stray",
+    "Strays",
     "Target",
     "VMSpec",
     "VolumeSeen",
     "after",
+    "boot_goals",
     "changes",
     "describe",
+    "dot",
     "explain",
+    "halt_goals",
+    "host_plan_to_plain",
+    "mermaid",
     "parse_config",
     "parse_vm",
     "plan",
+    "plan_host",
     "plan_to_plain",
     "render_lxc_config",
+    "table",
     "to_plain",
+    "why",
 ]

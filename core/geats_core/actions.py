@@ -22,9 +22,13 @@ class Impact(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Define:
-    """Record the definition in the registry, then make it known to the driver."""
+    """Record the definition in the registry, then make it known to the driver.
+
+    ``keep`` are the lines that a person added to the driver's definition, and that stay in it.
+    """
 
     spec: VMSpec
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,38 @@ class GrowVolume:
 
 @dataclass(frozen=True, slots=True)
 class DestroyVolume:
-    """Destroy a volume and all data on it; the only action that loses data."""
+    """Destroy a volume, its snapshots, and all data on it."""
 
     pool: str
     volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotVolume:
+    """Keep what a volume holds now under a name; ``taken_s`` is seconds since the epoch."""
+
+    pool: str
+    volume: str
+    snapshot: str
+    taken_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackVolume:
+    """Make a volume what it was when a snapshot was taken; what came after is lost."""
+
+    pool: str
+    volume: str
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnapshot:
+    """Give a snapshot up, and the space that only it uses."""
+
+    pool: str
+    volume: str
+    snapshot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +173,34 @@ class Unlock:
     """Lift the protection from deletion."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for the steps before, and then for so many seconds; it changes nothing."""
+
+    seconds: int = 0
+
+
 VolumeAction: TypeAlias = (
     AllocateVolume
     | FormatVolume
     | ActivateVolume
     | GrowVolume
     | DestroyVolume
+    | SnapshotVolume
+    | RollbackVolume
+    | DeleteSnapshot
     | InstallTemplate
     | ConfigureGuest
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Lock | Unlock
-Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Pause
 
 
 def impact_of(action: Action) -> Impact:
     """What *action* costs a user of the VM."""
     match action:
-        case DestroyVolume():
+        case DestroyVolume() | RollbackVolume() | DeleteSnapshot():
             return Impact.DATA_LOSS
         case Shutdown() | Stop() | Repair():
             return Impact.RESTART
@@ -170,11 +212,13 @@ def impact_of(action: Action) -> Impact:
             | AllocateVolume()
             | FormatVolume()
             | ActivateVolume()
+            | SnapshotVolume()
             | InstallTemplate()
             | ConfigureGuest()
             | Start()
             | Lock()
             | Unlock()
+            | Pause()
         ):
             return Impact.NONE
         case _:
@@ -184,7 +228,7 @@ def impact_of(action: Action) -> Impact:
 def describe(action: Action, vm_name: str) -> str:
     """One line for a person to read, without the reason."""
     match action:
-        case Define(spec):
+        case Define(spec, _):
             privileged = " as privileged (root in it is root on the host)"
             return f"define {vm_name}{privileged if spec.privileged else ''}"
         case Undefine():
@@ -200,6 +244,12 @@ def describe(action: Action, vm_name: str) -> str:
             return f"grow volume {vm_name}/{volume} in pool {pool} to {format_size(size_bytes)}"
         case DestroyVolume(pool, volume):
             return f"destroy volume {vm_name}/{volume} in pool {pool}"
+        case SnapshotVolume(_, volume, snapshot):
+            return f"snapshot volume {vm_name}/{volume} as {snapshot}"
+        case RollbackVolume(_, volume, snapshot):
+            return f"roll volume {vm_name}/{volume} back to snapshot {snapshot}"
+        case DeleteSnapshot(_, volume, snapshot):
+            return f"delete snapshot {snapshot} of volume {vm_name}/{volume}"
         case InstallTemplate(_, volume, template):
             return f"install template {template} on volume {vm_name}/{volume}"
         case ConfigureGuest(_, volume, _):
@@ -222,6 +272,10 @@ def describe(action: Action, vm_name: str) -> str:
             return f"lock {vm_name}"
         case Unlock():
             return f"unlock {vm_name}"
+        case Pause(0):
+            return "wait for the steps before"
+        case Pause(seconds):
+            return f"wait {seconds} s"
         case _:
             assert_never(action)
 

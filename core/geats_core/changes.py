@@ -8,25 +8,40 @@ from geats_core.parse import to_plain
 from geats_core.sizes import format_size
 from geats_core.spec import VMSpec
 
-# What a change of each field costs. Planner, explanations and documentation read this table.
-COST: Mapping[str, Impact] = {
-    "driver": Impact.DATA_LOSS,
-    "template": Impact.DATA_LOSS,
-    "root pool": Impact.DATA_LOSS,
-    "hostname": Impact.RESTART,
-    "volumes": Impact.RESTART,
-    "nics": Impact.RESTART,
-    "dns": Impact.RESTART,
-    "metadata": Impact.RESTART,
-    "init": Impact.RESTART,
-    "privileged": Impact.RESTART,
-    "memory": Impact.LIVE,
-    "volume sizes": Impact.LIVE,
-    "cpus": Impact.LIVE,
-    "processes": Impact.LIVE,
-    "transient": Impact.NONE,
-    "shutdown_timeout": Impact.NONE,
+NONE, LIVE, RESTART, REBUILD = Impact.NONE, Impact.LIVE, Impact.RESTART, Impact.DATA_LOSS
+DRIVERS = ("lxc", "memory", "other")
+OTHER = "other"  # any driver that has no column of its own: nothing is taken to change live
+
+# What a change of each field costs, by driver. Planner, explanations and docs read this table.
+COST: Mapping[str, Mapping[str, Impact]] = {
+    field: dict(zip(DRIVERS, costs, strict=True))
+    for field, *costs in (
+        ("driver", REBUILD, REBUILD, REBUILD),
+        ("template", REBUILD, REBUILD, REBUILD),
+        ("volume pools", REBUILD, REBUILD, REBUILD),
+        ("hostname", RESTART, RESTART, RESTART),
+        ("volumes", RESTART, RESTART, RESTART),
+        ("nics", RESTART, RESTART, RESTART),
+        ("dns", RESTART, RESTART, RESTART),
+        ("metadata", RESTART, RESTART, RESTART),
+        ("init", RESTART, RESTART, RESTART),
+        ("privileged", RESTART, RESTART, RESTART),
+        ("memory", LIVE, LIVE, RESTART),
+        ("volume sizes", LIVE, LIVE, LIVE),  # whether a pool can is a fact of the host
+        ("cpus", LIVE, LIVE, RESTART),
+        ("processes", LIVE, LIVE, RESTART),
+        ("transient", NONE, NONE, NONE),
+        ("shutdown_timeout", NONE, NONE, NONE),
+        ("after", NONE, NONE, NONE),
+        ("autostart", NONE, NONE, NONE),
+    )
 }
+
+
+def cost_of(field: str, driver: str) -> Impact:
+    """What a change of *field* (a key of ``COST``) costs a VM that *driver* runs."""
+    costs = COST[field]
+    return costs.get(driver, costs[OTHER])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +60,16 @@ class Change:
 def changes(old: VMSpec | None, new: VMSpec | None) -> tuple[Change, ...]:
     """Every field that differs from *old* to *new*, in the order of ``COST``.
 
-    Where there was no spec, or will be none, what the other leaves empty is no change.
+    Costs are those of the new spec's driver. Where there was no spec, or will be none, what the
+    other leaves empty is no change.
     """
-    before, now = _comparable(old), _comparable(new)
+    known = new or old
+    if known is None or old == new:
+        return ()
+    before, now = _comparable(old, new), _comparable(new, old)
     return tuple(
-        Change(field, before.get(field), now.get(field), impact)
-        for field, impact in COST.items()
+        Change(field, before.get(field), now.get(field), cost_of(field, known.driver))
+        for field in COST
         if before.get(field) != now.get(field)
         and (_says_something(before.get(field)) or _says_something(now.get(field)))
     )
@@ -60,18 +79,20 @@ def _says_something(value: object) -> bool:
     return any(map(_says_something, value.values())) if isinstance(value, dict) else bool(value)
 
 
-def impact_of_changes(found: Iterable[Change]) -> Impact:
-    """The highest cost among *found*."""
-    return max((change.impact for change in found), default=Impact.NONE)
+def at_least(impact: Impact, found: Iterable[Change]) -> tuple[Change, ...]:
+    """Those of *found* that cost *impact* or more."""
+    return tuple(change for change in found if change.impact >= impact)
 
 
-def _comparable(spec: VMSpec | None) -> dict[str, object]:
+def _comparable(spec: VMSpec | None, other: VMSpec | None) -> dict[str, object]:
+    """*spec* by the fields of ``COST``; a pool counts for the volumes that *other* has as well."""
     if spec is None:
         return {}
+    kept = {volume.name for volume in (other or spec).volumes}
     return to_plain(spec) | {
-        "root pool": spec.root.pool,
+        "volume pools": {v.name: v.pool for v in spec.volumes if v.name in kept},
         "volumes": [
-            {"name": v.name, "mount": v.mount, "pool": v.pool, "read_only": v.read_only}
+            {"name": v.name, "mount": v.mount, "read_only": v.read_only}
             for v in spec.volumes
             if v is not spec.root
         ],

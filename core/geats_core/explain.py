@@ -1,23 +1,126 @@
-"""A plan in words: as text, and as plain data for JSON and Salt."""
+"""A plan in words: as text, as tables, and as plain data for JSON and Salt."""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from returns.result import Success
 
 from geats_core.actions import describe
 from geats_core.changes import Change
+from geats_core.checked import Checked, problem, shown
+from geats_core.host_plan import HostPlan, Stray
 from geats_core.plan import Plan, Step
 
-
-def explain(plan: Plan) -> str:
-    """One line a step, with its reason and impact; pending changes below."""
-    lines = [
-        f"{position}. {explain_step(step, plan.name)}"
-        for position, step in enumerate(plan.steps, start=1)
-    ]
-    lines += [f"pending until {plan.name} restarts: {change}" for change in plan.pending]
-    return "\n".join(lines) if lines else f"{plan.name} is as described: nothing to do"
+AnyPlan: TypeAlias = Plan | HostPlan
 
 
-def explain_step(step: Step, vm_name: str) -> str:
+def explain(plan: AnyPlan) -> str:
+    """One line a step, with its reason and impact; below, what is pending, kept, or a stray."""
+    lines = [f"{position}. {explain_step(step)}" for position, step in numbered(plan)]
+    return "\n".join([*lines, *notes(plan)]) or nothing_to_do(plan)
+
+
+def nothing_to_do(plan: AnyPlan) -> str:
+    """What an empty plan says."""
+    who = plan.name if isinstance(plan, Plan) else "every VM"
+    return f"{who} is as described: nothing to do"
+
+
+def explain_step(step: Step) -> str:
     """For example ``shut down web01 (…) because nics changed … (impact: restart)``."""
-    return f"{describe(step.action, vm_name)} because {step.reason} (impact: {step.impact})"
+    return f"{describe(step.action, step.vm)} because {step.reason} (impact: {step.impact})"
+
+
+def numbered(plan: AnyPlan) -> Iterable[tuple[int, Step]]:
+    """The steps, counted from 1, as people do."""
+    return enumerate(plan.steps, start=1)
+
+
+def notes(plan: AnyPlan) -> list[str]:
+    """What a plan leaves as it is, and a person should know."""
+    if isinstance(plan, Plan):
+        return [
+            *(f"pending until {plan.name} restarts: {change}" for change in plan.pending),
+            *(f"kept in {plan.name}, added by hand: {line}" for line in plan.by_hand),
+        ]
+    of_vms = [note for each in plan.plans for note in notes(each)]
+    return [*of_vms, *map(_stray, plan.strays)]
+
+
+def _stray(stray: Stray) -> str:
+    known = "defined, but not declared" if stray.defined else "not made by geats"
+    return f"stray: {stray.name} is {stray.power}, {known} (policy: {stray.policy})"
+
+
+def table(plan: AnyPlan) -> str:
+    """The steps as a table in Markdown."""
+    head = ["#", "step", "because", "impact", "waits for"]
+    rows = [
+        [str(position), *map(_cell, step_words(step)), _waits_for(step) or "–"]
+        for position, step in numbered(plan)
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def step_words(step: Step) -> tuple[str, str, str]:
+    """What is done, why, and the impact."""
+    return describe(step.action, step.vm), step.reason, str(step.impact)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _waits_for(step: Step) -> str:
+    return ", ".join(str(need + 1) for need in step.needs)
+
+
+def why(plan: AnyPlan, question: str) -> Checked[str]:
+    """Everything about the steps that *question* names, such as ``restart web01``.
+
+    A step is named by words of what it does, of the VM, or of its impact: all of them must fit.
+    """
+    words = question.lower().split()
+    found = [
+        _all_about(plan, position, step)
+        for position, step in numbered(plan)
+        if words and set(words) <= _words_of(step)
+    ]
+    if found:
+        return Success("\n\n".join(found))
+    there = [f"{position}. {describe(step.action, step.vm)}" for position, step in numbered(plan)]
+    steps = "; ".join(there) if there else nothing_to_do(plan)
+    return problem("question", f"no step is named by {shown(question)} ({steps})")
+
+
+def _words_of(step: Step) -> set[str]:
+    said = f"{describe(step.action, step.vm)} {type(step.action).__name__} {step.impact}"
+    words = said.lower().replace("(", " ").replace(")", " ").replace("/", " ").replace(":", " ")
+    return {step.vm, *said.lower().split(), *words.split()}
+
+
+def _all_about(plan: AnyPlan, position: int, step: Step) -> str:
+    """A step with its reason, cost, and neighbours."""
+    lines = [
+        f"step {position} of {len(plan.steps)}: {describe(step.action, step.vm)}",
+        f"  because {step.reason}",
+        *(
+            f"  a change of {change.field} has impact {change.impact} "
+            f"({shown(change.old)} → {shown(change.new)})"
+            for change in step.changes
+        ),
+        f"  impact: {step.impact}",
+    ]
+    later = [number for number, other in numbered(plan) if position - 1 in other.needs]
+    lines += [f"  waits for {_named(plan, need + 1)}" for need in step.needs]
+    lines += [f"  is waited for by {_named(plan, number)}" for number in later]
+    return "\n".join(lines)
+
+
+def _named(plan: AnyPlan, position: int) -> str:
+    step = plan.steps[position - 1]
+    return f"step {position}: {describe(step.action, step.vm)}"
 
 
 def plan_to_plain(plan: Plan) -> dict[str, object]:
@@ -25,22 +128,46 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
     return {
         "name": plan.name,
         "impact": str(plan.impact),
-        "steps": [step_to_plain(step, plan.name) for step in plan.steps],
+        "steps": list(map(step_to_plain, plan.steps)),
         "changes": changes_to_plain(plan.changes),
         "pending": changes_to_plain(plan.pending),
+        "by_hand": list(plan.by_hand),
     }
 
 
-def step_to_plain(step: Step, vm_name: str) -> dict[str, object]:
-    """One step as plain data; ``needs`` holds positions in the plan's list of steps."""
+def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
+    """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs."""
     return {
-        "action": describe(step.action, vm_name),
+        "impact": str(plan.impact),
+        "steps": list(map(step_to_plain, plan.steps)),
+        "vms": {each.name: plan_to_plain(each) for each in plan.plans},
+        "strays": {
+            stray.name: {
+                "power": str(stray.power),
+                "defined": stray.defined,
+                "policy": str(stray.policy),
+            }
+            for stray in plan.strays
+        },
+    }
+
+
+def step_to_plain(step: Step) -> dict[str, object]:
+    """One step as plain data; ``needs`` holds positions in the plan's list of steps, from 0."""
+    return {
+        "vm": step.vm,
+        "action": describe(step.action, step.vm),
         "reason": step.reason,
         "impact": str(step.impact),
+        "changes": {
+            field: {**both, "impact": str(change.impact)}
+            for change in step.changes
+            for field, both in changes_to_plain((change,)).items()
+        },
         "needs": list(step.needs),
     }
 
 
-def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, object]:
+def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:
     """``{field: {"old": …, "new": …}}``."""
     return {change.field: {"old": change.old, "new": change.new} for change in changes}

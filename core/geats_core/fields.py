@@ -168,6 +168,22 @@ def positive_int(path: str, raw: object) -> Checked[int]:
     return problem(path, f"must be a positive whole number, got {shown(raw)}")
 
 
+def whole_number(lowest: int, highest: int) -> Parser[int]:
+    """A whole number between *lowest* and *highest*, both included."""
+
+    def parse(path: str, raw: object) -> Checked[int]:
+        if isinstance(raw, int) and not isinstance(raw, bool) and lowest <= raw <= highest:
+            return Success(raw)
+        between = f"must be a whole number from {lowest} to {highest}"
+        return problem(path, f"{between}, got {shown(raw)}")
+
+    return parse
+
+
+priority = whole_number(-1000, 1000)
+delay_s = whole_number(0, 3600)
+
+
 def cpus(path: str, raw: object) -> Checked[float]:
     """A number of CPUs, from 0.01 to 4096; 1.5 is one and a half."""
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 4096:

@@ -18,15 +18,19 @@ from geats_core.actions import (
     AllocateVolume,
     ConfigureGuest,
     Define,
+    DeleteSnapshot,
     DestroyVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
     InstallTemplate,
     Lock,
+    Pause,
     Repair,
+    RollbackVolume,
     SetLimits,
     Shutdown,
+    SnapshotVolume,
     Start,
     Stop,
     Undefine,
@@ -35,7 +39,7 @@ from geats_core.actions import (
     VolumeAction,
 )
 from geats_core.guest import fingerprint
-from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.spec import ROOT, VMSpec
 
 After: TypeAlias = Success[Observation] | Failure[str]
@@ -46,14 +50,20 @@ ON = frozenset({Power.RUNNING, Power.FROZEN})
 def after(action: Action, have: Observation) -> After:
     """The VM once *action* is done; or, where it may not be done, why."""
     match action:
-        case Define(spec):
-            return Success(replace(have, recorded=spec, defined=spec))
+        case Define(spec, keep):
+            return _need(
+                (not have.foreign, "geats did not make it"),
+                then=replace(have, recorded=spec, defined=spec, by_hand=keep),
+            )
         case Undefine():
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
                 (not have.locked, "it is locked"),
-                then=replace(have, recorded=None, defined=None),
+                (not have.foreign, "geats did not make it"),
+                then=replace(have, recorded=None, defined=None, by_hand=()),
             )
+        case Pause():
+            return Success(have)
         case Lock():
             return _need(
                 (have.recorded is not None, "it is not defined"), then=replace(have, locked=True)
@@ -105,6 +115,9 @@ def after(action: Action, have: Observation) -> After:
             | ActivateVolume()
             | GrowVolume()
             | DestroyVolume()
+            | SnapshotVolume()
+            | RollbackVolume()
+            | DeleteSnapshot()
             | InstallTemplate()
             | ConfigureGuest()
         ):
@@ -157,6 +170,37 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (not have.locked, "the VM is locked"),
                 then=replace(have, volumes=tuple(v for v in have.volumes if v is not seen)),
+            )
+        case SnapshotVolume(_, _, name, taken_s):
+            taken = SnapshotSeen(
+                name=name,
+                taken_s=taken_s,
+                stage=seen.stage,
+                template=seen.template,
+                guest=seen.guest,
+            )
+            return _need(
+                (seen.active, "it is not active"),
+                (seen.snapshot(name) is None, "there is a snapshot of that name"),
+                then=_with_volume(have, replace(seen, snapshots=(*seen.snapshots, taken))),
+            )
+        case RollbackVolume(_, _, name):
+            old = seen.snapshot(name)
+            if old is None:
+                return Failure("there is no such snapshot")
+            return _need(
+                off,
+                (not have.locked, "the VM is locked"),
+                then=_with_volume(
+                    have, replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+                ),
+            )
+        case DeleteSnapshot(_, _, name):
+            left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
+            return _need(
+                (seen.snapshot(name) is not None, "there is no such snapshot"),
+                (not have.locked, "the VM is locked"),
+                then=_with_volume(have, replace(seen, snapshots=left)),
             )
         case InstallTemplate(_, _, template):
             return _need(

@@ -25,11 +25,26 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSeen:
+    """A snapshot of a volume: what the volume was when it was taken.
+
+    ``taken_s`` is seconds since the epoch. ``stage``, ``template`` and ``guest`` are the volume's.
+    """
+
+    name: str
+    taken_s: int
+    stage: Stage
+    template: str | None = None
+    guest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSeen:
     """One volume of the VM, as its pool shows it.
 
     ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
-    files that geats wrote into it; both are None before the stage INSTALLED.
+    files that geats wrote into it; both are None before the stage INSTALLED. ``snapshots`` are
+    in the order in which they were taken.
     """
 
     name: str
@@ -39,6 +54,11 @@ class VolumeSeen:
     size_bytes: int | None = None
     template: str | None = None
     guest: str | None = None
+    snapshots: tuple[SnapshotSeen, ...] = ()
+
+    def snapshot(self, name: str) -> SnapshotSeen | None:
+        """The snapshot of that name, if there is one."""
+        return next((snapshot for snapshot in self.snapshots if snapshot.name == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +66,8 @@ class Observation:
     """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
 
     ``in_effect`` is what the VM was started with (None when it is off): where it differs from
-    ``defined``, a change is pending.
+    ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
+    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats.
     """
 
     recorded: VMSpec | None = None
@@ -55,6 +76,8 @@ class Observation:
     power: Power = Power.STOPPED
     volumes: tuple[VolumeSeen, ...] = ()
     locked: bool = False
+    by_hand: tuple[str, ...] = ()
+    foreign: bool = False
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""

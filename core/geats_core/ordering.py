@@ -12,15 +12,19 @@ from geats_core.actions import (
     AllocateVolume,
     ConfigureGuest,
     Define,
+    DeleteSnapshot,
     DestroyVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
     InstallTemplate,
     Lock,
+    Pause,
     Repair,
+    RollbackVolume,
     SetLimits,
     Shutdown,
+    SnapshotVolume,
     Start,
     Stop,
     Undefine,
@@ -35,11 +39,22 @@ VOLUMES: Resource = ("volumes",)
 
 
 def needs(actions: Sequence[Action]) -> tuple[tuple[int, ...], ...]:
-    """For each action, the positions of the earlier ones that it must wait for."""
-    return tuple(
-        tuple(earlier for earlier in range(later) if _conflict(actions[earlier], actions[later]))
-        for later in range(len(actions))
-    )
+    """For each action, the positions of the earlier ones that it must wait for.
+
+    Those that it waits for anyway, since another that it waits for does, are left out.
+    """
+    direct: list[tuple[int, ...]] = []
+    all_before: list[frozenset[int]] = []
+    for later, action in enumerate(actions):
+        nearest: list[int] = []
+        before: frozenset[int] = frozenset()
+        for earlier in reversed(range(later)):
+            if earlier not in before and _conflict(actions[earlier], action):
+                nearest.append(earlier)
+                before |= all_before[earlier] | {earlier}
+        direct.append(tuple(reversed(nearest)))
+        all_before.append(before)
+    return tuple(direct)
 
 
 def _conflict(one: Action, other: Action) -> bool:
@@ -63,12 +78,17 @@ def _writes(action: Action) -> frozenset[Resource]:
             | ActivateVolume(pool, volume)
             | GrowVolume(pool, volume)
             | DestroyVolume(pool, volume)
+            | SnapshotVolume(pool, volume)
+            | RollbackVolume(pool, volume)
+            | DeleteSnapshot(pool, volume)
             | InstallTemplate(pool, volume)
             | ConfigureGuest(pool, volume)
         ):
             return frozenset({(*VOLUMES, pool, volume)})
         case Start() | Shutdown() | Stop() | Repair() | Freeze() | Unfreeze() | SetLimits():
             return frozenset({POWER})
+        case Pause():
+            return frozenset()
         case _:
             assert_never(action)
 
@@ -78,10 +98,10 @@ def _reads(action: Action) -> frozenset[Resource]:
         case Start():
             return frozenset({DEFINITION, VOLUMES})
         case Undefine():
-            return frozenset({POWER, VOLUMES})
-        case AllocateVolume():
+            return frozenset({POWER})
+        case AllocateVolume() | DeleteSnapshot():
             return frozenset({DEFINITION})
-        case DestroyVolume() | InstallTemplate() | ConfigureGuest():
+        case DestroyVolume() | RollbackVolume() | InstallTemplate() | ConfigureGuest():
             return frozenset({DEFINITION, POWER})
         case SetLimits():
             return frozenset({DEFINITION})
@@ -92,11 +112,13 @@ def _reads(action: Action) -> frozenset[Resource]:
             | FormatVolume()
             | ActivateVolume()
             | GrowVolume()
+            | SnapshotVolume()
             | Shutdown()
             | Stop()
             | Repair()
             | Freeze()
             | Unfreeze()
+            | Pause()
         ):
             return frozenset()
         case _:

@@ -10,13 +10,14 @@ from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
 from geats_core.fields import Reader, each, of_mapping
 from geats_core.sizes import format_size, parse_size
-from geats_core.spec import ROOT, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
+from geats_core.spec import ROOT, Autostart, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
 
 DEFAULT_DRIVER = "lxc"
 DEFAULT_POOL = "default"
 DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
 NO_NICS: tuple[Nic, ...] = ()
 NO_GATEWAYS: tuple[Gateway, ...] = ()
+NO_NAMES: tuple[str, ...] = ()
 
 
 def parse_vm(
@@ -68,7 +69,7 @@ def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dic
 
 
 def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
-    read = Reader("", raw)
+    read = Reader("", raw, known={"profile"})
     name = read.keep(fields.name("name", vm_name), "")
     volumes = read.take("volumes", each(_volume), DEFAULT_VOLUMES)
     nics = read.take("nics", each(of_mapping(lambda nic: _nic(nic, name))), NO_NICS)
@@ -79,6 +80,10 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
         *_duplicates("nics", "mac", [nic.mac for nic in nics]),
         *_duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
     ]
+    after = read.take("after", each(fields.name), NO_NAMES)
+    read.problems += _duplicates("after", "name", after)
+    if name and name in after:
+        read.problems.append(Problem("after", "cannot name the VM itself"))
     if all(volume.name != ROOT for volume in volumes):
         read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
     return read.done(
@@ -100,6 +105,8 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
             privileged=read.take("privileged", fields.boolean, False),
             transient=read.take("transient", fields.boolean, False),
             shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
+            after=after,
+            autostart=read.take("autostart", _autostart, Autostart()),
         )
     )
 
@@ -167,6 +174,24 @@ def _metadata(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
     return Failure(tuple(read.problems)) if read.problems else Success(pairs)
 
 
+def _autostart(path: str, raw: object) -> Checked[Autostart]:
+    """``true`` and ``false`` are short for a mapping with only ``enabled``."""
+    if isinstance(raw, bool):
+        return Success(Autostart(enabled=raw))
+    return _autostart_mapping(path, raw)
+
+
+@of_mapping
+def _autostart_mapping(read: Reader) -> Checked[Autostart]:
+    return read.done(
+        Autostart(
+            enabled=read.take("enabled", fields.boolean, True),
+            priority=read.take("priority", fields.priority, 0),
+            delay_s=read.take("delay", fields.delay_s, 0),
+        )
+    )
+
+
 def _duplicates(path: str, what: str, values: Iterable[str]) -> list[Problem]:
     seen: set[str] = set()
     twice: list[Problem] = []
@@ -198,6 +223,12 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "privileged": spec.privileged,
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
+            "after": list(spec.after),
+            "autostart": {
+                "enabled": spec.autostart.enabled,
+                "priority": spec.autostart.priority,
+                "delay": spec.autostart.delay_s,
+            },
         }
     )
 

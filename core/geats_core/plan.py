@@ -1,5 +1,6 @@
 """The planner's words: goal, facts of the host, step, plan."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,9 +32,10 @@ class Target(StrEnum):
 
 
 class Restart(StrEnum):
-    """Whether a plan may restart a VM for a change that needs it."""
+    """Whether a plan may restart a VM: where a change needs it, for any change, or not at all."""
 
     IF_NEEDED = "if_needed"
+    ALWAYS = "always"
     NEVER = "never"
 
 
@@ -51,11 +53,20 @@ class DataLoss(StrEnum):
     ALLOWED = "allowed"
 
 
+class ByHand(StrEnum):
+    """What becomes of lines that a person added to the definition which the driver holds."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """Where one VM should end, and what may be done on the way.
 
     ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED.
+    A plan with a step that costs more than ``max_impact`` is refused. ``foreign`` is leave to act
+    on a VM that geats did not make.
     """
 
     name: str
@@ -64,24 +75,57 @@ class Goal:
     restart: Restart = Restart.IF_NEEDED
     power_off: PowerOff = PowerOff.SHUTDOWN
     data_loss: DataLoss = DataLoss.REFUSED
+    by_hand: ByHand = ByHand.KEPT
+    max_impact: Impact = Impact.DATA_LOSS
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFacts:
+    """What a pool offers; None where it is not known, and so not checked.
+
+    ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
+    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool.
+    """
+
+    location: str | None = None
+    size_bytes: int | None = None
+    snapshots: bool = False
+    grows_online: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What a host offers; None where it is not known, and so not checked."""
+    """What a host offers; None where it is not known, and so not checked.
+
+    ``declared`` are the VMs that somebody described, whether or not there is a goal for them.
+    """
 
     drivers: frozenset[str] | None = None
-    pools: frozenset[str] | None = None
+    pools: Mapping[str, PoolFacts] | None = None
     templates: frozenset[str] | None = None
     bridges: frozenset[str] | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    declared: frozenset[str] = frozenset()
+
+    def pool(self, name: str) -> PoolFacts:
+        """What is known of the pool *name*."""
+        return (self.pools or {}).get(name, PoolFacts())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """An action in a plan; ``needs`` are the positions of the steps that it waits for."""
+    """An action in a plan, on the VM ``vm`` (empty for what concerns the whole host).
 
+    ``changes`` are the fields that make it necessary, ``needs`` the positions of the steps that it
+    waits for.
+    """
+
+    vm: str
     action: Action
     reason: str
+    changes: tuple[Change, ...] = ()
     needs: tuple[int, ...] = ()
 
     @property
@@ -95,13 +139,15 @@ class Plan:
     """The steps that bring one VM to its goal, in an order in which they may run.
 
     ``changes`` are the fields whose recorded value the plan replaces; ``pending`` are those that
-    will be written, but not in effect until the VM restarts.
+    will be written, but not in effect until the VM restarts. ``by_hand`` are lines that a person
+    added to the definition, and that stay in it.
     """
 
     name: str
     steps: tuple[Step, ...] = ()
     changes: tuple[Change, ...] = ()
     pending: tuple[Change, ...] = ()
+    by_hand: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -37,93 +37,138 @@ from geats_core.actions import (
     Unlock,
     describe,
 )
-from geats_core.changes import Change, changes, impact_of_changes
+from geats_core.changes import Change, at_least, changes, cost_of
 from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
 from geats_core.model import ON, after, allocated
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
-from geats_core.plan import DataLoss, Goal, HostFacts, Plan, PowerOff, Restart, Step, Target
-from geats_core.refusals import outdated_roots, refusals
-from geats_core.spec import ROOT, VMSpec, Volume
+from geats_core.plan import (
+    ByHand,
+    DataLoss,
+    Goal,
+    HostFacts,
+    Plan,
+    PowerOff,
+    Restart,
+    Step,
+    Target,
+)
+from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals
+from geats_core.sizes import format_size
+from geats_core.spec import ROOT, Limits, VMSpec, Volume
 
 WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
+LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
 
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
-    draft = _Draft(goal.name, have)
+    draft = _Draft(goal, have, facts or HostFacts())
+    found = foreign(goal, have)
+    if found:
+        return Failure(found)
     match goal.target:
-        case Target.UNDEFINED | Target.DEPROVISIONED:
-            _tear_down(draft, goal)
         case Target.LOCKED:
             if not have.locked:
                 draft.add(Lock(), "protection from deletion is wanted")
         case Target.UNLOCKED:
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")
-        case Target.OFF:
-            if not have.exists:
+        case Target.UNDEFINED | Target.DEPROVISIONED | Target.OFF:
+            found = out_of_reach(goal, have, draft.facts)
+            if found:
+                return Failure(found)
+            if goal.target is not Target.OFF:
+                _tear_down(draft)
+            elif have.exists:
+                _power_off(draft, f"{goal.name} should be off")
+            else:
                 return problem(goal.name, "is not defined")
-            _power_off(draft, goal, f"{goal.name} should be off")
         case _:
             if goal.spec is None:
                 return problem(goal.name, "is not defined, and nothing says what it should be")
-            found = refusals(goal, goal.spec, have, facts or HostFacts())
+            found = refusals(goal, goal.spec, have, draft.facts)
             if found:
                 return Failure(found)
-            _converge(draft, goal, goal.spec)
-    return draft.finished(goal)
+            _converge(draft, goal.spec)
+    return draft.finished()
 
 
 @dataclass(slots=True)
 class _Draft:
     """Steps so far, and where they lead."""
 
-    name: str
+    goal: Goal
     state: Observation
+    facts: HostFacts
     steps: list[Step] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
 
-    def add(self, action: Action, reason: str) -> None:
+    def add(self, action: Action, reason: str, because: tuple[Change, ...] = ()) -> None:
+        """Take one step, for a reason in words, or for *because*."""
+        name = self.goal.name
+        words = reason or "; ".join(map(str, because))
         match after(action, self.state):
             case Success(state):
                 self.state = state
-                self.steps.append(Step(action=action, reason=reason))
+                self.steps.append(Step(vm=name, action=action, reason=words, changes=because))
             case Failure(why):
-                self.problems.append(
-                    Problem(self.name, f"cannot {describe(action, self.name)}: {why}")
-                )
+                self.problems.append(Problem(name, f"cannot {describe(action, name)}: {why}"))
 
-    def finished(self, goal: Goal) -> Checked[Plan]:
-        if self.problems:
-            return Failure(tuple(self.problems))
+    def finished(self) -> Checked[Plan]:
+        problems = [*self.problems, *self._above_max_impact()]
+        if problems:
+            return Failure(tuple(problems))
         waits = ordering.needs([step.action for step in self.steps])
-        steps = tuple(replace(s, needs=n) for s, n in zip(self.steps, waits, strict=True))
-        pending: tuple[Change, ...] = ()
-        if self.state.power in ON and self.state.in_effect and goal.spec:
-            found = changes(self.state.in_effect, goal.spec)
-            pending = tuple(change for change in found if change.impact >= Impact.RESTART)
-        return Success(Plan(name=self.name, steps=steps, changes=self.changes, pending=pending))
+        return Success(
+            Plan(
+                name=self.goal.name,
+                steps=tuple(replace(s, needs=n) for s, n in zip(self.steps, waits, strict=True)),
+                changes=self.changes,
+                pending=self._pending(),
+                by_hand=self.state.by_hand,
+            )
+        )
+
+    def _above_max_impact(self) -> list[Problem]:
+        goal = self.goal
+        return [
+            Problem(
+                goal.name,
+                f"step {position}, {describe(step.action, goal.name)}, because {step.reason}, "
+                f"has impact {step.impact}, and {goal.max_impact} is the most that is allowed",
+            )
+            for position, step in enumerate(self.steps, start=1)
+            if step.impact > goal.max_impact
+        ]
+
+    def _pending(self) -> tuple[Change, ...]:
+        want, have = self.goal.spec, self.state
+        if want is None or have.power not in ON or have.in_effect is None:
+            return ()
+        found = at_least(Impact.RESTART, changes(have.in_effect, want))
+        return (*found, *_growth_while_off(want, have, self.facts))
 
 
-def _converge(draft: _Draft, goal: Goal, want: VMSpec) -> None:
-    rebooting = goal.target in (Target.REBOOTED, Target.REINITIALISED)
+def _converge(draft: _Draft, want: VMSpec) -> None:
+    goal = draft.goal
     final = _final_power(goal, draft.state)
     _define(draft, want)
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
         return
-    _power_off_if_needed(draft, goal, want)
+    _power_off_if_needed(draft, want)
     if goal.target is Target.REINITIALISED:
         _destroy(draft, draft.state.roots, f"{goal.name} is to be made anew")
-    elif goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
-        _destroy(draft, outdated_roots(want, draft.state), _why_rebuild(want, draft.state))
+    if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
+        because = _rebuilds(want, draft.state)
+        _destroy(draft, outdated_volumes(want, draft.state), because=because)
     for volume in want.volumes:
         _prepare_volume(draft, volume)
     _fill_root(draft, want)
     _set_limits(draft, want)
-    if goal.target in WITH_POWER or rebooting:
+    if goal.target in (*WITH_POWER, Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
 
 
@@ -141,78 +186,121 @@ def _final_power(goal: Goal, have: Observation) -> Power:
 
 def _define(draft: _Draft, want: VMSpec) -> None:
     have = draft.state
-    if have.recorded == want and have.defined == want:
+    keep = have.by_hand if draft.goal.by_hand is ByHand.KEPT else ()
+    if have.recorded == want and have.defined == want and have.by_hand == keep:
         return
     draft.changes = changes(have.recorded, want)
+    reason = ""
     if have.recorded is None:
-        reason = f"{draft.name} is not defined"
-    elif have.recorded != want:
-        reason = "; ".join(map(str, draft.changes))
-    else:
+        reason = f"{want.name} is not defined"
+    elif have.recorded == want and have.defined != want:
         reason = "what the driver holds is not what is recorded"
-    draft.add(Define(want), reason)
+    elif have.recorded == want:
+        reason = f"lines added by hand are not to stay: {'; '.join(have.by_hand)}"
+    draft.add(Define(want, keep), reason, draft.changes)
 
 
-def _power_off_if_needed(draft: _Draft, goal: Goal, want: VMSpec) -> None:
+def _power_off_if_needed(draft: _Draft, want: VMSpec) -> None:
     """Power off where the goal asks for it, or where a change of a running VM does."""
-    have = draft.state
+    goal = draft.goal
     match goal.target:
         case Target.REBOOTED:
-            _power_off(draft, goal, "a reboot was asked for")
+            _power_off(draft, "a reboot was asked for")
         case Target.REINITIALISED:
-            _power_off(draft, goal, "it is to be made anew")
+            _power_off(draft, "it is to be made anew")
         case Target.STOPPED:
-            _power_off(draft, goal, f"{goal.name} should be stopped")
-        case Target.RUNNING | Target.FROZEN if goal.restart is Restart.IF_NEEDED:
-            reason = why_restart(want, have)
-            if reason:
-                _power_off(draft, goal, reason)
+            _power_off(draft, f"{goal.name} should be stopped")
+        case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
+            because = _changes_that_restart(want, draft)
+            reason = "" if because else _why_restart(want, draft.state)
+            if because or reason:
+                _power_off(draft, reason, because)
         case _:
             pass  # the power stays as it is
 
 
-def why_restart(want: VMSpec, have: Observation) -> str:
-    """Why a VM that is not off must restart to become *want*; empty where it need not."""
+def _changes_that_restart(want: VMSpec, draft: _Draft) -> tuple[Change, ...]:
+    """The changes for which a VM that is not off must restart, to become *want*."""
+    have, facts = draft.state, draft.facts
+    rebuilds = _rebuilds(want, have)
+    if rebuilds or have.in_effect is None:
+        return rebuilds
+    always = draft.goal.restart is Restart.ALWAYS
+    found = at_least(Impact.NONE if always else Impact.RESTART, changes(have.in_effect, want))
+    return (*found, *_growth_while_off(want, have, facts))
+
+
+def _why_restart(want: VMSpec, have: Observation) -> str:
+    """What else a restart is needed for; empty where it is not."""
     if have.power is Power.STUCK:
         return "its monitor does not answer"
-    if outdated_roots(want, have):
-        return _why_rebuild(want, have)
+    if have.power is Power.STOPPED:
+        return ""
     if have.in_effect is None:
         return "it is not known what it was started with"
-    found = changes(have.in_effect, want)
-    if impact_of_changes(found) >= Impact.RESTART:
-        return "; ".join(str(change) for change in found if change.impact >= Impact.RESTART)
     root = have.volume(want.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED:
         return "its root volume has no template installed"
     return "" if root.guest == fingerprint(want) else "its guest is not configured as described"
 
 
-def _why_rebuild(want: VMSpec, have: Observation) -> str:
-    return "; ".join(
-        f"pool changed {seen.pool} → {want.root.pool}"
-        if seen.pool != want.root.pool
-        else f"template changed {seen.template} → {want.template}"
-        for seen in outdated_roots(want, have)
+def _rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:
+    """The changes that make volumes of *have* outdated, as they are on the host."""
+    pools = {volume.name: volume.pool for volume in want.volumes}
+
+    def change(field_name: str, old: object, new: object) -> Change:
+        return Change(field_name, old, new, cost_of(field_name, want.driver))
+
+    return tuple(
+        change("volume pools", {seen.name: seen.pool}, {seen.name: pools[seen.name]})
+        if seen.pool != pools[seen.name]
+        else change("template", seen.template, want.template)
+        for seen in outdated_volumes(want, have)
     )
 
 
-def _power_off(draft: _Draft, goal: Goal, reason: str) -> None:
+def _growth_while_off(want: VMSpec, have: Observation, facts: HostFacts) -> tuple[Change, ...]:
+    """The volumes that must grow, and cannot while the VM is on."""
+    found: list[Change] = []
+    for volume in want.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        waits = not facts.pool(volume.pool).grows_online
+        if waits and seen is not None and _must_grow(volume, seen):
+            old, new = {volume.name: _size(seen)}, {volume.name: _size(volume)}
+            found.append(Change("volume sizes", old, new, Impact.RESTART))
+    return tuple(found)
+
+
+def _must_grow(volume: Volume, seen: VolumeSeen) -> bool:
+    return volume.size_bytes is not None and (seen.size_bytes or 0) < volume.size_bytes
+
+
+def _size(volume: Volume | VolumeSeen) -> str | None:
+    return None if volume.size_bytes is None else format_size(volume.size_bytes)
+
+
+def _power_off(draft: _Draft, reason: str, because: tuple[Change, ...] = ()) -> None:
     """Power off from wherever the VM is; a stuck monitor is repaired, whatever the reason."""
     if draft.state.power is Power.STUCK:
         draft.add(Repair(), "its monitor does not answer")
-    elif draft.state.power in ON and goal.power_off is PowerOff.STOP:
-        draft.add(Stop(), reason)
+    elif draft.state.power in ON and draft.goal.power_off is PowerOff.STOP:
+        draft.add(Stop(), reason, because)
     elif draft.state.power in ON:
         if draft.state.power is Power.FROZEN:
             draft.add(Unfreeze(), "a frozen VM cannot shut down")
-        known = draft.state.in_effect or draft.state.recorded or goal.spec
-        draft.add(Shutdown(known.shutdown_timeout_s if known else 60), reason)
+        known = draft.state.in_effect or draft.state.recorded or draft.goal.spec
+        draft.add(Shutdown(known.shutdown_timeout_s if known else 60), reason, because)
 
 
-def _destroy(draft: _Draft, volumes: tuple[VolumeSeen, ...], reason: str) -> None:
-    for seen in volumes:
-        draft.add(DestroyVolume(seen.pool, seen.name), reason)
+def _destroy(
+    draft: _Draft,
+    volumes: tuple[VolumeSeen, ...],
+    reason: str = "",
+    because: tuple[Change, ...] = (),
+) -> None:
+    """Destroy each, for one reason, or for the change of the same position in *because*."""
+    for position, seen in enumerate(volumes):
+        draft.add(DestroyVolume(seen.pool, seen.name), reason, because[position : position + 1])
 
 
 def _prepare_volume(draft: _Draft, volume: Volume) -> None:
@@ -227,7 +315,8 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
         draft.add(FormatVolume(*where), "it is not formatted")
     if not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
-    if volume.size_bytes is not None and (seen.size_bytes or 0) < volume.size_bytes:
+    can_grow = draft.state.power not in ON or draft.facts.pool(volume.pool).grows_online
+    if volume.size_bytes is not None and _must_grow(volume, seen) and can_grow:
         draft.add(GrowVolume(*where, volume.size_bytes), "it is smaller than described")
 
 
@@ -249,9 +338,24 @@ def _fill_root(draft: _Draft, want: VMSpec) -> None:
 
 def _set_limits(draft: _Draft, want: VMSpec) -> None:
     have = draft.state
-    if have.power in ON and have.in_effect and have.in_effect.limits != want.limits:
-        found = changes(have.in_effect, replace(have.in_effect, limits=want.limits))
-        draft.add(SetLimits(want.limits), "; ".join(map(str, found)))
+    if have.power not in ON or have.in_effect is None:
+        return
+    limits = _live_limits(have.in_effect.limits, want)
+    if limits != have.in_effect.limits:
+        found = changes(have.in_effect, replace(have.in_effect, limits=limits))
+        draft.add(SetLimits(limits), "", found)
+
+
+def _live_limits(old: Limits, want: VMSpec) -> Limits:
+    """The limits of *want*, as far as its driver can change them while the VM is on."""
+    if old == want.limits:
+        return old
+    live = {
+        attribute: getattr(want.limits, attribute)
+        for field_name, attribute in LIMITS.items()
+        if cost_of(field_name, want.driver) <= Impact.LIVE
+    }
+    return replace(old, **live)
 
 
 def _power_to(draft: _Draft, power: Power, reason: str) -> None:
@@ -265,18 +369,19 @@ def _power_to(draft: _Draft, power: Power, reason: str) -> None:
         draft.add(Unfreeze(), reason)
 
 
-def _tear_down(draft: _Draft, goal: Goal) -> None:
-    have = draft.state
+def _tear_down(draft: _Draft) -> None:
+    goal, have = draft.goal, draft.state
     known = have.recorded or have.defined
+    is_known = known is not None or bool(have.by_hand)
     gone = f"{goal.name} should be {goal.target}"
     if have.locked and have.exists:
         draft.problems.append(Problem(goal.name, f"is locked, and so cannot be {goal.target}"))
         return
-    if goal.target is Target.DEPROVISIONED or known:
-        _power_off(draft, goal, gone)
+    if goal.target is Target.DEPROVISIONED or is_known:
+        _power_off(draft, gone)
     if goal.target is Target.DEPROVISIONED:
         _destroy(draft, have.volumes, gone)
     elif known and known.transient:
         _destroy(draft, have.volumes, f"{goal.name} is transient")
-    if known:
+    if is_known:
         draft.add(Undefine(), gone)

@@ -1,19 +1,22 @@
 """Why a goal has no plan, all reasons at once."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import TypeAlias
 
 from geats_core.checked import Problem, Problems, unknown
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Restart, Target
 from geats_core.sizes import format_size
-from geats_core.spec import VMSpec
+from geats_core.spec import ROOT, VMSpec
+
+Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
 
 
 def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
     """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
     found = [
-        *_unknown_names(want, facts),
+        *_unknown("", _names(want, facts)),
         *_another_driver(want, have),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
@@ -22,26 +25,49 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
     return tuple(replace(each, path=f"{goal.name}.{each.path}") for each in found)
 
 
-def outdated_roots(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
-    """The root volumes that are in another pool than wanted, or made from another template."""
+def foreign(goal: Goal, have: Observation) -> Problems:
+    """Nothing is done to a VM that geats did not make, unless the goal gives leave."""
+    if not have.foreign or goal.foreign:
+        return ()
+    message = "there is a VM of this name on the host that geats did not make: it is left alone"
+    return (Problem(goal.name, message),)
+
+
+def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
+    """A VM is not taken away without its driver, nor its volumes without their pools."""
+    known = have.recorded
+    if known is None:
+        return ()
+    wanted: list[Named] = [("driver", "driver", known.driver, facts.drivers)]
+    if goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and known.transient):
+        wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
+    return tuple(_unknown(goal.name, wanted))
+
+
+def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
+    """The volumes that are in another pool than wanted, or made from another template."""
+    pools = {volume.name: volume.pool for volume in want.volumes}
     return tuple(
         seen
-        for seen in have.roots
-        if seen.pool != want.root.pool
-        or (seen.stage is Stage.INSTALLED and seen.template != want.template)
+        for seen in have.volumes
+        if seen.pool != pools.get(seen.name, seen.pool)
+        or (seen.name == ROOT and seen.stage is Stage.INSTALLED and seen.template != want.template)
     )
 
 
-def _unknown_names(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
-    wanted = [
-        ("driver", "driver", want.driver, facts.drivers),
-        ("template", "template", want.template, facts.templates),
-        *((f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in want.volumes),
-        *((f"nics[{n.name}].bridge", "bridge", n.bridge, facts.bridges) for n in want.nics),
-    ]
-    for path, kind, name, known in wanted:
+def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
+    yield "driver", "driver", want.driver, facts.drivers
+    yield "template", "template", want.template, facts.templates
+    for volume in want.volumes:
+        yield f"volumes[{volume.name}].pool", "pool", volume.pool, facts.pools
+    for nic in want.nics:
+        yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
+
+
+def _unknown(within: str, names: Iterable[Named]) -> Iterable[Problem]:
+    for path, kind, name, known in names:
         if known is not None and name not in known:
-            yield unknown(path, kind, name, known)
+            yield unknown(f"{within}.{path}" if within else path, kind, name, known)
 
 
 def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
@@ -69,15 +95,18 @@ def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
 
 
 def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    """A root volume that the spec has no more use for goes only with leave, and unlocked."""
-    if goal.target is Target.REINITIALISED:
-        if have.locked:
-            yield Problem("lock", "is locked: a reinit would lose data")
+    """A volume that the spec has no more use for goes only with leave, and unlocked."""
+    reinit = goal.target is Target.REINITIALISED
+    if reinit and have.locked:
+        yield Problem("lock", "is locked: a reinit would lose data")
         return
-    for seen in outdated_roots(want, have):
+    pools = {volume.name: volume.pool for volume in want.volumes}
+    for seen in outdated_volumes(want, have):
+        if reinit and seen.name == ROOT:
+            continue
         path, old, new = (
-            ("volumes[root].pool", seen.pool, want.root.pool)
-            if seen.pool != want.root.pool
+            (f"volumes[{seen.name}].pool", seen.pool, pools[seen.name])
+            if seen.pool != pools[seen.name]
             else ("template", seen.template, want.template)
         )
         if have.locked:
@@ -85,8 +114,8 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
         elif goal.data_loss is DataLoss.REFUSED:
             yield Problem(
                 path,
-                f"changing it from {old} to {new} loses the data on the root volume: "
-                "reinit, or allow data loss",
+                f"changing it from {old} to {new} loses the data on the volume {seen.name}: "
+                f"{'reinit, or ' if seen.name == ROOT else ''}allow data loss",
             )
 
 

@@ -58,8 +58,20 @@ class Dns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Autostart:
+    """Whether a VM starts with its host, and when: the highest priority first.
+
+    After it has started, those that come later wait for ``delay_s`` seconds more.
+    """
+
+    enabled: bool = False
+    priority: int = 0
+    delay_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VMSpec:
-    """Everything wanted of one VM."""
+    """Everything wanted of one VM; ``after`` names the VMs that are started before it."""
 
     name: str
     driver: str
@@ -74,6 +86,8 @@ class VMSpec:
     privileged: bool = False
     transient: bool = False
     shutdown_timeout_s: int = 60
+    after: tuple[str, ...] = ()
+    autostart: Autostart = Autostart()
 
     @property
     def root(self) -> Volume:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from returns.result import Failure, Success
 
 from geats_core import fields
@@ -15,7 +16,7 @@ from geats_core.config import HostConfig, StackLayer, parse_config
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, VolumeSeen
 from geats_core.parse import parse_vm
-from geats_core.plan import Goal, HostFacts, Plan, Target
+from geats_core.plan import Goal, HostFacts, Plan
 from geats_core.planner import plan
 from geats_core.spec import VMSpec
 from geats_host import templates
@@ -105,34 +106,20 @@ class Host:
         driver = self.drivers.get(spec.driver) if spec else None
         return HostFacts(
             drivers=frozenset(self.drivers),
-            pools=frozenset(self.pools),
+            pools={name: pool.facts for name, pool in self.pools.items()},
             templates=frozenset(self.config.templates),
             bridges=driver.bridges() if driver else None,
+            memory_bytes=psutil.virtual_memory().total,
+            cpus=psutil.cpu_count(),
+            declared=frozenset(self.config.vms),
         )
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; a template that it needs is verified now."""
         have = self.observe(goal.name) if have is None else have
-        self._check_reachable(goal, have)
         made = _accepted(plan(goal, have, self.facts(goal.spec)))
         self._verify_templates(made)
         return Planned(goal, have, made)
-
-    def _check_reachable(self, goal: Goal, have: Observation) -> None:
-        """Refuse a VM whose driver, or to forget volumes whose pool, is no longer configured."""
-        if have.recorded is None:
-            return
-        problems = []
-        if have.recorded.driver not in self.drivers:
-            problems.append(unknown("driver", "driver", have.recorded.driver, self.drivers))
-        if goal.target is Target.DEPROVISIONED or have.recorded.transient:
-            problems += [
-                unknown(f"volumes[{volume.name}].pool", "pool", volume.pool, self.pools)
-                for volume in have.recorded.volumes
-                if volume.pool not in self.pools
-            ]
-        if problems:
-            raise Refused(*(replace(each, path=_under(goal.name, each.path)) for each in problems))
 
     def _verify_templates(self, made: Plan) -> None:
         for step in made.steps:
@@ -201,6 +188,8 @@ def _observation(
         defined=vm.defined,
         in_effect=vm.in_effect,
         power=vm.power,
+        by_hand=vm.by_hand,
+        foreign=vm.foreign,
         volumes=volumes_in_order(volumes),
         locked=locked,
     )

@@ -1,5 +1,6 @@
 """One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +12,20 @@ from geats_core.actions import (
     AllocateVolume,
     ConfigureGuest,
     Define,
+    DeleteSnapshot,
     DestroyVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
     InstallTemplate,
     Lock,
+    Pause,
     PowerAction,
     Repair,
+    RollbackVolume,
     SetLimits,
     Shutdown,
+    SnapshotVolume,
     Start,
     Stop,
     Undefine,
@@ -53,12 +58,14 @@ class Performer:
     def perform(self, action: Action) -> None:
         """Do it."""
         match action:
-            case Define(spec):
+            case Define(spec, keep):
                 self.registry.record(spec)
-                self.driver.define(spec, self._paths(spec))
+                self.driver.define(spec, self._paths(spec), keep)
             case Undefine():
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
+            case Pause(seconds):
+                time.sleep(seconds)
             case Lock():
                 self.registry.set_locked(self.name, locked=True)
             case Unlock():
@@ -71,6 +78,9 @@ class Performer:
                 | ActivateVolume()
                 | GrowVolume()
                 | DestroyVolume()
+                | SnapshotVolume()
+                | RollbackVolume()
+                | DeleteSnapshot()
                 | InstallTemplate()
                 | ConfigureGuest()
             ):
@@ -112,6 +122,12 @@ class Performer:
             case DestroyVolume():
                 pool.deactivate(volume)
                 pool.destroy(volume)
+            case SnapshotVolume(_, _, snapshot, taken_s):
+                pool.snapshot(volume, snapshot, taken_s)
+            case RollbackVolume(_, _, snapshot):
+                pool.rollback(volume, snapshot)
+            case DeleteSnapshot(_, _, snapshot):
+                pool.delete_snapshot(volume, snapshot)
             case InstallTemplate(_, _, template):
                 self._install(pool, volume, self.templates[template])
             case ConfigureGuest(_, _, spec):

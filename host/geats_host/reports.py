@@ -93,7 +93,7 @@ def info_report(host: Host, name: str) -> Report:
 
 def plan_report(plan: Plan) -> Report:
     """The plan as plain data, with each step also as one line of text."""
-    return {**plan_to_plain(plan), "text": [explain_step(step, plan.name) for step in plan.steps]}
+    return {**plan_to_plain(plan), "text": [explain_step(step) for step in plan.steps]}
 
 
 def apply_report(plan: Plan, applied: Applied) -> Report:
@@ -102,8 +102,8 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
     done = interrupted.done if interrupted else plan.steps
     return {
         "name": plan.name,
-        "done": [step_to_plain(step, plan.name) for step in done],
-        "failed": step_to_plain(interrupted.failed, plan.name) if interrupted else None,
+        "done": [step_to_plain(step) for step in done],
+        "failed": step_to_plain(interrupted.failed) if interrupted else None,
         "error": interrupted.error if interrupted else None,
         "changes": salt_changes(plan, done),
         "pending": changes_to_plain(plan.pending),
@@ -112,7 +112,7 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
 
 def salt_changes(plan: Plan, steps: Iterable[Step]) -> dict[str, object]:
     """Old and new by field, and the steps: empty exactly when there are no steps."""
-    lines = [explain_step(step, plan.name) for step in steps]
+    lines = [explain_step(step) for step in steps]
     fields: Mapping[str, object] = changes_to_plain(plan.changes) if lines else {}
     return {**fields, "steps": lines} if lines else {}
 
@@ -124,7 +124,7 @@ def would_change(plan: Plan) -> dict[str, object]:
 
 def failure_text(plan: Plan, interrupted: Interrupted) -> str:
     """What failed and why, and what was done before."""
-    done = [f"done before: {explain_step(step, plan.name)}" for step in interrupted.done]
+    done = [f"done before: {explain_step(step)}" for step in interrupted.done]
     failed = f"could not {describe(interrupted.failed.action, plan.name)}: {interrupted.error}"
     return "\n".join([failed, *done])
 

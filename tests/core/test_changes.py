@@ -1,14 +1,14 @@
 """What differs between two specs, and what each difference costs."""
 
 from geats_core import COST, Change, Impact, changes, parse_vm
-from geats_core.changes import impact_of_changes
+from geats_core.changes import OTHER, at_least, cost_of
 
 RAW: dict[object, object] = {"template": "debian", "metadata": {"name": "x", "bridge": "y"}}
 OLD = parse_vm("web", RAW).unwrap()
 CHANGED: dict[str, dict[object, object]] = {
     "driver": {"driver": "memory"},
     "template": {"template": "alpine"},
-    "root pool": {"volumes": [{"name": "root", "pool": "fast"}]},
+    "volume pools": {"volumes": [{"name": "root", "pool": "fast"}]},
     "hostname": {"hostname": "other"},
     "volumes": {
         "volumes": [{"name": "root"}, {"name": "data", "mount": "/data", "read_only": True}]
@@ -24,13 +24,15 @@ CHANGED: dict[str, dict[object, object]] = {
     "processes": {"processes": 10},
     "transient": {"transient": True},
     "shutdown_timeout": {"shutdown_timeout": 5},
+    "after": {"after": ["db"]},
+    "autostart": {"autostart": {"priority": 10, "delay": 5}},
 }
 LINES = {
     "driver": "driver changed lxc → memory",
     "template": "template changed debian → alpine",
-    "root pool": "root pool changed default → fast",
+    "volume pools": "volume pools changed {root: default} → {root: fast}",
     "hostname": "hostname changed web → other",
-    "volumes": "volumes changed [] → [data /data default read_only]",
+    "volumes": "volumes changed [] → [data /data read_only]",
     "nics": "nics changed [] → [eth0 br0 02:00:00:00:00:01]",
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
@@ -42,6 +44,9 @@ LINES = {
     "processes": "processes changed (not set) → 10",
     "transient": "transient changed False → True",
     "shutdown_timeout": "shutdown_timeout changed 60 → 5",
+    "after": "after changed [] → [db]",
+    "autostart": "autostart changed {enabled: False, priority: 0, delay: 0} → "
+    "{enabled: True, priority: 10, delay: 5}",
 }
 
 
@@ -52,18 +57,32 @@ def test_each_field_changes_alone_and_at_its_own_cost() -> None:
     }
 
     assert {f: [(c.field, c.impact) for c in each] for f, each in found.items()} == {
-        field: [(field, impact)] for field, impact in COST.items()
+        field: [(field, costs["lxc"])] for field, costs in COST.items()
     }
     assert {field: str(each[0]) for field, each in found.items()} == {
         "metadata": "metadata changed {bridge: y, name: x} → {mount: z}"
     } | {field: line for field, line in LINES.items() if field != "metadata"}
 
 
-def test_the_impact_of_changes_is_the_highest() -> None:
+def test_a_driver_that_is_not_in_the_table_changes_no_limit_live() -> None:
+    assert cost_of("memory", "lxc") is Impact.LIVE
+    assert cost_of("memory", "xen") is Impact.RESTART
+    assert all(costs[OTHER] >= max(costs.values()) for costs in COST.values())
+
+
+def test_changes_can_be_told_apart_by_what_they_cost() -> None:
     new = parse_vm("web", RAW | {"memory": "1GiB", "init": "busybox"}).unwrap()
 
-    assert impact_of_changes(changes(OLD, new)) is Impact.RESTART
-    assert impact_of_changes(changes(OLD, OLD)) is Impact.NONE
+    assert [c.field for c in at_least(Impact.RESTART, changes(OLD, new))] == ["init"]
+    assert [c.field for c in at_least(Impact.LIVE, changes(OLD, new))] == ["init", "memory"]
+
+
+def test_a_new_volume_is_not_one_that_changed_its_pool() -> None:
+    volumes = [{"name": "root"}, {"name": "data", "mount": "/data", "pool": "fast"}]
+    new = parse_vm("web", RAW | {"volumes": volumes}).unwrap()
+
+    assert [change.field for change in changes(OLD, new)] == ["volumes"]
+    assert [change.field for change in changes(new, OLD)] == ["volumes"]
 
 
 def test_a_new_vm_changes_in_every_field_that_is_set() -> None:

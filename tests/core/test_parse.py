@@ -281,8 +281,8 @@ EXPECTED = (
     Problem("shutdown_timeout", "must be a positive whole number, got True"),
     Problem(
         "memmory",
-        "unknown key 'memmory', did you mean 'memory'? (there is: cpus, dns, driver, "
-        "hostname, init, memory, metadata, nics, privileged, "
-        "processes, shutdown_timeout, template, transient, volumes)",
+        "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, "
+        "cpus, dns, driver, hostname, init, memory, metadata, nics, privileged, "
+        "processes, profile, shutdown_timeout, template, transient, volumes)",
     ),
 )

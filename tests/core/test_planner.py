@@ -12,6 +12,7 @@ from geats_core import (
     HostFacts,
     Impact,
     Observation,
+    PoolFacts,
     Power,
     PowerOff,
     Restart,
@@ -173,7 +174,7 @@ def test_a_stuck_monitor_is_repaired() -> None:
 
 def test_another_template_is_refused_without_leave() -> None:
     assert refused(Target.RUNNING, RUNNING, web(template="alpine")) == [
-        "web.template: changing it from debian to alpine loses the data on the root volume: "
+        "web.template: changing it from debian to alpine loses the data on the volume root: "
         "reinit, or allow data loss"
     ]
 
@@ -203,11 +204,14 @@ def test_another_root_pool_is_refused_without_leave() -> None:
     slow = web(volumes=[{"name": "root", "pool": "slow"}])
 
     assert refused(Target.RUNNING, STOPPED, slow) == [
-        "web.volumes[root].pool: changing it from fast to slow loses the data on the root "
-        "volume: reinit, or allow data loss"
+        "web.volumes[root].pool: changing it from fast to slow loses the data on the volume "
+        "root: reinit, or allow data loss"
     ]
     allowed = text(Target.STOPPED, STOPPED, slow, data_loss=DataLoss.ALLOWED)
-    assert "2. destroy volume web/root in pool fast because pool changed fast → slow" in allowed
+    assert (
+        "2. destroy volume web/root in pool fast because volume pools changed {root: fast} → "
+        "{root: slow} (impact: data_loss)"
+    ) in allowed
 
 
 @pytest.mark.parametrize(
@@ -239,7 +243,7 @@ def test_a_volume_never_shrinks_and_a_driver_never_changes() -> None:
 def test_a_name_that_the_host_does_not_know_is_refused_with_those_it_knows() -> None:
     facts = HostFacts(
         drivers=frozenset({"memory"}),
-        pools=frozenset({"fasts", "slow"}),
+        pools={"fasts": PoolFacts(), "slow": PoolFacts()},
         templates=frozenset(),
         bridges=frozenset({"br1"}),
     )
@@ -340,11 +344,11 @@ def test_steps_wait_only_for_what_they_need() -> None:
         (),
         (0,),
         (1,),
-        (1, 2),
+        (2,),
         (0,),
         (4,),
-        (4, 5),
-        (0, 1, 2, 3),
-        (0, 1, 2, 3, 7),
-        (0, 1, 2, 3, 4, 5, 6, 7, 8),
+        (5,),
+        (3,),
+        (7,),
+        (6, 8),
     ]

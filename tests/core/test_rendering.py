@@ -3,18 +3,13 @@
 import shlex
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure
 
 from geats_core import (
-    Goal,
     LxcFacts,
-    Observation,
     Problem,
-    Target,
     VMSpec,
     parse_vm,
-    plan,
-    plan_to_plain,
     render_lxc_config,
 )
 from geats_core.guest import fingerprint, guest_files
@@ -178,25 +173,3 @@ def test_a_guest_without_network_or_dns_gets_its_name_alone() -> None:
 def test_a_fingerprint_names_the_guests_files() -> None:
     assert fingerprint(web()) == fingerprint(web(memory="2GiB"))
     assert fingerprint(web()) != fingerprint(web(hostname="other"))
-
-
-def test_a_plan_is_plain_data() -> None:
-    spec = parse_vm("web", {"template": "debian"}).unwrap()
-    planned = plan(Goal(name="web", target=Target.DEFINED, spec=spec), Observation())
-
-    assert planned.map(lambda p: {**plan_to_plain(p), "changes": None}) == Success(
-        {
-            "name": "web",
-            "impact": "none",
-            "steps": [
-                {
-                    "action": "define web",
-                    "reason": "web is not defined",
-                    "impact": "none",
-                    "needs": [],
-                }
-            ],
-            "changes": None,
-            "pending": {},
-        }
-    )

@@ -5,11 +5,14 @@ from ipaddress import ip_address, ip_interface
 from hypothesis import strategies as st
 
 from geats_core import (
+    ByHand,
     DataLoss,
     Goal,
     HostFacts,
+    Impact,
     LxcFacts,
     Observation,
+    PoolFacts,
     Power,
     PowerOff,
     Restart,
@@ -20,7 +23,7 @@ from geats_core import (
 )
 from geats_core.guest import fingerprint
 from geats_core.model import volumes_in_order
-from geats_core.spec import ROOT, Dns, Init, Limits, Nic, Volume
+from geats_core.spec import ROOT, Autostart, Dns, Init, Limits, Nic, Volume
 
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]
@@ -86,6 +89,13 @@ specs = st.builds(
     privileged=st.booleans(),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
+    after=st.sampled_from([(), ("db",), ("db", "app")]),
+    autostart=st.builds(
+        Autostart,
+        enabled=st.booleans(),
+        priority=st.sampled_from([-1, 0, 10]),
+        delay_s=st.sampled_from([0, 5]),
+    ),
 )
 
 
@@ -140,6 +150,8 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         power=power,
         volumes=volumes_in_order(list(seen.values())),
         locked=draw(st.sampled_from([False, False, True])),
+        by_hand=draw(st.sampled_from([(), ("lxc.environment = X=1",)])),
+        foreign=draw(st.sampled_from([False] * 7 + [True])),
     )
 
 
@@ -152,6 +164,8 @@ def goals_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Goal:
         spec=draw(known),
         restart=draw(st.sampled_from(Restart)),
         power_off=draw(st.sampled_from(PowerOff)),
+        by_hand=draw(st.sampled_from(ByHand)),
+        max_impact=draw(st.just(Impact.DATA_LOSS) | st.sampled_from(Impact)),
         data_loss=draw(st.sampled_from(DataLoss)),
     )
 
@@ -166,8 +180,22 @@ def situation_pairs(draw: st.DrawFn) -> tuple[Goal, Observation]:
 situations = situation_pairs()
 observations = spec_lists().map(st.sampled_from).flatmap(observations_of)
 known_names = st.none() | st.frozensets(st.sampled_from([*POOLS, *TEMPLATES, "lxc", "br0"]))
+known_pools = st.none() | st.dictionaries(
+    st.sampled_from(POOLS),
+    st.builds(
+        PoolFacts,
+        location=st.none() | st.just("/srv/{vm}/{volume}"),
+        size_bytes=st.none() | sizes,
+        snapshots=st.booleans(),
+        grows_online=st.booleans(),
+    ),
+)
 host_facts = st.builds(
-    HostFacts, drivers=known_names, pools=known_names, templates=known_names, bridges=known_names
+    HostFacts,
+    drivers=known_names,
+    pools=known_pools,
+    templates=known_names,
+    bridges=known_names,
 )
 lxc_facts = st.builds(
     LxcFacts,

@@ -14,15 +14,19 @@ from geats_core.actions import (
     ActivateVolume,
     AllocateVolume,
     ConfigureGuest,
+    DeleteSnapshot,
     DestroyVolume,
     FormatVolume,
     GrowVolume,
     InstallTemplate,
+    RollbackVolume,
+    SnapshotVolume,
     VolumeAction,
 )
 from geats_core.guest import fingerprint
 from geats_core.model import after, volumes_in_order
 from geats_core.observation import Observation, Stage, VolumeSeen
+from geats_core.plan import PoolFacts
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError, Refused
 from geats_host.storage import Offer, Pool, VolumeId, directory, memory
@@ -90,6 +94,19 @@ class Wrapping:
     def destroy(self, volume: VolumeId) -> None:
         self.below.destroy(volume)
 
+    @property
+    def facts(self) -> PoolFacts:
+        return self.below.facts
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        self.below.snapshot(volume, name, taken_s)
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        self.below.rollback(volume, name)
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        self.below.delete_snapshot(volume, name)
+
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         self.below.mark(volume, seen)
 
@@ -135,6 +152,12 @@ def perform(action: VolumeAction, pool: Pool) -> None:
         case DestroyVolume():
             pool.deactivate(volume)
             pool.destroy(volume)
+        case SnapshotVolume(_, _, snapshot, taken_s):
+            pool.snapshot(volume, snapshot, taken_s)
+        case RollbackVolume(_, _, snapshot):
+            pool.rollback(volume, snapshot)
+        case DeleteSnapshot(_, _, snapshot):
+            pool.delete_snapshot(volume, snapshot)
         case InstallTemplate(_, _, template):
             seen = pool.observe()[volume]
             pool.mark(volume, replace(seen, stage=Stage.FILLING))
@@ -245,6 +268,37 @@ def test_every_wrong_option_is_reported_at_once(plugin: object, tmp_path: Path) 
     with pytest.raises(Refused) as refused:
         opener({"path": "relative", "pth": "x"}, below)
     assert [text.split(":")[0] for text in refused.value.problems] == ["on", "path", "pth"]
+
+
+def test_snapshots_agree_with_the_model_or_are_refused(reopen: Callable[[], Pool]) -> None:
+    snapshots: tuple[VolumeAction, ...] = (
+        SnapshotVolume("p", "root", "first", 1),
+        ConfigureGuest("p", "root", replace(SPEC, hostname="other")),
+        SnapshotVolume("p", "root", "second", 2),
+        RollbackVolume("p", "root", "first"),
+        DeleteSnapshot("p", "root", "first"),
+        DeleteSnapshot("p", "root", "second"),
+    )
+    have = Observation(recorded=SPEC)
+    for action in ACTIONS[:4]:
+        perform(action, reopen())
+        have = after(action, have).unwrap()
+    for action in snapshots:
+        if not reopen().facts.snapshots and not isinstance(action, ConfigureGuest | DeleteSnapshot):
+            with pytest.raises(HostError, match="has no snapshots"):
+                perform(action, reopen())
+            continue
+        perform(action, reopen())
+        perform(action, reopen())
+        if reopen().facts.snapshots:
+            have = after(action, have).unwrap()
+            assert observed(reopen()) == have
+
+
+def test_what_is_not_there_has_no_snapshots(reopen: Callable[[], Pool]) -> None:
+    with pytest.raises(HostError):
+        reopen().rollback(ROOT_ID, "first")
+    assert reopen().observe() == {}
 
 
 def test_tests_run_as_root() -> None:

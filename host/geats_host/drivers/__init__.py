@@ -15,11 +15,13 @@ from geats_core.spec import Limits, VMSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSeen:
-    """What a driver knows of one VM.."""
+    """What a driver knows of one VM; for each field see ``Observation``."""
 
     defined: VMSpec | None = None
     in_effect: VMSpec | None = None
     power: Power = Power.STOPPED
+    by_hand: tuple[str, ...] = ()
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,13 @@ class Driver(Protocol):
         """The bridges that NICs can be put on; None where any name will do."""
         ...
 
-    def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
-        """Write the definition, whole and atomically; *volume_paths* by the volumes' names."""
+    def define(
+        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+    ) -> None:
+        """Write the definition, whole and atomically; *volume_paths* by the volumes' names.
+
+        *keep* are the lines added by hand (those that ``observe`` shows) that stay in it.
+        """
         ...
 
     def undefine(self, name: str) -> None:

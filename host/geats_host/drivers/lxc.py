@@ -110,7 +110,9 @@ class LxcDriver:
         """The bridges of the host."""
         return bridges()
 
-    def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
+    def define(
+        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+    ) -> None:
         """Write the container's ``config``."""
         paths = {volume.name: str(volume_paths.get(volume.name, "")) for volume in spec.volumes}
         for name, path in paths.items():

@@ -23,8 +23,11 @@ class MemoryDriver:
     def bridges(self) -> frozenset[str] | None:
         return None
 
-    def define(self, spec: VMSpec, volume_paths: Mapping[str, Path]) -> None:
-        self.vms[spec.name] = replace(self.vms.get(spec.name, DriverSeen()), defined=spec)
+    def define(
+        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+    ) -> None:
+        known = self.vms.get(spec.name, DriverSeen())
+        self.vms[spec.name] = replace(known, defined=spec, by_hand=keep)
 
     def undefine(self, name: str) -> None:
         if name in self.vms:

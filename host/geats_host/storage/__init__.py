@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from geats_core.observation import VolumeSeen
+from geats_core.plan import PoolFacts
 
 
 class Offer(StrEnum):
@@ -77,6 +78,23 @@ class Pool(Protocol):
 
     def destroy(self, volume: VolumeId) -> None:
         """Destroy it and all data on it, and nothing outside it."""
+        ...
+
+    @property
+    def facts(self) -> PoolFacts:
+        """What the planner has to know of the pool: its space, and what it can do."""
+        ...
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Keep what the volume holds now; *taken_s* is remembered with it. Not if it can't."""
+        ...
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Make the volume what it was when the snapshot was taken; the snapshot stays."""
+        ...
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """Give a snapshot up; one that is not there is given up already."""
         ...
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:

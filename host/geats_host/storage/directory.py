@@ -18,6 +18,7 @@ from returns.result import Failure, Success
 from geats_core.checked import Problem
 from geats_core.fields import NAME, Reader, absolute_path, positive_int
 from geats_core.observation import Stage, VolumeSeen
+from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
 from geats_host.storage import Offer, Pool, VolumeId
@@ -69,6 +70,13 @@ class DirectoryPool:
     def offers(self) -> Offer:
         """A directory: the rootfs."""
         return Offer.DIRECTORY
+
+    @property
+    def facts(self) -> PoolFacts:
+        """The space of the whole filesystem; there are no snapshots."""
+        with _host_errors(self.root):
+            size_bytes = shutil.disk_usage(self.root).total
+        return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}", size_bytes=size_bytes)
 
     def observe(self) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
@@ -122,6 +130,18 @@ class DirectoryPool:
             seen = _seen_at(at, volume)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Refused: see ``facts``."""
+        raise HostError(f"{self._place(volume)}: a directory has no snapshots")
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Refused: there is none."""
+        raise HostError(f"{self._place(volume)}: a directory has no snapshots")
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """There is none, so there is nothing to do."""
+        self._place(volume)
 
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused where a symlink or a mount is in the way.

@@ -13,7 +13,8 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Problem
 from geats_core.fields import NAME, Reader, absolute_path
-from geats_core.observation import Stage, VolumeSeen
+from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.storage import Offer, Pool, VolumeId
 
@@ -95,6 +96,43 @@ class MemoryPool:
         _check_names(volume)
         with self.lock:
             self.volumes.pop(volume, None)
+
+    @property
+    def facts(self) -> PoolFacts:
+        """Space without end; snapshots cost nothing."""
+        return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}", snapshots=True)
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Remember the marks as they are now, unless there is a snapshot of that name."""
+        with self.lock:
+            seen = self._need(volume)
+            if seen.snapshot(name) is None:
+                taken = SnapshotSeen(
+                    name=name,
+                    taken_s=taken_s,
+                    stage=seen.stage,
+                    template=seen.template,
+                    guest=seen.guest,
+                )
+                self.volumes[volume] = replace(seen, snapshots=(*seen.snapshots, taken))
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Go back to the marks of the snapshot."""
+        with self.lock:
+            seen = self._need(volume)
+            old = seen.snapshot(name)
+            if old is None:
+                raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
+            self.volumes[volume] = replace(
+                seen, stage=old.stage, template=old.template, guest=old.guest
+            )
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """Forget the snapshot."""
+        with self.lock:
+            seen = self._need(volume)
+            left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
+            self.volumes[volume] = replace(seen, snapshots=left)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""

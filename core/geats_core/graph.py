@@ -1,0 +1,72 @@
+"""The steps of several plans as one graph, and an order in which they may run."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
+
+from geats_core.actions import Pause, Repair, Shutdown, Start, Stop
+from geats_core.plan import Plan, Step
+
+POWER_OFFS = (Shutdown, Stop, Repair)
+
+
+@dataclass(slots=True)
+class Graph:
+    """Steps by number, and which others each waits for; ``starts`` and ``stops`` by VM."""
+
+    steps: list[Step] = field(default_factory=list)
+    needs: list[list[int]] = field(default_factory=list)
+    starts: dict[str, int] = field(default_factory=dict)
+    stops: dict[str, int] = field(default_factory=dict)
+
+    def add(self, step: Step, needs: Iterable[int] = ()) -> int:
+        """Add one step; the number that it has from now on."""
+        self.steps.append(step)
+        self.needs.append(list(needs))
+        number = len(self.steps) - 1
+        if isinstance(step.action, Start):
+            self.starts[step.vm] = number
+        elif isinstance(step.action, POWER_OFFS):
+            self.stops[step.vm] = number
+        return number
+
+    def add_plan(self, plan: Plan) -> range:
+        """Add the steps of one VM, which wait for each other as its plan says; their numbers."""
+        first = len(self.steps)
+        for step in plan.steps:
+            self.add(step, (first + position for position in step.needs))
+        return range(first, len(self.steps))
+
+    def gate(self, reason: str, needs: Iterable[int]) -> int:
+        """A step of the host that does nothing but wait for others."""
+        return self.add(Step(vm="", action=Pause(), reason=reason), needs)
+
+    def wait(self, later: int, earlier: int) -> None:
+        """Let *later* wait for *earlier*."""
+        self.needs[later].append(earlier)
+
+    def in_order(self) -> tuple[Step, ...]:
+        """Every step after those that it waits for, and otherwise in the order of adding.
+
+        Nobody may ask for what waits for itself: the rules that add edges keep it from happening.
+        """
+        waits_for = [set(needs) for needs in self.needs]
+        waited_for_by: list[list[int]] = [[] for _ in self.steps]
+        for number, needs in enumerate(waits_for):
+            for earlier in needs:
+                waited_for_by[earlier].append(number)
+        left = [len(needs) for needs in waits_for]
+        ready = [number for number, count in enumerate(left) if not count]
+        heapify(ready)
+        position: dict[int, int] = {}
+        while ready:
+            number = heappop(ready)
+            position[number] = len(position)
+            for later in waited_for_by[number]:
+                left[later] -= 1
+                if not left[later]:
+                    heappush(ready, later)
+        return tuple(
+            replace(self.steps[number], needs=tuple(sorted(position[n] for n in waits_for[number])))
+            for number in position
+        )

@@ -1,0 +1,177 @@
+"""The host planner: all the VMs of one host at once.
+
+Theory of operation
+-------------------
+Each VM is planned by itself; its steps become a part of one graph. Rules then say what is true of
+the host only: what two VMs cannot both have (``conflicts``), who starts before whom
+(``start_order``), and what must be given back before more is taken (``capacity``). A rule adds
+edges and gates to the graph, or says why there is no plan. Steps that do not wait for each other
+may run side by side.
+
+Why nothing ever waits for itself: within a VM, what gives back (stops, destroys) comes before what
+takes (allocations, starts), and no rule lets a step that gives wait for one that takes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from returns.result import Failure, Success
+
+from geats_core.actions import Impact
+from geats_core.capacity import fit
+from geats_core.checked import Checked, Problem
+from geats_core.conflicts import conflicts, hand_over
+from geats_core.graph import Graph
+from geats_core.host_policy import HostPolicy, Strays
+from geats_core.model import ON
+from geats_core.observation import Observation, Power
+from geats_core.plan import Goal, HostFacts, Plan, Step, Target
+from geats_core.planner import plan
+from geats_core.spec import VMSpec
+from geats_core.start_order import order_problems, order_starts_and_stops
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """A VM on the host that nobody declared; ``defined`` says whether geats once defined it."""
+
+    name: str
+    power: Power
+    defined: bool
+    policy: Strays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """The steps that bring a host's VMs to their goals, in an order in which they may run.
+
+    ``plans`` are those of the single VMs: the same steps, without what they wait for on other VMs.
+    """
+
+    plans: tuple[Plan, ...] = ()
+    steps: tuple[Step, ...] = ()
+    strays: tuple[Stray, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps
+
+    @property
+    def impact(self) -> Impact:
+        """The highest impact among the steps."""
+        return max((step.impact for step in self.steps), default=Impact.NONE)
+
+
+def plan_host(
+    goals: Iterable[Goal],
+    observations: Mapping[str, Observation],
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+) -> Checked[HostPlan]:
+    """The steps that bring every VM to its goal, or every reason why there is no plan.
+
+    *observations* are all that there is on the host, by the names of the VMs. VMs that have no goal
+    and are not in ``facts.declared`` are strays. Never raises.
+    """
+    facts, policy = facts or HostFacts(), policy or HostPolicy()
+    by_name, problems = _by_name(goals)
+    strays = _strays(by_name, observations, facts, policy)
+    stopped = [
+        Goal(name=stray.name, target=Target.OFF, foreign=True)
+        for stray in strays
+        if stray.policy is Strays.STOP and stray.power is not Power.STOPPED
+    ]
+    wanted = by_name | {goal.name: goal for goal in stopped}
+    plans = _plan_each(wanted, observations, facts, problems)
+    specs = _specs(wanted, observations)
+    problems += order_problems(
+        {name: spec for name, spec in specs.items() if name in by_name},
+        {*wanted, *observations, *facts.declared},
+    )
+    problems += conflicts(wanted, observations, facts)
+    if problems:
+        return Failure(tuple(problems))
+    graph = Graph()
+    placed = [(made, graph.add_plan(made)) for made in plans]
+    problems += hand_over(graph, wanted, observations, facts)
+    problems += fit(graph, placed, observations, facts, policy)
+    if problems:
+        return Failure(tuple(problems))
+    order_starts_and_stops(graph, specs)
+    return Success(HostPlan(plans=tuple(plans), steps=graph.in_order(), strays=strays))
+
+
+def _by_name(goals: Iterable[Goal]) -> tuple[dict[str, Goal], list[Problem]]:
+    by_name: dict[str, Goal] = {}
+    problems: list[Problem] = []
+    for goal in goals:
+        if goal.name in by_name:
+            problems.append(Problem(goal.name, "is declared twice"))
+        by_name.setdefault(goal.name, goal)
+    return by_name, problems
+
+
+def _strays(
+    goals: Mapping[str, Goal],
+    observations: Mapping[str, Observation],
+    facts: HostFacts,
+    policy: HostPolicy,
+) -> tuple[Stray, ...]:
+    found = (
+        Stray(
+            name=name,
+            power=have.power,
+            defined=have.recorded is not None,
+            policy=policy.on_stray(name),
+        )
+        for name, have in observations.items()
+        if name not in goals and name not in facts.declared and have.exists
+    )
+    return tuple(stray for stray in found if stray.policy is not Strays.IGNORE)
+
+
+def _plan_each(
+    goals: Mapping[str, Goal],
+    observations: Mapping[str, Observation],
+    facts: HostFacts,
+    problems: list[Problem],
+) -> list[Plan]:
+    plans: list[Plan] = []
+    for name, goal in goals.items():
+        match plan(goal, observations.get(name, Observation()), facts):
+            case Success(made):
+                plans.append(made)
+            case Failure(found):
+                problems += found
+    return plans
+
+
+def _specs(goals: Mapping[str, Goal], observations: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    """What each VM with a goal is to be, or else is."""
+    found = {name: goal.spec or _known(observations.get(name)) for name, goal in goals.items()}
+    return {name: spec for name, spec in found.items() if spec is not None}
+
+
+def _known(have: Observation | None) -> VMSpec | None:
+    return None if have is None else have.recorded or have.in_effect or have.defined
+
+
+def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What is to run after the host's start: VMs that are off and defined with ``autostart``."""
+    return tuple(
+        Goal(name=name, target=Target.RUNNING, spec=have.recorded)
+        for name, have in observations.items()
+        if have.recorded is not None
+        and have.recorded.autostart.enabled
+        and have.power is Power.STOPPED
+    )
+
+
+def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What is to be off before the host's end: every VM that is defined and on."""
+    return tuple(
+        Goal(name=name, target=Target.OFF)
+        for name, have in observations.items()
+        if have.recorded is not None and have.power in ON
+    )

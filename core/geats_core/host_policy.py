@@ -1,0 +1,109 @@
+"""What a host may promise its VMs, and what becomes of those that nobody declared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from returns.result import Failure, Success
+
+from geats_core import fields
+from geats_core.checked import Checked, problem, problems_of, shown
+from geats_core.fields import Parser, Reader, of_mapping
+
+
+class Strays(StrEnum):
+    """What is done about a VM on the host that nobody declared."""
+
+    REPORT = "report"
+    STOP = "stop"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """How far a host is committed, as factors of what it has; and what becomes of strays.
+
+    ``strays`` pairs patterns of names (as in fnmatch(3)) with what is done: the first that matches
+    counts, and a stray that none matches is reported.
+    """
+
+    memory_overcommit: float = 1.0
+    cpu_overcommit: float = 16.0
+    disk_overcommit: float = 1.0
+    strays: tuple[tuple[str, Strays], ...] = ()
+
+    def on_stray(self, name: str) -> Strays:
+        """What is done about the stray *name*."""
+        for pattern, done in self.strays:
+            if fnmatchcase(name, pattern):
+                return done
+        return Strays.REPORT
+
+
+def _factor(path: str, raw: object) -> Checked[float]:
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 1000:
+        return Success(float(raw))
+    return problem(path, f"must be a factor from 0.01 to 1000, got {shown(raw)}")
+
+
+@of_mapping
+def parse_policy(read: Reader) -> Checked[HostPolicy]:
+    """Read ``overcommit`` (memory, cpus, disk) and ``strays``, a word or a word by pattern."""
+    default = HostPolicy()
+    memory, cpus, disk = read.take("overcommit", _overcommit, DEFAULT_OVERCOMMIT)
+    return read.done(
+        HostPolicy(
+            memory_overcommit=memory,
+            cpu_overcommit=cpus,
+            disk_overcommit=disk,
+            strays=read.take("strays", _strays, default.strays),
+        )
+    )
+
+
+DEFAULT_OVERCOMMIT = (
+    HostPolicy().memory_overcommit,
+    HostPolicy().cpu_overcommit,
+    HostPolicy().disk_overcommit,
+)
+
+
+@of_mapping
+def _overcommit(read: Reader) -> Checked[tuple[float, float, float]]:
+    memory, cpus, disk = DEFAULT_OVERCOMMIT
+    return read.done(
+        (
+            read.take("memory", _factor, memory),
+            read.take("cpus", _factor, cpus),
+            read.take("disk", _factor, disk),
+        )
+    )
+
+
+_word: Parser[Strays] = fields.one_of("policy for strays", Strays)
+
+
+def _strays(path: str, raw: object) -> Checked[tuple[tuple[str, Strays], ...]]:
+    if isinstance(raw, Mapping):
+        return _by_pattern(path, raw)
+    match _word(path, raw):
+        case Success(word):
+            return Success((("*", word),))
+        case Failure() as refused:
+            return refused
+
+
+@of_mapping
+def _by_pattern(read: Reader) -> Checked[tuple[tuple[str, Strays], ...]]:
+    rules: list[tuple[str, Strays]] = []
+    for key, value in read.raw.items():
+        at = read.at(fields.printable(key))
+        pattern, word = fields.text(at, key), _word(at, value)
+        read.problems += problems_of(pattern, word)
+        match pattern, word:
+            case Success(pattern_), Success(word_):
+                rules.append((pattern_, word_))
+            case _:
+                pass  # its problems are kept
+    return Failure(tuple(read.problems)) if read.problems else Success(tuple(rules))
