@@ -1,0 +1,193 @@
+"""Undoing a plan: what can be undone, and what has to be kept first so that more of it can.
+
+A reverse plan is a plan like any other: its goal is what the VM was before. What no plan can bring
+back is said in ``warnings``, never passed over.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from returns.result import Failure, Success
+
+from geats_core import ordering
+from geats_core.actions import (
+    Action,
+    ConfigureGuest,
+    DeleteSnapshot,
+    DestroyVolume,
+    InstallTemplate,
+    RollbackVolume,
+    SnapshotVolume,
+)
+from geats_core.checked import Checked, problem
+from geats_core.differences import differences
+from geats_core.model import ON, after
+from geats_core.observation import Observation, Power, Stage
+from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, Plan, Step, Target
+from geats_core.planner import plan
+from geats_core.spec import VMSpec, Volume
+
+TARGET_OF = {
+    Power.RUNNING: Target.RUNNING,
+    Power.FROZEN: Target.FROZEN,
+    Power.STOPPED: Target.STOPPED,
+    Power.STUCK: Target.RUNNING,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoable:
+    """A plan, and what of it no other plan can undo."""
+
+    plan: Plan
+    warnings: tuple[str, ...] = ()
+
+
+def with_snapshots(
+    made: Plan, have: Observation, facts: HostFacts, name: str, taken_s: int
+) -> Undoable:
+    """The same plan, with a snapshot of each volume before its content is changed.
+
+    *name* is what the snapshots are called, *taken_s* the time (seconds since the epoch). Where a
+    pool has no snapshots, and where a volume is destroyed with its snapshots, there is a warning.
+    """
+    existing = {(volume.pool, volume.name) for volume in have.volumes}
+    steps: list[Step] = []
+    warnings: list[str] = []
+    for step in made.steps:
+        where = _changed_volume(step.action)
+        if where is not None and where in existing:
+            existing.discard(where)
+            volume = f"{made.name}/{where[1]}"
+            if isinstance(step.action, DestroyVolume):
+                warnings.append(f"destroying volume {volume} cannot be undone")
+            elif not facts.pool(where[0]).snapshots:
+                warnings.append(
+                    f"what changes on volume {volume} cannot be undone: "
+                    f"pool {where[0]} has no snapshots"
+                )
+            else:
+                action = SnapshotVolume(*where, name, taken_s)
+                steps.append(Step(vm=made.name, action=action, reason="its content will change"))
+        steps.append(step)
+    return Undoable(plan=replace(made, steps=_waiting(steps)), warnings=tuple(warnings))
+
+
+def _changed_volume(action: Action) -> tuple[str, str] | None:
+    match action:
+        case InstallTemplate(pool, volume) | ConfigureGuest(pool, volume):
+            return pool, volume
+        case DestroyVolume(pool, volume):
+            return pool, volume
+        case _:
+            return None
+
+
+def _waiting(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps, each with what it waits for in this company."""
+    steps = tuple(steps)
+    waits = ordering.needs([step.action for step in steps])
+    return tuple(replace(step, needs=needs) for step, needs in zip(steps, waits, strict=True))
+
+
+def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Checked[Undoable]:
+    """The plan that undoes *made*, which was made from *have*, and what it cannot bring back.
+
+    Volumes of which *made* took snapshots are rolled back, and the snapshots given up. Refused where *made* does not go with
+    *have*, or where there is no way back at all.
+    """
+    facts = facts or HostFacts()
+    then = follow(made, have)
+    if isinstance(then, Failure):
+        return then
+    now = then.unwrap()
+    rollbacks = _rollbacks(made, now)
+    first: tuple[Step, ...] = ()
+    if rollbacks:
+        match plan(_goal(made.name, Target.OFF), now, facts):
+            case Success(off):
+                first = (*off.steps, *rollbacks)
+            case Failure() as refused:
+                return refused
+    return _back(made, have, now, first, facts)
+
+
+def _back(
+    made: Plan, have: Observation, now: Observation, first: tuple[Step, ...], facts: HostFacts
+) -> Checked[Undoable]:
+    """After the steps *first*, plan from there to what *have* was."""
+    between = follow(Plan(name=made.name, steps=first), now)
+    if isinstance(between, Failure):
+        return between
+    start = between.unwrap()
+    match plan(_goal_before(made.name, have, start), start, facts):
+        case Success(rest):
+            whole = replace(rest, steps=_waiting((*first, *rest.steps)))
+            end = follow(whole, now).value_or(now)
+            warnings = (*_lost(made, have), *differences(made.name, have, end))
+            return Success(Undoable(plan=whole, warnings=warnings))
+        case Failure() as refused:
+            return refused
+
+
+def _lost(made: Plan, have: Observation) -> Iterable[str]:
+    """The volumes that *made* destroyed with what was on them."""
+    for step in made.steps:
+        if isinstance(step.action, DestroyVolume):
+            seen = have.volume(step.action.pool, step.action.volume)
+            if seen is not None and seen.stage is not Stage.ALLOCATED:
+                yield f"what was on volume {made.name}/{seen.name} is lost"
+
+
+def follow(made: Plan, have: Observation) -> Checked[Observation]:
+    """Where *made* leads from *have*; refused at the first step that does not apply."""
+    state = have
+    for position, step in enumerate(made.steps, start=1):
+        match after(step.action, state):
+            case Success(state):
+                pass
+            case Failure(why):
+                return problem(made.name, f"step {position} cannot be done: {why}")
+    return Success(state)
+
+
+def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
+    taken = [step.action for step in made.steps if isinstance(step.action, SnapshotVolume)]
+    there = [each for each in taken if now.volume(each.pool, each.volume) is not None]
+    back = [RollbackVolume(each.pool, each.volume, each.snapshot) for each in there]
+    gone = [DeleteSnapshot(each.pool, each.volume, each.snapshot) for each in there]
+    return (
+        *(
+            Step(vm=made.name, action=each, reason="its content is to be as before")
+            for each in back
+        ),
+        *(Step(vm=made.name, action=each, reason="it has served its purpose") for each in gone),
+    )
+
+
+def _goal_before(name: str, have: Observation, start: Observation) -> Goal:
+    """What a VM that is *start* should be, to be again what it was in *have*."""
+    if have.recorded is None:
+        return _goal(name, Target.UNDEFINED if have.volumes else Target.DEPROVISIONED)
+    if have.locked != start.locked:
+        return _goal(name, Target.LOCKED if have.locked else Target.UNLOCKED)
+    spec = have.recorded
+    provisioned = any(volume.name == spec.root.name for volume in have.volumes)
+    target = TARGET_OF[have.power] if provisioned or have.power in ON else Target.DEFINED
+    return replace(_goal(name, target), spec=_never_smaller(spec, start))
+
+
+def _goal(name: str, target: Target) -> Goal:
+    return Goal(name=name, target=target, data_loss=DataLoss.ALLOWED, by_hand=ByHand.KEPT)
+
+
+def _never_smaller(spec: VMSpec, start: Observation) -> VMSpec:
+    """*spec*, with the volumes that have grown as large as they are: none can shrink."""
+    return replace(spec, volumes=tuple(_as_large(volume, start) for volume in spec.volumes))
+
+
+def _as_large(volume: Volume, start: Observation) -> Volume:
+    seen = start.volume(volume.pool, volume.name)
+    if seen is None or seen.size_bytes is None or volume.size_bytes is None:
+        return volume
+    return replace(volume, size_bytes=max(volume.size_bytes, seen.size_bytes))
