@@ -93,8 +93,8 @@ def _waiting(steps: Iterable[Step]) -> tuple[Step, ...]:
 def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Checked[Undoable]:
     """The plan that undoes *made*, which was made from *have*, and what it cannot bring back.
 
-    Volumes of which *made* took snapshots are rolled back, and the snapshots given up. Refused where *made* does not go with
-    *have*, or where there is no way back at all.
+    Volumes of which *made* took snapshots are rolled back, and the snapshots given up. Refused
+    where *made* does not go with *have*, or where there is no way back at all.
     """
     facts = facts or HostFacts()
     then = follow(made, have)
