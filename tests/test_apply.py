@@ -142,6 +142,22 @@ def test_a_deprovisioned_vm_leaves_nothing(tmp_path: Path) -> None:
     assert host.observe_all() == {}
 
 
+def test_a_plan_is_bound_by_the_policies_of_its_caller(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    applied(host, lifecycle.plan_to(host, "web01"))
+    spec = host.registry.definitions()["web01"]
+    host.drivers["memory"].define(spec, {}, ("by = hand",))
+    kept = lifecycle.plan_to(host, "web01", by_hand="kept", max_impact="none").plan
+    assert kept == Plan(name="web01", by_hand=("by = hand",))
+    applied(host, lifecycle.plan_to(host, "web01", by_hand="removed"))
+    assert host.observe("web01").by_hand == ()
+    with pytest.raises(Refused, match="live is the most that is allowed"):
+        lifecycle.plan_to(host, "web01", "rebooted", max_impact="live")
+    for word in ({"by_hand": "lost"}, {"max_impact": "pain"}, {"max_impact": None}):
+        with pytest.raises(Refused, match=next(iter(word))):
+            lifecycle.plan_to(host, "web01", **word)  # type: ignore[arg-type]
+
+
 def test_a_missing_template_is_refused_before_anything_changes(tmp_path: Path) -> None:
     pools = {"default": {"type": "directory", "path": str(tmp_path / "pool")}}
     host = memory_host(tmp_path, {"pools": pools})

@@ -5,10 +5,11 @@ from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
+from geats_core.actions import Impact
 from geats_core.checked import unknown
 from geats_core.fields import Parser, boolean, one_of
 from geats_core.observation import Observation
-from geats_core.plan import DataLoss, Goal, PowerOff, Restart, Target
+from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.verbs import VERBS, SpecFrom, goal_of
 from geats_host.errors import Refused
 from geats_host.host import Host, Planned
@@ -46,12 +47,15 @@ def plan_to(
     *,
     restart: object = Restart.IF_NEEDED,
     power_off: object = PowerOff.SHUTDOWN,
+    by_hand: object = ByHand.KEPT,
+    max_impact: object = str(Impact.DATA_LOSS),
     allow_data_loss: object = False,
 ) -> Planned:
     """The plan that brings a VM to *target* as it is declared (by *raw*, else in the pillar).
 
-    A VM that is not declared is taken as it is defined. Words are those of ``Target``, ``Restart``
-    and ``PowerOff``. Raises ``Refused`` on bad input, and where there is no such plan.
+    A VM that is not declared is taken as it is defined. Words are those of ``Target``, ``Restart``,
+    ``PowerOff``, ``ByHand`` and ``Impact``. Raises ``Refused`` on bad input, and where there is no
+    such plan.
     """
     wanted = _word("target", one_of("target", Target), target)
     have = _have(host, name, wanted, raw)
@@ -62,6 +66,8 @@ def plan_to(
         spec=have.recorded if needless else host.declared(name, raw) or have.recorded,
         restart=_word("restart", one_of("restart policy", Restart), restart),
         power_off=_word("power_off", one_of("way to power off", PowerOff), power_off),
+        by_hand=_word("by_hand", one_of("policy for lines added by hand", ByHand), by_hand),
+        max_impact=_word("max_impact", one_of("impact", Impact), max_impact),
         data_loss=_data_loss(allow_data_loss),
     )
     return host.plan(goal, have)
