@@ -10,6 +10,7 @@ ALLOWED = {
     *(
         "collections",
         "dataclasses",
+        "datetime",
         "decimal",
         "difflib",
         "enum",
@@ -20,9 +21,10 @@ ALLOWED = {
         "heapq",
         "itertools",
     ),
-    *("ipaddress", "json", "re", "shlex", "typing", "returns", "geats_core"),
+    *("ipaddress", "json", "re", "shlex", "types", "typing", "returns", "geats_core"),
 }
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+CLOCKS = {"now", "today", "utcnow"}
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
@@ -42,3 +44,11 @@ def test_the_core_calls_no_built_in_with_effects(path: Path) -> None:
     names = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
 
     assert names.isdisjoint(EFFECTS)
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
+def test_the_core_reads_no_clock(path: Path) -> None:
+    calls = (n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call))
+    names = {called.attr for called in calls if isinstance(called, ast.Attribute)}
+
+    assert names.isdisjoint(CLOCKS)

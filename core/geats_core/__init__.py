@@ -34,6 +34,16 @@ from geats_core.plan import (
     Target,
 )
 from geats_core.planner import plan
+from geats_core.reverse import Undoable, reverse, with_snapshots
+from geats_core.saved import (
+    Recorded,
+    SavedPlan,
+    moved,
+    plan_from_json,
+    recorded_from_json,
+    saved,
+    to_json,
+)
 from geats_core.spec import VMSpec
 
 __all__ = [
@@ -57,13 +67,16 @@ __all__ = [
     "PowerOff",
     "Problem",
     "Problems",
+    "Recorded",
     "Restart",
+    "SavedPlan",
     "SnapshotSeen",
     "Stage",
     "Step",
     "Stray",
     "Strays",
     "Target",
+    "Undoable",
     "VMSpec",
     "VolumeSeen",
     "after",
@@ -75,13 +88,20 @@ __all__ = [
     "halt_goals",
     "host_plan_to_plain",
     "mermaid",
+    "moved",
     "parse_config",
     "parse_vm",
     "plan",
+    "plan_from_json",
     "plan_host",
     "plan_to_plain",
+    "recorded_from_json",
     "render_lxc_config",
+    "reverse",
+    "saved",
     "table",
+    "to_json",
     "to_plain",
     "why",
+    "with_snapshots",
 ]

@@ -1,0 +1,155 @@
+"""Plans and observations kept in files: made in one place, looked at or applied in another.
+
+``geats observe`` writes a ``Recorded`` host, from which plans can be made where there is no host. A
+``SavedPlan`` holds what it was made from, so that whoever applies it can see that nothing moved.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from returns.result import Failure, Success
+
+from geats_core import fields
+from geats_core.checked import Checked, Problem, Problems, problem, problems_of
+from geats_core.codec import decode, encode, names_of
+from geats_core.differences import host_differences
+from geats_core.fields import Parser
+from geats_core.host_plan import HostPlan
+from geats_core.model import after
+from geats_core.observation import Observation
+from geats_core.plan import HostFacts, Plan, Step
+
+T = TypeVar("T", "Recorded", "SavedPlan")
+VERSION = 1  # of the files' format
+NAMES: Mapping[str, Parser[str]] = {
+    "pool": fields.name,
+    "volume": fields.name,
+    "template": fields.name,
+    "snapshot": fields.name,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A host at one moment: every VM on it by name, and what the host offers."""
+
+    observations: Mapping[str, Observation]
+    facts: HostFacts
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan, with the observations that it was made from and their fingerprint.
+
+    ``warnings`` are what whoever made the plan wants to be known before it is applied.
+    """
+
+    plan: HostPlan
+    observations: Mapping[str, Observation]
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+    version: int = VERSION
+
+
+def saved(
+    plan: HostPlan, observations: Mapping[str, Observation], warnings: tuple[str, ...] = ()
+) -> SavedPlan:
+    """*plan* with what it was made from."""
+    return SavedPlan(
+        plan=plan,
+        observations=observations,
+        fingerprint=fingerprint(observations),
+        warnings=warnings,
+    )
+
+
+def alone(plan: Plan) -> HostPlan:
+    """The plan of one VM as that of a host on which nothing else is to do."""
+    return HostPlan(plans=(plan,), steps=plan.steps)
+
+
+def fingerprint(observations: Mapping[str, Observation]) -> str:
+    """Names the state of a host: equal exactly when nothing has moved."""
+    text = json.dumps(encode(observations), sort_keys=True, ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
+    """Why *plan* must not be applied any more: all that is not as it was when it was made."""
+    found = (line.partition(": ") for line in host_differences(plan.observations, now))
+    return tuple(Problem(path, f"{what}: plan again") for path, _, what in found)
+
+
+def to_json(value: Recorded | SavedPlan) -> str:
+    """As text: ``recorded_from_json`` or ``plan_from_json`` give it back."""
+    return json.dumps(encode(value), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def recorded_from_json(text: str) -> Checked[Recorded]:
+    """Read what ``geats observe`` wrote; report everything that is wrong with it."""
+    return _from_json(Recorded, text)
+
+
+def plan_from_json(text: str) -> Checked[SavedPlan]:
+    """Read a saved plan; one that was changed by hand, or that does not hold, is refused."""
+    match _from_json(SavedPlan, text):
+        case Success(read):
+            problems = _wrong_with(read)
+            return Failure(problems) if problems else Success(read)
+        case Failure() as refused:
+            return refused
+
+
+def _from_json(kind: type[T], text: str) -> Checked[T]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return problem("", f"is not JSON: {error}")
+    version = raw.get("version") if isinstance(raw, dict) else None
+    if version != VERSION:
+        return problem(
+            "version", f"must be {VERSION}: this is no file of geats, or of another geats"
+        )
+    return decode(kind, "", raw)
+
+
+def _wrong_with(read: SavedPlan) -> Problems:
+    if read.fingerprint != fingerprint(read.observations):
+        return (Problem("fingerprint", "is not that of the observations: the file was changed"),)
+    names = [
+        problem_
+        for position, step in enumerate(read.plan.steps)
+        for problem_ in _wrong_names(f"plan.steps[{position}]", step)
+    ]
+    return tuple(names) or _inapplicable(read)
+
+
+def _wrong_names(path: str, step: Step) -> Problems:
+    kind: Any = type(step.action)
+    checked = [
+        NAMES[name](f"{path}.action.{name}", getattr(step.action, name))
+        for name in names_of(kind)
+        if name in NAMES
+    ]
+    of_vm = [fields.name(f"{path}.vm", step.vm)] if step.vm else []
+    return problems_of(*checked, *of_vm)
+
+
+def _inapplicable(read: SavedPlan) -> Problems:
+    """The first step of each VM that the model does not allow."""
+    states = dict(read.observations)
+    problems: dict[str, Problem] = {}
+    for position, step in enumerate(read.plan.steps):
+        if any(need >= position for need in step.needs):
+            problems[step.vm] = Problem(f"plan.steps[{position}]", "waits for a later step")
+        match after(step.action, states.get(step.vm, Observation())):
+            case Success(state):
+                states[step.vm] = state
+            case Failure(why):
+                where = f"plan.steps[{position}]"
+                problems.setdefault(step.vm, Problem(where, f"cannot be done: {why}"))
+    return tuple(problems.values())
