@@ -1,31 +1,58 @@
-"""Carry a plan out: independent steps side by side, each journaled, until one fails."""
+"""Carry steps out: those that do not wait for each other side by side, each of them journaled.
 
+Theory of operation
+-------------------
+A step runs once all that it waits for is done. One that fails is never done, so nothing that waits
+for it is tried; everything else goes on. Most steps wait for something else than this host's
+processors, such as a guest's init, so all that can run do; unpacking templates does not, so there
+are no more of those at once than there are processors.
+"""
+
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.actions import Action, describe
-from geats_core.plan import Plan, Step
+from geats_core.actions import InstallTemplate, describe
+from geats_core.plan import Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
 
-WORKERS = 4
-Perform: TypeAlias = Callable[[Action], None]
+MOST_AT_ONCE = 256
+INSTALLS_AT_ONCE = os.cpu_count() or 1
+Perform: TypeAlias = Callable[[Step], None]
 Progress: TypeAlias = Callable[[Step, Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A step that failed, and why."""
+
+    step: Step
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
-    """How far a plan got before a step failed."""
+    """How far a plan got where steps failed; ``not_tried`` are those that waited for them."""
 
     done: tuple[Step, ...]
-    failed: Step
-    error: str
+    failed: tuple[Failed, ...]
+    not_tried: tuple[Step, ...]
+
+    def of_vm(self, name: str) -> "Interrupted":
+        """What of it is about the VM *name*."""
+        return Interrupted(
+            tuple(step for step in self.done if step.vm == name),
+            tuple(each for each in self.failed if each.step.vm == name),
+            tuple(step for step in self.not_tried if step.vm == name),
+        )
 
 
 Applied: TypeAlias = Success[tuple[Step, ...]] | Failure[Interrupted]
@@ -35,53 +62,70 @@ def silent(step: Step, outcome: Outcome) -> None:
     """Report no progress."""
 
 
-def apply_plan(
-    plan: Plan, perform: Perform, registry: Registry, progress: Progress = silent
+def apply_steps(
+    steps: Sequence[Step], perform: Perform, registry: Registry, progress: Progress = silent
 ) -> Applied:
     """Run every step once those that it needs are done; report what was done and what failed."""
-    order: TopologicalSorter[int] = TopologicalSorter(
-        {position: step.needs for position, step in enumerate(plan.steps)}
-    )
+    order = TopologicalSorter({position: step.needs for position, step in enumerate(steps)})
     order.prepare()
     running: dict[Future[str | None], int] = {}
-    done: list[int] = []
-    failed: tuple[int, str] | None = None
-    with ThreadPoolExecutor(max_workers=WORKERS) as workers:
+    errors: dict[int, str | None] = {}  # by the position of each step that has ended
+    with ExitStack() as stack:
+        others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
+        installs = _workers(stack, INSTALLS_AT_ONCE)
         while order.is_active():
-            for position in order.get_ready() if failed is None else ():
-                step = plan.steps[position]
-                future = workers.submit(_run, plan.name, step, perform, registry, progress)
+            for position in order.get_ready():
+                workers = installs if _installs(steps[position]) else others
+                future = workers.submit(_run, steps[position], perform, registry, progress)
                 running[future] = position
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                position, error = running.pop(future), future.result()
-                if error is None:
-                    done.append(position)
+                position = running.pop(future)
+                errors[position] = future.result()
+                if errors[position] is None:
                     order.done(position)
-                else:
-                    failed = failed or (position, error)
-    steps = tuple(plan.steps[position] for position in sorted(done))
-    if failed is None:
-        return Success(steps)
-    return Failure(Interrupted(steps, plan.steps[failed[0]], failed[1]))
+    return _outcome(steps, errors)
 
 
-def _run(
-    name: str, step: Step, perform: Perform, registry: Registry, progress: Progress
-) -> str | None:
-    """Perform one step between two lines of the journal; return what went wrong."""
+def _workers(stack: ExitStack, at_most: int) -> ThreadPoolExecutor:
+    """Threads that end with *stack*; what has not begun by then never does."""
+    workers = ThreadPoolExecutor(at_most)
+    stack.callback(workers.shutdown, cancel_futures=True)
+    return workers
+
+
+def _installs(step: Step) -> bool:
+    return isinstance(step.action, InstallTemplate)
+
+
+def _outcome(steps: Sequence[Step], errors: dict[int, str | None]) -> Applied:
+    done = tuple(
+        step for position, step in enumerate(steps) if errors.get(position, "not tried") is None
+    )
+    failed = tuple(
+        Failed(step, error)
+        for position, step in enumerate(steps)
+        if (error := errors.get(position)) is not None
+    )
+    not_tried = tuple(step for position, step in enumerate(steps) if position not in errors)
+    return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
+
+
+def _run(step: Step, perform: Perform, registry: Registry, progress: Progress) -> str | None:
+    """Perform one step between two lines of its VM's journal; return what went wrong."""
 
     def journal(outcome: Outcome, detail: str) -> None:
-        action = describe(step.action, name)
-        registry.write(
-            Entry(time_s=time.time(), vm=name, action=action, outcome=outcome, detail=detail)
-        )
+        action = describe(step.action, step.vm)
+        if step.vm:  # what concerns the whole host only waits
+            registry.write(
+                Entry(time_s=time.time(), vm=step.vm, action=action, outcome=outcome, detail=detail)
+            )
         progress(step, outcome)
 
     try:
         journal(Outcome.INTENT, step.reason)
-        perform(step.action)
+        perform(step)
         journal(Outcome.DONE, "")
     except HostError as error:
         return _failed(journal, str(error))

@@ -249,7 +249,7 @@ def _apply(session: Session, planned: list[Planned]) -> None:
         answers.append(reports.apply_report(each.plan, applied))
         if isinstance(applied, Failure):
             worst = FAILED
-            click.echo(reports.failure_text(each.plan, applied.failure()), err=True)
+            click.echo(reports.failure_text(applied.failure()), err=True)
         elif not session.as_json:
             tables.show_pending(each.plan)
     if session.as_json:

@@ -1,5 +1,14 @@
 """Trouble with the host: raised by adapters, turned into a value in one place (``apply``)."""
 
+from dataclasses import replace
+from typing import TypeVar
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Checked
+
+T = TypeVar("T")
+
 
 class HostError(Exception):
     """The host refused, or failed at, something that was asked of it; the text says why."""
@@ -11,3 +20,16 @@ class Refused(Exception):
     def __init__(self, *problems: object) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(map(str, problems))
+
+
+def accepted(checked: Checked[T], where: str = "") -> T:
+    """The value; or, raised, every problem, under the path *where*."""
+    match checked:
+        case Success(value):
+            return value
+        case Failure(problems):
+            raise Refused(*(replace(found, path=_under(where, found.path)) for found in problems))
+
+
+def _under(where: str, path: str) -> str:
+    return ".".join(part for part in (where, path) if part)

@@ -1,17 +1,20 @@
-"""Drivers, storage plugins and registries, found by name among the installed entry points."""
+"""Drivers, storage plugins and registries: found by name among the entry points, and opened."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from geats_core.checked import unknown
-from geats_core.config import Raw
+from geats_core.config import Raw, StackLayer
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.registry import Registry
 from geats_host.storage import Pool
 
+T = TypeVar("T")
+DEFAULT_DRIVERS: Mapping[str, Raw] = {"lxc": {}}
 OpenDriver: TypeAlias = Callable[[Raw, Path], Driver]
 OpenPool: TypeAlias = Callable[[Raw, Pool | None], Pool]
 OpenRegistry: TypeAlias = Callable[[Path], Registry]
@@ -33,6 +36,53 @@ def registry_plugin(path: str, name: str) -> OpenRegistry:
     """The registry *name*; *path* is where the configuration names it."""
     opener: OpenRegistry = _entry_point("registry", "registry", path, name).load()
     return opener
+
+
+def default_pools(state_dir: Path) -> Mapping[str, StackLayer]:
+    """The pools of a host that is configured to have none."""
+    path = str(state_dir / "volumes")
+    return {"default": StackLayer(type="directory", options={"path": path})}
+
+
+def open_drivers(options: Mapping[str, Raw], state_dir: Path) -> Mapping[str, Driver]:
+    """Each driver with its options, or every problem of any."""
+    return _open_each(
+        {name: partial(_open_driver, name, given, state_dir) for name, given in options.items()}
+    )
+
+
+def _open_driver(name: str, options: Raw, state_dir: Path) -> Driver:
+    return driver_plugin(f"geats.drivers.{name}", name)(options, state_dir)
+
+
+def open_pools(layers: Mapping[str, StackLayer]) -> Mapping[str, Pool]:
+    """Each pool, or every problem of any."""
+    return _open_each(
+        {name: partial(_open_pool, f"geats.pools.{name}", layer) for name, layer in layers.items()}
+    )
+
+
+def _open_pool(path: str, layer: StackLayer) -> Pool:
+    """Open a stack from the bottom up."""
+    below = _open_pool(f"{path}.on", layer.on) if layer.on else None
+    try:
+        return storage_plugin(f"{path}.type", layer.type)(layer.options, below)
+    except Refused as refused:
+        raise Refused(*(f"{path}: {each}" for each in refused.problems)) from None
+
+
+def _open_each(openers: Mapping[str, Callable[[], T]]) -> Mapping[str, T]:
+    """Open all of them, or refuse with everything that is wrong with any."""
+    opened: dict[str, T] = {}
+    problems: list[str] = []
+    for name, opener in openers.items():
+        try:
+            opened[name] = opener()
+        except Refused as refused:
+            problems += refused.problems
+    if problems:
+        raise Refused(*problems)
+    return opened
 
 
 def _entry_point(group: str, kind: str, path: str, name: str) -> EntryPoint:

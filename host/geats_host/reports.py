@@ -5,11 +5,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import psutil
-from returns.result import Failure
+from returns.result import Failure, Success
 
 from geats_core.actions import describe
 from geats_core.changes import changes
-from geats_core.explain import changes_to_plain, explain_step, plan_to_plain, step_to_plain
+from geats_core.explain import (
+    changes_to_plain,
+    explain_step,
+    host_plan_to_plain,
+    notes,
+    plan_to_plain,
+    step_to_plain,
+)
+from geats_core.host_plan import HostPlan
 from geats_core.observation import Observation
 from geats_core.parse import to_plain
 from geats_core.plan import Plan, Step
@@ -96,18 +104,43 @@ def plan_report(plan: Plan) -> Report:
     return {**plan_to_plain(plan), "text": [explain_step(step) for step in plan.steps]}
 
 
+def host_plan_report(plan: HostPlan) -> Report:
+    """The plan of several VMs as plain data, with its steps and notes also as lines of text."""
+    text = [explain_step(step) for step in plan.steps]
+    return {**host_plan_to_plain(plan), "text": text, "notes": notes(plan)}
+
+
 def apply_report(plan: Plan, applied: Applied) -> Report:
-    """What was done of a plan; ``failed`` and ``error`` are None when all of it was."""
-    interrupted = applied.failure() if isinstance(applied, Failure) else None
-    done = interrupted.done if interrupted else plan.steps
+    """What was done of the plan of one VM, maybe among others.
+
+    ``failed`` (the first step that did) and ``error`` are None where none did; ``not_tried`` are
+    the steps that waited for one that failed, maybe of another VM.
+    """
+    how_far = _how_far(applied).of_vm(plan.name)
+    failed = how_far.failed
     return {
         "name": plan.name,
-        "done": [step_to_plain(step) for step in done],
-        "failed": step_to_plain(interrupted.failed) if interrupted else None,
-        "error": interrupted.error if interrupted else None,
-        "changes": salt_changes(plan, done),
+        "done": [step_to_plain(step) for step in how_far.done],
+        "failed": step_to_plain(failed[0].step) if failed else None,
+        "error": "\n".join(each.error for each in failed) if failed else None,
+        "not_tried": [step_to_plain(step) for step in how_far.not_tried],
+        "changes": salt_changes(plan, how_far.done),
         "pending": changes_to_plain(plan.pending),
     }
+
+
+def apply_host_report(plan: HostPlan, applied: Applied) -> Report:
+    """What was done for each VM (see ``apply_report``), and what the plan leaves as it is."""
+    vms = {each.name: apply_report(each, applied) for each in plan.plans}
+    return {"vms": vms, "notes": notes(plan)}
+
+
+def _how_far(applied: Applied) -> Interrupted:
+    match applied:
+        case Success(done):
+            return Interrupted(done, (), ())
+        case Failure(interrupted):
+            return interrupted
 
 
 def salt_changes(plan: Plan, steps: Iterable[Step]) -> dict[str, object]:
@@ -122,11 +155,15 @@ def would_change(plan: Plan) -> dict[str, object]:
     return salt_changes(plan, plan.steps)
 
 
-def failure_text(plan: Plan, interrupted: Interrupted) -> str:
-    """What failed and why, and what was done before."""
+def failure_text(interrupted: Interrupted) -> str:
+    """What failed and why, what was done, and what was not tried."""
+    failed = [
+        f"could not {describe(each.step.action, each.step.vm)}: {each.error}"
+        for each in interrupted.failed
+    ]
     done = [f"done before: {explain_step(step)}" for step in interrupted.done]
-    failed = f"could not {describe(interrupted.failed.action, plan.name)}: {interrupted.error}"
-    return "\n".join([failed, *done])
+    waited = [f"not tried: {describe(step.action, step.vm)}" for step in interrupted.not_tried]
+    return "\n".join([*failed, *done, *waited])
 
 
 def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:

@@ -376,6 +376,6 @@ def _apply(host, planned, test):
     applied = host.apply(planned)
     report = reports.apply_report(planned.plan, applied)
     if isinstance(applied, Failure):
-        said = reports.failure_text(planned.plan, applied.failure())
+        said = reports.failure_text(applied.failure())
         raise CommandExecutionError(said, info={"changes": report["changes"]})
     return report

@@ -1,0 +1,203 @@
+"""Applying the plan of several VMs on a host in memory: side by side, and as far as it can go."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core.actions import InstallTemplate, Pause, Start, describe
+from geats_core.host_plan import HostPlan
+from geats_core.observation import Power
+from geats_core.parse import parse_vm
+from geats_core.plan import Goal, Plan, Step, Target
+from geats_host import apply
+from geats_host.apply import Failed, Interrupted, apply_steps
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host, HostPlanned
+from geats_host.operation_lock import operation_lock
+from geats_host.registry import Outcome
+from geats_host.registry.memory import MemoryRegistry
+from tests.memory_host import memory_host
+
+PATIENCE_S = 20
+
+
+def goal(name: str, target: Target = Target.RUNNING, **raw: object) -> Goal:
+    spec = parse_vm(name, {"driver": "memory", "template": "debian", **raw}).unwrap()
+    return Goal(name=name, target=target, spec=spec)
+
+
+def planned(host: Host, *goals: Goal) -> HostPlanned:
+    return host.plan_host(goals, host.observe_all())
+
+
+def powers(host: Host) -> dict[str, Power]:
+    return {name: have.power for name, have in host.observe_all().items()}
+
+
+def steps(*actions: tuple[str, Start | InstallTemplate, tuple[int, ...]]) -> tuple[Step, ...]:
+    return tuple(Step(vm=vm, action=does, reason="", needs=needs) for vm, does, needs in actions)
+
+
+def test_all_vms_of_a_plan_come_to_their_goals_and_then_rest(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    both = goal("db01", autostart={"priority": 1, "delay": 0}), goal("web01", after=["db01"])
+    first = planned(host, *both)
+    assert host.apply_host(first) == Success(first.plan.steps)
+    assert powers(host) == {"db01": Power.RUNNING, "web01": Power.RUNNING}
+    assert planned(host, *both).plan.is_empty
+    assert host.apply_host(planned(host, *both)) == Success(())
+    started = [entry.action for entry in host.journal("web01")]
+    assert started.count("start web01") == 2  # what was intended, and that it was done
+
+
+def test_a_plan_made_of_what_is_no_more_is_refused_with_what_moved(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    stale = planned(host, goal("web01"), goal("db01"))
+    host.apply_host(planned(host, goal("db01", Target.DEFINED)))
+    with pytest.raises(Refused) as refused:
+        host.apply_host(stale)
+    assert refused.value.problems == (
+        "db01: has changed since the plan was made: plan again",
+        "db01.recorded: was not there, and is",
+        "db01.defined: was not there, and is",
+    )
+    assert powers(host) == {"db01": Power.STOPPED}
+
+
+def test_what_moves_elsewhere_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    mine = planned(host, goal("web01"))
+    host.apply_host(planned(host, goal("db01")))
+    assert host.apply_host(mine) == Success(mine.plan.steps)
+
+
+def test_an_operation_on_any_vm_of_a_plan_keeps_all_of_it_from_being_applied(
+    tmp_path: Path,
+) -> None:
+    host = memory_host(tmp_path)
+    both = planned(host, goal("web01"), goal("db01"))
+    with (
+        operation_lock(Path(host.config.run_dir), "web01"),
+        pytest.raises(Refused, match="web01: another operation"),
+    ):
+        host.apply_host(both)
+    assert powers(host) == {}
+    with operation_lock(Path(host.config.run_dir), "db01"):  # it did not stay locked
+        pass
+
+
+def test_a_vm_that_fails_keeps_no_other_from_its_goal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = memory_host(tmp_path)
+    start = MemoryDriver.start
+
+    def fails(driver: MemoryDriver, name: str) -> None:
+        if name == "db01":
+            raise HostError("no init")
+        start(driver, name)
+
+    monkeypatch.setattr(MemoryDriver, "start", fails)
+    three = planned(host, goal("db01"), goal("web01", after=["db01"]), goal("mail"))
+    interrupted = host.apply_host(three).failure()
+    assert [(each.step.vm, each.error) for each in interrupted.failed] == [("db01", "no init")]
+    waited = [describe(step.action, step.vm) for step in interrupted.not_tried]
+    assert waited == ["start web01"]
+    assert len(interrupted.done) == len(three.plan.steps) - 2
+    assert powers(host) == {
+        "db01": Power.STOPPED,
+        "mail": Power.RUNNING,
+        "web01": Power.STOPPED,
+    }
+    assert interrupted.of_vm("web01").failed == ()
+    assert list(host.journal("db01"))[-1].outcome is Outcome.FAILED
+
+
+def test_what_waits_for_a_failure_through_others_is_not_tried() -> None:
+    chain = steps(
+        ("a", Start(), ()), ("b", Start(), (0,)), ("c", Start(), (1,)), ("d", Start(), ())
+    )
+
+    def perform(step: Step) -> None:
+        if step.vm == "a":
+            raise HostError("broken")
+
+    assert apply_steps(chain, perform, MemoryRegistry()) == Failure(
+        Interrupted((chain[3],), (Failed(chain[0], "broken"),), chain[1:3])
+    )
+
+
+def test_a_hundred_vms_start_at_once() -> None:
+    starts = steps(*((f"vm{number}", Start(), ()) for number in range(100)))
+    together = threading.Barrier(100, timeout=PATIENCE_S)
+
+    def perform(step: Step) -> None:
+        together.wait()
+
+    assert apply_steps(starts, perform, MemoryRegistry()) == Success(starts)
+
+
+def test_templates_are_unpacked_on_no_more_processors_than_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(apply, "INSTALLS_AT_ONCE", 2)
+    installs = tuple(
+        (f"vm{number}", InstallTemplate("default", "root", "debian"), ()) for number in range(8)
+    )
+    lock, now, most = threading.Lock(), 0, 0
+    two = threading.Barrier(2, timeout=PATIENCE_S)
+
+    def perform(step: Step) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        two.wait()
+        with lock:
+            now -= 1
+
+    assert isinstance(apply_steps(steps(*installs), perform, MemoryRegistry()), Success)
+    assert most == 2
+
+
+def test_a_bug_leaves_what_has_not_begun_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "INSTALLS_AT_ONCE", 1)
+    installs = tuple(
+        (f"vm{number}", InstallTemplate("default", "root", "debian"), ()) for number in range(50)
+    )
+    begun: list[str] = []
+
+    def perform(step: Step) -> None:
+        begun.append(step.vm)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        apply_steps(steps(*installs), perform, MemoryRegistry())
+    assert len(begun) < 50
+
+
+def test_the_host_pauses_where_the_plan_says_so_and_no_journal_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = memory_host(tmp_path)
+    slept: list[float] = []
+    monkeypatch.setattr("geats_host.host.time.sleep", slept.append)
+    pause = Step(vm="", action=Pause(7), reason="db01 is given that time before others start")
+    made = HostPlan(plans=(Plan(name="web01"),), steps=(pause,))
+    assert host.apply_host(HostPlanned(made, {})) == Success((pause,))
+    assert slept == [7]
+    assert host.registry.journal("") == []
+
+
+def test_a_plan_whose_pool_is_no_longer_configured_is_refused(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    made = planned(host, goal("web01"))
+    other = {"other": {"type": "memory", "path": str(tmp_path / "other")}}
+    with pytest.raises(Refused, match="web01: pool 'default'"):
+        memory_host(tmp_path, {"pools": other}).apply_host(made)
+    with pytest.raises(Refused, match="web01: template 'debian'"):
+        memory_host(tmp_path, {"templates": {}}).apply_host(made)
+    assert host.observe_all() == {}
