@@ -2,18 +2,34 @@
 
 The keys are those of lxc.container.conf(5) for LXC 4 and later. Limits are written for cgroup v1
 and v2 alike: LXC ignores those of the layout that the host does not have.
+
+Theory of operation
+-------------------
+People edit these files. So the head of each holds the spec, and a list of short hashes, one for
+each line that geats wrote. A line whose hash is not in the list was added by hand; a hash without
+its line is a line of geats that somebody removed or changed, and then the file is no definition.
+The list starts with a sum over itself: where that is wrong, nothing is known of any line.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+
+from returns.result import Failure, Success
 
 from geats_core.checked import Checked, problem
 from geats_core.parse import parse_vm, to_plain
 from geats_core.spec import Init, Limits, Nic, VMSpec
 
-SPEC_LINE = "# geats-spec: "
+RESERVED = "# geats-"  # lines that start so are never added by hand
+SPEC_LINE = f"{RESERVED}spec: "
+WROTE_LINE = f"{RESERVED}wrote: "
+TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writes again."
+BY_HAND = "# Added by hand, and kept by geats:"
+UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all controls but tab
 HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
@@ -34,18 +50,65 @@ class LxcFacts:
     includes: str = "/usr/share/lxc/config"
 
 
-def render_lxc_config(spec: VMSpec, facts: LxcFacts) -> str:
-    """The whole text of the container's ``config`` file. Its first lines hold the spec itself."""
-    lines = [
-        "# Written by geats; changes made by hand are replaced at the next apply.",
-        spec_line(spec),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LxcConfig:
+    """What a ``config`` file says, however it was edited since.
+
+    ``spec`` is None where a line of geats was removed or changed. ``by_hand`` are the lines that
+    geats did not write, in their order. A file that geats never wrote is ``foreign``; so is one
+    that it wrote for another container, as a copied directory holds.
+    """
+
+    spec: VMSpec | None = None
+    by_hand: tuple[str, ...] = ()
+    foreign: bool = False
+
+
+def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -> str:
+    """The whole text of the container's ``config`` file, with the lines *keep*, added by hand.
+
+    None of them may be ``unwritable``. They stand last, as what comes last wins.
+    """
+    body = [
         f"lxc.include = {facts.includes}/common.conf",
         *_identity(spec, facts),
         *_storage(spec, facts),
         *(line for index, nic in enumerate(spec.nics) for line in _nic(spec.name, index, nic)),
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
+        *([BY_HAND] if keep else []),
     ]
-    return "".join(f"{line}\n" for line in lines)
+    head = [TITLE, spec_line(spec)]
+    return "".join(f"{line}\n" for line in (*head, _wrote_line([*head, *body]), *body, *keep))
+
+
+def read_lxc_config(text: str, name: str) -> LxcConfig:
+    """What the ``config`` file of the container *name* says."""
+    lines = [line for line in text.split("\n") if line.strip()]  # as liblxc splits them
+    if not _is_of_geats(lines, name):
+        return LxcConfig(foreign=True)
+    wrote = _wrote(lines)
+    if wrote is None:
+        return LxcConfig()
+    own: list[str] = []
+    by_hand: list[str] = []
+    for line in lines:
+        digest = _digest(line)
+        if wrote[digest]:
+            wrote[digest] -= 1
+            own.append(line)
+        elif not line.startswith(RESERVED):
+            by_hand.append(line)
+    spec = None if wrote.total() else _spec_among(own, name)
+    return LxcConfig(spec=spec, by_hand=tuple(by_hand))
+
+
+def unwritable(lines: Iterable[str]) -> tuple[str, ...]:
+    """Those of *lines* that would not be read back as they are, if they were kept."""
+    return tuple(
+        line
+        for line in lines
+        if UNWRITABLE.search(line) or not line.strip() or line.startswith(RESERVED)
+    )
 
 
 def spec_line(spec: VMSpec) -> str:
@@ -55,8 +118,8 @@ def spec_line(spec: VMSpec) -> str:
 
 
 def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
-    """The spec that a text made by ``render_lxc_config`` was rendered from."""
-    for line in text.splitlines():
+    """The spec in the first ``spec_line`` of *text*, whatever else was changed in it."""
+    for line in text.split("\n"):
         if line.startswith(SPEC_LINE):
             name, _, plain = line.removeprefix(SPEC_LINE).partition(" ")
             try:
@@ -64,6 +127,42 @@ def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
             except (ValueError, RecursionError):
                 break
     return problem("config", "was not written by geats")
+
+
+def _is_of_geats(lines: Iterable[str], name: str) -> bool:
+    """Whether geats wrote them for *name*, or for a container whose name is gone."""
+    ours = [line for line in lines if line.startswith(RESERVED)]
+    specs = [line.removeprefix(SPEC_LINE) for line in ours if line.startswith(SPEC_LINE)]
+    return any(spec.split(" ")[0] == name for spec in specs) if specs else bool(ours)
+
+
+def _wrote_line(lines: Iterable[str]) -> str:
+    digests = " ".join(map(_digest, lines))
+    return f"{WROTE_LINE}{_digest(digests)} {digests}"
+
+
+def _wrote(lines: Iterable[str]) -> Counter[str] | None:
+    """How often geats wrote each line, by their hashes; None where that cannot be read."""
+    for line in lines:
+        if line.startswith(WROTE_LINE):
+            seal, _, digests = line.removeprefix(WROTE_LINE).partition(" ")
+            return Counter(digests.split(" ")) if seal == _digest(digests) else None
+    return None
+
+
+def _digest(line: str) -> str:
+    """Equal for lines that liblxc reads alike: it ignores blanks around a key and its value."""
+    if not line.startswith("#"):
+        line = "=".join(part.strip(" \t") for part in line.split("=", 1))
+    return sha256(line.encode(errors="replace")).hexdigest()[:12]
+
+
+def _spec_among(lines: Iterable[str], name: str) -> VMSpec | None:
+    match spec_of_lxc_config("\n".join(lines)):
+        case Success(spec):
+            return spec if spec.name == name else None
+        case Failure():
+            return None
 
 
 def cgroup_items(limits: Limits) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,13 @@
 """What is written to the host and into the guest: as text, to the letter."""
 
+import re
 import shlex
+from collections import Counter
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from returns.result import Failure
 
 from geats_core import (
@@ -13,8 +18,19 @@ from geats_core import (
     render_lxc_config,
 )
 from geats_core.guest import fingerprint, guest_files
-from geats_core.lxc_config import cgroup_items, live_items, spec_line, spec_of_lxc_config, veth_name
+from geats_core.lxc_config import (
+    BY_HAND,
+    LxcConfig,
+    cgroup_items,
+    live_items,
+    read_lxc_config,
+    spec_line,
+    spec_of_lxc_config,
+    unwritable,
+    veth_name,
+)
 from geats_core.spec import Limits
+from tests.property.strategies import lxc_facts, specs
 
 RAW: dict[object, object] = {
     "template": "debian",
@@ -40,6 +56,11 @@ RAW: dict[object, object] = {
 FACTS = LxcFacts(volume_paths={"root": "/p/web/root", "data": "/p/a b", "docs": "/p/d\\\t"})
 
 
+def read_alike(line: str) -> str:
+    """Equal for lines that liblxc reads alike."""
+    return re.sub("[ \t]*=[ \t]*", "=", line.strip(" \t"), count=1)
+
+
 def web(**changed: object) -> VMSpec:
     return parse_vm("web", RAW | changed).unwrap()
 
@@ -47,9 +68,13 @@ def web(**changed: object) -> VMSpec:
 def test_an_lxc_config_says_all_of_a_spec() -> None:
     spec = web()
 
+    # 12 hexadecimal digits for a sum, the title, the spec and each of the 35 lines below
+    wrote = render_lxc_config(spec, FACTS).split("# geats-wrote: ")[1].split("\n")[0]
+    assert re.fullmatch("[0-9a-f]{12}( [0-9a-f]{12}){37}", wrote)
     assert render_lxc_config(spec, FACTS) == (
-        "# Written by geats; changes made by hand are replaced at the next apply.\n"
+        "# Written by geats. Lines added by hand stay; what geats wrote, it writes again.\n"
         f"{spec_line(spec)}\n"
+        f"# geats-wrote: {wrote}\n"
         "lxc.include = /usr/share/lxc/config/common.conf\n"
         "lxc.include = /usr/share/lxc/config/userns.conf\n"
         "lxc.idmap = u 0 100000 65536\n"
@@ -92,7 +117,7 @@ def test_a_privileged_container_has_no_id_map() -> None:
     spec = web(privileged=True, init="busybox", nics=[], memory=None, cpus=None, processes=None)
     facts = LxcFacts(volume_paths=FACTS.volume_paths, apparmor=True)
 
-    assert render_lxc_config(spec, facts).splitlines()[2:] == [
+    assert render_lxc_config(spec, facts).splitlines()[3:] == [
         "lxc.include = /usr/share/lxc/config/common.conf",
         "lxc.uts.name = web",
         "lxc.signal.halt = SIGUSR1",
@@ -114,6 +139,130 @@ def test_a_config_by_another_hand_is_no_spec(text: str) -> None:
 
 def test_a_deeply_nested_spec_line_is_no_spec() -> None:
     assert isinstance(spec_of_lxc_config("# geats-spec: web " + "[" * 100_000), Failure)
+
+
+hand_lines = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffd")
+    | st.just("\t")
+).map(lambda text: f"lxc.{text}") | st.sampled_from(
+    [
+        "lxc.environment = A=B",
+        "lxc.net.0.flags = up",
+        "  lxc.uts.name=x",
+        "# why: ticket 12",
+        BY_HAND,
+        "not a key\u2028at all",
+    ]
+)
+keeps = st.lists(hand_lines, max_size=4).map(tuple)
+
+
+@given(specs, lxc_facts, keeps)
+def test_a_config_is_read_back_with_the_lines_that_were_kept(
+    spec: VMSpec, facts: LxcFacts, keep: tuple[str, ...]
+) -> None:
+    text = render_lxc_config(spec, facts, keep)
+
+    assert unwritable(keep) == ()
+    assert read_lxc_config(text, spec.name) == LxcConfig(spec=spec, by_hand=keep)
+
+
+@given(st.data(), specs, lxc_facts, keeps)
+def test_lines_inserted_anywhere_are_those_added_by_hand(
+    data: st.DataObject, spec: VMSpec, facts: LxcFacts, keep: tuple[str, ...]
+) -> None:
+    """Also a copy of a line of geats: then one of the two is by hand, and both read alike."""
+    lines = render_lxc_config(spec, facts, keep).split("\n")
+    place = st.integers(0, len(lines) - 1)
+    inserted = data.draw(st.lists(hand_lines | st.sampled_from(lines[3:-1]), max_size=3))
+    for line in inserted:
+        lines.insert(data.draw(place), line)
+    lines.insert(data.draw(place), "")
+    read = read_lxc_config("\n".join(lines), spec.name)
+
+    assert read.spec == spec
+    assert Counter(map(read_alike, read.by_hand)) == Counter(map(read_alike, [*inserted, *keep]))
+    assert [line for line in read.by_hand if line in keep and line not in inserted] == [
+        line for line in keep if line not in inserted
+    ]
+
+
+@given(st.data(), specs, lxc_facts, keeps)
+def test_a_line_of_geats_that_was_removed_or_changed_is_missed(
+    data: st.DataObject, spec: VMSpec, facts: LxcFacts, keep: tuple[str, ...]
+) -> None:
+    """What else was added by hand is known as long as the list of lines is there."""
+    lines = render_lxc_config(spec, facts, keep).removesuffix("\n").split("\n")
+    count = len(lines) - len(keep)
+    position = data.draw(st.integers(0, count - 1))
+    removed = lines.pop(position)
+    edited = data.draw(st.sampled_from(["", f"{removed}x"]))
+    lines.insert(position, edited)
+    read = read_lxc_config("\n".join(lines), spec.name)
+
+    if removed in keep:
+        assert read.spec == spec  # the line by hand stands in for it
+        return
+    assert (read.spec, read.foreign) == (None, False)
+    if not removed.startswith("# geats-wrote"):
+        added = () if removed.startswith("# geats-") else tuple(filter(None, [edited]))
+        assert sorted(read.by_hand) == sorted((*added, *keep))
+    else:
+        assert read.by_hand == ()
+
+
+def test_blanks_around_a_key_and_its_value_change_nothing() -> None:
+    text = render_lxc_config(web(), FACTS).replace("\nlxc", "\n\t lxc").replace(" = ", " \t=")
+
+    assert read_lxc_config(text, "web") == LxcConfig(spec=web())
+
+
+WEB = render_lxc_config(web(), FACTS)
+FORGED = "# geats-spec: web {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", LxcConfig(foreign=True)),
+        ("lxc.uts.name = web\n", LxcConfig(foreign=True)),
+        (
+            render_lxc_config(web(), FACTS).replace("spec: web ", "spec: db "),
+            LxcConfig(foreign=True),
+        ),
+        ("# geats-spec: web {", LxcConfig()),
+        (f"{FORGED}lxc.uts.name = web\n# geats-sha256: 0\n", LxcConfig()),
+        (FORGED + WEB, LxcConfig(spec=web())),
+        (
+            FORGED + render_lxc_config(replace(web(), name="db"), FACTS),
+            LxcConfig(),
+        ),
+        ("# geats-wrote: 0 0\nlxc.a = b", LxcConfig()),
+    ],
+    ids=["empty", "foreign", "copied", "cut", "old", "forged", "mixed", "bad sum"],
+)
+def test_a_config_is_told_by_its_head(text: str, expected: LxcConfig) -> None:
+    assert read_lxc_config(text, "web") == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        " \t",
+        "a\nb",
+        "a\r",
+        "a\0",
+        "\x1b[2J",
+        "\x7f",
+        "\x9b",
+        chr(0xD800),
+        "\ufffd",
+        FORGED[:-1],
+    ],
+)
+def test_a_line_that_would_not_be_read_back_is_named(line: str) -> None:
+    assert unwritable(["lxc.a =\tb", line]) == (line,)
 
 
 def test_limits_lifted_while_it_runs_are_written_as_unlimited() -> None:
