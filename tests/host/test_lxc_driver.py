@@ -162,14 +162,6 @@ def test_hostile_names_are_refused(driver: LxcDriver, name: str) -> None:
             verb(name)
 
 
-def test_a_definition_edited_by_hand_is_none(driver: LxcDriver, busybox_rootfs: Path) -> None:
-    want = spec("edited")
-    driver.define(want, {"root": busybox_rootfs})
-    config = driver.options.path / want.name / "config"
-    config.write_text(config.read_text() + "lxc.environment = A=B\n")
-    assert driver.observe()[want.name].defined is None
-
-
 def test_undefine_leaves_what_is_not_ours(driver: LxcDriver, busybox_rootfs: Path) -> None:
     want = spec("extra")
     driver.define(want, {"root": busybox_rootfs})

@@ -31,34 +31,42 @@ ACTIONS: tuple[Action, ...] = (
     Define(WANT),
     Start(),
     SetLimits(Limits(memory_bytes=96 << 20)),
-    Define(CHANGED),
+    Define(CHANGED, ("lxc.environment = BY=HAND", "# why")),
     Freeze(),
     SetLimits(Limits(processes=40)),
     Unfreeze(),
     Shutdown(10),
+    Define(CHANGED, ("lxc.environment = BY=HAND",)),
     Start(),
     Freeze(),
     Stop(),
+    Define(CHANGED),
     Undefine(),
 )
 
 
 def test_the_driver_agrees_with_the_model(driver: LxcDriver, busybox_rootfs: Path) -> None:
-    """Power, definition and what is in effect are as foretold after every action."""
+    """All that the driver knows is as foretold after every action."""
     model = Observation(volumes=(ROOT,))
     for action in ACTIONS:
         perform(driver, action, busybox_rootfs)
         model = after(action, model).unwrap()
         seen = driver.observe().get(WANT.name, DriverSeen())
-        foretold = (model.defined, model.in_effect, model.power)
-        assert (seen.defined, seen.in_effect, seen.power) == foretold, action
+        foretold = DriverSeen(
+            defined=model.defined,
+            in_effect=model.in_effect,
+            power=model.power,
+            by_hand=model.by_hand,
+            foreign=model.foreign,
+        )
+        assert seen == foretold, action
 
 
 def perform(driver: LxcDriver, action: Action, root: Path) -> None:
     """One action by the driver."""
     match action:
-        case Define(want):
-            driver.define(want, {"root": root})
+        case Define(want, keep):
+            driver.define(want, {"root": root}, keep)
         case Undefine():
             driver.undefine(WANT.name)
         case Start():

@@ -2,8 +2,9 @@
 
 Theory of operation
 -------------------
-``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and a
-checksum: one that was edited by hand is no definition, so that the next apply writes it again.
+``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and tells
+the lines that geats wrote from those that a person added (``geats_core.lxc_config``). A container
+whose ``config`` is by another hand, or that runs without any file of geats, is foreign.
 ``started`` holds the spec that the container was last started with, ``log`` what liblxc says.
 Whatever liblxc does, it does in a child process (``lxc_process``); what it can be asked without
 it, is read from its command socket (``lxc_socket``), from /proc, and from the cgroups.
@@ -14,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 from returns.result import Failure, Success
@@ -23,25 +23,31 @@ from geats_core import fields
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
 from geats_core.lxc_config import (
-    SPEC_LINE,
+    LxcConfig,
     LxcFacts,
     live_items,
     render_lxc_config,
-    spec_line,
-    spec_of_lxc_config,
+    unwritable,
 )
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
-from geats_host.drivers import DriverSeen, Info, lxc_addresses, lxc_cgroups, lxc_files
+from geats_host.drivers import (
+    DriverSeen,
+    Info,
+    lxc_addresses,
+    lxc_cgroups,
+    lxc_definition,
+    lxc_files,
+)
 from geats_host.drivers import lxc_process as process
 from geats_host.drivers import lxc_socket as monitor
+from geats_host.drivers.lxc_definition import LOG, OURS
+from geats_host.drivers.lxc_socket import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.network import bridges
 from geats_host.subordinate_ids import subordinate_ids
 
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
-CONFIG, STARTED, LOG = "config", "started", "log"
-OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +106,16 @@ class LxcDriver:
     def observe(self) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
         with lxc_files.host_errors("cannot observe containers"):
-            names = sorted(self._names())
-            powers = monitor.powers(str(self.options.path), names)
+            known, lxcpath = frozenset(self._names()), str(self.options.path)
+            names = sorted(known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath))))
+            powers = monitor.powers(lxcpath, names)
             if Power.STOPPED in powers.values():
                 self._check_none_is_elsewhere()
-            return {name: self._seen(name, powers[name]) for name in names}
+            return {
+                name: self._seen(name, power)
+                for name, power in powers.items()
+                if name in known or power is not Power.STOPPED
+            }
 
     def bridges(self) -> frozenset[str] | None:
         """The bridges of the host."""
@@ -114,16 +125,17 @@ class LxcDriver:
         self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
     ) -> None:
         """Write the container's ``config``."""
+        for line in unwritable(keep):
+            raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
         paths = {volume.name: str(volume_paths.get(volume.name, "")) for volume in spec.volumes}
         for name, path in paths.items():
             if not path.startswith("/") or not path.isprintable():
                 raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
         with lxc_files.host_errors(f"cannot define {spec.name}"):
-            text = render_lxc_config(spec, self._facts(spec, paths))
+            text = render_lxc_config(spec, self._facts(spec, paths), keep)
             folder = self._folder(spec.name)
-            self._check_ours(folder)
-            lxc_files.make_folder(folder, 0o700)
-            lxc_files.write_atomically(folder, CONFIG, lxc_files.sealed(text))
+            self._check_ours(spec.name)
+            lxc_definition.write_config(folder, text)
 
     def undefine(self, name: str) -> None:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
@@ -131,18 +143,20 @@ class LxcDriver:
         with lxc_files.host_errors(f"cannot undefine {name}"):
             if monitor.is_on(str(self.options.path), name):
                 raise HostError(f"{name} runs: it cannot be undefined")
+            self._check_ours(name)
             if folder.is_symlink() or folder.exists():
                 lxc_files.remove_folder(folder, OURS)
 
     def start(self, name: str) -> None:
         """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
         folder = self._folder(name)
-        spec = self._spec(folder, CONFIG)
-        if spec is None:
+        config = lxc_definition.config(folder)
+        if config is None or config.spec is None:
             raise HostError(f"{name} is not defined")
         with lxc_files.host_errors(f"cannot start {name}"):
+            self._check_address(name)
             lxc_files.remove_files(folder, (LOG,))
-            lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(spec_line(spec)))
+            lxc_definition.write_started(folder, config.spec)
             try:
                 self._call("start", name)
                 self._settle(name)
@@ -186,10 +200,9 @@ class LxcDriver:
         items = live_items(limits, cgroup2=lxc_cgroups.is_v2())
         with lxc_files.host_errors(f"cannot change the limits of {name}"):
             self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
-            started = self._spec(folder, STARTED)
+            started = lxc_definition.started(folder)
             if started is not None:
-                text = spec_line(replace(started, limits=limits))
-                lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(text))
+                lxc_definition.write_started(folder, replace(started, limits=limits))
 
     def info(self, name: str) -> Info:
         """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""
@@ -234,21 +247,24 @@ class LxcDriver:
     def _seen(self, name: str, power: Power) -> DriverSeen:
         folder = self.options.path / name
         off = power is Power.STOPPED
-        return DriverSeen(
-            defined=self._spec(folder, CONFIG),
-            in_effect=None if off else self._spec(folder, STARTED),
-            power=power,
-        )
+        config = lxc_definition.config(folder)
+        in_effect = None if off else lxc_definition.started(folder)
+        made_by_geats = off or in_effect is not None if config is None else not config.foreign
+        if not made_by_geats:
+            return DriverSeen(power=power, foreign=True)
+        held = config or LxcConfig()
+        return DriverSeen(defined=held.spec, in_effect=in_effect, power=power, by_hand=held.by_hand)
 
-    def _check_ours(self, folder: Path) -> None:
-        """A container that somebody else made is never overwritten."""
-        text = lxc_files.read(folder, CONFIG) if folder.is_dir() else None
-        if text and SPEC_LINE not in text:
-            raise HostError(f"{folder / CONFIG} is of a container that geats did not make")
+    def _check_ours(self, name: str) -> None:
+        """A container that somebody else made is never overwritten, nor removed."""
+        if self._seen(name, monitor.power(str(self.options.path), name)).foreign:
+            folder = self.options.path / name
+            raise HostError(f"{folder} is of a container that geats did not make")
 
-    def _spec(self, folder: Path, file: str) -> VMSpec | None:
-        spec = _spec_of(lxc_files.read(folder, file) or "")
-        return spec if spec is not None and spec.name == folder.name else None
+    def _check_address(self, name: str) -> None:
+        """Any user can take the address of a container that is off, which then cannot start."""
+        if monitor.listener(str(self.options.path), name) is Listener.STRANGER:
+            raise HostError(f"the command socket of {name} is taken by a process that is not root")
 
     def _folder(self, name: str) -> Path:
         """The container's directory; every name that comes in is checked here."""
@@ -314,13 +330,3 @@ class LxcDriver:
             self._call(action, name)
             if (power := monitor.power(str(self.options.path), name)) is not wanted:
                 raise HostError(f"cannot {action} {name}: it is {power}")
-
-
-@lru_cache(maxsize=4096)
-def _spec_of(sealed: str) -> VMSpec | None:
-    text = lxc_files.unsealed(sealed)
-    match spec_of_lxc_config(text or ""):
-        case Success(spec):
-            return spec
-        case Failure():
-            return None

@@ -1,6 +1,7 @@
 """The files of one container: written whole, read without following links, removed by name."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -50,18 +51,22 @@ def write_atomically(folder: Path, file: str, text: str) -> None:
 
 
 def read(folder: Path, file: str) -> str | None:
-    """What *file* holds; None where there is no such file, or where it is not a plain one."""
+    """What *file* holds; None where there is no such file, or where it is not a plain one.
+
+    What is not UTF-8 in it is read as U+FFFD. One that is too large to be of geats is none either.
+    """
     try:
         descriptor = os.open(
             folder / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as opened:
-        try:
-            return opened.read(LARGEST).decode()
-        except (IsADirectoryError, UnicodeDecodeError):
-            return None
+        held = opened.read(LARGEST + 1)
+    return held.decode(errors="replace") if len(held) <= LARGEST else None
 
 
 def remove_files(folder: Path, files: Sequence[str]) -> None:

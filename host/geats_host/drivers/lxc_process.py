@@ -72,10 +72,9 @@ def parent(pid: int) -> int | None:
 
 def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
     """Kill the container's monitor; init ends with it: wait for both."""
-    title = f"[lxc monitor] {lxcpath} {name}".encode()
-    for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]:
+    for pid in _pids():
         with _pidfd(pid) as process:
-            if process is None or not _is_monitor(pid, title):
+            if process is None or _monitored_by(pid, lxcpath) != name:
                 continue
             children = _children(pid)
             signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -86,22 +85,45 @@ def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
                     raise HostError(f"process {child} of {name} outlives its monitor")
 
 
+def monitors(lxcpath: Path) -> Iterator[tuple[str, int]]:
+    """Each container that has a monitor, which may be stuck, with the monitor's pid."""
+    for pid in _pids():
+        name = _monitored_by(pid, lxcpath)
+        if name is not None:
+            yield name, pid
+
+
 def monitors_elsewhere(lxcpath: Path) -> frozenset[str]:
     """The containers whose monitor is in another network namespace, where no socket is seen."""
-    prefix = f"[lxc monitor] {lxcpath} "
     here = os.readlink("/proc/self/ns/net")
-    found: set[str] = set()
-    for pid in [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]:
-        try:
-            title = (
-                Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode("utf-8", "replace")
-            )
-            elsewhere = title.startswith(prefix) and os.readlink(f"/proc/{pid}/ns/net") != here
-            if elsewhere and os.stat(f"/proc/{pid}").st_uid == 0:
-                found.add(title.removeprefix(prefix))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-    return frozenset(found)
+    return frozenset(name for name, pid in monitors(lxcpath) if _network(pid) not in (None, here))
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _monitored_by(pid: int, lxcpath: Path) -> str | None:
+    """The container below *lxcpath* whose monitor the process is, by its title.
+
+    A process may give itself any title; but root of an unprivileged guest is not root here.
+    """
+    try:
+        title = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 "))
+        prefix = f"[lxc monitor] {lxcpath} "
+        if title.startswith(prefix) and os.stat(f"/proc/{pid}").st_uid == 0:
+            return title.removeprefix(prefix)
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended meanwhile
+    return None
+
+
+def _network(pid: int) -> str | None:
+    """The process's network namespace; None where the process is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _children(pid: int) -> list[int]:
@@ -112,15 +134,6 @@ def _children(pid: int) -> list[int]:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def _is_monitor(pid: int, title: bytes) -> bool:
-    """A process may give itself any title; but root of an unprivileged guest is not root here."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ")
-        return command == title and os.stat(f"/proc/{pid}").st_uid == 0
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @contextmanager

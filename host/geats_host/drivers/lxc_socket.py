@@ -6,7 +6,12 @@ The monitor of a running container listens on an abstract Unix socket. A request
 ``{int cmd; int datalen; void *data}`` sent together with the sender's credentials, an answer is
 ``{int ret; int datalen; void *data}``, where small results stand in the pointer itself (liblxc
 5.0, ``src/lxc/commands.h`` and ``commands.c``; the latter says that the commands are fixed).
-Nobody listens when the container is off. A monitor that is stuck accepts, but never answers.
+Nobody listens when the container is off. A monitor that is stuck accepts, but never answers; when
+as many wait for it as it lets, it does not even accept.
+
+Any user may bind the address of a container that is off. So only root's sockets count. The kernel
+tells who listens: uid and pid of whoever called listen(2). For a monitor that pid is its starter's,
+long gone, so that the uid alone says something.
 """
 
 import os
@@ -15,8 +20,12 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from enum import Enum, auto
+from pathlib import Path
+from typing import assert_never
 
 from geats_core.observation import Power
+from geats_host.drivers.lxc_process import monitors
 
 GET_STATE = 3
 GET_INIT_PID = 4
@@ -24,6 +33,7 @@ REQUEST = struct.Struct("@iiP")
 ANSWER = struct.Struct("@iii4x")  # the low half of the pointer is the number
 CREDENTIALS = struct.Struct("@iII")
 SCM_CREDENTIALS = 2  # linux/socket.h
+ROOT = 0
 
 LONGEST_NAME = 105  # sockaddr_un.sun_path less the leading zero, the trailing one, and snprintf's
 FNV_OFFSET = 0xCBF29CE484222325
@@ -43,6 +53,18 @@ STATES = (
 BATCH = 100  # sockets open at once: far below any limit of open files
 
 
+class Listener(Enum):
+    """Who listens at the address of a container."""
+
+    NOBODY = auto()
+    MONITOR = auto()
+    FULL_MONITOR = auto()  # one that takes no more connections, so it is stuck
+    STRANGER = auto()  # a process that is not root's
+
+
+ON = frozenset({Listener.MONITOR, Listener.FULL_MONITOR})
+
+
 def powers(lxcpath: str, names: Sequence[str], timeout_s: float = 1.0) -> Mapping[str, Power]:
     """The power of each container; all of a batch are asked at once, and share one timeout."""
     found: dict[str, Power] = {}
@@ -59,15 +81,34 @@ def power(lxcpath: str, name: str, timeout_s: float = 1.0) -> Power:
 def init_pid(lxcpath: str, name: str, timeout_s: float = 1.0) -> int | None:
     """The pid of the container's init as the host sees it; None when it is off or stuck."""
     with ExitStack() as opened:
-        asked = _ask(opened, lxcpath, name, GET_INIT_PID, timeout_s)
-        answer = None if asked is None else _answer(asked, time.monotonic() + timeout_s)
-    return answer or None
+        asked, who = _ask(opened, lxcpath, name, GET_INIT_PID, timeout_s)
+        if who is not Listener.MONITOR:
+            return None
+        return _answer(asked, time.monotonic() + timeout_s) or None
 
 
 def is_on(lxcpath: str, name: str) -> bool:
-    """Whether anybody listens: the cheapest question, which a stuck monitor answers as well."""
+    """Whether there is a monitor: the cheapest question, which one that is stuck answers too."""
+    return listener(lxcpath, name) in ON
+
+
+def listener(lxcpath: str, name: str) -> Listener:
+    """Who listens at the container's address."""
     with ExitStack() as opened:
-        return _connect(opened, lxcpath, name, 1.0) is not None
+        return _connect(opened, lxcpath, name, 1.0)[1]
+
+
+def addressed(lxcpath: str) -> frozenset[str]:
+    """The containers whose address somebody has bound; without those whose address is a hash.
+
+    See proc(5), ``/proc/net/unix``: eight columns, the last of which is the name.
+    """
+    prefix, suffix = f"@{lxcpath}/", "/command"
+    lines = Path("/proc/net/unix").read_bytes().decode(errors="replace").split("\n")
+    bound = {line.split(maxsplit=7)[-1] for line in lines if line.endswith(suffix)}
+    return frozenset(
+        path.removeprefix(prefix).removesuffix(suffix) for path in bound if path.startswith(prefix)
+    )
 
 
 def address(lxcpath: str, name: str) -> bytes:
@@ -93,44 +134,55 @@ def _fnv1a_64(data: bytes) -> int:
 
 def _powers(lxcpath: str, names: Sequence[str], timeout_s: float) -> dict[str, Power]:
     with ExitStack() as opened:
-        asked = [(name, _ask(opened, lxcpath, name, GET_STATE, timeout_s)) for name in names]
+        asked = {name: _ask(opened, lxcpath, name, GET_STATE, timeout_s) for name in names}
         deadline = time.monotonic() + timeout_s
-        return {
-            name: Power.STOPPED if monitor is None else _power(_answer(monitor, deadline))
-            for name, monitor in asked
-        }
+        return {name: _power(monitor, who, deadline) for name, (monitor, who) in asked.items()}
 
 
-def _power(answer: int | None) -> Power:
-    if answer is None:
-        return Power.STUCK
-    return STATES[answer] if 0 <= answer < len(STATES) else Power.STUCK
+def _power(monitor: socket.socket, who: Listener, deadline: float) -> Power:
+    match who:
+        case Listener.NOBODY | Listener.STRANGER:
+            return Power.STOPPED
+        case Listener.FULL_MONITOR:
+            return Power.STUCK
+        case Listener.MONITOR:
+            answer = _answer(monitor, deadline)
+            if answer is None or not 0 <= answer < len(STATES):
+                return Power.STUCK
+            return STATES[answer]
+        case _:
+            assert_never(who)
 
 
-def _connect(opened: ExitStack, lxcpath: str, name: str, timeout_s: float) -> socket.socket | None:
+def _connect(
+    opened: ExitStack, lxcpath: str, name: str, timeout_s: float
+) -> tuple[socket.socket, Listener]:
     monitor = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     monitor.settimeout(timeout_s)
     try:
         monitor.connect(address(lxcpath, name))
     except ConnectionRefusedError:
-        return None
+        return monitor, Listener.NOBODY
     except (TimeoutError, BlockingIOError):
-        pass  # its queue is full, so it is stuck: asking it gives no answer either
-    return monitor
+        # Nobody knows whose queue is full; but a monitor shows in the list of processes.
+        has_monitor = any(name == running for running, _ in monitors(Path(lxcpath)))
+        return monitor, Listener.FULL_MONITOR if has_monitor else Listener.STRANGER
+    data = monitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    _, uid, _ = CREDENTIALS.unpack(data)
+    return monitor, Listener.MONITOR if uid == ROOT else Listener.STRANGER
 
 
 def _ask(
     opened: ExitStack, lxcpath: str, name: str, command: int, timeout_s: float
-) -> socket.socket | None:
-    monitor = _connect(opened, lxcpath, name, timeout_s)
-    if monitor is None:
-        return None
-    credentials = CREDENTIALS.pack(os.getpid(), os.geteuid(), os.getegid())
-    with suppress(OSError):  # it is ending, or stuck: reading the answer tells which
-        monitor.sendmsg(
-            [REQUEST.pack(command, 0, 0)], [(socket.SOL_SOCKET, SCM_CREDENTIALS, credentials)]
-        )
-    return monitor
+) -> tuple[socket.socket, Listener]:
+    monitor, who = _connect(opened, lxcpath, name, timeout_s)
+    if who is Listener.MONITOR:
+        credentials = CREDENTIALS.pack(os.getpid(), os.geteuid(), os.getegid())
+        with suppress(OSError):  # it is ending, or stuck: reading the answer tells which
+            monitor.sendmsg(
+                [REQUEST.pack(command, 0, 0)], [(socket.SOL_SOCKET, SCM_CREDENTIALS, credentials)]
+            )
+    return monitor, who
 
 
 def _answer(monitor: socket.socket, deadline: float) -> int | None:

@@ -1,0 +1,52 @@
+"""The two files in which a container is defined: ``config``, and ``started``, what it runs with."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of_lxc_config
+from geats_core.spec import VMSpec
+from geats_host.drivers import lxc_files
+
+CONFIG, STARTED, LOG = "config", "started", "log"
+OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
+
+
+def config(folder: Path) -> LxcConfig | None:
+    """What the container's ``config`` says; None where it has none."""
+    text = lxc_files.read(folder, CONFIG)
+    if text is not None:
+        return _read_lxc_config(text, folder.name)
+    return LxcConfig(foreign=True) if os.path.lexists(folder / CONFIG) else None
+
+
+def write_config(folder: Path, text: str) -> None:
+    """Make it the container's ``config``."""
+    lxc_files.make_folder(folder, 0o700)
+    lxc_files.write_atomically(folder, CONFIG, text)
+
+
+def started(folder: Path) -> VMSpec | None:
+    """What the container was last started with; None where geats did not start it."""
+    spec = _unsealed(lxc_files.read(folder, STARTED) or "")
+    return spec if spec is not None and spec.name == folder.name else None
+
+
+def write_started(folder: Path, spec: VMSpec) -> None:
+    """Note what the container is started with, or runs with from now on."""
+    lxc_files.write_atomically(folder, STARTED, lxc_files.sealed(spec_line(spec)))
+
+
+_read_lxc_config = lru_cache(maxsize=4096)(read_lxc_config)
+
+
+@lru_cache(maxsize=4096)
+def _unsealed(sealed: str) -> VMSpec | None:
+    text = lxc_files.unsealed(sealed)
+    match spec_of_lxc_config(text or ""):
+        case Success(spec):
+            return spec
+        case Failure():
+            return None
