@@ -1,0 +1,138 @@
+"""Plans and observations in files: what is refused, and in which words."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from returns.result import Failure
+
+from geats_core import (
+    Goal,
+    HostFacts,
+    Observation,
+    Power,
+    Recorded,
+    SavedPlan,
+    Target,
+    moved,
+    parse_vm,
+    plan_from_json,
+    plan_host,
+    recorded_from_json,
+    saved,
+    to_json,
+)
+
+SPEC = parse_vm("web", {"template": "debian", "memory": "1GiB"}).unwrap()
+HAVE = {"web": Observation(), "db": Observation(recorded=SPEC, power=Power.RUNNING)}
+
+
+def kept() -> SavedPlan:
+    goal = Goal(name="web", target=Target.RUNNING, spec=SPEC)
+    facts = HostFacts(declared=frozenset({"db"}))
+    return saved(plan_host([goal], HAVE, facts).unwrap(), HAVE)
+
+
+def refused(change: Callable[[dict[str, object]], None]) -> list[str]:
+    raw = json.loads(to_json(kept()))
+    change(raw)
+    match plan_from_json(json.dumps(raw)):
+        case Failure(problems):
+            return [str(each) for each in problems]
+        case _:
+            return []
+
+
+def test_a_host_that_has_moved_is_told_apart_field_by_field() -> None:
+    now = {
+        "web": Observation(locked=True),
+        "new": Observation(recorded=SPEC),
+        "db": replace(
+            HAVE["db"], recorded=replace(SPEC, hostname="other"), defined=SPEC, power=Power.STOPPED
+        ),
+    }
+
+    assert [str(each) for each in moved(kept(), now)] == [
+        "db.power: was running, is stopped: plan again",
+        "db.recorded: hostname changed web → other: plan again",
+        "db.defined: was not there, and is: plan again",
+        "new: is new on the host: plan again",
+        "web.locked: was no, is yes: plan again",
+    ]
+    assert moved(kept(), HAVE) == ()
+
+
+def test_a_definition_that_went_is_told() -> None:
+    plan = saved(kept().plan, {"db": HAVE["db"]})
+
+    assert [str(each) for each in moved(plan, {"db": replace(HAVE["db"], recorded=None)})] == [
+        "db.recorded: was there, and is not: plan again"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000])
+def test_what_is_not_json_is_refused(text: str) -> None:
+    problem = plan_from_json(text).failure()[0]
+    assert str(problem).startswith(": is not JSON")
+
+
+@pytest.mark.parametrize("text", ["1", "{}", '{"version": 2}', '{"version": "1"}'])
+def test_another_format_is_refused(text: str) -> None:
+    said = "version: must be 1: this is no file of geats, or of another geats"
+    assert [str(each) for each in recorded_from_json(text).failure()] == [said]
+
+
+def test_a_file_whose_observations_were_changed_is_refused() -> None:
+    def power(raw: dict[str, object]) -> None:
+        raw["observations"]["db"]["power"] = "stopped"  # type: ignore[index]
+
+    assert refused(power) == ["fingerprint: is not that of the observations: the file was changed"]
+
+
+def step(number: int, **changed: object) -> Callable[[dict[str, object]], None]:
+    def change(raw: dict[str, object]) -> None:
+        steps = raw["plan"]["steps"]  # type: ignore[index]
+        for key, value in changed.items():
+            (steps[number]["action"] if key in steps[number]["action"] else steps[number])[key] = (
+                value
+            )
+
+    return change
+
+
+def test_names_that_could_lead_elsewhere_are_refused() -> None:
+    wanted = "must be 1 to 63 lower-case letters, digits and inner hyphens"
+
+    assert refused(step(1, volume="../../etc")) == [
+        f"plan.steps[1].action.volume: {wanted}, got '../../etc'"
+    ]
+    assert refused(step(1, vm="..", pool="/")) == [
+        f"plan.steps[1].action.pool: {wanted}, got '/'",
+        f"plan.steps[1].vm: {wanted}, got '..'",
+    ]
+
+
+def test_a_plan_that_does_not_hold_is_refused() -> None:
+    assert refused(step(0, do="Freeze", vm="web")) != []
+    assert refused(step(2, volume="other")) == [
+        "plan.steps[2]: cannot be done: the volume does not exist"
+    ]
+    assert refused(step(1, needs=[6])) == ["plan.steps[1]: waits for a later step"]
+
+
+def test_every_mistake_in_a_file_is_reported_at_once() -> None:
+    raw = {"version": 1, "observations": {"web": {"power": "on", "x": 1}}, "facts": {"cpus": "2"}}
+
+    assert [str(each) for each in recorded_from_json(json.dumps(raw)).failure()] == [
+        "observations.web.power: unknown power 'on' (there is: frozen, running, stopped, stuck)",
+        "observations.web.x: unknown key 'x' (there is: by_hand, defined, foreign, in_effect, "
+        "locked, power, recorded, volumes)",
+        "facts.cpus: must be a number, got '2'",
+    ]
+
+
+def test_a_recorded_host_is_read_as_it_was() -> None:
+    recorded = Recorded(observations=HAVE, facts=HostFacts(cpus=2.0))
+
+    assert recorded_from_json(to_json(recorded)).unwrap() == recorded
