@@ -13,9 +13,11 @@ from geats_core import (
     Plan,
     PoolFacts,
     Power,
+    Stage,
     Step,
     Target,
     VMSpec,
+    VolumeSeen,
     after,
     explain,
     parse_vm,
@@ -202,3 +204,43 @@ def test_a_stuck_vm_cannot_be_stuck_again() -> None:
     _, warnings = undone(made(Target.OFF, have), have)
 
     assert warnings == ("web.power: was stuck, is running",)
+
+
+def renamed_with_snapshot(have: Observation) -> Plan:
+    planned = made(Target.RUNNING, have, web(hostname="other"))
+    return with_snapshots(planned, have, FACTS, "before", 0).plan
+
+
+def test_a_locked_vm_is_not_rolled_back() -> None:
+    have = replace(at(Target.RUNNING, web()), locked=True)
+
+    refused = reverse(renamed_with_snapshot(have), have).failure()
+    assert [str(each) for each in refused] == ["web: step 2 cannot be done: the VM is locked"]
+
+
+def test_a_vm_without_its_driver_is_not_rolled_back() -> None:
+    have = at(Target.RUNNING, web())
+    facts = HostFacts(drivers=frozenset({"memory"}))
+
+    refused = reverse(renamed_with_snapshot(have), have, facts).failure()
+    assert [str(each) for each in refused] == [
+        "web.driver: unknown driver 'lxc' (there is: memory)"
+    ]
+
+
+def test_a_volume_that_never_held_anything_loses_nothing() -> None:
+    empty = VolumeSeen(name="root", pool="snap", stage=Stage.ALLOCATED, size_bytes=2**30)
+    have = Observation(recorded=web(), defined=web(), volumes=(empty,))
+
+    _, warnings = undone(made(Target.DEPROVISIONED, have), have)
+    assert not any("is lost" in warning for warning in warnings)
+
+
+def test_there_is_no_way_back_to_a_template_that_is_gone() -> None:
+    have = at(Target.RUNNING, web())
+    planned = made(Target.RUNNING, have, web(memory="1GiB"))
+
+    refused = reverse(planned, have, HostFacts(templates=frozenset())).failure()
+    assert [str(each) for each in refused] == [
+        "web.template: unknown template 'debian' (there is none)"
+    ]
