@@ -5,7 +5,8 @@ dataclasses (an ``Action``) is meant, stands under the key ``do``. A ``VMSpec`` 
 write it, with its name, and read by ``parse_vm``: one that comes from a file is always valid.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum, IntEnum, StrEnum
 from functools import lru_cache
@@ -23,6 +24,8 @@ T = TypeVar("T")
 DO = "do"
 NAME = "name"
 ACTIONS = "geats_core.actions"  # the classes of this module are told apart by their names
+DEEPEST = 32  # levels of plain data: whoever shows it need not fear for the stack
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no file can hold it
 LARGEST = 2.0**1000  # any number that people write; JSON as Python reads it also has infinity
 
 
@@ -85,7 +88,7 @@ def parser_of(kind: Any) -> Parser[Any]:
 
 
 def _text(path: str, raw: object) -> Checked[str]:
-    if isinstance(raw, str) and not any("\ud800" <= letter <= "\udfff" for letter in raw):
+    if isinstance(raw, str) and not SURROGATE.search(raw):
         return Success(raw)
     return problem(path, f"must be text, got {shown(raw)}")
 
@@ -102,8 +105,30 @@ def _float(path: str, raw: object) -> Checked[float]:
     return problem(path, f"must be a number, got {shown(raw)}")
 
 
-def _anything(path: str, raw: object) -> Checked[object]:
-    return Success(raw)
+def _plain(path: str, raw: object) -> Checked[object]:
+    wrong = _wrong_with(raw, DEEPEST)
+    return problem(path, wrong) if wrong else Success(raw)
+
+
+def _wrong_with(raw: object, levels: int) -> str:
+    """Why *raw* is not plain data of at most so many *levels*; empty where it is."""
+    inner: Iterable[object] = ()
+    match raw:
+        case list() | dict() if not levels:
+            return f"is more than {DEEPEST} levels deep"
+        case list():
+            inner = raw
+        case dict() if all(isinstance(key, str) and not SURROGATE.search(key) for key in raw):
+            inner = raw.values()
+        case str() if not SURROGATE.search(raw):
+            pass
+        case float() if -LARGEST < raw < LARGEST:
+            pass
+        case None | int():
+            pass
+        case _:
+            return "must be plain data, as JSON has it"
+    return next(filter(None, (_wrong_with(each, levels - 1) for each in inner)), "")
 
 
 @of_mapping
@@ -121,7 +146,7 @@ SCALARS: Mapping[Any, Parser[Any]] = {
     bool: boolean,
     int: _int,
     float: _float,
-    object: _anything,
+    object: _plain,
     VMSpec: _spec,
 }
 
@@ -157,7 +182,11 @@ def _tagged(by_name: Mapping[str, type]) -> Parser[Any]:
 def _dataclass(kind: type[T]) -> Parser[T]:
     hints = get_type_hints(kind)
     fields_of = [
-        (field.name, parser_of(hints[field.name]), field.default is MISSING)
+        (
+            field.name,
+            parser_of(hints[field.name]),
+            field.default is MISSING and field.default_factory is MISSING,
+        )
         for field in fields(kind)  # type: ignore[arg-type]  # it is one
     ]
     tag = {DO} if kind.__module__ == ACTIONS else set()
