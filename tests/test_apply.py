@@ -36,7 +36,7 @@ def test_a_plan_is_refused_where_the_host_has_moved(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
     stale = lifecycle.plan_to(host, "web01")
     applied(host, lifecycle.plan_verb(host, "define", "web01"))
-    with pytest.raises(Refused, match="web01: has changed since the plan was made"):
+    with pytest.raises(Refused, match="web01: is new on the host: plan again"):
         host.apply(stale)
 
 

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core import fields
 from geats_core.checked import Checked, problem, problems_of
 from geats_core.fields import Parser, Reader, of_mapping
+from geats_core.host_policy import HostPolicy, parse_policy
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class HostConfig:
     state_dir: str = "/var/lib/geats"
     run_dir: str = "/run/geats"
     registry: str = "sqlite"
+    policy: HostPolicy = field(default_factory=HostPolicy)
     drivers: Mapping[str, Raw] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
@@ -63,6 +65,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
             state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
             run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
             registry=read.take("registry", fields.name, default.registry),
+            policy=read.take("policy", parse_policy, default.policy),
             drivers=read.take("drivers", named(fields.mapping), {}),
             pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
             templates=read.take("templates", named(_template), {}),

@@ -98,7 +98,7 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
     """List everything that is wrong with the declared VMs."""
     report: dict[str, list[str]] = {}
     for name in names or (None,):
-        report |= lifecycle.validate(session.host, name)
+        report |= lifecycle.validate(from_file(session.file), name)
     problems = [problem for found in report.values() for problem in found]
     session.answer(report, lambda: click.echo("\n".join(problems) or "all VMs are valid"))
     sys.exit(REFUSED if problems else 0)

@@ -1,7 +1,7 @@
 """The facade of one host: Salt modules, command line and other callers use nothing else."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +13,18 @@ from geats_core import fields
 from geats_core.actions import Action, Define, InstallTemplate, Pause, VolumeAction
 from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
-from geats_core.differences import differences
-from geats_core.host_plan import HostPlan, plan_host
-from geats_core.host_policy import HostPolicy
+from geats_core.host_plan import boot_goals, halt_goals
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, VolumeSeen
-from geats_core.parse import parse_vm
 from geats_core.plan import Goal, HostFacts, Plan, Step
 from geats_core.planner import plan
+from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.spec import VMSpec
 from geats_host import templates
 from geats_host.apply import Applied, Progress, apply_steps, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
+from geats_host.host_goals import Scope, Wishes, declared, goals, plan_goals
 from geats_host.operation_lock import operation_lock
 from geats_host.perform import Performer
 from geats_host.plugins import (
@@ -46,14 +45,6 @@ class Planned:
     goal: Goal
     have: Observation
     plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class HostPlanned:
-    """A plan of several VMs, and what was seen on the host when it was made."""
-
-    plan: HostPlan
-    seen: Mapping[str, Observation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +70,7 @@ class Host:
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
         """What *raw*, else the configuration, says of the VM; None where neither says anything."""
-        if raw is None and name not in self.config.vms:
-            return None
-        raw = self.config.vms[name] if raw is None else raw
-        return accepted(parse_vm(name, raw, self.config.profiles), name)
+        return declared(self.config, name, raw)
 
     def observe_all(self) -> Mapping[str, Observation]:
         """Everything of geats on this host, in one pass."""
@@ -111,16 +99,16 @@ class Host:
             raise Refused(unknown("name", "VM", name, {*everything, *self.config.vms}))
         return everything.get(name, Observation())
 
-    def facts(self, *specs: VMSpec | None) -> HostFacts:
-        """What the planner has to know of this host, to plan for *specs*."""
-        used = {spec.driver for spec in specs if spec}
-        bridges = [driver.bridges() for name, driver in self.drivers.items() if name in used]
-        known = [each for each in bridges if each is not None]
+    def facts(self, drivers: Iterable[str]) -> HostFacts:
+        """What the planner has to know of this host, to plan for VMs run by *drivers*."""
+        used = set(drivers)
+        found = [driver.bridges() for name, driver in self.drivers.items() if name in used]
+        known = [each for each in found if each is not None]
         return HostFacts(
             drivers=frozenset(self.drivers),
             pools={name: pool.facts for name, pool in self.pools.items()},
             templates=frozenset(self.config.templates),
-            bridges=frozenset().union(*known) if known and len(known) == len(bridges) else None,
+            bridges=frozenset[str]().union(*known) if known and known == found else None,
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
             declared=frozenset(self.config.vms),
@@ -129,24 +117,37 @@ class Host:
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; a template that it needs is verified now."""
         have = self.observe(goal.name) if have is None else have
-        made = accepted(plan(goal, have, self.facts(goal.spec)))
+        made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
         self._verify_templates(made.steps)
         return Planned(goal, have, made)
 
     def plan_host(
-        self, goals: Iterable[Goal], seen: Mapping[str, Observation], *, strays: bool = False
-    ) -> HostPlanned:
-        """The plan that brings all VMs to their *goals*, on a host where *seen* is all there is.
+        self, wanted: Sequence[Goal], seen: Mapping[str, Observation], scope: Scope
+    ) -> SavedPlan:
+        """The plan that brings VMs to their goals, on a host where *seen* is all there is."""
+        facts = self.facts(spec.driver for spec in (goal.spec for goal in wanted) if spec)
+        made = plan_goals(wanted, seen, facts, self.config.policy, scope)
+        self._verify_templates(made.plan.steps)
+        return made
 
-        With *strays*, VMs that nobody declared are reported or stopped, as the policy says.
-        """
-        goals = tuple(goals)
-        facts = self.facts(*(goal.spec for goal in goals))
-        if not strays:
-            facts = replace(facts, declared=facts.declared | seen.keys())
-        made = accepted(plan_host(goals, seen, facts, HostPolicy()))
-        self._verify_templates(made.steps)
-        return HostPlanned(made, seen)
+    def plan_wishes(self, wishes: Wishes) -> SavedPlan:
+        """The plan for the VMs that are named, else for the whole host."""
+        seen = self.observe_all()
+        return self.plan_host(goals(wishes, self.config, seen), seen, wishes.scope)
+
+    def plan_boot(self) -> SavedPlan:
+        """The plan that starts every VM which is to run after the host's own start."""
+        seen = self.observe_all()
+        return self.plan_host(boot_goals(seen), seen, Scope.SOME)
+
+    def plan_halt(self) -> SavedPlan:
+        """The plan that powers off every VM, before the host does."""
+        seen = self.observe_all()
+        return self.plan_host(halt_goals(seen), seen, Scope.SOME)
+
+    def recorded(self) -> Recorded:
+        """All that a plan is made from, to make plans elsewhere."""
+        return Recorded(observations=self.observe_all(), facts=self.facts(self.drivers))
 
     def _verify_templates(self, steps: Iterable[Step]) -> None:
         needed = {
@@ -159,11 +160,12 @@ class Host:
 
     def apply(self, planned: Planned, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where the VM is no longer what the plan was made from."""
-        made = planned.plan
-        alone = HostPlan(plans=(made,), steps=made.steps)
-        return self.apply_host(HostPlanned(alone, {made.name: planned.have}), progress)
+        name, have = planned.plan.name, planned.have
+        return self.apply_host(
+            saved(alone(planned.plan), {name: have} if have.exists else {}), progress
+        )
 
-    def apply_host(self, planned: HostPlanned, progress: Progress = silent) -> Applied:
+    def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""
         made = planned.plan
         if made.is_empty:
@@ -174,7 +176,9 @@ class Host:
             self._check_unmoved(planned)
             self._check_configured(made.steps)
             self._verify_templates(made.steps)  # the files may have changed as well
-            performers = {each.name: self._performer(each, planned.seen) for each in made.plans}
+            performers = {
+                each.name: self._performer(each, planned.observations) for each in made.plans
+            }
 
             def perform(step: Step) -> None:
                 match step.action:
@@ -185,15 +189,13 @@ class Host:
 
             return apply_steps(made.steps, perform, self.registry, progress)
 
-    def _check_unmoved(self, planned: HostPlanned) -> None:
-        now, moved = self.observe_all(), list[str]()
-        for name in (each.name for each in planned.plan.plans):
-            then = planned.seen.get(name, Observation())
-            found = differences(name, then, now.get(name, Observation()))
-            if found:
-                moved += [f"{name}: has changed since the plan was made: plan again", *found]
-        if moved:
-            raise Refused(*moved)
+    def _check_unmoved(self, planned: SavedPlan) -> None:
+        """Compare the VMs that the plan is about, and what it was saved with."""
+        about = {*planned.observations, *(each.name for each in planned.plan.plans)}
+        now = {name: have for name, have in self.observe_all().items() if name in about}
+        problems = moved(planned, now)
+        if problems:
+            raise Refused(*problems)
 
     def _check_configured(self, steps: Iterable[Step]) -> None:
         """A plan may have been saved, and the configuration changed since."""

@@ -1,21 +1,24 @@
 """Plans for what people ask for: a lifecycle verb, or a target, for a VM by its name."""
 
 from collections.abc import Mapping
-from typing import TypeAlias, TypeVar
+from dataclasses import replace
+from typing import TypeAlias
 
 from returns.result import Failure, Success
 
 from geats_core.actions import Impact
 from geats_core.checked import unknown
-from geats_core.fields import Parser, boolean, one_of
+from geats_core.config import HostConfig, parse_config
 from geats_core.observation import Observation
-from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Target
+from geats_core.plan import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.verbs import VERBS, SpecFrom, goal_of
 from geats_host.errors import Refused
 from geats_host.host import Host, Planned
+from geats_host.host_goals import GONE, WITHOUT_SPEC, Scope, declared, goal_for, wanted
 
 Raw: TypeAlias = Mapping[object, object]
-T = TypeVar("T")
+Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
+CONFIGURATION, TOGETHER = "(configuration)", "(together)"
 
 
 def plan_verb(
@@ -25,7 +28,7 @@ def plan_verb(
 
     Raises ``Refused`` on bad input, and where there is no such plan.
     """
-    data_loss = _data_loss(allow_data_loss)
+    data_loss = wanted({"allow_data_loss": allow_data_loss}).data_loss
     have = host.known(name) if raw is None else host.observe(name)
     if verb not in VERBS:
         raise Refused(unknown("verb", "verb", verb, VERBS))
@@ -57,28 +60,36 @@ def plan_to(
     ``PowerOff``, ``ByHand`` and ``Impact``. Raises ``Refused`` on bad input, and where there is no
     such plan.
     """
-    wanted = _word("target", one_of("target", Target), target)
-    have = _have(host, name, wanted, raw)
-    needless = wanted in WITHOUT_SPEC and raw is None  # a wrong one must not stand in the way
-    goal = Goal(
-        name=name,
-        target=wanted,
-        spec=have.recorded if needless else host.declared(name, raw) or have.recorded,
-        restart=_word("restart", one_of("restart policy", Restart), restart),
-        power_off=_word("power_off", one_of("way to power off", PowerOff), power_off),
-        by_hand=_word("by_hand", one_of("policy for lines added by hand", ByHand), by_hand),
-        max_impact=_word("max_impact", one_of("impact", Impact), max_impact),
-        data_loss=_data_loss(allow_data_loss),
+    goal = wanted(
+        {
+            "target": target,
+            "restart": restart,
+            "power_off": power_off,
+            "by_hand": by_hand,
+            "max_impact": max_impact,
+            "allow_data_loss": allow_data_loss,
+        }
     )
-    return host.plan(goal, have)
+    have = _have(host, name, goal.target, raw)
+    return host.plan(goal_for(goal, name, host.config, have, raw), have)
 
 
-def validate(host: Host, name: str | None = None, raw: Raw | None = None) -> dict[str, list[str]]:
-    """Everything that is wrong with the spec of one VM, or of all that are declared, by name."""
-    if name is None:
-        return {each: _problems(host, each, None) for each in sorted(host.config.vms)}
-    _ = host.known(name) if raw is None else host.observe(name)  # refuses a name that is none
-    return {name: _problems(host, name, raw)}
+def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:
+    """Everything that is wrong with one VM, or with all that are declared in *raw*, by name.
+
+    *raw* is a host's configuration: what is wrong with that itself stands under CONFIGURATION, what
+    is wrong with the VMs only together under TOGETHER.
+    """
+    try:
+        host = Host.from_config(raw)
+    except Refused as refused:
+        return {CONFIGURATION: list(refused.problems), **_vms_alone(raw, name)}
+    if name is not None:
+        _ = host.known(name) if spec is None else host.observe(name)  # refuses a name that is none
+        return {name: _problems(host, name, spec)}
+    found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
+    together = _together(host, [each for each, problems in found.items() if not problems])
+    return {**found, TOGETHER: together} if together else found
 
 
 def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
@@ -91,10 +102,39 @@ def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
     return []
 
 
-WITHOUT_SPEC = frozenset(
-    {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
-)
-GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
+def _together(host: Host, names: list[str]) -> list[str]:
+    specs = [host.declared(name) for name in names]
+    wanted = [Goal(name=s.name, target=Target.DEFINED, spec=s) for s in specs if s is not None]
+    try:
+        host.plan_host(wanted, {}, Scope.SOME)
+    except Refused as refused:
+        return list(refused.problems)
+    return []
+
+
+def _vms_alone(raw: object, name: str | None) -> Problems:
+    """What can be said of VMs where the rest of the configuration is wrong."""
+    vms, profiles = _part(raw, "vms"), _part(raw, "profiles")
+    if vms is None or profiles is None:
+        return {}
+    config = replace(vms, profiles=profiles.profiles)
+    return {
+        each: _spec_problems(config, each) for each in sorted(config.vms) if name in (None, each)
+    }
+
+
+def _part(raw: object, key: str) -> HostConfig | None:
+    """One key of a configuration, where that is right."""
+    given = {key: raw[key]} if isinstance(raw, Mapping) and key in raw else {}
+    return parse_config(given).value_or(None)
+
+
+def _spec_problems(config: HostConfig, name: str) -> list[str]:
+    try:
+        declared(config, name)
+    except Refused as refused:
+        return list(refused.problems)
+    return []
 
 
 def _have(host: Host, name: str, target: Target, raw: Raw | None) -> Observation:
@@ -102,15 +142,3 @@ def _have(host: Host, name: str, target: Target, raw: Raw | None) -> Observation
     if raw is not None or target in GONE:
         return host.observe(name)
     return host.known(name)
-
-
-def _data_loss(allowed: object) -> DataLoss:
-    return DataLoss.ALLOWED if _word("allow_data_loss", boolean, allowed) else DataLoss.REFUSED
-
-
-def _word(path: str, parse: Parser[T], raw: object) -> T:
-    match parse(path, raw):
-        case Success(value):
-            return value
-        case Failure(problems):
-            raise Refused(*problems)

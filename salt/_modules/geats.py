@@ -89,7 +89,7 @@ def validate(name=None, spec=None):
         salt '*' geats.validate
         salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
     """
-    return _told(lambda host: lifecycle.validate(host, name, spec))
+    return _answered(lambda: lifecycle.validate(_raw(), name, spec))
 
 
 def plan(
@@ -352,15 +352,20 @@ def unlock(name, test=None):
     return _applied(lambda host: lifecycle.plan_verb(host, "unlock", name), test)
 
 
-def _host():
+def _raw():
     raw = merged(__opts__.get("geats"), __pillar__.get("geats"))
-    return Host.from_config(from_file() if raw is None else raw)
+    return from_file() if raw is None else raw
 
 
 def _told(tell):
-    """What *tell* says of the host; refusals and trouble as Salt's own error, in one text."""
+    """What *tell* says of the host."""
+    return _answered(lambda: tell(Host.from_config(_raw())))
+
+
+def _answered(answer):
+    """What *answer* returns; refusals and trouble as Salt's own error, in one text."""
     try:
-        return tell(_host())
+        return answer()
     except (Refused, HostError) as error:
         raise CommandExecutionError(str(error)) from None
 

@@ -1,0 +1,75 @@
+"""Undoing the plan of several VMs: what ``reverse`` does for one, done for all of a host plan."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Checked, Problem
+from geats_core.graph import Graph
+from geats_core.host_plan import HostPlan
+from geats_core.observation import Observation
+from geats_core.plan import HostFacts, Plan, Step
+from geats_core.reverse import follow, reverse, with_snapshots
+from geats_core.saved import SavedPlan, saved
+from geats_core.start_order import order_problems, order_starts_and_stops
+
+
+def snapshots_first(made: SavedPlan, facts: HostFacts | None, name: str, taken_s: int) -> SavedPlan:
+    """The same plan, with a snapshot of each volume before its content is changed.
+
+    *name* is what the snapshots are called, *taken_s* the time (seconds since the epoch). What no
+    snapshot can save is said in the warnings.
+    """
+    graph, plans, warnings = Graph(), list[Plan](), list(made.warnings)
+    for step in made.plan.steps:
+        graph.add(step, step.needs)
+    for each in made.plan.plans:
+        have = made.observations.get(each.name, Observation())
+        undoable = with_snapshots(each, have, facts or HostFacts(), name, taken_s)
+        _add_new(graph, made.plan.steps, undoable.plan)
+        plans.append(undoable.plan)
+        warnings += undoable.warnings
+    whole = replace(made.plan, plans=tuple(plans), steps=graph.in_order())
+    return replace(made, plan=whole, warnings=tuple(warnings))
+
+
+def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
+    """Add the steps of *plan* that are not among those *there*, and all that it says of waiting."""
+    known = {step.action: number for number, step in enumerate(there) if step.vm == plan.name}
+    numbers = [
+        known[step.action] if step.action in known else graph.add(step) for step in plan.steps
+    ]
+    for number, step in zip(numbers, plan.steps, strict=True):
+        for earlier in step.needs:
+            graph.wait(number, numbers[earlier])
+
+
+def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[SavedPlan]:
+    """The plan that undoes *made*, once that is applied, with warnings of what it cannot undo.
+
+    Refused with every reason why there is no way back.
+    """
+    graph, plans, warnings = Graph(), list[Plan](), list[str]()
+    problems: list[Problem] = []
+    end = dict(made.observations)
+    for each in made.plan.plans:
+        if each.is_empty:
+            continue
+        have = made.observations.get(each.name, Observation())
+        match reverse(each, have, facts):
+            case Success(back):
+                graph.add_plan(back.plan)
+                plans.append(back.plan)
+                warnings += back.warnings
+                end[each.name] = follow(each, have).value_or(have)
+            case Failure(found):
+                problems += found
+    if problems:
+        return Failure(tuple(problems))
+    specs = {name: have.recorded for name, have in made.observations.items() if have.recorded}
+    if not order_problems(specs, {other for spec in specs.values() for other in spec.after}):
+        order_starts_and_stops(graph, specs)
+    whole = HostPlan(plans=tuple(plans), steps=graph.in_order())
+    there = {name: have for name, have in end.items() if have.exists}
+    return Success(saved(whole, there, tuple(warnings)))

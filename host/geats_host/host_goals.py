@@ -1,0 +1,132 @@
+"""What VMs should be, and the plan for several: on this host, or on one that was recorded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from geats_core import fields
+from geats_core.actions import Impact
+from geats_core.checked import unknown
+from geats_core.config import HostConfig, Raw
+from geats_core.fields import Reader, boolean, one_of
+from geats_core.host_plan import plan_host
+from geats_core.host_policy import HostPolicy
+from geats_core.observation import Observation
+from geats_core.parse import DEFAULT_POOL, parse_vm
+from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
+from geats_core.saved import Recorded, SavedPlan, saved
+from geats_core.spec import VMSpec
+from geats_host.errors import Refused, accepted
+from geats_host.plugins import DEFAULT_DRIVERS
+
+WITHOUT_SPEC = frozenset(
+    {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
+)
+GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
+
+
+class Scope(Enum):
+    """What a plan is about: the whole host, with its strays; or some VMs of it."""
+
+    HOST = auto()
+    SOME = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """A plan for several VMs: for those named, else all that are declared; and on which terms.
+
+    ``goal`` is that of every VM, which is still to be named.
+    """
+
+    goal: Goal
+    names: tuple[str, ...] = ()
+
+    @property
+    def scope(self) -> Scope:
+        """A plan in which VMs are named is about no other."""
+        return Scope.SOME if self.names else Scope.HOST
+
+
+def wanted(words: Mapping[object, object]) -> Goal:
+    """The goal that these words ask for, of a VM that is still to be named.
+
+    They are ``target`` and the policies of ``Goal``, and ``allow_data_loss`` is true or false.
+    Raises ``Refused`` with everything that is wrong with them.
+    """
+    read = Reader("", words)
+    loss = read.take("allow_data_loss", boolean, False)
+    goal = Goal(
+        name="",
+        target=read.take("target", one_of("target", Target), Target.RUNNING),
+        restart=read.take("restart", one_of("restart policy", Restart), Restart.IF_NEEDED),
+        power_off=read.take("power_off", one_of("way to power off", PowerOff), PowerOff.SHUTDOWN),
+        by_hand=read.take("by_hand", one_of("policy for lines added by hand", ByHand), ByHand.KEPT),
+        max_impact=read.take("max_impact", one_of("impact", Impact), Impact.DATA_LOSS),
+        data_loss=DataLoss.ALLOWED if loss else DataLoss.REFUSED,
+    )
+    return accepted(read.done(goal))
+
+
+def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | None:
+    """What *raw*, else the configuration, says of the VM; None where neither says anything."""
+    if raw is None and name not in config.vms:
+        return None
+    raw = config.vms[name] if raw is None else raw
+    return accepted(parse_vm(name, raw, config.profiles), name)
+
+
+def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
+    """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
+    if goal.target in WITHOUT_SPEC and raw is None:  # a wrong one must not stand in the way
+        return replace(goal, name=name, spec=have.recorded)
+    return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
+
+
+def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """The goal of every VM; refused with all that is wrong with any of them."""
+    found: list[Goal] = []
+    problems: list[str] = []
+    for name in dict.fromkeys(wishes.names or config.vms):
+        try:
+            accepted(fields.name("name", name))
+            if wishes.goal.target not in GONE and name not in {*config.vms, *seen}:
+                raise Refused(unknown("name", "VM", name, {*config.vms, *seen}))
+            have = seen.get(name, Observation())
+            found.append(goal_for(wishes.goal, name, config, have, None))
+        except Refused as refused:
+            problems += refused.problems
+    if problems:
+        raise Refused(*problems)
+    return tuple(found)
+
+
+def plan_goals(
+    wanted: Sequence[Goal],
+    seen: Mapping[str, Observation],
+    facts: HostFacts,
+    policy: HostPolicy,
+    scope: Scope,
+) -> SavedPlan:
+    """The plan for all of them, with what it must find unchanged: with Scope.SOME, only those."""
+    if scope is Scope.SOME:
+        facts = replace(facts, declared=facts.declared | seen.keys())
+    made = accepted(plan_host(wanted, seen, facts, policy))
+    about = {plan.name for plan in made.plans}
+    return saved(
+        made,
+        {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
+    )
+
+
+def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> SavedPlan:
+    """The plan for a host that is elsewhere: as *config* wants it, and as it was *recorded*."""
+    facts = replace(
+        recorded.facts,
+        drivers=frozenset(config.drivers or DEFAULT_DRIVERS),
+        pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
+        templates=frozenset(config.templates),
+        declared=frozenset(config.vms),
+    )
+    seen = recorded.observations
+    return plan_goals(goals(wishes, config, seen), seen, facts, config.policy, wishes.scope)
