@@ -218,6 +218,8 @@ def test_blanks_around_a_key_and_its_value_change_nothing() -> None:
 
 
 WEB = render_lxc_config(web(), FACTS)
+NEWER = render_lxc_config(replace(web(), template="not yet a name"), FACTS)
+EQUAL = render_lxc_config(web(metadata={"A": "x=y"}), FACTS)
 FORGED = "# geats-spec: web {}\n"
 
 
@@ -238,8 +240,26 @@ FORGED = "# geats-spec: web {}\n"
             LxcConfig(),
         ),
         ("# geats-wrote: 0 0\nlxc.a = b", LxcConfig()),
+        (NEWER, LxcConfig()),
+        (EQUAL.replace("x=y", "x =y"), LxcConfig()),
+        (
+            WEB.replace("options = idmap=container", "options = idmap =container"),
+            LxcConfig(by_hand=("lxc.rootfs.options = idmap =container",)),
+        ),
     ],
-    ids=["empty", "foreign", "copied", "cut", "old", "forged", "mixed", "bad sum"],
+    ids=[
+        "empty",
+        "foreign",
+        "copied",
+        "cut",
+        "old",
+        "forged",
+        "mixed",
+        "bad sum",
+        "newer",
+        "spec",
+        "value",
+    ],
 )
 def test_a_config_is_told_by_its_head(text: str, expected: LxcConfig) -> None:
     assert read_lxc_config(text, "web") == expected
