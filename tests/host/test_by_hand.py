@@ -242,7 +242,10 @@ def test_one_that_runs_without_any_directory_is_foreign(
     start_by_hand(driver, "-f", str(tmp_path / "aside" / "config"))
     if folder.exists():
         folder.rmdir()
-    assert driver.observe() == {NAME: DriverSeen(power=Power.RUNNING, foreign=True)}
+    try:
+        assert driver.observe() == {NAME: DriverSeen(power=Power.RUNNING, foreign=True)}
+    finally:
+        driver.repair(NAME)
 
 
 def test_one_of_geats_that_lost_its_config_while_it_runs_is_still_of_geats(
