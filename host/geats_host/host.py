@@ -46,6 +46,11 @@ class Planned:
     have: Observation
     plan: Plan
 
+    def as_saved(self) -> SavedPlan:
+        """The same, as the plan of a host on which nothing else is to do."""
+        name, have = self.plan.name, self.have
+        return saved(alone(self.plan), {name: have} if have.exists else {})
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -160,10 +165,7 @@ class Host:
 
     def apply(self, planned: Planned, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where the VM is no longer what the plan was made from."""
-        name, have = planned.plan.name, planned.have
-        return self.apply_host(
-            saved(alone(planned.plan), {name: have} if have.exists else {}), progress
-        )
+        return self.apply_host(planned.as_saved(), progress)
 
     def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""

@@ -8,7 +8,7 @@ import psutil
 from returns.result import Failure, Success
 
 from geats_core.actions import describe
-from geats_core.changes import changes
+from geats_core.changes import Change, changes
 from geats_core.explain import (
     changes_to_plain,
     explain_step,
@@ -17,10 +17,10 @@ from geats_core.explain import (
     plan_to_plain,
     step_to_plain,
 )
-from geats_core.host_plan import HostPlan
 from geats_core.observation import Observation
 from geats_core.parse import to_plain
 from geats_core.plan import Plan, Step
+from geats_core.saved import SavedPlan
 from geats_host.apply import Applied, Interrupted
 from geats_host.host import Host
 
@@ -28,7 +28,10 @@ Report = dict[str, object]
 
 
 def list_report(host: Host) -> dict[str, Report]:
-    """Every VM by name: its power, and whether it is declared, defined and locked."""
+    """Every VM by name: its power, whether it is declared, defined and locked, and so on.
+
+    ``pending`` is how many fields are written, but not in effect until the VM restarts.
+    """
     seen = host.observe_all()
     return {
         name: _row(host, name, seen.get(name, Observation()))
@@ -43,6 +46,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "declared": name in host.config.vms,
         "defined": have.recorded is not None,
         "locked": have.locked,
+        "pending": len(_pending(have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
     }
@@ -58,11 +62,10 @@ def status_report(host: Host) -> Report:
 
 def vm_report(host: Host, name: str, have: Observation) -> Report:
     """One VM: its definition, state, volumes, and what is pending until it restarts."""
-    pending = changes(have.in_effect, have.recorded) if have.in_effect and have.recorded else ()
     return {
         **_row(host, name, have),
         "definition": to_plain(have.recorded) if have.recorded else None,
-        "pending": changes_to_plain(pending),
+        "pending": changes_to_plain(_pending(have)),
         "volumes": [
             {
                 "name": volume.name,
@@ -74,6 +77,10 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
             for volume in have.volumes
         ],
     }
+
+
+def _pending(have: Observation) -> tuple[Change, ...]:
+    return changes(have.in_effect, have.recorded) if have.in_effect and have.recorded else ()
 
 
 def host_report() -> Report:
@@ -104,10 +111,11 @@ def plan_report(plan: Plan) -> Report:
     return {**plan_to_plain(plan), "text": [explain_step(step) for step in plan.steps]}
 
 
-def host_plan_report(plan: HostPlan) -> Report:
+def host_plan_report(made: SavedPlan) -> Report:
     """The plan of several VMs as plain data, with its steps and notes also as lines of text."""
-    text = [explain_step(step) for step in plan.steps]
-    return {**host_plan_to_plain(plan), "text": text, "notes": notes(plan)}
+    plain = host_plan_to_plain(made.plan)
+    text = [explain_step(step) for step in made.plan.steps]
+    return {**plain, "text": text, "notes": notes(made.plan), "warnings": list(made.warnings)}
 
 
 def apply_report(plan: Plan, applied: Applied) -> Report:
@@ -129,10 +137,10 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
     }
 
 
-def apply_host_report(plan: HostPlan, applied: Applied) -> Report:
+def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
     """What was done for each VM (see ``apply_report``), and what the plan leaves as it is."""
-    vms = {each.name: apply_report(each, applied) for each in plan.plans}
-    return {"vms": vms, "notes": notes(plan)}
+    vms = {each.name: apply_report(each, applied) for each in made.plan.plans}
+    return {"vms": vms, "notes": notes(made.plan), "warnings": list(made.warnings)}
 
 
 def _how_far(applied: Applied) -> Interrupted:

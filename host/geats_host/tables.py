@@ -1,6 +1,6 @@
 """What the command line shows to a person: tables, and progress on a terminal."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -8,8 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from geats_core.actions import Impact, describe
-from geats_core.explain import explain
-from geats_core.plan import Plan, Step
+from geats_core.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
+from geats_core.host_plan import HostPlan
+from geats_core.plan import Step
+from geats_core.saved import SavedPlan
 from geats_core.sizes import format_size
 from geats_host.apply import Progress, silent
 from geats_host.host import Host
@@ -22,7 +24,7 @@ IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS:
 
 def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
     """One line a VM."""
-    table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked")
+    table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
     for name, row in rows.items():
         power = str(row["power"])
         table.add_row(
@@ -33,6 +35,7 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _text(row["declared"]),
             _text(row["defined"]),
             _text(row["locked"]),
+            _pending(row["pending"]),
         )
     console.print(table if rows else "There are no VMs.")
 
@@ -55,29 +58,37 @@ def show_status(host: Host, report: Mapping[str, object]) -> None:
         show_mapping(of_host)
 
 
-def show_plans(plans: Iterable[Plan]) -> None:
-    """The steps of each plan, with reasons and impacts."""
-    for plan in plans:
-        if plan.is_empty:
-            console.print(escape(explain(plan)))
-            continue
-        table = _table("#", "step", "because", "impact", title=plan.name)
-        for position, step in enumerate(plan.steps, start=1):
+def show_plan(made: SavedPlan) -> None:
+    """The steps, with reasons and impacts; below, what a person should know."""
+    plan = made.plan
+    if plan.is_empty:
+        console.print(escape(nothing_to_do(_as_single(plan))))
+    else:
+        table = _table("#", "step", "because", "impact", title=_title(plan))
+        for position, step in numbered(plan):
+            does, because, _ = step_words(step)
             style = IMPACT_STYLE.get(step.impact, "dim")
             table.add_row(
-                str(position),
-                escape(describe(step.action, plan.name)),
-                escape(step.reason),
-                f"[{style}]{step.impact}[/]",
+                str(position), escape(does), escape(because), f"[{style}]{step.impact}[/]"
             )
         console.print(table)
-        show_pending(plan)
+    show_notes(made)
 
 
-def show_pending(plan: Plan) -> None:
-    """What is written, but not in effect until the VM restarts."""
-    for change in plan.pending:
-        console.print(escape(f"pending until {plan.name} restarts: {change}"), style="yellow")
+def show_notes(made: SavedPlan) -> None:
+    """What a plan cannot undo, and what it leaves as it is."""
+    for warning in made.warnings:
+        console.print(escape(f"warning: {warning}"), style="red")
+    for note in notes(made.plan):
+        console.print(escape(note), style="yellow")
+
+
+def _as_single(plan: HostPlan) -> AnyPlan:
+    return plan.plans[0] if len(plan.plans) == 1 else plan
+
+
+def _title(plan: HostPlan) -> str:
+    return ", ".join(each.name for each in plan.plans if not each.is_empty)
 
 
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
@@ -89,17 +100,17 @@ def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def progress(plan: Plan, *, quiet: bool) -> Iterator[Progress]:
+def progress(plan: HostPlan, *, quiet: bool) -> Iterator[Progress]:
     """Says which step is under way (on a terminal), and each that is done."""
     if quiet:
         yield silent
         return
     if plan.is_empty:
-        console.print(escape(explain(plan)))
-    with console.status(escape(plan.name)) as spinner:
+        console.print(escape(nothing_to_do(_as_single(plan))))
+    with console.status("applying") as spinner:
 
         def show(step: Step, outcome: Outcome) -> None:
-            action = escape(describe(step.action, plan.name))
+            action = escape(describe(step.action, step.vm))
             match outcome:
                 case Outcome.INTENT:
                     spinner.update(action)
@@ -128,6 +139,12 @@ def _text(value: object) -> str:
             return escape(", ".join(map(str, value))) or "–"
         case _:
             return escape(str(value))
+
+
+def _pending(value: object) -> str:
+    """How many fields of a row, or which in a report."""
+    fields = len(value) if isinstance(value, Mapping) else value
+    return f"[yellow]{fields}[/]" if fields else "no"
 
 
 def _value(key: str, value: object) -> str:

@@ -77,8 +77,8 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("vms.web", "must be a mapping, got 1"),
             Problem(
                 "vm",
-                "unknown key 'vm', did you mean 'vms'? (there is: drivers, policy, pools, profiles, "
-                "registry, run_dir, state_dir, templates, vms)",
+                "unknown key 'vm', did you mean 'vms'? (there is: drivers, policy, pools, "
+                "profiles, registry, run_dir, state_dir, templates, vms)",
             ),
         )
     )
