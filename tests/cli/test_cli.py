@@ -3,45 +3,17 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
-from geats_host.cli import main
+from geats_host import configuration
+from geats_host.cli import cli
 from geats_host.operation_lock import operation_lock
+from tests.cli.conftest import Geats, answer
 from tests.memory_host import memory_config
-
-Geats = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    file = tmp_path / "geats.yaml"
-    file.write_text(yaml.safe_dump({"geats": memory_config(tmp_path)}))
-    return file
-
-
-@pytest.fixture
-def geats(
-    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Geats:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["geats", "--config", str(config), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
-
-
-def answer(geats: Geats, *arguments: str) -> object:
-    code, out, err = geats("--json", *arguments)
-    assert (code, err) == (0, "")
-    parsed: object = json.loads(out)
-    return parsed
 
 
 def test_a_vm_is_planned_applied_and_then_rests(geats: Geats) -> None:
@@ -173,3 +145,76 @@ def test_version_imports_neither_lxc_nor_salt() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_json_and_the_configuration_may_be_said_after_the_command(
+    call: Geats, config: Path
+) -> None:
+    code, out, _ = call("list", "--json", "--config", str(config))
+    assert (code, json.loads(out)["web01"]["power"]) == (0, "stopped")
+
+
+def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:
+    code, out, err = geats("plan", "web1", "--json")
+    assert (code, err) == (2, "")
+    assert json.loads(out) == {
+        "refused": ["name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)"]
+    }
+    geats("apply", "web01")
+    code, out, err = geats("--json", "console", "web01")
+    assert (code, list(json.loads(out)), err) == (1, ["failed"], "")
+
+
+def test_every_option_of_every_command_says_what_it_does() -> None:
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (name, parameter.name)
+
+
+def test_validate_shows_the_problems_of_vms_beside_those_of_the_configuration(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    raw = memory_config(tmp_path)
+    raw |= {"pols": {}, "vms": {"bad": {"template": "debian", "memory": 0}, "good": None}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (
+        2,
+        ["geats.pols", "bad.memory", "good.template"],
+    )
+    raw |= {"vms": 5}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    assert geats("validate")[0] == 2
+
+
+def test_validate_sees_what_two_vms_cannot_both_have(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    raw = memory_config(tmp_path)
+    vm = {"driver": "memory", "template": "debian"}
+    nic = {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}
+    raw |= {"vms": {"a": vm | {"nics": [nic]}, "b": vm | {"nics": [nic]}}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert (code, "10.0.0.2" in out) == (2, True)
+
+
+def test_the_list_says_how_much_is_pending(geats: Geats, config: Path, tmp_path: Path) -> None:
+    geats("apply", "web01")
+    raw = memory_config(tmp_path)
+    raw["profiles"] = {"small": {"driver": "memory", "template": "debian", "hostname": "www"}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    assert geats("apply", "web01", "--restart", "never")[0] == 0
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert (listed["web01"]["pending"], listed["db01"]["pending"]) == (1, 0)
+
+
+def test_without_a_configuration_that_is_said_and_nothing_is_made(
+    call: Geats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "DEFAULT_FILE", tmp_path / "geats.yaml")
+    _, _, err = call("list")
+    assert f"there is no configuration: {tmp_path}/geats.yaml does not exist" in err
+    assert list(tmp_path.iterdir()) == []
