@@ -211,10 +211,24 @@ def test_the_list_says_how_much_is_pending(geats: Geats, config: Path, tmp_path:
     assert (listed["web01"]["pending"], listed["db01"]["pending"]) == (1, 0)
 
 
-def test_without_a_configuration_that_is_said_and_nothing_is_made(
-    call: Geats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_configuration_that_is_said(
+    call: Geats, geats: Geats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configuration, "DEFAULT_FILE", tmp_path / "geats.yaml")
-    _, _, err = call("list")
-    assert f"there is no configuration: {tmp_path}/geats.yaml does not exist" in err
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(configuration, "DEFAULT_FILE", tmp_path / "default.yaml")
+    recording = tmp_path / "host.json"
+    recording.write_text(geats("observe")[1])
+    code, out, err = call("plan", "--from", str(recording))
+    assert (code, out) == (0, "every VM is as described: nothing to do\n")
+    assert err == f"there is no configuration: {tmp_path}/default.yaml does not exist\n"
+
+
+def test_who_only_looks_leaves_no_trace(geats: Geats, config: Path, tmp_path: Path) -> None:
+    raw = memory_config(tmp_path) | {
+        "registry": "sqlite",
+        "drivers": {"memory": {}, "lxc": {"path": str(tmp_path / "state" / "lxc")}},
+        "pools": {"default": {"type": "directory", "path": str(tmp_path / "state" / "volumes")}},
+    }
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    for command in ("list", "status", "validate", "plan", "observe"):
+        geats(command)
+        assert [path.name for path in tmp_path.iterdir()] == ["geats.yaml"], command

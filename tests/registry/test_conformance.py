@@ -78,6 +78,7 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_a_definition_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:
     registry = sqlite.open_registry(tmp_path)
+    registry.set_locked("web01", locked=True)
     with sqlite3.connect(tmp_path / "registry.sqlite") as database:
         database.execute("""insert into definition values ('web01', '{"colour": "red"}')""")
     with pytest.raises(HostError, match="the definition of web01 is not valid"):

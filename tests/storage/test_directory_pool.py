@@ -75,6 +75,7 @@ def test_foreign_entries_are_passed_over_and_left(pool: Pool, root: Path) -> Non
 
 
 def test_a_symlinked_vm_is_not_destroyed(pool: Pool, root: Path, victim: Path) -> None:
+    root.mkdir()
     (root / "web01").symlink_to(victim)
     for call in (pool.destroy, pool.format, lambda v: pool.allocate(v, None)):
         with pytest.raises(HostError, match="symbolic link"):
@@ -82,7 +83,7 @@ def test_a_symlinked_vm_is_not_destroyed(pool: Pool, root: Path, victim: Path) -
 
 
 def test_a_symlinked_volume_is_not_destroyed(pool: Pool, root: Path, victim: Path) -> None:
-    (root / "web01").mkdir()
+    (root / "web01").mkdir(parents=True)
     (root / "web01" / "root").symlink_to(victim / "root")
     for call in (pool.destroy, pool.format, lambda v: pool.allocate(v, None)):
         with pytest.raises(HostError, match="symbolic link"):

@@ -84,9 +84,10 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
     )
     match checked:
         case Success(parsed):
-            with lxc_files.host_errors(f"cannot make {parsed.path}"):
-                lxc_files.make_folder(parsed.path, 0o711)
-            return LxcDriver(parsed)
+            driver = LxcDriver(parsed)
+            if parsed.path.exists():
+                driver.make_lxcpath()
+            return driver
         case Failure(problems):
             raise Refused(*problems)
 
@@ -102,6 +103,11 @@ class LxcDriver:
     """Containers on this host; see the Protocol ``Driver`` for what each method does."""
 
     options: Options
+
+    def make_lxcpath(self) -> None:
+        """Make the directory of all containers, or make it root's where it is there."""
+        with lxc_files.host_errors(f"cannot make {self.options.path}"):
+            lxc_files.make_folder(self.options.path, 0o711)
 
     def observe(self) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
@@ -135,6 +141,7 @@ class LxcDriver:
             text = render_lxc_config(spec, self._facts(spec, paths), keep)
             folder = self._folder(spec.name)
             self._check_ours(spec.name)
+            self.make_lxcpath()
             lxc_definition.write_config(folder, text)
 
     def undefine(self, name: str) -> None:
@@ -230,6 +237,8 @@ class LxcDriver:
         return ["lxc-console", "-P", str(self.options.path), "-n", name]
 
     def _names(self) -> Iterator[str]:
+        if not self.options.path.exists():  # nothing was defined yet
+            return
         with os.scandir(self.options.path) as entries:
             for entry in entries:
                 if fields.NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):

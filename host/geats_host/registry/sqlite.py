@@ -2,11 +2,13 @@
 
 import fcntl
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from returns.result import Failure, Success
 
@@ -39,8 +41,7 @@ class SqliteRegistry:
     path: Path
 
     def definitions(self) -> Mapping[str, VMSpec]:
-        with self._transaction() as database:
-            rows = database.execute("select name, spec from definition order by name").fetchall()
+        rows = self._read("select name, spec from definition order by name")
         return {name: self._spec(name, text) for name, text in rows}
 
     def record(self, spec: VMSpec) -> None:
@@ -54,8 +55,7 @@ class SqliteRegistry:
             database.execute("delete from lock where name = ?", (name,))
 
     def locked(self) -> frozenset[str]:
-        with self._transaction() as database:
-            return frozenset(name for (name,) in database.execute("select name from lock"))
+        return frozenset(name for (name,) in self._read("select name from lock"))
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         statement = (
@@ -72,12 +72,11 @@ class SqliteRegistry:
             )
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
-        with self._transaction() as database:
-            rows = database.execute(
-                "select time_s, vm, action, outcome, detail from journal "
-                "where vm = ? order by id desc limit ?",
-                (name, limit),
-            ).fetchall()
+        rows = self._read(
+            "select time_s, vm, action, outcome, detail from journal "
+            "where vm = ? order by id desc limit ?",
+            (name, limit),
+        )
         return [
             Entry(time_s=time_s, vm=vm, action=action, outcome=Outcome(outcome), detail=detail)
             for time_s, vm, action, outcome, detail in reversed(rows)
@@ -91,35 +90,70 @@ class SqliteRegistry:
                 said = "; ".join(map(str, problems))
                 raise HostError(f"{self.path}: the definition of {name} is not valid: {said}")
 
+    def _read(self, statement: str, arguments: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows; none where nothing was ever written."""
+        if not self.path.exists():
+            return []
+        with self._transaction() as database:
+            return database.execute(statement, arguments).fetchall()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are kept all together, or not at all."""
         try:
-            with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S)) as database, database:
+            with closing(_connected(self.path)) as database, database:
                 database.execute("pragma synchronous = full")
                 yield database
+        except OSError as error:
+            raise HostError(f"{self.path}: {error.strerror}") from None
         except sqlite3.Error as error:
             raise HostError(f"{self.path}: {error}") from None
 
 
 def open_registry(state_dir: Path) -> SqliteRegistry:
-    """The registry in *state_dir*, made there if there is none yet."""
-    path = state_dir / "registry.sqlite"
-    try:
-        state_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    """The registry in *state_dir*, made there with the first thing that is written."""
+    registry = SqliteRegistry(state_dir / "registry.sqlite")
+    registry.locked()  # fails where what is there is not usable
+    return registry
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection to the database, which is made where it is not there."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        with open(path, "rb") as file, closing(sqlite3.connect(path)) as database:
-            fcntl.flock(file, fcntl.LOCK_EX)  # one process at a time makes the tables
-            _migrate(database, path)
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from None
-    except sqlite3.Error as error:
-        raise HostError(f"{path}: {error}") from None
-    return SqliteRegistry(path)
+    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
+    try:
+        if _version(database) != SCHEMA_VERSION:
+            with _alone_in(path.parent):
+                _migrate(database, path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """One process at a time makes the tables.
+
+    The lock is on the directory: closing the database's own file gives SQLite's locks up.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("pragma user_version").fetchone()
+    return int(version)
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    (version,) = database.execute("pragma user_version").fetchone()
+    version = _version(database)
     if version == SCHEMA_VERSION:
         return
     if version > SCHEMA_VERSION:

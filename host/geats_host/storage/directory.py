@@ -21,11 +21,12 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
-from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_names
 from geats_host.storage.marks import MARKS, read_marks, write_marks
 from geats_host.subordinate_ids import subordinate_ids
 
 ROOTFS = "rootfs"
+COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
 GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
@@ -45,23 +46,21 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "a directory pool stands on no other pool"))
     match read.done(read.need("path", absolute_path, "/")):
         case Success(path):
-            return DirectoryPool(_made(Path(path)), group)
+            return DirectoryPool(Path(path), group)
         case Failure(problems):
             raise Refused(*problems)
 
 
-def _made(root: Path) -> Path:
-    with _host_errors(root):
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with _open(root.parent) as parent:
-            if not root.is_dir():  # where it is one already, its mode is the operator's
-                _make_directory(root.name, parent)
-    return root
+def _make(root: Path) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with _open(root.parent) as parent:
+        if not root.is_dir():  # where it is one already, its mode is the operator's
+            _make_directory(root.name, parent)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPool:
-    """See the module; *root* is there already."""
+    """See the module; *root* is made when the first volume is."""
 
     root: Path
     guest_group: int
@@ -75,12 +74,15 @@ class DirectoryPool:
     def facts(self) -> PoolFacts:
         """The space of the whole filesystem; there are no snapshots."""
         with _host_errors(self.root):
-            size_bytes = shutil.disk_usage(self.root).total
+            there = next(path for path in (self.root, *self.root.parents) if path.exists())
+            size_bytes = shutil.disk_usage(there).total
         return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}", size_bytes=size_bytes)
 
     def observe(self) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
         found: dict[VolumeId, VolumeSeen] = {}
+        if not os.path.lexists(self.root):
+            return found
         with _host_errors(self.root), _open(self.root) as pool:
             for vm in _names(pool):
                 for volume in _names_below(pool, vm):
@@ -94,6 +96,8 @@ class DirectoryPool:
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the volume's directory; the size is only remembered."""
+        with _host_errors(self._place(volume)):
+            _make(self.root)
         with _host_errors(self._place(volume)), _open(self.root) as pool:
             _finish_destroying(self.root, pool)
             _make_directory(volume.vm, pool, mode=GUEST_ONLY)
@@ -150,6 +154,8 @@ class DirectoryPool:
         and the next call that allocates or destroys removes it.
         """
         place = self._place(volume)
+        if not os.path.lexists(self.root):
+            return
         with _host_errors(place), _open(self.root) as pool:
             _finish_destroying(self.root, pool)
             if not _exists(volume.vm, pool):
@@ -161,6 +167,20 @@ class DirectoryPool:
             with suppress(OSError):  # other volumes are in it
                 os.rmdir(volume.vm, dir_fd=pool)
 
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
+        with self._open(target) as at:
+            shutil.rmtree(ROOTFS, dir_fd=at)
+            _make_directory(ROOTFS, at, mode=0o755)
+        copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
+        run([*copy, "--", f"{self.path(source)}", f"{self.path(target)}"], timeout_s=COPY_TIMEOUT_S)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """What du(1) says of the volume."""
+        argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
+        said = run([*argv, f"{self._place(volume)}"], timeout_s=COPY_TIMEOUT_S)
+        return int(said.split()[0])
+
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         with self._open(volume) as at:
@@ -169,9 +189,7 @@ class DirectoryPool:
             write_marks(at, marked)
 
     def _place(self, volume: VolumeId) -> Path:
-        for name in (volume.vm, volume.volume):
-            if not NAME.fullmatch(name):
-                raise HostError(f"{name!r} cannot name a VM or a volume")
+        check_names(volume)
         return self.root / volume.vm / volume.volume
 
     @contextmanager
