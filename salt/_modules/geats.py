@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from returns.result import Failure
 from salt.exceptions import CommandExecutionError
 
+from geats_core.codec import encode
 from geats_host import lifecycle, reports
 from geats_host.configuration import from_file, merged
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.host_goals import Wishes, wanted
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]
@@ -99,6 +101,8 @@ def plan(
     restart="if_needed",
     power_off="shutdown",
     allow_data_loss=False,
+    by_hand="kept",
+    max_impact="data_loss",
 ):
     """
     Show what :py:func:`apply` with the same arguments would do, and do nothing.
@@ -109,6 +113,7 @@ def plan(
 
         salt '*' geats.plan web01
         salt '*' geats.plan web01 target=deprovisioned
+        salt '*' geats.plan web01 max_impact=live
     """
     return _told(
         lambda host: reports.plan_report(
@@ -120,6 +125,8 @@ def plan(
                 restart=restart,
                 power_off=power_off,
                 allow_data_loss=allow_data_loss,
+                by_hand=by_hand,
+                max_impact=max_impact,
             ).plan
         )
     )
@@ -132,6 +139,8 @@ def apply(
     restart="if_needed",
     power_off="shutdown",
     allow_data_loss=False,
+    by_hand="kept",
+    max_impact="data_loss",
     test=None,
 ):
     """
@@ -141,11 +150,16 @@ def apply(
         ``running``, ``frozen``, ``stopped``, ``off``, ``provisioned``, ``defined``, ``undefined``,
         ``deprovisioned``, ``locked`` or ``unlocked``; ``rebooted`` or ``reinitialised``
     restart
-        ``if_needed``, or ``never``: what needs a restart is then written, and reported as pending
+        ``if_needed``; ``always``, for any change; or ``never``: what needs a restart is then
+        written, and reported as pending
     power_off
         ``shutdown``: ask the guest, and power off after its ``shutdown_timeout``; or ``stop``
     allow_data_loss
         let a changed template or root pool replace the root volume
+    by_hand
+        what becomes of lines that somebody added to the VM's definition: ``kept`` or ``removed``
+    max_impact
+        refuse a plan with a step that costs more: ``none``, ``live``, ``restart`` or ``data_loss``
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -155,6 +169,7 @@ def apply(
 
         salt '*' geats.apply web01
         salt '*' geats.apply web01 restart=never
+        salt '*' geats.apply web01 max_impact=live
     """
     return _applied(
         lambda host: lifecycle.plan_to(
@@ -165,9 +180,68 @@ def apply(
             restart=restart,
             power_off=power_off,
             allow_data_loss=allow_data_loss,
+            by_hand=by_hand,
+            max_impact=max_impact,
         ),
         test,
     )
+
+
+def plan_host(names=None, **policies):
+    """
+    Show what :py:func:`apply_host` with the same arguments would do, and do nothing.
+
+    The VMs of the host that nobody declared are shown too, as ``strays``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.plan_host
+        salt '*' geats.plan_host names='[web01, db01]' restart=never
+    """
+    return _told(lambda host: reports.host_plan_report(_plan_host(host, names, policies)))
+
+
+def apply_host(names=None, test=None, **policies):
+    """
+    Bring every VM of the pillar to what it is described as; or only some of them.
+
+    VMs that do not wait for each other are brought there side by side, and one that fails keeps no
+    other from it. Without ``names``, VMs of the host that nobody declared are reported or stopped,
+    as ``policy:strays`` of the configuration says.
+
+    names
+        the VMs (default: all that are declared)
+    target, restart, power_off, allow_data_loss, by_hand, max_impact
+        for each VM, as in :py:func:`apply`
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.apply_host
+        salt '*' geats.apply_host test=True
+        salt '*' geats.apply_host names='[web01, db01]' max_impact=live
+    """
+    return _told(lambda host: _apply_host(host, _plan_host(host, names, policies), test))
+
+
+def observe():
+    """
+    Return all that a plan is made from: what every VM is now, and what the host offers.
+
+    Kept in a file as JSON, ``geats plan --from FILE`` makes plans from it on any machine.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt --out json --static '*' geats.observe
+    """
+    return _told(lambda host: encode(host.recorded()))
 
 
 def define(name, spec=None, test=None):
@@ -376,11 +450,35 @@ def _applied(make_plan, test):
 
 
 def _apply(host, planned, test):
-    if __opts__.get("test") if test is None else test:
+    if _is_test(test):
         return {**reports.plan_report(planned.plan), "changes": reports.would_change(planned.plan)}
     applied = host.apply(planned)
     report = reports.apply_report(planned.plan, applied)
-    if isinstance(applied, Failure):
-        said = reports.failure_text(applied.failure())
-        raise CommandExecutionError(said, info={"changes": report["changes"]})
+    _raise_if_interrupted(applied, {"changes": report["changes"]})
     return report
+
+
+def _plan_host(host, names, policies):
+    """The plan for the VMs that are named, else for the whole host."""
+    words = {key: value for key, value in policies.items() if not key.startswith("__")}
+    names = names.split(",") if isinstance(names, str) else names or ()
+    return host.plan_wishes(Wishes(wanted(words), tuple(names)))
+
+
+def _apply_host(host, made, test):
+    if _is_test(test):
+        changes = {each.name: reports.would_change(each) for each in made.plan.plans}
+        return {**reports.host_plan_report(made), "changes": changes}
+    applied = host.apply_host(made)
+    report = reports.apply_host_report(made, applied)
+    _raise_if_interrupted(applied, report)
+    return report
+
+
+def _is_test(test):
+    return __opts__.get("test") if test is None else test
+
+
+def _raise_if_interrupted(applied, info):
+    if isinstance(applied, Failure):
+        raise CommandExecutionError(reports.failure_text(applied.failure()), info=info)

@@ -16,16 +16,27 @@ if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]
     __salt__: dict[str, Callable[..., Any]]
 
-POLICIES = ("restart", "power_off", "allow_data_loss")
+POLICIES = ("restart", "power_off", "allow_data_loss", "by_hand", "max_impact")
 
 
 def running(name, **spec):
     """
     Ensure that a VM is as described, and runs.
 
-    ``restart: never`` writes what needs a restart, and leaves it pending. ``allow_data_loss: true``
-    lets a changed template or root pool replace the root volume. Both go with every state here that
-    takes a spec.
+    restart
+        ``if_needed`` (default); ``always`` restarts for any change; ``never`` writes what needs a
+        restart, and leaves it pending
+    max_impact
+        fail, and change nothing, where a step would cost more: ``none``, ``live``, ``restart`` or
+        ``data_loss`` (default)
+    by_hand
+        lines that somebody added to the VM's definition are ``kept`` (default) or ``removed``
+    power_off
+        ``shutdown`` (default) asks the guest first; ``stop`` powers off at once
+    allow_data_loss
+        true lets a changed template or root pool replace the root volume
+
+    These go with every state here; everything else is the VM's spec.
 
     .. code-block:: yaml
 

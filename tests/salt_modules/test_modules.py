@@ -1,11 +1,17 @@
 """The execution functions, through Salt's real loader."""
 
 import inspect
+import json
 
+import msgpack
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from geats_core.observation import Power
+from geats_core.saved import recorded_from_json
 from geats_core.verbs import VERBS
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.errors import HostError
 
 
 @pytest.fixture
@@ -52,7 +58,8 @@ def test_the_verbs_walk_through_a_whole_life(modules):
 
 
 def test_every_verb_of_the_table_is_a_function_with_an_example(modules):
-    for verb in (*VERBS, "list", "info", "status", "validate", "plan", "apply", "journal"):
+    others = ("list", "info", "status", "validate", "plan", "apply", "journal", "observe")
+    for verb in (*VERBS, *others, "plan_host", "apply_host"):
         assert "CLI Example:" in (inspect.getdoc(modules[f"geats.{verb}"]) or "")
 
 
@@ -72,7 +79,14 @@ def test_hostile_names_are_refused(modules, name):
 
 @pytest.mark.parametrize(
     ("argument", "word"),
-    [("target", "runing"), ("restart", "always?"), ("power_off", "kill"), ("allow_data_loss", "x")],
+    [
+        ("target", "runing"),
+        ("restart", "always?"),
+        ("power_off", "kill"),
+        ("allow_data_loss", "x"),
+        ("by_hand", "lost"),
+        ("max_impact", "pain"),
+    ],
 )
 def test_an_unknown_word_is_refused_with_what_there_is(modules, argument, word):
     with pytest.raises(CommandExecutionError, match=rf"^{argument}: ") as refused:
@@ -116,6 +130,15 @@ def test_a_vm_whose_pillar_went_wrong_can_still_be_stopped_and_taken_away(module
     assert modules["geats.apply"]("web01", target="deprovisioned")["changes"] == {}
 
 
+def test_validate_sees_vms_behind_a_wrong_configuration(modules, geats_config):
+    geats_config |= {"registri": "x", "vms": {"bad": {"template": "debian", "memory": 0}}}
+    found = modules["geats.validate"]()
+    assert [line.partition(":")[0] for problems in found.values() for line in problems] == [
+        "geats.registri",
+        "bad.memory",
+    ]
+
+
 def test_a_wrong_configuration_names_every_problem(modules, geats_config):
     geats_config |= {"pools": {"default": {"type": "directry"}}, "registri": "x"}
     with pytest.raises(CommandExecutionError, match="did you mean 'registry'"):
@@ -143,3 +166,51 @@ def test_a_plan_changes_nothing(modules):
     before = modules["geats.list"]()
     assert modules["geats.plan"]("web01")["steps"]
     assert modules["geats.list"]() == before
+
+
+def test_a_whole_host_is_planned_and_applied(modules):
+    planned = modules["geats.plan_host"]()
+    assert set(planned["vms"]) == {"web01", "db01"}
+    shown = modules["geats.apply_host"](test=True)["changes"]
+    assert power(modules) == "stopped"
+    report = modules["geats.apply_host"]()
+    assert {name: vm["changes"] for name, vm in report["vms"].items()} == shown
+    assert (power(modules), power(modules, "db01")) == ("running", "running")
+    assert modules["geats.plan_host"]()["steps"] == []
+
+
+@pytest.mark.parametrize("names", ["web01", ["web01"]])
+def test_of_a_host_only_some_vms_are_meant(modules, names):
+    assert set(modules["geats.apply_host"](names)["vms"]) == {"web01"}
+    assert (power(modules), power(modules, "db01")) == ("running", "stopped")
+    with pytest.raises(CommandExecutionError, match="live is the most that is allowed"):
+        modules["geats.apply_host"](names, target="rebooted", max_impact="live")
+    stopped = modules["geats.apply_host"](names, target="off")
+    assert stopped["vms"]["web01"]["error"] is None
+
+
+def test_a_vm_that_fails_is_told_with_what_was_done(modules, monkeypatch):
+    def fails(driver, name):
+        raise HostError("no init")
+
+    monkeypatch.setattr(MemoryDriver, "start", fails)
+    with pytest.raises(CommandExecutionError, match="could not start") as error:
+        modules["geats.apply_host"]("web01")
+    assert error.value.info["vms"]["web01"]["error"] == "no init"
+
+
+def test_bad_words_for_a_host_are_refused_all_at_once(modules):
+    with pytest.raises(CommandExecutionError) as refused:
+        modules["geats.plan_host"](restart="maybe", targte="running")
+    assert [line.partition(":")[0] for line in refused.value.message.splitlines()] == [
+        "restart",
+        "targte",
+    ]
+
+
+def test_what_is_observed_can_be_planned_from_elsewhere(modules):
+    modules["geats.start"]("web01")
+    recorded = modules["geats.observe"]()
+    assert msgpack.unpackb(msgpack.packb(recorded)) == recorded
+    read = recorded_from_json(json.dumps(recorded)).unwrap()
+    assert read.observations["web01"].power is Power.RUNNING

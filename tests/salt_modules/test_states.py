@@ -97,6 +97,21 @@ def test_with_restart_never_a_change_is_written_and_stays_pending(states, module
     assert any("set the limits" in step for step in ret["changes"]["steps"])
 
 
+def test_a_change_dearer_than_allowed_fails_and_changes_nothing(states, modules):
+    modules["geats.apply"]("web01", test=False)
+    spec = {"driver": "memory", "template": "debian", "hostname": "www"}
+    ret = states["geats.running"]("web01", max_impact="live", **spec)
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert "live is the most that is allowed" in ret["comment"]
+
+
+def test_with_restart_always_any_change_restarts(states, modules):
+    modules["geats.apply"]("web01", test=False)
+    spec = {"driver": "memory", "template": "debian", "memory": "1GiB"}
+    ret = states["geats.running"]("web01", restart="always", **spec)
+    assert any("shut down" in step for step in ret["changes"]["steps"])
+
+
 def test_answers_are_plain_data(states, modules):
     modules["geats.apply"]("web01", test=False)
     for answer in (
