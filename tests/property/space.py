@@ -1,0 +1,364 @@
+"""The abstract space of one VM: every state that it can be in, and every way from one to another.
+
+How the space is made
+---------------------
+A real VM has endlessly many states, since sizes and names are endless. The planner tells few of
+them apart: a spec is the one wanted, or differs from it in what it costs to change; a volume is
+somewhere, at a stage, large enough or not. So each *dimension* of a space has one value for each
+case that matters, and the space is the full product of its dimensions. A space is closed: whatever
+an action, a fault in the midst of one, or a power cut of the host makes of a state of the space
+is a state of the space (``Space`` refuses to be built otherwise).
+
+States and actions are numbered, and where each action leads is written down once, in tables of
+those numbers. They come from the model (``after``) and, for faults, from ``half_way`` below.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import TypeAlias, assert_never
+
+from returns.result import Failure, Success
+
+from geats_core import (
+    HostFacts,
+    Observation,
+    Power,
+    Stage,
+    VMSpec,
+    VolumeSeen,
+    after,
+)
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DeleteSnapshot,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    Pause,
+    Repair,
+    RollbackVolume,
+    SetLimits,
+    Shutdown,
+    SnapshotVolume,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+)
+from geats_core.guest import fingerprint
+from geats_core.model import volumes_in_order
+from geats_core.spec import ROOT, Limits, Volume
+
+Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
+Powered: TypeAlias = tuple[Power, VMSpec | None]  # power, in_effect
+Place: TypeAlias = tuple[VolumeSeen | None, ...]  # what can be in one place of one pool
+Table: TypeAlias = "array[int]"  # by state, the number of another
+
+NAME = "web"
+HERE, ELSEWHERE = "fast", "slow"  # the pool wanted, and one from an earlier spec
+DATA, STRAY = "data", "old"  # a volume that is wanted, and one that the spec does not name
+SMALL, WANTED, LARGE = 1, 2, 3  # sizes in bytes
+LINE = "lxc.environment = X=1"
+NOTHING_KNOWN = HostFacts()
+NOWHERE = -1  # instead of a state: the action may not be done here
+
+WANT = VMSpec(
+    name=NAME,
+    driver="lxc",
+    template="debian",
+    hostname="web",
+    volumes=(
+        Volume(name=ROOT, pool=HERE, mount="/"),
+        Volume(name=DATA, pool=HERE, mount="/data", size_bytes=WANTED),
+    ),
+    limits=Limits(memory_bytes=512),
+)
+OTHER_LIMITS = Limits(memory_bytes=1024)
+OTHER_LIMITS = Limits(memory_bytes=1024)
+FREE = replace(WANT, after=("db",))  # differs in what costs nothing to change
+LIVE = replace(WANT, limits=OTHER_LIMITS)  # differs in what changes while the VM runs
+RESTART = replace(WANT, hostname="other", transient=True)  # differs in what changes as it starts
+FORMER = replace(RESTART, limits=OTHER_LIMITS)  # differs in both: what was wanted before
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Space:
+    """The product of its dimensions; ``want`` is the spec of every goal asked for in it."""
+
+    name: str
+    want: VMSpec
+    definitions: Sequence[Definition]
+    powers: Sequence[Powered]
+    places: Sequence[Place]
+    locks: Sequence[bool] = (False, True)
+    by_hand: Sequence[tuple[str, ...]] = ((),)
+    facts: HostFacts = NOTHING_KNOWN
+
+    @cached_property
+    def states(self) -> tuple[Observation, ...]:
+        """Every state, numbered by its position."""
+        stored = [
+            volumes_in_order([seen for seen in chosen if seen is not None])
+            for chosen in product(*self.places)
+        ]
+        return tuple(
+            Observation(
+                recorded=recorded,
+                defined=defined,
+                in_effect=in_effect,
+                power=power,
+                volumes=volumes,
+                locked=locked,
+                by_hand=by_hand,
+            )
+            for (recorded, defined), (power, in_effect), locked, by_hand, volumes in product(
+                self.definitions, self.powers, self.locks, self.by_hand, stored
+            )
+        )
+
+    @cached_property
+    def actions(self) -> tuple[Action, ...]:
+        """Every action that can lead anywhere in this space, numbered by its position."""
+        return (
+            *(Define(self.want, lines) for lines in self.by_hand),
+            *(Undefine(), Lock(), Unlock()),
+            *(Start(), Shutdown(self.want.shutdown_timeout_s), Stop(), Freeze(), Unfreeze()),
+            *(Repair(), SetLimits(self.want.limits)),
+            *(each for volume in self.want.volumes for each in _building(volume)),
+            *(
+                InstallTemplate(HERE, ROOT, self.want.template),
+                ConfigureGuest(HERE, ROOT, self.want),
+            ),
+            *(DestroyVolume(pool, name) for pool, name in self._named_places()),
+        )
+
+    def _named_places(self) -> Iterable[tuple[str, str]]:
+        for place in self.places:
+            yield next((seen.pool, seen.name) for seen in place if seen is not None)
+
+    def number(self, have: Observation) -> int:
+        """The number of a state; a KeyError where the space is not closed."""
+        return self._numbers[self._key(have)]
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[object, ...], int]:
+        return {self._key(state): number for number, state in enumerate(self.states)}
+
+    def _key(self, have: Observation) -> tuple[object, ...]:
+        return (
+            *(_letter(spec) for spec in (have.recorded, have.defined, have.in_effect)),
+            *(have.power, have.locked, have.by_hand, have.volumes),
+        )
+
+    @cached_property
+    def leads_to(self) -> tuple[Table, ...]:
+        """By action and state, the state that the model promises, or NOWHERE."""
+        return tuple(
+            array("l", (self._after(action, state) for state in self.states))
+            for action in self.actions
+        )
+
+    def _after(self, action: Action, have: Observation) -> int:
+        off = have.power is Power.STOPPED
+        if isinstance(action, GrowVolume) and not (
+            off or self.facts.pool(action.pool).grows_online
+        ):
+            return NOWHERE  # the host says so: the model does not know
+        match after(action, have):
+            case Success(state):
+                return self.number(state)
+            case Failure():
+                return NOWHERE
+
+    def cut_short(self, action: int, state: int) -> tuple[int, ...]:
+        """Where a fault in the midst of *action*, begun in *state*, can leave the VM."""
+        found = self._cut_short.get((action, state))
+        if found is None:
+            left = half_way(self.actions[action], self.states[state])
+            found = self._cut_short[action, state] = tuple(map(self.number, left))
+        return found
+
+    @cached_property
+    def _cut_short(self) -> dict[tuple[int, int], tuple[int, ...]]:
+        return {}
+
+    @cached_property
+    def without_power(self) -> Table:
+        """By state, what a power cut of the whole host leaves."""
+        return array("l", (self.number(power_cut(state)) for state in self.states))
+
+
+def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
+    """What a fault in the midst of *action* can leave, besides *have* and what *action* promises.
+
+    An action that is one system call, or that an adapter does aside and then puts in place, has
+    nothing between before and after.
+    """
+    stuck = replace(have, power=Power.STUCK, in_effect=None)
+    match action:
+        case Define(spec, _):  # the registry first, then the driver
+            return (replace(have, recorded=spec),)
+        case Undefine():  # the driver first, then the registry
+            return (replace(have, defined=None, by_hand=()),)
+        case Start():  # it runs, and what it was started with was not written down
+            return (stuck, replace(have, power=Power.RUNNING, in_effect=None))
+        case Shutdown() | Stop():
+            return (stuck,)
+        case InstallTemplate(pool, name):
+            return (_with(have, pool, name, stage=Stage.FILLING),)
+        case ConfigureGuest(pool, name):  # the old mark goes first, the new one comes last
+            return (_with(have, pool, name, guest=None),)
+        case DestroyVolume(pool, name):  # taken out of use, and still there
+            return (_with(have, pool, name, active=False),)
+        case (
+            Repair()
+            | Freeze()
+            | Unfreeze()
+            | SetLimits()  # limits set, and not written down, are seen as those of before
+            | AllocateVolume()
+            | FormatVolume()
+            | ActivateVolume()
+            | GrowVolume()
+            | Lock()
+            | Unlock()
+            | Pause()
+        ):
+            return ()
+        case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
+            raise AssertionError("no goal asks for snapshots")
+        case _:
+            assert_never(action)
+
+
+def power_cut(have: Observation) -> Observation:
+    """What is there when the host is on again: nothing runs, and no volume is in use."""
+    volumes = tuple(replace(seen, active=False) for seen in have.volumes)
+    return replace(have, power=Power.STOPPED, in_effect=None, volumes=volumes)
+
+
+def _with(
+    have: Observation,
+    pool: str,
+    name: str,
+    *,
+    stage: Stage | None = None,
+    active: bool | None = None,
+    guest: str | None = None,
+) -> Observation:
+    """*have* with one volume changed; its guest files are lost in any case but being inactive."""
+    changed = [
+        replace(
+            seen,
+            stage=seen.stage if stage is None else stage,
+            active=seen.active if active is None else active,
+            guest=seen.guest if active is not None else guest,
+        )
+        if (seen.pool, seen.name) == (pool, name)
+        else seen
+        for seen in have.volumes
+    ]
+    return replace(have, volumes=tuple(changed))
+
+
+def _building(volume: Volume) -> Iterable[Action]:
+    where = (volume.pool, volume.name)
+    yield AllocateVolume(*where, volume.size_bytes)
+    yield FormatVolume(*where)
+    yield ActivateVolume(*where)
+    if volume.size_bytes is not None:
+        yield GrowVolume(*where, volume.size_bytes)
+
+
+def _either(seen: VolumeSeen) -> tuple[VolumeSeen, VolumeSeen]:
+    return (replace(seen, active=False), replace(seen, active=True))
+
+
+def root_places(*, other: bool) -> Place:
+    """The root volume in the pool wanted, from absent to made; *other*: or made otherwise."""
+    allocated = VolumeSeen(name=ROOT, pool=HERE, stage=Stage.ALLOCATED)
+    installed = replace(allocated, stage=Stage.INSTALLED, template=WANT.template)
+    made = replace(installed, guest=fingerprint(WANT))
+    otherwise = (
+        replace(installed, guest=fingerprint(RESTART)),
+        replace(installed, template="alpine", guest=fingerprint(WANT)),
+    )
+    stages = (
+        replace(allocated, stage=Stage.FORMATTED),
+        replace(allocated, stage=Stage.FILLING),
+        installed,
+        made,
+        *(otherwise if other else ()),
+    )
+    return (None, allocated, *(each for stage in stages for each in _either(stage)))
+
+
+def data_places(*sizes: int) -> Place:
+    """The data volume in the pool wanted, of any of the *sizes*."""
+    allocated = VolumeSeen(name=DATA, pool=HERE, stage=Stage.ALLOCATED, size_bytes=WANTED)
+    formatted = replace(allocated, stage=Stage.FORMATTED)
+    ready = (each for size in sizes for each in _either(replace(formatted, size_bytes=size)))
+    return (None, allocated, *ready)
+
+
+def left_behind(pool: str, name: str, *, active: bool = False) -> Place:
+    """A volume that no spec of the space wants, or none; *active*: or one that is in use."""
+    seen = VolumeSeen(name=name, pool=pool, stage=Stage.FORMATTED)
+    return (None, *(_either(seen) if active else (seen,)))
+
+
+def powers(*in_effect: VMSpec | None, stuck: Sequence[VMSpec | None] = (None,)) -> list[Powered]:
+    """Off, or on with any of *in_effect*, or stuck; None is not known what it was started with."""
+    return [
+        (Power.STOPPED, None),
+        *((Power.RUNNING, spec) for spec in in_effect),
+        *((Power.FROZEN, spec) for spec in in_effect),
+        *((Power.STUCK, spec) for spec in stuck),
+    ]
+
+
+def _letter(spec: VMSpec | None) -> str:
+    """A short name for one of the few specs of all spaces; equal exactly when they are."""
+    if spec is None:
+        return ""
+    found = _LETTERS.get(id(spec))
+    if found is not None:
+        return found
+    return next(name for name, known in _SPECS.items() if known == spec)
+
+
+_SPECS = {
+    "want": WANT,
+    "live": LIVE,
+    "restart": RESTART,
+    "free": FREE,
+    "former": FORMER,
+}
+_LETTERS = {id(spec): name for name, spec in _SPECS.items()}
+
+EVERY_DEFINITION: Sequence[Definition] = tuple(
+    (recorded, defined) for recorded in (None, WANT, FORMER) for defined in (None, WANT, FORMER)
+)
+
+MAIN = Space(
+    name="main",
+    want=WANT,
+    definitions=EVERY_DEFINITION,
+    powers=powers(None, WANT, LIVE, RESTART, FORMER),
+    places=(
+        root_places(other=True),
+        left_behind(ELSEWHERE, ROOT),
+        data_places(SMALL, WANTED),
+    ),
+)
+SPACES = {space.name: space for space in (MAIN,)}

@@ -1,0 +1,719 @@
+"""The laws of planning, at every point: every state of a space, times every goal and policy.
+
+How the laws are checked
+------------------------
+The planner gives a plan, or a refusal, for every goal and state; then, for each of these plans:
+
+- Law 1: it ends where the target promises (``ends``, which does not look at the planner).
+- Law 2: the plan from its end is empty, unless the target is a request.
+- Law 3: all orders are walked that the steps' ``needs`` allow: every set of steps that can be done
+  while the others are not. In each, every step that may come next can be taken, and all orders
+  come to the same end.
+- Law 4: each such set of steps done leads to a state of the space, which has a plan of its own
+  (checked like all others) to the same end. So has each state that a fault in the midst of a step
+  can leave (``half_way``), and each that a power cut of the host leaves.
+- Law 5: it costs what the cheapest way through the model costs, found by a search (``distances``)
+  through the whole space along the actions that the policy allows (``allowed``). Where there is no
+  plan, there is no way either, or the refusal is one of those that are listed (``is_refused``).
+- Law 6: it takes no action that the policy does not allow, and harms nothing that is locked.
+- Law 7: the planner never raises, and each refusal says where and why.
+
+A policy that the planner did not look at while it made a plan cannot make a difference to it:
+``Watched`` goals notice, so that such plans are not made again.
+"""
+
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core import (
+    ByHand,
+    DataLoss,
+    Goal,
+    Impact,
+    Observation,
+    Plan,
+    Power,
+    PowerOff,
+    Restart,
+    Stage,
+    Target,
+    VolumeSeen,
+    plan,
+)
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    impact_of,
+)
+from geats_core.guest import fingerprint
+from geats_core.spec import ROOT, VMSpec
+from tests.property.space import FREE, NAME, NOWHERE, SPACES, Space
+
+ON = (Power.RUNNING, Power.FROZEN)
+REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+POWERED = (Target.RUNNING, Target.FROZEN)
+WITHOUT_SPEC = (
+    *(Target.LOCKED, Target.UNLOCKED, Target.OFF),
+    *(Target.UNDEFINED, Target.DEPROVISIONED),
+)
+KEEPING_POWER = (Target.LOCKED, Target.UNLOCKED, Target.DEFINED, Target.PROVISIONED)
+UNREACHABLE = 2**60
+COST = {impact: 1 + (1 << 10 * impact if impact else 0) for impact in Impact}
+
+
+# What each goal promises and allows, said without the planner.
+
+
+class Case(NamedTuple):
+    """What a promise takes from the state that the plan starts at."""
+
+    power: Power | None = None  # to return to, or, where restarts are never allowed, to stay at
+    transient: bool = False
+    by_hand: tuple[str, ...] = ()
+
+
+def case_of(goal: Goal, have: Observation) -> Case:
+    """The case that *have* is for *goal*; what does not matter to the goal is left out."""
+    power = None
+    if goal.target is Target.REINITIALISED:
+        power = Power.RUNNING if have.power is Power.STUCK else have.power
+    elif goal.target in POWERED and goal.restart is Restart.NEVER:
+        power = Power.STOPPED if have.power is Power.STOPPED else Power.RUNNING
+    known = have.recorded or have.defined
+    transient = goal.target is Target.UNDEFINED and known is not None and known.transient
+    return Case(power, transient, have.by_hand)
+
+
+def ends(goal: Goal, case: Case, want: VMSpec, end: Observation) -> bool:
+    """Whether *end* is what the target promises."""
+    match goal.target:
+        case Target.LOCKED:
+            return end.locked
+        case Target.UNLOCKED:
+            return not end.locked
+        case Target.OFF:
+            return end.power is Power.STOPPED
+        case Target.UNDEFINED:
+            forgotten = end.recorded is None and end.defined is None and end.by_hand == ()
+            return forgotten and (not case.transient or end.volumes == ())
+        case Target.DEPROVISIONED:
+            return end == Observation()
+        case _:
+            kept = case.by_hand if goal.by_hand is ByHand.KEPT else ()
+            defined = end.recorded is want and end.defined is want and end.by_hand == kept
+            return (
+                defined and limits_in_effect(want, end) and _ends_provisioned(goal, case, want, end)
+            )
+
+
+def _ends_provisioned(goal: Goal, case: Case, want: VMSpec, end: Observation) -> bool:
+    match goal.target:
+        case Target.DEFINED:
+            return True
+        case Target.PROVISIONED:
+            return usable(want, end) and (end.power is not Power.STOPPED or made(want, end))
+        case Target.STOPPED:
+            power = Power.STOPPED
+        case Target.FROZEN:
+            power = Power.FROZEN
+        case Target.REINITIALISED if case.power is not None:
+            power = case.power
+        case _:
+            power = Power.RUNNING
+    if end.power is not power or not usable(want, end):
+        return False
+    if goal.target in POWERED and case.power in ON:
+        return True  # it had to stay on: what waits for a restart is pending
+    return made(want, end) and (power is Power.STOPPED or end.in_effect in in_effect(goal, want))
+
+
+def in_effect(goal: Goal, want: VMSpec) -> Collection[VMSpec | None]:
+    """What a VM that is on may have been started with."""
+    return (want,) if goal.restart is Restart.ALWAYS else (want, FREE)
+
+
+def limits_in_effect(want: VMSpec, end: Observation) -> bool:
+    known = end.power in ON and end.in_effect is not None
+    return not known or (end.in_effect is not None and end.in_effect.limits == want.limits)
+
+
+def usable(want: VMSpec, end: Observation) -> bool:
+    """Whether each volume is there, active, formatted and large enough."""
+    found = [(end.volume(volume.pool, volume.name), volume.size_bytes) for volume in want.volumes]
+    return all(
+        seen is not None
+        and seen.active
+        and seen.stage is not Stage.ALLOCATED
+        and (size is None or (seen.size_bytes is not None and seen.size_bytes >= size))
+        for seen, size in found
+    )
+
+
+def made(want: VMSpec, end: Observation) -> bool:
+    """Whether the root volume is as described, and nothing is left of an earlier spec."""
+    root = end.volume(want.root.pool, ROOT)
+    return (
+        root is not None
+        and (root.stage, root.template) == (Stage.INSTALLED, want.template)
+        and root.guest == fingerprint_of(want)
+        and not outdated(want, end)
+    )
+
+
+fingerprint_of = cache(fingerprint)
+
+
+def outdated(want: VMSpec, have: Observation) -> list[VolumeSeen]:
+    """The volumes that another spec than *want* is the reason for."""
+    pools = {volume.name: volume.pool for volume in want.volumes}
+    return [
+        seen
+        for seen in have.volumes
+        if seen.name in pools
+        and (seen.pool != pools[seen.name] or seen.template not in (None, want.template))
+    ]
+
+
+def is_refused(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether a rule refuses *goal*, whatever way there might be: these are all such rules."""
+    match goal.target:
+        case Target.LOCKED | Target.UNLOCKED:
+            return False
+        case Target.OFF:  # nothing is there: more likely a wrong name than a wish come true
+            return have == Observation()
+        case Target.UNDEFINED | Target.DEPROVISIONED:  # locked, were it never so undefined
+            return have.locked
+        case _:
+            lost = outdated(want, have)
+            if goal.target is Target.REINITIALISED:
+                lost = [seen for seen in lost if seen.name != ROOT]
+                if have.locked:
+                    return True
+            # Said at once, also where the plan would not come to destroying them.
+            without_leave = have.locked or goal.data_loss is DataLoss.REFUSED
+            return bool(lost and without_leave) or would_shrink(want, have)
+
+
+def would_shrink(want: VMSpec, have: Observation) -> bool:
+    """Whether a volume is larger than described."""
+    found = [(have.volume(volume.pool, volume.name), volume.size_bytes) for volume in want.volumes]
+    return any(
+        seen is not None and size is not None and (seen.size_bytes or 0) > size
+        for seen, size in found
+    )
+
+
+BUILDING = (
+    *(AllocateVolume, FormatVolume, ActivateVolume, GrowVolume),
+    *(InstallTemplate, ConfigureGuest),
+)
+
+
+def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
+    """Whether a plan for *goal* may have *action* in it."""
+    is_off = isinstance(action, Stop if goal.power_off is PowerOff.STOP else Shutdown)
+    # A frozen VM cannot shut down: to thaw it is part of asking it to.
+    off = is_off or isinstance(action, Repair | Unfreeze)
+    kept = case.by_hand if goal.by_hand is ByHand.KEPT else ()
+    defining = isinstance(action, SetLimits) or action == Define(want, kept)
+    building = defining or isinstance(action, BUILDING) or _may_destroy(goal, want, action)
+    match goal.target:
+        case Target.LOCKED:
+            return isinstance(action, Lock)
+        case Target.UNLOCKED:
+            return isinstance(action, Unlock)
+        case Target.OFF:
+            return off
+        case Target.UNDEFINED:
+            return off or isinstance(action, Undefine) or (case.transient and _destroys(action))
+        case Target.DEPROVISIONED:
+            return off or isinstance(action, Undefine) or _destroys(action)
+        case Target.DEFINED:
+            return defining
+        case Target.PROVISIONED:
+            return building
+        case Target.STOPPED:
+            return building or off
+        case _:
+            if goal.target in POWERED and goal.restart is Restart.NEVER:
+                off = isinstance(action, Unfreeze)
+            if goal.target in POWERED and goal.restart is Restart.ALWAYS:
+                building = building and not isinstance(action, SetLimits)
+            return building or off or isinstance(action, Start | Freeze)
+
+
+def _destroys(action: Action) -> bool:
+    return isinstance(action, DestroyVolume)
+
+
+def _may_destroy(goal: Goal, want: VMSpec, action: Action) -> bool:
+    """Whether a volume may go on the way to *want*: never a data volume where it is wanted."""
+    if not isinstance(action, DestroyVolume):
+        return False
+    if action.volume == ROOT and goal.target is Target.REINITIALISED:
+        return True
+    pools = {volume.name: volume.pool for volume in want.volumes}
+    moved = action.pool != pools.get(action.volume, action.pool)
+    return goal.data_loss is DataLoss.ALLOWED and (moved or action.volume == ROOT)
+
+
+def fulfils(goal: Goal, want: VMSpec, action: Action) -> bool:
+    """Whether *action* is what a request asks for: without it, the request was not heard."""
+    match goal.target:
+        case Target.REBOOTED:
+            return isinstance(action, Start)
+        case Target.REINITIALISED:
+            return action == AllocateVolume(want.root.pool, ROOT, want.root.size_bytes)
+        case _:
+            return False
+
+
+def essence(goal: Goal) -> Goal:
+    """*goal* without the policies that its target has no use for: put to one value each."""
+    without_spec = goal.target in WITHOUT_SPEC
+    return replace(
+        goal,
+        restart=goal.restart if goal.target in POWERED else Restart.IF_NEEDED,
+        power_off=PowerOff.SHUTDOWN if goal.target in KEEPING_POWER else goal.power_off,
+        data_loss=DataLoss.REFUSED if without_spec else goal.data_loss,
+        by_hand=ByHand.KEPT if without_spec else goal.by_hand,
+        max_impact=Impact.DATA_LOSS,
+    )
+
+
+# The search for the cheapest way, which knows nothing of the planner.
+
+
+@cache
+def arrows_into(space: Space) -> list[list[tuple[int, int]]]:
+    """By state, the states and actions that lead to it."""
+    into: list[list[tuple[int, int]]] = [[] for _ in space.states]
+    for action, targets in enumerate(space.leads_to):
+        for state, target in enumerate(targets):
+            if target != NOWHERE:
+                into[target].append((state, action))
+    return into
+
+
+def distances(space: Space, goal: Goal, reached: bytes, may: Collection[int]) -> list[int]:
+    """By state, the cost of the cheapest way to a state that is *reached*, or UNREACHABLE.
+
+    Uniform-cost search, backwards from all ends at once, by the actions *may*. For a request, each
+    state is there twice: with the request still to be fulfilled, and with it fulfilled.
+    """
+    into, done = arrows_into(space), len(space.states) if goal.target in REQUESTS else 0
+    cost = [COST[impact_of(action)] for action in space.actions]
+    fulfilling = [fulfils(goal, space.want, action) for action in space.actions]
+    best = [UNREACHABLE] * (len(space.states) + done)
+    queue = [(0, done + state) for state, is_end in enumerate(reached) if is_end]
+    for _, node in queue:
+        best[node] = 0
+    while queue:
+        so_far, node = heapq.heappop(queue)
+        if so_far > best[node]:
+            continue
+        is_done = node >= done > 0
+        for before, action in into[node - done if is_done else node]:
+            if action not in may:
+                continue
+            if fulfilling[action]:
+                origins = [before, before + done] if is_done else []
+            else:
+                origins = [before + done] if is_done else [before]
+            total = so_far + cost[action]
+            for origin in origins:
+                if total < best[origin]:
+                    best[origin] = total
+                    heapq.heappush(queue, (total, origin))
+    return best[: len(space.states)]
+
+
+# The plans, and all ways to carry them out.
+
+
+class Watched(Goal):
+    """A goal that remembers which of its policies were looked at."""
+
+    looked_at: set[str]
+
+    def __getattribute__(self, name: str) -> object:
+        if name in POLICIES:
+            object.__getattribute__(self, "looked_at").add(name)
+        return object.__getattribute__(self, name)
+
+
+POLICIES = ("restart", "power_off", "data_loss", "by_hand", "max_impact")
+
+
+def watched(goal: Goal) -> Watched:
+    same = Watched(**{name: getattr(goal, name) for name in Goal.__slots__})
+    object.__setattr__(same, "looked_at", set())
+    return same
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """A plan without words: its actions by number, and which sets of steps can be done first.
+
+    A move is from a set of steps done, by an action, to a larger set; sets are numbered, the empty
+    one is the first, and that of all steps the last. Two plans of one shape are one object.
+    """
+
+    actions: tuple[int, ...]
+    waits: tuple[int, ...]  # for each action, the set of those it waits for, as a bit mask
+    cost: int
+    moves: tuple[tuple[int, int, int], ...]
+    sets: int
+    first: tuple[tuple[int, "Key"], ...]  # each step that can be first, and what then is left
+
+
+Key = tuple[tuple[int, ...], tuple[int, ...]]  # actions, waits
+
+
+class Shapes(dict[Key, Shape]):
+    """All shapes of one space, by actions and waits."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+
+    def of(self, planned: Plan) -> Shape:
+        numbers = tuple(_number_of(self.space, step.action) for step in planned.steps)
+        waits = tuple(sum(1 << need for need in step.needs) for step in planned.steps)
+        return self[numbers, waits]
+
+    def __missing__(self, key: Key) -> Shape:
+        numbers, waits = key
+        places, moves = {0: 0}, list[tuple[int, int, int]]()
+        for done in (queue := [0]):
+            for position, number in enumerate(numbers):
+                bit = 1 << position
+                if done & bit or waits[position] & ~done:
+                    continue
+                if done | bit not in places:
+                    places[done | bit] = len(places)
+                    queue.append(done | bit)
+                moves.append((places[done], number, places[done | bit]))
+        cost = sum(COST[impact_of(self.space.actions[number])] for number in numbers)
+        first = tuple(
+            (
+                numbers[each],
+                (_less(numbers, each), tuple(_bits_less(w, each) for w in _less(waits, each))),
+            )
+            for each in range(len(numbers))
+            if not waits[each]
+        )
+        self[key] = Shape(numbers, waits, cost, tuple(moves), len(places), first)
+        return self[key]
+
+
+@cache
+def shapes_of(space: Space) -> Shapes:
+    return Shapes(space)
+
+
+def _less(numbers: tuple[int, ...], position: int) -> tuple[int, ...]:
+    return numbers[:position] + numbers[position + 1 :]
+
+
+def _bits_less(mask: int, position: int) -> int:
+    """*mask* without the bit at *position*: those above it move down by one."""
+    low = mask & ((1 << position) - 1)
+    return low | mask >> (position + 1) << position
+
+
+def _number_of(space: Space, action: Action) -> int:
+    found = _by_type(space).get(
+        (type(action), getattr(action, "pool", ""), getattr(action, "volume", "")), ()
+    )
+    for number in found:
+        if space.actions[number] == action:
+            return number
+    raise AssertionError(f"the planner takes an action that the space does not know: {action}")
+
+
+@cache
+def _by_type(space: Space) -> dict[tuple[object, ...], list[int]]:
+    found: dict[tuple[object, ...], list[int]] = {}
+    for number, action in enumerate(space.actions):
+        key = (type(action), getattr(action, "pool", ""), getattr(action, "volume", ""))
+        found.setdefault(key, []).append(number)
+    return found
+
+
+def walk(space: Space, start: int, shape: Shape) -> tuple[set[int], set[int]]:
+    """From *start*, every state on the way of *shape*, and every state that a fault leaves."""
+    states = [NOWHERE] * shape.sets
+    states[0] = start
+    faults = {space.without_power[start]}
+    for done, action, more in shape.moves:
+        here = states[done]
+        there = space.leads_to[action][here]
+        assert there != NOWHERE, f"{space.actions[action]} may not be done in {space.states[here]}"
+        assert states[more] in (NOWHERE, there), "the order of the steps makes a difference"
+        states[more] = there
+        faults.add(space.without_power[there])
+        faults.update(space.cut_short(action, here))
+    return set(states), faults
+
+
+@dataclass
+class Counted:
+    """What was checked: points are states times goals, plans those that had to be made."""
+
+    states: int = 0
+    points: int = 0
+    plans: int = 0
+    refusals: int = 0
+    cuts: int = 0
+
+    def add(self, other: "Counted") -> None:
+        self.states = max(self.states, other.states)
+        self.points += other.points
+        self.plans += other.plans
+        self.refusals += other.refusals
+        self.cuts += other.cuts
+
+
+Answer = Shape | None  # a plan, or a refusal
+
+
+def check(space: Space, target: Target, restarts: Sequence[Restart]) -> Counted:
+    """Check all laws for all goals with *target* and one of *restarts*, in every state."""
+    goals = goals_of(space, target, restarts)
+    counted = Counted(states=len(space.states), points=len(space.states) * len(goals))
+    answers: list[list[Answer]] = [[] for _ in goals]
+    for have in space.states:
+        for column, answer in zip(answers, answers_to(space, goals, have, counted), strict=True):
+            column.append(answer)
+    told_apart: dict[Goal, list[Answer]] = {}
+    for goal, column in zip(goals, answers, strict=True):
+        counted.refusals += column.count(None)
+        assert told_apart.setdefault(essence(goal), column) == column, f"it matters to {target}"
+    checks = [Checks(space, goal, column) for goal, column in told_apart.items()]
+    for each in checks:
+        for state in range(len(space.states)):
+            each.check(state)
+    counted.cuts = sum(shape.sets for column in answers for shape in column if shape)
+    return counted
+
+
+def goals_of(space: Space, target: Target, restarts: Sequence[Restart]) -> list[Goal]:
+    spec = None if target in WITHOUT_SPEC else space.want
+    by_hand = ByHand if len(space.by_hand) > 1 else [ByHand.KEPT]
+    return [
+        Goal(
+            name=NAME,
+            target=target,
+            spec=spec,
+            restart=restart,
+            power_off=power_off,
+            data_loss=data_loss,
+            by_hand=lines,
+        )
+        for restart, power_off, data_loss, lines in product(restarts, PowerOff, DataLoss, by_hand)
+    ]
+
+
+def answers_to(
+    space: Space, goals: Iterable[Goal], have: Observation, counted: Counted
+) -> Iterator[Answer]:
+    """The plan for each goal; not made again where only what it did not look at is different."""
+    known: list[tuple[Goal, frozenset[str], Answer]] = []
+    for goal in goals:
+        for other, looked_at, answer in known:
+            if all(getattr(goal, name) == getattr(other, name) for name in looked_at):
+                yield answer
+                break
+        else:
+            asked = watched(goal)
+            answer = answer_to(space, asked, have)
+            counted.plans += 1
+            known.append((goal, frozenset(asked.looked_at), answer))
+            yield answer
+
+
+def answer_to(space: Space, goal: Goal, have: Observation) -> Answer:
+    """Law 7: a plan, or the reasons why there is none, each with a path."""
+    match plan(goal, have, space.facts):
+        case Success(planned):
+            assert all(step.reason for step in planned.steps)
+            return shapes_of(space).of(planned)
+        case Failure(problems):
+            assert problems
+            assert all(each.path and each.message for each in problems)
+            return None
+
+
+class Checks:
+    """The laws for one goal, in every state."""
+
+    def __init__(self, space: Space, goal: Goal, answers: list[Answer]) -> None:
+        self.space = space
+        self.goal = goal
+        self.answers = answers
+        self.ends = [
+            NOWHERE if shape is None else _end_of(space, state, shape)
+            for state, shape in enumerate(answers)
+        ]
+        self.shapes = shapes_of(space)
+        self.by_case: dict[Case, Expected] = {}
+
+    def check(self, state: int) -> None:
+        """All laws, for one state."""
+        shape = self.answers[state]
+        try:
+            self._check(state, shape)
+        except (AssertionError, KeyError) as broken:
+            actions = [] if shape is None else shape.actions
+            steps = ["refused"] if shape is None else map(self.space.actions.__getitem__, actions)
+            lines = [self.goal, self.space.states[state], *steps, broken]
+            raise AssertionError("\n".join(map(str, lines))) from broken
+
+    def _check(self, state: int, shape: Answer) -> None:
+        have = self.space.states[state]
+        case = case_of(self.goal, have)
+        if case not in self.by_case:
+            self.by_case[case] = Expected.of(self.space, self.goal, case)
+        expected = self.by_case[case]
+        refused = is_refused(self.goal, self.space.want, have)
+        best = expected.distances[state]
+        if shape is None:
+            assert refused or best == UNREACHABLE, f"refused, and there is a way of cost {best:#x}"
+            return
+        assert not refused, "against the rules"
+        assert shape.cost == best, f"costs {shape.cost:#x}, and the cheapest way {best:#x}"
+        assert expected.allowed.issuperset(shape.actions), "against the policy"
+        if have.locked:
+            assert not any(map(self._is_harmful, shape.actions)), "it is locked"
+        end = self.ends[state]
+        assert end != NOWHERE, "a step may not be done"
+        assert expected.ends[end], f"it ends at {self.space.states[end]}"
+        self._check_nothing_is_left(end)
+        if not self._is_checked_after_each_first_step(state, shape):
+            cuts, faults = walk(self.space, state, shape)
+            for cut in cuts:
+                self._check_resumable(cut)
+                assert self._leads_to(cut, end), f"another end from {self.space.states[cut]}"
+            for cut in faults:
+                self._check_resumable(cut)
+
+    def _is_checked_after_each_first_step(self, state: int, shape: Shape) -> bool:
+        """Laws 3 and 4 where the plan after each step that can be first is what is left of *shape*.
+
+        Then the ways that *shape* can go on from there are those of that plan, and are checked
+        with it: what remains to be checked are the first steps, and the faults in them.
+        """
+        self._check_resumable(self.space.without_power[state])
+        for action, left in shape.first:
+            there = self.space.leads_to[action][state]
+            if there == NOWHERE or self.answers[there] is not self.shapes.get(left):
+                return False
+            assert self._leads_to(there, self.ends[state]), f"another end after {action}"
+            for cut in self.space.cut_short(action, state):
+                self._check_resumable(cut)
+        return True
+
+    def _leads_to(self, cut: int, end: int) -> bool:
+        """Whether the plan resumed at *cut* ends at *end*, as it must unless it is a request."""
+        return self.goal.target in REQUESTS or self.ends[cut] in (NOWHERE, end)
+
+    def _is_harmful(self, action: int) -> bool:
+        return isinstance(self.space.actions[action], DestroyVolume | Undefine)
+
+    def _check_nothing_is_left(self, end: int) -> None:
+        """Law 2; to power off what does not exist is refused."""
+        again = self.answers[end]
+        if self.goal.target in REQUESTS:
+            return
+        if again is None:
+            self._check_resumable(end)
+        else:
+            assert again.actions == (), f"at the end, {again.actions} would be done"
+
+    def _check_resumable(self, cut: int) -> None:
+        """Law 4: there is a plan from *cut*, or nothing to do, or only what the policy forbids."""
+        if self.ends[cut] != NOWHERE:
+            return
+        have, goal = self.space.states[cut], self.goal
+        nothing_there = goal.target is Target.OFF and have == Observation()
+        never = goal.target in POWERED and goal.restart is Restart.NEVER
+        assert nothing_there or (never and have.power is Power.STUCK), f"no plan from {have}"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is promised, and what it may cost, for one goal and case."""
+
+    distances: list[int]
+    ends: bytes  # by state, whether it is what the goal promises
+    allowed: frozenset[int]  # the actions
+
+    @classmethod
+    def of(cls, space: Space, goal: Goal, case: Case) -> "Expected":
+        reached = bytes(ends(goal, case, space.want, end) for end in space.states)
+        may = (allowed(goal, case, space.want, action) for action in space.actions)
+        numbers = frozenset(number for number, is_allowed in enumerate(may) if is_allowed)
+        return cls(distances(space, goal, reached, numbers), reached, numbers)
+
+
+def _end_of(space: Space, state: int, shape: Shape) -> int:
+    for action in shape.actions:
+        state = space.leads_to[action][state]
+        if state == NOWHERE:
+            return NOWHERE
+    return state
+
+
+JOBS: list[tuple[Target, tuple[Restart, ...]]] = [
+    *((target, (restart,)) for target in POWERED for restart in Restart),
+    *((target, tuple(Restart)) for target in Target if target not in POWERED),
+]
+
+
+def run(job: tuple[str, Target, tuple[Restart, ...]]) -> Counted:
+    """One job, in a process that keeps the tables of the space for the next."""
+    name, target, restarts = job
+    return check(SPACES[name], target, restarts)
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=list(SPACES))
+def test_the_laws_hold_at_every_point(
+    space: Space, record_property: Callable[[str, object], None]
+) -> None:
+    """Laws 1 to 7; see above for how."""
+    counted = Counted()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+        for each in workers.map(run, [(space.name, *job) for job in JOBS]):
+            counted.add(each)
+    record_property(f"checked in space {space.name}", str(counted))
+    print(f"\n{space.name}: {counted}")
+    assert counted.points == counted.states * len(Target) * len(Restart) * len(PowerOff) * len(
+        DataLoss
+    ) * (len(ByHand) if len(space.by_hand) > 1 else 1)
