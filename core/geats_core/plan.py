@@ -85,13 +85,17 @@ class PoolFacts:
     """What a pool offers; None where it is not known, and so not checked.
 
     ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
-    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool.
+    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool. A pool
+    that ``clones`` copies a volume in no time; one that does not ``enforces_size`` only remembers
+    how large a volume may become.
     """
 
     location: str | None = None
     size_bytes: int | None = None
     snapshots: bool = False
     grows_online: bool = True
+    clones: bool = False
+    enforces_size: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

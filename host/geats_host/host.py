@@ -226,7 +226,10 @@ class Host:
         specs = [step.action.spec for step in made.steps if isinstance(step.action, Define)]
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
         driver = self._driver_of(made.name, spec)
-        return Performer(made.name, self.registry, driver, self.pools, self.config.templates)
+        run_dir = Path(self.config.run_dir)
+        return Performer(
+            made.name, self.registry, driver, self.pools, self.config.templates, run_dir
+        )
 
     def info(self, name: str) -> Info:
         """Statistics of one VM; empty for one that is only declared."""
@@ -261,6 +264,8 @@ class Host:
         volumes: dict[str, list[VolumeSeen]] = {}
         for pool_name, pool in self.pools.items():
             for volume, seen in pool.observe().items():
+                if volume.is_template:
+                    continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -43,6 +44,7 @@ from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.template_cache import unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Performer:
     driver: Driver
     pools: Mapping[str, Pool]
     templates: Mapping[str, Template]
+    run_dir: Path
 
     def perform(self, action: Action) -> None:
         """Do it."""
@@ -141,7 +144,10 @@ class Performer:
         """Mark the volume as being filled, fill it, mark it as filled: a cut is always seen."""
         seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
         pool.mark(volume, seen)
-        if pool.offers is not Offer.NOTHING:
+        if pool.facts.clones:
+            source = unpacked(pool, template, partial(templates.install, template), self.run_dir)
+            pool.clone(source, volume)
+        elif pool.offers is not Offer.NOTHING:
             templates.install(template, pool.path(volume))
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 

@@ -107,6 +107,12 @@ class Wrapping:
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         self.below.delete_snapshot(volume, name)
 
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        self.below.clone(source, target)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        return self.below.used_bytes(volume)
+
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         self.below.mark(volume, seen)
 

@@ -13,8 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from geats_core.fields import NAME
 from geats_core.observation import VolumeSeen
 from geats_core.plan import PoolFacts
+from geats_host.errors import HostError
 
 
 class Offer(StrEnum):
@@ -26,15 +28,31 @@ class Offer(StrEnum):
     NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
 
 
+TEMPLATES = "_templates"  # owns the unpacked templates of a pool; no VM can have this name
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeId:
-    """Names one volume within a pool."""
+    """Names one volume within a pool: a VM's, or an unpacked template's (of ``TEMPLATES``)."""
 
     vm: str
     volume: str
 
     def __str__(self) -> str:
         return f"{self.vm}/{self.volume}"
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it holds an unpacked template, for others to be cloned from."""
+        return self.vm == TEMPLATES
+
+
+def check_names(volume: VolumeId) -> None:
+    """Raise ``HostError`` unless both parts can name what they do, in a path as well."""
+    if not (volume.is_template or NAME.fullmatch(volume.vm)):
+        raise HostError(f"{volume.vm!r} cannot name a VM or a volume")
+    if not NAME.fullmatch(volume.volume):
+        raise HostError(f"{volume.volume!r} cannot name a VM or a volume")
 
 
 class Pool(Protocol):
@@ -95,6 +113,18 @@ class Pool(Protocol):
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Give a snapshot up; one that is not there is given up already."""
+        ...
+
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Let *target*, which is formatted, hold what *source* holds, and nothing else.
+
+        *source* is a template's volume, or any other that is not in use. Where ``facts.clones``, it
+        takes no time that grows with what is held. The marks of *target* stay as they are.
+        """
+        ...
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """How much of the pool's space only this volume takes."""
         ...
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:

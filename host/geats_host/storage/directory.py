@@ -21,11 +21,13 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
-from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.run import run
+from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_names
 from geats_host.storage.marks import MARKS, read_marks, write_marks
 from geats_host.subordinate_ids import subordinate_ids
 
 ROOTFS = "rootfs"
+COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
 GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
@@ -83,7 +85,7 @@ class DirectoryPool:
         if not os.path.lexists(self.root):
             return found
         with _host_errors(self.root), _open(self.root) as pool:
-            for vm in _names(pool):
+            for vm in (*_names(pool), TEMPLATES):
                 for volume in _names_below(pool, vm):
                     seen = _volume_seen(pool, VolumeId(vm, volume))
                     found |= {} if seen is None else {VolumeId(vm, volume): seen}
@@ -166,6 +168,20 @@ class DirectoryPool:
             with suppress(OSError):  # other volumes are in it
                 os.rmdir(volume.vm, dir_fd=pool)
 
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
+        with self._open(target) as at:
+            shutil.rmtree(ROOTFS, dir_fd=at)
+            _make_directory(ROOTFS, at, mode=0o755)
+        copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
+        run([*copy, "--", f"{self.path(source)}", f"{self.path(target)}"], timeout_s=COPY_TIMEOUT_S)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """What du(1) says of the volume."""
+        argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
+        said = run([*argv, f"{self._place(volume)}"], timeout_s=COPY_TIMEOUT_S)
+        return int(said.split()[0])
+
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         with self._open(volume) as at:
@@ -174,9 +190,7 @@ class DirectoryPool:
             write_marks(at, marked)
 
     def _place(self, volume: VolumeId) -> Path:
-        for name in (volume.vm, volume.volume):
-            if not NAME.fullmatch(name):
-                raise HostError(f"{name!r} cannot name a VM or a volume")
+        check_names(volume)
         return self.root / volume.vm / volume.volume
 
     @contextmanager

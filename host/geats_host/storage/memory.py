@@ -12,11 +12,11 @@ from threading import Lock
 from returns.result import Failure, Success
 
 from geats_core.checked import Problem
-from geats_core.fields import NAME, Reader, absolute_path
+from geats_core.fields import Reader, absolute_path
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
-from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.storage import Offer, Pool, VolumeId, check_names
 
 DEFAULT_PATH = "/memory"
 
@@ -53,12 +53,12 @@ class MemoryPool:
 
     def path(self, volume: VolumeId) -> Path:
         """Where the volume would be."""
-        _check_names(volume)
+        check_names(volume)
         return self.root / volume.vm / volume.volume
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Add the volume, unless it is there."""
-        _check_names(volume)
+        check_names(volume)
         new = VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)
         with self.lock:
             self.volumes.setdefault(volume, new)
@@ -79,7 +79,7 @@ class MemoryPool:
 
     def deactivate(self, volume: VolumeId) -> None:
         """Take it out of use; a volume that is not there is not in use either."""
-        _check_names(volume)
+        check_names(volume)
         with self.lock:
             if volume in self.volumes:
                 self.volumes[volume] = replace(self.volumes[volume], active=False)
@@ -93,7 +93,7 @@ class MemoryPool:
 
     def destroy(self, volume: VolumeId) -> None:
         """Forget the volume."""
-        _check_names(volume)
+        check_names(volume)
         with self.lock:
             self.volumes.pop(volume, None)
 
@@ -134,6 +134,18 @@ class MemoryPool:
             left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
             self.volumes[volume] = replace(seen, snapshots=left)
 
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """There is nothing to copy."""
+        with self.lock:
+            self._need(source)
+            self._need(target)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """None at all."""
+        with self.lock:
+            self._need(volume)
+        return 0
+
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""
         with self.lock:
@@ -142,16 +154,10 @@ class MemoryPool:
             )
 
     def _need(self, volume: VolumeId) -> VolumeSeen:
-        _check_names(volume)
+        check_names(volume)
         if volume not in self.volumes:
             raise HostError(f"{self.path(volume)}: there is no such volume")
         return self.volumes[volume]
 
 
 _pools: dict[str, MemoryPool] = {}
-
-
-def _check_names(volume: VolumeId) -> None:
-    for name in (volume.vm, volume.volume):
-        if not NAME.fullmatch(name):
-            raise HostError(f"{name!r} cannot name a VM or a volume")
