@@ -2,154 +2,205 @@
 
 Theory of operation
 -------------------
-What a VM is promised changes along a chain of steps that wait for each other: its starts and stops
-for memory and cpus, the actions on one volume for space. Chains are independent, so the most that
-can be promised at any point, in any order, is what is promised now and the peak of every chain. If
-that is too much, but would not be once other chains have given back what they will, those come
-first: a gate is put between. If it still is, there is no such plan.
+What a VM is promised changes along a chain of steps that wait for each other: its starts, stops and
+changes of limits for memory and cpus, the actions on one volume for space. Chains are independent,
+so the most that can be promised at any point, in any order, is what is promised now and the peak of
+every chain. If that is too much, but would not be once other chains have given back what they will,
+those come first: a gate is put between. If it still is, there is no such plan.
+
+Amounts are whole: bytes, and millionths of a cpu. What has no limit of its own counts as nothing.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TypeAlias
 
+from geats_core import ordering
+from geats_core.actions import SetLimits
 from geats_core.checked import Problem
 from geats_core.graph import Graph
 from geats_core.host_policy import HostPolicy
-from geats_core.model import ON, after
-from geats_core.observation import Observation
-from geats_core.plan import HostFacts, Plan
-from geats_core.sizes import format_size
+from geats_core.model import after
+from geats_core.observation import Observation, Power
+from geats_core.plan import HostFacts, Plan, Step
+from geats_core.sizes import UNITS
+from geats_core.spec import Limits
 
 Resource: TypeAlias = str  # "memory", "cpus", or "pools.NAME"
 Chain: TypeAlias = tuple[Resource, str, str]  # what, the VM, and the volume (empty for the others)
-MEMORY, CPUS = "memory", "cpus"
+MEMORY, CPUS, POOLS = "memory", "cpus", "pools."
+MILLION = 10**6
 
 
 @dataclass(slots=True)
 class _Use:
     """How one chain changes what its VM is promised, relative to now."""
 
-    now: float = 0
-    peak: float = 0
+    now: int = 0
+    peak: int = 0
     gives: list[int] = field(default_factory=list)
     takes: list[int] = field(default_factory=list)
 
-    def change(self, by: float, step: int) -> None:
+    def change(self, by: int, step: int) -> None:
         self.now += by
         self.peak = max(self.peak, self.now)
         (self.takes if by > 0 else self.gives).append(step)
 
 
-def limit_of(resource: Resource, facts: HostFacts, policy: HostPolicy) -> float | None:
-    """How much may be promised; None where it is not known."""
-    has: float | None
+def limit_of(resource: Resource, facts: HostFacts, policy: HostPolicy) -> int | None:
+    """How much may be promised; None where it is not known, or has no bound."""
+    if resource == CPUS:
+        return _times(_millionths(facts.cpus), policy.cpu_overcommit)
     if resource == MEMORY:
-        has, factor = facts.memory_bytes, policy.memory_overcommit
-    elif resource == CPUS:
-        has, factor = facts.cpus, policy.cpu_overcommit
-    else:
-        has = facts.pool(resource.removeprefix("pools.")).size_bytes
-        factor = policy.disk_overcommit
-    return None if has is None else has * factor
+        return _times(facts.memory_bytes, policy.memory_overcommit)
+    size_bytes = facts.pool(resource.removeprefix(POOLS)).size_bytes
+    return _times(size_bytes, policy.disk_overcommit)
 
 
-def promised(have: Observation, name: str) -> dict[Chain, float]:
-    """What the VM *name* is promised now; what has no limit of its own counts as nothing."""
-    found: dict[Chain, float] = {}
-    if have.power in ON and have.in_effect is not None:
+def _times(amount: int | None, factor: float) -> int | None:
+    millionths = _millionths(factor)
+    return None if amount is None or millionths is None else amount * millionths // MILLION
+
+
+def _millionths(number: float | None) -> int | None:
+    return None if number is None or not isfinite(number) else round(number * MILLION)
+
+
+def promised(have: Observation, name: str) -> dict[Chain, int]:
+    """What the VM *name* is promised now: a stuck one holds what it has until it is repaired."""
+    found: dict[Chain, int] = {}
+    if have.power is not Power.STOPPED and have.in_effect is not None:
         limits = have.in_effect.limits
         found[MEMORY, name, ""] = limits.memory_bytes or 0
-        found[CPUS, name, ""] = limits.cpus or 0
+        found[CPUS, name, ""] = _millionths(limits.cpus) or 0
     for volume in have.volumes:
-        found[f"pools.{volume.pool}", name, volume.name] = volume.size_bytes or 0
+        found[f"{POOLS}{volume.pool}", name, volume.name] = volume.size_bytes or 0
     return found
 
 
 def fit(
     graph: Graph,
-    plans: Iterable[tuple[Plan, range]],
+    placed: Iterable[tuple[Plan, range]],
     observations: Mapping[str, Observation],
     facts: HostFacts,
     policy: HostPolicy,
 ) -> list[Problem]:
     """Put gates into *graph* where room must be made first; say where there is not enough."""
     chains: dict[Resource, dict[Chain, _Use]] = defaultdict(dict)
-    for plan, numbers in plans:
+    for plan, numbers in placed:
         if plan.steps:
             _follow(plan, numbers, observations.get(plan.name, Observation()), chains)
-    problems: list[Problem] = []
     limits = {resource: limit_of(resource, facts, policy) for resource in sorted(chains)}
-    if any(limit is not None for limit in limits.values()):
-        base, users = _in_use(observations)
-        for resource, limit in limits.items():
-            takers = {chain: use for chain, use in chains[resource].items() if use.peak > 0}
-            asked = sum(use.peak for use in takers.values())
-            if limit is None or not takers or base[resource] + asked <= limit:
-                continue
-            givers = [use for use in chains[resource].values() if use.now < 0]
-            given = -sum(use.now for use in givers)
-            if base[resource] + asked - given > limit:
-                left = limit - base[resource] + given
-                problems.append(_too_much(resource, limit, left, takers, users[resource]))
-                continue
-            reason = f"{_title(resource)} must be given back before more of it is taken"
-            gate = graph.gate(reason, [step for use in givers for step in use.gives])
-            for use in takers.values():
-                for step in use.takes:
-                    graph.wait(step, gate)
-    return problems
+    if all(limit is None for limit in limits.values()):
+        return []
+    in_use = _in_use(observations)
+    return [
+        problem
+        for resource, limit in limits.items()
+        if limit is not None
+        for problem in _fit_one(graph, resource, limit, chains[resource], in_use[resource])
+    ]
+
+
+def _fit_one(
+    graph: Graph,
+    resource: Resource,
+    limit: int,
+    chains: Mapping[Chain, _Use],
+    in_use: Mapping[str, int],
+) -> Iterable[Problem]:
+    takers = {chain: use for chain, use in chains.items() if use.peak > 0}
+    givers = {chain: use for chain, use in chains.items() if use.now < 0}
+    base = sum(in_use.values())
+    asked = sum(use.peak for use in takers.values())
+    if not takers or base + asked <= limit:
+        return
+    if base + asked + sum(use.now for use in givers.values()) > limit:
+        yield _too_much(resource, limit, takers, givers, in_use)
+        return
+    reason = f"{_title(resource)} must be given back before more of it is taken"
+    gate = graph.gate(reason, [step for use in givers.values() for step in use.gives])
+    for use in takers.values():
+        for step in use.takes:
+            graph.wait(step, gate)
 
 
 def _follow(
     plan: Plan, numbers: range, have: Observation, chains: dict[Resource, dict[Chain, _Use]]
 ) -> None:
     """Enter what each step of *plan* gives or takes."""
+    for number, (_, by) in zip(numbers, _given_and_taken(plan, have), strict=True):
+        for chain, amount in by.items():
+            chains[chain[0]].setdefault(chain, _Use()).change(amount, number)
+
+
+def _given_and_taken(plan: Plan, have: Observation) -> Iterable[tuple[Step, dict[Chain, int]]]:
+    """Each step of *plan*, and by how much it changes what the VM is promised."""
     state, now = have, promised(have, plan.name)
-    for number, step in zip(numbers, plan.steps, strict=True):
+    for step in plan.steps:
         state = after(step.action, state).value_or(state)
         then = promised(state, plan.name)
-        for chain in {*now, *then}:
-            by = then.get(chain, 0) - now.get(chain, 0)
-            if by:
-                chains[chain[0]].setdefault(chain, _Use()).change(by, number)
+        by = {chain: then.get(chain, 0) - now.get(chain, 0) for chain in (now | then)}
+        yield step, {chain: amount for chain, amount in by.items() if amount}
         now = then
 
 
-def _in_use(
-    observations: Mapping[str, Observation],
-) -> tuple[dict[Resource, float], dict[Resource, dict[str, float]]]:
-    """How much of each resource is promised now: in all, and by VM."""
-    base: dict[Resource, float] = defaultdict(float)
-    users: dict[Resource, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+def lower_first(plan: Plan, have: Observation) -> Plan:
+    """The same plan; but a step that lowers one limit and raises another is two, lowering first."""
+    steps: list[Step] = []
+    limits = Limits() if have.in_effect is None else have.in_effect.limits
+    for step, by in _given_and_taken(plan, have):
+        gives_and_takes = min(by.values(), default=0) < 0 < max(by.values(), default=0)
+        if isinstance(step.action, SetLimits) and gives_and_takes:
+            steps.append(replace(step, action=SetLimits(_lowered(limits, step.action.limits))))
+        steps.append(step)
+    waits = ordering.needs([step.action for step in steps])
+    numbered = zip(steps, waits, strict=True)
+    return replace(plan, steps=tuple(replace(step, needs=needs) for step, needs in numbered))
+
+
+def _lowered(old: Limits, new: Limits) -> Limits:
+    """*new*, without what is more than in *old*."""
+    memory = min(old, new, key=lambda limits: limits.memory_bytes or 0)
+    cpus = min(old, new, key=lambda limits: limits.cpus or 0)
+    return replace(new, memory_bytes=memory.memory_bytes, cpus=cpus.cpus)
+
+
+def _in_use(observations: Mapping[str, Observation]) -> Mapping[Resource, dict[str, int]]:
+    """How much of each resource every VM is promised now."""
+    found: dict[Resource, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name, have in observations.items():
         for (resource, _, _), amount in promised(have, name).items():
-            base[resource] += amount
-            users[resource][name] += amount
-    return base, users
+            found[resource][name] += amount
+    return found
 
 
 def _too_much(
     resource: Resource,
-    limit: float,
-    left: float,
+    limit: int,
     takers: Mapping[Chain, _Use],
-    users: Mapping[str, float],
+    givers: Mapping[Chain, _Use],
+    in_use: Mapping[str, int],
 ) -> Problem:
-    asked: dict[str, float] = defaultdict(float)
+    asked: dict[str, int] = defaultdict(int)
+    kept = defaultdict(int, in_use)
     for (_, vm, _), use in takers.items():
         asked[vm] += use.peak
-    in_use = {vm: amount for vm, amount in users.items() if amount}
-    used = f", in use by {_by_vm(resource, in_use)}" if in_use else ""
+    for (_, vm, _), use in givers.items():
+        kept[vm] += use.now
+    free = max(limit - sum(kept.values()), 0)
+    keepers = {vm: amount for vm, amount in kept.items() if amount > 0}
+    by = f": the rest is kept by {_by_vm(resource, keepers)}" if keepers else ""
     return Problem(
         resource,
-        f"{_by_vm(resource, asked)} would take {_shown(resource, sum(asked.values()))}, "
-        f"but of {_shown(resource, limit)} only {_shown(resource, max(left, 0))} can be free{used}",
+        f"{_by_vm(resource, asked)} would take {_shown(resource, sum(asked.values()))}, but of the "
+        f"{_shown(resource, limit)} that may be promised {_shown(resource, free)} can be free{by}",
     )
 
 
-def _by_vm(resource: Resource, amounts: Mapping[str, float], most: int = 5) -> str:
+def _by_vm(resource: Resource, amounts: Mapping[str, int], most: int = 5) -> str:
     """The largest few, with their amounts."""
     largest = sorted(amounts, key=lambda vm: (-amounts[vm], vm))
     words = [f"{vm} ({_shown(resource, amounts[vm])})" for vm in largest[:most]]
@@ -157,9 +208,18 @@ def _by_vm(resource: Resource, amounts: Mapping[str, float], most: int = 5) -> s
     return ", ".join([*words, *more])
 
 
-def _shown(resource: Resource, amount: float) -> str:
-    return f"{amount:g} cpus" if resource == CPUS else format_size(int(amount))
+def _shown(resource: Resource, amount: int) -> str:
+    """An amount for a person: at most two places after the point."""
+    if resource == CPUS:
+        return f"{_rounded(amount, MILLION)} cpus"
+    letter = next((each for each in "PTGMK" if amount >= UNITS[f"{each}iB"]), "")
+    return f"{_rounded(amount, UNITS[letter])}{letter}{'iB' if letter else 'B'}"
+
+
+def _rounded(amount: int, unit: int) -> str:
+    whole, hundredths = divmod(amount * 100 // unit, 100)
+    return f"{whole}.{hundredths:02}".rstrip("0").rstrip(".")
 
 
 def _title(resource: Resource) -> str:
-    return resource if resource in (MEMORY, CPUS) else f"space in {resource.removeprefix('pools.')}"
+    return resource if resource in (MEMORY, CPUS) else f"space in {resource.removeprefix(POOLS)}"

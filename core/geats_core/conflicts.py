@@ -1,87 +1,159 @@
 """What can belong to one VM only: addresses, host-side interfaces, places of volumes."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from geats_core.actions import AllocateVolume, DestroyVolume
 from geats_core.checked import Problem
 from geats_core.graph import Graph
 from geats_core.lxc_config import veth_name
-from geats_core.model import ON
-from geats_core.observation import Observation
-from geats_core.plan import Goal, HostFacts, Target
+from geats_core.observation import Observation, Power
+from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.spec import VMSpec
 
 Claim: TypeAlias = tuple[str, str]  # what it is, and which one
-Owner: TypeAlias = tuple[str, str]  # the VM, and the path in its spec
-GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED})
+VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
+OFF_OR_GONE = frozenset({Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED})
+WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
+
+
+def described(goal: Goal) -> VMSpec | None:
+    """The spec that *goal* makes the VM's; None where it leaves it as it is, or takes it away."""
+    return None if goal.target in WITHOUT_SPEC else goal.spec
+
+
+def running_spec(have: Observation) -> VMSpec | None:
+    """What a VM that is not off was started with, as far as anything is known of it."""
+    if have.power is Power.STOPPED:
+        return None
+    return have.in_effect or have.defined or have.recorded
 
 
 def conflicts(
-    goals: Mapping[str, Goal], observations: Mapping[str, Observation], facts: HostFacts
+    goals: Mapping[str, Goal],
+    observations: Mapping[str, Observation],
+    plans: Iterable[Plan],
+    facts: HostFacts,
 ) -> list[Problem]:
-    """Every claim that two VMs make, once their goals are reached; both owners are named."""
-    owners: dict[Claim, Owner] = {}
+    """Every claim that two VMs make, once their goals are reached; both owners are named.
+
+    At least one of the two is described by its goal: what others do to each other is not ours.
+    """
+    plan_of = {plan.name: plan for plan in plans}
+    by_goal = [name for name, goal in goals.items() if described(goal)]
+    owners: dict[Claim, tuple[str, str]] = {}
     problems: list[Problem] = []
-    for name in {**goals, **observations}:
-        for claim, path in _claims_of(goals.get(name), observations.get(name), facts):
-            other, other_path = owners.setdefault(claim, (name, path))
-            if (other, other_path) != (name, path):
-                of_other = f"{other}.{other_path}"
-                declared = "" if other in goals else ", which is on the host but not declared"
-                message = f"{claim[0]} {claim[1]} is also that of {of_other}{declared}"
-                problems.append(Problem(f"{name}.{path}", message))
+    for name in dict.fromkeys([*by_goal, *goals, *observations]):
+        goal, have = goals.get(name), observations.get(name, Observation())
+        spec = _spec_at_end(goal, have)
+        volumes = _volumes_at_end(goal, have, plan_of.get(name))
+        found = [*(claims(name, spec) if spec else ()), *_places(name, volumes, facts)]
+        for claim, path in dict.fromkeys(found):
+            if claim not in owners:
+                owners[claim] = (name, f"{name}.{path}")
+            elif goal and described(goal):
+                problems.append(_conflict(f"{name}.{path}", claim, owners[claim][1]))
+            elif owners[claim][0] in goals and described(goals[owners[claim][0]]):
+                other = f"{name}.{path}, which is on the host and stays as it is"
+                problems.append(_conflict(owners[claim][1], claim, other))
     return problems
+
+
+def _conflict(path: str, claim: Claim, other: str) -> Problem:
+    return Problem(path, f"{claim[0]} {claim[1]} is also that of {other}")
+
+
+def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:
+    """What counts for the VM once its goal is reached: as described, or else as it runs."""
+    if goal is not None and (goal.target in OFF_OR_GONE or described(goal)):
+        return described(goal)
+    return running_spec(have)
+
+
+def _volumes_at_end(goal: Goal | None, have: Observation, plan: Plan | None) -> Iterable[VolumeKey]:
+    """The volumes that there are once the plan is done, and those that the spec asks for."""
+    spec = described(goal) if goal else None
+    destroyed = {
+        (step.action.pool, step.action.volume)
+        for step in (plan.steps if plan else ())
+        if isinstance(step.action, DestroyVolume)
+    }
+    kept = [(seen.pool, seen.name) for seen in have.volumes]
+    wanted = [(volume.pool, volume.name) for volume in spec.volumes] if spec else []
+    return dict.fromkeys([*(key for key in kept if key not in destroyed), *wanted])
 
 
 def hand_over(
     graph: Graph,
     goals: Mapping[str, Goal],
     observations: Mapping[str, Observation],
+    placed: Iterable[tuple[Plan, range]],
     facts: HostFacts,
 ) -> list[Problem]:
-    """Let a VM start only when what it claims is given back by the VM that has it now."""
-    holders = {
-        claim: name
-        for name, have in observations.items()
-        if have.power in ON and have.in_effect is not None
-        for claim, _ in claims(have.in_effect, facts)
-    }
+    """Let what is claimed be given back by who has it now, before another takes it.
+
+    A start waits for stops, an allocation for the destruction of what is at the same place.
+    """
+    _hand_over_places(graph, observations, placed, facts)
+    holders: dict[Claim, list[str]] = defaultdict(list)
+    for name, have in observations.items():
+        spec = running_spec(have)
+        for claim, _ in dict.fromkeys(claims(name, spec)) if spec else ():
+            holders[claim].append(name)
     problems: list[Problem] = []
     for name, start in graph.starts.items():
-        for claim, path in _claims_of(goals.get(name), observations.get(name), facts):
-            holder = holders.get(claim, name)
-            if holder == name:
-                continue
-            if holder in graph.stops:
-                graph.wait(start, graph.stops[holder])
-            else:
-                message = f"{claim[0]} {claim[1]} is in use by {holder} until that restarts"
-                problems.append(Problem(f"{name}.{path}", message))
+        spec = goals[name].spec
+        for claim, path in dict.fromkeys(claims(name, spec)) if spec else ():
+            for holder in holders.get(claim, ()):
+                if holder == name:
+                    continue  # its start waits for its stop anyway
+                if holder in graph.stops:
+                    graph.wait(start, graph.stops[holder])
+                else:
+                    message = f"{claim[0]} {claim[1]} is in use by {holder} until that restarts"
+                    problems.append(Problem(f"{name}.{path}", message))
     return problems
 
 
-def claims(spec: VMSpec, facts: HostFacts) -> Iterable[tuple[Claim, str]]:
-    """What a VM of this spec has to itself, and where its spec says so."""
+def _hand_over_places(
+    graph: Graph,
+    observations: Mapping[str, Observation],
+    placed: Iterable[tuple[Plan, range]],
+    facts: HostFacts,
+) -> None:
+    destroys: dict[Claim, list[int]] = defaultdict(list)
+    allocations: list[tuple[Claim, int]] = []
+    for plan, numbers in placed:
+        for number, step in zip(numbers, plan.steps, strict=True):
+            if isinstance(step.action, DestroyVolume | AllocateVolume):
+                key = (step.action.pool, step.action.volume)
+                for claim, _ in _places(plan.name, [key], facts):
+                    if isinstance(step.action, DestroyVolume):
+                        destroys[claim].append(number)
+                    else:
+                        allocations.append((claim, number))
+    for claim, number in allocations:
+        for earlier in destroys[claim]:
+            graph.wait(number, earlier)
+
+
+def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
+    """What a VM of this name and spec has to itself while it runs, and where its spec says so."""
     for index, nic in enumerate(spec.nics):
         path = f"nics[{nic.name}]"
-        yield ("the MAC address", nic.mac), f"{path}.mac"
-        yield ("the interface on the host", veth_name(spec.name, index)), path
+        yield ("the MAC address", nic.mac.lower()), f"{path}.mac"
+        yield ("the interface on the host", veth_name(name, index)), path
         for address in nic.addresses:
             yield ("the address", str(address.ip)), f"{path}.addresses"
-    for volume in spec.volumes:
-        location = facts.pool(volume.pool).location
-        if location is not None:
-            place = location.replace("{vm}", spec.name).replace("{volume}", volume.name)
-            yield ("the place of the volume", place), f"volumes[{volume.name}]"
 
 
-def _claims_of(
-    goal: Goal | None, have: Observation | None, facts: HostFacts
+def _places(
+    name: str, volumes: Iterable[VolumeKey], facts: HostFacts
 ) -> Iterable[tuple[Claim, str]]:
-    """Those of a declared VM as it will be defined, of any other as it runs."""
-    if goal is not None and goal.target in GONE:
-        return ()
-    if goal is not None and (goal.spec or (have and have.recorded)):
-        known = goal.spec or (have and have.recorded)
-        return claims(known, facts) if known else ()
-    return claims(have.in_effect, facts) if have and have.in_effect else ()
+    """Where the volumes of the VM *name* are, as far as that is known of their pools."""
+    for pool, volume in volumes:
+        location = facts.pool(pool).location
+        if location is not None:
+            place = location.replace("{vm}", name).replace("{volume}", volume)
+            yield ("the place of the volume", place), f"volumes[{volume}].pool[{pool}]"

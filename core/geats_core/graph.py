@@ -1,10 +1,13 @@
 """The steps of several plans as one graph, and an order in which they may run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 
-from geats_core.actions import Pause, Repair, Shutdown, Start, Stop
+from returns.result import Success
+
+from geats_core.actions import Pause, Repair, Shutdown, Start, Stop, describe
+from geats_core.checked import Checked, problem
 from geats_core.plan import Plan, Step
 
 POWER_OFFS = (Shutdown, Stop, Repair)
@@ -45,10 +48,10 @@ class Graph:
         """Let *later* wait for *earlier*."""
         self.needs[later].append(earlier)
 
-    def in_order(self) -> tuple[Step, ...]:
+    def in_order(self) -> Checked[tuple[Step, ...]]:
         """Every step after those that it waits for, and otherwise in the order of adding.
 
-        Nobody may ask for what waits for itself: the rules that add edges keep it from happening.
+        Refused, with the steps, where some of them wait for each other.
         """
         waits_for = [set(needs) for needs in self.needs]
         waited_for_by: list[list[int]] = [[] for _ in self.steps]
@@ -66,7 +69,29 @@ class Graph:
                 left[later] -= 1
                 if not left[later]:
                     heappush(ready, later)
-        return tuple(
-            replace(self.steps[number], needs=tuple(sorted(position[n] for n in waits_for[number])))
-            for number in position
+        if len(position) < len(self.steps):
+            return self._circle([needs - position.keys() for needs in waits_for])
+        return Success(
+            tuple(
+                replace(
+                    self.steps[number], needs=tuple(sorted(position[n] for n in waits_for[number]))
+                )
+                for number in position
+            )
         )
+
+    def _circle(self, waits_for: Sequence[set[int]]) -> Checked[tuple[Step, ...]]:
+        """Say which steps wait for each other, where *waits_for* is all that cannot be waited for.
+
+        Every step that waits for one of those waits for one that waits itself: so a walk from any
+        of them comes back to where it was.
+        """
+        here = next(number for number, needs in enumerate(waits_for) if needs)
+        walk: dict[int, None] = {}
+        while here not in walk:
+            walk[here] = None
+            here = min(waits_for[here])
+        numbers = list(walk)
+        circle = [self.steps[number] for number in numbers[numbers.index(here) :]]
+        words = "; ".join(f"{describe(each.action, each.vm)} ({each.reason})" for each in circle)
+        return problem("plan", f"each of these steps would wait for the next, in a circle: {words}")

@@ -9,18 +9,20 @@ edges and gates to the graph, or says why there is no plan. Steps that do not wa
 may run side by side.
 
 Why nothing ever waits for itself: within a VM, what gives back (stops, destroys) comes before what
-takes (allocations, starts), and no rule lets a step that gives wait for one that takes.
+takes (allocations, starts), and no rule lets a step that gives wait for one that takes. The only
+step that can do both is a change of limits, up in one and down in another: where such steps do wait
+for each other, each is done in two, the lowering first.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from returns.result import Failure, Success
 
 from geats_core.actions import Impact
-from geats_core.capacity import fit
+from geats_core.capacity import fit, lower_first
 from geats_core.checked import Checked, Problem
-from geats_core.conflicts import conflicts, hand_over
+from geats_core.conflicts import conflicts, described, hand_over
 from geats_core.graph import Graph
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.model import ON
@@ -28,7 +30,7 @@ from geats_core.observation import Observation, Power
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.spec import VMSpec
-from geats_core.start_order import order_problems, order_starts_and_stops
+from geats_core.start_order import cycles, order_starts_and_stops, unknown_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,22 +86,57 @@ def plan_host(
     ]
     wanted = by_name | {goal.name: goal for goal in stopped}
     plans = _plan_each(wanted, observations, facts, problems)
-    specs = _specs(wanted, observations)
-    problems += order_problems(
-        {name: spec for name, spec in specs.items() if name in by_name},
-        {*wanted, *observations, *facts.declared},
-    )
-    problems += conflicts(wanted, observations, facts)
+    problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
+    problems += conflicts(wanted, observations, plans, facts)
     if problems:
         return Failure(tuple(problems))
+    host = _Host(wanted, observations, facts, policy)
+    steps = _arranged(plans, host)
+    if isinstance(steps, Failure):  # because limits change both ways at once, perhaps
+        plans = [lower_first(each, observations.get(each.name, Observation())) for each in plans]
+        steps = _arranged(plans, host)
+    match steps:
+        case Success(in_order):
+            return Success(HostPlan(plans=tuple(plans), steps=in_order, strays=strays))
+        case Failure() as refused:
+            return refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """All that the rules of the host look at."""
+
+    goals: Mapping[str, Goal]
+    observations: Mapping[str, Observation]
+    facts: HostFacts
+    policy: HostPolicy
+
+
+def _arranged(plans: Iterable[Plan], host: _Host) -> Checked[tuple[Step, ...]]:
+    """The steps of all plans, with what they wait for on other VMs."""
     graph = Graph()
-    placed = [(made, graph.add_plan(made)) for made in plans]
-    problems += hand_over(graph, wanted, observations, facts)
-    problems += fit(graph, placed, observations, facts, policy)
+    placed = [(each, graph.add_plan(each)) for each in plans]
+    problems = [
+        *hand_over(graph, host.goals, host.observations, placed, host.facts),
+        *fit(graph, placed, host.observations, host.facts, host.policy),
+    ]
     if problems:
         return Failure(tuple(problems))
-    order_starts_and_stops(graph, specs)
-    return Success(HostPlan(plans=tuple(plans), steps=graph.in_order(), strays=strays))
+    order_starts_and_stops(graph, _specs(host.goals, host.observations))
+    return graph.in_order()
+
+
+def _order_problems(
+    goals: Mapping[str, Goal], known: Collection[str], observations: Mapping[str, Observation]
+) -> list[Problem]:
+    """What is wrong with ``after``; a name that was right when it was recorded may be gone now."""
+    specs = {name: spec for name, goal in goals.items() if (spec := described(goal))}
+    new = {
+        name: spec
+        for name, spec in specs.items()
+        if spec != observations.get(name, Observation()).recorded
+    }
+    return [*unknown_names(new, known), *cycles(specs)]
 
 
 def _by_name(goals: Iterable[Goal]) -> tuple[dict[str, Goal], list[Problem]]:
@@ -107,7 +144,7 @@ def _by_name(goals: Iterable[Goal]) -> tuple[dict[str, Goal], list[Problem]]:
     problems: list[Problem] = []
     for goal in goals:
         if goal.name in by_name:
-            problems.append(Problem(goal.name, "is declared twice"))
+            problems.append(Problem(goal.name, "has two goals: a name belongs to one VM only"))
         by_name.setdefault(goal.name, goal)
     return by_name, problems
 

@@ -12,14 +12,16 @@ from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 from geats_core.reverse import follow, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
-from geats_core.start_order import order_problems, order_starts_and_stops
+from geats_core.start_order import order_starts_and_stops
 
 
-def snapshots_first(made: SavedPlan, facts: HostFacts | None, name: str, taken_s: int) -> SavedPlan:
+def snapshots_first(
+    made: SavedPlan, facts: HostFacts | None, name: str, taken_s: int
+) -> Checked[SavedPlan]:
     """The same plan, with a snapshot of each volume before its content is changed.
 
     *name* is what the snapshots are called, *taken_s* the time (seconds since the epoch). What no
-    snapshot can save is said in the warnings.
+    snapshot can save is said in the warnings. Refused where steps of *made* wait for each other.
     """
     graph, plans, warnings = Graph(), list[Plan](), list(made.warnings)
     for step in made.plan.steps:
@@ -30,8 +32,12 @@ def snapshots_first(made: SavedPlan, facts: HostFacts | None, name: str, taken_s
         _add_new(graph, made.plan.steps, undoable.plan)
         plans.append(undoable.plan)
         warnings += undoable.warnings
-    whole = replace(made.plan, plans=tuple(plans), steps=graph.in_order())
-    return replace(made, plan=whole, warnings=tuple(warnings))
+    match graph.in_order():
+        case Success(steps):
+            whole = replace(made.plan, plans=tuple(plans), steps=steps)
+            return Success(replace(made, plan=whole, warnings=tuple(warnings)))
+        case Failure() as refused:
+            return refused
 
 
 def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
@@ -68,8 +74,11 @@ def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[Sav
     if problems:
         return Failure(tuple(problems))
     specs = {name: have.recorded for name, have in made.observations.items() if have.recorded}
-    if not order_problems(specs, {other for spec in specs.values() for other in spec.after}):
-        order_starts_and_stops(graph, specs)
-    whole = HostPlan(plans=tuple(plans), steps=graph.in_order())
+    order_starts_and_stops(graph, specs)
     there = {name: have for name, have in end.items() if have.exists}
-    return Success(saved(whole, there, tuple(warnings)))
+    match graph.in_order():
+        case Success(steps):
+            whole = HostPlan(plans=tuple(plans), steps=steps)
+            return Success(saved(whole, there, tuple(warnings)))
+        case Failure() as refused:
+            return refused

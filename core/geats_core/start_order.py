@@ -1,12 +1,14 @@
 """Who starts before whom: ``after`` and ``autostart``; and who stops before whom, in reverse.
 
-``after`` is an order, not a wish: it says nothing of whether the other VM runs. What a VM comes
-after has at least the priority of that VM.
+``after`` is an order, not a wish: it is about VMs that start (or stop) in the same plan, and says
+nothing of whether the other VM runs. What a VM comes after has at least the priority of that VM.
 """
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from itertools import groupby, pairwise
+from typing import TypeAlias
 
 from geats_core.actions import Pause
 from geats_core.checked import Problem, Problems, unknown
@@ -14,82 +16,141 @@ from geats_core.graph import Graph
 from geats_core.plan import Step
 from geats_core.spec import VMSpec
 
+Before: TypeAlias = Mapping[str, tuple[str, ...]]  # the VMs that each comes after
 
-def order_problems(specs: Mapping[str, VMSpec], known: Collection[str]) -> Problems:
-    """Names after ``after`` that are no VM's, and every cycle."""
-    absent = [
+
+def unknown_names(specs: Mapping[str, VMSpec], known: Collection[str]) -> Problems:
+    """Names after ``after`` that are no VM's."""
+    return tuple(
         unknown(f"{name}.after[{position}]", "VM", other, known)
         for name, spec in specs.items()
         for position, other in enumerate(spec.after)
         if other not in known
+    )
+
+
+def cycles(specs: Mapping[str, VMSpec]) -> Problems:
+    """VMs after themselves; and of every group of VMs that come after each other, one cycle."""
+    before = {name: tuple(o for o in spec.after if o in specs) for name, spec in specs.items()}
+    alone = [
+        Problem(f"{name}.after", "is a cycle: a VM cannot start after itself")
+        for name, others in before.items()
+        if name in others
     ]
-    return (*absent, *_cycles({name: list(spec.after) for name, spec in specs.items()}))
+    tangles = [sorted(group) for group in _tangles(before) if len(group) > 1]
+    shown = [_shortest_cycle(names[0], before) for names in sorted(tangles)]
+    return (
+        *alone,
+        *(Problem(f"{each[0]}.after", f"is a cycle: {' after '.join(each)}") for each in shown),
+    )
 
 
-def _cycles(before: dict[str, list[str]]) -> Iterable[Problem]:
-    """Each cycle, found and then cut, until there is none."""
-    while True:
-        try:
-            TopologicalSorter(before).prepare()
-        except CycleError as error:
-            cycle: list[str] = error.args[1]
-            latest = cycle[1]
-            yield Problem(
-                f"{latest}.after", f"is a cycle: {' after '.join(reversed(_from_least(cycle)))}"
-            )
-            before[latest].remove(cycle[0])
-        else:
-            return
+def _tangles(before: Before) -> Iterable[set[str]]:
+    """The strongly connected components (Kosaraju's algorithm: each edge is looked at twice)."""
+    finished = _finished(before)
+    waiting: dict[str, list[str]] = {name: [] for name in before}
+    for name, others in before.items():
+        for other in others:
+            waiting[other].append(name)
+    seen: set[str] = set()
+    for name in reversed(finished):
+        group: set[str] = set()
+        todo = [name]
+        while todo:
+            here = todo.pop()
+            if here not in seen:
+                seen.add(here)
+                group.add(here)
+                todo += waiting[here]
+        yield group
 
 
-def _from_least(cycle: list[str]) -> list[str]:
-    """The same cycle, begun (and ended) at the name that sorts first."""
-    names = cycle[:-1]
-    first = names.index(min(names))
-    return [*names[first:], *names[:first], names[first]]
+def _finished(before: Before) -> list[str]:
+    """The names in the order in which a search in depth is done with them."""
+    finished: list[str] = []
+    seen: set[str] = set()
+    todo = [(name, False) for name in before]
+    while todo:
+        name, done = todo.pop()
+        if done:
+            finished.append(name)
+        elif name not in seen:
+            seen.add(name)
+            todo.append((name, True))
+            todo += [(other, False) for other in before[name]]
+    return finished
+
+
+def _shortest_cycle(name: str, before: Before) -> list[str]:
+    """From *name* back to it by the fewest others; it must be on a cycle of two or more."""
+    came_from: dict[str, str] = {}
+    todo = deque([name])
+    while name not in came_from:
+        here = todo.popleft()
+        for other in before[here]:
+            if other != here and other not in came_from:
+                came_from[other] = here
+                todo.append(other)
+    way = [name]
+    while len(way) == 1 or way[-1] != name:
+        way.append(came_from[way[-1]])
+    return way[::-1]
 
 
 def order_starts_and_stops(graph: Graph, specs: Mapping[str, VMSpec]) -> None:
-    """Let starts wait for starts, and stops for stops, as the specs of the VMs say."""
-    moved = {name: specs[name] for name in (*graph.stops, *graph.starts) if name in specs}
-    if not any(spec.after or spec.autostart.priority for spec in moved.values()):
-        return
-    priorities = _priorities(specs)
-    started = _started(graph, specs, priorities)
-    for name, spec in moved.items():
-        for other in spec.after:
-            if name in graph.starts and other in started:
-                graph.wait(graph.starts[name], started[other])
-            if name in graph.stops and other in graph.stops:
-                graph.wait(graph.stops[other], graph.stops[name])
+    """Let starts wait for starts, and stops for stops, as the specs of the VMs say.
+
+    Among VMs that come after each other, whose specs are of old, ``after`` is passed over.
+    """
+    before = _before(graph.starts, specs)
+    priorities = _priorities(before, specs)
+    started = _started(graph, specs, before, priorities)
+    for name, others in before.items():
+        for other in others:
+            graph.wait(graph.starts[name], started[other])
     _by_priority(graph, graph.starts, started, priorities, highest_first=True)
+    before = _before(graph.stops, specs)
+    priorities = _priorities(before, specs)
+    for name, others in before.items():
+        for other in others:
+            graph.wait(graph.stops[other], graph.stops[name])
     _by_priority(graph, graph.stops, graph.stops, priorities, highest_first=False)
 
 
-def _priorities(specs: Mapping[str, VMSpec]) -> dict[str, int]:
-    found = {name: spec.autostart.priority for name, spec in specs.items()}
-    before = {name: spec.after for name, spec in specs.items()}
+def _before(moved: Collection[str], specs: Mapping[str, VMSpec]) -> Before:
+    """What each of the VMs *moved* comes after, as far as that moves too, and without cycles."""
+    after = {name: specs[name].after if name in specs else () for name in moved}
+    before = {name: tuple(o for o in others if o in moved) for name, others in after.items()}
+    tangle = {name: number for number, group in enumerate(_tangles(before)) for name in group}
+    return {
+        name: tuple(other for other in others if tangle[other] != tangle[name])
+        for name, others in before.items()
+    }
+
+
+def _priorities(before: Before, specs: Mapping[str, VMSpec]) -> dict[str, int]:
+    found = {name: specs[name].autostart.priority if name in specs else 0 for name in before}
     for name in reversed(list(TopologicalSorter(before).static_order())):
-        for other in before.get(name, ()):
-            if other in found:
-                found[other] = max(found[other], found[name])
+        for other in before[name]:
+            found[other] = max(found[other], found[name])
     return found
 
 
 def _started(
-    graph: Graph, specs: Mapping[str, VMSpec], priorities: Mapping[str, int]
+    graph: Graph, specs: Mapping[str, VMSpec], before: Before, priorities: Mapping[str, int]
 ) -> dict[str, int]:
-    """The step after which each VM counts as started: its start, or the pause that follows it."""
-    lowest = min(priorities.values())
-    waited_for = {other for spec in specs.values() for other in spec.after}
-    started: dict[str, int] = {}
-    for name, number in list(graph.starts.items()):
-        started[name] = number
-        spec = specs.get(name)
-        if spec and spec.autostart.delay_s and (priorities[name] > lowest or name in waited_for):
-            pause = Pause(spec.autostart.delay_s)
+    """The step after which each VM counts as started: its start, or the pause that follows it.
+
+    There is a pause only where another start waits for it.
+    """
+    lowest = min(priorities.values(), default=0)
+    waited_for = {other for others in before.values() for other in others}
+    started = dict(graph.starts)
+    for name, number in graph.starts.items():
+        delay_s = specs[name].autostart.delay_s if name in specs else 0
+        if delay_s and (priorities[name] > lowest or name in waited_for):
             reason = f"{name} is given that time before others start"
-            started[name] = graph.add(Step(vm=name, action=pause, reason=reason), [number])
+            started[name] = graph.add(Step(vm=name, action=Pause(delay_s), reason=reason), [number])
     return started
 
 
@@ -102,12 +163,8 @@ def _by_priority(
     highest_first: bool,
 ) -> None:
     """Let the VMs of each priority wait for all of the one before, behind one gate."""
-
-    def priority_of(name: str) -> int:
-        return priorities.get(name, 0)
-
-    names = sorted(begins, key=priority_of, reverse=highest_first)
-    by_priority = [(priority, list(group)) for priority, group in groupby(names, key=priority_of)]
+    names = sorted(begins, key=priorities.__getitem__, reverse=highest_first)
+    by_priority = [(each, list(group)) for each, group in groupby(names, priorities.__getitem__)]
     doing = "start" if highest_first else "stop"
     for (earlier, first), (later, then) in pairwise(by_priority):
         reason = f"VMs of priority {earlier} {doing} before those of {later}"

@@ -293,7 +293,7 @@ def _plan(
         return made
     now_s = int(time.time())
     name = time.strftime("before-%Y%m%d-%H%M%S", time.gmtime(now_s))
-    return snapshots_first(made, _facts(session, recorded), name, now_s)
+    return accepted(snapshots_first(made, _facts(session, recorded), name, now_s))
 
 
 def _facts(session: Session, recorded: Recorded | None) -> HostFacts:
