@@ -97,7 +97,7 @@ def _reads(action: Action) -> frozenset[Resource]:
     match action:
         case Start():
             return frozenset({DEFINITION, VOLUMES})
-        case Undefine():
+        case Undefine() | GrowVolume():  # some pools cannot grow a volume while the VM is on
             return frozenset({POWER})
         case AllocateVolume() | DeleteSnapshot():
             return frozenset({DEFINITION})
@@ -111,7 +111,6 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Unlock()
             | FormatVolume()
             | ActivateVolume()
-            | GrowVolume()
             | SnapshotVolume()
             | Shutdown()
             | Stop()

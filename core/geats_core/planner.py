@@ -315,7 +315,8 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
         draft.add(FormatVolume(*where), "it is not formatted")
     if not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
-    can_grow = draft.state.power not in ON or draft.facts.pool(volume.pool).grows_online
+    is_off = draft.state.power is Power.STOPPED
+    can_grow = is_off or draft.facts.pool(volume.pool).grows_online
     if volume.size_bytes is not None and _must_grow(volume, seen) and can_grow:
         draft.add(GrowVolume(*where, volume.size_bytes), "it is smaller than described")
 
