@@ -25,6 +25,7 @@ from returns.result import Failure, Success
 from geats_core import (
     HostFacts,
     Observation,
+    PoolFacts,
     Power,
     Stage,
     VMSpec,
@@ -86,10 +87,11 @@ WANT = VMSpec(
 )
 OTHER_LIMITS = Limits(memory_bytes=1024)
 OTHER_LIMITS = Limits(memory_bytes=1024)
-FREE = replace(WANT, after=("db",))  # differs in what costs nothing to change
 LIVE = replace(WANT, limits=OTHER_LIMITS)  # differs in what changes while the VM runs
 RESTART = replace(WANT, hostname="other", transient=True)  # differs in what changes as it starts
 FORMER = replace(RESTART, limits=OTHER_LIMITS)  # differs in both: what was wanted before
+BARE = replace(WANT, volumes=(WANT.root,))
+BARE_FREE = replace(BARE, after=("db",))  # differs from BARE in what costs nothing to change
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,6 +148,10 @@ class Space:
     def _named_places(self) -> Iterable[tuple[str, str]]:
         for place in self.places:
             yield next((seen.pool, seen.name) for seen in place if seen is not None)
+
+    def shown(self, state: int) -> str:
+        """A state in few words, for a person."""
+        return str(self._key(self.states[state]))
 
     def number(self, have: Observation) -> int:
         """The number of a state; a KeyError where the space is not closed."""
@@ -341,8 +347,9 @@ _SPECS = {
     "want": WANT,
     "live": LIVE,
     "restart": RESTART,
-    "free": FREE,
     "former": FORMER,
+    "bare": BARE,
+    "bare, free": BARE_FREE,
 }
 _LETTERS = {id(spec): name for name, spec in _SPECS.items()}
 
@@ -350,6 +357,7 @@ EVERY_DEFINITION: Sequence[Definition] = tuple(
     (recorded, defined) for recorded in (None, WANT, FORMER) for defined in (None, WANT, FORMER)
 )
 
+# Every power, definition, lock, and state of the two volumes; the root volume in two pools.
 MAIN = Space(
     name="main",
     want=WANT,
@@ -361,4 +369,28 @@ MAIN = Space(
         data_places(SMALL, WANTED),
     ),
 )
-SPACES = {space.name: space for space in (MAIN,)}
+# What MAIN leaves out of the volumes: a data volume in two pools, in use there or not, and one
+# that is too large; in a pool where no volume can grow while the VM is on.
+VOLUMES = Space(
+    name="volumes",
+    want=WANT,
+    definitions=((None, None), (WANT, None), (WANT, WANT)),
+    powers=powers(None, WANT),
+    places=(
+        root_places(other=False),
+        data_places(SMALL, WANTED, LARGE),
+        left_behind(ELSEWHERE, DATA, active=True),
+    ),
+    facts=HostFacts(pools={HERE: PoolFacts(grows_online=False), ELSEWHERE: PoolFacts()}),
+)
+# What MAIN leaves out of the rest: lines added by hand, a volume that the spec does not name, a
+# stuck VM of which it is known what it was started with, and changes that cost nothing.
+BY_HAND = Space(
+    name="by hand",
+    want=BARE,
+    definitions=tuple((recorded, defined) for recorded in (None, BARE) for defined in (None, BARE)),
+    powers=powers(None, BARE, BARE_FREE, stuck=(None, BARE)),
+    places=(root_places(other=False), left_behind(ELSEWHERE, STRAY)),
+    by_hand=((), (LINE,)),
+)
+SPACES = {space.name: space for space in (MAIN, VOLUMES, BY_HAND)}

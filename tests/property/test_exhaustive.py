@@ -69,11 +69,12 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    describe,
     impact_of,
 )
 from geats_core.guest import fingerprint
 from geats_core.spec import ROOT, VMSpec
-from tests.property.space import FREE, NAME, NOWHERE, SPACES, Space
+from tests.property.space import BARE_FREE, BY_HAND, MAIN, NAME, NOWHERE, SPACES, Space
 
 ON = (Power.RUNNING, Power.FROZEN)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
@@ -110,8 +111,9 @@ def case_of(goal: Goal, have: Observation) -> Case:
     return Case(power, transient, have.by_hand)
 
 
-def ends(goal: Goal, case: Case, want: VMSpec, end: Observation) -> bool:
+def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
     """Whether *end* is what the target promises."""
+    want = space.want
     match goal.target:
         case Target.LOCKED:
             return end.locked
@@ -128,16 +130,21 @@ def ends(goal: Goal, case: Case, want: VMSpec, end: Observation) -> bool:
             kept = case.by_hand if goal.by_hand is ByHand.KEPT else ()
             defined = end.recorded is want and end.defined is want and end.by_hand == kept
             return (
-                defined and limits_in_effect(want, end) and _ends_provisioned(goal, case, want, end)
+                defined
+                and limits_in_effect(want, end)
+                and _ends_provisioned(goal, case, space, end)
             )
 
 
-def _ends_provisioned(goal: Goal, case: Case, want: VMSpec, end: Observation) -> bool:
+def _ends_provisioned(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
+    want = space.want
     match goal.target:
         case Target.DEFINED:
             return True
         case Target.PROVISIONED:
-            return usable(want, end) and (end.power is not Power.STOPPED or made(want, end))
+            return usable(space, end, left_on=True) and (
+                end.power is not Power.STOPPED or made(want, end)
+            )
         case Target.STOPPED:
             power = Power.STOPPED
         case Target.FROZEN:
@@ -146,16 +153,17 @@ def _ends_provisioned(goal: Goal, case: Case, want: VMSpec, end: Observation) ->
             power = case.power
         case _:
             power = Power.RUNNING
-    if end.power is not power or not usable(want, end):
+    left_on = goal.target in POWERED and case.power in ON
+    if end.power is not power or not usable(space, end, left_on=left_on):
         return False
-    if goal.target in POWERED and case.power in ON:
-        return True  # it had to stay on: what waits for a restart is pending
+    if left_on:
+        return True  # what waits for a restart is pending
     return made(want, end) and (power is Power.STOPPED or end.in_effect in in_effect(goal, want))
 
 
 def in_effect(goal: Goal, want: VMSpec) -> Collection[VMSpec | None]:
     """What a VM that is on may have been started with."""
-    return (want,) if goal.restart is Restart.ALWAYS else (want, FREE)
+    return (want,) if goal.restart is Restart.ALWAYS else (want, BARE_FREE)
 
 
 def limits_in_effect(want: VMSpec, end: Observation) -> bool:
@@ -163,16 +171,20 @@ def limits_in_effect(want: VMSpec, end: Observation) -> bool:
     return not known or (end.in_effect is not None and end.in_effect.limits == want.limits)
 
 
-def usable(want: VMSpec, end: Observation) -> bool:
-    """Whether each volume is there, active, formatted and large enough."""
-    found = [(end.volume(volume.pool, volume.name), volume.size_bytes) for volume in want.volumes]
-    return all(
-        seen is not None
-        and seen.active
-        and seen.stage is not Stage.ALLOCATED
-        and (size is None or (seen.size_bytes is not None and seen.size_bytes >= size))
-        for seen, size in found
-    )
+def usable(space: Space, end: Observation, *, left_on: bool) -> bool:
+    """Whether each volume is there, active, formatted and large enough.
+
+    *left_on* is a VM that may not be powered off: where its pool cannot grow a volume while it is
+    on, the volume may be too small.
+    """
+    for volume in space.want.volumes:
+        seen = end.volume(volume.pool, volume.name)
+        if seen is None or not seen.active or seen.stage is Stage.ALLOCATED:
+            return False
+        grows = end.power is Power.STOPPED or space.facts.pool(volume.pool).grows_online
+        if (grows or not left_on) and (seen.size_bytes or 0) < (volume.size_bytes or 0):
+            return False
+    return True
 
 
 def made(want: VMSpec, end: Observation) -> bool:
@@ -475,7 +487,9 @@ def walk(space: Space, start: int, shape: Shape) -> tuple[set[int], set[int]]:
     for done, action, more in shape.moves:
         here = states[done]
         there = space.leads_to[action][here]
-        assert there != NOWHERE, f"{space.actions[action]} may not be done in {space.states[here]}"
+        assert there != NOWHERE, (
+            f"{describe(space.actions[action], NAME)}: not in {space.shown(here)}"
+        )
         assert states[more] in (NOWHERE, there), "the order of the steps makes a difference"
         states[more] = there
         faults.add(space.without_power[there])
@@ -592,8 +606,8 @@ class Checks:
             self._check(state, shape)
         except (AssertionError, KeyError) as broken:
             actions = [] if shape is None else shape.actions
-            steps = ["refused"] if shape is None else map(self.space.actions.__getitem__, actions)
-            lines = [self.goal, self.space.states[state], *steps, broken]
+            steps = [describe(self.space.actions[each], NAME) for each in actions] or ["no steps"]
+            lines = [replace(self.goal, spec=None), self.space.shown(state), *steps, broken]
             raise AssertionError("\n".join(map(str, lines))) from broken
 
     def _check(self, state: int, shape: Answer) -> None:
@@ -614,13 +628,13 @@ class Checks:
             assert not any(map(self._is_harmful, shape.actions)), "it is locked"
         end = self.ends[state]
         assert end != NOWHERE, "a step may not be done"
-        assert expected.ends[end], f"it ends at {self.space.states[end]}"
+        assert expected.ends[end], f"it ends at {self.space.shown(end)}"
         self._check_nothing_is_left(end)
         if not self._is_checked_after_each_first_step(state, shape):
             cuts, faults = walk(self.space, state, shape)
             for cut in cuts:
                 self._check_resumable(cut)
-                assert self._leads_to(cut, end), f"another end from {self.space.states[cut]}"
+                assert self._leads_to(cut, end), f"another end from {self.space.shown(cut)}"
             for cut in faults:
                 self._check_resumable(cut)
 
@@ -664,7 +678,9 @@ class Checks:
         have, goal = self.space.states[cut], self.goal
         nothing_there = goal.target is Target.OFF and have == Observation()
         never = goal.target in POWERED and goal.restart is Restart.NEVER
-        assert nothing_there or (never and have.power is Power.STUCK), f"no plan from {have}"
+        assert nothing_there or (never and have.power is Power.STUCK), (
+            f"no plan from {self.space.shown(cut)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -677,7 +693,7 @@ class Expected:
 
     @classmethod
     def of(cls, space: Space, goal: Goal, case: Case) -> "Expected":
-        reached = bytes(ends(goal, case, space.want, end) for end in space.states)
+        reached = bytes(ends(goal, case, space, end) for end in space.states)
         may = (allowed(goal, case, space.want, action) for action in space.actions)
         numbers = frozenset(number for number, is_allowed in enumerate(may) if is_allowed)
         return cls(distances(space, goal, reached, numbers), reached, numbers)
@@ -714,6 +730,44 @@ def test_the_laws_hold_at_every_point(
             counted.add(each)
     record_property(f"checked in space {space.name}", str(counted))
     print(f"\n{space.name}: {counted}")
-    assert counted.points == counted.states * len(Target) * len(Restart) * len(PowerOff) * len(
-        DataLoss
-    ) * (len(ByHand) if len(space.by_hand) > 1 else 1)
+    lines = len(ByHand) if len(space.by_hand) > 1 else 1
+    policies = len(Restart) * len(PowerOff) * len(DataLoss) * lines
+    assert counted.points == len(space.states) * len(Target) * policies
+
+
+def check_caps(target: Target) -> int:
+    """How many plans were refused for a step above the highest impact allowed."""
+    refused = 0
+    goals = {essence(goal) for goal in goals_of(BY_HAND, target, tuple(Restart))}
+    asking = [goal for goal in goals if goal.power_off is PowerOff.SHUTDOWN]
+    for goal, have in product(asking, BY_HAND.states):
+        planned = plan(goal, have)
+        if isinstance(planned, Failure):
+            continue
+        found = planned.unwrap()
+        for most in Impact:
+            capped = plan(replace(goal, max_impact=most), have)
+            above = [at for at, step in enumerate(found.steps, start=1) if step.impact > most]
+            if above:
+                refused += 1
+                named = [f"step {at}, " for at in above]
+                problems = capped.failure()
+                assert len(problems) == len(named)
+                assert all(map(str.startswith, (each.message for each in problems), named))
+            else:
+                assert capped == planned
+    return refused
+
+
+def test_a_plan_with_a_step_above_the_highest_impact_is_refused_and_names_it() -> None:
+    """Any other plan is the same with and without a limit."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+        assert sum(workers.map(check_caps, Target))
+
+
+@pytest.mark.parametrize("target", Target)
+def test_nothing_is_done_to_a_vm_that_geats_did_not_make(target: Target) -> None:
+    """Law 6: without leave in the goal, whatever the state."""
+    goal = Goal(name=NAME, target=target, spec=MAIN.want)
+    foreign = (replace(have, foreign=True) for have in MAIN.states)
+    assert all(isinstance(plan(goal, have), Failure) for have in foreign)
