@@ -68,6 +68,7 @@ def test_a_plan_made_of_what_is_no_more_is_refused_with_what_moved(tmp_path: Pat
 
 def test_what_moves_elsewhere_does_not_stand_in_the_way(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
+    host.apply_host(planned(host, goal("db01", Target.DEFINED)))
     mine = planned(host, goal("web01"))
     host.apply_host(planned(host, goal("db01")))
     assert host.apply_host(mine) == Success(mine.plan.steps)

@@ -196,7 +196,8 @@ def test_a_vm_that_fails_is_told_with_what_was_done(modules, monkeypatch):
     monkeypatch.setattr(MemoryDriver, "start", fails)
     with pytest.raises(CommandExecutionError, match="could not start") as error:
         modules["geats.apply_host"]("web01")
-    assert error.value.info["vms"]["web01"]["error"] == "no init"
+    info = error.value.info or {}
+    assert info["vms"]["web01"]["error"] == "no init"
 
 
 def test_bad_words_for_a_host_are_refused_all_at_once(modules):

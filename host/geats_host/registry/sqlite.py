@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from returns.result import Failure, Success
@@ -32,6 +33,7 @@ create table journal (
 create index journal_vm on journal (vm, id);
 """
 BUSY_TIMEOUT_S = 30
+TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class SqliteRegistry:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are kept all together, or not at all."""
         try:
-            with closing(_connected(self.path)) as database, database:
+            with TURN, closing(_connected(self.path)) as database, database:
                 database.execute("pragma synchronous = full")
                 yield database
         except OSError as error:
