@@ -1,6 +1,6 @@
 """Undoing the plan of several VMs: what ``reverse`` does for one, done for all of a host plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from returns.result import Failure, Success
@@ -12,6 +12,7 @@ from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 from geats_core.reverse import follow, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
+from geats_core.spec import VMSpec
 from geats_core.start_order import order_starts_and_stops
 
 
@@ -32,12 +33,11 @@ def snapshots_first(
         _add_new(graph, made.plan.steps, undoable.plan)
         plans.append(undoable.plan)
         warnings += undoable.warnings
-    match graph.in_order():
-        case Success(steps):
-            whole = replace(made.plan, plans=tuple(plans), steps=steps)
-            return Success(replace(made, plan=whole, warnings=tuple(warnings)))
-        case Failure() as refused:
-            return refused
+    ordered = graph.in_order()
+    if isinstance(ordered, Failure):
+        return ordered
+    whole = replace(made.plan, plans=tuple(plans), steps=ordered.unwrap())
+    return Success(replace(made, plan=whole, warnings=tuple(warnings)))
 
 
 def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
@@ -73,12 +73,6 @@ def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[Sav
                 problems += found
     if problems:
         return Failure(tuple(problems))
-    specs = {name: have.recorded for name, have in made.observations.items() if have.recorded}
-    order_starts_and_stops(graph, specs)
+    order_starts_and_stops(graph, {**_recorded(end), **_recorded(made.observations)})
     there = {name: have for name, have in end.items() if have.exists}
-    match graph.in_order():
-        case Success(steps):
-            whole = HostPlan(plans=tuple(plans), steps=steps)
-            return Success(saved(whole, there, tuple(warnings)))
-        case Failure() as refused:
-            return refused
+    return _saved(graph, plans, there, warnings)

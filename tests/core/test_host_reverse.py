@@ -66,6 +66,12 @@ def test_vms_are_undone_in_the_reverse_order() -> None:
     assert starts["db"] in steps[starts["web"]].needs
 
 
+def test_new_vms_stop_in_the_reverse_order_of_their_start() -> None:
+    steps = undone(planned({}, goal("db"), goal("web", after=["db"]))).plan.steps
+    stops = {step.vm: at for at, step in enumerate(steps) if isinstance(step.action, Shutdown)}
+    assert stops["web"] in steps[stops["db"]].needs
+
+
 def test_what_has_nothing_to_do_has_nothing_to_undo() -> None:
     pending = replace(goal("db", hostname="sql"), restart=Restart.NEVER)
     here = applied(planned(applied(planned({}, goal("db"))), pending))
