@@ -1,0 +1,548 @@
+"""The laws of host plans: they hold for every host, and in every order that a plan allows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+from itertools import combinations
+from random import Random
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from returns.result import Failure, Success
+
+from geats_core import (
+    Checked,
+    DataLoss,
+    Goal,
+    HostFacts,
+    HostPlan,
+    HostPolicy,
+    Observation,
+    PoolFacts,
+    Power,
+    Restart,
+    Step,
+    Strays,
+    Target,
+    VMSpec,
+    after,
+    dot,
+    explain,
+    host_plan_to_plain,
+    mermaid,
+    plan,
+    plan_host,
+    table,
+    why,
+)
+from geats_core.actions import Pause, Repair, Shutdown, Start, Stop, Unfreeze, describe
+from geats_core.capacity import lower_first
+from geats_core.explain import step_words
+from geats_core.lxc_config import veth_name
+from geats_core.spec import ROOT, Autostart, Limits, Nic, Volume
+from tests.property.strategies import addresses, observations_of
+from tests.property.test_plan_laws import reached
+
+NAMES = ["a", "b", "c", "d", "e"]
+POWER_OFFS = (Shutdown, Stop, Repair)
+REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+NO_SPEC = (Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED)
+
+many = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What ``plan_host`` is asked."""
+
+    goals: tuple[Goal, ...]
+    there: Mapping[str, Observation]
+    facts: HostFacts
+    policy: HostPolicy
+
+    def planned(self) -> HostPlan | None:
+        made = plan_host(self.goals, self.there, self.facts, self.policy).value_or(None)
+        event("refused" if made is None else "planned, gated" if gated(made) else "planned")
+        return made
+
+
+def gated(made: HostPlan) -> bool:
+    return any(not step.vm for step in made.steps)
+
+
+small = st.sampled_from([None, 1, 2, 3])
+limits = st.builds(Limits, memory_bytes=small, cpus=st.sampled_from([None, 0.1, 0.2, 0.3]))
+autostarts = st.just(Autostart()) | st.builds(
+    Autostart, priority=st.sampled_from([-1, 0, 5]), delay_s=st.sampled_from([0, 5])
+)
+
+
+@st.composite
+def specs_of(draw: st.DrawFn, name: str, number: int, earlier: list[str]) -> VMSpec:
+    """A spec of one VM, close to those of the others: they share addresses, and what comes first.
+
+    The *number* picks the address and the MAC.
+    """
+    nic = Nic(
+        name="eth0",
+        bridge="br0",
+        mac=f"02:00:00:00:00:0{number}",
+        addresses=(draw(addresses),) if number < 2 else (),
+    )
+    root = Volume(
+        name=ROOT,
+        pool=draw(st.sampled_from(["fast", "fast", "slow"])),
+        mount="/",
+        size_bytes=draw(small),
+    )
+    return VMSpec(
+        name=name,
+        driver="lxc",
+        template="debian",
+        hostname=name,
+        volumes=(root,),
+        limits=draw(limits),
+        nics=(nic,),
+        after=tuple(draw(st.lists(st.sampled_from(earlier), max_size=2))) if earlier else (),
+        autostart=draw(autostarts),
+    )
+
+
+def as_left(target: Target, spec: VMSpec) -> Observation:
+    """The VM as a plan for *target* leaves it."""
+    steps = plan(Goal(name=spec.name, target=target, spec=spec), Observation()).unwrap().steps
+    return reduce(lambda have, step: after(step.action, have).unwrap(), steps, Observation())
+
+
+@st.composite
+def seen(draw: st.DrawFn, old: VMSpec, new: VMSpec) -> Observation:
+    """Mostly what some plan leaves; sometimes any state at all."""
+    usual = [Target.RUNNING, Target.RUNNING, Target.FROZEN, Target.STOPPED, Target.DEFINED]
+    kind = draw(st.sampled_from([*usual, "new", "any", "stuck", None]))
+    if kind is None:
+        return Observation()
+    if kind == "any":
+        return draw(observations_of(st.sampled_from([old, new])))
+    if kind == "stuck":
+        return replace(as_left(Target.RUNNING, old), power=Power.STUCK)
+    if kind == "new":
+        return as_left(Target.RUNNING, new)
+    return as_left(Target(kind), old)
+
+
+targets = st.sampled_from([*[Target.RUNNING] * 24, *[Target.STOPPED] * 3, *Target])
+room = st.none() | st.sampled_from([2, 4, 6, 8])
+places = st.sampled_from([None, "/srv/{vm}/{volume}", "/srv/{volume}"])
+pool_facts = st.builds(PoolFacts, location=places, size_bytes=room, grows_online=st.booleans())
+host_facts = st.builds(
+    HostFacts,
+    pools=st.fixed_dictionaries({"fast": pool_facts, "slow": pool_facts}),
+    memory_bytes=room,
+    cpus=st.sampled_from([None, 0.3, 0.6, 0.9]),
+    declared=st.frozensets(st.sampled_from(NAMES), max_size=1),
+)
+policies = st.builds(
+    HostPolicy,
+    memory_overcommit=st.sampled_from([1.0, 1.5]),
+    cpu_overcommit=st.sampled_from([1.0, 2.0]),
+    strays=st.sampled_from(
+        [(), (("*", Strays.STOP),), (("a", Strays.IGNORE), ("[b-c]", Strays.STOP))]
+    ),
+)
+
+
+@st.composite
+def situations_of(draw: st.DrawFn) -> Situation:
+    names = draw(st.permutations(NAMES))[: draw(st.integers(2, 5))]
+    was, becomes = draw(st.permutations(range(5))), draw(st.permutations(range(5)))
+    if draw(st.booleans()):
+        becomes = was
+    twins = draw(st.integers(0, 9)) == 0
+    goals: list[Goal] = []
+    there: dict[str, Observation] = {}
+    for index, name in enumerate(names):
+        anyone = names if draw(st.integers(0, 9)) == 0 else names[:index]
+        old = draw(specs_of(name, was[index], anyone))
+        new = draw(specs_of(name, 0 if twins else becomes[index], anyone))
+        if draw(st.booleans()):
+            new = replace(old, limits=new.limits, nics=new.nics)
+        there[name] = draw(seen(old, new))
+        if draw(st.integers(0, 5)):
+            goals.append(
+                Goal(
+                    name=name,
+                    target=draw(targets),
+                    spec=draw(st.sampled_from([new, new, new, old])),
+                    restart=draw(st.sampled_from([*[Restart.IF_NEEDED] * 4, *Restart])),
+                    data_loss=draw(st.sampled_from([DataLoss.ALLOWED] * 4 + [DataLoss.REFUSED])),
+                )
+            )
+    return Situation(tuple(goals), there, draw(st.just(HostFacts()) | host_facts), draw(policies))
+
+
+@st.composite
+def resizings(draw: st.DrawFn) -> Situation:
+    """Running VMs whose limits change, on a host that is just large enough, or not quite."""
+    names = NAMES[: draw(st.integers(2, 3))]
+    some = st.integers(1, 3)
+    goals: list[Goal] = []
+    there: dict[str, Observation] = {}
+    for name in names:
+        spec = VMSpec(
+            name=name,
+            driver="lxc",
+            template="debian",
+            hostname=name,
+            volumes=(Volume(name=ROOT, pool="fast", mount="/"),),
+            limits=Limits(memory_bytes=draw(some), cpus=draw(some) / 10),
+        )
+        there[name] = as_left(draw(st.sampled_from([Target.RUNNING, Target.STOPPED])), spec)
+        new = replace(spec, limits=Limits(memory_bytes=draw(some), cpus=draw(some) / 10))
+        target = draw(st.sampled_from([Target.RUNNING] * 4 + [Target.STOPPED]))
+        goals.append(Goal(name=name, target=target, spec=new))
+    most = 2 * len(names)
+    memory, cpus = draw(st.integers(most - 1, most + 1)), draw(st.integers(most - 1, most + 1))
+    facts = HostFacts(memory_bytes=memory, cpus=cpus / 10)
+    return Situation(tuple(goals), there, facts, HostPolicy(cpu_overcommit=1.0))
+
+
+situations = situations_of() | resizings()
+shuffles = st.randoms(use_true_random=False)
+
+
+def an_order(made: HostPlan, shuffle: Random) -> list[Step]:
+    """A topological order of all steps."""
+    left, done = set(range(len(made.steps))), list[Step]()
+    while left:
+        ready = sorted(here for here in left if left.isdisjoint(made.steps[here].needs))
+        chosen = shuffle.choice(ready)
+        left.remove(chosen)
+        done.append(made.steps[chosen])
+    return done
+
+
+def follow(there: Mapping[str, Observation], steps: list[Step]) -> Iterator[dict[str, Observation]]:
+    """The host at first, and after each step; raises where a step is not applicable."""
+    state = dict(there)
+    yield dict(state)
+    for step in steps:
+        if step.vm:
+            state[step.vm] = after(step.action, state.get(step.vm, Observation())).unwrap()
+        yield dict(state)
+
+
+def end_of(there: Mapping[str, Observation], steps: list[Step]) -> dict[str, Observation]:
+    *_, end = follow(there, steps)
+    return end
+
+
+@many
+@given(situations, shuffles)
+def test_every_order_reaches_every_goal(situation: Situation, shuffle: Random) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    end = end_of(situation.there, an_order(made, shuffle))
+    for goal in situation.goals:
+        start = situation.there.get(goal.name, Observation())
+        assert reached(goal, start, end.get(goal.name, Observation()))
+
+
+@many
+@given(situations)
+def test_the_steps_of_a_vm_are_its_own_plan(situation: Situation) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    for position, step in enumerate(made.steps):
+        assert all(need < position for need in step.needs)
+    goals = {goal.name: goal for goal in situation.goals}
+    for each in made.plans:
+        have = situation.there.get(each.name, Observation())
+        goal = goals.get(each.name, Goal(name=each.name, target=Target.OFF, foreign=True))
+        alone = plan(goal, have, situation.facts).unwrap()
+        assert each in (alone, lower_first(alone, have))
+        numbers = {
+            step.action: number
+            for number, step in enumerate(made.steps)
+            if step.vm == each.name and not isinstance(step.action, Pause)
+        }
+        assert numbers.keys() == {step.action for step in each.steps}
+        for step in each.steps:
+            placed = made.steps[numbers[step.action]]
+            assert {numbers[each.steps[need].action] for need in step.needs} <= {*placed.needs}
+            assert (placed.reason, placed.changes) == (step.reason, step.changes)
+
+
+def promises(host: Mapping[str, Observation]) -> dict[str, Fraction]:
+    """What VMs are promised in all, reckoned once more."""
+    found = dict.fromkeys(["memory", "cpus", "pools.fast", "pools.slow"], Fraction(0))
+    for have in host.values():
+        if have.power is not Power.STOPPED and have.in_effect is not None:
+            found["memory"] += have.in_effect.limits.memory_bytes or 0
+            found["cpus"] += Fraction(str(have.in_effect.limits.cpus or 0))
+        for volume in have.volumes:
+            found[f"pools.{volume.pool}"] += volume.size_bytes or 0
+    return found
+
+
+def room_of(situation: Situation) -> dict[str, Fraction]:
+    facts, policy = situation.facts, situation.policy
+    found = {
+        "memory": (facts.memory_bytes, policy.memory_overcommit),
+        "cpus": (facts.cpus, policy.cpu_overcommit),
+        **{f"pools.{p}": (facts.pool(p).size_bytes, 1.0) for p in ("fast", "slow")},
+    }
+    return {
+        what: Fraction(str(has)) * Fraction(str(factor))
+        for what, (has, factor) in found.items()
+        if has is not None
+    }
+
+
+@many
+@given(situations, shuffles)
+def test_a_host_never_promises_more_than_it_may(situation: Situation, shuffle: Random) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    before, room = promises(situation.there), room_of(situation)
+    for host in follow(situation.there, an_order(made, shuffle)):
+        now = promises(host)
+        assert all(now[what] <= max(limit, before[what]) for what, limit in room.items())
+
+
+@many
+@given(situations)
+def test_room_is_only_refused_where_the_goals_do_not_fit(situation: Situation) -> None:
+    """So there is no order, of any steps, in which they would."""
+    answer = plan_host(situation.goals, situation.there, situation.facts, situation.policy)
+    paths = {each.path for each in answer.failure()} if isinstance(answer, Failure) else set()
+    assert "plan" not in paths
+    short = paths & {"memory", "cpus", "pools.fast", "pools.slow"}
+    if not short:
+        return
+    event("no room")
+    end = dict(situation.there)
+    goals = {goal.name: goal for goal in situation.goals}
+    for name, have in situation.there.items():
+        stray = name not in goals and name not in situation.facts.declared and have.exists
+        if stray and situation.policy.on_stray(name) is Strays.STOP:
+            goals[name] = Goal(name=name, target=Target.OFF, foreign=True)
+    for name, goal in goals.items():
+        have = end.get(name, Observation())
+        steps = plan(goal, have, situation.facts).unwrap().steps
+        end |= end_of({name: have}, list(steps))
+    room = room_of(situation)
+    assert all(promises(end)[what] > room[what] for what in short)
+
+
+def held(name: str, have: Observation, facts: HostFacts) -> set[str]:
+    """What only one VM can have."""
+    found: set[str] = set()
+    if have.power is not Power.STOPPED and have.in_effect is not None:
+        for index, nic in enumerate(have.in_effect.nics):
+            found |= {nic.mac, veth_name(name, index), *(str(a.ip) for a in nic.addresses)}
+    for volume in have.volumes:
+        location = facts.pool(volume.pool).location
+        if location is not None:
+            found.add(location.replace("{vm}", name).replace("{volume}", volume.name))
+    return found
+
+
+def shared(host: Mapping[str, Observation], facts: HostFacts) -> set[tuple[str, str, str]]:
+    each = {name: held(name, have, facts) for name, have in host.items()}
+    return {(x, y, what) for x, y in combinations(sorted(each), 2) for what in each[x] & each[y]}
+
+
+@many
+@given(situations, shuffles)
+def test_two_vms_never_come_to_hold_the_same(situation: Situation, shuffle: Random) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    before = shared(situation.there, situation.facts)
+    for host in follow(situation.there, an_order(made, shuffle)):
+        assert shared(host, situation.facts) <= before
+
+
+def effective(name: str, specs: Mapping[str, VMSpec]) -> int:
+    """The priority of a VM, or of any that comes after it; *specs* are those that move."""
+    reachable, todo = {name}, [name]
+    while todo:
+        here = todo.pop()
+        then = {other for other, spec in specs.items() if here in spec.after} - reachable
+        reachable |= then
+        todo += then
+    return max(specs[each].autostart.priority for each in reachable)
+
+
+def has_cycle(specs: Mapping[str, VMSpec]) -> bool:
+    left = dict(specs)
+    while free := [name for name, spec in left.items() if not left.keys() & set(spec.after)]:
+        for name in free:
+            del left[name]
+    return bool(left)
+
+
+@many
+@given(situations, shuffles)
+def test_starts_and_stops_are_in_order(situation: Situation, shuffle: Random) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    order = an_order(made, shuffle)
+    at = {(step.vm, type(step.action)): n for n, step in enumerate(order)}
+    goals = {goal.name: goal for goal in situation.goals}
+    starts = {step.vm: n for n, step in enumerate(order) if isinstance(step.action, Start)}
+    stops = {step.vm: n for n, step in enumerate(order) if isinstance(step.action, POWER_OFFS)}
+    started = {vm: spec for vm in starts if (spec := goals[vm].spec)}
+    for name, spec in started.items():
+        for other in started.keys() & set(spec.after):
+            delay_s = started[other].autostart.delay_s
+            assert starts[name] > (at[other, Pause] if delay_s else starts[other])
+        for other in started:
+            if effective(name, started) < effective(other, started):
+                assert starts[name] > starts[other]
+    stopped: dict[str, VMSpec] = {}
+    for name in stops:
+        have = situation.there[name]
+        known = have.recorded or have.in_effect or have.defined
+        spec_ = goals[name].spec if name in goals else known
+        if spec_ is None:
+            return
+        stopped[name] = spec_
+    if has_cycle(stopped):
+        return
+    for name, spec in stopped.items():
+        for other in stopped:
+            before = other in spec.after
+            if before or effective(name, stopped) < effective(other, stopped):
+                assert stops[name] < stops[other]
+
+
+def again(situation: Situation, host: Mapping[str, Observation]) -> Situation:
+    """The same wish later: without the goals that were, and would be refused when there is none."""
+    goals = tuple(
+        goal
+        for goal in situation.goals
+        if goal.target is not Target.OFF or host.get(goal.name, Observation()).exists
+    )
+    declared = situation.facts.declared | {goal.name for goal in situation.goals}
+    return replace(
+        situation, goals=goals, there=host, facts=replace(situation.facts, declared=declared)
+    )
+
+
+@many
+@given(situations)
+def test_a_host_at_its_goals_needs_nothing(situation: Situation) -> None:
+    made = situation.planned()
+    if made is None or any(goal.target in REQUESTS for goal in situation.goals):
+        return
+    end = end_of(situation.there, list(made.steps))
+    assert plan_host_of(again(situation, end)).unwrap().is_empty
+
+
+def plan_host_of(situation: Situation) -> Checked[HostPlan]:
+    return plan_host(situation.goals, situation.there, situation.facts, situation.policy)
+
+
+@many
+@given(situations, shuffles, st.floats(0, 1))
+def test_a_host_plan_cut_anywhere_is_resumed(
+    situation: Situation, shuffle: Random, part: float
+) -> None:
+    """Unless the host had promised too much: then a VM that is off has no right to what it had."""
+    made = situation.planned()
+    if made is None:
+        return
+    before, room = promises(situation.there), room_of(situation)
+    if any(before[what] > limit for what, limit in room.items()):
+        return
+    order = an_order(made, shuffle)
+    cut = end_of(situation.there, order[: round(part * len(order))])
+    later = again(situation, cut)
+    resumed = plan_host_of(later).unwrap()
+    end = end_of(cut, an_order(resumed, shuffle))
+    for goal in later.goals:
+        start = cut.get(goal.name, Observation())
+        assert reached(goal, start, end.get(goal.name, Observation()))
+
+
+@many
+@given(situations)
+def test_what_has_no_goal_is_not_touched(situation: Situation) -> None:
+    made = situation.planned()
+    if made is None:
+        return
+    goals = {goal.name for goal in situation.goals}
+    for step in made.steps:
+        if step.vm and step.vm not in goals:
+            assert isinstance(step.action, (*POWER_OFFS, Unfreeze))
+            assert situation.policy.on_stray(step.vm) is Strays.STOP
+            assert step.vm not in situation.facts.declared
+    for stray in made.strays:
+        assert stray.name not in goals | situation.facts.declared
+        assert situation.policy.on_stray(stray.name) is stray.policy is not Strays.IGNORE
+
+
+@many
+@given(situations)
+def test_planning_and_explaining_a_host_never_raise(situation: Situation) -> None:
+    answer = plan_host(situation.goals, situation.there, situation.facts, situation.policy)
+    match answer:
+        case Success(made):
+            assert explain(made)
+            assert table(made).count("\n") == len(made.steps) + 2
+            assert mermaid(made).startswith("flowchart")
+            assert dot(made).endswith("}\n")
+            assert host_plan_to_plain(made).keys() == {"impact", "steps", "vms", "strays"}
+            for step in made.steps:
+                assert all(step_words(step))
+                assert isinstance(why(made, describe(step.action, step.vm)), Success)
+        case Failure(problems):
+            assert problems
+            assert len(set(problems)) == len(problems)
+            assert all(each.path and each.message for each in problems)
+
+
+@given(situations_of())
+def test_two_goals_for_one_name_are_refused(situation: Situation) -> None:
+    twice = [*situation.goals, *situation.goals]
+    answer = plan_host(twice, situation.there, situation.facts, situation.policy)
+    said = [str(each) for each in answer.failure()] if isinstance(answer, Failure) else []
+    for goal in situation.goals:
+        assert f"{goal.name}: has two goals: a name belongs to one VM only" in said
+
+
+@many
+@given(situations_of())
+def test_vms_that_have_nothing_to_do_with_each_other_never_wait(situation: Situation) -> None:
+    goals = [
+        replace(goal, spec=alone(number, goal.spec)) for number, goal in enumerate(situation.goals)
+    ]
+    names = {goal.name for goal in goals}
+    there = {
+        name: replace(have, recorded=None, defined=None, in_effect=None)
+        for name, have in situation.there.items()
+        if name in names
+    }
+    answer = plan_host(goals, there)
+    if isinstance(answer, Failure):
+        return
+    steps = answer.unwrap().steps
+    for step in steps:
+        assert {steps[need].vm for need in step.needs} <= {step.vm}
+
+
+def alone(number: int, spec: VMSpec | None) -> VMSpec | None:
+    if spec is None:
+        return None
+    nics = tuple(replace(nic, mac=f"02:00:00:00:00:0{number}", addresses=()) for nic in spec.nics)
+    return replace(spec, nics=nics, after=(), autostart=Autostart())
