@@ -771,3 +771,15 @@ def test_nothing_is_done_to_a_vm_that_geats_did_not_make(target: Target) -> None
     goal = Goal(name=NAME, target=target, spec=MAIN.want)
     foreign = (replace(have, foreign=True) for have in MAIN.states)
     assert all(isinstance(plan(goal, have), Failure) for have in foreign)
+
+
+def test_the_model_lets_nothing_harm_what_is_locked() -> None:
+    """Law 6, whatever a planner may ask for."""
+    harmful = [
+        (action, BY_HAND.leads_to[number][state])
+        for number, action in enumerate(BY_HAND.actions)
+        for state, have in enumerate(BY_HAND.states)
+        if have.locked and isinstance(action, DestroyVolume | Undefine)
+    ]
+    assert harmful
+    assert {there for _, there in harmful} == {NOWHERE}
