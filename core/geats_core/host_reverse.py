@@ -75,4 +75,11 @@ def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[Sav
         return Failure(tuple(problems))
     order_starts_and_stops(graph, {**_recorded(end), **_recorded(made.observations)})
     there = {name: have for name, have in end.items() if have.exists}
-    return _saved(graph, plans, there, warnings)
+    ordered = graph.in_order()
+    steps = ordered.value_or(())
+    whole = saved(HostPlan(plans=tuple(plans), steps=steps), there, tuple(warnings))
+    return ordered if isinstance(ordered, Failure) else Success(whole)
+
+
+def _recorded(observations: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    return {name: have.recorded for name, have in observations.items() if have.recorded}

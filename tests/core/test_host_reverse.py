@@ -128,3 +128,10 @@ def test_what_no_snapshot_can_save_is_said() -> None:
         "what changes on volume db/root cannot be undone",
         "destroying volume web/root cannot be undone",
     ]
+
+
+def test_a_plan_whose_steps_wait_for_themselves_gets_no_snapshots() -> None:
+    made = planned({}, goal("db"))
+    circle = tuple(replace(step, needs=(at,)) for at, step in enumerate(made.plan.steps))
+    wrong = replace(made, plan=replace(made.plan, steps=circle))
+    assert isinstance(snapshots_first(wrong, FACTS, "before", TAKEN_S), Failure)

@@ -29,6 +29,7 @@ LISTED = {
         "declared": True,
         "defined": False,
         "locked": False,
+        "pending": 0,
         "driver": None,
         "addresses": [],
     }
