@@ -12,11 +12,20 @@ from geats_core.host_plan import HostPlan, Stray
 from geats_core.plan import Plan, Step
 
 AnyPlan: TypeAlias = Plan | HostPlan
+MOST_NAMED = 20  # steps that a refusal of a question names
 
 
 def explain(plan: AnyPlan) -> str:
-    """One line a step, with its reason and impact; below, what is pending, kept, or a stray."""
-    lines = [f"{position}. {explain_step(step)}" for position, step in numbered(plan)]
+    """One line a step, with its reason and impact; below, what is pending, kept, or a stray.
+
+    Where there are several VMs, the positions of the steps that a step waits for are told too.
+    """
+    several = isinstance(plan, HostPlan)  # the steps of one VM come one after the other
+    lines = [
+        f"{position}. {explain_step(step)}"
+        + (f", waits for {_waits_for(step)}" if several and step.needs else "")
+        for position, step in numbered(plan)
+    ]
     return "\n".join([*lines, *notes(plan)]) or nothing_to_do(plan)
 
 
@@ -69,7 +78,7 @@ def step_words(step: Step) -> tuple[str, str, str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _waits_for(step: Step) -> str:
@@ -81,17 +90,27 @@ def why(plan: AnyPlan, question: str) -> Checked[str]:
 
     A step is named by words of what it does, of the VM, or of its impact: all of them must fit.
     """
-    words = question.lower().split()
+    words = set(question.lower().split())
     found = [
-        _all_about(plan, position, step)
-        for position, step in numbered(plan)
-        if words and set(words) <= _words_of(step)
+        (position, step) for position, step in numbered(plan) if words and words <= _words_of(step)
     ]
     if found:
-        return Success("\n\n".join(found))
-    there = [f"{position}. {describe(step.action, step.vm)}" for position, step in numbered(plan)]
-    steps = "; ".join(there) if there else nothing_to_do(plan)
+        later = _waited_for_by(plan)
+        about = (_all_about(plan, position, step, later[position]) for position, step in found)
+        return Success("\n\n".join(about))
+    named = [_named(plan, position) for position in range(1, len(plan.steps) + 1)]
+    more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    steps = "; ".join([*named[:MOST_NAMED], *more]) or nothing_to_do(plan)
     return problem("question", f"no step is named by {shown(question)} ({steps})")
+
+
+def _waited_for_by(plan: AnyPlan) -> dict[int, list[int]]:
+    """By position, counted from 1, the positions of the steps that wait for that one."""
+    found: dict[int, list[int]] = {position: [] for position, _ in numbered(plan)}
+    for position, step in numbered(plan):
+        for need in step.needs:
+            found[need + 1].append(position)
+    return found
 
 
 def _words_of(step: Step) -> set[str]:
@@ -100,19 +119,14 @@ def _words_of(step: Step) -> set[str]:
     return {step.vm, *said.lower().split(), *words.split()}
 
 
-def _all_about(plan: AnyPlan, position: int, step: Step) -> str:
+def _all_about(plan: AnyPlan, position: int, step: Step, later: Iterable[int]) -> str:
     """A step with its reason, cost, and neighbours."""
     lines = [
         f"step {position} of {len(plan.steps)}: {describe(step.action, step.vm)}",
         f"  because {step.reason}",
-        *(
-            f"  a change of {change.field} has impact {change.impact} "
-            f"({shown(change.old)} → {shown(change.new)})"
-            for change in step.changes
-        ),
+        *(f"  {change} (impact of this change: {change.impact})" for change in step.changes),
         f"  impact: {step.impact}",
     ]
-    later = [number for number, other in numbered(plan) if position - 1 in other.needs]
     lines += [f"  waits for {_named(plan, need + 1)}" for need in step.needs]
     lines += [f"  is waited for by {_named(plan, number)}" for number in later]
     return "\n".join(lines)
