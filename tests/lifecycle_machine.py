@@ -1,0 +1,472 @@
+"""One VM that is led through its life at random, on whatever host a ``World`` gives.
+
+How it is checked
+-----------------
+``Life`` knows what the VM is by the model alone: it follows each action with ``after``, and then
+compares the whole host with it. A plan too is made twice, from the model and from the host. Only
+where a fault struck, or the VM itself hung or ended, is the host asked what there is now; and
+that must be one of the few states that the model allows (``half_way``).
+
+Nothing may differ: of all that ``Observation`` has, there is no field that a host cannot know.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Protocol
+
+from hypothesis import event
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from returns.result import Failure, Success
+
+from geats_core import plan
+from geats_core.actions import (
+    Action,
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DeleteSnapshot,
+    DestroyVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    Lock,
+    Pause,
+    Repair,
+    RollbackVolume,
+    SetLimits,
+    Shutdown,
+    SnapshotVolume,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+)
+from geats_core.model import ON, after
+from geats_core.observation import Observation, Power
+from geats_core.parse import parse_vm
+from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
+from geats_core.spec import ROOT, VMSpec
+from geats_core.verbs import VERBS
+from geats_host import lifecycle
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host, Planned
+from geats_host.perform import Performer
+from tests.faults import Fault, Killed, Manner, Moment
+from tests.property.space import half_way
+
+DATA, SIZES = "data", (4 << 20, 8 << 20)
+REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+LINES = ((), ("lxc.environment = BY=HAND", "# why"))
+SNAPSHOTS = ("monday", "tuesday")
+TIMEOUT_S = 5
+
+
+def _volumes(*volumes: Mapping[str, object]) -> Mapping[object, object]:
+    return {"volumes": [dict(volume) for volume in volumes]}
+
+
+# What is declared of the VM, besides its name, driver, init and template.
+CHANGES: Mapping[str, Mapping[object, object]] = {
+    "nothing": {},
+    "memory": {"memory": "96MiB"},
+    "limits": {"memory": None, "cpus": 1.5, "processes": 100},
+    "hostname": {"hostname": "other.example.org"},
+    "privileged": {"privileged": True},
+    "transient": {"transient": True},
+    "template": {"template": "other"},
+    "pool": _volumes({"name": ROOT, "pool": "other"}),
+    "data": _volumes({"name": ROOT}, {"name": DATA, "mount": "/data", "size": SIZES[0]}),
+    "grown": _volumes({"name": ROOT}, {"name": DATA, "mount": "/data", "size": SIZES[1]}),
+}
+changes = st.sampled_from(sorted(CHANGES))
+goals = st.builds(
+    Goal,
+    name=st.just(""),
+    target=st.sampled_from(Target),
+    restart=st.sampled_from(Restart),
+    power_off=st.sampled_from(PowerOff),
+    data_loss=st.sampled_from(DataLoss),
+    by_hand=st.sampled_from(ByHand),
+)
+faults = st.builds(
+    Fault, at=st.integers(1, 24), moment=st.sampled_from(Moment), manner=st.sampled_from(Manner)
+)
+
+
+class World(Protocol):
+    """A host of its own, with pools ``default`` and ``other`` and templates of these names."""
+
+    name: str  # of the VM
+    driver: str
+
+    def open(self) -> Host:
+        """The host, as a new process sees it."""
+        ...
+
+    def hang(self) -> None:
+        """Make the monitor of the VM, which is on, answer no more."""
+        ...
+
+    def end(self) -> None:
+        """Make the VM, which is running, end by itself."""
+        ...
+
+    def close(self) -> None:
+        """Remove the host with all that is on it."""
+        ...
+
+
+def config(directory: Path, world: World, pool: str, template: Path) -> dict[str, object]:
+    """The configuration of a world's host, but for its drivers and its registry."""
+    return {
+        "state_dir": str(directory / "state"),
+        "run_dir": str(directory / "run"),
+        "pools": {
+            name: {"type": pool, "path": str(directory / name)} for name in ("default", "other")
+        },
+        "templates": {name: {"path": str(template)} for name in ("default", "other")},
+        "vms": {world.name: declared(world.driver)},
+    }
+
+
+def declared(driver: str, change: str = "nothing") -> dict[object, object]:
+    """The VM as a person describes it."""
+    raw: dict[object, object] = {
+        "driver": driver,
+        "template": "default",
+        "init": "busybox",
+        "memory": "64MiB",
+        "shutdown_timeout": TIMEOUT_S,
+    } | dict(CHANGES[change])
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+@cache
+def spec(name: str, driver: str, change: str) -> VMSpec:
+    """The same, parsed."""
+    return parse_vm(name, declared(driver, change)).unwrap()
+
+
+@dataclass
+class Life:
+    """One VM on the host of *world*, and what it should be there by the model."""
+
+    world: World
+    have: Observation = field(default_factory=Observation)
+    done: list[Action] = field(default_factory=list)
+    host: Host = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.host = self.world.open()
+        self.agree()
+
+    @property
+    def name(self) -> str:
+        """The VM's."""
+        return self.world.name
+
+    def spec(self, change: str) -> VMSpec:
+        """One of the few specs."""
+        return spec(self.name, self.world.driver, change)
+
+    def goal(self, goal: Goal, change: str) -> Goal:
+        """*goal*, for this VM with one of the few specs."""
+        return replace(goal, name=self.name, spec=self.spec(change))
+
+    def agree(self) -> None:
+        """The host holds what the model says, field by field, and nothing else."""
+        assert self.host.observe_all() == ({self.name: self.have} if self.have.exists else {})
+
+    def do(self, action: Action) -> None:
+        """Perform one action that the model allows."""
+        foretold = after(action, self.have).unwrap()
+        self.performer(self.host).perform(action)
+        self.done.append(action)
+        self.have = foretold
+        self.agree()
+
+    def performer(self, host: Host) -> Performer:
+        """What performs single actions on the VM."""
+        driver, run_dir = host.drivers[self.world.driver], Path(host.config.run_dir)
+        templates = host.config.templates
+        return Performer(self.name, host.registry, driver, host.pools, templates, run_dir)
+
+    def planned(self, goal: Goal) -> Planned | None:
+        """The plan from the host, which must be that from the model; None where there is none."""
+        foretold = plan(goal, self.have, self.host.facts([self.world.driver]))
+        try:
+            made = self.host.plan(goal)
+        except Refused:
+            assert isinstance(foretold, Failure)
+            self.agree()
+            return None
+        assert foretold == Success(made.plan)
+        return made
+
+    def apply(self, planned: Planned) -> None:
+        """Carry a plan out as its callers do, several steps at once."""
+        assert self.host.apply(planned) == Success(planned.plan.steps)
+        self.done += [step.action for step in planned.plan.steps]
+        self.have = end_of(planned)
+        self.agree()
+
+    def reach(self, goal: Goal) -> None:
+        """Bring the VM to a goal that can be reached; then there is nothing left to do."""
+        planned = self.planned(goal)
+        assert planned is not None
+        self.apply(planned)
+        self.rest(goal)
+
+    def rest(self, goal: Goal) -> None:
+        """The goal is reached."""
+        if goal.target not in REQUESTS and not self.is_nothing(goal):
+            assert self.host.plan(goal).plan.steps == ()
+
+    def is_nothing(self, goal: Goal) -> bool:
+        """To power off what does not exist is refused."""
+        return goal.target is Target.OFF and not self.have.exists
+
+    def reach_through(self, fault: Fault, goal: Goal) -> None:
+        """Let *fault* strike on the way to a goal; then a new process goes on, and reaches it."""
+        planned = self.planned(goal)
+        if planned is None:
+            return
+        with suppress(Killed):
+            fault.host(self.host).apply(planned)
+        self.resume(left_by(planned.plan.steps, self.have))
+        if self.is_nothing(goal):
+            return
+        self.reach(goal)
+        assert goal.target in REQUESTS or self.have == end_of(planned)
+
+    def do_through(self, fault: Fault, action: Action) -> None:
+        """Let *fault* strike in one action; then a new process does it again, where need be."""
+        foretold = after(action, self.have).unwrap()
+        with suppress(HostError, Killed):
+            self.performer(fault.host(self.host)).perform(action)
+        self.resume({self.have, foretold, *cut_short(action, self.have)})
+        if self.have != foretold:
+            self.do(action)
+        assert self.have == foretold
+
+    def resume(self, possible: Iterable[Observation]) -> None:
+        """Look, as a new process, at what there is now."""
+        self.host = self.world.open()
+        self.have = self.host.observe(self.name)
+        assert self.have in possible
+        self.agree()
+
+    def hang(self) -> None:
+        """The monitor answers no more; a driver may lose sight of what the VM was started with."""
+        stuck = replace(self.have, power=Power.STUCK)
+        self.world.hang()
+        self.resume((stuck, replace(stuck, in_effect=None)))
+
+    def end(self) -> None:
+        """The VM ends by itself."""
+        self.world.end()
+        self.resume((replace(self.have, power=Power.STOPPED, in_effect=None),))
+
+
+def end_of(planned: Planned) -> Observation:
+    """Where a plan leads."""
+    have = planned.have
+    for step in planned.plan.steps:
+        have = after(step.action, have).unwrap()
+    return have
+
+
+def left_by(steps: Sequence[Step], have: Observation) -> set[Observation]:
+    """All that a plan can leave where any of its steps were not done, or not to their end."""
+    found = {(frozenset[int](), have)}
+    for position, step in enumerate(steps):
+        for done, state in tuple(found):
+            if done.issuperset(step.needs):
+                found.add((done | {position}, after(step.action, state).unwrap()))
+                found.update((done, half) for half in cut_short(step.action, state))
+    return {state for _, state in found}
+
+
+def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
+    """What is between before and after; a snapshot is there or not."""
+    if isinstance(action, SnapshotVolume | RollbackVolume | DeleteSnapshot):
+        return ()
+    return half_way(action, have)
+
+
+@cache
+def actions(name: str, driver: str) -> tuple[Action, ...]:
+    """All the actions in the little universe of one VM."""
+    return tuple(_actions([spec(name, driver, change) for change in sorted(CHANGES)]))
+
+
+def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
+    yield from (Define(each, keep) for each, keep in product(specs, LINES))
+    yield from (Undefine(), Lock(), Unlock(), Pause())
+    yield from (Start(), Shutdown(TIMEOUT_S), Stop(), Freeze(), Unfreeze(), Repair())
+    yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))
+    for pool, volume in (("default", ROOT), ("other", ROOT), ("default", DATA)):
+        yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
+        yield from (FormatVolume(pool, volume), ActivateVolume(pool, volume))
+        yield from (GrowVolume(pool, volume, size_bytes) for size_bytes in SIZES)
+        yield DestroyVolume(pool, volume)
+        for taken_s, snapshot in enumerate(SNAPSHOTS):
+            yield SnapshotVolume(pool, volume, snapshot, taken_s)
+            yield RollbackVolume(pool, volume, snapshot)
+            yield DeleteSnapshot(pool, volume, snapshot)
+        yield from (InstallTemplate(pool, volume, template) for template in ("default", "other"))
+        yield from (ConfigureGuest(pool, volume, each) for each in specs[:2])
+
+
+def can_do(life: Life, action: Action) -> bool:
+    """Whether the model allows it, and the pool can."""
+    if isinstance(action, SnapshotVolume) and not life.host.pools[action.pool].facts.snapshots:
+        return False
+    return isinstance(after(action, life.have), Success)
+
+
+def is_refused(life: Life, action: Action) -> bool:
+    """Whether the host too sees that it may not be done, and the model is not alone to know.
+
+    Only the planner knows of locks, of the stages of volumes, and of what must be off first;
+    to shut down what cannot hear, or to repair what is not stuck, ends it.
+    """
+    power = life.have.power
+    if isinstance(after(action, life.have), Success):
+        return False
+    match action:
+        case Start() | Stop() | Freeze() | Unfreeze() | SetLimits() if power is Power.STUCK:
+            return False
+        case Start():
+            return power in ON or life.have.defined is None
+        case Stop() | Freeze() | Unfreeze() | SetLimits():
+            return True
+        case Shutdown():
+            return power is Power.STOPPED
+        case Undefine():
+            return power in ON and life.have.defined is not None
+        case AllocateVolume(pool, volume) | FormatVolume(pool, volume):
+            return life.have.volume(pool, volume) is not None or isinstance(action, FormatVolume)
+        case ActivateVolume():
+            return True
+        case (
+            GrowVolume(pool, volume)
+            | SnapshotVolume(pool, volume)
+            | InstallTemplate(pool, volume)
+            | ConfigureGuest(pool, volume)
+        ):
+            return life.have.volume(pool, volume) is None
+        case RollbackVolume(pool, volume, name) | DeleteSnapshot(pool, volume, name):
+            seen = life.have.volume(pool, volume)
+            return seen is None or seen.snapshot(name) is None
+        case _:
+            return False
+
+
+@st.composite
+def chosen(draw: st.DrawFn, life: Life, wanted: Callable[[Life, Action], bool]) -> Action:
+    """An action that is *wanted*: each kind of them as often as any other."""
+    kinds: dict[str, list[Action]] = {}
+    for action in actions(life.name, life.world.driver):
+        if wanted(life, action):
+            kinds.setdefault(type(action).__name__, []).append(action)
+    return draw(st.sampled_from(kinds[draw(st.sampled_from(sorted(kinds)))]))
+
+
+@st.composite
+def orders(draw: st.DrawFn, steps: Sequence[Step]) -> list[Action]:
+    """The actions of *steps* in an order in which they may be done."""
+    left, order = set(range(len(steps))), list[Action]()
+    while left:
+        ready = sorted(here for here in left if left.isdisjoint(steps[here].needs))
+        here = draw(st.sampled_from(ready))
+        left.remove(here)
+        order.append(steps[here].action)
+    return order
+
+
+class LifecycleMachine(RuleBasedStateMachine):
+    """Goals, verbs, single actions, faults and mishaps; a subclass says in which world."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life = Life(self.new_world())
+
+    def new_world(self) -> World:
+        """A world in which nothing was done yet."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        self.life.world.close()
+
+    @rule()
+    def another_process_goes_on(self) -> None:
+        self.life.resume((self.life.have,))
+
+    @rule(goal=goals, change=changes, data=st.data())
+    def reach(self, goal: Goal, change: str, data: st.DataObject) -> None:
+        """Step by step: the host is compared after each."""
+        goal = self.life.goal(goal, change)
+        planned = self.life.planned(goal)
+        event(f"{goal.target}: {'refused' if planned is None else bool(planned.plan.steps)}")
+        if planned is None:
+            return
+        for action in data.draw(orders(planned.plan.steps)):
+            self.life.do(action)
+        self.life.rest(goal)
+
+    @rule(verb=st.sampled_from(sorted(VERBS)), change=st.none() | changes, data_loss=st.booleans())
+    def use_a_verb(self, verb: str, change: str | None, data_loss: bool) -> None:
+        life = self.life
+        raw = None if change is None else declared(life.world.driver, change)
+        try:
+            planned = lifecycle.plan_verb(life.host, verb, life.name, raw, data_loss)
+        except Refused:
+            life.agree()
+        else:
+            life.apply(planned)
+
+    @rule(data=st.data())
+    def act(self, data: st.DataObject) -> None:
+        self.life.do(data.draw(chosen(self.life, can_do)))
+
+    @rule(data=st.data())
+    def try_what_may_not_be(self, data: st.DataObject) -> None:
+        """The host refuses it, or does nothing."""
+        action = data.draw(chosen(self.life, is_refused))
+        try:
+            self.life.performer(self.life.host).perform(action)
+        except HostError:
+            pass
+        else:
+            assert not isinstance(action, Start | Undefine)
+        self.life.agree()
+
+    @rule(fault=faults, goal=goals, change=changes)
+    def meet_a_fault(self, fault: Fault, goal: Goal, change: str) -> None:
+        fault = replace(fault)  # it counts, and Hypothesis shows it as it was drawn
+        self.life.reach_through(fault, self.life.goal(goal, change))
+        event(f"fault: {fault.at <= fault.calls}")
+
+    @rule(fault=faults, at=st.integers(1, 3), data=st.data())
+    def meet_a_fault_in_one_action(self, fault: Fault, at: int, data: st.DataObject) -> None:
+        action = data.draw(chosen(self.life, can_do))
+        self.life.do_through(replace(fault, at=at), action)
+
+    @precondition(lambda self: self.life.have.power in ON)
+    @rule()
+    def hang(self) -> None:
+        self.life.hang()
+
+    @precondition(lambda self: self.life.have.power is Power.RUNNING)
+    @rule()
+    def end(self) -> None:
+        self.life.end()

@@ -1,0 +1,152 @@
+"""The lifecycle machine on the host in memory, and a whole life cut at every call in it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import TypeAlias, get_args
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from geats_core.actions import (
+    Action,
+    DeleteSnapshot,
+    Pause,
+    RollbackVolume,
+    SnapshotVolume,
+)
+from geats_core.config import parse_config
+from geats_core.observation import Observation, Power
+from geats_core.plan import DataLoss, Goal, PowerOff, Target
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.host import Host
+from geats_host.registry.memory import MemoryRegistry
+from geats_host.storage.memory import MemoryPool
+from tests.faults import Fault, Manner, Moment
+from tests.lifecycle_machine import DATA, Life, LifecycleMachine, World, config
+
+
+class MemoryWorld:
+    """A host in memory; ``copy`` makes another, on which all is as it is on this one."""
+
+    name = "web"
+    driver = "memory"
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory  # of locks only
+        raw = config(directory, self, "memory", directory / "template.tar")
+        self.config = parse_config({**raw, "drivers": {"memory": {}}}).unwrap()
+        self.registry = MemoryRegistry()
+        self.vms = MemoryDriver()
+        self.pools = {name: MemoryPool(directory / name) for name in self.config.pools}
+
+    def copy(self) -> "MemoryWorld":
+        other = MemoryWorld(self.directory)
+        other.registry.specs |= self.registry.specs
+        other.registry.locks |= self.registry.locks
+        other.vms.vms |= self.vms.vms
+        for name, pool in self.pools.items():
+            other.pools[name].volumes |= pool.volumes
+        return other
+
+    def open(self) -> Host:
+        return Host(self.config, self.registry, {"memory": self.vms}, {**self.pools})
+
+    def hang(self) -> None:
+        vms = self.vms.vms
+        vms[self.name] = replace(vms[self.name], power=Power.STUCK)
+
+    def end(self) -> None:
+        vms = self.vms.vms
+        vms[self.name] = replace(vms[self.name], power=Power.STOPPED, in_effect=None)
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_host_in_memory_agrees_with_the_model_after_every_action(tmp_path: Path) -> None:
+    class MemoryMachine(LifecycleMachine):
+        def new_world(self) -> World:
+            return MemoryWorld(tmp_path)
+
+    some = settings(max_examples=100, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(MemoryMachine, settings=some)
+
+
+Move: TypeAlias = Goal | Action | Callable[[Life], None]
+
+
+def to(target: Target, *, power_off: PowerOff = PowerOff.SHUTDOWN) -> Goal:
+    return Goal(name="", target=target, power_off=power_off, data_loss=DataLoss.ALLOWED)
+
+
+# A whole life with every kind of action in it: what is done, and how the VM is declared then.
+STORY: tuple[tuple[Move, str], ...] = (
+    (to(Target.DEFINED), "nothing"),
+    (to(Target.PROVISIONED), "nothing"),
+    (to(Target.RUNNING), "nothing"),
+    (to(Target.RUNNING), "memory"),
+    (to(Target.RUNNING), "data"),
+    (to(Target.RUNNING), "grown"),
+    (to(Target.FROZEN), "grown"),
+    (to(Target.OFF), "grown"),
+    (SnapshotVolume("default", DATA, "monday", 1), "grown"),
+    (RollbackVolume("default", DATA, "monday"), "grown"),
+    (DeleteSnapshot("default", DATA, "monday"), "grown"),
+    (to(Target.LOCKED), "grown"),
+    (to(Target.UNLOCKED), "grown"),
+    (to(Target.RUNNING), "hostname"),
+    (to(Target.REBOOTED, power_off=PowerOff.STOP), "hostname"),
+    (Life.hang, "hostname"),
+    (to(Target.RUNNING), "hostname"),
+    (to(Target.REINITIALISED), "hostname"),
+    (to(Target.RUNNING), "pool"),
+    (to(Target.FROZEN), "pool"),
+    (to(Target.RUNNING), "pool"),
+    (to(Target.UNDEFINED), "pool"),
+    (to(Target.RUNNING), "template"),
+    (to(Target.DEPROVISIONED), "template"),
+)
+
+
+def tell(life: Life, number: int, fault: Fault | None = None) -> None:
+    """Lead *life* through one part of the story; where there is a fault, through that as well."""
+    move, change = STORY[number]
+    if isinstance(move, Goal):
+        goal = life.goal(move, change)
+        life.reach(goal) if fault is None else life.reach_through(fault, goal)
+    elif isinstance(move, Action):
+        life.do(move) if fault is None else life.do_through(fault, move)
+    else:
+        move(life)
+
+
+def told(directory: Path, until: int) -> tuple[MemoryWorld, Life]:
+    """A life led through the story so far."""
+    world = MemoryWorld(directory)
+    life = Life(world)
+    for number in range(until):
+        tell(life, number)
+    return world, life
+
+
+def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -> None:
+    _, life = told(tmp_path, len(STORY))
+    assert {*map(type, life.done)} == {*get_args(Action)} - {Pause}
+    assert life.have == Observation()
+
+
+@pytest.mark.parametrize("number", range(len(STORY)))
+def test_a_life_that_is_cut_at_any_call_is_resumed(tmp_path: Path, number: int) -> None:
+    """Cut before or after every call of registry, driver and pools; see ``Life`` for the rest."""
+    world, life = told(tmp_path, number)
+
+    def tell_through(fault: Fault) -> Fault:
+        tell(Life(world.copy(), life.have), number, fault)
+        return fault
+
+    for at in range(1, tell_through(Fault()).calls + 1):
+        for moment, manner in product(Moment, Manner):
+            assert tell_through(Fault(at, moment, manner)).calls >= at
