@@ -33,6 +33,7 @@ from geats_core.actions import (
 )
 
 Resource: TypeAlias = tuple[str, ...]
+Touched: TypeAlias = tuple[frozenset[Resource], frozenset[Resource]]  # what it reads, and writes
 DEFINITION: Resource = ("definition",)
 POWER: Resource = ("power",)
 VOLUMES: Resource = ("volumes",)
@@ -43,13 +44,14 @@ def needs(actions: Sequence[Action]) -> tuple[tuple[int, ...], ...]:
 
     Those that it waits for anyway, since another that it waits for does, are left out.
     """
+    touched = [(_reads(action), _writes(action)) for action in actions]
     direct: list[tuple[int, ...]] = []
     all_before: list[frozenset[int]] = []
-    for later, action in enumerate(actions):
+    for later in range(len(actions)):
         nearest: list[int] = []
         before: frozenset[int] = frozenset()
         for earlier in reversed(range(later)):
-            if earlier not in before and _conflict(actions[earlier], action):
+            if earlier not in before and _conflict(touched[earlier], touched[later]):
                 nearest.append(earlier)
                 before |= all_before[earlier] | {earlier}
         direct.append(tuple(reversed(nearest)))
@@ -57,10 +59,9 @@ def needs(actions: Sequence[Action]) -> tuple[tuple[int, ...], ...]:
     return tuple(direct)
 
 
-def _conflict(one: Action, other: Action) -> bool:
-    return _overlap(_writes(one), _writes(other) | _reads(other)) or _overlap(
-        _reads(one), _writes(other)
-    )
+def _conflict(one: Touched, other: Touched) -> bool:
+    (reads, writes), (other_reads, other_writes) = one, other
+    return _overlap(writes, other_writes | other_reads) or _overlap(reads, other_writes)
 
 
 def _overlap(some: frozenset[Resource], others: frozenset[Resource]) -> bool:

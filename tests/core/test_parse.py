@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from geats_core import Problem, VMSpec, parse_vm
 from geats_core.parse import derived_mac
 from geats_core.sizes import parse_size
-from geats_core.spec import Dns, Init, Limits, Nic, Volume
+from geats_core.spec import Autostart, Dns, Init, Limits, Nic, Volume
 
 
 def problems(raw: object, name: object = "web") -> list[str]:
@@ -286,3 +286,30 @@ EXPECTED = (
         "processes, profile, shutdown_timeout, template, transient, volumes)",
     ),
 )
+
+
+def test_when_a_vm_starts_is_read_in_full_or_in_short() -> None:
+    def autostart(raw: object) -> Autostart:
+        return parse_vm("web", {"template": "debian", "autostart": raw}).unwrap().autostart
+
+    assert autostart(True) == Autostart(enabled=True)
+    assert autostart(False) == Autostart()
+    assert autostart({"priority": -5, "delay": 3}) == Autostart(
+        enabled=True, priority=-5, delay_s=3
+    )
+    assert parse_vm("web", {"template": "debian", "after": ["db", "app"]}).unwrap().after == (
+        "db",
+        "app",
+    )
+
+
+def test_a_vm_starts_neither_after_itself_nor_twice_after_another() -> None:
+    raw = {"template": "debian", "after": ["web", "db", "db"], "autostart": {"priority": 2000}}
+
+    assert parse_vm("web", raw) == Failure(
+        (
+            Problem("after", "have the name 'db' twice"),
+            Problem("after", "cannot name the VM itself"),
+            Problem("autostart.priority", "must be a whole number from -1000 to 1000, got 2000"),
+        )
+    )
