@@ -67,6 +67,18 @@ def test_starts_wait_for_stops_that_give_them_room() -> None:
     assert waits(planned(wanted, there, HostFacts(memory_bytes=4 * GIB)))["start web"] == []
 
 
+def test_no_start_waits_for_a_vm_that_only_restarts() -> None:
+    web, db, app = (vm(name, memory="2GiB") for name in ("web", "db", "app"))
+    there = at(Target.RUNNING, db, app) | at(Target.STOPPED, web)
+    again = Goal(name="app", target=Target.REBOOTED, spec=app)
+    wanted = [*goals(Target.RUNNING, web), Goal(name="db", target=Target.OFF), again]
+
+    made = waits(planned(wanted, there, HostFacts(memory_bytes=4 * GIB)))
+
+    assert made["wait for the steps before"] == [f"shut down db {STOP}"]
+    assert made["start app"] == [f"shut down app {STOP}"]
+
+
 def test_a_stuck_vm_holds_its_memory_until_it_is_repaired() -> None:
     web, db = vm("web", memory="2GiB"), vm("db", memory="2GiB")
     there = at(Target.RUNNING, db) | at(Target.STOPPED, web)

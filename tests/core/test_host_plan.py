@@ -110,6 +110,7 @@ def test_strays_are_stopped_or_ignored_where_the_policy_says_so() -> None:
     made = planned(goals(Target.RUNNING, WEB), there, HostFacts(declared=frozenset({"db"})), policy)
 
     assert order(made) == [f"shut down tmp-1 {STOP}"]
+    assert [each.name for each in made.plans] == ["web", "tmp-1"]
     assert made.impact is Impact.RESTART
     assert [(stray.name, stray.power) for stray in made.strays] == [
         ("tmp-1", Power.RUNNING),

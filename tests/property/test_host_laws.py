@@ -36,7 +36,7 @@ from geats_core import (
     table,
     why,
 )
-from geats_core.actions import Pause, Repair, Shutdown, Start, Stop, Unfreeze, describe
+from geats_core.actions import Action, Pause, Repair, Shutdown, Start, Stop, Unfreeze, describe
 from geats_core.capacity import lower_first
 from geats_core.explain import step_words
 from geats_core.lxc_config import veth_name
@@ -267,7 +267,7 @@ def test_the_steps_of_a_vm_are_its_own_plan(situation: Situation) -> None:
         goal = goals.get(each.name, Goal(name=each.name, target=Target.OFF, foreign=True))
         alone = plan(goal, have, situation.facts).unwrap()
         assert each in (alone, lower_first(alone, have))
-        numbers = {
+        numbers: dict[Action, int] = {
             step.action: number
             for number, step in enumerate(made.steps)
             if step.vm == each.name and not isinstance(step.action, Pause)
