@@ -1,6 +1,7 @@
 """Which actions wait for which."""
 
 from geats_core.actions import (
+    Action,
     ActivateVolume,
     AllocateVolume,
     Define,
@@ -16,13 +17,17 @@ SPEC = parse_vm("web", {"template": "debian"}).unwrap()
 
 
 def test_what_one_action_waits_for_through_another_is_left_out() -> None:
-    chain = [Define(SPEC), AllocateVolume("p", "root", None), FormatVolume("p", "root")]
+    chain: list[Action] = [
+        Define(SPEC),
+        AllocateVolume("p", "root", None),
+        FormatVolume("p", "root"),
+    ]
 
     assert needs(chain) == ((), (0,), (1,))
 
 
 def test_volumes_wait_for_each_other_only_where_they_are_the_same() -> None:
-    actions = [
+    actions: list[Action] = [
         ActivateVolume("p", "root"),
         ActivateVolume("p", "data"),
         ActivateVolume("q", "root"),
