@@ -54,7 +54,13 @@ from geats_core.plan import (
     Target,
 )
 from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals
-from geats_core.sizes import format_size
+from geats_core.restarts import (
+    changes_that_restart,
+    growth_while_off,
+    must_grow,
+    rebuilds,
+    why_restart,
+)
 from geats_core.spec import ROOT, Limits, VMSpec, Volume
 
 WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
@@ -148,7 +154,7 @@ class _Draft:
         if want is None or have.power not in ON or have.in_effect is None:
             return ()
         found = at_least(Impact.RESTART, changes(have.in_effect, want))
-        return (*found, *_growth_while_off(want, have, self.facts))
+        return (*found, *growth_while_off(want, have, self.facts))
 
 
 def _converge(draft: _Draft, want: VMSpec) -> None:
@@ -162,7 +168,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     if goal.target is Target.REINITIALISED:
         _destroy(draft, draft.state.roots, f"{goal.name} is to be made anew")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
-        because = _rebuilds(want, draft.state)
+        because = rebuilds(want, draft.state)
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
     for volume in want.volumes:
         _prepare_volume(draft, volume)
@@ -211,72 +217,12 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec) -> None:
         case Target.STOPPED:
             _power_off(draft, f"{goal.name} should be stopped")
         case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
-            because = _changes_that_restart(want, draft)
-            reason = "" if because else _why_restart(want, draft.state)
+            because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
+            reason = "" if because else why_restart(want, draft.state)
             if because or reason:
                 _power_off(draft, reason, because)
         case _:
             pass  # the power stays as it is
-
-
-def _changes_that_restart(want: VMSpec, draft: _Draft) -> tuple[Change, ...]:
-    """The changes for which a VM that is not off must restart, to become *want*."""
-    have, facts = draft.state, draft.facts
-    rebuilds = _rebuilds(want, have)
-    if rebuilds or have.in_effect is None:
-        return rebuilds
-    always = draft.goal.restart is Restart.ALWAYS
-    found = at_least(Impact.NONE if always else Impact.RESTART, changes(have.in_effect, want))
-    return (*found, *_growth_while_off(want, have, facts))
-
-
-def _why_restart(want: VMSpec, have: Observation) -> str:
-    """What else a restart is needed for; empty where it is not."""
-    if have.power is Power.STUCK:
-        return "its monitor does not answer"
-    if have.power is Power.STOPPED:
-        return ""
-    if have.in_effect is None:
-        return "it is not known what it was started with"
-    root = have.volume(want.root.pool, ROOT)
-    if root is None or root.stage is not Stage.INSTALLED:
-        return "its root volume has no template installed"
-    return "" if root.guest == fingerprint(want) else "its guest is not configured as described"
-
-
-def _rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:
-    """The changes that make volumes of *have* outdated, as they are on the host."""
-    pools = {volume.name: volume.pool for volume in want.volumes}
-
-    def change(field_name: str, old: object, new: object) -> Change:
-        return Change(field_name, old, new, cost_of(field_name, want.driver))
-
-    return tuple(
-        change("volume pools", {seen.name: seen.pool}, {seen.name: pools[seen.name]})
-        if seen.pool != pools[seen.name]
-        else change("template", seen.template, want.template)
-        for seen in outdated_volumes(want, have)
-    )
-
-
-def _growth_while_off(want: VMSpec, have: Observation, facts: HostFacts) -> tuple[Change, ...]:
-    """The volumes that must grow, and cannot while the VM is on."""
-    found: list[Change] = []
-    for volume in want.volumes:
-        seen = have.volume(volume.pool, volume.name)
-        waits = not facts.pool(volume.pool).grows_online
-        if waits and seen is not None and _must_grow(volume, seen):
-            old, new = {volume.name: _size(seen)}, {volume.name: _size(volume)}
-            found.append(Change("volume sizes", old, new, Impact.RESTART))
-    return tuple(found)
-
-
-def _must_grow(volume: Volume, seen: VolumeSeen) -> bool:
-    return volume.size_bytes is not None and (seen.size_bytes or 0) < volume.size_bytes
-
-
-def _size(volume: Volume | VolumeSeen) -> str | None:
-    return None if volume.size_bytes is None else format_size(volume.size_bytes)
 
 
 def _power_off(draft: _Draft, reason: str, because: tuple[Change, ...] = ()) -> None:
@@ -317,7 +263,7 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
         draft.add(ActivateVolume(*where), "it is not active")
     is_off = draft.state.power is Power.STOPPED
     can_grow = is_off or draft.facts.pool(volume.pool).grows_online
-    if volume.size_bytes is not None and _must_grow(volume, seen) and can_grow:
+    if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
         draft.add(GrowVolume(*where, volume.size_bytes), "it is smaller than described")
 
 
