@@ -20,6 +20,7 @@ ALLOWED = {
         "hashlib",
         "heapq",
         "itertools",
+        "math",
     ),
     *("ipaddress", "json", "re", "shlex", "types", "typing", "returns", "geats_core"),
 }
