@@ -160,6 +160,8 @@ class LxcDriver:
         config = lxc_definition.config(folder)
         if config is None or config.spec is None:
             raise HostError(f"{name} is not defined")
+        if monitor.is_on(str(self.options.path), name):
+            raise HostError(f"{name} is on already")
         with lxc_files.host_errors(f"cannot start {name}"):
             self._check_address(name)
             lxc_files.remove_files(folder, (LOG,))
@@ -295,7 +297,8 @@ class LxcDriver:
         return replace(facts, idmap_first=first, idmap_count=count)
 
     def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:
-        self._folder(name)
+        if not self._folder(name).is_dir():  # liblxc would make it, for its log
+            raise HostError(f"{name} is not defined")
         timeout_s = self.options.timeout_s if within_s is None else within_s
         process.call(action, self.options.path, name, *args, timeout_s=timeout_s)
 
