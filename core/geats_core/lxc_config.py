@@ -40,10 +40,12 @@ class LxcFacts:
     """What the rendering needs to know of the host.
 
     ``volume_paths`` maps each volume's name to the directory that holds its files. ``idmap_first``
-    and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups.
+    and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups. The
+    volumes in ``shifted`` show ids of that range already.
     """
 
     volume_paths: Mapping[str, str]
+    shifted: frozenset[str] = frozenset()
     idmap_first: int = 100_000
     idmap_count: int = 65_536
     apparmor: bool = False
@@ -217,13 +219,14 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     for volume in spec.volumes:
         path = facts.volume_paths[volume.name]
+        as_it_is = spec.privileged or volume.name in facts.shifted
         if volume is spec.root:
             yield f"lxc.rootfs.path = dir:{path}"
-            if not spec.privileged:
+            if not as_it_is:
                 yield "lxc.rootfs.options = idmap=container"
         else:
             mode = "ro" if volume.read_only else "rw"
-            idmap = "" if spec.privileged else ",idmap=container"
+            idmap = "" if as_it_is else ",idmap=container"
             inside = volume.mount.removeprefix("/")
             options = f"bind,{mode},create=dir{idmap}"
             yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"

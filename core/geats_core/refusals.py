@@ -18,6 +18,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
     found = [
         *_unknown("", _names(want, facts)),
         *_another_driver(want, have),
+        *_privileged(want, facts),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_stuck(goal, have),
@@ -78,6 +79,15 @@ def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
                 f"cannot change from {spec.driver!r} to {want.driver!r}: deprovision the VM first",
             )
             return
+
+
+def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        if want.privileged and facts.pool(volume.pool).shifted_by:
+            yield Problem(
+                f"volumes[{volume.name}].pool",
+                f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
+            )
 
 
 def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:

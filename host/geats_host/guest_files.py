@@ -27,8 +27,12 @@ class _OpenHow(ctypes.Structure):
     )
 
 
-def write_guest_files(rootfs: Path, files: Mapping[str, str], *, mode: int = 0o644) -> None:
-    """Write each file of *files* (by its path relative to *rootfs*) whole, owned by root.
+def write_guest_files(
+    rootfs: Path, files: Mapping[str, str], *, mode: int = 0o644, owner: int = 0
+) -> None:
+    """Write each file of *files* (by its path relative to *rootfs*) whole.
+
+    *owner* is the id of the guest's root, user and group, as the tree shows it to the host.
 
     Symbolic links on the way lead where they lead for the guest, within *rootfs*. Missing parent
     directories are made. Whatever the last name was, a link or a FIFO too, is replaced; a directory
@@ -37,7 +41,7 @@ def write_guest_files(rootfs: Path, files: Mapping[str, str], *, mode: int = 0o6
     with _open_root(rootfs) as root:
         for path, content in files.items():
             with _host_errors(rootfs, path):
-                _write(root, _names(path), content.encode(), mode)
+                _write(root, _names(path), content.encode(), mode, owner)
 
 
 def is_guest_file(rootfs: Path, path: str) -> bool:
@@ -63,8 +67,8 @@ def openat2(root: int, path: str, flags: int) -> int:
     return found
 
 
-def _write(root: int, names: list[str], content: bytes, mode: int) -> None:
-    with _closing(_open_parent(root, names[:-1])) as parent:
+def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
+    with _closing(_open_parent(root, names[:-1], owner)) as parent:
         temporary = f".geats-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
@@ -72,7 +76,7 @@ def _write(root: int, names: list[str], content: bytes, mode: int) -> None:
             with open(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fchown(descriptor, 0, 0)
+                os.fchown(descriptor, owner, owner)
                 os.fchmod(descriptor, mode)
                 os.fsync(descriptor)
             os.rename(temporary, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
@@ -83,7 +87,7 @@ def _write(root: int, names: list[str], content: bytes, mode: int) -> None:
         os.fsync(parent)
 
 
-def _open_parent(root: int, names: list[str]) -> int:
+def _open_parent(root: int, names: list[str], owner: int) -> int:
     """The directory *names*; each path is looked up from *root*, where its links count from."""
     parent = openat2(root, ".", DIRECTORY)
     for index, name in enumerate(names):
@@ -92,13 +96,14 @@ def _open_parent(root: int, names: list[str]) -> int:
             try:
                 parent = openat2(root, path, DIRECTORY)
             except FileNotFoundError:
-                parent = _make_directory(parent, name)
+                parent = _make_directory(parent, name, owner)
     return parent
 
 
-def _make_directory(parent: int, name: str) -> int:
+def _make_directory(parent: int, name: str, owner: int) -> int:
     os.mkdir(name, 0o755, dir_fd=parent)
     made = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    os.fchown(made, owner, owner)
     os.fchmod(made, 0o755)  # whatever the umask
     os.fsync(parent)
     return made

@@ -63,7 +63,7 @@ class Performer:
         match action:
             case Define(spec, keep):
                 self.registry.record(spec)
-                self.driver.define(spec, self._paths(spec), keep)
+                self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
             case Undefine():
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
@@ -135,7 +135,8 @@ class Performer:
                 self._install(pool, volume, self.templates[template])
             case ConfigureGuest(_, _, spec):
                 if pool.offers is not Offer.NOTHING:
-                    write_guest_files(pool.path(volume), guest_files(spec))
+                    owner = pool.facts.shifted_by
+                    write_guest_files(pool.path(volume), guest_files(spec), owner=owner)
                 pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
             case _:
                 assert_never(action)
@@ -160,3 +161,6 @@ class Performer:
     def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
         """Where each volume will be: known before it is there."""
         return {v.name: self.pools[v.pool].path(VolumeId(self.name, v.name)) for v in spec.volumes}
+
+    def _shifts(self, spec: VMSpec) -> Mapping[str, int]:
+        return {v.name: self.pools[v.pool].facts.shifted_by for v in spec.volumes}

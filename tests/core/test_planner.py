@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import reduce
 
 import pytest
-from returns.result import Failure
+from returns.result import Failure, Success
 
 from geats_core import (
     DataLoss,
@@ -256,6 +256,17 @@ def test_a_name_that_the_host_does_not_know_is_refused_with_those_it_knows() -> 
         "(there is: fasts, slow)",
         "web.nics[eth0].bridge: unknown bridge 'br0', did you mean 'br1'? (there is: br1)",
     ]
+
+
+def test_a_privileged_vm_is_refused_in_a_pool_whose_ids_are_shifted() -> None:
+    facts = HostFacts(pools={"fast": PoolFacts(shifted_by=100_000)})
+    goal = Goal(name="web", target=Target.RUNNING, spec=web(privileged=True))
+
+    assert [str(each) for each in plan(goal, Observation(), facts).failure()] == [
+        "web.volumes[root].pool: the pool 'fast' is for unprivileged VMs only, "
+        "and the VM is privileged"
+    ]
+    assert isinstance(plan(replace(goal, spec=web()), Observation(), facts), Success)
 
 
 def test_a_privileged_vm_is_named_so_in_its_plan() -> None:

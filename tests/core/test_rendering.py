@@ -128,6 +128,16 @@ def test_a_privileged_container_has_no_id_map() -> None:
     ]
 
 
+def test_the_ids_of_a_volume_that_is_shifted_already_are_not_mapped_again() -> None:
+    told = render_lxc_config(web(), FACTS).splitlines()
+    facts = replace(FACTS, shifted=frozenset({"root", "docs"}))
+
+    assert set(told[3:]) - set(render_lxc_config(web(), facts).splitlines()) == {
+        "lxc.rootfs.options = idmap=container",
+        "lxc.mount.entry = /p/d\\134\\011 srv/docs none bind,ro,create=dir,idmap=container 0 0",
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["", "lxc.uts.name = x\n", "# geats-spec: web {", "# geats-spec: "]
 )

@@ -185,3 +185,14 @@ def test_bad_options_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         open_driver({"path": "relative", "timeout": -1, "tiemout": 3, "settle": "x"}, tmp_path)
     assert len(refused.value.problems) == 4
+
+
+def test_a_volume_whose_ids_are_of_another_range_is_refused(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    where = {"root": busybox_rootfs}
+    with pytest.raises(HostError, match="holds ids from 7, and its guest has them from 100000"):
+        driver.define(spec("range"), where, shifted_by={"root": 7})
+    with pytest.raises(HostError, match="holds ids from 100000, and its guest has them from 0"):
+        driver.define(spec("range", privileged=True), where, shifted_by={"root": 100_000})
+    assert driver.observe() == {}

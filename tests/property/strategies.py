@@ -203,6 +203,7 @@ lxc_facts = st.builds(
         dict.fromkeys((ROOT, "data"), st.sampled_from(["/srv/web", "/srv/a b", "/srv/a\\b"]))
     ),
     apparmor=st.booleans(),
+    shifted=st.frozensets(st.sampled_from([ROOT, "data"])),
 )
 
 # What YAML and JSON can express, and more than the parsers hope for.

@@ -33,6 +33,12 @@ def test_the_mode_is_the_one_asked_for(target: Path) -> None:
     assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o600, 0, 0)
 
 
+def test_files_and_new_folders_belong_to_the_owner_that_is_given(target: Path) -> None:
+    write_guest_files(target, {"a/b": "x"}, owner=100_000)
+    found = [(target / name).stat() for name in ("a", "a/b")]
+    assert [(each.st_uid, each.st_gid) for each in found] == [(100_000, 100_000)] * 2
+
+
 def test_a_linked_folder_leads_to_the_guests_own(target: Path, victim: Path) -> None:
     """For the guest, its absolute link starts at its own root."""
     inside = target / str(victim).lstrip("/")

@@ -7,10 +7,13 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
+
+NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +50,16 @@ class Driver(Protocol):
         ...
 
     def define(
-        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...] = (),
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
         """Write the definition, whole and atomically; *volume_paths* by the volumes' names.
 
         *keep* are the lines added by hand (those that ``observe`` shows) that stay in it.
+        *shifted_by* says, by their names, which volumes show ids that are higher by so much.
         """
         ...
 

@@ -32,6 +32,7 @@ from geats_core.lxc_config import (
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
 from geats_host.drivers import (
+    NOT_SHIFTED,
     DriverSeen,
     Info,
     lxc_addresses,
@@ -98,6 +99,15 @@ def _seconds(path: str, raw: object) -> Checked[float]:
     return problem(path, f"must be a number of seconds from 0 to 60, got {raw!r}")
 
 
+def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> None:
+    for name, by in shifted_by.items():
+        if by not in (0, first):
+            raise HostError(
+                f"the volume {name} of {spec.name} holds ids from {by}, and its guest has them"
+                f" from {first}: give pool and driver the same idmap_first"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class LxcDriver:
     """Containers on this host; see the Protocol ``Driver`` for what each method does."""
@@ -128,9 +138,13 @@ class LxcDriver:
         return bridges()
 
     def define(
-        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...] = (),
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
-        """Write the container's ``config``."""
+        """Write the container's ``config``; refused where volumes have ids of another range."""
         for line in unwritable(keep):
             raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
         paths = {volume.name: str(volume_paths.get(volume.name, "")) for volume in spec.volumes}
@@ -138,7 +152,7 @@ class LxcDriver:
             if not path.startswith("/") or not path.isprintable():
                 raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
         with lxc_files.host_errors(f"cannot define {spec.name}"):
-            text = render_lxc_config(spec, self._facts(spec, paths), keep)
+            text = render_lxc_config(spec, self._facts(spec, paths, shifted_by), keep)
             folder = self._folder(spec.name)
             self._check_ours(spec.name)
             self.make_lxcpath()
@@ -283,9 +297,12 @@ class LxcDriver:
             raise HostError(f"{name!r} cannot be the name of a container")
         return self.options.path / name
 
-    def _facts(self, spec: VMSpec, paths: Mapping[str, str]) -> LxcFacts:
+    def _facts(
+        self, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]
+    ) -> LxcFacts:
         facts = LxcFacts(volume_paths=paths, apparmor=lxc_files.has_apparmor())
         if spec.privileged:
+            _check_shifts(spec, shifted_by, 0)
             return facts
         ids = self.options.idmap or subordinate_ids()
         if ids is None:
@@ -294,7 +311,9 @@ class LxcDriver:
                 " the line root:100000:65536 to both, or make the VM privileged"
             )
         first, count = ids
-        return replace(facts, idmap_first=first, idmap_count=count)
+        _check_shifts(spec, shifted_by, first)
+        shifted = frozenset(name for name, by in shifted_by.items() if by)
+        return replace(facts, idmap_first=first, idmap_count=count, shifted=shifted)
 
     def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:
         if not self._folder(name).is_dir():  # liblxc would make it, for its log

@@ -7,7 +7,7 @@ from pathlib import Path
 from geats_core.checked import unknown
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
-from geats_host.drivers import DriverSeen, Info
+from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info
 from geats_host.errors import HostError, Refused
 
 
@@ -24,7 +24,11 @@ class MemoryDriver:
         return None
 
     def define(
-        self, spec: VMSpec, volume_paths: Mapping[str, Path], keep: tuple[str, ...] = ()
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...] = (),
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
         known = self.vms.get(spec.name, DriverSeen())
         self.vms[spec.name] = replace(known, defined=spec, by_hand=keep)
