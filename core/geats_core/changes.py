@@ -67,11 +67,12 @@ def changes(old: VMSpec | None, new: VMSpec | None) -> tuple[Change, ...]:
     if known is None or old == new:
         return ()
     before, now = _comparable(old, new), _comparable(new, old)
+    both = old is not None and new is not None
     return tuple(
         Change(field, before.get(field), now.get(field), cost_of(field, known.driver))
         for field in COST
         if before.get(field) != now.get(field)
-        and (_says_something(before.get(field)) or _says_something(now.get(field)))
+        and (both or _says_something(before.get(field)) or _says_something(now.get(field)))
     )
 
 

@@ -91,3 +91,10 @@ def test_a_new_vm_changes_in_every_field_that_is_set() -> None:
     assert [change.field for change in found if change.new is None] == []
     assert Change("template", None, "debian", Impact.DATA_LOSS) in found
     assert changes(None, None) == ()
+
+
+def test_metadata_without_a_value_is_a_change_too() -> None:
+    plain = parse_vm("web", {"template": "debian"}).unwrap()
+    flagged = parse_vm("web", {"template": "debian", "metadata": {"flag": ""}}).unwrap()
+
+    assert [str(change) for change in changes(plain, flagged)] == ["metadata changed {} → {flag: }"]
