@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 MODULES = {
     "parser": ("parse", "fields", "sizes"),
     "model": ("model",),
-    "planner": ("planner", "refusals", "ordering"),
+    "planner": ("planner", "restarts", "refusals", "ordering"),
 }
 ENOUGH_PERCENT = 95
 PROCESSES = "2"

@@ -1,0 +1,180 @@
+"""Why there is no plan: every reason, with the path of what it is about."""
+
+from dataclasses import replace
+
+import pytest
+from returns.result import Success
+
+from geats_core import (
+    DataLoss,
+    Goal,
+    HostFacts,
+    Impact,
+    Observation,
+    PoolFacts,
+    Power,
+    Restart,
+    Stage,
+    Target,
+    VMSpec,
+    VolumeSeen,
+    parse_vm,
+    plan,
+)
+from tests.core.hosts import at
+
+ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
+DATA = {"name": "data", "mount": "/data", "pool": "fast", "size": "10GiB"}
+
+
+def web(*volumes: object, **changed: object) -> VMSpec:
+    raw = {"template": "debian", "volumes": list(volumes) or [ROOT, DATA]}
+    return parse_vm("web", raw | changed).unwrap()
+
+
+WEB = web()
+TRANSIENT = web(transient=True)
+OFF = at(Target.STOPPED, WEB)["web"]
+ON = at(Target.RUNNING, WEB)["web"]
+NOTHING_KNOWN = HostFacts(drivers=frozenset(), pools={})
+
+
+def reasons(goal: Goal, have: Observation, facts: HostFacts | None = None) -> list[str]:
+    return [str(each) for each in plan(goal, have, facts).failure()]
+
+
+def goal(target: Target, spec: VMSpec | None = None, **policy: object) -> Goal:
+    return replace(Goal(name="web", target=target, spec=spec), **policy)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_vm_that_geats_did_not_make_is_left_alone(target: Target) -> None:
+    foreign = Observation(power=Power.RUNNING, foreign=True)
+
+    assert reasons(goal(target, WEB), foreign) == [
+        "web: there is a VM of this name on the host that geats did not make: it is left alone"
+    ]
+
+
+def test_a_vm_that_geats_did_not_make_is_powered_off_with_leave() -> None:
+    foreign = Observation(power=Power.RUNNING, foreign=True)
+    off = plan(goal(Target.OFF, foreign=True), foreign).unwrap()
+
+    assert [step.reason for step in off.steps] == ["web should be off"]
+
+
+DRIVER = "web.driver: unknown driver 'lxc' (there is none)"
+POOLS = [
+    "web.volumes[root].pool: unknown pool 'fast' (there is none)",
+    "web.volumes[data].pool: unknown pool 'fast' (there is none)",
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "spec", "why"),
+    [
+        (Target.OFF, WEB, [DRIVER]),
+        (Target.OFF, TRANSIENT, [DRIVER]),
+        (Target.UNDEFINED, WEB, [DRIVER]),
+        (Target.UNDEFINED, TRANSIENT, [DRIVER, *POOLS]),
+        (Target.DEPROVISIONED, WEB, [DRIVER, *POOLS]),
+    ],
+)
+def test_a_vm_is_taken_away_only_with_all_that_it_takes(
+    target: Target, spec: VMSpec, why: list[str]
+) -> None:
+    """The driver always; the pools where volumes go."""
+    have = at(Target.STOPPED, spec)["web"]
+
+    assert reasons(goal(target), have, NOTHING_KNOWN) == why
+
+
+def test_a_goal_without_a_spec_says_what_is_missing() -> None:
+    assert reasons(goal(Target.RUNNING), Observation()) == [
+        "web: is not defined, and nothing says what it should be"
+    ]
+
+
+def test_no_volume_shrinks_and_those_without_a_size_are_no_hindrance() -> None:
+    small = {**DATA, "size": "1GiB"}
+    unsized = {key: value for key, value in ROOT.items() if key != "size"}
+
+    assert reasons(goal(Target.STOPPED, web(unsized, small)), OFF) == [
+        "web.volumes[data].size: a volume cannot shrink from 10GiB to 1GiB"
+    ]
+    unmeasured = replace(OFF, volumes=tuple(replace(v, size_bytes=None) for v in OFF.volumes))
+    assert isinstance(plan(goal(Target.STOPPED, web(ROOT, small)), unmeasured), Success)
+    assert isinstance(plan(goal(Target.STOPPED, web(unsized, DATA)), OFF), Success)
+
+
+def test_a_reinit_may_shrink_the_root_and_nothing_else() -> None:
+    smaller = web({**ROOT, "size": "1GiB"}, {**DATA, "size": "1GiB"})
+
+    assert reasons(goal(Target.REINITIALISED, smaller), OFF) == [
+        "web.volumes[data].size: a volume cannot shrink from 10GiB to 1GiB"
+    ]
+
+
+def test_a_data_volume_moves_to_another_pool_only_with_leave_to_lose_data() -> None:
+    moved = web(ROOT, {**DATA, "pool": "slow"})
+    why = "web.volumes[data].pool: changing it from fast to slow loses the data on the volume data"
+
+    assert reasons(goal(Target.STOPPED, moved), OFF) == [f"{why}: allow data loss"]
+    assert reasons(goal(Target.REINITIALISED, moved), OFF) == [f"{why}: allow data loss"]
+    assert reasons(goal(Target.STOPPED, moved), replace(OFF, locked=True)) == [
+        "web.volumes[data].pool: cannot change from fast to slow: the VM is locked"
+    ]
+    assert isinstance(plan(goal(Target.STOPPED, moved, data_loss=DataLoss.ALLOWED), OFF), Success)
+
+
+def test_a_reinit_needs_no_further_leave_for_the_root() -> None:
+    assert isinstance(plan(goal(Target.REINITIALISED, web(template="alpine")), OFF), Success)
+
+
+def test_a_root_in_another_pool_does_not_hide_what_else_would_be_lost() -> None:
+    old_root = VolumeSeen(name="root", pool="attic", stage=Stage.INSTALLED, template="debian")
+    have = replace(OFF, volumes=(old_root, *OFF.volumes))
+    moved = web(ROOT, {**DATA, "pool": "slow"})
+
+    assert reasons(goal(Target.REINITIALISED, moved), have) == [
+        "web.volumes[data].pool: changing it from fast to slow loses the data on the volume data: "
+        "allow data loss"
+    ]
+
+
+def test_a_volume_that_the_spec_no_longer_names_is_left_where_it_is() -> None:
+    assert [v.name for v in OFF.volumes] == ["data", "root"]
+    planned = plan(goal(Target.STOPPED, web(ROOT), data_loss=DataLoss.ALLOWED), OFF).unwrap()
+
+    assert [step.impact for step in planned.steps] == [Impact.NONE]
+
+
+def test_every_step_above_the_greatest_impact_is_named() -> None:
+    allowed = goal(Target.DEPROVISIONED, max_impact=Impact.LIVE)
+
+    assert reasons(allowed, at(Target.RUNNING, web(ROOT))["web"]) == [
+        "web: step 1, shut down web (power off after 60 s), because web should be deprovisioned, "
+        "has impact restart, and live is the most that is allowed",
+        "web: step 2, destroy volume web/root in pool fast, because web should be "
+        "deprovisioned, has impact data_loss, and live is the most that is allowed",
+    ]
+
+
+def test_a_stuck_monitor_is_in_the_way_only_of_what_has_to_run() -> None:
+    stuck = replace(ON, power=Power.STUCK)
+    why = "web.restart: its monitor is stuck, and repairing it would restart the VM"
+
+    for target in (Target.RUNNING, Target.FROZEN):
+        assert reasons(goal(target, WEB, restart=Restart.NEVER), stuck) == [why]
+    assert plan(goal(Target.PROVISIONED, WEB, restart=Restart.NEVER), stuck).unwrap().is_empty
+    assert plan(goal(Target.RUNNING, WEB, restart=Restart.NEVER), ON).unwrap().is_empty
+
+
+def test_a_privileged_vm_stays_out_of_pools_for_others() -> None:
+    facts = HostFacts(pools={"fast": PoolFacts(shifted_by=100_000)})
+
+    assert reasons(goal(Target.STOPPED, web(ROOT, privileged=True)), Observation(), facts) == [
+        "web.volumes[root].pool: the pool 'fast' is for unprivileged VMs only, and the VM is "
+        "privileged"
+    ]
+    assert isinstance(plan(goal(Target.STOPPED, web(ROOT)), Observation(), facts), Success)
