@@ -29,8 +29,11 @@ USTAR, USTAR_OFFSET = b"ustar", 257
 
 SHORT_WRITE = "Wrote only"  # all that tar says of a disk that fills up within a file
 
+# What unpacks for a process that is killed must not go on beside the next one that unpacks there.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 READ = ("tar", "--force-local", "--warning=no-timestamp", "--warning=no-unknown-keyword")
 UNPACK = (
+    *ENDS_WITH_US,
     *READ,
     "--extract",
     "--numeric-owner",
