@@ -44,13 +44,12 @@ def _with_profiles(
 ) -> Checked[Mapping[object, object]]:
     names = raw.get("profile")
     if names is None:
-        return Success({key: value for key, value in raw.items() if key != "profile"})
+        return Success(raw)
     names = names if isinstance(names, list | tuple) else [names]
     absent = [name for name in names if not isinstance(name, str) or name not in profiles]
     if absent:
         return Failure(tuple(unknown("profile", "profile", name, profiles) for name in absent))
-    own = {key: value for key, value in raw.items() if key != "profile"}
-    return Success(reduce(merge, [*(profiles[str(name)] for name in names), own], {}))
+    return Success(reduce(merge, [*(profiles[str(name)] for name in names), raw]))
 
 
 def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
@@ -115,11 +114,11 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
 def _volume(read: Reader) -> Checked[Volume]:
     name = read.need("name", fields.name, "")
     if name == ROOT:
-        read.problems += [
+        read.problems.extend(
             Problem(read.at(key), "is not for the root volume")
             for key in ("mount", "read_only")
             if key in read.raw
-        ]
+        )
         mount = "/"
         read.known |= {"mount"}
     else:

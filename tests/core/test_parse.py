@@ -147,6 +147,36 @@ def test_a_nameserver_carries_no_other_text(server: object) -> None:
     assert [p.path for p in parse_vm("web", raw).failure()] == ["dns.nameservers[0]"]
 
 
+def test_the_root_volume_is_mounted_where_it_must_be_and_can_be_written() -> None:
+    root = {"name": "root", "mount": "/", "read_only": True, "size": 0}
+
+    assert problems({"template": "debian", "volumes": [root]}) == [
+        "volumes[0].mount: is not for the root volume",
+        "volumes[0].read_only: is not for the root volume",
+        "volumes[0].size: must be a positive size such as 10GiB, got 0",
+    ]
+
+
+def test_what_is_left_out_of_a_mapping_stays_as_it_is_by_default() -> None:
+    raw = {
+        "template": "debian",
+        "dns": {"nameservers": ["10.0.0.1"]},
+        "autostart": {"priority": 1},
+        "metadata": {"FLAG": None},
+    }
+    spec = parse_vm("web", raw).unwrap()
+
+    assert spec.dns == Dns(nameservers=(ip_address("10.0.0.1"),))
+    assert spec.autostart == Autostart(enabled=True, priority=1)
+    assert spec.metadata == (("FLAG", ""),)
+
+
+def test_a_mac_address_stays_the_same_for_ever() -> None:
+    """Leases and firewalls know VMs by it."""
+    assert derived_mac("web", "eth0") == "02:c3:14:42:68:92"
+    assert derived_mac("web", "eth1") == "02:64:bb:10:4e:e3"
+
+
 def test_nothing_is_there_twice() -> None:
     volume = {"name": "data", "mount": "/data"}
     nic = {
