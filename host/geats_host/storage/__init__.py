@@ -55,6 +55,21 @@ def check_names(volume: VolumeId) -> None:
         raise HostError(f"{volume.volume!r} cannot name a VM or a volume")
 
 
+def check_snapshot(volume: VolumeId, name: str) -> None:
+    """Raise ``HostError`` unless *volume* and *name* can name a volume and a snapshot of it."""
+    check_names(volume)
+    if not NAME.fullmatch(name):
+        raise HostError(f"{name!r} cannot name a snapshot")
+
+
+def check_clone(source: VolumeId, target: VolumeId) -> None:
+    """Raise ``HostError`` unless both can name volumes, and not the same one."""
+    check_names(source)
+    check_names(target)
+    if source == target:
+        raise HostError(f"{source} cannot be cloned into itself")
+
+
 class Pool(Protocol):
     """What geats asks of a pool. Every method raises ``HostError`` where the host fails.
 

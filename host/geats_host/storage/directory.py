@@ -22,7 +22,15 @@ from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts_below
 from geats_host.run import run
-from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_names
+from geats_host.storage import (
+    TEMPLATES,
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_names,
+    check_snapshot,
+)
 from geats_host.storage.marks import MARKS, read_marks, write_marks
 from geats_host.subordinate_ids import subordinate_ids
 
@@ -73,11 +81,15 @@ class DirectoryPool:
 
     @property
     def facts(self) -> PoolFacts:
-        """The space of the whole filesystem; there are no snapshots."""
+        """The space of the whole filesystem; there are no snapshots, and no limits."""
         with _host_errors(self.root):
             there = next(path for path in (self.root, *self.root.parents) if path.exists())
             size_bytes = shutil.disk_usage(there).total
-        return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}", size_bytes=size_bytes)
+        return PoolFacts(
+            location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}",
+            size_bytes=size_bytes,
+            enforces_size=False,
+        )
 
     def observe(self) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
@@ -138,15 +150,17 @@ class DirectoryPool:
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Refused: see ``facts``."""
+        check_snapshot(volume, name)
         raise HostError(f"{self._place(volume)}: a directory has no snapshots")
 
     def rollback(self, volume: VolumeId, name: str) -> None:
         """Refused: there is none."""
+        check_snapshot(volume, name)
         raise HostError(f"{self._place(volume)}: a directory has no snapshots")
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """There is none, so there is nothing to do."""
-        self._place(volume)
+        check_snapshot(volume, name)
 
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused where a symlink or a mount is in the way.
@@ -170,7 +184,14 @@ class DirectoryPool:
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
+        check_clone(source, target)
+        with self._open(source) as at:
+            _check_directory(ROOTFS, at)
         with self._open(target) as at:
+            _check_directory(ROOTFS, at)
+            below = mounts_below(self.path(target), itself=True)
+            if below:
+                raise HostError(f"{self.path(target)}: is not emptied, since {below[0]} is mounted")
             shutil.rmtree(ROOTFS, dir_fd=at)
             _make_directory(ROOTFS, at, mode=0o755)
         copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]

@@ -16,7 +16,7 @@ from geats_core.fields import Reader, absolute_path
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
-from geats_host.storage import Offer, Pool, VolumeId, check_names
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 
 DEFAULT_PATH = "/memory"
 
@@ -104,6 +104,7 @@ class MemoryPool:
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Remember the marks as they are now, unless there is a snapshot of that name."""
+        check_snapshot(volume, name)
         with self.lock:
             seen = self._need(volume)
             if seen.snapshot(name) is None:
@@ -118,6 +119,7 @@ class MemoryPool:
 
     def rollback(self, volume: VolumeId, name: str) -> None:
         """Go back to the marks of the snapshot."""
+        check_snapshot(volume, name)
         with self.lock:
             seen = self._need(volume)
             old = seen.snapshot(name)
@@ -129,6 +131,7 @@ class MemoryPool:
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Forget the snapshot."""
+        check_snapshot(volume, name)
         with self.lock:
             seen = self._need(volume)
             left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
@@ -136,6 +139,7 @@ class MemoryPool:
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """There is nothing to copy."""
+        check_clone(source, target)
         with self.lock:
             self._need(source)
             self._need(target)
