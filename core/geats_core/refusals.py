@@ -16,14 +16,14 @@ Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, n
 def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
     """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
     found = [
-        *_unknown("", _names(want, facts)),
+        *_unknown(_names(want, facts)),
         *_another_driver(want, have),
         *_privileged(want, facts),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_stuck(goal, have),
     ]
-    return tuple(replace(each, path=f"{goal.name}.{each.path}") for each in found)
+    return _within(goal, found)
 
 
 def foreign(goal: Goal, have: Observation) -> Problems:
@@ -42,7 +42,7 @@ def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     wanted: list[Named] = [("driver", "driver", known.driver, facts.drivers)]
     if goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and known.transient):
         wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
-    return tuple(_unknown(goal.name, wanted))
+    return _within(goal, _unknown(wanted))
 
 
 def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
@@ -56,6 +56,11 @@ def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
     )
 
 
+def _within(goal: Goal, found: Iterable[Problem]) -> Problems:
+    """*found*, with paths that begin with the VM's name."""
+    return tuple(replace(each, path=f"{goal.name}.{each.path}") for each in found)
+
+
 def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
     yield "driver", "driver", want.driver, facts.drivers
     yield "template", "template", want.template, facts.templates
@@ -65,10 +70,10 @@ def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
         yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
 
 
-def _unknown(within: str, names: Iterable[Named]) -> Iterable[Problem]:
+def _unknown(names: Iterable[Named]) -> Iterable[Problem]:
     for path, kind, name, known in names:
         if known is not None and name not in known:
-            yield unknown(f"{within}.{path}" if within else path, kind, name, known)
+            yield unknown(path, kind, name, known)
 
 
 def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:

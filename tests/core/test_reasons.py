@@ -9,6 +9,7 @@ from geats_core import (
     DataLoss,
     Goal,
     HostFacts,
+    Impact,
     Observation,
     PoolFacts,
     Power,
@@ -22,6 +23,8 @@ from geats_core import (
     parse_vm,
     plan,
 )
+from geats_core.changes import Change
+from geats_core.restarts import rebuilds, why_restart
 from tests.core.hosts import at
 
 ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
@@ -189,6 +192,16 @@ def test_each_volume_is_destroyed_for_its_own_change() -> None:
     ]
 
 
+def test_what_is_on_a_volume_is_a_reason_whatever_was_recorded() -> None:
+    alpine = replace(ON, volumes=(replace(ON.volumes[0], template="alpine"),))
+    why = "template changed alpine → debian"
+
+    assert steps(Target.RUNNING, alpine, WEB, data_loss=DataLoss.ALLOWED)[:2] == [
+        f"{SHUT_DOWN}: {why}",
+        f"destroy volume web/root in pool fast: {why}",
+    ]
+
+
 LARGER = web(volumes=[{**ROOT, "size": "20GiB"}])
 GROWTH = "volume sizes changed {root: 10GiB} → {root: 20GiB}"
 GROW = "grow volume web/root in pool fast to 20GiB: it is smaller than described"
@@ -207,14 +220,22 @@ def test_a_volume_grows_off_where_its_pool_cannot_grow_it_in_use() -> None:
     ]
     assert steps(Target.PROVISIONED, ON, LARGER, facts) == [define]
     goal = Goal(name="web", target=Target.PROVISIONED, spec=LARGER)
-    assert [str(change) for change in plan(goal, ON, facts).unwrap().pending] == [GROWTH]
+    (waits,) = plan(goal, ON, facts).unwrap().pending
+    assert (str(waits), waits.impact) == (GROWTH, Impact.RESTART)
     assert plan(goal, ON).unwrap().pending == ()
 
 
 def test_a_volume_of_unknown_size_grows() -> None:
-    unmeasured = replace(OFF, volumes=(replace(OFF.volumes[0], size_bytes=None),))
+    facts = HostFacts(pools={"fast": PoolFacts(grows_online=False)})
+    root = replace(OFF.volumes[0], size_bytes=None)
+    growth = "volume sizes changed {root: (not set)} → {root: 20GiB}"
 
-    assert steps(Target.STOPPED, unmeasured, LARGER)[1:] == [GROW]
+    assert steps(Target.STOPPED, replace(OFF, volumes=(root,)), LARGER)[1:] == [GROW]
+    assert steps(Target.RUNNING, replace(ON, volumes=(root,)), LARGER, facts)[1:] == [
+        f"{SHUT_DOWN}: {growth}",
+        GROW,
+        START,
+    ]
 
 
 @pytest.mark.parametrize("have", [replace(OFF, defined=None), replace(OFF, recorded=None), OFF])
@@ -247,3 +268,15 @@ def test_what_nobody_described_is_deprovisioned_but_not_undefined() -> None:
         f"{SHUT_DOWN}: web should be deprovisioned",
         "destroy volume web/root in pool fast: web should be deprovisioned",
     ]
+
+
+def test_only_a_vm_that_is_on_has_a_reason_to_restart() -> None:
+    assert why_restart(WEB, OFF) == ""
+    assert why_restart(WEB, ON) == ""
+    assert why_restart(WEB, STUCK) == "its monitor does not answer"
+
+
+def test_what_makes_a_volume_anew_costs_its_data() -> None:
+    (moved,) = rebuilds(web(volumes=[{"name": "root", "pool": "slow"}]), OFF)
+
+    assert moved == Change("volume pools", {"root": "fast"}, {"root": "slow"}, Impact.DATA_LOSS)
