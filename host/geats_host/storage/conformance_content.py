@@ -22,7 +22,8 @@ MIB = 2**20
 SOURCE = VolumeId(TEMPLATES, "f" * 40)
 OF_A_VM = VolumeId("old", "root")
 FIRST, SECOND = VolumeId("web01", "root"), VolumeId("web02", "root")
-GUEST = 100_000  # the host's id for root in an unprivileged guest, as in Debian's /etc/subuid
+GUEST = 60_000  # an id that is not root's
+CAPABILITY = "security.capability"
 WRITTEN = 4 * MIB
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -68,7 +69,8 @@ class ContentConformance:
         self.ready(pool, FIRST)
         if pool.offers is Offer.DIRECTORY:
             found = pool.path(FIRST).stat()
-            assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, 0o755)
+            root = shift_of(pool, FIRST)
+            assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (root, root, 0o755)
 
     def test_a_destroyed_volume_leaves_nothing_to_its_successor(self, reopen: Reopen) -> None:
         pool = reopen()
@@ -380,16 +382,21 @@ def fill(pool: Pool, volume: VolumeId) -> int:
     return written
 
 
+def shift_of(pool: Pool, volume: VolumeId) -> int:
+    """By how much the ids on a volume are higher than in the guest."""
+    return 0 if volume.is_template else pool.facts.shifted_by
+
+
 def plant(pool: Pool, volume: VolumeId) -> None:
     """Fill an active volume with one of each kind that a root filesystem has."""
     if pool.offers is not Offer.DIRECTORY:
         put(pool, volume, "planted")
         return
-    at = pool.path(volume)
+    at, shift = pool.path(volume), shift_of(pool, volume)
     (at / "etc/deep").mkdir(parents=True)
     for name, owner, mode in (("mine", 0, 0o600), ("guests", GUEST, 0o640), ("su", 0, 0o4755)):
         (at / "etc" / name).write_text(name)
-        os.chown(at / "etc" / name, owner, owner + 5)
+        os.chown(at / "etc" / name, shift + owner, shift + owner + 5)
         (at / "etc" / name).chmod(mode)
         os.utime(at / "etc" / name, ns=(1, 1_234_567_890_123_456_789))
     (at / "empty").touch()
@@ -399,10 +406,10 @@ def plant(pool: Pool, volume: VolumeId) -> None:
     (at / "inside").symlink_to("etc/mine")
     (at / "outside").symlink_to("/etc/passwd")
     (at / "a b\nc\udcff").write_bytes(b"\0\xff")
-    os.lchown(at / "inside", GUEST, GUEST)
+    os.lchown(at / "inside", shift + GUEST, shift + GUEST)
     os.mkfifo(at / "fifo")
     os.setxattr(at / "etc/mine", "user.note", b"kept")
-    os.setxattr(at / "etc/su", "security.capability", bytes.fromhex("01000002" + "00" * 16))
+    os.setxattr(at / "etc/su", CAPABILITY, bytes.fromhex("01000002" + "00" * 16))
 
 
 def grown(pool: Pool, volume: VolumeId) -> list[tuple[object, ...]] | str | None:
@@ -412,25 +419,37 @@ def grown(pool: Pool, volume: VolumeId) -> list[tuple[object, ...]] | str | None
     at = pool.path(volume)
     paths = sorted([at, *at.rglob("*")])
     links = {path.lstat().st_ino: str(path.relative_to(at)) for path in paths}
+    shift = shift_of(pool, volume)
     return [
-        _described(path, at, links[path.lstat().st_ino]) for path in paths if not _is_made(path)
+        _described(path, at, links[path.lstat().st_ino], shift)
+        for path in paths
+        if not _is_made(path)
     ]
 
 
-def _described(path: Path, top: Path, same_as: str) -> tuple[object, ...]:
+def _described(path: Path, top: Path, same_as: str, shift: int) -> tuple[object, ...]:
     found = path.lstat()
     is_link = path.is_symlink()
     return (
         str(path.relative_to(top)),
         same_as,
         found.st_mode,
-        found.st_uid,
-        found.st_gid,
+        found.st_uid - shift,
+        found.st_gid - shift,
         None if path == top else found.st_mtime_ns,
         os.readlink(path) if is_link else None,
         path.read_bytes() if stat.S_ISREG(found.st_mode) else None,
-        None if is_link else {name: os.getxattr(path, name) for name in os.listxattr(path)},
+        None if is_link else _attributes(path, shift),
     )
+
+
+def _attributes(path: Path, shift: int) -> dict[str, bytes]:
+    """Capabilities as in the guest: shifted ones name its root, see capabilities(7)."""
+    found = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+    capability = found.get(CAPABILITY, b"")
+    if shift and capability[20:] == shift.to_bytes(4, "little"):
+        found[CAPABILITY] = capability[:3] + b"\x02" + capability[4:20]
+    return found
 
 
 def _is_made(path: Path) -> bool:
