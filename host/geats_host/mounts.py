@@ -1,4 +1,4 @@
-"""Mounts: which there are below a path, and a thread whose children can write to one tree only."""
+"""Mounts: which there are, and threads whose mounts are their own."""
 
 import ctypes
 import os
@@ -29,6 +29,8 @@ class Mount(NamedTuple):
 
     point: str
     fstype: str
+    root: str
+    source: str
 
 
 class _MountAttr(ctypes.Structure):
@@ -67,6 +69,22 @@ def writing_only_to(target: Path, work: Callable[[], T]) -> T:
     """
     with ThreadPoolExecutor(max_workers=1) as alone:
         return alone.submit(_confined, target, work).result()
+
+
+def in_own_namespace(work: Callable[[], T]) -> T:
+    """Call *work* in a thread with a mount namespace and a working directory of its own.
+
+    What it mounts is seen by nobody else, and ends with the call, also by a cut. A directory that
+    was opened before leads to mounts of the caller's: *work* has to open its own.
+    """
+
+    def alone() -> T:
+        _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
+        _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+        return work()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(alone).result()
 
 
 def sync_filesystem(descriptor: int) -> None:
@@ -115,11 +133,13 @@ def _parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
 
 def _mount(line: bytes) -> Mount:
     fields, _, rest = line.partition(b" - ")
-    return Mount(_unescaped(fields.split(b" ")[4]), os.fsdecode(rest.split(b" ")[0]))
+    root, point = map(_unescaped, fields.split(b" ")[3:5])
+    fstype, source = map(_unescaped, rest.split(b" ")[:2])
+    return Mount(point, fstype, root, source)
 
 
-def _unescaped(point: bytes) -> str:
+def _unescaped(field: bytes) -> str:
     """The kernel writes space, tab, newline and backslash as three octal digits."""
     for code in (0o40, 0o11, 0o12, 0o134):
-        point = point.replace(b"\\%03o" % code, bytes([code]))
-    return os.fsdecode(point)
+        field = field.replace(b"\\%03o" % code, bytes([code]))
+    return os.fsdecode(field)

@@ -117,18 +117,18 @@ class DirectoryPool:
             with _open(volume.vm, pool) as vm:
                 os.fchown(vm, 0, self.guest_group)
                 _make_directory(volume.volume, vm)
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             if not _exists(MARKS, at):
                 write_marks(at, replace(_seen_at(at, volume), size_bytes=size_bytes))
 
     def format(self, volume: VolumeId) -> None:
         """Make the root of the guest's tree."""
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             _make_directory(ROOTFS, at, mode=0o755)
 
     def activate(self, volume: VolumeId) -> None:
         """Remember that it is in use; a directory needs no more."""
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             _check_directory(ROOTFS, at)
             write_marks(at, replace(_seen_at(at, volume), active=True))
 
@@ -136,14 +136,14 @@ class DirectoryPool:
         """Remember that it is not in use; a volume that is not there is not in use either."""
         if not os.path.lexists(self._place(volume)):
             return
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             seen = _seen_at(at, volume)
             if seen.active:
                 write_marks(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Remember the new size, unless the volume is as large; nothing enforces it."""
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             seen = _seen_at(at, volume)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
@@ -185,9 +185,9 @@ class DirectoryPool:
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
         check_clone(source, target)
-        with self._open(source) as at:
+        with self.opened(source) as at:
             _check_directory(ROOTFS, at)
-        with self._open(target) as at:
+        with self.opened(target) as at:
             _check_directory(ROOTFS, at)
             below = mounts_below(self.path(target), itself=True)
             if below:
@@ -205,7 +205,7 @@ class DirectoryPool:
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
-        with self._open(volume) as at:
+        with self.opened(volume) as at:
             mine = _seen_at(at, volume)
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
             write_marks(at, marked)
@@ -215,7 +215,7 @@ class DirectoryPool:
         return self.root / volume.vm / volume.volume
 
     @contextmanager
-    def _open(self, volume: VolumeId) -> Iterator[int]:
+    def opened(self, volume: VolumeId) -> Iterator[int]:
         """The volume's own directory, which must be there."""
         with (
             _host_errors(self._place(volume)),

@@ -60,7 +60,12 @@ def write_marks(at: int, seen: VolumeSeen) -> None:
             "guest": seen.guest,
         }
     )
-    new = f"{MARKS}.new"
+    replace_file(at, MARKS, text)
+
+
+def replace_file(at: int, name: str, text: str) -> None:
+    """Write a line to a file of the directory *at*: a cut leaves the old one or the new one."""
+    new = f"{name}.new"
     with suppress(FileNotFoundError):  # what a cut left
         os.unlink(new, dir_fd=at)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,5 +73,5 @@ def write_marks(at: int, seen: VolumeSeen) -> None:
         file.write(f"{text}\n")
         file.flush()
         os.fsync(file.fileno())
-    os.rename(new, MARKS, src_dir_fd=at, dst_dir_fd=at)
+    os.rename(new, name, src_dir_fd=at, dst_dir_fd=at)
     os.fsync(at)
