@@ -20,11 +20,13 @@ MODULES = {
     "parser": ("parse", "fields", "sizes"),
     "model": ("model",),
     "planner": ("planner", "restarts", "refusals", "ordering"),
+    "host": ("changes", "host_plan", "capacity", "start_order", "conflicts", "graph"),
 }
 ENOUGH_PERCENT = 95
 PROCESSES = "2"
 EXAMPLES = ("tests/core",)
 LAWS = ("tests/property/test_parse_laws.py", "tests/property/test_plan_laws.py")
+HOST_LAWS = ("tests/property/test_plan_laws.py", "tests/property/test_host_laws.py")
 KILLED = ("killed", "timeout", "segfault")
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 SETTINGS = """
@@ -79,7 +81,8 @@ def first_stage(copy: Path) -> dict[str, str]:
 def is_killed(copy: Path, mutant: str) -> bool:
     """Whether the examples and the laws, in a fresh process, fail with *mutant*."""
     environment = os.environ | {"MUTANT_UNDER_TEST": mutant, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, *PYTEST, *EXAMPLES, *LAWS]
+    laws = HOST_LAWS if module_of(mutant) in MODULES["host"] else LAWS
+    command = [sys.executable, *PYTEST, *EXAMPLES, *laws]
     try:
         run = subprocess.run(
             command, cwd=copy / "mutants", env=environment, capture_output=True, timeout=600
@@ -111,12 +114,17 @@ def main(wanted: list[str]) -> int:
         survivors = [mutant for mutant in left if mutant not in dead]
         for mutant in survivors:
             print(mutmut(copy, "show", mutant))
-    total = Counter(mutant.split(".")[1] for mutant in fared)
-    alive = Counter(mutant.split(".")[1] for mutant in survivors)
+    total = Counter(map(module_of, fared))
+    alive = Counter(map(module_of, survivors))
     for module in modules:
         print(line(module, total[module], alive[module]))
     print(line("all", len(fared), len(survivors)))
     return int(percent(len(fared), len(survivors)) < ENOUGH_PERCENT)
+
+
+def module_of(mutant: str) -> str:
+    """The module of a mutant such as ``geats_core.model.x_after__mutmut_3``."""
+    return mutant.split(".")[1] if mutant else ""
 
 
 def line(name: str, total: int, alive: int) -> str:
