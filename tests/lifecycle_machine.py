@@ -343,8 +343,6 @@ def is_refused(life: Life, action: Action) -> bool:
     if isinstance(after(action, life.have), Success):
         return False
     match action:
-        case Start() | Stop() | Freeze() | Unfreeze() | SetLimits() if power is Power.STUCK:
-            return False
         case Start():
             return power in ON or life.have.defined is None
         case Stop() | Freeze() | Unfreeze() | SetLimits():
@@ -371,14 +369,19 @@ def is_refused(life: Life, action: Action) -> bool:
             return False
 
 
-@st.composite
-def chosen(draw: st.DrawFn, life: Life, wanted: Callable[[Life, Action], bool]) -> Action:
-    """An action that is *wanted*: each kind of them as often as any other."""
-    kinds: dict[str, list[Action]] = {}
+def kinds(life: Life, wanted: Callable[[Life, Action], bool]) -> list[list[Action]]:
+    """Those actions that are *wanted*, by their types."""
+    found: dict[type[Action], list[Action]] = {}
     for action in actions(life.name, life.world.driver):
         if wanted(life, action):
-            kinds.setdefault(type(action).__name__, []).append(action)
-    return draw(st.sampled_from(kinds[draw(st.sampled_from(sorted(kinds)))]))
+            found.setdefault(type(action), []).append(action)
+    return list(found.values())
+
+
+@st.composite
+def possible(draw: st.DrawFn, life: Life) -> Action:
+    """An action that can be done: each kind of them as often as any other."""
+    return draw(st.sampled_from(draw(st.sampled_from(kinds(life, can_do)))))
 
 
 @st.composite
@@ -407,10 +410,6 @@ class LifecycleMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.life.world.close()
 
-    @rule()
-    def another_process_goes_on(self) -> None:
-        self.life.resume((self.life.have,))
-
     @rule(goal=goals, change=changes, data=st.data())
     def reach(self, goal: Goal, change: str, data: st.DataObject) -> None:
         """Step by step: the host is compared after each."""
@@ -425,7 +424,9 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     @rule(verb=st.sampled_from(sorted(VERBS)), change=st.none() | changes, data_loss=st.booleans())
     def use_a_verb(self, verb: str, change: str | None, data_loss: bool) -> None:
+        """A new process does, as on the command line."""
         life = self.life
+        life.resume((life.have,))
         raw = None if change is None else declared(life.world.driver, change)
         try:
             planned = lifecycle.plan_verb(life.host, verb, life.name, raw, data_loss)
@@ -436,19 +437,21 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def act(self, data: st.DataObject) -> None:
-        self.life.do(data.draw(chosen(self.life, can_do)))
+        self.life.do(data.draw(possible(self.life)))
 
+    @precondition(lambda self: self.life.have.power is not Power.STUCK)
     @rule(data=st.data())
     def try_what_may_not_be(self, data: st.DataObject) -> None:
-        """The host refuses it, or does nothing."""
-        action = data.draw(chosen(self.life, is_refused))
-        try:
-            self.life.performer(self.life.host).perform(action)
-        except HostError:
-            pass
-        else:
-            assert not isinstance(action, Start | Undefine)
-        self.life.agree()
+        """One action of each kind: the host refuses it, or does nothing."""
+        for kind in kinds(self.life, is_refused):
+            action = data.draw(st.sampled_from(kind))
+            try:
+                self.life.performer(self.life.host).perform(action)
+            except HostError:
+                pass
+            else:
+                assert not isinstance(action, Start | Undefine)
+            self.life.agree()
 
     @rule(fault=faults, goal=goals, change=changes)
     def meet_a_fault(self, fault: Fault, goal: Goal, change: str) -> None:
@@ -458,7 +461,7 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     @rule(fault=faults, at=st.integers(1, 3), data=st.data())
     def meet_a_fault_in_one_action(self, fault: Fault, at: int, data: st.DataObject) -> None:
-        action = data.draw(chosen(self.life, can_do))
+        action = data.draw(possible(self.life))
         self.life.do_through(replace(fault, at=at), action)
 
     @precondition(lambda self: self.life.have.power in ON)
