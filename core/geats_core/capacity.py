@@ -152,8 +152,8 @@ def lower_first(plan: Plan, have: Observation) -> Plan:
     steps: list[Step] = []
     limits = Limits() if have.in_effect is None else have.in_effect.limits
     for step, by in _given_and_taken(plan, have):
-        gives_and_takes = min(by.values(), default=0) < 0 < max(by.values(), default=0)
-        if isinstance(step.action, SetLimits) and gives_and_takes:
+        directions = {amount > 0 for amount in by.values()}
+        if isinstance(step.action, SetLimits) and len(directions) == 2:
             steps.append(replace(step, action=SetLimits(_lowered(limits, step.action.limits))))
         steps.append(step)
     waits = ordering.needs([step.action for step in steps])
@@ -185,7 +185,7 @@ def _too_much(
     in_use: Mapping[str, int],
 ) -> Problem:
     asked: dict[str, int] = defaultdict(int)
-    kept = defaultdict(int, in_use)
+    kept = dict(in_use)
     for (_, vm, _), use in takers.items():
         asked[vm] += use.peak
     for (_, vm, _), use in givers.items():

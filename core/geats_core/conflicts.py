@@ -95,7 +95,7 @@ def hand_over(
 
     A start waits for stops, an allocation for the destruction of what is at the same place.
     """
-    _hand_over_places(graph, observations, placed, facts)
+    _hand_over_places(graph, placed, facts)
     holders: dict[Claim, list[str]] = defaultdict(list)
     for name, have in observations.items():
         spec = running_spec(have)
@@ -116,12 +116,7 @@ def hand_over(
     return problems
 
 
-def _hand_over_places(
-    graph: Graph,
-    observations: Mapping[str, Observation],
-    placed: Iterable[tuple[Plan, range]],
-    facts: HostFacts,
-) -> None:
+def _hand_over_places(graph: Graph, placed: Iterable[tuple[Plan, range]], facts: HostFacts) -> None:
     destroys: dict[Claim, list[int]] = defaultdict(list)
     allocations: list[tuple[Claim, int]] = []
     for plan, numbers in placed:

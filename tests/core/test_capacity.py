@@ -10,13 +10,16 @@ from geats_core import (
     Goal,
     HostFacts,
     HostPolicy,
+    Observation,
     PoolFacts,
     Power,
     Target,
     VMSpec,
+    describe,
     halt_goals,
+    plan,
 )
-from geats_core.capacity import limit_of
+from geats_core.capacity import limit_of, lower_first, promised
 from tests.core.hosts import at, goals, order, planned, refused, vm, waits
 
 GIB = 2**30
@@ -188,3 +191,88 @@ def test_what_stops_needs_no_room() -> None:
     there = at(Target.RUNNING, vm("db", memory="2GiB"))
 
     assert len(planned(halt_goals(there), there, HostFacts(memory_bytes=1)).steps) == 1
+
+
+def test_what_has_no_limit_is_promised_nothing() -> None:
+    have = at(Target.RUNNING, vm("web"))["web"]
+
+    assert promised(have, "web") == {
+        ("memory", "web", ""): 0,
+        ("cpus", "web", ""): 0,
+        ("pools.default", "web", "root"): 0,
+    }
+    assert promised(Observation(), "web") == {}
+
+
+def test_the_last_byte_counts() -> None:
+    web, db = vm("web", memory=1), vm("db", memory=1)
+    there = at(Target.RUNNING, db) | at(Target.STOPPED, web)
+    facts = HostFacts(memory_bytes=1)
+    start = goals(Target.RUNNING, web)
+
+    assert refused(start, there, facts) == [
+        "memory: web (1B) would take 1B, but of the 1B that may be promised 0B can be free: "
+        "the rest is kept by db (1B)"
+    ]
+    made = planned([*start, Goal(name="db", target=Target.OFF)], there, facts)
+    assert waits(made)["start web"] == ["wait for the steps before"]
+
+
+def test_all_volumes_of_a_vm_count() -> None:
+    """Those that it has, those that it wants, and those that it gives back."""
+    volumes = [
+        {"name": "root", "size": "3GiB"},
+        {"name": "data", "mount": "/data", "size": "4GiB"},
+    ]
+    new, old = vm("new", volumes=volumes), vm("old", volumes=volumes)
+    there = at(Target.STOPPED, old, vm("other", volumes=volumes))
+    facts = HostFacts(pools={"default": PoolFacts(size_bytes=13 * GIB)})
+    wanted = goals(Target.STOPPED, new)
+
+    assert refused(wanted, there, facts) == [
+        "pools.default: new (7GiB) would take 7GiB, but of the 13GiB that may be promised "
+        "0B can be free: the rest is kept by old (7GiB), other (7GiB)"
+    ]
+    gone = [*wanted, Goal(name="old", target=Target.DEPROVISIONED)]
+    assert refused(gone, there, facts) == [
+        "pools.default: new (7GiB) would take 7GiB, but of the 13GiB that may be promised "
+        "6GiB can be free: the rest is kept by other (7GiB)"
+    ]
+
+
+def test_five_vms_are_named_one_by_one() -> None:
+    specs = [vm(f"vm{number}", memory=number) for number in range(1, 6)]
+
+    assert refused(goals(Target.RUNNING, *specs), {}, HostFacts(memory_bytes=1)) == [
+        "memory: vm5 (5B), vm4 (4B), vm3 (3B), vm2 (2B), vm1 (1B) would take 15B, but of the 1B "
+        "that may be promised 1B can be free"
+    ]
+
+
+def lowered(old: VMSpec, new: VMSpec) -> list[tuple[str, tuple[int, ...]]]:
+    """The steps, and what each waits for, of a change of limits that is done lowering first."""
+    have = at(Target.RUNNING, old)["web"]
+    made = plan(Goal(name="web", target=Target.RUNNING, spec=new), have).unwrap()
+    steps = lower_first(made, have).steps
+    return [(describe(step.action, "web"), step.needs) for step in steps]
+
+
+def test_only_limits_that_go_both_ways_are_set_twice() -> None:
+    old = vm("web", memory=2000, cpus=0.5)
+
+    assert lowered(old, vm("web", memory=1000, cpus=0.25)) == [
+        ("define web", ()),
+        ("set the limits of web: memory 1000B, cpus 0.25, processes no limit", (0,)),
+    ]
+    assert lowered(old, vm("web", memory=2001, cpus=0.25)) == [
+        ("define web", ()),
+        ("set the limits of web: memory 2000B, cpus 0.25, processes no limit", (0,)),
+        ("set the limits of web: memory 2001B, cpus 0.25, processes no limit", (1,)),
+    ]
+
+
+def test_no_limit_is_lower_than_any() -> None:
+    """For a VM without a limit nothing is promised."""
+    assert lowered(vm("web", memory=2000), vm("web", memory=1000, cpus=0.5))[1][0] == (
+        "set the limits of web: memory 1000B, cpus no limit, processes no limit"
+    )

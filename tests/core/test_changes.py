@@ -98,3 +98,46 @@ def test_metadata_without_a_value_is_a_change_too() -> None:
     flagged = parse_vm("web", {"template": "debian", "metadata": {"flag": ""}}).unwrap()
 
     assert [str(change) for change in changes(plain, flagged)] == ["metadata changed {} → {flag: }"]
+
+
+def test_what_a_vm_leaves_empty_is_no_change_where_there_is_no_other() -> None:
+    spec = parse_vm("web", {"template": "debian", "metadata": {"A": "b"}}).unwrap()
+    said = [
+        "driver",
+        "template",
+        "volume pools",
+        "hostname",
+        "metadata",
+        "init",
+        "shutdown_timeout",
+    ]
+
+    assert [change.field for change in changes(None, spec)] == said
+    assert [change.field for change in changes(spec, None)] == said
+
+
+def test_lists_are_written_entry_by_entry() -> None:
+    nic = {
+        "name": "eth0",
+        "bridge": "br0",
+        "mac": "02:00:00:00:00:01",
+        "addresses": ["10.0.0.2/24", "fd00::2/64"],
+        "gateways": ["10.0.0.1"],
+    }
+    volumes = [
+        {"name": "root"},
+        {"name": "data", "mount": "/data"},
+        {"name": "logs", "mount": "/logs", "read_only": True},
+    ]
+    plain = parse_vm("web", {"template": "debian"}).unwrap()
+    new = parse_vm("web", {"template": "debian", "nics": [nic], "volumes": volumes}).unwrap()
+    of_volumes, of_nics = changes(plain, new)
+
+    assert of_volumes.new == [
+        {"name": "data", "mount": "/data", "read_only": False},
+        {"name": "logs", "mount": "/logs", "read_only": True},
+    ]
+    assert str(of_volumes) == "volumes changed [] → [data /data; logs /logs read_only]"
+    assert str(of_nics) == (
+        "nics changed [] → [eth0 br0 02:00:00:00:00:01 10.0.0.2/24,fd00::2/64 10.0.0.1]"
+    )

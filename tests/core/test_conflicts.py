@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from geats_core import (
     DataLoss,
     Goal,
     HostFacts,
     HostPolicy,
+    Observation,
     PoolFacts,
     Power,
     Restart,
@@ -16,7 +19,7 @@ from geats_core import (
 from geats_core.lxc_config import veth_name
 from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits
 
-MAC = "02:00:00:00:00:01"
+MAC = "02:00:00:00:00:0a"
 WEB, DB = vm("web", nics=nic("10.0.0.2")), vm("db", nics=nic("10.0.0.3"))
 SWAPPED = [vm("web", nics=nic("10.0.0.3")), vm("db", nics=nic("10.0.0.2"))]
 COLLIDING = ("vm508325", "vm566443")  # their digests begin with the same 36 bits
@@ -155,3 +158,37 @@ def test_vms_without_a_goal_are_left_alone_with_each_other() -> None:
     assert planned(goals(Target.RUNNING, vm("app")), twins).steps
     off = [Goal(name=name, target=Target.OFF) for name in twins]
     assert len(planned(off, twins).steps) == 2
+
+
+def test_a_start_waits_for_all_that_have_its_address_now() -> None:
+    twins = at(Target.RUNNING, *(vm(name, nics=nic("10.0.0.2")) for name in ("web", "db")))
+    changed = vm("web", nics=nic("10.0.0.2"), init="busybox")
+    wanted = [*goals(Target.RUNNING, changed), Goal(name="db", target=Target.OFF)]
+
+    assert f"shut down db {STOP}" in waits(planned(wanted, twins))["start web"]
+
+
+def test_what_is_to_be_off_claims_nothing_whatever_its_spec_says() -> None:
+    twins = [vm(name, nics=nic("10.0.0.2")) for name in ("web", "db")]
+
+    assert planned(goals(Target.OFF, *twins), at(Target.STOPPED, *twins)).is_empty
+
+
+@pytest.mark.parametrize("where", ["recorded", "defined", "in_effect"])
+def test_an_address_is_in_use_wherever_that_is_written(where: str) -> None:
+    """What is in effect comes first, then what the driver holds, then what is recorded."""
+    db = Observation(power=Power.RUNNING)
+    db = replace(db, **{where: vm("db", nics=nic("10.0.0.2"))})  # type: ignore[arg-type]
+
+    assert refused(goals(Target.RUNNING, WEB), {"db": db}) == [
+        "web.nics[eth0].addresses: the address 10.0.0.2 is also that of "
+        "db.nics[eth0].addresses, which is on the host and stays as it is"
+    ]
+
+
+def test_what_was_changed_since_the_start_is_not_in_use_yet() -> None:
+    there = at(Target.RUNNING, vm("db", nics=nic("10.0.0.3")))
+    later = vm("db", nics=nic("10.0.0.2"))
+    there["db"] = replace(there["db"], recorded=later, defined=later)
+
+    assert planned(goals(Target.RUNNING, WEB), there).steps

@@ -2,13 +2,30 @@
 
 from dataclasses import replace
 
-from geats_core import Goal, HostFacts, Observation, Target, boot_goals, halt_goals
+import pytest
+
+from geats_core import (
+    Goal,
+    HostFacts,
+    HostPlan,
+    Observation,
+    Power,
+    Target,
+    boot_goals,
+    halt_goals,
+)
+from geats_core.actions import Pause
 from tests.core.hosts import at, goals, order, planned, refused, vm, waits
 
 DB = vm("db")
 APP = vm("app", after=["db"])
 WEB = vm("web", after=["app"])
 STOP = "(power off after 60 s)"
+
+
+def gates(made: HostPlan) -> list[str]:
+    """Why the steps of the host itself are there."""
+    return [step.reason for step in made.steps if step.vm == ""]
 
 
 def test_a_vm_starts_after_those_that_its_spec_names() -> None:
@@ -60,10 +77,13 @@ def test_the_highest_priority_starts_first_and_stops_last() -> None:
         "wait for the steps before",
         f"shut down vm7 {STOP}",
     ]
-    gates = [step.reason for step in planned(boot_goals(there), there).steps if not step.vm]
-    assert gates == [
+    assert gates(planned(boot_goals(there), there)) == [
         "VMs of priority 7 start before those of 0",
         "VMs of priority 0 start before those of -1",
+    ]
+    assert gates(planned(halt_goals(running), running)) == [
+        "VMs of priority -1 stop before those of 0",
+        "VMs of priority 0 stop before those of 7",
     ]
 
 
@@ -88,8 +108,8 @@ def test_those_that_come_later_wait_for_the_delay() -> None:
         "wait 30 s": ["start slow"],
         "start app": ["wait 30 s"],
     }
-    assert [step.reason for step in made.steps if step.action.__class__.__name__ == "Pause"] == [
-        "slow is given that time before others start"
+    assert [(step.vm, step.reason) for step in made.steps if step.action == Pause(30)] == [
+        ("slow", "slow is given that time before others start")
     ]
 
 
@@ -170,3 +190,33 @@ def test_a_vm_of_which_nothing_is_known_has_no_order() -> None:
         f"shut down web {STOP}": [],
         f"shut down bare {STOP}": [f"shut down web {STOP}"],
     }
+
+
+def test_cycles_that_share_a_vm_keep_none_from_stopping() -> None:
+    specs = [vm("a", after=["b", "c"]), vm("b", after=["a"]), vm("c", after=["a"])]
+    there = at(Target.RUNNING, *specs)
+
+    assert all(needed == [] for needed in waits(planned(halt_goals(there), there)).values())
+
+
+def test_a_cycle_with_a_cycle_in_it_is_shown_once_around() -> None:
+    specs = [vm("a", after=["b"]), vm("b", after=["c"]), vm("c", after=["b", "a"])]
+
+    assert refused(goals(Target.DEFINED, *specs), {}) == [
+        "a.after: is a cycle: a after b after c after a"
+    ]
+
+
+@pytest.mark.parametrize("where", ["recorded", "defined", "in_effect"])
+def test_vms_stop_in_reverse_wherever_their_order_is_written(where: str) -> None:
+    there = {
+        spec.name: replace(Observation(power=Power.RUNNING), **{where: spec})  # type: ignore[arg-type]
+        for spec in (DB, APP)
+    }
+    off = [Goal(name=name, target=Target.OFF) for name in there]
+
+    assert waits(planned(off, there))[f"shut down db {STOP}"] == [f"shut down app {STOP}"]
+
+
+def test_a_vm_that_is_nowhere_has_no_order() -> None:
+    assert planned([Goal(name="gone", target=Target.UNDEFINED)], {}).is_empty
