@@ -27,6 +27,7 @@ PROCESSES = "2"
 EXAMPLES = ("tests/core",)
 LAWS = ("tests/property/test_parse_laws.py", "tests/property/test_plan_laws.py")
 HOST_LAWS = ("tests/property/test_plan_laws.py", "tests/property/test_host_laws.py")
+TRIES = 50  # of each law, for one mutant
 KILLED = ("killed", "timeout", "segfault")
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 SETTINGS = """
@@ -49,6 +50,8 @@ def lay_out(copy: Path, modules: Iterable[str]) -> None:
     for module in modules:
         path = copy / "geats_core" / f"{module}.py"
         path.write_text(undecorated(path.read_text()))
+    for path in (copy / "tests" / "property").glob("*.py"):
+        path.write_text(re.sub(r"max_examples=\d+", f"max_examples={TRIES}", path.read_text()))
     only = "\n".join(f"    geats_core/{module}.py" for module in modules)
     with (copy / "setup.cfg").open("a") as settings:
         settings.write(SETTINGS.format(only=only))
