@@ -195,9 +195,8 @@ class Life:
 
     def performer(self, host: Host) -> Performer:
         """What performs single actions on the VM."""
-        driver, run_dir = host.drivers[self.world.driver], Path(host.config.run_dir)
-        templates = host.config.templates
-        return Performer(self.name, host.registry, driver, host.pools, templates, run_dir)
+        driver, templates = host.drivers[self.world.driver], host.config.templates
+        return Performer(self.name, host.registry, driver, host.pools, templates, host.store)
 
     def planned(self, goal: Goal) -> Planned | None:
         """The plan from the host, which must be that from the model; None where there is none."""

@@ -10,6 +10,7 @@ from geats_core import fields
 from geats_core.checked import Checked, problem, problems_of
 from geats_core.fields import Parser, Reader, of_mapping
 from geats_core.host_policy import HostPolicy, parse_policy
+from geats_core.template import Template, parse_template
 
 T = TypeVar("T")
 
@@ -24,17 +25,6 @@ class StackLayer:
     type: str
     options: Raw
     on: "StackLayer | None" = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
-    """What a root volume is filled from: a tarball, and then the overlay tarball on top."""
-
-    name: str
-    path: str
-    sha256: str | None = None
-    overlay: str | None = None
-    overlay_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +58,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
             policy=read.take("policy", parse_policy, default.policy),
             drivers=read.take("drivers", named(fields.mapping), {}),
             pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
-            templates=read.take("templates", named(_template), {}),
+            templates=read.take("templates", named(parse_template), {}),
             profiles=read.take("profiles", named(fields.mapping), {}),
             vms=read.take("vms", named(_vm), {}),
         )
@@ -117,16 +107,3 @@ def layers(at_most: int) -> Parser[StackLayer]:
         )
 
     return parse
-
-
-@of_mapping
-def _template(read: Reader) -> Checked[Template]:
-    return read.done(
-        Template(
-            name=read.path.rpartition(".")[2],
-            path=read.need("path", fields.absolute_path, ""),
-            sha256=read.take("sha256", fields.sha256, None),
-            overlay=read.take("overlay", fields.absolute_path, None),
-            overlay_sha256=read.take("overlay_sha256", fields.sha256, None),
-        )
-    )

@@ -36,6 +36,7 @@ from geats_host.plugins import (
 )
 from geats_host.registry import Entry, Registry
 from geats_host.storage import Offer, Pool
+from geats_host.templates.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Host:
             if isinstance(step.action, InstallTemplate) and self._holds_files(step.action.pool)
         }
         for name in sorted(needed):
-            templates.verify(self.config.templates[name])
+            templates.verify(self.config.templates[name], self.store)
 
     def apply(self, planned: Planned, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where the VM is no longer what the plan was made from."""
@@ -226,10 +227,14 @@ class Host:
         specs = [step.action.spec for step in made.steps if isinstance(step.action, Define)]
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
         driver = self._driver_of(made.name, spec)
-        run_dir = Path(self.config.run_dir)
         return Performer(
-            made.name, self.registry, driver, self.pools, self.config.templates, run_dir
+            made.name, self.registry, driver, self.pools, self.config.templates, self.store
         )
+
+    @property
+    def store(self) -> Store:
+        """The files and locks of this host's templates."""
+        return Store(Path(self.config.state_dir) / "templates", Path(self.config.run_dir))
 
     def info(self, name: str) -> Info:
         """Statistics of one VM; empty for one that is only declared."""

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -34,17 +33,18 @@ from geats_core.actions import (
     Unlock,
     VolumeAction,
 )
-from geats_core.config import Template
 from geats_core.guest import fingerprint, guest_files
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.spec import VMSpec
+from geats_core.template import Template
 from geats_host import templates
 from geats_host.drivers import Driver
 from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool, VolumeId
-from geats_host.template_cache import unpacked
+from geats_host.templates.cache import unpacked
+from geats_host.templates.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Performer:
     driver: Driver
     pools: Mapping[str, Pool]
     templates: Mapping[str, Template]
-    run_dir: Path
+    store: Store
 
     def perform(self, action: Action) -> None:
         """Do it."""
@@ -146,10 +146,10 @@ class Performer:
         seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
         pool.mark(volume, seen)
         if pool.facts.clones:
-            source = unpacked(pool, template, partial(templates.install, template), self.run_dir)
-            pool.clone(source, volume)
+            with unpacked(pool, template, self.store) as source:
+                pool.clone(source, volume)
         elif pool.offers is not Offer.NOTHING:
-            templates.install(template, pool.path(volume))
+            templates.install(template, pool.path(volume), self.store)
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:

@@ -3,7 +3,8 @@
 from returns.result import Failure, Success
 
 from geats_core import HostConfig, Problem, parse_config
-from geats_core.config import StackLayer, Template
+from geats_core.config import StackLayer
+from geats_core.template import Files, Template
 
 
 def test_an_empty_configuration_is_all_defaults() -> None:
@@ -44,7 +45,9 @@ def test_a_whole_configuration_is_read() -> None:
             },
             templates={
                 "debian": Template(
-                    name="debian", path="/t/d.tar", sha256=digest, overlay="/t/o.tar"
+                    name="debian",
+                    source=Files(path="/t/d.tar", sha256=digest),
+                    overlays=(Files(path="/t/o.tar"),),
                 )
             },
             profiles={"small": {"memory": "512MiB"}},
@@ -71,7 +74,11 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("pools.p.on.type", f"{name}, got 'X'"),
             Problem("pools.p.type", "is missing"),
             Problem("pools.p.1", "unknown key 1 (there is: on, type)"),
-            Problem("templates.t.path", "is missing"),
+            Problem(
+                "templates.t",
+                "must have exactly one of path, oci, image, simplestreams, build, got none",
+            ),
+            Problem("templates.t.sha256", "goes with path only"),
             Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),
             Problem("profiles", "must be a mapping, got a list"),
             Problem("vms.web", "must be a mapping, got 1"),

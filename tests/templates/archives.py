@@ -2,8 +2,12 @@
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from geats_core.template import Files, Template
+
+Members = Sequence[tarfile.TarInfo]
 
 
 def folder(name: str, mode: int = 0o755, owner: int = 0) -> tarfile.TarInfo:
@@ -43,6 +47,12 @@ def write(path: Path, members: Iterable[tarfile.TarInfo], kind: str = "w") -> Pa
             content = member.pax_headers.get("comment", "").encode()
             archive.addfile(member, io.BytesIO(content) if member.isreg() else None)
     return path
+
+
+def tarball(path: Path, *overlays: Path, sha256: str | None = None) -> Template:
+    """A template from an archive or a directory, with others on top."""
+    on_top = tuple(Files(path=str(each)) for each in overlays)
+    return Template(name="t", source=Files(path=str(path), sha256=sha256), overlays=on_top)
 
 
 def _member(

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from geats_host.templates.store import Store
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     target = tmp_path / "pool" / "rootfs"
     target.mkdir(parents=True)
     return target
+
+
+@pytest.fixture
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    directory = tmp_path_factory.mktemp("host")
+    return Store(directory / "state" / "templates", directory / "run")
 
 
 @pytest.fixture

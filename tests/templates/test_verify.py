@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.config import Template
 from geats_host import templates
 from geats_host.errors import Refused
-from tests.templates.archives import file, write
+from geats_host.templates.store import Store
+from tests.templates.archives import file, tarball, write
+
+STORE = Store(Path("/nowhere"), Path("/nowhere"))  # archives need none
 
 
 @pytest.fixture
@@ -18,9 +20,9 @@ def good(tmp_path: Path) -> Path:
     return write(tmp_path / "good.tar", [file(f"file{number}", "x" * 600) for number in range(9)])
 
 
-def problems(path: Path, **more: str) -> tuple[str, ...]:
+def problems(path: Path, *overlays: Path, sha256: str | None = None) -> tuple[str, ...]:
     with pytest.raises(Refused) as refused:
-        templates.verify(Template(name="t", path=str(path), **more))
+        templates.verify(tarball(path, *overlays, sha256=sha256), STORE)
     return refused.value.problems
 
 
@@ -33,7 +35,7 @@ def packed(path: Path, program: str) -> Path:
 
 def test_a_sound_template_is_taken(good: Path) -> None:
     digest = hashlib.sha256(good.read_bytes()).hexdigest()
-    templates.verify(Template(name="t", path=str(good), sha256=digest, overlay=str(good)))
+    templates.verify(tarball(good, good, good, sha256=digest), STORE)
 
 
 def test_a_wrong_checksum_says_what_was_expected_and_what_came(good: Path) -> None:
@@ -43,11 +45,12 @@ def test_a_wrong_checksum_says_what_was_expected_and_what_came(good: Path) -> No
     )
 
 
-def test_both_archives_are_looked_at(tmp_path: Path) -> None:
-    found = problems(tmp_path / "no", overlay=str(tmp_path))
+def test_every_archive_is_looked_at(good: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    found = problems(tmp_path / "no", tmp_path / "good.tar", tmp_path / "fifo")
     assert [text.partition(",")[0] for text in found] == [
         f"templates.t.path: cannot be read: No such file or directory: {str(tmp_path / 'no')!r}",
-        "templates.t.overlay: must be a regular file",
+        "templates.t.overlays[1]: must be a regular file",
     ]
 
 
@@ -71,7 +74,7 @@ def test_packed_text_is_no_archive(tmp_path: Path, program: str) -> None:
 @pytest.mark.parametrize("program", ["gzip", "xz", "zstd"])
 def test_a_packed_archive_that_is_cut_short_is_refused(good: Path, program: str) -> None:
     path = packed(good, program)
-    templates.verify(Template(name="t", path=str(path)))
+    templates.verify(tarball(path), STORE)
     os.truncate(path, path.stat().st_size - 9)
     assert "is not a sound archive" in problems(path)[0]
 
@@ -84,6 +87,6 @@ def test_a_plain_archive_that_is_cut_short_is_refused(good: Path, kept: int) -> 
 
 
 def test_a_template_that_changes_is_read_again(good: Path) -> None:
-    templates.verify(Template(name="t", path=str(good)))
+    templates.verify(tarball(good), STORE)
     good.write_text("changed")
     assert "must be a tar archive" in problems(good)[0]

@@ -1,0 +1,63 @@
+"""Templates: whether they are sound, what names their content, and putting one on a directory.
+
+Each kind of source has a module of its own, which turns it into layers. Whatever a layer holds,
+nothing is ever written outside the directory that it is put on.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from geats_core.checked import Problem
+from geats_core.template import Template, kind
+from geats_host.errors import Refused
+from geats_host.templates import files, sources
+from geats_host.templates.layers import empty, finish, put
+from geats_host.templates.store import Store
+
+KEY_LENGTH = 40  # hexadecimal digits: 160 bits, and short enough for the name of a volume
+
+
+def problems(template: Template, store: Store) -> tuple[Problem, ...]:
+    """All that is wrong with the source and the overlays of *template*; reads them whole."""
+
+    def found() -> Iterator[tuple[str, str]]:
+        for message in sources.problems(template.source, store):
+            yield kind(template.source), message
+        for index, overlay in enumerate(template.overlays):
+            for message in files.problems(overlay):
+                yield f"overlays[{index}]", message
+
+    return tuple(Problem(f"templates.{template.name}.{key}", text) for key, text in found())
+
+
+def verify(template: Template, store: Store) -> None:
+    """Raise ``Refused`` with all that is wrong with *template*."""
+    found = problems(template, store)
+    if found:
+        raise Refused(*found)
+
+
+def key_of(template: Template, store: Store) -> str:
+    """Names the content of *template*: a digest of those of all that it is made from, in order."""
+    content = [sources.content(template.source, store), *map(files.content, template.overlays)]
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def install(template: Template, target: Path, store: Store) -> None:
+    """Replace all that is in the directory *target* by what *template* holds, durably.
+
+    Overlays are unpacked over the source, through links to directories as long as they stay in
+    *target*. Anything else, a device node outside ``/dev`` too, is a ``HostError``, as is a full
+    disk; *target* then holds a part of it. Device nodes in ``/dev`` are left to the driver. Only so
+    many are unpacked at a time on this host: others wait.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(store.in_use())
+        layers = stack.enter_context(sources.layers(template.source, store))
+        stack.enter_context(store.unpacking())
+        empty(target)
+        for layer in (*layers, *map(files.layer, template.overlays)):
+            put(layer, target, store)
+        finish(target)

@@ -1,0 +1,54 @@
+"""Unpacked templates: each is unpacked once in a pool that can clone, and then cloned.
+
+A template is kept as a volume of ``TEMPLATES``, named by its content, so that another one never
+stands in for it. It is filled under a lock that ends with its process, and marked as installed only
+when it is whole: after a crash it is filled again. Whoever clones it shares the lock meanwhile.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from geats_core.observation import Stage, VolumeSeen
+from geats_core.template import Template
+from geats_host.errors import HostError
+from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.templates import install, key_of
+from geats_host.templates.store import Store
+
+
+@contextmanager
+def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]:
+    """The volume of *pool* that holds *template*, made if there is none; kept while this lasts."""
+    volume = VolumeId(TEMPLATES, key_of(template, store))
+    with store.locked(volume.volume) as lock:
+        lock.share()
+        while not _is_whole(pool, volume):
+            lock.hold()
+            if not _is_whole(pool, volume):
+                _fill(pool, volume, template, store)
+            lock.share()  # somebody else may hold it in between
+        yield volume
+
+
+def _is_whole(pool: Pool, volume: VolumeId) -> bool:
+    seen = pool.observe().get(volume)
+    return seen is not None and seen.stage is Stage.INSTALLED
+
+
+def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> None:
+    pool.allocate(volume, None)
+    pool.format(volume)
+    pool.activate(volume)
+    started = replace(_seen(pool, volume), stage=Stage.FILLING)
+    pool.mark(volume, started)
+    if pool.offers is not Offer.NOTHING:
+        install(template, pool.path(volume), store)
+    pool.mark(volume, replace(started, stage=Stage.INSTALLED, template=template.name))
+
+
+def _seen(pool: Pool, volume: VolumeId) -> VolumeSeen:
+    seen = pool.observe().get(volume)
+    if seen is None:
+        raise HostError(f"{pool.path(volume)}: was destroyed while it was filled")
+    return seen

@@ -1,0 +1,132 @@
+"""What every source of a template comes down to: layers, put on a directory one over the other."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from geats_host.errors import HostError
+from geats_host.guest_files import is_guest_file, write_guest_files
+from geats_host.mounts import mounts_below, sync_filesystem, writing_only_to
+from geats_host.run import run
+from geats_host.templates import archives
+from geats_host.templates.store import Store
+
+COPY = ("cp", "--archive", "--reflink=auto", "--one-file-system", "--target-directory=.", "--")
+PACK = ("tar", "--create", "--one-file-system", "--xattrs", "--xattrs-include=*", "--acls")
+MACHINE_ID = "etc/machine-id"  # names one machine, so a copy starts without: machine-id(5)
+TIMEOUT_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class TarLayer:
+    """An archive, or only what is *below* one of its folders."""
+
+    path: str
+    below: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLayer:
+    """A directory."""
+
+    path: str
+
+
+Layer: TypeAlias = TarLayer | TreeLayer
+
+
+def empty(target: Path) -> None:
+    """Remove all that is in *target*; refused where something is mounted below it."""
+    with _host_errors(target):
+        below = mounts_below(target, itself=False)
+        if below:
+            raise HostError(f"{target}: is not emptied, since {below[0]} is mounted")
+        with _open_directory(target) as directory:
+            for name in os.listdir(directory):
+                if _is_directory(name, directory):
+                    shutil.rmtree(name, dir_fd=directory)
+                else:
+                    os.unlink(name, dir_fd=directory)
+
+
+def put(layer: Layer, target: Path, store: Store) -> None:
+    """Put a layer over what is in *target*, and write nowhere else."""
+    match layer:
+        case TarLayer(path, below):
+            archives.unpack(path, target, below=below)
+        case TreeLayer(path):
+            _put_tree(path, target, store)
+        case _:
+            assert_never(layer)
+
+
+def finish(target: Path) -> None:
+    """Make it the root of a guest's own tree, durably."""
+    if is_guest_file(target, MACHINE_ID):
+        write_guest_files(target, {MACHINE_ID: ""}, mode=0o444)
+    with _host_errors(target), _open_directory(target) as directory:
+        os.fchown(directory, 0, 0)
+        os.fchmod(directory, 0o755)  # whatever the layer's own "." says
+        sync_filesystem(directory)
+
+
+def _put_tree(path: str, target: Path, store: Store) -> None:
+    """On an empty target, a copy that may share the content; else just as an archive of it."""
+    with _host_errors(target):
+        names = sorted(os.listdir(path))
+        is_first = not os.listdir(target)
+    if is_first:
+        _copy_tree(path, names, target)
+        return
+    with store.scratch() as scratch:
+        archive = f"{scratch / 'tree.tar'}"
+        exclude = ("--anchored", "--exclude=./dev/*")
+        run([*PACK, *exclude, f"--file={archive}", f"--directory={path}", "."], timeout_s=TIMEOUT_S)
+        archives.unpack(archive, target)
+
+
+def _copy_tree(path: str, names: list[str], target: Path) -> None:
+    """Copy all but what is in ``dev``, which is made anew."""
+    sources = [os.path.join(os.path.realpath(path), name) for name in names if name != "dev"]
+
+    def copy() -> None:
+        argv = [*archives.ENDS_WITH_US, "env", f"--chdir={target}", *COPY, *sources]
+        if sources:
+            run(argv, timeout_s=TIMEOUT_S)
+
+    try:
+        writing_only_to(target, copy)
+    except HostError as error:
+        raise HostError(f"{path} cannot be copied to {target}: {error}") from None
+    if os.path.isdir(os.path.join(path, "dev")):
+        with _host_errors(target), _open_directory(target) as directory:
+            os.mkdir("dev", 0o755, dir_fd=directory)
+
+
+def _is_directory(name: str, parent: int) -> bool:
+    try:
+        os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
+    except NotADirectoryError:
+        return False
+    return True
+
+
+@contextmanager
+def _open_directory(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _host_errors(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{place}: {error.strerror}") from None

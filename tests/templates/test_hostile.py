@@ -1,0 +1,80 @@
+"""Whatever a source holds, nothing outside the target is ever written or linked."""
+
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+import pytest
+
+from geats_core.template import Template
+from geats_host import templates
+from geats_host.errors import HostError
+from geats_host.templates.store import Store
+from tests.templates.archives import Members, file, folder, link, tarball, write
+from tests.templates.hostile import hostile_archives
+
+Maker = Callable[[Path, Members, Members | None], Template]
+CASES = hostile_archives("").keys()
+
+
+def from_tarballs(directory: Path, base: Members, overlay: Members | None) -> Template:
+    on_top = [] if overlay is None else [write(directory / "overlay.tar", overlay)]
+    return tarball(write(directory / "base.tar", base), *on_top)
+
+
+def over_a_directory(directory: Path, base: Members, overlay: Members | None) -> Template:
+    """All of it is unpacked over what came from a directory."""
+    (directory / "tree").mkdir()
+    (directory / "tree" / "etc").symlink_to("/etc")
+    both = [write(directory / "base.tar", base)]
+    both += [] if overlay is None else [write(directory / "overlay.tar", overlay)]
+    return tarball(directory / "tree", *both)
+
+
+MAKERS: dict[str, Maker] = {"tarballs": from_tarballs, "directory": over_a_directory}
+
+
+@pytest.fixture
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not next to the target, where nothing may appear."""
+    return tmp_path_factory.mktemp("sources")
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_outside_is_ever_written(
+    tmp_path: Path, sources: Path, target: Path, store: Store, victim: Path, case: str, maker: str
+) -> None:
+    base, overlay, must_fail = hostile_archives(str(victim))[case]
+    before = sorted(tmp_path.rglob("*"))
+    must_fail = must_fail and maker == "tarballs"  # others may have a harmless meaning for it
+    expected = pytest.raises(HostError, match="cannot be unpacked") if must_fail else nullcontext()
+    try:
+        with expected:
+            templates.install(MAKERS[maker](sources, base, overlay), target, store)
+    except HostError:
+        assert maker != "tarballs"
+    inside = f"{target}/"
+    assert [path for path in sorted(tmp_path.rglob("*")) if inside not in f"{path}"] == before
+    assert target.lstat().st_mode & 0o170000 == 0o040000
+    assert not Path("geats-was-here").exists()
+
+
+TREES: dict[str, Members] = {
+    "folder for a link": (folder("x"), file("x/passwd")),
+    "file for a link": (file("x"),),
+    "link for a link": (link("x", "/etc"),),
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("to", ["{victim}/etc", "../../victim/etc", "{victim}/etc/passwd"])
+def test_a_directory_on_top_is_never_led_out_by_links(
+    tmp_path: Path, target: Path, store: Store, victim: Path, tree: str, to: str
+) -> None:
+    base = write(tmp_path / "base.tar", (link("x", to.format(victim=victim)),))
+    on_top = tmp_path / "tree"
+    on_top.mkdir()
+    templates.install(tarball(write(tmp_path / "tree.tar", TREES[tree])), on_top, store)
+    with suppress(HostError):
+        templates.install(tarball(base, on_top), target, store)
