@@ -89,3 +89,21 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             ),
         )
     )
+
+
+def stack(layers: int) -> dict[str, object]:
+    """That many layers, each on the next."""
+    below = {"on": stack(layers - 1)} if layers > 1 else {}
+    return {"type": "crypt", **below}
+
+
+def test_a_stack_is_at_most_eight_layers_deep() -> None:
+    deepest = "pools.p" + ".on" * 8
+    itself: dict[str, object] = {"type": "crypt"}
+    itself["on"] = itself
+
+    assert isinstance(parse_config({"pools": {"p": stack(8)}}), Success)
+    for too_deep in (stack(9), itself):
+        assert parse_config({"pools": {"p": too_deep}}) == Failure(
+            (Problem(deepest, "is more than 8 layers deep"),)
+        )
