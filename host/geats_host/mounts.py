@@ -59,6 +59,19 @@ def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
     )
 
 
+def fstype_of(path: Path) -> str:
+    """The type of the filesystem that holds *path*."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        info = Path(f"/proc/thread-self/fdinfo/{descriptor}").read_bytes()
+    finally:
+        os.close(descriptor)
+    number = next(line.split()[1] for line in info.splitlines() if line.startswith(b"mnt_id:"))
+    with MOUNTINFO.open("rb") as mountinfo:
+        found = (_mount(line) for line in mountinfo if line.split(b" ", 1)[0] == number)
+        return next((mount.fstype for mount in found), "unknown")
+
+
 def writing_only_to(target: Path, work: Callable[[], T]) -> T:
     """Call *work* in a thread whose children can write below *target* and nowhere else.
 

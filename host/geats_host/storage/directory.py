@@ -7,8 +7,7 @@ is reached from its directory descriptor, one name at a time, and never through 
 import fcntl
 import os
 import shutil
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,10 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.checked import Problem
-from geats_core.fields import NAME, Reader, absolute_path, positive_int
+from geats_core.fields import NAME, Reader, absolute_path
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
-from geats_host.mounts import mounts_below
 from geats_host.run import run
 from geats_host.storage import (
     TEMPLATES,
@@ -31,15 +29,22 @@ from geats_host.storage import (
     check_names,
     check_snapshot,
 )
-from geats_host.storage.marks import MARKS, read_marks, write_marks
-from geats_host.subordinate_ids import subordinate_ids
+from geats_host.storage.folders import (
+    GUEST_ONLY,
+    check_directory,
+    check_no_mounts,
+    exists,
+    guest_group,
+    host_errors,
+    is_directory,
+    make_directory,
+    open_directory,
+)
+from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
 
 ROOTFS = "rootfs"
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
-TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
-GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
-REAL_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
@@ -49,8 +54,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     of root in unprivileged guests, the first of root's range in /etc/subgid.
     """
     read = Reader("", options)
-    ids = subordinate_ids()
-    group = read.take("guest_group", positive_int, ids[0] if ids else 0)
+    group = guest_group(read)
     if below is not None:
         read.problems.append(Problem("on", "a directory pool stands on no other pool"))
     match read.done(read.need("path", absolute_path, "/")):
@@ -62,17 +66,22 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 
 def _make(root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _open(root.parent) as parent:
+    with open_directory(root.parent) as parent:
         if not root.is_dir():  # where it is one already, its mode is the operator's
-            _make_directory(root.name, parent)
+            make_directory(root.name, parent)
+
+
+def _remove(name: str, parent: int) -> None:
+    shutil.rmtree(name, dir_fd=parent)
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPool:
-    """See the module; *root* is made when the first volume is."""
+    """See the module; *root* is made when the first volume is, and *remove* empties a volume."""
 
     root: Path
     guest_group: int
+    remove: Callable[[str, int], None] = _remove
 
     @property
     def offers(self) -> Offer:
@@ -82,7 +91,7 @@ class DirectoryPool:
     @property
     def facts(self) -> PoolFacts:
         """The space of the whole filesystem; there are no snapshots, and no limits."""
-        with _host_errors(self.root):
+        with host_errors(self.root):
             there = next(path for path in (self.root, *self.root.parents) if path.exists())
             size_bytes = shutil.disk_usage(there).total
         return PoolFacts(
@@ -96,7 +105,7 @@ class DirectoryPool:
         found: dict[VolumeId, VolumeSeen] = {}
         if not os.path.lexists(self.root):
             return found
-        with _host_errors(self.root), _open(self.root) as pool:
+        with host_errors(self.root), open_directory(self.root) as pool:
             for vm in (*_names(pool), TEMPLATES):
                 for volume in _names_below(pool, vm):
                     seen = _volume_seen(pool, VolumeId(vm, volume))
@@ -109,42 +118,42 @@ class DirectoryPool:
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the volume's directory; the size is only remembered."""
-        with _host_errors(self._place(volume)):
+        with host_errors(self._place(volume)):
             _make(self.root)
-        with _host_errors(self._place(volume)), _open(self.root) as pool:
-            _finish_destroying(self.root, pool)
-            _make_directory(volume.vm, pool, mode=GUEST_ONLY)
-            with _open(volume.vm, pool) as vm:
+        with host_errors(self._place(volume)), open_directory(self.root) as pool:
+            self._finish_destroying(pool)
+            make_directory(volume.vm, pool, mode=GUEST_ONLY)
+            with open_directory(volume.vm, pool) as vm:
                 os.fchown(vm, 0, self.guest_group)
-                _make_directory(volume.volume, vm)
+                make_directory(volume.volume, vm)
         with self.opened(volume) as at:
-            if not _exists(MARKS, at):
-                write_marks(at, replace(_seen_at(at, volume), size_bytes=size_bytes))
+            if not exists(MARKS, at):
+                write_marks(at, replace(seen_at(at, volume), size_bytes=size_bytes))
 
     def format(self, volume: VolumeId) -> None:
         """Make the root of the guest's tree."""
         with self.opened(volume) as at:
-            _make_directory(ROOTFS, at, mode=0o755)
+            make_directory(ROOTFS, at, mode=0o755)
 
     def activate(self, volume: VolumeId) -> None:
         """Remember that it is in use; a directory needs no more."""
         with self.opened(volume) as at:
-            _check_directory(ROOTFS, at)
-            write_marks(at, replace(_seen_at(at, volume), active=True))
+            check_directory(ROOTFS, at)
+            write_marks(at, replace(seen_at(at, volume), active=True))
 
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that is not there is not in use either."""
         if not os.path.lexists(self._place(volume)):
             return
         with self.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = seen_at(at, volume)
             if seen.active:
-                write_marks(at, replace(seen, active=False))
+                write_marks_if_there_is_room(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Remember the new size, unless the volume is as large; nothing enforces it."""
         with self.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = seen_at(at, volume)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
 
@@ -171,13 +180,13 @@ class DirectoryPool:
         place = self._place(volume)
         if not os.path.lexists(self.root):
             return
-        with _host_errors(place), _open(self.root) as pool:
-            _finish_destroying(self.root, pool)
-            if not _exists(volume.vm, pool):
+        with host_errors(place), open_directory(self.root) as pool:
+            self._finish_destroying(pool)
+            if not exists(volume.vm, pool):
                 return
-            with _open(volume.vm, pool) as vm:
-                if _exists(volume.volume, vm):
-                    _check_no_mounts(place)
+            with open_directory(volume.vm, pool) as vm:
+                if exists(volume.volume, vm):
+                    check_no_mounts(place)
                     self._set_aside_and_remove(volume, pool, vm)
             with suppress(OSError):  # other volumes are in it
                 os.rmdir(volume.vm, dir_fd=pool)
@@ -186,14 +195,12 @@ class DirectoryPool:
         """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
         check_clone(source, target)
         with self.opened(source) as at:
-            _check_directory(ROOTFS, at)
+            check_directory(ROOTFS, at)
         with self.opened(target) as at:
-            _check_directory(ROOTFS, at)
-            below = mounts_below(self.path(target), itself=True)
-            if below:
-                raise HostError(f"{self.path(target)}: is not emptied, since {below[0]} is mounted")
+            check_directory(ROOTFS, at)
+            check_no_mounts(self.path(target))
             shutil.rmtree(ROOTFS, dir_fd=at)
-            _make_directory(ROOTFS, at, mode=0o755)
+            make_directory(ROOTFS, at, mode=0o755)
         copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
         run([*copy, "--", f"{self.path(source)}", f"{self.path(target)}"], timeout_s=COPY_TIMEOUT_S)
 
@@ -206,7 +213,7 @@ class DirectoryPool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         with self.opened(volume) as at:
-            mine = _seen_at(at, volume)
+            mine = seen_at(at, volume)
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
             write_marks(at, marked)
 
@@ -218,22 +225,32 @@ class DirectoryPool:
     def opened(self, volume: VolumeId) -> Iterator[int]:
         """The volume's own directory, which must be there."""
         with (
-            _host_errors(self._place(volume)),
-            _open(self.root) as pool,
-            _open(volume.vm, pool) as vm,
-            _open(volume.volume, vm) as at,
+            host_errors(self._place(volume)),
+            open_directory(self.root) as pool,
+            open_directory(volume.vm, pool) as vm,
+            open_directory(volume.volume, vm) as at,
         ):
             yield at
 
     def _set_aside_and_remove(self, volume: VolumeId, pool: int, vm: int) -> None:
         aside = f"{DESTROYING}{volume.vm}.{volume.volume}"  # no name has a dot in it
-        with _open(volume.volume, vm) as at:
+        with open_directory(volume.volume, vm) as at:
             fcntl.flock(at, fcntl.LOCK_EX)  # tells others that its removal is under way
             os.rename(volume.volume, aside, src_dir_fd=vm, dst_dir_fd=pool)
             os.fsync(vm)
             os.fsync(pool)
-            _check_no_mounts(self.root / aside)
-            shutil.rmtree(aside, dir_fd=pool)
+            check_no_mounts(self.root / aside)
+            self.remove(aside, pool)
+
+    def _finish_destroying(self, pool: int) -> None:
+        """Remove what destroys that were cut left, but not what another is just removing."""
+        with os.scandir(pool) as entries:
+            left = [entry.name for entry in entries if entry.name.startswith(DESTROYING)]
+        for name in left:
+            with suppress(FileNotFoundError, BlockingIOError), open_directory(name, pool) as at:
+                fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                check_no_mounts(self.root / name)
+                self.remove(name, pool)
 
 
 def _names(directory: int) -> list[str]:
@@ -248,7 +265,7 @@ def _names(directory: int) -> list[str]:
 
 def _names_below(pool: int, vm: str) -> list[str]:
     try:
-        with _open(vm, pool) as directory:
+        with open_directory(vm, pool) as directory:
             return _names(directory)
     except FileNotFoundError:
         return []  # destroyed meanwhile
@@ -256,16 +273,16 @@ def _names_below(pool: int, vm: str) -> list[str]:
 
 def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
     try:
-        with _open(volume.vm, pool) as vm, _open(volume.volume, vm) as at:
-            return _seen_at(at, volume)
+        with open_directory(volume.vm, pool) as vm, open_directory(volume.volume, vm) as at:
+            return seen_at(at, volume)
     except FileNotFoundError:
         return None  # destroyed meanwhile
 
 
-def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
+def seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     """What the marks say, as far as what is on disk bears them out."""
     marked = read_marks(at, volume)
-    if not _is_directory(ROOTFS, at):
+    if not is_directory(ROOTFS, at):
         size_bytes = None if marked is None else marked.size_bytes
         return _new(volume, Stage.ALLOCATED, size_bytes)
     if marked is None:
@@ -279,80 +296,9 @@ def _least_certain_stage(at: int) -> Stage:
     One that holds files counts as installed, from no template that has a name. As FILLING it would
     be emptied for the next install; so it is replaced only by whoever allows the loss of its data.
     """
-    with _open(ROOTFS, at) as rootfs, os.scandir(rootfs) as entries:
+    with open_directory(ROOTFS, at) as rootfs, os.scandir(rootfs) as entries:
         return Stage.FORMATTED if next(entries, None) is None else Stage.INSTALLED
 
 
 def _new(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
     return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
-
-
-def _finish_destroying(root: Path, pool: int) -> None:
-    """Remove what destroys that were cut left, but not what another thread is just removing."""
-    with os.scandir(pool) as entries:
-        left = [entry.name for entry in entries if entry.name.startswith(DESTROYING)]
-    for name in left:
-        with suppress(FileNotFoundError, BlockingIOError), _open(name, pool) as at:
-            fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _check_no_mounts(root / name)
-            shutil.rmtree(name, dir_fd=pool)
-
-
-def _check_no_mounts(place: Path) -> None:
-    found = mounts_below(place, itself=True)
-    if found:
-        raise HostError(f"{place}: is not destroyed, since {found[0]} is mounted")
-
-
-def _make_directory(name: str, parent: int, *, mode: int = TRAVERSE) -> None:
-    """Make it, durably and with that mode whatever the umask, unless there is one."""
-    try:
-        os.mkdir(name, mode, dir_fd=parent)
-    except FileExistsError:
-        _check_directory(name, parent)
-        return
-    with _open(name, parent) as made:
-        os.fchmod(made, mode)
-    os.fsync(parent)
-
-
-def _check_directory(name: str, parent: int) -> None:
-    with _open(name, parent):
-        pass
-
-
-def _is_directory(name: str, parent: int) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _exists(name: str, parent: int) -> bool:
-    try:
-        os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextmanager
-def _open(name: str | Path, parent: int | None = None) -> Iterator[int]:
-    """A directory, for as long as it is needed; a symbolic link is none, except in POOL's path."""
-    flags = REAL_DIRECTORY if parent is not None else REAL_DIRECTORY & ~os.O_NOFOLLOW
-    descriptor = os.open(name, flags, dir_fd=parent)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _host_errors(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except NotADirectoryError:
-        raise HostError(f"{place}: is not made of real directories (a symbolic link?)") from None
-    except OSError as error:
-        name = "" if error.filename is None else f" ({error.filename})"
-        raise HostError(f"{place}: {error.strerror}{name}") from None

@@ -3,11 +3,13 @@
 Any plugin that has a directory of its own for each volume can keep its marks so.
 """
 
+import errno
 import json
 import os
 from contextlib import suppress
 
-from geats_core.observation import Stage, VolumeSeen
+from geats_core.fields import NAME
+from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.storage import VolumeId
 
 MARKS = "geats.json"
@@ -35,6 +37,7 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
             "size_bytes": int() | None as size_bytes,
             "template": str() | None as template,
             "guest": str() | None as guest,
+            **rest,
         } if stage in Stage.__members__:
             return VolumeSeen(
                 name=volume.volume,
@@ -44,6 +47,32 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
                 size_bytes=size_bytes,
                 template=template,
                 guest=guest,
+                snapshots=_snapshots(rest.get("snapshots")),
+            )
+        case _:
+            return None
+
+
+def _snapshots(raw: object) -> tuple[SnapshotSeen, ...]:
+    """Those that make sense, in their order."""
+    found = raw.items() if isinstance(raw, dict) else ()
+    return tuple(
+        snapshot
+        for name, each in found
+        if NAME.fullmatch(name) and (snapshot := _snapshot(name, each)) is not None
+    )
+
+
+def _snapshot(name: str, raw: object) -> SnapshotSeen | None:
+    match raw:
+        case {
+            "taken_s": int(taken_s),
+            "stage": str(stage),
+            "template": str() | None as template,
+            "guest": str() | None as guest,
+        } if stage in Stage.__members__:
+            return SnapshotSeen(
+                name=name, taken_s=taken_s, stage=Stage[stage], template=template, guest=guest
             )
         case _:
             return None
@@ -58,9 +87,27 @@ def write_marks(at: int, seen: VolumeSeen) -> None:
             "size_bytes": seen.size_bytes,
             "template": seen.template,
             "guest": seen.guest,
+            "snapshots": {
+                snapshot.name: {
+                    "taken_s": snapshot.taken_s,
+                    "stage": snapshot.stage.name,
+                    "template": snapshot.template,
+                    "guest": snapshot.guest,
+                }
+                for snapshot in seen.snapshots
+            },
         }
     )
     replace_file(at, MARKS, text)
+
+
+def write_marks_if_there_is_room(at: int, seen: VolumeSeen) -> None:
+    """For marks that matter less than to make room: a full disk keeps the old ones."""
+    try:
+        write_marks(at, seen)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def replace_file(at: int, name: str, text: str) -> None:
