@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 MODULES = {
-    "parser": ("parse", "fields", "sizes"),
+    "parser": ("parse", "fields", "sizes", "checked", "config"),
     "model": ("model",),
     "planner": ("planner", "restarts", "refusals", "ordering"),
     "host": ("changes", "host_plan", "capacity", "start_order", "conflicts", "graph"),
@@ -58,7 +58,11 @@ def lay_out(copy: Path, modules: Iterable[str]) -> None:
 
 
 def undecorated(source: str) -> str:
-    """*source* with ``@of_mapping`` applied below, as a call: mutmut passes over decorators."""
+    """*source* with ``@of_mapping`` as calls: mutmut passes over what is decorated, inside too."""
+    inner = re.compile(
+        r"^( +)@of_mapping\n(\1def (\w+)\(.*?^\1return )\3$", re.MULTILINE | re.DOTALL
+    )
+    source = inner.sub(r"\2of_mapping(\3)", source)
     decorated = re.compile(r"^@of_mapping\ndef (\w+)", re.MULTILINE)
     calls = "".join(f"{name} = of_mapping({name})\n" for name in decorated.findall(source))
     return decorated.sub(r"def \1", source) + calls

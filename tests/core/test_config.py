@@ -11,6 +11,10 @@ def test_an_empty_configuration_is_all_defaults() -> None:
     assert parse_config(None) == parse_config({}) == Success(HostConfig())
 
 
+def test_a_configuration_is_a_mapping() -> None:
+    assert parse_config([]) == Failure((Problem("", "must be a mapping, got a list"),))
+
+
 def test_a_whole_configuration_is_read() -> None:
     digest = "0" * 64
     raw = {
