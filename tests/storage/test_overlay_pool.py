@@ -355,7 +355,7 @@ def test_a_cut_at_any_line_leaves_what_the_next_attempt_finishes(pool: Pool, roo
         pool.destroy(VOLUME)
         assert set(pool.observe()) == {TEMPLATE}
         assert mounts_below(root, itself=True) == ()
-        lines, rounds = lines + 37, rounds + 1
+        lines, rounds = lines + 59, rounds + 1
     assert rounds > 10
     assert sorted(each.name for each in root.iterdir()) == [TEMPLATES]
 
@@ -391,6 +391,29 @@ def test_what_cannot_be_an_upper_layer_is_refused(pool: Pool, tmp_path: Path) ->
         open_pool({"path": str(tree / "pool")}, None)
     with pytest.raises(Refused, match="its filesystem has no trusted attributes"):
         open_pool({"path": "/proc"}, None)
+
+
+def test_without_overlays_in_the_kernel_there_is_no_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "is_supported", lambda: False)
+    with pytest.raises(Refused, match="path: the kernel has no overlay filesystem"):
+        open_pool({"path": str(tmp_path)}, None)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_without_user_namespaces_nothing_is_mounted(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    if is_there:
+        (tmp_path / "unshare").write_text("#!/bin/sh\necho unshare: No space left\n")
+        (tmp_path / "unshare").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pool = open_pool({"path": str(root), "idmap_first": 300_000}, None)  # no namespace is known
+    why = "unshare: No space left" if is_there else "No such file"
+    with pytest.raises(HostError, match=f"cannot make a user namespace: {why}"):
+        cloned(pool)
+    assert not pool.observe()[VOLUME].active
 
 
 def test_without_a_range_of_ids_there_is_no_pool(

@@ -149,10 +149,10 @@ class OverlayPool:
         """Make an empty layer with nothing below, and last where it is mounted."""
         if not volume.is_template:
             with self.folders.opened(volume) as at:
-                if not _is_there(LAYERS, at):
-                    _write_below(at, Below(None, self.first))
                 if not _is_there(UPPER, at):
                     _make_directory(UPPER, at, self.first, 0o755)
+                if not _is_there(LAYERS, at):
+                    _write_below(at, Below(None, self.first))
         self.folders.format(volume)
 
     def activate(self, volume: VolumeId) -> None:
@@ -417,13 +417,11 @@ def _write_below(at: int, below: Below) -> None:
 
 
 def _make_directory(name: str, at: int, owner: int, mode: int) -> None:
-    """Make it durably, with that owner and mode, whatever the umask."""
+    """Make it with that owner and mode, whatever the umask; what follows makes it durable."""
     os.mkdir(name, 0o700, dir_fd=at)
     with _opened(name, at) as made:
         os.fchown(made, owner, owner)
         os.fchmod(made, mode)
-        os.fsync(made)
-    os.fsync(at)
 
 
 def _check_directory(name: str, at: int) -> None:
