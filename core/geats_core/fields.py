@@ -66,6 +66,10 @@ class Reader:
         for key in self.raw:
             if key not in self.known:
                 self.problems.append(unknown(self.at(printable(key)), "key", key, self.known))
+        return self.checked(value)
+
+    def checked(self, value: T) -> Checked[T]:
+        """*value*, unless there was a problem; keys that nobody read are no concern of ours."""
         return Failure(tuple(self.problems)) if self.problems else Success(value)
 
 

@@ -186,10 +186,12 @@ def _build(read: Reader) -> Checked[Source | None]:
 def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
     """A list of words, such that one of them says where the tarball goes."""
     match fields.each(fields.text)(path, raw):
-        case Success(words) if not (words and words[0] and any(OUTPUT in w for w in words[1:])):
+        case Success(words):
+            if words and words[0] and any(OUTPUT in word for word in words[1:]):
+                return Success(words)
             return problem(path, f"must be a command whose words have {OUTPUT}, got {shown(raw)}")
-        case Success() | Failure() as read:
-            return read
+        case Failure() as refused:
+            return refused
 
 
 _tag = fields.matching(TAG, "a tag or reference of an image")

@@ -31,5 +31,14 @@ def accepted(checked: Checked[T], where: str = "") -> T:
             raise Refused(*(replace(found, path=_under(where, found.path)) for found in problems))
 
 
+def sound(checked: Checked[T]) -> T:
+    """The value of what others wrote on the host; or, raised as ``HostError``, every problem."""
+    match checked:
+        case Success(value):
+            return value
+        case Failure(problems):
+            raise HostError("\n".join(map(str, problems)))
+
+
 def _under(where: str, path: str) -> str:
     return ".".join(part for part in (where, path) if part)

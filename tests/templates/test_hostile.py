@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from geats_core.template import Template
+from geats_core.template import Files, Template
 from geats_host import templates
 from geats_host.errors import HostError
 from geats_host.templates.store import Store
 from tests.templates.archives import Members, file, folder, link, tarball, write
 from tests.templates.hostile import hostile_archives
+from tests.templates.lxd_images import whole_image
+from tests.templates.oci_layout import image
 
 Maker = Callable[[Path, Members, Members | None], Template]
 CASES = hostile_archives("").keys()
@@ -31,7 +34,22 @@ def over_a_directory(directory: Path, base: Members, overlay: Members | None) ->
     return tarball(directory / "tree", *both)
 
 
-MAKERS: dict[str, Maker] = {"tarballs": from_tarballs, "directory": over_a_directory}
+def from_layers(directory: Path, base: Members, overlay: Members | None) -> Template:
+    return image(directory / "image", base, *([] if overlay is None else [overlay]))
+
+
+def from_image(directory: Path, base: Members, overlay: Members | None) -> Template:
+    on_top = () if overlay is None else (write(directory / "overlay.tar", overlay),)
+    overlays = tuple(Files(path=str(each)) for each in on_top)
+    return replace(whole_image(directory / "image", base), overlays=overlays)
+
+
+MAKERS: dict[str, Maker] = {
+    "tarballs": from_tarballs,
+    "directory": over_a_directory,
+    "oci": from_layers,
+    "image": from_image,
+}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from geats_core.checked import Problem
-from geats_core.template import Template, kind
+from geats_core.template import Template
 from geats_host.errors import Refused
 from geats_host.templates import files, sources
 from geats_host.templates.layers import empty, finish, put
@@ -23,8 +23,7 @@ def problems(template: Template, store: Store) -> tuple[Problem, ...]:
     """All that is wrong with the source and the overlays of *template*; reads them whole."""
 
     def found() -> Iterator[tuple[str, str]]:
-        for message in sources.problems(template.source, store):
-            yield kind(template.source), message
+        yield from sources.problems(template.source, store)
         for index, overlay in enumerate(template.overlays):
             for message in files.problems(overlay):
                 yield f"overlays[{index}]", message

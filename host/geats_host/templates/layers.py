@@ -13,7 +13,9 @@ from geats_host.guest_files import is_guest_file, write_guest_files
 from geats_host.mounts import mounts_below, sync_filesystem, writing_only_to
 from geats_host.run import run
 from geats_host.templates import archives
+from geats_host.templates.squashfs import unpack_squashfs
 from geats_host.templates.store import Store
+from geats_host.templates.whiteouts import NO_WHITEOUTS, make_way
 
 COPY = ("cp", "--archive", "--reflink=auto", "--one-file-system", "--target-directory=.", "--")
 PACK = ("tar", "--create", "--one-file-system", "--xattrs", "--xattrs-include=*", "--acls")
@@ -36,7 +38,21 @@ class TreeLayer:
     path: str
 
 
-Layer: TypeAlias = TarLayer | TreeLayer
+@dataclass(frozen=True, slots=True)
+class OciLayer:
+    """A layer of an OCI image: what it takes away from those below stands in it as whiteouts."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SquashfsLayer:
+    """A squashfs, whose filesystem is read by a program and never mounted."""
+
+    path: str
+
+
+Layer: TypeAlias = TarLayer | TreeLayer | OciLayer | SquashfsLayer
 
 
 def empty(target: Path) -> None:
@@ -60,6 +76,11 @@ def put(layer: Layer, target: Path, store: Store) -> None:
             archives.unpack(path, target, below=below)
         case TreeLayer(path):
             _put_tree(path, target, store)
+        case OciLayer(path):
+            make_way(path, target)
+            archives.unpack(path, target, options=NO_WHITEOUTS)
+        case SquashfsLayer(path):
+            unpack_squashfs(path, target)
         case _:
             assert_never(layer)
 

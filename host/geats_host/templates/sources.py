@@ -5,18 +5,23 @@ from contextlib import contextmanager
 
 from geats_core.template import Build, Files, LxdImage, OciImage, Simplestreams, Source, kind
 from geats_host.errors import HostError
-from geats_host.templates import files
+from geats_host.templates import files, lxd_image, oci
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
 
 
-def problems(source: Source, store: Store) -> Iterable[str]:
-    """All that is wrong with a source; its files are read whole."""
+def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
+    """All that is wrong with a source, each with the key that it is about; files are read whole."""
+    key = kind(source)
     match source:
         case Files():
-            return files.problems(source)
-        case OciImage() | LxdImage() | Simplestreams() | Build():
-            return (f"templates from {kind(source)} are not there yet",)
+            return ((key, message) for message in files.problems(source))
+        case OciImage():
+            return ((key, message) for message in oci.problems(source, store))
+        case LxdImage():
+            return lxd_image.problems(source)
+        case Simplestreams() | Build():
+            return ((key, "templates from here are not there yet"),)
 
 
 @contextmanager
@@ -25,7 +30,12 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
     match source:
         case Files():
             yield (files.layer(source),)
-        case OciImage() | LxdImage() | Simplestreams() | Build():
+        case OciImage():
+            with oci.layers(source, store) as found:
+                yield found
+        case LxdImage():
+            yield (lxd_image.layer(source),)
+        case Simplestreams() | Build():
             raise HostError(f"templates from {kind(source)} are not there yet")
 
 
@@ -34,5 +44,9 @@ def content(source: Source, store: Store) -> str:
     match source:
         case Files():
             return files.content(source)
-        case OciImage() | LxdImage() | Simplestreams() | Build():
+        case OciImage():
+            return oci.content(source)
+        case LxdImage():
+            return lxd_image.content(source)
+        case Simplestreams() | Build():
             raise HostError(f"templates from {kind(source)} are not there yet")
