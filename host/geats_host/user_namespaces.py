@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+from contextlib import suppress
 from functools import lru_cache
 from threading import Lock
 
@@ -32,7 +33,8 @@ def _user_namespace(first: int, count: int) -> int:
             child = subprocess.Popen(argv, stdin=end, stdout=end, stderr=end)
         with child, here:
             here.settimeout(TIMEOUT_S)
-            here.sendall(READY)
+            with suppress(BrokenPipeError):  # then it says why
+                here.sendall(READY)
             said = here.recv(4096)
             if said != READY:
                 raise HostError(f"cannot make a user namespace: {said.decode(errors='replace')}")

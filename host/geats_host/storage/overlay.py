@@ -19,7 +19,6 @@ are remembered but not enforced. Linux has to be 5.19 or later.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -32,7 +31,7 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, Problem, problem
-from geats_core.fields import NAME, Reader, absolute_path, positive_int
+from geats_core.fields import Reader, absolute_path, positive_int
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
@@ -53,14 +52,14 @@ from geats_host.overlay_mounts import (
 from geats_host.run import run
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.marks import read_marks, replace_file
+from geats_host.storage.folders import check_directory, exists, host_errors, open_directory
+from geats_host.storage.layers import LAYERS, Below, read_below, write_below
+from geats_host.storage.marks import read_marks
 from geats_host.subordinate_ids import NEEDED, subordinate_ids
 from geats_host.user_namespaces import user_namespace
 
-LAYERS = "layers.json"
 NEW = "upper.new"
 UNUSED_WITHIN_S = 10  # a mount namespace that ended is taken apart a moment later
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
@@ -104,14 +103,6 @@ def _place_for_layers(path: str, raw: object) -> Checked[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Below:
-    """What ``layers.json`` says: the key of the template below, and the first id that is used."""
-
-    lower: str | None
-    first: int
-
-
-@dataclass(frozen=True, slots=True)
 class OverlayPool:
     """See the module. The files lie as in a pool of directories; ids are *count*, from *first*."""
 
@@ -149,10 +140,10 @@ class OverlayPool:
         """Make an empty layer with nothing below, and last where it is mounted."""
         if not volume.is_template:
             with self.folders.opened(volume) as at:
-                if not _is_there(UPPER, at):
+                if not exists(UPPER, at):
                     _make_directory(UPPER, at, self.first, 0o755)
-                if not _is_there(LAYERS, at):
-                    _write_below(at, Below(None, self.first))
+                if not exists(LAYERS, at):
+                    write_below(at, Below(None, self.first))
         self.folders.format(volume)
 
     def activate(self, volume: VolumeId) -> None:
@@ -228,7 +219,7 @@ class OverlayPool:
             was_mounted = self._is_mounted(target)
             self._make_layer(source, target, at)
             self._unmount(target, at)
-            _write_below(at, below)
+            write_below(at, below)
             exchange(at, NEW, UPPER)
             shutil.rmtree(NEW, dir_fd=at)
             _remove(WORK, at)
@@ -257,14 +248,14 @@ class OverlayPool:
     def _has_lost_its_marks(self, volume: VolumeId) -> bool:
         """Whether it holds files that nothing is known of; see ``directory``."""
         try:
-            with self.folders.opened(volume) as at, _opened(UPPER, at) as upper:
+            with self.folders.opened(volume) as at, open_directory(UPPER, at) as upper:
                 return read_marks(at, volume) is None and bool(os.listdir(upper))
         except (FileNotFoundError, HostError):
             return False
 
     def _below(self, volume: VolumeId, at: int) -> Below:
         """What is below; raises ``HostError`` where that cannot be known, or ids have changed."""
-        below = _read_below(at)
+        below = read_below(at)
         where = self.path(volume).parent
         if below is None:
             raise HostError(f"{where / LAYERS}: does not say which template is below")
@@ -273,13 +264,13 @@ class OverlayPool:
         return below
 
     def _mount(self, volume: VolumeId, below: Below, at: int) -> None:
-        _check_directory(UPPER, at)
+        check_directory(UPPER, at)
         if below.lower is None:
             mount_upper(partial(self.folders.opened, volume))
             return
-        if not _is_there(WORK, at):
+        if not exists(WORK, at):
             _make_directory(WORK, at, 0, 0o700)
-        _check_directory(WORK, at)
+        check_directory(WORK, at)
         template = VolumeId(TEMPLATES, below.lower)
         layers = Layers(
             lower=partial(self._tree, template),
@@ -303,7 +294,7 @@ class OverlayPool:
         Two overlays over one layer would spoil it. After the host's restart there are none.
         """
         marked = read_marks(at, volume)
-        if marked is None or not marked.active or not _is_there(WORK, at):
+        if marked is None or not marked.active or not exists(WORK, at):
             return
         deadline = time.monotonic() + UNUSED_WITHIN_S
         while is_used(at):
@@ -327,7 +318,7 @@ class OverlayPool:
 
     @contextmanager
     def _tree(self, template: VolumeId) -> Iterator[int]:
-        with self.folders.opened(template) as at, _opened(POINT, at) as tree:
+        with self.folders.opened(template) as at, open_directory(POINT, at) as tree:
             yield tree
 
     def _users(self, key: str) -> Iterator[VolumeId]:
@@ -336,7 +327,7 @@ class OverlayPool:
                 continue
             try:
                 with self.folders.opened(volume) as at:
-                    below = _read_below(at) if _is_there(POINT, at) else Below(None, 0)
+                    below = read_below(at) if exists(POINT, at) else Below(None, 0)
             except HostError:
                 if os.path.lexists(self.path(volume).parent):
                     raise
@@ -348,15 +339,9 @@ class OverlayPool:
     def _users_locked(self, how: int) -> Iterator[None]:
         """No template is destroyed while a volume is put on one."""
         root = self.folders.root
-        try:
-            pool = os.open(root, DIRECTORY & ~os.O_NOFOLLOW)
-        except OSError as error:
-            raise HostError(f"{root}: {error.strerror}") from None
-        try:
+        with host_errors(root), open_directory(root) as pool:
             fcntl.flock(pool, how)
             yield
-        finally:
-            os.close(pool)
 
     def _is_mounted(self, volume: VolumeId) -> bool:
         """Whether it is mounted; raises ``HostError`` where something else is, in its place."""
@@ -388,65 +373,14 @@ def _is_ours(mount: Mount, volume: VolumeId) -> bool:
     return mount.root.endswith(f"/{volume}/{UPPER}")
 
 
-def _read_below(at: int) -> Below | None:
-    """None where it makes no sense, or is not there."""
-    try:
-        descriptor = os.open(LAYERS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-    except FileNotFoundError:
-        return None
-    with open(descriptor, "rb") as file:
-        return _parsed(file.read())
-
-
-def _parsed(text: bytes) -> Below | None:
-    try:
-        raw = json.loads(text)
-    except ValueError:
-        return None
-    match raw:
-        case {"lower": None, "first": int(first)}:
-            return Below(None, first)
-        case {"lower": str(key), "first": int(first)} if NAME.fullmatch(key):
-            return Below(key, first)
-        case _:
-            return None
-
-
-def _write_below(at: int, below: Below) -> None:
-    replace_file(at, LAYERS, json.dumps({"lower": below.lower, "first": below.first}))
-
-
 def _make_directory(name: str, at: int, owner: int, mode: int) -> None:
     """Make it with that owner and mode, whatever the umask; what follows makes it durable."""
     os.mkdir(name, 0o700, dir_fd=at)
-    with _opened(name, at) as made:
+    with open_directory(name, at) as made:
         os.fchown(made, owner, owner)
         os.fchmod(made, mode)
 
 
-def _check_directory(name: str, at: int) -> None:
-    with _opened(name, at):
-        pass
-
-
 def _remove(name: str, at: int) -> None:
-    if _is_there(name, at):
+    if exists(name, at):
         shutil.rmtree(name, dir_fd=at)
-
-
-def _is_there(name: str, at: int) -> bool:
-    try:
-        os.stat(name, dir_fd=at, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextmanager
-def _opened(name: str, parent: int) -> Iterator[int]:
-    """A directory, for as long as it is needed; a symbolic link is none."""
-    descriptor = os.open(name, DIRECTORY, dir_fd=parent)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,47 @@
+"""What the overlay pool remembers of a volume's layers, kept next to them: ``layers.json``."""
+
+import json
+import os
+from dataclasses import dataclass
+
+from geats_core.fields import NAME
+from geats_host.storage.marks import replace_file
+
+LAYERS = "layers.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What ``layers.json`` says: the key of the template below, and the first id that is used."""
+
+    lower: str | None
+    first: int
+
+
+def read_below(at: int) -> Below | None:
+    """What it says in the directory *at*; None where it makes no sense, or is not there."""
+    try:
+        descriptor = os.open(LAYERS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        return _parsed(file.read())
+
+
+def _parsed(text: bytes) -> Below | None:
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return None
+    match raw:
+        case {"lower": None, "first": int(first)}:
+            return Below(None, first)
+        case {"lower": str(key), "first": int(first)} if NAME.fullmatch(key):
+            return Below(key, first)
+        case _:
+            return None
+
+
+def write_below(at: int, below: Below) -> None:
+    """Remember it, durably."""
+    replace_file(at, LAYERS, json.dumps({"lower": below.lower, "first": below.first}))
