@@ -232,6 +232,16 @@ def test_a_profile_lies_below_the_spec() -> None:
     assert parse_vm("web", {"profile": "debian"}, profiles) == parse_vm("web", profiles["debian"])
 
 
+def test_a_mapping_of_a_profile_gives_way_to_a_plain_value() -> None:
+    profiles: dict[str, dict[object, object]] = {"late": {"autostart": {"priority": -5}}}
+    raw = {"template": "debian", "profile": "late"}
+
+    assert parse_vm("web", raw, profiles).unwrap().autostart.priority == -5
+    assert parse_vm("web", raw | {"autostart": True}, profiles).unwrap().autostart == Autostart(
+        enabled=True
+    )
+
+
 def test_an_unknown_profile_names_those_there_are() -> None:
     raw = {"profile": ["smal", 1]}
 
