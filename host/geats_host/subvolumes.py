@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
@@ -56,7 +56,7 @@ def create(name: str, at: int) -> None:
 
 def snapshot(source: int, name: str, at: int, *, read_only: bool) -> None:
     """Make a subvolume that holds what *source* holds; a cut leaves a part of it."""
-    within = _within(source)
+    within = any(_within(source))
     arguments = _arguments(NAME_V2_AT, name)
     struct.pack_into("=q", arguments, 0, source)
     if read_only and not within:
@@ -135,15 +135,14 @@ def _remove_subvolume(name: str, at: int) -> None:
 def _first_within(name: str, at: int) -> Path:
     """The way to a subvolume within, which then can be removed; empty if there is none."""
     with open_directory(name, at) as subvolume:
-        found = _within(subvolume)
-        if found:
+        first = next(_within(subvolume), ())
+        if first:
             _set_flags(subvolume, 0)
-        return found[0] if found else ()
+        return first
 
 
-def _within(subvolume: int) -> Sequence[Path]:
+def _within(subvolume: int) -> Iterator[Path]:
     """The way to each subvolume that is in this one, and in no other between."""
-    found: list[Path] = []
     lowest = 0
     while True:
         references = _buffer(struct.pack("=Q", lowest))
@@ -151,10 +150,10 @@ def _within(subvolume: int) -> Sequence[Path]:
         for index in range(references.raw[PAGE - 8]):
             tree, directory = struct.unpack_from("=QQ", references, 8 + 16 * index)
             with suppress(FileNotFoundError):  # removed meanwhile
-                found.append(_way(subvolume, tree, directory))
+                yield _way(subvolume, tree, directory)
             lowest = tree + 1
         if not more:
-            return found
+            return
 
 
 def _way(subvolume: int, tree: int, directory: int) -> Path:
