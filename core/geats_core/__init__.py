@@ -7,6 +7,20 @@ The planner and all it stands on: pure functions of plain values, with no root, 
 >>> goal = Goal(name="web01", target=Target.DEFINED, spec=want)
 >>> print(explain(plan(goal, Observation()).unwrap()))
 1. define web01 because web01 is not defined (impact: none)
+
+By theme:
+
+- what is wanted: ``parse_vm``, ``parse_config``, ``to_plain``
+- what there is: ``Observation``, ``after``, ``follow``
+- plans: ``plan`` for one VM, ``plan_host`` for all of a host, ``boot_goals``, ``halt_goals``
+- what a change costs: ``COST``, ``changes``, ``Impact``
+- plans explained: ``explain``, ``why``, ``table``, ``mermaid``, ``dot``, ``plan_to_plain``
+- plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
+- plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
+- which snapshots stay: ``retain``, ``Keep``
+
+What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
+``geats_core.spec``, the single actions in ``geats_core.actions``.
 """
 
 from geats_core.actions import Action, Impact, describe
@@ -17,7 +31,7 @@ from geats_core.diagrams import dot, mermaid
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
 from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_host
 from geats_core.host_policy import HostPolicy, Strays
-from geats_core.lxc_config import LxcFacts, render_lxc_config
+from geats_core.host_reverse import reverse_host, snapshots_first
 from geats_core.model import after
 from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
@@ -34,7 +48,8 @@ from geats_core.plan import (
     Target,
 )
 from geats_core.planner import plan
-from geats_core.reverse import Undoable, reverse, with_snapshots
+from geats_core.retention import Keep, Kept, Retention, Snapshot, parse_keep, retain
+from geats_core.reverse import Undoable, follow, reverse, with_snapshots
 from geats_core.saved import (
     Recorded,
     SavedPlan,
@@ -59,7 +74,8 @@ __all__ = [
     "HostPlan",
     "HostPolicy",
     "Impact",
-    "LxcFacts",
+    "Keep",
+    "Kept",
     "Observation",
     "Plan",
     "PoolFacts",
@@ -69,7 +85,9 @@ __all__ = [
     "Problems",
     "Recorded",
     "Restart",
+    "Retention",
     "SavedPlan",
+    "Snapshot",
     "SnapshotSeen",
     "Stage",
     "Step",
@@ -85,20 +103,24 @@ __all__ = [
     "describe",
     "dot",
     "explain",
+    "follow",
     "halt_goals",
     "host_plan_to_plain",
     "mermaid",
     "moved",
     "parse_config",
+    "parse_keep",
     "parse_vm",
     "plan",
     "plan_from_json",
     "plan_host",
     "plan_to_plain",
     "recorded_from_json",
-    "render_lxc_config",
+    "retain",
     "reverse",
+    "reverse_host",
     "saved",
+    "snapshots_first",
     "table",
     "to_json",
     "to_plain",

@@ -1,0 +1,54 @@
+"""The examples in the documentation give what they say."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import geats_core
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "\n>>> " in path.read_text())
+BLOCK = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def without_prose(text: str) -> str:
+    """The examples of a page, each on the line where it stands there."""
+    kept: list[str] = []
+    end = 0
+    for block in BLOCK.finditer(text):
+        kept.append("\n" * text.count("\n", end, block.start(1)))
+        kept.append(block[1])
+        end = block.end(1)
+    return "".join(kept)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_the_examples_of_a_page_give_what_they_say(page: Path) -> None:
+    """In their order, as a reader would try them: what one defines, the next one knows."""
+    text = page.read_text()
+    examples = without_prose(text)
+    assert examples.count(">>> ") == text.count(">>> "), (
+        "an example stands outside of a pycon block"
+    )
+    test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)
+    said: list[str] = []
+    found = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert found.failed == 0, "".join(said)
+    assert found.attempted > 0
+
+
+def test_the_example_of_the_package_gives_what_it_says() -> None:
+    found = doctest.testmod(geats_core)
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+def test_every_page_with_examples_is_among_those_that_are_tried() -> None:
+    assert {page.name for page in PAGES} >= {"library.md"}
+
+
+def test_the_reference_names_everything_that_is_public_once() -> None:
+    text = (DOCS / "reference/library.md").read_text()
+    named = re.findall(r"^\.\. (?:auto\w+|py:\w+):: (\w+)$", text, re.MULTILINE)
+    assert sorted(named) == sorted(geats_core.__all__)
