@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from geats_core.actions import InstallTemplate
-from geats_core.config import Template
-from geats_host import subvolumes, templates
+from geats_core.template import Files, Template
+from geats_host import subvolumes
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError, Refused
 from geats_host.perform import Performer
@@ -20,6 +20,8 @@ from geats_host.storage.btrfs import open_pool
 from geats_host.storage.conformance import PoolConformance
 from geats_host.storage.conformance_content import MIB, Reopen, victim, write_durably
 from geats_host.storage.directory import open_pool as open_directory
+from geats_host.templates import cache, install
+from geats_host.templates.store import Store
 from tests.storage.btrfs_mounts import btrfs_in_a_file, leftovers
 from tests.templates import archives
 
@@ -274,15 +276,14 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
 ) -> None:
     members = [archives.folder("etc"), archives.file("etc/issue", "hello")]
     path = archives.write(tmp_path / "small.tar", members)
-    template = Template(name="small", path=str(path))
+    template = Template(name="small", source=Files(path=str(path)))
     unpacked: list[Path] = []
-    install = templates.install
 
-    def counted(template: Template, target: Path) -> None:
+    def counted(template: Template, target: Path, store: Store) -> None:
         unpacked.append(target)
-        install(template, target)
+        install(template, target, store)
 
-    monkeypatch.setattr(templates, "install", counted)
+    monkeypatch.setattr(cache, "install", counted)
     names = [f"vm{number}" for number in range(10)]
     for name in names:
         made(pool, VolumeId(name, "root"))
@@ -292,7 +293,7 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
             driver=MemoryDriver(),
             pools={"p": pool},
             templates={"small": template},
-            run_dir=tmp_path / "run",
+            store=Store(tmp_path / "store", tmp_path / "run"),
         )
         performer.perform(InstallTemplate("p", "root", "small"))
     assert len(unpacked) == 1
