@@ -1,0 +1,193 @@
+"""What a user's program looks like to a type checker: it uses every public name of geats_core.
+
+``test_library_typing`` checks it as a user would, in pyright's strict mode, and runs it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core import (
+    COST,
+    Action,
+    ByHand,
+    Change,
+    Checked,
+    DataLoss,
+    Goal,
+    HostConfig,
+    HostFacts,
+    HostPlan,
+    HostPolicy,
+    Impact,
+    Keep,
+    Kept,
+    Observation,
+    Plan,
+    PoolFacts,
+    Power,
+    PowerOff,
+    Problem,
+    Problems,
+    Recorded,
+    Restart,
+    Retention,
+    SavedPlan,
+    Snapshot,
+    SnapshotSeen,
+    Stage,
+    Step,
+    Stray,
+    Strays,
+    Target,
+    Undoable,
+    VMSpec,
+    VolumeSeen,
+    after,
+    boot_goals,
+    changes,
+    describe,
+    dot,
+    explain,
+    follow,
+    halt_goals,
+    host_plan_to_plain,
+    mermaid,
+    moved,
+    parse_config,
+    parse_keep,
+    parse_vm,
+    plan,
+    plan_from_json,
+    plan_host,
+    plan_to_plain,
+    recorded_from_json,
+    retain,
+    reverse,
+    reverse_host,
+    saved,
+    snapshots_first,
+    table,
+    to_json,
+    to_plain,
+    why,
+    with_snapshots,
+)
+
+POOLS = {"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**40, snapshots=True)}
+FACTS = HostFacts(pools=POOLS, memory_bytes=2**34, cpus=8.0)
+
+
+def declared(raw: object) -> Checked[tuple[VMSpec, ...]]:
+    """Every VM of a configuration, or all that is wrong with it."""
+    specs: list[VMSpec] = []
+    problems: Problems = ()
+    match parse_config(raw):
+        case Success(config):
+            for name, vm in vms_of(config).items():
+                match parse_vm(name, vm, config.profiles):
+                    case Success(spec):
+                        specs.append(spec)
+                    case Failure(found):
+                        problems += found
+        case Failure(found):
+            problems += found
+    return Failure(problems) if problems else Success(tuple(specs))
+
+
+def vms_of(config: HostConfig) -> Mapping[str, object]:
+    return config.vms
+
+
+def goal_of(spec: VMSpec) -> Goal:
+    return Goal(
+        name=spec.name,
+        target=Target.RUNNING,
+        spec=spec,
+        restart=Restart.IF_NEEDED,
+        power_off=PowerOff.SHUTDOWN,
+        data_loss=DataLoss.REFUSED,
+        by_hand=ByHand.KEPT,
+        max_impact=Impact.RESTART,
+    )
+
+
+def actions_of(steps: tuple[Step, ...]) -> list[str]:
+    actions: list[tuple[str, Action]] = [(step.vm, step.action) for step in steps]
+    return [describe(action, vm) for vm, action in actions]
+
+
+def one_vm(spec: VMSpec) -> list[str]:
+    """Plan one VM, follow the plan, change the spec, plan again, and undo that."""
+    first: Plan = plan(goal_of(spec), Observation(), FACTS).unwrap()
+    have: Observation = follow(first, Observation()).unwrap()
+    for step in first.steps[:1]:
+        match after(step.action, Observation()):
+            case Success(there):
+                assert there.power is Power.STOPPED
+            case Failure(reason):
+                print(reason.capitalize())
+    new = replace(spec, hostname="www")
+    found: tuple[Change, ...] = changes(spec, new)
+    dear = [change.field for change in found if change.impact is COST[change.field][spec.driver]]
+    second = plan(goal_of(new), have, FACTS).unwrap()
+    safe: Undoable = with_snapshots(second, have, FACTS, "before", 0)
+    back = reverse(safe.plan, have, FACTS).unwrap()
+    plain: dict[str, object] = plan_to_plain(back.plan)
+    answer = why(second, "restart").value_or("nothing restarts")
+    return [*dear, *back.warnings, answer, explain(back.plan), *plain, *to_plain(new)]
+
+
+def whole_host(specs: tuple[VMSpec, ...]) -> list[str]:
+    """Plan all VMs, keep the plan in a file, read it again, and undo it."""
+    policy = HostPolicy(memory_overcommit=1.5, strays=(("tmp*", Strays.IGNORE),))
+    match plan_host(map(goal_of, specs), {}, FACTS, policy):
+        case Failure(problems):
+            wrong: list[Problem] = list(problems)
+            return [f"{each.path}: {each.message}" for each in wrong]
+        case Success(made):
+            return about(made)
+
+
+def about(made: HostPlan) -> list[str]:
+    strays: tuple[Stray, ...] = made.strays
+    kept: SavedPlan = saved(made, {})
+    read = plan_from_json(to_json(kept)).unwrap()
+    safe = snapshots_first(read, FACTS, "before", 0).unwrap()
+    back = reverse_host(safe, FACTS).unwrap()
+    return [
+        *actions_of(back.plan.steps),
+        *(stray.name for stray in strays),
+        *(problem.message for problem in moved(read, {})),
+        *host_plan_to_plain(made),
+        table(made),
+        mermaid(made),
+        dot(made),
+    ]
+
+
+def recording() -> Recorded:
+    taken = SnapshotSeen(name="nightly", taken_s=0, stage=Stage.INSTALLED, template="debian")
+    root = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, snapshots=(taken,))
+    seen = {"old": Observation(volumes=(root,))}
+    return recorded_from_json(to_json(Recorded(observations=seen, facts=FACTS))).unwrap()
+
+
+def snapshots_of(host: Recorded) -> Retention:
+    seen = [each for have in host.observations.values() for each in have.volumes]
+    taken = [Snapshot(each.name, each.taken_s) for volume in seen for each in volume.snapshots]
+    return retain(taken, parse_keep("keep", {"daily": 7}).value_or(Keep(last=1)))
+
+
+def main() -> None:
+    specs = declared({"vms": {"web01": {"template": "debian", "memory": "1GiB"}}}).unwrap()
+    host = recording()
+    stay: tuple[Kept, ...] = snapshots_of(host).kept
+    goals = [*boot_goals(host.observations), *halt_goals(host.observations)]
+    lines = [*one_vm(specs[0]), *whole_host(specs), *(reason for k in stay for reason in k.reasons)]
+    print("\n".join([*lines, *(goal.name for goal in goals)]))
+
+
+if __name__ == "__main__":
+    main()
