@@ -1,0 +1,306 @@
+"""A pool of raw files, POOL/VM/VOLUME/disk.raw, each as long as its volume is large.
+
+A file takes space only where something was written to it. An adapter or a VM makes use of it::
+
+    geats:
+      pools:
+        disks:
+          type: filesystem
+          fstype: ext4
+          on: {type: sparsefile, path: /srv/images, default_size: 10GiB}
+
+Snapshots, and clones that take no time, are had where files can share their content: on xfs and on
+btrfs, but not on ext4. What is in a file is never looked at: a guest could make it look like
+anything, an image that names other files too.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Problem
+from geats_core.fields import Reader, absolute_path
+from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.plan import PoolFacts
+from geats_core.sizes import format_size, parse_size
+from geats_host.errors import HostError, Refused
+from geats_host.loops import loops_on
+from geats_host.reflinks import can_share, copy_file, own_bytes
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
+from geats_host.storage.directory import DirectoryPool
+from geats_host.storage.folders import exists, host_errors
+from geats_host.storage.marks import MARKS, read_marks, write_marks
+
+DISK = "disk.raw"
+NEW = "disk.raw.new"  # what a cut leaves of a disk that was to be
+DEFAULT_BYTES = 10 * 2**30
+
+
+def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
+    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other.
+
+    ``default_size`` (10GiB) is that of volumes for which none is given, unpacked templates too.
+    """
+    read = Reader("", options)
+    default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
+    if below is not None:
+        read.problems.append(Problem("on", "a pool of sparse files stands on no other pool"))
+    match read.done(read.need("path", absolute_path, "/")):
+        case Success(path):
+            return SparseFilePool(DirectoryPool(Path(path), 0), default_bytes)
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+@dataclass(frozen=True, slots=True)
+class SparseFilePool:
+    """See the module. The files lie, with their marks, as in a pool of directories."""
+
+    folders: DirectoryPool
+    default_bytes: int
+
+    @property
+    def offers(self) -> Offer:
+        """A file, of which nothing is known but its length."""
+        return Offer.FILE
+
+    @property
+    def facts(self) -> PoolFacts:
+        """The space of the whole filesystem; the rest depends on what that can."""
+        root = self.folders.root
+        with host_errors(root):
+            there = next(path for path in (root, *root.parents) if path.exists())
+            size_bytes = shutil.disk_usage(there).total
+        shares = can_share(there)
+        return PoolFacts(
+            location=f"{root}/{{vm}}/{{volume}}/{DISK}",
+            size_bytes=size_bytes,
+            snapshots=shares,
+            clones=shares,
+        )
+
+    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume; entries that geats would not have made are passed over."""
+        found: dict[VolumeId, VolumeSeen] = {}
+        for volume in self.folders.observe():
+            try:
+                with self.folders.opened(volume) as at:
+                    if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
+                        found[volume] = _seen_at(at, volume)
+            except HostError:
+                if os.path.lexists(self.path(volume).parent):
+                    raise  # else it was destroyed meanwhile
+        return found
+
+    def path(self, volume: VolumeId) -> Path:
+        """The file."""
+        return self.folders.path(volume).parent / DISK
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Make the file, as long as the volume is large; it takes no space yet."""
+        self.folders.allocate(volume, size_bytes)
+        with self.folders.opened(volume) as at:
+            self._make_disk(at, volume)
+
+    def format(self, volume: VolumeId) -> None:
+        """There is nothing to do but what a cut may have left of ``allocate``."""
+        with self.folders.opened(volume) as at:
+            self._make_disk(at, volume)
+            seen = _seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                write_marks(at, replace(seen, stage=Stage.FORMATTED))
+
+    def activate(self, volume: VolumeId) -> None:
+        """Remember that it is in use; a file needs no more."""
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                raise HostError(f"{self.path(volume)}: is not formatted")
+            write_marks(at, replace(seen, active=True))
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Remember that it is not in use; a volume that is not there is not in use either."""
+        if not os.path.lexists(self.path(volume).parent):
+            return
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.active:
+                write_marks(at, replace(seen, active=False))
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Make the file longer, unless it is as long."""
+        with self.folders.opened(volume) as at, _opened(DISK, at, os.O_RDWR) as disk:
+            seen = _seen_at(at, volume)
+            _lengthen(disk, size_bytes)
+            if seen.size_bytes is None or seen.size_bytes < size_bytes:
+                write_marks(at, replace(seen, size_bytes=size_bytes))
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Remove the file and its snapshots; refused while a loop device stands on it."""
+        self._check_no_loop(volume)
+        self.folders.destroy(volume)
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Let another file share the content that the volume has now."""
+        check_snapshot(volume, name)
+        self._check_shares(volume)
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.snapshot(name) is not None:
+                return
+            with _opened(DISK, at) as disk:
+                _replace_disk(at, _snapshot_file(name), lambda new: copy_file(disk, new))
+            taken = SnapshotSeen(
+                name=name,
+                taken_s=taken_s,
+                stage=seen.stage,
+                template=seen.template,
+                guest=seen.guest,
+            )
+            write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Share the snapshot's content; a cut leaves all of the old content, or all of the new."""
+        check_snapshot(volume, name)
+        self._check_shares(volume)
+        self._check_no_loop(volume)
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            old = seen.snapshot(name)
+            if old is None:
+                raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
+            with _opened(_snapshot_file(name), at) as source:
+                self._copy_to_disk(source, at)
+            marked = replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+            write_marks(at, marked)
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """Forget the snapshot, then remove its file."""
+        check_snapshot(volume, name)
+        if not os.path.lexists(self.path(volume).parent):
+            return
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
+            if left != seen.snapshots:
+                write_marks(at, replace(seen, snapshots=left))
+            with suppress(FileNotFoundError):
+                os.unlink(_snapshot_file(name), dir_fd=at)
+
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Share the content of *source*, else copy it; *target* stays as large as it is."""
+        check_clone(source, target)
+        self._check_no_loop(target)
+        with (
+            self.folders.opened(source) as at_source,
+            self.folders.opened(target) as at,
+            _opened(DISK, at_source) as disk,
+        ):
+            with _opened(DISK, at) as old:
+                room, needed = os.fstat(old).st_size, os.fstat(disk).st_size
+            if needed > room:
+                sizes = f"{format_size(needed)} do not fit into {format_size(room)}"
+                raise HostError(f"{self.path(target)}: {source} is not cloned, since {sizes}")
+            self._copy_to_disk(disk, at)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """What no other file shares, of the volume and its snapshots."""
+        with self.folders.opened(volume) as at:
+            names = [DISK, *(_snapshot_file(s.name) for s in _seen_at(at, volume).snapshots)]
+            used = 0
+            for name in names:
+                with _opened(name, at) as file:
+                    used += own_bytes(file)
+        return used
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
+        with self.folders.opened(volume) as at:
+            mine = _seen_at(at, volume)
+            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+            write_marks(at, marked)
+
+    def _make_disk(self, at: int, volume: VolumeId) -> None:
+        if not exists(DISK, at):
+            size_bytes = _seen_at(at, volume).size_bytes or self.default_bytes
+            _replace_disk(at, DISK, lambda new: os.ftruncate(new, size_bytes))
+
+    def _copy_to_disk(self, source: int, at: int) -> None:
+        with _opened(DISK, at) as old:
+            size_bytes = os.fstat(old).st_size
+
+        def fill(new: int) -> None:
+            copy_file(source, new)
+            _lengthen(new, size_bytes)
+
+        _replace_disk(at, DISK, fill)
+
+    def _check_shares(self, volume: VolumeId) -> None:
+        if not self.facts.snapshots:
+            raise HostError(f"{self.path(volume)}: has no snapshots, files cannot share content")
+
+    def _check_no_loop(self, volume: VolumeId) -> None:
+        found = loops_on(self.path(volume))
+        if found:
+            raise HostError(f"{self.path(volume)}: is in use by {found[0]}")
+
+
+def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
+    """What the marks say, as far as what is on disk bears them out."""
+    marked = read_marks(at, volume)
+    if not exists(DISK, at):
+        size_bytes = None if marked is None else marked.size_bytes
+        return _new(volume, Stage.ALLOCATED, size_bytes)
+    if marked is not None:
+        return marked
+    with _opened(DISK, at) as disk:  # the marks are lost: what holds anything may be precious
+        found = os.fstat(disk)
+    stage = Stage.INSTALLED if found.st_blocks else Stage.ALLOCATED
+    return _new(volume, stage, found.st_size)
+
+
+def _new(volume: VolumeId, stage: Stage, size_bytes: int | None) -> VolumeSeen:
+    return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
+
+
+def _snapshot_file(name: str) -> str:
+    return f"{name}.snapshot"
+
+
+def _replace_disk(at: int, name: str, fill: Callable[[int], None]) -> None:
+    """Let a new file, which *fill* fills, stand under *name*: whole, or not at all."""
+    with suppress(FileNotFoundError):  # what a cut left
+        os.unlink(NEW, dir_fd=at)
+    with _opened(NEW, at, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new:
+        try:
+            fill(new)
+            os.fsync(new)
+        except (HostError, OSError):  # as on a full disk: make room again
+            os.unlink(NEW, dir_fd=at)
+            raise
+    os.rename(NEW, name, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)
+
+
+def _lengthen(file: int, size_bytes: int) -> None:
+    if os.fstat(file).st_size < size_bytes:
+        os.ftruncate(file, size_bytes)
+        os.fsync(file)
+
+
+@contextmanager
+def _opened(name: str, at: int, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """A regular file of the volume's; a symbolic link is none."""
+    descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=at)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise HostError(f"{name}: is not a regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
