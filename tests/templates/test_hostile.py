@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.template import Files, Template
+from geats_core.template import Build, Files, Template
 from geats_host import templates
 from geats_host.errors import HostError
 from geats_host.templates.store import Store
 from tests.templates.archives import Members, file, folder, link, tarball, write
 from tests.templates.hostile import hostile_archives
+from tests.templates.image_server import serving
 from tests.templates.lxd_images import whole_image
 from tests.templates.oci_layout import image
 
@@ -44,11 +45,18 @@ def from_image(directory: Path, base: Members, overlay: Members | None) -> Templ
     return replace(whole_image(directory / "image", base), overlays=overlays)
 
 
+def from_command(directory: Path, base: Members, overlay: Members | None) -> Template:
+    made = from_tarballs(directory, base, overlay)
+    command = ("cp", str(directory / "base.tar"), "{output}")
+    return replace(made, source=Build(command=command))
+
+
 MAKERS: dict[str, Maker] = {
     "tarballs": from_tarballs,
     "directory": over_a_directory,
     "oci": from_layers,
     "image": from_image,
+    "build": from_command,
 }
 
 
@@ -76,6 +84,20 @@ def test_nothing_outside_is_ever_written(
     assert [path for path in sorted(tmp_path.rglob("*")) if inside not in f"{path}"] == before
     assert target.lstat().st_mode & 0o170000 == 0o040000
     assert not Path("geats-was-here").exists()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_hostile_server_writes_nowhere_else(
+    sources: Path, target: Path, store: Store, victim: Path, case: str
+) -> None:
+    base, overlay, _ = hostile_archives(str(victim))[case]
+    (sources / "www").mkdir()
+    with serving(sources / "www") as server:
+        content = write(sources / "image", base, "w:xz").read_bytes()
+        server.add("1", content)
+        overlays = from_tarballs(sources, base, overlay).overlays
+        with suppress(HostError):
+            templates.install(replace(server.template(), overlays=overlays), target, store)
 
 
 TREES: dict[str, Members] = {

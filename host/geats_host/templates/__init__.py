@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from geats_core.checked import Problem
-from geats_core.template import Template
+from geats_core.template import Build, Simplestreams, Template
 from geats_host.errors import Refused
 from geats_host.templates import files, sources
 from geats_host.templates.layers import empty, finish, put
@@ -38,8 +38,20 @@ def verify(template: Template, store: Store) -> None:
         raise Refused(*found)
 
 
+def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:
+    """Download or build what has to be, unless that was done; with *refresh*, anew."""
+    match template.source:
+        case Simplestreams() | Build() as source:
+            sources.ready(source, store, refresh=refresh)
+        case _:
+            pass
+
+
 def key_of(template: Template, store: Store) -> str:
-    """Names the content of *template*: a digest of those of all that it is made from, in order."""
+    """Names the content of *template*: a digest of those of all that it is made from, in order.
+
+    ``HostError`` for a template that is not ready.
+    """
     content = [sources.content(template.source, store), *map(files.content, template.overlays)]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:KEY_LENGTH]
 

@@ -13,14 +13,16 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.template import Template
 from geats_host.errors import HostError
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
-from geats_host.templates import install, key_of
+from geats_host.templates import install, key_of, make_ready
 from geats_host.templates.store import Store
 
 
 @contextmanager
 def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]:
     """The volume of *pool* that holds *template*, made if there is none; kept while this lasts."""
-    volume = VolumeId(TEMPLATES, key_of(template, store))
+    with store.in_use():
+        make_ready(template, store)
+        volume = VolumeId(TEMPLATES, key_of(template, store))
     with store.locked(volume.volume) as lock:
         lock.share()
         while not _is_whole(pool, volume):

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import assert_never
 
 from geats_core.template import Build, Files, LxdImage, OciImage, Simplestreams, Source, kind
-from geats_host.errors import HostError
-from geats_host.templates import files, lxd_image, oci
+from geats_host.templates import build, files, lxd_image, oci, simplestreams
+from geats_host.templates.kept import Kept, content_of_kept, kept, kept_layer
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
 
@@ -20,8 +21,12 @@ def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
             return ((key, message) for message in oci.problems(source, store))
         case LxdImage():
             return lxd_image.problems(source)
-        case Simplestreams() | Build():
-            return ((key, "templates from here are not there yet"),)
+        case Simplestreams():
+            return ((key, message) for message in simplestreams.problems(source, store))
+        case Build():
+            return ((key, message) for message in build.problems(source, store))
+        case _:
+            assert_never(source)
 
 
 @contextmanager
@@ -36,11 +41,16 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
         case LxdImage():
             yield (lxd_image.layer(source),)
         case Simplestreams() | Build():
-            raise HostError(f"templates from {kind(source)} are not there yet")
+            yield (kept_layer(store, ready(source, store)),)
+        case _:
+            assert_never(source)
 
 
 def content(source: Source, store: Store) -> str:
-    """Names what the source holds, so that another content never has the same name."""
+    """Names what the source holds, so that another content never has the same name.
+
+    ``HostError`` for one that has to be made ready first.
+    """
     match source:
         case Files():
             return files.content(source)
@@ -49,4 +59,29 @@ def content(source: Source, store: Store) -> str:
         case LxdImage():
             return lxd_image.content(source)
         case Simplestreams() | Build():
-            raise HostError(f"templates from {kind(source)} are not there yet")
+            record = record_of(source)
+            return content_of_kept(None if record is None else kept(store, record))
+        case _:
+            assert_never(source)
+
+
+def ready(source: Simplestreams | Build, store: Store, *, refresh: bool = False) -> Kept:
+    """Download or build it, unless that was done; with *refresh*, also what was is looked for."""
+    match source:
+        case Simplestreams():
+            return simplestreams.ready(source, store, refresh=refresh)
+        case Build():
+            return build.ready(source, store, refresh=refresh)
+        case _:
+            assert_never(source)
+
+
+def record_of(source: Source) -> str | None:
+    """Names what the store has of it; None for one that has nothing there."""
+    match source:
+        case Simplestreams():
+            return simplestreams.record_of(source)
+        case Build():
+            return build.record_of(source)
+        case _:
+            return None

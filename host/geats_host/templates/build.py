@@ -1,0 +1,63 @@
+"""The source ``build``: a command that makes a tarball, which is run once and its result kept."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from geats_core.simplestreams import Form
+from geats_core.template import OUTPUT, Build
+from geats_host.errors import HostError
+from geats_host.run import run
+from geats_host.templates.digests import sha256_of
+from geats_host.templates.kept import Kept, check_file, keep, kept, problems_of_kept
+from geats_host.templates.store import Store, record_name
+
+NAME = "output.tar"  # a command may add to it, as in {output}.zst
+GRACE_S = 10
+
+
+def record_of(source: Build) -> str:
+    """Names what the store has of it: another command has another."""
+    return record_name("build", *source.command)
+
+
+def problems(source: Build, store: Store) -> tuple[str, ...]:
+    """All that is wrong with what was built; before that, whether the command can be run."""
+    found = kept(store, record_of(source))
+    if found is not None:
+        return problems_of_kept(store, found)
+    if shutil.which(source.command[0]) is None:
+        return (f"cannot be run: there is no program {source.command[0]!r}",)
+    return ()
+
+
+def ready(source: Build, store: Store, *, refresh: bool) -> Kept:
+    """What was built; where there is nothing, or with *refresh*, run the command."""
+    record = record_of(source)
+    with store.locked(record) as lock:
+        lock.hold()
+        found = kept(store, record)
+        if found is not None and not refresh:
+            return found
+        return keep(store, record, (Form.TAR, _build(source, store)))
+
+
+def _build(source: Build, store: Store) -> str:
+    with store.scratch() as scratch:
+        command = [word.replace(OUTPUT, f"{scratch / NAME}") for word in source.command]
+        limit = ["timeout", f"--kill-after={GRACE_S}", f"{source.timeout_s}"]  # children, too
+        run([*limit, *command], timeout_s=source.timeout_s + 3 * GRACE_S)
+        path = _only_file(scratch, source)
+        check_file(f"{path}", Form.TAR)
+        sha256 = sha256_of(f"{path}")
+        store.keep(path, sha256)
+    return sha256
+
+
+def _only_file(scratch: Path, source: Build) -> Path:
+    """What the command left, which is a file of its own and no link to another."""
+    found = [path for path in scratch.iterdir() if path.name.startswith(NAME)]
+    if len(found) != 1 or not stat.S_ISREG(os.lstat(found[0]).st_mode):
+        raise HostError(f"{source.command[0]} must leave one file at {OUTPUT}, got {len(found)}")
+    return found[0]

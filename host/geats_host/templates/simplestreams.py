@@ -1,0 +1,90 @@
+"""The source ``simplestreams``: the newest image with an alias on a server, kept once downloaded.
+
+What was downloaded stays the template until it is asked to be refreshed: two VMs that are made one
+after the other are made from the same.
+"""
+
+import shutil
+
+from geats_core.simplestreams import (
+    INDEX,
+    LARGEST_DOCUMENT,
+    Form,
+    Item,
+    Wanted,
+    find_image,
+    parse_index,
+)
+from geats_core.template import Simplestreams
+from geats_host.errors import HostError, sound
+from geats_host.templates import squashfs
+from geats_host.templates.architectures import debian_arch
+from geats_host.templates.downloads import fetch_document, fetch_file
+from geats_host.templates.kept import Kept, check_file, keep, kept, problems_of_kept
+from geats_host.templates.store import Store, record_name
+
+
+def record_of(source: Simplestreams) -> str:
+    """Names what the store has of it."""
+    words = (source.url, source.alias, source.arch or debian_arch(), source.sha256 or "")
+    return record_name("simplestreams", *words)
+
+
+def problems(source: Simplestreams, store: Store) -> tuple[str, ...]:
+    """All that is wrong with what was downloaded; before that, with what the server offers."""
+    try:
+        found = kept(store, record_of(source))
+        if found is not None:
+            return problems_of_kept(store, found)
+        _check_space(_offered(source), store)
+    except HostError as error:
+        return tuple(str(error).splitlines())
+    return ()
+
+
+def ready(source: Simplestreams, store: Store, *, refresh: bool) -> Kept:
+    """What was downloaded; where there is nothing, or with *refresh*, download the newest."""
+    record = record_of(source)
+    with store.locked(record) as lock:
+        lock.hold()
+        found = kept(store, record)
+        if found is not None and not refresh:
+            return found
+        item = _offered(source)
+        if found is None or found[1] != item.sha256:
+            _download(source, item, store)
+        return keep(store, record, (item.form, item.sha256))
+
+
+def _offered(source: Simplestreams) -> Item:
+    """The newest image that the server has."""
+    base = source.url.rstrip("/")
+    index = f"{base}/{INDEX}"
+    products = f"{base}/{sound(parse_index(index, fetch_document(index, LARGEST_DOCUMENT)))}"
+    forms = {*Form} if squashfs.is_readable() else {*Form} - {Form.SQUASHFS}
+    wanted = Wanted(
+        alias=source.alias,
+        arch=source.arch or debian_arch(),
+        sha256=source.sha256,
+        forms=frozenset(forms),
+    )
+    return sound(find_image(products, fetch_document(products, LARGEST_DOCUMENT), wanted))
+
+
+def _download(source: Simplestreams, item: Item, store: Store) -> None:
+    if store.blob(item.sha256).is_file():
+        return
+    with store.scratch() as scratch:
+        _check_space(item, store)
+        path, url = scratch / "download", f"{source.url.rstrip('/')}/{item.path}"
+        fetch_file(url, path, size_bytes=item.size_bytes, sha256=item.sha256)
+        check_file(f"{path}", item.form)
+        store.keep(path, item.sha256)
+
+
+def _check_space(item: Item, store: Store) -> None:
+    there = next((path for path in (store.root, *store.root.parents) if path.exists()), store.root)
+    free_bytes = shutil.disk_usage(there).free
+    if item.size_bytes > free_bytes:
+        wanted = f"{item.path} is of {item.size_bytes} bytes"
+        raise HostError(f"{wanted}, and there are {free_bytes} at {store.root}")
