@@ -11,9 +11,10 @@ from geats_core.config import Raw, StackLayer
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.registry import Registry
-from geats_host.storage import Pool
+from geats_host.storage import Offer, Pool
 
 T = TypeVar("T")
+ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot stand on what is below
 DEFAULT_DRIVERS: Mapping[str, Raw] = {"lxc": {}}
 OpenDriver: TypeAlias = Callable[[Raw, Path], Driver]
 OpenPool: TypeAlias = Callable[[Raw, Pool | None], Pool]
@@ -68,7 +69,16 @@ def _open_pool(path: str, layer: StackLayer) -> Pool:
     try:
         return storage_plugin(f"{path}.type", layer.type)(layer.options, below)
     except Refused as refused:
-        raise Refused(*(f"{path}: {each}" for each in refused.problems)) from None
+        raise Refused(*(_located(path, layer, below, each) for each in refused.problems)) from None
+
+
+def _located(path: str, layer: StackLayer, below: Pool | None, problem: str) -> str:
+    """A problem of one layer, with its place in the stack; and what the layer below offers."""
+    if below is None or layer.on is None or not problem.startswith(ABOUT_BELOW):
+        return f"{path}.{problem}"
+    offer = below.offers if below.offers is Offer.NOTHING else f"a {below.offers}"
+    message = problem.removeprefix(ABOUT_BELOW)
+    return f"{path}.on.type: {message}, and {layer.on.type} offers {offer}"
 
 
 def _open_each(openers: Mapping[str, Callable[[], T]]) -> Mapping[str, T]:
