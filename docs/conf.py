@@ -6,7 +6,8 @@ project = "geats"
 author = "the geats authors"
 version = release = installed_version("geats")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinxcontrib.mermaid"]
-exclude_patterns = ["_build", "power-actions.md", "costs.md"]  # the last two are included by others
+included = ["actions.md", "costs.md", "host-plan.md", "power-actions.md"]  # by other pages
+exclude_patterns = ["_build", *included]
 html_theme = "alabaster"
 add_module_names = False
 autodoc_member_order = "bysource"

@@ -5,35 +5,72 @@ exits with 1 if there are any.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core import COST, Observation, Power, Stage, VolumeSeen, after, parse_vm
+from geats_core import (
+    COST,
+    Goal,
+    HostFacts,
+    HostPlan,
+    Observation,
+    PoolFacts,
+    Power,
+    Recorded,
+    SnapshotSeen,
+    Stage,
+    Target,
+    VMSpec,
+    VolumeSeen,
+    after,
+    follow,
+    mermaid,
+    parse_vm,
+    plan,
+    plan_host,
+    to_json,
+)
+from geats_core import table as table_of
 from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
     ConfigureGuest,
     Define,
+    DeleteSnapshot,
     DestroyVolume,
     FormatVolume,
     Freeze,
+    GrowVolume,
     InstallTemplate,
+    Lock,
+    Pause,
     Repair,
+    RollbackVolume,
     SetLimits,
     Shutdown,
+    SnapshotVolume,
     Start,
     Stop,
     Undefine,
     Unfreeze,
+    Unlock,
+    impact_of,
 )
 from geats_core.changes import DRIVERS
+from geats_core.guest import fingerprint
+from geats_core.spec import Limits
 
 DOCS = Path(__file__).parent
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()
 ROOT = (SPEC.root.pool, SPEC.root.name)
+SMALL, LARGE = 1, 2  # sizes of a volume
+LIMITS = Limits(memory_bytes=1)
+LIMITED = replace(SPEC, limits=LIMITS)
 POWER_ACTIONS: tuple[Action, ...] = (
     Start(),
     Shutdown(SPEC.shutdown_timeout_s),
@@ -53,6 +90,17 @@ ACTIONS: tuple[Action, ...] = (
     *POWER_ACTIONS,
     Undefine(),
     DestroyVolume(*ROOT),
+    SnapshotVolume(*ROOT, "before", 0),
+    RollbackVolume(*ROOT, "before"),
+    DeleteSnapshot(*ROOT, "before"),
+)
+EVERY_ACTION: tuple[Action, ...] = (
+    *(action for action in ACTIONS if not isinstance(action, SetLimits)),
+    SetLimits(LIMITS),
+    GrowVolume(*ROOT, LARGE),
+    Lock(),
+    Unlock(),
+    Pause(),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 
@@ -62,7 +110,11 @@ def rendered() -> Mapping[str, str]:
     return {
         "state-diagram.mmd": state_diagram(),
         "power-actions.md": power_actions(),
+        "actions.md": actions(),
         "costs.md": costs(),
+        "host-plan.mmd": f"%% Written by docs/generate.py\n{mermaid(host_plan())}",
+        "host-plan.md": f"{NOTE}\n{table_of(host_plan())}",
+        "examples/plan-in-ci/host.json": recorded_host(),
     }
 
 
@@ -153,6 +205,164 @@ def outcome(action: Action, have: Observation) -> str:
             return str(then.power)
         case Failure():
             return "–"
+
+
+def actions() -> str:
+    """For each action: what it needs, what it changes, and what it costs a user of the VM."""
+    head = ["action", "needs", "changes", "impact"]
+    how = f"Each action was tried in {len(EVERY_STATE):,} states of a VM with one volume.\n"
+    return NOTE + "\n" + table(head, [row_of(action) for action in EVERY_ACTION]) + "\n" + how
+
+
+def row_of(action: Action) -> list[str]:
+    """What is so wherever *action* may be done, and what is not so any more after it."""
+    done = [
+        (have, then.unwrap())
+        for have in EVERY_STATE
+        for then in [after(action, have)]
+        if isinstance(then, Success)
+    ]
+    needs: list[str] = []
+    changed: list[str] = []
+    for feature, value_of in FEATURES.items():
+        allowed = {value_of(have) for have, _ in done}
+        values = [value for value in VALUES[feature] if value in allowed]
+        if values and values != VALUES[feature]:
+            needs.append(f"{feature}: {' or '.join(values)}")
+        ends = {(value_of(have), value_of(then)) for have, then in done}
+        left = {end for start, end in ends if end and (start or feature == "stage")}
+        if any(start != end for start, end in ends) and left:
+            changed.append(f"{feature}: {str(*left) if len(left) == 1 else 'as it was then'}")
+    name = f"**{type(action).__name__}**"
+    return [name, "; ".join(needs) or "–", "; ".join(changed) or "–", f"`{impact_of(action)}`"]
+
+
+def _of_root(value_of: Callable[[VolumeSeen], str]) -> Callable[[Observation], str | None]:
+    """A feature of the volume; None where there is no volume."""
+
+    def feature(have: Observation) -> str | None:
+        root = have.volume(*ROOT)
+        return None if root is None else value_of(root)
+
+    return feature
+
+
+def _spec_in(spec: VMSpec | None) -> str:
+    return "nothing" if spec is None else "new limits" if spec == LIMITED else "the spec"
+
+
+FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
+    "made by geats": lambda have: "no" if have.foreign else "yes",
+    "locked": lambda have: "yes" if have.locked else "no",
+    "power": lambda have: str(have.power),
+    "recorded": lambda have: _spec_in(have.recorded),
+    "defined": lambda have: _spec_in(have.defined),
+    "in effect": lambda have: _spec_in(have.in_effect),
+    "volume": lambda have: "there" if have.roots else "absent",
+    "stage": _of_root(lambda root: root.stage.name.lower()),
+    "active": _of_root(lambda root: "yes" if root.active else "no"),
+    "size": _of_root(lambda root: "smaller" if root.size_bytes == SMALL else "as wanted"),
+    "guest files": _of_root(lambda root: "as described" if root.guest else "not as described"),
+    "snapshot": _of_root(lambda root: "there" if root.snapshots else "absent"),
+}
+TAKEN = (
+    SnapshotSeen(name="before", taken_s=0, stage=Stage.FORMATTED),
+    SnapshotSeen(name="before", taken_s=0, stage=Stage.INSTALLED, guest=fingerprint(SPEC)),
+)
+EVERY_VOLUME: tuple[VolumeSeen, ...] = tuple(
+    VolumeSeen(
+        name=SPEC.root.name,
+        pool=SPEC.root.pool,
+        stage=stage,
+        active=active,
+        size_bytes=size_bytes,
+        guest=guest,
+        snapshots=snapshots,
+    )
+    for stage, active, size_bytes, guest, snapshots in product(
+        Stage,
+        (False, True),
+        (SMALL, LARGE),
+        (None, fingerprint(SPEC)),
+        ((), *((taken,) for taken in TAKEN)),
+    )
+)
+EVERY_STATE: tuple[Observation, ...] = tuple(
+    Observation(
+        foreign=foreign,
+        locked=locked,
+        power=power,
+        recorded=recorded,
+        defined=defined,
+        in_effect=in_effect,
+        volumes=volumes,
+    )
+    for foreign, locked, power, recorded, defined, in_effect, volumes in product(
+        (False, True),
+        (False, True),
+        Power,
+        (None, SPEC),
+        (None, SPEC),
+        (None, SPEC),
+        ((), *((volume,) for volume in EVERY_VOLUME)),
+    )
+)
+VALUES = {
+    feature: [value for value in dict.fromkeys(map(value_of, EVERY_STATE)) if value is not None]
+    for feature, value_of in FEATURES.items()
+}
+
+
+def host_plan() -> HostPlan:
+    """One VM makes room for two others, of which one starts after the other."""
+    old = vm("old", "10.0.0.11")
+    web, db = vm("web01", "10.0.0.11", after=["db01"]), vm("db01", "10.0.0.20", delay=5)
+    there = {
+        "old": at(Target.RUNNING, old),
+        "web01": at(Target.STOPPED, web),
+        "db01": at(Target.STOPPED, db),
+    }
+    goals = [
+        Goal(name="old", target=Target.OFF),
+        Goal(name="web01", target=Target.RUNNING, spec=web),
+        Goal(name="db01", target=Target.RUNNING, spec=db),
+    ]
+    return plan_host(goals, there, HostFacts(memory_bytes=4 * 2**30)).unwrap()
+
+
+def vm(name: str, address: str, delay: int = 0, **raw: object) -> VMSpec:
+    """A VM of 2 GiB with one address, unless *raw* says something else."""
+    nics = [{"name": "eth0", "bridge": "br0", "addresses": [f"{address}/24"]}]
+    own = {"template": "debian", "memory": "2GiB", "autostart": {"delay": delay}, "nics": nics}
+    return parse_vm(name, {**own, **raw}).unwrap()
+
+
+def at(target: Target, spec: VMSpec) -> Observation:
+    """A VM as the plan for *target* leaves it."""
+    made = plan(Goal(name=spec.name, target=target, spec=spec), Observation()).unwrap()
+    return follow(made, Observation()).unwrap()
+
+
+def recorded_host() -> str:
+    """What ``geats observe`` prints on a host with two VMs."""
+    web = vm("web01", "10.0.0.11", after=["db01"], memory="512MiB", autostart=False)
+    db = vm("db01", "10.0.0.20", autostart=False)
+    pool = PoolFacts(
+        location="/var/lib/geats/pools/default/{vm}/{volume}/rootfs",
+        size_bytes=100 * 2**30,
+        enforces_size=False,
+    )
+    facts = HostFacts(
+        drivers=frozenset({"lxc"}),
+        pools={"default": pool},
+        templates=frozenset({"debian"}),
+        bridges=frozenset({"br0"}),
+        memory_bytes=8 * 2**30,
+        cpus=4,
+        declared=frozenset({"db01", "web01"}),
+    )
+    seen = {"db01": at(Target.RUNNING, db), "web01": at(Target.RUNNING, web)}
+    return to_json(Recorded(observations=seen, facts=facts))
 
 
 def costs() -> str:
