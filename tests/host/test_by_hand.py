@@ -152,7 +152,7 @@ def test_a_line_that_cannot_be_kept_is_named_and_nothing_is_lost(operator: Opera
 def foreign(driver: LxcDriver, busybox_rootfs: Path) -> str:
     """A container that somebody made beside geats, in the lxcpath of geats."""
     folder = driver.options.path / NAME
-    folder.mkdir()
+    folder.mkdir(parents=True)
     text = (
         "lxc.include = /usr/share/lxc/config/common.conf\n"
         f"lxc.uts.name = {NAME}\n"
@@ -209,7 +209,7 @@ def test_a_copy_of_a_container_is_foreign(driver: LxcDriver, busybox_rootfs: Pat
     want = spec("byhand")
     driver.define(want, {"root": busybox_rootfs})
     copy = driver.options.path / f"{NAME}-copy"
-    copy.mkdir()
+    copy.mkdir(parents=True)
     (copy / "config").write_text((driver.options.path / NAME / "config").read_text())
     assert driver.observe() == {
         NAME: DriverSeen(defined=want),
@@ -222,7 +222,7 @@ def test_a_config_that_geats_cannot_have_written_is_foreign(
     driver: LxcDriver, kind: str, tmp_path: Path
 ) -> None:
     config = driver.options.path / NAME / "config"
-    config.parent.mkdir()
+    config.parent.mkdir(parents=True)
     if kind == "directory":
         config.mkdir()
     elif kind == "symlink":
