@@ -2,17 +2,25 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from geats_host.cli import cli
+
 DOCS = Path(__file__).parents[2] / "docs"
 CI = DOCS / "examples/plan-in-ci"
+README = DOCS.parent / "README.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [*sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts), README]
+FENCE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def run(command: str, directory: Path) -> tuple[int, str]:
@@ -64,3 +72,35 @@ def test_the_test_of_the_guide_fails_where_the_database_would_restart(checkout: 
     file.write_text(file.read_text().replace("memory: 2GiB", "hostname: db"))
     code, said = run(f"{sys.executable} -m pytest -q -p no:cacheprovider test_host.py", checkout)
     assert (code, "1 failed" in said) == (1, True), said
+
+
+def documented() -> Iterator[str]:
+    """Every command line of geats in a block of any page."""
+    for page in PAGES:
+        for block in FENCE.findall(page.read_text()):
+            lines = (line.removeprefix("$ ") for line in block.splitlines())
+            yield from (line for line in lines if line.startswith("geats "))
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(documented()))
+def test_every_command_that_is_documented_is_one(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its options and arguments: they are parsed, and then nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("plan.json", "back.json", "host.json"):
+        (tmp_path / name).touch()
+    words = shlex.split(line, comments=True)[1:]
+    words = words[: words.index(">")] if ">" in words else words
+    with click.Context(cli) as context:
+        name, *rest = words[2:] if words[0] == "--config" else words
+        cli.commands[name].make_context(name, rest, parent=context).close()
+
+
+def test_the_reference_holds_every_command_and_option() -> None:
+    text = (DOCS / "reference/command-line.md").read_text()
+    for name, command in cli.commands.items():
+        assert re.search(rf"`{name}\b", text), name
+        for parameter in command.params:
+            for option in parameter.opts if isinstance(parameter, click.Option) else ():
+                assert re.search(rf"`{option}\b", text), f"{name} {option}"

@@ -1,12 +1,16 @@
 """The examples in the documentation give what they say."""
 
+import dataclasses
 import doctest
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import geats_core
+from geats_core import HostConfig, parse_config, parse_vm
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "\n>>> " in path.read_text())
@@ -52,3 +56,19 @@ def test_the_reference_names_everything_that_is_public_once() -> None:
     text = (DOCS / "reference/library.md").read_text()
     named = re.findall(r"^\.\. (?:auto\w+|py:\w+):: (\w+)$", text, re.MULTILINE)
     assert sorted(named) == sorted(geats_core.__all__)
+
+
+def yaml_blocks() -> Iterator[str]:
+    for page in [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]:
+        yield from re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", yaml_blocks())
+def test_every_configuration_that_is_shown_is_valid(block: str) -> None:
+    """Those of Salt's own files are passed over."""
+    raw = yaml.safe_load(block)
+    raw = raw.get("geats", raw)
+    if raw.keys() <= {field.name for field in dataclasses.fields(HostConfig)}:
+        config = parse_config(raw).unwrap()
+        for name, vm in config.vms.items():
+            assert parse_vm(name, vm, config.profiles).unwrap().name == name
