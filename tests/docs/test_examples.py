@@ -63,7 +63,7 @@ def yaml_blocks() -> Iterator[str]:
         yield from re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("block", yaml_blocks())
+@pytest.mark.parametrize("block", list(yaml_blocks()))
 def test_every_configuration_that_is_shown_is_valid(block: str) -> None:
     """Those of Salt's own files are passed over."""
     raw = yaml.safe_load(block)
