@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 import geats_core
-from geats_core import HostConfig, parse_config, parse_vm
+from geats_core import HostConfig, parse_config, parse_vm, to_plain
+from geats_core.template import SOURCES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "\n>>> " in path.read_text())
@@ -72,3 +73,12 @@ def test_every_configuration_that_is_shown_is_valid(block: str) -> None:
         config = parse_config(raw).unwrap()
         for name, vm in config.vms.items():
             assert parse_vm(name, vm, config.profiles).unwrap().name == name
+
+
+def test_the_reference_names_every_key_of_the_configuration() -> None:
+    text = (DOCS / "reference/configuration.md").read_text()
+    limits = {"memory": "1GiB", "cpus": 1, "processes": 1}
+    spec = parse_vm("web01", {"template": "debian", **limits}).unwrap()
+    of_host = {field.name for field in dataclasses.fields(HostConfig)}
+    keys = {"profile", *to_plain(spec), *of_host, *SOURCES}
+    assert {key for key in keys if f"`{key}`" not in text} == set()
