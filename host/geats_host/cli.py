@@ -10,7 +10,7 @@ from importlib.metadata import version
 import click
 
 from geats_core.verbs import VERBS, Verb
-from geats_host import cli_plans, lifecycle, reports, tables
+from geats_host import cli_plans, cli_templates, lifecycle, reports, tables
 from geats_host.cli_session import REFUSED, Commands, Session, in_session
 from geats_host.errors import HostError
 
@@ -101,7 +101,7 @@ def _verb_command(verb: Verb) -> click.Command:
     return click.command(verb.name, help=verb.summary)(command)
 
 
-for _command in (*cli_plans.COMMANDS, *map(_verb_command, VERBS.values())):
+for _command in (*cli_plans.COMMANDS, cli_templates.templates, *map(_verb_command, VERBS.values())):
     cli.add_command(_command)
 
 

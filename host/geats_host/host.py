@@ -37,6 +37,7 @@ from geats_host.plugins import (
 from geats_host.registry import Entry, Registry
 from geats_host.storage import Offer, Pool
 from geats_host.templates.store import Store
+from geats_host.templates.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,11 @@ class Host:
     def store(self) -> Store:
         """The files and locks of this host's templates."""
         return Store(Path(self.config.state_dir) / "templates", Path(self.config.run_dir))
+
+    @property
+    def templates(self) -> Upkeep:
+        """The templates of this host: to list, import, verify and prune them."""
+        return Upkeep(self.config.templates, self.pools, self.store)
 
     def info(self, name: str) -> Info:
         """Statistics of one VM; empty for one that is only declared."""

@@ -1,6 +1,6 @@
 """What the command line shows to a person: tables, and progress on a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -38,6 +38,14 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _pending(row["pending"]),
         )
     console.print(table if rows else "There are no VMs.")
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
+    """One line a row, with these keys of it; or the word that there is *nothing*."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*(_text(row[column]) for column in columns))
+    console.print(table if table.row_count else nothing)
 
 
 def show_mapping(report: Mapping[str, object]) -> None:

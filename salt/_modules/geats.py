@@ -426,6 +426,69 @@ def unlock(name, test=None):
     return _applied(lambda host: lifecycle.plan_verb(host, "unlock", name), test)
 
 
+def templates():
+    """
+    List every declared template: its source, key, and the pools in which it is unpacked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.templates
+    """
+    return _told(lambda host: host.templates.listed())
+
+
+def import_template(name, refresh=False, test=None):
+    """
+    Make a template ready ahead of VMs: download or build it, and unpack it in pools that clone.
+
+    refresh
+        look for a newer image on the server, or build anew
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_template debian
+        salt '*' geats.import_template debian refresh=True
+    """
+    return _told(lambda host: _import_template(host, name, refresh, test))
+
+
+def verify_templates():
+    """
+    List everything that is wrong with each template: its files, and its unpacked copies.
+
+    Returns an empty list for each template that is sound.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.verify_templates
+    """
+    return _told(lambda host: host.templates.verified())
+
+
+def prune_templates(test=None):
+    """
+    Destroy unpacked templates and downloaded files that no declared template needs.
+
+    Returns what is destroyed and what is kept, each with the reason.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.prune_templates test=True
+        salt '*' geats.prune_templates
+    """
+    return _told(lambda host: host.templates.pruned(dry_run=bool(_is_test(test))))
+
+
 def _raw():
     raw = merged(__opts__.get("geats"), __pillar__.get("geats"))
     return from_file() if raw is None else raw
@@ -456,6 +519,12 @@ def _apply(host, planned, test):
     report = reports.apply_report(planned.plan, applied)
     _raise_if_interrupted(applied, {"changes": report["changes"]})
     return report
+
+
+def _import_template(host, name, refresh, test):
+    if _is_test(test):
+        return {"name": name, "would": host.templates.missing(name, refresh=refresh)}
+    return host.templates.make_ready(name, refresh=refresh)
 
 
 def _plan_host(host, names, policies):

@@ -42,7 +42,8 @@ def make_ready(template: Template, store: Store, *, refresh: bool = False) -> No
     """Download or build what has to be, unless that was done; with *refresh*, anew."""
     match template.source:
         case Simplestreams() | Build() as source:
-            sources.ready(source, store, refresh=refresh)
+            with store.in_use():
+                sources.ready(source, store, refresh=refresh)
         case _:
             pass
 

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from geats_core.template import Build, Files, LxdImage, OciImage, Simplestreams, Source, kind
 from geats_host.templates import build, files, lxd_image, oci, simplestreams
-from geats_host.templates.kept import Kept, content_of_kept, kept, kept_layer
+from geats_host.templates.kept import Kept, content_of_kept, kept, kept_layer, problems_of_kept
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
 
@@ -85,3 +85,15 @@ def record_of(source: Source) -> str | None:
             return build.record_of(source)
         case _:
             return None
+
+
+def discard_damaged(source: Source, store: Store) -> None:
+    """Forget what was downloaded or built where that is damaged, so that it is made anew."""
+    record = record_of(source)
+    if record is None:
+        return
+    with store.locked(record) as lock:
+        lock.hold()
+        found = kept(store, record)
+        if found is not None and problems_of_kept(store, found):
+            store.discard(found[1])

@@ -67,6 +67,11 @@ class Store:
             _sync_directory(kept.parent)
         return kept
 
+    def discard(self, sha256: str) -> None:
+        """Remove a file, which is damaged."""
+        with _host_errors(self.blob(sha256)):
+            self.blob(sha256).unlink(missing_ok=True)
+
     def record(self, name: str) -> Mapping[str, str]:
         """Which blobs a source has, by what each is for; none where it has no sound record."""
         try:
@@ -78,6 +83,11 @@ class Store:
         blobs = raw if isinstance(raw, dict) else {}
         sound = all(isinstance(each, str) and SHA256.fullmatch(each) for each in blobs.values())
         return blobs if sound and all(self.blob(each).is_file() for each in blobs.values()) else {}
+
+    def files_of(self, name: str) -> tuple[Path, ...]:
+        """A source's record, and its blobs."""
+        record = self.root / "records" / f"{name}.json"
+        return (record, *map(self.blob, self.record(name).values()))
 
     def write_record(self, name: str, blobs: Mapping[str, str]) -> None:
         """Remember, whole and durably, which blobs a source has."""

@@ -1,0 +1,284 @@
+"""The templates of a host as a whole: which there are, making them ready, checking, clearing up.
+
+All of it is safe beside VMs that are provisioned meanwhile: an unpacked template is destroyed only
+under the lock that fills and clones it, and a file only while nobody uses any.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+from geats_core.checked import unknown
+from geats_core.observation import Stage, VolumeSeen
+from geats_core.template import (
+    Build,
+    Files,
+    LxdImage,
+    OciImage,
+    Simplestreams,
+    Source,
+    Template,
+    kind,
+)
+from geats_host.errors import HostError, Refused
+from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.templates import key_of, make_ready, problems, sources, verify
+from geats_host.templates.cache import unpacked
+from geats_host.templates.kept import kept
+from geats_host.templates.store import Store
+
+Report = dict[str, object]
+IN_USE = "is in use just now"
+
+
+class Fate(StrEnum):
+    """What becomes of something when templates are pruned."""
+
+    KEEP = "keep"
+    DESTROY = "destroy"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of an unpacked template in a pool, or (*pool* is None) of a file, and why."""
+
+    pool: str | None
+    name: str
+    fate: Fate
+    reason: str
+
+    def as_report(self) -> Report:
+        """The same as plain data."""
+        return {
+            "pool": self.pool,
+            "name": self.name,
+            "action": str(self.fate),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The templates that are *declared*, the pools they are unpacked in, and what is stored."""
+
+    declared: Mapping[str, Template]
+    pools: Mapping[str, Pool]
+    store: Store
+
+    def listed(self) -> dict[str, Report]:
+        """Each template: its source, key, and the pools where it is unpacked, with their space.
+
+        ``key`` is None, and ``problem`` says why, for one that cannot be read or is not ready.
+        """
+        there = self._unpacked()
+        return {name: self._row(template, there) for name, template in self.declared.items()}
+
+    def missing(self, name: str, *, refresh: bool = False) -> list[str]:
+        """What is to be done until a template is ready, in lines of text."""
+        template = self._declared(name)
+        key, _ = self._key(template)
+        has = None if key is None else VolumeId(TEMPLATES, key)
+        return [
+            *self._fetched(template.source, refresh=refresh),
+            *(
+                f"unpack it in pool {pool}"
+                for pool, there in self._unpacked().items()
+                if self._clones(pool) and not (has in there and _is_whole(there[has]))
+            ),
+        ]
+
+    def make_ready(self, name: str, *, refresh: bool = False) -> Report:
+        """Download or build a template, and unpack it in each pool that clones: what was done."""
+        template = self._declared(name)
+        if refresh:
+            sources.discard_damaged(template.source, self.store)
+        verify(template, self.store)
+        fetched = self._fetched(template.source, refresh=refresh)
+        make_ready(template, self.store, refresh=refresh)
+        done = [*fetched, *self.missing(name)]
+        for pool in self.pools:
+            if self._clones(pool):
+                with unpacked(self.pools[pool], template, self.store):
+                    pass
+        return {"name": name, "key": key_of(template, self.store), "done": done}
+
+    def verified(self) -> dict[str, list[str]]:
+        """All that is wrong with each template and its unpacked copies; nothing where it is sound.
+
+        Archives are read whole; of a copy, what its pool remembers of it.
+        """
+        there = self._unpacked()
+        return {
+            name: [
+                *map(str, problems(template, self.store)),
+                *self._problems_of_copies(template, there),
+            ]
+            for name, template in self.declared.items()
+        }
+
+    def pruned(self, *, dry_run: bool) -> list[Report]:
+        """Destroy what no declared template needs, or with *dry_run* only tell; and why not."""
+        verdicts = [*self._verdicts_on_copies(), *self._verdicts_on_files()]
+        if not dry_run:
+            verdicts = [self._carried_out(verdict) for verdict in verdicts]
+        return [verdict.as_report() for verdict in verdicts]
+
+    def _declared(self, name: str) -> Template:
+        if name not in self.declared:
+            raise Refused(unknown("name", "template", name, self.declared))
+        return self.declared[name]
+
+    def _key(self, template: Template) -> tuple[str | None, str | None]:
+        """The key, or what is in the way of one."""
+        try:
+            return key_of(template, self.store), None
+        except HostError as error:
+            return None, str(error)
+
+    def _unpacked(self) -> dict[str, dict[VolumeId, VolumeSeen]]:
+        """The unpacked templates of each pool that has any files."""
+        return {
+            name: {volume: seen for volume, seen in pool.observe().items() if volume.is_template}
+            for name, pool in self.pools.items()
+            if pool.offers is not Offer.NOTHING
+        }
+
+    def _clones(self, pool: str) -> bool:
+        return self.pools[pool].facts.clones and self.pools[pool].offers is not Offer.NOTHING
+
+    def _row(
+        self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
+    ) -> Report:
+        key, problem = self._key(template)
+        copies: Report = {}
+        for pool, volumes in there.items():
+            for volume, seen in volumes.items():
+                if volume.volume == key:
+                    stage = seen.stage.name.lower()
+                    used_bytes = self.pools[pool].used_bytes(volume)
+                    copies[pool] = {"stage": stage, "used_bytes": used_bytes}
+        return {
+            "source": kind(template.source),
+            "from": _origin(template.source),
+            "overlays": [overlay.path for overlay in template.overlays],
+            "key": key,
+            "problem": problem,
+            "pools": copies,
+        }
+
+    def _fetched(self, source: Source, *, refresh: bool) -> list[str]:
+        record = sources.record_of(source)
+        if record is None or (kept(self.store, record) is not None and not refresh):
+            return []
+        return ["build it" if isinstance(source, Build) else "download it"]
+
+    def _problems_of_copies(
+        self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
+    ) -> Iterator[str]:
+        key, _ = self._key(template)
+        for pool, volumes in there.items():
+            for volume, seen in volumes.items():
+                if volume.volume == key and not _is_whole(seen):
+                    at = f"templates.{template.name}: in pool {pool}"
+                    yield f"{at} is half unpacked: the next import or VM finishes it"
+
+    def _verdicts_on_copies(self) -> Iterator[Verdict]:
+        keys: dict[str, str] = {}
+        unknown_keys: dict[str, str] = {}
+        for name, template in self.declared.items():
+            match self._key(template):
+                case str(key), _:
+                    keys.setdefault(key, name)
+                case _, problem:
+                    unknown_keys[name] = f"{problem}"
+        for pool, volumes in self._unpacked().items():
+            for volume, seen in volumes.items():
+                fate, reason = _fate(volume, seen, keys, unknown_keys)
+                yield Verdict(pool, volume.volume, fate, reason)
+
+    def _verdicts_on_files(self) -> Iterator[Verdict]:
+        for left in self.store.leftovers():
+            yield Verdict(None, f"{left}", Fate.DESTROY, "a process left it that has ended")
+        needed: dict[Path, str] = {}
+        for name, template in self.declared.items():
+            record = sources.record_of(template.source)
+            if record is not None:
+                needed |= dict.fromkeys(self.store.files_of(record), name)
+        for path in self.store.files():
+            if path in needed:
+                reason = f"template {needed[path]} is declared"
+                yield Verdict(None, f"{path}", Fate.KEEP, reason)
+            else:
+                reason = "no template that is declared needs it"
+                yield Verdict(None, f"{path}", Fate.DESTROY, reason)
+
+    def _carried_out(self, verdict: Verdict) -> Verdict:
+        if verdict.fate is Fate.KEEP:
+            return verdict
+        try:
+            if verdict.pool is None:
+                refused = self._remove_file(Path(verdict.name))
+            else:
+                refused = self._destroy(self.pools[verdict.pool], verdict.name)
+        except HostError as error:
+            refused = str(error)
+        if refused is None:
+            return verdict
+        return Verdict(verdict.pool, verdict.name, Fate.KEEP, refused)
+
+    def _destroy(self, pool: Pool, key: str) -> str | None:
+        """Destroy an unpacked template; or say why not."""
+        volume = VolumeId(TEMPLATES, key)
+        with self.store.locked(key) as lock:
+            if not lock.try_hold():
+                return IN_USE
+            pool.deactivate(volume)
+            pool.destroy(volume)
+        return None
+
+    def _remove_file(self, path: Path) -> str | None:
+        with self.store.locked("store") as lock:
+            if not lock.try_hold():
+                return IN_USE
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                return f"cannot be removed: {error.strerror}"
+        return None
+
+
+def _fate(
+    volume: VolumeId, seen: VolumeSeen, keys: Mapping[str, str], unknown_keys: Mapping[str, str]
+) -> tuple[Fate, str]:
+    """What becomes of an unpacked template: one that may still be declared is kept."""
+    if volume.volume in keys:
+        return Fate.KEEP, f"template {keys[volume.volume]} is declared"
+    if not _is_whole(seen):
+        return Fate.DESTROY, "is half unpacked, and no template that is declared has its key"
+    problem = unknown_keys.get(seen.template or "")
+    if problem is not None:
+        return Fate.KEEP, f"template {seen.template} may need it: {problem}"
+    return Fate.DESTROY, "no template that is declared has its key"
+
+
+def _is_whole(seen: VolumeSeen) -> bool:
+    return seen.stage is Stage.INSTALLED
+
+
+def _origin(source: Source) -> str:
+    """Where a template comes from, in a line."""
+    match source:
+        case Files(path=path) | OciImage(path=path) | LxdImage(path=path):
+            return path
+        case Simplestreams(url=url, alias=alias):
+            return f"{alias} at {url}"
+        case Build(command=command):
+            return " ".join(command)
+        case _:
+            assert_never(source)

@@ -1,0 +1,57 @@
+"""The functions that look after templates, through Salt's real loader."""
+
+import inspect
+
+import msgpack
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from tests.memory_host import memory_config
+from tests.templates.archives import file, write
+
+FUNCTIONS = ("templates", "import_template", "verify_templates", "prune_templates")
+
+
+@pytest.fixture
+def geats_config(tmp_path):
+    archive = write(tmp_path / "base.tar", [file("new", "x")])
+    build = {"command": ["cp", str(archive), "{output}"]}
+    pools = {"layers": {"type": "overlay", "path": str(tmp_path / "layers")}}
+    templates = {"debian": {"path": str(archive)}, "built": {"build": build}}
+    return memory_config(tmp_path) | {"pools": pools, "templates": templates, "vms": {}}
+
+
+def test_every_function_has_an_example(modules):
+    for name in FUNCTIONS:
+        assert "CLI Example:" in (inspect.getdoc(modules[f"geats.{name}"]) or "")
+
+
+def test_a_template_is_imported_verified_and_pruned(modules, opts, testmode):
+    wanted = ["build it", "unpack it in pool layers"]
+    report = modules["geats.import_template"]("built")
+    assert report["would" if testmode else "done"] == wanted
+    listed = modules["geats.templates"]()
+    assert (listed["built"]["key"] is None) == testmode
+    assert modules["geats.verify_templates"]() == {"debian": [], "built": []}
+    modules["geats.import_template"]("built", test=False)
+    assert modules["geats.import_template"]("built", refresh=True, test=True)["would"] == wanted[:1]
+    opts["pillar"]["geats"]["templates"] = {}
+    first, second = (modules["geats.prune_templates"]() for _ in range(2))
+    assert {each["action"] for each in first} == {"destroy"}
+    assert second == (first if testmode else [])
+    assert modules["geats.prune_templates"](test=True) == second
+
+
+def test_what_is_told_can_be_sent(modules):
+    modules["geats.import_template"]("debian", test=False)
+    for report in (
+        modules["geats.templates"](),
+        modules["geats.verify_templates"](),
+        modules["geats.prune_templates"](test=True),
+    ):
+        assert msgpack.unpackb(msgpack.packb(report)) == report
+
+
+def test_an_unknown_template_is_refused(modules):
+    with pytest.raises(CommandExecutionError, match="unknown template 'debia'"):
+        modules["geats.import_template"]("debia")
