@@ -94,3 +94,4 @@ def loop_device(file: Path, size_bytes: int) -> Iterator[Path]:
         yield Path(device)
     finally:
         sh("losetup", "--detach", device)
+        file.unlink()

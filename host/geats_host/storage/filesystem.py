@@ -199,7 +199,8 @@ class FilesystemPool:
             if self._need(volume).stage < Stage.FORMATTED:
                 raise HostError(f"{self.path(volume)}: is not formatted")
         was_active = self._need(target).active
-        if self._device_bytes(source) <= self._device_bytes(target):
+        can_copy = self.below.offers is Offer.FILE or self.below.facts.clones
+        if can_copy and self._device_bytes(source) <= self._device_bytes(target):
             self._take_down(target)
             with Mounted(self._point(source)).frozen():
                 self.below.clone(source, target)

@@ -1,0 +1,276 @@
+"""Block devices conform, alone and under filesystems, and none that holds data is touched."""
+
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from geats_core.observation import Stage
+from geats_host import block_devices
+from geats_host.errors import HostError, Refused
+from geats_host.storage import Pool, VolumeId, conformance_content, filesystem
+from geats_host.storage.blockdevice import open_pool
+from geats_host.storage.conformance import PoolConformance
+from geats_host.storage.conformance_content import OF_A_VM, Reopen
+from tests.storage.cuts import converge, cuts_of
+from tests.storage.one_device_each import Devices, OneDeviceEach
+from tests.storage.places import in_memory, loop_device, memory, own_mounts, sh, uses
+from tests.storage.test_filesystem_pool import SIZES, room_of
+
+__all__ = ["in_memory", "memory", "own_mounts"]
+
+MIB = 2**20
+VOLUME, OTHER = VolumeId("web01", "root"), VolumeId("web02", "root")
+
+
+@pytest.fixture
+def devices(memory: Path) -> Iterator[Devices]:
+    with ExitStack() as stack:
+        yield Devices(memory, 3 * SIZES["xfs"], stack)
+
+
+class TestAlone(PoolConformance):
+    thin = False
+
+    @pytest.fixture
+    def reopen(self, devices: Devices) -> Reopen:
+        return lambda: OneDeviceEach(devices)
+
+    def is_refused(self, reopen: Reopen) -> None:
+        """Where each is on a device of its own, none can be cloned."""
+        for volume in (OF_A_VM, VOLUME):
+            self.ready(reopen(), volume, str(volume))
+        with pytest.raises(HostError, match="holds one volume"):
+            reopen().clone(OF_A_VM, VOLUME)
+        conformance_content.check(reopen(), VOLUME, str(VOLUME))
+
+    @pytest.mark.parametrize("source", [OF_A_VM])
+    @pytest.mark.parametrize("active", [True])
+    def test_a_clone_holds_what_its_source_holds(
+        self, reopen: Reopen, source: VolumeId, active: bool
+    ) -> None:
+        self.is_refused(reopen)
+
+    def test_clones_of_one_source_have_nothing_to_do_with_each_other(self, reopen: Reopen) -> None:
+        self.is_refused(reopen)
+
+    def test_a_clone_outlives_its_source_or_keeps_it(self, reopen: Reopen) -> None:
+        self.is_refused(reopen)
+
+    def test_a_clone_keeps_the_size_of_its_own(self, reopen: Reopen) -> None:
+        self.is_refused(reopen)
+
+
+class UnderFilesystem(PoolConformance):
+    fstype = ""
+    thin = False
+
+    @pytest.fixture
+    def reopen(self, devices: Devices, monkeypatch: pytest.MonkeyPatch) -> Reopen:
+        monkeypatch.setattr(conformance_content, "fill", room_of)  # so much is not written
+        options: Mapping[object, object] = {
+            "fstype": self.fstype,
+            "mounts": f"{devices.place}/mounts",
+        }
+        return lambda: filesystem.open_pool(options, OneDeviceEach(devices))
+
+
+class TestUnderExt4(UnderFilesystem):
+    fstype = "ext4"
+    size_bytes = SIZES["ext4"]
+
+
+class TestUnderXfs(UnderFilesystem):
+    fstype = "xfs"
+    size_bytes = SIZES["xfs"]
+
+
+class TestUnderBtrfs(UnderFilesystem):
+    fstype = "btrfs"
+    size_bytes = SIZES["btrfs"]
+
+
+@pytest.fixture
+def device(memory: Path) -> Iterator[Path]:
+    with loop_device(memory / "disk.img", 64 * MIB) as made:
+        yield made
+
+
+Open = Callable[..., Pool]
+
+
+@pytest.fixture
+def opened(memory: Path, device: Path) -> Open:
+    """Opens the pool of the device, with more options."""
+
+    def open_with(**options: object) -> Pool:
+        given: dict[object, object] = {"device": str(device), "marks": f"{memory}/marks"}
+        return open_pool(given | dict(options.items()), None)
+
+    return open_with
+
+
+def ready(pool: Pool, volume: VolumeId = VOLUME) -> None:
+    pool.allocate(volume, None)
+    pool.format(volume)
+    pool.activate(volume)
+
+
+def test_every_wrong_option_is_reported_at_once(opened: Open, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(Refused) as refused:
+        open_pool({"device": str(file), "wipe": "yes", "marks": "x", "mark": 1}, opened())
+    assert [text.split(":")[0] for text in refused.value.problems] == [
+        "device",
+        "marks",
+        "wipe",
+        "on",
+        "mark",
+    ]
+
+
+def test_it_holds_one_volume_and_names_its_owner(opened: Open, device: Path) -> None:
+    opened().allocate(VOLUME, None)
+    with pytest.raises(HostError, match=f"{device}: is taken by web01/root"):
+        opened().allocate(OTHER, None)
+    assert set(opened().observe()) == {VOLUME}
+    assert opened().facts.location == str(device)
+    opened().destroy(VOLUME)
+    opened().allocate(OTHER, None)
+
+
+def test_what_holds_data_is_neither_formatted_nor_claimed(opened: Open, device: Path) -> None:
+    for make, held in (("mkfs.ext4", "ext4"), ("mkswap", "swap")):
+        sh(make, device)
+        with pytest.raises(HostError, match=f"holds {held}, and is not used unless"):
+            opened().allocate(VOLUME, None)
+        assert opened().observe() == {}
+        sh("wipefs", "--all", device)
+    opened().allocate(VOLUME, None)
+    sh("mkfs.ext4", "-q", device)
+    with pytest.raises(HostError, match="holds ext4"):
+        opened().format(VOLUME)
+    opened().destroy(VOLUME)
+    assert "ext4" in sh("wipefs", device)  # geats had not formatted it
+
+
+def test_what_may_be_wiped_is_wiped_when_it_is_formatted(opened: Open, device: Path) -> None:
+    sh("mkfs.ext4", "-q", device)
+    opened(wipe=True).allocate(VOLUME, None)
+    assert "ext4" in sh("wipefs", device)
+    opened(wipe=True).format(VOLUME)
+    assert sh("wipefs", device) == ""
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_is_mounted_is_not_touched(
+    opened: Open, device: Path, memory: Path, elsewhere: bool
+) -> None:
+    """In a mount namespace of another process as well."""
+    point = memory / "point"
+    point.mkdir()
+    sh("mkfs.ext4", "-q", device)
+    other = f"mount {device} {point} && echo && read -r _ && umount {point}"
+    argv = ["unshare", "--mount", "sh", "-c", other] if elsewhere else ["sh", "-c", other]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    try:
+        process.stdout.readline()
+        with pytest.raises(HostError, match=f"is mounted on {point}"):
+            opened(wipe=True).allocate(VOLUME, None)
+        assert opened().observe() == {}
+    finally:
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        process.wait()
+
+
+def test_what_another_device_stands_on_is_not_touched(opened: Open, device: Path) -> None:
+    ready(opened())
+    upper = sh("losetup", "--find", "--show", device).strip()
+    try:
+        sh("mkswap", upper)
+        with pytest.raises(HostError, match=f"is in use by {upper}"):
+            opened().destroy(VOLUME)
+        assert VOLUME in opened().observe()
+    finally:
+        sh("losetup", "--detach", upper)
+
+
+def test_a_device_that_is_not_there_is_said_to_be_so(opened: Open, memory: Path) -> None:
+    gone = opened(device="/dev/disk/by-id/gone")
+    with pytest.raises(HostError, match="/dev/disk/by-id/gone: is not there"):
+        gone.allocate(VOLUME, None)
+    assert gone.observe() == {}
+    assert gone.facts.size_bytes is None
+
+
+def test_a_device_that_went_is_not_active_and_can_be_forgotten(
+    opened: Open, device: Path, memory: Path
+) -> None:
+    link = memory / "by-id"
+    link.symlink_to(device)
+    pool = opened(device=str(link))
+    ready(pool)
+    link.unlink()
+    assert not pool.observe()[VOLUME].active
+    for change in (pool.activate, lambda volume: pool.grow(volume, MIB)):
+        with pytest.raises(HostError, match="is not there"):
+            change(VOLUME)
+    pool.destroy(VOLUME)
+    assert pool.observe() == {}
+
+
+def test_another_device_of_the_same_name_is_not_touched(
+    opened: Open, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_devices, "OF_UDEV", tmp_path)
+    found = device.stat().st_rdev
+    known = tmp_path / f"b{found >> 8}:{found & 255}"
+    known.write_text("E:ID_SERIAL=first\n")
+    ready(opened())
+    sh("mkfs.ext4", "-q", device)
+    known.write_text("E:ID_SERIAL=second\n")
+    for change in (opened().activate, opened().destroy):
+        with pytest.raises(HostError, match="is now 'ID_SERIAL=second', and was 'ID_SERIAL=first'"):
+            change(VOLUME)
+    assert "ext4" in sh("wipefs", device)
+    known.write_text("E:ID_SERIAL=first\n")
+    opened().destroy(VOLUME)
+    assert sh("wipefs", device) == ""
+
+
+def test_no_volume_is_larger_than_the_device(opened: Open) -> None:
+    with pytest.raises(HostError, match="is of 64MiB, and 65MiB do not fit"):
+        opened().allocate(VOLUME, 65 * MIB)
+    ready(opened())
+    with pytest.raises(HostError, match="is of 64MiB, and 65MiB do not fit"):
+        opened().grow(VOLUME, 65 * MIB)
+
+
+@pytest.mark.parametrize("fstype", ["ext4"])
+def test_a_cut_anywhere_is_finished_by_the_next_attempt(
+    opened: Open, memory: Path, fstype: str
+) -> None:
+    options: Mapping[object, object] = {"fstype": fstype, "mounts": f"{memory}/mounts"}
+    pool = filesystem.open_pool(options, opened())
+
+    def life() -> None:
+        converge(pool, VOLUME, 32 * MIB)
+        converge(pool, VOLUME, 48 * MIB)
+        remove()
+
+    def remove() -> None:
+        pool.deactivate(VOLUME)
+        pool.destroy(VOLUME)
+
+    for _ in cuts_of(life):
+        converge(pool, VOLUME, 48 * MIB)
+        assert pool.observe()[VOLUME].stage is Stage.FORMATTED
+        remove()
+        assert pool.observe() == {}
+        assert [each for each in uses(memory) if "mounts" in each] == []
