@@ -1,6 +1,12 @@
 """Sphinx's configuration; build with ``sphinx-build -W docs docs/_build/html``."""
 
+import re
 from importlib.metadata import version as installed_version
+from typing import get_args
+
+from sphinx.application import Sphinx
+
+from geats_core import Action
 
 project = "geats"
 author = "the geats authors"
@@ -14,3 +20,28 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 2
+maximum_signature_line_length = 90
+ACTION = " | ".join(f"~geats_core.actions.{kind.__name__}" for kind in get_args(Action))
+PROBLEMS = "tuple[~geats_core.checked.Problem, ...]"
+CHECKED = re.compile(
+    rf"~returns\.result\.Success\[(.+)\] \| ~returns\.result\.Failure\[{re.escape(PROBLEMS)}\]"
+)
+
+
+def with_aliases(*arguments: object) -> tuple[object, object]:
+    """Write signatures as the code does: with Checked and Action, not with what these stand for."""
+    *_, given, result = (
+        _with_aliases(each) if isinstance(each, str) else each for each in arguments
+    )
+    return given, result
+
+
+def _with_aliases(text: str) -> str:
+    with_action = text.replace(ACTION, "~geats_core.Action")
+    checked = CHECKED.sub(r"~geats_core.Checked[\1]", with_action)
+    return checked.replace(PROBLEMS, "~geats_core.Problems")
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-signature", with_aliases)
