@@ -1,5 +1,6 @@
 """Whatever a source holds, nothing outside the target is ever written or linked."""
 
+import tarfile
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from geats_core.template import Build, Files, Template
 from geats_host import templates
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.templates.store import Store
 from tests.templates.archives import Members, file, folder, link, tarball, write
 from tests.templates.hostile import hostile_archives
@@ -118,3 +119,24 @@ def test_a_directory_on_top_is_never_led_out_by_links(
     templates.install(tarball(write(tmp_path / "tree.tar", TREES[tree])), on_top, store)
     with suppress(HostError):
         templates.install(tarball(base, on_top), target, store)
+
+
+def declaring(path: Path, size_bytes: int) -> Path:
+    """An archive with a file that is said to be so large, and is not."""
+    member = file("large", "")
+    member.size = size_bytes
+    path.write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize("size_bytes", [2**40, 2**60, 2**62])
+def test_a_size_that_is_only_declared_is_refused(
+    tmp_path: Path, target: Path, store: Store, size_bytes: int
+) -> None:
+    huge = declaring(tmp_path / "huge.tar", size_bytes)
+    for template in (tarball(huge), tarball(write(tmp_path / "base.tar", ()), huge)):
+        with pytest.raises(Refused, match="is not a sound archive"):
+            templates.verify(template, store)
+        with pytest.raises(HostError, match="cannot be unpacked"):
+            templates.install(template, target, store)
+    assert sum(path.stat().st_blocks for path in target.rglob("*")) < 100
