@@ -10,20 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure
 
-from geats_core import (
-    LxcFacts,
-    Problem,
-    VMSpec,
-    parse_vm,
-    render_lxc_config,
-)
+from geats_core import Problem, VMSpec, parse_vm
 from geats_core.guest import fingerprint, guest_files
 from geats_core.lxc_config import (
     BY_HAND,
     LxcConfig,
+    LxcFacts,
     cgroup_items,
     live_items,
     read_lxc_config,
+    render_lxc_config,
     spec_line,
     spec_of_lxc_config,
     unwritable,

@@ -10,7 +10,6 @@ from geats_core import (
     Goal,
     HostFacts,
     Impact,
-    LxcFacts,
     Observation,
     PoolFacts,
     Power,
@@ -22,6 +21,7 @@ from geats_core import (
     VolumeSeen,
 )
 from geats_core.guest import fingerprint
+from geats_core.lxc_config import LxcFacts
 from geats_core.model import volumes_in_order
 from geats_core.spec import ROOT, Autostart, Dns, Init, Limits, Nic, Volume
 

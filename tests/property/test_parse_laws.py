@@ -10,14 +10,12 @@ from returns.result import Failure, Success
 from geats_core import (
     Checked,
     HostConfig,
-    LxcFacts,
     Observation,
     Problem,
     VMSpec,
     after,
     parse_config,
     parse_vm,
-    render_lxc_config,
     to_plain,
 )
 from geats_core.actions import (
@@ -42,7 +40,7 @@ from geats_core.actions import (
     Unlock,
 )
 from geats_core.config import DEEPEST_STACK
-from geats_core.lxc_config import spec_of_lxc_config
+from geats_core.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
 from geats_core.sizes import LARGEST, format_size, parse_size
 from tests.property.strategies import (
     junk,
