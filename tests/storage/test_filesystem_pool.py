@@ -303,6 +303,19 @@ def test_a_volume_that_is_too_small_is_refused(sharing: Path) -> None:
     assert pool.observe() == {}
 
 
+def test_ext4_grows_while_it_is_used_where_the_kernel_lets_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It wants CAP_SYS_RESOURCE, which root of a container may lack: then the VM has to be off."""
+    programs: list[Sequence[str]] = []
+    for has in (True, False):
+        monkeypatch.setattr(fstypes, "has_capability", {fstypes.CAP_SYS_RESOURCE: has}.get)
+        assert pool.facts.grows_online is has
+    monkeypatch.setattr(fstypes, "run", lambda argv, **_: programs.append(argv))
+    fstypes.grow(fstypes.EXT4, Path("/dev/loop7"), Path("/mnt"), 64 * MIB)
+    assert programs == [["resize2fs", "/dev/loop7", "16384"]]
+
+
 def test_long_names_have_labels_that_differ() -> None:
     names = [f"{'a' * 40}{number}/root" for number in range(9)]
     for kind in fstypes.FILESYSTEMS.values():

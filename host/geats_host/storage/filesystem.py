@@ -41,17 +41,16 @@ from geats_core.checked import Problem
 from geats_core.fields import Reader, absolute_path, one_of
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
-from geats_host import loops
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.folders import check_no_mounts, guest_group, host_errors
-from geats_host.storage.fstypes import FILESYSTEMS, Filesystem, found_on
+from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
 from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
+from geats_host.storage.mounting import MADE, Place, noted_made
 
 DEFAULT_MOUNTS = "/run/geats/mounts"
-MADE = "filesystem of "  # how the guest begins, in the marks below, of what mkfs was done with
 KEY_LENGTH = 12
 STANDS_ON = (Offer.FILE, Offer.BLOCK_DEVICE)
 
@@ -132,27 +131,26 @@ class FilesystemPool:
             return
         self.below.format(volume)
         self.below.activate(volume)
-        device = self.below.path(volume)
+        device, place = self.below.path(volume), self._place(volume)
         with host_errors(device):
-            self._detach(device)
-            is_zero = self._check_free(volume, device)
-            size_bytes = self._wanted_bytes(volume)
+            is_zero = place.check_free()
+            size_bytes = place.wanted_bytes()
         self.kind.check_size(device, size_bytes)
         label = self.kind.label(str(volume))
         fstypes.make(self.kind, device, label, size_bytes, is_zero=is_zero)
         seen = self.below.observe()[volume]
-        self.below.mark(volume, replace(seen, stage=Stage.FORMATTED, guest=_made(size_bytes)))
+        self.below.mark(volume, replace(seen, stage=Stage.FORMATTED, guest=noted_made(size_bytes)))
 
     def activate(self, volume: VolumeId) -> None:
         """Check the filesystem, mount it, and let it take up all of its volume."""
         seen = self._need(volume)
         if seen.stage < Stage.FORMATTED:
             raise HostError(f"{self.path(volume)}: is not formatted")
-        self._bring_up(volume, is_clone=seen.stage is Stage.FILLING)
+        self._place(volume).bring_up(is_clone=seen.stage is Stage.FILLING)
 
     def deactivate(self, volume: VolumeId) -> None:
         """Unmount; refused while anything in it is in use, or mounted."""
-        self._take_down(volume)
+        self._place(volume).take_down()
         self.below.deactivate(volume)
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
@@ -160,7 +158,7 @@ class FilesystemPool:
         self._need(volume)
         self.below.grow(volume, size_bytes)
         if is_mounted(self._point(volume)):
-            self._settle(volume)
+            self._place(volume).settle()
 
     def destroy(self, volume: VolumeId) -> None:
         """Let the pool below do it; refused while anything is mounted."""
@@ -180,10 +178,10 @@ class FilesystemPool:
         if seen.snapshot(name) is None:
             why = f"there is no snapshot {name}" if self.facts.snapshots else "has no snapshots"
             raise HostError(f"{self.path(volume)}: {why}")
-        self._take_down(volume)
+        self._place(volume).take_down()
         self.below.rollback(volume, name)
         if seen.active:
-            self._bring_up(volume, is_clone=False)
+            self._place(volume).bring_up(is_clone=False)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Let the pool below do it."""
@@ -200,11 +198,11 @@ class FilesystemPool:
                 raise HostError(f"{self.path(volume)}: is not formatted")
         was_active = self._need(target).active
         can_copy = self.below.offers is Offer.FILE or self.below.facts.clones
-        if can_copy and self._device_bytes(source) <= self._device_bytes(target):
-            self._take_down(target)
+        if can_copy and self._place(source).device_bytes() <= self._place(target).device_bytes():
+            self._place(target).take_down()
             with Mounted(self._point(source)).frozen():
                 self.below.clone(source, target)
-            self._bring_up(target, is_clone=True)
+            self._place(target).bring_up(is_clone=True)
         else:
             self._copy_files(source, target)
         if not was_active:
@@ -217,7 +215,7 @@ class FilesystemPool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Let the pool below remember it."""
         made = seen.stage is Stage.FORMATTED
-        self.below.mark(volume, replace(seen, guest=_made(0)) if made else seen)
+        self.below.mark(volume, replace(seen, guest=noted_made(0)) if made else seen)
 
     def _seen(self, volume: VolumeId, seen: VolumeSeen, points: frozenset[str]) -> VolumeSeen:
         snapshots = tuple(
@@ -245,96 +243,13 @@ class FilesystemPool:
     def _point(self, volume: VolumeId) -> Path:
         return self.path(volume).parent
 
-    def _device_bytes(self, volume: VolumeId) -> int:
-        with host_errors(self.below.path(volume)), self.below.path(volume).open("rb") as device:
-            return device.seek(0, os.SEEK_END)
-
-    def _wanted_bytes(self, volume: VolumeId) -> int:
-        """How large the filesystem should be: as the volume, but not larger than the device."""
-        marked = self.below.observe()[volume].size_bytes
-        there = self._device_bytes(volume)
-        return there if marked is None else min(marked, there)
-
-    def _check_free(self, volume: VolumeId, device: Path) -> bool:
-        """Refuse to make a filesystem over anything but what a cut left; whether all is zero."""
-        held = fstypes.signatures(device)
-        found = found_on(device)
-        mine = found is not None and found.label == found.kind.label(str(volume))
-        if held and not (mine and found is not None and held == (found.kind.name,)):
-            raise HostError(f"{device}: holds {', '.join(held)}, and is not formatted")
-        return not held and device.is_file() and device.stat().st_blocks == 0
-
-    def _detach(self, device: Path) -> None:
-        """Take leftover loop devices off a file, and make sure that none is in use."""
-        if self.below.offers is Offer.FILE:
-            loops.detach_all(device)
-
-    def _bring_up(self, volume: VolumeId, *, is_clone: bool) -> None:
-        point = self._point(volume)
-        if not is_mounted(point):
-            self.below.activate(volume)
-            device = self.below.path(volume)
-            with host_errors(device):
-                self._detach(device)
-                self._mount(volume, device, is_clone=is_clone)
-        self._settle(volume)
-
-    def _mount(self, volume: VolumeId, device: Path, *, is_clone: bool) -> None:
-        found = found_on(device)
-        if found is None:
-            raise HostError(f"{device}: holds no filesystem, and is not mounted")
-        label = found.kind.label(str(volume))
-        if found.label != label and not is_clone:
-            wanted = f"the filesystem {found.label!r}, where {label!r} should be"
-            raise HostError(f"{device}: holds {wanted}, and is not mounted")
-        fstypes.check(found.kind, device)
-        if found.label != label:
-            fstypes.renew(found.kind, device, label)
-        self.points.allocate(volume, None)
-        point = self._point(volume)
-        fstypes.mount(found.kind, device, point, is_file=self.below.offers is Offer.FILE)
-        if found.label != label:
-            Mounted(point).set_label(found.kind, label)
-
-    def _settle(self, volume: VolumeId) -> None:
-        """All that makes a mounted filesystem of use, and at the end the note that it is."""
-        mounted = Mounted(self._point(volume))
-        with host_errors(mounted.point):
-            mounted.thaw()
-            device = mounted.device()
-            if self.below.offers is Offer.FILE:
-                loops.bypass_cache(device)
-                loops.take_up_size(device)
-            mounted.make_rootfs()
-            size_bytes = self._wanted_bytes(volume)
-            noted = mounted.taken_up_bytes(mounted_points())
-            is_new = noted is None and self.below.observe()[volume].guest == _made(size_bytes)
-            if noted is None or noted < size_bytes:
-                if not is_new:
-                    self._take_up(volume, mounted, size_bytes)
-                mounted.note_taken_up(size_bytes)
-
-    def _take_up(self, volume: VolumeId, mounted: Mounted, size_bytes: int) -> None:
-        kind = mounted.kind()
-        if fstypes.grows_online(kind):
-            return fstypes.grow(kind, mounted.device(), mounted.point, size_bytes)
-        self._take_down(volume)
-        device = self.below.path(volume)
-        fstypes.grow_unmounted(device, size_bytes)
-        return self._mount(volume, device, is_clone=False)
-
-    def _take_down(self, volume: VolumeId) -> None:
-        mounted = Mounted(self._point(volume))
-        with host_errors(mounted.point):
-            while is_mounted(mounted.point):
-                mounted.thaw()
-                run(["umount", "--", f"{mounted.point}"])
-            self._detach(self.below.path(volume))
+    def _place(self, volume: VolumeId) -> Place:
+        return Place(volume, self.below, self.points)
 
     def _copy_files(self, source: VolumeId, target: VolumeId) -> None:
         was_active = self._need(source).active
         for volume in (source, target):
-            self._bring_up(volume, is_clone=False)
+            self._place(volume).bring_up(is_clone=False)
         top = self.path(target)
         check_no_mounts(top)
         with host_errors(top):
@@ -344,7 +259,3 @@ class FilesystemPool:
         run([*copy, f"{self.path(source)}", f"{top}"], timeout_s=COPY_TIMEOUT_S)
         if not was_active:
             self.deactivate(source)
-
-
-def _made(size_bytes: int) -> str:
-    return f"{MADE}{size_bytes}"
