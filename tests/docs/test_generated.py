@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from geats_core import Action
+from geats_core import Action, ByHand, DataLoss, PowerOff, Restart, Target
+from tests.property.space import SPACES
 
 REPO = Path(__file__).parents[2]
 
@@ -25,3 +26,17 @@ def test_the_examples_in_the_readme_give_what_they_say() -> None:
 def test_the_table_of_actions_holds_them_all() -> None:
     text = (REPO / "docs/actions.md").read_text()
     assert [kind.__name__ for kind in get_args(Action) if f"**{kind.__name__}**" not in text] == []
+
+
+def test_the_figures_of_the_exhaustive_test_are_those_of_its_spaces() -> None:
+    """Every state of each space, times every target and every policy that can matter there."""
+    text = " ".join((REPO / "docs/planner.md").read_text().split())
+    policies = len(Target) * len(Restart) * len(PowerOff) * len(DataLoss)
+    states = {space: len(space.states) for space in SPACES.values()}
+    points = sum(
+        count * policies * (len(ByHand) if len(space.by_hand) > 1 else 1)
+        for space, count in states.items()
+    )
+    words = f"{sum(states.values()):,} states in three spaces"
+    assert (len(states), words in text) == (3, True), words
+    assert f"{points / 10**6:.1f} million points" in text
