@@ -96,6 +96,8 @@ def hand_over(
     A start waits for stops, an allocation for the destruction of what is at the same place.
     """
     _hand_over_places(graph, placed, facts)
+    if not graph.starts:
+        return []
     holders: dict[Claim, list[str]] = defaultdict(list)
     for name, have in observations.items():
         spec = running_spec(have)
