@@ -55,6 +55,7 @@ from geats_host.storage.folders import (
     open_directory,
 )
 from geats_host.storage.marks import read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.pool_path import existing, pool_path
 
 NEW_ROOTFS = "rootfs.new"
 SNAPSHOTS = "snapshots"
@@ -63,7 +64,7 @@ ROLLING_BACK = "rolling-back"
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, needed), on btrfs; it is made if missing.
+    """The pool at ``path`` (see ``pool_path``), on btrfs; it is made if missing.
 
     ``quota`` tells whether sizes are enforced (false unless given). ``guest_group`` is the id of
     the only group that may pass into a VM's volumes: by default that of root in unprivileged
@@ -76,7 +77,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "a btrfs pool stands on no other pool"))
     if shutil.which("btrfs") is None:
         read.problems.append(Problem("type", "btrfs is not installed (package btrfs-progs)"))
-    match read.done(read.need("path", _place_on_btrfs, "/")):
+    match read.done(pool_path(read, _place_on_btrfs)):
         case Success(path):
             return BtrfsPool(DirectoryPool(Path(path), group, subvolumes.remove), quota)
         case Failure(problems):
@@ -86,7 +87,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 def _place_on_btrfs(path: str, raw: object) -> Checked[str]:
     match absolute_path(path, raw):
         case Success(found):
-            there = next(each for each in (Path(found), *Path(found).parents) if each.exists())
+            there = existing(Path(found))
             fstype = fstype_of(there)
             if fstype == "btrfs":
                 return Success(found)

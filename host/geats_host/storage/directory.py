@@ -15,7 +15,7 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.checked import Problem
-from geats_core.fields import NAME, Reader, absolute_path
+from geats_core.fields import NAME, Reader
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
@@ -41,6 +41,7 @@ from geats_host.storage.folders import (
     open_directory,
 )
 from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.pool_path import existing, pool_path
 
 ROOTFS = "rootfs"
 COPY_TIMEOUT_S = 3600
@@ -48,7 +49,7 @@ DESTROYING = ".destroying-"
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
 
     ``guest_group`` is the id of the only group that may pass into a VM's volumes: by default that
     of root in unprivileged guests, the first of root's range in /etc/subgid.
@@ -57,7 +58,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     group = guest_group(read)
     if below is not None:
         read.problems.append(Problem("on", "a directory pool stands on no other pool"))
-    match read.done(read.need("path", absolute_path, "/")):
+    match read.done(pool_path(read)):
         case Success(path):
             return DirectoryPool(Path(path), group)
         case Failure(problems):
@@ -92,8 +93,7 @@ class DirectoryPool:
     def facts(self) -> PoolFacts:
         """The space of the whole filesystem; there are no snapshots, and no limits."""
         with host_errors(self.root):
-            there = next(path for path in (self.root, *self.root.parents) if path.exists())
-            size_bytes = shutil.disk_usage(there).total
+            size_bytes = shutil.disk_usage(existing(self.root)).total
         return PoolFacts(
             location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}",
             size_bytes=size_bytes,

@@ -55,6 +55,7 @@ from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.folders import check_directory, exists, host_errors, open_directory
 from geats_host.storage.layers import LAYERS, Below, read_below, write_below
 from geats_host.storage.marks import read_marks
+from geats_host.storage.pool_path import existing, pool_path
 from geats_host.subordinate_ids import NEEDED, subordinate_ids
 from geats_host.user_namespaces import user_namespace
 
@@ -63,7 +64,7 @@ UNUSED_WITHIN_S = 10  # a mount namespace that ended is taken apart a moment lat
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
 
     ``idmap_first`` and ``idmap_count`` are the range of ids of its guests, by default root's in
     /etc/subuid and /etc/subgid: the same as the driver's. ``guest_group`` is the id of the only
@@ -80,7 +81,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     group = read.take("guest_group", positive_int, first)
     if below is not None:
         read.problems.append(Problem("on", "an overlay pool stands on no other pool"))
-    match read.done(read.need("path", _place_for_layers, "/")):
+    match read.done(pool_path(read, _place_for_layers)):
         case Success(path):
             return OverlayPool(DirectoryPool(Path(path), group), first, count)
         case Failure(problems):
@@ -91,7 +92,7 @@ def _place_for_layers(path: str, raw: object) -> Checked[str]:
     """A path on a filesystem that can hold the layer above."""
     match absolute_path(path, raw):
         case Success(found):
-            there = next(each for each in (Path(found), *Path(found).parents) if each.exists())
+            there = existing(Path(found))
             if not is_supported():
                 return problem(path, "the kernel has no overlay filesystem, or is older than 5.12")
             lacks = lacks_for_upper_layer(there)

@@ -25,7 +25,7 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.checked import Problem
-from geats_core.fields import Reader, absolute_path
+from geats_core.fields import Reader
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_core.sizes import format_size, parse_size
@@ -36,6 +36,7 @@ from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapsho
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import exists, host_errors
 from geats_host.storage.marks import MARKS, read_marks, write_marks
+from geats_host.storage.pool_path import existing, pool_path
 
 DISK = "disk.raw"
 NEW = "disk.raw.new"  # what a cut leaves of a disk that was to be
@@ -43,7 +44,7 @@ DEFAULT_BYTES = 10 * 2**30
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, needed), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
 
     ``default_size`` (10GiB) is that of volumes for which none is given, unpacked templates too.
     """
@@ -51,7 +52,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
     if below is not None:
         read.problems.append(Problem("on", "a pool of sparse files stands on no other pool"))
-    match read.done(read.need("path", absolute_path, "/")):
+    match read.done(pool_path(read)):
         case Success(path):
             return SparseFilePool(DirectoryPool(Path(path), 0), default_bytes)
         case Failure(problems):
@@ -75,7 +76,7 @@ class SparseFilePool:
         """The space of the whole filesystem; the rest depends on what that can."""
         root = self.folders.root
         with host_errors(root):
-            there = next(path for path in (root, *root.parents) if path.exists())
+            there = existing(root)
             size_bytes = shutil.disk_usage(there).total
         shares = can_share(there)
         return PoolFacts(
