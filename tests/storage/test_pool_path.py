@@ -1,5 +1,6 @@
 """A pool on a filesystem that is not mounted is told apart from an empty one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def point(own_mounts: None, tmp_path: Path) -> Path:
     return point
 
 
-def problems(open_pool: OpenPool, **options: object) -> list[str]:
+def problems(open_pool: OpenPool, options: Mapping[object, object]) -> list[str]:
     """What is said of the options."""
     try:
         open_pool(options, None)
@@ -33,14 +34,18 @@ def problems(open_pool: OpenPool, **options: object) -> list[str]:
 
 @pytest.mark.parametrize("open_pool", OPENERS)
 def test_what_must_be_mounted(open_pool: OpenPool, point: Path) -> None:
-    options = {"path": f"{point}/pool", "mount_point": f"{point}", "mount_type": "ramfs"}
+    options: Mapping[object, object] = {
+        "path": f"{point}/pool",
+        "mount_point": f"{point}",
+        "mount_type": "ramfs",
+    }
     on = sh("findmnt", "-n", "-o", "FSTYPE", "-T", point).strip()
-    unmounted = problems(open_pool, **options)
+    unmounted = problems(open_pool, options)
     assert unmounted[0] == f"mount_point: nothing is mounted there: '{point}'"
     assert unmounted[1].startswith(f"path: must be on ramfs, and '{point}' is on {on}")
     with mounted("none", point, "-t", "ramfs"):
-        assert problems(open_pool, **options) == []
-    assert problems(open_pool, **options) == unmounted
+        assert problems(open_pool, options) == []
+    assert problems(open_pool, options) == unmounted
     assert not list(point.iterdir())
 
 
@@ -48,13 +53,15 @@ def test_a_pool_beside_its_mount_point(point: Path) -> None:
     (point.parent / "link").symlink_to(point.parent)
     with mounted("none", point, "-t", "tmpfs"):
         path = f"{point.parent}/link/pool"
-        assert problems(directory.open_pool, path=path, mount_point=f"{point}") == [
+        assert problems(directory.open_pool, {"path": path, "mount_point": f"{point}"}) == [
             f"path: must be on the mount point '{point}': '{path}'"
         ]
         through = f"{point.parent}/link/mnt/pool"
-        assert problems(directory.open_pool, path=through, mount_point=f"{point}") == []
+        assert problems(directory.open_pool, {"path": through, "mount_point": f"{point}"}) == []
 
 
 def test_all_problems_of_the_options_at_once() -> None:
-    found = problems(directory.open_pool, path="srv", mount_point=1, mount_type="a\nb", size=3)
+    found = problems(
+        directory.open_pool, {"path": "srv", "mount_point": 1, "mount_type": "a\nb", "size": 3}
+    )
     assert [each.split(":")[0] for each in found] == ["path", "mount_point", "mount_type", "size"]
