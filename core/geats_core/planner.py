@@ -255,7 +255,7 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
     seen = draft.state.volume(*where)
     if seen is None:
         allocation = AllocateVolume(*where, volume.size_bytes)
-        draft.add(allocation, "it does not exist")
+        draft.add(allocation, f"it does not exist{_not_enforced(draft, volume)}")
         seen = allocated(allocation)
     if seen.stage is Stage.ALLOCATED:
         draft.add(FormatVolume(*where), "it is not formatted")
@@ -264,7 +264,15 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
     is_off = draft.state.power is Power.STOPPED
     can_grow = is_off or draft.facts.pool(volume.pool).grows_online
     if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
-        draft.add(GrowVolume(*where, volume.size_bytes), "it is smaller than described")
+        reason = f"it is smaller than described{_not_enforced(draft, volume)}"
+        draft.add(GrowVolume(*where, volume.size_bytes), reason)
+
+
+def _not_enforced(draft: _Draft, volume: Volume) -> str:
+    """What a person should know who gives a volume a size that nothing holds it to."""
+    if volume.size_bytes is None or draft.facts.pool(volume.pool).enforces_size:
+        return ""
+    return f" (pool {volume.pool} does not enforce its size)"
 
 
 def _fill_root(draft: _Draft, want: VMSpec) -> None:

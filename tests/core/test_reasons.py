@@ -225,6 +225,22 @@ def test_a_volume_grows_off_where_its_pool_cannot_grow_it_in_use() -> None:
     assert plan(goal, ON).unwrap().pending == ()
 
 
+def test_the_plan_says_where_a_size_is_not_enforced() -> None:
+    facts = HostFacts(pools={"fast": PoolFacts(enforces_size=False), "slow": PoolFacts()})
+    lacks = " (pool fast does not enforce its size)"
+    both = web(volumes=[ROOT, DATA])
+    any_size = web(volumes=[{**ROOT, "size": None}])
+    new = Observation()
+
+    made = steps(Target.PROVISIONED, new, both, facts)
+    assert [each for each in made if each.startswith("allocate")] == [
+        f"allocate volume web/root of 10GiB in pool fast: it does not exist{lacks}",
+        "allocate volume web/data of 10GiB in pool slow: it does not exist",
+    ]
+    assert not any(lacks in each for each in steps(Target.PROVISIONED, new, any_size, facts))
+    assert steps(Target.STOPPED, OFF, LARGER, facts)[1:] == [f"{GROW}{lacks}"]
+
+
 def test_a_volume_of_unknown_size_grows() -> None:
     facts = HostFacts(pools={"fast": PoolFacts(grows_online=False)})
     root = replace(OFF.volumes[0], size_bytes=None)
