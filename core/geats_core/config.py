@@ -96,9 +96,10 @@ def layers(at_most: int) -> Parser[StackLayer]:
         return layers(at_most - 1)(path, raw)
 
     @of_mapping
-    def parse(read: Reader) -> Checked[StackLayer]:
+    def parse(given: Reader) -> Checked[StackLayer]:
         if not at_most:
-            return problem(read.path, f"is more than {DEEPEST_STACK} layers deep")
+            return problem(given.path, f"is more than {DEEPEST_STACK} layers deep")
+        read = Reader(given.path, _with_on(given.raw))
         options = {key: value for key, value in read.raw.items() if key not in ("type", "on")}
         read.known |= {key for key in options if isinstance(key, str)}
         below = read.take("on", next_layer, None)
@@ -107,3 +108,10 @@ def layers(at_most: int) -> Parser[StackLayer]:
         )
 
     return parse
+
+
+def _with_on(raw: Raw) -> Raw:
+    """The same; for YAML 1.1 the key ``on`` is the boolean (https://yaml.org/type/bool.html)."""
+    if "on" in raw:
+        return raw
+    return {"on" if key is True else key: value for key, value in raw.items()}

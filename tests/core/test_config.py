@@ -6,9 +6,23 @@ from geats_core import HostConfig, Problem, parse_config
 from geats_core.config import StackLayer
 from geats_core.template import Files, Template
 
+LOWEST = StackLayer(type="z", options={})
+
 
 def test_an_empty_configuration_is_all_defaults() -> None:
     assert parse_config(None) == parse_config({}) == Success(HostConfig())
+
+
+def test_the_key_on_is_read_whatever_yaml_makes_of_it() -> None:
+    pools = {"a": {"type": "x", True: {"type": "y", True: {"type": "z"}}}}
+    stack = StackLayer(type="x", options={}, on=StackLayer(type="y", options={}, on=LOWEST))
+    assert parse_config({"pools": pools}).unwrap().pools == {"a": stack}
+    twice = {"a": {"type": "x", "on": {"type": "z"}, True: {"type": "z"}}}
+    assert [str(each) for each in parse_config({"pools": twice}).failure()] == [
+        "pools.a.True: unknown key True (there is: on, type)"
+    ]
+    other = {"a": {"type": "x", 1: {"type": "z"}}}
+    assert parse_config({"pools": other}).failure()[0].path == "pools.a.1"
 
 
 def test_a_configuration_is_a_mapping() -> None:
