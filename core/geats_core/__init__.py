@@ -17,6 +17,7 @@ By theme:
 - plans explained: ``explain``, ``why``, ``table``, ``mermaid``, ``dot``, ``plan_to_plain``
 - plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
+- several hosts: ``place``, ``drain``, ``rebalance``
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
@@ -33,8 +34,10 @@ from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_h
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.host_reverse import reverse_host, snapshots_first
 from geats_core.model import after
+from geats_core.moves import Move, drain, rebalance
 from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
+from geats_core.placement import Candidate, Placement, Rules, Strategy, place
 from geats_core.plan import (
     ByHand,
     DataLoss,
@@ -65,6 +68,7 @@ __all__ = [
     "COST",
     "Action",
     "ByHand",
+    "Candidate",
     "Change",
     "Checked",
     "DataLoss",
@@ -76,7 +80,9 @@ __all__ = [
     "Impact",
     "Keep",
     "Kept",
+    "Move",
     "Observation",
+    "Placement",
     "Plan",
     "PoolFacts",
     "Power",
@@ -86,11 +92,13 @@ __all__ = [
     "Recorded",
     "Restart",
     "Retention",
+    "Rules",
     "SavedPlan",
     "Snapshot",
     "SnapshotSeen",
     "Stage",
     "Step",
+    "Strategy",
     "Stray",
     "Strays",
     "Target",
@@ -102,6 +110,7 @@ __all__ = [
     "changes",
     "describe",
     "dot",
+    "drain",
     "explain",
     "follow",
     "halt_goals",
@@ -111,10 +120,12 @@ __all__ = [
     "parse_config",
     "parse_keep",
     "parse_vm",
+    "place",
     "plan",
     "plan_from_json",
     "plan_host",
     "plan_to_plain",
+    "rebalance",
     "recorded_from_json",
     "retain",
     "reverse",

@@ -12,6 +12,7 @@ from geats_core import (
     COST,
     Action,
     ByHand,
+    Candidate,
     Change,
     Checked,
     DataLoss,
@@ -23,7 +24,9 @@ from geats_core import (
     Impact,
     Keep,
     Kept,
+    Move,
     Observation,
+    Placement,
     Plan,
     PoolFacts,
     Power,
@@ -33,11 +36,13 @@ from geats_core import (
     Recorded,
     Restart,
     Retention,
+    Rules,
     SavedPlan,
     Snapshot,
     SnapshotSeen,
     Stage,
     Step,
+    Strategy,
     Stray,
     Strays,
     Target,
@@ -49,6 +54,7 @@ from geats_core import (
     changes,
     describe,
     dot,
+    drain,
     explain,
     follow,
     halt_goals,
@@ -58,10 +64,12 @@ from geats_core import (
     parse_config,
     parse_keep,
     parse_vm,
+    place,
     plan,
     plan_from_json,
     plan_host,
     plan_to_plain,
+    rebalance,
     recorded_from_json,
     retain,
     reverse,
@@ -180,12 +188,22 @@ def snapshots_of(host: Recorded) -> Retention:
     return retain(taken, parse_keep("keep", {"daily": 7}).value_or(Keep(last=1)))
 
 
+def several_hosts(wanted: Goal) -> list[str]:
+    group = frozenset({wanted.name, "db01"})
+    rules = Rules(strategy=Strategy.PACK, together=(group,), reserve=0.1)
+    hosts = {"a": Candidate(facts=FACTS), "b": Candidate(goals=(wanted,))}
+    chosen: Placement = place(replace(wanted, name="db01"), {"a": hosts["a"]}, rules).unwrap()
+    moves: tuple[Move, ...] = (*drain("b", hosts, rules).unwrap(), *rebalance(hosts))
+    return [chosen.host, *(f"{move.vm} to {move.target}" for move in moves)]
+
+
 def main() -> None:
     specs = declared({"vms": {"web01": {"template": "debian", "memory": "1GiB"}}}).unwrap()
     host = recording()
     stay: tuple[Kept, ...] = snapshots_of(host).kept
     goals = [*boot_goals(host.observations), *halt_goals(host.observations)]
     lines = [*one_vm(specs[0]), *whole_host(specs), *(reason for k in stay for reason in k.reasons)]
+    lines += several_hosts(goal_of(specs[0]))
     print("\n".join([*lines, *(goal.name for goal in goals)]))
 
 
