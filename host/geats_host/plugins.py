@@ -66,8 +66,9 @@ def open_pools(layers: Mapping[str, StackLayer]) -> Mapping[str, Pool]:
 def _open_pool(path: str, layer: StackLayer) -> Pool:
     """Open a stack from the bottom up."""
     below = _open_pool(f"{path}.on", layer.on) if layer.on else None
+    open_pool = storage_plugin(f"{path}.type", layer.type)
     try:
-        return storage_plugin(f"{path}.type", layer.type)(layer.options, below)
+        return open_pool(layer.options, below)
     except Refused as refused:
         raise Refused(*(_located(path, layer, below, each) for each in refused.problems)) from None
 

@@ -384,3 +384,11 @@ def test_a_stack_that_cannot_work_is_refused_layer_by_layer(
     with pytest.raises(Refused) as refused:
         plugins.open_pools({"disks": stack(*types)})
     assert refused.value.problems == (f"geats.pools.disks.{problem}",)
+
+
+def test_a_layer_of_an_unknown_type_is_named_with_its_place() -> None:
+    with pytest.raises(Refused) as refused:
+        plugins.open_pools({"disks": stack("filesystem", "filesystem", "sparesfile")})
+    (problem,) = refused.value.problems
+    unknown = "geats.pools.disks.on.on.type: unknown storage plugin 'sparesfile', did you mean"
+    assert problem.startswith(f"{unknown} 'sparsefile'? (there is: ")
