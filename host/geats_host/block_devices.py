@@ -1,4 +1,4 @@
-"""Block devices: how large one is, which one it is, and whether anything uses it."""
+"""Block devices: how large one is, which one it is, whether anything uses it, and wiping it."""
 
 import errno
 import os
@@ -9,9 +9,11 @@ from pathlib import Path
 
 from geats_host.errors import HostError
 from geats_host.loops import loops_on
+from geats_host.run import run
 
 SWAPS = Path("/proc/swaps")
 OF_UDEV = Path("/run/udev/data")
+FIRST_BYTES = 2**20
 TELL_APART = ("E:ID_SERIAL=", "E:ID_WWN=", "E:ID_PART_ENTRY_UUID=")
 
 
@@ -43,6 +45,23 @@ def identity_of(device: Path) -> str:
         lines = (OF_UDEV / f"b{_number(device)}").read_text(errors="replace").splitlines()
         return " ".join(line[2:] for line in lines if line.startswith(TELL_APART))
     return ""
+
+
+def is_logical_volume(device: Path) -> bool:
+    """Whether LVM made it; what stands on a logical volume, as encryption does, is none."""
+    with suppress(OSError):
+        uuid = Path(f"/sys/dev/block/{_number(device)}/dm/uuid").read_text()
+        return uuid.startswith("LVM-")
+    return False
+
+
+def wipe_device(device: Path) -> None:
+    """Wipe its signatures, and its first MiB."""
+    run(["wipefs", "--all", "--quiet", "--", f"{device}"])
+    with device.open("r+b") as file:
+        file.write(bytes(min(FIRST_BYTES, size_of(device))))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def check_unused(device: Path) -> None:

@@ -38,9 +38,9 @@ from geats_host.block_devices import (
     identity_of,
     is_block_device,
     size_of,
+    wipe_device,
 )
 from geats_host.errors import HostError, Refused
-from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import exists, host_errors
@@ -50,7 +50,6 @@ from geats_host.storage.marks import MARKS, read_marks, replace_file, write_mark
 DEFAULT_MARKS = "/var/lib/geats/devices"
 IDENTITY = "identity"
 LONGEST_NAME = 255
-FIRST_BYTES = 2**20
 WIPING = "wiping"  # the guest, in the marks, of a volume that is being destroyed
 
 
@@ -152,7 +151,7 @@ class BlockDevicePool:
             self._note_identity(at)
             self._check_same(at)
             if self._check_free(wipe=self.wipe or seen.guest == WIPING):
-                self._wipe()
+                wipe_device(self.device)
             write_marks(at, replace(seen, stage=Stage.FORMATTED, guest=None))
 
     def activate(self, volume: VolumeId) -> None:
@@ -190,7 +189,7 @@ class BlockDevicePool:
                     check_unused(self.device)
                     left = replace(seen, stage=Stage.ALLOCATED, active=False, template=None)
                     write_marks(at, replace(left, guest=WIPING))
-                    self._wipe()
+                    wipe_device(self.device)
         self.folders.destroy(volume)
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
@@ -272,10 +271,3 @@ class BlockDevicePool:
             claimed, now = file.read().strip(), identity_of(self.device)
         if claimed and now != claimed:
             raise HostError(f"{self.device}: is now {now or 'unknown'!r}, and was {claimed!r}")
-
-    def _wipe(self) -> None:
-        run(["wipefs", "--all", "--quiet", "--", f"{self.device}"])
-        with self.device.open("r+b") as file:
-            file.write(bytes(min(FIRST_BYTES, size_of(self.device))))
-            file.flush()
-            os.fsync(file.fileno())

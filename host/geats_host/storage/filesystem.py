@@ -196,8 +196,10 @@ class FilesystemPool:
         for volume in (source, target):
             if self._need(volume).stage < Stage.FORMATTED:
                 raise HostError(f"{self.path(volume)}: is not formatted")
-        was_active = self._need(target).active
+        idle = [volume for volume in (source, target) if not self._need(volume).active]
         can_copy = self.below.offers is Offer.FILE or self.below.facts.clones
+        for volume in idle:  # a block device may be there only while it is in use
+            self.below.activate(volume)
         if can_copy and self._place(source).device_bytes() <= self._place(target).device_bytes():
             self._place(target).take_down()
             with Mounted(self._point(source)).frozen():
@@ -205,8 +207,8 @@ class FilesystemPool:
             self._place(target).bring_up(is_clone=True)
         else:
             self._copy_files(source, target)
-        if not was_active:
-            self.deactivate(target)
+        for volume in idle:
+            self.deactivate(volume)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What the pool below says."""
@@ -247,7 +249,6 @@ class FilesystemPool:
         return Place(volume, self.below, self.points)
 
     def _copy_files(self, source: VolumeId, target: VolumeId) -> None:
-        was_active = self._need(source).active
         for volume in (source, target):
             self._place(volume).bring_up(is_clone=False)
         top = self.path(target)
@@ -257,5 +258,3 @@ class FilesystemPool:
             Mounted(self._point(target)).make_rootfs()
         copy = ["cp", "--archive", "--one-file-system", "--no-target-directory", "--"]
         run([*copy, f"{self.path(source)}", f"{top}"], timeout_s=COPY_TIMEOUT_S)
-        if not was_active:
-            self.deactivate(source)

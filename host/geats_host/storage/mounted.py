@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from geats_host.block_devices import is_logical_volume
 from geats_host.errors import HostError
 from geats_host.mounts import Mount, mounts
 from geats_host.storage.directory import ROOTFS
@@ -75,8 +76,11 @@ class Mounted:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Nothing is written, and all is on disk; where it is not mounted, that is so already."""
-        if not is_mounted(self.point):
+        """Nothing is written, and all is on disk; where it is not mounted, that is so already.
+
+        What is on a logical volume is left to LVM, which freezes it, and cannot where it is frozen.
+        """
+        if not is_mounted(self.point) or is_logical_volume(self.device()):
             yield
             return
         with open_directory(self.point) as top:
