@@ -10,8 +10,8 @@ from importlib.metadata import version
 import click
 
 from geats_core.verbs import VERBS, Verb
-from geats_host import cli_plans, cli_templates, lifecycle, reports, tables
-from geats_host.cli_session import REFUSED, Commands, Session, in_session
+from geats_host import cli_plans, cli_templates, doctor, lifecycle, reports, tables
+from geats_host.cli_session import FAILED, REFUSED, Commands, Session, in_session
 from geats_host.errors import HostError
 
 
@@ -60,6 +60,17 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
     problems = [problem for found in report.values() for problem in found]
     session.answer(report, lambda: click.echo("\n".join(problems) or "all VMs are valid"))
     sys.exit(REFUSED if problems else 0)
+
+
+@cli.command("doctor")
+@in_session
+def examine(session: Session) -> None:
+    """Examine this host: can it run what it is configured to run, and what is to be mended."""
+    findings = doctor.examine(session.raw)
+    report = doctor.to_plain(findings)
+    columns = ("what", "health", "found", "fix")
+    session.answer(report, lambda: tables.show_rows(columns, report, "nothing was found"))
+    sys.exit(FAILED if any(each.health is doctor.Health.PROBLEM for each in findings) else 0)
 
 
 @cli.command()

@@ -15,6 +15,7 @@ from salt.exceptions import CommandExecutionError
 from geats_core.codec import encode
 from geats_host import lifecycle, reports
 from geats_host.configuration import from_file, merged
+from geats_host.doctor import examine, to_plain
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.host_goals import Wishes, wanted
@@ -92,6 +93,22 @@ def validate(name=None, spec=None):
         salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
     """
     return _answered(lambda: lifecycle.validate(_raw(), name, spec))
+
+
+def doctor():
+    """
+    Examine this host: can it run what it is configured to run?
+
+    Returns a list of findings: ``what`` was looked at, its ``health`` (``well``, ``warning`` or
+    ``problem``), what was ``found``, and a ``fix`` where it is not well. Nothing is changed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.doctor
+    """
+    return _answered(lambda: to_plain(examine(_raw())))
 
 
 def plan(

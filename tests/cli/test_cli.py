@@ -232,3 +232,14 @@ def test_who_only_looks_leaves_no_trace(geats: Geats, config: Path, tmp_path: Pa
     for command in ("list", "status", "validate", "plan", "observe"):
         geats(command)
         assert [path.name for path in tmp_path.iterdir()] == ["geats.yaml"], command
+
+
+def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(geats: Geats, config: Path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["pools"]["more"] = {"type": "director"}
+    config.write_text(yaml.safe_dump(raw))
+    code, out, _ = geats("doctor")
+    assert (code, "director" in out) == (1, True)
+    found = json.loads(geats("--json", "doctor")[1])
+    assert [*found[0]] == ["what", "health", "found", "fix"]
+    assert "director" in found[-1]["found"]

@@ -58,7 +58,7 @@ def test_the_verbs_walk_through_a_whole_life(modules):
 
 
 def test_every_verb_of_the_table_is_a_function_with_an_example(modules):
-    others = ("list", "info", "status", "validate", "plan", "apply", "journal", "observe")
+    others = ("list", "info", "status", "doctor", "validate", "plan", "apply", "journal", "observe")
     for verb in (*VERBS, *others, "plan_host", "apply_host"):
         assert "CLI Example:" in (inspect.getdoc(modules[f"geats.{verb}"]) or "")
 
@@ -215,3 +215,9 @@ def test_what_is_observed_can_be_planned_from_elsewhere(modules):
     assert msgpack.unpackb(msgpack.packb(recorded)) == recorded
     read = recorded_from_json(json.dumps(recorded)).unwrap()
     assert read.observations["web01"].power is Power.RUNNING
+
+
+def test_the_doctor_answers_with_plain_data(modules):
+    findings = modules["geats.doctor"]()
+    assert msgpack.unpackb(msgpack.packb(findings)) == findings
+    assert {"what": "user", "health": "well", "found": "user id 0", "fix": ""} in findings
