@@ -1,0 +1,352 @@
+"""A pool of logical volumes, thick ones, or thin ones in a thin pool::
+
+    geats:
+      pools:
+        fast:
+          type: filesystem
+          fstype: xfs
+          on: {type: lvm, vg: vg0, thin_pool: pool0, default_size: 10GiB}
+
+The volume group, and the thin pool, are made by whoever sets up the host. Thin volumes take space
+for what is written to them, and have snapshots and clones at once. Thick ones take their space when
+they are made, and have no snapshots: LVM's would need as much space again for each, would make
+every write slower, and would be gone after a rollback. Their clones are copies.
+
+Theory of operation
+-------------------
+The volume ``root`` of ``web01`` is the logical volume ``geats.web01.root``, and all that is
+remembered of it is in its tags, which LVM changes at once. What has no tag of geats is never
+touched. No volume is made active when the host starts.
+
+A thin volume is rolled back, or made a clone, by a snapshot that takes its place: it gets its size
+and its tags as ``geats.web01.root.+new``, then the old one is removed, and the new one is renamed.
+Where a cut left only the new one, it is the volume already, and the next change renames it.
+
+A new thick volume may hold what another had left there: it counts as formatted once its signatures
+and its first MiB are wiped. Thin ones read as zeros, from a pool that zeroes.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.checked import Problem
+from geats_core.fields import Reader, matching
+from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.plan import PoolFacts
+from geats_core.sizes import format_size, parse_size
+from geats_host.block_devices import check_unused, wipe_device
+from geats_host.errors import HostError, Refused
+from geats_host.run import run
+from geats_host.storage import (
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_names,
+    check_snapshot,
+    lvm_commands,
+)
+from geats_host.storage.directory import COPY_TIMEOUT_S
+from geats_host.storage.folders import host_errors
+from geats_host.storage.lvm_commands import LogicalVolume, parse_report, parse_volumes
+from geats_host.storage.lvm_volumes import (
+    NEW,
+    OWNER,
+    Held,
+    held_by,
+    lv_name,
+    marked,
+    rolled_back,
+    seen_of,
+    snapshot_tags,
+    tags_of,
+)
+from geats_host.storage.thin_usage import own_bytes
+
+DEV = Path("/dev")
+DEFAULT_BYTES = 10 * 2**30
+LVM_NAME = matching(
+    re.compile(r"(?!\.{1,2}$)[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,39}"),
+    "a name of LVM's, of 1 to 40 letters, digits and +_.-",
+)
+TOOLS = {"lvcreate": "lvm2"}
+THIN_TOOLS = {"thin_ls": "thin-provisioning-tools"}
+
+
+def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
+    """The pool of the volume group ``vg`` (needed), or of its ``thin_pool``; stands on no other.
+
+    ``default_size`` (10GiB) is that of volumes for which none is given, unpacked templates too.
+    """
+    read = Reader("", options)
+    vg = read.need("vg", LVM_NAME, "")
+    thin_pool = read.take("thin_pool", LVM_NAME, "")
+    default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
+    if below is not None:
+        read.problems.append(Problem("on", "a pool of logical volumes stands on no other pool"))
+    tools = TOOLS | THIN_TOOLS if thin_pool else TOOLS
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    read.problems += [
+        Problem("type", f"{tool} is not installed (package {tools[tool]})") for tool in missing
+    ]
+    if vg and "lvcreate" not in missing:
+        read.problems += _missing(vg, thin_pool)
+    match read.done(LvmPool(vg, thin_pool or None, default_bytes)):
+        case Success(pool):
+            return pool
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+def _missing(vg: str, thin_pool: str) -> Iterator[Problem]:
+    """What is not on the host, or not as it has to be."""
+    try:
+        found = parse_volumes(run(lvm_commands.list_volumes(vg)))
+    except HostError as error:
+        groups = parse_report(run(lvm_commands.list_groups()), "vg")
+        is_there = any(row["vg_name"] == vg for row in groups)
+        yield Problem("vg", f"{error}" if is_there else f"there is no volume group {vg!r}")
+        return
+    pools = [lv for lv in found if lv.name == thin_pool and lv.is_thin_pool]
+    if thin_pool and not pools:
+        yield Problem("thin_pool", f"there is no thin pool {thin_pool!r} in {vg!r}")
+    elif thin_pool and not pools[0].zeroes:
+        remedy = f"lvchange --zero y {vg}/{thin_pool}"
+        yield Problem("thin_pool", f"must zero what it hands out: {remedy}")
+
+
+@dataclass(frozen=True, slots=True)
+class LvmPool:
+    """See the module."""
+
+    vg: str
+    thin_pool: str | None
+    default_bytes: int
+
+    @property
+    def offers(self) -> Offer:
+        """A block device, which is there while the volume is active."""
+        return Offer.BLOCK_DEVICE
+
+    @property
+    def facts(self) -> PoolFacts:
+        """The space of the whole group, or of the thin pool."""
+        thin = self.thin_pool is not None
+        return PoolFacts(
+            location=f"{DEV}/{self.vg}/{OWNER}.{{vm}}.{{volume}}",
+            size_bytes=self._size_bytes(),
+            snapshots=thin,
+            clones=thin,
+        )
+
+    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume; logical volumes that geats would not have made are passed over."""
+        found = {volume: seen_of(volume, held) for volume, held in self._all_held().items()}
+        return {volume: seen for volume, seen in found.items() if seen is not None}
+
+    def path(self, volume: VolumeId) -> Path:
+        """The device."""
+        check_names(volume)
+        return DEV / self.vg / lv_name(self.vg, volume)
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Make the logical volume; refused where its name is taken by another."""
+        path = self.path(volume)
+        found = self._list()
+        held = held_by(found, self.vg, self.thin_pool).get(volume, Held())
+        if held.now is not None:
+            return
+        if any(lv.name == path.name for lv in found):
+            raise HostError(f"{path}: is there already, and is not of this pool")
+        seen = VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)
+        create_bytes = size_bytes or self.default_bytes
+        tags = tags_of(volume, seen)
+        run(lvm_commands.create(self.vg, self.thin_pool, path.name, create_bytes, tags))
+
+    def format(self, volume: VolumeId) -> None:
+        """Wipe what others had left on a thick volume."""
+        lv, _, seen = self._need(volume)
+        if seen.stage >= Stage.FORMATTED:
+            return
+        if self.thin_pool is None:
+            path = self.path(volume)
+            with self._active(lv), host_errors(path):
+                check_unused(path)
+                wipe_device(path)
+        self._mark(lv, volume, replace(seen, stage=Stage.FORMATTED))
+
+    def activate(self, volume: VolumeId) -> None:
+        """Let LVM make the device."""
+        lv, _, seen = self._need(volume)
+        if seen.stage < Stage.FORMATTED:
+            raise HostError(f"{self.path(volume)}: is not formatted")
+        if not lv.active:
+            run(lvm_commands.activate(self.vg, lv.name))
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Let LVM take the device away; refused while it is in use."""
+        check_names(volume)
+        lv = self._all_held().get(volume, Held()).now
+        if lv is not None and lv.active:
+            run(lvm_commands.deactivate(self.vg, lv.name))
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Make it larger, unless it is as large, also while it is in use."""
+        lv, _, seen = self._need(volume)
+        if lv.size_bytes < size_bytes:
+            run(lvm_commands.extend(self.vg, lv.name, size_bytes))
+        if seen.size_bytes is None or seen.size_bytes < size_bytes:
+            self._mark(lv, volume, replace(seen, size_bytes=size_bytes))
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Remove it and its snapshots; refused while it is in use, or others need it."""
+        check_names(volume)
+        found = self._list()
+        held = held_by(found, self.vg, self.thin_pool).get(volume, Held())
+        lv = held.now
+        if lv is None:
+            return
+        self._check_not_needed(lv, found)
+        first = [each.name for each in (held.new, *held.snapshots) if each not in (None, lv)]
+        if first:  # the volume goes last, so that what a cut leaves of it is seen
+            if lv.active:
+                run(lvm_commands.deactivate(self.vg, lv.name))  # refused while it is in use
+            run(lvm_commands.remove(self.vg, first))
+        run(lvm_commands.remove(self.vg, [lv.name]))
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Let a thin volume share what this one holds now; what is mounted is frozen by LVM."""
+        check_snapshot(volume, name)
+        self._check_thin(volume)
+        lv, held, seen = self._need(volume)
+        if held.snapshot(name) is not None:
+            return
+        taken = SnapshotSeen(
+            name=name,
+            taken_s=taken_s,
+            stage=seen.stage,
+            template=seen.template,
+            guest=seen.guest,
+        )
+        tags = snapshot_tags(volume, taken, held.next_number())
+        run(lvm_commands.snapshot(self.vg, lv.name, lv_name(self.vg, volume, name), tags))
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Let a snapshot of the snapshot take the place of the volume."""
+        check_snapshot(volume, name)
+        self._check_thin(volume)
+        lv, held, seen = self._need(volume)
+        source, taken = held.snapshot(name), seen.snapshot(name)
+        if source is None or taken is None:
+            raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
+        self._replace(lv, source, volume, rolled_back(seen, taken))
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """Remove it; no other thin volume needs it."""
+        check_snapshot(volume, name)
+        lv = self._all_held().get(volume, Held()).snapshot(name)
+        if lv is not None:
+            run(lvm_commands.remove(self.vg, [lv.name]))
+
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Let a snapshot of *source* take the place of *target*; a thick one is copied there."""
+        check_clone(source, target)
+        lv, _, _ = self._need(source)
+        other, _, seen = self._need(target)
+        if lv.size_bytes > other.size_bytes:
+            sizes = f"{format_size(lv.size_bytes)} do not fit into {format_size(other.size_bytes)}"
+            raise HostError(f"{self.path(target)}: {source} is not cloned, since {sizes}")
+        if self.thin_pool is not None:
+            self._replace(other, lv, target, seen)
+            return
+        with self._active(lv), self._active(other):
+            with host_errors(self.path(target)):
+                check_unused(self.path(target))
+            argv = lvm_commands.copy(f"{self.path(source)}", f"{self.path(target)}")
+            run(argv, timeout_s=COPY_TIMEOUT_S)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """All of a thick volume; of a thin one and its snapshots, what each shares with none."""
+        lv, held, _ = self._need(volume)
+        if self.thin_pool is None:
+            return lv.size_bytes
+        own = own_bytes(self.vg, self.thin_pool)
+        return sum(own.get(each.thin_id or 0, 0) for each in (lv, *held.snapshots))
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
+        lv, _, mine = self._need(volume)
+        marks = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+        self._mark(lv, volume, marks)
+
+    def _list(self) -> tuple[LogicalVolume, ...]:
+        return parse_volumes(run(lvm_commands.list_volumes(self.vg)))
+
+    def _all_held(self) -> dict[VolumeId, Held]:
+        return held_by(self._list(), self.vg, self.thin_pool)
+
+    def _need(self, volume: VolumeId) -> tuple[LogicalVolume, Held, VolumeSeen]:
+        """The volume, once what a cut left of taking its place is put right."""
+        path = self.path(volume)
+        held = self._all_held().get(volume, Held())
+        seen = seen_of(volume, held)
+        if held.now is None or seen is None:
+            raise HostError(f"{path}: there is no such volume")
+        if held.new is None:
+            return held.now, held, seen
+        if held.own is None:
+            run(lvm_commands.rename(self.vg, held.new.name, path.name))
+        else:
+            run(lvm_commands.remove(self.vg, [held.new.name]))
+        return self._need(volume)
+
+    def _mark(self, lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> None:
+        tags = marked(lv, volume, seen)
+        if tags != lv.tags:
+            run(lvm_commands.retag(self.vg, lv.name, lv.tags, tags))
+
+    def _replace(
+        self, lv: LogicalVolume, source: LogicalVolume, volume: VolumeId, seen: VolumeSeen
+    ) -> None:
+        """Let a snapshot of *source* take the place of *lv*, as large and as active as that is."""
+        if lv.active:
+            run(lvm_commands.deactivate(self.vg, lv.name))  # refused while it is in use
+        new = lv_name(self.vg, volume, NEW)
+        run(lvm_commands.snapshot(self.vg, source.name, new, marked(lv, volume, seen)))
+        if source.size_bytes < lv.size_bytes:
+            run(lvm_commands.extend(self.vg, new, lv.size_bytes))
+        run(lvm_commands.remove(self.vg, [lv.name]))
+        run(lvm_commands.rename(self.vg, new, lv.name))
+        if lv.active:
+            run(lvm_commands.activate(self.vg, lv.name))
+
+    @contextmanager
+    def _active(self, lv: LogicalVolume) -> Iterator[None]:
+        """Active for the moment, if it was not."""
+        with ExitStack() as stack:
+            if not lv.active:
+                run(lvm_commands.activate(self.vg, lv.name))
+                stack.callback(run, lvm_commands.deactivate(self.vg, lv.name))
+            yield
+
+    def _check_thin(self, volume: VolumeId) -> None:
+        if self.thin_pool is None:
+            raise HostError(f"{self.path(volume)}: has no snapshots, since it is not thin")
+
+    def _check_not_needed(self, lv: LogicalVolume, found: Iterable[LogicalVolume]) -> None:
+        """LVM would remove with it what depends on it: other thin volumes do not."""
+        for other in found:
+            if other.origin == lv.name and (lv.pool is None or other.pool != lv.pool):
+                raise HostError(f"{DEV}/{self.vg}/{lv.name}: is needed by {other.name}")
+
+    def _size_bytes(self) -> int:
+        if self.thin_pool is None:
+            rows = parse_report(run(lvm_commands.list_groups()), "vg")
+            return sum(int(row["vg_size"]) for row in rows if row["vg_name"] == self.vg)
+        return sum(lv.size_bytes for lv in self._list() if lv.name == self.thin_pool)

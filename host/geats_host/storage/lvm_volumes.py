@@ -1,0 +1,189 @@
+"""What the pool ``lvm`` remembers of its volumes: names and tags of logical volumes.
+
+Every logical volume of geats has the tag ``geats``, and others of the form ``geats.KEY=VALUE``::
+
+    geats.vm        the VM, or _templates
+    geats.volume    the name of the volume
+    geats.size      how large it is to be, in bytes; none where no size was given
+    geats.stage     how far it is; with template and guest
+    geats.snapshot  the name of the snapshot that it is; with taken (seconds) and number (in order)
+
+In a value, what no tag may hold is quoted as in a URL, with # in place of %.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote, unquote
+
+from geats_core.fields import NAME
+from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_host.errors import HostError
+from geats_host.storage import VolumeId, check_names
+from geats_host.storage.lvm_commands import LogicalVolume, mapped
+
+OWNER = "geats"
+NEW = "+new"  # ends the name of what is to take the place of a volume; no snapshot has that name
+LONGEST_NAME = 120  # of 127 that device-mapper takes, see dm-ioctl.h; LVM adds to some
+DIGITS = 32
+
+
+def lv_name(vg: str, volume: VolumeId, *rest: str) -> str:
+    """What the logical volume is called: never like one of LVM's own, or that of another volume.
+
+    Where all of it would be too long for device-mapper, a digest stands in for it.
+    """
+    name = ".".join((OWNER, volume.vm, volume.volume, *rest))
+    if len(mapped(vg, name)) <= LONGEST_NAME:
+        return name
+    return f"{OWNER}.{hashlib.sha256(name.encode()).hexdigest()[:DIGITS]}"
+
+
+@dataclass(slots=True)
+class Held:
+    """The logical volumes of one volume: its own, what is to take its place, its snapshots."""
+
+    own: LogicalVolume | None = None
+    new: LogicalVolume | None = None
+    snapshots: list[LogicalVolume] = field(default_factory=list)
+
+    @property
+    def now(self) -> LogicalVolume | None:
+        """What the volume is now: where a cut left only what was to take its place, that."""
+        return self.own or self.new
+
+    def snapshot(self, name: str) -> LogicalVolume | None:
+        """That of the snapshot *name*, if there is one."""
+        return next((lv for lv in self.snapshots if _facts(lv).get("snapshot") == name), None)
+
+    def next_number(self) -> int:
+        """That of the next snapshot."""
+        return max(map(_number, self.snapshots), default=0) + 1
+
+
+def held_by(found: Iterable[LogicalVolume], vg: str, thin_pool: str | None) -> dict[VolumeId, Held]:
+    """What of a group belongs to a pool: what is tagged, is named by its tags, and is as thin."""
+    all_held: dict[VolumeId, Held] = {}
+    for lv in found:
+        volume = _volume_of(lv)
+        if volume is None or lv.pool != thin_pool:
+            continue
+        held = all_held.setdefault(volume, Held())
+        snapshot = _facts(lv).get("snapshot", "")
+        if lv.name == lv_name(vg, volume):
+            held.own = lv
+        elif lv.name == lv_name(vg, volume, NEW):
+            held.new = lv
+        elif NAME.fullmatch(snapshot) and lv.name == lv_name(vg, volume, snapshot):
+            held.snapshots.append(lv)
+    for held in all_held.values():
+        held.snapshots.sort(key=_number)
+    return {volume: held for volume, held in all_held.items() if held != Held()}
+
+
+def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
+    """What the tags say of the volume; None where there are only snapshots of it.
+
+    What has lost its stage may be precious, and counts as installed.
+    """
+    lv = held.now
+    if lv is None:
+        return None
+    facts = _facts(lv)
+    size = facts.get("size", "")
+    stage = _stage(facts)
+    return VolumeSeen(
+        name=volume.volume,
+        pool="",
+        stage=stage,
+        active=lv.active and stage >= Stage.FORMATTED,
+        size_bytes=min(int(size), lv.size_bytes) if size.isdecimal() else None,
+        template=facts.get("template"),
+        guest=facts.get("guest"),
+        snapshots=tuple(_snapshot_seen(each) for each in held.snapshots),
+    )
+
+
+def tags_of(volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
+    """What is remembered of *volume* itself."""
+    size = {} if seen.size_bytes is None else {"size": f"{seen.size_bytes}"}
+    return _tags(volume, seen.stage, seen.template, seen.guest, size)
+
+
+def snapshot_tags(volume: VolumeId, taken: SnapshotSeen, number: int) -> frozenset[str]:
+    """What is remembered of a snapshot of *volume*."""
+    rest = {"snapshot": taken.name, "taken": f"{taken.taken_s}", "number": f"{number}"}
+    return _tags(volume, taken.stage, taken.template, taken.guest, rest)
+
+
+def marked(lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
+    """The tags of *lv* with those of geats replaced; those that people added stay."""
+    return frozenset(tag for tag in lv.tags if not _is_ours(tag)) | tags_of(volume, seen)
+
+
+def rolled_back(seen: VolumeSeen, to: SnapshotSeen) -> VolumeSeen:
+    """A volume that is again what it was when the snapshot was taken."""
+    return replace(seen, stage=to.stage, template=to.template, guest=to.guest)
+
+
+def _tags(
+    volume: VolumeId,
+    stage: Stage,
+    template: str | None,
+    guest: str | None,
+    rest: Mapping[str, str],
+) -> frozenset[str]:
+    facts = {"vm": volume.vm, "volume": volume.volume, "stage": stage.name, **rest}
+    facts |= {} if template is None else {"template": template}
+    facts |= {} if guest is None else {"guest": guest}
+    return frozenset({OWNER, *(f"{OWNER}.{key}={_quoted(text)}" for key, text in facts.items())})
+
+
+def _is_ours(tag: str) -> bool:
+    return tag == OWNER or tag.startswith(f"{OWNER}.")
+
+
+def _facts(lv: LogicalVolume) -> dict[str, str]:
+    if OWNER not in lv.tags:
+        return {}
+    ours = (tag.removeprefix(f"{OWNER}.") for tag in sorted(lv.tags) if _is_ours(tag))
+    pairs = (tag.partition("=") for tag in ours)
+    return {key: unquote(value.replace("#", "%")) for key, _, value in pairs}
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="").replace("~", "%7E").replace("%", "#")
+
+
+def _volume_of(lv: LogicalVolume) -> VolumeId | None:
+    facts = _facts(lv)
+    volume = VolumeId(facts.get("vm", ""), facts.get("volume", ""))
+    try:
+        check_names(volume)
+    except HostError:
+        return None
+    return volume
+
+
+def _stage(facts: Mapping[str, str]) -> Stage:
+    name = facts.get("stage", "")
+    return Stage[name] if name in Stage.__members__ else Stage.INSTALLED
+
+
+def _number(lv: LogicalVolume) -> int:
+    return _whole(_facts(lv).get("number"))
+
+
+def _snapshot_seen(lv: LogicalVolume) -> SnapshotSeen:
+    facts = _facts(lv)
+    return SnapshotSeen(
+        name=facts["snapshot"],
+        taken_s=_whole(facts.get("taken")),
+        stage=_stage(facts),
+        template=facts.get("template"),
+        guest=facts.get("guest"),
+    )
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
