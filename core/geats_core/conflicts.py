@@ -86,7 +86,7 @@ def _volumes_at_end(goal: Goal | None, have: Observation, plan: Plan | None) -> 
 
 def hand_over(
     graph: Graph,
-    goals: Mapping[str, Goal],
+    specs: Mapping[str, VMSpec],
     observations: Mapping[str, Observation],
     placed: Iterable[tuple[Plan, range]],
     facts: HostFacts,
@@ -105,8 +105,8 @@ def hand_over(
             holders[claim].append(name)
     problems: list[Problem] = []
     for name, start in graph.starts.items():
-        spec = goals[name].spec
-        for claim, path in dict.fromkeys(claims(name, spec)) if spec else ():
+        wanted = specs.get(name)
+        for claim, path in dict.fromkeys(claims(name, wanted)) if wanted else ():
             for holder in holders.get(claim, ()):
                 if holder == name:
                     continue  # its start waits for its stop anyway

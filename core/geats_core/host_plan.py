@@ -14,8 +14,8 @@ step that can do both is a change of limits, up in one and down in another: wher
 for each other, each is done in two, the lowering first.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
@@ -90,39 +90,48 @@ def plan_host(
     problems += conflicts(wanted, observations, plans, facts)
     if problems:
         return Failure(tuple(problems))
-    host = _Host(wanted, observations, facts, policy)
-    steps = _arranged(plans, host)
-    if isinstance(steps, Failure):  # because limits change both ways at once, perhaps
-        plans = [lower_first(each, observations.get(each.name, Observation())) for each in plans]
-        steps = _arranged(plans, host)
-    match steps:
-        case Success(in_order):
-            return Success(HostPlan(plans=tuple(plans), steps=in_order, strays=strays))
+    specs = _specs(wanted, observations)
+    match arranged(plans, Setting(specs, observations, facts, policy)):
+        case Success(made):
+            return Success(replace(made, strays=strays))
         case Failure() as refused:
             return refused
 
 
 @dataclass(frozen=True, slots=True)
-class _Host:
-    """All that the rules of the host look at."""
+class Setting:
+    """All that the rules of a host look at; ``specs`` are what its VMs are to be."""
 
-    goals: Mapping[str, Goal]
+    specs: Mapping[str, VMSpec]
     observations: Mapping[str, Observation]
     facts: HostFacts
     policy: HostPolicy
 
 
-def _arranged(plans: Iterable[Plan], host: _Host) -> Checked[tuple[Step, ...]]:
-    """The steps of all plans, with what they wait for on other VMs."""
+def arranged(plans: Sequence[Plan], host: Setting) -> Checked[HostPlan]:
+    """The plans of single VMs as one, with what their steps wait for on other VMs."""
+    steps = _in_order(plans, host)
+    if isinstance(steps, Failure):  # because limits change both ways at once, perhaps
+        have = host.observations
+        plans = [lower_first(each, have.get(each.name, Observation())) for each in plans]
+        steps = _in_order(plans, host)
+    match steps:
+        case Success(in_order):
+            return Success(HostPlan(plans=tuple(plans), steps=in_order))
+        case Failure() as refused:
+            return refused
+
+
+def _in_order(plans: Iterable[Plan], host: Setting) -> Checked[tuple[Step, ...]]:
     graph = Graph()
     placed = [(each, graph.add_plan(each)) for each in plans]
     problems = [
-        *hand_over(graph, host.goals, host.observations, placed, host.facts),
+        *hand_over(graph, host.specs, host.observations, placed, host.facts),
         *fit(graph, placed, host.observations, host.facts, host.policy),
     ]
     if problems:
         return Failure(tuple(problems))
-    order_starts_and_stops(graph, _specs(host.goals, host.observations))
+    order_starts_and_stops(graph, host.specs)
     return graph.in_order()
 
 

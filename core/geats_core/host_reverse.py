@@ -7,13 +7,13 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Checked, Problem
 from geats_core.graph import Graph
-from geats_core.host_plan import HostPlan
+from geats_core.host_plan import Setting, arranged
+from geats_core.host_policy import HostPolicy
 from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 from geats_core.reverse import follow, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
 from geats_core.spec import VMSpec
-from geats_core.start_order import order_starts_and_stops
 
 
 def snapshots_first(
@@ -51,12 +51,15 @@ def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
             graph.wait(number, numbers[earlier])
 
 
-def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[SavedPlan]:
+def reverse_host(
+    made: SavedPlan, facts: HostFacts | None = None, policy: HostPolicy | None = None
+) -> Checked[SavedPlan]:
     """The plan that undoes *made*, once that is applied, with warnings of what it cannot undo.
 
     Refused with every reason why there is no way back.
     """
-    graph, plans, warnings = Graph(), list[Plan](), list[str]()
+    facts, policy = facts or HostFacts(), policy or HostPolicy()
+    plans, warnings = list[Plan](), list[str]()
     problems: list[Problem] = []
     end = dict(made.observations)
     for each in made.plan.plans:
@@ -65,7 +68,6 @@ def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[Sav
         have = made.observations.get(each.name, Observation())
         match reverse(each, have, facts):
             case Success(back):
-                graph.add_plan(back.plan)
                 plans.append(back.plan)
                 warnings += back.warnings
                 end[each.name] = follow(each, have).value_or(have)
@@ -73,12 +75,13 @@ def reverse_host(made: SavedPlan, facts: HostFacts | None = None) -> Checked[Sav
                 problems += found
     if problems:
         return Failure(tuple(problems))
-    order_starts_and_stops(graph, {**_recorded(end), **_recorded(made.observations)})
-    there = {name: have for name, have in end.items() if have.exists}
-    ordered = graph.in_order()
-    steps = ordered.value_or(())
-    whole = saved(HostPlan(plans=tuple(plans), steps=steps), there, tuple(warnings))
-    return ordered if isinstance(ordered, Failure) else Success(whole)
+    specs = {**_recorded(end), **_recorded(made.observations)}
+    match arranged(plans, Setting(specs, end, facts, policy)):
+        case Success(whole):
+            there = {name: have for name, have in end.items() if have.exists}
+            return Success(saved(whole, there, tuple(warnings)))
+        case Failure() as refused:
+            return refused
 
 
 def _recorded(observations: Mapping[str, Observation]) -> dict[str, VMSpec]:

@@ -238,7 +238,8 @@ def reverse(
 ) -> None:
     """Show the plan that undoes the one in FILE once it is applied, and what it cannot undo."""
     made = accepted(plan_from_json(_text(file)), file.name)
-    back = accepted(reverse_host(made, _facts(session, _recorded(recording))))
+    facts = _facts(session, _recorded(recording))
+    back = accepted(reverse_host(made, facts, session.config.policy))
     _save(back, save)
     _show(session, back, form)
 

@@ -8,12 +8,14 @@ from returns.result import Failure
 from geats_core.actions import (
     ConfigureGuest,
     DestroyVolume,
+    Pause,
     RollbackVolume,
     Shutdown,
     SnapshotVolume,
     Start,
 )
 from geats_core.host_plan import plan_host
+from geats_core.host_policy import HostPolicy
 from geats_core.host_reverse import reverse_host, snapshots_first
 from geats_core.model import after
 from geats_core.observation import Observation
@@ -28,6 +30,10 @@ TAKEN_S = 1_700_000_000
 def goal(name: str, target: Target = Target.RUNNING, **raw: object) -> Goal:
     spec = parse_vm(name, {"template": "debian", **raw}).unwrap()
     return Goal(name=name, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+
+
+def nic(address: str) -> dict[str, object]:
+    return {"name": "eth0", "bridge": "br0", "addresses": [address]}
 
 
 def planned(have: Mapping[str, Observation], *goals: Goal) -> SavedPlan:
@@ -70,6 +76,37 @@ def test_new_vms_stop_in_the_reverse_order_of_their_start() -> None:
     steps = undone(planned({}, goal("db"), goal("web", after=["db"]))).plan.steps
     stops = {step.vm: at for at, step in enumerate(steps) if isinstance(step.action, Shutdown)}
     assert stops["web"] in steps[stops["db"]].needs
+
+
+def test_addresses_that_were_swapped_are_handed_back_before_they_are_taken() -> None:
+    def swapped(one: str, other: str) -> tuple[Goal, Goal]:
+        return goal("db", nics=[nic(one)]), goal("web", nics=[nic(other)])
+
+    here = applied(planned({}, *swapped("10.0.0.1/24", "10.0.0.2/24")))
+    steps = undone(planned(here, *swapped("10.0.0.2/24", "10.0.0.1/24"))).plan.steps
+    positions = {(step.vm, type(step.action)): at for at, step in enumerate(steps)}
+    assert positions["db", Shutdown] in steps[positions["web", Start]].needs
+    assert positions["web", Shutdown] in steps[positions["db", Start]].needs
+
+
+def test_memory_is_given_back_before_it_is_taken_back() -> None:
+    facts = replace(FACTS, memory_bytes=2 * 2**30)
+    here = applied(planned({}, goal("db", memory="2GiB"), goal("web", Target.STOPPED)))
+    there = planned(here, goal("db", Target.STOPPED, memory="2GiB"), goal("web", memory="1GiB"))
+    steps = reverse_host(there, facts).unwrap().plan.steps
+    kinds = {(step.vm, type(step.action)): at for at, step in enumerate(steps)}
+    gate = steps[kinds["", Pause]]
+    assert gate.needs == (kinds["web", Shutdown],)
+    assert kinds["", Pause] in steps[kinds["db", Start]].needs
+
+
+def test_a_plan_cannot_be_undone_where_there_is_no_more_room_for_it() -> None:
+    here = applied(planned({}, goal("db", memory="2GiB")))
+    made = planned(here, goal("db", Target.STOPPED, memory="2GiB"))
+    problems = reverse_host(made, replace(FACTS, memory_bytes=2**30)).failure()
+    assert [problem.path for problem in problems] == ["memory"]
+    policy = HostPolicy(memory_overcommit=2.0)
+    assert reverse_host(made, replace(FACTS, memory_bytes=2**30), policy).unwrap().plan.steps
 
 
 def test_what_has_nothing_to_do_has_nothing_to_undo() -> None:
