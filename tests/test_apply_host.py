@@ -15,6 +15,7 @@ from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.saved import SavedPlan, saved
 from geats_host import apply
 from geats_host.apply import Failed, Interrupted, apply_steps
+from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -64,6 +65,17 @@ def test_a_plan_made_of_what_is_no_more_is_refused_with_what_moved(tmp_path: Pat
         host.apply_host(stale)
     assert refused.value.problems == ("db01: is new on the host: plan again",)
     assert powers(host) == {"db01": Power.STOPPED}
+
+
+def test_what_is_left_of_a_definition_that_was_cut_is_no_vm(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    driver.vms["web01"] = driver.vms["stranger"] = DriverSeen()  # as of an empty directory
+    assert host.observe_all() == {}
+    made = planned(host, goal("web01"))
+    assert host.apply_host(made) == Success(made.plan.steps)
+    assert powers(host) == {"web01": Power.RUNNING}
 
 
 def test_what_moves_elsewhere_does_not_stand_in_the_way(tmp_path: Path) -> None:

@@ -80,18 +80,19 @@ class Host:
         return declared(self.config, name, raw)
 
     def observe_all(self) -> Mapping[str, Observation]:
-        """Everything of geats on this host, in one pass."""
+        """Everything of geats on this host, in one pass; a driver's empty directory is no VM."""
         definitions, locked = self.registry.definitions(), self.registry.locked()
         seen: dict[str, DriverSeen] = {}
         for driver in self.drivers.values():
             seen |= driver.observe()
         volumes = self._volumes()
-        return {
+        found = {
             name: _observation(
                 definitions.get(name), seen.get(name), volumes.get(name, []), locked=name in locked
             )
             for name in sorted({*definitions, *seen, *volumes})
         }
+        return {name: have for name, have in found.items() if have.exists}
 
     def observe(self, name: str) -> Observation:
         """What one VM is now; an empty observation where there is nothing of it."""
