@@ -92,6 +92,12 @@ class Observation:
         return tuple(volume for volume in self.volumes if volume.name == ROOT)
 
     @property
+    def has_power(self) -> bool:
+        """Whether the VM can be on or off: not where only volumes of it are there, or nothing."""
+        is_defined = self.recorded is not None or self.defined is not None
+        return is_defined or self.foreign or self.power is not Power.STOPPED
+
+    @property
     def exists(self) -> bool:
         """Whether there is anything of this VM on the host."""
         return self != Observation()

@@ -136,7 +136,8 @@ def goal_of(
 ) -> Checked[Goal]:
     """What *verb* asks for, of a VM that is *declared* so and is what *have* says."""
     if verb.only_from and have.power not in verb.only_from:
-        return problem(name, f"cannot {verb.name} it: it is {have.power}")
+        state = have.power if have.has_power else "not defined"
+        return problem(name, f"cannot {verb.name} it: it is {state}")
     first, second = declared, have.recorded
     if verb.spec_from is SpecFrom.DEFINED:
         first, second = second, first

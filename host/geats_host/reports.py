@@ -30,7 +30,8 @@ Report = dict[str, object]
 def list_report(host: Host) -> dict[str, Report]:
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
-    ``pending`` is how many fields are written, but not in effect until the VM restarts.
+    ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
+    in effect until the VM restarts.
     """
     seen = host.observe_all()
     return {
@@ -42,7 +43,7 @@ def list_report(host: Host) -> dict[str, Report]:
 def _row(host: Host, name: str, have: Observation) -> Report:
     spec = have.in_effect or have.defined or have.recorded
     return {
-        "power": str(have.power),
+        "power": str(have.power) if have.has_power else None,
         "declared": name in host.config.vms,
         "defined": have.recorded is not None,
         "locked": have.locked,

@@ -26,7 +26,7 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
     """One line a VM."""
     table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
     for name, row in rows.items():
-        power = str(row["power"])
+        power = _text(row["power"])
         table.add_row(
             name,
             f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]",

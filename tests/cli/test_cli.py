@@ -151,7 +151,7 @@ def test_json_and_the_configuration_may_be_said_after_the_command(
     call: Geats, config: Path
 ) -> None:
     code, out, _ = call("list", "--json", "--config", str(config))
-    assert (code, json.loads(out)["web01"]["power"]) == (0, "stopped")
+    assert (code, json.loads(out)["web01"]["power"]) == (0, None)
 
 
 def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:

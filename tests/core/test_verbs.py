@@ -55,7 +55,18 @@ def test_stop_is_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["reboot", "freeze", "unfreeze"])
-def test_what_is_off_cannot_be_rebooted_frozen_or_thawed(name: str) -> None:
-    assert goal_of(VERBS[name], "web", DECLARED, Observation()) == Failure(
-        (Problem("web", f"cannot {name} it: it is stopped"),)
+@pytest.mark.parametrize(
+    ("have", "state"),
+    [
+        (Observation(), "not defined"),
+        (Observation(recorded=DEFINED), "stopped"),
+        (Observation(defined=DEFINED), "stopped"),
+        (Observation(foreign=True), "stopped"),
+    ],
+)
+def test_what_is_off_cannot_be_rebooted_frozen_or_thawed(
+    name: str, have: Observation, state: str
+) -> None:
+    assert goal_of(VERBS[name], "web", DECLARED, have) == Failure(
+        (Problem("web", f"cannot {name} it: it is {state}"),)
     )

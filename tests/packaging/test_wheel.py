@@ -23,9 +23,9 @@ PILLAR = {
         "vms": {"web01": {"driver": "memory", "template": "debian", "memory": "512MiB"}},
     }
 }
-LISTED = {
+LISTED: dict[str, object] = {
     "web01": {
-        "power": "stopped",
+        "power": None,
         "declared": True,
         "defined": False,
         "locked": False,
