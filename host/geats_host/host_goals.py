@@ -68,6 +68,20 @@ def wanted(words: Mapping[object, object]) -> Goal:
     return accepted(read.done(goal))
 
 
+def names_in(raw: object) -> tuple[str, ...]:
+    """The VMs that are named in a list, or in a text with commas; None means all of them.
+
+    Raises ``Refused`` where nothing is named: that is a mistake, and must not become all of them.
+    """
+    if raw is None:
+        return ()
+    given = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
+    names = accepted(fields.each(fields.name)("names", given))
+    if not names:
+        raise Refused("names: is empty: leave it out to mean every VM that is declared")
+    return names
+
+
 def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | None:
     """What *raw*, else the configuration, says of the VM; None where neither says anything."""
     if raw is None and name not in config.vms:

@@ -17,6 +17,7 @@ from geats_core.explain import (
     plan_to_plain,
     step_to_plain,
 )
+from geats_core.host_plan import HostPlan
 from geats_core.observation import Observation
 from geats_core.parse import to_plain
 from geats_core.plan import Plan, Step
@@ -162,6 +163,15 @@ def salt_changes(plan: Plan, steps: Iterable[Step]) -> dict[str, object]:
 def would_change(plan: Plan) -> dict[str, object]:
     """The changes that applying the whole plan makes: the same in test mode as in the run."""
     return salt_changes(plan, plan.steps)
+
+
+def would_change_host(plan: HostPlan) -> dict[str, dict[str, object]]:
+    """The same for each VM of a plan for several, whose steps may come in another order there."""
+    steps = {each.name: list[Step]() for each in plan.plans}
+    for step in plan.steps:
+        if step.vm:
+            steps[step.vm].append(step)
+    return {each.name: salt_changes(each, steps[each.name]) for each in plan.plans}
 
 
 def failure_text(interrupted: Interrupted) -> str:

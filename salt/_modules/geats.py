@@ -18,7 +18,7 @@ from geats_host.configuration import from_file, merged
 from geats_host.doctor import examine, to_plain
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.host_goals import Wishes, wanted
+from geats_host.host_goals import Wishes, names_in, wanted
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]
@@ -547,14 +547,12 @@ def _import_template(host, name, refresh, test):
 def _plan_host(host, names, policies):
     """The plan for the VMs that are named, else for the whole host."""
     words = {key: value for key, value in policies.items() if not key.startswith("__")}
-    names = names.split(",") if isinstance(names, str) else names or ()
-    return host.plan_wishes(Wishes(wanted(words), tuple(names)))
+    return host.plan_wishes(Wishes(wanted(words), names_in(names)))
 
 
 def _apply_host(host, made, test):
     if _is_test(test):
-        changes = {each.name: reports.would_change(each) for each in made.plan.plans}
-        return {**reports.host_plan_report(made), "changes": changes}
+        return {**reports.host_plan_report(made), "changes": reports.would_change_host(made.plan)}
     applied = host.apply_host(made)
     report = reports.apply_host_report(made, applied)
     _raise_if_interrupted(applied, report)

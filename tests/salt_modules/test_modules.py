@@ -179,6 +179,35 @@ def test_a_whole_host_is_planned_and_applied(modules):
     assert modules["geats.plan_host"]()["steps"] == []
 
 
+def test_what_would_change_on_a_host_is_what_then_changes_pauses_and_all(modules, opts):
+    vms = opts["pillar"]["geats"]["vms"]
+    vms["db01"]["autostart"] = {"priority": 1, "delay": 1}
+    shown = modules["geats.apply_host"](test=True)["changes"]
+    assert "wait 1 s because db01 is given that time" in shown["db01"]["steps"][-1]
+    report = modules["geats.apply_host"]()
+    assert {name: vm["changes"] for name, vm in report["vms"].items()} == shown
+    vms["web01"]["hostname"], vms["db01"]["hostname"] = "www", "sql"
+    shown = modules["geats.apply_host"](test=True)["changes"]
+    report = modules["geats.apply_host"]()
+    assert {name: vm["changes"] for name, vm in report["vms"].items()} == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (5, "names: must be a list"),
+        ({"web01": None}, "names: must be a list"),
+        ([["web01"]], r"names\[0\]: must be 1 to 63"),
+        ([], "names: is empty: leave it out"),
+        ("", r"names\[0\]: must be 1 to 63"),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused(modules, names, said):
+    for call in ("plan_host", "apply_host"):
+        with pytest.raises(CommandExecutionError, match=said):
+            modules[f"geats.{call}"](names)
+
+
 @pytest.mark.parametrize("names", ["web01", ["web01"]])
 def test_of_a_host_only_some_vms_are_meant(modules, names):
     assert set(modules["geats.apply_host"](names)["vms"]) == {"web01"}
