@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from returns.result import Failure, Success
 
 from geats_core import fields
+from geats_core.actions import ConfigureGuest, Define, Pause
 from geats_core.checked import Checked, Problem, Problems, problem, problems_of
 from geats_core.codec import decode, encode, names_of
 from geats_core.differences import host_differences
@@ -125,7 +126,7 @@ def _wrong_with(read: SavedPlan) -> Problems:
         for position, step in enumerate(read.plan.steps)
         for problem_ in _wrong_names(f"plan.steps[{position}]", step)
     ]
-    return tuple(names) or _inapplicable(read)
+    return tuple(names) or _out_of_place(read.plan) or _inapplicable(read)
 
 
 def _wrong_names(path: str, step: Step) -> Problems:
@@ -139,13 +140,33 @@ def _wrong_names(path: str, step: Step) -> Problems:
     return problems_of(*checked, *of_vm)
 
 
+def _out_of_place(plan: HostPlan) -> Problems:
+    """Steps of no VM of *plan*, or that are not fit for their VM."""
+    vms = {each.name for each in plan.plans}
+    problems: list[Problem] = []
+    for position, step in enumerate(plan.steps):
+        path = f"plan.steps[{position}]"
+        match step.action:
+            case Pause(seconds):
+                problems += problems_of(fields.delay_s(f"{path}.action.seconds", seconds))
+            case Define(spec, _) | ConfigureGuest(_, _, spec) if spec.name != step.vm:
+                message = f"is that of {spec.name!r}, and the step of {step.vm!r}"
+                problems.append(Problem(f"{path}.action.spec", message))
+            case _:
+                pass
+        if step.vm not in vms and not (isinstance(step.action, Pause) and not step.vm):
+            problems.append(Problem(f"{path}.vm", f"{step.vm!r} is no VM of the plan"))
+    return tuple(problems)
+
+
 def _inapplicable(read: SavedPlan) -> Problems:
     """The first step of each VM that the model does not allow."""
     states = dict(read.observations)
     problems: dict[str, Problem] = {}
     for position, step in enumerate(read.plan.steps):
-        if any(need >= position for need in step.needs):
-            problems[step.vm] = Problem(f"plan.steps[{position}]", "waits for a later step")
+        if any(not 0 <= need < position for need in step.needs):
+            message = "waits for a step that is not before it"
+            problems[step.vm] = Problem(f"plan.steps[{position}]", message)
         match after(step.action, states.get(step.vm, Observation())):
             case Success(state):
                 states[step.vm] = state

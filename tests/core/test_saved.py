@@ -118,7 +118,36 @@ def test_a_plan_that_does_not_hold_is_refused() -> None:
     assert refused(step(2, volume="other")) == [
         "plan.steps[2]: cannot be done: the volume does not exist"
     ]
-    assert refused(step(1, needs=[6])) == ["plan.steps[1]: waits for a later step"]
+    for needs in ([6], [1], [-1]):
+        said = "plan.steps[1]: waits for a step that is not before it"
+        assert refused(step(1, needs=needs)) == [said]
+
+
+def test_every_step_is_of_a_vm_of_the_plan_and_fit_for_it() -> None:
+    def no_plans(raw: dict[str, object]) -> None:
+        raw["plan"]["plans"] = []  # type: ignore[index]
+
+    def more(**action: object) -> Callable[[dict[str, object]], None]:
+        def change(raw: dict[str, object]) -> None:
+            last = {"vm": "", "reason": "", "action": action}
+            raw["plan"]["steps"].append(last)  # type: ignore[index]
+
+        return change
+
+    assert "plan.steps[0].vm: 'web' is no VM of the plan" in refused(no_plans)
+    assert refused(more(do="Pause")) == []
+    assert refused(more(do="Unlock")) == ["plan.steps[7].vm: '' is no VM of the plan"]
+    for seconds in (-1, 10**30):
+        assert (
+            "plan.steps[7].action.seconds: must be" in refused(more(do="Pause", seconds=seconds))[0]
+        )
+
+
+def test_a_definition_is_that_of_its_vm() -> None:
+    def other(raw: dict[str, object]) -> None:
+        raw["plan"]["steps"][0]["action"]["spec"]["name"] = "db"  # type: ignore[index]
+
+    assert refused(other) == ["plan.steps[0].action.spec: is that of 'db', and the step of 'web'"]
 
 
 def test_every_mistake_in_a_file_is_reported_at_once() -> None:
