@@ -1,7 +1,7 @@
 """What differs between two specs, field by field, and what each change costs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from geats_core.actions import Impact
 from geats_core.parse import to_plain
@@ -21,6 +21,7 @@ COST: Mapping[str, Mapping[str, Impact]] = {
         ("volume pools", REBUILD, REBUILD, REBUILD),
         ("hostname", RESTART, RESTART, RESTART),
         ("volumes", RESTART, RESTART, RESTART),
+        ("binds", RESTART, RESTART, RESTART),
         ("nics", RESTART, RESTART, RESTART),
         ("dns", RESTART, RESTART, RESTART),
         ("metadata", RESTART, RESTART, RESTART),
@@ -97,6 +98,7 @@ def _comparable(spec: VMSpec | None, other: VMSpec | None) -> dict[str, object]:
             for v in spec.volumes
             if v is not spec.root
         ],
+        "binds": [asdict(bind) for bind in spec.binds],
         "volume sizes": {
             v.name: format_size(v.size_bytes) for v in spec.volumes if v.size_bytes is not None
         },
@@ -117,7 +119,7 @@ def _short(value: object) -> str:
 
 
 def _entry(value: object) -> str:
-    """An entry of a list: a NIC or a volume is written without its keys, all else as it is."""
+    """An entry of a list: a mapping, such as a NIC, is written without its keys."""
     if not isinstance(value, dict):
         return str(value)
     words = [key if item is True else _entry_word(item) for key, item in value.items()]

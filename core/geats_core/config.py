@@ -2,17 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
-
-from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.checked import Checked, problem, problems_of
-from geats_core.fields import Parser, Reader, of_mapping
+from geats_core.checked import Checked, problem
+from geats_core.fields import Parser, Reader, each, named, of_mapping
 from geats_core.host_policy import HostPolicy, parse_policy
 from geats_core.template import Template, parse_template
-
-T = TypeVar("T")
 
 Raw = Mapping[object, object]
 DEEPEST_STACK = 8
@@ -34,6 +29,7 @@ class HostConfig:
     state_dir: str = "/var/lib/geats"
     run_dir: str = "/run/geats"
     registry: str = "sqlite"
+    bind_sources: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
     drivers: Mapping[str, Raw] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
@@ -55,6 +51,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
             state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
             run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
             registry=read.take("registry", fields.name, default.registry),
+            bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
             policy=read.take("policy", parse_policy, default.policy),
             drivers=read.take("drivers", named(fields.mapping), {}),
             pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
@@ -63,26 +60,6 @@ def _config(read: Reader) -> Checked[HostConfig]:
             vms=read.take("vms", named(_vm), {}),
         )
     )
-
-
-def named(item: Parser[T]) -> Parser[Mapping[str, T]]:
-    """A mapping of valid names to what *item* reads."""
-
-    @of_mapping
-    def parse(read: Reader) -> Checked[Mapping[str, T]]:
-        values: dict[str, T] = {}
-        for key, value in read.raw.items():
-            at = read.at(fields.printable(key))
-            name, parsed = fields.name(at, key), item(at, value)
-            read.problems += problems_of(name, parsed)
-            match name, parsed:
-                case Success(name_), Success(parsed_):
-                    values[name_] = parsed_
-                case _:
-                    pass  # its problems are kept
-        return Failure(tuple(read.problems)) if read.problems else Success(values)
-
-    return parse
 
 
 def _vm(path: str, raw: object) -> Checked[Raw]:

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, gather, problem, shown, unknown
+from geats_core.checked import Checked, Problem, gather, problem, problems_of, shown, unknown
 from geats_core.spec import Address, Gateway
 
 T = TypeVar("T")
@@ -21,6 +21,7 @@ KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
 DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 ZONE = "%"  # of an IPv6 address: ipaddress takes any text after it, line breaks too
+LONGEST_SOURCE = 512  # bytes: liblxc takes no line of mounts of more than 4095, escapes and all
 LONGEST_HOSTNAME = 64  # HOST_NAME_MAX, see gethostname(2)
 LONGEST_INT_BITS = 256
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -107,6 +108,26 @@ def each(item: Parser[T]) -> Parser[tuple[T, ...]]:
     return parse
 
 
+def named(item: Parser[T]) -> Parser[Mapping[str, T]]:
+    """A mapping of valid names to what *item* reads."""
+
+    @of_mapping
+    def parse(read: Reader) -> Checked[Mapping[str, T]]:
+        values: dict[str, T] = {}
+        for key, value in read.raw.items():
+            at = read.at(printable(key))
+            named_, parsed = name(at, key), item(at, value)
+            read.problems += problems_of(named_, parsed)
+            match named_, parsed:
+                case Success(name_), Success(parsed_):
+                    values[name_] = parsed_
+                case _:
+                    pass  # its problems are kept
+        return Failure(tuple(read.problems)) if read.problems else Success(values)
+
+    return parse
+
+
 def matching(pattern: re.Pattern[str], wanted: str) -> Parser[str]:
     """Text that *pattern* matches in full; *wanted* describes it."""
 
@@ -154,6 +175,20 @@ def absolute_path(path: str, raw: object) -> Checked[str]:
     if isinstance(raw, str) and plain and ".." not in raw.split("/"):
         return Success(raw)
     return problem(path, f"must be an absolute path without '..', got {shown(raw)}")
+
+
+def bind_source(path: str, raw: object) -> Checked[str]:
+    """An absolute path on the host, below ``/``; needless slashes and ``.`` are taken out."""
+    parts = raw.split("/") if isinstance(raw, str) else []
+    plain = "/" + "/".join(part for part in parts if part not in ("", "."))
+    match absolute_path(path, raw):
+        case Success() if plain != "/" and len(plain.encode()) <= LONGEST_SOURCE:
+            return Success(plain)
+        case Success():
+            wanted = f"must be a path below / of at most {LONGEST_SOURCE} bytes"
+            return problem(path, f"{wanted}, got {shown(raw)}")
+        case Failure() as refused:
+            return refused
 
 
 def boolean(path: str, raw: object) -> Checked[bool]:

@@ -22,7 +22,7 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Checked, problem
 from geats_core.parse import parse_vm, to_plain
-from geats_core.spec import Init, Limits, Nic, VMSpec
+from geats_core.spec import Bind, Init, Limits, Nic, VMSpec, Volume
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
 SPEC_LINE = f"{RESERVED}spec: "
@@ -217,19 +217,23 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
 
 
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
-    for volume in spec.volumes:
-        path = facts.volume_paths[volume.name]
-        as_it_is = spec.privileged or volume.name in facts.shifted
-        if volume is spec.root:
-            yield f"lxc.rootfs.path = dir:{path}"
-            if not as_it_is:
-                yield "lxc.rootfs.options = idmap=container"
-        else:
-            mode = "ro" if volume.read_only else "rw"
-            idmap = "" if as_it_is else ",idmap=container"
-            inside = volume.mount.removeprefix("/")
-            options = f"bind,{mode},create=dir{idmap}"
-            yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+    """The root filesystem, then all that is mounted: each before what is mounted within it."""
+    yield f"lxc.rootfs.path = dir:{facts.volume_paths[spec.root.name]}"
+    if _mapped(spec, spec.root, facts):
+        yield "lxc.rootfs.options = idmap=container"
+    mounted: list[Volume | Bind] = [v for v in spec.volumes if v is not spec.root]
+    for each in sorted([*mounted, *spec.binds], key=lambda each: each.mount):
+        path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
+        mode = "ro" if each.read_only else "rw"
+        idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
+        inside = each.mount.removeprefix("/")
+        options = f"bind,{mode},create=dir{idmap}"
+        yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+
+
+def _mapped(spec: VMSpec, each: Volume | Bind, facts: LxcFacts) -> bool:
+    """Whether ids in the guest, which are others on the host, are those of the files."""
+    return isinstance(each, Volume) and not spec.privileged and each.name not in facts.shifted
 
 
 def fstab_escaped(path: str) -> str:

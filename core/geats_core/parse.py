@@ -1,6 +1,7 @@
 """From pillar, SLS, YAML or JSON to a ``VMSpec``, and back to plain data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import reduce
 from hashlib import sha256
 
@@ -8,13 +9,14 @@ from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
-from geats_core.fields import Reader, each, of_mapping
+from geats_core.fields import Reader, each, named, of_mapping
 from geats_core.sizes import format_size, parse_size
-from geats_core.spec import ROOT, Autostart, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
+from geats_core.spec import ROOT, Autostart, Bind, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
 
 DEFAULT_DRIVER = "lxc"
 DEFAULT_POOL = "default"
 DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
+NO_BINDS: Mapping[str, Bind] = {}
 NO_NICS: tuple[Nic, ...] = ()
 NO_GATEWAYS: tuple[Gateway, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
@@ -55,7 +57,7 @@ def _with_profiles(
 def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
     """*above* laid over *below*: mappings in both merge, anything else in *above* wins.
 
-    One level down is as deep as specs have mappings; YAML's may hold themselves.
+    One level down, and no deeper: a bind of the same name is replaced as a whole.
     """
     merged = dict(below)
     for key, value in above.items():
@@ -71,10 +73,13 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
     read = Reader("", raw, known={"profile"})
     name = read.keep(fields.name("name", vm_name), "")
     volumes = read.take("volumes", each(_volume), DEFAULT_VOLUMES)
+    given = read.take("binds", named(_bind), NO_BINDS)
+    binds = tuple(replace(given[name], name=name) for name in sorted(given))
     nics = read.take("nics", each(of_mapping(lambda nic: _nic(nic, name))), NO_NICS)
     read.problems += [
         *_duplicates("volumes", "name", [volume.name for volume in volumes]),
         *_duplicates("volumes", "mount", [volume.mount for volume in volumes]),
+        *_within_binds(binds, volumes),
         *_duplicates("nics", "name", [nic.name for nic in nics]),
         *_duplicates("nics", "mac", [nic.mac for nic in nics]),
         *_duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
@@ -92,6 +97,7 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
             template=read.need("template", fields.name, ""),
             hostname=read.take("hostname", fields.hostname, name),
             volumes=tuple(sorted(volumes, key=lambda volume: volume.mount)),
+            binds=binds,
             limits=Limits(
                 memory_bytes=read.take("memory", parse_size, None),
                 cpus=read.take("cpus", fields.cpus, None),
@@ -132,6 +138,28 @@ def _volume(read: Reader) -> Checked[Volume]:
             read_only=read.take("read_only", fields.boolean, False),
         )
     )
+
+
+@of_mapping
+def _bind(read: Reader) -> Checked[Bind]:
+    return read.done(
+        Bind(
+            name="",
+            source=read.need("source", fields.bind_source, ""),
+            mount=read.need("mount", fields.mount, ""),
+            read_only=read.take("read_only", fields.boolean, True),
+        )
+    )
+
+
+def _within_binds(binds: Collection[Bind], volumes: Iterable[Volume]) -> Iterable[Problem]:
+    """What is mounted where a bind is, or below: there, others may exchange what it stands on."""
+    mounts = {f"volumes[{volume.name}].mount": volume.mount for volume in volumes}
+    mounts |= {f"binds.{bind.name}.mount": bind.mount for bind in binds}
+    for bind in binds:
+        for path, mount in mounts.items():
+            if f"{mount}/".startswith(f"{bind.mount}/") and path != f"binds.{bind.name}.mount":
+                yield Problem(path, f"{mount!r} is within the bind {bind.name!r} at {bind.mount}")
 
 
 def _nic(read: Reader, vm_name: str) -> Checked[Nic]:
@@ -212,6 +240,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "cpus": spec.limits.cpus,
             "processes": spec.limits.processes,
             "volumes": [_plain_volume(volume) for volume in spec.volumes],
+            "binds": {bind.name: _plain_bind(bind) for bind in spec.binds},
             "nics": [_plain_nic(nic) for nic in spec.nics],
             "dns": {
                 "nameservers": [str(server) for server in spec.dns.nameservers],
@@ -241,6 +270,10 @@ def _plain_volume(volume: Volume) -> dict[str, object]:
     if volume.name != ROOT:
         plain |= {"mount": volume.mount, "read_only": volume.read_only}
     return _without_none(plain)
+
+
+def _plain_bind(bind: Bind) -> dict[str, object]:
+    return {"source": bind.source, "mount": bind.mount, "read_only": bind.read_only}
 
 
 def _plain_nic(nic: Nic) -> dict[str, object]:

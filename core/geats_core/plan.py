@@ -105,6 +105,7 @@ class HostFacts:
     """What a host offers; None where it is not known, and so not checked.
 
     ``declared`` are the VMs that somebody described, whether or not there is a goal for them.
+    ``bind_sources`` are the directories that VMs may bind, with all that is below them.
     """
 
     drivers: frozenset[str] | None = None
@@ -114,6 +115,7 @@ class HostFacts:
     memory_bytes: int | None = None
     cpus: float | None = None
     declared: frozenset[str] = frozenset()
+    bind_sources: frozenset[str] | None = None
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""

@@ -19,6 +19,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_unknown(_names(want, facts)),
         *_another_driver(want, have),
         *_privileged(want, facts),
+        *_binds(want, facts),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_stuck(goal, have),
@@ -93,6 +94,25 @@ def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
                 f"volumes[{volume.name}].pool",
                 f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
             )
+
+
+def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    if facts.bind_sources is None:
+        return
+    for bind in want.binds:
+        if not is_within(bind.source, facts.bind_sources):
+            yield Problem(f"binds.{bind.name}.source", not_within(bind.source, facts.bind_sources))
+
+
+def is_within(path: str, tops: Iterable[str]) -> bool:
+    """Whether *path* is one of *tops*, or below one; all are absolute and plain."""
+    return any(path == top or path.startswith(f"{top}/") for top in tops)
+
+
+def not_within(path: str, tops: Collection[str]) -> str:
+    """Why *path* may not be bound where only *tops* may."""
+    allowed = ", ".join(sorted(tops)) or "there is none"
+    return f"{path!r} is not within what bind_sources allows ({allowed})"
 
 
 def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:

@@ -50,6 +50,16 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A directory of the host, ``source``, that the guest sees at ``mount``; it is no volume."""
+
+    name: str
+    source: str
+    mount: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dns:
     """What the guest's ``/etc/resolv.conf`` says; empty means that geats leaves it alone."""
 
@@ -78,6 +88,7 @@ class VMSpec:
     template: str
     hostname: str
     volumes: tuple[Volume, ...]
+    binds: tuple[Bind, ...] = ()
     limits: Limits = Limits()
     nics: tuple[Nic, ...] = ()
     dns: Dns = Dns()

@@ -1,6 +1,7 @@
 """Files that the host writes into a guest's tree, without ever following the guest out of it."""
 
 import ctypes
+import errno
 import os
 import secrets
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 from geats_host.errors import HostError
 
 SYS_OPENAT2 = 437
-RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,9 +56,24 @@ def is_guest_file(rootfs: Path, path: str) -> bool:
             return stat.S_ISREG(os.fstat(found).st_mode)
 
 
-def openat2(root: int, path: str, flags: int) -> int:
+def passes_link(rootfs: Path, path: str) -> bool:
+    """Whether a symbolic link stands on the way to *path* within *rootfs*, or at its end."""
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        try:
+            os.close(openat2(root, "/".join(_names(path)), os.O_PATH, RESOLVE_NO_SYMLINKS))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return True
+    return False
+
+
+def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
     """Open *path* as a process would whose root directory is *root*; raises OSError."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    resolve |= RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
     size = ctypes.c_size_t(ctypes.sizeof(how))
     name = os.fsencode(path)
     found: int = _libc.syscall(SYS_OPENAT2, root, name, ctypes.byref(how), size)

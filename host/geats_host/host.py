@@ -10,7 +10,7 @@ import psutil
 from returns.result import Success
 
 from geats_core import fields
-from geats_core.actions import Action, Define, InstallTemplate, Pause, VolumeAction
+from geats_core.actions import Action, Define, InstallTemplate, Pause, Start, VolumeAction
 from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import boot_goals, halt_goals
@@ -20,7 +20,7 @@ from geats_core.plan import Goal, HostFacts, Plan, Step
 from geats_core.planner import plan
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.spec import VMSpec
-from geats_host import templates
+from geats_host import binds, templates
 from geats_host.apply import Applied, Progress, apply_steps, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
@@ -120,13 +120,14 @@ class Host:
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
             declared=frozenset(self.config.vms),
+            bind_sources=frozenset(self.config.bind_sources),
         )
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
-        """The plan that brings the VM to *goal*; a template that it needs is verified now."""
+        """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
         have = self.observe(goal.name) if have is None else have
         made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
-        self._verify_templates(made.steps)
+        self._check_sources(made.steps, {goal.name: have})
         return Planned(goal, have, made)
 
     def plan_host(
@@ -135,7 +136,7 @@ class Host:
         """The plan that brings VMs to their goals, on a host where *seen* is all there is."""
         facts = self.facts(spec.driver for spec in (goal.spec for goal in wanted) if spec)
         made = plan_goals(wanted, seen, facts, self.config.policy, scope)
-        self._verify_templates(made.plan.steps)
+        self._check_sources(made.plan.steps, seen)
         return made
 
     def plan_wishes(self, wishes: Wishes) -> SavedPlan:
@@ -156,6 +157,22 @@ class Host:
     def recorded(self) -> Recorded:
         """All that a plan is made from, to make plans elsewhere."""
         return Recorded(observations=self.observe_all(), facts=self.facts(self.drivers))
+
+    def _check_sources(self, steps: Iterable[Step], seen: Mapping[str, Observation]) -> None:
+        """Whether the files of the host that *steps* use are there, and as they should be."""
+        steps = list(steps)
+        self._verify_templates(steps)
+        specs = {name: have.recorded for name, have in seen.items()}
+        specs |= {step.vm: step.action.spec for step in steps if isinstance(step.action, Define)}
+        using = {step.vm for step in steps if isinstance(step.action, Define | Start)}
+        problems = [
+            replace(each, path=f"{name}.{each.path}")
+            for name in sorted(using)
+            if (spec := specs.get(name)) and self._holds_files(spec.root.pool)
+            for each in binds.problems(spec, self.config.bind_sources)
+        ]
+        if problems:
+            raise Refused(*problems)
 
     def _verify_templates(self, steps: Iterable[Step]) -> None:
         needed = {
@@ -180,7 +197,7 @@ class Host:
                 locks.enter_context(operation_lock(Path(self.config.run_dir), name))
             self._check_unmoved(planned)
             self._check_configured(made.steps)
-            self._verify_templates(made.steps)  # the files may have changed as well
+            self._check_sources(made.steps, planned.observations)  # they may have changed too
             performers = {
                 each.name: self._performer(each, planned.observations) for each in made.plans
             }
@@ -230,7 +247,14 @@ class Host:
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
         driver = self._driver_of(made.name, spec)
         return Performer(
-            made.name, self.registry, driver, self.pools, self.config.templates, self.store
+            made.name,
+            self.registry,
+            driver,
+            self.pools,
+            self.config.templates,
+            self.store,
+            spec,
+            self.config.bind_sources,
         )
 
     @property

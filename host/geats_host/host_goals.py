@@ -141,6 +141,7 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
         templates=frozenset(config.templates),
         declared=frozenset(config.vms),
+        bind_sources=frozenset(config.bind_sources),
     )
     seen = recorded.observations
     return plan_goals(goals(wishes, config, seen), seen, facts, config.policy, wishes.scope)

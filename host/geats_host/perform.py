@@ -37,10 +37,11 @@ from geats_core.guest import fingerprint, guest_files
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.spec import VMSpec
 from geats_core.template import Template
-from geats_host import templates
+from geats_host import binds, templates
 from geats_host.drivers import Driver
 from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
+from geats_host.mount_points import check_mount_points
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked
@@ -49,7 +50,10 @@ from geats_host.templates.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions on one VM, run by *driver*. Raises ``HostError`` where the host fails."""
+    """Performs actions on one VM, run by *driver*. Raises ``HostError`` where the host fails.
+
+    ``spec`` is what the VM is started with, and ``bind_sources`` are what it may bind.
+    """
 
     name: str
     registry: Registry
@@ -57,6 +61,8 @@ class Performer:
     pools: Mapping[str, Pool]
     templates: Mapping[str, Template]
     store: Store
+    spec: VMSpec | None = None
+    bind_sources: tuple[str, ...] = ()
 
     def perform(self, action: Action) -> None:
         """Do it."""
@@ -95,6 +101,7 @@ class Performer:
         driver = self.driver
         match action:
             case Start():
+                self._check_mounts()
                 driver.start(self.name)
             case Shutdown(timeout_s):
                 driver.shutdown(self.name, timeout_s)
@@ -110,6 +117,16 @@ class Performer:
                 driver.set_limits(self.name, limits)
             case _:
                 assert_never(action)
+
+    def _check_mounts(self) -> None:
+        """Once more, as the steps before may have taken long; and the guest is off now."""
+        spec = self.spec
+        if spec is None or self.pools[spec.root.pool].offers is Offer.NOTHING:
+            return
+        wrong = list(binds.problems(spec, self.bind_sources))
+        if wrong:
+            raise HostError("; ".join(map(str, wrong)))
+        check_mount_points(spec, self._paths(spec))
 
     def _volume(self, action: VolumeAction) -> None:
         pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)

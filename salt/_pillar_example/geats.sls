@@ -5,6 +5,9 @@ geats:
       type: directory
       path: /srv/geats/volumes
 
+  # Directories of the host that VMs may bind, with all that is below them.
+  bind_sources: [/srv/media]
+
   # What a VM's root volume is filled from.
   templates:
     debian:
@@ -28,6 +31,8 @@ geats:
         - name: root
         - name: data
           mount: /srv/data
+      binds:
+        films: {source: /srv/media/films, mount: /srv/films}
       nics:
         - name: eth0
           bridge: br0

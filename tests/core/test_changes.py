@@ -13,6 +13,7 @@ CHANGED: dict[str, dict[object, object]] = {
     "volumes": {
         "volumes": [{"name": "root"}, {"name": "data", "mount": "/data", "read_only": True}]
     },
+    "binds": {"binds": {"media": {"source": "/srv/media", "mount": "/media"}}},
     "nics": {"nics": [{"name": "eth0", "bridge": "br0", "mac": "02:00:00:00:00:01"}]},
     "dns": {"dns": {"search": ["lan"]}},
     "metadata": {"metadata": {"mount": "z"}},
@@ -33,6 +34,7 @@ LINES = {
     "volume pools": "volume pools changed {root: default} → {root: fast}",
     "hostname": "hostname changed web → other",
     "volumes": "volumes changed [] → [data /data read_only]",
+    "binds": "binds changed [] → [media /srv/media /media read_only]",
     "nics": "nics changed [] → [eth0 br0 02:00:00:00:00:01]",
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",

@@ -35,6 +35,7 @@ def test_a_whole_configuration_is_read() -> None:
         "state_dir": "/srv/geats",
         "run_dir": "/run/g",
         "registry": "memory",
+        "bind_sources": ["/srv/media", "//srv/./shared/"],
         "drivers": {"lxc": {"path": "/var/lib/lxc"}},
         "pools": {
             "disks": {
@@ -53,6 +54,7 @@ def test_a_whole_configuration_is_read() -> None:
             state_dir="/srv/geats",
             run_dir="/run/g",
             registry="memory",
+            bind_sources=("/srv/media", "/srv/shared"),
             drivers={"lxc": {"path": "/var/lib/lxc"}},
             pools={
                 "disks": StackLayer(
@@ -77,6 +79,7 @@ def test_a_whole_configuration_is_read() -> None:
 def test_every_mistake_in_a_configuration_is_reported() -> None:
     raw = {
         "state_dir": "/srv/../etc",
+        "bind_sources": ["/", "srv", f"/{'ä' * 256}"],
         "pools": {"a b": {"type": "x"}, "p": {"on": {"type": "X"}, 1: 2}},
         "templates": {"t": {"sha256": "0"}},
         "vms": {"web": 1},
@@ -88,6 +91,12 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
     assert parse_config(raw) == Failure(
         (
             Problem("state_dir", "must be an absolute path without '..', got '/srv/../etc'"),
+            Problem("bind_sources[0]", "must be a path below / of at most 512 bytes, got '/'"),
+            Problem("bind_sources[1]", "must be an absolute path without '..', got 'srv'"),
+            Problem(
+                "bind_sources[2]",
+                f"must be a path below / of at most 512 bytes, got '/{'ä' * 79}'…",
+            ),
             Problem("pools.a b", f"{name}, got 'a b'"),
             Problem("pools.p.on.type", f"{name}, got 'X'"),
             Problem("pools.p.type", "is missing"),
@@ -102,8 +111,8 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("vms.web", "must be a mapping, got 1"),
             Problem(
                 "vm",
-                "unknown key 'vm', did you mean 'vms'? (there is: drivers, policy, pools, "
-                "profiles, registry, run_dir, state_dir, templates, vms)",
+                "unknown key 'vm', did you mean 'vms'? (there is: bind_sources, drivers, policy, "
+                "pools, profiles, registry, run_dir, state_dir, templates, vms)",
             ),
         )
     )

@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from geats_core import Problem, VMSpec, parse_vm
 from geats_core.parse import derived_mac
 from geats_core.sizes import parse_size
-from geats_core.spec import Autostart, Dns, Init, Limits, Nic, Volume
+from geats_core.spec import Autostart, Bind, Dns, Init, Limits, Nic, Volume
 
 
 def problems(raw: object, name: object = "web") -> list[str]:
@@ -90,6 +90,61 @@ def test_a_whole_spec_is_read() -> None:
             shutdown_timeout_s=5,
         )
     )
+
+
+BIND = {"source": "/srv/media", "mount": "/media"}
+
+
+def test_binds_are_read_by_name_and_read_only_unless_told() -> None:
+    up = {"source": "/srv//up/", "mount": "/up", "read_only": False}
+    raw = {"template": "debian", "binds": {"up": up, "media": BIND}}
+
+    assert parse_vm("web", raw).unwrap().binds == (
+        Bind(name="media", source="/srv/media", mount="/media"),
+        Bind(name="up", source="/srv/up", mount="/up", read_only=False),
+    )
+
+
+def test_a_bind_of_a_profile_is_replaced_as_a_whole_and_others_stay() -> None:
+    profiles: dict[str, dict[object, object]]
+    profiles = {"p": {"template": "debian", "binds": {"a": {**BIND, "read_only": False}, "b": {}}}}
+    own = {"source": "/srv/x", "mount": "/x"}
+
+    assert parse_vm("web", {"profile": "p", "binds": {"a": own, "b": BIND}}, profiles) == parse_vm(
+        "web", {"template": "debian", "binds": {"b": BIND, "a": own}}
+    )
+
+
+def test_nothing_else_is_mounted_where_a_bind_is_or_below_it() -> None:
+    volumes = [{"name": "root"}, {"name": "data", "mount": "/media/x"}]
+    binds = {"a": BIND, "b": {**BIND, "mount": "/media"}, "c": {**BIND, "mount": "/mediabase"}}
+
+    assert problems({"template": "debian", "volumes": volumes, "binds": binds}) == [
+        "volumes[data].mount: '/media/x' is within the bind 'a' at /media",
+        "binds.b.mount: '/media' is within the bind 'a' at /media",
+        "volumes[data].mount: '/media/x' is within the bind 'b' at /media",
+        "binds.a.mount: '/media' is within the bind 'b' at /media",
+    ]
+    within = {
+        "template": "debian",
+        "volumes": volumes,
+        "binds": {"a": {**BIND, "mount": "/media/x/y"}},
+    }
+    assert parse_vm("web", within).unwrap().binds
+
+
+def test_what_is_wrong_with_a_bind_is_said() -> None:
+    binds = {"A": BIND, "b": {"source": "/srv/../etc", "mount": "/a b", "ro": True}, "c": 1}
+
+    assert problems({"template": "debian", "binds": binds}) == [
+        "binds.A: must be 1 to 63 lower-case letters, digits and inner hyphens, got 'A'",
+        "binds.b.source: must be an absolute path without '..', got '/srv/../etc'",
+        "binds.b.mount: must be an absolute path of plain letters, digits and ._@+- without '.' or"
+        " '..', got '/a b'",
+        "binds.b.ro: unknown key 'ro' (there is: mount, read_only, source)",
+        "binds.c: must be a mapping, got 1",
+    ]
+    assert problems({"template": "debian", "binds": []}) == ["binds: must be a mapping, got a list"]
 
 
 def test_a_template_is_all_that_a_spec_must_have() -> None:
@@ -321,7 +376,7 @@ EXPECTED = (
     Problem("shutdown_timeout", "must be a positive whole number, got True"),
     Problem(
         "memmory",
-        "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, "
+        "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
         "cpus, dns, driver, hostname, init, memory, metadata, nics, privileged, "
         "processes, profile, shutdown_timeout, template, transient, volumes)",
     ),

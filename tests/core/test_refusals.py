@@ -63,6 +63,34 @@ def test_a_vm_that_geats_did_not_make_is_powered_off_with_leave() -> None:
     assert [step.reason for step in off.steps] == ["web should be off"]
 
 
+BOUND = web(binds={"media": {"source": "/srv/media/films", "mount": "/media"}})
+
+
+@pytest.mark.parametrize(
+    ("allowed", "listed"),
+    [
+        ([], "there is none"),
+        (["/srv/b", "/srv/media/film", "/srv/a"], "/srv/a, /srv/b, /srv/media/film"),
+    ],
+)
+def test_what_is_bound_must_be_within_what_the_host_allows(allowed: list[str], listed: str) -> None:
+    facts = HostFacts(bind_sources=frozenset(allowed))
+
+    assert reasons(goal(Target.DEFINED, BOUND), OFF, facts) == [
+        "web.binds.media.source: '/srv/media/films' is not within what bind_sources allows"
+        f" ({listed})"
+    ]
+
+
+@pytest.mark.parametrize("allowed", [None, {"/srv/media"}, {"/srv/media/films", "/x"}])
+def test_what_is_within_what_the_host_allows_is_bound(allowed: set[str] | None) -> None:
+    facts = HostFacts(bind_sources=None if allowed is None else frozenset(allowed))
+    made = plan(goal(Target.RUNNING, BOUND), ON, facts).unwrap()
+
+    assert made.impact is Impact.RESTART
+    assert made.steps[0].reason == "binds changed [] → [media /srv/media/films /media read_only]"
+
+
 DRIVER = "web.driver: unknown driver 'lxc' (there is none)"
 POOLS = [
     "web.volumes[root].pool: unknown pool 'fast' (there is none)",

@@ -49,6 +49,10 @@ RAW: dict[object, object] = {
         },
     ],
 }
+BINDS = {
+    "media": {"source": "/srv/a \\#b", "mount": "/srv/data/media"},
+    "up": {"source": "/srv/up", "mount": "/mnt", "read_only": False},
+}
 FACTS = LxcFacts(volume_paths={"root": "/p/web/root", "data": "/p/a b", "docs": "/p/d\\\t"})
 
 
@@ -62,11 +66,11 @@ def web(**changed: object) -> VMSpec:
 
 
 def test_an_lxc_config_says_all_of_a_spec() -> None:
-    spec = web()
+    spec = web(binds=BINDS)
 
-    # 12 hexadecimal digits for a sum, the title, the spec and each of the 35 lines below
+    # 12 hexadecimal digits for a sum, the title, the spec and each of the 37 lines below
     wrote = render_lxc_config(spec, FACTS).split("# geats-wrote: ")[1].split("\n")[0]
-    assert re.fullmatch("[0-9a-f]{12}( [0-9a-f]{12}){37}", wrote)
+    assert re.fullmatch("[0-9a-f]{12}( [0-9a-f]{12}){39}", wrote)
     assert render_lxc_config(spec, FACTS) == (
         "# Written by geats. Lines added by hand stay; what geats wrote, it writes again.\n"
         f"{spec_line(spec)}\n"
@@ -80,7 +84,9 @@ def test_an_lxc_config_says_all_of_a_spec() -> None:
         "lxc.apparmor.profile = unconfined\n"
         "lxc.rootfs.path = dir:/p/web/root\n"
         "lxc.rootfs.options = idmap=container\n"
+        "lxc.mount.entry = /srv/up mnt none bind,rw,create=dir 0 0\n"
         "lxc.mount.entry = /p/a\\040b srv/data none bind,rw,create=dir,idmap=container 0 0\n"
+        "lxc.mount.entry = /srv/a\\040\\134#b srv/data/media none bind,ro,create=dir 0 0\n"
         "lxc.mount.entry = /p/d\\134\\011 srv/docs none bind,ro,create=dir,idmap=container 0 0\n"
         "lxc.net.0.type = veth\n"
         "lxc.net.0.link = br0\n"

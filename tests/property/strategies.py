@@ -23,7 +23,7 @@ from geats_core import (
 from geats_core.guest import fingerprint
 from geats_core.lxc_config import LxcFacts
 from geats_core.model import volumes_in_order
-from geats_core.spec import ROOT, Autostart, Dns, Init, Limits, Nic, Volume
+from geats_core.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, Volume
 
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]
@@ -61,6 +61,13 @@ root_volumes = st.builds(
     Volume, name=st.just(ROOT), pool=pools, mount=st.just("/"), size_bytes=sizes
 )
 volume_tuples = st.tuples(root_volumes) | st.tuples(root_volumes, data_volumes)
+binds = st.builds(
+    Bind,
+    name=st.just("media"),
+    source=st.sampled_from(["/srv/media", "/srv/a \\b"]),
+    mount=st.sampled_from(["/media", "/srv/x/media"]),
+    read_only=st.booleans(),
+)
 dnses = st.builds(
     Dns,
     nameservers=st.lists(gateways, max_size=2).map(tuple),
@@ -81,6 +88,7 @@ specs = st.builds(
     template=templates,
     hostname=st.sampled_from(["web", "web.example.org"]),
     volumes=volume_tuples,
+    binds=st.just(()) | binds.map(lambda bind: (bind,)),
     limits=limits,
     nics=nic_tuples,
     dns=st.just(Dns()) | dnses,
@@ -196,6 +204,9 @@ host_facts = st.builds(
     pools=known_pools,
     templates=known_names,
     bridges=known_names,
+    bind_sources=st.sampled_from(
+        [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]
+    ),
 )
 lxc_facts = st.builds(
     LxcFacts,
