@@ -35,7 +35,7 @@ class HostConfig:
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     profiles: Mapping[str, Raw] = field(default_factory=dict)
-    vms: Mapping[str, Raw] = field(default_factory=dict)
+    vms: Mapping[str, object] = field(default_factory=dict)
 
 
 def parse_config(raw: object) -> Checked[HostConfig]:
@@ -62,8 +62,8 @@ def _config(read: Reader) -> Checked[HostConfig]:
     )
 
 
-def _vm(path: str, raw: object) -> Checked[Raw]:
-    return fields.mapping(path, {} if raw is None else raw)
+def _vm(_: str, raw: object) -> Checked[object]:
+    return Success({} if raw is None else raw)
 
 
 def layers(at_most: int) -> Parser[StackLayer]:

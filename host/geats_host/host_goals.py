@@ -86,8 +86,8 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
     """What *raw*, else the configuration, says of the VM; None where neither says anything."""
     if raw is None and name not in config.vms:
         return None
-    raw = config.vms[name] if raw is None else raw
-    return accepted(parse_vm(name, raw, config.profiles), name)
+    said = config.vms[name] if raw is None else raw
+    return accepted(parse_vm(name, said, config.profiles), name)
 
 
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:

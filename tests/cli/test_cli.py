@@ -41,6 +41,24 @@ def test_a_plan_is_shown_as_a_table_with_reasons_and_impacts(geats: Geats) -> No
         assert word in out
 
 
+def test_a_vm_that_is_wrong_is_told_where_it_is_meant_and_harms_no_other(
+    geats: Geats, config: Path
+) -> None:
+    assert geats("start", "web01")[0] == 0
+    assert geats("start", "db01")[0] == 0
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["vms"]["db01"] = 5
+    config.write_text(yaml.safe_dump(raw))
+    said = "db01: a VM must be a mapping, got 5"
+    assert geats("list")[0] == 0
+    assert geats("stop", "web01")[0] == 0
+    assert geats("stop", "db01")[0] == 0
+    assert geats("apply", "web01")[0] == 0
+    for command in ("apply", "apply db01", "plan --to defined db01", "reinit db01"):
+        assert geats(*command.split()) == (2, "", f"refused: {said}\n"), command
+    assert geats("validate") == (2, f"{said}\n", "")
+
+
 def test_a_refusal_exits_with_2_and_says_why(geats: Geats) -> None:
     code, out, err = geats("start", "web1")
     assert (code, out) == (2, "")

@@ -82,7 +82,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
         "bind_sources": ["/", "srv", f"/{'ä' * 256}"],
         "pools": {"a b": {"type": "x"}, "p": {"on": {"type": "X"}, 1: 2}},
         "templates": {"t": {"sha256": "0"}},
-        "vms": {"web": 1},
+        "vms": {"Web": {}},
         "profiles": [],
         "vm": {},
     }
@@ -108,7 +108,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("templates.t.sha256", "goes with path only"),
             Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),
             Problem("profiles", "must be a mapping, got a list"),
-            Problem("vms.web", "must be a mapping, got 1"),
+            Problem("vms.Web", f"{name}, got 'Web'"),
             Problem(
                 "vm",
                 "unknown key 'vm', did you mean 'vms'? (there is: bind_sources, drivers, policy, "
@@ -116,6 +116,11 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             ),
         )
     )
+
+
+def test_a_wrong_vm_harms_no_other() -> None:
+    vms = {"web": 1, "db": [], "mail": {"template": "debian", "memory": "lots"}}
+    assert parse_config({"vms": vms}) == Success(HostConfig(vms=vms))
 
 
 def stack(layers: int) -> dict[str, object]:
