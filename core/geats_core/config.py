@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from returns.result import Success
+
 from geats_core import fields
 from geats_core.checked import Checked, problem
 from geats_core.fields import Parser, Reader, each, named, of_mapping
