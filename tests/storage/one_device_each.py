@@ -1,9 +1,10 @@
 """Many block devices as one pool, a volume on each: so the suite for pools is theirs too."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from geats_core.observation import VolumeSeen
 from geats_core.plan import PoolFacts
@@ -11,14 +12,17 @@ from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names
 from geats_host.storage.blockdevice import open_pool
 from tests.storage.places import loop_device
 
+Make: TypeAlias = Callable[[Path, int], AbstractContextManager[Path]]
+
 
 @dataclass
 class Devices:
-    """Loop devices of one size, made when they are needed."""
+    """Devices of one size, on loops or as *make* makes them, made when they are needed."""
 
     place: Path
     size_bytes: int
     stack: ExitStack
+    make: Make = loop_device
     taken: dict[VolumeId, Path] = field(default_factory=dict)
 
     def of(self, volume: VolumeId) -> Path:
@@ -26,7 +30,7 @@ class Devices:
         check_names(volume)
         if volume not in self.taken:
             file = self.place / f"{volume}.img".replace("/", ".")
-            self.taken[volume] = self.stack.enter_context(loop_device(file, self.size_bytes))
+            self.taken[volume] = self.stack.enter_context(self.make(file, self.size_bytes))
         return self.taken[volume]
 
 
