@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 from hashlib import sha256
+from itertools import permutations
 
 from returns.result import Failure, Success
 
@@ -80,6 +81,7 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
         *_duplicates("volumes", "name", [volume.name for volume in volumes]),
         *_duplicates("volumes", "mount", [volume.mount for volume in volumes]),
         *_within_binds(binds, volumes),
+        *_both_ways(binds),
         *_duplicates("nics", "name", [nic.name for nic in nics]),
         *_duplicates("nics", "mac", [nic.mac for nic in nics]),
         *_duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
@@ -160,6 +162,14 @@ def _within_binds(binds: Collection[Bind], volumes: Iterable[Volume]) -> Iterabl
         for path, mount in mounts.items():
             if f"{mount}/".startswith(f"{bind.mount}/") and path != f"binds.{bind.name}.mount":
                 yield Problem(path, f"{mount!r} is within the bind {bind.name!r} at {bind.mount}")
+
+
+def _both_ways(binds: Collection[Bind]) -> Iterable[Problem]:
+    """What would be read-only as a part of another source, and is not by itself; or the reverse."""
+    for bind, other in permutations(binds, 2):
+        if f"{bind.source}/".startswith(f"{other.source}/") and bind.read_only != other.read_only:
+            both = f"{bind.source!r} is within the source of the bind {other.name!r}"
+            yield Problem(f"binds.{bind.name}.source", f"{both}, and one of them is read-only")
 
 
 def _nic(read: Reader, vm_name: str) -> Checked[Nic]:

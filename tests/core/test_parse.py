@@ -133,6 +133,18 @@ def test_nothing_else_is_mounted_where_a_bind_is_or_below_it() -> None:
     assert parse_vm("web", within).unwrap().binds
 
 
+def test_a_part_of_what_is_bound_is_as_read_only_as_all_of_it() -> None:
+    up = {"source": "/srv/media/up", "mount": "/up", "read_only": False}
+    raw = {"template": "debian", "binds": {"media": BIND, "up": up}}
+
+    assert problems(raw) == [
+        "binds.up.source: '/srv/media/up' is within the source of the bind 'media', and one of"
+        " them is read-only"
+    ]
+    for other in ({**up, "read_only": True}, {**up, "source": "/srv/media-up"}):
+        assert parse_vm("web", raw | {"binds": {"media": BIND, "up": other}}).unwrap().binds
+
+
 def test_what_is_wrong_with_a_bind_is_said() -> None:
     binds = {"A": BIND, "b": {"source": "/srv/../etc", "mount": "/a b", "ro": True}, "c": 1}
 

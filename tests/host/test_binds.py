@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,10 +95,38 @@ def test_read_only_is_read_only_and_files_of_roots_are_nobodys(
 
     assert operator.run(ONE, "cat /srv/films/one") == "film\n"
     operator.run(ONE, "! echo x > /srv/films/new")
+    if not privileged:
+        operator.run(ONE, "! mount -o remount,rw,bind /srv/films && ! echo x > /srv/films/new")
     operator.run(ONE, "echo up > /srv/up/new")
     assert (operator.media / "up/new").read_text() == "up\n"
     assert (operator.media / "up/new").stat().st_uid == (0 if privileged else GUEST)
     assert lifecycle.plan_to(operator.host, ONE, "running").plan.is_empty
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_what_is_mounted_below_a_source_is_not_bound_with_it(
+    operator: Operator, privileged: bool
+) -> None:
+    disk = operator.media / "films/disk"
+    disk.mkdir()
+    binds = {
+        "media": operator.bind(operator.media, "/srv/media"),
+        "films": operator.bind(operator.media / "films", "/srv/films"),
+    }
+    operator.vms[ONE] = {"profile": "small", "privileged": privileged, "binds": binds}
+    with tmpfs(disk):
+        (disk / "secret").touch()
+        operator.apply(ONE, "running")
+        assert operator.run(ONE, "cd /srv/media/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
+        assert operator.run(ONE, "cd /srv/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
+
+
+@contextmanager
+def tmpfs(at: Path) -> Iterator[None]:
+    """A filesystem mounted there."""
+    sh("mount", "-t", "tmpfs", "tmpfs", str(at))
+    yield
+    sh("umount", str(at))
 
 
 def test_a_bind_changes_by_a_restart_and_goes_with_its_key(operator: Operator) -> None:

@@ -6,6 +6,8 @@ is up. It imports nothing of geats: ``python -I lxc_child.py ACTION LXCPATH NAME
 The exit code is 0 where liblxc did it; where it did not, the reasons are in the file LOG.
 """
 
+import ctypes
+import os
 import signal
 import sys
 import time
@@ -13,6 +15,10 @@ from collections.abc import Sequence
 
 import lxc
 
+CLONE_NEWNS = 0x20000  # linux/sched.h
+MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000  # linux/mount.h
+ATTR_RDONLY, AT_FDCWD, SYS_MOUNT_SETATTR = 1, -100, 442
+libc = ctypes.CDLL(None, use_errno=True)
 RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later ones come slower
 
 
@@ -25,6 +31,7 @@ def main(argv: Sequence[str]) -> int:
     container.set_config_item("lxc.log.file", log)
     match action:
         case "start":
+            _set_apart(rest)
             done = container.start(daemonize=True, close_fds=True)
         case "stop":
             done = container.stop()
@@ -47,6 +54,33 @@ def _reset_signals() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _set_apart(sources: Sequence[str]) -> None:
+    """Mount each ``ro:DIRECTORY`` or ``rw:DIRECTORY`` on itself, for the monitor and nobody else.
+
+    The guest's mounts are copies of these. What was read-only before the guest's namespaces were,
+    its root cannot make writable; and what is mounted below a directory is not in the copy, which
+    the kernel would refuse to make of one that the guest could uncover.
+    """
+    if not sources:
+        return
+    _check(libc.unshare(CLONE_NEWNS))
+    _check(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None))
+    read_only = (ctypes.c_uint64 * 4)(ATTR_RDONLY)  # struct mount_attr, see mount_setattr(2)
+    for source in sources:
+        mode, _, directory = source.partition(":")
+        path = os.fsencode(directory)
+        _check(libc.mount(path, path, None, MS_BIND, None))
+        if mode == "ro":
+            size = ctypes.c_size_t(ctypes.sizeof(read_only))
+            _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, 0, read_only, size))
+
+
+def _check(returned: int) -> None:
+    if returned < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def _shutdown(container: lxc.Container, timeout_s: float) -> bool:
