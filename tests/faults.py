@@ -13,9 +13,7 @@ from geats_host.errors import HostError
 from geats_host.host import Host
 
 T = TypeVar("T")
-LOOKING = frozenset(
-    {"observe", "definitions", "locked", "journal", "kept_open", "path", "bridges", "info"}
-)
+LOOKING = frozenset({"observe", "definitions", "locked", "journal", "path", "bridges", "info"})
 
 
 class Moment(Enum):

@@ -7,6 +7,8 @@ plugin that wraps another: *below* is the opened pool that its configuration nam
 that an adapter can refuse one that it cannot stand on.
 """
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +30,7 @@ class Offer(StrEnum):
     NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
 
 
+KEY_LENGTH = 12
 TEMPLATES = "_templates"  # owns the unpacked templates of a pool; no VM can have this name
 
 
@@ -68,6 +71,12 @@ def check_clone(source: VolumeId, target: VolumeId) -> None:
     check_names(target)
     if source == target:
         raise HostError(f"{source} cannot be cloned into itself")
+
+
+def key_of(pool: "Pool") -> str:
+    """Tells a pool from others, in the names of what an adapter makes for it on the host."""
+    place = pool.path(VolumeId("vm", "volume"))
+    return hashlib.sha256(os.fsencode(place)).hexdigest()[:KEY_LENGTH]
 
 
 class Pool(Protocol):

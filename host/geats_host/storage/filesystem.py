@@ -28,8 +28,6 @@ is thawed by the next call. Every filesystem carries a label made from its volum
 that carries another is not mounted, nor is anything made over it: names of devices can change.
 """
 
-import hashlib
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -43,7 +41,7 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes, key_of
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.folders import check_no_mounts, guest_group, host_errors
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
@@ -51,7 +49,6 @@ from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
 from geats_host.storage.mounting import MADE, Place, noted_made
 
 DEFAULT_MOUNTS = "/run/geats/mounts"
-KEY_LENGTH = 12
 STANDS_ON = (Offer.FILE, Offer.BLOCK_DEVICE)
 
 
@@ -74,17 +71,12 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "filesystem needs a file or a block device"))
     match read.done(root):
         case Success(path) if below is not None:
-            points = DirectoryPool(Path(path) / _key(below), group)
+            points = DirectoryPool(Path(path) / key_of(below), group)
             return FilesystemPool(below, kind, points)
         case Success():
             raise AssertionError("a missing pool is a problem")
         case Failure(problems):
             raise Refused(*problems)
-
-
-def _key(below: Pool) -> str:
-    place = below.path(VolumeId("vm", "volume"))
-    return hashlib.sha256(os.fsencode(place)).hexdigest()[:KEY_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,16 +44,21 @@ class Filesystem:
 
     def label(self, name: str) -> str:
         """What the filesystem of the volume *name* is called: the name, or what fits of it."""
-        if len(name) <= self.label_bytes:
-            return name
-        digest = hashlib.sha256(name.encode()).hexdigest()[:DIGITS]
-        return f"{name[: self.label_bytes - DIGITS - 1]}-{digest}"
+        return fitting(name, self.label_bytes)
 
     def check_size(self, what: object, size_bytes: int) -> None:
         """Raise ``HostError`` where it cannot be made as small."""
         if size_bytes < self.least_bytes:
             least, given = format_size(self.least_bytes), format_size(size_bytes)
             raise HostError(f"{what}: {self.name} needs at least {least}, got {given}")
+
+
+def fitting(name: str, at_most: int) -> str:
+    """The name; or, where it is longer than *at_most*, its start and what tells it from others."""
+    if len(name) <= at_most:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:DIGITS]
+    return f"{name[: at_most - DIGITS - 1]}-{digest}"
 
 
 EXT4 = Filesystem(
