@@ -40,7 +40,8 @@ def copy_file(source: int, target: int) -> None:
         fcntl.ioctl(target, FICLONE, source)
         return
     paths = [f"/proc/{os.getpid()}/fd/{descriptor}" for descriptor in (source, target)]
-    run(["cp", "--sparse=always", "--reflink=auto", "--", *paths], timeout_s=COPY_TIMEOUT_S)
+    argv = ["cp", "--sparse=always", "--reflink=auto", "--", *paths]
+    run(argv, timeout_s=COPY_TIMEOUT_S, ends_with_us=True)
 
 
 def own_bytes(file: int) -> int:

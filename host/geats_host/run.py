@@ -5,17 +5,31 @@ from collections.abc import Container, Sequence
 
 from geats_host.errors import HostError
 
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+
 
 def run(
-    argv: Sequence[str], *, timeout_s: float = 600, stdin: str = "", accepted: Container[int] = (0,)
+    argv: Sequence[str],
+    *,
+    timeout_s: float = 600,
+    stdin: str = "",
+    accepted: Container[int] = (0,),
+    ends_with_us: bool = False,
 ) -> str:
     """Run *argv* (no shell) and return its output; ``HostError`` says what it complained of.
 
-    Exit codes other than those *accepted* are failures.
+    Exit codes other than those *accepted* are failures. What *ends_with_us* is killed with this
+    process: what writes for a while must not go on beside whoever does the same anew.
     """
+    command = [*ENDS_WITH_US, *argv] if ends_with_us else argv
     try:
         done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout_s
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
         )
     except subprocess.TimeoutExpired:
         raise HostError(f"{argv[0]} did not end within {timeout_s:g} s") from None

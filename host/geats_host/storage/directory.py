@@ -202,7 +202,11 @@ class DirectoryPool:
             shutil.rmtree(ROOTFS, dir_fd=at)
             make_directory(ROOTFS, at, mode=0o755)
         copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
-        run([*copy, "--", f"{self.path(source)}", f"{self.path(target)}"], timeout_s=COPY_TIMEOUT_S)
+        run(
+            [*copy, "--", f"{self.path(source)}", f"{self.path(target)}"],
+            timeout_s=COPY_TIMEOUT_S,
+            ends_with_us=True,
+        )
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the volume."""

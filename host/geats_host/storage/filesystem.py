@@ -249,4 +249,4 @@ class FilesystemPool:
             shutil.rmtree(top)
             Mounted(self._point(target)).make_rootfs()
         copy = ["cp", "--archive", "--one-file-system", "--no-target-directory", "--"]
-        run([*copy, f"{self.path(source)}", f"{top}"], timeout_s=COPY_TIMEOUT_S)
+        run([*copy, f"{self.path(source)}", f"{top}"], timeout_s=COPY_TIMEOUT_S, ends_with_us=True)

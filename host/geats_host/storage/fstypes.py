@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,13 +137,13 @@ def make(kind: Filesystem, device: Path, label: str, size_bytes: int, *, is_zero
             argv += ["-L", label, f"{device}"]
         case _:
             argv = ["mkfs.btrfs", "-f", "-q", "-K", "-b", f"{size}", "-L", label, f"{device}"]
-    run(argv, timeout_s=TIMEOUT_S)
+    _work(argv)
 
 
 def check(kind: Filesystem, device: Path) -> None:
     """Repair what can be repaired without a loss; xfs and btrfs do as they are mounted."""
     if kind is EXT4:
-        run(["e2fsck", "-p", f"{device}"], timeout_s=TIMEOUT_S, accepted=(0, CORRECTED))
+        _work(["e2fsck", "-p", f"{device}"], accepted=(0, CORRECTED))
 
 
 def mount(kind: Filesystem, device: Path, point: Path, *, is_file: bool) -> None:
@@ -155,7 +155,7 @@ def mount(kind: Filesystem, device: Path, point: Path, *, is_file: bool) -> None
     except HostError as error:
         if kind is not XFS or DAMAGED not in str(error):
             raise
-        run(["xfs_repair", f"{device}"], timeout_s=TIMEOUT_S)
+        _work(["xfs_repair", f"{device}"])
         run(argv)
 
 
@@ -169,7 +169,7 @@ def grow(kind: Filesystem, device: Path, point: Path, size_bytes: int) -> None:
             argv = ["xfs_growfs", "-D", f"{blocks}", f"{point}"]
         case _:
             argv = ["btrfs", "filesystem", "resize", f"{blocks * BLOCK}", f"{point}"]
-    run(argv, timeout_s=TIMEOUT_S)
+    _work(argv)
 
 
 def grows_online(kind: Filesystem) -> bool:
@@ -179,8 +179,8 @@ def grows_online(kind: Filesystem) -> bool:
 
 def grow_unmounted(device: Path, size_bytes: int) -> None:
     """Let an ext4 that is not mounted take up so much of *device*."""
-    run(["e2fsck", "-p", "-f", f"{device}"], timeout_s=TIMEOUT_S, accepted=(0, CORRECTED))
-    run(["resize2fs", f"{device}", f"{size_bytes // BLOCK}"], timeout_s=TIMEOUT_S)
+    _work(["e2fsck", "-p", "-f", f"{device}"], accepted=(0, CORRECTED))
+    _work(["resize2fs", f"{device}", f"{size_bytes // BLOCK}"])
 
 
 def has_capability(number: int) -> bool:
@@ -194,9 +194,9 @@ def renew(kind: Filesystem, device: Path, label: str) -> None:
     """Tell a clone, which is not mounted, apart from what it was cloned from."""
     match kind.name:
         case "ext4":
-            run(["tune2fs", "-U", "random", "-L", label, f"{device}"], timeout_s=TIMEOUT_S)
+            _work(["tune2fs", "-U", "random", "-L", label, f"{device}"])
         case "btrfs":
-            run(["btrfstune", "-m", "-f", f"{device}"], timeout_s=TIMEOUT_S)
+            _work(["btrfstune", "-m", "-f", f"{device}"])
             run(["btrfs", "filesystem", "label", f"{device}", label])
         case _:
             pass  # xfs is mounted whatever its id is; see ``set_label``
@@ -206,3 +206,8 @@ def set_label(kind: Filesystem, point: int, label: str) -> None:
     """The rest of ``renew``, for a clone that is mounted at the open directory *point*."""
     if kind is XFS:
         fcntl.ioctl(point, FS_IOC_SETFSLABEL, label.encode().ljust(LABEL_BYTES, b"\0"))
+
+
+def _work(argv: Sequence[str], *, accepted: Container[int] = (0,)) -> None:
+    """Run what may take long, and changes what is on a device."""
+    run(argv, timeout_s=TIMEOUT_S, accepted=accepted, ends_with_us=True)

@@ -314,7 +314,11 @@ class OverlayPool:
             return
         argv = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
         from_, to = (self.path(each).parent for each in (source, target))
-        run([*argv, "--", f"{from_ / UPPER}", f"{to / NEW}"], timeout_s=COPY_TIMEOUT_S)
+        run(
+            [*argv, "--", f"{from_ / UPPER}", f"{to / NEW}"],
+            timeout_s=COPY_TIMEOUT_S,
+            ends_with_us=True,
+        )
         sync_filesystem(at)
 
     @contextmanager

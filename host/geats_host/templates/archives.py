@@ -25,8 +25,6 @@ USTAR, USTAR_OFFSET = b"ustar", 257
 
 SHORT_WRITE = "Wrote only"  # all that tar says of a disk that fills up within a file
 
-# What unpacks for a process that is killed must not go on beside the next one that unpacks there.
-ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 READ = ("tar", "--force-local", "--warning=no-timestamp", "--warning=no-unknown-keyword")
 LIST = ("--list", "--verbose", "--numeric-owner", "--quoting-style=c")
 LISTED = re.compile(
@@ -43,7 +41,6 @@ ESCAPES = {
     b"v": b"\v",
 }
 UNPACK = (
-    *ENDS_WITH_US,
     *READ,
     "--extract",
     "--numeric-owner",
@@ -124,7 +121,7 @@ def unpack(
     else:
         argv += ["--exclude=./dev/*", "--exclude=dev/*", "--exclude=/dev/*"]
     try:
-        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S))
+        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S, ends_with_us=True))
     except HostError as error:
         full = ": No space left on device" if SHORT_WRITE in str(error) else ""
         raise HostError(f"{archive} cannot be unpacked to {target}: {error}{full}") from None

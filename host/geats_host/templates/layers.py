@@ -115,9 +115,9 @@ def _copy_tree(path: str, names: list[str], target: Path) -> None:
     sources = [os.path.join(os.path.realpath(path), name) for name in names if name != "dev"]
 
     def copy() -> None:
-        argv = [*archives.ENDS_WITH_US, "env", f"--chdir={target}", *COPY, *sources]
+        argv = ["env", f"--chdir={target}", *COPY, *sources]
         if sources:
-            run(argv, timeout_s=TIMEOUT_S)
+            run(argv, timeout_s=TIMEOUT_S, ends_with_us=True)
 
     try:
         writing_only_to(target, copy)

@@ -7,7 +7,7 @@ from pathlib import Path
 from geats_host.errors import HostError
 from geats_host.mounts import writing_only_to
 from geats_host.run import run
-from geats_host.templates.archives import ENDS_WITH_US, problems_of_checksum
+from geats_host.templates.archives import problems_of_checksum
 
 MAGIC = b"hsqs"
 TIMEOUT_S = 3600
@@ -38,9 +38,9 @@ def problems_of_squashfs(path: str, sha256: str | None) -> tuple[str, ...]:
 
 def unpack_squashfs(path: str, target: Path) -> None:
     """Unpack it to *target*, and write nowhere else; its ``dev`` is left empty."""
-    argv = [*ENDS_WITH_US, *UNPACK, f"{target}", path, "dev/*"]
+    argv = [*UNPACK, f"{target}", path, "dev/*"]
     try:
-        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S))
+        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S, ends_with_us=True))
     except HostError as error:
         raise HostError(f"{path} cannot be unpacked to {target}: {error}") from None
     if os.path.islink(target):
