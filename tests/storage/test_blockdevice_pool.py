@@ -1,6 +1,8 @@
 """Block devices conform, alone and under filesystems, and none that holds data is touched."""
 
+import struct
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +18,7 @@ from geats_host.storage.conformance import PoolConformance
 from geats_host.storage.conformance_content import OF_A_VM, Reopen
 from tests.storage.cuts import converge, cuts_of
 from tests.storage.one_device_each import Devices, OneDeviceEach
-from tests.storage.places import in_memory, loop_device, memory, own_mounts, sh, uses
+from tests.storage.places import in_memory, loop_device, memory, mounted, own_mounts, sh, uses
 from tests.storage.test_filesystem_pool import SIZES, room_of
 
 __all__ = ["in_memory", "memory", "own_mounts"]
@@ -101,6 +103,53 @@ def device(memory: Path) -> Iterator[Path]:
 Open = Callable[..., Pool]
 
 
+def sealed(head: bytes, rest: bytes, crc: int) -> bytes:
+    """A header that holds its own checksum, in little endian."""
+    return head + struct.pack("<I", crc) + rest
+
+
+def volume_group() -> bytes:
+    """The label of LVM2, see its lib/format_text/layout.h: its checksum begins with 0xf597a6cf."""
+    rest = struct.pack("<I", 32) + b"LVM2 001" + b"u" * 32
+    rest = rest.ljust(512 - 20, b"\0")
+    crc = zlib.crc32(rest, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return sealed(b"LABELONE" + struct.pack("<Q", 1), rest, crc)
+
+
+def array() -> bytes:
+    """The superblock of md, version 1.2, see linux/raid/md_p.h."""
+    block = bytearray(256)
+    struct.pack_into("<II", block, 0, 0xA92B4EFC, 1)
+    struct.pack_into("<QQ", block, 128, 8, 0)
+    struct.pack_into("<Q", block, 144, 8)
+    total = sum(struct.unpack("<64I", block))
+    struct.pack_into("<I", block, 216, (total & 0xFFFFFFFF) + (total >> 32))
+    return bytes(block)
+
+
+def guid_table() -> bytes:
+    """The header of a GUID partition table without partitions, see UEFI, chapter 5."""
+    entries = zlib.crc32(bytes(128 * 128))
+    rest = struct.pack("<IQQQQ16sQIII", 0, 1, 131_071, 34, 131_038, b"g" * 16, 2, 128, 128, entries)
+    head = b"EFI PART" + struct.pack("<II", 0x10000, 92)
+    return sealed(head, rest, zlib.crc32(sealed(head, rest, 0)))
+
+
+def boot_record(kind: int) -> bytes:
+    """The end of a master boot record, with one partition."""
+    partition = struct.pack("<B3sB3sII", 0, b"\0\2\0", kind, b"\xff" * 3, 1, 100_000)
+    return partition.ljust(64, b"\0") + b"\x55\xaa"
+
+
+SIGNATURES = {
+    "dos": [(446, boot_record(0x83))],
+    "gpt": [(446, boot_record(0xEE)), (512, guid_table())],
+    "LVM2_member": [(512, volume_group())],
+    "linux_raid_member": [(4096, array())],
+    "crypto_LUKS": [(0, b"LUKS\xba\xbe\0\1")],
+}
+
+
 @pytest.fixture
 def opened(memory: Path, device: Path) -> Open:
     """Opens the pool of the device, with more options."""
@@ -155,6 +204,45 @@ def test_what_holds_data_is_neither_formatted_nor_claimed(opened: Open, device: 
         opened().format(VOLUME)
     opened().destroy(VOLUME)
     assert "ext4" in sh("wipefs", device)  # geats had not formatted it
+
+
+@pytest.mark.parametrize("held", SIGNATURES)
+def test_what_is_part_of_something_else_is_not_claimed(
+    opened: Open, device: Path, held: str
+) -> None:
+    """Partition tables, and parts of volume groups, arrays and encrypted disks."""
+    for offset, signature in SIGNATURES[held]:
+        with device.open("r+b") as file:
+            file.seek(offset)
+            file.write(signature)
+    with pytest.raises(HostError, match=f"holds {held}, .*is not used unless"):
+        opened().allocate(VOLUME, None)
+    assert opened().observe() == {}
+    with device.open("rb") as file:
+        for offset, signature in SIGNATURES[held]:
+            file.seek(offset)
+            assert file.read(len(signature)) == signature
+
+
+def test_a_disk_of_which_a_partition_is_mounted_is_not_wiped(
+    opened: Open, device: Path, memory: Path
+) -> None:
+    for offset, signature in SIGNATURES["dos"]:
+        with device.open("r+b") as file:
+            file.seek(offset)
+            file.write(signature)
+    sh("partx", "--add", device)
+    partition = Path(f"{device}p1")
+    try:
+        sh("mkfs.ext4", "-q", partition)
+        (memory / "point").mkdir()
+        with (
+            mounted(partition, memory / "point"),
+            pytest.raises(HostError, match=f"{device}: is in use"),
+        ):
+            opened(wipe=True).allocate(VOLUME, None)
+    finally:
+        sh("partx", "--delete", device)
 
 
 def test_what_may_be_wiped_is_wiped_when_it_is_formatted(opened: Open, device: Path) -> None:
