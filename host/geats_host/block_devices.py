@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geats_host.errors import HostError
 from geats_host.loops import loops_on
+from geats_host.mounts import mounts_everywhere
 from geats_host.run import run
 
 SWAPS = Path("/proc/swaps")
@@ -89,18 +90,9 @@ def _uses(device: Path) -> Iterator[str]:
 
 def _points(number: str, device: str) -> Iterator[str]:
     """Where it is mounted, in the mount namespace of any process that can be seen."""
-    seen: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile
-            namespace = os.readlink(process / "ns/mnt")
-            if namespace in seen:
-                continue
-            lines = (process / "mountinfo").read_text(errors="replace").splitlines()
-            seen.add(namespace)
-            for line in lines:
-                fields, _, rest = line.partition(" - ")
-                if number == fields.split()[2] or device == os.path.realpath(rest.split()[1]):
-                    yield fields.split()[4]
+    for _, mount in mounts_everywhere():
+        if number == mount.number or device == os.path.realpath(mount.source):
+            yield mount.point
 
 
 def _number(device: Path) -> str:

@@ -2,8 +2,9 @@
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -19,6 +20,8 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 SYS_MOUNT_SETATTR = 442
 PR_CAPBSET_DROP, CAP_MKNOD = 24, 27
 
+NO_WRITES = {"ro", "emergency_ro", "shutdown"}
+
 MOUNTINFO = Path("/proc/thread-self/mountinfo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,6 +34,13 @@ class Mount(NamedTuple):
     fstype: str
     root: str
     source: str
+    number: str  # of the filesystem: MAJOR:MINOR
+    options: str  # of the filesystem
+
+    @property
+    def takes_writes(self) -> bool:
+        """Whether its filesystem does; after an error of its device, the kernel ends that."""
+        return NO_WRITES.isdisjoint(self.options.split(","))
 
 
 class _MountAttr(ctypes.Structure):
@@ -59,8 +69,43 @@ def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
     )
 
 
+def mounts_everywhere() -> Iterator[tuple[int, Mount]]:
+    """Every mount in the namespace of any process that can be seen, with one such process."""
+    known: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            namespace = os.readlink(process / "ns/mnt")
+            if namespace in known:
+                continue
+            with (process / "mountinfo").open("rb") as mountinfo:
+                found = _parsed(mountinfo)
+            known.add(namespace)
+            yield from ((int(process.name), mount) for mount in found)
+
+
+def other_places_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Where *path* or something in it is mounted too, and a process that sees it there.
+
+    This is how a container's root filesystem is seen while it runs.
+    """
+    holds = _mount_of(path)
+    if holds is None:
+        return
+    below = os.path.relpath(os.path.realpath(path), holds.point)
+    top = os.path.normpath(os.path.join(holds.root, below))
+    for process, mount in mounts_everywhere():
+        is_in_it = mount.root == top or mount.root.startswith(f"{top}/")
+        if is_in_it and mount.number == holds.number:
+            yield process, mount.point
+
+
 def fstype_of(path: Path) -> str:
     """The type of the filesystem that holds *path*."""
+    holds = _mount_of(path)
+    return "unknown" if holds is None else holds.fstype
+
+
+def _mount_of(path: Path) -> Mount | None:
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         info = Path(f"/proc/thread-self/fdinfo/{descriptor}").read_bytes()
@@ -69,7 +114,7 @@ def fstype_of(path: Path) -> str:
     number = next(line.split()[1] for line in info.splitlines() if line.startswith(b"mnt_id:"))
     with MOUNTINFO.open("rb") as mountinfo:
         found = (_mount(line) for line in mountinfo if line.split(b" ", 1)[0] == number)
-        return next((mount.fstype for mount in found), "unknown")
+        return next(found, None)
 
 
 def writing_only_to(target: Path, work: Callable[[], T]) -> T:
@@ -146,9 +191,9 @@ def _parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
 
 def _mount(line: bytes) -> Mount:
     fields, _, rest = line.partition(b" - ")
-    root, point = map(_unescaped, fields.split(b" ")[3:5])
-    fstype, source = map(_unescaped, rest.split(b" ")[:2])
-    return Mount(point, fstype, root, source)
+    number, root, point = map(_unescaped, fields.split(b" ")[2:5])
+    fstype, source, options = map(_unescaped, rest.split(b" ")[:3])
+    return Mount(point, fstype, root, source, number, options)
 
 
 def _unescaped(field: bytes) -> str:

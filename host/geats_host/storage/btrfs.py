@@ -49,6 +49,7 @@ from geats_host.storage.directory import COPY_TIMEOUT_S, ROOTFS, DirectoryPool, 
 from geats_host.storage.folders import (
     check_directory,
     check_no_mounts,
+    check_unused,
     exists,
     guest_group,
     make_directory,
@@ -190,6 +191,7 @@ class BtrfsPool:
         with self.folders.opened(volume) as at:
             self._check_known(at, volume, name)
             check_no_mounts(self.path(volume))
+            check_unused(self.path(volume))
             self._clean(at, volume)
             if exists(ROLLING_BACK, at):
                 os.unlink(ROLLING_BACK, dir_fd=at)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 from typing import TypeAlias
 
 import pytest
@@ -92,6 +93,31 @@ class ContentConformance:
             pool.deactivate(FIRST)
             pool.destroy(FIRST)
 
+    @pytest.mark.parametrize("level", [0, 1, 2])
+    def test_destroying_is_not_led_away_by_a_link_in_its_path(
+        self, reopen: Reopen, tmp_path: Path, level: int
+    ) -> None:
+        """In place of the volume, or of a directory above it."""
+        pool = reopen()
+        self.ready(pool, FIRST, "kept")
+        pool.deactivate(FIRST)
+        place = (pool.path(FIRST), *pool.path(FIRST).parents)[level]
+        if pool.offers not in (Offer.DIRECTORY, Offer.FILE) or not place.exists():
+            return  # what is out of use need not be anywhere
+        aside = place.with_name(".aside")
+        with victim(tmp_path) as outside:
+            below = outside / pool.path(FIRST).relative_to(place)
+            below.mkdir(parents=True, exist_ok=True)
+            (below / "precious").write_text("mine")
+            place.rename(aside)
+            place.symlink_to(outside)
+            with suppress(HostError):
+                destroy(pool, FIRST)
+            assert (below / "precious").read_text() == "mine"
+            if place.parent.exists():
+                place.unlink()
+                aside.rename(place)
+
     def test_a_volume_with_a_mount_in_it_is_neither_destroyed_nor_emptied(
         self, reopen: Reopen, tmp_path: Path
     ) -> None:
@@ -123,6 +149,23 @@ class ContentConformance:
                 subprocess.run(["umount", point], check=True)
         pool.activate(FIRST)
         check(pool, FIRST, "kept")
+
+    def test_a_volume_that_is_mounted_elsewhere_is_not_destroyed(
+        self, reopen: Reopen, tmp_path: Path
+    ) -> None:
+        """As by a container that runs, which has a mount namespace of its own."""
+        pool = reopen()
+        self.ready(pool, FIRST, "kept")
+        self.ready(pool, SOURCE, "template")
+        if pool.offers is not Offer.DIRECTORY:
+            return
+        with mounted_elsewhere(pool.path(FIRST), tmp_path / "elsewhere") as seen_there:
+            with pytest.raises(HostError):
+                destroy(pool, FIRST)
+            assert seen_there() == "kept"
+            assert FIRST in reopen().observe()
+        destroy(pool, FIRST)
+        assert FIRST not in pool.observe()
 
     @pytest.mark.parametrize("source", [SOURCE, OF_A_VM])
     @pytest.mark.parametrize("active", [True, False], ids=["active", "inactive"])
@@ -455,6 +498,34 @@ def _attributes(path: Path, shift: int) -> dict[str, bytes]:
 def _is_made(path: Path) -> bool:
     """Whether mkfs made it: each filesystem has one of its own."""
     return path.name == "lost+found"
+
+
+def destroy(pool: Pool, volume: VolumeId) -> None:
+    """Destroy a volume that may be in use."""
+    pool.deactivate(volume)
+    pool.destroy(volume)
+
+
+@contextmanager
+def mounted_elsewhere(tree: Path, point: Path) -> Iterator[Callable[[], str]]:
+    """Let a process with mounts of its own have *tree* on *point*, and tell the content it sees."""
+    point.mkdir()
+    script = (
+        'mount --bind "$1" "$2" && cd "$2" && echo && while read -r _; do cat content; echo; done'
+    )
+    argv = ["unshare", "--mount", "sh", "-c", script, "sh", f"{tree}", f"{point}"]
+    with subprocess.Popen(argv, stdin=PIPE, stdout=PIPE, text=True, bufsize=1) as process:
+        asks, says = process.stdin, process.stdout
+        assert asks
+        assert says
+        assert says.readline() == "\n"
+
+        def content() -> str:
+            asks.write("\n")
+            said: str = says.readline()
+            return said.removesuffix("\n")
+
+        yield content
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from geats_host.storage.folders import (
     GUEST_ONLY,
     check_directory,
     check_no_mounts,
+    check_unused,
     exists,
     guest_group,
     host_errors,
@@ -187,6 +188,7 @@ class DirectoryPool:
             with open_directory(volume.vm, pool) as vm:
                 if exists(volume.volume, vm):
                     check_no_mounts(place)
+                    self._check_unused(volume, vm)
                     self._set_aside_and_remove(volume, pool, vm)
             with suppress(OSError):  # other volumes are in it
                 os.rmdir(volume.vm, dir_fd=pool)
@@ -245,6 +247,11 @@ class DirectoryPool:
             os.fsync(pool)
             check_no_mounts(self.root / aside)
             self.remove(aside, pool)
+
+    def _check_unused(self, volume: VolumeId, vm: int) -> None:
+        with open_directory(volume.volume, vm) as at:
+            if is_directory(ROOTFS, at):
+                check_unused(self.path(volume))
 
     def _finish_destroying(self, pool: int) -> None:
         """Remove what destroys that were cut left, but not what another is just removing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geats_core.fields import Reader, positive_int
 from geats_host.errors import HostError
-from geats_host.mounts import mounts_below
+from geats_host.mounts import mounts_below, other_places_of
 from geats_host.subordinate_ids import subordinate_ids
 
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
@@ -30,6 +30,14 @@ def check_no_mounts(place: Path) -> None:
     found = mounts_below(place, itself=True)
     if found:
         raise HostError(f"{place}: is not emptied, since {found[0]} is mounted")
+
+
+def check_unused(tree: Path, itself: str = "") -> None:
+    """Raise ``HostError`` where *tree* is mounted besides *itself*, as by a container that runs."""
+    for process, point in other_places_of(tree):
+        if point != itself:
+            where = f"is mounted on {point} where process {process} sees it"
+            raise HostError(f"{tree}: is in use, since it {where}")
 
 
 def make_directory(name: str, parent: int, *, mode: int = TRAVERSE) -> None:

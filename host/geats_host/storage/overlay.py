@@ -52,7 +52,14 @@ from geats_host.overlay_mounts import (
 from geats_host.run import run
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.folders import check_directory, exists, host_errors, open_directory
+from geats_host.storage.folders import (
+    check_directory,
+    check_unused,
+    exists,
+    host_errors,
+    is_directory,
+    open_directory,
+)
 from geats_host.storage.layers import LAYERS, Below, read_below, write_below
 from geats_host.storage.marks import read_marks
 from geats_host.storage.pool_path import existing, pool_path
@@ -165,6 +172,7 @@ class OverlayPool:
         if not volume.is_template and os.path.lexists(self.path(volume).parent):
             with self.folders.opened(volume) as at:
                 if self._is_mounted(volume):
+                    check_unused(self.path(volume), self._point(volume))
                     self._unmount(volume, at)
                 else:
                     self._check_unused(volume, at)
@@ -203,6 +211,8 @@ class OverlayPool:
             with self.folders.opened(volume) as at:
                 if self._top(volume) is None:
                     self._check_unused(volume, at)
+                    if is_directory(UPPER, at):
+                        check_unused(place / UPPER, self._point(volume))
             self.folders.destroy(volume)
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
