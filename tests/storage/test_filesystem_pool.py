@@ -1,5 +1,6 @@
 """Filesystems on sparse files conform, whether or not the files can share their content."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -294,6 +295,58 @@ def test_a_full_disk_is_told_and_the_next_attempt_carries_on(memory: Path) -> No
         sh("mount", "-o", "remount,size=64M", small)
         converge(pool, VOLUME, 64 * MIB)
         remove(pool)
+
+
+@pytest.mark.parametrize("seen_as_broken", [True, False])
+def test_what_a_full_disk_broke_is_mounted_anew(memory: Path, seen_as_broken: bool) -> None:
+    """The files below take more space with what is written, and the kernel has to give up.
+
+    It tells so with the first write that it refuses: an install may be that.
+    """
+    small = memory / "small"
+    small.mkdir()
+    with mounted("none", small, "-t", "tmpfs", "-o", f"size={64 * MIB}"):
+        pool = opener(small)()
+        converge(pool, VOLUME, 64 * MIB)
+        kept = pool.path(VOLUME) / "kept"
+        kept.write_text("kept")
+        sync(kept)
+        sync(kept.parent)
+        left = os.statvfs(small)
+        sh("fallocate", "-l", str(left.f_bavail * left.f_frsize), small / "filler")
+        make_directories_until(pool.path(VOLUME), errno.EROFS if seen_as_broken else errno.EIO)
+        seen = pool.observe()[VOLUME]
+        assert seen.active != seen_as_broken
+        (small / "filler").unlink()
+        if seen_as_broken:
+            converge(pool, VOLUME, 64 * MIB)
+        pool.mark(VOLUME, replace(seen, stage=Stage.FILLING))
+        assert pool.observe()[VOLUME].active
+        assert kept.read_text() == "kept"
+        (kept.parent / "more").write_bytes(bytes(MIB))
+        sync(kept.parent / "more")
+        remove(pool)
+
+
+def make_directories_until(place: Path, code: int) -> None:
+    """Write what needs room below, until the kernel fails so."""
+    for number in range(10_000):
+        try:
+            (place / f"{number}").mkdir()
+            sync(place)
+        except OSError as error:
+            if error.errno == code:
+                return
+    raise AssertionError(f"never failed with {os.strerror(code)}")
+
+
+def sync(place: Path) -> None:
+    """Wait until a file's content, or a directory's names, are on disk."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def test_a_volume_that_is_too_small_is_refused(sharing: Path) -> None:

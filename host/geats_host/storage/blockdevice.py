@@ -45,7 +45,13 @@ from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, 
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import exists, host_errors
 from geats_host.storage.fstypes import signatures
-from geats_host.storage.marks import MARKS, read_marks, replace_file, write_marks
+from geats_host.storage.marks import (
+    MARKS,
+    read_marks,
+    replace_file,
+    write_marks,
+    write_marks_if_there_is_room,
+)
 
 DEFAULT_MARKS = "/var/lib/geats/devices"
 IDENTITY = "identity"
@@ -169,7 +175,7 @@ class BlockDevicePool:
         if volume in self.observe():
             with self._marks(volume) as (at, seen):
                 if seen.active:
-                    write_marks(at, replace(seen, active=False))
+                    write_marks_if_there_is_room(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Remember that more of the device is used; refused where it is not as large."""

@@ -45,7 +45,7 @@ from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapsho
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.folders import check_no_mounts, guest_group, host_errors
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
-from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
+from geats_host.storage.mounted import Mounted, is_mounted, writable_points
 from geats_host.storage.mounting import MADE, Place, noted_made
 
 DEFAULT_MOUNTS = "/run/geats/mounts"
@@ -101,7 +101,7 @@ class FilesystemPool:
 
     def observe(self) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is a filesystem."""
-        points = mounted_points()
+        points = writable_points()
         return {
             volume: self._seen(volume, seen, points)
             for volume, seen in self.below.observe().items()
@@ -207,7 +207,10 @@ class FilesystemPool:
         return self.below.used_bytes(volume)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
-        """Let the pool below remember it."""
+        """Let the pool below remember it; what is to be filled is mounted anew if it is broken."""
+        mounted = Mounted(self._point(volume))
+        if seen.stage is Stage.FILLING and not mounted.takes_writes():
+            self._place(volume).bring_up(is_clone=True)
         made = seen.stage is Stage.FORMATTED
         self.below.mark(volume, replace(seen, guest=noted_made(0)) if made else seen)
 
@@ -232,7 +235,7 @@ class FilesystemPool:
         seen = self.below.observe().get(volume)
         if seen is None:
             raise HostError(f"{self.path(volume)}: there is no such volume")
-        return self._seen(volume, seen, mounted_points())
+        return self._seen(volume, seen, writable_points())
 
     def _point(self, volume: VolumeId) -> Path:
         return self.path(volume).parent

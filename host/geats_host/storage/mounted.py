@@ -24,6 +24,11 @@ def mounted_points() -> frozenset[str]:
     return frozenset(mount.point for mount in mounts())
 
 
+def writable_points() -> frozenset[str]:
+    """Where anything is mounted that takes writes."""
+    return frozenset(mount.point for mount in mounts() if mount.takes_writes)
+
+
 def is_mounted(point: Path) -> bool:
     """Whether anything is mounted there."""
     return os.path.realpath(point) in mounted_points()
@@ -53,6 +58,26 @@ class Mounted:
             with suppress(OSError, ValueError):
                 return int(os.getxattr(top, TAKEN_UP))
         return None
+
+    def is_broken(self) -> bool:
+        """Whether it is mounted, but of no more use, since its device had an error or was full."""
+        top = os.path.realpath(self.point)
+        try:
+            os.getxattr(top, TAKEN_UP)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return True
+        return is_mounted(self.point) and top not in writable_points()
+
+    def takes_writes(self) -> bool:
+        """Try it, if it is mounted: ext4 may see only now that it is broken, and then says so."""
+        noted = self.taken_up_bytes(mounted_points())
+        try:
+            if noted is not None:
+                self.note_taken_up(noted)
+        except OSError:
+            return False
+        return True
 
     def note_taken_up(self, size_bytes: int) -> None:
         """Note how much of its device it takes up: the last step of what was begun."""

@@ -9,7 +9,7 @@ from geats_host.errors import HostError
 from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, fstypes
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import host_errors
+from geats_host.storage.folders import check_unused, host_errors
 from geats_host.storage.fstypes import Found, found_on
 from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
 
@@ -44,6 +44,8 @@ class Place:
 
         Where it *is_clone*, it may still carry the label of what it was cloned from.
         """
+        if Mounted(self.point).is_broken():
+            self.take_down()
         if not is_mounted(self.point):
             self.below.activate(self.volume)
             with host_errors(self.device):
@@ -55,6 +57,8 @@ class Place:
         """Unmount it, if it is mounted; refused while anything in it is in use."""
         mounted = Mounted(self.point)
         with host_errors(self.point):
+            if is_mounted(self.point):
+                check_unused(self.point, os.path.realpath(self.point))
             while is_mounted(self.point):
                 mounted.thaw()
                 run(["umount", "--", f"{self.point}"])

@@ -35,7 +35,7 @@ from geats_host.reflinks import can_share, copy_file, own_bytes
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import exists, host_errors
-from geats_host.storage.marks import MARKS, read_marks, write_marks
+from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
 
 DISK = "disk.raw"
@@ -132,7 +132,7 @@ class SparseFilePool:
         with self.folders.opened(volume) as at:
             seen = _seen_at(at, volume)
             if seen.active:
-                write_marks(at, replace(seen, active=False))
+                write_marks_if_there_is_room(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Make the file longer, unless it is as long."""
