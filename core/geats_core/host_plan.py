@@ -204,20 +204,29 @@ def _known(have: Observation | None) -> VMSpec | None:
 
 
 def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What is to run after the host's start: VMs that are off and defined with ``autostart``."""
-    return tuple(
-        Goal(name=name, target=Target.RUNNING, spec=have.recorded)
-        for name, have in observations.items()
+    """What is to run after the host's start: VMs that are off and defined with ``autostart``.
+
+    Those of the highest priority come first. A VM that geats did not make is left alone.
+    """
+    wanted = [
+        have.recorded
+        for have in observations.values()
         if have.recorded is not None
         and have.recorded.autostart.enabled
         and have.power is Power.STOPPED
-    )
+        and not have.foreign
+    ]
+    wanted.sort(key=lambda spec: spec.autostart.priority, reverse=True)
+    return tuple(Goal(name=spec.name, target=Target.RUNNING, spec=spec) for spec in wanted)
 
 
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What is to be off before the host's end: every VM that is defined and on."""
+    """What is to be off before the host's end: every VM that is defined and on.
+
+    A VM that geats did not make is left alone.
+    """
     return tuple(
         Goal(name=name, target=Target.OFF)
         for name, have in observations.items()
-        if have.recorded is not None and have.power in ON
+        if have.recorded is not None and have.power in ON and not have.foreign
     )

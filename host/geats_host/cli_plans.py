@@ -248,8 +248,11 @@ def reverse(
 @dry_run_option
 @in_session
 def boot(session: Session, dry_run: bool) -> None:
-    """Start every VM that is defined with autostart, in its order: for the host's own start."""
-    show_or_apply(session, session.host.plan_boot(), dry_run=dry_run)
+    """Start every VM that is defined with autostart, in its order: for the host's own start.
+
+    One that cannot start keeps no other from it.
+    """
+    _as_far_as_it_goes(session, session.host.plan_boot(), dry_run=dry_run)
 
 
 @click.command()
@@ -257,7 +260,7 @@ def boot(session: Session, dry_run: bool) -> None:
 @in_session
 def halt(session: Session, dry_run: bool) -> None:
     """Shut every VM down, in the reverse order: for the host's own end."""
-    show_or_apply(session, session.host.plan_halt(), dry_run=dry_run)
+    _as_far_as_it_goes(session, session.host.plan_halt(), dry_run=dry_run)
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
@@ -269,6 +272,12 @@ def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
         _show(session, made, "text")
     else:
         apply_saved(session, made)
+
+
+def _as_far_as_it_goes(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
+    """Apply a plan, or only show it; exit with 1 where it leaves out what was wanted."""
+    show_or_apply(session, made, dry_run=dry_run)
+    sys.exit(FAILED if made.warnings else 0)
 
 
 def apply_saved(session: Session, made: SavedPlan) -> None:

@@ -24,7 +24,7 @@ from geats_host import binds, templates
 from geats_host.apply import Applied, Progress, apply_steps, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
-from geats_host.host_goals import Scope, Wishes, declared, goals, plan_goals
+from geats_host.host_goals import Scope, Wishes, as_many_as_can, declared, goals, plan_goals
 from geats_host.operation_lock import operation_lock
 from geats_host.perform import Performer
 from geats_host.plugins import (
@@ -145,14 +145,17 @@ class Host:
         return self.plan_host(goals(wishes, self.config, seen), seen, wishes.scope)
 
     def plan_boot(self) -> SavedPlan:
-        """The plan that starts every VM which is to run after the host's own start."""
+        """The plan that starts every VM which is to run after the host's own start.
+
+        One that cannot start keeps no other from it: the warnings say why it cannot.
+        """
         seen = self.observe_all()
-        return self.plan_host(boot_goals(seen), seen, Scope.SOME)
+        return as_many_as_can(boot_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
 
     def plan_halt(self) -> SavedPlan:
-        """The plan that powers off every VM, before the host does."""
+        """The plan that powers off every VM, before the host does; warnings as at its start."""
         seen = self.observe_all()
-        return self.plan_host(halt_goals(seen), seen, Scope.SOME)
+        return as_many_as_can(halt_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
 
     def recorded(self) -> Recorded:
         """All that a plan is made from, to make plans elsewhere."""

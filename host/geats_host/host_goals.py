@@ -1,6 +1,6 @@
 """What VMs should be, and the plan for several: on this host, or on one that was recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -131,6 +131,34 @@ def plan_goals(
         made,
         {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
     )
+
+
+def as_many_as_can(
+    wanted: Sequence[Goal], plan_all: Callable[[Sequence[Goal]], SavedPlan]
+) -> SavedPlan:
+    """The plan for as many of *wanted* as have one together, the first of them before others.
+
+    Why the rest have none is said in its warnings.
+    """
+    kept, problems = _together(tuple(wanted), (), plan_all)
+    return replace(plan_all(kept), warnings=problems)
+
+
+def _together(
+    more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: Callable[[Sequence[Goal]], SavedPlan]
+) -> tuple[tuple[Goal, ...], tuple[str, ...]]:
+    """*kept*, and of *more* those that go with it; and what is wrong with the others."""
+    try:
+        plan_all((*kept, *more))
+    except Refused as refused:
+        if len(more) <= 1:
+            return kept, refused.problems
+    else:
+        return (*kept, *more), ()
+    half = len(more) // 2
+    kept, wrong = _together(more[:half], kept, plan_all)
+    kept, also_wrong = _together(more[half:], kept, plan_all)
+    return kept, (*wrong, *also_wrong)
 
 
 def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> SavedPlan:

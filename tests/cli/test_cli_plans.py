@@ -202,3 +202,21 @@ def test_boot_starts_what_is_to_start_and_halt_powers_all_off(geats: Geats, conf
     assert powers(geats) == {"db01": "stopped", "web01": "stopped"}
     assert geats("boot")[0] == 0
     assert powers(geats) == {"db01": "stopped", "web01": "running"}
+
+
+def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) -> None:
+    def auto(priority: int, **more: object) -> dict[str, object]:
+        return {"profile": "small", "autostart": {"priority": priority}, **more}
+
+    vms = {"a": auto(1, memory="1PiB"), "b": auto(2), "c": auto(3, template="old"), "d": auto(0)}
+    change_config(config, vms=vms, templates={name: {"path": "/no"} for name in ("debian", "old")})
+    for name in vms:
+        assert geats("provision", name)[0] == 0
+    change_config(config, vms=vms)
+    code, out, _ = geats("boot", "--dry-run")
+    assert (code, "start b" in out, "warning: memory: a (1PiB) would" in out) == (1, True, True)
+    assert geats("boot")[0] == 1
+    assert powers(geats) == {"a": "stopped", "b": "running", "c": "stopped", "d": "running"}
+    warnings = json.loads(geats("--json", "boot")[1])["warnings"]
+    assert [line.partition(":")[0] for line in warnings] == ["c.template", "memory"]
+    assert geats("halt")[0] == 0

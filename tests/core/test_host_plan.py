@@ -141,11 +141,14 @@ def test_vms_with_autostart_are_started_with_the_host() -> None:
 
     assert boot_goals(there | bare) == (Goal(name="auto", target=Target.RUNNING, spec=auto),)
     assert order(planned(boot_goals(there), there)) == ["start auto"]
+    there["auto"] = replace(there["auto"], foreign=True)
+    assert boot_goals(there) == ()
 
 
 def test_vms_that_are_on_are_stopped_with_the_host() -> None:
     there = at(Target.RUNNING, WEB) | at(Target.STOPPED, DB)
     there["foreign"] = Observation(power=Power.RUNNING, foreign=True)
+    there["was-ours"] = Observation(recorded=DB, power=Power.RUNNING, foreign=True)
 
     assert halt_goals(there) == (Goal(name="web", target=Target.OFF),)
 
