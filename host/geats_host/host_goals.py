@@ -22,6 +22,7 @@ from geats_host.plugins import DEFAULT_DRIVERS
 WITHOUT_SPEC = frozenset(
     {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
 )
+NEEDS_ONE = frozenset({Target.OFF, Target.LOCKED})
 GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
 
 
@@ -98,10 +99,14 @@ def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: 
 
 
 def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """The goal of every VM; refused with all that is wrong with any of them."""
+    """The goal of every VM; refused with all that is wrong with any of them.
+
+    That all be off or locked is no wish for those that are not there.
+    """
     found: list[Goal] = []
     problems: list[str] = []
-    for name in dict.fromkeys(wishes.names or config.vms):
+    there = seen if wishes.goal.target in NEEDS_ONE else config.vms
+    for name in dict.fromkeys(wishes.names or [name for name in config.vms if name in there]):
         try:
             accepted(fields.name("name", name))
             if wishes.goal.target not in GONE and name not in {*config.vms, *seen}:

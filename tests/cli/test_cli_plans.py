@@ -204,6 +204,15 @@ def test_boot_starts_what_is_to_start_and_halt_powers_all_off(geats: Geats, conf
     assert powers(geats) == {"db01": "stopped", "web01": "running"}
 
 
+def test_all_that_is_there_is_powered_off_and_locked(geats: Geats) -> None:
+    geats("start", "web01")
+    for target, command in (("off", "stop"), ("locked", "lock")):
+        assert geats("plan", "--to", target, "db01")[0] == geats(command, "db01")[0] == 2
+        assert geats("apply", "--to", target)[0] == 0
+    assert powers(geats) == {"db01": None, "web01": "stopped"}
+    assert geats("deprovision", "web01")[0] == 2
+
+
 def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) -> None:
     def auto(priority: int, **more: object) -> dict[str, object]:
         return {"profile": "small", "autostart": {"priority": priority}, **more}
