@@ -65,7 +65,7 @@ def test_a_command_that_is_not_there_is_refused_before_anything_changes(store: S
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo oops >&2; exit 7", "exit code 7: oops"),
+        ("echo oops >&2; exit 7", "^sh failed with exit code 7: oops"),
         (":", "must leave one file"),
         ('echo >"$1.a"; echo >"$1.b"', "got 2"),
         ('mkdir "$1"', "must leave one file"),
@@ -84,8 +84,13 @@ def test_a_command_that_fails_leaves_nothing(
     assert list((store.root / "scratch").iterdir()) == []
 
 
+def test_of_many_templates_it_is_said_which_cannot_be_built(store: Store) -> None:
+    with pytest.raises(HostError, match=r"^templates\.t: sh failed with exit code 7: oops"):
+        templates.make_ready(shell("echo oops >&2; exit 7"), store)
+
+
 def test_a_command_that_hangs_is_ended_with_its_children(target: Path, store: Store) -> None:
-    with pytest.raises(HostError, match="exit code 124"):
+    with pytest.raises(HostError, match="sh did not end within 1 s"):
         templates.install(shell("sleep 1000 & sleep 1000", timeout_s=1), target, store)
 
 

@@ -6,12 +6,12 @@ nothing is ever written outside the directory that it is put on.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from geats_core.checked import Problem
 from geats_core.template import Build, Simplestreams, Template
-from geats_host.errors import Refused
+from geats_host.errors import HostError, Refused
 from geats_host.templates import files, sources
 from geats_host.templates.layers import empty, finish, put
 from geats_host.templates.store import Store
@@ -42,10 +42,19 @@ def make_ready(template: Template, store: Store, *, refresh: bool = False) -> No
     """Download or build what has to be, unless that was done; with *refresh*, anew."""
     match template.source:
         case Simplestreams() | Build() as source:
-            with store.in_use():
+            with store.in_use(), _named(template):
                 sources.ready(source, store, refresh=refresh)
         case _:
             pass
+
+
+@contextmanager
+def _named(template: Template) -> Iterator[None]:
+    """Let errors say of which template they are."""
+    try:
+        yield
+    except HostError as error:
+        raise HostError(f"templates.{template.name}: {error}") from None
 
 
 def key_of(template: Template, store: Store) -> str:

@@ -15,6 +15,8 @@ from geats_host.templates.store import Store, record_name
 
 NAME = "output.tar"  # a command may add to it, as in {output}.zst
 GRACE_S = 10
+TIMED_OUT = 124  # see timeout(1)
+BY_TIMEOUT = "timeout failed"
 
 
 def record_of(source: Build) -> str:
@@ -46,13 +48,23 @@ def ready(source: Build, store: Store, *, refresh: bool) -> Kept:
 def _build(source: Build, store: Store) -> str:
     with store.scratch() as scratch:
         command = [word.replace(OUTPUT, f"{scratch / NAME}") for word in source.command]
-        limit = ["timeout", f"--kill-after={GRACE_S}", f"{source.timeout_s}"]  # children, too
-        run([*limit, *command], timeout_s=source.timeout_s + 3 * GRACE_S)
+        _run(source, command)
         path = _only_file(scratch, source)
         check_file(f"{path}", Form.TAR)
         sha256 = sha256_of(f"{path}")
         store.keep(path, sha256)
     return sha256
+
+
+def _run(source: Build, command: list[str]) -> None:
+    limit = ["timeout", f"--kill-after={GRACE_S}", f"{source.timeout_s}"]  # children, too
+    try:
+        run([*limit, *command], timeout_s=source.timeout_s + 3 * GRACE_S)
+    except HostError as error:
+        said = str(error).replace(BY_TIMEOUT, f"{command[0]} failed", 1)
+        if f"exit code {TIMED_OUT}:" in said:
+            said = f"{command[0]} did not end within {source.timeout_s} s"
+        raise HostError(said) from None
 
 
 def _only_file(scratch: Path, source: Build) -> Path:
