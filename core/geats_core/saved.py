@@ -96,7 +96,7 @@ def recorded_from_json(text: str) -> Checked[Recorded]:
 
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:
-    """Read a saved plan; one that was changed by hand, or that does not hold, is refused."""
+    """Read a saved plan; refused where its observations were changed, or its steps do not hold."""
     match _from_json(SavedPlan, text):
         case Success(read):
             problems = _wrong_with(read)
