@@ -13,7 +13,9 @@ from geats_host.errors import HostError
 from geats_host.host import Host
 
 T = TypeVar("T")
-LOOKING = frozenset({"observe", "definitions", "locked", "journal", "path", "bridges", "info"})
+LOOKING = frozenset(
+    {"observe", "definitions", "locked", "journal", "kept_open", "path", "bridges", "info"}
+)
 
 
 class Moment(Enum):

@@ -71,6 +71,7 @@ def apply_steps(
     running: dict[Future[str | None], int] = {}
     errors: dict[int, str | None] = {}  # by the position of each step that has ended
     with ExitStack() as stack:
+        stack.enter_context(registry.kept_open())
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
         installs = _workers(stack, INSTALLS_AT_ONCE)
         while order.is_active():

@@ -4,6 +4,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,49 @@ def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
     for entry in entries:
         reopen().write(entry)
     assert list(reopen().journal("web01", limit=2)) == [entries[2], entries[3]]
+
+
+def test_what_many_threads_write_at_once_is_all_there(reopen: Callable[[], Registry]) -> None:
+    entries = [
+        Entry(time_s=float(n), vm=f"vm{n % 4}", action="start", outcome=Outcome.DONE)
+        for n in range(64)
+    ]
+    registry = reopen()
+    with registry.kept_open(), ThreadPoolExecutor(16) as threads:
+        list(threads.map(registry.write, entries))
+        there = [each for n in range(4) for each in reopen().journal(f"vm{n}", limit=64)]
+    assert sorted(there, key=lambda each: each.time_s) == entries
+
+
+def test_an_entry_is_in_the_file_once_it_is_written(tmp_path: Path) -> None:
+    """Not only when the file is no longer kept open."""
+    registry = sqlite.open_registry(tmp_path)
+    entry = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.INTENT)
+    with registry.kept_open():
+        registry.write(entry)
+        assert list(sqlite.open_registry(tmp_path).journal("web01")) == [entry]
+
+
+def test_an_entry_that_could_not_be_written_keeps_no_other_out(tmp_path: Path) -> None:
+    registry = sqlite.open_registry(tmp_path)
+    registry.set_locked("web01", locked=True)
+    good = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE)
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        database.execute("alter table journal rename to aside")
+    with registry.kept_open(), pytest.raises(HostError, match="no such table"):
+        registry.write(replace(good, action="lost"))
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        database.execute("alter table aside rename to journal")
+    registry.write(good)
+    assert list(registry.journal("web01")) == [good]
+
+
+def test_where_nothing_can_be_kept_open_the_write_says_so(tmp_path: Path) -> None:
+    (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 100)
+    registry = sqlite.SqliteRegistry(tmp_path / "registry.sqlite")
+    entry = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE)
+    with registry.kept_open(), pytest.raises(HostError, match="file is not a database"):
+        registry.write(entry)
 
 
 def test_a_registry_of_a_newer_geats_is_refused(tmp_path: Path) -> None:

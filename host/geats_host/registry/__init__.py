@@ -5,6 +5,7 @@ A registry is found by name through the entry-point group ``geats.registry``, as
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -60,4 +61,8 @@ class Registry(Protocol):
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
         """The newest *limit* entries of one VM, oldest first."""
+        ...
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """While this lasts, many writes follow each other; a registry may use that to be fast."""
         ...

@@ -1,6 +1,7 @@
 """A registry that lives as long as its process: for tests, demos and dry exploration."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class MemoryRegistry:
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
         return [entry for entry in self.entries if entry.vm == name][-limit:]
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 _registries: dict[Path, MemoryRegistry] = {}

@@ -5,8 +5,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -38,9 +38,14 @@ TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and
 
 @dataclass(frozen=True, slots=True)
 class SqliteRegistry:
-    """Opens the file for each call, so that threads and processes can share it."""
+    """Opens the file for each call, so that threads and processes can share it.
+
+    Entries of the journal that wait for their turn are written together: one sync serves them all.
+    """
 
     path: Path
+    waiting: list[Entry] = field(default_factory=list, compare=False, repr=False)
+    writing: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def definitions(self) -> Mapping[str, VMSpec]:
         rows = self._read("select name, spec from definition order by name")
@@ -67,10 +72,24 @@ class SqliteRegistry:
             database.execute(statement, (name,))
 
     def write(self, entry: Entry) -> None:
+        self.waiting.append(entry)
+        with self.writing:
+            if any(each is entry for each in self.waiting):  # else another thread has written it
+                together = tuple(self.waiting)
+                try:
+                    self._append(together)
+                except BaseException:
+                    own = next(n for n, each in enumerate(self.waiting) if each is entry)
+                    del self.waiting[own]
+                    raise
+                del self.waiting[: len(together)]
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        rows = [(each.time_s, each.vm, each.action, each.outcome, each.detail) for each in entries]
         with self._transaction() as database:
-            database.execute(
+            database.executemany(
                 "insert into journal (time_s, vm, action, outcome, detail) values (?, ?, ?, ?, ?)",
-                (entry.time_s, entry.vm, entry.action, entry.outcome, entry.detail),
+                rows,
             )
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
@@ -83,6 +102,17 @@ class SqliteRegistry:
             Entry(time_s=time_s, vm=vm, action=action, outcome=Outcome(outcome), detail=detail)
             for time_s, vm, action, outcome, detail in reversed(rows)
         ]
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """SQLite empties its log when the file is closed for the last time: here that is once.
+
+        Where the file cannot be opened, whoever writes to it is told.
+        """
+        with ExitStack() as stack:
+            with suppress(HostError, OSError, sqlite3.Error), TURN:
+                stack.enter_context(closing(_connected(self.path)))
+            yield
 
     def _spec(self, name: str, text: str) -> VMSpec:
         match parse_vm(name, json.loads(text)):
