@@ -140,3 +140,23 @@ def test_two_processes_open_a_new_registry_at_once(tmp_path: Path) -> None:
     ]
     assert [child.wait() for child in children] == [0, 0, 0, 0]
     assert sqlite.open_registry(tmp_path).locked() == {f"vm{n}" for n in range(4)}
+
+
+def test_only_that_a_step_is_done_waits_for_the_next_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a step changes may be on disk before its DONE is, but never before its INTENT."""
+    asked: list[str] = []
+
+    def traced(path: Path, timeout: float) -> sqlite3.Connection:
+        database = sqlite3.Connection(path, timeout)
+        database.set_trace_callback(asked.append)
+        return database
+
+    registry = sqlite.open_registry(tmp_path)
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    for outcome in Outcome:
+        registry.write(Entry(time_s=1.0, vm="web01", action="start", outcome=outcome))
+    registry.record(spec("web01"))
+    said = [each.rpartition(" ")[2] for each in asked if "synchronous" in each]
+    assert said == ["full", "normal", "full", "full"]

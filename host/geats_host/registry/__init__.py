@@ -14,7 +14,10 @@ from geats_core.spec import VMSpec
 
 
 class Outcome(StrEnum):
-    """How far a journaled step came; INTENT that is never followed by another was cut."""
+    """How far a journaled step came; INTENT that is never followed by another was cut.
+
+    A power cut may take the last DONE with it, and what was done then seems cut; never an INTENT.
+    """
 
     INTENT = "intent"
     DONE = "done"
@@ -56,7 +59,7 @@ class Registry(Protocol):
         ...
 
     def write(self, entry: Entry) -> None:
-        """Append to the journal, durably."""
+        """Append to the journal: DONE may become durable with the next entry, others at once."""
         ...
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -36,11 +37,19 @@ BUSY_TIMEOUT_S = 30
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
 
+class Sync(StrEnum):
+    """When what is written outlasts a power cut; see SQLite's ``pragma synchronous``, with WAL."""
+
+    NOW = "full"
+    WITH_THE_NEXT = "normal"  # that is NOW, or when the file is closed for the last time
+
+
 @dataclass(frozen=True, slots=True)
 class SqliteRegistry:
     """Opens the file for each call, so that threads and processes can share it.
 
     Entries of the journal that wait for their turn are written together: one sync serves them all.
+    That a step is done need not be on disk before the next one begins, whose intent comes after it.
     """
 
     path: Path
@@ -86,7 +95,8 @@ class SqliteRegistry:
 
     def _append(self, entries: Sequence[Entry]) -> None:
         rows = [(each.time_s, each.vm, each.action, each.outcome, each.detail) for each in entries]
-        with self._transaction() as database:
+        needed = any(each.outcome is not Outcome.DONE for each in entries)
+        with self._transaction(Sync.NOW if needed else Sync.WITH_THE_NEXT) as database:
             database.executemany(
                 "insert into journal (time_s, vm, action, outcome, detail) values (?, ?, ?, ?, ?)",
                 rows,
@@ -130,11 +140,11 @@ class SqliteRegistry:
             return database.execute(statement, arguments).fetchall()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, sync: Sync = Sync.NOW) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are kept all together, or not at all."""
         try:
             with TURN, closing(_connected(self.path)) as database, database:
-                database.execute("pragma synchronous = full")
+                database.execute(f"pragma synchronous = {sync}")
                 yield database
         except OSError as error:
             raise HostError(f"{self.path}: {error.strerror}") from None
