@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` fou
 import os
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 
 import click
 
@@ -117,7 +118,10 @@ for _command in (*cli_plans.COMMANDS, cli_templates.templates, *map(_verb_comman
 
 
 def main() -> None:
-    """The console script."""
+    """The console script; what a terminal cannot show is no reason to stop in the midst."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     cli()
 
 

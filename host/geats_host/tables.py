@@ -1,7 +1,7 @@
 """What the command line shows to a person: tables, and progress on a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -119,13 +119,14 @@ def progress(plan: HostPlan, *, quiet: bool) -> Iterator[Progress]:
 
         def show(step: Step, outcome: Outcome) -> None:
             action = escape(describe(step.action, step.vm))
-            match outcome:
-                case Outcome.INTENT:
-                    spinner.update(action)
-                case Outcome.DONE:
-                    console.print(f"[green]✓[/] {action} [dim]because {escape(step.reason)}[/]")
-                case Outcome.FAILED:
-                    console.print(f"[red]✗[/] {action}")
+            with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
+                match outcome:
+                    case Outcome.INTENT:
+                        spinner.update(action)
+                    case Outcome.DONE:
+                        console.print(f"[green]✓[/] {action} [dim]because {escape(step.reason)}[/]")
+                    case Outcome.FAILED:
+                        console.print(f"[red]✗[/] {action}")
 
         yield show
 

@@ -1,6 +1,9 @@
 """Plans on the command line: shown, kept in files, made elsewhere, and undone."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ import yaml
 
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
+from geats_host.registry import Outcome
+from geats_host.registry.sqlite import open_registry
 from tests.cli.conftest import Geats, answer
 from tests.memory_host import memory_config
 
@@ -211,6 +216,27 @@ def test_all_that_is_there_is_powered_off_and_locked(geats: Geats) -> None:
         assert geats("apply", "--to", target)[0] == 0
     assert powers(geats) == {"db01": None, "web01": "stopped"}
     assert geats("deprovision", "web01")[0] == 2
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONIOENCODING": "ascii"}])
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_work_is_done_whoever_reads_of_it(
+    environment: dict[str, str], reads: bool, tmp_path: Path, config: Path
+) -> None:
+    change_config(config, registry="sqlite")
+    argv = [sys.executable, "-m", "geats_host.cli", "--config", str(config), "apply"]
+    reader, writer = os.pipe()
+    if not reads:
+        os.close(reader)
+    done = subprocess.run(
+        argv, stdout=writer, stderr=subprocess.PIPE, env={**os.environ, **environment}, text=True
+    )
+    os.close(writer)
+    if reads:
+        os.close(reader)
+    assert (done.returncode, done.stderr) == (0, "")
+    last = open_registry(tmp_path / "state").journal("web01")[-1]
+    assert (last.action, last.outcome) == ("start web01", Outcome.DONE)
 
 
 def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) -> None:
