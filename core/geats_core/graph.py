@@ -1,8 +1,10 @@
 """The steps of several plans as one graph, and an order in which they may run."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 from returns.result import Success
 
@@ -51,6 +53,7 @@ class Graph:
     def in_order(self) -> Checked[tuple[Step, ...]]:
         """Every step after those that it waits for, and otherwise in the order of adding.
 
+        What a step waits for anyway, since another that it waits for does, is not among its needs.
         Refused, with the steps, where some of them wait for each other.
         """
         waits_for = [set(needs) for needs in self.needs]
@@ -71,14 +74,9 @@ class Graph:
                     heappush(ready, later)
         if len(position) < len(self.steps):
             return self._circle([needs - position.keys() for needs in waits_for])
-        return Success(
-            tuple(
-                replace(
-                    self.steps[number], needs=tuple(sorted(position[n] for n in waits_for[number]))
-                )
-                for number in position
-            )
-        )
+        nearest = _nearest([[position[n] for n in waits_for[number]] for number in position])
+        numbered = zip(position, nearest, strict=True)
+        return Success(tuple(replace(self.steps[n], needs=needs) for n, needs in numbered))
 
     def _circle(self, waits_for: Sequence[set[int]]) -> Checked[tuple[Step, ...]]:
         """Say which steps wait for each other, where *waits_for* is all that cannot be waited for.
@@ -95,3 +93,25 @@ class Graph:
         circle = [self.steps[number] for number in numbers[numbers.index(here) :]]
         words = "; ".join(f"{describe(each.action, each.vm)} ({each.reason})" for each in circle)
         return problem("plan", f"each of these steps would wait for the next, in a circle: {words}")
+
+
+def _nearest(needs: Sequence[Sequence[int]]) -> Iterable[tuple[int, ...]]:
+    """What each step waits for, of steps in order, without what it waits for anyway.
+
+    All that is before a step is one number, a bit for each step; kept while others wait for it.
+    """
+    waiting = Counter(chain.from_iterable(needs))
+    before: dict[int, int] = {}
+    for position, earlier in enumerate(needs):
+        nearest: list[int] = []
+        all_before = 0
+        for need in sorted(earlier, reverse=True):
+            if not all_before >> need & 1:
+                nearest.append(need)
+                all_before |= before[need] | 1 << need
+            waiting[need] -= 1
+            if not waiting[need]:
+                del before[need]
+        if waiting[position]:
+            before[position] = all_before
+        yield tuple(reversed(nearest))
