@@ -285,7 +285,7 @@ class Host:
     def journal(self, name: str, limit: int = 50) -> Iterable[Entry]:
         """The newest steps that were applied to a VM, oldest first."""
         accepted(fields.name("name", name))
-        return self.registry.journal(name, limit)
+        return self.registry.journal(name, accepted(fields.positive_int("limit", limit)))
 
     def _driver_of(self, name: str, spec: VMSpec | None) -> Driver:
         """The driver that *spec* names; where there is none, the one that knows the VM."""

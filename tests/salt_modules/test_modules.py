@@ -208,6 +208,12 @@ def test_what_is_no_list_of_names_is_refused(modules, names, said):
             modules[f"geats.{call}"](names)
 
 
+@pytest.mark.parametrize("limit", [0, -1, "many", [5], True])
+def test_what_is_no_number_of_entries_is_refused(modules, limit):
+    with pytest.raises(CommandExecutionError, match="limit: must be"):
+        modules["geats.journal"]("web01", limit)
+
+
 @pytest.mark.parametrize("names", ["web01", ["web01"]])
 def test_of_a_host_only_some_vms_are_meant(modules, names):
     assert set(modules["geats.apply_host"](names)["vms"]) == {"web01"}
