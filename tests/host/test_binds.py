@@ -121,6 +121,31 @@ def test_what_is_mounted_below_a_source_is_not_bound_with_it(
         assert operator.run(ONE, "cd /srv/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
 
 
+def test_root_of_an_unprivileged_guest_cannot_write_to_a_read_only_volume(
+    operator: Operator,
+) -> None:
+    data = {"name": "data", "mount": "/srv/data", "read_only": True}
+    operator.vms[ONE] = {"profile": "small", "volumes": [{"name": "root"}, data]}
+    operator.apply(ONE, "running")
+    operator.run(ONE, "! echo x > /srv/data/new")
+    operator.run(ONE, "! mount -o remount,rw,bind /srv/data && ! echo x > /srv/data/new")
+
+
+def test_two_vms_share_a_directory_that_one_of_them_may_only_read(operator: Operator) -> None:
+    shared = operator.media / "our films \\ here"
+    shared.mkdir()
+    os.chown(shared, GUEST, GUEST)
+    for name, read_only in ((ONE, False), (TWO, True)):
+        films = operator.bind(shared, "/srv/films", read_only=read_only)
+        operator.vms[name] = {"profile": "small", "binds": {"films": films}}
+        operator.apply(name, "running")
+    operator.run(ONE, "echo two > /srv/films/two")
+    assert operator.run(TWO, "cat /srv/films/two") == "two\n"
+    operator.run(TWO, "! echo x > /srv/films/two")
+    operator.run(ONE, "echo three > /srv/films/two")
+    assert operator.run(TWO, "cat /srv/films/two") == "three\n"
+
+
 @contextmanager
 def tmpfs(at: Path) -> Iterator[None]:
     """A filesystem mounted there."""

@@ -108,16 +108,6 @@ def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> No
             )
 
 
-def _set_apart(spec: VMSpec) -> list[str]:
-    """The sources of binds as ``lxc_child`` takes them; those in others come first.
-
-    Root of a privileged guest is root on the host, which nothing mounted keeps from writing.
-    """
-    binds = () if spec.privileged else spec.binds
-    deepest_first = sorted(binds, key=lambda bind: bind.source, reverse=True)
-    return [f"{'ro' if bind.read_only else 'rw'}:{bind.source}" for bind in deepest_first]
-
-
 @dataclass(frozen=True, slots=True)
 class LxcDriver:
     """Containers on this host; see the Protocol ``Driver`` for what each method does."""
@@ -191,7 +181,8 @@ class LxcDriver:
             lxc_files.remove_files(folder, (LOG,))
             lxc_definition.write_started(folder, config.spec)
             try:
-                self._call("start", name, *_set_apart(config.spec))
+                writable = [bind.source for bind in config.spec.binds if not bind.read_only]
+                self._call("start", name, *writable)
                 self._settle(name)
             except HostError:
                 self._end(name)

@@ -8,10 +8,11 @@ The exit code is 0 where liblxc did it; where it did not, the reasons are in the
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import lxc
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     container.set_config_item("lxc.log.file", log)
     match action:
         case "start":
-            _set_apart(rest)
+            _set_apart(container, rest)
             done = container.start(daemonize=True, close_fds=True)
         case "stop":
             done = container.stop()
@@ -56,25 +57,35 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _set_apart(sources: Sequence[str]) -> None:
-    """Mount each ``ro:DIRECTORY`` or ``rw:DIRECTORY`` on itself, for the monitor and nobody else.
+def _set_apart(container: lxc.Container, writable: Sequence[str]) -> None:
+    """Mount sources of the guest's mounts on themselves, for the monitor and nobody else.
 
     The guest's mounts are copies of these. What was read-only before the guest's namespaces were,
-    its root cannot make writable; and what is mounted below a directory is not in the copy, which
-    the kernel would refuse to make of one that the guest could uncover.
+    its root cannot make writable. And what is mounted below a source is not in the copy: the kernel
+    refuses to make one that the guest could uncover. Root of a privileged guest is root on the
+    host, which no mount keeps from anything.
     """
-    if not sources:
+    read_only = set(_read_only(container.get_config_item("lxc.mount.entry") or ()))
+    sources = read_only.union(writable)
+    if not sources or not container.get_config_item("lxc.idmap"):
         return
     _check(libc.unshare(CLONE_NEWNS))
     _check(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None))
-    read_only = (ctypes.c_uint64 * 4)(ATTR_RDONLY)  # struct mount_attr, see mount_setattr(2)
-    for source in sources:
-        mode, _, directory = source.partition(":")
-        path = os.fsencode(directory)
+    attributes = (ctypes.c_uint64 * 4)(ATTR_RDONLY)  # struct mount_attr, see mount_setattr(2)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    for source in sorted(sources, reverse=True):  # those in others first
+        path = os.fsencode(source)
         _check(libc.mount(path, path, None, MS_BIND, None))
-        if mode == "ro":
-            size = ctypes.c_size_t(ctypes.sizeof(read_only))
-            _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, 0, read_only, size))
+        if source in read_only:
+            _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, 0, attributes, size))
+
+
+def _read_only(entries: Iterable[str]) -> Iterator[str]:
+    """The sources of geats' own read-only mounts, out of all lines, which are as in fstab(5)."""
+    for entry in entries:
+        source, _, rest = entry.partition(" ")
+        if " none bind,ro,create=dir" in rest:
+            yield re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), source)
 
 
 def _check(returned: int) -> None:
