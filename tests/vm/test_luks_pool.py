@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from geats_host.storage import Pool, VolumeId, filesystem, luks, lvm, sparsefile
 from geats_host.storage.conformance import PoolConformance
 from geats_host.storage.conformance_content import Reopen, put
 from geats_host.storage.luks_commands import open_mappings
+from tests.storage.one_device_each import Devices, OneDeviceEach
 from tests.storage.places import sh
 from tests.vm.test_device_mapper import GROUP, thin_pool
 
@@ -66,6 +68,19 @@ class TestFilesystemOnFiles(PoolConformance):
     def reopen(self, tmp_path: Path, key: Path) -> Reopen:
         options: dict[object, object] = {"mounts": f"{tmp_path}/mounts"}
         return lambda: filesystem.open_pool(options, on_files(tmp_path, key))
+
+
+def test_devices_agree_with_the_model_after_every_action(
+    tmp_path_factory: pytest.TempPathFactory, key: Path
+) -> None:
+    """The one of the suite that does most: the rest passes on logical volumes."""
+    with ExitStack() as stack:
+        devices = Devices(tmp_path_factory.mktemp("devices"), 256 * MIB, stack)
+        pool = encrypted(OneDeviceEach(devices), key)
+        PoolConformance().test_the_pool_agrees_with_the_model_after_every_action(lambda: pool)
+        for volume in pool.observe():
+            pool.deactivate(volume)
+            pool.destroy(volume)
 
 
 def test_what_is_below_cannot_be_read(tmp_path: Path, key: Path) -> None:
