@@ -96,4 +96,13 @@ def test_the_room_is_what_is_used_and_what_is_left() -> None:
     words = "zfs get -H -p -o value used,available tank"
     assert commands.room("tank") == words.split()
     assert commands.parse_room("120586240\n879413760\n") == 10**9
-    assert commands.mount("tank/a:b", "/mnt") == "mount -t zfs -o nodev -- tank/a:b /mnt".split()
+    assert commands.mount("tank/a:b", "/mnt") == [
+        "mount",
+        "-t",
+        "zfs",
+        "-o",
+        "nodev",
+        "--",
+        "tank/a:b",
+        "/mnt",
+    ]
