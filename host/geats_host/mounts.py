@@ -94,7 +94,7 @@ def other_places_of(path: Path) -> Iterator[tuple[int, str]]:
     below = os.path.relpath(os.path.realpath(path), holds.point)
     top = os.path.normpath(os.path.join(holds.root, below))
     for process, mount in mounts_everywhere():
-        is_in_it = mount.root == top or mount.root.startswith(f"{top}/")
+        is_in_it = mount.root == top or mount.root.startswith(f"{top.rstrip('/')}/")
         if is_in_it and mount.number == holds.number:
             yield process, mount.point
 

@@ -198,6 +198,17 @@ def test_what_is_mounted_is_not_destroyed(pool: Pool) -> None:
     remove(pool)
 
 
+def test_what_a_container_has_mounted_stays_mounted(pool: Pool, tmp_path: Path) -> None:
+    """Or the next plan would find it out of use, while it is used."""
+    converge(pool, VOLUME, 64 * MIB)
+    conformance_content.put(pool, VOLUME, "kept")
+    with conformance_content.mounted_elsewhere(pool.path(VOLUME), tmp_path / "elsewhere"):
+        with pytest.raises(HostError, match=f"is in use, since it is mounted on {tmp_path}"):
+            pool.deactivate(VOLUME)
+        assert pool.observe()[VOLUME].active
+    remove(pool)
+
+
 def test_what_is_used_is_not_unmounted(pool: Pool) -> None:
     converge(pool, VOLUME, 64 * MIB)
     with (pool.path(VOLUME) / "file").open("w"), pytest.raises(HostError, match="busy"):
