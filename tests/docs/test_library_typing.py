@@ -17,7 +17,8 @@ USER = Path(__file__).with_name("library_user.py")
 def pyright(*arguments: str, cwd: Path) -> dict[str, object]:
     """What pyright finds where geats_core is an installed package, not a part of the project."""
     argv = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"]
-    environment = {**os.environ, "PYTHONPATH": str(CORE)}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # else it finds another Python
+    environment = {**os.environ, "PYTHONPATH": str(CORE), "PATH": path}
     done = subprocess.run(
         [*argv, *arguments], capture_output=True, text=True, cwd=cwd, env=environment
     )
