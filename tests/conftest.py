@@ -1,6 +1,10 @@
-"""The order of the suites."""
+"""The order of the suites, and how Hypothesis runs in all of them."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("geats", deadline=None)  # how fast a machine is says nothing of a law
+settings.load_profile("geats")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
