@@ -7,6 +7,7 @@ newest snapshot; marks of a dataset show on its snapshots too.
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class FakeZfs:
     datasets: dict[str, FakeDataset] = field(default_factory=dict)
     points: dict[str, str] = field(default_factory=dict)
     made: int = 0
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
         self,
@@ -59,7 +61,8 @@ class FakeZfs:
         match list(argv):
             case ["zfs", command, *rest]:
                 handler: Callable[[list[str]], str] = getattr(self, f"_{command}")
-                return handler(rest)
+                with self.one_at_a_time:
+                    return handler(rest)
             case ["mount", "-t", "zfs", "-o", "nodev", "--", dataset, point]:
                 self.points[point] = dataset
                 argv = ["mount", "--bind", f"{self._place(dataset)}", point]

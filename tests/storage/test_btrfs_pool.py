@@ -128,7 +128,8 @@ def test_a_path_on_another_filesystem_is_refused_with_all_else(
         "on: a btrfs pool stands on no other pool",
         "type: btrfs is not installed (package btrfs-progs)",
         f"path: must be on btrfs, and '{tmp_path}' is on {on}: '{tmp_path}/not/there'",
-        "qouta: unknown key 'qouta', did you mean 'quota'? (there is: guest_group, path, quota)",
+        "qouta: unknown key 'qouta', did you mean 'quota'? "
+        "(there is: guest_group, mount_point, mount_type, path, quota)",
     )
 
 
