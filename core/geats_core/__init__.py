@@ -17,7 +17,7 @@ By theme:
 - plans explained: ``explain``, ``why``, ``table``, ``mermaid``, ``dot``, ``plan_to_plain``
 - plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
-- several hosts: ``place``, ``drain``, ``rebalance``
+- several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
@@ -29,15 +29,18 @@ from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
 from geats_core.config import HostConfig, parse_config
 from geats_core.diagrams import dot, mermaid
+from geats_core.duplicates import Duplicate, duplicates
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
 from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_host
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.host_reverse import reverse_host, snapshots_first
+from geats_core.migration import Migration, migration
 from geats_core.model import after
 from geats_core.moves import Move, drain, rebalance
 from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
-from geats_core.placement import Candidate, Placement, Rules, Strategy, place
+from geats_core.placement import Candidate, Placement, place
+from geats_core.placement_rules import Rules, Strategy, parse_rules
 from geats_core.plan import (
     ByHand,
     DataLoss,
@@ -72,6 +75,7 @@ __all__ = [
     "Change",
     "Checked",
     "DataLoss",
+    "Duplicate",
     "Goal",
     "HostConfig",
     "HostFacts",
@@ -80,6 +84,7 @@ __all__ = [
     "Impact",
     "Keep",
     "Kept",
+    "Migration",
     "Move",
     "Observation",
     "Placement",
@@ -111,14 +116,17 @@ __all__ = [
     "describe",
     "dot",
     "drain",
+    "duplicates",
     "explain",
     "follow",
     "halt_goals",
     "host_plan_to_plain",
     "mermaid",
+    "migration",
     "moved",
     "parse_config",
     "parse_keep",
+    "parse_rules",
     "parse_vm",
     "place",
     "plan",

@@ -14,6 +14,7 @@ from geats_core.spec import VMSpec
 
 Claim: TypeAlias = tuple[str, str]  # what it is, and which one
 VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
+HOST_INTERFACE = "the interface on the host"
 OFF_OR_GONE = frozenset({Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED})
 WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
 
@@ -140,7 +141,7 @@ def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
     for index, nic in enumerate(spec.nics):
         path = f"nics[{nic.name}]"
         yield ("the MAC address", nic.mac.lower()), f"{path}.mac"
-        yield ("the interface on the host", veth_name(name, index)), path
+        yield (HOST_INTERFACE, veth_name(name, index)), path
         for address in nic.addresses:
             yield ("the address", str(address.ip)), f"{path}.addresses"
 

@@ -10,7 +10,8 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Checked, Problem, problem, unknown
 from geats_core.observation import Observation, Power
-from geats_core.placement import Candidate, Rules, Strategy, load_of, place, with_goal
+from geats_core.placement import Candidate, load_of, place, with_goal
+from geats_core.placement_rules import Rules, Strategy
 from geats_core.plan import Goal, Target
 
 TOLERANCE = 0.05
@@ -62,7 +63,7 @@ def _taken_over(
     name: str, source: Candidate, others: Mapping[str, Candidate], rules: Rules
 ) -> Checked[tuple[Goal, str]]:
     """What the VM is to be on another host, and on which."""
-    match _movable(name, source):
+    match movable(name, source):
         case Success(goal):
             match place(goal, others, rules):
                 case Success(placement):
@@ -96,7 +97,7 @@ def _moves_from(
     """A move of each VM that can leave, and where it leads."""
     reason = f"{load:.0%} of what {source} has is promised"
     for vm in _largest_first(hosts[source]):
-        after = {**hosts, source: _without(hosts[source], vm)}
+        after = {**hosts, source: without(hosts[source], vm)}
         match _taken_over(vm, hosts[source], after, rules):
             case Success((goal, target)) if target != source:
                 after[target] = with_goal(after[target], goal)
@@ -107,13 +108,13 @@ def _moves_from(
 
 def _largest_first(host: Candidate) -> list[str]:
     """The VMs of a host, by the memory that their specs ask for."""
-    goals = {name: _movable(name, host).value_or(None) for name in host.vms}
+    goals = {name: movable(name, host).value_or(None) for name in host.vms}
     specs = {name: goal.spec for name, goal in goals.items() if goal is not None and goal.spec}
     sizes = {name: spec.limits.memory_bytes or 0 for name, spec in specs.items()}
     return sorted(host.vms, key=lambda name: (-sizes.get(name, 0), name))
 
 
-def _movable(name: str, host: Candidate) -> Checked[Goal]:
+def movable(name: str, host: Candidate) -> Checked[Goal]:
     """What the VM is to be on another host: what it is to be here, or else as it is."""
     have = host.observations.get(name, Observation())
     goals = [goal for goal in host.goals if goal.name == name and goal.spec is not None]
@@ -127,7 +128,8 @@ def _movable(name: str, host: Candidate) -> Checked[Goal]:
     return Success(Goal(name=name, target=target, spec=have.recorded))
 
 
-def _without(host: Candidate, vm: str) -> Candidate:
+def without(host: Candidate, vm: str) -> Candidate:
+    """The same host, had it never heard of *vm*."""
     goals = tuple(goal for goal in host.goals if goal.name != vm)
     there = {name: have for name, have in host.observations.items() if name != vm}
     return replace(host, goals=goals, observations=there)

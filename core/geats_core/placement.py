@@ -11,7 +11,6 @@ promised of the resource of which it has the least left.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -21,32 +20,11 @@ from geats_core.checked import Checked, Problem, problem
 from geats_core.host_plan import plan_host
 from geats_core.host_policy import HostPolicy
 from geats_core.observation import Observation
+from geats_core.placement_rules import Rules, Strategy
 from geats_core.plan import Goal, HostFacts
 from geats_core.reverse import follow
 
-Group: TypeAlias = frozenset[str]
 Ends: TypeAlias = Mapping[str, Observation]
-
-
-class Strategy(StrEnum):
-    """Which of the hosts that can take a VM does."""
-
-    SPREAD = "spread"
-    PACK = "pack"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How VMs are placed.
-
-    VMs of one group in ``together`` are on one host, those of one in ``apart`` on different ones.
-    ``reserve`` is the share (0 to 1) of each resource that placing leaves free.
-    """
-
-    strategy: Strategy = Strategy.SPREAD
-    together: tuple[Group, ...] = ()
-    apart: tuple[Group, ...] = ()
-    reserve: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

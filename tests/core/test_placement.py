@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from geats_core import Goal, HostFacts, HostPolicy, Observation, PoolFacts, Power, Target, VMSpec
 from geats_core.moves import Move, drain, rebalance
-from geats_core.placement import Candidate, Rules, Strategy, load_of, place
+from geats_core.placement import Candidate, load_of, place
+from geats_core.placement_rules import Rules, Strategy
 from tests.core.hosts import at, nic, vm
 
 GIB = 2**30

@@ -16,6 +16,7 @@ from geats_core import (
     Change,
     Checked,
     DataLoss,
+    Duplicate,
     Goal,
     HostConfig,
     HostFacts,
@@ -24,6 +25,7 @@ from geats_core import (
     Impact,
     Keep,
     Kept,
+    Migration,
     Move,
     Observation,
     Placement,
@@ -55,14 +57,17 @@ from geats_core import (
     describe,
     dot,
     drain,
+    duplicates,
     explain,
     follow,
     halt_goals,
     host_plan_to_plain,
     mermaid,
+    migration,
     moved,
     parse_config,
     parse_keep,
+    parse_rules,
     parse_vm,
     place,
     plan,
@@ -194,7 +199,18 @@ def several_hosts(wanted: Goal) -> list[str]:
     hosts = {"a": Candidate(facts=FACTS), "b": Candidate(goals=(wanted,))}
     chosen: Placement = place(replace(wanted, name="db01"), {"a": hosts["a"]}, rules).unwrap()
     moves: tuple[Move, ...] = (*drain("b", hosts, rules).unwrap(), *rebalance(hosts))
-    return [chosen.host, *(f"{move.vm} to {move.target}" for move in moves)]
+    twice: tuple[Duplicate, ...] = duplicates(hosts)
+    owners = [owner for each in twice for owner in each.owners]
+    moving: Migration | None = migration("db01", "b", hosts).value_or(None)
+    phases = moving.phases if moving else ()
+    strategy = parse_rules({}).unwrap().strategy
+    return [
+        chosen.host,
+        *(f"{move.vm} to {move.target}" for move in moves),
+        *owners,
+        *phases,
+        strategy,
+    ]
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core.moves import Move, drain, rebalance
-from geats_core.placement import Candidate, Rules, load_of
+from geats_core.placement import Candidate, load_of
+from geats_core.placement_rules import Rules
 from tests.core.test_placement import host, sized
 
 sizes = st.lists(st.integers(1, 6), max_size=5)
