@@ -16,7 +16,8 @@ from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import boot_goals, halt_goals
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, VolumeSeen
-from geats_core.plan import Goal, HostFacts, Plan, Step
+from geats_core.placement import Candidate
+from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.spec import VMSpec
@@ -156,6 +157,17 @@ class Host:
         """The plan that powers off every VM, before the host does; warnings as at its start."""
         seen = self.observe_all()
         return as_many_as_can(halt_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
+
+    def candidate(self) -> Candidate:
+        """All that has to be known of this host to place VMs on it, or on others."""
+        seen = self.observe_all()
+        wanted = goals(Wishes(Goal(name="", target=Target.RUNNING)), self.config, seen)
+        return Candidate(
+            goals=wanted,
+            observations=seen,
+            facts=self.facts(self.drivers),
+            policy=self.config.policy,
+        )
 
     def recorded(self) -> Recorded:
         """All that a plan is made from, to make plans elsewhere."""

@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
+KINDS = ("modules", "runners", "states")
+
 
 def module_dirs() -> dict[str, list[str]]:
     """Map the loader's names for kinds of modules to our directories."""
-    return {
-        kind: list(import_module(f"geats_salt._{kind}").__path__) for kind in ("modules", "states")
-    }
+    return {kind: list(import_module(f"geats_salt._{kind}").__path__) for kind in KINDS}

@@ -261,6 +261,20 @@ def observe():
     return _told(lambda host: encode(host.recorded()))
 
 
+def candidate():
+    """
+    Return what a master has to know of this host to place VMs, or to move them, as
+    ``salt-run geats.place`` and its kin do: what is wanted here, what there is, what it offers.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.candidate
+    """
+    return _told(lambda host: encode(host.candidate()))
+
+
 def define(name, spec=None, test=None):
     """
     Write a VM's definition down and make it known to its driver.

@@ -135,6 +135,12 @@ def test_salt_finds_the_installed_states(minion: Minion) -> None:
     assert minion.call("sys.list_state_functions", "geats.running") == ["geats.running"]
 
 
+def test_salt_finds_the_installed_runner(environment: Path, minion: Minion) -> None:
+    (minion.root / "master").write_text(yaml.safe_dump({"root_dir": str(minion.root)}))
+    salt_run = environment / "bin/salt-run"
+    assert "geats.rebalance:" in run([salt_run, "-c", minion.root, "-d", "geats"])
+
+
 def test_the_modules_work_from_file_roots(minion: Minion) -> None:
     """Files that Salt syncs to a minion take the place of the installed ones."""
     for kind in ("_modules", "_states"):

@@ -1,0 +1,50 @@
+"""A master in the test's own process: its runner, and minions that are hosts in memory only."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import salt.loader
+from salt.exceptions import CommandExecutionError
+
+from tests.memory_host import memory_config
+
+
+class Master:
+    """Runs functions on its minions as Salt's does, one after the other."""
+
+    def __init__(self, opts, directory, **pillars):
+        self.minions = {
+            minion: _minion(opts, directory / minion, changes)
+            for minion, changes in pillars.items()
+        }
+        self.silent = set()
+        self.asked = []
+        self.context: dict[str, object] = {}
+        self.runner: Any = salt.loader.runner(opts, whitelist=["geats"], context=self.context)
+        self.runner["salt.execute"] = self.execute
+
+    def execute(self, tgt, fun, arg=(), kwarg=None, tgt_type="glob", full_return=False):
+        assert (tgt_type, full_return) == ("glob", True)
+        self.asked.append((tgt, fun, *arg))
+        return {
+            minion: minion not in self.silent and _returned(modules, fun, arg, kwarg or {})
+            for minion, modules in self.minions.items()
+            if fnmatchcase(minion, tgt)
+        }
+
+    def __getitem__(self, minion):
+        return self.minions[minion]
+
+
+def _minion(opts, directory, changes):
+    pillar = {"geats": {**memory_config(directory), **changes}}
+    return salt.loader.minion_mods({**opts, "test": False, "pillar": pillar}, whitelist=["geats"])
+
+
+def _returned(modules, fun, arg, kwarg):
+    if fun not in modules:
+        return {"ret": f"'{fun}' is not available.", "retcode": 254}
+    try:
+        return {"ret": modules[fun](*arg, **kwarg), "retcode": 0}
+    except CommandExecutionError as error:
+        return {"ret": f"ERROR: {error}", "retcode": 1}

@@ -1,0 +1,131 @@
+"""The runner, through Salt's real loader, on two minions that are hosts in memory only."""
+
+import msgpack
+import psutil
+import pytest
+
+from tests.salt_modules.masters import Master
+
+DB = {"db01": {"profile": "small", "memory": "1GiB"}}
+WEB = {
+    "driver": "memory",
+    "template": "debian",
+    "nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}],
+}
+
+
+@pytest.fixture
+def testmode():
+    return False
+
+
+@pytest.fixture
+def master(opts, tmp_path):
+    """``a`` has web01 and db01 in its pillar, ``b`` another db02."""
+    return Master(opts, tmp_path, a={}, b={"vms": {"db02": {"profile": "small"}}})
+
+
+def test_every_host_lists_its_vms(master):
+    master["a"]["geats.start"]("web01")
+    listed = master.runner["geats.list"]()
+    assert {host: [*vms] for host, vms in listed["hosts"].items()} == {
+        "a": ["db01", "web01"],
+        "b": ["db02"],
+    }
+    assert listed["hosts"]["a"] == master["a"]["geats.list"]()
+    assert (listed["problems"], "retcode" in listed, master.context) == ({}, False, {})
+    assert [*master.runner["geats.list"]("b")["hosts"]] == ["b"]
+
+
+def test_minions_that_fail_or_are_silent_are_named_and_others_without_geats_left_out(master, opts):
+    master.minions["bare"] = {}
+    master.silent = {"b"}
+    listed = master.runner["geats.list"]()
+    assert [*listed["hosts"]] == ["a"]
+    assert listed["problems"] == {"b": "did not answer"}
+    assert (listed["retcode"], master.context["retcode"]) == (1, 1)
+
+
+def test_what_is_wrong_with_a_pillar_is_told_by_the_minion(opts, tmp_path):
+    master = Master(opts, tmp_path, a={"pools": 3}, b={})
+    listed = master.runner["geats.duplicates"]()
+    assert listed["problems"] == {"a": "geats.pools: must be a mapping, got 3"}
+
+
+def test_vms_are_found_by_name_address_and_mac(master):
+    master["a"]["geats.start"]("web01")
+    find = master.runner["geats.find"]
+    found = find("web*")["hosts"]
+    assert [*found] == ["a"]
+    assert found["a"]["web01"]["power"] == "running"
+    (mac,) = found["a"]["web01"]["macs"]
+    assert find("10.0.0.2")["hosts"] == find(mac.upper())["hosts"] == found
+    assert find("db*")["hosts"]["b"]["db02"]["power"] == "absent"
+    assert find("nobody")["hosts"] == {}
+
+
+def test_what_two_hosts_have_is_told_with_both_owners(opts, tmp_path):
+    master = Master(opts, tmp_path, a={"vms": {"w1": WEB}}, b={"vms": {"w2": WEB}})
+    master["b"]["geats.provision"]("w2")
+    assert master.runner["geats.duplicates"]() == {
+        "duplicates": [
+            {
+                "what": "the address",
+                "value": "10.0.0.2",
+                "owners": ["a.w1.nics[eth0].addresses", "b.w2.nics[eth0].addresses"],
+            }
+        ],
+        "problems": {},
+    }
+
+
+def test_the_plans_of_all_hosts(master):
+    plans = master.runner["geats.plan"]()["hosts"]
+    assert plans == {host: master[host]["geats.plan_host"]() for host in ("a", "b")}
+    assert plans["b"]["steps"] != []
+
+
+def test_a_vm_is_placed_apart_from_another(master):
+    place = master.runner["geats.place"]
+    spec = {"driver": "memory", "template": "debian"}
+    found = place("web02", spec, apart=[["web01", "web02"]])
+    assert (found["host"], found["refused"]) == ("b", {"a": ["web02: is to be apart from web01"]})
+    together = place(
+        "web02", {"driver": "memory", "template": "debian"}, together=[["web02", "web01"]]
+    )
+    assert together["host"] == "a"
+
+
+def test_refusals_are_told_whole_and_set_the_return_code(master):
+    place = master.runner["geats.place"]
+    wrong = place("web02", {"memory": "lots", "template": "x"})
+    assert wrong["retcode"] == 1
+    assert [each.partition(":")[0] for each in wrong["problems"]] == ["web02.memory"]
+    rules = place("web02", {"template": "x"}, strategy="heap", reserve=2)["problems"]
+    assert [each.partition(":")[0] for each in rules] == ["strategy", "reserve"]
+    nowhere = place("web02", {"driver": "memory", "template": "x"})["problems"]
+    assert [each.partition(".")[0] for each in nowhere] == ["a", "b"]
+
+
+def test_a_host_is_emptied_by_moves_that_come_with_their_commands(master):
+    master["a"]["geats.start"]("web01")
+    moves = master.runner["geats.drain"]("a")["moves"]
+    assert {move["vm"]: move["target"] for move in moves} == {"db01": "b", "web01": "b"}
+    assert moves[0]["command"] == f"salt-run geats.migrate {moves[0]['vm']} b source=a"
+    assert master.runner["geats.drain"]("c")["problems"] == [
+        "host: unknown host 'c' (there is: a, b)"
+    ]
+
+
+def test_loads_are_levelled(opts, tmp_path):
+    big = {"driver": "memory", "template": "debian"}
+    total = psutil.virtual_memory().total
+    vms = {name: {**big, "memory": total // 3} for name in ("x", "y")}
+    master = Master(opts, tmp_path, a={"vms": vms}, b={"vms": {}})
+    (move,) = master.runner["geats.rebalance"]()["moves"]
+    assert (move["vm"], move["source"], move["target"]) == ("x", "a", "b")
+
+
+def test_answers_are_plain_data(master):
+    for function in ("list", "duplicates", "plan", "rebalance"):
+        msgpack.packb(master.runner[f"geats.{function}"]())
