@@ -198,6 +198,7 @@ def _mount(line: bytes) -> Mount:
 
 def _unescaped(field: bytes) -> str:
     """The kernel writes space, tab, newline and backslash as three octal digits."""
-    for code in (0o40, 0o11, 0o12, 0o134):
-        field = field.replace(b"\\%03o" % code, bytes([code]))
+    if b"\\" in field:
+        for code in (0o40, 0o11, 0o12, 0o134):
+            field = field.replace(b"\\%03o" % code, bytes([code]))
     return os.fsdecode(field)

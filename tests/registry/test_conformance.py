@@ -99,6 +99,17 @@ def test_an_entry_that_could_not_be_written_keeps_no_other_out(tmp_path: Path) -
     assert list(registry.journal("web01")) == [good]
 
 
+def test_who_keeps_it_open_no_longer_takes_it_from_nobody(tmp_path: Path) -> None:
+    """Several plans may be applied at once, and each ends when it ends."""
+    registry = sqlite.open_registry(tmp_path)
+    with registry.kept_open():
+        with registry.kept_open():
+            registry.record(spec("web01"))
+        registry.record(spec("db01"))
+    registry.record(spec("mail"))
+    assert set(registry.definitions()) == {"web01", "db01", "mail"}
+
+
 def test_where_nothing_can_be_kept_open_the_write_says_so(tmp_path: Path) -> None:
     (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 100)
     registry = sqlite.SqliteRegistry(tmp_path / "registry.sqlite")
@@ -148,8 +159,8 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     """What a step changes may be on disk before its DONE is, but never before its INTENT."""
     asked: list[str] = []
 
-    def traced(path: Path, timeout: float) -> sqlite3.Connection:
-        database = sqlite3.Connection(path, timeout)
+    def traced(path: Path, timeout: float, *, check_same_thread: bool) -> sqlite3.Connection:
+        database = sqlite3.Connection(path, timeout, check_same_thread=check_same_thread)
         database.set_trace_callback(asked.append)
         return database
 

@@ -46,7 +46,7 @@ class Sync(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SqliteRegistry:
-    """Opens the file for each call, so that threads and processes can share it.
+    """Opens the file for each call, so that processes can share it; or once, where it is kept open.
 
     Entries of the journal that wait for their turn are written together: one sync serves them all.
     That a step is done need not be on disk before the next one begins, whose intent comes after it.
@@ -55,6 +55,7 @@ class SqliteRegistry:
     path: Path
     waiting: list[Entry] = field(default_factory=list, compare=False, repr=False)
     writing: Lock = field(default_factory=Lock, compare=False, repr=False)
+    kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
 
     def definitions(self) -> Mapping[str, VMSpec]:
         rows = self._read("select name, spec from definition order by name")
@@ -115,14 +116,22 @@ class SqliteRegistry:
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
-        """SQLite empties its log when the file is closed for the last time: here that is once.
+        """Use one connection for all; SQLite also empties its log with the last one that closes.
 
         Where the file cannot be opened, whoever writes to it is told.
         """
         with ExitStack() as stack:
             with suppress(HostError, OSError, sqlite3.Error), TURN:
-                stack.enter_context(closing(_connected(self.path)))
+                database = _connected(self.path)
+                self.kept.append(database)
+                stack.callback(self._give_up, database)
             yield
+
+    def _give_up(self, database: sqlite3.Connection) -> None:
+        """No other thread is in the midst of using it, nor will be."""
+        with TURN:
+            self.kept.remove(database)
+            database.close()
 
     def _spec(self, name: str, text: str) -> VMSpec:
         match parse_vm(name, json.loads(text)):
@@ -143,13 +152,22 @@ class SqliteRegistry:
     def _transaction(self, sync: Sync = Sync.NOW) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are kept all together, or not at all."""
         try:
-            with TURN, closing(_connected(self.path)) as database, database:
+            with TURN, self._connection() as database, database:
                 database.execute(f"pragma synchronous = {sync}")
                 yield database
         except OSError as error:
             raise HostError(f"{self.path}: {error.strerror}") from None
         except sqlite3.Error as error:
             raise HostError(f"{self.path}: {error}") from None
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """The one that is kept open, or one that is opened for now."""
+        if self.kept:
+            yield self.kept[-1]
+            return
+        with closing(_connected(self.path)) as database:
+            yield database
 
 
 def open_registry(state_dir: Path) -> SqliteRegistry:
@@ -164,7 +182,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     if not path.exists():
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
+    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         if _version(database) != SCHEMA_VERSION:
             with _alone_in(path.parent):
