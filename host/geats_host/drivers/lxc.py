@@ -181,8 +181,12 @@ class LxcDriver:
             lxc_files.remove_files(folder, (LOG,))
             lxc_definition.write_started(folder, config.spec)
             try:
-                writable = [bind.source for bind in config.spec.binds if not bind.read_only]
-                self._call("start", name, *writable)
+                process.start(
+                    self.options.path,
+                    name,
+                    set_apart=_set_apart(config.spec),
+                    timeout_s=self.options.timeout_s,
+                )
                 self._settle(name)
             except HostError:
                 self._end(name)
@@ -362,3 +366,10 @@ class LxcDriver:
             self._call(action, name)
             if (power := monitor.power(str(self.options.path), name)) is not wanted:
                 raise HostError(f"cannot {action} {name}: it is {power}")
+
+
+def _set_apart(spec: VMSpec) -> list[str] | None:
+    """The writable sources of a guest's mounts that must not be seen as they change."""
+    if not spec.binds and not any(volume.read_only for volume in spec.volumes):
+        return None
+    return [bind.source for bind in spec.binds if not bind.read_only]

@@ -3,13 +3,13 @@
 A daemonising ``start`` moves its caller into another cgroup, and any call can hang for ever on a
 monitor that is stuck. So each runs in a short-lived process, which the driver ends when its time
 is up. It imports nothing of geats: ``python -I lxc_child.py ACTION LXCPATH NAME LOG [ARG...]``.
+For a start these are the writable sources to set apart, ``--``, and the command that then starts.
 The exit code is 0 where liblxc did it; where it did not, the reasons are in the file LOG.
 """
 
 import ctypes
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,16 +24,16 @@ RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later o
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what *argv* asks for."""
-    _reset_signals()
+    """Do what *argv* asks for; a start, from mounts set apart, is left to the program it names."""
     action, lxcpath, name, log, *rest = argv
     container = lxc.Container(name, config_path=lxcpath)
     container.set_config_item("lxc.log.level", "ERROR")
     container.set_config_item("lxc.log.file", log)
     match action:
         case "start":
-            _set_apart(container, rest)
-            done = container.start(daemonize=True, close_fds=True)
+            end = rest.index("--")
+            _set_apart(container, rest[:end])
+            os.execvp(rest[end + 1], rest[end + 1 :])
         case "stop":
             done = container.stop()
         case "shutdown":
@@ -47,14 +47,6 @@ def main(argv: Sequence[str]) -> int:
         case _:
             raise SystemExit(f"unknown action {action!r}")
     return 0 if done else 1
-
-
-def _reset_signals() -> None:
-    """Undo what the caller ignores: with SIGCHLD ignored, liblxc never sees the guest's end."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _set_apart(container: lxc.Container, writable: Sequence[str]) -> None:
