@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.actions import InstallTemplate, Pause, Start, describe
+from geats_core.actions import InstallTemplate, Pause, Start, Undefine, describe
 from geats_core.host_plan import HostPlan
 from geats_core.observation import Power
 from geats_core.parse import parse_vm
@@ -41,7 +41,9 @@ def powers(host: Host) -> dict[str, Power]:
     return {name: have.power for name, have in host.observe_all().items()}
 
 
-def steps(*actions: tuple[str, Start | InstallTemplate, tuple[int, ...]]) -> tuple[Step, ...]:
+def steps(
+    *actions: tuple[str, Start | Undefine | InstallTemplate, tuple[int, ...]],
+) -> tuple[Step, ...]:
     return tuple(Step(vm=vm, action=does, reason="", needs=needs) for vm, does, needs in actions)
 
 
@@ -150,6 +152,51 @@ def test_a_hundred_vms_start_at_once() -> None:
         together.wait()
 
     assert apply_steps(starts, perform, MemoryRegistry()) == Success(starts)
+
+
+def test_a_start_makes_way_for_what_other_vms_still_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "LONGEST_HOLD_S", PATIENCE_S)
+    both = steps(("web01", Start(), ()), ("db01", Undefine(), ()), ("mail", Start(), (1,)))
+    order: list[str] = []
+
+    def perform(step: Step) -> None:
+        time.sleep(0 if isinstance(step.action, Start) else 0.05)
+        order.append(step.vm)
+
+    assert apply_steps(both, perform, MemoryRegistry()) == Success(both)
+    assert order[0] == "db01"
+
+
+def test_a_start_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apply, "LONGEST_HOLD_S", 0.05)
+    both = steps(("web01", Start(), ()), ("db01", Undefine(), ()))
+    started = threading.Event()
+
+    def perform(step: Step) -> None:
+        if isinstance(step.action, Start):
+            started.set()
+        elif not started.wait(PATIENCE_S):
+            raise HostError("the start waits for this step")
+
+    assert apply_steps(both, perform, MemoryRegistry()) == Success(both)
+
+
+def test_a_start_does_not_wait_for_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is watched for a while."""
+    monkeypatch.setattr(apply, "LONGEST_HOLD_S", 0.01)
+    both = steps(("web01", Start(), ()), ("db01", Undefine(), ()), ("db01", Start(), (1,)))
+    together = threading.Barrier(2, timeout=PATIENCE_S)
+    first = threading.Event()
+
+    def perform(step: Step) -> None:
+        if isinstance(step.action, Undefine):
+            assert first.wait(PATIENCE_S)
+            monkeypatch.setattr(apply, "LONGEST_HOLD_S", 10 * PATIENCE_S)
+        else:
+            first.set()
+            together.wait()
+
+    assert apply_steps(both, perform, MemoryRegistry()) == Success(both)
 
 
 def test_templates_are_unpacked_on_no_more_processors_than_there_are(
