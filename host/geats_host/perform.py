@@ -170,7 +170,7 @@ class Performer:
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
-        seen = pool.observe().get(volume)
+        seen = pool.observe(volume).get(volume)
         if seen is None:
             raise HostError(f"volume {volume} does not exist")
         return seen

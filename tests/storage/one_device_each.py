@@ -52,10 +52,10 @@ class OneDeviceEach:
     def facts(self) -> PoolFacts:
         return PoolFacts(location="{vm}/{volume}", enforces_size=False)
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         found: dict[VolumeId, VolumeSeen] = {}
         for volume in list(self.devices.taken):
-            found |= self.pool(volume).observe()
+            found |= self.pool(volume).observe(only)
         return found
 
     def path(self, volume: VolumeId) -> Path:

@@ -43,8 +43,8 @@ class Wrapping:
     def offers(self) -> Offer:
         return Offer.DIRECTORY
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
-        return self.below.observe()
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
+        return self.below.observe(only)
 
     def path(self, volume: VolumeId) -> Path:
         return self.below.path(volume) / "inner"

@@ -90,8 +90,11 @@ class Pool(Protocol):
         """What ``path`` leads to once a volume is active."""
         ...
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
-        """Every volume in the pool, in one pass; ``pool`` in the values is left to the caller."""
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume in the pool, in one pass; ``pool`` in the values is left to the caller.
+
+        Given *only*, that volume alone: in no more time for a pool that holds many.
+        """
         ...
 
     def path(self, volume: VolumeId) -> Path:

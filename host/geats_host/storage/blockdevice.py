@@ -112,11 +112,11 @@ class BlockDevicePool:
         location = os.path.realpath(self.device)
         return PoolFacts(location=location, size_bytes=size_bytes, enforces_size=False)
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """The volume, if there is one; where the device is gone, it is not in use."""
         found: dict[VolumeId, VolumeSeen] = {}
         there = is_block_device(self.device)
-        for volume in self.folders.observe():
+        for volume in self.folders.observe(only):
             try:
                 with self.folders.opened(volume) as at:
                     seen = read_marks(at, volume)
@@ -172,7 +172,7 @@ class BlockDevicePool:
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that is not there is not in use either."""
         check_names(volume)
-        if volume in self.observe():
+        if volume in self.observe(volume):
             with self._marks(volume) as (at, seen):
                 if seen.active:
                     write_marks_if_there_is_room(at, replace(seen, active=False))
@@ -188,7 +188,7 @@ class BlockDevicePool:
     def destroy(self, volume: VolumeId) -> None:
         """Wipe what geats had formatted, then forget it; a device that is gone is forgotten."""
         check_names(volume)
-        if volume in self.observe() and self.device.exists():
+        if volume in self.observe(volume) and self.device.exists():
             with self._marks(volume) as (at, seen):
                 if seen.stage >= Stage.FORMATTED or seen.guest == WIPING:
                     self._check_same(at)

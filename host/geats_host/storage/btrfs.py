@@ -115,11 +115,11 @@ class BtrfsPool:
         facts = self.folders.facts
         return replace(facts, snapshots=True, clones=True, enforces_size=self.quota)
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume, with the snapshots that are there and that something is known of."""
         return {
             volume: self._with_snapshots(volume, seen)
-            for volume, seen in self.folders.observe().items()
+            for volume, seen in self.folders.observe(only).items()
         }
 
     def path(self, volume: VolumeId) -> Path:

@@ -116,6 +116,17 @@ class PoolConformance(ContentConformance):
             have = expected.unwrap()
             assert observed(reopen()) == have, action
 
+    def test_one_volume_is_observed_as_among_all(self, reopen: Reopen) -> None:
+        for action in self.actions()[:9]:
+            perform(action, reopen())
+            pool = reopen()
+            everything = pool.observe()
+            assert {volume: pool.observe(volume) for volume in everything} == {
+                volume: {volume: seen} for volume, seen in everything.items()
+            }
+            assert pool.observe(VolumeId("nobody", "root")) == {}
+            assert pool.observe(VolumeId(ROOT_ID.vm, "nothing")) == {}
+
     @pytest.mark.parametrize("done", range(STEPS))
     def test_every_action_may_be_done_twice(self, reopen: Reopen, done: int) -> None:
         """As after a cut, when nobody knows whether the first time was the last step of all."""

@@ -101,16 +101,15 @@ class DirectoryPool:
             enforces_size=False,
         )
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
         found: dict[VolumeId, VolumeSeen] = {}
         if not os.path.lexists(self.root):
             return found
         with host_errors(self.root), open_directory(self.root) as pool:
-            for vm in (*_names(pool), TEMPLATES):
-                for volume in _names_below(pool, vm):
-                    seen = _volume_seen(pool, VolumeId(vm, volume))
-                    found |= {} if seen is None else {VolumeId(vm, volume): seen}
+            for volume in _volumes(pool) if only is None else [only]:
+                seen = _volume_seen(pool, volume)
+                found |= {} if seen is None else {volume: seen}
         return found
 
     def path(self, volume: VolumeId) -> Path:
@@ -262,6 +261,12 @@ class DirectoryPool:
                 fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 check_no_mounts(self.root / name)
                 self.remove(name, pool)
+
+
+def _volumes(pool: int) -> Iterator[VolumeId]:
+    for vm in (*_names(pool), TEMPLATES):
+        for volume in _names_below(pool, vm):
+            yield VolumeId(vm, volume)
 
 
 def _names(directory: int) -> list[str]:

@@ -99,12 +99,12 @@ class FilesystemPool:
         online = below.grows_online and fstypes.grows_online(self.kind)
         return replace(below, enforces_size=True, grows_online=online)
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is a filesystem."""
         points = writable_points()
         return {
             volume: self._seen(volume, seen, points)
-            for volume, seen in self.below.observe().items()
+            for volume, seen in self.below.observe(only).items()
         }
 
     def path(self, volume: VolumeId) -> Path:
@@ -130,7 +130,7 @@ class FilesystemPool:
         self.kind.check_size(device, size_bytes)
         label = self.kind.label(str(volume))
         fstypes.make(self.kind, device, label, size_bytes, is_zero=is_zero)
-        seen = self.below.observe()[volume]
+        seen = self.below.observe(volume)[volume]
         self.below.mark(volume, replace(seen, stage=Stage.FORMATTED, guest=noted_made(size_bytes)))
 
     def activate(self, volume: VolumeId) -> None:
@@ -232,7 +232,7 @@ class FilesystemPool:
 
     def _need(self, volume: VolumeId) -> VolumeSeen:
         self.path(volume)  # refuses what cannot be a name
-        seen = self.below.observe().get(volume)
+        seen = self.below.observe(volume).get(volume)
         if seen is None:
             raise HostError(f"{self.path(volume)}: there is no such volume")
         return self._seen(volume, seen, writable_points())

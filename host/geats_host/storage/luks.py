@@ -126,11 +126,12 @@ class LuksPool:
         """What the pool below has."""
         return self.below.facts
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is encrypted; active if it is open."""
         there = open_mappings()
         return {
-            volume: self._seen(volume, seen, there) for volume, seen in self.below.observe().items()
+            volume: self._seen(volume, seen, there)
+            for volume, seen in self.below.observe(only).items()
         }
 
     def path(self, volume: VolumeId) -> Path:
@@ -151,7 +152,7 @@ class LuksPool:
         with host_errors(device):
             self._check_free(volume, device)
         run(self.command.format(device, self._label(volume)), timeout_s=TIMEOUT_S)
-        seen = self.below.observe()[volume]
+        seen = self.below.observe(volume)[volume]
         self.below.mark(volume, replace(seen, stage=Stage.FORMATTED, guest=MADE))
 
     def activate(self, volume: VolumeId) -> None:
@@ -179,7 +180,7 @@ class LuksPool:
         """Erase the keys, then let the pool below do it; refused while it is open."""
         if self._is_open(volume):
             raise HostError(f"{self.path(volume)}: is in use")
-        seen = self.below.observe().get(volume)
+        seen = self.below.observe(volume).get(volume)
         if seen is not None and seen.stage >= Stage.FORMATTED:
             device = self._device(volume)
             if header_label(device) == self._label(volume):
@@ -254,7 +255,7 @@ class LuksPool:
 
     def _need(self, volume: VolumeId) -> VolumeSeen:
         path = self.path(volume)
-        seen = self.below.observe().get(volume)
+        seen = self.below.observe(volume).get(volume)
         if seen is None:
             raise HostError(f"{path}: there is no such volume")
         return self._seen(volume, seen, open_mappings())

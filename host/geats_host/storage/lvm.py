@@ -145,9 +145,13 @@ class LvmPool:
             clones=thin,
         )
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; logical volumes that geats would not have made are passed over."""
-        found = {volume: seen_of(volume, held) for volume, held in self._all_held().items()}
+        found = {
+            volume: seen_of(volume, held)
+            for volume, held in self._all_held().items()
+            if only is None or volume == only
+        }
         return {volume: seen for volume, seen in found.items() if seen is not None}
 
     def path(self, volume: VolumeId) -> Path:

@@ -46,10 +46,14 @@ class MemoryPool:
         """There is nothing to put files on."""
         return Offer.NOTHING
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume."""
         with self.lock:
-            return dict(self.volumes)
+            return {
+                volume: seen
+                for volume, seen in self.volumes.items()
+                if only is None or volume == only
+            }
 
     def path(self, volume: VolumeId) -> Path:
         """Where the volume would be."""

@@ -77,7 +77,7 @@ class Place:
             noted = mounted.taken_up_bytes(mounted_points())
             if noted is not None and noted >= size_bytes:
                 return
-            made = self.below.observe()[self.volume].guest
+            made = self.below.observe(self.volume)[self.volume].guest
             if noted is not None or made != noted_made(size_bytes):
                 self._take_up(mounted, size_bytes)
             mounted.note_taken_up(size_bytes)
@@ -94,7 +94,7 @@ class Place:
 
     def wanted_bytes(self) -> int:
         """How large the filesystem should be: as the volume, but not larger than the device."""
-        marked = self.below.observe()[self.volume].size_bytes
+        marked = self.below.observe(self.volume)[self.volume].size_bytes
         there = self.device_bytes()
         return there if marked is None else min(marked, there)
 

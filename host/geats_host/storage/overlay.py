@@ -128,12 +128,12 @@ class OverlayPool:
         """The space of the whole filesystem; there are no snapshots, and no limits."""
         return replace(self.folders.facts, clones=True, enforces_size=False, shifted_by=self.first)
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; those of VMs are active if they are mounted."""
         on_top = _on_top()
         return {
             volume: seen if volume.is_template else self._seen(volume, seen, on_top)
-            for volume, seen in self.folders.observe().items()
+            for volume, seen in self.folders.observe(only).items()
         }
 
     def path(self, volume: VolumeId) -> Path:

@@ -86,10 +86,10 @@ class SparseFilePool:
             clones=shares,
         )
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
         found: dict[VolumeId, VolumeSeen] = {}
-        for volume in self.folders.observe():
+        for volume in self.folders.observe(only):
             try:
                 with self.folders.opened(volume) as at:
                     if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet

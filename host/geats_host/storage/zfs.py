@@ -109,7 +109,7 @@ class ZfsPool:
             clones=True,
         )
 
-    def observe(self) -> Mapping[VolumeId, VolumeSeen]:
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume, by one command and one look at the mount table."""
         points = mounted_points()
         found: dict[VolumeId, VolumeSeen] = {}
@@ -118,7 +118,7 @@ class ZfsPool:
             volume = commands.volume_of(name.removesuffix(NEW))
             is_whole = not name.endswith(NEW) or name.removesuffix(NEW) not in datasets
             seen = _parse(dataset, volume) if volume is not None and is_whole else None
-            if volume is not None and seen is not None:
+            if volume is not None and seen is not None and only in (None, volume):
                 is_active = str(self.path(volume)) in points and not _rolling_back(dataset)
                 found[volume] = replace(seen, active=is_active)
         return found

@@ -34,7 +34,7 @@ def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]
 
 
 def _is_whole(pool: Pool, volume: VolumeId) -> bool:
-    seen = pool.observe().get(volume)
+    seen = pool.observe(volume).get(volume)
     return seen is not None and seen.stage is Stage.INSTALLED
 
 
@@ -50,7 +50,7 @@ def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> Non
 
 
 def _seen(pool: Pool, volume: VolumeId) -> VolumeSeen:
-    seen = pool.observe().get(volume)
+    seen = pool.observe(volume).get(volume)
     if seen is None:
         raise HostError(f"{pool.path(volume)}: was destroyed while it was filled")
     return seen
