@@ -18,6 +18,7 @@ By theme:
 - plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
+- snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
@@ -65,6 +66,17 @@ from geats_core.saved import (
     saved,
     to_json,
 )
+from geats_core.snapshots import (
+    Parts,
+    Retained,
+    VMSnapshot,
+    name_at,
+    plan_delete,
+    plan_kept,
+    plan_restore,
+    plan_snapshot,
+    snapshots_of,
+)
 from geats_core.spec import VMSpec
 
 __all__ = [
@@ -87,6 +99,7 @@ __all__ = [
     "Migration",
     "Move",
     "Observation",
+    "Parts",
     "Placement",
     "Plan",
     "PoolFacts",
@@ -96,6 +109,7 @@ __all__ = [
     "Problems",
     "Recorded",
     "Restart",
+    "Retained",
     "Retention",
     "Rules",
     "SavedPlan",
@@ -108,6 +122,7 @@ __all__ = [
     "Strays",
     "Target",
     "Undoable",
+    "VMSnapshot",
     "VMSpec",
     "VolumeSeen",
     "after",
@@ -124,14 +139,19 @@ __all__ = [
     "mermaid",
     "migration",
     "moved",
+    "name_at",
     "parse_config",
     "parse_keep",
     "parse_rules",
     "parse_vm",
     "place",
     "plan",
+    "plan_delete",
     "plan_from_json",
     "plan_host",
+    "plan_kept",
+    "plan_restore",
+    "plan_snapshot",
     "plan_to_plain",
     "rebalance",
     "recorded_from_json",
@@ -140,6 +160,7 @@ __all__ = [
     "reverse_host",
     "saved",
     "snapshots_first",
+    "snapshots_of",
     "table",
     "to_json",
     "to_plain",

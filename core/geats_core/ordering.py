@@ -100,6 +100,8 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION, VOLUMES})
         case Undefine() | GrowVolume():  # some pools cannot grow a volume while the VM is on
             return frozenset({POWER})
+        case SnapshotVolume():  # it is taken of what is on the disk before, or after, a start
+            return frozenset({POWER})
         case AllocateVolume() | DeleteSnapshot():
             return frozenset({DEFINITION})
         case DestroyVolume() | RollbackVolume() | InstallTemplate() | ConfigureGuest():
@@ -112,7 +114,6 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Unlock()
             | FormatVolume()
             | ActivateVolume()
-            | SnapshotVolume()
             | Shutdown()
             | Stop()
             | Repair()

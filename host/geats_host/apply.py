@@ -6,7 +6,7 @@ A step runs once all that it waits for is done. One that fails is never done, so
 for it is tried; everything else goes on. Most steps wait for something else than this host's
 processors, such as a guest's init, so all that can run do; unpacking templates does not, so there
 are no more of those at once than there are processors. A start makes way for other steps, but not
-for long.
+for long. A VM that the steps freeze and unfreeze is unfrozen whatever happens between.
 """
 
 import os
@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.actions import InstallTemplate, Start, describe
+from geats_core.actions import Freeze, InstallTemplate, Start, Unfreeze, describe
 from geats_core.plan import Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
@@ -30,6 +31,8 @@ INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
 Perform: TypeAlias = Callable[[Step], None]
 Progress: TypeAlias = Callable[[Step, Outcome], None]
+Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
+Errors: TypeAlias = dict[int, str | None]  # by the position of each step that has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,24 @@ def apply_steps(
     steps: Sequence[Step], perform: Perform, registry: Registry, progress: Progress = silent
 ) -> Applied:
     """Run every step once those that it needs are done; report what was done and what failed."""
+    errors: Errors = {}
+    begun: set[int] = set()
+    run = partial(_run, perform=perform, registry=registry, progress=progress)
+    with ExitStack() as stack:
+        stack.enter_context(registry.kept_open())
+        try:
+            _run_in_order(steps, run, begun, errors)
+        finally:
+            for position in _to_thaw(steps, begun, errors):
+                errors[position] = run(steps[position])
+    return _outcome(steps, errors)
+
+
+def _run_in_order(steps: Sequence[Step], run: Run, begun: set[int], errors: Errors) -> None:
     order = TopologicalSorter({position: step.needs for position, step in enumerate(steps)})
     order.prepare()
     running: dict[Future[str | None], int] = {}
-    errors: dict[int, str | None] = {}  # by the position of each step that has ended
     with ExitStack() as stack:
-        stack.enter_context(registry.kept_open())
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
         installs = _workers(stack, INSTALLS_AT_ONCE)
         starts = HeldBack()
@@ -81,9 +96,9 @@ def apply_steps(
             ready = starts.sorted_out(order.get_ready(), steps)
             idle = not ready and all(_starts(steps[position]) for position in running.values())
             for position in [*ready, *starts.due(idle=idle)]:
+                begun.add(position)
                 workers = installs if _installs(steps[position]) else others
-                future = workers.submit(_run, steps[position], perform, registry, progress)
-                running[future] = position
+                running[workers.submit(run, steps[position])] = position
             if not running:
                 break
             for future in wait(running, starts.left_s(), return_when=FIRST_COMPLETED).done:
@@ -91,7 +106,20 @@ def apply_steps(
                 errors[position] = future.result()
                 if errors[position] is None:
                     order.done(position)
-    return _outcome(steps, errors)
+
+
+def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int]:
+    """What would unfreeze the VMs that these steps froze, and was not tried."""
+    frozen = {
+        steps[position].vm
+        for position in begun
+        if isinstance(steps[position].action, Freeze) and errors.get(position) is None
+    }
+    return [
+        position
+        for position, step in enumerate(steps)
+        if position not in begun and isinstance(step.action, Unfreeze) and step.vm in frozen
+    ]
 
 
 @dataclass(slots=True)
@@ -144,7 +172,7 @@ def _starts(step: Step) -> bool:
     return isinstance(step.action, Start)
 
 
-def _outcome(steps: Sequence[Step], errors: dict[int, str | None]) -> Applied:
+def _outcome(steps: Sequence[Step], errors: Errors) -> Applied:
     done = tuple(
         step for position, step in enumerate(steps) if errors.get(position, "not tried") is None
     )

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 from geats_core.verbs import VERBS, Verb
-from geats_host import cli_plans, cli_templates, doctor, lifecycle, reports, tables
+from geats_host import cli_plans, cli_snapshots, cli_templates, doctor, lifecycle, reports, tables
 from geats_host.cli_session import FAILED, REFUSED, Commands, Session, in_session
 from geats_host.errors import HostError
 
@@ -113,7 +113,12 @@ def _verb_command(verb: Verb) -> click.Command:
     return click.command(verb.name, help=verb.summary)(command)
 
 
-for _command in (*cli_plans.COMMANDS, cli_templates.templates, *map(_verb_command, VERBS.values())):
+for _command in (
+    *cli_plans.COMMANDS,
+    *cli_snapshots.COMMANDS,
+    cli_templates.templates,
+    *map(_verb_command, VERBS.values()),
+):
     cli.add_command(_command)
 
 

@@ -43,9 +43,8 @@ from geats_host.templates.upkeep import Upkeep
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, with the goal and the observation it was made from."""
+    """A plan, with the observation that it was made from."""
 
-    goal: Goal
     have: Observation
     plan: Plan
 
@@ -129,7 +128,7 @@ class Host:
         have = self.observe(goal.name) if have is None else have
         made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
         self._check_sources(made.steps, {goal.name: have})
-        return Planned(goal, have, made)
+        return Planned(have, made)
 
     def plan_host(
         self, wanted: Sequence[Goal], seen: Mapping[str, Observation], scope: Scope

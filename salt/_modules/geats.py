@@ -14,6 +14,7 @@ from salt.exceptions import CommandExecutionError
 
 from geats_core.codec import encode
 from geats_host import lifecycle, reports
+from geats_host import snapshots as snapshots_
 from geats_host.configuration import from_file, merged
 from geats_host.doctor import examine, to_plain
 from geats_host.errors import HostError, Refused
@@ -77,6 +78,112 @@ def journal(name, limit=50):
         salt '*' geats.journal web01 limit=10
     """
     return _told(lambda host: reports.journal_report(host, name, limit))
+
+
+def snapshot(name, snapshot=None, partial=False, present=False, test=None):
+    """
+    Take a snapshot of all volumes of a VM together; one that runs is frozen meanwhile.
+
+    snapshot
+        what it is called (default: the time in UTC, such as ``2026-11-23-070000``)
+    partial
+        leave volumes out whose pools have no snapshots, instead of refusing
+    present
+        let a snapshot of that name be, instead of refusing
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.snapshot web01
+        salt '*' geats.snapshot web01 before-upgrade test=True
+    """
+    return _applied(
+        lambda host: snapshots_.snapshot(host, name, snapshot, partial=partial, present=present),
+        test,
+    )
+
+
+def snapshots(name, **rules):
+    """
+    List the snapshots of a VM, from the oldest to the newest: name, time (UTC), and volumes.
+
+    ``together`` is whether all of it is of one moment. With rules (``last``, ``hourly``, ``daily``,
+    ``weekly``, ``monthly``: whole numbers), ``kept_by`` are those that keep it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.snapshots web01
+        salt '*' geats.snapshots web01 last=3 daily=7
+    """
+    return _told(lambda host: snapshots_.listed(host, name, _words(rules)))
+
+
+def restore(name, snapshot, allow_data_loss=False, partial=False, test=None):
+    """
+    Make the volumes of a VM what they were; it is off meanwhile, and on again if it was.
+
+    Its definition stays as it is now, and so do other snapshots.
+
+    snapshot
+        the name of the snapshot
+    allow_data_loss
+        leave to lose what was written since; without it, this is refused
+    partial
+        accept a snapshot that lacks a volume, which stays as it is, or is not of one moment
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.restore web01 before-upgrade allow_data_loss=True test=True
+        salt '*' geats.restore web01 before-upgrade allow_data_loss=True
+    """
+    return _applied(
+        lambda host: snapshots_.restore(
+            host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
+        ),
+        test,
+    )
+
+
+def delete_snapshot(name, snapshot, test=None):
+    """
+    Give up a snapshot of a VM, on all volumes; refused while the VM is locked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.delete_snapshot web01 before-upgrade
+    """
+    return _applied(lambda host: snapshots_.delete(host, name, snapshot), test)
+
+
+def keep_snapshots(name, prefix="", test=None, **rules):
+    """
+    Give up the snapshots of a VM that no rule keeps. Returns why each of the others stays, too.
+
+    prefix
+        look only at snapshots whose names begin so
+    last, hourly, daily, weekly, monthly
+        how many of the newest stay, and of how many hours, days, weeks and months the newest one
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.keep_snapshots web01 last=3 daily=7 weekly=4 test=True
+    """
+    return _told(lambda host: _keep_snapshots(host, name, prefix, _words(rules), test))
 
 
 def validate(name=None, spec=None):
@@ -558,10 +665,19 @@ def _import_template(host, name, refresh, test):
     return host.templates.make_ready(name, refresh=refresh)
 
 
+def _keep_snapshots(host, name, prefix, rules, test):
+    kept = snapshots_.kept(host, name, rules, prefix)
+    return {**_apply(host, kept.planned, test), **kept.report()}
+
+
 def _plan_host(host, names, policies):
     """The plan for the VMs that are named, else for the whole host."""
-    words = {key: value for key, value in policies.items() if not key.startswith("__")}
-    return host.plan_wishes(Wishes(wanted(words), names_in(names)))
+    return host.plan_wishes(Wishes(wanted(_words(policies)), names_in(names)))
+
+
+def _words(given):
+    """What a caller gave, without what Salt adds."""
+    return {key: value for key, value in given.items() if not key.startswith("__")}
 
 
 def _apply_host(host, made, test):

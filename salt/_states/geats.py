@@ -139,9 +139,81 @@ def unlocked(name, **options):
     return _ensure(name, "unlocked", options)
 
 
+def snapshot_present(name, snapshot, partial=False, **options):
+    """
+    Ensure that a VM has a snapshot of all of its volumes; one that is there is left as it is.
+
+    snapshot
+        what it is called
+    partial
+        true leaves volumes out whose pools have no snapshots
+
+    .. code-block:: yaml
+
+        web01:
+          geats.snapshot_present:
+            - snapshot: before-upgrade
+    """
+    test = __opts__["test"]
+    wanted = {"partial": partial, "present": True, "test": test}
+    return _ensure_by(name, "geats.snapshot", (snapshot,), {**wanted, **_given(options)})
+
+
+def snapshots_kept(name, prefix="", **rules):
+    """
+    Ensure that of a VM's snapshots only those are left which a rule keeps.
+
+    Test mode shows which would go, and why each of the others stays. A locked VM keeps them all.
+
+    prefix
+        only snapshots whose names begin so are looked at
+    last
+        how many of the newest stay
+    hourly, daily, weekly, monthly
+        of how many hours, days, weeks and months the newest one stays
+
+    .. code-block:: yaml
+
+        web01:
+          geats.snapshots_kept:
+            - last: 3
+            - daily: 7
+            - weekly: 4
+    """
+    words = {"prefix": prefix, "test": __opts__["test"], **_given(rules)}
+    return _ensure_by(name, "geats.keep_snapshots", (), words)
+
+
+def _ensure_by(name, function, arguments, words):
+    """Ask an execution function, which does nothing in test mode, and translate the answer."""
+    try:
+        report = __salt__[function](name, *arguments, **words)
+    except CommandExecutionError as error:
+        done = error.info if isinstance(error.info, dict) else {}
+        return _ret(name, False, done.get("changes", {}), error.error)
+    result = None if words["test"] and report["changes"] else True
+    return _ret(name, result, report["changes"], _snapshots_comment(name, report, words["test"]))
+
+
+def _snapshots_comment(name, report, test):
+    steps = report["changes"].get("steps", [])
+    first = f"the snapshots of {name} are as described"
+    if steps:
+        verb = "would be" if test else "are now"
+        first = f"the snapshots of {name} {verb} as described, in {_count(steps)}"
+    stay = [f"{each} stays: {', '.join(why)}" for each, why in report.get("kept", {}).items()]
+    go = [f"{each} {'would go' if test else 'is gone'}" for each in report.get("gone", [])]
+    return "\n".join([first, *stay, *go])
+
+
+def _given(arguments):
+    """What stands in the state file, without what Salt adds."""
+    return {key: value for key, value in arguments.items() if not _is_salts_own(key)}
+
+
 def _ensure(name, target, arguments):
     """Ask for one plan, applied unless in test mode, and translate the answer."""
-    given = {key: value for key, value in arguments.items() if not _is_salts_own(key)}
+    given = _given(arguments)
     policies = {key: given.pop(key) for key in POLICIES if key in given}
     test = __opts__["test"]
     try:
@@ -161,13 +233,16 @@ def _comment(name, target, report, test):
     steps = report["changes"].get("steps", [])
     first = f"{name} is {target}, as described"
     if steps:
-        count = f"{len(steps)} step{'s' if len(steps) > 1 else ''}"
-        first = f"{name} {'would be' if test else 'is now'} {target}, in {count}"
+        first = f"{name} {'would be' if test else 'is now'} {target}, in {_count(steps)}"
     pending = [
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
     ]
     return "\n".join([first, *pending])
+
+
+def _count(steps):
+    return f"{len(steps)} step{'s' if len(steps) > 1 else ''}"
 
 
 def _ret(name, result, changes, comment):

@@ -28,6 +28,7 @@ from geats_core import (
     Migration,
     Move,
     Observation,
+    Parts,
     Placement,
     Plan,
     PoolFacts,
@@ -37,6 +38,7 @@ from geats_core import (
     Problems,
     Recorded,
     Restart,
+    Retained,
     Retention,
     Rules,
     SavedPlan,
@@ -49,6 +51,7 @@ from geats_core import (
     Strays,
     Target,
     Undoable,
+    VMSnapshot,
     VMSpec,
     VolumeSeen,
     after,
@@ -65,14 +68,19 @@ from geats_core import (
     mermaid,
     migration,
     moved,
+    name_at,
     parse_config,
     parse_keep,
     parse_rules,
     parse_vm,
     place,
     plan,
+    plan_delete,
     plan_from_json,
     plan_host,
+    plan_kept,
+    plan_restore,
+    plan_snapshot,
     plan_to_plain,
     rebalance,
     recorded_from_json,
@@ -81,6 +89,7 @@ from geats_core import (
     reverse_host,
     saved,
     snapshots_first,
+    snapshots_of,
     table,
     to_json,
     to_plain,
@@ -187,10 +196,25 @@ def recording() -> Recorded:
     return recorded_from_json(to_json(Recorded(observations=seen, facts=FACTS))).unwrap()
 
 
-def snapshots_of(host: Recorded) -> Retention:
+def retained(host: Recorded) -> Retention:
     seen = [each for have in host.observations.values() for each in have.volumes]
     taken = [Snapshot(each.name, each.taken_s) for volume in seen for each in volume.snapshots]
     return retain(taken, parse_keep("keep", {"daily": 7}).value_or(Keep(last=1)))
+
+
+def whole_vm(spec: VMSpec) -> list[str]:
+    """Keep a VM as it is, go back to that, and give it up by rules."""
+    off = Goal(name=spec.name, target=Target.STOPPED, spec=spec)
+    have = follow(plan(off, Observation(), FACTS).unwrap(), Observation()).unwrap()
+    name = name_at(0)
+    have = follow(
+        plan_snapshot(spec.name, name, 0, have, FACTS, Parts.SOME).unwrap(), have
+    ).unwrap()
+    back = plan_restore(spec.name, name, have, FACTS, DataLoss.ALLOWED).unwrap()
+    gone = plan_delete(spec.name, name, have).unwrap()
+    thinned: Retained = plan_kept(spec.name, Keep(last=1), have).unwrap()
+    there: tuple[VMSnapshot, ...] = snapshots_of(have)
+    return [explain(made) for made in (back, gone, thinned.plan)] + [each.name for each in there]
 
 
 def several_hosts(wanted: Goal) -> list[str]:
@@ -216,10 +240,10 @@ def several_hosts(wanted: Goal) -> list[str]:
 def main() -> None:
     specs = declared({"vms": {"web01": {"template": "debian", "memory": "1GiB"}}}).unwrap()
     host = recording()
-    stay: tuple[Kept, ...] = snapshots_of(host).kept
+    stay: tuple[Kept, ...] = retained(host).kept
     goals = [*boot_goals(host.observations), *halt_goals(host.observations)]
     lines = [*one_vm(specs[0]), *whole_host(specs), *(reason for k in stay for reason in k.reasons)]
-    lines += several_hosts(goal_of(specs[0]))
+    lines += [*whole_vm(specs[0]), *several_hosts(goal_of(specs[0]))]
     print("\n".join([*lines, *(goal.name for goal in goals)]))
 
 

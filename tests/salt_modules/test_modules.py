@@ -256,3 +256,19 @@ def test_the_doctor_answers_with_plain_data(modules):
     findings = modules["geats.doctor"]()
     assert msgpack.unpackb(msgpack.packb(findings)) == findings
     assert {"what": "user", "health": "well", "found": "user id 0", "fix": ""} in findings
+
+
+def test_a_vm_goes_back_to_a_snapshot_with_leave_to_lose_data(modules):
+    modules["geats.start"]("web01")
+    modules["geats.snapshot"]("web01", "monday")
+    with pytest.raises(CommandExecutionError, match="loses what was written since"):
+        modules["geats.restore"]("web01", "monday")
+    report = modules["geats.restore"]("web01", "monday", allow_data_loss=True)
+    assert [step["action"] for step in report["done"]] == [
+        "shut down web01 (power off after 60 s)",
+        "roll volume web01/root back to snapshot monday",
+        "start web01",
+    ]
+    modules["geats.delete_snapshot"]("web01", "monday")
+    assert modules["geats.snapshots"]("web01", last=1) == []
+    assert modules["geats.keep_snapshots"]("web01", last=1, test=True)["changes"] == {}

@@ -123,3 +123,39 @@ def test_answers_are_plain_data(states, modules):
         modules["geats.journal"]("web01"),
     ):
         assert msgpack.unpackb(msgpack.packb(answer)) == answer
+
+
+def test_a_snapshot_is_present_once(states, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    first = states["geats.snapshot_present"]("web01", "monday")
+    assert first["result"] is (None if testmode else True), first["comment"]
+    assert len(first["changes"]["steps"]) == 3
+    assert [each["name"] for each in modules["geats.snapshots"]("web01")] == (
+        [] if testmode else ["monday"]
+    )
+    if not testmode:
+        second = states["geats.snapshot_present"]("web01", "monday")
+        assert (second["result"], second["changes"]) == (True, {})
+
+
+def test_a_snapshot_that_cannot_be_is_false(states):
+    ret = states["geats.snapshot_present"]("web01", "not/a/name")
+    assert (ret["result"], ret["changes"]) == (False, {})
+    assert ret["comment"].startswith("snapshot: must be 1 to 63 lower-case")
+
+
+def test_snapshots_that_no_rule_keeps_go_and_why_the_rest_stays_is_told(states, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    for name in ("auto-1", "auto-2", "by-hand"):
+        modules["geats.snapshot"]("web01", name, test=False)
+    ret = states["geats.snapshots_kept"]("web01", prefix="auto-", last=1)
+    assert ret["result"] is (None if testmode else True), ret["comment"]
+    assert ret["changes"]["steps"] == [
+        "delete snapshot auto-1 of volume web01/root because no rule keeps it (impact: data_loss)"
+    ]
+    assert ret["comment"].splitlines()[1:] == [
+        "auto-2 stays: last 1 of 1",
+        "auto-1 would go" if testmode else "auto-1 is gone",
+    ]
+    left = [each["name"] for each in modules["geats.snapshots"]("web01")]
+    assert left == ["auto-1", "auto-2", "by-hand"][0 if testmode else 1 :]

@@ -1,0 +1,317 @@
+"""Snapshots of a whole VM, told as stories."""
+
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core import (
+    Checked,
+    DataLoss,
+    Goal,
+    HostFacts,
+    Keep,
+    Observation,
+    Parts,
+    Plan,
+    PoolFacts,
+    Power,
+    Stage,
+    Target,
+    VMSnapshot,
+    VMSpec,
+    explain,
+    follow,
+    name_at,
+    parse_vm,
+    plan,
+    plan_delete,
+    plan_kept,
+    plan_restore,
+    plan_snapshot,
+    snapshots_of,
+)
+
+FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
+
+
+def web(*pools: str, **changed: object) -> VMSpec:
+    """A VM whose volumes, root and data, are in these pools."""
+    volumes = [
+        {"name": name, "pool": pool, **({} if name == "root" else {"mount": f"/{name}"})}
+        for name, pool in zip(("root", "data"), pools, strict=False)
+    ]
+    return parse_vm("web", {"template": "debian", "volumes": volumes, **changed}).unwrap()
+
+
+def at(target: Target, spec: VMSpec, have: Observation | None = None) -> Observation:
+    have = have or Observation()
+    goal = Goal(name="web", target=target, spec=spec)
+    return follow(plan(goal, have).unwrap(), have).unwrap()
+
+
+def snapped(have: Observation, name: str = "monday", taken_s: int = 1) -> Observation:
+    return follow(plan_snapshot("web", name, taken_s, have, FACTS).unwrap(), have).unwrap()
+
+
+def lines(made: Checked[Plan]) -> list[str]:
+    """The steps without their impact; or the problems."""
+    match made:
+        case Success(found):
+            return [line.partition(" (impact")[0] for line in explain(found).splitlines()]
+        case Failure(problems):
+            return list(map(str, problems))
+
+
+RUNNING = at(Target.RUNNING, web("snap", "snap"))
+STOPPED = at(Target.STOPPED, web("snap", "snap"))
+
+
+def test_a_running_vm_is_frozen_around_the_snapshots_of_all_of_its_volumes() -> None:
+    made = plan_snapshot("web", "monday", 1, RUNNING, FACTS)
+
+    assert lines(made) == [
+        "1. freeze web because its volumes are to be kept as they are at one moment",
+        "2. snapshot volume web/data as monday because snapshot monday is wanted",
+        "3. snapshot volume web/root as monday because snapshot monday is wanted",
+        "4. unfreeze web because it ran before",
+    ]
+    assert [step.needs for step in made.unwrap().steps] == [(), (0,), (0,), (1, 2)]
+
+
+def test_a_vm_that_is_off_or_frozen_stays_so() -> None:
+    two = [
+        "1. snapshot volume web/data as monday because snapshot monday is wanted",
+        "2. snapshot volume web/root as monday because snapshot monday is wanted",
+    ]
+    for target in (Target.STOPPED, Target.FROZEN):
+        have = at(target, web("snap", "snap"))
+        assert lines(plan_snapshot("web", "monday", 1, have, FACTS)) == two
+
+
+def test_a_snapshot_that_is_there_is_not_taken_again() -> None:
+    assert plan_snapshot("web", "monday", 2, snapped(RUNNING), FACTS) == Success(Plan(name="web"))
+
+
+def test_what_was_cut_is_completed_and_is_not_of_one_moment() -> None:
+    first, second = plan_snapshot("web", "monday", 1, STOPPED, FACTS).unwrap().steps
+    cut = follow(Plan(name="web", steps=(replace(first, needs=()),)), STOPPED).unwrap()
+    made = plan_snapshot("web", "monday", 5, cut, FACTS)
+
+    assert lines(made) == [
+        "1. snapshot volume web/root as monday because this part of it is missing"
+    ]
+    assert snapshots_of(follow(made.unwrap(), cut).unwrap()) == (
+        VMSnapshot(name="monday", taken_s=1, volumes=("data", "root"), together=False),
+    )
+    assert second.action != first.action
+
+
+def test_volumes_that_are_not_active_are_made_so() -> None:
+    idle = replace(
+        STOPPED, volumes=tuple(replace(volume, active=False) for volume in STOPPED.volumes)
+    )
+
+    assert lines(plan_snapshot("web", "monday", 1, idle, FACTS))[:2] == [
+        "1. activate volume web/data in pool snap because it is not active",
+        "2. activate volume web/root in pool snap because it is not active",
+    ]
+
+
+def test_pools_without_snapshots_are_named_unless_told_to_skip_them() -> None:
+    have = at(Target.STOPPED, web("snap", "plain"))
+
+    assert lines(plan_snapshot("web", "monday", 1, have, FACTS)) == [
+        "web.volumes[data].pool: the pool 'plain' has no snapshots: leave it out with partial"
+    ]
+    assert lines(plan_snapshot("web", "monday", 1, have, FACTS, Parts.SOME)) == [
+        "1. snapshot volume web/root as monday because snapshot monday is wanted"
+    ]
+
+
+def test_a_vm_without_any_volume_that_can_be_kept_is_refused() -> None:
+    have = at(Target.STOPPED, web("plain"))
+    only_defined = at(Target.DEFINED, web("snap"))
+
+    for parts in Parts:
+        assert lines(plan_snapshot("web", "monday", 1, have, FACTS, parts)) == [
+            "web.volumes[root].pool: the pool 'plain' has no snapshots"
+        ]
+    assert lines(plan_snapshot("web", "monday", 1, only_defined, FACTS)) == [
+        "web: has no volumes yet"
+    ]
+
+
+def test_vms_that_are_not_defined_foreign_or_stuck_are_refused() -> None:
+    def said(have: Observation) -> list[str]:
+        return lines(plan_snapshot("web", "monday", 1, have, FACTS))
+
+    assert said(replace(STOPPED, recorded=None)) == ["web: is not defined"]
+    assert said(replace(RUNNING, power=Power.STUCK)) == [
+        "web: its monitor is stuck, so that it cannot be frozen: stop it first"
+    ]
+    assert said(Observation(foreign=True)) == [
+        "web: there is a VM of this name on the host that geats did not make: it is left alone"
+    ]
+
+
+def restored(
+    have: Observation, data_loss: DataLoss = DataLoss.ALLOWED, parts: Parts = Parts.ALL
+) -> list[str]:
+    return lines(plan_restore("web", "monday", have, FACTS, data_loss, parts))
+
+
+def test_a_running_vm_is_off_while_it_goes_back_and_runs_again() -> None:
+    assert restored(snapped(RUNNING)) == [
+        "1. shut down web (power off after 60 s) because "
+        "its volumes can be rolled back only while it is off",
+        "2. roll volume web/data back to snapshot monday because it is to be as in snapshot monday",
+        "3. roll volume web/root back to snapshot monday because it is to be as in snapshot monday",
+        "4. start web because it was running before",
+    ]
+
+
+def test_a_frozen_vm_is_frozen_again_and_a_stuck_one_runs() -> None:
+    frozen = snapped(at(Target.FROZEN, web("snap")))
+    stuck = replace(snapped(at(Target.RUNNING, web("snap"))), power=Power.STUCK)
+
+    assert restored(frozen)[-2:] == [
+        "4. start web because it was frozen before",
+        "5. freeze web because it was frozen before",
+    ]
+    assert restored(stuck)[0] == (
+        "1. repair web: end its stuck monitor because "
+        "its volumes can be rolled back only while it is off"
+    )
+    assert restored(stuck)[-1] == "3. start web because it was on before"
+
+
+def test_files_in_the_guest_are_those_of_now() -> None:
+    """The definition does not go back: what geats writes into the guest is what it says."""
+    have = at(Target.STOPPED, web("snap", hostname="new"), snapped(at(Target.STOPPED, web("snap"))))
+    idle = replace(have, volumes=tuple(replace(volume, active=False) for volume in have.volumes))
+
+    assert restored(idle)[1:] == [
+        "2. activate volume web/root in pool snap because it is not active",
+        "3. configure the guest on volume web/root because "
+        "its files in the guest are not as described",
+    ]
+
+
+def test_going_back_needs_leave_and_a_vm_that_is_not_locked() -> None:
+    have = snapped(RUNNING)
+
+    assert restored(have, DataLoss.REFUSED) == [
+        "web.snapshot: going back to monday loses what was written since: allow data loss"
+    ]
+    assert restored(replace(have, locked=True)) == [
+        "web: is locked: going back to monday would lose data"
+    ]
+    assert lines(plan_restore("web", "sunday", have, FACTS)) == [
+        "web.snapshot: unknown snapshot 'sunday', did you mean 'monday'? (there is: monday)"
+    ]
+    assert restored(replace(have, recorded=None)) == ["web: is not defined"]
+
+
+def test_what_a_snapshot_lacks_is_left_alone_only_on_request() -> None:
+    only_root = snapped(at(Target.STOPPED, web("snap")))
+    have = at(Target.STOPPED, web("snap", "snap"), only_root)
+
+    assert restored(have) == [
+        "web.snapshot: monday has nothing of data: leave that out with partial"
+    ]
+    assert restored(have, parts=Parts.SOME) == [
+        "1. roll volume web/root back to snapshot monday because it is to be as in snapshot monday"
+    ]
+
+
+def test_a_snapshot_of_volumes_that_the_vm_no_longer_has_is_of_no_use() -> None:
+    have = replace(snapped(STOPPED), recorded=web("plain"))
+    moved = replace(at(Target.STOPPED, web("plain")), volumes=(*have.volumes,))
+    there = at(Target.STOPPED, web("plain"))
+    both = replace(moved, volumes=(*there.volumes, *have.volumes))
+
+    assert restored(both, parts=Parts.SOME) == [
+        "web.snapshot: monday is of none of the volumes that the VM has now"
+    ]
+
+
+def test_parts_of_different_moments_are_gone_back_to_only_on_request() -> None:
+    root_of_monday = snapped(at(Target.STOPPED, web("snap")))
+    have = snapped(at(Target.STOPPED, web("snap", "snap"), root_of_monday), taken_s=9)
+
+    assert restored(have) == [
+        "web.snapshot: monday is not of one moment: go back to its parts with partial"
+    ]
+    assert len(restored(have, parts=Parts.SOME)) == 2
+
+
+def test_a_vm_whose_pool_is_out_of_reach_or_whose_root_was_empty_then_does_not_run_again() -> None:
+    have = snapped(at(Target.RUNNING, web("snap")))
+    empty = tuple(
+        replace(seen, snapshots=tuple(replace(s, stage=Stage.FORMATTED) for s in seen.snapshots))
+        for seen in have.volumes
+    )
+    nowhere = replace(FACTS, drivers=frozenset({"libvirt"}))
+
+    assert restored(replace(have, volumes=empty)) == [
+        "web: cannot start web: a volume is not ready"
+    ]
+    assert lines(plan_restore("web", "monday", have, nowhere, DataLoss.ALLOWED)) == [
+        "web.driver: unknown driver 'lxc' (there is: libvirt)"
+    ]
+
+
+def test_an_inactive_volume_of_a_vm_that_ran_is_active_before_it_starts() -> None:
+    have = snapped(at(Target.RUNNING, web("snap")))
+    idle = replace(have, volumes=tuple(replace(volume, active=False) for volume in have.volumes))
+
+    assert restored(idle)[2:] == [
+        "3. activate volume web/root in pool snap because it is not active",
+        "4. start web because it was running before",
+    ]
+
+
+def test_a_snapshot_is_given_up_on_all_volumes() -> None:
+    assert lines(plan_delete("web", "monday", snapped(RUNNING))) == [
+        "1. delete snapshot monday of volume web/data because it is no longer wanted",
+        "2. delete snapshot monday of volume web/root because it is no longer wanted",
+    ]
+    only_root = snapped(at(Target.STOPPED, web("snap")))
+    with_data = at(Target.STOPPED, web("snap", "snap"), only_root)
+    assert lines(plan_delete("web", "monday", with_data)) == [
+        "1. delete snapshot monday of volume web/root because it is no longer wanted"
+    ]
+    assert lines(plan_delete("web", "monday", RUNNING)) == [
+        "web.snapshot: unknown snapshot 'monday' (there is none)"
+    ]
+
+
+def test_a_locked_vm_keeps_its_snapshots() -> None:
+    have = replace(snapped(RUNNING), locked=True)
+    said = ["web: is locked, and so keeps its snapshots monday"]
+
+    assert lines(plan_delete("web", "monday", have)) == said
+    assert plan_kept("web", Keep(), have).failure()[0].message == said[0].partition(": ")[2]
+    assert plan_kept("web", Keep(last=1), have).unwrap().plan == Plan(name="web")
+
+
+def test_what_no_rule_keeps_goes_and_why_the_rest_stays_is_said() -> None:
+    have = STOPPED
+    for taken_s, name in enumerate(["auto-1", "by-hand", "auto-2", "auto-3"]):
+        have = snapped(have, name, taken_s)
+    made = plan_kept("web", Keep(last=2), have, prefix="auto-").unwrap()
+
+    assert lines(Success(made.plan)) == [
+        "1. delete snapshot auto-1 of volume web/data because no rule keeps it",
+        "2. delete snapshot auto-1 of volume web/root because no rule keeps it",
+    ]
+    assert {each.snapshot.name: each.reasons for each in made.retention.kept} == {
+        "auto-3": ("last 1 of 2",),
+        "auto-2": ("last 2 of 2",),
+    }
+    everything = plan_kept("web", Keep(last=2), have).unwrap().retention.gone
+    assert [each.name for each in everything] == ["by-hand", "auto-1"]
+
+
+def test_a_snapshot_is_named_for_the_time_in_utc() -> None:
+    assert name_at(1763881200) == "2025-11-23-070000"
