@@ -15,7 +15,7 @@ from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import boot_goals, halt_goals
 from geats_core.model import volumes_in_order
-from geats_core.observation import Observation, VolumeSeen
+from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.placement import Candidate
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
@@ -285,6 +285,19 @@ class Host:
         """Statistics of one VM; empty for one that is only declared."""
         have = self.known(name)
         return self._driver_of(name, have.recorded).info(name) if have.exists else Info()
+
+    def driver(self, name: str) -> Driver:
+        """The driver that runs the VM, or is to run it; refused where nobody knows the VM."""
+        have = self.known(name)
+        return self._driver_of(name, have.recorded if have.exists else self.declared(name))
+
+    def running(self, name: str) -> Driver:
+        """The driver of a VM that runs; refused where it does not."""
+        have = self.known(name)
+        if have.power is not Power.RUNNING:
+            power = have.power if have.exists else "not defined"
+            raise Refused(f"{name}: is {power}, and must be running")
+        return self._driver_of(name, have.recorded)
 
     def console_command(self, name: str) -> list[str]:
         """The argv that attaches a terminal to the VM's console."""

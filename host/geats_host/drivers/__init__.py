@@ -10,9 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
 
+OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
 NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})
 
 
@@ -36,6 +38,21 @@ class Info:
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
     cpu_time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a program in a guest came to.
+
+    ``code`` is its exit code, 128 and the signal's number where one killed it, 127 where it was not
+    found and 126 where it cannot be run; None where it was killed because its time was up. Of each
+    output at most ``OUTPUT_BYTES`` are kept; ``truncated`` where there was more.
+    """
+
+    code: int | None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    truncated: bool = False
 
 
 class Driver(Protocol):
@@ -101,4 +118,20 @@ class Driver(Protocol):
 
     def console_command(self, name: str) -> Sequence[str]:
         """The argv that attaches a terminal to the VM's console."""
+        ...
+
+    def exec(self, name: str, command: Command) -> Ran:
+        """Run a program in the guest of a running VM; its input is empty."""
+        ...
+
+    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+        """Write what is left to read of the descriptor *source* to a file of the guest, whole.
+
+        What had the name before is replaced, a link too. Links on the way lead where they lead for
+        the guest.
+        """
+        ...
+
+    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+        """Write what a regular file of the guest holds to the descriptor *target*."""
         ...

@@ -22,6 +22,7 @@ from returns.result import Failure, Success
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
+from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.lxc_config import (
     LxcConfig,
     LxcFacts,
@@ -35,7 +36,9 @@ from geats_host.drivers import (
     NOT_SHIFTED,
     DriverSeen,
     Info,
+    Ran,
     lxc_addresses,
+    lxc_attach,
     lxc_cgroups,
     lxc_definition,
     lxc_files,
@@ -256,6 +259,51 @@ class LxcDriver:
         """The program of LXC that attaches to a console."""
         self._folder(name)
         return ["lxc-console", "-P", str(self.options.path), "-n", name]
+
+    def exec(self, name: str, command: Command) -> Ran:
+        """Run a program in a running container, in a session of its own."""
+        request = {
+            "do": "run",
+            "argv": command.argv,
+            "user": command.user,
+            "cwd": command.cwd,
+            "env": dict(command.env),
+        }
+        with lxc_files.host_errors(f"cannot run a program in {name}"):
+            return self._attached(name, request, command.timeout_s)
+
+    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+        """Write a file as root of the guest does, from within its namespaces."""
+        request = {
+            "do": "write",
+            "path": file.path,
+            "mode": file.mode,
+            "owner": file.owner,
+            "group": file.group,
+        }
+        self._do(name, request, file.timeout_s, source)
+
+    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+        """Read a file as root of the guest does, from within its namespaces."""
+        request = {"do": "read", "path": file.path, "max_bytes": file.max_bytes}
+        self._do(name, request, file.timeout_s, target)
+
+    def _do(self, name: str, request: Mapping[str, object], timeout_s: int, file: int) -> None:
+        with lxc_files.host_errors(f"cannot {request['do']} a file of {name}"):
+            ran = self._attached(name, request, timeout_s, file)
+        if ran.code != 0:
+            said = ran.stderr.decode(errors="replace").strip()[-2000:]
+            why = f"it took more than {timeout_s} s" if ran.code is None else said
+            raise HostError(f"cannot {request['do']} {request['path']} of {name}: {why}")
+
+    def _attached(
+        self, name: str, request: Mapping[str, object], timeout_s: int, file: int | None = None
+    ) -> Ran:
+        self._folder(name)
+        power = monitor.power(str(self.options.path), name)
+        if power is not Power.RUNNING:  # attaching to one that is frozen does not end
+            raise HostError(f"{name} is {power}")
+        return lxc_attach.attached(self.options.path, name, request, timeout_s, file)
 
     def _names(self) -> Iterator[str]:
         if not self.options.path.exists():  # nothing was defined yet

@@ -1,21 +1,27 @@
 """A driver whose VMs exist in memory only: for tests, demos without root and dry exploration."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from geats_core.checked import unknown
+from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
-from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info
+from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
 from geats_host.errors import HostError, Refused
 
 
 @dataclass(slots=True)
 class MemoryDriver:
-    """Keeps each VM as the driver's own observation of it."""
+    """Keeps each VM as the driver's own observation of it.
+
+    Its guests have files, and the programs ``echo``, ``env``, ``false`` and ``true``; no other.
+    """
 
     vms: dict[str, DriverSeen] = field(default_factory=dict)
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
 
     def observe(self) -> Mapping[str, DriverSeen]:
         return dict(self.vms)
@@ -37,6 +43,7 @@ class MemoryDriver:
         if name in self.vms:
             self._in(name, Power.STOPPED)
             del self.vms[name]
+            self.files = {key: held for key, held in self.files.items() if key[0] != name}
 
     def start(self, name: str) -> None:
         vm = self._in(name, Power.STOPPED)
@@ -72,6 +79,39 @@ class MemoryDriver:
 
     def console_command(self, name: str) -> Sequence[str]:
         raise HostError(f"{name} exists in memory only, and has no console")
+
+    def exec(self, name: str, command: Command) -> Ran:
+        self._in(name, Power.RUNNING)
+        match command.argv:
+            case ("true", *_):
+                return Ran(code=0)
+            case ("false", *_):
+                return Ran(code=1)
+            case ("echo", *words):
+                return Ran(code=0, stdout=f"{' '.join(words)}\n".encode())
+            case ("env",):
+                lines = (f"{key}={value}\n" for key, value in sorted(command.env.items()))
+                return Ran(code=0, stdout="".join(lines).encode())
+            case (program, *_):
+                return Ran(code=127, stderr=f"{program}: No such file or directory\n".encode())
+            case _:
+                raise HostError("there is no program to run")
+
+    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+        self._in(name, Power.RUNNING)
+        with open(source, "rb", closefd=False) as given:
+            self.files[name, file.path] = given.read()
+
+    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+        self._in(name, Power.RUNNING)
+        if (name, file.path) not in self.files:
+            raise HostError(f"cannot read {file.path} of {name}: No such file or directory")
+        held = self.files[name, file.path]
+        if len(held) > file.max_bytes:
+            raise HostError(
+                f"cannot read {file.path} of {name}: is larger than {file.max_bytes} bytes"
+            )
+        os.write(target, held)
 
     def _off(self, name: str, *powers: Power) -> None:
         self.vms[name] = replace(self._in(name, *powers), power=Power.STOPPED, in_effect=None)
