@@ -22,6 +22,7 @@ COST: Mapping[str, Mapping[str, Impact]] = {
         ("hostname", RESTART, RESTART, RESTART),
         ("volumes", RESTART, RESTART, RESTART),
         ("binds", RESTART, RESTART, RESTART),
+        ("shared_volumes", RESTART, RESTART, RESTART),
         ("nics", RESTART, RESTART, RESTART),
         ("dns", RESTART, RESTART, RESTART),
         ("metadata", RESTART, RESTART, RESTART),
@@ -31,6 +32,7 @@ COST: Mapping[str, Mapping[str, Impact]] = {
         ("volume sizes", LIVE, LIVE, LIVE),  # whether a pool can is a fact of the host
         ("cpus", LIVE, LIVE, RESTART),
         ("processes", LIVE, LIVE, RESTART),
+        ("volume sharing", NONE, NONE, NONE),
         ("transient", NONE, NONE, NONE),
         ("shutdown_timeout", NONE, NONE, NONE),
         ("after", NONE, NONE, NONE),
@@ -99,6 +101,8 @@ def _comparable(spec: VMSpec | None, other: VMSpec | None) -> dict[str, object]:
             if v is not spec.root
         ],
         "binds": [asdict(bind) for bind in spec.binds],
+        "shared_volumes": [asdict(each) for each in spec.shared_volumes],
+        "volume sharing": {v.name: True for v in spec.volumes if v.shared},
         "volume sizes": {
             v.name: format_size(v.size_bytes) for v in spec.volumes if v.size_bytes is not None
         },

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 Each VM is planned by itself; its steps become a part of one graph. Rules then say what is true of
-the host only: what two VMs cannot both have (``conflicts``), who starts before whom
-(``start_order``), and what must be given back before more is taken (``capacity``). A rule adds
+the host only: what two VMs cannot both have (``conflicts``), what they share (``sharing``), who
+starts before whom (``start_order``), and what must be given back before more is taken
+(``capacity``). A rule adds
 edges and gates to the graph, or says why there is no plan. Steps that do not wait for each other
 may run side by side.
 
@@ -29,6 +30,7 @@ from geats_core.model import ON
 from geats_core.observation import Observation, Power
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
+from geats_core.sharing import order_sharing, wrong_sharing
 from geats_core.spec import VMSpec
 from geats_core.start_order import cycles, order_starts_and_stops, unknown_names
 
@@ -88,6 +90,7 @@ def plan_host(
     plans = _plan_each(wanted, observations, facts, problems)
     problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
     problems += conflicts(wanted, observations, plans, facts)
+    problems += wrong_sharing(wanted, observations, plans)
     if problems:
         return Failure(tuple(problems))
     specs = _specs(wanted, observations)
@@ -131,6 +134,7 @@ def _in_order(plans: Iterable[Plan], host: Setting) -> Checked[tuple[Step, ...]]
     ]
     if problems:
         return Failure(tuple(problems))
+    order_sharing(graph, host.specs, host.observations, placed)
     order_starts_and_stops(graph, host.specs)
     return graph.in_order()
 

@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TypeAlias
 
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, problem
 from geats_core.parse import parse_vm, to_plain
-from geats_core.spec import Bind, Init, Limits, Nic, VMSpec, Volume
+from geats_core.spec import Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
 SPEC_LINE = f"{RESERVED}spec: "
@@ -33,13 +34,15 @@ UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all
 HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
+Mounted: TypeAlias = Volume | Bind | SharedVolume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LxcFacts:
     """What the rendering needs to know of the host.
 
-    ``volume_paths`` maps each volume's name to the directory that holds its files. ``idmap_first``
+    ``volume_paths`` maps each volume's name to the directory that holds its files, also those of
+    volumes that other VMs share. ``idmap_first``
     and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups. The
     volumes in ``shifted`` show ids of that range already.
     """
@@ -221,8 +224,9 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     yield f"lxc.rootfs.path = dir:{facts.volume_paths[spec.root.name]}"
     if _mapped(spec, spec.root, facts):
         yield "lxc.rootfs.options = idmap=container"
-    mounted: list[Volume | Bind] = [v for v in spec.volumes if v is not spec.root]
-    for each in sorted([*mounted, *spec.binds], key=lambda each: each.mount):
+    mounted: list[Mounted] = [v for v in spec.volumes if v is not spec.root]
+    mounted += [*spec.binds, *spec.shared_volumes]
+    for each in sorted(mounted, key=lambda each: each.mount):
         path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
         mode = "ro" if each.read_only else "rw"
         idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
@@ -231,9 +235,9 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
 
 
-def _mapped(spec: VMSpec, each: Volume | Bind, facts: LxcFacts) -> bool:
+def _mapped(spec: VMSpec, each: Mounted, facts: LxcFacts) -> bool:
     """Whether ids in the guest, which are others on the host, are those of the files."""
-    return isinstance(each, Volume) and not spec.privileged and each.name not in facts.shifted
+    return not isinstance(each, Bind) and not spec.privileged and each.name not in facts.shifted
 
 
 def fstab_escaped(path: str) -> str:

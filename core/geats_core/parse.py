@@ -1,23 +1,33 @@
 """From pillar, SLS, YAML or JSON to a ``VMSpec``, and back to plain data."""
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import reduce
 from hashlib import sha256
-from itertools import permutations
 
 from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
-from geats_core.fields import Reader, each, named, of_mapping
-from geats_core.sizes import format_size, parse_size
-from geats_core.spec import ROOT, Autostart, Bind, Dns, Gateway, Init, Limits, Nic, VMSpec, Volume
+from geats_core.fields import Reader, each, of_mapping
+from geats_core.mounts import (
+    duplicates,
+    mounts_to_plain,
+    read_mounts,
+    size_or_none,
+    without_none,
+)
+from geats_core.sizes import parse_size
+from geats_core.spec import (
+    Autostart,
+    Dns,
+    Gateway,
+    Init,
+    Limits,
+    Nic,
+    VMSpec,
+)
 
 DEFAULT_DRIVER = "lxc"
-DEFAULT_POOL = "default"
-DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
-NO_BINDS: Mapping[str, Bind] = {}
 NO_NICS: tuple[Nic, ...] = ()
 NO_GATEWAYS: tuple[Gateway, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
@@ -73,33 +83,26 @@ def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dic
 def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
     read = Reader("", raw, known={"profile"})
     name = read.keep(fields.name("name", vm_name), "")
-    volumes = read.take("volumes", each(_volume), DEFAULT_VOLUMES)
-    given = read.take("binds", named(_bind), NO_BINDS)
-    binds = tuple(replace(given[name], name=name) for name in sorted(given))
+    volumes, binds, shared = read_mounts(read, name)
     nics = read.take("nics", each(of_mapping(lambda nic: _nic(nic, name))), NO_NICS)
     read.problems += [
-        *_duplicates("volumes", "name", [volume.name for volume in volumes]),
-        *_duplicates("volumes", "mount", [volume.mount for volume in volumes]),
-        *_within_binds(binds, volumes),
-        *_both_ways(binds),
-        *_duplicates("nics", "name", [nic.name for nic in nics]),
-        *_duplicates("nics", "mac", [nic.mac for nic in nics]),
-        *_duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
+        *duplicates("nics", "name", [nic.name for nic in nics]),
+        *duplicates("nics", "mac", [nic.mac for nic in nics]),
+        *duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
     ]
     after = read.take("after", each(fields.name), NO_NAMES)
-    read.problems += _duplicates("after", "name", after)
+    read.problems += duplicates("after", "name", after)
     if name and name in after:
         read.problems.append(Problem("after", "cannot name the VM itself"))
-    if all(volume.name != ROOT for volume in volumes):
-        read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
     return read.done(
         VMSpec(
             name=name,
             driver=read.take("driver", fields.name, DEFAULT_DRIVER),
             template=read.need("template", fields.name, ""),
             hostname=read.take("hostname", fields.hostname, name),
-            volumes=tuple(sorted(volumes, key=lambda volume: volume.mount)),
+            volumes=volumes,
             binds=binds,
+            shared_volumes=shared,
             limits=Limits(
                 memory_bytes=read.take("memory", parse_size, None),
                 cpus=read.take("cpus", fields.cpus, None),
@@ -116,60 +119,6 @@ def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
             autostart=read.take("autostart", _autostart, Autostart()),
         )
     )
-
-
-@of_mapping
-def _volume(read: Reader) -> Checked[Volume]:
-    name = read.need("name", fields.name, "")
-    if name == ROOT:
-        read.problems.extend(
-            Problem(read.at(key), "is not for the root volume")
-            for key in ("mount", "read_only")
-            if key in read.raw
-        )
-        mount = "/"
-        read.known |= {"mount"}
-    else:
-        mount = read.need("mount", fields.mount, "")
-    return read.done(
-        Volume(
-            name=name,
-            mount=mount,
-            pool=read.take("pool", fields.name, DEFAULT_POOL),
-            size_bytes=read.take("size", parse_size, None),
-            read_only=read.take("read_only", fields.boolean, False),
-        )
-    )
-
-
-@of_mapping
-def _bind(read: Reader) -> Checked[Bind]:
-    return read.done(
-        Bind(
-            name="",
-            source=read.need("source", fields.bind_source, ""),
-            mount=read.need("mount", fields.mount, ""),
-            read_only=read.take("read_only", fields.boolean, True),
-        )
-    )
-
-
-def _within_binds(binds: Collection[Bind], volumes: Iterable[Volume]) -> Iterable[Problem]:
-    """What is mounted where a bind is, or below: there, others may exchange what it stands on."""
-    mounts = {f"volumes[{volume.name}].mount": volume.mount for volume in volumes}
-    mounts |= {f"binds.{bind.name}.mount": bind.mount for bind in binds}
-    for bind in binds:
-        for path, mount in mounts.items():
-            if f"{mount}/".startswith(f"{bind.mount}/") and path != f"binds.{bind.name}.mount":
-                yield Problem(path, f"{mount!r} is within the bind {bind.name!r} at {bind.mount}")
-
-
-def _both_ways(binds: Collection[Bind]) -> Iterable[Problem]:
-    """What would be read-only as a part of another source, and is not by itself; or the reverse."""
-    for bind, other in permutations(binds, 2):
-        if f"{bind.source}/".startswith(f"{other.source}/") and bind.read_only != other.read_only:
-            both = f"{bind.source!r} is within the source of the bind {other.name!r}"
-            yield Problem(f"binds.{bind.name}.source", f"{both}, and one of them is read-only")
 
 
 def _nic(read: Reader, vm_name: str) -> Checked[Nic]:
@@ -229,28 +178,17 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
     )
 
 
-def _duplicates(path: str, what: str, values: Iterable[str]) -> list[Problem]:
-    seen: set[str] = set()
-    twice: list[Problem] = []
-    for value in values:
-        if value in seen and value:
-            twice.append(Problem(path, f"have the {what} {value!r} twice"))
-        seen.add(value)
-    return twice
-
-
 def to_plain(spec: VMSpec) -> dict[str, object]:
     """*spec* as plain data: ``parse_vm(spec.name, to_plain(spec))`` gives it back."""
-    return _without_none(
+    return without_none(
         {
             "driver": spec.driver,
             "template": spec.template,
             "hostname": spec.hostname,
-            "memory": _size_or_none(spec.limits.memory_bytes),
+            "memory": size_or_none(spec.limits.memory_bytes),
             "cpus": spec.limits.cpus,
             "processes": spec.limits.processes,
-            "volumes": [_plain_volume(volume) for volume in spec.volumes],
-            "binds": {bind.name: _plain_bind(bind) for bind in spec.binds},
+            **mounts_to_plain(spec.volumes, spec.binds, spec.shared_volumes),
             "nics": [_plain_nic(nic) for nic in spec.nics],
             "dns": {
                 "nameservers": [str(server) for server in spec.dns.nameservers],
@@ -271,21 +209,6 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
     )
 
 
-def _plain_volume(volume: Volume) -> dict[str, object]:
-    plain: dict[str, object] = {
-        "name": volume.name,
-        "pool": volume.pool,
-        "size": _size_or_none(volume.size_bytes),
-    }
-    if volume.name != ROOT:
-        plain |= {"mount": volume.mount, "read_only": volume.read_only}
-    return _without_none(plain)
-
-
-def _plain_bind(bind: Bind) -> dict[str, object]:
-    return {"source": bind.source, "mount": bind.mount, "read_only": bind.read_only}
-
-
 def _plain_nic(nic: Nic) -> dict[str, object]:
     return {
         "name": nic.name,
@@ -294,11 +217,3 @@ def _plain_nic(nic: Nic) -> dict[str, object]:
         "addresses": [str(address) for address in nic.addresses],
         "gateways": [str(gateway) for gateway in nic.gateways],
     }
-
-
-def _size_or_none(size_bytes: int | None) -> str | None:
-    return None if size_bytes is None else format_size(size_bytes)
-
-
-def _without_none(plain: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in plain.items() if value is not None}

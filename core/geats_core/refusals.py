@@ -67,6 +67,8 @@ def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
     yield "template", "template", want.template, facts.templates
     for volume in want.volumes:
         yield f"volumes[{volume.name}].pool", "pool", volume.pool, facts.pools
+    for other in want.shared_volumes:
+        yield f"shared_volumes.{other.name}.pool", "pool", other.pool, facts.pools
     for nic in want.nics:
         yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
 

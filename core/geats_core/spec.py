@@ -40,13 +40,37 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """One piece of storage; ``mount`` is where the guest sees it (``/`` for the root volume)."""
+    """One piece of storage; ``mount`` is where the guest sees it (``/`` for the root volume).
+
+    Where it is ``shared``, other VMs may mount it too (see ``SharedVolume``).
+    """
 
     name: str
     pool: str
     mount: str
     size_bytes: int | None = None
     read_only: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedVolume:
+    """A volume of another VM, ``vm``, that the guest sees at ``mount``."""
+
+    name: str
+    vm: str
+    volume: str
+    pool: str
+    mount: str
+    read_only: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which volume it is: of which VM, in which pool, and its name."""
+        return self.vm, self.pool, self.volume
+
+    def __str__(self) -> str:
+        return f"{self.vm}/{self.volume}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +113,7 @@ class VMSpec:
     hostname: str
     volumes: tuple[Volume, ...]
     binds: tuple[Bind, ...] = ()
+    shared_volumes: tuple[SharedVolume, ...] = ()
     limits: Limits = Limits()
     nics: tuple[Nic, ...] = ()
     dns: Dns = Dns()
@@ -104,3 +129,8 @@ class VMSpec:
     def root(self) -> Volume:
         """The volume that the template is installed on; parsing makes sure that there is one."""
         return next(volume for volume in self.volumes if volume.name == ROOT)
+
+    @property
+    def all_volumes(self) -> tuple[Volume | SharedVolume, ...]:
+        """The VM's own, and those of others that it mounts."""
+        return *self.volumes, *self.shared_volumes

@@ -20,6 +20,7 @@ from geats_core.placement import Candidate
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
+from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_host import binds, templates
 from geats_host.apply import Applied, Progress, apply_steps, silent
@@ -127,8 +128,17 @@ class Host:
         """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
         have = self.observe(goal.name) if have is None else have
         made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
+        self._check_sharing(goal, have, made)
         self._check_sources(made.steps, {goal.name: have})
         return Planned(have, made)
+
+    def _check_sharing(self, goal: Goal, have: Observation, made: Plan) -> None:
+        """Whether what other VMs are lets this one be brought to *goal*."""
+        if not _concerns_others(goal, have):
+            return
+        wrong = wrong_sharing({goal.name: goal}, {**self.observe_all(), goal.name: have}, [made])
+        if wrong:
+            raise Refused(*wrong)
 
     def plan_host(
         self, wanted: Sequence[Goal], seen: Mapping[str, Observation], scope: Scope
@@ -251,7 +261,7 @@ class Host:
                 yield f"template {template!r}"
             case _:
                 pass
-        pools = {v.pool for v in action.spec.volumes} if isinstance(action, Define) else set()
+        pools = {v.pool for v in action.spec.all_volumes} if isinstance(action, Define) else set()
         if isinstance(action, VolumeAction):
             pools = {action.pool}
         yield from (f"pool {pool!r}" for pool in pools - self.pools.keys())
@@ -331,6 +341,14 @@ class Host:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes
+
+
+def _concerns_others(goal: Goal, have: Observation) -> bool:
+    """Whether the VM shares volumes, or mounts those of others; before, or as it is to be."""
+    known = [spec for spec in (goal.spec, have.recorded, have.in_effect) if spec]
+    return any(
+        spec.shared_volumes or any(volume.shared for volume in spec.volumes) for spec in known
+    )
 
 
 def _observation(

@@ -11,8 +11,9 @@ from geats_core.config import HostConfig, Raw
 from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
 from geats_core.host_policy import HostPolicy
+from geats_core.mounts import DEFAULT_POOL
 from geats_core.observation import Observation
-from geats_core.parse import DEFAULT_POOL, parse_vm
+from geats_core.parse import parse_vm
 from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
 from geats_core.saved import Recorded, SavedPlan, saved
 from geats_core.spec import VMSpec

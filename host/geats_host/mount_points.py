@@ -13,7 +13,7 @@ def check_mount_points(spec: VMSpec, paths: Mapping[str, Path]) -> None:
 
     *paths* are the directories of the volumes, by name. The guest must be off.
     """
-    mounts = [volume.mount for volume in spec.volumes if volume is not spec.root]
+    mounts = [volume.mount for volume in spec.all_volumes if volume is not spec.root]
     for mount in (*mounts, *(bind.mount for bind in spec.binds)):
         below = [volume for volume in spec.volumes if mount.startswith(_folder(volume.mount))]
         holder = max(below, key=lambda volume: len(volume.mount))

@@ -1,7 +1,7 @@
 """One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -35,7 +35,7 @@ from geats_core.actions import (
 )
 from geats_core.guest import fingerprint, guest_files
 from geats_core.observation import Stage, VolumeSeen
-from geats_core.spec import VMSpec
+from geats_core.spec import SharedVolume, VMSpec, Volume
 from geats_core.template import Template
 from geats_host import binds, templates
 from geats_host.drivers import Driver
@@ -176,8 +176,20 @@ class Performer:
         return seen
 
     def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
-        """Where each volume will be: known before it is there."""
-        return {v.name: self.pools[v.pool].path(VolumeId(self.name, v.name)) for v in spec.volumes}
+        """Where each volume will be, and each that another VM shares: known before it is there."""
+        return {
+            name: self.pools[volume.pool].path(volume_id)
+            for name, volume, volume_id in self._mounted(spec)
+        }
 
     def _shifts(self, spec: VMSpec) -> Mapping[str, int]:
-        return {v.name: self.pools[v.pool].facts.shifted_by for v in spec.volumes}
+        return {
+            name: self.pools[volume.pool].facts.shifted_by
+            for name, volume, _ in self._mounted(spec)
+        }
+
+    def _mounted(self, spec: VMSpec) -> Iterator[tuple[str, Volume | SharedVolume, VolumeId]]:
+        for own in spec.volumes:
+            yield own.name, own, VolumeId(self.name, own.name)
+        for other in spec.shared_volumes:
+            yield other.name, other, VolumeId(other.vm, other.volume)

@@ -31,6 +31,7 @@ geats:
         - name: root
         - name: data
           mount: /srv/data
+          shared: true  # other VMs may mount it too
       binds:
         films: {source: /srv/media/films, mount: /srv/films}
       nics:
@@ -49,6 +50,8 @@ geats:
       memory: 2GiB
       cpus: 2
       shutdown_timeout: 120
+      shared_volumes:
+        web: {vm: web01, volume: data, mount: /srv/web}  # read-only unless told
       nics:
         - name: eth0
           bridge: br0

@@ -3,24 +3,29 @@
 from geats_core import COST, Change, Impact, changes, parse_vm
 from geats_core.changes import OTHER, at_least, cost_of
 
-RAW: dict[object, object] = {"template": "debian", "metadata": {"name": "x", "bridge": "y"}}
+DATA: dict[object, object] = {"name": "data", "mount": "/data"}
+RAW: dict[object, object] = {
+    "template": "debian",
+    "metadata": {"name": "x", "bridge": "y"},
+    "volumes": [{"name": "root"}, DATA],
+}
 OLD = parse_vm("web", RAW).unwrap()
 CHANGED: dict[str, dict[object, object]] = {
     "driver": {"driver": "memory"},
     "template": {"template": "alpine"},
-    "volume pools": {"volumes": [{"name": "root", "pool": "fast"}]},
+    "volume pools": {"volumes": [{"name": "root", "pool": "fast"}, DATA]},
     "hostname": {"hostname": "other"},
-    "volumes": {
-        "volumes": [{"name": "root"}, {"name": "data", "mount": "/data", "read_only": True}]
-    },
+    "volumes": {"volumes": [{"name": "root"}, {**DATA, "read_only": True}]},
     "binds": {"binds": {"media": {"source": "/srv/media", "mount": "/media"}}},
+    "shared_volumes": {"shared_volumes": {"films": {"vm": "nas", "mount": "/films"}}},
     "nics": {"nics": [{"name": "eth0", "bridge": "br0", "mac": "02:00:00:00:00:01"}]},
     "dns": {"dns": {"search": ["lan"]}},
     "metadata": {"metadata": {"mount": "z"}},
     "init": {"init": "busybox"},
     "privileged": {"privileged": True},
     "memory": {"memory": "1GiB"},
-    "volume sizes": {"volumes": [{"name": "root", "size": "1GiB"}]},
+    "volume sizes": {"volumes": [{"name": "root", "size": "1GiB"}, DATA]},
+    "volume sharing": {"volumes": [{"name": "root"}, {**DATA, "shared": True}]},
     "cpus": {"cpus": 2},
     "processes": {"processes": 10},
     "transient": {"transient": True},
@@ -31,10 +36,12 @@ CHANGED: dict[str, dict[object, object]] = {
 LINES = {
     "driver": "driver changed lxc → memory",
     "template": "template changed debian → alpine",
-    "volume pools": "volume pools changed {root: default} → {root: fast}",
+    "volume pools": "volume pools changed {root: default, data: default} → "
+    "{root: fast, data: default}",
     "hostname": "hostname changed web → other",
-    "volumes": "volumes changed [] → [data /data read_only]",
+    "volumes": "volumes changed [data /data] → [data /data read_only]",
     "binds": "binds changed [] → [media /srv/media /media read_only]",
+    "shared_volumes": "shared_volumes changed [] → [films nas films default /films read_only]",
     "nics": "nics changed [] → [eth0 br0 02:00:00:00:00:01]",
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
@@ -42,6 +49,7 @@ LINES = {
     "privileged": "privileged changed False → True",
     "memory": "memory changed (not set) → 1GiB",
     "volume sizes": "volume sizes changed {} → {root: 1GiB}",
+    "volume sharing": "volume sharing changed {} → {data: True}",
     "cpus": "cpus changed (not set) → 2.0",
     "processes": "processes changed (not set) → 10",
     "transient": "transient changed False → True",
@@ -80,7 +88,7 @@ def test_changes_can_be_told_apart_by_what_they_cost() -> None:
 
 
 def test_a_new_volume_is_not_one_that_changed_its_pool() -> None:
-    volumes = [{"name": "root"}, {"name": "data", "mount": "/data", "pool": "fast"}]
+    volumes = [{"name": "root"}, DATA, {"name": "more", "mount": "/more", "pool": "fast"}]
     new = parse_vm("web", RAW | {"volumes": volumes}).unwrap()
 
     assert [change.field for change in changes(OLD, new)] == ["volumes"]

@@ -5,10 +5,10 @@ from ipaddress import ip_address, ip_interface
 import pytest
 from returns.result import Failure, Success
 
-from geats_core import Problem, VMSpec, parse_vm
+from geats_core import Problem, VMSpec, parse_vm, to_plain
 from geats_core.parse import derived_mac
 from geats_core.sizes import parse_size
-from geats_core.spec import Autostart, Bind, Dns, Init, Limits, Nic, Volume
+from geats_core.spec import Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
 
 
 def problems(raw: object, name: object = "web") -> list[str]:
@@ -244,6 +244,52 @@ def test_a_mac_address_stays_the_same_for_ever() -> None:
     assert derived_mac("web", "eth1") == "02:64:bb:10:4e:e3"
 
 
+FILMS = {"vm": "nas", "mount": "/films"}
+
+
+def test_volumes_of_others_are_read_by_name_and_read_only_unless_told() -> None:
+    raw = {
+        "template": "debian",
+        "shared_volumes": {
+            "up": {"vm": "nas", "volume": "in", "pool": "p", "mount": "/up", "read_only": False},
+            "films": FILMS,
+        },
+        "volumes": [{"name": "root"}, {"name": "data", "mount": "/data", "shared": True}],
+    }
+    spec = parse_vm("web", raw).unwrap()
+    assert spec.shared_volumes == (
+        SharedVolume(name="films", vm="nas", volume="films", pool="default", mount="/films"),
+        SharedVolume(name="up", vm="nas", volume="in", pool="p", mount="/up", read_only=False),
+    )
+    assert [volume.shared for volume in spec.volumes] == [False, True]
+    assert parse_vm("web", to_plain(spec)).unwrap() == spec
+
+
+def test_what_is_wrong_with_volumes_of_others_is_told_at_once() -> None:
+    shared = {
+        "data": {"vm": "web", "mount": "/a"},
+        "films": FILMS,
+        "again": {"vm": "nas", "volume": "films", "mount": "/films/new"},
+        "bad": {"volume": "x", "mount": "b"},
+    }
+    volumes = [{"name": "root", "shared": True}, {"name": "data", "mount": "/films/data"}]
+    assert problems({"template": "debian", "volumes": volumes, "shared_volumes": shared}) == [
+        "volumes[0].shared: is not for the root volume",
+        "shared_volumes.bad.vm: is missing",
+        "shared_volumes.bad.mount: must be an absolute path of plain letters, digits and ._@+- "
+        "without '.' or '..', got 'b'",
+    ]
+    del shared["bad"]
+    volumes[0] = {"name": "root"}
+    assert problems({"template": "debian", "volumes": volumes, "shared_volumes": shared}) == [
+        "volumes[data].mount: '/films/data' is within the shared volume 'films' at /films",
+        "shared_volumes.again.mount: '/films/new' is within the shared volume 'films' at /films",
+        "shared_volumes.data.vm: cannot name the VM itself",
+        "shared_volumes.data: has the name of a volume of the VM's own",
+        "shared_volumes: have the volume 'nas/films' twice",
+    ]
+
+
 def test_nothing_is_there_twice() -> None:
     volume = {"name": "data", "mount": "/data"}
     nic = {
@@ -255,10 +301,10 @@ def test_nothing_is_there_twice() -> None:
     raw = {"template": "debian", "volumes": [volume, volume], "nics": [nic]}
 
     assert problems(raw) == [
-        "nics[0].gateways: must be one of each IP version at most",
         "volumes: have the name 'data' twice",
         "volumes: have the mount '/data' twice",
         "volumes: must hold a volume named 'root'",
+        "nics[0].gateways: must be one of each IP version at most",
     ]
     twice = [{key: nic[key] for key in ("name", "bridge", "addresses")}] * 2
     assert problems({"template": "debian", "nics": twice}) == [
@@ -390,7 +436,7 @@ EXPECTED = (
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
         "cpus, dns, driver, hostname, init, memory, metadata, nics, privileged, "
-        "processes, profile, shutdown_timeout, template, transient, volumes)",
+        "processes, profile, shared_volumes, shutdown_timeout, template, transient, volumes)",
     ),
 )
 

@@ -65,6 +65,22 @@ def web(**changed: object) -> VMSpec:
     return parse_vm("web", RAW | changed).unwrap()
 
 
+def test_volumes_of_others_are_mounted_as_the_own_ones_are() -> None:
+    spec = web(
+        volumes=[{"name": "root"}],
+        shared_volumes={
+            "films": {"vm": "nas", "mount": "/srv/films"},
+            "up": {"vm": "nas", "mount": "/srv/up", "read_only": False},
+        },
+    )
+    paths = {"root": "/p/web/root", "films": "/p/nas/films", "up": "/p/nas/up"}
+    text = render_lxc_config(spec, LxcFacts(volume_paths=paths, shifted=frozenset({"up"})))
+    assert [line for line in text.splitlines() if line.startswith("lxc.mount.entry")] == [
+        "lxc.mount.entry = /p/nas/films srv/films none bind,ro,create=dir,idmap=container 0 0",
+        "lxc.mount.entry = /p/nas/up srv/up none bind,rw,create=dir 0 0",
+    ]
+
+
 def test_an_lxc_config_says_all_of_a_spec() -> None:
     spec = web(binds=BINDS)
 

@@ -23,7 +23,7 @@ from geats_core import (
 from geats_core.guest import fingerprint
 from geats_core.lxc_config import LxcFacts
 from geats_core.model import volumes_in_order
-from geats_core.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, Volume
+from geats_core.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
 
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]
@@ -56,6 +56,7 @@ data_volumes = st.builds(
     mount=st.sampled_from(["/data", "/srv/x"]),
     size_bytes=sizes,
     read_only=st.booleans(),
+    shared=st.booleans(),
 )
 root_volumes = st.builds(
     Volume, name=st.just(ROOT), pool=pools, mount=st.just("/"), size_bytes=sizes
@@ -66,6 +67,15 @@ binds = st.builds(
     name=st.just("media"),
     source=st.sampled_from(["/srv/media", "/srv/a \\b"]),
     mount=st.sampled_from(["/media", "/srv/x/media"]),
+    read_only=st.booleans(),
+)
+shared_volumes = st.builds(
+    SharedVolume,
+    name=st.just("films"),
+    vm=st.just("nas"),
+    volume=st.sampled_from(["films", "media"]),
+    pool=pools,
+    mount=st.just("/films"),
     read_only=st.booleans(),
 )
 dnses = st.builds(
@@ -89,6 +99,7 @@ specs = st.builds(
     hostname=st.sampled_from(["web", "web.example.org"]),
     volumes=volume_tuples,
     binds=st.just(()) | binds.map(lambda bind: (bind,)),
+    shared_volumes=st.just(()) | shared_volumes.map(lambda shared: (shared,)),
     limits=limits,
     nics=nic_tuples,
     dns=st.just(Dns()) | dnses,
@@ -211,10 +222,12 @@ host_facts = st.builds(
 lxc_facts = st.builds(
     LxcFacts,
     volume_paths=st.fixed_dictionaries(
-        dict.fromkeys((ROOT, "data"), st.sampled_from(["/srv/web", "/srv/a b", "/srv/a\\b"]))
+        dict.fromkeys(
+            (ROOT, "data", "films"), st.sampled_from(["/srv/web", "/srv/a b", "/srv/a\\b"])
+        )
     ),
     apparmor=st.booleans(),
-    shifted=st.frozensets(st.sampled_from([ROOT, "data"])),
+    shifted=st.frozensets(st.sampled_from([ROOT, "data", "films"])),
 )
 
 # What YAML and JSON can express, and more than the parsers hope for.

@@ -73,7 +73,9 @@ class Driver(Protocol):
         keep: tuple[str, ...] = (),
         shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
-        """Write the definition, whole and atomically; *volume_paths* by the volumes' names.
+        """Write the definition, whole and atomically.
+
+        *volume_paths* are by the names of the volumes, the VM's own and those that others share.
 
         *keep* are the lines added by hand (those that ``observe`` shows) that stay in it.
         *shifted_by* says, by their names, which volumes show ids that are higher by so much.

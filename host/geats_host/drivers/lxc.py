@@ -150,7 +150,7 @@ class LxcDriver:
         """Write the container's ``config``; refused where volumes have ids of another range."""
         for line in unwritable(keep):
             raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
-        paths = {volume.name: str(volume_paths.get(volume.name, "")) for volume in spec.volumes}
+        paths = {v.name: str(volume_paths.get(v.name, "")) for v in spec.all_volumes}
         for name, path in paths.items():
             if not path.startswith("/") or not path.isprintable():
                 raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
@@ -418,6 +418,6 @@ class LxcDriver:
 
 def _set_apart(spec: VMSpec) -> list[str] | None:
     """The writable sources of a guest's mounts that must not be seen as they change."""
-    if not spec.binds and not any(volume.read_only for volume in spec.volumes):
+    if not spec.binds and not any(volume.read_only for volume in spec.all_volumes):
         return None
     return [bind.source for bind in spec.binds if not bind.read_only]

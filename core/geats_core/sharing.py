@@ -1,0 +1,171 @@
+"""Volumes that several VMs mount: who may, and who waits for whom.
+
+Theory of operation
+-------------------
+One VM owns a volume: it is made, grown and destroyed with that VM, whose spec says that it is
+``shared``. Others name it among their ``shared_volumes``. They start once it is active; and it is
+not destroyed, rolled back or taken out of sharing as long as another VM mounts it, or is to.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from geats_core.actions import ActivateVolume, DestroyVolume, RollbackVolume, Start
+from geats_core.checked import Problem
+from geats_core.conflicts import described, running_spec
+from geats_core.graph import POWER_OFFS, Graph
+from geats_core.observation import Observation
+from geats_core.plan import Goal, Plan, Step, Target
+from geats_core.spec import SharedVolume, VMSpec, Volume
+
+Placed: TypeAlias = Iterable[tuple[Plan, range]]
+NOTHING = Observation()
+GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED})
+
+
+def wrong_sharing(
+    goals: Mapping[str, Goal], observations: Mapping[str, Observation], plans: Iterable[Plan]
+) -> list[Problem]:
+    """Every volume that cannot be mounted, or taken away, as *goals* and *plans* have it."""
+    host = _Host(goals, observations, {each.name: each.steps for each in plans})
+    return [*_not_lent(host), *_still_mounted(host)]
+
+
+def order_sharing(graph: Graph, specs: Mapping[str, VMSpec], host: "_Seen", placed: Placed) -> None:
+    """Let VMs start after what they mount is active, and let it go after they are off."""
+    activated: dict[tuple[str, str, str], int] = {}
+    for plan, numbers in placed:
+        for number, step in zip(numbers, plan.steps, strict=True):
+            match step.action:
+                case ActivateVolume(pool, volume):
+                    activated[plan.name, pool, volume] = number
+                case DestroyVolume(pool, volume) | RollbackVolume(pool, volume, _):
+                    for vm in _mounting(host, (plan.name, pool, volume)):
+                        if vm in graph.stops:
+                            graph.wait(number, graph.stops[vm])
+                case _:
+                    pass
+    for vm, start in graph.starts.items():
+        for each in specs[vm].shared_volumes if vm in specs else ():
+            if each.key in activated:
+                graph.wait(start, activated[each.key])
+
+
+_Seen: TypeAlias = Mapping[str, Observation]
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """What there is, and what is to be."""
+
+    goals: Mapping[str, Goal]
+    observations: _Seen
+    steps: Mapping[str, tuple[Step, ...]]
+
+    def names(self) -> Iterable[str]:
+        return dict.fromkeys([*self.goals, *self.observations])
+
+    def have(self, vm: str) -> Observation:
+        return self.observations.get(vm, NOTHING)
+
+    def wanted(self, vm: str) -> VMSpec | None:
+        """What the VM is described as by its goal."""
+        return described(self.goals[vm]) if vm in self.goals else None
+
+    def at_end(self, vm: str) -> VMSpec | None:
+        """What the VM is defined as once its goal is reached."""
+        if vm in self.goals and self.goals[vm].target in GONE:
+            return None
+        return self.wanted(vm) or self.have(vm).recorded
+
+    def does(self, vm: str, *kinds: type) -> bool:
+        return any(isinstance(step.action, kinds) for step in self.steps.get(vm, ()))
+
+    def is_active_at_end(self, vm: str, pool: str, volume: str) -> bool:
+        seen = self.have(vm).volume(pool, volume)
+        activation = ActivateVolume(pool, volume)
+        return any(step.action == activation for step in self.steps.get(vm, ())) or (
+            seen is not None and seen.active
+        )
+
+    def takes_away(self, vm: str, pool: str, volume: str) -> bool:
+        return any(
+            isinstance(step.action, DestroyVolume | RollbackVolume)
+            and (step.action.pool, step.action.volume) == (pool, volume)
+            for step in self.steps.get(vm, ())
+        )
+
+
+def _not_lent(host: _Host) -> Iterator[Problem]:
+    """What VMs are to mount, and cannot."""
+    for spec in filter(None, map(host.wanted, host.goals)):
+        for each in spec.shared_volumes:
+            why = _why_not(host, spec, each)
+            if why:
+                yield Problem(f"{spec.name}.shared_volumes.{each.name}", why)
+
+
+def _why_not(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
+    """Why the VM of *spec* cannot mount it; empty where it can."""
+    owner = host.at_end(each.vm)
+    if owner is None:
+        return f"{each.vm} is not defined, or will not be"
+    why = _why_not_of(owner, spec, each)
+    if why or not host.does(spec.name, Start) or host.is_active_at_end(*each.key):
+        return why
+    return f"{each} is not active: start or provision {each.vm} first"
+
+
+def _why_not_of(owner: VMSpec, spec: VMSpec, each: SharedVolume) -> str:
+    volume = _volume(owner, each.volume)
+    if volume is None:
+        return f"{owner.name} has no volume {each.volume!r}"
+    if volume.pool != each.pool:
+        return f"{each} is in the pool {volume.pool!r}, not in {each.pool!r}"
+    if not volume.shared:
+        return f"{each} is not shared by {owner.name}"
+    if owner.privileged is not spec.privileged:
+        return f"{owner.name} and {spec.name} must be both privileged or neither: ids in {each}"
+    return ""
+
+
+def _volume(spec: VMSpec, name: str) -> Volume | None:
+    return next((volume for volume in spec.volumes if volume.name == name), None)
+
+
+def _still_mounted(host: _Host) -> Iterator[Problem]:
+    """What owners are to take away from VMs that mount it, or are to."""
+    for spec in filter(None, map(host.at_end, host.names())):
+        for each in spec.shared_volumes:
+            if host.takes_away(*each.key):
+                yield _problem(each, f"is mounted by {spec.name}, and so its data stays as it is")
+            elif spec.name not in host.goals and _was_lent(host, spec, each):
+                yield _problem(each, f"is mounted by {spec.name}: it must stay, and be shared")
+    for vm, have in host.observations.items():
+        for each in _mounted(have):
+            if host.takes_away(*each.key) and not host.does(vm, *POWER_OFFS):
+                yield _problem(each, f"is in use by {vm}, which is on")
+
+
+def _problem(each: SharedVolume, why: str) -> Problem:
+    return Problem(f"{each.vm}.volumes[{each.volume}]", why)
+
+
+def _was_lent(host: _Host, spec: VMSpec, each: SharedVolume) -> bool:
+    """Whether *spec* could mount it before, and cannot any more."""
+    before, after = host.have(each.vm).recorded, host.at_end(each.vm)
+    was = before is not None and not _why_not_of(before, spec, each)
+    return was and (after is None or bool(_why_not_of(after, spec, each)))
+
+
+def _mounting(host: _Seen, key: tuple[str, str, str]) -> Iterator[str]:
+    """The VMs that are on, and mount it."""
+    for vm, have in host.items():
+        if any(each.key == key for each in _mounted(have)):
+            yield vm
+
+
+def _mounted(have: Observation) -> tuple[SharedVolume, ...]:
+    running = running_spec(have)
+    return running.shared_volumes if running else ()
