@@ -7,12 +7,16 @@ from returns.result import Success
 
 from geats_core import fields
 from geats_core.checked import Checked, problem
-from geats_core.fields import Parser, Reader, each, named, of_mapping
+from geats_core.described import Described, Schema, taking
+from geats_core.fields import Reader, each, named, of_mapping
 from geats_core.host_policy import HostPolicy, parse_policy
 from geats_core.template import Template, parse_template
 
 Raw = Mapping[object, object]
 DEEPEST_STACK = 8
+A_VM, A_PROFILE, A_LAYER = (
+    {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ def parse_config(raw: object) -> Checked[HostConfig]:
     return _config("", {} if raw is None else raw)
 
 
+def config_schema() -> Schema:
+    """What ``parse_config`` takes, as JSON Schema, but for the definitions that it refers to."""
+    return _config.schema()
+
+
 @of_mapping
 def _config(read: Reader) -> Checked[HostConfig]:
     default = HostConfig()
@@ -58,29 +67,35 @@ def _config(read: Reader) -> Checked[HostConfig]:
             drivers=read.take("drivers", named(fields.mapping), {}),
             pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
             templates=read.take("templates", named(parse_template), {}),
-            profiles=read.take("profiles", named(fields.mapping), {}),
+            profiles=read.take("profiles", named(_profile), {}),
             vms=read.take("vms", named(_vm), {}),
         )
     )
 
 
+@taking(A_PROFILE)
+def _profile(path: str, raw: object) -> Checked[Raw]:
+    return fields.mapping(path, raw)
+
+
+@taking(A_VM)
 def _vm(_: str, raw: object) -> Checked[object]:
     return Success({} if raw is None else raw)
 
 
-def layers(at_most: int) -> Parser[StackLayer]:
+def layers(at_most: int) -> Described[StackLayer]:
     """A stack of *at_most* so many layers: YAML's mappings may hold themselves."""
 
+    @taking(A_LAYER)
     def next_layer(path: str, raw: object) -> Checked[StackLayer | None]:
         return layers(at_most - 1)(path, raw)
 
     @of_mapping
-    def parse(given: Reader) -> Checked[StackLayer]:
+    def parse(read: Reader) -> Checked[StackLayer]:
         if not at_most:
-            return problem(given.path, f"is more than {DEEPEST_STACK} layers deep")
-        read = Reader(given.path, _with_on(given.raw))
-        options = {key: value for key, value in read.raw.items() if key not in ("type", "on")}
-        read.known |= {key for key in options if isinstance(key, str)}
+            return problem(read.path, f"is more than {DEEPEST_STACK} layers deep")
+        read.raw = _with_on(read.raw)
+        options = read.rest("type", "on")
         below = read.take("on", next_layer, None)
         return read.done(
             StackLayer(type=read.need("type", fields.name, ""), options=options, on=below)

@@ -1,22 +1,26 @@
 """Readers of single values out of YAML or JSON: each gives the value, or says what is wrong."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_interface
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, gather, problem, problems_of, shown, unknown
+from geats_core.checked import Checked, problem, problems_of, shown, unknown
+from geats_core.described import Described, by_name, schema_of, taking, text_matching, words
+from geats_core.described import Parser as Parser
+from geats_core.reader import Reader as Reader
+from geats_core.reader import each as each
+from geats_core.reader import of_mapping as of_mapping
+from geats_core.reader import printable as printable
 from geats_core.spec import Address, Gateway
 
 T = TypeVar("T")
-Parser: TypeAlias = Callable[[str, object], Checked[T]]
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
-MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+MAC = re.compile(r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
 DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -24,61 +28,12 @@ ZONE = "%"  # of an IPv6 address: ipaddress takes any text after it, line breaks
 LONGEST_SOURCE = 512  # bytes: liblxc takes no line of mounts of more than 4095, escapes and all
 LONGEST_HOSTNAME = 64  # HOST_NAME_MAX, see gethostname(2)
 LONGEST_INT_BITS = 256
+LONGEST_TEXT = 4096
+ABSOLUTE = r"/(?!(.*/)?\.\.(/|$)).*"  # for schemas
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(slots=True)
-class Reader:
-    """Reads the keys of one mapping, and collects every problem on the way."""
-
-    path: str
-    raw: Mapping[object, object]
-    problems: list[Problem] = field(default_factory=list)
-    known: set[str] = field(default_factory=set)
-
-    def at(self, key: str) -> str:
-        """The path of *key*, as problems name it."""
-        return f"{self.path}.{key}" if self.path else key
-
-    def take(self, key: str, parse: Parser[T], default: T) -> T:
-        """Read *key*; where it is absent or wrong, *default* stands in (a problem is kept)."""
-        self.known.add(key)
-        if self.raw.get(key) is None:
-            return default
-        return self.keep(parse(self.at(key), self.raw[key]), default)
-
-    def need(self, key: str, parse: Parser[T], default: T) -> T:
-        """Read *key*, which must be there."""
-        if self.raw.get(key) is None:
-            self.problems.append(Problem(self.at(key), "is missing"))
-        return self.take(key, parse, default)
-
-    def keep(self, result: Checked[T], default: T) -> T:
-        """The value of *result*; or *default*, with the problems kept."""
-        match result:
-            case Success(value):
-                return value
-            case Failure(found):
-                self.problems.extend(found)
-                return default
-
-    def done(self, value: T) -> Checked[T]:
-        """*value*, unless there was a problem or a key that nobody read."""
-        for key in self.raw:
-            if key not in self.known:
-                self.problems.append(unknown(self.at(printable(key)), "key", key, self.known))
-        return self.checked(value)
-
-    def checked(self, value: T) -> Checked[T]:
-        """*value*, unless there was a problem; keys that nobody read are no concern of ours."""
-        return Failure(tuple(self.problems)) if self.problems else Success(value)
-
-
-def printable(key: object) -> str:
-    """A key of the user's as a part of a path."""
-    return key if isinstance(key, str) and key.isprintable() and key else shown(key)
-
-
+@taking({"type": "object"})
 def mapping(path: str, raw: object) -> Checked[Mapping[object, object]]:
     """A mapping with keys and values of any kind."""
     if isinstance(raw, Mapping):
@@ -86,29 +41,7 @@ def mapping(path: str, raw: object) -> Checked[Mapping[object, object]]:
     return problem(path, f"must be a mapping, got {shown(raw)}")
 
 
-def of_mapping(parse: Callable[[Reader], Checked[T]]) -> Parser[T]:
-    """Make a parser out of one that reads the keys of a mapping."""
-
-    def parser(path: str, raw: object) -> Checked[T]:
-        if not isinstance(raw, Mapping):
-            return problem(path, f"must be a mapping, got {shown(raw)}")
-        return parse(Reader(path, raw))
-
-    return parser
-
-
-def each(item: Parser[T]) -> Parser[tuple[T, ...]]:
-    """A list of what *item* reads."""
-
-    def parse(path: str, raw: object) -> Checked[tuple[T, ...]]:
-        if not isinstance(raw, list | tuple):
-            return problem(path, f"must be a list, got {shown(raw)}")
-        return gather(item(f"{path}[{index}]", entry) for index, entry in enumerate(raw))
-
-    return parse
-
-
-def named(item: Parser[T]) -> Parser[Mapping[str, T]]:
+def named(item: Parser[T]) -> Described[Mapping[str, T]]:
     """A mapping of valid names to what *item* reads."""
 
     @of_mapping
@@ -125,10 +58,10 @@ def named(item: Parser[T]) -> Parser[Mapping[str, T]]:
                     pass  # its problems are kept
         return Failure(tuple(read.problems)) if read.problems else Success(values)
 
-    return parse
+    return Described(parse, lambda: by_name(name.schema(), schema_of(item)))
 
 
-def matching(pattern: re.Pattern[str], wanted: str) -> Parser[str]:
+def matching(pattern: re.Pattern[str], wanted: str) -> Described[str]:
     """Text that *pattern* matches in full; *wanted* describes it."""
 
     def parse(path: str, raw: object) -> Checked[str]:
@@ -136,7 +69,7 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Parser[str]:
             return Success(raw)
         return problem(path, f"must be {wanted}, got {shown(raw)}")
 
-    return parse
+    return Described(parse, lambda: text_matching(pattern.pattern, wanted))
 
 
 name = matching(NAME, "1 to 63 lower-case letters, digits and inner hyphens")
@@ -147,6 +80,7 @@ domain = matching(DOMAIN, "a domain name")
 sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
 
 
+@taking({**domain.schema(), "maxLength": LONGEST_HOSTNAME})
 def hostname(path: str, raw: object) -> Checked[str]:
     """A domain name that the kernel takes as a hostname."""
     if isinstance(raw, str) and len(raw) > LONGEST_HOSTNAME:
@@ -154,21 +88,26 @@ def hostname(path: str, raw: object) -> Checked[str]:
     return domain(path, raw)
 
 
+_mac = matching(MAC, "a unicast MAC address such as 02:00:00:12:34:56")
+
+
+@taking(_mac.schema())
 def mac(path: str, raw: object) -> Checked[str]:
     """A unicast MAC address; upper case is folded."""
-    text = raw.lower() if isinstance(raw, str) else raw
-    return matching(MAC, "a unicast MAC address such as 02:00:00:12:34:56")(path, text)
+    return _mac(path, raw.lower() if isinstance(raw, str) else raw)
 
 
+@taking({"type": ["string", "number", "boolean"], "maxLength": LONGEST_TEXT})
 def text(path: str, raw: object) -> Checked[str]:
     """One line of printable text; YAML's numbers and booleans are written as text."""
     if isinstance(raw, float) or (isinstance(raw, int) and raw.bit_length() <= LONGEST_INT_BITS):
         return Success(str(raw))
-    if isinstance(raw, str) and raw.isprintable() and len(raw) <= 4096:
+    if isinstance(raw, str) and raw.isprintable() and len(raw) <= LONGEST_TEXT:
         return Success(raw)
     return problem(path, f"must be one line of printable text, got {shown(raw)}")
 
 
+@taking(text_matching(ABSOLUTE, "an absolute path without '..'"))
 def absolute_path(path: str, raw: object) -> Checked[str]:
     """An absolute path on the host, printable and without ``..``."""
     plain = isinstance(raw, str) and raw.startswith("/") and raw.isprintable()
@@ -177,6 +116,7 @@ def absolute_path(path: str, raw: object) -> Checked[str]:
     return problem(path, f"must be an absolute path without '..', got {shown(raw)}")
 
 
+@taking(absolute_path.schema())
 def bind_source(path: str, raw: object) -> Checked[str]:
     """An absolute path on the host, below ``/``; needless slashes and ``.`` are taken out."""
     parts = raw.split("/") if isinstance(raw, str) else []
@@ -191,6 +131,7 @@ def bind_source(path: str, raw: object) -> Checked[str]:
             return refused
 
 
+@taking({"type": "boolean"})
 def boolean(path: str, raw: object) -> Checked[bool]:
     """A YAML boolean."""
     return (
@@ -200,6 +141,7 @@ def boolean(path: str, raw: object) -> Checked[bool]:
     )
 
 
+@taking({"type": "integer", "minimum": 1, "maximum": 2**31})
 def positive_int(path: str, raw: object) -> Checked[int]:
     """A whole number from 1 to 2**31."""
     if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= 2**31:
@@ -207,7 +149,7 @@ def positive_int(path: str, raw: object) -> Checked[int]:
     return problem(path, f"must be a positive whole number, got {shown(raw)}")
 
 
-def whole_number(lowest: int, highest: int) -> Parser[int]:
+def whole_number(lowest: int, highest: int) -> Described[int]:
     """A whole number between *lowest* and *highest*, both included."""
 
     def parse(path: str, raw: object) -> Checked[int]:
@@ -216,13 +158,14 @@ def whole_number(lowest: int, highest: int) -> Parser[int]:
         between = f"must be a whole number from {lowest} to {highest}"
         return problem(path, f"{between}, got {shown(raw)}")
 
-    return parse
+    return taking({"type": "integer", "minimum": lowest, "maximum": highest})(parse)
 
 
 priority = whole_number(-1000, 1000)
 delay_s = whole_number(0, 3600)
 
 
+@taking({"type": "number", "minimum": 0.01, "maximum": 4096})
 def cpus(path: str, raw: object) -> Checked[float]:
     """A number of CPUs, from 0.01 to 4096; 1.5 is one and a half."""
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 4096:
@@ -230,7 +173,7 @@ def cpus(path: str, raw: object) -> Checked[float]:
     return problem(path, f"must be a number of CPUs from 0.01 to 4096, got {shown(raw)}")
 
 
-def one_of(kind: str, choices: Iterable[T]) -> Parser[T]:
+def one_of(kind: str, choices: Iterable[T]) -> Described[T]:
     """One of a closed set of words."""
     by_word = {str(choice): choice for choice in choices}
 
@@ -239,9 +182,10 @@ def one_of(kind: str, choices: Iterable[T]) -> Parser[T]:
             return Success(by_word[raw])
         return Failure((unknown(path, kind, raw, by_word),))
 
-    return parse
+    return Described(parse, lambda: words(list(by_word)))
 
 
+@taking(text_matching(r"[0-9A-Fa-f:.]+/[0-9.]+", "an address with prefix such as 10.0.0.2/24"))
 def ip_address_with_prefix(path: str, raw: object) -> Checked[Address]:
     """An address with its prefix length, such as ``10.0.0.2/24`` or ``fd00::2/64``, and no zone."""
     if isinstance(raw, str) and "/" in raw and ZONE not in raw:
@@ -252,6 +196,7 @@ def ip_address_with_prefix(path: str, raw: object) -> Checked[Address]:
     return problem(path, f"must be an address with prefix such as 10.0.0.2/24, got {shown(raw)}")
 
 
+@taking(text_matching(r"[0-9A-Fa-f:.]+", "an address such as 10.0.0.1"))
 def ip(path: str, raw: object) -> Checked[Gateway]:
     """An address without a prefix, such as ``10.0.0.1`` or ``fd00::1``, and no zone."""
     if isinstance(raw, str) and ZONE not in raw:

@@ -9,7 +9,8 @@ from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, problem, problems_of, shown
-from geats_core.fields import Parser, Reader, of_mapping
+from geats_core.described import any_of, by_name, taking
+from geats_core.fields import Reader, of_mapping
 
 
 class Strays(StrEnum):
@@ -41,6 +42,7 @@ class HostPolicy:
         return Strays.REPORT
 
 
+@taking({"type": "number", "minimum": 0.01, "maximum": 1000})
 def _factor(path: str, raw: object) -> Checked[float]:
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 1000:
         return Success(float(raw))
@@ -81,9 +83,10 @@ def _overcommit(read: Reader) -> Checked[tuple[float, float, float]]:
     )
 
 
-_word: Parser[Strays] = fields.one_of("policy for strays", Strays)
+_word = fields.one_of("policy for strays", Strays)
 
 
+@taking(any_of(_word.schema(), by_name({"type": "string"}, _word.schema())))
 def _strays(path: str, raw: object) -> Checked[tuple[tuple[str, Strays], ...]]:
     if isinstance(raw, Mapping):
         return _by_pattern(path, raw)

@@ -48,7 +48,8 @@ def _volume(read: Reader) -> Checked[Volume]:
         mount = "/"
         read.known |= {"mount"}
     else:
-        mount = read.need("mount", fields.mount, "")
+        read.miss("mount")
+        mount = read.take("mount", fields.mount, "")
     return read.done(
         Volume(
             name=name,

@@ -8,6 +8,7 @@ from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
+from geats_core.described import Schema, any_of, by_name, list_of, optional, taking
 from geats_core.fields import Reader, each, of_mapping
 from geats_core.mounts import (
     duplicates,
@@ -16,6 +17,7 @@ from geats_core.mounts import (
     size_or_none,
     without_none,
 )
+from geats_core.reader import outlined, shorthand
 from geats_core.sizes import parse_size
 from geats_core.spec import (
     Autostart,
@@ -47,7 +49,7 @@ def parse_vm(
         return problem("", f"a VM must be a mapping, got {shown(raw)}")
     match _with_profiles(raw, profiles or {}):
         case Success(merged):
-            return _vm(vm_name, merged)
+            return _vm(Reader("", merged), vm_name)
         case Failure() as refused:
             return refused
 
@@ -80,8 +82,21 @@ def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dic
     return merged
 
 
-def _vm(vm_name: object, raw: Mapping[object, object]) -> Checked[VMSpec]:
-    read = Reader("", raw, known={"profile"})
+def vm_schema() -> Schema:
+    """What a VM takes, as JSON Schema; nothing is needed, as a profile may have it."""
+    said = dict(outlined(lambda read: _vm(read, "web")))
+    del said["required"]
+    return said
+
+
+@taking(any_of(fields.name.schema(), list_of(fields.name.schema())))
+def _merged(_: str, raw: object) -> Checked[object]:
+    """Profiles are merged before anything is read."""
+    return Success(raw)
+
+
+def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
+    read.take("profile", _merged, None)
     name = read.keep(fields.name("name", vm_name), "")
     volumes, binds, shared = read_mounts(read, name)
     nics = read.take("nics", each(of_mapping(lambda nic: _nic(nic, name))), NO_NICS)
@@ -153,18 +168,12 @@ def _dns(read: Reader) -> Checked[Dns]:
     )
 
 
+@taking(by_name(fields.key_name.schema(), optional(fields.text.schema(), None)))
 @of_mapping
 def _metadata(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
     keys = [read.keep(fields.key_name(read.at(fields.printable(k)), k), "") for k in read.raw]
     pairs = tuple((key, read.take(key, fields.text, "")) for key in sorted(keys))
     return Failure(tuple(read.problems)) if read.problems else Success(pairs)
-
-
-def _autostart(path: str, raw: object) -> Checked[Autostart]:
-    """``true`` and ``false`` are short for a mapping with only ``enabled``."""
-    if isinstance(raw, bool):
-        return Success(Autostart(enabled=raw))
-    return _autostart_mapping(path, raw)
 
 
 @of_mapping
@@ -176,6 +185,9 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
             delay_s=read.take("delay", fields.delay_s, 0),
         )
     )
+
+
+_autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
 
 
 def to_plain(spec: VMSpec) -> dict[str, object]:

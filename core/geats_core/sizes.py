@@ -6,6 +6,7 @@ from decimal import Decimal
 from returns.result import Success
 
 from geats_core.checked import Checked, problem, shown
+from geats_core.described import any_of, taking, text_matching
 
 UNITS = {"": 1, "B": 1} | {
     name: 1024**power
@@ -16,6 +17,14 @@ LARGEST = 2**60  # an exbibyte: more is a slip of the finger
 SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,3})")
 
 
+@taking(
+    any_of(
+        text_matching(
+            rf"[0-9]{{1,20}}(\.[0-9]{{1,20}})? ?({'|'.join(UNITS)})", "a size such as 10GiB"
+        ),
+        {"type": "integer", "minimum": 1, "maximum": LARGEST},
+    )
+)
 def parse_size(path: str, raw: object) -> Checked[int]:
     """Read a positive size in bytes; a fraction is rounded down to whole bytes."""
     size = _bytes(raw)

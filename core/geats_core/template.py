@@ -3,14 +3,17 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown
+from geats_core.described import Described, Parser, taking
 from geats_core.fields import Reader, of_mapping
+from geats_core.reader import shorthand
 
+T = TypeVar("T")
 OUTPUT = "{output}"  # stands for the path of the tarball, in the words of a build command
 BUILD_TIMEOUT_S = 3600
 
@@ -123,9 +126,9 @@ def _one_overlay(read: Reader) -> tuple[Files, ...]:
     return () if path is None else (Files(path=path, sha256=sha256),)
 
 
-def _files(path: str, raw: object) -> Checked[Files]:
-    """A plain path, or a mapping with its checksum."""
-    return _files_mapping(path, {"path": raw} if isinstance(raw, str) else raw)
+def _or_path(whole: Parser[T]) -> Described[T]:
+    """A plain path is short for a mapping with nothing else."""
+    return shorthand(str, fields.absolute_path.schema(), "path", whole)
 
 
 @of_mapping
@@ -134,8 +137,7 @@ def _files_mapping(read: Reader) -> Checked[Files]:
     return read.done(Files(path=path, sha256=read.take("sha256", fields.sha256, None)))
 
 
-def _oci(path: str, raw: object) -> Checked[Source | None]:
-    return _oci_mapping(path, {"path": raw} if isinstance(raw, str) else raw)
+_files = _or_path(_files_mapping)
 
 
 @of_mapping
@@ -144,8 +146,7 @@ def _oci_mapping(read: Reader) -> Checked[Source | None]:
     return read.done(OciImage(path=path, tag=read.take("tag", _tag, None)))
 
 
-def _image(path: str, raw: object) -> Checked[Source | None]:
-    return _image_mapping(path, {"path": raw} if isinstance(raw, str) else raw)
+_oci = _or_path(_oci_mapping)
 
 
 @of_mapping
@@ -159,6 +160,9 @@ def _image_mapping(read: Reader) -> Checked[Source | None]:
     if image.rootfs_sha256 is not None and read.raw.get("rootfs") is None:
         read.problems.append(Problem(read.at("rootfs_sha256"), "goes with rootfs only"))
     return read.done(image)
+
+
+_image = _or_path(_image_mapping)
 
 
 @of_mapping
@@ -183,6 +187,7 @@ def _build(read: Reader) -> Checked[Source | None]:
     )
 
 
+@taking(fields.each(fields.text).schema())
 def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
     """A list of words, such that one of them says where the tarball goes."""
     match fields.each(fields.text)(path, raw):

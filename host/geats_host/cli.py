@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes.
 """
 
+import json
 import os
 import sys
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from io import TextIOWrapper
 
 import click
 
+from geats_core.schema import pillar_schema
 from geats_core.verbs import VERBS, Verb
 from geats_host import cli_plans, cli_snapshots, cli_templates, doctor, lifecycle, reports, tables
 from geats_host.cli_session import FAILED, REFUSED, Commands, Session, in_session
@@ -100,6 +102,13 @@ def console(session: Session, name: str) -> None:
         os.execvp(command[0], command)
     except OSError as error:
         raise HostError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
+@cli.command()
+@in_session
+def schema(_: Session) -> None:
+    """Print the JSON Schema of the configuration, by which editors complete and check it."""
+    click.echo(json.dumps(pillar_schema(), indent=2))
 
 
 def _verb_command(verb: Verb) -> click.Command:

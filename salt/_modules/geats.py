@@ -13,6 +13,7 @@ from returns.result import Failure
 from salt.exceptions import CommandExecutionError
 
 from geats_core.codec import encode
+from geats_core.schema import pillar_schema
 from geats_host import lifecycle, reports
 from geats_host import snapshots as snapshots_
 from geats_host.configuration import from_file, merged
@@ -200,6 +201,21 @@ def validate(name=None, spec=None):
         salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
     """
     return _answered(lambda: lifecycle.validate(_raw(), name, spec))
+
+
+def schema():
+    """
+    Return the JSON Schema of the pillar, by which editors complete and check it.
+
+    It is made from what reads the pillar, and allows whatever that accepts.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --local --out json geats.schema
+    """
+    return pillar_schema()
 
 
 def doctor():

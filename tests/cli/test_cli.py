@@ -9,6 +9,7 @@ import click
 import pytest
 import yaml
 
+from geats_core.schema import pillar_schema
 from geats_host import configuration
 from geats_host.cli import cli
 from geats_host.operation_lock import operation_lock
@@ -261,3 +262,8 @@ def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(geats: Geats, config:
     found = json.loads(geats("--json", "doctor")[1])
     assert [*found[0]] == ["what", "health", "found", "fix"]
     assert "director" in found[-1]["found"]
+
+
+def test_the_schema_needs_no_configuration(call: Geats) -> None:
+    code, out, err = call("schema")
+    assert (code, json.loads(out), err) == (0, pillar_schema(), "")

@@ -9,6 +9,7 @@ from salt.exceptions import CommandExecutionError
 
 from geats_core.observation import Power
 from geats_core.saved import recorded_from_json
+from geats_core.schema import pillar_schema
 from geats_core.verbs import VERBS
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
@@ -272,3 +273,9 @@ def test_a_vm_goes_back_to_a_snapshot_with_leave_to_lose_data(modules):
     modules["geats.delete_snapshot"]("web01", "monday")
     assert modules["geats.snapshots"]("web01", last=1) == []
     assert modules["geats.keep_snapshots"]("web01", last=1, test=True)["changes"] == {}
+
+
+def test_the_schema_is_plain_data(modules):
+    schema = modules["geats.schema"]()
+    assert schema == pillar_schema()
+    assert msgpack.unpackb(msgpack.packb(schema)) == schema
