@@ -87,8 +87,9 @@ class PoolFacts:
     ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
     volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool. A pool
     that ``clones`` copies a volume in no time; one that does not ``enforces_size`` only remembers
-    how large a volume may become. Where ``shifted_by`` is not 0, a volume shows its files with ids
-    that are higher by so much, as unprivileged VMs need them, and is of no use to any other.
+    how large a volume may become. No volume is made smaller than ``least_bytes``. Where
+    ``shifted_by`` is not 0, a volume shows its files with ids that are higher by so much, as
+    unprivileged VMs need them, and is of no use to any other.
     """
 
     location: str | None = None
@@ -97,6 +98,7 @@ class PoolFacts:
     grows_online: bool = True
     clones: bool = False
     enforces_size: bool = True
+    least_bytes: int = 0
     shifted_by: int = 0
 
 

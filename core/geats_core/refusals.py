@@ -20,6 +20,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_another_driver(want, have),
         *_privileged(want, facts),
         *_binds(want, facts),
+        *_too_small(want, have, facts),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_stuck(goal, have),
@@ -115,6 +116,18 @@ def not_within(path: str, tops: Collection[str]) -> str:
     """Why *path* may not be bound where only *tops* may."""
     allowed = ", ".join(sorted(tops)) or "there is none"
     return f"{path!r} is not within what bind_sources allows ({allowed})"
+
+
+def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        least_bytes = facts.pool(volume.pool).least_bytes
+        is_new = have.volume(volume.pool, volume.name) is None
+        if is_new and volume.size_bytes is not None and volume.size_bytes < least_bytes:
+            yield Problem(
+                f"volumes[{volume.name}].size",
+                f"must be at least {format_size(least_bytes)} in the pool {volume.pool!r}, "
+                f"got {format_size(volume.size_bytes)}",
+            )
 
 
 def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:

@@ -15,7 +15,7 @@ from geats_host.run import run
 SWAPS = Path("/proc/swaps")
 OF_UDEV = Path("/run/udev/data")
 FIRST_BYTES = 2**20
-TELL_APART = ("E:ID_SERIAL=", "E:ID_WWN=", "E:ID_PART_ENTRY_UUID=")
+TELL_APART = ("E:ID_SERIAL=", "E:ID_WWN=", "E:ID_PART_ENTRY_UUID=", "E:DM_UUID=")
 
 
 def is_block_device(device: Path) -> bool:

@@ -6,7 +6,8 @@ import click
 
 from geats_host import tables
 from geats_host.cli_plans import dry_run_option
-from geats_host.cli_session import REFUSED, Session, in_session, shared_options
+from geats_host.cli_session import FAILED, REFUSED, Session, in_session, shared_options
+from geats_host.errors import HostError, Refused
 from geats_host.templates.upkeep import Report
 
 SHOWN_OF_KEY = 12
@@ -49,16 +50,26 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
     """Make templates ready ahead of VMs: download or build them, and unpack them in pools.
 
     Without NAMES: every template that is declared. In pools that cannot clone nothing is unpacked.
+    One that fails keeps no other from being imported.
     """
     upkeep, what = session.host.templates, "to do" if dry_run else "done"
-    report = {
-        name: upkeep.missing(name, refresh=refresh)
-        if dry_run
-        else upkeep.make_ready(name, refresh=refresh)["done"]
-        for name in names or upkeep.declared
-    }
-    rows = [{"template": name, what: done or "nothing"} for name, done in report.items()]
+    report: dict[str, object] = {}
+    failed: list[str] = []
+    for name in names or upkeep.declared:
+        try:
+            report[name] = (
+                upkeep.missing(name, refresh=refresh)
+                if dry_run
+                else upkeep.make_ready(name, refresh=refresh)["done"]
+            )
+        except (Refused, HostError) as error:
+            report[name] = {"failed": str(error)}
+            failed.append(f"failed: {error}")
+    rows = [{"template": name, what: _done(done)} for name, done in report.items()]
     session.answer(report, lambda: tables.show_rows(("template", what), rows, NONE))
+    if failed:
+        click.echo("\n".join(failed), err=True)
+        sys.exit(FAILED)
 
 
 @templates.command()
@@ -101,3 +112,8 @@ def _space(copy: object) -> str:
             return f"{used_bytes / 2**20:,.1f} MiB"
         case _:
             return "half unpacked"
+
+
+def _done(done: object) -> object:
+    """What is shown of it in a table."""
+    return "failed" if isinstance(done, dict) else done or "nothing"

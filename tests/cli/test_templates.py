@@ -48,10 +48,16 @@ def test_templates_are_imported(geats: Geats, archive: Path) -> None:
     assert answer(geats, "templates", "import", "built", "--refresh") == {"built": ["build it"]}
 
 
-def test_an_unknown_template_is_refused(geats: Geats, archive: Path) -> None:
-    code, _, err = geats("templates", "import", "debia")
-    assert code == 2
-    assert err.startswith("refused: name: unknown template 'debia', did you mean 'debian'?")
+def test_a_template_that_fails_keeps_no_other_from_being_imported(
+    geats: Geats, archive: Path
+) -> None:
+    archive.write_text("damaged")
+    code, out, err = geats("templates", "import", "debia", "debian", "built", "--json")
+    report = json.loads(out)
+    assert (code, report["built"]) == (1, ["build it", "unpack it in pool layers"])
+    assert report["debia"]["failed"].startswith("name: unknown template 'debia', did you mean")
+    assert report["debian"]["failed"].startswith("templates.debian.path: must be a tar archive")
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["failed", "failed"]
 
 
 def test_templates_are_verified(geats: Geats, archive: Path) -> None:

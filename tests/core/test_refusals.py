@@ -135,6 +135,18 @@ def test_no_volume_shrinks_and_those_without_a_size_are_no_hindrance() -> None:
     assert isinstance(plan(goal(Target.STOPPED, web(unsized, DATA)), OFF), Success)
 
 
+def test_a_new_volume_is_as_large_as_its_pool_needs() -> None:
+    facts = HostFacts(pools={"default": PoolFacts(least_bytes=300 * 2**20)})
+    small = parse_vm("web", {"template": "debian", "volumes": [{"name": "root", "size": "1MiB"}]})
+    goal = Goal(name="web", target=Target.RUNNING, spec=small.unwrap())
+    (problem,) = plan(goal, Observation(), facts).failure()
+    assert str(problem) == (
+        "web.volumes[root].size: must be at least 300MiB in the pool 'default', got 1MiB"
+    )
+    there = VolumeSeen(name="root", pool="default", stage=Stage.FORMATTED, size_bytes=2**20)
+    assert isinstance(plan(goal, Observation(volumes=(there,)), facts), Success)
+
+
 def test_a_reinit_may_shrink_the_root_and_nothing_else() -> None:
     smaller = web({**ROOT, "size": "1GiB"}, {**DATA, "size": "1GiB"})
 

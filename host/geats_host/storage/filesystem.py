@@ -97,7 +97,8 @@ class FilesystemPool:
         """What the pool below has; a filesystem enforces its size, and grows while it is used."""
         below = self.below.facts
         online = below.grows_online and fstypes.grows_online(self.kind)
-        return replace(below, enforces_size=True, grows_online=online)
+        least_bytes = max(below.least_bytes, self.kind.least_bytes)
+        return replace(below, enforces_size=True, grows_online=online, least_bytes=least_bytes)
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is a filesystem."""
