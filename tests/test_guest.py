@@ -154,7 +154,7 @@ def test_nothing_of_it_is_in_the_journal(host: Host) -> None:
 def test_ssh_goes_to_the_first_address(host: Host) -> None:
     apply(host, "start")
     assert guest.ssh_command(host, "web01", {}) == ["ssh", "--", "10.0.0.2"]
-    options: dict[object, object] = {"user": "ann", "identity": "/root/.ssh/key", "port": 2222}
+    options = {"user": "ann", "identity": "/root/.ssh/key", "port": 2222}
     words = ["ssh", "-l", "ann", "-i", "/root/.ssh/key", "-p", "2222", "--", "10.0.0.2"]
     assert guest.ssh_command(host, "web01", options) == words
     apply(host, "stop")
@@ -179,7 +179,7 @@ def test_a_vm_that_nobody_knows_is_refused(host: Host, verb: str) -> None:
 
 
 def waited(host: Host, until: object = None, command: object = None, **options: object) -> Waited:
-    given: dict[object, object] = {"timeout": 1}
+    given: dict[str, object] = {"timeout": 1}
     return waiting.wait(host, "web01", until, command, given | options)
 
 

@@ -9,10 +9,11 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, gather, problem, shown
-from geats_core.fields import Reader, whole_number
+from geats_core.fields import whole_number
+from geats_core.reader import options
 from geats_core.sizes import parse_size
 
-Raw: TypeAlias = Mapping[object, object]
+Raw: TypeAlias = Mapping[str, object]
 
 USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,31}\$?")  # useradd(8), and what directories have
 MODE = re.compile(r"0?[0-7]{3,4}")
@@ -60,7 +61,7 @@ def parse_command(argv: object, raw: Raw) -> Checked[Command]:
 
     *raw* may have ``user``, ``cwd``, ``env`` and ``timeout`` (whole seconds, a day at most).
     """
-    read, default = Reader("", raw), Command(argv=())
+    read, default = options(raw), Command(argv=())
     return read.done(
         Command(
             argv=read.keep(_argv("command", argv), ()),
@@ -74,7 +75,7 @@ def parse_command(argv: object, raw: Raw) -> Checked[Command]:
 
 def parse_file_to_write(path: object, raw: Raw) -> Checked[FileToWrite]:
     """A file to write; *raw* may have ``mode``, ``owner``, ``group`` and ``timeout``."""
-    read, default = Reader("", raw), FileToWrite(path="")
+    read, default = options(raw), FileToWrite(path="")
     return read.done(
         FileToWrite(
             path=read.keep(_file_path("path", path), ""),
@@ -88,7 +89,7 @@ def parse_file_to_write(path: object, raw: Raw) -> Checked[FileToWrite]:
 
 def parse_file_to_read(path: object, raw: Raw) -> Checked[FileToRead]:
     """A file to read; *raw* may have ``max_size`` and ``timeout``."""
-    read, default = Reader("", raw), FileToRead(path="")
+    read, default = options(raw), FileToRead(path="")
     return read.done(
         FileToRead(
             path=read.keep(_file_path("path", path), ""),

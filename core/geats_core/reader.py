@@ -1,6 +1,6 @@
 """Read mappings and lists out of YAML or JSON: every problem is kept, and where it stands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -105,6 +105,12 @@ def outlined(parse: Callable[[Reader], object]) -> Schema:
     outline = Outline("", {})
     parse(outline)
     return outline.schema()
+
+
+def options(raw: Mapping[str, object]) -> Reader:
+    """A reader of what a program gives by name."""
+    pairs: Iterable[tuple[object, object]] = raw.items()
+    return Reader("", dict(pairs))
 
 
 def printable(key: object) -> str:

@@ -1,6 +1,7 @@
 """The command line: ``geats``, with no Salt around.
 
-Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes.
+Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes; of
+``exec`` the program's own.
 """
 
 import json
@@ -11,9 +12,19 @@ from io import TextIOWrapper
 
 import click
 
+from geats_core.listing import ListedPower
 from geats_core.schema import pillar_schema
 from geats_core.verbs import VERBS, Verb
-from geats_host import cli_plans, cli_snapshots, cli_templates, doctor, lifecycle, reports, tables
+from geats_host import (
+    cli_guest,
+    cli_plans,
+    cli_snapshots,
+    cli_templates,
+    doctor,
+    lifecycle,
+    reports,
+    tables,
+)
 from geats_host.cli_session import FAILED, REFUSED, Commands, Session, in_session
 from geats_host.errors import HostError
 
@@ -23,15 +34,28 @@ from geats_host.errors import HostError
 def cli() -> None:
     """Look after the LXC containers and virtual machines of this host.
 
-    Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 'plan --exit-code' found changes.
+    Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 'plan --exit-code' found changes; of
+    'exec' the program's own.
     """
 
 
 @cli.command("list")
+@click.argument("names", nargs=-1)
+@click.option(
+    "--power",
+    multiple=True,
+    type=click.Choice(list(map(str, ListedPower))),
+    help="Only VMs whose power is this, or one of these.",
+)
+@click.option("--driver", multiple=True, help="Only VMs of this driver, or of one of these.")
+@click.option("--declared/--undeclared", default=None, help="Only VMs that are, or are not.")
+@click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
+@click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
 @in_session
-def list_(session: Session) -> None:
-    """List every VM."""
-    report = reports.list_report(session.host)
+def list_(session: Session, /, **only: object) -> None:
+    """List every VM; or those whose name is one of NAMES, which may be patterns such as 'web*'."""
+    some = {key: value for key, value in only.items() if value != ()}
+    report = reports.list_report(session.host, some)
     session.answer(report, lambda: tables.show_list(report))
 
 
@@ -124,6 +148,7 @@ def _verb_command(verb: Verb) -> click.Command:
 
 for _command in (
     *cli_plans.COMMANDS,
+    *cli_guest.COMMANDS,
     *cli_snapshots.COMMANDS,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),

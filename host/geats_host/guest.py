@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from geats_core import fields
-from geats_core.checked import Problem
-from geats_core.fields import Reader
+from returns.result import Success
+
+from geats_core import fields, reader
+from geats_core.checked import Checked, Problem, problem
 from geats_core.guest_requests import (
     owner,
     parse_command,
@@ -24,7 +25,7 @@ from geats_host.drivers import Ran
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 
-Raw: TypeAlias = Mapping[object, object]
+Raw: TypeAlias = Mapping[str, object]
 LARGEST_PULLED = "1GiB"  # where the caller says nothing: a guest's file may pretend to any size
 port = fields.whole_number(1, 65535)
 
@@ -40,8 +41,11 @@ def write_file(host: Host, name: str, path: object, content: object, options: Ra
 
     See ``parse_file_to_write`` for *path* and *options*.
     """
-    data = _bytes(content)
-    wanted = accepted(parse_file_to_write(path, options))
+    read = reader.options({})
+    data = read.keep(_content("content", content), b"")
+    wanted = read.keep(parse_file_to_write(path, options), None)
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
     driver = host.running(name)
     with tempfile.TemporaryFile() as source:
         source.write(data)
@@ -65,7 +69,7 @@ def push(host: Host, name: str, source: object, path: object, options: Raw) -> i
 
     Returns its size in bytes. See ``parse_file_to_write`` for *path* and *options*.
     """
-    read = Reader("", {"source": source})
+    read = reader.options({"source": source})
     from_host = read.need("source", fields.absolute_path, "")
     wanted = read.keep(parse_file_to_write(path, options), None)
     if wanted is None or read.problems:
@@ -81,7 +85,7 @@ def pull(host: Host, name: str, path: object, target: object, options: Raw) -> i
     Only its owner, who is this process's user, may read *target* then. Returns its size in bytes.
     See ``parse_file_to_read`` for *path* and *options*; by default 1 GiB are read at most.
     """
-    read = Reader("", {"target": target})
+    read = reader.options({"target": target})
     to_host = Path(read.need("target", fields.absolute_path, "/"))
     wanted = read.keep(parse_file_to_read(path, {"max_size": LARGEST_PULLED, **options}), None)
     if not read.problems and (to_host.is_dir() or not to_host.parent.is_dir()):
@@ -102,7 +106,7 @@ def ssh_command(host: Host, name: str, options: Raw) -> list[str]:
 
     *options* may have ``user``, ``identity`` (a file of the host) and ``port``.
     """
-    read = Reader("", options)
+    read = reader.options(options)
     user = read.take("user", owner, None)
     identity = read.take("identity", fields.absolute_path, None)
     port_ = read.take("port", port, None)
@@ -116,15 +120,16 @@ def ssh_command(host: Host, name: str, options: Raw) -> list[str]:
     return ["ssh", *login, *key, *at, "--", addresses[0]]
 
 
-def _bytes(content: object) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    if not isinstance(content, str):
-        raise Refused(f"content: must be text, got a {type(content).__name__}")
+def _content(path: str, raw: object) -> Checked[bytes]:
+    """Text or bytes; no problem shows any of it."""
+    if isinstance(raw, bytes):
+        return Success(raw)
+    if not isinstance(raw, str):
+        return problem(path, f"must be text, got a {type(raw).__name__}")
     try:
-        return content.encode()
+        return Success(raw.encode())
     except UnicodeEncodeError:
-        raise Refused("content: holds characters that cannot be written as UTF-8") from None
+        return problem(path, "holds characters that cannot be written as UTF-8")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import psutil
 from returns.result import Failure, Success
@@ -18,27 +19,33 @@ from geats_core.explain import (
     step_to_plain,
 )
 from geats_core.host_plan import HostPlan
+from geats_core.listing import parse_filter
 from geats_core.observation import Observation
 from geats_core.parse import to_plain
 from geats_core.plan import Plan, Step
 from geats_core.saved import SavedPlan
 from geats_host.apply import Applied, Interrupted
+from geats_host.drivers import Ran
+from geats_host.errors import accepted
 from geats_host.host import Host
+from geats_host.waiting import Waited
 
 Report = dict[str, object]
 
 
-def list_report(host: Host) -> dict[str, Report]:
+def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -> dict[str, Report]:
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
     ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
-    in effect until the VM restarts.
+    in effect until the VM restarts. *only* says which VMs are meant, see ``parse_filter``.
     """
+    meant = accepted(parse_filter(only, host.drivers))
     seen = host.observe_all()
-    return {
+    rows = {
         name: _row(host, name, seen.get(name, Observation()))
         for name in sorted({*host.config.vms, *seen})
     }
+    return {name: row for name, row in rows.items() if meant.picks(name, row)}
 
 
 def _row(host: Host, name: str, have: Observation) -> Report:
@@ -196,3 +203,28 @@ def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
         }
         for entry in host.journal(name, limit)
     ]
+
+
+def ran_report(ran: Ran) -> Report:
+    """What a program in a VM came to; bytes that are no UTF-8 are replaced by U+FFFD.
+
+    ``code`` is None where ``timed_out``.
+    """
+    return {
+        "code": ran.code,
+        "stdout": ran.stdout.decode(errors="replace"),
+        "stderr": ran.stderr.decode(errors="replace"),
+        "truncated": ran.truncated,
+        "timed_out": ran.code is None,
+    }
+
+
+def waited_report(name: str, waited: Waited) -> Report:
+    """Whether what was waited for came, the seconds it took, and what was seen last."""
+    return {
+        "name": name,
+        "until": str(waited.until),
+        "reached": waited.reached,
+        "took_s": waited.took_s,
+        "seen": waited.seen,
+    }

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
+from geats_core import reader
 from geats_core.checked import Problem
-from geats_core.fields import Reader, one_of
+from geats_core.fields import one_of
 from geats_core.guest_requests import Command, owner, parse_command, timeout_s
 from geats_core.observation import Power
 from geats_host.drivers import Driver
@@ -49,7 +50,7 @@ class Look:
 
 
 def wait(
-    host: Host, name: str, until: object, command: object, options: Mapping[object, object]
+    host: Host, name: str, until: object, command: object, options: Mapping[str, object]
 ) -> Waited:
     """Look again and again; *options* may have ``timeout`` (seconds) and ``user`` (of the command).
 
@@ -78,9 +79,9 @@ def told(name: str, waited: Waited) -> str:
 
 
 def _parsed(
-    until: object, command: object, options: Mapping[object, object]
+    until: object, command: object, options: Mapping[str, object]
 ) -> tuple[Until, Command, int]:
-    read = Reader("", {"until": until, **options})
+    read = reader.options({"until": until, **options})
     default = Until.RUNNING if command is None else Until.COMMAND
     wanted = read.take("until", one_of("condition", Until), default)
     within_s = read.take("timeout", timeout_s, DEFAULT_S)

@@ -32,7 +32,7 @@ def test_a_command_is_a_list_of_words_or_a_line_of_them(raw: object, argv: objec
 
 
 def test_a_command_has_a_user_a_directory_an_environment_and_a_time() -> None:
-    options: dict[object, object] = {
+    options: dict[str, object] = {
         "user": "www-data",
         "cwd": "/srv",
         "env": {"A": 1, "_b": "x\ny"},
@@ -86,7 +86,7 @@ def test_what_is_no_command_is_refused(raw: object, line: str) -> None:
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    options: dict[object, object] = {"cwd": "srv", "env": ["A=1"], "timeout": 0, "shell": True}
+    options: dict[str, object] = {"cwd": "srv", "env": ["A=1"], "timeout": 0, "shell": True}
     assert said(parse_command([1, None], options)) == [
         "command[1]: must be text without zero bytes, got a NoneType",
         "cwd: must be an absolute path in the guest, got 'srv'",
@@ -97,7 +97,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_no_value_of_an_environment_is_ever_shown() -> None:
-    options: dict[object, object] = {
+    options: dict[str, object] = {
         "env": {"A": "hush\0", "B": [b"hush"], "2x": "hush", 3: "hush", "C": "hush"}
     }
     assert said(parse_command("true", options)) == [
@@ -112,7 +112,7 @@ def test_no_value_of_an_environment_is_ever_shown() -> None:
 @pytest.mark.parametrize("raw", ["0640", "640", 640])
 def test_a_mode_is_octal_digits_even_where_yaml_made_them_a_number(raw: object) -> None:
     wanted = FileToWrite(path="/etc/a", mode=0o640, owner="root", group=5, timeout_s=9)
-    options: dict[object, object] = {"mode": raw, "owner": "root", "group": "5", "timeout": 9}
+    options: dict[str, object] = {"mode": raw, "owner": "root", "group": "5", "timeout": 9}
     assert parse_file_to_write("/etc/a", options) == Success(wanted)
 
 
