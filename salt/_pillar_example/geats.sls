@@ -1,57 +1,118 @@
+# Everything that geats takes, each key at least once; what is commented out is shown with its default,
+# or with one way to use it. Only `vms` and `templates` are needed. `geats schema` prints the schema of this
+# file for editors; `salt '*' geats.validate` checks what stands in it, on the minion.
 geats:
-  # Where volumes come from. Without this, pool `default` is a directory in the state directory.
+  # Where geats keeps what must last (registry, templates, LXC's configurations), and what need not.
+  # state_dir: /var/lib/geats
+  # run_dir: /run/geats
+  # registry: sqlite
+
+  # How VMs are run, with the options of each driver. Without this: `lxc`, with its defaults.
+  drivers:
+    lxc:
+      path: /var/lib/geats/lxc
+      timeout: 30
+      # settle: 1                 # seconds that a started container must stay up
+      # idmap_first: 100000       # default: root's range in /etc/subuid and /etc/subgid
+      # idmap_count: 65536
+
+  # Where volumes come from. Without this: `default`, a directory in the state directory.
+  # A pool has a `type`, the options of that plugin, and maybe a pool that it stands `on`.
   pools:
     default:
       type: directory
       path: /srv/geats/volumes
+    images:
+      type: filesystem
+      fstype: ext4
+      on: {type: sparsefile, path: /srv/geats/images}
 
   # Directories of the host that VMs may bind, with all that is below them.
   bind_sources: [/srv/media]
 
-  # What a VM's root volume is filled from.
+  # How far the host may be promised, as factors of what it has; and what becomes of VMs that nobody declared:
+  # report, stop or ignore, for each pattern of names (the first that matches counts).
+  policy:
+    overcommit: {memory: 1, cpus: 16, disk: 1.5}
+    strays: {'tmp-*': ignore, '*': report}
+
+  # What a VM's root volume is filled from: one source each, and overlays on top in their order.
   templates:
     debian:
       path: /srv/geats/templates/debian-12.tar.zst
-      # sha256: the tarball is verified before anything changes
+      # Verified before anything changes:
+      # sha256: 0000000000000000000000000000000000000000000000000000000000000000
+      overlays:
+        - /srv/geats/templates/our-settings.tar.gz
+        - path: /srv/geats/templates/our-keys
+      # or, for a single one:
       # overlay: /srv/geats/templates/our-settings.tar.gz
+      # overlay_sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    app:
+      oci: {path: /srv/geats/templates/app-oci, tag: stable}
+    fedora:
+      image:                      # of LXD or distrobuilder
+        path: /srv/geats/templates/fedora/meta.tar.xz
+        rootfs: /srv/geats/templates/fedora/rootfs.squashfs
+        # rootfs_sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    alpine:
+      simplestreams: {url: 'https://images.linuxcontainers.org', alias: alpine/3.20, arch: amd64}
+    built:
+      build:                      # {output} stands for the path of the tarball
+        command: [mmdebstrap, --variant=minbase, bookworm, '{output}']
+        timeout: 3600
 
-  # Named defaults; a VM's own keys win.
+  # Named defaults for VMs; a VM's own keys win.
   profiles:
     small:
       template: debian
       memory: 256MiB
       cpus: 1
       processes: 512
-
-  vms:
-    web01:
-      profile: small
-      memory: 512MiB
-      volumes:
-        - name: root
-        - name: data
-          mount: /srv/data
-          shared: true  # other VMs may mount it too
-      binds:
-        films: {source: /srv/media/films, mount: /srv/films}
-      nics:
-        - name: eth0
-          bridge: br0
-          addresses: [10.0.3.11/24, 'fd00:3::11/64']
-          gateways: [10.0.3.1]
       dns:
         nameservers: [10.0.3.1]
         search: [example.org]
-      metadata:
+
+  vms:
+    web01:
+      profile: small              # or a list of them, the later ones on top
+      memory: 512MiB
+      hostname: web01.example.org
+      after: [db01]               # db01 starts before it, and stops after it
+      autostart: {enabled: true, priority: 10, delay: 5}
+      volumes:
+        - name: root              # the template is installed on it
+        - name: data
+          mount: /srv/data
+          pool: images
+          size: 10GiB             # it grows when this does, and never shrinks
+          read_only: false
+        - name: uploads
+          mount: /srv/uploads
+          shared: true            # other VMs may mount it
+      binds:                      # directories of the host
+        films: {source: /srv/media/films, mount: /srv/films, read_only: true}
+      nics:
+        - name: eth0
+          bridge: br0
+          # mac: '02:00:00:12:34:56'   # default: derived from the names of VM and NIC
+          addresses: [10.0.3.11/24, 'fd00:3::11/64']
+          gateways: [10.0.3.1]
+      metadata:                   # for /etc/firstboot.config in the guest
         ROLE: web server
 
     db01:
-      profile: small
+      profile: [small]
+      driver: lxc
+      init: systemd               # or busybox
+      privileged: false
+      transient: false            # undefine keeps the volumes
       memory: 2GiB
       cpus: 2
       shutdown_timeout: 120
-      shared_volumes:
-        web: {vm: web01, volume: data, mount: /srv/web}  # read-only unless told
+      autostart: true
+      shared_volumes:             # volumes of other VMs
+        uploads: {vm: web01, volume: uploads, pool: default, mount: /srv/uploads, read_only: true}
       nics:
         - name: eth0
           bridge: br0

@@ -1,20 +1,53 @@
-"""The example pillar is complete: it renders, parses, and every VM in it has a plan."""
+"""The example pillar is complete: it parses, every VM in it has a plan, and no key is left out."""
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
+from jsonschema import Draft7Validator
 from returns.result import Success
 
-from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan
+from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan_host
+from geats_core.plan import HostFacts
+from geats_core.schema import pillar_schema
 
 EXAMPLE = Path(__file__).parents[2] / "salt" / "_pillar_example"
+TEXT = (EXAMPLE / "geats.sls").read_text()
 
 
-def test_every_vm_of_the_example_pillar_has_a_plan():
-    raw = yaml.safe_load((EXAMPLE / "geats.sls").read_text())["geats"]
-    config = parse_config(raw).unwrap()
+def test_the_vms_of_the_example_pillar_have_a_plan_together():
+    config = parse_config(yaml.safe_load(TEXT)["geats"]).unwrap()
     assert set(config.vms) == {"web01", "db01"}
-    for name, entry in config.vms.items():
-        spec = parse_vm(name, entry, config.profiles).unwrap()
-        goal = Goal(name=name, target=Target.RUNNING, spec=spec)
-        assert isinstance(plan(goal, Observation()), Success)
+    goals = [
+        Goal(name=name, target=Target.RUNNING, spec=parse_vm(name, vm, config.profiles).unwrap())
+        for name, vm in config.vms.items()
+    ]
+    facts = HostFacts(
+        drivers=frozenset(config.drivers),
+        templates=frozenset(config.templates),
+        bind_sources=frozenset(config.bind_sources),
+    )
+    seen = {name: Observation() for name in config.vms}
+    assert isinstance(plan_host(goals, seen, facts, config.policy), Success)
+
+
+def test_the_schema_allows_the_example_pillar():
+    raw = yaml.safe_load(TEXT.replace(" on: ", " 'on': "))  # YAML 1.1 reads a boolean there
+    assert list(Draft7Validator(pillar_schema()).iter_errors(raw)) == []
+
+
+def test_the_example_pillar_shows_every_key_of_the_schema():
+    """At its place, or in a comment."""
+    assert {key for key in keys(pillar_schema()) if not re.search(rf"\b{key}:", TEXT)} == set()
+
+
+def keys(schema: object) -> Iterator[str]:
+    """Every key that *schema* names."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from keys(each)
+    elif isinstance(schema, Mapping):
+        for word, within in schema.items():
+            yield from within if word == "properties" else ()
+            yield from keys(within)
