@@ -21,6 +21,7 @@ from geats_host import (
     cli_snapshots,
     cli_templates,
     doctor,
+    legacy,
     lifecycle,
     reports,
     tables,
@@ -133,6 +134,18 @@ def console(session: Session, name: str) -> None:
 def schema(_: Session) -> None:
     """Print the JSON Schema of the configuration, by which editors complete and check it."""
     click.echo(json.dumps(pillar_schema(), indent=2))
+
+
+@cli.command("import-legacy")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_legacy(session: Session, files: tuple[str, ...]) -> None:
+    """Print the configuration that the files of the first geats make: YAML, with notes below.
+
+    Files named .yaml define a VM each, any other is a configuration. Nothing is changed.
+    """
+    made = legacy.imported(files)
+    session.answer(legacy.report(made), lambda: click.echo(legacy.as_file(made), nl=False))
 
 
 def _verb_command(verb: Verb) -> click.Command:

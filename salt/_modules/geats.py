@@ -14,7 +14,7 @@ from salt.exceptions import CommandExecutionError
 
 from geats_core.codec import encode
 from geats_core.schema import pillar_schema
-from geats_host import guest, lifecycle, reports, waiting
+from geats_host import guest, legacy, lifecycle, reports, waiting
 from geats_host import snapshots as snapshots_
 from geats_host.configuration import from_file, merged
 from geats_host.doctor import examine, to_plain
@@ -239,6 +239,27 @@ def schema():
         salt-call --local --out json geats.schema
     """
     return pillar_schema()
+
+
+def import_legacy(files):
+    """
+    Return the pillar that the files of the first geats make, and change nothing.
+
+    files
+        paths on the minion, as a list, or one: those named ``.yaml`` define a VM each, any other
+        is a configuration
+
+    Returns the ``pillar``; the keys that were ``carried`` over, each with the place where it is
+    now; those that were ``left``, with the reason; and the ``problems`` that the pillar has.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_legacy '[/etc/sippe/geats.conf, /root/vms/web01.yaml]'
+    """
+    given = [files] if isinstance(files, str) else files
+    return _answered(lambda: legacy.report(legacy.imported(given)))
 
 
 def doctor():

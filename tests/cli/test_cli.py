@@ -267,3 +267,41 @@ def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(geats: Geats, config:
 def test_the_schema_needs_no_configuration(call: Geats) -> None:
     code, out, err = call("schema")
     assert (code, json.loads(out), err) == (0, pillar_schema(), "")
+
+
+def test_files_of_the_first_geats_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay/debian.tar.gz"
+    overlay.parent.mkdir()
+    overlay.touch()
+    conf, vm = tmp_path / "geats.conf", tmp_path / "web.yaml"
+    conf.write_text(f"[vms]\n[[lxc]]\ntemplate_path = {tmp_path}\n")
+    vm.write_text("{name: web, template: debian, ram: 256, description: 'a\\nb'}")
+    code, out, err = call("import-legacy", str(conf), str(vm))
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out) == {
+        "geats": {
+            "templates": {"debian": {"path": f"{tmp_path}/debian.tar.gz", "overlay": str(overlay)}},
+            "vms": {"web": {"template": "debian", "memory": "256MiB"}},
+        }
+    }
+    told = f"# {vm}: description: left out: VMs have no description: make it a comment\n"
+    assert (told in out, f"# {vm}: ram: is vms.web.memory\n" in out) == (True, True)
+
+
+def test_every_file_of_the_first_geats_that_cannot_be_read_is_told(
+    call: Geats, tmp_path: Path
+) -> None:
+    wrong = {"a.yaml": b"[", "b.yaml": b"[]", "c.yaml": b"{}", "d.conf": b"[a", "e.conf": b"\xff"}
+    for name, content in wrong.items():
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in (*wrong, "f.conf")]
+    code, out, err = call("import-legacy", *files)
+    lines = err.splitlines()
+    assert (code, out, len(lines)) == (2, "", 6)
+    assert lines[1:] == [
+        f"refused: {files[1]}: must be the definition of a VM, with its name, got a list",
+        f"refused: {files[2]}: must be the definition of a VM, with its name, got one without",
+        f"refused: {files[3]}:1: must be [section], key = value or # comment, got '[a'",
+        f"refused: {files[4]}: is not text",
+        f"refused: {files[5]}: No such file or directory",
+    ]

@@ -279,3 +279,35 @@ def test_the_schema_is_plain_data(modules):
     schema = modules["geats.schema"]()
     assert schema == pillar_schema()
     assert msgpack.unpackb(msgpack.packb(schema)) == schema
+
+
+def test_files_of_the_first_geats_become_a_pillar(modules, tmp_path):
+    file = tmp_path / "web.yaml"
+    file.write_text("{name: web, description: x, template: debian}")
+    report = modules["geats.import_legacy"](str(file))
+    assert report == {
+        "pillar": {
+            "geats": {
+                "templates": {"debian": {"path": "/var/lib/lxc/templates/debian.tar.gz"}},
+                "vms": {"web": {"template": "debian", "memory": "1024MiB"}},
+            }
+        },
+        "carried": [
+            {"file": str(file), "key": key, "to": to, "note": note}
+            for key, to, note in (
+                ("name", "vms.web", ""),
+                ("template", "vms.web.template", "declared as templates.debian"),
+                ("ram", "vms.web.memory", "was not given: the default then"),
+            )
+        ],
+        "left": [
+            {
+                "file": str(file),
+                "key": "description",
+                "reason": "VMs have no description: make it a comment",
+            }
+        ],
+        "problems": [],
+    }
+    with pytest.raises(CommandExecutionError, match="No such file"):
+        modules["geats.import_legacy"]([str(tmp_path / "nowhere")])
