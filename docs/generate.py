@@ -43,13 +43,16 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    Export,
     FormatVolume,
     Freeze,
     GrowVolume,
+    Identity,
     InstallTemplate,
     Lock,
     Pause,
     Repair,
+    ReserveVolume,
     RollbackVolume,
     SetLimits,
     Shutdown,
@@ -59,10 +62,12 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    UnpackVolume,
     impact_of,
 )
 from geats_core.changes import DRIVERS
 from geats_core.guest import fingerprint
+from geats_core.observation import UNFINISHED_COPY
 from geats_core.spec import Limits
 
 DOCS = Path(__file__).parent
@@ -93,6 +98,9 @@ ACTIONS: tuple[Action, ...] = (
     SnapshotVolume(*ROOT, "before", 0),
     RollbackVolume(*ROOT, "before"),
     DeleteSnapshot(*ROOT, "before"),
+    ReserveVolume(*ROOT),
+    UnpackVolume(*ROOT, "/a.tar", "", SPEC.template, Identity.KEPT),
+    Export("/a.tar"),
 )
 EVERY_ACTION: tuple[Action, ...] = (
     *(action for action in ACTIONS if not isinstance(action, SetLimits)),
@@ -259,7 +267,7 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
     "defined": lambda have: _spec_in(have.defined),
     "in effect": lambda have: _spec_in(have.in_effect),
     "volume": lambda have: "there" if have.roots else "absent",
-    "stage": _of_root(lambda root: root.stage.name.lower()),
+    "stage": _of_root(lambda root: "reserved" if root.is_reserved else root.stage.name.lower()),
     "active": _of_root(lambda root: "yes" if root.active else "no"),
     "size": _of_root(lambda root: "smaller" if root.size_bytes == SMALL else "as wanted"),
     "guest files": _of_root(lambda root: "as described" if root.guest else "not as described"),
@@ -269,7 +277,7 @@ TAKEN = (
     SnapshotSeen(name="before", taken_s=0, stage=Stage.FORMATTED),
     SnapshotSeen(name="before", taken_s=0, stage=Stage.INSTALLED, guest=fingerprint(SPEC)),
 )
-EVERY_VOLUME: tuple[VolumeSeen, ...] = tuple(
+UNRESERVED: tuple[VolumeSeen, ...] = tuple(
     VolumeSeen(
         name=SPEC.root.name,
         pool=SPEC.root.pool,
@@ -286,6 +294,10 @@ EVERY_VOLUME: tuple[VolumeSeen, ...] = tuple(
         (None, fingerprint(SPEC)),
         ((), *((taken,) for taken in TAKEN)),
     )
+)
+EVERY_VOLUME: tuple[VolumeSeen, ...] = (
+    *UNRESERVED,
+    *(replace(v, template=UNFINISHED_COPY) for v in UNRESERVED if v.stage is Stage.FILLING),
 )
 EVERY_STATE: tuple[Observation, ...] = tuple(
     Observation(

@@ -149,3 +149,16 @@ def test_a_vm_goes_on_where_the_call_is_ended_from_outside(host: Host) -> None:
     with pytest.raises(KeyboardInterrupt):
         failing.apply(snapshots.snapshot(failing, "web01", "monday"))
     assert host.observe("web01").power is Power.RUNNING
+
+
+def test_what_another_vm_mounts_is_not_rolled_back(tmp_path: Path) -> None:
+    data = {**VOLUMES[1], "shared": True}
+    web = {"profile": "small", "volumes": [VOLUMES[0], data]}
+    mounts = {"other": {"vm": "web01", "volume": "data", "mount": "/other"}}
+    mail = {"profile": "small", "shared_volumes": mounts}
+    host = memory_host(tmp_path, {"vms": {"web01": web, "mail": mail}})
+    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    taken(host)
+    host.apply(lifecycle.plan_to(host, "mail", "defined")).unwrap()
+    with pytest.raises(Refused, match="is mounted by mail, and so its data stays as it is"):
+        snapshots.restore(host, "web01", "monday", allow_data_loss=True)

@@ -19,6 +19,7 @@ By theme:
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
+- copies: ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
@@ -29,6 +30,15 @@ from geats_core.actions import Action, Impact, describe
 from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
 from geats_core.config import HostConfig, parse_config
+from geats_core.copies import (
+    Manifest,
+    PackedVolume,
+    copied,
+    manifest_from_json,
+    manifest_to_json,
+    plan_export,
+    plan_import,
+)
 from geats_core.diagrams import dot, mermaid
 from geats_core.duplicates import Duplicate, duplicates
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
@@ -96,9 +106,11 @@ __all__ = [
     "Impact",
     "Keep",
     "Kept",
+    "Manifest",
     "Migration",
     "Move",
     "Observation",
+    "PackedVolume",
     "Parts",
     "Placement",
     "Plan",
@@ -128,6 +140,7 @@ __all__ = [
     "after",
     "boot_goals",
     "changes",
+    "copied",
     "describe",
     "dot",
     "drain",
@@ -136,6 +149,8 @@ __all__ = [
     "follow",
     "halt_goals",
     "host_plan_to_plain",
+    "manifest_from_json",
+    "manifest_to_json",
     "mermaid",
     "migration",
     "moved",
@@ -147,8 +162,10 @@ __all__ = [
     "place",
     "plan",
     "plan_delete",
+    "plan_export",
     "plan_from_json",
     "plan_host",
+    "plan_import",
     "plan_kept",
     "plan_restore",
     "plan_snapshot",

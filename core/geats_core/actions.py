@@ -1,7 +1,7 @@
 """The actions: each is one change to the host, and they are all there are."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import TypeAlias, assert_never
 
 from geats_core.sizes import format_size
@@ -18,6 +18,13 @@ class Impact(IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+class Identity(StrEnum):
+    """Whether a copy of a VM is that VM elsewhere, or a new one with an identity of its own."""
+
+    KEPT = "kept"
+    NEW = "new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,37 @@ class ConfigureGuest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReserveVolume:
+    """Mark a volume as one that a copy is still to be put on: until then the VM does not start."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackVolume:
+    """Let a reserved volume hold what an archive made by ``Export`` holds of it.
+
+    ``sha256`` is that of the volume's part of the archive. ``template`` is what the root volume was
+    once installed from, and None for any other.
+    """
+
+    pool: str
+    volume: str
+    archive: str
+    sha256: str
+    template: str | None
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write the VM, with all that its volumes hold, to an archive at this path."""
+
+    archive: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetLimits:
     """Change the limits of a running VM."""
 
@@ -191,10 +229,12 @@ VolumeAction: TypeAlias = (
     | DeleteSnapshot
     | InstallTemplate
     | ConfigureGuest
+    | ReserveVolume
+    | UnpackVolume
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Lock | Unlock
-Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Pause
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause
 
 
 def impact_of(action: Action) -> Impact:
@@ -215,6 +255,9 @@ def impact_of(action: Action) -> Impact:
             | SnapshotVolume()
             | InstallTemplate()
             | ConfigureGuest()
+            | ReserveVolume()
+            | UnpackVolume()
+            | Export()
             | Start()
             | Lock()
             | Unlock()
@@ -254,6 +297,12 @@ def describe(action: Action, vm_name: str) -> str:
             return f"install template {template} on volume {vm_name}/{volume}"
         case ConfigureGuest(_, volume, _):
             return f"configure the guest on volume {vm_name}/{volume}"
+        case ReserveVolume(_, volume):
+            return f"reserve volume {vm_name}/{volume} for a copy"
+        case UnpackVolume(_, volume, archive):
+            return f"unpack volume {vm_name}/{volume} from {archive}"
+        case Export(archive):
+            return f"export {vm_name} to {archive}"
         case SetLimits(limits):
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
         case Start():

@@ -20,6 +20,7 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    Export,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -27,6 +28,7 @@ from geats_core.actions import (
     Lock,
     Pause,
     Repair,
+    ReserveVolume,
     RollbackVolume,
     SetLimits,
     Shutdown,
@@ -36,10 +38,18 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    UnpackVolume,
     VolumeAction,
 )
 from geats_core.guest import fingerprint
-from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
+from geats_core.observation import (
+    UNFINISHED_COPY,
+    Observation,
+    Power,
+    SnapshotSeen,
+    Stage,
+    VolumeSeen,
+)
 from geats_core.spec import ROOT, VMSpec
 
 After: TypeAlias = Success[Observation] | Failure[str]
@@ -64,6 +74,13 @@ def after(action: Action, have: Observation) -> After:
             )
         case Pause():
             return Success(have)
+        case Export():
+            ready = have.recorded is not None and is_ready(have.recorded, have)
+            return _need(
+                (have.power in (Power.STOPPED, Power.FROZEN), f"it is {have.power}"),
+                (ready, "it is not defined, or a volume is not ready"),
+                then=have,
+            )
         case Lock():
             return _need(
                 (have.recorded is not None, "it is not defined"), then=replace(have, locked=True)
@@ -120,6 +137,8 @@ def after(action: Action, have: Observation) -> After:
             | DeleteSnapshot()
             | InstallTemplate()
             | ConfigureGuest()
+            | ReserveVolume()
+            | UnpackVolume()
         ):
             return _volume_after(action, have)
         case _:
@@ -131,7 +150,7 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
     for volume in spec.volumes:
         seen = have.volume(volume.pool, volume.name)
         needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED
-        if seen is None or not seen.active or seen.stage < needed:
+        if seen is None or not seen.active or seen.stage < needed or seen.is_reserved:
             return False
     return True
 
@@ -207,6 +226,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
+                (not seen.is_reserved, "a copy to it was not finished"),
                 then=_with_volume(have, replace(seen, stage=Stage.INSTALLED, template=template)),
             )
         case ConfigureGuest(_, _, spec):
@@ -215,6 +235,22 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 (seen.active, "it is not active"),
                 (seen.stage is Stage.INSTALLED, "no template is installed on it"),
                 then=_with_volume(have, replace(seen, guest=fingerprint(spec))),
+            )
+        case ReserveVolume():
+            reserved = replace(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage is Stage.FORMATTED, "it is not empty"),
+                then=_with_volume(have, reserved),
+            )
+        case UnpackVolume(template=template):
+            stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.is_reserved, "it is not reserved for a copy"),
+                then=_with_volume(have, replace(seen, stage=stage, template=template)),
             )
         case _:
             assert_never(action)

@@ -5,6 +5,8 @@ from enum import IntEnum, StrEnum
 
 from geats_core.spec import ROOT, VMSpec
 
+UNFINISHED_COPY = "(unfinished copy)"  # stands for the template, on a volume that is being copied
+
 
 class Power(StrEnum):
     """What the driver says of the VM; STUCK is a monitor that no longer answers."""
@@ -43,8 +45,9 @@ class VolumeSeen:
     """One volume of the VM, as its pool shows it.
 
     ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
-    files that geats wrote into it; both are None before the stage INSTALLED. ``snapshots`` are
-    in the order in which they were taken.
+    files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
+    UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it. ``snapshots`` are in
+    the order in which they were taken.
     """
 
     name: str
@@ -55,6 +58,11 @@ class VolumeSeen:
     template: str | None = None
     guest: str | None = None
     snapshots: tuple[SnapshotSeen, ...] = ()
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether a copy is still to be put on it."""
+        return self.template == UNFINISHED_COPY
 
     def snapshot(self, name: str) -> SnapshotSeen | None:
         """The snapshot of that name, if there is one."""

@@ -14,6 +14,7 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    Export,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -21,6 +22,7 @@ from geats_core.actions import (
     Lock,
     Pause,
     Repair,
+    ReserveVolume,
     RollbackVolume,
     SetLimits,
     Shutdown,
@@ -30,6 +32,7 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    UnpackVolume,
 )
 
 Resource: TypeAlias = tuple[str, ...]
@@ -84,11 +87,14 @@ def _writes(action: Action) -> frozenset[Resource]:
             | DeleteSnapshot(pool, volume)
             | InstallTemplate(pool, volume)
             | ConfigureGuest(pool, volume)
+            | UnpackVolume(pool, volume)
         ):
             return frozenset({(*VOLUMES, pool, volume)})
+        case ReserveVolume():  # no volume is filled before all of them are reserved
+            return frozenset({VOLUMES})
         case Start() | Shutdown() | Stop() | Repair() | Freeze() | Unfreeze() | SetLimits():
             return frozenset({POWER})
-        case Pause():
+        case Export() | Pause():
             return frozenset()
         case _:
             assert_never(action)
@@ -98,13 +104,22 @@ def _reads(action: Action) -> frozenset[Resource]:
     match action:
         case Start():
             return frozenset({DEFINITION, VOLUMES})
+        case Export():
+            return frozenset({DEFINITION, VOLUMES, POWER})
         case Undefine() | GrowVolume():  # some pools cannot grow a volume while the VM is on
             return frozenset({POWER})
         case SnapshotVolume():  # it is taken of what is on the disk before, or after, a start
             return frozenset({POWER})
         case AllocateVolume() | DeleteSnapshot():
             return frozenset({DEFINITION})
-        case DestroyVolume() | RollbackVolume() | InstallTemplate() | ConfigureGuest():
+        case (
+            DestroyVolume()
+            | RollbackVolume()
+            | InstallTemplate()
+            | ConfigureGuest()
+            | ReserveVolume()
+            | UnpackVolume()
+        ):
             return frozenset({DEFINITION, POWER})
         case SetLimits():
             return frozenset({DEFINITION})

@@ -16,6 +16,7 @@ from geats_core.listing import ListedPower
 from geats_core.schema import pillar_schema
 from geats_core.verbs import VERBS, Verb
 from geats_host import (
+    cli_copies,
     cli_guest,
     cli_plans,
     cli_snapshots,
@@ -163,6 +164,7 @@ for _command in (
     *cli_plans.COMMANDS,
     *cli_guest.COMMANDS,
     *cli_snapshots.COMMANDS,
+    *cli_copies.COMMANDS,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),
 ):

@@ -14,14 +14,17 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    Export,
     FormatVolume,
     Freeze,
     GrowVolume,
+    Identity,
     InstallTemplate,
     Lock,
     Pause,
     PowerAction,
     Repair,
+    ReserveVolume,
     RollbackVolume,
     SetLimits,
     Shutdown,
@@ -31,13 +34,14 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    UnpackVolume,
     VolumeAction,
 )
 from geats_core.guest import fingerprint, guest_files
-from geats_core.observation import Stage, VolumeSeen
+from geats_core.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.spec import SharedVolume, VMSpec, Volume
 from geats_core.template import Template
-from geats_host import binds, templates
+from geats_host import binds, templates, vm_archives
 from geats_host.drivers import Driver
 from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
@@ -45,7 +49,9 @@ from geats_host.mount_points import check_mount_points
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked
+from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
+from geats_host.volume_archives import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Performer:
                 self.registry.forget(self.name)
             case Pause(seconds):
                 time.sleep(seconds)
+            case Export(archive):
+                self._export(Path(archive))
             case Lock():
                 self.registry.set_locked(self.name, locked=True)
             case Unlock():
@@ -92,6 +100,8 @@ class Performer:
                 | DeleteSnapshot()
                 | InstallTemplate()
                 | ConfigureGuest()
+                | ReserveVolume()
+                | UnpackVolume()
             ):
                 self._volume(action)
             case _:
@@ -155,6 +165,11 @@ class Performer:
                     owner = pool.facts.shifted_by
                     write_guest_files(pool.path(volume), guest_files(spec), owner=owner)
                 pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
+            case ReserveVolume():
+                seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
+                pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
+            case UnpackVolume():
+                self._unpack(pool, volume, action)
             case _:
                 assert_never(action)
 
@@ -168,6 +183,38 @@ class Performer:
         elif pool.offers is not Offer.NOTHING:
             templates.install(template, pool.path(volume), self.store)
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
+
+    def _unpack(self, pool: Pool, volume: VolumeId, action: UnpackVolume) -> None:
+        """Fill a reserved volume; it stays reserved until it is filled."""
+        tree = self._tree(pool, volume)
+        vm_archives.unpack_volume(Path(action.archive), action.volume, action.sha256, tree)
+        if tree is not None and action.template is not None and action.identity is Identity.NEW:
+            renew_machine_id(tree.path, owner=tree.shifted_by)
+        stage = Stage.FORMATTED if action.template is None else Stage.INSTALLED
+        seen = self._seen(pool, volume)
+        pool.mark(volume, replace(seen, stage=stage, template=action.template, guest=None))
+
+    def _export(self, archive: Path) -> None:
+        spec = self.spec
+        if spec is None:
+            raise HostError(f"{self.name} is not defined")
+        trees = {
+            volume.name: self._tree(self.pools[volume.pool], VolumeId(self.name, volume.name))
+            for volume in spec.volumes
+        }
+        root = self._seen(self.pools[spec.root.pool], VolumeId(self.name, spec.root.name))
+        template = root.template or spec.template
+        vm_archives.write(archive, spec, template, trees, int(time.time()))
+
+    def _tree(self, pool: Pool, volume: VolumeId) -> Tree | None:
+        """Where the files of a volume are; None where it exists in memory only."""
+        match pool.offers:
+            case Offer.NOTHING:
+                return None
+            case Offer.DIRECTORY:
+                return Tree(pool.path(volume), pool.facts.shifted_by)
+            case Offer.BLOCK_DEVICE | Offer.FILE as offered:
+                raise HostError(f"volume {volume} is a {offered}: only directories can be copied")
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
         seen = pool.observe(volume).get(volume)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from geats_core import fields
 from geats_core.fields import Reader, boolean, text
-from geats_core.plan import DataLoss, HostFacts
+from geats_core.plan import DataLoss, Goal, HostFacts, Target
 from geats_core.retention import Retention, parse_keep
+from geats_core.sharing import wrong_sharing
 from geats_core.snapshots import (
     Parts,
     name_at,
@@ -87,10 +88,18 @@ def restore(
     allow_data_loss: object = False,
     partial: object = False,
 ) -> Planned:
-    """The plan that makes a VM's volumes what they were; needs leave to lose what came after."""
+    """The plan that makes a VM's volumes what they were; needs leave to lose what came after.
+
+    ``Refused`` as well where another VM mounts one of them.
+    """
     called, parts, loss = _words(wanted, partial, allow_data_loss)
     have = host.known(name)
-    return Planned(have, accepted(plan_restore(name, called, have, _facts(host), loss, parts)))
+    made = accepted(plan_restore(name, called, have, _facts(host), loss, parts))
+    as_it_is = {name: Goal(name=name, target=Target.OFF)}
+    wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
+    if wrong:
+        raise Refused(*wrong)
+    return Planned(have, made)
 
 
 def delete(host: Host, name: str, wanted: object) -> Planned:

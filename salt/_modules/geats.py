@@ -7,6 +7,7 @@ where neither has it, from ``/etc/geats/geats.yaml``.
 :depends: geats
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from returns.result import Failure
@@ -14,7 +15,7 @@ from salt.exceptions import CommandExecutionError
 
 from geats_core.codec import encode
 from geats_core.schema import pillar_schema
-from geats_host import guest, legacy, lifecycle, reports, waiting
+from geats_host import copies, guest, legacy, lifecycle, reports, waiting
 from geats_host import snapshots as snapshots_
 from geats_host.configuration import from_file, merged
 from geats_host.doctor import examine, to_plain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
     __opts__: dict[str, Any]
     __pillar__: dict[str, Any]
+    __salt__: dict[str, Callable[..., Any]]
 
 TIMED_OUT = 124  # as timeout(1) says it
 
@@ -208,6 +210,60 @@ def keep_snapshots(name, prefix="", test=None, **rules):
         salt '*' geats.keep_snapshots web01 last=3 daily=7 weekly=4 test=True
     """
     return _told(lambda host: _keep_snapshots(host, name, prefix, _words(rules), test))
+
+
+def export(name, path=None, test=None):
+    """
+    Write a VM to an archive, with all that its volumes hold; one that runs is frozen meanwhile.
+
+    Returns the ``path`` of the archive, its ``sha256``, and its size in ``bytes``, beside what was
+    done. The VM itself stays as it is.
+
+    path
+        where the archive is to be: absolute, and not there yet (default: a new name in the folder
+        ``exports`` of the ``state_dir``)
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.export web01
+        salt '*' geats.export web01 /srv/backup/web01.geats.tar
+    """
+    return _told(lambda host: _export(host, name, path, test))
+
+
+def import_(path, name=None, changes=None, sha256=None, test=None):
+    """
+    Make a VM of an archive that :py:func:`export` wrote, on this host or another. It is off then.
+
+    The archive is read whole before anything is changed. What a cut leaves neither starts nor is
+    in the way of another try; what fails is taken away again.
+
+    path
+        where the archive is: absolute, or a URL that Salt can fetch, such as ``salt://web01.tar``
+    name
+        another name for the VM: it is then a new one, with MAC addresses and a machine id of its
+        own, and may have no address of another VM
+    changes
+        keys of its spec that are to be different; and ``pools``: the pool of all volumes, or of
+        each by its name
+    sha256
+        what the archive's sha256 must be
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_ /srv/backup/web01.geats.tar
+        salt '*' geats.import_ /srv/backup/web01.geats.tar name=web02 changes='{"nics": []}'
+        salt '*' geats.import_ salt://web01.geats.tar changes='{"pools": "fast"}'
+    """
+    return _told(lambda host: _import(host, path, name, changes, sha256, test))
 
 
 def validate(name=None, spec=None):
@@ -932,17 +988,51 @@ def _applied(make_plan, test):
 
 def _apply(host, planned, test):
     if _is_test(test):
-        return {**reports.plan_report(planned.plan), "changes": reports.would_change(planned.plan)}
+        return _would(planned.plan)
     applied = host.apply(planned)
     report = reports.apply_report(planned.plan, applied)
     _raise_if_interrupted(applied, {"changes": report["changes"]})
     return report
 
 
+def _would(plan):
+    return {**reports.plan_report(plan), "changes": reports.would_change(plan)}
+
+
 def _import_template(host, name, refresh, test):
     if _is_test(test):
         return {"name": name, "would": host.templates.missing(name, refresh=refresh)}
     return host.templates.make_ready(name, refresh=refresh)
+
+
+def _export(host, name, path, test):
+    copying = copies.export(host, name, path)
+    if _is_test(test):
+        return _would(copying.plan)
+    applied = copies.apply_export(host, copying)
+    report = reports.apply_report(copying.plan, applied)
+    _raise_if_interrupted(applied, {"changes": report["changes"]})
+    return {**report, **copying.written()}
+
+
+def _import(host, path, name, changes, sha256, test):
+    copying = copies.import_(host, _fetched(path), name, changes, sha256)
+    if _is_test(test):
+        return _would(copying.plan)
+    applied = copies.apply_import(host, copying)
+    report = reports.apply_report(copying.plan, applied)
+    _raise_if_interrupted(applied, {"changes": report["changes"]})
+    return report
+
+
+def _fetched(path):
+    """Where a file is on this host; one that is elsewhere is fetched by Salt."""
+    if "://" not in str(path):
+        return path
+    cached = __salt__["cp.cache_file"](path)
+    if not cached:
+        raise Refused(f"path: there is no {path!r}")
+    return cached
 
 
 def _keep_snapshots(host, name, prefix, rules, test):

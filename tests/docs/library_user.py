@@ -25,9 +25,11 @@ from geats_core import (
     Impact,
     Keep,
     Kept,
+    Manifest,
     Migration,
     Move,
     Observation,
+    PackedVolume,
     Parts,
     Placement,
     Plan,
@@ -57,6 +59,7 @@ from geats_core import (
     after,
     boot_goals,
     changes,
+    copied,
     describe,
     dot,
     drain,
@@ -65,6 +68,8 @@ from geats_core import (
     follow,
     halt_goals,
     host_plan_to_plain,
+    manifest_from_json,
+    manifest_to_json,
     mermaid,
     migration,
     moved,
@@ -76,8 +81,10 @@ from geats_core import (
     place,
     plan,
     plan_delete,
+    plan_export,
     plan_from_json,
     plan_host,
+    plan_import,
     plan_kept,
     plan_restore,
     plan_snapshot,
@@ -214,7 +221,20 @@ def whole_vm(spec: VMSpec) -> list[str]:
     gone = plan_delete(spec.name, name, have).unwrap()
     thinned: Retained = plan_kept(spec.name, Keep(last=1), have).unwrap()
     there: tuple[VMSnapshot, ...] = snapshots_of(have)
-    return [explain(made) for made in (back, gone, thinned.plan)] + [each.name for each in there]
+    lines = [explain(made) for made in (back, gone, thinned.plan)]
+    return [*lines, *elsewhere(spec, have), *(each.name for each in there)]
+
+
+def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
+    """Write a VM to an archive, and make another one of it."""
+    packed = tuple(
+        PackedVolume(name=volume.name, sha256="0" * 64, size_bytes=1) for volume in spec.volumes
+    )
+    written = Manifest(spec=spec, template=spec.template, volumes=packed, taken_s=0)
+    manifest = manifest_from_json("a.tar", manifest_to_json(written)).unwrap()
+    copy = copied(manifest.spec, "web02", {"memory": "2GiB"}).unwrap()
+    there = plan_import("/a.tar", manifest, copy, Observation(), FACTS, {spec.name: spec})
+    return [explain(each.unwrap()) for each in (plan_export(spec.name, "/a.tar", have), there)]
 
 
 def several_hosts(wanted: Goal) -> list[str]:

@@ -40,6 +40,7 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    Export,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -47,6 +48,7 @@ from geats_core.actions import (
     Lock,
     Pause,
     Repair,
+    ReserveVolume,
     RollbackVolume,
     SetLimits,
     Shutdown,
@@ -56,6 +58,7 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
+    UnpackVolume,
 )
 from geats_core.guest import fingerprint
 from geats_core.model import volumes_in_order
@@ -243,6 +246,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
+        case ReserveVolume() | UnpackVolume() | Export():
+            raise AssertionError("no goal asks for copies")
         case _:
             assert_never(action)
 

@@ -36,13 +36,15 @@ from geats_core.actions import (
     FormatVolume,
     GrowVolume,
     InstallTemplate,
+    ReserveVolume,
     RollbackVolume,
     SnapshotVolume,
+    UnpackVolume,
     VolumeAction,
 )
 from geats_core.guest import fingerprint
 from geats_core.model import after, volumes_in_order
-from geats_core.observation import Observation, Stage, VolumeSeen
+from geats_core.observation import UNFINISHED_COPY, Observation, Stage, VolumeSeen
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError
 from geats_host.mounts import mounts
@@ -365,6 +367,12 @@ def perform(action: VolumeAction, pool: Pool) -> None:
             pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template))
         case ConfigureGuest(_, _, spec):
             pool.mark(volume, replace(pool.observe()[volume], guest=fingerprint(spec)))
+        case ReserveVolume():
+            seen = replace(pool.observe()[volume], stage=Stage.FILLING)
+            pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
+        case UnpackVolume(template=template):
+            stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+            pool.mark(volume, replace(pool.observe()[volume], stage=stage, template=template))
         case _:
             assert_never(action)
 

@@ -87,12 +87,17 @@ def put(layer: Layer, target: Path, store: Store) -> None:
 
 def finish(target: Path) -> None:
     """Make it the root of a guest's own tree, durably."""
-    if is_guest_file(target, MACHINE_ID):
-        write_guest_files(target, {MACHINE_ID: ""}, mode=0o444)
+    renew_machine_id(target)
     with _host_errors(target), _open_directory(target) as directory:
         os.fchown(directory, 0, 0)
         os.fchmod(directory, 0o755)  # whatever the layer's own "." says
         sync_filesystem(directory)
+
+
+def renew_machine_id(target: Path, *, owner: int = 0) -> None:
+    """Let the guest whose tree this is find an id of its own as it starts."""
+    if is_guest_file(target, MACHINE_ID):
+        write_guest_files(target, {MACHINE_ID: ""}, mode=0o444, owner=owner)
 
 
 def _put_tree(path: str, target: Path, store: Store) -> None:

@@ -1,0 +1,138 @@
+"""Copies of the VMs of a host: to archives and from them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from returns.result import Failure
+
+from geats_core import fields
+from geats_core.copies import copied, plan_export, plan_import
+from geats_core.fields import Reader
+from geats_core.host_plan import Setting, arranged
+from geats_core.observation import Observation
+from geats_core.plan import Goal, Plan, Target
+from geats_core.saved import SavedPlan, alone, saved
+from geats_core.sharing import wrong_sharing
+from geats_core.snapshots import name_at
+from geats_core.spec import VMSpec
+from geats_host import vm_archives
+from geats_host.apply import Applied, Progress, silent
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+from geats_host.templates.digests import sha256_of
+
+Report = dict[str, object]
+SUFFIX = ".geats.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """A plan that writes an archive or reads one."""
+
+    planned: SavedPlan
+    name: str
+    path: Path
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the VM."""
+        return self.planned.plan.plans[0]
+
+    def written(self) -> Report:
+        """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
+        try:
+            size_bytes = self.path.stat().st_size
+        except OSError as error:
+            raise HostError(f"{self.path}: {error.strerror}") from None
+        return {"path": str(self.path), "sha256": sha256_of(str(self.path)), "bytes": size_bytes}
+
+
+def export(host: Host, name: str, path: object = None) -> Copying:
+    """The plan that writes a VM to an archive at *path*: absolute, and not there yet.
+
+    Without one, it is in ``exports`` in the host's ``state_dir``, and named for VM and time (UTC).
+    """
+    have = host.known(name)
+    if path is None:
+        folder = Path(host.config.state_dir) / "exports"
+        archive = folder / f"{name}-{name_at(int(time.time()))}{SUFFIX}"
+    else:
+        archive = Path(accepted(fields.absolute_path("path", path)))
+        _check_place(archive)
+    made = accepted(plan_export(name, str(archive), have))
+    return Copying(saved(alone(made), {name: have}), name, archive)
+
+
+def import_(
+    host: Host,
+    path: object,
+    name: object = None,
+    changes: Mapping[str, object] | None = None,
+    sha256: object = None,
+) -> Copying:
+    """The plan that makes a VM of the archive at *path*, which is read whole before.
+
+    *name* is another name for it; *changes* are keys of its spec that are to be different, and
+    ``pools``: the pool of each volume, or of all. *sha256* is that of the whole file. ``Refused``
+    where the archive is not what it should be, and where there is no such plan.
+    """
+    read = Reader("", {"path": path, "name": name, "sha256": sha256})
+    archive = Path(read.need("path", fields.absolute_path, "/"))
+    given = read.take("name", fields.name, "")
+    digest = read.take("sha256", fields.sha256, "")
+    accepted(read.done(None))
+    try:
+        found = vm_archives.read(archive)
+        vm_archives.verify(found, digest or None)
+    except HostError as error:
+        raise Refused(str(error)) from None
+    called = given or found.manifest.spec.name
+    spec = accepted(copied(found.manifest.spec, called, changes or {}), called)
+    seen = host.observe_all()
+    have, facts = seen.get(called, Observation()), host.facts([spec.driver])
+    others = _others(seen)
+    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others))
+    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
+    wrong = wrong_sharing({called: wanted}, seen, [made])
+    if wrong:
+        raise Refused(*wrong)
+    setting = Setting({called: spec}, seen, facts, host.config.policy)
+    arranged_ = accepted(arranged([made], setting))
+    about = {called: have} if have.exists else {}
+    return Copying(saved(arranged_, about), called, archive)
+
+
+def apply_export(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+    """Carry an export out; where no path was given, there is a folder for it first."""
+    folder = copying.path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"{folder}: {error.strerror}") from None
+    return host.apply_host(copying.planned, progress)
+
+
+def apply_import(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+    """Carry an import out; one that fails is taken away again, as far as that can be done."""
+    applied = host.apply_host(copying.planned, progress)
+    if isinstance(applied, Failure):
+        host.apply(host.plan(Goal(name=copying.name, target=Target.DEPROVISIONED)), progress)
+    return applied
+
+
+def _check_place(archive: Path) -> None:
+    problems = []
+    if not archive.parent.is_dir():
+        problems.append(f"path: there is no directory {str(archive.parent)!r}")
+    if archive.exists() or archive.is_symlink():
+        problems.append(f"path: there is something at {str(archive)!r} already")
+    if problems:
+        raise Refused(*problems)
+
+
+def _others(seen: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    """The definition of each VM that has one."""
+    known = {name: have.recorded or have.defined for name, have in seen.items()}
+    return {name: spec for name, spec in known.items() if spec is not None}
