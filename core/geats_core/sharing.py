@@ -108,16 +108,15 @@ def _not_lent(host: _Host) -> Iterator[Problem]:
 
 def _why_not(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
     """Why the VM of *spec* cannot mount it; empty where it can."""
-    owner = host.at_end(each.vm)
-    if owner is None:
-        return f"{each.vm} is not defined, or will not be"
-    why = _why_not_of(owner, spec, each)
+    why = _why_not_of(host.at_end(each.vm), spec, each)
     if why or not host.does(spec.name, Start) or host.is_active_at_end(*each.key):
         return why
     return f"{each} is not active: start or provision {each.vm} first"
 
 
-def _why_not_of(owner: VMSpec, spec: VMSpec, each: SharedVolume) -> str:
+def _why_not_of(owner: VMSpec | None, spec: VMSpec, each: SharedVolume) -> str:
+    if owner is None:
+        return f"{each.vm} is not defined, or will not be"
     volume = _volume(owner, each.volume)
     if volume is None:
         return f"{owner.name} has no volume {each.volume!r}"
@@ -125,6 +124,8 @@ def _why_not_of(owner: VMSpec, spec: VMSpec, each: SharedVolume) -> str:
         return f"{each} is in the pool {volume.pool!r}, not in {each.pool!r}"
     if not volume.shared:
         return f"{each} is not shared by {owner.name}"
+    if volume.read_only and not each.read_only:
+        return f"{each} is read-only in {owner.name}, and so can only be mounted read-only"
     if owner.privileged is not spec.privileged:
         return f"{owner.name} and {spec.name} must be both privileged or neither: ids in {each}"
     return ""
@@ -140,8 +141,8 @@ def _still_mounted(host: _Host) -> Iterator[Problem]:
         for each in spec.shared_volumes:
             if host.takes_away(*each.key):
                 yield _problem(each, f"is mounted by {spec.name}, and so its data stays as it is")
-            elif spec.name not in host.goals and _was_lent(host, spec, each):
-                yield _problem(each, f"is mounted by {spec.name}: it must stay, and be shared")
+            elif spec.name not in host.goals and (why := _why_no_longer(host, spec, each)):
+                yield _problem(each, f"is mounted by {spec.name}, which then could not: {why}")
     for vm, have in host.observations.items():
         for each in _mounted(have):
             if host.takes_away(*each.key) and not host.does(vm, *POWER_OFFS):
@@ -152,11 +153,10 @@ def _problem(each: SharedVolume, why: str) -> Problem:
     return Problem(f"{each.vm}.volumes[{each.volume}]", why)
 
 
-def _was_lent(host: _Host, spec: VMSpec, each: SharedVolume) -> bool:
-    """Whether *spec* could mount it before, and cannot any more."""
-    before, after = host.have(each.vm).recorded, host.at_end(each.vm)
-    was = before is not None and not _why_not_of(before, spec, each)
-    return was and (after is None or bool(_why_not_of(after, spec, each)))
+def _why_no_longer(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
+    """Why the VM of *spec* cannot mount it any more; empty where it can, or never could."""
+    never_could = _why_not_of(host.have(each.vm).recorded, spec, each)
+    return "" if never_could else _why_not_of(host.at_end(each.vm), spec, each)
 
 
 def _mounting(host: _Seen, key: tuple[str, str, str]) -> Iterator[str]:

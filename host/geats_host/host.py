@@ -127,16 +127,22 @@ class Host:
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
         have = self.observe(goal.name) if have is None else have
+        planned = self.plan_alone(goal, have)
+        self._check_sharing(goal, planned)
+        return planned
+
+    def plan_alone(self, goal: Goal, have: Observation) -> Planned:
+        """The same, whatever other VMs there are."""
         made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
-        self._check_sharing(goal, have, made)
         self._check_sources(made.steps, {goal.name: have})
         return Planned(have, made)
 
-    def _check_sharing(self, goal: Goal, have: Observation, made: Plan) -> None:
+    def _check_sharing(self, goal: Goal, planned: Planned) -> None:
         """Whether what other VMs are lets this one be brought to *goal*."""
-        if not _concerns_others(goal, have):
+        if not _concerns_others(goal, planned.have):
             return
-        wrong = wrong_sharing({goal.name: goal}, {**self.observe_all(), goal.name: have}, [made])
+        seen = {**self.observe_all(), goal.name: planned.have}
+        wrong = wrong_sharing({goal.name: goal}, seen, [planned.plan])
         if wrong:
             raise Refused(*wrong)
 

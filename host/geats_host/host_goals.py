@@ -147,6 +147,11 @@ def as_many_as_can(
     Why the rest have none is said in its warnings.
     """
     kept, problems = _together(tuple(wanted), (), plan_all)
+    tried = None
+    while problems and kept != tried:  # one may need another that comes after it
+        tried = kept
+        left = tuple(goal for goal in wanted if goal not in tried)
+        kept, problems = _together(left, tried, plan_all)
     return replace(plan_all(kept), warnings=problems)
 
 

@@ -96,7 +96,7 @@ def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
     try:
         spec = host.declared(name, raw)
         if spec is not None:
-            host.plan(Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
+            host.plan_alone(Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
     except Refused as refused:
         return list(refused.problems)
     return []

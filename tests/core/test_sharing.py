@@ -73,6 +73,21 @@ def test_a_volume_that_is_not_lent_is_not_mounted() -> None:
     ]
 
 
+def test_a_volume_is_as_writable_for_others_as_for_its_owner() -> None:
+    writer = vm("web", shared_volumes={"films": {**FILMS["films"], "read_only": False}})
+    archive = nas(read_only=True)
+    assert planned(goals(Target.RUNNING, writer), at(Target.STOPPED, NAS)).steps != ()
+    assert planned(goals(Target.RUNNING, WEB), at(Target.STOPPED, archive)).steps != ()
+    assert refused(goals(Target.RUNNING, writer), at(Target.STOPPED, archive)) == [
+        "web.shared_volumes.films: nas/media is read-only in nas, "
+        "and so can only be mounted read-only"
+    ]
+    assert refused(goals(Target.RUNNING, archive), at(Target.RUNNING, NAS, writer)) == [
+        "nas.volumes[media]: is mounted by web, which then could not: "
+        "nas/media is read-only in nas, and so can only be mounted read-only"
+    ]
+
+
 def test_a_volume_that_is_not_active_lets_nobody_start_but_may_be_named() -> None:
     defined = at(Target.DEFINED, NAS)
     assert refused(goals(Target.RUNNING, WEB), defined) == [
@@ -95,7 +110,8 @@ def test_a_volume_is_not_taken_from_those_who_mount_it() -> None:
         (why, *_) = refused([Goal(name="nas", target=target)], BOTH_ON)
         assert why.startswith("nas.volumes[media]: is mounted by web")
     assert refused(goals(Target.RUNNING, nas(shared=False)), BOTH_ON) == [
-        "nas.volumes[media]: is mounted by web: it must stay, and be shared"
+        "nas.volumes[media]: is mounted by web, which then could not: "
+        "nas/media is not shared by nas"
     ]
     assert planned([Goal(name="nas", target=Target.OFF)], BOTH_ON).steps != ()
 

@@ -313,21 +313,22 @@ def test_a_device_that_went_is_not_active_and_can_be_forgotten(
     assert pool.observe() == {}
 
 
+@pytest.mark.parametrize("key", ["ID_SERIAL", "DM_UUID"])
 def test_another_device_of_the_same_name_is_not_touched(
-    opened: Open, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, opened: Open, device: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_devices, "OF_UDEV", tmp_path)
     found = device.stat().st_rdev
     known = tmp_path / f"b{found >> 8}:{found & 255}"
-    known.write_text("E:ID_SERIAL=first\n")
+    known.write_text(f"E:{key}=first\n")
     ready(opened())
     sh("mkfs.ext4", "-q", device)
-    known.write_text("E:ID_SERIAL=second\n")
+    known.write_text(f"E:{key}=second\n")
     for change in (opened().activate, opened().destroy):
-        with pytest.raises(HostError, match="is now 'ID_SERIAL=second', and was 'ID_SERIAL=first'"):
+        with pytest.raises(HostError, match=f"is now '{key}=second', and was '{key}=first'"):
             change(VOLUME)
     assert "ext4" in sh("wipefs", device)
-    known.write_text("E:ID_SERIAL=first\n")
+    known.write_text(f"E:{key}=first\n")
     opened().destroy(VOLUME)
     assert sh("wipefs", device) == ""
 

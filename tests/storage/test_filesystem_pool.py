@@ -364,7 +364,7 @@ def test_a_volume_that_is_too_small_is_refused(sharing: Path) -> None:
     pool = opener(sharing, "xfs")()
     with pytest.raises(HostError, match="xfs needs at least 300MiB, got 64MiB"):
         pool.allocate(VOLUME, 64 * MIB)
-    assert pool.observe() == {}
+    assert (pool.facts.least_bytes, pool.observe()) == (300 * MIB, {})
 
 
 def test_ext4_grows_while_it_is_used_where_the_kernel_lets_it(
