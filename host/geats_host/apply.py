@@ -68,12 +68,19 @@ def silent(step: Step, outcome: Outcome) -> None:
 
 
 def apply_steps(
-    steps: Sequence[Step], perform: Perform, registry: Registry, progress: Progress = silent
+    steps: Sequence[Step],
+    perform: Perform,
+    registry: Registry,
+    progress: Progress = silent,
+    origin: str = "",
 ) -> Applied:
-    """Run every step once those that it needs are done; report what was done and what failed."""
+    """Run every step once those that it needs are done; report what was done and what failed.
+
+    *origin* is who asked for it, for the journal.
+    """
     errors: Errors = {}
     begun: set[int] = set()
-    run = partial(_run, perform=perform, registry=registry, progress=progress)
+    run = partial(_run, perform=perform, registry=registry, progress=progress, origin=origin)
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
@@ -185,14 +192,23 @@ def _outcome(steps: Sequence[Step], errors: Errors) -> Applied:
     return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
 
 
-def _run(step: Step, perform: Perform, registry: Registry, progress: Progress) -> str | None:
+def _run(
+    step: Step, perform: Perform, registry: Registry, progress: Progress, origin: str
+) -> str | None:
     """Perform one step between two lines of its VM's journal; return what went wrong."""
 
     def journal(outcome: Outcome, detail: str) -> None:
         action = describe(step.action, step.vm)
         if step.vm:  # what concerns the whole host only waits
             registry.write(
-                Entry(time_s=time.time(), vm=step.vm, action=action, outcome=outcome, detail=detail)
+                Entry(
+                    time_s=time.time(),
+                    vm=step.vm,
+                    action=action,
+                    outcome=outcome,
+                    detail=detail,
+                    origin=origin,
+                )
             )
         progress(step, outcome)
 

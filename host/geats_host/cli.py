@@ -18,6 +18,7 @@ from geats_core.verbs import VERBS, Verb
 from geats_host import (
     cli_copies,
     cli_guest,
+    cli_inventory,
     cli_plans,
     cli_snapshots,
     cli_templates,
@@ -162,6 +163,7 @@ def _verb_command(verb: Verb) -> click.Command:
 
 for _command in (
     *cli_plans.COMMANDS,
+    *cli_inventory.COMMANDS,
     *cli_guest.COMMANDS,
     *cli_snapshots.COMMANDS,
     *cli_copies.COMMANDS,

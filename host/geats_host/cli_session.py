@@ -1,6 +1,8 @@
 """What every command of the command line shares: where the host is, and how answers are given."""
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ class Session:
     @cached_property
     def host(self) -> Host:
         """This host."""
-        return Host.from_config(self.raw)
+        return Host.from_config(self.raw, f"geats, called by {_user()}")
 
     def answer(self, report: object, show: Callable[[], None]) -> None:
         """Print *report* as JSON, or *show* it to a person."""
@@ -62,6 +64,12 @@ class Session:
         else:
             click.echo(f"failed: {error}", err=True)
         sys.exit(REFUSED if refused else FAILED)
+
+
+def _user() -> str:
+    """Who called: the one that became root for it, where that is known."""
+    name = os.environ.get("SUDO_USER") or getpass.getuser()
+    return name if name.isprintable() else "somebody"
 
 
 in_session = click.make_pass_decorator(Session)

@@ -57,15 +57,19 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host. Methods raise ``Refused`` on bad input, and ``HostError`` where the host fails."""
+    """One host. Methods raise ``Refused`` on bad input, and ``HostError`` where the host fails.
+
+    ``origin`` is who asks, for the journal.
+    """
 
     config: HostConfig
     registry: Registry
     drivers: Mapping[str, Driver]
     pools: Mapping[str, Pool]
+    origin: str = ""
 
     @classmethod
-    def from_config(cls, raw: object) -> "Host":
+    def from_config(cls, raw: object, origin: str = "") -> "Host":
         """Open a host from the mapping that pillar or ``geats.yaml`` hold under ``geats``."""
         config = accepted(parse_config(raw), "geats")
         state_dir = Path(config.state_dir)
@@ -74,6 +78,7 @@ class Host:
             registry_plugin("geats.registry", config.registry)(state_dir),
             open_drivers(config.drivers or DEFAULT_DRIVERS, state_dir),
             open_pools(config.pools or default_pools(state_dir)),
+            origin,
         )
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
@@ -239,7 +244,7 @@ class Host:
                     case action:
                         performers[step.vm].perform(action)
 
-            return apply_steps(made.steps, perform, self.registry, progress)
+            return apply_steps(made.steps, perform, self.registry, progress, self.origin)
 
     def _check_unmoved(self, planned: SavedPlan) -> None:
         """Compare the VMs that the plan is about, and what it was saved with."""

@@ -55,7 +55,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "declared": name in host.config.vms,
         "defined": have.recorded is not None,
         "locked": have.locked,
-        "pending": len(_pending(have)),
+        "pending": len(pending_of(have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
     }
@@ -74,7 +74,7 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     return {
         **_row(host, name, have),
         "definition": to_plain(have.recorded) if have.recorded else None,
-        "pending": changes_to_plain(_pending(have)),
+        "pending": changes_to_plain(pending_of(have)),
         "volumes": [
             {
                 "name": volume.name,
@@ -88,7 +88,8 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     }
 
 
-def _pending(have: Observation) -> tuple[Change, ...]:
+def pending_of(have: Observation) -> tuple[Change, ...]:
+    """What is written, but not in effect until the VM restarts."""
     return changes(have.in_effect, have.recorded) if have.in_effect and have.recorded else ()
 
 
@@ -200,6 +201,7 @@ def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
             "action": entry.action,
             "outcome": str(entry.outcome),
             "detail": entry.detail,
+            "origin": entry.origin,
         }
         for entry in host.journal(name, limit)
     ]

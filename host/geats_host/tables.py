@@ -101,9 +101,10 @@ def _title(plan: HostPlan) -> str:
 
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
     """One line an entry."""
-    table = _table("time", "action", "outcome", "detail")
+    columns = ("time", "action", "outcome", "detail", "origin")
+    table = _table(*columns)
     for entry in entries:
-        table.add_row(*(escape(str(entry[key])) for key in ("time", "action", "outcome", "detail")))
+        table.add_row(*(escape(str(entry[column])) for column in columns))
     console.print(table if entries else "Nothing was applied yet.")
 
 

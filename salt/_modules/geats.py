@@ -7,15 +7,18 @@ where neither has it, from ``/etc/geats/geats.yaml``.
 :depends: geats
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import salt.utils.msgpack
 from returns.result import Failure
 from salt.exceptions import CommandExecutionError
 
 from geats_core.codec import encode
 from geats_core.schema import pillar_schema
-from geats_host import copies, guest, legacy, lifecycle, reports, waiting
+from geats_host import copies, guest, inventory, legacy, lifecycle, reports, waiting
 from geats_host import snapshots as snapshots_
 from geats_host.configuration import from_file, merged
 from geats_host.doctor import examine, to_plain
@@ -316,6 +319,73 @@ def import_legacy(files):
     """
     given = [files] if isinstance(files, str) else files
     return _answered(lambda: legacy.report(legacy.imported(given)))
+
+
+def pools():
+    """
+    Show every pool: what it is made of, what it can do, its space, and how many volumes are in it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.pools
+    """
+    return _told(inventory.pools_report)
+
+
+def volumes():
+    """
+    List every volume of a VM: its pool, stage, size, path, snapshots, and the space that it takes.
+
+    One that no VM is defined with is not ``wanted``: it is left over.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.volumes
+    """
+    return _told(inventory.volumes_report)
+
+
+def drivers():
+    """
+    Show every driver: the VMs that it knows, and the bridges that NICs can be put on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.drivers
+    """
+    return _told(inventory.drivers_report)
+
+
+def pending():
+    """
+    Show the VMs that run with something else than they are defined with: old and new by field.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.pending
+    """
+    return _told(inventory.pending_report)
+
+
+def strays():
+    """
+    Show the VMs of this host that nobody declared, and what the policy says of each.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.strays
+    """
+    return _told(inventory.strays_report)
 
 
 def doctor():
@@ -968,9 +1038,22 @@ def _raw():
     return from_file() if raw is None else raw
 
 
+def _origin():
+    """The job that this is, for the journal: while it runs, Salt has a file with it."""
+    for file in Path(__opts__["cachedir"], "proc").glob("[0-9]*"):
+        try:
+            job = salt.utils.msgpack.unpackb(file.read_bytes(), raw=False)
+        except (OSError, ValueError):
+            continue  # it has ended, or is just being written
+        if isinstance(job, dict) and job.get("pid") == os.getpid():
+            user = job.get("user") or "somebody"
+            return f"salt, job {job.get('jid')} ({job.get('fun')}) of {user}"
+    return "salt"
+
+
 def _told(tell):
     """What *tell* says of the host."""
-    return _answered(lambda: tell(Host.from_config(_raw())))
+    return _answered(lambda: tell(Host.from_config(_raw(), _origin())))
 
 
 def _answered(answer):

@@ -305,3 +305,28 @@ def test_every_file_of_the_first_geats_that_cannot_be_read_is_told(
         f"refused: {files[4]}: is not text",
         f"refused: {files[5]}: No such file or directory",
     ]
+
+
+def test_pools_volumes_drivers_strays_and_what_is_pending_are_shown(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geats("apply")
+    for command, said in (
+        ("pools", "default"),
+        ("volumes", "web01"),
+        ("drivers", "memory"),
+        ("strays", "no strays"),
+        ("pending", "nothing is pending"),
+    ):
+        code, out, err = geats(command)
+        assert (code, said in out, err) == (0, True, ""), command
+    drivers = {"memory": {"vms": ["db01", "web01"], "bridges": None}}
+    assert (answer(geats, "drivers"), answer(geats, "strays")) == (drivers, {})
+
+
+def test_the_journal_says_who_called(geats: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    geats("start", "web01")
+    entries = answer(geats, "journal", "web01")
+    assert isinstance(entries, list)
+    assert {entry["origin"] for entry in entries} == {"geats, called by ada"}

@@ -56,7 +56,7 @@ def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
     reopen: Callable[[], Registry],
 ) -> None:
     entries = [
-        Entry(time_s=float(n), vm=vm, action=f"step {n}", outcome=Outcome.DONE, detail="why")
+        Entry(time_s=float(n), vm=vm, action=f"step {n}", outcome=Outcome.DONE, origin="me")
         for n, vm in enumerate(["web01", "db01", "web01", "web01"])
     ]
     for entry in entries:
@@ -171,3 +171,17 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     registry.record(spec("web01"))
     said = [each.rpartition(" ")[2] for each in asked if "synchronous" in each]
     assert said == ["full", "normal", "full", "full"]
+
+
+def test_a_registry_of_an_older_geats_keeps_its_journal(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        database.executescript(f"{sqlite.FIRST_SCHEMA} pragma user_version = 1;")
+        database.execute(
+            "insert into journal (time_s, vm, action, outcome, detail)"
+            " values (1.0, 'web01', 'start', 'done', 'why')"
+        )
+    old = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE, detail="why")
+    registry = sqlite.open_registry(tmp_path)
+    new = replace(old, origin="somebody")
+    registry.write(new)
+    assert list(registry.journal("web01")) == [old, new]

@@ -2,9 +2,12 @@
 
 import inspect
 import json
+import os
+from pathlib import Path
 
 import msgpack
 import pytest
+import salt.payload
 from salt.exceptions import CommandExecutionError
 
 from geats_core.observation import Power
@@ -311,3 +314,34 @@ def test_files_of_the_first_geats_become_a_pillar(modules, tmp_path):
     }
     with pytest.raises(CommandExecutionError, match="No such file"):
         modules["geats.import_legacy"]([str(tmp_path / "nowhere")])
+
+
+def test_pools_volumes_drivers_strays_and_what_is_pending_are_plain_data(modules):
+    modules["geats.start"]("web01")
+    reports = {
+        name: modules[f"geats.{name}"]()
+        for name in ("pools", "volumes", "drivers", "pending", "strays")
+    }
+    assert msgpack.unpackb(msgpack.packb(reports)) == reports
+    assert reports["drivers"] == {"memory": {"vms": ["web01"], "bridges": None}}
+    assert (reports["pending"], reports["strays"]) == ({}, {})
+
+
+def test_the_journal_says_which_job_it_was(modules, opts):
+    """Among the files of jobs: of another process, cut short, and ours."""
+    proc = Path(opts["cachedir"], "proc")
+    proc.mkdir()
+    other = {"jid": "20261123000000000001", "pid": 1, "fun": "test.ping", "user": "eve"}
+    ours = {"jid": "20261123000000000003", "pid": os.getpid(), "fun": "state.apply", "user": "ada"}
+    (proc / "20261123000000000001").write_bytes(salt.payload.dumps(other) or b"")
+    (proc / "20261123000000000002").write_bytes(b"")
+    (proc / "20261123000000000003").write_bytes(salt.payload.dumps(ours) or b"")
+    modules["geats.start"]("web01")
+    job = "salt, job 20261123000000000003 (state.apply) of ada"
+    assert {entry["origin"] for entry in modules["geats.journal"]("web01")} == {job}
+    modules["geats.stop"]("web01")
+
+
+def test_without_a_job_the_journal_says_that_it_was_salt(modules):
+    modules["geats.start"]("web01")
+    assert {entry["origin"] for entry in modules["geats.journal"]("web01")} == {"salt"}

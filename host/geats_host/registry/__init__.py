@@ -26,13 +26,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the journal; ``time_s`` is seconds since the epoch."""
+    """One line of the journal; ``time_s`` is seconds since the epoch.
+
+    ``origin`` is who asked for it: a job of Salt, or a user of the command line.
+    """
 
     time_s: float
     vm: str
     action: str
     outcome: Outcome
     detail: str = ""
+    origin: str = ""
 
 
 class Registry(Protocol):

@@ -19,8 +19,8 @@ from geats_core.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
 
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA_VERSION = 2
+FIRST_SCHEMA = """
 create table definition (name text primary key, spec text not null) strict;
 create table lock (name text primary key) strict;
 create table journal (
@@ -33,6 +33,7 @@ create table journal (
 ) strict;
 create index journal_vm on journal (vm, id);
 """
+MIGRATIONS = (FIRST_SCHEMA, "alter table journal add column origin text not null default '';")
 BUSY_TIMEOUT_S = 30
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
@@ -95,23 +96,34 @@ class SqliteRegistry:
                 del self.waiting[: len(together)]
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        rows = [(each.time_s, each.vm, each.action, each.outcome, each.detail) for each in entries]
+        rows = [
+            (each.time_s, each.vm, each.action, each.outcome, each.detail, each.origin)
+            for each in entries
+        ]
         needed = any(each.outcome is not Outcome.DONE for each in entries)
         with self._transaction(Sync.NOW if needed else Sync.WITH_THE_NEXT) as database:
             database.executemany(
-                "insert into journal (time_s, vm, action, outcome, detail) values (?, ?, ?, ?, ?)",
+                "insert into journal (time_s, vm, action, outcome, detail, origin)"
+                " values (?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
         rows = self._read(
-            "select time_s, vm, action, outcome, detail from journal "
+            "select time_s, vm, action, outcome, detail, origin from journal "
             "where vm = ? order by id desc limit ?",
             (name, limit),
         )
         return [
-            Entry(time_s=time_s, vm=vm, action=action, outcome=Outcome(outcome), detail=detail)
-            for time_s, vm, action, outcome, detail in reversed(rows)
+            Entry(
+                time_s=time_s,
+                vm=vm,
+                action=action,
+                outcome=Outcome(outcome),
+                detail=detail,
+                origin=origin,
+            )
+            for time_s, vm, action, outcome, detail, origin in reversed(rows)
         ]
 
     @contextmanager
@@ -220,5 +232,6 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         raise HostError(f"{path}: was written by a newer geats (schema {version})")
     database.execute("pragma journal_mode = wal")
     database.executescript(
-        f"begin immediate; {SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
+        f"begin immediate; {' '.join(MIGRATIONS[version:])}"
+        f" pragma user_version = {SCHEMA_VERSION}; commit;"
     )

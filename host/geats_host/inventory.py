@@ -1,0 +1,115 @@
+"""Reports on what is beside the VMs: pools, volumes, drivers; what is pending; strays."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from geats_core.config import StackLayer
+from geats_core.explain import changes_to_plain
+from geats_host.host import Host
+from geats_host.plugins import default_pools
+from geats_host.reports import Report, pending_of
+
+
+def pools_report(host: Host) -> dict[str, Report]:
+    """Every pool by name: what it is made of, what it can do, and how much is in it.
+
+    ``size_bytes`` is the space of the whole pool, None where that is not known; ``volumes`` and
+    ``templates`` are counts.
+    """
+    return {name: _pool(host, name) for name in sorted(host.pools)}
+
+
+def _pool(host: Host, name: str) -> Report:
+    pool = host.pools[name]
+    there = pool.observe()
+    return {
+        "type": " on ".join(_types(_layers(host, name))),
+        "offers": str(pool.offers),
+        "size_bytes": pool.facts.size_bytes,
+        "enforces_size": pool.facts.enforces_size,
+        "snapshots": pool.facts.snapshots,
+        "clones": pool.facts.clones,
+        "grows_online": pool.facts.grows_online,
+        "volumes": sum(not volume.is_template for volume in there),
+        "templates": sum(volume.is_template for volume in there),
+    }
+
+
+def _layers(host: Host, name: str) -> StackLayer:
+    return (host.config.pools or default_pools(Path(host.config.state_dir)))[name]
+
+
+def _types(layer: StackLayer | None) -> Iterator[str]:
+    while layer is not None:
+        yield layer.type
+        layer = layer.on
+
+
+def volumes_report(host: Host) -> list[Report]:
+    """Every volume of a VM: where it is, how far it is made, and what is on it.
+
+    ``used_bytes`` is the space that only it takes. ``wanted`` tells whether its VM is defined with
+    it: one that is not is left over, say from a VM that was undefined.
+    """
+    definitions = host.registry.definitions()
+    wanted = {
+        (volume.pool, name, volume.name)
+        for name, spec in definitions.items()
+        for volume in spec.volumes
+    }
+    rows: list[Report] = []
+    for pool_name, pool in sorted(host.pools.items()):
+        for volume, seen in pool.observe().items():
+            if not volume.is_template:
+                rows.append(
+                    {
+                        "vm": volume.vm,
+                        "name": volume.volume,
+                        "pool": pool_name,
+                        "stage": seen.stage.name.lower(),
+                        "active": seen.active,
+                        "size_bytes": seen.size_bytes,
+                        "used_bytes": pool.used_bytes(volume),
+                        "template": seen.template,
+                        "snapshots": [snapshot.name for snapshot in seen.snapshots],
+                        "path": str(pool.path(volume)),
+                        "wanted": (pool_name, volume.vm, volume.volume) in wanted,
+                    }
+                )
+    return sorted(rows, key=lambda row: (str(row["vm"]), str(row["name"]), str(row["pool"])))
+
+
+def drivers_report(host: Host) -> dict[str, Report]:
+    """Every driver by name: the VMs that it knows, and the bridges that NICs can be put on.
+
+    ``bridges`` is None where any name will do.
+    """
+    report: dict[str, Report] = {}
+    for name, driver in sorted(host.drivers.items()):
+        bridges = driver.bridges()
+        report[name] = {
+            "vms": sorted(driver.observe()),
+            "bridges": None if bridges is None else sorted(bridges),
+        }
+    return report
+
+
+def pending_report(host: Host) -> dict[str, Report]:
+    """The VMs that run with something else than they are defined with: old and new by field."""
+    pending = {name: pending_of(have) for name, have in host.observe_all().items()}
+    return {name: dict(changes_to_plain(found)) for name, found in pending.items() if found}
+
+
+def strays_report(host: Host) -> dict[str, Report]:
+    """The VMs of this host that nobody declared, and what ``policy:strays`` says of each."""
+    return {
+        name: {
+            "power": str(have.power) if have.has_power else None,
+            "defined": have.recorded is not None,
+            "foreign": have.foreign,
+            "locked": have.locked,
+            "policy": str(host.config.policy.on_stray(name)),
+        }
+        for name, have in host.observe_all().items()
+        if name not in host.config.vms
+    }
