@@ -39,6 +39,7 @@ from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -100,6 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     DeleteSnapshot(*ROOT, "before"),
     ReserveVolume(*ROOT),
     UnpackVolume(*ROOT, "/a.tar", "", SPEC.template, Identity.KEPT),
+    CloneVolume(*ROOT, "web02", SPEC.template),
     Export("/a.tar"),
 )
 EVERY_ACTION: tuple[Action, ...] = (

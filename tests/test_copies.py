@@ -76,7 +76,7 @@ def exported(host: Host, name: str = "web01", path: Path | None = None) -> Path:
 
 def imported(host: Host, archive: Path, name: str | None = None, **changes: object) -> Copying:
     copying = copies.import_(host, str(archive), name, changes)
-    copies.apply_import(host, copying).unwrap()
+    copies.apply_copy(host, copying).unwrap()
     return copying
 
 
@@ -253,7 +253,7 @@ def test_an_import_that_fails_is_taken_away_again(
         real(path, name, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(vm_archives, "unpack_volume", fail)
-    assert isinstance(copies.apply_import(host, copying), Failure)
+    assert isinstance(copies.apply_copy(host, copying), Failure)
     assert host.observe("web02") == Observation()
     monkeypatch.undo()
     imported(host, archive, "web02")
@@ -265,7 +265,7 @@ def test_an_archive_that_changed_after_it_was_looked_at_is_not_unpacked(host: Ho
     (tree(host, "web01") / "file").write_text("another")
     archive.unlink()
     exported(host, path=archive)
-    applied = copies.apply_import(host, copying)
+    applied = copies.apply_copy(host, copying)
     assert "is not the archive that it was" in str(applied.failure())
 
 
@@ -329,7 +329,7 @@ def test_a_hostile_archive_writes_nothing_outside_its_volume(
     victim.write_text("good")
     archive = crafted(host, tmp_path / "bad.tar", lambda tar: HOSTILE[trick](tar, victim))
     copying = copies.import_(host, str(archive), "web02", {})
-    copies.apply_import(host, copying)
+    copies.apply_copy(host, copying)
     assert (victim.read_text(), victim.stat().st_nlink) == ("good", 1)
     data = tree(host, "web02")
     assert not (data / "disk").exists()
@@ -363,3 +363,57 @@ def test_a_copy_mounts_only_what_there_is(host: Host, tmp_path: Path) -> None:
     mounts = {"other": {"vm": "mail", "volume": "data", "mount": "/other"}}
     with pytest.raises(Refused, match="mail is not defined, or will not be"):
         copies.import_(there, str(archive), "web01", {"shared_volumes": mounts})
+
+
+def cloned(host: Host, **changes: object) -> Copying:
+    copying = copies.clone(host, "web01", "web02", changes)
+    copies.apply_copy(host, copying).unwrap()
+    return copying
+
+
+def test_a_clone_holds_what_its_source_holds_and_the_source_goes_on(host: Host) -> None:
+    machine_id = tree(host, "web01", "root") / "etc/machine-id"
+    machine_id.write_text("of web01")
+    before, held = host.observe("web01"), shown(tree(host, "web01"))
+    copying = cloned(host, memory="64MiB")
+
+    assert copying.plan.name == "web02"
+    assert (host.observe("web01"), shown(tree(host, "web01"))) == (before, held)
+    assert shown(tree(host, "web02")) == held
+    root = tree(host, "web02", "root")
+    assert ((root / "etc/machine-id").read_text(), machine_id.read_text()) == ("", "of web01")
+    assert (root / "etc/hostname").read_text() == "web02\n"
+    host.apply(lifecycle.plan_verb(host, "start", "web02")).unwrap()
+
+
+def test_a_clone_is_refused_where_there_is_no_source_or_a_vm_of_the_name(host: Host) -> None:
+    for source, name, said in (
+        ("mail", "web02", "name: unknown VM 'mail'"),
+        ("web01", "web01", "give another name"),
+        ("web01", "../x", "target: must be 1 to 63"),
+    ):
+        with pytest.raises(Refused, match=said):
+            copies.clone(host, source, name)
+    host.apply(lifecycle.plan_to(host, "web01", "undefined")).unwrap()
+    with pytest.raises(Refused, match="web01: is not defined"):
+        copies.clone(host, "web01", "web02")
+
+
+def test_a_clone_that_fails_is_taken_away_and_the_source_goes_on(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise HostError("no space left on device")
+
+    monkeypatch.setattr("geats_host.storage.directory.DirectoryPool.clone", fail)
+    assert isinstance(copies.apply_copy(host, copies.clone(host, "web01", "web02")), Failure)
+    assert host.observe("web02") == Observation()
+    assert host.observe("web01").power is Power.RUNNING
+
+
+def test_a_source_that_was_started_since_is_not_cloned(host: Host) -> None:
+    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    copying = copies.clone(host, "web01", "web02")
+    host.apply(lifecycle.plan_verb(host, "start", "web01")).unwrap()
+    with pytest.raises(Refused, match=r"web01\.power: was stopped, is running: plan again"):
+        copies.apply_copy(host, copying)

@@ -19,7 +19,7 @@ By theme:
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
-- copies: ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
+- copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
@@ -29,6 +29,7 @@ What is not here is internal, but for two modules: the parts of a ``VMSpec`` are
 from geats_core.actions import Action, Impact, describe
 from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
+from geats_core.clones import plan_clone
 from geats_core.config import HostConfig, parse_config
 from geats_core.copies import (
     Manifest,
@@ -161,6 +162,7 @@ __all__ = [
     "parse_vm",
     "place",
     "plan",
+    "plan_clone",
     "plan_delete",
     "plan_export",
     "plan_from_json",

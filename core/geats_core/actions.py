@@ -156,6 +156,19 @@ class UnpackVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class CloneVolume:
+    """Let a reserved volume hold what the volume of this name of the VM ``source`` holds.
+
+    Both are in one pool. ``template`` is as in ``UnpackVolume``; the identity is a new one.
+    """
+
+    pool: str
+    volume: str
+    source: str
+    template: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """Write the VM, with all that its volumes hold, to an archive at this path."""
 
@@ -231,6 +244,7 @@ VolumeAction: TypeAlias = (
     | ConfigureGuest
     | ReserveVolume
     | UnpackVolume
+    | CloneVolume
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Lock | Unlock
@@ -257,6 +271,7 @@ def impact_of(action: Action) -> Impact:
             | ConfigureGuest()
             | ReserveVolume()
             | UnpackVolume()
+            | CloneVolume()
             | Export()
             | Start()
             | Lock()
@@ -301,6 +316,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"reserve volume {vm_name}/{volume} for a copy"
         case UnpackVolume(_, volume, archive):
             return f"unpack volume {vm_name}/{volume} from {archive}"
+        case CloneVolume(_, volume, source):
+            return f"clone volume {vm_name}/{volume} from {source}/{volume}"
         case Export(archive):
             return f"export {vm_name} to {archive}"
         case SetLimits(limits):

@@ -120,7 +120,7 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
 
 def plan_export(name: str, archive: str, have: Observation) -> Checked[Plan]:
     """Write the VM to an archive at this path; one that runs is frozen meanwhile."""
-    found = list(_not_there(name, have))
+    found = list(not_there(name, have))
     if found or have.recorded is None:
         return Failure(tuple(found))
     trail = Trail(name, have)
@@ -151,7 +151,7 @@ def plan_import(
     """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
-        *_in_the_way(spec, have),
+        *in_the_way(spec, have),
         *_other_volumes(spec, manifest),
         *refusals(goal, spec, Observation(), facts),
         *claimed(spec, others),
@@ -163,7 +163,7 @@ def plan_import(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     trail = Trail(spec.name, have)
-    _make_room(trail, spec)
+    make_room(trail, spec)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = trail.state.volume(volume.pool, volume.name)
@@ -192,7 +192,7 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
     )
 
 
-def _make_room(trail: Trail, spec: VMSpec) -> None:
+def make_room(trail: Trail, spec: VMSpec) -> None:
     """Define the VM; make its volumes, and reserve those that are not filled."""
     if trail.state.recorded != spec or trail.state.defined != spec:
         trail.take(Define(spec), f"{spec.name} is not defined")
@@ -204,18 +204,7 @@ def _make_room(trail: Trail, spec: VMSpec) -> None:
             trail.take(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
 
 
-def _make_volume(trail: Trail, volume: Volume) -> None:
-    where = (volume.pool, volume.name)
-    seen = trail.state.volume(*where)
-    if seen is None:
-        trail.take(AllocateVolume(*where, volume.size_bytes), "it does not exist")
-    if seen is None or seen.stage is Stage.ALLOCATED:
-        trail.take(FormatVolume(*where), "it is not formatted")
-    if seen is None or not seen.active:
-        trail.take(ActivateVolume(*where), "it is not active")
-
-
-def _in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
+def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
     """A VM of this name, unless it is what is left of the same import."""
     root = have.volume(spec.root.pool, ROOT)
     is_left = (
@@ -233,19 +222,30 @@ def _in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
         yield Problem(spec.name, message)
 
 
-def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:
-    wanted, packed = [sorted(each.name for each in s.volumes) for s in (spec, manifest)]
-    if wanted != packed:
-        message = f"must be those of the archive ({', '.join(packed)}), got {', '.join(wanted)}"
-        yield Problem(f"{spec.name}.volumes", message)
-
-
-def _not_there(name: str, have: Observation) -> Iterable[Problem]:
+def not_there(name: str, have: Observation) -> Iterable[Problem]:
     yield from foreign(Goal(name=name, target=Target.OFF), have)
     if have.recorded is None and not have.foreign:
         yield Problem(name, "is not defined")
     if have.power is Power.STUCK:
         yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+
+
+def _make_volume(trail: Trail, volume: Volume) -> None:
+    where = (volume.pool, volume.name)
+    seen = trail.state.volume(*where)
+    if seen is None:
+        trail.take(AllocateVolume(*where, volume.size_bytes), "it does not exist")
+    if seen is None or seen.stage is Stage.ALLOCATED:
+        trail.take(FormatVolume(*where), "it is not formatted")
+    if seen is None or not seen.active:
+        trail.take(ActivateVolume(*where), "it is not active")
+
+
+def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:
+    wanted, packed = [sorted(each.name for each in s.volumes) for s in (spec, manifest)]
+    if wanted != packed:
+        message = f"must be those of the archive ({', '.join(packed)}), got {', '.join(wanted)}"
+        yield Problem(f"{spec.name}.volumes", message)
 
 
 def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:

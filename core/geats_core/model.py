@@ -16,6 +16,7 @@ from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -139,6 +140,7 @@ def after(action: Action, have: Observation) -> After:
             | ConfigureGuest()
             | ReserveVolume()
             | UnpackVolume()
+            | CloneVolume()
         ):
             return _volume_after(action, have)
         case _:
@@ -244,7 +246,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 (seen.stage is Stage.FORMATTED, "it is not empty"),
                 then=_with_volume(have, reserved),
             )
-        case UnpackVolume(template=template):
+        case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
             return _need(
                 off,

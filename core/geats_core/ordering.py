@@ -10,6 +10,7 @@ from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -88,6 +89,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             | InstallTemplate(pool, volume)
             | ConfigureGuest(pool, volume)
             | UnpackVolume(pool, volume)
+            | CloneVolume(pool, volume)
         ):
             return frozenset({(*VOLUMES, pool, volume)})
         case ReserveVolume():  # no volume is filled before all of them are reserved
@@ -119,6 +121,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | ConfigureGuest()
             | ReserveVolume()
             | UnpackVolume()
+            | CloneVolume()
         ):
             return frozenset({DEFINITION, POWER})
         case SetLimits():

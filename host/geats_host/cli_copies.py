@@ -13,6 +13,15 @@ from geats_host.cli_plans import dry_run_option, show_or_apply
 from geats_host.cli_session import FAILED, Session, in_session
 from geats_host.errors import Refused
 
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A key of the spec that is to be different, with its value in YAML; for an import, "
+    "'pools' is the pool of all volumes, or of each by its name.",
+)
+
 
 @click.command()
 @click.argument("name")
@@ -39,14 +48,7 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
 @click.argument("path", type=click.Path(path_type=Path, resolve_path=True))
 @click.option("--name", help="Another name: it is then a new VM, with an identity of its own.")
 @click.option("--sha256", metavar="DIGEST", help="What the archive's sha256 must be.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A key of the spec that is to be different, with its value in YAML; 'pools' is the pool "
-    "of all volumes, or of each by its name.",
-)
+@set_option
 @dry_run_option
 @in_session
 def import_(
@@ -58,19 +60,41 @@ def import_(
     dry_run: bool,
 ) -> None:
     """Make a VM of an archive, which is read whole before anything is changed. It is off then."""
-    different, host = _changes(changes), session.host
-    copying = copies.import_(host, str(path), name, different, sha256)
+    different = _changes(changes)
+    copying = copies.import_(session.host, str(path), name, different, sha256)
+    _show_or_copy(session, copying, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("name")
+@set_option
+@dry_run_option
+@in_session
+def clone(
+    session: Session, source: str, name: str, changes: tuple[str, ...], dry_run: bool
+) -> None:
+    """Make a new VM of what SOURCE holds now, in the same pools; SOURCE is frozen meanwhile.
+
+    It has an identity of its own, is off, and may have no address of another VM.
+    """
+    different = _changes(changes)
+    copying = copies.clone(session.host, source, name, different)
+    _show_or_copy(session, copying, dry_run=dry_run)
+
+
+COMMANDS = (export, import_, clone)
+
+
+def _show_or_copy(session: Session, copying: copies.Copying, *, dry_run: bool) -> None:
     if dry_run:
         show_or_apply(session, copying.planned, dry_run=True)
         return
     with tables.progress(copying.planned.plan, quiet=session.as_json) as progress:
-        applied = copies.apply_import(host, copying, progress)
+        applied = copies.apply_copy(session.host, copying, progress)
     _end_if_interrupted(applied)
     report = reports.apply_host_report(copying.planned, applied)
     session.answer(report, lambda: tables.show_notes(copying.planned))
-
-
-COMMANDS = (export, import_)
 
 
 def _changes(words: tuple[str, ...]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Copies of the VMs of a host: to archives and from them."""
+"""Copies of the VMs of a host: to archives, from them, and beside the VM itself."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pathlib import Path
 from returns.result import Failure
 
 from geats_core import fields
+from geats_core.clones import plan_clone
 from geats_core.copies import copied, plan_export, plan_import
 from geats_core.fields import Reader
 from geats_core.host_plan import Setting, arranged
@@ -29,16 +30,22 @@ SUFFIX = ".geats.tar"
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """A plan that writes an archive or reads one."""
+    """A plan that copies a VM; ``name`` is that of the VM that it writes, or makes."""
 
     planned: SavedPlan
     name: str
-    path: Path
 
     @property
     def plan(self) -> Plan:
         """The plan of the VM."""
         return self.planned.plan.plans[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Exporting(Copying):
+    """A plan that writes an archive, which will be at ``path``."""
+
+    path: Path
 
     def written(self) -> Report:
         """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
@@ -49,7 +56,7 @@ class Copying:
         return {"path": str(self.path), "sha256": sha256_of(str(self.path)), "bytes": size_bytes}
 
 
-def export(host: Host, name: str, path: object = None) -> Copying:
+def export(host: Host, name: str, path: object = None) -> Exporting:
     """The plan that writes a VM to an archive at *path*: absolute, and not there yet.
 
     Without one, it is in ``exports`` in the host's ``state_dir``, and named for VM and time (UTC).
@@ -62,7 +69,7 @@ def export(host: Host, name: str, path: object = None) -> Copying:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
     made = accepted(plan_export(name, str(archive), have))
-    return Copying(saved(alone(made), {name: have}), name, archive)
+    return Exporting(saved(alone(made), {name: have}), name, archive)
 
 
 def import_(
@@ -101,10 +108,33 @@ def import_(
     setting = Setting({called: spec}, seen, facts, host.config.policy)
     arranged_ = accepted(arranged([made], setting))
     about = {called: have} if have.exists else {}
-    return Copying(saved(arranged_, about), called, archive)
+    return Copying(saved(arranged_, about), called)
 
 
-def apply_export(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+def clone(
+    host: Host, source: str, name: object, changes: Mapping[str, object] | None = None
+) -> Copying:
+    """The plan that makes a new VM called *name* of what *source* holds, in the same pools.
+
+    *changes* are keys of its spec that are to be different: its addresses have to be.
+    """
+    called = accepted(fields.name("target", name))
+    seen = host.observe_all()
+    from_ = host.known(source).recorded
+    if from_ is None:
+        raise Refused(f"{source}: is not defined")
+    spec = accepted(copied(from_, called, changes or {}), called)
+    facts = host.facts([spec.driver])
+    made = accepted(plan_clone(source, spec, seen, facts, host.config.policy))
+    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
+    wrong = wrong_sharing({called: wanted}, seen, made.plans)
+    if wrong:
+        raise Refused(*wrong)
+    about = {each: seen[each] for each in (source, called) if each in seen}
+    return Copying(saved(made, about), called)
+
+
+def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:
     """Carry an export out; where no path was given, there is a folder for it first."""
     folder = copying.path.parent
     try:
@@ -114,8 +144,8 @@ def apply_export(host: Host, copying: Copying, progress: Progress = silent) -> A
     return host.apply_host(copying.planned, progress)
 
 
-def apply_import(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
-    """Carry an import out; one that fails is taken away again, as far as that can be done."""
+def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+    """Carry an import or a clone out; what fails is taken away, as far as that can be done."""
     applied = host.apply_host(copying.planned, progress)
     if isinstance(applied, Failure):
         host.apply(host.plan(Goal(name=copying.name, target=Target.DEPROVISIONED)), progress)

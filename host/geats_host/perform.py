@@ -10,6 +10,7 @@ from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -102,6 +103,7 @@ class Performer:
                 | ConfigureGuest()
                 | ReserveVolume()
                 | UnpackVolume()
+                | CloneVolume()
             ):
                 self._volume(action)
             case _:
@@ -168,8 +170,13 @@ class Performer:
             case ReserveVolume():
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
                 pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
-            case UnpackVolume():
-                self._unpack(pool, volume, action)
+            case UnpackVolume(_, _, archive, sha256, template, identity):
+                tree = self._tree(pool, volume)
+                vm_archives.unpack_volume(Path(archive), action.volume, sha256, tree)
+                self._filled(pool, volume, template, identity)
+            case CloneVolume(_, _, source, template):
+                pool.clone(VolumeId(source, action.volume), volume)
+                self._filled(pool, volume, template, Identity.NEW)
             case _:
                 assert_never(action)
 
@@ -184,15 +191,16 @@ class Performer:
             templates.install(template, pool.path(volume), self.store)
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 
-    def _unpack(self, pool: Pool, volume: VolumeId, action: UnpackVolume) -> None:
-        """Fill a reserved volume; it stays reserved until it is filled."""
+    def _filled(
+        self, pool: Pool, volume: VolumeId, template: str | None, identity: Identity
+    ) -> None:
+        """A copy is on the volume: from now on it is not reserved any more."""
         tree = self._tree(pool, volume)
-        vm_archives.unpack_volume(Path(action.archive), action.volume, action.sha256, tree)
-        if tree is not None and action.template is not None and action.identity is Identity.NEW:
+        if tree is not None and template is not None and identity is Identity.NEW:
             renew_machine_id(tree.path, owner=tree.shifted_by)
-        stage = Stage.FORMATTED if action.template is None else Stage.INSTALLED
+        stage = Stage.FORMATTED if template is None else Stage.INSTALLED
         seen = self._seen(pool, volume)
-        pool.mark(volume, replace(seen, stage=stage, template=action.template, guest=None))
+        pool.mark(volume, replace(seen, stage=stage, template=template, guest=None))
 
     def _export(self, archive: Path) -> None:
         spec = self.spec

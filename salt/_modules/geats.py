@@ -269,6 +269,33 @@ def import_(path, name=None, changes=None, sha256=None, test=None):
     return _told(lambda host: _import(host, path, name, changes, sha256, test))
 
 
+def clone(source, target, changes=None, test=None):
+    """
+    Make a new VM of what another one holds now, in the same pools. It is off then.
+
+    It has a hostname, MAC addresses and a machine id of its own. A source that runs is frozen
+    meanwhile; snapshots are not copied. What a cut leaves does not start, and is finished by the
+    same call; what fails is taken away again.
+
+    source
+        the VM that is copied
+    target
+        the name of the new one
+    changes
+        keys of its spec that are to be different; addresses have to be, where there are any
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.clone web01 web02 changes='{"nics": []}' test=True
+        salt '*' geats.clone web01 web02 changes='{"nics": []}'
+    """
+    return _told(lambda host: _copy(host, copies.clone(host, source, target, changes), test))
+
+
 def validate(name=None, spec=None):
     """
     List everything that is wrong with the spec of a VM, or of all that are declared.
@@ -1099,10 +1126,13 @@ def _export(host, name, path, test):
 
 
 def _import(host, path, name, changes, sha256, test):
-    copying = copies.import_(host, _fetched(path), name, changes, sha256)
+    return _copy(host, copies.import_(host, _fetched(path), name, changes, sha256), test)
+
+
+def _copy(host, copying, test):
     if _is_test(test):
         return _would(copying.plan)
-    applied = copies.apply_import(host, copying)
+    applied = copies.apply_copy(host, copying)
     report = reports.apply_report(copying.plan, applied)
     _raise_if_interrupted(applied, {"changes": report["changes"]})
     return report

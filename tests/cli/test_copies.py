@@ -44,3 +44,16 @@ def test_changes_that_are_none_are_refused(geats: Geats, tmp_path: Path) -> None
     for word in ("nics", "nics=[", "=5"):
         said = f"refused: set: must be KEY=VALUE with a value in YAML, got {word!r}\n"
         assert geats("import", str(tmp_path / "a.tar"), "--set", word) == (2, "", said)
+
+
+def test_a_vm_is_cloned(geats: Geats) -> None:
+    assert geats("start", "web01")[0] == 0
+    assert geats("clone", "web01", "web02")[0] == 2
+    assert "clone volume web02/root" in geats(*CLONE, "--dry-run")[1]
+    assert geats(*CLONE)[0] == 0
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert (listed["web02"]["power"], listed["web01"]["power"]) == ("stopped", "running")
+
+
+CLONE = ("clone", "web01", "web02", "--set", "nics=[]")

@@ -80,6 +80,7 @@ from geats_core import (
     parse_vm,
     place,
     plan,
+    plan_clone,
     plan_delete,
     plan_export,
     plan_from_json,
@@ -234,7 +235,9 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     manifest = manifest_from_json("a.tar", manifest_to_json(written)).unwrap()
     copy = copied(manifest.spec, "web02", {"memory": "2GiB"}).unwrap()
     there = plan_import("/a.tar", manifest, copy, Observation(), FACTS, {spec.name: spec})
-    return [explain(each.unwrap()) for each in (plan_export(spec.name, "/a.tar", have), there)]
+    beside = plan_clone(spec.name, copy, {spec.name: have}, FACTS).unwrap()
+    plans = (plan_export(spec.name, "/a.tar", have).unwrap(), there.unwrap(), *beside.plans)
+    return [explain(each) for each in plans]
 
 
 def several_hosts(wanted: Goal) -> list[str]:

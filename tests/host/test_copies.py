@@ -92,7 +92,7 @@ def test_a_running_container_is_copied_from_pool_to_pool(
     reading = copies.import_(
         host, writing.path.as_posix(), COPY, {"pools": target}, f"{writing.written()['sha256']}"
     )
-    copies.apply_import(host, reading).unwrap()
+    copies.apply_copy(host, reading).unwrap()
     host.apply(lifecycle.plan_verb(host, "start", COPY)).unwrap()
 
     assert before.replace(NAME, COPY) == operator.run(COPY, SHOW)
@@ -102,3 +102,18 @@ def test_a_running_container_is_copied_from_pool_to_pool(
     first = host.pools["plain"].path(VolumeId(COPY, "data")) / "file"
     if target == "plain":
         assert (first.stat().st_uid, first.stat().st_gid) == (33, 34)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_running_container_is_cloned_in_its_pool(operator: Operator, pool: str) -> None:
+    host = operator.host(pool)
+    host.apply(lifecycle.plan_to(host, NAME)).unwrap()
+    operator.run(NAME, WRITE)
+    before = operator.run(NAME, SHOW)
+    copies.apply_copy(host, copies.clone(host, NAME, COPY)).unwrap()
+    assert host.observe(NAME).power is Power.RUNNING
+    host.apply(lifecycle.plan_verb(host, "start", COPY)).unwrap()
+
+    assert operator.run(COPY, SHOW) == before.replace(NAME, COPY)
+    operator.run(COPY, "echo other > /data/file")
+    assert operator.run(NAME, SHOW) == before

@@ -36,6 +36,7 @@ from geats_core.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -246,7 +247,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
-        case ReserveVolume() | UnpackVolume() | Export():
+        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export():
             raise AssertionError("no goal asks for copies")
         case _:
             assert_never(action)

@@ -10,6 +10,7 @@ from geats_core import (
     DataLoss,
     Goal,
     HostFacts,
+    HostPlan,
     Manifest,
     Observation,
     PackedVolume,
@@ -20,11 +21,13 @@ from geats_core import (
     Stage,
     Target,
     VMSpec,
+    after,
     copied,
     follow,
     manifest_from_json,
     manifest_to_json,
     plan,
+    plan_clone,
     plan_export,
     plan_import,
 )
@@ -54,6 +57,10 @@ def after_steps(made: Plan, have: Observation, cut: int | None = None) -> Observ
     return follow(replace(made, steps=made.steps[:cut]), have).unwrap()
 
 
+def without_guests(have: Observation) -> Observation:
+    return replace(have, volumes=tuple(replace(seen, guest=None) for seen in have.volumes))
+
+
 @many
 @given(specs)
 def test_an_import_ends_where_provisioning_ends(spec: VMSpec) -> None:
@@ -73,10 +80,7 @@ def test_an_import_that_was_cut_is_finished_or_taken_away(spec: VMSpec, cut: int
     rest = importing(spec, left)
     event("finished" if rest else "done before")
     if rest is None:  # but for the files in the guest, which any plan writes
-        root = replace(end.volumes[-1], guest=None)
-        assert replace(left, volumes=(*left.volumes[:-1], root)) in (
-            replace(end, volumes=(*end.volumes[:-1], root)),
-        )
+        assert without_guests(left) == without_guests(end)
     else:
         assert after_steps(rest, left) == end
     gone = plan(Goal(name=spec.name, target=Target.DEPROVISIONED), left).unwrap()
@@ -163,6 +167,44 @@ def test_a_copy_beside_it_shares_no_mac_and_no_interface_and_no_address_that_is_
     assert {kind for kind, _ in shared} <= {"the address"}
     assert bool(claimed(copy, {spec.name: spec})) == bool(shared)
     assert copied(spec, spec.name, {}) == Success(spec)
+
+
+def state_after(
+    made: HostPlan, start: dict[str, Observation], cut: int | None = None
+) -> dict[str, Observation]:
+    state = dict(start)
+    for step in made.steps[:cut]:
+        state[step.vm] = after(step.action, state.get(step.vm, NEW)).unwrap()
+    return state
+
+
+@many
+@given(observations, st.integers(0, 16))
+def test_a_clone_changes_nothing_of_its_source_and_is_finished_after_a_cut(
+    have: Observation, cut: int
+) -> None:
+    """At most the source is frozen where it was cut; in the end it is what it was."""
+    spec = have.recorded
+    if spec is None:
+        return
+    copy = copied(replace(spec, nics=(), driver="lxc"), "mail", {}).unwrap()
+    start = {"web": have}
+    match plan_clone("web", copy, start, NOTHING_KNOWN):
+        case Success(made):
+            end = state_after(made, start)
+            event(f"of a VM that is {have.power}")
+            assert end["web"] == have
+            assert end["mail"].power is Power.STOPPED
+            assert not any(volume.is_reserved for volume in end["mail"].volumes)
+            left = state_after(made, start, cut)
+            assert left["web"] in (have, replace(have, power=Power.FROZEN))
+            match plan_clone("web", copy, left, NOTHING_KNOWN):
+                case Success(rest):
+                    assert state_after(rest, left)["mail"] == end["mail"]
+                case Failure():
+                    assert not any(volume.is_reserved for volume in left["mail"].volumes)
+        case Failure(problems):
+            assert problems
 
 
 @many

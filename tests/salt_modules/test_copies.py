@@ -39,3 +39,13 @@ def test_an_archive_elsewhere_is_fetched_by_salt(modules, opts, tmp_path):
     assert power(modules, "web02") == "stopped"
     with pytest.raises(CommandExecutionError, match="there is no 'salt://none"):
         modules["geats.import_"]("salt://none.tar")
+
+
+def test_a_vm_is_cloned(modules):
+    modules["geats.start"]("web01")
+    with pytest.raises(CommandExecutionError, match=r"10\.0\.0\.2 is also that of web01"):
+        modules["geats.clone"]("web01", "web02")
+    shown = modules["geats.clone"]("web01", "web02", {"nics": []}, test=True)
+    report = modules["geats.clone"]("web01", "web02", {"nics": []})
+    assert report["changes"] == shown["changes"]
+    assert (power(modules, "web02"), power(modules)) == ("stopped", "running")

@@ -30,6 +30,7 @@ from returns.result import Failure, Success
 from geats_core.actions import (
     ActivateVolume,
     AllocateVolume,
+    CloneVolume,
     ConfigureGuest,
     DeleteSnapshot,
     DestroyVolume,
@@ -370,7 +371,7 @@ def perform(action: VolumeAction, pool: Pool) -> None:
         case ReserveVolume():
             seen = replace(pool.observe()[volume], stage=Stage.FILLING)
             pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
-        case UnpackVolume(template=template):
+        case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
             pool.mark(volume, replace(pool.observe()[volume], stage=stage, template=template))
         case _:
