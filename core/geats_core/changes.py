@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from geats_core.actions import Impact
 from geats_core.parse import to_plain
+from geats_core.secrets import SECRET, shown_change
 from geats_core.sizes import format_size
 from geats_core.spec import VMSpec
 
@@ -49,7 +50,10 @@ def cost_of(field: str, driver: str) -> Impact:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that differs; ``old`` and ``new`` are plain data, None where it is not set."""
+    """One field that differs; ``old`` and ``new`` are plain data, None where it is not set.
+
+    They are to be shown: what may be secret is hidden in them.
+    """
 
     field: str
     old: object
@@ -72,11 +76,18 @@ def changes(old: VMSpec | None, new: VMSpec | None) -> tuple[Change, ...]:
     before, now = _comparable(old, new), _comparable(new, old)
     both = old is not None and new is not None
     return tuple(
-        Change(field, before.get(field), now.get(field), cost_of(field, known.driver))
+        Change(field, *_shown(field, before, now), cost_of(field, known.driver))
         for field in COST
         if before.get(field) != now.get(field)
         and (both or _says_something(before.get(field)) or _says_something(now.get(field)))
     )
+
+
+def _shown(
+    field: str, before: Mapping[str, object], now: Mapping[str, object]
+) -> tuple[object, object]:
+    old, new = before.get(field), now.get(field)
+    return shown_change(old, new) if field == SECRET else (old, new)
 
 
 def _says_something(value: object) -> bool:

@@ -107,6 +107,17 @@ def text(path: str, raw: object) -> Checked[str]:
     return problem(path, f"must be one line of printable text, got {shown(raw)}")
 
 
+@taking(text.schema())
+def secret_text(path: str, raw: object) -> Checked[str]:
+    """The same of what may be secret: it is not in the problem."""
+    match text(path, raw):
+        case Success(read):
+            return Success(read)
+        case Failure():
+            got = f"a text of {len(raw)} characters" if isinstance(raw, str) else shown(raw)
+            return problem(path, f"must be one line of printable text, got {got}")
+
+
 @taking(text_matching(ABSOLUTE, "an absolute path without '..'"))
 def absolute_path(path: str, raw: object) -> Checked[str]:
     """An absolute path on the host, printable and without ``..``."""

@@ -169,10 +169,17 @@ def _dns(read: Reader) -> Checked[Dns]:
 
 
 @taking(by_name(fields.key_name.schema(), optional(fields.text.schema(), None)))
+def _metadata(path: str, raw: object) -> Checked[tuple[tuple[str, str], ...]]:
+    """What is no mapping may be secret all the same."""
+    if not isinstance(raw, Mapping):
+        return problem(path, "must be a mapping of names to text")
+    return _metadata_mapping(path, raw)
+
+
 @of_mapping
-def _metadata(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
+def _metadata_mapping(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
     keys = [read.keep(fields.key_name(read.at(fields.printable(k)), k), "") for k in read.raw]
-    pairs = tuple((key, read.take(key, fields.text, "")) for key in sorted(keys))
+    pairs = tuple((key, read.take(key, fields.secret_text, "")) for key in sorted(keys))
     return Failure(tuple(read.problems)) if read.problems else Success(pairs)
 
 

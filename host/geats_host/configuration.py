@@ -24,12 +24,20 @@ def from_file(path: Path | None = None) -> object:
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from None
+        raise Refused(f"{file}: is not valid YAML: {yaml_problem(error)}") from None
     if raw is None:
         return {}
     if not isinstance(raw, Mapping) or set(raw) != {"geats"}:
         raise Refused(f"{file}: must hold one key, geats, and everything under it")
     return raw["geats"]
+
+
+def yaml_problem(error: Exception) -> str:
+    """What is wrong, and where; not the line itself, which may be secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it cannot be read"
+    mark = error.problem_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
 
 
 def merged(*sources: object) -> object:

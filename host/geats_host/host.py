@@ -20,6 +20,7 @@ from geats_core.placement import Candidate
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
+from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_host import binds, templates
@@ -179,12 +180,15 @@ class Host:
         return as_many_as_can(halt_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
 
     def candidate(self) -> Candidate:
-        """All that has to be known of this host to place VMs on it, or on others."""
+        """All that has to be known of this host to place VMs on it, or on others: no secrets."""
         seen = self.observe_all()
         wanted = goals(Wishes(Goal(name="", target=Target.RUNNING)), self.config, seen)
         return Candidate(
-            goals=wanted,
-            observations=seen,
+            goals=tuple(
+                replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal
+                for goal in wanted
+            ),
+            observations={name: observed_without_secrets(have) for name, have in seen.items()},
             facts=self.facts(self.drivers),
             policy=self.config.policy,
         )

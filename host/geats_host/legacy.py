@@ -10,6 +10,7 @@ from geats_core.checked import shown
 from geats_core.legacy import import_legacy, overlay_of, template_names
 from geats_core.legacy_ini import Section, parse_ini
 from geats_core.legacy_notes import Imported, Raw
+from geats_host.configuration import yaml_problem
 from geats_host.errors import Refused
 
 OF_DEFINITIONS = (".yaml", ".yml", ".json")
@@ -79,7 +80,7 @@ def _definition(file: str, text: str) -> Raw:
     try:
         raw: object = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from None
+        raise Refused(f"{file}: is not valid YAML: {yaml_problem(error)}") from None
     if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
         got = "one without" if isinstance(raw, Mapping) else shown(raw)
         raise Refused(f"{file}: must be the definition of a VM, with its name, got {got}")

@@ -21,9 +21,9 @@ from geats_core.explain import (
 from geats_core.host_plan import HostPlan
 from geats_core.listing import parse_filter
 from geats_core.observation import Observation
-from geats_core.parse import to_plain
 from geats_core.plan import Plan, Step
 from geats_core.saved import SavedPlan
+from geats_core.secrets import shown_spec
 from geats_host.apply import Applied, Interrupted
 from geats_host.drivers import Ran
 from geats_host.errors import accepted
@@ -73,7 +73,7 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     """One VM: its definition, state, volumes, and what is pending until it restarts."""
     return {
         **_row(host, name, have),
-        "definition": to_plain(have.recorded) if have.recorded else None,
+        "definition": shown_spec(have.recorded) if have.recorded else None,
         "pending": changes_to_plain(pending_of(have)),
         "volumes": [
             {

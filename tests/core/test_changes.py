@@ -70,7 +70,7 @@ def test_each_field_changes_alone_and_at_its_own_cost() -> None:
         field: [(field, costs["lxc"])] for field, costs in COST.items()
     }
     assert {field: str(each[0]) for field, each in found.items()} == {
-        "metadata": "metadata changed {bridge: y, name: x} → {mount: z}"
+        "metadata": "metadata changed {bridge: (hidden), name: (hidden)} → {mount: (hidden)}"
     } | {field: line for field, line in LINES.items() if field != "metadata"}
 
 
@@ -107,7 +107,9 @@ def test_metadata_without_a_value_is_a_change_too() -> None:
     plain = parse_vm("web", {"template": "debian"}).unwrap()
     flagged = parse_vm("web", {"template": "debian", "metadata": {"flag": ""}}).unwrap()
 
-    assert [str(change) for change in changes(plain, flagged)] == ["metadata changed {} → {flag: }"]
+    assert [str(change) for change in changes(plain, flagged)] == [
+        "metadata changed {} → {flag: (hidden)}"
+    ]
 
 
 def test_what_a_vm_leaves_empty_is_no_change_where_there_is_no_other() -> None:

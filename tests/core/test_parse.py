@@ -325,7 +325,7 @@ def test_metadata_is_one_line_of_text() -> None:
 
     assert problems(raw) == [
         "metadata.1: must be a name of up to 64 letters, digits and underscores, got 1",
-        "metadata.a: must be one line of printable text, got 'b\\nc'",
+        "metadata.a: must be one line of printable text, got a text of 3 characters",
         "metadata.e: must be one line of printable text, got a list",
     ]
 
