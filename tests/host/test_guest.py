@@ -4,18 +4,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from returns.result import Success
 
 from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.observation import Power
+from geats_host import guest, lifecycle, waiting
 from geats_host.drivers import OUTPUT_BYTES, Ran
 from geats_host.drivers.lxc import LxcDriver
 from geats_host.errors import HostError
+from geats_host.host import Host
 from tests.host.conftest import spec
 
 SECOND = 1.0
@@ -164,6 +168,8 @@ def test_a_user_has_its_groups_and_its_home(driver: LxcDriver, start: Start) -> 
     assert text(ran) == (0, "77\n77\n/\n", "")
     with pytest.raises(HostError, match=r"^eve: there is no such user in /etc/passwd$"):
         driver.exec(name, Command(argv=("true",), user="eve"))
+    with pytest.raises(HostError, match=r"^70000: cannot run as this user: Invalid argument$"):
+        driver.exec(name, Command(argv=("true",), user=70_000))
 
 
 def test_a_directory_that_is_not_there_is_told(driver: LxcDriver, start: Start) -> None:
@@ -317,11 +323,16 @@ def test_what_cannot_be_written_leaves_nothing_behind(
     driver: LxcDriver, start: Start, tmp_path: Path
 ) -> None:
     name = start()
-    with pytest.raises(HostError, match="Is a directory"):
+    with pytest.raises(HostError, match=r"^/etc: Is a directory$"):
         write(driver, name, FileToWrite(path="/etc"), b"x", tmp_path)
+    with pytest.raises(HostError, match=r"^/tmp/x: Invalid argument$"):
+        write(driver, name, FileToWrite(path="/tmp/x", owner=70_000), b"x", tmp_path)
+    sh(driver, name, "mount -t tmpfs -o size=64k none /var")
+    with pytest.raises(HostError, match=r"^/var/x: No space left on device$"):
+        write(driver, name, FileToWrite(path="/var/x"), bytes(200_000), tmp_path)
     with pytest.raises(HostError, match=r"^eve: there is no such group in /etc/group$"):
         write(driver, name, FileToWrite(path="/tmp/x", group="eve"), b"x", tmp_path)
-    assert sh(driver, name, "ln -s busybox /bin/ls; ls -a / /tmp").count(".geats-") == 0
+    assert sh(driver, name, "ln -s busybox /bin/ls; ls -a / /tmp /var").count(".geats-") == 0
 
 
 def test_a_hostile_table_of_users_is_read_as_far_as_it_goes(
@@ -353,3 +364,47 @@ def test_an_interrupted_caller_kills_the_program(driver: LxcDriver, start: Start
     with pytest.raises(KeyboardInterrupt):
         driver.exec(name, Command(argv=("sleep", "775"), timeout_s=30))
     assert all_end("775")
+
+
+def test_one_that_is_frozen_meanwhile_keeps_nobody_waiting(driver: LxcDriver, start: Start) -> None:
+    name = start()
+    later = threading.Timer(0.5, lambda: driver.freeze(name))
+    later.start()
+    begin = time.monotonic()
+    ran = driver.exec(name, Command(argv=("sleep", "776"), timeout_s=1))
+    assert (ran.code, time.monotonic() - begin < 8 * SECOND) == (None, True)
+    later.join()
+    driver.unfreeze(name)
+    assert all_end("776")
+
+
+def test_a_host_reaches_into_debian(debian_rootfs: Path, tmp_path: Path, bridge: str) -> None:
+    """From the start to systemd's own word that all is up, with files and users in between."""
+    name = "geats-test-debian"
+    nic = {"name": "eth0", "bridge": bridge, "addresses": ["10.77.0.9/24"]}
+    host = Host.from_config(
+        {
+            "state_dir": str(tmp_path / "state"),
+            "run_dir": str(tmp_path / "run"),
+            "drivers": {"lxc": {"settle": 0.2, "timeout": 20}},
+            "pools": {"default": {"type": "directory", "path": str(tmp_path / "pool")}},
+            "templates": {"debian": {"path": str(debian_rootfs)}},
+            "vms": {name: {"template": "debian", "nics": [nic]}},
+        }
+    )
+    assert isinstance(host.apply(lifecycle.plan_verb(host, "start", name)), Success)
+    try:
+        assert waiting.wait(host, name, "ip", None, {"timeout": 20}).seen == "10.77.0.9"
+        up = ["systemctl", "is-active", "systemd-journald"]
+        assert waiting.wait(host, name, None, up, {"timeout": 60}).reached
+        options = {"owner": "www-data", "group": "adm", "mode": "0600"}
+        assert guest.write_file(host, name, "/srv/a", "grüezi\n", options) == 8
+        line = "id -un; id -Gn; cat /srv/a; ls -l /srv/a"
+        ran = guest.run_in(host, name, ["sh", "-c", line], {"user": "www-data", "cwd": "/srv"})
+        assert ran.stdout.decode().splitlines()[:3] == ["www-data", "www-data", "grüezi"]
+        assert ran.stdout.decode().splitlines()[3].startswith("-rw------- 1 www-data adm 8 ")
+        assert guest.pull(host, name, "/srv/a", str(tmp_path / "a"), {}) == 8
+        assert (tmp_path / "a").read_text() == "grüezi\n"
+        assert guest.ssh_command(host, name, {}) == ["ssh", "--", "10.77.0.9"]
+    finally:
+        host.apply(lifecycle.plan_to(host, name, "deprovisioned"))

@@ -69,17 +69,19 @@ def inside(request: Request) -> int:
     except Trouble as trouble:
         _answer(request, failed=str(trouble))
     except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        _answer(request, failed=f"{where}{error.strerror}")
+        _answer(request, failed=f"{request.get('path', error.filename)}: {error.strerror}")
     return NOT_RUN
 
 
 def run(request: Request) -> int:
     """Become the program."""
     uid, gid, groups, given = user(request["user"])
-    os.setgroups(groups)
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    try:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:  # the guest's namespace may not have such an id
+        raise Trouble(f"{request['user']}: cannot run as this user: {error.strerror}") from None
     os.chdir(request["cwd"])
     env = {"container": "lxc", "PATH": PATH, **given, **request["env"]}
     argv = request["argv"]
