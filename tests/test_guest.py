@@ -213,7 +213,7 @@ def test_what_does_not_come_is_told_with_what_was_seen_last(
     monkeypatch.setattr(MemoryDriver, "info", lambda *_: Info())
     found = waited(host, "ip")
     assert (found.seen, 1 <= found.took_s < 2) == ("running, without an address", True)
-    said = f"web01: not ip within {found.took_s:.3g} s; seen last: {found.seen}"
+    said = f"web01: waited {found.took_s:.3g} s for ip in vain; seen last: {found.seen}"
     assert waiting.told("web01", found) == said
 
 
@@ -236,7 +236,7 @@ def test_a_command_that_cannot_be_run_yet_is_tried_again(
     found = waited(host, None, ["nc", "-z", "db 01", 5432])
     assert (found.until, found.reached) == (Until.COMMAND, True)
     assert found.seen == "nc -z 'db 01' 5432 exited with 0"
-    assert waiting.told("web01", found).startswith("web01: its command after ")
+    assert waiting.told("web01", found).endswith(f" s for command; seen last: {found.seen}")
     for left, seen in (
         (HostError("no such user"), "no such user"),
         (Ran(code=None), "x had not ended"),

@@ -73,9 +73,9 @@ def wait(
 
 def told(name: str, waited: Waited) -> str:
     """What came of the waiting, as a line of text."""
-    what = "its command" if waited.until is Until.COMMAND else waited.until
-    how = f"{what} after" if waited.reached else f"not {what} within"
-    return f"{name}: {how} {waited.took_s:.3g} s; seen last: {waited.seen}"
+    in_vain = "" if waited.reached else " in vain"
+    took = f"waited {waited.took_s:.3g} s for {waited.until}{in_vain}"
+    return f"{name}: {took}; seen last: {waited.seen}"
 
 
 def _parsed(

@@ -127,6 +127,11 @@ def test_bytes_come_as_they_are(driver: LxcDriver, start: Start) -> None:
     assert ran.stdout == b"\xff\x00\r\n"
 
 
+def test_the_input_is_empty(driver: LxcDriver, start: Start) -> None:
+    name = start()
+    assert driver.exec(name, Command(argv=("cat",), timeout_s=5)) == Ran(code=0)
+
+
 def test_the_environment_is_clean_and_signals_are_as_usual(driver: LxcDriver, start: Start) -> None:
     name = start(files={"etc/passwd": "root:x:0:0::/root:/bin/sh\n"})
     ran = driver.exec(name, Command(argv=("env",), cwd="/tmp", env={"A": "b c\nd"}))

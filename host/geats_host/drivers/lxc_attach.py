@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from geats_host.drivers import OUTPUT_BYTES, Ran
@@ -80,7 +81,7 @@ def attached(
     """
     log = lxcpath / name / LOG
     before = log.stat().st_size if log.exists() else 0
-    with _child([str(lxcpath), name, str(log)], file) as child:
+    with _child([_packages(), str(lxcpath), name, str(log)], file) as child:
         _tell(child, json.dumps(request))
         in_time = _read_until(child, time.monotonic() + timeout_s)
     answer: dict[str, object] = {}
@@ -100,6 +101,14 @@ def attached(
     )
 
 
+def _packages() -> str:
+    """The directory from which the binding is imported."""
+    found = find_spec("lxc")
+    if found is None or found.origin is None:
+        raise HostError("the Python package lxc is not installed")
+    return str(Path(found.origin).parents[1])
+
+
 @contextmanager
 def _child(args: Sequence[str], file: int | None) -> Iterator[Child]:
     """The child; what it does is over when the block is."""
@@ -109,7 +118,7 @@ def _child(args: Sequence[str], file: int | None) -> Iterator[Child]:
             out, err, answer = (_pipe(ours, theirs) for _ in range(3))
             given = theirs.enter_context(open(os.devnull)).fileno() if file is None else file
             process = subprocess.Popen(
-                [sys.executable, "-I", str(SCRIPT), *args, str(answer[1]), str(given)],
+                [sys.executable, "-I", "-S", str(SCRIPT), *args, str(answer[1]), str(given)],
                 stdin=from_us,
                 stdout=out[1],
                 stderr=err[1],

@@ -1,7 +1,9 @@
 """One program run, or one file written or read, inside a container: a process of its own.
 
-It is run as a script by ``lxc_attach``, and imports nothing of geats: ``python -I
-lxc_attach_child.py LXCPATH NAME LOG ANSWER FILE``, of which the last two are descriptors:
+It is run as a script by ``lxc_attach``, and imports nothing of geats: ``python -I -S
+lxc_attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the binding is: to
+look at all that site-packages may hold takes longer than what is done here. ANSWER and FILE are
+descriptors:
 
 - its input is the request, one line of JSON; when more comes, or the end, the caller wants no more
   or is gone: whatever was started is killed, with its process group;
@@ -23,8 +25,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import lxc
-
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LARGEST_TABLE = 16 << 20  # bytes of /etc/passwd, which a guest may make as long as it likes
 LARGEST_ID = 2**32 - 2
@@ -39,7 +39,10 @@ class Trouble(Exception):
 
 def main(argv: Sequence[str]) -> int:
     """Attach, and wait until what was asked for is done, or no more wanted."""
-    lxcpath, name, log, answer, file = argv
+    packages, lxcpath, name, log, answer, file = argv
+    sys.path.append(packages)
+    import lxc
+
     with open(0, "rb", buffering=0, closefd=False) as caller:
         request = json.loads(caller.readline()) | {"answer": int(answer), "file": int(file)}
     for descriptor in (int(answer), int(file)):
