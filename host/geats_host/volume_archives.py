@@ -89,6 +89,7 @@ def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
     Nothing is written outside of it, whatever the archive says; a device node is a ``HostError``.
     """
     empty(tree.path)
+    _namespace_of(tree)  # now, since it is made through /proc: that is not there while confined
     argv = [*UNPACK, "--zstd", "--exclude=./dev/*", "--file=-"]
     writing_only_to(tree.path, lambda: _feed(argv, tree.path, tree, file, packed))
     descriptor = os.open(tree.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -138,8 +139,8 @@ def _running(
     file nor /dev/null can be opened for them.
     """
     command, descriptors = [*ENDS_WITH_US, *argv], list[int]()
-    if tree is not None and tree.shifted_by:
-        namespace = user_namespace(tree.shifted_by, NEEDED)
+    namespace = _namespace_of(tree)
+    if namespace is not None:
         command = [sys.executable, "-I", AS_GUEST_ROOT, str(namespace), *command]
         descriptors = [namespace]
     with open(os.memfd_create("complaints"), "w+b") as complaints:
@@ -158,6 +159,15 @@ def _running(
             complaints.seek(0)
             said = complaints.read()[-2000:].decode(errors="replace").strip()
             raise HostError(f"{argv[0]} failed with exit code {code}: {said}")
+
+
+def _namespace_of(tree: Tree | None) -> int | None:
+    """A descriptor of the namespace in which ids of *tree* are those of the guest, if they differ.
+
+    It is made once, and then kept.
+    """
+    shifted = tree is not None and tree.shifted_by
+    return user_namespace(shifted, NEEDED) if shifted else None
 
 
 def _started(
