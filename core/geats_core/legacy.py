@@ -61,7 +61,7 @@ def import_legacy(
     if geats["pools"]:  # else geats has this one by itself
         geats["pools"].setdefault(DEFAULT_POOL, {"type": "directory", "path": DEFAULT_POOL_PATH})
     geats = {key: value for key, value in geats.items() if value}
-    return Imported(geats=geats, notes=tuple(notes), problems=_problems(geats))
+    return Imported(geats=geats, notes=tuple(notes), problems=problems_of_pillar(geats))
 
 
 def template_names(
@@ -282,14 +282,14 @@ def _words(value: object) -> Sequence[str]:
     return [str(value)] if value else []
 
 
-def _problems(geats: Pillar) -> Problems:
+def problems_of_pillar(geats: Mapping[str, object]) -> Problems:
     """What is wrong with it as a pillar."""
     match parse_config(geats):
-        case Failure(problems):
-            return problems
         case Success(config):
             return tuple(
                 replace(each, path=f"vms.{name}.{each.path}")
                 for name, vm in config.vms.items()
                 for each in problems_of(parse_vm(name, vm))
             )
+        case Failure(problems):
+            return problems

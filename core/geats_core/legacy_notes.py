@@ -28,7 +28,7 @@ class Note:
 class Imported:
     """What stands under ``geats`` now, a note for each key, and what is still wrong."""
 
-    geats: Pillar
+    geats: Mapping[str, object]
     notes: tuple[Note, ...]
     problems: Problems
 

@@ -150,6 +150,18 @@ def import_legacy(session: Session, files: tuple[str, ...]) -> None:
     session.answer(legacy.report(made), lambda: click.echo(legacy.as_file(made), nl=False))
 
 
+@cli.command("import-lxc")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_lxc(session: Session, files: tuple[str, ...]) -> None:
+    """Print the configuration that the config files of LXC containers make, with notes below.
+
+    For example of /var/lib/lxc/web01/config. Nothing is changed.
+    """
+    made = legacy.imported_lxc(files)
+    session.answer(legacy.report(made), lambda: click.echo(legacy.as_file(made), nl=False))
+
+
 def _verb_command(verb: Verb) -> click.Command:
     @click.argument("name")
     @cli_plans.dry_run_option

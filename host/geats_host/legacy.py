@@ -10,6 +10,7 @@ from geats_core.checked import shown
 from geats_core.legacy import import_legacy, overlay_of, template_names
 from geats_core.legacy_ini import Section, parse_ini
 from geats_core.legacy_notes import Imported, Raw
+from geats_core.lxc_import import import_lxc
 from geats_host.configuration import yaml_problem
 from geats_host.errors import Refused
 
@@ -41,6 +42,23 @@ def imported(files: Iterable[str]) -> Imported:
     overlays = {overlay_of(folder, name) for folder, name in named}
     there = frozenset(path for path in overlays if Path(path).is_file())
     return import_legacy(definitions, settings, there)
+
+
+def imported_lxc(files: Iterable[str]) -> Imported:
+    """The pillar out of containers of LXC: each file is its ``config``, in a directory of its name.
+
+    Raises ``Refused`` with every file that cannot be read.
+    """
+    configs: dict[str, tuple[str, str]] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            configs[file] = Path(file).absolute().parent.name, Path(file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
+    if problems:
+        raise Refused(*problems)
+    return import_lxc(configs)
 
 
 def report(made: Imported) -> dict[str, object]:

@@ -348,6 +348,26 @@ def import_legacy(files):
     return _answered(lambda: legacy.report(legacy.imported(given)))
 
 
+def import_lxc(files):
+    """
+    Return the pillar for LXC containers that something else made, and change nothing.
+
+    files
+        their ``config`` files on the minion, as a list, or one
+
+    Returns the same as :py:func:`import_legacy`. The root filesystem of each is the template of the
+    new VM, which gets a copy.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_lxc /var/lib/lxc/web01/config
+    """
+    given = [files] if isinstance(files, str) else files
+    return _answered(lambda: legacy.report(legacy.imported_lxc(given)))
+
+
 def pools():
     """
     Show every pool: what it is made of, what it can do, its space, and how many volumes are in it.

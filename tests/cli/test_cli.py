@@ -330,3 +330,19 @@ def test_the_journal_says_who_called(geats: Geats, monkeypatch: pytest.MonkeyPat
     entries = answer(geats, "journal", "web01")
     assert isinstance(entries, list)
     assert {entry["origin"] for entry in entries} == {"geats, called by ada"}
+
+
+def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    config = tmp_path / "web/config"
+    config.parent.mkdir()
+    config.write_text("lxc.rootfs.path = dir:/srv/web\nlxc.hook.start = /bin/true\n")
+    code, out, err = call("import-lxc", str(config))
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out) == {
+        "geats": {
+            "templates": {"web-root": {"path": "/srv/web"}},
+            "vms": {"web": {"privileged": True, "template": "web-root"}},
+        }
+    }
+    assert f"# {config}: lxc.hook.start: left out: has no key" in out
+    assert call("import-lxc", str(tmp_path / "x"))[0] == 2

@@ -79,7 +79,9 @@ def settings_of(text: str) -> Mapping[str, Mapping[str, object]]:
 
 def vm_of(definition: Raw) -> object:
     """The VM that a definition makes, whatever else it makes."""
-    return import_legacy({"vm.yaml": definition}, {}).geats["vms"]["web"]
+    vms = import_legacy({"vm.yaml": definition}, {}).geats["vms"]
+    assert isinstance(vms, dict)
+    return vms["web"]
 
 
 def test_a_host_and_its_vm_become_a_pillar() -> None:

@@ -345,3 +345,12 @@ def test_the_journal_says_which_job_it_was(modules, opts):
 def test_without_a_job_the_journal_says_that_it_was_salt(modules):
     modules["geats.start"]("web01")
     assert {entry["origin"] for entry in modules["geats.journal"]("web01")} == {"salt"}
+
+
+def test_containers_of_lxc_become_a_pillar(modules, tmp_path):
+    file = tmp_path / "web" / "config"
+    file.parent.mkdir()
+    file.write_text("lxc.uts.name = web\n")
+    report = modules["geats.import_lxc"](str(file))
+    assert report["pillar"] == {"geats": {"vms": {"web": {"privileged": True, "hostname": "web"}}}}
+    assert report["problems"] == ["vms.web.template: is missing"]
