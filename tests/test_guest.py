@@ -194,7 +194,7 @@ def test_what_is_so_already_is_not_waited_for(host: Host) -> None:
     ):
         found = waited(host, until, command)
         assert (found.reached, found.seen) == (True, seen)
-        assert found.took_s < 0.5
+        assert found.took_s < 1
 
 
 def test_what_does_not_come_is_told_with_what_was_seen_last(
@@ -212,7 +212,7 @@ def test_what_does_not_come_is_told_with_what_was_seen_last(
     assert waited(host, None, "false").seen == "false exited with 1"
     monkeypatch.setattr(MemoryDriver, "info", lambda *_: Info())
     found = waited(host, "ip")
-    assert (found.seen, 1 <= found.took_s < 2) == ("running, without an address", True)
+    assert (found.seen, found.took_s >= 1) == ("running, without an address", True)
     said = f"web01: waited {found.took_s:.3g} s for ip in vain; seen last: {found.seen}"
     assert waiting.told("web01", found) == said
 
@@ -250,7 +250,7 @@ def test_it_is_seen_when_it_comes(host: Host) -> None:
     later.start()
     found = waited(host, "running", timeout=20)
     later.join()
-    assert (found.reached, found.seen, 0.1 < found.took_s < 3) == (True, "running", True)
+    assert (found.reached, found.seen, 0.1 < found.took_s < 20) == (True, "running", True)
     apply(host, "deprovision")
     assert waited(host, "stopped").seen == "not defined"
 
