@@ -1,5 +1,6 @@
 """Real containers written to archives and made of them: from pool to pool, and of other ids."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from geats_core.observation import Power
 from geats_host import copies, lifecycle
 from geats_host.host import Host
 from geats_host.storage import VolumeId
-from tests.host.conftest import sh
+from tests.host.conftest import DEFAULT_DEBIAN, sh
 from tests.host.test_storage import on_btrfs
 
 NAME, COPY = "geats-test-orig", "geats-test-copy"
@@ -117,3 +118,48 @@ def test_a_running_container_is_cloned_in_its_pool(operator: Operator, pool: str
     assert operator.run(COPY, SHOW) == before.replace(NAME, COPY)
     operator.run(COPY, "echo other > /data/file")
     assert operator.run(NAME, SHOW) == before
+
+
+ASK = """
+until state=$(systemctl is-system-running --wait 2>/dev/null) || [ -n "$state" ]; do sleep 0.1; done
+echo $state; cat /etc/hostname /etc/machine-id
+"""
+
+
+@pytest.fixture
+def debian(own_namespaces: None, tmp_path: Path) -> Iterator[Host]:
+    """A host on which an unprivileged Debian is declared."""
+    host = Host.from_config(
+        {
+            "state_dir": f"{tmp_path}/state",
+            "run_dir": f"{tmp_path}/run",
+            "drivers": {"lxc": {"settle": 0.3}},
+            "pools": {
+                "default": {"type": "directory", "path": f"{tmp_path}/plain"},
+                "layers": {"type": "overlay", "path": f"{tmp_path}/layers"},
+            },
+            "templates": {"debian": {"path": os.environ.get("GEATS_TEST_DEBIAN", DEFAULT_DEBIAN)}},
+            "vms": {NAME: {"template": "debian"}},
+        }
+    )
+    yield host
+    for name in host.observe_all():
+        host.apply(lifecycle.plan_to(host, name, "deprovisioned", power_off="stop")).unwrap()
+
+
+def test_debian_boots_from_an_archive_of_it_under_another_name(
+    debian: Host, tmp_path: Path
+) -> None:
+    """From a pool of directories to one whose files have other ids."""
+    debian.apply(lifecycle.plan_to(debian, NAME)).unwrap()
+    someone = Operator(tmp_path, tmp_path)
+    before = someone.run(NAME, ASK).split()
+    writing = copies.export(debian, NAME)
+    copies.apply_export(debian, writing).unwrap()
+    reading = copies.import_(debian, str(writing.path), COPY, {"pools": "layers"})
+    copies.apply_copy(debian, reading).unwrap()
+    debian.apply(lifecycle.plan_verb(debian, "start", COPY)).unwrap()
+
+    state, hostname, machine_id = someone.run(COPY, ASK).split()
+    assert (state, hostname) == (before[0], COPY)
+    assert (len(machine_id), machine_id != before[2]) == (32, True)
