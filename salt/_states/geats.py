@@ -184,6 +184,106 @@ def snapshots_kept(name, prefix="", **rules):
     return _ensure_by(name, "geats.keep_snapshots", (), words)
 
 
+def host(name, names=None, **policies):
+    """
+    Ensure that all VMs of the pillar are as described, and run: one plan for the whole host.
+
+    Steps that do not wait for each other run side by side. A VM that fails keeps no other from
+    becoming as described. Strays are reported, or stopped, as the pillar's ``policy`` says.
+
+    names
+        only these VMs of the host
+    target
+        what they are to be instead: ``running`` (default), ``frozen``, ``stopped``, ``off``,
+        ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or ``unlocked``
+    restart, max_impact, by_hand, power_off, allow_data_loss
+        as for :py:func:`running`
+
+    .. code-block:: yaml
+
+        all of this host:
+          geats.host:
+            - restart: never
+    """
+    test = __opts__["test"]
+    try:
+        report = __salt__["geats.apply_host"](names, test=test, **_given(policies))
+    except CommandExecutionError as error:
+        done = error.info if isinstance(error.info, dict) else {}
+        return _ret(name, False, _changed(done.get("vms", {})), error.error)
+    changes = {vm: each for vm, each in report["changes"].items() if each} if test else {}
+    changes = changes or _changed(report.get("vms", {}))
+    result = None if test and changes else True
+    return _ret(name, result, changes, _host_comment(report, changes, test))
+
+
+def template_present(name, refresh=False):
+    """
+    Ensure that a template of the pillar is ready, and unpacked in each pool that clones.
+
+    refresh
+        look for a newer image on the server, or build anew, each time
+
+    .. code-block:: yaml
+
+        debian:
+          geats.template_present: []
+    """
+    test = __opts__["test"]
+    try:
+        report = __salt__["geats.import_template"](name, refresh=refresh, test=test)
+    except CommandExecutionError as error:
+        return _ret(name, False, {}, error.error)
+    steps = list(report["would" if test else "done"])
+    comment = f"the template {name} is ready"
+    if steps:
+        comment = (
+            f"the template {name} {'would be' if test else 'is now'} ready: {', '.join(steps)}"
+        )
+    return _ret(name, None if test and steps else True, {"steps": steps} if steps else {}, comment)
+
+
+def mod_watch(name, sfun=None, **_):
+    """
+    Restart a VM that is ``running``, since something changed that its state watches.
+
+    Salt calls this where the state itself changed nothing: a VM that was just started or restarted
+    is not restarted again. Other states have nothing to restart.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.running:
+            - watch:
+              - file: /srv/media/settings
+    """
+    test = __opts__["test"]
+    if sfun != "running":
+        return _ret(name, True, {}, f"geats.{sfun} has nothing to restart for what it watches")
+    try:
+        report = __salt__["geats.reboot"](name, test=test)
+    except CommandExecutionError as error:
+        done = error.info if isinstance(error.info, dict) else {}
+        return _ret(name, False, done.get("changes", {}), error.error)
+    comment = f"{name} {'would be' if test else 'was'} restarted, for what it watches changed"
+    return _ret(name, None if test else True, report["changes"], comment)
+
+
+def _changed(vms):
+    return {vm: each["changes"] for vm, each in vms.items() if each["changes"]}
+
+
+def _host_comment(report, changes, test):
+    """How many VMs change, what is pending, and what the plan leaves as it is."""
+    first = "all VMs are as described"
+    if changes:
+        steps = [step for each in changes.values() for step in each["steps"]]
+        vms = f"{len(changes)} VM{'s' if len(changes) > 1 else ''}"
+        verb = "would become" if test else "became"
+        first = f"{vms} {verb} as described, in {_count(steps)}"
+    return "\n".join([first, *report["notes"], *report["warnings"]])
+
+
 def _ensure_by(name, function, arguments, words):
     """Ask an execution function, which does nothing in test mode, and translate the answer."""
     try:

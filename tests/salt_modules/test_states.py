@@ -3,6 +3,9 @@
 import msgpack
 import pytest
 
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.errors import HostError
+
 
 def power(modules, name="web01"):
     return modules["geats.list"]().get(name, {}).get("power")
@@ -159,3 +162,66 @@ def test_snapshots_that_no_rule_keeps_go_and_why_the_rest_stays_is_told(states, 
     ]
     left = [each["name"] for each in modules["geats.snapshots"]("web01")]
     assert left == ["auto-1", "auto-2", "by-hand"][0 if testmode else 1 :]
+
+
+def test_one_state_brings_the_whole_host_to_its_pillar(states, modules, testmode):
+    first = states["geats.host"]("here")
+    assert first["result"] is (None if testmode else True), first["comment"]
+    assert set(first["changes"]) == {"web01", "db01"}
+    shown = modules["geats.apply_host"](test=True)["changes"]
+    if testmode:
+        assert first["changes"] == shown
+        assert first["comment"] == "2 VMs would become as described, in 14 steps"
+        assert power(modules) is None
+    else:
+        assert first["comment"] == "2 VMs became as described, in 14 steps"
+        assert (power(modules), power(modules, "db01")) == ("running", "running")
+        second = states["geats.host"]("here")
+        assert (second["result"], second["changes"]) == (True, {})
+        assert second["comment"] == "all VMs are as described"
+    msgpack.packb(first)
+
+
+def test_the_state_of_a_host_takes_names_and_policies(states, modules, testmode):
+    ret = states["geats.host"]("here", names=["db01"], target="provisioned")
+    assert [*ret["changes"]] == ["db01"]
+    wrong = states["geats.host"]("here", names=["bd01"], restart="maybe")
+    assert (wrong["result"], wrong["changes"]) == (False, {})
+    assert "unknown restart policy 'maybe'" in wrong["comment"]
+
+
+def test_a_vm_that_fails_keeps_no_other_from_its_state(states, modules, testmode, monkeypatch):
+    def broken(self, name):
+        if name == "web01":
+            raise HostError("no power")
+        start(self, name)
+
+    start = MemoryDriver.start
+    monkeypatch.setattr(MemoryDriver, "start", broken)
+    ret = states["geats.host"]("here")
+    if testmode:
+        assert ret["result"] is None
+        return
+    assert ret["result"] is False
+    assert "could not start web01: no power" in ret["comment"]
+    assert set(ret["changes"]) == {"web01", "db01"}
+    assert power(modules, "db01") == "running"
+
+
+def test_strays_are_told_in_the_comment(states, modules, testmode):
+    modules["geats.apply"]("old", spec={"driver": "memory", "template": "debian"}, test=False)
+    comment = states["geats.host"]("here")["comment"]
+    assert "stray: old is running, defined, but not declared (policy: report)" in comment
+
+
+def test_what_a_vm_watches_restarts_it_once(states, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    ret = states["geats.mod_watch"]("web01", sfun="running")
+    assert ret["result"] is (None if testmode else True)
+    assert [line.split(" web01")[0] for line in ret["changes"]["steps"]] == ["shut down", "start"]
+    shutdowns = [each for each in modules["geats.journal"]("web01") if "shut" in each["action"]]
+    assert bool(shutdowns) is not testmode
+    stopped = states["geats.mod_watch"]("web01", sfun="stopped")
+    assert (stopped["result"], stopped["changes"]) == (True, {})
+    gone = states["geats.mod_watch"]("nobody", sfun="running")
+    assert (gone["result"], "unknown VM 'nobody'" in gone["comment"]) == (False, True)

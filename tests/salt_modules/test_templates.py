@@ -55,3 +55,24 @@ def test_what_is_told_can_be_sent(modules):
 def test_an_unknown_template_is_refused(modules):
     with pytest.raises(CommandExecutionError, match="unknown template 'debia'"):
         modules["geats.import_template"]("debia")
+
+
+def test_a_template_is_kept_ready_by_a_state(states, modules, testmode):
+    wanted = ["build it", "unpack it in pool layers"]
+    first = states["geats.template_present"]("built")
+    assert (first["result"], first["changes"]) == (None if testmode else True, {"steps": wanted})
+    verb = "would be" if testmode else "is now"
+    assert first["comment"] == f"the template built {verb} ready: {', '.join(wanted)}"
+    modules["geats.import_template"]("built", test=False)
+    second = states["geats.template_present"]("built")
+    assert second == {
+        "name": "built",
+        "result": True,
+        "changes": {},
+        "comment": "the template built is ready",
+    }
+    anew = states["geats.template_present"]("built", refresh=True)
+    assert anew["changes"] == {"steps": ["build it"]}
+    unknown = states["geats.template_present"]("biult")
+    assert (unknown["result"], unknown["changes"]) == (False, {})
+    assert "did you mean 'built'?" in unknown["comment"]
