@@ -11,7 +11,6 @@ target is never started before, that on the source never after.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
 
 from returns.result import Failure, Success
 
@@ -43,13 +42,6 @@ class Undo(StrEnum):
 
 _DECLARED = "is declared on {}, which would make it anew: move its declaration to the target first"
 ONLY_RUNNING = frozenset({Phase.SHUTDOWN, Phase.START})
-UNDOES: Mapping[Phase, Undo] = MappingProxyType(
-    {
-        Phase.IMPORT: Undo.REMOVE_IMPORT,
-        Phase.EXPORT: Undo.REMOVE_ARCHIVE,
-        Phase.SHUTDOWN: Undo.START_AGAIN,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +59,17 @@ class Migration:
         return tuple(phase for phase in Phase if self.running or phase not in ONLY_RUNNING)
 
     def undone_by(self, failed: Phase) -> tuple[Undo, ...]:
-        """What to do where the phase *failed* has, perhaps half-way, and the source has the VM."""
-        begun = self.phases[: self.phases.index(failed) + 1]
-        return tuple(undo for phase, undo in UNDOES.items() if phase in begun)
+        """What to do where *failed* did, perhaps half-way, and the source still has the VM.
+
+        An import that fails tidies up after itself: what is on the target then is not ours.
+        """
+        done = self.phases[: self.phases.index(failed)]
+        needed = {
+            Undo.REMOVE_IMPORT: Phase.IMPORT in done,
+            Undo.REMOVE_ARCHIVE: Phase.EXPORT in (*done, failed),
+            Undo.START_AGAIN: self.running,
+        }
+        return tuple(undo for undo, is_needed in needed.items() if is_needed)
 
     def counts(self, *, source_defines: bool) -> str:
         """The host whose copy is the VM; the other one's is to be removed."""

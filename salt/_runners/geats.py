@@ -9,10 +9,12 @@ out. ``tgt`` says which minions are asked, and ``tgt_type`` how it is read (``gl
 :depends: geats, on the master as well
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geats_host.errors import Refused
 from geats_host.fleet import Fleet, answers
+from geats_host.migrating import Mover, wrong_with_master
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -140,6 +142,65 @@ def rebalance(tgt="*", tgt_type="glob", **rules):
         salt-run geats.rebalance reserve=0.1
     """
     return _told(lambda: _fleet(tgt, tgt_type).rebalance(_words(rules)))
+
+
+def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
+    """
+    Move a VM to another host: off, exported, copied, imported there, forgotten here, started again.
+
+    name
+        of the VM
+    target
+        the minion that it goes to
+    source
+        the minion that it leaves; needed only where several have a VM of this name
+    test
+        true shows what would be done
+
+    Refused, with every reason, where the target has no plan with it, where the VM is locked or is
+    still declared in the source's pillar, and where the master passes no files on: it needs
+    ``file_recv: True``, ``file_recv_max_size`` (MiB) above the archive's, and ``minionfs`` among
+    ``fileserver_backend``.
+
+    ``counts`` in the answer is the host whose copy is the VM, also where the move failed; ``done``
+    are the phases behind it, ``failed`` is the one that failed and why, and ``left`` what could not
+    be tidied up.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.migrate web01 minion2 test=True
+        salt-run geats.migrate web01 minion2
+    """
+    return _told(lambda: _migrate(name, target, source, test, (tgt, tgt_type)))
+
+
+def _migrate(name, target, source, test, asked):
+    problems = wrong_with_master(__opts__)
+    if problems:
+        raise Refused(*problems)
+    move = _fleet(*asked).migration(name, target, source)
+    if test:
+        would = [str(phase) for phase in move.phases]
+        return {
+            "name": name,
+            "source": move.source,
+            "target": target,
+            "would": would,
+            "problems": [],
+        }
+    mover = Mover(move, _ask("list"), _forget, __opts__["file_recv_max_size"])
+    report = mover.carry_out()
+    failed = report["failed"]
+    problems = [f"{failed['phase']}: {failed['error']}", *report["left"]] if failed else []
+    return {**report, "problems": problems}
+
+
+def _forget(minion, path):
+    """Remove what the minion pushed."""
+    pushed = Path(__opts__["cachedir"], "minions", minion, "files", path.lstrip("/"))
+    pushed.unlink(missing_ok=True)
 
 
 def _fleet(tgt, tgt_type):

@@ -68,13 +68,13 @@ def test_what_failed_before_the_hand_over_is_undone() -> None:
         Phase.SHUTDOWN: (Undo.START_AGAIN,),
         Phase.EXPORT: (Undo.REMOVE_ARCHIVE, Undo.START_AGAIN),
         Phase.COPY: (Undo.REMOVE_ARCHIVE, Undo.START_AGAIN),
-        Phase.IMPORT: tuple(Undo),
+        Phase.IMPORT: (Undo.REMOVE_ARCHIVE, Undo.START_AGAIN),
         Phase.HAND_OVER: tuple(Undo),
         Phase.START: tuple(Undo),
         Phase.REMOVE: tuple(Undo),
     }
     off = replace(MOVE, running=False)
-    assert off.undone_by(Phase.IMPORT) == (Undo.REMOVE_IMPORT, Undo.REMOVE_ARCHIVE)
+    assert off.undone_by(Phase.HAND_OVER) == (Undo.REMOVE_IMPORT, Undo.REMOVE_ARCHIVE)
     assert off.undone_by(Phase.EXPORT) == (Undo.REMOVE_ARCHIVE,)
 
 

@@ -126,6 +126,58 @@ def test_loads_are_levelled(opts, tmp_path):
     assert (move["vm"], move["source"], move["target"]) == ("x", "a", "b")
 
 
+def test_a_master_that_passes_no_files_on_moves_nothing(master):
+    assert master.runner["geats.migrate"]("web01", "b") == {
+        "problems": [
+            "file_recv: must be true in the master's configuration",
+            "fileserver_backend: must list minionfs in the master's configuration",
+        ],
+        "retcode": 1,
+    }
+    assert master.asked == []
+
+
+@pytest.fixture
+def passes_files_on(opts):
+    opts |= {"file_recv": True, "fileserver_backend": ["roots", "minionfs"]}
+    opts |= {"file_recv_max_size": 100}
+
+
+def test_a_move_is_shown_before_it_is_made(passes_files_on, opts, tmp_path):
+    master = Master(opts, tmp_path, a={}, b={"vms": {}})
+    spec = {"driver": "memory", "template": "debian"}
+    master["a"]["geats.start"]("mail", spec)
+    shown = master.runner["geats.migrate"]("mail", "b", test=True)
+    assert shown["would"] == [
+        "shutdown",
+        "export",
+        "copy",
+        "import",
+        "hand over",
+        "start",
+        "remove",
+    ]
+    assert (shown["source"], shown["problems"]) == ("a", [])
+    master["a"]["geats.start"]("web01")
+    declared = master.runner["geats.migrate"]("web01", "b")["problems"]
+    assert declared == [
+        "web01: is declared on a, which would make it anew: "
+        "move its declaration to the target first"
+    ]
+
+
+def test_while_a_host_is_silent_it_could_be_the_source(passes_files_on, opts, tmp_path):
+    master = Master(opts, tmp_path, a={}, b={"vms": {}}, c={"vms": {}})
+    master["a"]["geats.start"]("mail", {"driver": "memory", "template": "debian"})
+    master.silent = {"c"}
+    migrate = master.runner["geats.migrate"]
+    assert migrate("mail", "b", test=True)["problems"] == [
+        "c: did not answer",
+        "source: must say which, while not all hosts answer",
+    ]
+    assert migrate("mail", "b", source="a", test=True)["problems"] == []
+
+
 def test_answers_are_plain_data(master):
     for function in ("list", "duplicates", "plan", "rebalance"):
         msgpack.packb(master.runner[f"geats.{function}"]())
