@@ -94,7 +94,11 @@ def bridge(own_namespaces: None) -> Iterator[str]:
 @pytest.fixture
 def busybox_rootfs(tmp_path: Path) -> Path:
     """A root filesystem of one program, whose init powers off when it is asked to."""
-    root = tmp_path / "root"
+    return busybox_root(tmp_path / "root")
+
+
+def busybox_root(root: Path) -> Path:
+    """Make it at *root*."""
     for folder in ("bin", "sbin", "etc", "proc", "sys", "dev", "tmp", "var"):
         (root / folder).mkdir(parents=True)
     shutil.copy("/usr/bin/busybox", root / "bin/busybox")
