@@ -247,7 +247,7 @@ def _pool_of(taken: Taken, volume: Raw, path: str, geats: Pillar) -> str:
     parent = str(directory).rstrip("/").rpartition("/")[0]
     pool = _name(parent) or "default"
     geats["pools"][pool] = _pool_beside(parent)
-    why = f"{_beside(parent)}; what is in {directory} stays there, for geats adopt"
+    why = f"{_beside(parent)}; what is in {directory} stays there, and is not taken over"
     taken.went(f"{path}.directory", f"pools.{pool}.path", why)
     return pool
 
