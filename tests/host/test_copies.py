@@ -77,8 +77,7 @@ cat /data/file /data/link
 """
 
 
-@pytest.mark.parametrize("source", POOLS)
-@pytest.mark.parametrize("target", POOLS)
+@pytest.mark.parametrize(("source", "target"), zip(POOLS, (*POOLS[1:], POOLS[0]), strict=True))
 def test_a_running_container_is_copied_from_pool_to_pool(
     operator: Operator, source: str, target: str
 ) -> None:

@@ -10,6 +10,7 @@ The exit code is 0 where liblxc did it; where it did not, the reasons are in the
 import ctypes
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ import lxc
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
 MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000  # linux/mount.h
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ATTR_RDONLY, AT_FDCWD, SYS_MOUNT_SETATTR = 1, -100, 442
 libc = ctypes.CDLL(None, use_errno=True)
 RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later ones come slower
@@ -37,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
         case "stop":
             done = container.stop()
         case "shutdown":
+            _end_with_caller()
             done = _shutdown(container, float(rest[0]))
         case "freeze":
             done = container.freeze()
@@ -84,6 +87,11 @@ def _check(returned: int) -> None:
     if returned < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def _end_with_caller() -> None:
+    """Ask no guest to power off for somebody who was killed meanwhile."""
+    _check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
 def _shutdown(container: lxc.Container, timeout_s: float) -> bool:

@@ -182,7 +182,7 @@ def salt(own_namespaces: None) -> Iterator[Master]:
         finally:
             for minion in started.minions.values():
                 minion.stop()
-                _remove_vms(minion)
+                remove_vms(minion)
                 sh("ip", "link", "delete", minion.bridge)
             _end(started.process)
 
@@ -230,7 +230,8 @@ def _daemon(program: str, directory: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
 
 
-def _remove_vms(minion: Minion) -> None:
+def remove_vms(minion: Minion) -> None:
+    """Deprovision all that is there, in this process."""
     host = Host.from_config(minion.geats)
     for name, have in host.observe_all().items():
         if have.exists:

@@ -3,21 +3,21 @@
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.host.minions.conftest import REPO, Master, SaltError
+from tests.host.minions.conftest import REPO, Master, SaltError, remove_vms
 
 
 @pytest.fixture(autouse=True)
 def nothing_runs(salt: Master) -> Iterator[None]:
-    """Each test begins with its VMs as they are declared, and off or not there."""
+    """Each test begins with no VM."""
     yield
     for minion in salt.minions.values():
-        salt.write_pillar(minion)
-        salt.cmd(minion.name, "saltutil.refresh_pillar", "wait=True")
-        salt.cmd(minion.name, "geats.apply", minion.vm, "deprovisioned", "power_off=stop")
+        remove_vms(minion)
 
 
 def test_a_vm_of_the_pillar_starts_and_outlives_the_job_and_the_minion(salt: Master) -> None:
@@ -81,9 +81,18 @@ def test_a_job_that_is_killed_leaves_what_the_next_run_repairs(salt: Master) -> 
     salt.cmd("a", "saltutil.kill_job", jid)
     asked.kill()
     asked.communicate()
-    assert a.power() == "running"
+    assert (a.power(), _asking()) == ("running", [])
     assert salt.cmd("a", "geats.apply", a.vm, "stopped", "power_off=stop")["error"] is None
     assert a.power() == "stopped"
+
+
+def _asking() -> list[bytes]:
+    """The processes that ask a guest to power off."""
+    found: list[bytes] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            found.append((process / "cmdline").read_bytes())
+    return [each for each in found if b"lxc_child.py\0shutdown" in each]
 
 
 def _job(salt: Master, function: str) -> str:
