@@ -22,6 +22,8 @@ EXAMPLES = {
     "states": r"^\.\. code-block:: yaml\n\n(?: {4}.*\n|\n)*? {4,}\s*geats\.NAME:",
 }
 
+SALTS_OWN = {"mod_watch"}  # called by Salt itself: nobody writes it
+
 
 def functions() -> Iterator[tuple[str, str, FunctionType]]:
     """Each function of this checkout: its kind, the name that Salt gives it, and itself."""
@@ -33,7 +35,8 @@ def functions() -> Iterator[tuple[str, str, FunctionType]]:
         spec.loader.exec_module(module)
         aliases: dict[str, str] = getattr(module, "__func_alias__", {})
         for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and not name.startswith("_"):
+            is_public = not name.startswith("_") and name not in SALTS_OWN
+            if function.__module__ == module.__name__ and is_public:
                 yield kind, aliases.get(name, name), function
 
 
