@@ -201,6 +201,7 @@ def _configure_master(directory: Path) -> None:
         "file_roots": {"base": [f"{directory}/states"]},
         "pillar_roots": {"base": [f"{directory}/pillar"]},
         "fileserver_backend": ["roots", "minionfs"],
+        "fileserver_list_cache_time": 0,  # what is new in file_roots is seen at once
         "file_recv": True,
     }
     (directory / "master").write_text(yaml.safe_dump(config))
