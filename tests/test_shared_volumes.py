@@ -1,6 +1,7 @@
 """Volumes that VMs share, on a host in memory: plans for one VM, and for the host's start."""
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from geats_core.host_plan import boot_goals
 from geats_core.observation import Observation
 from geats_host import lifecycle
 from geats_host.host import Host
-from geats_host.host_goals import Scope, Wishes, as_many_as_can, wanted
+from geats_host.host_goals import Wishes, wanted
 from tests.memory_host import memory_config, memory_host
 
 MEDIA = {"name": "media", "mount": "/media", "shared": True}
@@ -48,8 +49,8 @@ def restarted(host: Host) -> dict[str, Observation]:
 
 def started(host: Host, seen: dict[str, Observation]) -> tuple[set[str], tuple[str, ...]]:
     """Which VMs would start, and why the others would not."""
-    made = as_many_as_can(boot_goals(seen), lambda some: host.plan_host(some, seen, Scope.SOME))
-    return {plan.name for plan in made.plan.plans}, made.warnings
+    made, refused = host.plan_each(boot_goals(seen), seen)
+    return {plan.name for plan in made.plan.plans}, tuple(chain.from_iterable(refused.values()))
 
 
 def test_who_mounts_what_is_not_there_is_left_out_when_the_host_starts(host: Host) -> None:

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import boot_goals, halt_goals
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeSeen
+from geats_core.origins import origins
 from geats_core.placement import Candidate
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
@@ -27,7 +29,15 @@ from geats_host import binds, templates
 from geats_host.apply import Applied, Progress, apply_steps, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
-from geats_host.host_goals import Scope, Wishes, as_many_as_can, declared, goals, plan_goals
+from geats_host.host_goals import (
+    Refusals,
+    Scope,
+    Wishes,
+    as_many_as_can,
+    declared,
+    goals,
+    plan_goals,
+)
 from geats_host.operation_lock import operation_lock
 from geats_host.perform import Performer
 from geats_host.plugins import (
@@ -45,10 +55,11 @@ from geats_host.templates.upkeep import Upkeep
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, with the observation that it was made from."""
+    """A plan, with the observation that it was made from, and who says what (``Host.origins``)."""
 
     have: Observation
     plan: Plan
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def as_saved(self) -> SavedPlan:
         """The same, as the plan of a host on which nothing else is to do."""
@@ -85,6 +96,17 @@ class Host:
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
         """What *raw*, else the configuration, says of the VM; None where neither says anything."""
         return declared(self.config, name, raw)
+
+    def origins(self, name: str, raw: Mapping[object, object] | None = None) -> dict[str, str]:
+        """Who says each key of the VM's spec: *raw* or ``vms.NAME``, or ``profiles.NAME``.
+
+        A key that nobody says has its default; and nothing is said of what is no mapping.
+        """
+        said = self.config.vms.get(name) if raw is None else raw
+        if not isinstance(said, Mapping):
+            return {}
+        source = f"vms.{name}" if raw is None else "its own arguments"
+        return origins(said, self.config.profiles, source)
 
     def observe_all(self) -> Mapping[str, Observation]:
         """Everything of geats on this host, in one pass; a driver's empty directory is no VM."""
@@ -172,12 +194,22 @@ class Host:
         One that cannot start keeps no other from it: the warnings say why it cannot.
         """
         seen = self.observe_all()
-        return as_many_as_can(boot_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
+        return self._as_many_as_can(boot_goals(seen), seen)
 
     def plan_halt(self) -> SavedPlan:
         """The plan that powers off every VM, before the host does; warnings as at its start."""
         seen = self.observe_all()
-        return as_many_as_can(halt_goals(seen), lambda some: self.plan_host(some, seen, Scope.SOME))
+        return self._as_many_as_can(halt_goals(seen), seen)
+
+    def plan_each(
+        self, wanted: Sequence[Goal], seen: Mapping[str, Observation]
+    ) -> tuple[SavedPlan, Refusals]:
+        """One plan for as many VMs as have one together; and why each of the others has none."""
+        return as_many_as_can(wanted, lambda some: self.plan_host(some, seen, Scope.SOME))
+
+    def _as_many_as_can(self, wanted: Sequence[Goal], seen: Mapping[str, Observation]) -> SavedPlan:
+        made, refused = self.plan_each(wanted, seen)
+        return replace(made, warnings=tuple(chain.from_iterable(refused.values())))
 
     def candidate(self) -> Candidate:
         """All that has to be known of this host to place VMs on it, or on others: no secrets."""

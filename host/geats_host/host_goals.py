@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import TypeAlias
 
 from geats_core import fields
 from geats_core.actions import Impact
@@ -19,6 +20,8 @@ from geats_core.saved import Recorded, SavedPlan, saved
 from geats_core.spec import VMSpec
 from geats_host.errors import Refused, accepted
 from geats_host.plugins import DEFAULT_DRIVERS
+
+Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
 
 WITHOUT_SPEC = frozenset(
     {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
@@ -50,13 +53,13 @@ class Wishes:
         return Scope.SOME if self.names else Scope.HOST
 
 
-def wanted(words: Mapping[object, object]) -> Goal:
+def wanted(words: Mapping[object, object], path: str = "") -> Goal:
     """The goal that these words ask for, of a VM that is still to be named.
 
     They are ``target`` and the policies of ``Goal``, and ``allow_data_loss`` is true or false.
-    Raises ``Refused`` with everything that is wrong with them.
+    Raises ``Refused`` with everything that is wrong with them, below *path*.
     """
-    read = Reader("", words)
+    read = Reader(path, words)
     loss = read.take("allow_data_loss", boolean, False)
     goal = Goal(
         name="",
@@ -109,16 +112,26 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
     there = seen if wishes.goal.target in NEEDS_ONE else config.vms
     for name in dict.fromkeys(wishes.names or [name for name in config.vms if name in there]):
         try:
-            accepted(fields.name("name", name))
-            if wishes.goal.target not in GONE and name not in {*config.vms, *seen}:
-                raise Refused(unknown("name", "VM", name, {*config.vms, *seen}))
-            have = seen.get(name, Observation())
-            found.append(goal_for(wishes.goal, name, config, have, None))
+            found.append(named(wishes.goal, name, config, seen))
         except Refused as refused:
             problems += refused.problems
     if problems:
         raise Refused(*problems)
     return tuple(found)
+
+
+def named(
+    goal: Goal,
+    name: str,
+    config: HostConfig,
+    seen: Mapping[str, Observation],
+    raw: Raw | None = None,
+) -> Goal:
+    """*goal* for the VM *name*; refused where nobody knows it, unless it should be gone anyway."""
+    accepted(fields.name("name", name))
+    if raw is None and goal.target not in GONE and name not in {*config.vms, *seen}:
+        raise Refused(unknown("name", "VM", name, {*config.vms, *seen}))
+    return goal_for(goal, name, config, seen.get(name, Observation()), raw)
 
 
 def plan_goals(
@@ -141,10 +154,10 @@ def plan_goals(
 
 def as_many_as_can(
     wanted: Sequence[Goal], plan_all: Callable[[Sequence[Goal]], SavedPlan]
-) -> SavedPlan:
+) -> tuple[SavedPlan, Refusals]:
     """The plan for as many of *wanted* as have one together, the first of them before others.
 
-    Why the rest have none is said in its warnings.
+    The second answer is why each of the rest has no part in it, by the name of the VM.
     """
     kept, problems = _together(tuple(wanted), (), plan_all)
     tried = None
@@ -152,24 +165,24 @@ def as_many_as_can(
         tried = kept
         left = tuple(goal for goal in wanted if goal not in tried)
         kept, problems = _together(left, tried, plan_all)
-    return replace(plan_all(kept), warnings=problems)
+    return plan_all(kept), problems
 
 
 def _together(
     more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: Callable[[Sequence[Goal]], SavedPlan]
-) -> tuple[tuple[Goal, ...], tuple[str, ...]]:
+) -> tuple[tuple[Goal, ...], Refusals]:
     """*kept*, and of *more* those that go with it; and what is wrong with the others."""
     try:
         plan_all((*kept, *more))
     except Refused as refused:
         if len(more) <= 1:
-            return kept, refused.problems
+            return kept, {goal.name: refused.problems for goal in more}
     else:
-        return (*kept, *more), ()
+        return (*kept, *more), {}
     half = len(more) // 2
     kept, wrong = _together(more[:half], kept, plan_all)
     kept, also_wrong = _together(more[half:], kept, plan_all)
-    return kept, (*wrong, *also_wrong)
+    return kept, {**wrong, **also_wrong}
 
 
 def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> SavedPlan:

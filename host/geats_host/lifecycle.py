@@ -71,7 +71,9 @@ def plan_to(
         }
     )
     have = _have(host, name, goal.target, raw)
-    return host.plan(goal_for(goal, name, host.config, have, raw), have)
+    planned = host.plan(goal_for(goal, name, host.config, have, raw), have)
+    says_spec = raw is not None or goal.target not in WITHOUT_SPEC
+    return replace(planned, origins=host.origins(name, raw)) if says_spec else planned
 
 
 def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:

@@ -28,6 +28,7 @@ from geats_host.apply import Applied, Interrupted
 from geats_host.drivers import Ran
 from geats_host.errors import accepted
 from geats_host.host import Host
+from geats_host.several import Several
 from geats_host.waiting import Waited
 
 Report = dict[str, object]
@@ -151,6 +152,42 @@ def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
     """What was done for each VM (see ``apply_report``), and what the plan leaves as it is."""
     vms = {each.name: apply_report(each, applied) for each in made.plan.plans}
     return {"vms": vms, "notes": notes(made.plan), "warnings": list(made.warnings)}
+
+
+def several_report(several: Several, applied: Applied) -> dict[str, Report]:
+    """What was done for each VM, see ``apply_report``; ``error`` is all that kept it from more."""
+    how_far = _how_far(applied)
+    vms: dict[str, Report] = {}
+    for plan in several.planned.plan.plans:
+        own = how_far.of_vm(plan.name)
+        interrupted = own.failed or own.not_tried
+        error = failure_text(own) if interrupted else None
+        report = apply_report(plan, applied)
+        vms[plan.name] = {**report, "error": error, "origins": dict(several.origins[plan.name])}
+    return {**vms, **_refused(several)}
+
+
+def would_several_report(several: Several) -> dict[str, Report]:
+    """What would be done for each VM, and why nothing can be."""
+    made = several.planned.plan
+    changes = would_change_host(made)
+    vms: dict[str, Report] = {
+        plan.name: {
+            **plan_report(plan),
+            "changes": changes[plan.name],
+            "error": None,
+            "origins": dict(several.origins[plan.name]),
+        }
+        for plan in made.plans
+    }
+    return {**vms, **_refused(several)}
+
+
+def _refused(several: Several) -> dict[str, Report]:
+    return {
+        name: {"name": name, "changes": {}, "pending": {}, "origins": {}, "error": "\n".join(why)}
+        for name, why in several.refused.items()
+    }
 
 
 def _how_far(applied: Applied) -> Interrupted:

@@ -25,6 +25,7 @@ from geats_host.doctor import examine, to_plain
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.host_goals import Wishes, names_in, wanted
+from geats_host.several import plan_several
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -464,6 +465,8 @@ def plan(
     """
     Show what :py:func:`apply` with the same arguments would do, and do nothing.
 
+    ``origins`` is who says each key of the spec: the arguments, the pillar, or a profile of it.
+
     CLI Example:
 
     .. code-block:: bash
@@ -473,7 +476,7 @@ def plan(
         salt '*' geats.plan web01 max_impact=live
     """
     return _told(
-        lambda host: reports.plan_report(
+        lambda host: _shown(
             lifecycle.plan_to(
                 host,
                 name,
@@ -484,7 +487,7 @@ def plan(
                 allow_data_loss=allow_data_loss,
                 by_hand=by_hand,
                 max_impact=max_impact,
-            ).plan
+            )
         )
     )
 
@@ -584,6 +587,29 @@ def apply_host(names=None, test=None, **policies):
         salt '*' geats.apply_host names='[web01, db01]' max_impact=live
     """
     return _told(lambda host: _apply_host(host, _plan_host(host, names, policies), test))
+
+
+def apply_several(vms, test=None):
+    """
+    Bring several VMs, each to a target of its own, with one look at the host and in one plan.
+
+    Returns what :py:func:`apply` does for each of them, by name. One that is refused, or fails,
+    keeps no other from it; ``error`` says why.
+
+    vms
+        by name, for each VM: ``target``, ``spec``, ``restart``, ``power_off``, ``allow_data_loss``,
+        ``by_hand`` and ``max_impact``, as in :py:func:`apply`
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.apply_several '{"web01": {}, "db01": {"target": "stopped"}}' test=True
+        salt '*' geats.apply_several '{"web01": {}, "db01": {"target": "stopped"}}'
+    """
+    return _told(lambda host: _apply_several(host, vms, test))
 
 
 def observe():
@@ -1116,13 +1142,17 @@ def _applied(make_plan, test):
     return _told(lambda host: _apply(host, make_plan(host), test))
 
 
+def _shown(planned):
+    return {**reports.plan_report(planned.plan), "origins": dict(planned.origins)}
+
+
 def _apply(host, planned, test):
     if _is_test(test):
-        return _would(planned.plan)
+        return {**_would(planned.plan), "origins": dict(planned.origins)}
     applied = host.apply(planned)
     report = reports.apply_report(planned.plan, applied)
     _raise_if_interrupted(applied, {"changes": report["changes"]})
-    return report
+    return {**report, "origins": dict(planned.origins)}
 
 
 def _would(plan):
@@ -1189,6 +1219,20 @@ def _apply_host(host, made, test):
     applied = host.apply_host(made)
     report = reports.apply_host_report(made, applied)
     _raise_if_interrupted(applied, report)
+    return report
+
+
+def _apply_several(host, vms, test):
+    if not isinstance(vms, dict):
+        raise Refused("vms: must be a mapping of names to what each VM is to be")
+    several = plan_several(host, vms)
+    if _is_test(test):
+        report = reports.would_several_report(several)
+    else:
+        report = reports.several_report(several, host.apply_host(several.planned))
+    errors = [str(each["error"]) for each in report.values() if each["error"]]
+    if errors:
+        raise CommandExecutionError("\n".join(errors), info=report)
     return report
 
 

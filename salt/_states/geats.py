@@ -7,12 +7,18 @@ Each state takes the VM's spec as its own arguments, or, where it is given none,
 :depends: geats
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
+from geats_core.origins import in_words
+from geats_host.folding import TOGETHER, arguments, foldable
+
 if TYPE_CHECKING:  # Salt's loader injects these
+    __context__: dict[str, Any]
+    __lowstate__: Sequence[dict[str, Any]]
     __opts__: dict[str, Any]
     __salt__: dict[str, Callable[..., Any]]
 
@@ -269,6 +275,30 @@ def mod_watch(name, sfun=None, **_):
     return _ret(name, None if test else True, report["changes"], comment)
 
 
+def mod_aggregate(low, chunks, running):
+    """
+    Bring the VMs of many states of one run to where they should be in one plan, side by side.
+
+    Where ``state_aggregate`` says so, Salt calls this before each ``running``, ``stopped``,
+    ``frozen`` or ``defined``. The first of them that runs also does what the others ask for: those
+    whose requisites are met by then, and that nothing else keeps from it, such as ``onlyif``. Each
+    still reports what is its own.
+
+    .. code-block:: yaml
+
+        web01:
+          geats.running:
+            - aggregate: true   # or state_aggregate: [geats], in the minion's configuration
+
+        web02:
+          geats.running:
+            - aggregate: true
+    """
+    if TOGETHER not in low and not any(map(__opts__.get, ("failhard", "global_state_conditions"))):
+        low[TOGETHER] = _kept((low, chunks, running))
+    return low
+
+
 def _changed(vms):
     return {vm: each["changes"] for vm, each in vms.items() if each["changes"]}
 
@@ -311,18 +341,64 @@ def _given(arguments):
     return {key: value for key, value in arguments.items() if not _is_salts_own(key)}
 
 
-def _ensure(name, target, arguments):
+def _ensure(name, target, given):
     """Ask for one plan, applied unless in test mode, and translate the answer."""
-    given = _given(arguments)
-    policies = {key: given.pop(key) for key in POLICIES if key in given}
+    report = _done_together(name, given.get(TOGETHER))
+    if report is None:
+        report = _done_alone(name, target, _given(given))
+    if report["error"]:
+        return _ret(name, False, report["changes"], report["error"])
     test = __opts__["test"]
-    try:
-        report = __salt__["geats.apply"](name, target, given or None, test=test, **policies)
-    except CommandExecutionError as error:
-        done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, done.get("changes", {}), error.error)
     result = None if test and report["changes"] else True
     return _ret(name, result, report["changes"], _comment(name, target, report, test))
+
+
+def _done_alone(name, target, given):
+    """What one plan for this VM came to."""
+    wish = _wish(target, given)
+    try:
+        return {**__salt__["geats.apply"](name, test=__opts__["test"], **wish), "error": None}
+    except CommandExecutionError as error:
+        done = error.info if isinstance(error.info, dict) else {}
+        return {"changes": done.get("changes", {}), "error": error.error}
+
+
+def _done_together(name, group):
+    """What one plan for this VM and others came to; None where the VM has no part in such a plan.
+
+    The first state of a group that runs applies the plan, and keeps the reports of the others.
+    """
+    found = __context__.pop(group, None)
+    if not isinstance(found, tuple):
+        return found
+    low, chunks, running = found
+    members = foldable(low, chunks, __lowstate__, running)
+    if len(members) < 2:
+        return None
+    wishes = {each["name"]: _wish(each["fun"], arguments(each)) for each in members}
+    try:
+        reports = __salt__["geats.apply_several"](wishes, test=__opts__["test"])
+    except CommandExecutionError as error:
+        if not isinstance(error.info, dict):  # nothing was done: each of them tells its own trouble
+            return None
+        reports = error.info
+    for each in members[1:]:
+        each[TOGETHER] = _kept(reports[each["name"]])
+    return reports[name]
+
+
+def _kept(value):
+    """A key of Salt's context, for what a later call of this run is to find."""
+    key = f"geats.{uuid.uuid4()}"
+    __context__[key] = value
+    return key
+
+
+def _wish(target, given):
+    """A state's arguments, as those of :py:func:`geats.apply`."""
+    policies = {key: given[key] for key in POLICIES if key in given}
+    spec = {key: value for key, value in given.items() if key not in policies}
+    return {"target": target, **policies, **({"spec": spec} if spec else {})}
 
 
 def _is_salts_own(key):
@@ -338,7 +414,8 @@ def _comment(name, target, report, test):
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
     ]
-    return "\n".join([first, *pending])
+    said = in_words(report["origins"]) if steps else ""
+    return "\n".join([first, *pending, *([f"{said}; all else by default"] if said else [])])
 
 
 def _count(steps):

@@ -1,6 +1,7 @@
 """The laws of parsing and rendering."""
 
 from collections.abc import Mapping
+from functools import reduce
 
 import pytest
 from hypothesis import given, settings
@@ -41,6 +42,8 @@ from geats_core.actions import (
 )
 from geats_core.config import DEEPEST_STACK
 from geats_core.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
+from geats_core.origins import origins
+from geats_core.parse import merge
 from geats_core.sizes import LARGEST, format_size, parse_size
 from tests.property.strategies import (
     junk,
@@ -187,3 +190,41 @@ def test_the_model_follows_or_refuses_and_never_raises(action: Action, have: Obs
 def test_a_size_survives_being_written(size_bytes: int) -> None:
     assert parse_size("x", format_size(size_bytes)) == Success(size_bytes)
     assert parse_size("x", size_bytes) == Success(size_bytes)
+
+
+Raw = Mapping[object, object]
+no_keys: Raw = {}
+parts = st.fixed_dictionaries({}, optional={"root": st.integers(), "data": st.integers()})
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Raw:
+    """What a profile or a VM says."""
+    said: dict[object, object] = {}
+    for key in ("memory", "volumes", "dns"):
+        if draw(st.booleans()):
+            said[key] = draw(st.integers() | parts)
+    return said
+
+
+@given(st.lists(layers(), max_size=3), layers())
+def test_a_value_is_what_its_origin_says(below: list[Raw], own: Raw) -> None:
+    profiles = {f"p{position}": layer for position, layer in enumerate(below)}
+    said = {"vms.web": own, **{f"profiles.{name}": layer for name, layer in profiles.items()}}
+    merged = reduce(merge, [*below, own], no_keys)
+    found = origins({**own, "profile": list(profiles)}, profiles, "vms.web")
+    assert {path.partition(".")[0] for path in found} == {
+        key for key in merged if merged[key] != {}
+    }
+    for path, source in found.items():
+        assert at(merged, path) == at(said[source], path)
+
+
+def at(raw: Raw, path: str) -> object:
+    """What stands there: below a key, or below one of the parts of a key."""
+    key, _, part = path.partition(".")
+    value = raw[key]
+    if not part:
+        return value
+    assert isinstance(value, Mapping)
+    return value[part]

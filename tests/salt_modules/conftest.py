@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import salt.config
 import salt.loader
+from salt._logging import shutdown_temp_handler
 
 from tests.memory_host import memory_config
 
 REPO = Path(__file__).parents[2]
+
+shutdown_temp_handler()  # pytest reports what is logged; Salt would write it once more at the end
 
 
 @pytest.fixture(params=[False, True], ids=["real", "test"])

@@ -22,7 +22,7 @@ EXAMPLES = {
     "states": r"^\.\. code-block:: yaml\n\n(?: {4}.*\n|\n)*? {4,}\s*geats\.NAME:",
 }
 
-SALTS_OWN = {"mod_watch"}  # called by Salt itself: nobody writes it
+SALTS_OWN = {"mod_aggregate", "mod_watch"}  # called by Salt itself: nobody writes them
 
 
 def functions() -> Iterator[tuple[str, str, FunctionType]]:
