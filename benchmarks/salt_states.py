@@ -1,0 +1,241 @@
+"""What a run of Salt's states costs where nothing is to be done, beside Salt's own ``test.ping``.
+
+usage (root): .venv/bin/python benchmarks/salt_states.py [RUNS] [VMS...]    (default: 9 10 50 100)
+
+Makes so many containers of busybox, each with a NIC, in namespaces and an lxcpath of its own, and
+then times whole processes of ``salt-call --local``, all kinds in turn: medians, and ratios to the
+``test.ping`` beside them. ``test.nop`` is what a state costs that does nothing, without geats.
+Below, what it costs a minion to load our modules: the processor's time in a fresh interpreter
+that has imported ``salt.minion`` already.
+"""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import yaml
+
+from geats_core.plan import Goal, Target
+from geats_host.host import Host
+from geats_host.host_goals import Wishes
+
+REPO = Path(__file__).parents[1]
+SALT_CALL = str(Path(sys.executable).parent / "salt-call")
+BRIDGE = "geatsbench0"
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000  # linux/sched.h
+KINDS = ("modules", "states", "grains", "beacons")
+# It sleeps until it is told to power off.
+INIT = "#!/bin/sh\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 1000 & wait $!; done\n"
+EACH = "{% for name in pillar['geats']['vms'] %}\n{{ name }}:\n  geats.running: []\n{% endfor %}\n"
+STATES = {
+    "nothing": "nothing:\n  test.nop: []\n",
+    "host": "all of this host:\n  geats.host: []\n",
+    "each": EACH,
+}
+LOAD = """
+import importlib.util, sys, time
+import salt.minion
+began = time.process_time()
+for file in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("geats_" + file.replace("/", "_"), file)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(time.process_time() - began)
+"""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One kind of call: what the table says of it, and the words after ``salt-call``."""
+
+    what: str
+    words: tuple[str, ...]
+    config: str = "minion"
+
+
+# Python keeps compiled modules, as it does where nobody forbids it.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+CALLS = (
+    Timed("test.ping", ("test.ping",)),
+    Timed("state.single test.nop", ("state.single", "test.nop", "name=nothing")),
+    Timed("state.single geats.host", ("state.single", "geats.host", "name=all")),
+    Timed("state.apply, one test.nop", ("state.apply", "nothing")),
+    Timed("state.apply, one geats.host", ("state.apply", "host")),
+    Timed("state.apply, a geats.running a VM", ("state.apply", "each")),
+    Timed("the same, state_aggregate", ("state.apply", "each"), config="aggregating"),
+)
+
+
+def main() -> None:
+    """Time all kinds of calls, with more and more VMs."""
+    numbers = [int(word) for word in sys.argv[1:]] or [9]
+    runs, sizes = numbers[0], sorted(numbers[1:]) or [10, 50, 100]
+    show_imports(runs)
+    with own_host() as directory:
+        rows: dict[int, list[list[float]]] = {}
+        for size in sizes:
+            make(directory, size)
+            rows[size] = measured(directory, runs)
+        show(rows)
+
+
+def show_imports(runs: int) -> None:
+    """What our modules cost a minion when it loads them first."""
+    print(f"loading in a process that has salt.minion, {runs} runs, medians")
+    for kinds in (*((kind,) for kind in KINDS), KINDS):
+        files = [str(file) for kind in kinds for file in (REPO / f"salt/_{kind}").glob("*.py")]
+        if files:
+            said = [run(sys.executable, "-c", LOAD, *files) for _ in range(runs)]
+            what = "all of them" if len(kinds) > 1 else f"salt/_{kinds[0]}"
+            print(f"{what:35} {median(map(float, said)) * 1e3:6.1f} ms of the processor")
+
+
+def measured(directory: Path, runs: int) -> list[list[float]]:
+    """Seconds of each run of each kind; in turn, so that a drift harms none."""
+    times: list[list[float]] = [[] for _ in CALLS]
+    for number in range(runs + 1):
+        for taken, call in zip(times, CALLS, strict=True):
+            began = time.perf_counter()
+            argv = (SALT_CALL, "--local", "-c", f"{directory}/{call.config}", "-l", "quiet")
+            run(*argv, "--retcode-passthrough", *call.words)
+            if number:  # the first run fills caches
+                taken.append(time.perf_counter() - began)
+    return times
+
+
+def show(rows: Mapping[int, Sequence[Sequence[float]]]) -> None:
+    """A table in Markdown."""
+    print("\n| " + " | ".join(["salt-call --local", *(f"{size} VMs" for size in rows)]) + " |")
+    print("|---" * (len(rows) + 1) + "|")
+    for index, call in enumerate(CALLS):
+        cells = [f"{cell(times[index], times[0])}" for times in rows.values()]
+        print("| " + " | ".join([call.what, *cells]) + " |")
+    smallest, largest = min(rows), max(rows)
+    if smallest < largest:
+        print(f"\neach further VM, from {smallest} to {largest}:")
+        for index, call in enumerate(CALLS):
+            grown = median(rows[largest][index]) - median(rows[smallest][index])
+            print(f"{call.what:35} {grown / (largest - smallest) * 1e3:6.2f} ms")
+
+
+def cell(times: Sequence[float], pings: Sequence[float]) -> str:
+    """The median in ms, and the median of the ratios to the pings beside it."""
+    ratio = median(own / ping for own, ping in zip(times, pings, strict=True))
+    return f"{median(times) * 1e3:.0f} ms (× {ratio:.2f})"
+
+
+def make(directory: Path, size: int) -> None:
+    """Declare *size* VMs, and start those that do not run."""
+    declared = {"geats": geats_config(directory, size)}
+    (directory / "pillar/geats.sls").write_text(yaml.safe_dump(declared))
+    host = Host.from_config(declared["geats"])
+    host.apply_host(host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
+    time.sleep(1)
+
+
+@contextmanager
+def own_host() -> Iterator[Path]:
+    """A directory with all that the containers and Salt need; at the end all of it is gone."""
+    with tempfile.TemporaryDirectory(prefix="geats-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        own_network()
+        busybox(directory / "root")
+        write_minion(directory)
+        try:
+            yield directory
+        finally:
+            host = Host.from_config(geats_config(directory, 0))
+            seen = host.observe_all()
+            gone = Goal(name="", target=Target.DEPROVISIONED)
+            host.apply_host(host.plan_wishes(Wishes(gone, tuple(seen)))).unwrap()
+
+
+def own_network() -> None:
+    """A bridge in our own namespaces; liblxc looks for it in /sys, which shows one network."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "cannot have namespaces of our own")
+    with tempfile.TemporaryDirectory() as aside:
+        run("mount", "--make-rprivate", "/")
+        run("mount", "--rbind", "/sys/fs/cgroup", aside)
+        run("umount", "-R", "-l", "/sys")
+        run("mount", "-t", "sysfs", "sysfs", "/sys")
+        run("mount", "--rbind", aside, "/sys/fs/cgroup")
+        run("umount", "-R", "-l", aside)
+    run("ip", "link", "add", BRIDGE, "type", "bridge")
+    run("ip", "link", "set", BRIDGE, "up")
+
+
+def busybox(root: Path) -> None:
+    """A root filesystem of one program."""
+    for folder in ("bin", "sbin", "etc", "proc", "sys", "dev", "tmp", "var"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+    for applet in ("sh", "sleep"):
+        (root / "bin" / applet).symlink_to("busybox")
+    (root / "sbin/init").write_text(INIT)
+    (root / "sbin/init").chmod(0o755)
+
+
+def write_minion(directory: Path) -> None:
+    """The configurations of a minion without a master, and its states."""
+    for name in ("pillar", "states", "minion", "aggregating"):
+        (directory / name).mkdir()
+    (directory / "pillar/top.sls").write_text(yaml.safe_dump({"base": {"*": ["geats"]}}))
+    for name, text in STATES.items():
+        (directory / f"states/{name}.sls").write_text(text)
+    config = {
+        "id": "bench",
+        "root_dir": f"{directory}/salt",
+        "file_client": "local",
+        "file_roots": {"base": [f"{directory}/states"]},
+        "pillar_roots": {"base": [f"{directory}/pillar"]},
+        "module_dirs": [str(REPO / "salt")],
+    }
+    for name, aggregate in (("minion", False), ("aggregating", True)):
+        (directory / name / "minion").write_text(
+            yaml.safe_dump({**config, "state_aggregate": aggregate})
+        )
+
+
+def geats_config(directory: Path, size: int) -> dict[str, object]:
+    """A host of *size* VMs."""
+    return {
+        "state_dir": f"{directory}/state",
+        "run_dir": f"{directory}/run",
+        "drivers": {"lxc": {"path": f"{directory}/lxc", "settle": 0.1}},
+        "pools": {"default": {"type": "directory", "path": f"{directory}/volumes"}},
+        "templates": {"busybox": {"path": f"{directory}/root"}},
+        "profiles": {"small": {"template": "busybox", "init": "busybox", "memory": "64MiB"}},
+        "vms": {f"geats-bench-{number:03}": vm(number) for number in range(size)},
+    }
+
+
+def vm(number: int) -> dict[str, object]:
+    """A VM as people have them: limits, and a NIC with an address."""
+    nic = {
+        "name": "eth0",
+        "bridge": BRIDGE,
+        "addresses": [f"10.78.{number >> 8}.{number & 255}/16"],
+    }
+    return {"profile": "small", "nics": [nic]}
+
+
+def run(*argv: str) -> str:
+    """What a command prints; its failure ends the benchmark, with what it said."""
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(argv)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
