@@ -11,7 +11,6 @@ its line is a line of geats that somebody removed or changed, and then the file 
 The list starts with a sum over itself: where that is wrong, nothing is known of any line.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, problem
-from geats_core.parse import parse_vm, to_plain
+from geats_core.parse import parse_text, to_text
 from geats_core.spec import Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
@@ -118,8 +117,7 @@ def unwritable(lines: Iterable[str]) -> tuple[str, ...]:
 
 def spec_line(spec: VMSpec) -> str:
     """The comment that holds *spec*: ``spec_of_lxc_config`` reads it."""
-    plain = json.dumps(to_plain(spec), sort_keys=True, ensure_ascii=True)
-    return f"{SPEC_LINE}{spec.name} {plain}"
+    return f"{SPEC_LINE}{spec.name} {to_text(spec)}"
 
 
 def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
@@ -127,10 +125,7 @@ def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
     for line in text.split("\n"):
         if line.startswith(SPEC_LINE):
             name, _, plain = line.removeprefix(SPEC_LINE).partition(" ")
-            try:
-                return parse_vm(name, json.loads(plain))
-            except (ValueError, RecursionError):
-                break
+            return parse_text(name, plain)
     return problem("config", "was not written by geats")
 
 

@@ -1,7 +1,8 @@
 """From pillar, SLS, YAML or JSON to a ``VMSpec``, and back to plain data."""
 
+import json
 from collections.abc import Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from hashlib import sha256
 
 from returns.result import Failure, Success
@@ -226,6 +227,21 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             },
         }
     )
+
+
+def to_text(spec: VMSpec) -> str:
+    """*spec* as one line of JSON, as it is kept on a host: ``parse_text`` gives it back."""
+    return json.dumps(to_plain(spec), sort_keys=True)
+
+
+@lru_cache(maxsize=4096)  # a host keeps the same text in several places
+def parse_text(vm_name: str, text: str) -> Checked[VMSpec]:
+    """The spec in such a text."""
+    try:
+        raw: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return problem("", "must be JSON")
+    return parse_vm(vm_name, raw)
 
 
 def _plain_nic(nic: Nic) -> dict[str, object]:

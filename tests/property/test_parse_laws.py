@@ -43,7 +43,7 @@ from geats_core.actions import (
 from geats_core.config import DEEPEST_STACK
 from geats_core.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
 from geats_core.origins import origins
-from geats_core.parse import merge
+from geats_core.parse import merge, parse_text, to_text
 from geats_core.sizes import LARGEST, format_size, parse_size
 from tests.property.strategies import (
     junk,
@@ -155,6 +155,7 @@ def test_a_stack_that_holds_itself_is_too_deep() -> None:
 @given(specs)
 def test_a_spec_survives_plain_data(spec: VMSpec) -> None:
     assert parse_vm(spec.name, to_plain(spec)) == Success(spec)
+    assert parse_text(spec.name, to_text(spec)) == Success(spec)
 
 
 @many

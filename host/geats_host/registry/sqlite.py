@@ -1,7 +1,6 @@
 """The default registry: one SQLite file, durable at each step."""
 
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from returns.result import Failure, Success
 
-from geats_core.parse import parse_vm, to_plain
+from geats_core.parse import parse_text, to_text
 from geats_core.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
@@ -63,9 +62,9 @@ class SqliteRegistry:
         return {name: self._spec(name, text) for name, text in rows}
 
     def record(self, spec: VMSpec) -> None:
-        text = json.dumps(to_plain(spec), sort_keys=True)
+        row = (spec.name, to_text(spec))
         with self._transaction() as database:
-            database.execute("insert or replace into definition values (?, ?)", (spec.name, text))
+            database.execute("insert or replace into definition values (?, ?)", row)
 
     def forget(self, name: str) -> None:
         with self._transaction() as database:
@@ -146,7 +145,7 @@ class SqliteRegistry:
             database.close()
 
     def _spec(self, name: str, text: str) -> VMSpec:
-        match parse_vm(name, json.loads(text)):
+        match parse_text(name, text):
             case Success(spec):
                 return spec
             case Failure(problems):
