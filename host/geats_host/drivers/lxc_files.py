@@ -90,9 +90,11 @@ def make_folder(folder: Path, mode: int) -> None:
     """Make *folder*, with that *mode* and owned by root also where it is there already."""
     folder.mkdir(mode=mode, parents=True, exist_ok=True)
     with _opened(folder) as at:
-        if os.fstat(at).st_uid != os.geteuid():
+        seen = os.fstat(at)
+        if seen.st_uid != os.geteuid():
             os.fchown(at, os.geteuid(), os.getegid())
-        os.fchmod(at, mode)
+        if stat.S_IMODE(seen.st_mode) != mode:
+            os.fchmod(at, mode)
 
 
 def has_apparmor() -> bool:

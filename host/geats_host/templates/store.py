@@ -124,6 +124,8 @@ class Store:
 
     def leftovers(self) -> tuple[Path, ...]:
         """The directories of scratch that a crash left."""
+        if not _entries(self.root / "scratch"):
+            return ()  # and no lock either, whose file would be made for it
         with named_lock(self.run_dir, "scratch") as sweep:
             sweep.hold()
             return tuple(path for path in _entries(self.root / "scratch") if _is_left(path))
