@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Minion:
     name: str
     directory: Path
     process: subprocess.Popen[bytes] | None = None
+    more_vms: dict[str, dict[str, object]] = field(default_factory=dict)  # see ``Master.declared``
 
     @property
     def vm(self) -> str:
@@ -63,7 +64,7 @@ class Minion:
             "pools": {"default": {"type": "directory", "path": f"{self.directory}/volumes"}},
             "templates": {"busybox": {"path": f"{self.directory}/root"}},
             "profiles": {"small": {"template": "busybox", "init": "busybox"}},
-            "vms": {self.vm: {"profile": "small", "nics": [self._nic()]}},
+            "vms": {self.vm: {"profile": "small", "nics": [self._nic()]}, **self.more_vms},
         }
 
     def _nic(self) -> dict[str, object]:
@@ -140,6 +141,20 @@ class Master:
                 time.sleep(0.5)
         logs = [*self.directory.glob("*.log"), *self.directory.glob("*/*.log")]
         raise SaltError("\n".join(f"{log}: {log.read_text()[-2000:]}" for log in logs))
+
+    @contextmanager
+    def declared(self, minion: Minion, *names: str) -> Iterator[None]:
+        """While this lasts, the minion's pillar has more VMs."""
+        minion.more_vms = {name: {"profile": "small"} for name in names}
+        self.write_pillar(minion)
+        self.cmd(minion.name, "saltutil.refresh_pillar", "wait=True")
+        try:
+            yield
+        finally:
+            remove_vms(minion)
+            minion.more_vms = {}
+            self.write_pillar(minion)
+            self.cmd(minion.name, "saltutil.refresh_pillar", "wait=True")
 
     def write_pillar(self, minion: Minion, **more: object) -> None:
         """What the minion is told, from the next refresh on."""
