@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 from returns.result import Success
@@ -18,14 +19,13 @@ from geats_core.host_plan import boot_goals, halt_goals
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.origins import origins
-from geats_core.placement import Candidate
 from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
-from geats_host import binds, templates
+from geats_host import binds
 from geats_host.apply import Applied, Progress, apply_steps, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
@@ -38,8 +38,8 @@ from geats_host.host_goals import (
     goals,
     plan_goals,
 )
+from geats_host.later import later
 from geats_host.operation_lock import operation_lock
-from geats_host.perform import Performer
 from geats_host.plugins import (
     DEFAULT_DRIVERS,
     default_pools,
@@ -49,8 +49,18 @@ from geats_host.plugins import (
 )
 from geats_host.registry import Entry, Registry
 from geats_host.storage import Offer, Pool
-from geats_host.templates.store import Store
-from geats_host.templates.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from geats_core import placement
+    from geats_host import perform, templates
+    from geats_host.templates import store as stores
+    from geats_host.templates import upkeep
+else:
+    placement = later("geats_core.placement")
+    perform = later("geats_host.perform")
+    templates = later("geats_host.templates")
+    stores = later("geats_host.templates.store")
+    upkeep = later("geats_host.templates.upkeep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +221,11 @@ class Host:
         made, refused = self.plan_each(wanted, seen)
         return replace(made, warnings=tuple(chain.from_iterable(refused.values())))
 
-    def candidate(self) -> Candidate:
+    def candidate(self) -> "placement.Candidate":
         """All that has to be known of this host to place VMs on it, or on others: no secrets."""
         seen = self.observe_all()
         wanted = goals(Wishes(Goal(name="", target=Target.RUNNING)), self.config, seen)
-        return Candidate(
+        return placement.Candidate(
             goals=tuple(
                 replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal
                 for goal in wanted
@@ -273,14 +283,14 @@ class Host:
                 each.name: self._performer(each, planned.observations) for each in made.plans
             }
 
-            def perform(step: Step) -> None:
+            def carry_out(step: Step) -> None:
                 match step.action:
                     case Pause(seconds):
                         time.sleep(seconds)
                     case action:
                         performers[step.vm].perform(action)
 
-            return apply_steps(made.steps, perform, self.registry, progress, self.origin)
+            return apply_steps(made.steps, carry_out, self.registry, progress, self.origin)
 
     def _check_unmoved(self, planned: SavedPlan) -> None:
         """Compare the VMs that the plan is about, and what it was saved with."""
@@ -313,11 +323,11 @@ class Host:
             pools = {action.pool}
         yield from (f"pool {pool!r}" for pool in pools - self.pools.keys())
 
-    def _performer(self, made: Plan, seen: Mapping[str, Observation]) -> Performer:
+    def _performer(self, made: Plan, seen: Mapping[str, Observation]) -> "perform.Performer":
         specs = [step.action.spec for step in made.steps if isinstance(step.action, Define)]
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
         driver = self._driver_of(made.name, spec)
-        return Performer(
+        return perform.Performer(
             made.name,
             self.registry,
             driver,
@@ -329,14 +339,14 @@ class Host:
         )
 
     @property
-    def store(self) -> Store:
+    def store(self) -> "stores.Store":
         """The files and locks of this host's templates."""
-        return Store(Path(self.config.state_dir) / "templates", Path(self.config.run_dir))
+        return stores.Store(Path(self.config.state_dir) / "templates", Path(self.config.run_dir))
 
     @property
-    def templates(self) -> Upkeep:
+    def templates(self) -> "upkeep.Upkeep":
         """The templates of this host: to list, import, verify and prune them."""
-        return Upkeep(self.config.templates, self.pools, self.store)
+        return upkeep.Upkeep(self.config.templates, self.pools, self.store)
 
     def info(self, name: str) -> Info:
         """Statistics of one VM; empty for one that is only declared."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import psutil
 from returns.result import Failure, Success
@@ -19,7 +20,6 @@ from geats_core.explain import (
     step_to_plain,
 )
 from geats_core.host_plan import HostPlan
-from geats_core.listing import parse_filter
 from geats_core.observation import Observation
 from geats_core.plan import Plan, Step
 from geats_core.saved import SavedPlan
@@ -28,8 +28,14 @@ from geats_host.apply import Applied, Interrupted
 from geats_host.drivers import Ran
 from geats_host.errors import accepted
 from geats_host.host import Host
-from geats_host.several import Several
-from geats_host.waiting import Waited
+from geats_host.later import later
+
+if TYPE_CHECKING:
+    from geats_core import listing
+    from geats_host.several import Several
+    from geats_host.waiting import Waited
+else:
+    listing = later("geats_core.listing")
 
 Report = dict[str, object]
 
@@ -40,7 +46,7 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
     in effect until the VM restarts. *only* says which VMs are meant, see ``parse_filter``.
     """
-    meant = accepted(parse_filter(only, host.drivers))
+    meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
     rows = {
         name: _row(host, name, seen.get(name, Observation()))
@@ -154,7 +160,7 @@ def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
     return {"vms": vms, "notes": notes(made.plan), "warnings": list(made.warnings)}
 
 
-def several_report(several: Several, applied: Applied) -> dict[str, Report]:
+def several_report(several: "Several", applied: Applied) -> dict[str, Report]:
     """What was done for each VM, see ``apply_report``; ``error`` is all that kept it from more."""
     how_far = _how_far(applied)
     vms: dict[str, Report] = {}
@@ -167,7 +173,7 @@ def several_report(several: Several, applied: Applied) -> dict[str, Report]:
     return {**vms, **_refused(several)}
 
 
-def would_several_report(several: Several) -> dict[str, Report]:
+def would_several_report(several: "Several") -> dict[str, Report]:
     """What would be done for each VM, and why nothing can be."""
     made = several.planned.plan
     changes = would_change_host(made)
@@ -183,7 +189,7 @@ def would_several_report(several: Several) -> dict[str, Report]:
     return {**vms, **_refused(several)}
 
 
-def _refused(several: Several) -> dict[str, Report]:
+def _refused(several: "Several") -> dict[str, Report]:
     return {
         name: {"name": name, "changes": {}, "pending": {}, "origins": {}, "error": "\n".join(why)}
         for name, why in several.refused.items()
@@ -217,6 +223,11 @@ def would_change_host(plan: HostPlan) -> dict[str, dict[str, object]]:
         if step.vm:
             steps[step.vm].append(step)
     return {each.name: salt_changes(each, steps[each.name]) for each in plan.plans}
+
+
+def error_of(applied: Applied) -> str | None:
+    """Why a plan was not carried out to its end; None where it was."""
+    return failure_text(applied.failure()) if isinstance(applied, Failure) else None
 
 
 def failure_text(interrupted: Interrupted) -> str:
@@ -258,7 +269,7 @@ def ran_report(ran: Ran) -> Report:
     }
 
 
-def waited_report(name: str, waited: Waited) -> Report:
+def waited_report(name: str, waited: "Waited") -> Report:
     """Whether what was waited for came, the seconds it took, and what was seen last."""
     return {
         "name": name,

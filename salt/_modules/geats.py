@@ -13,19 +13,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.msgpack
-from returns.result import Failure
 from salt.exceptions import CommandExecutionError
 
-from geats_core.codec import encode
-from geats_core.schema import pillar_schema
-from geats_host import copies, guest, inventory, legacy, lifecycle, reports, waiting
-from geats_host import snapshots as snapshots_
-from geats_host.configuration import from_file, merged
-from geats_host.doctor import examine, to_plain
-from geats_host.errors import HostError, Refused
-from geats_host.host import Host
-from geats_host.host_goals import Wishes, names_in, wanted
-from geats_host.several import plan_several
+from geats_host.later import later
+
+if TYPE_CHECKING:
+    from geats_core import codec
+    from geats_core import schema as schema_
+    from geats_host import (
+        configuration,
+        copies,
+        errors,
+        guest,
+        host_goals,
+        inventory,
+        legacy,
+        lifecycle,
+        reports,
+        several,
+        waiting,
+    )
+    from geats_host import doctor as doctor_
+    from geats_host import host as host_
+    from geats_host import snapshots as snapshots_
+else:
+    codec = later("geats_core.codec")
+    schema_ = later("geats_core.schema")
+    configuration = later("geats_host.configuration")
+    copies = later("geats_host.copies")
+    doctor_ = later("geats_host.doctor")
+    errors = later("geats_host.errors")
+    guest = later("geats_host.guest")
+    host_ = later("geats_host.host")
+    host_goals = later("geats_host.host_goals")
+    inventory = later("geats_host.inventory")
+    legacy = later("geats_host.legacy")
+    lifecycle = later("geats_host.lifecycle")
+    reports = later("geats_host.reports")
+    several = later("geats_host.several")
+    snapshots_ = later("geats_host.snapshots")
+    waiting = later("geats_host.waiting")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -325,7 +352,7 @@ def schema():
 
         salt-call --local --out json geats.schema
     """
-    return pillar_schema()
+    return schema_.pillar_schema()
 
 
 def import_legacy(files):
@@ -449,7 +476,7 @@ def doctor():
 
         salt '*' geats.doctor
     """
-    return _answered(lambda: to_plain(examine(_raw())))
+    return _answered(lambda: doctor_.to_plain(doctor_.examine(_raw())))
 
 
 def plan(
@@ -624,7 +651,7 @@ def observe():
 
         salt --out json --static '*' geats.observe
     """
-    return _told(lambda host: encode(host.recorded()))
+    return _told(lambda host: codec.encode(host.recorded()))
 
 
 def candidate():
@@ -638,7 +665,7 @@ def candidate():
 
         salt '*' geats.candidate
     """
-    return _told(lambda host: encode(host.candidate()))
+    return _told(lambda host: codec.encode(host.candidate()))
 
 
 def define(name, spec=None, test=None):
@@ -1107,8 +1134,8 @@ def prune_templates(test=None):
 
 
 def _raw():
-    raw = merged(__opts__.get("geats"), __pillar__.get("geats"))
-    return from_file() if raw is None else raw
+    raw = configuration.merged(__opts__.get("geats"), __pillar__.get("geats"))
+    return configuration.from_file() if raw is None else raw
 
 
 def _origin():
@@ -1126,14 +1153,14 @@ def _origin():
 
 def _told(tell):
     """What *tell* says of the host."""
-    return _answered(lambda: tell(Host.from_config(_raw(), _origin())))
+    return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin())))
 
 
 def _answered(answer):
     """What *answer* returns; refusals and trouble as Salt's own error, in one text."""
     try:
         return answer()
-    except (Refused, HostError) as error:
+    except (errors.Refused, errors.HostError) as error:
         raise CommandExecutionError(str(error)) from None
 
 
@@ -1194,7 +1221,7 @@ def _fetched(path):
         return path
     cached = __salt__["cp.cache_file"](path)
     if not cached:
-        raise Refused(f"path: there is no {path!r}")
+        raise errors.Refused(f"path: there is no {path!r}")
     return cached
 
 
@@ -1205,7 +1232,9 @@ def _keep_snapshots(host, name, prefix, rules, test):
 
 def _plan_host(host, names, policies):
     """The plan for the VMs that are named, else for the whole host."""
-    return host.plan_wishes(Wishes(wanted(_words(policies)), names_in(names)))
+    return host.plan_wishes(
+        host_goals.Wishes(host_goals.wanted(_words(policies)), host_goals.names_in(names))
+    )
 
 
 def _words(given):
@@ -1224,15 +1253,15 @@ def _apply_host(host, made, test):
 
 def _apply_several(host, vms, test):
     if not isinstance(vms, dict):
-        raise Refused("vms: must be a mapping of names to what each VM is to be")
-    several = plan_several(host, vms)
+        raise errors.Refused("vms: must be a mapping of names to what each VM is to be")
+    planned = several.plan_several(host, vms)
     if _is_test(test):
-        report = reports.would_several_report(several)
+        report = reports.would_several_report(planned)
     else:
-        report = reports.several_report(several, host.apply_host(several.planned))
-    errors = [str(each["error"]) for each in report.values() if each["error"]]
-    if errors:
-        raise CommandExecutionError("\n".join(errors), info=report)
+        report = reports.several_report(planned, host.apply_host(planned.planned))
+    wrong = [str(each["error"]) for each in report.values() if each["error"]]
+    if wrong:
+        raise CommandExecutionError("\n".join(wrong), info=report)
     return report
 
 
@@ -1241,5 +1270,6 @@ def _is_test(test):
 
 
 def _raise_if_interrupted(applied, info):
-    if isinstance(applied, Failure):
-        raise CommandExecutionError(reports.failure_text(applied.failure()), info=info)
+    error = reports.error_of(applied)
+    if error is not None:
+        raise CommandExecutionError(error, info=info)

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_core.origins import in_words
 from geats_host.folding import TOGETHER, arguments, foldable
+from geats_host.later import later
+
+if TYPE_CHECKING:
+    from geats_core import origins
+else:
+    origins = later("geats_core.origins")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -414,7 +419,7 @@ def _comment(name, target, report, test):
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
     ]
-    said = in_words(report["origins"]) if steps else ""
+    said = origins.in_words(report["origins"]) if steps else ""
     return "\n".join([first, *pending, *([f"{said}; all else by default"] if said else [])])
 
 
