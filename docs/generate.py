@@ -38,6 +38,8 @@ from geats_core import table as table_of
 from geats_core.actions import (
     Action,
     ActivateVolume,
+    Adopt,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -110,6 +112,8 @@ EVERY_ACTION: tuple[Action, ...] = (
     GrowVolume(*ROOT, LARGE),
     Lock(),
     Unlock(),
+    AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, fingerprint(SPEC)),
+    Adopt(SPEC, SPEC, (), ""),
     Pause(),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"

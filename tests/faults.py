@@ -14,7 +14,10 @@ from geats_host.host import Host
 
 T = TypeVar("T")
 LOOKING = frozenset(
-    {"observe", "definitions", "locked", "journal", "kept_open", "path", "bridges", "info"}
+    {
+        *("observe", "definitions", "locked", "journal", "kept_open"),
+        *("path", "bridges", "info", "config_text"),
+    }
 )
 
 

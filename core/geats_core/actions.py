@@ -169,6 +169,36 @@ class CloneVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptVolume:
+    """Let a pool have a directory of the host as a volume: where it is, with what it holds.
+
+    ``tree`` is the path. The volume counts as installed from ``template``, and its guest as
+    configured by what has the fingerprint ``guest``.
+    """
+
+    pool: str
+    volume: str
+    size_bytes: int | None
+    tree: str
+    template: str
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Record a VM that something else made, and put geats' own definition in place of the old one.
+
+    ``running`` is what it runs with, where it is on; ``keep`` are the lines of the old definition
+    that stay, and ``sha256`` is that of all of it.
+    """
+
+    spec: VMSpec
+    running: VMSpec
+    keep: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """Write the VM, with all that its volumes hold, to an archive at this path."""
 
@@ -245,9 +275,10 @@ VolumeAction: TypeAlias = (
     | ReserveVolume
     | UnpackVolume
     | CloneVolume
+    | AdoptVolume
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
-DefinitionAction: TypeAlias = Define | Undefine | Lock | Unlock
+DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause
 
 
@@ -272,6 +303,8 @@ def impact_of(action: Action) -> Impact:
             | ReserveVolume()
             | UnpackVolume()
             | CloneVolume()
+            | AdoptVolume()
+            | Adopt()
             | Export()
             | Start()
             | Lock()
@@ -318,6 +351,10 @@ def describe(action: Action, vm_name: str) -> str:
             return f"unpack volume {vm_name}/{volume} from {archive}"
         case CloneVolume(_, volume, source):
             return f"clone volume {vm_name}/{volume} from {source}/{volume}"
+        case AdoptVolume(pool, volume, _, tree):
+            return f"adopt {tree} where it is, as volume {vm_name}/{volume} in pool {pool}"
+        case Adopt():
+            return f"adopt {vm_name} as it is: its config is geats' own from now on"
         case Export(archive):
             return f"export {vm_name} to {archive}"
         case SetLimits(limits):

@@ -31,6 +31,7 @@ TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writ
 BY_HAND = "# Added by hand, and kept by geats:"
 UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all controls but tab
 HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
+INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
 Mounted: TypeAlias = Volume | Bind | SharedVolume
@@ -51,7 +52,7 @@ class LxcFacts:
     idmap_first: int = 100_000
     idmap_count: int = 65_536
     apparmor: bool = False
-    includes: str = "/usr/share/lxc/config"
+    includes: str = INCLUDES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,12 @@ NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
 NO_LIMIT = ("max", "-1")
 BY_HAND = "has no key: add it to the new VM's config by hand, where it stays"
 OF_GEATS = "geats writes what is needed"
+NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 OLD_NAMES: Words = {
     "lxc.utsname": "lxc.uts.name",
     "lxc.rootfs": "lxc.rootfs.path",
     "lxc.id_map": "lxc.idmap",
     "lxc.haltsignal": "lxc.signal.halt",
-    "lxc.cgroup2.memory.max": "lxc.cgroup.memory.limit_in_bytes",
-    "lxc.cgroup2.pids.max": "lxc.cgroup.pids.max",
 }
 NIC_NAMES: Words = {
     "ipv4": "ipv4.address",
@@ -51,7 +50,7 @@ def import_lxc(configs: Mapping[str, tuple[str, str]]) -> Imported:
     sources: list[str] = []
     for file, (name, text) in configs.items():
         taken = Taken(file)
-        geats["vms"][name] = _container(taken, name, text, geats["templates"], sources)
+        geats["vms"][name] = container(taken, name, text, geats["templates"], sources)
         notes += taken.notes
     kept: Plain = {key: value for key, value in geats.items() if value}
     if sources:
@@ -59,9 +58,13 @@ def import_lxc(configs: Mapping[str, tuple[str, str]]) -> Imported:
     return Imported(geats=kept, notes=tuple(notes), problems=problems_of_pillar(kept))
 
 
-def _container(taken: Taken, name: str, text: str, templates: Plain, sources: list[str]) -> Plain:
+def container(taken: Taken, name: str, text: str, templates: Plain, sources: list[str]) -> Plain:
+    """The VM of one ``config``; each of its ``lines_of`` leaves a note in *taken*, in their order.
+
+    What it needs of the rest of the pillar goes to *templates* and *sources* (of binds).
+    """
     at = f"vms.{name}"
-    lines = list(_lines(text))
+    lines = list(lines_of(text))
     keys = dict(lines)
     vm: Plain = {}
     nics: dict[str, Plain] = {}
@@ -71,11 +74,16 @@ def _container(taken: Taken, name: str, text: str, templates: Plain, sources: li
         simple = SIMPLE.get(key)
         if found := NIC.fullmatch(key):
             number, word = found[1], NIC_NAMES.get(found[2], found[2])
+            if keys.get(f"lxc.net.{number}.type") == "empty":
+                taken.left(key, NO_NIC)
+                continue
             nic = nics.setdefault(number, {"name": f"eth{number}"})
             _nic(taken, key, word, value, nic, f"{at}.nics[{len(nics) - 1}]")
         elif simple and (read := simple[1](value)) is not None:
             vm[simple[0]] = read
             taken.went(key, f"{at}.{simple[0]}")
+        elif simple and value.startswith(NO_LIMIT):
+            taken.left(key, OF_GEATS)
         elif key == "lxc.rootfs.path":
             _rootfs(taken, name, keys, vm, templates)
         elif key == "lxc.mount.entry":
@@ -89,7 +97,7 @@ def _container(taken: Taken, name: str, text: str, templates: Plain, sources: li
     return {**vm, "nics": list(nics.values())} if nics else vm
 
 
-def _lines(text: str) -> Iterable[Line]:
+def lines_of(text: str) -> Iterable[Line]:
     """Keys and values, named as since LXC 3; before, each ``type`` began an interface."""
     nics = -1
     for line in text.split("\n"):
@@ -135,8 +143,9 @@ def _rootfs(taken: Taken, name: str, keys: Words, vm: Plain, templates: Plain) -
 def _mount(taken: Taken, value: str, vm: Plain, at: str, sources: list[str]) -> None:
     """A bind of a directory of the host; anything else is left."""
     source, mount, _, options, *_ = [*value.split(), "", "", "", ""]
-    words = options.split(",")
-    if not source.startswith("/") or not {"bind", "rbind"} & set(words) or "\\" in value:
+    words = {*options.split(",")}
+    is_bind = words & {"bind", "rbind"} and "create=file" not in words
+    if not source.startswith("/") or not is_bind or "\\" in value:
         taken.left("lxc.mount.entry", BY_HAND)
         return
     name = re.sub(r"[^a-z0-9]+", "-", mount.lower()).strip("-")
@@ -189,6 +198,8 @@ SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.uts.name": ("hostname", str),
     "lxc.cgroup.memory.limit_in_bytes": ("memory", _limit),
     "lxc.cgroup.pids.max": ("processes", _limit),
+    "lxc.cgroup2.memory.max": ("memory", _limit),
+    "lxc.cgroup2.pids.max": ("processes", _limit),
     "lxc.cgroup.cpu.cfs_quota_us": ("cpus", _cpus),
     "lxc.cgroup2.cpu.max": ("cpus", _cpus),
     "lxc.signal.halt": ("init", INITS.get),

@@ -15,6 +15,8 @@ from returns.result import Failure, Success
 from geats_core.actions import (
     Action,
     ActivateVolume,
+    Adopt,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -72,6 +74,21 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 then=replace(have, recorded=None, defined=None, by_hand=()),
+            )
+        case Adopt(spec, running, keep):
+            root = have.volume(spec.root.pool, ROOT)
+            return _need(
+                (have.foreign, "geats made it"),
+                (have.power is not Power.STUCK, f"it is {have.power}"),
+                (root is not None and _is_filled(root), "its root volume is not ready"),
+                then=replace(
+                    have,
+                    recorded=spec,
+                    defined=spec,
+                    in_effect=running if have.power in ON else None,
+                    by_hand=keep,
+                    foreign=False,
+                ),
             )
         case Pause():
             return Success(have)
@@ -141,6 +158,7 @@ def after(action: Action, have: Observation) -> After:
             | ReserveVolume()
             | UnpackVolume()
             | CloneVolume()
+            | AdoptVolume()
         ):
             return _volume_after(action, have)
         case _:
@@ -157,8 +175,18 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
     return True
 
 
+def _is_filled(root: VolumeSeen) -> bool:
+    return root.active and root.stage is Stage.INSTALLED
+
+
 def _volume_after(action: VolumeAction, have: Observation) -> After:
     seen = have.volume(action.pool, action.volume)
+    if isinstance(action, AdoptVolume):
+        return _need(
+            (have.foreign, "geats made the VM"),
+            (seen is None or seen.stage is Stage.ALLOCATED, "the volume holds files already"),
+            then=_with_volume(have, adopted(action)),
+        )
     if isinstance(action, AllocateVolume):
         return _need(
             (seen is None, "the volume exists"),
@@ -265,6 +293,19 @@ def allocated(action: AllocateVolume) -> VolumeSeen:
         pool=action.pool,
         stage=Stage.ALLOCATED,
         size_bytes=action.size_bytes,
+    )
+
+
+def adopted(action: AdoptVolume) -> VolumeSeen:
+    """The volume that *action* leaves."""
+    return VolumeSeen(
+        name=action.volume,
+        pool=action.pool,
+        stage=Stage.INSTALLED,
+        active=True,
+        size_bytes=action.size_bytes,
+        template=action.template,
+        guest=action.guest,
     )
 
 

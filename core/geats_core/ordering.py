@@ -9,6 +9,8 @@ from typing import TypeAlias, assert_never
 from geats_core.actions import (
     Action,
     ActivateVolume,
+    Adopt,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -75,7 +77,7 @@ def _overlap(some: frozenset[Resource], others: frozenset[Resource]) -> bool:
 
 def _writes(action: Action) -> frozenset[Resource]:
     match action:
-        case Define() | Undefine() | Lock() | Unlock():
+        case Define() | Undefine() | Adopt() | Lock() | Unlock():
             return frozenset({DEFINITION})
         case (
             AllocateVolume(pool, volume)
@@ -90,6 +92,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             | ConfigureGuest(pool, volume)
             | UnpackVolume(pool, volume)
             | CloneVolume(pool, volume)
+            | AdoptVolume(pool, volume)
         ):
             return frozenset({(*VOLUMES, pool, volume)})
         case ReserveVolume():  # no volume is filled before all of them are reserved
@@ -108,6 +111,8 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION, VOLUMES})
         case Export():
             return frozenset({DEFINITION, VOLUMES, POWER})
+        case Adopt():
+            return frozenset({VOLUMES, POWER})
         case Undefine() | GrowVolume():  # some pools cannot grow a volume while the VM is on
             return frozenset({POWER})
         case SnapshotVolume():  # it is taken of what is on the disk before, or after, a start
@@ -128,6 +133,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION})
         case (
             Define()
+            | AdoptVolume()
             | Lock()
             | Unlock()
             | FormatVolume()

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.actions import ConfigureGuest, Define, Pause
+from geats_core.actions import Adopt, ConfigureGuest, Define, Pause
 from geats_core.checked import Checked, Problem, Problems, problem, problems_of
 from geats_core.codec import decode, encode, names_of
 from geats_core.differences import host_differences
@@ -149,7 +149,7 @@ def _out_of_place(plan: HostPlan) -> Problems:
         match step.action:
             case Pause(seconds):
                 problems += problems_of(fields.delay_s(f"{path}.action.seconds", seconds))
-            case Define(spec, _) | ConfigureGuest(_, _, spec) if spec.name != step.vm:
+            case Define(spec) | Adopt(spec) | ConfigureGuest(_, _, spec) if spec.name != step.vm:
                 message = f"is that of {spec.name!r}, and the step of {step.vm!r}"
                 problems.append(Problem(f"{path}.action.spec", message))
             case _:

@@ -16,6 +16,7 @@ from geats_core.listing import ListedPower
 from geats_core.schema import pillar_schema
 from geats_core.verbs import VERBS, Verb
 from geats_host import (
+    cli_adopt,
     cli_copies,
     cli_guest,
     cli_inventory,
@@ -179,6 +180,7 @@ for _command in (
     *cli_guest.COMMANDS,
     *cli_snapshots.COMMANDS,
     *cli_copies.COMMANDS,
+    *cli_adopt.COMMANDS,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),
 ):

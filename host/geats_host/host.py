@@ -12,7 +12,7 @@ import psutil
 from returns.result import Success
 
 from geats_core import fields
-from geats_core.actions import Action, Define, InstallTemplate, Pause, Start, VolumeAction
+from geats_core.actions import Action, Adopt, Define, InstallTemplate, Pause, Start, VolumeAction
 from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import boot_goals, halt_goals
@@ -244,8 +244,8 @@ class Host:
         steps = list(steps)
         self._verify_templates(steps)
         specs = {name: have.recorded for name, have in seen.items()}
-        specs |= {step.vm: step.action.spec for step in steps if isinstance(step.action, Define)}
-        using = {step.vm for step in steps if isinstance(step.action, Define | Start)}
+        specs |= {s.vm: s.action.spec for s in steps if isinstance(s.action, Define | Adopt)}
+        using = {step.vm for step in steps if isinstance(step.action, Define | Adopt | Start)}
         problems = [
             replace(each, path=f"{name}.{each.path}")
             for name in sorted(using)
@@ -311,20 +311,22 @@ class Host:
             raise Refused(*sorted(problems))
 
     def _unknown(self, action: Action) -> Iterable[str]:
+        pools: set[str] = set()
         match action:
-            case Define(spec, _) if spec.driver not in self.drivers:
-                yield f"driver {spec.driver!r}"
+            case Define(spec) | Adopt(spec):
+                pools = {volume.pool for volume in spec.all_volumes}
+                if spec.driver not in self.drivers:
+                    yield f"driver {spec.driver!r}"
             case InstallTemplate(_, _, template) if template not in self.config.templates:
                 yield f"template {template!r}"
             case _:
                 pass
-        pools = {v.pool for v in action.spec.all_volumes} if isinstance(action, Define) else set()
         if isinstance(action, VolumeAction):
             pools = {action.pool}
         yield from (f"pool {pool!r}" for pool in pools - self.pools.keys())
 
     def _performer(self, made: Plan, seen: Mapping[str, Observation]) -> "perform.Performer":
-        specs = [step.action.spec for step in made.steps if isinstance(step.action, Define)]
+        specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt)]
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
         driver = self._driver_of(made.name, spec)
         return perform.Performer(

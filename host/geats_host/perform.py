@@ -9,6 +9,8 @@ from typing import assert_never
 from geats_core.actions import (
     Action,
     ActivateVolume,
+    Adopt,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -38,17 +40,19 @@ from geats_core.actions import (
     UnpackVolume,
     VolumeAction,
 )
+from geats_core.adoption import root_of
 from geats_core.guest import fingerprint, guest_files
+from geats_core.model import adopted
 from geats_core.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.spec import SharedVolume, VMSpec, Volume
 from geats_core.template import Template
 from geats_host import binds, templates, vm_archives
-from geats_host.drivers import Driver
+from geats_host.drivers import AdoptingDriver, Driver
 from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
 from geats_host.mount_points import check_mount_points
 from geats_host.registry import Registry
-from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
@@ -77,6 +81,8 @@ class Performer:
             case Define(spec, keep):
                 self.registry.record(spec)
                 self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+            case Adopt():
+                self._adopt(action)
             case Undefine():
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
@@ -104,16 +110,35 @@ class Performer:
                 | ReserveVolume()
                 | UnpackVolume()
                 | CloneVolume()
+                | AdoptVolume()
             ):
                 self._volume(action)
             case _:
                 assert_never(action)
+
+    def _adopt(self, action: Adopt) -> None:
+        """The registry first: until the driver has done its part, the VM is not of geats."""
+        driver = self._adopting()
+        self.registry.record(action.spec)
+        driver.adopt(action, self._paths(action.spec), self._shifts(action.spec))
+
+    def _check_root(self, tree: str) -> None:
+        """Once more, as a plan may come from a file: is that the container's root filesystem."""
+        old = self._adopting().config_text(self.name)
+        if old is None or root_of(old.text) != tree:
+            raise HostError(f"{tree}: is not the root filesystem of {self.name}")
+
+    def _adopting(self) -> AdoptingDriver:
+        if not isinstance(self.driver, AdoptingDriver):
+            raise HostError(f"{self.name}: its driver cannot adopt VMs")
+        return self.driver
 
     def _power(self, action: PowerAction) -> None:
         driver = self.driver
         match action:
             case Start():
                 self._check_mounts()
+                self._follow_root()
                 driver.start(self.name)
             case Shutdown(timeout_s):
                 driver.shutdown(self.name, timeout_s)
@@ -139,6 +164,16 @@ class Performer:
         if wrong:
             raise HostError("; ".join(map(str, wrong)))
         check_mount_points(spec, self._paths(spec))
+
+    def _follow_root(self) -> None:
+        """One that was adopted, and was made anew since, is not where the definition says."""
+        spec, driver = self.spec, self.driver
+        if spec is None or not isinstance(driver, AdoptingDriver):
+            return
+        config, paths = driver.config_text(self.name), self._paths(spec)
+        if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
+            keep = driver.observe()[self.name].by_hand
+            driver.define(spec, paths, keep, self._shifts(spec))
 
     def _volume(self, action: VolumeAction) -> None:
         pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
@@ -177,6 +212,11 @@ class Performer:
             case CloneVolume(_, _, source, template):
                 pool.clone(VolumeId(source, action.volume), volume)
                 self._filled(pool, volume, template, Identity.NEW)
+            case AdoptVolume(_, _, _, tree):
+                self._check_root(tree)
+                if not isinstance(pool, AdoptingPool):
+                    raise HostError(f"{tree}: the pool {action.pool} cannot have it as a volume")
+                pool.adopt(volume, Path(tree), adopted(action))
             case _:
                 assert_never(action)
 

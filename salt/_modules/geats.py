@@ -20,6 +20,7 @@ from geats_host.later import later
 if TYPE_CHECKING:
     from geats_core import codec
     from geats_core import schema as schema_
+    from geats_host import adopt as adopt_
     from geats_host import (
         configuration,
         copies,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 else:
     codec = later("geats_core.codec")
     schema_ = later("geats_core.schema")
+    adopt_ = later("geats_host.adopt")
     configuration = later("geats_host.configuration")
     copies = later("geats_host.copies")
     doctor_ = later("geats_host.doctor")
@@ -394,6 +396,38 @@ def import_lxc(files):
     """
     given = [files] if isinstance(files, str) else files
     return _answered(lambda: legacy.report(legacy.imported_lxc(given)))
+
+
+def adopt(name, spec=None, template=None, test=None):
+    """
+    Make an LXC container that something else made a VM of geats, as it is and as it runs.
+
+    It must be in the ``path`` of the driver ``lxc``, with a directory as its root filesystem. That
+    stays where it is, and becomes a volume; its ``config`` is replaced, and kept beside the new one
+    as ``config.before-geats``. Nothing restarts: what the description has otherwise than the
+    container is ``pending`` until it does. Lines that geats has no key for are kept. What a cut
+    leaves is not of geats, and is finished by the same call.
+
+    spec
+        a description in place of that in the pillar
+    template
+        where nothing describes the VM: it is taken as its ``config`` has it, and counts as
+        installed from this template, from which a ``reinit`` would make it anew
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    Returns what :py:func:`apply` returns; and as ``description`` what the pillar should have for
+    the VM, where it has nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.adopt web01 test=True
+        salt '*' geats.adopt web01
+        salt '*' geats.adopt web01 template=debian
+    """
+    return _told(lambda host: _adopt(host, name, spec, template, test))
 
 
 def pools():
@@ -1213,6 +1247,17 @@ def _copy(host, copying, test):
     report = reports.apply_report(copying.plan, applied)
     _raise_if_interrupted(applied, {"changes": report["changes"]})
     return report
+
+
+def _adopt(host, name, spec, template, test):
+    adopting = adopt_.adopt(host, name, spec, template)
+    described = {"description": adopting.described}
+    if _is_test(test):
+        return {**_would(adopting.plan), **described}
+    applied = host.apply_host(adopting.planned)
+    report = reports.apply_report(adopting.plan, applied)
+    _raise_if_interrupted(applied, {"changes": report["changes"]})
+    return {**report, **described}
 
 
 def _fetched(path):

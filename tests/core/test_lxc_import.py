@@ -101,7 +101,7 @@ def test_each_line_leaves_a_note() -> None:
         "lxc.net.0.type",
         "lxc.net.0.ipv6.gateway",
         "lxc.net.0.script.up",
-        "lxc.cgroup.pids.max",
+        "lxc.cgroup2.pids.max",
         "lxc.start.group",
         "lxc.mount.entry",
         "lxc.environment",
@@ -141,6 +141,19 @@ def test_a_root_filesystem_with_ids_of_a_guest_is_no_template(lines: str, templa
     made = imported(lines)
     assert ("templates" in made.geats) == template
     assert ("privileged" in str(made.geats)) == ("map" not in lines.split("\n")[0])
+
+
+def test_a_file_is_no_directory_to_bind_and_an_empty_network_is_no_nic() -> None:
+    made = imported(
+        "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0\n"
+        "lxc.net.0.type = empty\nlxc.net.0.flags = up\n"
+    )
+    assert made.geats == {"vms": {"web": {"privileged": True}}}
+    assert [note.key for note in made.notes] == [
+        "lxc.mount.entry",
+        "lxc.net.0.type",
+        "lxc.net.0.flags",
+    ]
 
 
 @pytest.mark.parametrize("value", ["-1", "max 100000", "", "1 2 3"])

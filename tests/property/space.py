@@ -35,6 +35,8 @@ from geats_core import (
 from geats_core.actions import (
     Action,
     ActivateVolume,
+    Adopt,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -249,6 +251,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             raise AssertionError("no goal asks for snapshots")
         case ReserveVolume() | UnpackVolume() | CloneVolume() | Export():
             raise AssertionError("no goal asks for copies")
+        case AdoptVolume() | Adopt():
+            raise AssertionError("no goal asks for adoptions")
         case _:
             assert_never(action)
 

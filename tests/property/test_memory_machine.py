@@ -12,6 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from geats_core.actions import (
     Action,
+    Adopt,
+    AdoptVolume,
     CloneVolume,
     DeleteSnapshot,
     Export,
@@ -139,7 +141,8 @@ def told(directory: Path, until: int) -> tuple[MemoryWorld, Life]:
 def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -> None:
     _, life = told(tmp_path, len(STORY))
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
-    assert {*map(type, life.done)} == {*get_args(Action)} - {Pause} - copying
+    adopting = {AdoptVolume, Adopt}  # of what is on a real host
+    assert {*map(type, life.done)} == {*get_args(Action)} - {Pause} - copying - adopting
     assert life.have == Observation()
 
 

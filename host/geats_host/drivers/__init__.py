@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from geats_core.actions import Adopt
 from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
@@ -53,6 +54,18 @@ class Ran:
     stdout: bytes = b""
     stderr: bytes = b""
     truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigText:
+    """The definition of a VM, whoever made it: its text, and the file where that is.
+
+    ``standard`` is what stands in every definition that geats makes.
+    """
+
+    file: str
+    text: str
+    standard: str = ""
 
 
 class Driver(Protocol):
@@ -136,4 +149,25 @@ class Driver(Protocol):
 
     def read_file(self, name: str, file: FileToRead, target: int) -> None:
         """Write what a regular file of the guest holds to the descriptor *target*."""
+        ...
+
+
+@runtime_checkable
+class AdoptingDriver(Protocol):
+    """What a driver can do as well that can adopt VMs which something else made."""
+
+    def config_text(self, name: str) -> ConfigText | None:
+        """The definition of a VM, whoever made it; None where there is none to be read."""
+        ...
+
+    def adopt(
+        self,
+        adopt: Adopt,
+        volume_paths: Mapping[str, Path],
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
+    ) -> None:
+        """Note what the VM runs with, then replace its definition, whole and atomically.
+
+        Refused where the old one is not that which the adoption was planned from.
+        """
         ...

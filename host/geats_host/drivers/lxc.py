@@ -15,15 +15,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from returns.result import Failure, Success
 
 from geats_core import fields
+from geats_core.actions import Adopt
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
 from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.lxc_config import (
+    INCLUDES,
     LxcConfig,
     LxcFacts,
     live_items,
@@ -34,6 +37,7 @@ from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
 from geats_host.drivers import (
     NOT_SHIFTED,
+    ConfigText,
     DriverSeen,
     Info,
     Ran,
@@ -45,7 +49,7 @@ from geats_host.drivers import (
 )
 from geats_host.drivers import lxc_process as process
 from geats_host.drivers import lxc_socket as monitor
-from geats_host.drivers.lxc_definition import LOG, OURS
+from geats_host.drivers.lxc_definition import CONFIG, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc_socket import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.network import bridges
@@ -148,17 +152,38 @@ class LxcDriver:
         shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
         """Write the container's ``config``; refused where volumes have ids of another range."""
-        for line in unwritable(keep):
-            raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
-        paths = {v.name: str(volume_paths.get(v.name, "")) for v in spec.all_volumes}
-        for name, path in paths.items():
-            if not path.startswith("/") or not path.isprintable():
-                raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+        text = self._rendered(spec, volume_paths, keep, shifted_by)
         with lxc_files.host_errors(f"cannot define {spec.name}"):
-            text = render_lxc_config(spec, self._facts(spec, paths, shifted_by), keep)
             folder = self._folder(spec.name)
             self._check_ours(spec.name)
             self.make_lxcpath()
+            lxc_definition.write_config(folder, text)
+
+    def config_text(self, name: str) -> ConfigText | None:
+        """The ``config`` of a container, where it is a plain file."""
+        folder = self._folder(name)
+        text = lxc_files.read(folder, CONFIG)
+        if text is None:
+            return None
+        standard = lxc_files.read(Path(INCLUDES), "common.conf") or ""
+        return ConfigText(file=f"{folder / CONFIG}", text=text, standard=standard)
+
+    def adopt(
+        self,
+        adopt: Adopt,
+        volume_paths: Mapping[str, Path],
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
+    ) -> None:
+        """Replace the ``config``, and keep the old one beside it."""
+        spec, folder = adopt.spec, self._folder(adopt.spec.name)
+        text = self._rendered(spec, volume_paths, adopt.keep, shifted_by)
+        old = self.config_text(spec.name)
+        if old is None or sha256(old.text.encode()).hexdigest() != adopt.sha256:
+            raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
+        with lxc_files.host_errors(f"cannot adopt {spec.name}"):
+            if monitor.is_on(str(self.options.path), spec.name):
+                lxc_definition.write_started(folder, adopt.running)
+            lxc_definition.keep_config(folder)
             lxc_definition.write_config(folder, text)
 
     def undefine(self, name: str) -> None:
@@ -169,7 +194,7 @@ class LxcDriver:
                 raise HostError(f"{name} runs: it cannot be undefined")
             self._check_ours(name)
             if folder.is_symlink() or folder.exists():
-                lxc_files.remove_folder(folder, OURS)
+                lxc_files.remove_folder(folder, OURS, ROOTFS)
 
     def start(self, name: str) -> None:
         """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
@@ -349,6 +374,21 @@ class LxcDriver:
         if not fields.NAME.fullmatch(name):
             raise HostError(f"{name!r} cannot be the name of a container")
         return self.options.path / name
+
+    def _rendered(
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...],
+        shifted_by: Mapping[str, int],
+    ) -> str:
+        for line in unwritable(keep):
+            raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
+        paths = {v.name: str(volume_paths.get(v.name, "")) for v in spec.all_volumes}
+        for name, path in paths.items():
+            if not path.startswith("/") or not path.isprintable():
+                raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+        return render_lxc_config(spec, self._facts(spec, paths, shifted_by), keep)
 
     def _facts(
         self, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]

@@ -11,7 +11,9 @@ from geats_core.spec import VMSpec
 from geats_host.drivers import lxc_files
 
 CONFIG, STARTED, LOG = "config", "started", "log"
-OURS = (CONFIG, STARTED, LOG, f".{CONFIG}.new", f".{STARTED}.new")
+BEFORE = "config.before-geats"  # what was the config of one that was adopted
+ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
+OURS = (CONFIG, STARTED, LOG, BEFORE, f".{CONFIG}.new", f".{STARTED}.new")
 
 
 def config(folder: Path) -> LxcConfig | None:
@@ -26,6 +28,12 @@ def write_config(folder: Path, text: str) -> None:
     """Make it the container's ``config``."""
     lxc_files.make_folder(folder, 0o700)
     lxc_files.write_atomically(folder, CONFIG, text)
+
+
+def keep_config(folder: Path) -> None:
+    """Keep the container's ``config`` under a name beside it, as it is now."""
+    lxc_files.remove_files(folder, (BEFORE,))
+    os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
 
 
 def started(folder: Path) -> VMSpec | None:

@@ -76,14 +76,19 @@ def remove_files(folder: Path, files: Sequence[str]) -> None:
             os.unlink(file, dir_fd=at)
 
 
-def remove_folder(folder: Path, files: Sequence[str]) -> None:
-    """Remove *folder* with its *files*; where there is anything else in it, nothing happens."""
+def remove_folder(folder: Path, files: Sequence[str], stays: str) -> None:
+    """Remove *folder* with its *files*; where there is anything else in it, nothing happens.
+
+    But where there is what *stays*, the folder stays with it.
+    """
     with _opened(folder) as at:
-        strange = set(os.listdir(at)).difference(files)
+        there = set(os.listdir(at))
+    strange = there.difference(files, [stays])
     if strange:
         raise HostError(f"{folder} holds what geats did not make: {', '.join(sorted(strange))}")
     remove_files(folder, files)
-    folder.rmdir()
+    if stays not in there:
+        folder.rmdir()
 
 
 def make_folder(folder: Path, mode: int) -> None:

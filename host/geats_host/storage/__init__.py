@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from geats_core.fields import NAME
 from geats_core.observation import VolumeSeen
@@ -156,4 +156,13 @@ class Pool(Protocol):
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; an adapter asks below."""
+        ...
+
+
+@runtime_checkable
+class AdoptingPool(Protocol):
+    """What a pool can do as well whose volumes may be directories that something else made."""
+
+    def adopt(self, volume: VolumeId, tree: Path, seen: VolumeSeen) -> None:
+        """Have a directory of the host as a volume, with the marks of *seen*, where it is."""
         ...

@@ -45,7 +45,7 @@ from geats_host.mounts import fstype_of
 from geats_host.overlay_mounts import exchange
 from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
-from geats_host.storage.directory import COPY_TIMEOUT_S, ROOTFS, DirectoryPool, seen_at
+from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.folders import (
     check_directory,
     check_no_mounts,
@@ -57,6 +57,7 @@ from geats_host.storage.folders import (
 )
 from geats_host.storage.marks import read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
+from geats_host.storage.trees import ROOTFS, seen_at
 
 NEW_ROOTFS = "rootfs.new"
 SNAPSHOTS = "snapshots"

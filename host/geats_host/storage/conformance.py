@@ -29,6 +29,7 @@ from returns.result import Failure, Success
 
 from geats_core.actions import (
     ActivateVolume,
+    AdoptVolume,
     AllocateVolume,
     CloneVolume,
     ConfigureGuest,
@@ -374,6 +375,8 @@ def perform(action: VolumeAction, pool: Pool) -> None:
         case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
             pool.mark(volume, replace(pool.observe()[volume], stage=stage, template=template))
+        case AdoptVolume():
+            raise AssertionError("what a pool adopts is on the host: see tests/storage")
         case _:
             assert_never(action)
 

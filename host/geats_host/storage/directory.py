@@ -1,7 +1,8 @@
 """A pool of plain directories: POOL/VM/VOLUME/rootfs, with its marks next to it in geats.json.
 
 Sizes are remembered but not enforced: a directory takes what its filesystem has. All below the pool
-is reached from its directory descriptor, one name at a time, and never through a symbolic link.
+is reached from its directory descriptor, one name at a time, and never through a symbolic link; but
+for the one that leads to a tree which was adopted (``adopted``).
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Problem
 from geats_core.fields import NAME, Reader
-from geats_core.observation import Stage, VolumeSeen
+from geats_core.observation import VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
@@ -25,6 +26,7 @@ from geats_host.storage import (
     Offer,
     Pool,
     VolumeId,
+    adopted,
     check_clone,
     check_names,
     check_snapshot,
@@ -41,10 +43,10 @@ from geats_host.storage.folders import (
     make_directory,
     open_directory,
 )
-from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.marks import MARKS, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
+from geats_host.storage.trees import ROOTFS, check_tree, has_tree, seen_at
 
-ROOTFS = "rootfs"
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
 
@@ -114,7 +116,8 @@ class DirectoryPool:
 
     def path(self, volume: VolumeId) -> Path:
         """The root of the guest's tree."""
-        return self._place(volume) / ROOTFS
+        place = self._place(volume)
+        return adopted.tree_at(place) or place / ROOTFS
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the volume's directory; the size is only remembered."""
@@ -130,15 +133,31 @@ class DirectoryPool:
             if not exists(MARKS, at):
                 write_marks(at, replace(seen_at(at, volume), size_bytes=size_bytes))
 
-    def format(self, volume: VolumeId) -> None:
-        """Make the root of the guest's tree."""
+    def adopt(self, volume: VolumeId, tree: Path, seen: VolumeSeen) -> None:
+        """Have *tree* as the volume, with the marks of *seen*; it stays where it is."""
+        if not tree.is_dir() or os.path.realpath(tree) != f"{tree}":
+            raise HostError(f"{tree}: is no directory, or a link leads to it")
+        self.allocate(volume, seen.size_bytes)
         with self.opened(volume) as at:
+            if exists(ROOTFS, at):
+                raise HostError(f"{self._place(volume)}: there is a volume already")
+            write_marks(at, replace(seen, active=True))
+            adopted.link(at, tree)
+
+    def format(self, volume: VolumeId) -> None:
+        """Make the root of the guest's tree; nothing that was marked of an earlier one holds."""
+        with self.opened(volume) as at:
+            adopted.check_not_lost(at)
+            if has_tree(at):
+                return
+            adopted.remove(at)
+            write_marks(at, seen_at(at, volume))
             make_directory(ROOTFS, at, mode=0o755)
 
     def activate(self, volume: VolumeId) -> None:
         """Remember that it is in use; a directory needs no more."""
         with self.opened(volume) as at:
-            check_directory(ROOTFS, at)
+            check_tree(at)
             write_marks(at, replace(seen_at(at, volume), active=True))
 
     def deactivate(self, volume: VolumeId) -> None:
@@ -196,7 +215,7 @@ class DirectoryPool:
         """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
         check_clone(source, target)
         with self.opened(source) as at:
-            check_directory(ROOTFS, at)
+            check_tree(at)
         with self.opened(target) as at:
             check_directory(ROOTFS, at)
             check_no_mounts(self.path(target))
@@ -212,7 +231,8 @@ class DirectoryPool:
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the volume."""
         argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
-        said = run([*argv, f"{self._place(volume)}"], timeout_s=COPY_TIMEOUT_S)
+        place = self._place(volume)
+        said = run([*argv, f"{adopted.tree_at(place) or place}"], timeout_s=COPY_TIMEOUT_S)
         return int(said.split()[0])
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
@@ -240,6 +260,7 @@ class DirectoryPool:
     def _set_aside_and_remove(self, volume: VolumeId, pool: int, vm: int) -> None:
         aside = f"{DESTROYING}{volume.vm}.{volume.volume}"  # no name has a dot in it
         with open_directory(volume.volume, vm) as at:
+            adopted.remove(at)
             fcntl.flock(at, fcntl.LOCK_EX)  # tells others that its removal is under way
             os.rename(volume.volume, aside, src_dir_fd=vm, dst_dir_fd=pool)
             os.fsync(vm)
@@ -249,8 +270,9 @@ class DirectoryPool:
 
     def _check_unused(self, volume: VolumeId, vm: int) -> None:
         with open_directory(volume.volume, vm) as at:
+            adopted.check_removable(at)
             if is_directory(ROOTFS, at):
-                check_unused(self.path(volume))
+                check_unused(self._place(volume) / ROOTFS)
 
     def _finish_destroying(self, pool: int) -> None:
         """Remove what destroys that were cut left, but not what another is just removing."""
@@ -293,28 +315,3 @@ def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
             return seen_at(at, volume)
     except FileNotFoundError:
         return None  # destroyed meanwhile
-
-
-def seen_at(at: int, volume: VolumeId) -> VolumeSeen:
-    """What the marks say, as far as what is on disk bears them out."""
-    marked = read_marks(at, volume)
-    if not is_directory(ROOTFS, at):
-        size_bytes = None if marked is None else marked.size_bytes
-        return _new(volume, Stage.ALLOCATED, size_bytes)
-    if marked is None:
-        return _new(volume, _least_certain_stage(at))
-    return replace(marked, stage=max(marked.stage, Stage.FORMATTED))
-
-
-def _least_certain_stage(at: int) -> Stage:
-    """The stage of a volume whose marks are lost.
-
-    One that holds files counts as installed, from no template that has a name. As FILLING it would
-    be emptied for the next install; so it is replaced only by whoever allows the loss of its data.
-    """
-    with open_directory(ROOTFS, at) as rootfs, os.scandir(rootfs) as entries:
-        return Stage.FORMATTED if next(entries, None) is None else Stage.INSTALLED
-
-
-def _new(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
-    return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)

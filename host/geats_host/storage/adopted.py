@@ -1,0 +1,78 @@
+"""A volume that stays where something else made it: in its directory, a link leads to its tree.
+
+Only root can make such a link, as guests reach no directory of a volume but their own tree. Marks
+are written before the link, and a tree is removed under another name of the link: so a volume that
+a cut left half adopted, or half removed, has no tree, and counts as allocated.
+"""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from geats_host.errors import HostError
+from geats_host.storage.folders import check_no_mounts, check_unused, exists, open_directory
+
+LINK = "adopted"
+REMOVING = "adopted.removing"
+
+
+def tree_at(place: Path) -> Path | None:
+    """Where the tree of the volume is whose directory is *place*; None where it is in it."""
+    try:
+        return Path(os.readlink(place / LINK))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_there(at: int) -> bool:
+    """Whether the volume with the open directory *at* is an adopted tree, and that is there."""
+    tree = _target(at, LINK)
+    return tree is not None and tree.is_dir() and not tree.is_symlink()
+
+
+def link(at: int, tree: Path) -> None:
+    """Make *tree* that of the volume; refused where it has another."""
+    known = _target(at, LINK)
+    if known not in (None, tree):
+        raise HostError(f"{tree}: the volume is at {known} already")
+    if known is None:
+        os.symlink(tree, LINK, dir_fd=at)
+        os.fsync(at)
+
+
+def check_not_lost(at: int) -> None:
+    """Raise ``HostError`` where there should be an adopted tree, and is none."""
+    tree = _target(at, LINK)
+    if tree is not None and not is_there(at):
+        raise HostError(f"{tree}: is not there, and is what was adopted: mount it, or deprovision")
+
+
+def check_removable(at: int) -> None:
+    """Raise ``HostError`` where an adopted tree is in use, or anything is mounted in it."""
+    tree = _target(at, LINK)
+    if tree is not None and is_there(at):
+        check_no_mounts(tree)
+        check_unused(tree)
+
+
+def remove(at: int) -> None:
+    """Remove the adopted tree, if there is one; and what a cut left of one."""
+    if exists(LINK, at):
+        os.rename(LINK, REMOVING, src_dir_fd=at, dst_dir_fd=at)
+        os.fsync(at)
+    tree = _target(at, REMOVING)
+    if tree is None:
+        return
+    with suppress(FileNotFoundError), open_directory(tree.parent) as parent:
+        check_no_mounts(tree)
+        shutil.rmtree(tree.name, dir_fd=parent)
+        os.fsync(parent)
+    os.unlink(REMOVING, dir_fd=at)
+
+
+def _target(at: int, name: str) -> Path | None:
+    try:
+        return Path(os.readlink(name, dir_fd=at))
+    except FileNotFoundError:
+        return None
