@@ -26,33 +26,18 @@ What is not here is internal, but for two modules: the parts of a ``VMSpec`` are
 ``geats_core.spec``, the single actions in ``geats_core.actions``.
 """
 
+from typing import TYPE_CHECKING
+
 from geats_core.actions import Action, Impact, describe
 from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
-from geats_core.clones import plan_clone
 from geats_core.config import HostConfig, parse_config
-from geats_core.copies import (
-    Manifest,
-    PackedVolume,
-    copied,
-    manifest_from_json,
-    manifest_to_json,
-    plan_export,
-    plan_import,
-)
-from geats_core.diagrams import dot, mermaid
-from geats_core.duplicates import Duplicate, duplicates
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
 from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_host
 from geats_core.host_policy import HostPolicy, Strays
-from geats_core.host_reverse import reverse_host, snapshots_first
-from geats_core.migration import Migration, migration
 from geats_core.model import after
-from geats_core.moves import Move, drain, rebalance
 from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
-from geats_core.placement import Candidate, Placement, place
-from geats_core.placement_rules import Rules, Strategy, parse_rules
 from geats_core.plan import (
     ByHand,
     DataLoss,
@@ -66,8 +51,6 @@ from geats_core.plan import (
     Target,
 )
 from geats_core.planner import plan
-from geats_core.retention import Keep, Kept, Retention, Snapshot, parse_keep, retain
-from geats_core.reverse import Undoable, follow, reverse, with_snapshots
 from geats_core.saved import (
     Recorded,
     SavedPlan,
@@ -77,18 +60,20 @@ from geats_core.saved import (
     saved,
     to_json,
 )
-from geats_core.snapshots import (
-    Parts,
-    Retained,
-    VMSnapshot,
-    name_at,
-    plan_delete,
-    plan_kept,
-    plan_restore,
-    plan_snapshot,
-    snapshots_of,
-)
 from geats_core.spec import VMSpec
+
+if TYPE_CHECKING:
+    from geats_core.further import *
+else:
+
+    def __getattr__(name):
+        """Whatever few plans need is loaded with the first of it that is asked for."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from geats_core import further
+
+        return getattr(further, name)
+
 
 __all__ = [
     "COST",

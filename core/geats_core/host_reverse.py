@@ -11,7 +11,7 @@ from geats_core.host_plan import Setting, arranged
 from geats_core.host_policy import HostPolicy
 from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
-from geats_core.reverse import follow, reverse, with_snapshots
+from geats_core.reversal import follow, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
 from geats_core.spec import VMSpec
 

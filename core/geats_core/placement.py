@@ -22,7 +22,7 @@ from geats_core.host_policy import HostPolicy
 from geats_core.observation import Observation
 from geats_core.placement_rules import Rules, Strategy
 from geats_core.plan import Goal, HostFacts
-from geats_core.reverse import follow
+from geats_core.reversal import follow
 
 Ends: TypeAlias = Mapping[str, Observation]
 

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.clashes import duplicates
 from geats_core.codec import decode, encode
 from geats_core.config import Raw
-from geats_core.duplicates import duplicates
-from geats_core.migration import Migration, migration
+from geats_core.migrations import Migration, migration
 from geats_core.moves import Move, drain, rebalance
 from geats_core.observation import Observation
 from geats_core.parse import parse_vm

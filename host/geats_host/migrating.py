@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from geats_core.migration import Migration, Phase, Undo
+from geats_core.migrations import Migration, Phase, Undo
 from geats_core.observation import Observation
 from geats_host.errors import HostError
 from geats_host.fleet import Ask, Fleet, Report, answers

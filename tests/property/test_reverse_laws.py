@@ -25,7 +25,7 @@ from geats_core import (
 )
 from geats_core.codec import encode
 from geats_core.differences import differences, host_differences
-from geats_core.reverse import follow
+from geats_core.reversal import follow
 from geats_core.saved import alone, fingerprint
 from tests.property.strategies import host_facts, junk, mappings, observations, situations
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from geats_core import Candidate, HostFacts, Observation, Power, Target
-from geats_core.migration import Migration, Phase, Undo, migration
+from geats_core.migrations import Migration, Phase, Undo, migration
 from tests.core.hosts import at, goals, vm
 
 WEB = vm("web", memory="1GiB")
