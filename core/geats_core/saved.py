@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from returns.result import Failure, Success
 
@@ -23,7 +23,7 @@ from geats_core.model import after
 from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 
-T = TypeVar("T", "Recorded", "SavedPlan")
+FINGERPRINT = "fingerprint"
 VERSION = 1  # of the files' format
 NAMES: Mapping[str, Parser[str]] = {
     "pool": fields.name,
@@ -44,14 +44,13 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan, with the observations that it was made from and their fingerprint.
+    """A plan, with the observations that it was made from; a file has their fingerprint too.
 
     ``warnings`` are what whoever made the plan wants to be known before it is applied.
     """
 
     plan: HostPlan
     observations: Mapping[str, Observation]
-    fingerprint: str
     warnings: tuple[str, ...] = ()
     version: int = VERSION
 
@@ -60,12 +59,7 @@ def saved(
     plan: HostPlan, observations: Mapping[str, Observation], warnings: tuple[str, ...] = ()
 ) -> SavedPlan:
     """*plan* with what it was made from."""
-    return SavedPlan(
-        plan=plan,
-        observations=observations,
-        fingerprint=fingerprint(observations),
-        warnings=warnings,
-    )
+    return SavedPlan(plan=plan, observations=observations, warnings=warnings)
 
 
 def alone(plan: Plan) -> HostPlan:
@@ -87,40 +81,52 @@ def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
 
 def to_json(value: Recorded | SavedPlan) -> str:
     """As text: ``recorded_from_json`` or ``plan_from_json`` give it back."""
-    return json.dumps(encode(value), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    plain: Any = encode(value)
+    if isinstance(value, SavedPlan):
+        plain[FINGERPRINT] = fingerprint(value.observations)
+    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
 
 def recorded_from_json(text: str) -> Checked[Recorded]:
     """Read what ``geats observe`` wrote; report everything that is wrong with it."""
-    return _from_json(Recorded, text)
+    match _read(text):
+        case Success(raw):
+            return decode(Recorded, "", raw)
+        case Failure() as refused:
+            return refused
 
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:
     """Read a saved plan; refused where its observations were changed, or its steps do not hold."""
-    match _from_json(SavedPlan, text):
+    match _read(text):
+        case Success(raw):
+            return _plan(raw, raw.pop(FINGERPRINT, None))
+        case Failure() as refused:
+            return refused
+
+
+def _plan(raw: dict[str, object], named: object) -> Checked[SavedPlan]:
+    match decode(SavedPlan, "", raw):
         case Success(read):
-            problems = _wrong_with(read)
+            problems = _wrong_with(read, named)
             return Failure(problems) if problems else Success(read)
         case Failure() as refused:
             return refused
 
 
-def _from_json(kind: type[T], text: str) -> Checked[T]:
+def _read(text: str) -> Checked[dict[str, object]]:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         return problem("", f"is not JSON: {error}")
-    version = raw.get("version") if isinstance(raw, dict) else None
-    if version != VERSION:
-        return problem(
-            "version", f"must be {VERSION}: this is no file of geats, or of another geats"
-        )
-    return decode(kind, "", raw)
+    if isinstance(raw, dict) and raw.get("version") == VERSION:
+        return Success(raw)
+    return problem("version", f"must be {VERSION}: this is no file of geats, or of another geats")
 
 
-def _wrong_with(read: SavedPlan) -> Problems:
-    if read.fingerprint != fingerprint(read.observations):
-        return (Problem("fingerprint", "is not that of the observations: the file was changed"),)
+def _wrong_with(read: SavedPlan, named: object) -> Problems:
+    if named != fingerprint(read.observations):
+        return (Problem(FINGERPRINT, "is not that of the observations: the file was changed"),)
     names = [
         problem_
         for position, step in enumerate(read.plan.steps)
