@@ -72,7 +72,7 @@ class RootSeen:
     ``owner`` is the user id of the directory there, None where there is none, or a link leads to
     it. ``mounted`` is a mount point that is there, or below. ``volume`` is where the pool has the
     root volume of the VM, or would make it; None where it cannot have a directory where it is.
-    ``others`` are the root filesystems of other containers, by name.
+    ``others`` are the root filesystems of other containers by name, as their configs have them.
     """
 
     owner: int | None
@@ -242,8 +242,8 @@ def _tree_problems(
     if is_within(found.file, [found.root]):
         yield Problem(path, f"{found.root!r} holds more than the files of the guest")
     for name, other in sorted(root.others.items()):
-        used = is_within(other, [found.root]) or is_within(found.root, [other])
-        if used and other.startswith("/"):
+        layers = [part for part in other.split(":") if part.startswith("/")]
+        if is_within(found.root, layers) or any(is_within(each, [found.root]) for each in layers):
             yield Problem(path, f"{found.root!r} is used by {name} as well")
     yield from _pool_problems(found, want, root, have, facts)
 
@@ -256,7 +256,7 @@ def _pool_problems(
     seen = have.volume(pool, ROOT)
     if root.volume is None and pool in (facts.pools or {}):
         yield Problem(
-            path, f"{pool!r} cannot have a directory where it is: name one of directories"
+            path, f"{pool!r} cannot have a directory where it is: a pool of the type directory can"
         )
     elif seen is not None and seen.stage is not Stage.ALLOCATED and root.volume != found.root:
         yield Problem(path, f"there is a volume of this VM already, at {root.volume}")

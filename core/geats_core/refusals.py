@@ -32,7 +32,10 @@ def foreign(goal: Goal, have: Observation) -> Problems:
     """Nothing is done to a VM that geats did not make, unless the goal gives leave."""
     if not have.foreign or goal.foreign:
         return ()
-    message = "there is a VM of this name on the host that geats did not make: it is left alone"
+    message = (
+        "there is a VM of this name on the host that geats did not make: it is left alone until it"
+        " is adopted"
+    )
     return (Problem(goal.name, message),)
 
 

@@ -232,7 +232,15 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
             [f"'{TREE}/srv' is mounted, so that nobody could remove it"],
         ),
         (
-            replace(ROOT, others={"db": TREE, "a": f"{TREE}/x", "b": "", "c": "/lxc/web/rootfs2"}),
+            replace(
+                ROOT,
+                others={
+                    "db": f"overlay:{TREE}:/up",
+                    "a": f"{TREE}/x",
+                    "b": "",
+                    "c": "/lxc/web/rootfs2",
+                },
+            ),
             CONFIG,
             [f"'{TREE}' is used by a as well", f"'{TREE}' is used by db as well"],
         ),
@@ -317,8 +325,8 @@ def test_every_reason_is_given_at_once() -> None:
     assert said == [
         "web: its monitor does not answer: end that first",
         f"{FILE}: lxc.rootfs.path: there is no directory '{TREE}', or a link leads to it",
-        "web.volumes[root].pool: 'fast' cannot have a directory where it is: name one of "
-        "directories",
+        "web.volumes[root].pool: 'fast' cannot have a directory where it is: a pool of the type "
+        "directory can",
         "web.nics[eth0].mac: the MAC address 00:16:3e:00:00:02 is also that of db.nics[eth0].mac",
         "web.nics[eth0].addresses: the address 10.0.0.2 is also that of db.nics[eth0].addresses",
         f"{FILE}: hostname: must be a domain name, got 'a b'",

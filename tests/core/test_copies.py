@@ -102,7 +102,8 @@ def test_what_is_no_whole_vm_is_not_exported() -> None:
         "web: its monitor is stuck, so that it cannot be frozen: stop it first"
     ]
     assert said(Observation(foreign=True)) == [
-        "web: there is a VM of this name on the host that geats did not make: it is left alone"
+        "web: there is a VM of this name on the host that geats did not make: it is left alone "
+        "until it is adopted"
     ]
 
 

@@ -52,7 +52,8 @@ def test_a_vm_that_geats_did_not_make_is_left_alone(target: Target) -> None:
     foreign = Observation(power=Power.RUNNING, foreign=True)
 
     assert reasons(goal(target, WEB), foreign) == [
-        "web: there is a VM of this name on the host that geats did not make: it is left alone"
+        "web: there is a VM of this name on the host that geats did not make: it is left alone "
+        "until it is adopted"
     ]
 
 

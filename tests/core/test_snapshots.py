@@ -150,7 +150,8 @@ def test_vms_that_are_not_defined_foreign_or_stuck_are_refused() -> None:
         "web: its monitor is stuck, so that it cannot be frozen: stop it first"
     ]
     assert said(Observation(foreign=True)) == [
-        "web: there is a VM of this name on the host that geats did not make: it is left alone"
+        "web: there is a VM of this name on the host that geats did not make: it is left alone "
+        "until it is adopted"
     ]
 
 

@@ -20,6 +20,7 @@ from geats_host import adopt, lifecycle, reports
 from geats_host.drivers.lxc import LxcDriver
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.operation_lock import operation_lock
 from geats_host.storage import VolumeId
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.host.conftest import set_init, sh
@@ -313,6 +314,59 @@ def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None
         operator.host.apply_host(planned).failure()
     )
     assert operator.adopt("busybox").by_hand[-1] == "lxc.environment = B=2"
+
+
+def test_one_whose_operation_lock_is_held_is_adopted_later(operator: Operator) -> None:
+    operator.make()
+    planned = adopt.adopt(operator.host, NAME, None, "busybox").planned
+    with (
+        operation_lock(operator.directory / "run", NAME),
+        pytest.raises(Refused, match="another operation is under way"),
+    ):
+        operator.host.apply_host(planned)
+    assert operator.host.observe(NAME).foreign
+    operator.host.apply_host(planned).unwrap()
+
+
+def test_debian_is_adopted_while_it_runs_and_reboots_by_itself(
+    operator: Operator, debian_rootfs: Path, bridge: str
+) -> None:
+    """As lxc-create leaves it: systemd goes on, and whatever it was started with."""
+    folder = operator.folder
+    folder.mkdir(parents=True)
+    sh("cp", "-a", f"{debian_rootfs}", f"{folder}/rootfs")
+    (folder / "config").write_text(
+        f"""# Template used to create this container: /usr/share/lxc/templates/lxc-download
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.arch = linux64
+lxc.apparmor.profile = unconfined
+lxc.rootfs.path = dir:{folder}/rootfs
+lxc.uts.name = {NAME}
+lxc.signal.halt = SIGRTMIN+3
+lxc.net.0.type = veth
+lxc.net.0.link = {bridge}
+lxc.net.0.flags = up
+lxc.net.0.hwaddr = 00:16:3e:11:22:33
+lxc.net.0.ipv4.address = 10.77.0.31/24
+lxc.mount.entry = tmpfs srv tmpfs defaults 0 0
+"""
+    )
+    operator.start()
+    is_up = "systemctl is-system-running || :"
+    wait_for(lambda: operator.run(is_up).strip() in ("running", "degraded"))
+    show = "systemctl show -p MainPID,ExecMainStartTimestampMonotonic systemd-journald"
+    before, service = life(operator), operator.run(show)
+    operator.adopt("busybox")
+    assert (life(operator), operator.run(show)) == (before, service)
+    assert reports.info_report(operator.host, NAME)["addresses"] == ["10.77.0.31"]
+    operator.run("systemctl reboot")
+    wait_for(lambda: operator.driver.info(NAME).pid not in (before[0], None))
+    host = operator.host
+    assert lifecycle.plan_to(host, NAME).plan.is_empty
+    host.apply(lifecycle.plan_verb(host, "reboot", NAME)).unwrap()
+    assert operator.run("findmnt -no FSTYPE /srv") == "tmpfs\n"
+    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    assert not folder.exists()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
