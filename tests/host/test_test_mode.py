@@ -19,9 +19,11 @@ from tests.salt_modules.test_documented import functions
 REPO = Path(__file__).parents[2]
 RUNS, OFF, ICE, NEW, STRAY = (f"geats-test-tm{n}" for n in ("runs", "off", "ice", "new", "stray"))
 VMS = (RUNS, OFF, ICE, NEW, STRAY)
+OLD = "geats-test-tmold"  # something else made it
 LOST = {"allow_data_loss": True}
 SMALL: dict[str, object] = {"template": "busybox", "init": "busybox"}
 OWN = {**SMALL, "hostname": "other"}
+IN_PLAIN = {**SMALL, "volumes": [{"name": "root", "pool": "plain"}]}
 READS: dict[str, tuple[Any, ...]] = {
     "candidate": (),
     "console_command": (RUNS,),
@@ -65,6 +67,7 @@ class Operator:
             "pools": {
                 "default": {"type": "btrfs", "path": f"{self.directory}/at/pool"},
                 "mounted": mounted,
+                "plain": {"type": "directory", "path": f"{self.directory}/plain"},
             },
             "templates": {"busybox": {"path": f"{self.directory}/root"}},
             "vms": self.vms,
@@ -142,6 +145,9 @@ def operator(own_namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> 
     with open_folder() as directory:
         busybox_root(directory / "root")
         (directory / "at").mkdir(mode=0o711)
+        old = directory / "lxc" / OLD
+        (old / "rootfs").mkdir(parents=True)
+        (old / "config").write_text(f"lxc.rootfs.path = dir:{old}/rootfs\n")
         with on_btrfs(directory / "at"):
             someone = Operator(directory, tmp_path_factory.mktemp("cache"))
             someone.vms = dict.fromkeys(VMS, SMALL)
@@ -193,6 +199,7 @@ def test_no_state_touches_anything(operator: Operator) -> None:
 def test_no_function_touches_anything_in_test_mode(operator: Operator) -> None:
     modules, _ = operator.loaders(test=False)
     calls: dict[str, tuple[Any, ...]] = {
+        "adopt": (OLD, IN_PLAIN),
         "apply_host": (),
         "apply_several": ({name: {} for name in VMS},),
         "clone": (ICE, "geats-test-tmclone"),
