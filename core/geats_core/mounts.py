@@ -19,10 +19,10 @@ Mounts = tuple[tuple[Volume, ...], tuple[Bind, ...], tuple[SharedVolume, ...]]
 
 def read_mounts(read: Reader, vm_name: str) -> Mounts:
     """Take ``volumes``, ``binds`` and ``shared_volumes``; problems are kept in *read*."""
-    volumes = read.take("volumes", each(_volume), DEFAULT_VOLUMES)
-    given = read.take("binds", named(_bind), NO_BINDS)
+    volumes = read.take("volumes", _volumes, DEFAULT_VOLUMES)
+    given = read.take("binds", _binds, NO_BINDS)
     binds = tuple(replace(given[name], name=name) for name in sorted(given))
-    others = read.take("shared_volumes", named(_shared_volume), NO_SHARED_VOLUMES)
+    others = read.take("shared_volumes", _shared_volumes, NO_SHARED_VOLUMES)
     shared = tuple(_named(others[key], key) for key in sorted(others))
     read.problems += [
         *duplicates("volumes", "name", [volume.name for volume in volumes]),
@@ -86,6 +86,9 @@ def _shared_volume(read: Reader) -> Checked[SharedVolume]:
             read_only=read.take("read_only", fields.boolean, True),
         )
     )
+
+
+_volumes, _binds, _shared_volumes = each(_volume), named(_bind), named(_shared_volume)
 
 
 def _named(shared: SharedVolume, name: str) -> SharedVolume:

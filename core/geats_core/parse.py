@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache, reduce
 from hashlib import sha256
 
@@ -100,13 +101,13 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     read.take("profile", _merged, None)
     name = read.keep(fields.name("name", vm_name), "")
     volumes, binds, shared = read_mounts(read, name)
-    nics = read.take("nics", each(of_mapping(lambda nic: _nic(nic, name))), NO_NICS)
+    nics = tuple(_with_mac(nic, name) for nic in read.take("nics", _nics, NO_NICS))
     read.problems += [
         *duplicates("nics", "name", [nic.name for nic in nics]),
         *duplicates("nics", "mac", [nic.mac for nic in nics]),
         *duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
     ]
-    after = read.take("after", each(fields.name), NO_NAMES)
+    after = read.take("after", _names, NO_NAMES)
     read.problems += duplicates("after", "name", after)
     if name and name in after:
         read.problems.append(Problem("after", "cannot name the VM itself"))
@@ -127,7 +128,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             nics=nics,
             dns=read.take("dns", _dns, Dns()),
             metadata=read.take("metadata", _metadata, ()),
-            init=read.take("init", fields.one_of("init", Init), Init.SYSTEMD),
+            init=read.take("init", _init, Init.SYSTEMD),
             privileged=read.take("privileged", fields.boolean, False),
             transient=read.take("transient", fields.boolean, False),
             shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
@@ -137,20 +138,24 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     )
 
 
-def _nic(read: Reader, vm_name: str) -> Checked[Nic]:
-    name = read.need("name", fields.interface, "")
-    gateways = read.take("gateways", each(fields.ip), NO_GATEWAYS)
+@of_mapping
+def _nic(read: Reader) -> Checked[Nic]:
+    gateways = read.take("gateways", _ips, NO_GATEWAYS)
     if len({gateway.version for gateway in gateways}) < len(gateways):
         read.problems.append(Problem(read.at("gateways"), "must be one of each IP version at most"))
     return read.done(
         Nic(
-            name=name,
+            name=read.need("name", fields.interface, ""),
             bridge=read.need("bridge", fields.interface, ""),
-            mac=read.take("mac", fields.mac, derived_mac(vm_name, name)),
-            addresses=read.take("addresses", each(fields.ip_address_with_prefix), ()),
+            mac=read.take("mac", fields.mac, ""),
+            addresses=read.take("addresses", _addresses, ()),
             gateways=gateways,
         )
     )
+
+
+def _with_mac(nic: Nic, vm_name: str) -> Nic:
+    return nic if nic.mac else replace(nic, mac=derived_mac(vm_name, nic.name))
 
 
 def derived_mac(vm_name: str, nic_name: str) -> str:
@@ -163,8 +168,8 @@ def derived_mac(vm_name: str, nic_name: str) -> str:
 def _dns(read: Reader) -> Checked[Dns]:
     return read.done(
         Dns(
-            nameservers=read.take("nameservers", each(fields.ip), ()),
-            search=read.take("search", each(fields.domain), ()),
+            nameservers=read.take("nameservers", _ips, ()),
+            search=read.take("search", _domains, ()),
         )
     )
 
@@ -195,7 +200,14 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
     )
 
 
+# Made once, as a parser takes longer to make than to use.
+_addresses = each(fields.ip_address_with_prefix)
 _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
+_domains = each(fields.domain)
+_init = fields.one_of("init", Init)
+_ips = each(fields.ip)
+_names = each(fields.name)
+_nics = each(_nic)
 
 
 def to_plain(spec: VMSpec) -> dict[str, object]:
