@@ -34,6 +34,7 @@ HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
 INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
+BLANKS = " \t"
 Mounted: TypeAlias = Volume | Bind | SharedVolume
 
 
@@ -154,7 +155,8 @@ def _wrote(lines: Iterable[str]) -> Counter[str] | None:
 def _digest(line: str) -> str:
     """Equal for lines that liblxc reads alike: it ignores blanks around a key and its value."""
     if not line.startswith("#"):
-        line = "=".join(part.strip(" \t") for part in line.split("=", 1))
+        key, equals, value = line.partition("=")
+        line = f"{key.strip(BLANKS)}{equals}{value.strip(BLANKS)}"
     return sha256(line.encode(errors="replace")).hexdigest()[:12]
 
 

@@ -135,11 +135,11 @@ class Driver(Protocol):
         """The argv that attaches a terminal to the VM's console."""
         ...
 
-    def exec(self, name: str, command: Command) -> Ran:
+    def exec(self, name: str, command: "Command") -> Ran:
         """Run a program in the guest of a running VM; its input is empty."""
         ...
 
-    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+    def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write what is left to read of the descriptor *source* to a file of the guest, whole.
 
         What had the name before is replaced, a link too. Links on the way lead where they lead for
@@ -147,7 +147,7 @@ class Driver(Protocol):
         """
         ...
 
-    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+    def read_file(self, name: str, file: "FileToRead", target: int) -> None:
         """Write what a regular file of the guest holds to the descriptor *target*."""
         ...
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
@@ -24,7 +25,6 @@ from geats_core import fields
 from geats_core.actions import Adopt
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
-from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.lxc_config import (
     INCLUDES,
     LxcConfig,
@@ -42,7 +42,6 @@ from geats_host.drivers import (
     Info,
     Ran,
     lxc_addresses,
-    lxc_attach,
     lxc_cgroups,
     lxc_definition,
     lxc_files,
@@ -52,8 +51,15 @@ from geats_host.drivers import lxc_socket as monitor
 from geats_host.drivers.lxc_definition import CONFIG, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc_socket import Listener
 from geats_host.errors import HostError, Refused
+from geats_host.later import later
 from geats_host.network import bridges
 from geats_host.subordinate_ids import subordinate_ids
+
+if TYPE_CHECKING:
+    from geats_core.guest_requests import Command, FileToRead, FileToWrite
+    from geats_host.drivers import lxc_attach
+else:
+    lxc_attach = later("geats_host.drivers.lxc_attach")
 
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
@@ -285,7 +291,7 @@ class LxcDriver:
         self._folder(name)
         return ["lxc-console", "-P", str(self.options.path), "-n", name]
 
-    def exec(self, name: str, command: Command) -> Ran:
+    def exec(self, name: str, command: "Command") -> Ran:
         """Run a program in a running container, in a session of its own."""
         request = {
             "do": "run",
@@ -297,7 +303,7 @@ class LxcDriver:
         with lxc_files.host_errors(f"cannot run a program in {name}"):
             return self._attached(name, request, command.timeout_s)
 
-    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+    def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write a file as root of the guest does, from within its namespaces."""
         request = {
             "do": "write",
@@ -308,7 +314,7 @@ class LxcDriver:
         }
         self._do(name, request, file.timeout_s, source)
 
-    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+    def read_file(self, name: str, file: "FileToRead", target: int) -> None:
         """Read a file as root of the guest does, from within its namespaces."""
         request = {"do": "read", "path": file.path, "max_bytes": file.max_bytes}
         self._do(name, request, file.timeout_s, target)
