@@ -85,15 +85,17 @@ class PoolFacts:
     """What a pool offers; None where it is not known, and so not checked.
 
     ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
-    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool. A pool
-    that ``clones`` copies a volume in no time; one that does not ``enforces_size`` only remembers
-    how large a volume may become. No volume is made smaller than ``least_bytes``. Where
-    ``shifted_by`` is not 0, a volume shows its files with ids that are higher by so much, as
-    unprivileged VMs need them, and is of no use to any other.
+    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool, and
+    ``free_bytes`` what was left of it when it was looked at. A pool that ``clones`` copies a volume
+    in no time; one that does not ``enforces_size`` only remembers how large a volume may become. No
+    volume is made smaller than ``least_bytes``. Where ``shifted_by`` is not 0, a volume shows its
+    files with ids that are higher by so much, as unprivileged VMs need them, and is of no use to
+    any other.
     """
 
     location: str | None = None
     size_bytes: int | None = None
+    free_bytes: int | None = None
     snapshots: bool = False
     grows_online: bool = True
     clones: bool = False

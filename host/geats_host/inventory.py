@@ -13,23 +13,24 @@ from geats_host.reports import Report, pending_of
 def pools_report(host: Host) -> dict[str, Report]:
     """Every pool by name: what it is made of, what it can do, and how much is in it.
 
-    ``size_bytes`` is the space of the whole pool, None where that is not known; ``volumes`` and
-    ``templates`` are counts.
+    ``size_bytes`` is the space of the whole pool, and ``free_bytes`` what is left of it, None where
+    that is not known; ``volumes`` and ``templates`` are counts.
     """
     return {name: _pool(host, name) for name in sorted(host.pools)}
 
 
 def _pool(host: Host, name: str) -> Report:
     pool = host.pools[name]
-    there = pool.observe()
+    there, facts = pool.observe(), pool.facts
     return {
         "type": " on ".join(_types(_layers(host, name))),
         "offers": str(pool.offers),
-        "size_bytes": pool.facts.size_bytes,
-        "enforces_size": pool.facts.enforces_size,
-        "snapshots": pool.facts.snapshots,
-        "clones": pool.facts.clones,
-        "grows_online": pool.facts.grows_online,
+        "size_bytes": facts.size_bytes,
+        "free_bytes": facts.free_bytes,
+        "enforces_size": facts.enforces_size,
+        "snapshots": facts.snapshots,
+        "clones": facts.clones,
+        "grows_online": facts.grows_online,
         "volumes": sum(not volume.is_template for volume in there),
         "templates": sum(volume.is_template for volume in there),
     }

@@ -91,7 +91,8 @@ class FakeLvm:
         return {(at, piece) for at, piece in pieces if any(piece)}
 
     def _vgs(self, options: argparse.Namespace) -> str:
-        rows = [{"vg_name": self.vg, "vg_size": f"{self.free_bytes}"}]
+        room = f"{self.free_bytes}"
+        rows = [{"vg_name": self.vg, "vg_size": room, "vg_free": room}]
         return json.dumps({"report": [{"vg": rows}]})
 
     def _lvs(self, options: argparse.Namespace) -> str:
@@ -198,4 +199,5 @@ def _row(lv: LogicalVolume) -> dict[str, str]:
         "origin": lv.origin or "",
         "segtype": "thin-pool" if lv.is_thin_pool else "linear",
         "zero": "zero" if lv.zeroes else "unknown",
+        "data_percent": "" if lv.full is None else f"{lv.full:.2f}",
     }

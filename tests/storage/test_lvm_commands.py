@@ -36,16 +36,16 @@ REPORT = """
               "lv": [
                   {"lv_name":"geats.web01.root", "lv_tags":"geats,geats.guest=a#20b:&!",
                    "lv_size":"67108864", "lv_active":"active", "pool_lv":"pool0", "thin_id":"1",
-                   "origin":"", "segtype":"thin", "zero":"zero"},
+                   "origin":"", "segtype":"thin", "zero":"zero", "data_percent":"25.00"},
                   {"lv_name":"kept", "lv_tags":"", "lv_size":"4194304", "lv_active":"",
                    "pool_lv":"pool0", "thin_id":"2", "origin":"geats.web01.root",
-                   "segtype":"thin", "zero":"zero"},
+                   "segtype":"thin", "zero":"zero", "data_percent":""},
                   {"lv_name":"pool0", "lv_tags":"", "lv_size":"2147483648", "lv_active":"active",
                    "pool_lv":"", "thin_id":"", "origin":"", "segtype":"thin-pool",
-                   "zero":"zero"},
+                   "zero":"zero", "data_percent":"12.50"},
                   {"lv_name":"home", "lv_tags":"", "lv_size":"8388608", "lv_active":"active",
                    "pool_lv":"", "thin_id":"", "origin":"", "segtype":"linear",
-                   "zero":"unknown"}
+                   "zero":"unknown", "data_percent":""}
               ]
           }
       ]
@@ -106,6 +106,7 @@ def test_a_report_is_read() -> None:
             pool="pool0",
             thin_id=1,
             zeroes=True,
+            full=25.0,
         ),
         LogicalVolume(
             name="kept",
@@ -116,7 +117,12 @@ def test_a_report_is_read() -> None:
             zeroes=True,
         ),
         LogicalVolume(
-            name="pool0", size_bytes=2 * 2**30, active=True, is_thin_pool=True, zeroes=True
+            name="pool0",
+            size_bytes=2 * 2**30,
+            active=True,
+            is_thin_pool=True,
+            zeroes=True,
+            full=12.5,
         ),
         LogicalVolume(name="home", size_bytes=8 * 2**20, active=True),
     )

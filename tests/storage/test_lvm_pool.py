@@ -63,6 +63,14 @@ class TestThin(PoolConformance):
         return thin
 
 
+def test_a_group_tells_what_is_left_of_it_and_an_active_thin_pool_too(fake: FakeLvm) -> None:
+    assert thick().facts.free_bytes == fake.free_bytes
+    assert thin().facts.free_bytes is None
+    fake.volumes[THIN_POOL] = replace(fake.volumes[THIN_POOL], active=True, full=12.5)
+    facts = thin().facts
+    assert (facts.size_bytes, facts.free_bytes) == (2**30, 2**30 * 7 // 8)
+
+
 def make(pool: Pool, volume: VolumeId, text: str, size_bytes: int = 8 * MIB) -> None:
     pool.allocate(volume, size_bytes)
     pool.format(volume)

@@ -95,7 +95,7 @@ def test_nothing_is_destroyed_that_others_stand_on() -> None:
 def test_the_room_is_what_is_used_and_what_is_left() -> None:
     words = "zfs get -H -p -o value used,available tank"
     assert commands.room("tank") == words.split()
-    assert commands.parse_room("120586240\n879413760\n") == 10**9
+    assert commands.parse_room("120586240\n879413760\n") == (10**9, 879413760)
     assert commands.mount("tank/a:b", "/mnt") == [
         "mount",
         "-t",

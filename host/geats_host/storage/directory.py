@@ -96,10 +96,11 @@ class DirectoryPool:
     def facts(self) -> PoolFacts:
         """The space of the whole filesystem; there are no snapshots, and no limits."""
         with host_errors(self.root):
-            size_bytes = shutil.disk_usage(existing(self.root)).total
+            room = shutil.disk_usage(existing(self.root))
         return PoolFacts(
             location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}",
-            size_bytes=size_bytes,
+            size_bytes=room.total,
+            free_bytes=room.free,
             enforces_size=False,
         )
 

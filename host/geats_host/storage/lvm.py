@@ -138,9 +138,11 @@ class LvmPool:
     def facts(self) -> PoolFacts:
         """The space of the whole group, or of the thin pool."""
         thin = self.thin_pool is not None
+        size_bytes, free_bytes = self._room()
         return PoolFacts(
             location=f"{DEV}/{self.vg}/{OWNER}.{{vm}}.{{volume}}",
-            size_bytes=self._size_bytes(),
+            size_bytes=size_bytes,
+            free_bytes=free_bytes,
             snapshots=thin,
             clones=thin,
         )
@@ -349,8 +351,15 @@ class LvmPool:
             if other.origin == lv.name and (lv.pool is None or other.pool != lv.pool):
                 raise HostError(f"{DEV}/{self.vg}/{lv.name}: is needed by {other.name}")
 
-    def _size_bytes(self) -> int:
+    def _room(self) -> tuple[int, int | None]:
+        """The space of all of it, and what is left; None where only an active pool could tell."""
         if self.thin_pool is None:
-            rows = parse_report(run(lvm_commands.list_groups()), "vg")
-            return sum(int(row["vg_size"]) for row in rows if row["vg_name"] == self.vg)
-        return sum(lv.size_bytes for lv in self._list() if lv.name == self.thin_pool)
+            groups = parse_report(run(lvm_commands.list_groups()), "vg")
+            mine = [row for row in groups if row["vg_name"] == self.vg]
+            return sum(int(row["vg_size"]) for row in mine), sum(
+                int(row["vg_free"]) for row in mine
+            )
+        pools = [lv for lv in self._list() if lv.name == self.thin_pool]
+        size_bytes = sum(lv.size_bytes for lv in pools)
+        full = next((lv.full for lv in pools), None)
+        return size_bytes, None if full is None else round(size_bytes * (1 - full / 100))

@@ -11,7 +11,7 @@ from geats_host.errors import HostError
 Row: TypeAlias = dict[str, str]
 
 SECTOR = 512
-COLUMNS = "lv_name,lv_tags,lv_size,lv_active,pool_lv,thin_id,origin,segtype,zero"
+COLUMNS = "lv_name,lv_tags,lv_size,lv_active,pool_lv,thin_id,origin,segtype,zero,data_percent"
 REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
 ON_ONE_LINE = re.compile(r" *([0-9]+) +([0-9]+) *")
 
@@ -21,7 +21,8 @@ class LogicalVolume:
     """One line of what ``lvs`` prints.
 
     ``pool`` is its thin pool, ``thin_id`` what it is there, ``origin`` what it is a snapshot of.
-    ``zeroes`` is whether it is a thin pool itself that zeroes what it hands out.
+    ``zeroes`` is whether it is a thin pool itself that zeroes what it hands out. ``full`` is how
+    much of such a pool, or of a thin volume, is in use in percent; None where it is not active.
     """
 
     name: str
@@ -33,6 +34,7 @@ class LogicalVolume:
     origin: str | None = None
     is_thin_pool: bool = False
     zeroes: bool = False
+    full: float | None = None
 
 
 def list_volumes(vg: str) -> list[str]:
@@ -41,8 +43,8 @@ def list_volumes(vg: str) -> list[str]:
 
 
 def list_groups() -> list[str]:
-    """Report every volume group and its size, for ``parse_report``."""
-    return ["vgs", *REPORT, "vg_name,vg_size"]
+    """Report every volume group, its size and what is left of it, for ``parse_report``."""
+    return ["vgs", *REPORT, "vg_name,vg_size,vg_free"]
 
 
 def create(
@@ -142,6 +144,7 @@ def parse_volumes(text: str) -> tuple[LogicalVolume, ...]:
             origin=row["origin"] or None,
             is_thin_pool=row["segtype"] == "thin-pool",
             zeroes=row["zero"] == "zero",
+            full=float(row["data_percent"]) if row["data_percent"] else None,
         )
         for row in parse_report(text, "lv")
     )

@@ -77,11 +77,12 @@ class SparseFilePool:
         root = self.folders.root
         with host_errors(root):
             there = existing(root)
-            size_bytes = shutil.disk_usage(there).total
+            room = shutil.disk_usage(there)
         shares = can_share(there)
         return PoolFacts(
             location=f"{root}/{{vm}}/{{volume}}/{DISK}",
-            size_bytes=size_bytes,
+            size_bytes=room.total,
+            free_bytes=room.free,
             snapshots=shares,
             clones=shares,
         )

@@ -102,9 +102,11 @@ class ZfsPool:
     @property
     def facts(self) -> PoolFacts:
         """The space of the dataset above; sizes are limits, and clones share what they hold."""
+        size_bytes, free_bytes = commands.parse_room(run(commands.room(self.parent)))
         return PoolFacts(
             location=f"{self.parent}/{{vm}}:{{volume}}",
-            size_bytes=commands.parse_room(run(commands.room(self.parent))),
+            size_bytes=size_bytes,
+            free_bytes=free_bytes,
             snapshots=True,
             clones=True,
         )

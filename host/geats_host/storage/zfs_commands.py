@@ -160,9 +160,10 @@ def room(parent: str) -> list[str]:
     return ["zfs", "get", "-H", "-p", "-o", "value", "used,available", parent]
 
 
-def parse_room(text: str) -> int:
-    """All of it, in bytes."""
-    return sum(map(int, text.split()))
+def parse_room(text: str) -> tuple[int, int]:
+    """All of it, and what is left of it, in bytes."""
+    used, available = map(int, text.split())
+    return used + available, available
 
 
 def _marks(text: str) -> str:
