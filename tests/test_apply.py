@@ -105,7 +105,7 @@ def test_no_step_starts_before_those_that_it_needs(tmp_path: Path) -> None:
     done: set[int] = set()
     early: list[str] = []
 
-    def progress(step: object, outcome: Outcome) -> None:
+    def progress(step: object, outcome: Outcome, _: str) -> None:
         at = position[id(step)]
         if outcome is Outcome.INTENT and not set(plan.steps[at].needs) <= done:
             early.append(plan.steps[at].reason)

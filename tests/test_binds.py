@@ -153,7 +153,7 @@ def test_binds_are_looked_at_once_more_right_before_the_start(tmp_path: Path) ->
     (tmp_path / "media").mkdir()
     opened = host(tmp_path)
 
-    def remove(step: Step, outcome: Outcome) -> None:
+    def remove(step: Step, outcome: Outcome, _: str) -> None:
         if isinstance(step.action, ActivateVolume) and outcome is Outcome.DONE:
             (tmp_path / "media").rmdir()
 

@@ -1,11 +1,14 @@
 """The actions: each is one change to the host, and they are all there are."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TypeAlias, assert_never
 
 from geats_core.sizes import format_size
 from geats_core.spec import Limits, VMSpec
+
+CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class Impact(IntEnum):
@@ -314,6 +317,11 @@ def impact_of(action: Action) -> Impact:
             return Impact.NONE
         case _:
             assert_never(action)
+
+
+def word_of(action: Action) -> str:
+    """What kind of action it is, in one word such as ``allocate_volume``."""
+    return CAPITAL_WITHIN.sub("_", type(action).__name__).lower()
 
 
 def describe(action: Action, vm_name: str) -> str:

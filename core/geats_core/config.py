@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from returns.result import Success
 
 from geats_core import fields
 from geats_core.checked import Checked, problem
 from geats_core.described import Described, Schema, taking
-from geats_core.fields import Reader, each, named, of_mapping
+from geats_core.fields import Reader, each, named, of_mapping, one_of
 from geats_core.host_policy import HostPolicy, parse_policy
 from geats_core.template import Template, parse_template
 
@@ -28,6 +29,14 @@ class StackLayer:
     on: "StackLayer | None" = None
 
 
+class Events(StrEnum):
+    """Who is told of each step that is applied: on a host whose minion does it."""
+
+    NONE = "none"
+    MINION = "minion"  # those who listen on the minion's own bus
+    MASTER = "master"  # and on the master's
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
     """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other."""
@@ -37,6 +46,7 @@ class HostConfig:
     registry: str = "sqlite"
     bind_sources: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
+    events: Events = Events.MINION
     drivers: Mapping[str, Raw] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
@@ -64,6 +74,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
             registry=read.take("registry", fields.name, default.registry),
             bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
             policy=read.take("policy", parse_policy, default.policy),
+            events=read.take("events", one_of("kind of events", Events), default.events),
             drivers=read.take("drivers", named(fields.mapping), {}),
             pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
             templates=read.take("templates", named(parse_template), {}),

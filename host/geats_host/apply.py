@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from graphlib import TopologicalSorter
@@ -22,6 +22,7 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.actions import Freeze, InstallTemplate, Start, Unfreeze, describe
+from geats_core.config import Events
 from geats_core.plan import Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
@@ -30,7 +31,8 @@ MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
 Perform: TypeAlias = Callable[[Step], None]
-Progress: TypeAlias = Callable[[Step, Outcome], None]
+Progress: TypeAlias = Callable[[Step, Outcome, str], None]  # and what the journal says of it
+Listening: TypeAlias = Callable[[Events, str], AbstractContextManager[Progress]]
 Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
 Errors: TypeAlias = dict[int, str | None]  # by the position of each step that has ended
 
@@ -63,7 +65,12 @@ class Interrupted:
 Applied: TypeAlias = Success[tuple[Step, ...]] | Failure[Interrupted]
 
 
-def silent(step: Step, outcome: Outcome) -> None:
+def nobody(_: Events, __: str) -> AbstractContextManager[Progress]:
+    """Nobody listens."""
+    return nullcontext(silent)
+
+
+def silent(step: Step, outcome: Outcome, detail: str) -> None:
     """Report no progress."""
 
 
@@ -210,7 +217,7 @@ def _run(
                     origin=origin,
                 )
             )
-        progress(step, outcome)
+        progress(step, outcome, detail)
 
     try:
         journal(Outcome.INTENT, step.reason)

@@ -26,7 +26,7 @@ from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_host import binds
-from geats_host.apply import Applied, Progress, apply_steps, silent
+from geats_host.apply import Applied, Listening, Progress, apply_steps, nobody, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
 from geats_host.host_goals import (
@@ -47,7 +47,7 @@ from geats_host.plugins import (
     open_pools,
     registry_plugin,
 )
-from geats_host.registry import Entry, Registry
+from geats_host.registry import Entry, Outcome, Registry
 from geats_host.storage import Offer, Pool
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Planned:
 class Host:
     """One host. Methods raise ``Refused`` on bad input, and ``HostError`` where the host fails.
 
-    ``origin`` is who asks, for the journal.
+    ``origin`` is who asks, for the journal; ``listening`` gives who hears of each step.
     """
 
     config: HostConfig
@@ -89,9 +89,10 @@ class Host:
     drivers: Mapping[str, Driver]
     pools: Mapping[str, Pool]
     origin: str = ""
+    listening: Listening = nobody
 
     @classmethod
-    def from_config(cls, raw: object, origin: str = "") -> "Host":
+    def from_config(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
         """Open a host from the mapping that pillar or ``geats.yaml`` hold under ``geats``."""
         config = accepted(parse_config(raw), "geats")
         state_dir = Path(config.state_dir)
@@ -101,6 +102,7 @@ class Host:
             open_drivers(config.drivers or DEFAULT_DRIVERS, state_dir),
             open_pools(config.pools or default_pools(state_dir)),
             origin,
+            listening,
         )
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
@@ -273,7 +275,7 @@ class Host:
         made = planned.plan
         if made.is_empty:
             return Success(())
-        with ExitStack() as locks:
+        with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:
             for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all
                 locks.enter_context(operation_lock(Path(self.config.run_dir), name))
             self._check_unmoved(planned)
@@ -290,7 +292,11 @@ class Host:
                     case action:
                         performers[step.vm].perform(action)
 
-            return apply_steps(made.steps, carry_out, self.registry, progress, self.origin)
+            def tell(step: Step, outcome: Outcome, detail: str) -> None:
+                progress(step, outcome, detail)
+                listener(step, outcome, detail)
+
+            return apply_steps(made.steps, carry_out, self.registry, tell, self.origin)
 
     def _check_unmoved(self, planned: SavedPlan) -> None:
         """Compare the VMs that the plan is about, and what it was saved with."""

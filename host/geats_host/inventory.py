@@ -1,10 +1,16 @@
 """Reports on what is beside the VMs: pools, volumes, drivers; what is pending; strays."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from geats_core.config import StackLayer
+from geats_core.drift import drift
 from geats_core.explain import changes_to_plain
+from geats_core.fields import each, text
+from geats_core.host_policy import Strays
+from geats_core.observation import Observation
+from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.plugins import default_pools
 from geats_host.reports import Report, pending_of
@@ -114,3 +120,42 @@ def strays_report(host: Host) -> dict[str, Report]:
         for name, have in host.observe_all().items()
         if name not in host.config.vms
     }
+
+
+def overview_report(host: Host, names: object = ("*",)) -> Report:
+    """What a beacon looks at: the power of each VM, strays, drift, and the room in the pools.
+
+    *names* are patterns of VMs. ``drift`` has the VMs that are not as described, with the fields in
+    which they are not; a stray that the policy ignores is none.
+    """
+    patterns = accepted(each(text)("names", names))
+    seen = {
+        name: have
+        for name, have in host.observe_all().items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+    declared = [name for name in host.config.vms if any(fnmatchcase(name, p) for p in patterns)]
+    power = {name: str(have.power) if have.has_power else None for name, have in seen.items()}
+    far = {name: _drift(host, name, seen.get(name, Observation())) for name in declared}
+    facts = {name: pool.facts for name, pool in host.pools.items()}
+    return {
+        "states": {**dict.fromkeys(declared), **power},
+        "strays": [
+            name
+            for name in seen
+            if name not in host.config.vms and host.config.policy.on_stray(name) != Strays.IGNORE
+        ],
+        "drift": {name: fields for name, fields in far.items() if fields},
+        "pools": {
+            name: {"size_bytes": pool.size_bytes, "free_bytes": pool.free_bytes}
+            for name, pool in facts.items()
+        },
+    }
+
+
+def _drift(host: Host, name: str, have: Observation) -> list[str]:
+    try:
+        spec = host.declared(name)
+    except Refused:
+        return ["its description is wrong"]
+    return [] if spec is None else list(drift(spec, have))

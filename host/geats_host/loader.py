@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-KINDS = ("modules", "runners", "states")
+KINDS = ("beacons", "grains", "modules", "runners", "states")
 
 
 def module_dirs() -> dict[str, list[str]]:

@@ -118,7 +118,7 @@ def progress(plan: HostPlan, *, quiet: bool) -> Iterator[Progress]:
         console.print(escape(nothing_to_do(_as_single(plan))))
     with console.status("applying") as spinner:
 
-        def show(step: Step, outcome: Outcome) -> None:
+        def show(step: Step, outcome: Outcome, _: str) -> None:
             action = escape(describe(step.action, step.vm))
             with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
                 match outcome:

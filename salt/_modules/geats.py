@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         legacy,
         lifecycle,
         reports,
+        salt_events,
         several,
         waiting,
     )
@@ -52,6 +53,7 @@ else:
     legacy = later("geats_host.legacy")
     lifecycle = later("geats_host.lifecycle")
     reports = later("geats_host.reports")
+    salt_events = later("geats_host.salt_events")
     several = later("geats_host.several")
     snapshots_ = later("geats_host.snapshots")
     waiting = later("geats_host.waiting")
@@ -495,6 +497,26 @@ def strays():
         salt '*' geats.strays
     """
     return _told(inventory.strays_report)
+
+
+def overview(names="*"):
+    """
+    Show what the beacon looks at: the power of each VM, strays, drift, and the room in the pools.
+
+    ``drift`` has the VMs that are not as described, with the fields in which they are not.
+
+    names
+        patterns such as ``web*``, or one of them
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.overview
+        salt '*' geats.overview 'web*'
+    """
+    patterns = [names] if isinstance(names, str) else names
+    return _told(lambda host: inventory.overview_report(host, patterns))
 
 
 def doctor():
@@ -1187,7 +1209,12 @@ def _origin():
 
 def _told(tell):
     """What *tell* says of the host."""
-    return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin())))
+    return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin(), _listening)))
+
+
+def _listening(events, origin):
+    """Whoever is on the minion's bus."""
+    return salt_events.told_of_steps(__opts__, events, origin)
 
 
 def _answered(answer):

@@ -36,6 +36,10 @@ geats:
     overcommit: {memory: 1, cpus: 16, disk: 1.5}
     strays: {'tmp-*': ignore, '*': report}
 
+  # Who is told of each step that is applied, as geats/VM/STEP: `minion` (whoever listens on this minion's event
+  # bus), `master` (and on the master's), or `none`.
+  # events: minion
+
   # What a VM's root volume is filled from: one source each, and overlays on top in their order.
   templates:
     debian:

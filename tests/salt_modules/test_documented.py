@@ -13,12 +13,17 @@ from geats_host.loader import KINDS
 
 REPO = Path(__file__).parents[2]
 # What an example of each kind looks like; NAME is how Salt calls the function.
-COMMANDS = {"modules": r"salt\S* .*\bgeats\.NAME\b", "runners": r"salt-run geats\.NAME\b"}
+COMMANDS = {
+    "grains": r"salt\S* .*\bgrains\.get NAME\b",
+    "modules": r"salt\S* .*\bgeats\.NAME\b",
+    "runners": r"salt-run geats\.NAME\b",
+}
 EXAMPLES = {
     **{
         kind: rf"^CLI Example:\n\n\.\. code-block:: bash\n\n(?: {{4}}.*\n)*? {{4}}{command}"
         for kind, command in COMMANDS.items()
     },
+    "beacons": r"^\.\. code-block:: yaml\n\n    beacons:\n      geats:",
     "states": r"^\.\. code-block:: yaml\n\n(?: {4}.*\n|\n)*? {4,}\s*geats\.NAME:",
 }
 

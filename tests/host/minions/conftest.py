@@ -43,7 +43,8 @@ class Minion:
     name: str
     directory: Path
     process: subprocess.Popen[bytes] | None = None
-    more_vms: dict[str, dict[str, object]] = field(default_factory=dict)  # see ``Master.declared``
+    more_vms: dict[str, object] = field(default_factory=dict)  # these two: see ``Master.declared``
+    more: dict[str, object] = field(default_factory=dict)
 
     @property
     def vm(self) -> str:
@@ -65,6 +66,7 @@ class Minion:
             "templates": {"busybox": {"path": f"{self.directory}/root"}},
             "profiles": {"small": {"template": "busybox", "init": "busybox"}},
             "vms": {self.vm: {"profile": "small", "nics": [self._nic()]}, **self.more_vms},
+            **self.more,
         }
 
     def _nic(self) -> dict[str, object]:
@@ -143,16 +145,23 @@ class Master:
         raise SaltError("\n".join(f"{log}: {log.read_text()[-2000:]}" for log in logs))
 
     @contextmanager
-    def declared(self, minion: Minion, *names: str) -> Iterator[None]:
-        """While this lasts, the minion's pillar has more VMs."""
+    def declared(
+        self,
+        minion: Minion,
+        *names: str,
+        pillar: Mapping[str, object] | None = None,
+        **more: object,
+    ) -> Iterator[None]:
+        """While this lasts, there are these VMs, and *more* of geats or of all, in its pillar."""
         minion.more_vms = {name: {"profile": "small"} for name in names}
-        self.write_pillar(minion)
+        minion.more = more
+        self.write_pillar(minion, **(pillar or {}))
         self.cmd(minion.name, "saltutil.refresh_pillar", "wait=True")
         try:
             yield
         finally:
             remove_vms(minion)
-            minion.more_vms = {}
+            minion.more_vms, minion.more = {}, {}
             self.write_pillar(minion)
             self.cmd(minion.name, "saltutil.refresh_pillar", "wait=True")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geats_host.loader import KINDS
 from tests.host.minions.conftest import REPO, Master, SaltError, remove_vms
 
 
@@ -110,12 +111,13 @@ def _job(salt: Master, function: str) -> str:
 def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Master) -> None:
     """And new ones are used at once, by the same minion processes."""
     roots = salt.directory / "states"
-    for kind in ("_modules", "_states"):
-        shutil.copytree(REPO / "salt" / kind, roots / kind)
+    kinds = sorted({*KINDS} - {"runners"})  # which are the master's
+    for kind in kinds:
+        shutil.copytree(REPO / f"salt/_{kind}", roots / f"_{kind}")
     try:
-        assert salt.cmd("*", "saltutil.sync_modules") == {
-            "a": ["modules.geats"],
-            "b": ["modules.geats"],
+        synced = salt.cmd("*", "saltutil.sync_all")
+        assert {name: [*filter(None, each.values())] for name, each in synced.items()} == {
+            name: [[f"{kind}.geats"] for kind in kinds] for name in ("a", "b")
         }
         for words in ("first", "second"):
             with (roots / "_modules/geats.py").open("a") as module:
@@ -127,8 +129,8 @@ def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Ma
             name: [minion.vm] for name, minion in salt.minions.items()
         }
     finally:
-        for kind in ("_modules", "_states"):
-            shutil.rmtree(roots / kind)
+        for kind in kinds:
+            shutil.rmtree(roots / f"_{kind}")
         salt.cmd("*", "saltutil.sync_all")
 
 

@@ -1,0 +1,83 @@
+"""
+Tell what geats is on this host, for targeting: ``salt -G 'geats:drivers:lxc' ...``.
+
+Grains are loaded whenever a minion starts, so nothing of the host itself is looked at, and what is
+wrong with the configuration is left out here: ``geats.doctor`` and ``geats.validate`` tell it.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geats_host.later import later
+
+if TYPE_CHECKING:
+    from geats_host import configuration, errors
+else:
+    configuration = later("geats_host.configuration")
+    errors = later("geats_host.errors")
+
+if TYPE_CHECKING:  # Salt's loader injects it
+    __opts__: dict[str, Any]
+
+DEFAULT_FILE = Path("/etc/geats/geats.yaml")
+
+
+def geats():
+    """
+    The version of geats, and of liblxc; the drivers; and the pools, with what each is made of.
+
+    What the pillar says is in it once the minion has its pillar: see ``saltutil.refresh_grains``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' grains.get geats
+    """
+    said = _said()
+    drivers = [name for name in _mapping(said.get("drivers")) if isinstance(name, str)] or ["lxc"]
+    pools = _mapping(said.get("pools")) or {"default": {"type": "directory"}}
+    return {
+        "geats": {
+            "version": version("geats"),
+            "drivers": drivers,
+            "pools": {str(name): " on ".join(_types(layer)) for name, layer in pools.items()},
+            **({"liblxc": _liblxc()} if "lxc" in drivers else {}),
+        }
+    }
+
+
+def _said():
+    """What the configuration says, as far as it is a mapping."""
+    pillar = _mapping(__opts__.get("pillar"))
+    sources = [_mapping(__opts__.get("geats")), _mapping(pillar.get("geats"))]
+    if not any(sources) and DEFAULT_FILE.exists():
+        return _mapping(_of_file())
+    return {key: value for source in sources for key, value in source.items()}
+
+
+def _of_file():
+    try:
+        return configuration.from_file(DEFAULT_FILE)
+    except errors.Refused:
+        return {}
+
+
+def _liblxc():
+    """None where the binding is missing."""
+    try:
+        import lxc
+    except ImportError:
+        return None
+    return lxc.version
+
+
+def _types(layer):
+    while isinstance(layer, dict):
+        yield str(layer.get("type"))
+        layer = layer.get("on", layer.get(True))  # for YAML 1.1 the key is a boolean
+
+
+def _mapping(value):
+    return value if isinstance(value, dict) else {}

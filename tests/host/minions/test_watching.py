@@ -1,0 +1,121 @@
+"""Who is told of what happens to VMs: listeners on the buses of a real minion and a real master."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import salt.config
+import salt.utils.event
+
+from tests.host.conftest import sh
+from tests.host.minions.conftest import PATIENCE_S, Master, remove_vms
+
+Events = list[tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(salt: Master) -> Iterator[None]:
+    """Each test begins with no VM."""
+    yield
+    remove_vms(salt.minions["a"])
+
+
+@contextmanager
+def listening(salt_: Master, node: str) -> Iterator[salt.utils.event.SaltEvent]:
+    """To the bus of the master, or of minion ``a``."""
+    opts = {
+        "master": lambda: salt.config.master_config(f"{salt_.directory}/master"),
+        "minion": lambda: salt.config.minion_config(f"{salt_.minions['a'].directory}/minion"),
+    }[node]()
+    with salt.utils.event.get_event(node, opts=opts, listen=True) as bus:
+        assert bus.connect_pub()
+        yield bus
+
+
+def heard(bus: salt.utils.event.SaltEvent, tag: str, count: int) -> Events:
+    """So many events whose tags begin so."""
+    found: Events = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count and time.monotonic() < deadline:
+        event = bus.get_event(wait=5, tag=tag, full=True)
+        if event is not None:
+            found.append((event["tag"], event["data"]))
+    return found
+
+
+def test_each_step_is_told_on_the_minions_bus(salt: Master) -> None:
+    vm = salt.minions["a"].vm
+    with listening(salt, "minion") as bus:
+        report = salt.cmd("a", "geats.start", vm)
+        events = heard(bus, f"geats/{vm}/", len(report["done"]))
+    assert [data["action"] for _, data in events] == [step["action"] for step in report["done"]]
+    tag, last = events[-1]
+    assert tag == f"geats/{vm}/start"
+    assert (
+        last.items()
+        >= {
+            "vm": vm,
+            "step": "start",
+            "action": f"start {vm}",
+            "reason": f"{vm} should be running",
+            "impact": "none",
+            "outcome": "done",
+            "error": None,
+        }.items()
+    )
+    assert last["took_s"] > 0
+    assert "geats.start" in last["origin"]
+
+
+def test_a_step_that_fails_is_told_and_why(salt: Master) -> None:
+    a = salt.minions["a"]
+    init = a.directory / "root/sbin/init"
+    text = init.read_text()
+    init.write_text("#!/bin/sh\nexit 1\n")
+    try:
+        with listening(salt, "minion") as bus:
+            salt.answer(salt.begin("a", "geats.provision", a.vm), "a")
+            answer = salt.begin("a", "geats.start", a.vm)
+            ((_, data),) = heard(bus, f"geats/{a.vm}/start", 1)
+            answer.communicate()
+    finally:
+        init.write_text(text)
+    assert data["outcome"] == "failed"
+    assert data["error"]
+
+
+def test_the_master_is_told_where_the_pillar_says_so(salt: Master) -> None:
+    a = salt.minions["a"]
+    with salt.declared(a, events="master"), listening(salt, "master") as bus:
+        salt.cmd("a", "geats.start", a.vm)
+        ((_, data),) = heard(bus, f"geats/{a.vm}/start", 1)
+    assert (data["id"], data["data"]["outcome"]) == ("a", "done")
+
+
+def test_the_beacon_tells_the_master_that_a_vm_is_off_and_that_a_stray_has_come(
+    salt: Master,
+) -> None:
+    a = salt.minions["a"]
+    beacons = {"geats": [{"interval": 1}, {"pool_space": False}]}
+    salt.cmd("a", "geats.start", a.vm)
+    lxcpath = f"{a.directory}/lxc"
+    with listening(salt, "master") as bus, salt.declared(a, pillar={"beacons": beacons}):
+        heard(bus, "salt/beacon/a/geats/drift", 0)
+        time.sleep(3)  # it has looked once
+        sh("lxc-stop", "-k", "-P", lxcpath, "-n", a.vm)
+        ((_, off),) = heard(bus, f"salt/beacon/a/geats/state/{a.vm}", 1)
+        spec = "spec={template: busybox, init: busybox}"
+        salt.cmd("a", "geats.define", "geats-test-mstray", spec)
+        ((_, stray),) = heard(bus, "salt/beacon/a/geats/stray/", 1)
+    assert (off["from"], off["to"]) == ("running", "stopped")
+    assert (stray["vm"], stray["stray"]) == ("geats-test-mstray", True)
+
+
+def test_a_grain_says_what_geats_is_there(salt: Master) -> None:
+    grain = salt.cmd("a", "grains.get", "geats")
+    assert grain["drivers"] == ["lxc"]
+    assert grain["pools"] == {"default": "directory"}
+    assert set(grain) == {"version", "drivers", "pools", "liblxc"}
+    assert salt.cmd("*", "grains.get", "geats:liblxc")["b"] == grain["liblxc"]

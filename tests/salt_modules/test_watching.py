@@ -1,0 +1,135 @@
+"""The beacon and the grains, through Salt's real loader, on a host in memory."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.loader
+
+from geats_host.errors import HostError
+from geats_host.host import Host
+
+
+@pytest.fixture
+def testmode():
+    return False
+
+
+@pytest.fixture
+def beacon(opts, modules):
+    loaded = salt.loader.beacons(opts, modules, {})
+    return loaded["geats.beacon"]
+
+
+@pytest.fixture
+def validate(opts, modules):
+    return salt.loader.beacons(opts, modules, {})["geats.validate"]
+
+
+ONLY_STATES = [{"strays": False}, {"drift": False}, {"pool_space": False}]
+
+
+def test_a_state_that_changes_is_told_once(beacon, modules):
+    assert beacon(ONLY_STATES) == []
+    modules["geats.start"]("db01")
+    told = {"tag": "state/db01", "vm": "db01", "from": None, "to": "running"}
+    assert beacon(ONLY_STATES) == [told]
+    assert beacon(ONLY_STATES) == []
+    modules["geats.freeze"]("db01")
+    assert beacon(ONLY_STATES) == [{**told, "from": "running", "to": "frozen"}]
+
+
+def test_two_beacons_are_told_of_the_same(beacon, modules):
+    other = [*ONLY_STATES, {"_beacon_name": "other"}, {"names": ["web*"]}]
+    assert (beacon(ONLY_STATES), beacon(other)) == ([], [])
+    modules["geats.start"]("db01")
+    modules["geats.start"]("web01")
+    assert [each["vm"] for each in beacon(ONLY_STATES)] == ["db01", "web01"]
+    assert [each["vm"] for each in beacon(other)] == ["web01"]
+
+
+def test_drift_and_strays_are_told_at_the_first_look(beacon, modules, geats_config):
+    for name in ("web01", "db01"):
+        modules["geats.start"](name)
+    del geats_config["vms"]["db01"]
+    geats_config["vms"]["web01"]["hostname"] = "www"
+    assert beacon([]) == [
+        {"tag": "stray/db01", "vm": "db01", "stray": True},
+        {"tag": "drift/web01", "vm": "web01", "fields": ["hostname"]},
+    ]
+    geats_config["vms"]["web01"]["memory"] = "10 bananas"
+    assert beacon([]) == [
+        {"tag": "drift/web01", "vm": "web01", "fields": ["its description is wrong"]}
+    ]
+    geats_config["policy"] = {"strays": "ignore"}
+    assert beacon([])[0] == {"tag": "stray/db01", "vm": "db01", "stray": False}
+
+
+def test_trouble_with_the_host_is_told_once_and_no_state_is_lost(beacon, modules, monkeypatch):
+    assert beacon(ONLY_STATES) == []
+    modules["geats.start"]("db01")
+
+    def fails(host):
+        raise HostError("no such luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Host, "observe_all", fails)
+        assert beacon(ONLY_STATES) == [{"tag": "trouble", "error": "no such luck"}]
+        assert beacon(ONLY_STATES) == []
+    assert [each["tag"] for each in beacon(ONLY_STATES)] == ["trouble", "state/db01"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [[], [{"interval": 10}], [{"pool_space": "80%"}, {"names": ["web*"]}, {"enabled": True}]],
+)
+def test_a_right_configuration_is_valid(validate, config):
+    assert validate(config) == (True, "Valid beacon configuration")
+
+
+def test_a_wrong_configuration_is_told_whole(validate):
+    assert validate({"states": True})[0] is False
+    assert validate(["states"])[0] is False
+    valid, why = validate([{"states": "yes, please"}, {"pool_space": 0}, {"colour": "red"}])
+    assert valid is False
+    assert [line.partition(":")[0] for line in why.splitlines()] == [
+        "states",
+        "pool_space",
+        "colour",
+    ]
+
+
+def test_the_grain_tells_what_is_configured(opts):
+    files = {"type": "sparsefile", "path": "/srv/images"}
+    opts["geats"] = {"pools": {"disks": {"type": "filesystem", True: files}}}
+    opts["pillar"] = {"geats": {"drivers": {"lxc": {}, "memory": {}}}}
+    grain = grains(opts)
+    assert grain["drivers"] == ["lxc", "memory"]
+    assert grain["pools"] == {"disks": "filesystem on sparsefile"}
+    assert grain["version"]
+    assert grain["liblxc"].split(".")[0].isdigit()
+
+
+@pytest.mark.parametrize("wrong", [None, "nonsense", {"pools": 7, "drivers": ["lxc"]}])
+def test_a_wrong_configuration_leaves_the_grain_with_defaults(opts, wrong):
+    opts["pillar"] = {"geats": wrong}
+    grain = grains(opts)
+    assert (grain["drivers"], grain["pools"]) == (["lxc"], {"default": "directory"})
+
+
+def test_a_host_without_salts_configuration_tells_that_of_its_file(opts, tmp_path):
+    file = tmp_path / "geats.yaml"
+    opts["pillar"] = {}
+    for text, pools in (
+        ("geats: {pools: {fast: {type: btrfs}}}", {"fast": "btrfs"}),
+        ("geats: {", {"default": "directory"}),
+    ):
+        file.write_text(text)
+        assert grains(opts, default_file=file)["pools"] == pools
+
+
+def grains(opts, default_file=Path("/nowhere")):
+    """As a minion loads them, with another default file."""
+    function: Any = salt.loader.grain_funcs(opts)["geats.geats"]
+    function.func.__globals__["DEFAULT_FILE"] = default_file
+    return function()["geats"]
