@@ -51,9 +51,11 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     called = accepted(fields.name("name", name))
     seen = host.observe_all()
     have = seen.get(called, Observation())
-    old = _old_config(host, called, seen)
+    driver, old = _old_config(host, called, seen)
     found = accepted(read_found(called, old.file, old.text, old.standard))
     spec, described = _wanted(host, found, raw, template)
+    if spec.driver != driver:
+        raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
     root = _root_seen(host, found, spec, seen)
     known = {each: there.recorded or there.defined for each, there in seen.items()}
     others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
@@ -67,8 +69,8 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     return Adopting(saved(accepted(arranged([made], setting)), {called: have}), described)
 
 
-def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> ConfigText:
-    """The config of a container that can be adopted."""
+def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:
+    """The config of a container that can be adopted, and the name of the driver that has it."""
     have = seen.get(name)
     if have is None:
         foreign = {each for each, there in seen.items() if there.foreign}
@@ -138,11 +140,11 @@ def _roots(host: Host, name: str, seen: Mapping[str, Observation]) -> Iterator[t
         for root in there.roots:
             yield other, f"{host.pools[root.pool].path(VolumeId(other, root.name))}"
         if there.foreign and (old := _read(host, other)) is not None:
-            yield other, root_of(old.text)
+            yield other, root_of(old[1].text)
 
 
-def _read(host: Host, name: str) -> ConfigText | None:
-    for driver in host.drivers.values():
+def _read(host: Host, name: str) -> tuple[str, ConfigText] | None:
+    for driver_name, driver in host.drivers.items():
         if isinstance(driver, AdoptingDriver) and (old := driver.config_text(name)) is not None:
-            return old
+            return driver_name, old
     return None

@@ -184,7 +184,12 @@ def test_what_is_described_otherwise_is_pending_but_limits_change_at_once() -> N
         *("hostname", "privileged", "memory", "after"),
     ]
     assert [change.field for change in made.pending] == ["hostname", "privileged"]
-    assert made.steps[-1].action == SetLimits(want.limits)
+    assert (made.changes[0].old, made.changes[0].new) == ("web", "other")
+    assert [step.action for step in made.steps] == [
+        AdoptVolume("default", "root", None, TREE, "debian", fingerprint(vm())),
+        Adopt(want, vm(), KEPT, found().sha256),
+        SetLimits(want.limits),
+    ]
     assert [step.needs for step in made.steps] == [(), (0,), (1,)]
 
 
@@ -244,6 +249,11 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
             CONFIG,
             [f"'{TREE}' is used by a as well", f"'{TREE}' is used by db as well"],
         ),
+        (
+            replace(ROOT, others={"db": "/lxc/web"}),
+            CONFIG,
+            [f"'{TREE}' is used by db as well"],
+        ),
         (ROOT, "lxc.rootfs.path = /lxc", ["'/lxc' holds more than the files of the guest"]),
     ],
 )
@@ -270,9 +280,12 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
             "lxc.net.0.type = macvlan",
             "lxc.net.0.type: geats has NICs on bridges only (veth), got 'macvlan'",
         ),
-        (
-            "lxc.net.0.type = veth\nlxc.net.2.type = veth",
-            "lxc.net: interfaces must be numbered from 0 on, in their order",
+        *(
+            (
+                f"lxc.net.0.type = {first}\nlxc.net.{second}.type = veth",
+                "lxc.net: interfaces must be numbered from 0 on, in their order",
+            )
+            for first, second in (("veth", 2), ("empty", 1))
         ),
     ],
 )
@@ -293,6 +306,27 @@ def test_a_line_that_cannot_be_kept_is_refused() -> None:
     assert lines(read_found("web", FILE, text)) == [
         f"{FILE}: cannot be kept as it is: 'lxc.environment = J\ufffdrgen'"
     ]
+
+
+def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() -> None:
+    volumes = [{"name": "data", "mount": "/data"}, {"name": "root", "size": "1GiB"}]
+    want = vm(volumes=volumes, nics=[], driver="other")
+    facts = replace(FACTS, drivers=frozenset({"other"}))
+    made = plan_adopt(found(), want, ROOT, ON, facts, {}).unwrap()
+    assert [step.action for step in made.steps] == [
+        AdoptVolume("default", "root", 1 << 30, TREE, "debian", fingerprint(vm())),
+        Adopt(
+            want,
+            vm(volumes=volumes[1:], driver="other"),
+            tuple(line for line in KEPT if "mtu" not in line),
+            found().sha256,
+        ),
+    ]
+    assert [change.field for change in made.pending] == ["volumes", "nics"]
+
+
+def test_the_root_filesystem_is_no_line_to_keep_even_where_its_ids_are_shifted() -> None:
+    assert found(f"lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = {TREE}").keep == ()
 
 
 def test_no_network_and_shifted_ids_that_the_kernel_maps_are_what_geats_has_too() -> None:
@@ -344,6 +378,6 @@ def test_what_the_planner_refuses_is_refused() -> None:
         "web.template: unknown template 'alpine' (there is: debian)"
     ]
     unknown_pool = vm(volumes=[{"name": "root", "pool": "gone"}])
-    assert lines(adopted(unknown_pool)) == [
+    assert lines(adopted(unknown_pool, root=replace(ROOT, volume=None))) == [
         "web.volumes[root].pool: unknown pool 'gone' (there is: default, fast)"
     ]

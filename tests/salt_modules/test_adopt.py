@@ -68,6 +68,10 @@ def test_what_nothing_describes_is_taken_as_it_is(modules, container, testmode):
             "template: old01 is described: its template is 'debian'",
         ),
         ({"name": "old01", "spec": {"template": "debian", "memory": "x"}}, "old01.memory: must be"),
+        (
+            {"name": "old01", "spec": {**VM, "driver": "memory"}},
+            "old01.driver: it is run by 'lxc', got 'memory'",
+        ),
         ({"name": "new01"}, "unknown container 'new01'"),
         ({"name": "../x"}, "name: must be"),
     ],
