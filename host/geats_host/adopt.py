@@ -75,7 +75,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
     if have is None:
         foreign = {each for each, there in seen.items() if there.foreign}
         known = unknown("name", "container", name, foreign)
-        raise Refused(f"{known}: they are adopted where they are, in the path of the driver")
+        raise Refused(f"{known}: the option path of the driver lxc says where they are")
     if not have.foreign:
         raise Refused(f"{name}: is a VM of geats already")
     old = _read(host, name)

@@ -254,6 +254,11 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
             CONFIG,
             [f"'{TREE}' is used by db as well"],
         ),
+        (
+            ROOT,
+            "lxc.rootfs.path = /pool",
+            ["'/pool' holds more than the files of the guest"],
+        ),
         (ROOT, "lxc.rootfs.path = /lxc", ["'/lxc' holds more than the files of the guest"]),
     ],
 )

@@ -18,7 +18,7 @@ from geats_core.observation import Power
 from geats_core.plan import Plan
 from geats_host import adopt, lifecycle, reports
 from geats_host.drivers.lxc import LxcDriver
-from geats_host.errors import Refused
+from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.operation_lock import operation_lock
 from geats_host.storage import VolumeId
@@ -143,6 +143,8 @@ def test_it_stops_starts_and_reboots_by_itself_and_is_deprovisioned(operator: Op
     operator.run("kill -HUP 1")  # liblxc starts it again, from what it has in memory
     wait_for(lambda: operator.driver.info(NAME).pid not in (init, None))
     assert operator.run("cat /tmp/mine") == "here\n"
+    with pytest.raises(HostError, match="is in use"):
+        operator.host.pools["default"].destroy(VolumeId(NAME, "root"))
     for target in ("off", "running"):
         host = operator.host
         host.apply(lifecycle.plan_to(host, NAME, target)).unwrap()
