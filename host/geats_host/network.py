@@ -1,14 +1,93 @@
-"""What the host's network offers to VMs."""
+"""What the host's network offers to VMs.
 
-import json
+The kernel is asked itself, see rtnetlink(7): /sys/class/net shows the network namespace that it was
+mounted in, and to run ip(8) takes 2 ms instead of 0.03. A message is a header ``{u32 length;
+u16 type; u16 flags; u32 number; u32 sender}`` and a payload; that of a link is a ``struct
+ifinfomsg``, and attributes ``{u16 length; u16 type}`` with their values, each of which begins at a
+multiple of four.
+"""
 
-from geats_host.run import run
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+from geats_host.errors import HostError
+
+HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
+GET_LINKS, ALL = 18, 0x301  # RTM_GETLINK; NLM_F_REQUEST and NLM_F_DUMP
+ERROR, DONE, LINK = 2, 3, 16  # NLMSG_ERROR, NLMSG_DONE, RTM_NEWLINK
+CHANGED_MEANWHILE = 0x10  # NLM_F_DUMP_INTR
+LINK_BYTES = 16  # struct ifinfomsg
+NAME, INFO, KIND = 3, 18, 1  # IFLA_IFNAME, IFLA_LINKINFO, and within that IFLA_INFO_KIND
+BRIDGE = b"bridge\0"
+LONGEST_ANSWER = 1 << 16  # of one recv; the kernel splits what is longer
+ATTEMPTS, TIMEOUT_S = 10, 10
 
 
 def bridges() -> frozenset[str]:
-    """The names of the bridges in our network namespace.
+    """The names of the bridges in our network namespace."""
+    try:
+        for _ in range(ATTEMPTS):
+            links = _links()
+            if links is not None:
+                return frozenset(_name(link) for link in links if _kind(link) == BRIDGE)
+    except OSError as error:
+        raise HostError(f"cannot list the bridges: {error.strerror or error}") from None
+    raise HostError("cannot list the bridges: they change all the time")
 
-    Asked of the kernel through iproute2: /sys/class/net shows the one it was mounted in.
+
+def _links() -> list[dict[int, bytes]] | None:
+    """The attributes of each link, all but bridges left out where the kernel can do that.
+
+    None where links came or went meanwhile, so that some may be missing.
     """
-    links = json.loads(run(["ip", "-json", "link", "show", "type", "bridge"], timeout_s=10) or "[]")
-    return frozenset(link["ifname"] for link in links if "ifname" in link)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.settimeout(TIMEOUT_S)
+        wanted = bytes(LINK_BYTES) + _attribute(INFO, _attribute(KIND, BRIDGE))
+        kernel.send(HEADER.pack(HEADER.size + len(wanted), GET_LINKS, ALL, 1, 0) + wanted)
+        links: list[dict[int, bytes]] = []
+        changed = False
+        while True:
+            for kind, flags, payload in _messages(kernel.recv(LONGEST_ANSWER)):
+                changed |= bool(flags & CHANGED_MEANWHILE)
+                if kind == ERROR:
+                    (number,) = struct.unpack_from("=i", payload)
+                    raise OSError(-number, os.strerror(-number))
+                if kind == DONE:
+                    return None if changed else links
+                if kind == LINK:
+                    links.append(dict(_attributes(payload[LINK_BYTES:])))
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Type, flags and payload of each message."""
+    while data:
+        length, kind, flags, _, _ = HEADER.unpack_from(data)
+        yield kind, flags, data[HEADER.size : length]
+        data = data[_aligned(length) :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each attribute."""
+    while len(data) >= ATTRIBUTE.size:
+        length, kind = ATTRIBUTE.unpack_from(data)
+        yield kind, data[ATTRIBUTE.size : length]
+        data = data[_aligned(length) :]
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    length = ATTRIBUTE.size + len(value)
+    return (ATTRIBUTE.pack(length, kind) + value).ljust(_aligned(length), b"\0")
+
+
+def _name(link: dict[int, bytes]) -> str:
+    return os.fsdecode(link[NAME].rstrip(b"\0"))
+
+
+def _kind(link: dict[int, bytes]) -> bytes | None:
+    return dict(_attributes(link.get(INFO, b""))).get(KIND)
+
+
+def _aligned(length: int) -> int:
+    return length + 3 & ~3
