@@ -94,23 +94,19 @@ def test_the_master_is_told_where_the_pillar_says_so(salt: Master) -> None:
     assert (data["id"], data["data"]["outcome"]) == ("a", "done")
 
 
-def test_the_beacon_tells_the_master_that_a_vm_is_off_and_that_a_stray_has_come(
-    salt: Master,
-) -> None:
+def test_the_beacon_tells_the_master_of_a_stray_and_that_a_vm_is_off(salt: Master) -> None:
     a = salt.minions["a"]
     beacons = {"geats": [{"interval": 1}, {"pool_space": False}]}
+    stray = "geats-test-mstray"
     salt.cmd("a", "geats.start", a.vm)
-    lxcpath = f"{a.directory}/lxc"
+    salt.cmd("a", "geats.define", stray, "spec={template: busybox, init: busybox}")
     with listening(salt, "master") as bus, salt.declared(a, pillar={"beacons": beacons}):
-        heard(bus, "salt/beacon/a/geats/drift", 0)
-        time.sleep(3)  # it has looked once
-        sh("lxc-stop", "-k", "-P", lxcpath, "-n", a.vm)
-        ((_, off),) = heard(bus, f"salt/beacon/a/geats/state/{a.vm}", 1)
-        spec = "spec={template: busybox, init: busybox}"
-        salt.cmd("a", "geats.define", "geats-test-mstray", spec)
-        ((_, stray),) = heard(bus, "salt/beacon/a/geats/stray/", 1)
-    assert (off["from"], off["to"]) == ("running", "stopped")
-    assert (stray["vm"], stray["stray"]) == ("geats-test-mstray", True)
+        ((_, first),) = heard(bus, "salt/beacon/a/geats/", 1)
+        sh("lxc-stop", "-k", "-P", f"{a.directory}/lxc", "-n", a.vm)
+        ((tag, then),) = heard(bus, "salt/beacon/a/geats/state/", 1)
+    assert (first["vm"], first["stray"]) == (stray, True)
+    assert tag == f"salt/beacon/a/geats/state/{a.vm}"
+    assert (then["from"], then["to"]) == ("running", "stopped")
 
 
 def test_a_grain_says_what_geats_is_there(salt: Master) -> None:
