@@ -1,6 +1,7 @@
 """Test mode touches nothing: every file, mount, container and row of the registry is as before."""
 
 import inspect
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ READS: dict[str, tuple[Any, ...]] = {
     "journal": (RUNS,),
     "list": (),
     "observe": (),
+    "overview": (),
     "pending": (),
     "plan": (RUNS,),
     "plan_host": (),
@@ -230,5 +232,6 @@ def test_what_only_reads_touches_nothing(operator: Operator) -> None:
     modules, _ = operator.loaders(test=False)
     before = operator.everything()
     for name, args in READS.items():
-        modules[f"geats.{name}"](*args)
+        answer = modules[f"geats.{name}"](*args)
+        assert json.loads(json.dumps(answer)) == answer, name  # as returners keep it
     assert touched(before, operator.everything()) == {}
