@@ -64,10 +64,10 @@ def parse_command(argv: object, raw: Raw) -> Checked[Command]:
     read, default = options(raw), Command(argv=())
     return read.done(
         Command(
-            argv=read.keep(_argv("command", argv), ()),
+            argv=read.keep(command_words("command", argv), ()),
             user=read.take("user", owner, default.user),
             cwd=read.take("cwd", guest_path, default.cwd),
-            env=read.take("env", _environment, default.env),
+            env=read.take("env", environment, default.env),
             timeout_s=read.take("timeout", timeout_s, default.timeout_s),
         )
     )
@@ -122,15 +122,8 @@ def owner(path: str, raw: object) -> Checked[str | int]:
     return problem(path, f"must be a name or an id from 0 to {LARGEST_ID}, got {shown(raw)}")
 
 
-def _file_path(path: str, raw: object) -> Checked[str]:
-    match guest_path(path, raw):
-        case Success(plain) if plain.rpartition("/")[2] in ("", ".", ".."):
-            return problem(path, f"must be the path of a file, got {shown(raw)}")
-        case checked:
-            return checked
-
-
-def _argv(path: str, raw: object) -> Checked[tuple[str, ...]]:
+def command_words(path: str, raw: object) -> Checked[tuple[str, ...]]:
+    """A program and its arguments; one line is split into words."""
     if isinstance(raw, str):
         try:
             raw = shlex.split(raw)
@@ -145,15 +138,7 @@ def _argv(path: str, raw: object) -> Checked[tuple[str, ...]]:
             return checked
 
 
-def _word(path: str, raw: object) -> Checked[str]:
-    """Any text that can be an argument; YAML's numbers are written as text."""
-    plain = _plain(raw)
-    if plain is None:
-        return problem(path, f"must be text without zero bytes, got a {type(raw).__name__}")
-    return Success(plain)
-
-
-def _environment(path: str, raw: object) -> Checked[Mapping[str, str]]:
+def environment(path: str, raw: object) -> Checked[Mapping[str, str]]:
     """Variables; no problem shows a value."""
     if not isinstance(raw, Mapping):
         return problem(path, f"must be a mapping, got a {type(raw).__name__}")
@@ -163,6 +148,22 @@ def _environment(path: str, raw: object) -> Checked[Mapping[str, str]]:
             return Success(dict(pairs))
         case Failure() as refused:
             return refused
+
+
+def _file_path(path: str, raw: object) -> Checked[str]:
+    match guest_path(path, raw):
+        case Success(plain) if plain.rpartition("/")[2] in ("", ".", ".."):
+            return problem(path, f"must be the path of a file, got {shown(raw)}")
+        case checked:
+            return checked
+
+
+def _word(path: str, raw: object) -> Checked[str]:
+    """Any text that can be an argument; YAML's numbers are written as text."""
+    plain = _plain(raw)
+    if plain is None:
+        return problem(path, f"must be text without zero bytes, got a {type(raw).__name__}")
+    return Success(plain)
 
 
 def _variable(path: str, key: object, raw: object) -> Checked[tuple[str, str]]:

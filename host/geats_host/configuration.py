@@ -32,6 +32,12 @@ def from_file(path: Path | None = None) -> object:
     return raw["geats"]
 
 
+def from_salt(minion: object, pillar: object) -> object:
+    """What a minion's configuration and pillar hold under ``geats``; else what the file does."""
+    raw = merged(minion, pillar)
+    return from_file() if raw is None else raw
+
+
 def yaml_problem(error: Exception) -> str:
     """What is wrong, and where; not the line itself, which may be secret."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:

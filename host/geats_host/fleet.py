@@ -28,6 +28,9 @@ Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, an
 Report: TypeAlias = dict[str, Any]
 Words: TypeAlias = Mapping[str, object]  # of rules, as people write them
 NOT_LOADED = "is not available."  # how Salt says that a minion has no such function
+NO_HOST = (
+    "is not supported for resource type"  # and that what answers is no minion, but a VM of one
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,14 @@ def answers(raw: Mapping[str, Any]) -> Answers:
             problems[host] = "did not answer"
         elif not given.get("retcode"):
             hosts[host] = given.get("ret")
-        elif not str(given.get("ret")).endswith(NOT_LOADED):
+        elif not _is_of_another(str(given.get("ret"))):
             problems[host] = str(given.get("ret")).removeprefix("ERROR: ")
     return Answers(hosts, problems)
+
+
+def _is_of_another(said: str) -> bool:
+    """Whether this is said for a minion without geats, or for a VM that Salt has as a target."""
+    return said.endswith(NOT_LOADED) or NO_HOST in said
 
 
 @dataclass(frozen=True, slots=True)

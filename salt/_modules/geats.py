@@ -1190,8 +1190,7 @@ def prune_templates(test=None):
 
 
 def _raw():
-    raw = configuration.merged(__opts__.get("geats"), __pillar__.get("geats"))
-    return configuration.from_file() if raw is None else raw
+    return configuration.from_salt(__opts__.get("geats"), __pillar__.get("geats"))
 
 
 def _origin():

@@ -122,3 +122,9 @@ geats:
           bridge: br0
           addresses: [10.0.3.12/24]
           gateways: [10.0.3.1]
+
+# With Salt 3008, VMs can be targets of their own: salt -C 'T@geats:HOST.web01' cmd.run 'uname -n'. This changes what
+# `salt '*'` means, and where `salt 'db*' state.apply` goes: read docs/resources.md first.
+# resources:
+#   geats:
+#     vms: ['*']                # patterns of their names

@@ -112,7 +112,10 @@ def python_files(directory: Path) -> set[Path]:
 
 def test_the_wheel_holds_every_module(wheel: Path) -> None:
     """A package that setup.cfg forgets goes unseen in a checkout, but not here."""
-    salt = {Path("geats_salt") / path for path in python_files(REPO / "salt")}
+    salt = {
+        Path("geats_salt", *("resources" if part == "_resources" else part for part in path.parts))
+        for path in python_files(REPO / "salt")
+    }
     wanted = python_files(REPO / "core") | python_files(REPO / "host") | salt
     with ZipFile(wheel) as archive:
         held = {Path(name) for name in archive.namelist()}
@@ -133,6 +136,16 @@ def test_salt_finds_the_installed_modules(minion: Minion) -> None:
 
 def test_salt_finds_the_installed_states(minion: Minion) -> None:
     assert minion.call("sys.list_state_functions", "geats.running") == ["geats.running"]
+
+
+def test_salt_finds_the_installed_modules_for_vms_that_are_targets(minion: Minion) -> None:
+    pillar = yaml.safe_load((minion.root / "pillar/geats.sls").read_text())
+    target = ("-r", "--tgt=T@geats:host1.web01", "--tgt-type=compound")
+    (minion.root / "pillar/geats.sls").write_text(
+        yaml.safe_dump(pillar | {"resources": {"geats": {}}})
+    )
+    assert minion.call(*target, "geats_vm.status") == LISTED["web01"]
+    assert minion.call(*target, "test.ping") is False
 
 
 def test_salt_finds_the_installed_runner(environment: Path, minion: Minion) -> None:

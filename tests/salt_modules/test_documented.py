@@ -9,14 +9,16 @@ from types import FunctionType
 
 import pytest
 
-from geats_host.loader import KINDS
+from geats_host.loader import PACKAGES
 
 REPO = Path(__file__).parents[2]
-# What an example of each kind looks like; NAME is how Salt calls the function.
+# What an example of each kind looks like; NAME is how Salt calls the function,
+# and FUNCTION what comes after the dot of it.
 COMMANDS = {
-    "grains": r"salt\S* .*\bgrains\.get NAME\b",
-    "modules": r"salt\S* .*\bgeats\.NAME\b",
-    "runners": r"salt-run geats\.NAME\b",
+    "grains": r"salt\S* .*\bgrains\.get FUNCTION\b",
+    "modules": r"salt\S* .*\bNAME\b",
+    "resources": r"salt -C 'T@geats:minion1\.web01' NAME\b",
+    "runners": r"salt-run NAME\b",
 }
 EXAMPLES = {
     **{
@@ -24,7 +26,11 @@ EXAMPLES = {
         for kind, command in COMMANDS.items()
     },
     "beacons": r"^\.\. code-block:: yaml\n\n    beacons:\n      geats:",
-    "states": r"^\.\. code-block:: yaml\n\n(?: {4}.*\n|\n)*? {4,}\s*geats\.NAME:",
+    "states": r"^\.\. code-block:: yaml\n\n(?: {4}.*\n|\n)*? {4,}\s*NAME:",
+}
+MODULES = {  # those of each kind, below salt/
+    **{kind: (f"_{kind}.geats",) for kind in PACKAGES},
+    "resources": tuple(f"_resources.geats.modules.{each}" for each in ("cmd", "geats_vm", "test")),
 }
 
 SALTS_OWN = {"mod_aggregate", "mod_watch"}  # called by Salt itself: nobody writes them
@@ -32,8 +38,9 @@ SALTS_OWN = {"mod_aggregate", "mod_watch"}  # called by Salt itself: nobody writ
 
 def functions() -> Iterator[tuple[str, str, FunctionType]]:
     """Each function of this checkout: its kind, the name that Salt gives it, and itself."""
-    for kind in EXAMPLES:
-        spec = spec_from_file_location(f"documented_{kind}", REPO / f"salt/_{kind}/geats.py")
+    for kind, module_name in ((kind, name) for kind, names in MODULES.items() for name in names):
+        path = REPO / f"salt/{module_name.replace('.', '/')}.py"
+        spec = spec_from_file_location(f"documented_{kind}_{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
         module = module_from_spec(spec)
@@ -42,11 +49,16 @@ def functions() -> Iterator[tuple[str, str, FunctionType]]:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             is_public = not name.startswith("_") and name not in SALTS_OWN
             if function.__module__ == module.__name__ and is_public:
-                yield kind, aliases.get(name, name), function
+                yield kind, f"{path.stem}.{aliases.get(name, name)}", function
 
 
 def test_every_kind_that_the_loader_is_told_of_has_an_example_to_look_for() -> None:
-    assert set(EXAMPLES) == set(KINDS)
+    assert set(EXAMPLES) == set(PACKAGES)
+
+
+def test_every_module_in_the_place_of_salts_own_is_looked_at() -> None:
+    files = (REPO / "salt/_resources/geats/modules").glob("*.py")
+    assert {f"_resources.geats.modules.{each.stem}" for each in files} == set(MODULES["resources"])
 
 
 @pytest.mark.parametrize(
@@ -57,11 +69,13 @@ def test_every_function_has_an_example_of_itself(
     kind: str, name: str, function: FunctionType
 ) -> None:
     said = inspect.getdoc(function) or ""
-    assert re.search(EXAMPLES[kind].replace("NAME", re.escape(name)), said, re.MULTILINE), said
+    example = EXAMPLES[kind].replace("NAME", re.escape(name))
+    assert re.search(example.replace("FUNCTION", name.partition(".")[2]), said, re.MULTILINE), said
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_reference_is_made_of_the_docstrings_of_all_functions(kind: str) -> None:
+@pytest.mark.parametrize("module", [name for names in MODULES.values() for name in names])
+def test_the_reference_is_made_of_the_docstrings_of_all_functions(module: str) -> None:
     page = (REPO / "docs/reference/salt.md").read_text()
-    directive = f".. automodule:: geats_salt._{kind}.geats\n   :members:\n   :undoc-members:\n"
+    installed = f"geats_salt.{module.replace('_resources', 'resources')}"
+    directive = f".. automodule:: {installed}\n   :members:\n   :undoc-members:\n"
     assert directive in page

@@ -4,7 +4,7 @@ import msgpack
 import psutil
 import pytest
 
-from tests.salt_modules.masters import Master
+from tests.salt_modules.masters import A_VM, Master
 
 DB = {"db01": {"profile": "small", "memory": "1GiB"}}
 WEB = {
@@ -37,8 +37,8 @@ def test_every_host_lists_its_vms(master):
     assert [*master.runner["geats.list"]("b")["hosts"]] == ["b"]
 
 
-def test_minions_that_fail_or_are_silent_are_named_and_others_without_geats_left_out(master, opts):
-    master.minions["bare"] = {}
+def test_minions_that_fail_or_are_silent_are_named_and_what_is_no_host_left_out(master, opts):
+    master.minions |= {"bare": {}, "a.web01": A_VM}
     master.silent = {"b"}
     listed = master.runner["geats.list"]()
     assert [*listed["hosts"]] == ["a"]

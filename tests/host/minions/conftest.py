@@ -80,6 +80,9 @@ class Minion:
         """Of the VM, as this process sees it, whatever becomes of the minion's."""
         return str(Host.from_config(self.geats).observe(name or self.vm).power)
 
+    def log(self) -> str:
+        return (self.directory / "salt-minion.log").read_text()
+
     def start(self) -> None:
         self.process = _daemon("salt-minion", self.directory)
 
@@ -108,8 +111,8 @@ class Master:
     ) -> subprocess.Popen[str]:
         """Ask, and do not wait for the answer."""
         options = ["--out=json", "--static", "-t", str(timeout_s), "-l", "quiet"]
-        listed = ["-L"] if "," in target else []
-        return self._popen("salt", *options, *listed, target, function, *words)
+        kind = ["-C"] if "@" in target else ["-L"] if "," in target else []
+        return self._popen("salt", *options, *kind, target, function, *words)
 
     def answer(self, asked: subprocess.Popen[str], target: str) -> Any:
         """The answer to what was begun."""

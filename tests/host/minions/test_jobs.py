@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geats_host.loader import KINDS
+from geats_host.loader import PACKAGES
 from tests.host.minions.conftest import REPO, Master, SaltError, remove_vms
 
 
@@ -112,7 +112,7 @@ def _job(salt: Master, function: str) -> str:
 def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Master) -> None:
     """And new ones are used at once, by the same minion processes."""
     roots = salt.directory / "states"
-    kinds = sorted({*KINDS} - {"runners"})  # which are the master's
+    kinds = sorted({*PACKAGES} - {"resources", "runners"})  # these are the master's
     for kind in kinds:
         shutil.copytree(REPO / f"salt/_{kind}", roots / f"_{kind}")
     try:

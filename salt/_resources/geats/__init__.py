@@ -1,0 +1,86 @@
+"""
+VMs of this host as targets of their own, which Salt calls resources.
+
+Salt loads this on hosts whose pillar has ``geats`` under ``resources``, and nowhere else.
+
+:depends: geats
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from salt.exceptions import CommandExecutionError
+from salt.utils.resources import pillar_resources_tree
+
+from geats_host.later import later
+
+if TYPE_CHECKING:
+    from geats_core import resources as rules
+    from geats_host import configuration, errors, resources
+else:
+    configuration = later("geats_host.configuration")
+    errors = later("geats_host.errors")
+    resources = later("geats_host.resources")
+    rules = later("geats_core.resources")
+
+if TYPE_CHECKING:  # Salt's loader injects these
+    __opts__: dict[str, Any]
+    __resource__: dict[str, str]
+    __salt__: dict[str, Callable[..., Any]]
+
+NO_ANSWER = {"__no_return__": True}  # a minion sends nothing, see salt.minion
+
+log = logging.getLogger(__name__)
+
+
+def discover(opts):
+    """
+    List the ids of the VMs: called by Salt at its start, before each job, and on a refresh.
+
+    :param dict opts: the minion's options, with its pillar
+    :rtype: list[str]
+    """
+    raw = configuration.from_salt(opts.get("geats"), opts["pillar"].get("geats"))
+    offer = pillar_resources_tree(opts).get("geats")
+    return _accepted(lambda: resources.resource_ids(opts["id"], raw, offer))
+
+
+def grains():
+    """
+    Return what the VM can be targeted by: the names of its host's minion and of itself.
+
+    :rtype: dict
+    """
+    return {"geats": {"host": __opts__["id"], "vm": _vm()}}
+
+
+def call(function, job, tell=None, **arguments):
+    """
+    Call a function of the host's module ``geats`` for the VM that Salt brings a job to.
+
+    With a target such as ``b*``, Salt 3008 brings it to the VMs of all hosts. A VM that is not
+    meant, nor its host, gives no answer at all, as a minion would not: with ``--batch``, Salt takes
+    for a target whatever answers ``test.ping``.
+
+    :param str function: its name, without ``geats.``
+    :param dict job: what else was given, and what Salt says of the job
+    :param tell: makes the answer of what the function returns
+    """
+    if not rules.is_meant(job):
+        log.info("%s: a job is not for it, nor for its host", __resource__["id"])
+        return NO_ANSWER
+    found = __salt__[f"geats.{function}"](_vm(), **arguments, **rules.arguments(job))
+    return found if tell is None else tell(found)
+
+
+def _vm():
+    return rules.vm_of(__opts__["id"], __resource__["id"])
+
+
+def _accepted(answer):
+    """What *answer* returns; a refusal as Salt's own error."""
+    try:
+        return answer()
+    except (errors.Refused, errors.HostError) as error:
+        raise CommandExecutionError(str(error)) from None
