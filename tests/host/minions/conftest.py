@@ -29,6 +29,7 @@ from tests.host.conftest import busybox_root, open_folder, sh
 REPO = Path(__file__).parents[3]
 SCRIPTS = Path(sys.executable).parent
 PATIENCE_S = 90
+REACTION = "started.sls"  # what the master does when it is told that a VM was started
 NO_ANSWERS = ("ERROR:", "'geats.", "Minion did not return")  # salt(1) exits with 0 all the same
 
 
@@ -230,6 +231,7 @@ def _configure_master(directory: Path) -> None:
         "fileserver_backend": ["roots", "minionfs"],
         "fileserver_list_cache_time": 0,  # what is new in file_roots is seen at once
         "file_recv": True,
+        "reactor": [{"geats/*/start": [f"{directory}/states/{REACTION}"]}],
     }
     (directory / "master").write_text(yaml.safe_dump(config))
 

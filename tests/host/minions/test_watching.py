@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import salt.config
 import salt.utils.event
+import yaml
 
 from tests.host.conftest import sh
-from tests.host.minions.conftest import PATIENCE_S, Master, remove_vms
+from tests.host.minions.conftest import PATIENCE_S, REACTION, Master, remove_vms
 
 Events = list[tuple[str, dict[str, Any]]]
 
@@ -92,6 +93,25 @@ def test_the_master_is_told_where_the_pillar_says_so(salt: Master) -> None:
         salt.cmd("a", "geats.start", a.vm)
         ((_, data),) = heard(bus, f"geats/{a.vm}/start", 1)
     assert (data["id"], data["data"]["outcome"]) == ("a", "done")
+
+
+def test_a_reactor_of_the_master_follows(salt: Master) -> None:
+    """Minion ``b`` notes which VM was started on ``a``."""
+    a, b = salt.minions["a"], salt.minions["b"]
+    states = salt.directory / "states"
+    (states / "noted.sls").write_text(
+        f"{b.directory}/{{{{ pillar['started'] }}}}:\n  file.managed:\n    - contents: started\n"
+    )
+    reaction = {"mods": "noted"}, {"pillar": {"started": "{{ data['data']['vm'] }}"}}
+    call = {"local.state.apply": [{"tgt": "b"}, {"args": [*reaction]}]}
+    (states / REACTION).write_text(yaml.safe_dump({"note it": call}))
+    with salt.declared(a, events="master"):
+        salt.cmd("a", "geats.start", a.vm)
+        deadline = time.monotonic() + PATIENCE_S
+        while not (b.directory / a.vm).exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert (b.directory / a.vm).read_text() == "started\n"
+    (states / REACTION).unlink()
 
 
 def test_the_beacon_tells_the_master_of_a_stray_and_that_a_vm_is_off(salt: Master) -> None:
