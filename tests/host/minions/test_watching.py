@@ -1,5 +1,7 @@
 """Who is told of what happens to VMs: listeners on the buses of a real minion and a real master."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +10,7 @@ from typing import Any
 import pytest
 import salt.config
 import salt.utils.event
-import yaml
 
-from tests.host.conftest import sh
 from tests.host.minions.conftest import PATIENCE_S, REACTION, Master, remove_vms
 
 Events = list[tuple[str, dict[str, Any]]]
@@ -102,9 +102,11 @@ def test_a_reactor_of_the_master_follows(salt: Master) -> None:
     (states / "noted.sls").write_text(
         f"{b.directory}/{{{{ pillar['started'] }}}}:\n  file.managed:\n    - contents: started\n"
     )
-    reaction = {"mods": "noted"}, {"pillar": {"started": "{{ data['data']['vm'] }}"}}
-    call = {"local.state.apply": [{"tgt": "b"}, {"args": [*reaction]}]}
-    (states / REACTION).write_text(yaml.safe_dump({"note it": call}))
+    pillar = "{started: {{ data['data']['vm'] }}}"
+    args = f"[{{mods: noted}}, {{pillar: {pillar}}}]"
+    (states / REACTION).write_text(
+        f"note it: {{local.state.apply: [{{tgt: b}}, {{args: {args}}}]}}"
+    )
     with salt.declared(a, events="master"):
         salt.cmd("a", "geats.start", a.vm)
         deadline = time.monotonic() + PATIENCE_S
@@ -122,7 +124,7 @@ def test_the_beacon_tells_the_master_of_a_stray_and_that_a_vm_is_off(salt: Maste
     salt.cmd("a", "geats.define", stray, "spec={template: busybox, init: busybox}")
     with listening(salt, "master") as bus, salt.declared(a, pillar={"beacons": beacons}):
         ((_, first),) = heard(bus, "salt/beacon/a/geats/", 1)
-        sh("lxc-stop", "-k", "-P", f"{a.directory}/lxc", "-n", a.vm)
+        os.kill(salt.cmd("a", "geats.info", a.vm)["pid"], signal.SIGKILL)  # its init
         ((tag, then),) = heard(bus, "salt/beacon/a/geats/state/", 1)
     assert (first["vm"], first["stray"]) == (stray, True)
     assert tag == f"salt/beacon/a/geats/state/{a.vm}"
