@@ -28,6 +28,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 NEEDS = ["geats_host", "geats_host.later"]
 RARE = {
     "geats_core.further",
+    "geats_core.guest_requests",
     "geats_core.legacy",
     "geats_core.schema",
     "geats_host.copies",

@@ -4,13 +4,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geats_core.checked import unknown
-from geats_core.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
 from geats_host.errors import HostError, Refused
+
+if TYPE_CHECKING:
+    from geats_core.guest_requests import Command, FileToRead, FileToWrite
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ class MemoryDriver:
     def console_command(self, name: str) -> Sequence[str]:
         raise HostError(f"{name} exists in memory only, and has no console")
 
-    def exec(self, name: str, command: Command) -> Ran:
+    def exec(self, name: str, command: "Command") -> Ran:
         self._in(name, Power.RUNNING)
         match command.argv:
             case ("true", *_):
@@ -97,12 +100,12 @@ class MemoryDriver:
             case _:
                 raise HostError("there is no program to run")
 
-    def write_file(self, name: str, file: FileToWrite, source: int) -> None:
+    def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         self._in(name, Power.RUNNING)
         with open(source, "rb", closefd=False) as given:
             self.files[name, file.path] = given.read()
 
-    def read_file(self, name: str, file: FileToRead, target: int) -> None:
+    def read_file(self, name: str, file: "FileToRead", target: int) -> None:
         self._in(name, Power.RUNNING)
         if (name, file.path) not in self.files:
             raise HostError(f"cannot read {file.path} of {name}: No such file or directory")
