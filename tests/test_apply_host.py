@@ -9,7 +9,7 @@ from returns.result import Failure, Success
 
 from geats_core.actions import InstallTemplate, Pause, Start, Undefine, describe
 from geats_core.host_plan import HostPlan
-from geats_core.observation import Power
+from geats_core.observation import Observation, Power
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.saved import SavedPlan, saved
@@ -57,6 +57,18 @@ def test_all_vms_of_a_plan_come_to_their_goals_and_then_rest(tmp_path: Path) -> 
     assert host.apply_host(planned(host, *both)) == Success(())
     started = [entry.action for entry in host.journal("web01")]
     assert started.count("start web01") == 2  # what was intended, and that it was done
+
+
+def test_one_vm_is_seen_as_it_is_among_all_and_asks_about_no_other(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    host.apply_host(planned(host, goal("db01"), goal("web01"), goal("old", Target.DEFINED)))
+    everything = host.observe_all()
+    driver = host.drivers["memory"]
+
+    assert {name: host.observe(name) for name in everything} == everything
+    assert host.observe("nobody") == Observation()
+    assert driver.observe("web01") == {"web01": driver.observe()["web01"]}
+    assert driver.observe("nobody") == {}
 
 
 def test_a_plan_made_of_what_is_no_more_is_refused_with_what_moved(tmp_path: Path) -> None:

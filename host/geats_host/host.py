@@ -122,31 +122,35 @@ class Host:
 
     def observe_all(self) -> Mapping[str, Observation]:
         """Everything of geats on this host, in one pass; a driver's empty directory is no VM."""
+        return self._observed()
+
+    def _observed(self, only: str | None = None) -> Mapping[str, Observation]:
         definitions, locked = self.registry.definitions(), self.registry.locked()
         seen: dict[str, DriverSeen] = {}
         for driver in self.drivers.values():
-            seen |= driver.observe()
+            seen |= driver.observe(only)
         volumes = self._volumes()
+        names = [only] if only else sorted({*definitions, *seen, *volumes})
         found = {
             name: _observation(
                 definitions.get(name), seen.get(name), volumes.get(name, []), locked=name in locked
             )
-            for name in sorted({*definitions, *seen, *volumes})
+            for name in names
         }
         return {name: have for name, have in found.items() if have.exists}
 
     def observe(self, name: str) -> Observation:
         """What one VM is now; an empty observation where there is nothing of it."""
         accepted(fields.name("name", name))
-        return self.observe_all().get(name, Observation())
+        return self._observed(name).get(name, Observation())
 
     def known(self, name: str) -> Observation:
         """What one VM is now; refused where it is neither declared nor on the host."""
         accepted(fields.name("name", name))
-        everything = self.observe_all()
-        if name not in everything and name not in self.config.vms:
-            raise Refused(unknown("name", "VM", name, {*everything, *self.config.vms}))
-        return everything.get(name, Observation())
+        have = self.observe(name)
+        if not have.exists and name not in self.config.vms:
+            raise Refused(unknown("name", "VM", name, {*self.observe_all(), *self.config.vms}))
+        return have
 
     def facts(self, drivers: Iterable[str]) -> HostFacts:
         """What the planner has to know of this host, to plan for VMs run by *drivers*."""
@@ -391,7 +395,7 @@ class Host:
         if spec is not None and spec.driver in self.drivers:
             return self.drivers[spec.driver]
         for driver in self.drivers.values():
-            if name in driver.observe():
+            if driver.observe(name):
                 return driver
         return next(iter(self.drivers.values()))
 

@@ -172,7 +172,7 @@ class Performer:
             return
         config, paths = driver.config_text(self.name), self._paths(spec)
         if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
-            keep = driver.observe()[self.name].by_hand
+            keep = driver.observe(self.name)[self.name].by_hand
             driver.define(spec, paths, keep, self._shifts(spec))
 
     def _volume(self, action: VolumeAction) -> None:

@@ -1,7 +1,7 @@
 """Drivers, storage plugins and registries: found by name among the entry points, and opened."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -99,11 +99,15 @@ def _open_each(openers: Mapping[str, Callable[[], T]]) -> Mapping[str, T]:
 def _entry_point(group: str, kind: str, path: str, name: str) -> EntryPoint:
     """Our own come first, as to find others every package that is installed must be read."""
     group = f"geats.{group}"
-    own = [each for ours in distributions(name="geats") for each in ours.entry_points]
-    for each in own:
+    for each in _own():
         if (each.group, each.name) == (group, name):
             return each
     found: Mapping[str, EntryPoint] = {each.name: each for each in entry_points(group=group)}
     if name not in found:
         raise Refused(unknown(path, kind, name, found))
     return found[name]
+
+
+@cache
+def _own() -> tuple[EntryPoint, ...]:
+    return tuple(each for ours in distributions(name="geats") for each in ours.entry_points)

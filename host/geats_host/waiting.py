@@ -96,7 +96,7 @@ def _parsed(
 
 
 def _look(driver: Driver, name: str, wanted: Until, to_run: Command) -> Look:
-    vm = driver.observe().get(name)
+    vm = driver.observe(name).get(name)
     power = str(vm.power) if vm else "not defined"
     is_running = vm is not None and vm.power is Power.RUNNING
     match wanted:

@@ -52,6 +52,22 @@ def test_a_life_from_define_to_undefine(driver: LxcDriver, busybox_rootfs: Path)
     assert driver.observe() == {}
 
 
+def test_one_container_is_seen_as_it_is_among_all(driver: LxcDriver, busybox_rootfs: Path) -> None:
+    for name in ("on", "off"):
+        driver.define(spec(name), {"root": busybox_rootfs})
+    driver.start("geats-test-on")
+    everything = driver.observe()
+
+    assert {name: each.power for name, each in everything.items()} == {
+        "geats-test-on": Power.RUNNING,
+        "geats-test-off": Power.STOPPED,
+    }
+    assert {name: driver.observe(name) for name in everything} == {
+        name: {name: each} for name, each in everything.items()
+    }
+    assert driver.observe("geats-test-none") == {}
+
+
 def test_root_of_the_guest_is_nobody_on_the_host(driver: LxcDriver, busybox_rootfs: Path) -> None:
     pid = driver.info(started(driver, busybox_rootfs, "unpriv")).pid
     assert pid is not None

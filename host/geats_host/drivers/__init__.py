@@ -73,8 +73,8 @@ class ConfigText:
 class Driver(Protocol):
     """What geats asks of a driver. Every method raises ``HostError`` where the host fails."""
 
-    def observe(self) -> Mapping[str, DriverSeen]:
-        """Every VM that this driver knows, by name, in one pass that cannot hang."""
+    def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
+        """Every VM that this driver knows, or *only* that one, in one pass that cannot hang."""
         ...
 
     def bridges(self) -> frozenset[str] | None:

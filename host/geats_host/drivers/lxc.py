@@ -132,11 +132,12 @@ class LxcDriver:
         with lxc_files.host_errors(f"cannot make {self.options.path}"):
             lxc_files.make_folder(self.options.path, 0o711)
 
-    def observe(self) -> Mapping[str, DriverSeen]:
+    def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
         with lxc_files.host_errors("cannot observe containers"):
             known, lxcpath = frozenset(self._names()), str(self.options.path)
-            names = sorted(known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath))))
+            there = known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath)))
+            names = sorted(there if only is None else there & {only})
             powers = monitor.powers(lxcpath, names)
             if Power.STOPPED in powers.values():
                 self._check_none_is_elsewhere()

@@ -26,8 +26,8 @@ class MemoryDriver:
     vms: dict[str, DriverSeen] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
 
-    def observe(self) -> Mapping[str, DriverSeen]:
-        return dict(self.vms)
+    def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
+        return {name: vm for name, vm in self.vms.items() if only in (None, name)}
 
     def bridges(self) -> frozenset[str] | None:
         return None
