@@ -53,7 +53,7 @@ def _percent_or_never(path: str, raw: object) -> Checked[float | None]:
     number = raw.removesuffix("%").strip() if isinstance(raw, str) else raw
     try:
         percent = float(number) if isinstance(number, str | int | float) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         percent = 0.0
     if raw is not True and 0 < percent <= 100:
         return Success(percent)

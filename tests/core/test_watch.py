@@ -94,7 +94,7 @@ def test_all_that_can_be_watched_is_read() -> None:
     assert parse_watch(raw) == Success(wanted)
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 101, True, "much", [90], "nan"])
+@pytest.mark.parametrize("wrong", [0, -1, 101, 10**400, True, "much", [90], "nan"])
 def test_what_is_no_percentage_is_refused(wrong: object) -> None:
     match parse_watch({"pool_space": wrong, "colour": "red"}):
         case Failure(problems):
