@@ -287,7 +287,7 @@ def mod_aggregate(low, chunks, running):
     Where ``state_aggregate`` says so, Salt calls this before each ``running``, ``stopped``,
     ``frozen`` or ``defined``. The first of them that runs also does what the others ask for: those
     whose requisites are met by then, and that nothing else keeps from it, such as ``onlyif``. Each
-    still reports what is its own.
+    still reports what is its own. Salt takes a requisite on one of them for one on all.
 
     .. code-block:: yaml
 

@@ -183,6 +183,24 @@ def test_a_state_whose_requisite_failed_is_not_done_with_the_others(run, looks, 
     assert plans(looks) == (set() if testmode else {("a", "c")})
 
 
+def test_salt_takes_a_requisite_on_one_vm_for_all_that_go_with_it(run, testmode):
+    after = "follows: {test.nop: [{require: [{geats: a}]}]}"
+    wrong = f"b: {{geats.running: [{MEMORY}, {{memory: 10 bananas}}]}}"
+    alone = vms("a", extra=", {aggregate: false}")
+    together = run(f"{vms('a')}\n{wrong}\n{after}")
+    apart = run(f"{alone}\n{wrong}\n{after}")
+    assert {name for name, each in together.items() if each["result"] is False} == {"b", "follows"}
+    assert {name for name, each in apart.items() if each["result"] is False} == {"b"}
+
+
+def test_salt_takes_a_change_of_one_vm_for_one_of_all_that_go_with_it(run, testmode):
+    after = "follows: {test.succeed_with_changes: [{onchanges: [{geats: gone}]}]}"
+    together = run(f"gone: {{geats.undefined: []}}\n{vms('a')}\n{after}")
+    apart = run(f"gone: {{geats.undefined: [{{aggregate: false}}]}}\n{vms('b')}\n{after}")
+    assert {name for name, each in together.items() if each["changes"]} == {"a", "follows"}
+    assert {name for name, each in apart.items() if each["changes"]} == {"b"}
+
+
 def test_what_a_run_asks_twice_of_a_vm_is_done_in_the_order_of_the_run(run, modules, testmode):
     run(
         f"{vms('a')}\n"
