@@ -134,8 +134,8 @@ def progress(plan: HostPlan, *, quiet: bool) -> Iterator[Progress]:
 
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column in columns:  # the first one, which is a name most often, stays whole
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
     return table
 
 

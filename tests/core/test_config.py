@@ -111,8 +111,8 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("vms.Web", f"{name}, got 'Web'"),
             Problem(
                 "vm",
-                "unknown key 'vm', did you mean 'vms'? (there is: bind_sources, drivers, policy, "
-                "pools, profiles, registry, run_dir, state_dir, templates, vms)",
+                "unknown key 'vm', did you mean 'vms'? (there is: bind_sources, drivers, events, "
+                "policy, pools, profiles, registry, run_dir, state_dir, templates, vms)",
             ),
         )
     )

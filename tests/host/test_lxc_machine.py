@@ -134,7 +134,7 @@ from geats_host.lifecycle import plan_to
 
 raw, name, target, at, after_s = json.loads(sys.argv[1])
 
-def on_step(step, outcome):
+def on_step(step, outcome, detail):
     if f"{outcome} {type(step.action).__name__}" == at:
         if after_s:
             threading.Timer(after_s, die).start()
