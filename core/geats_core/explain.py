@@ -31,6 +31,8 @@ def explain(plan: AnyPlan) -> str:
 
 def nothing_to_do(plan: AnyPlan) -> str:
     """What an empty plan says."""
+    if isinstance(plan, HostPlan) and not plan.plans:
+        return "no VM is concerned: nothing to do"
     who = plan.name if isinstance(plan, Plan) else "every VM"
     return f"{who} is as described: nothing to do"
 

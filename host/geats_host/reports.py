@@ -110,7 +110,7 @@ def host_report() -> Report:
             "used_bytes": memory.used,
         },
         "swap": {"total_bytes": swap.total, "used_bytes": swap.used},
-        "load": list(psutil.getloadavg()),
+        "load": [round(load, 2) for load in psutil.getloadavg()],
         "cpu": {"count": psutil.cpu_count() or 1, "percent": psutil.cpu_percent(interval=0.1)},
     }
 

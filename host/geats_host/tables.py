@@ -52,7 +52,7 @@ def show_mapping(report: Mapping[str, object]) -> None:
     """One line a key; mappings within are shown below their key."""
     table = _table("what", "value")
     for key, value in _flat("", report):
-        table.add_row(escape(key), escape(_value(key, value)))
+        table.add_row(escape(key.removesuffix("_bytes")), escape(_value(key, value)))
     console.print(table)
 
 

@@ -121,6 +121,21 @@ def test_every_report_has_a_table_and_json(geats: Geats) -> None:
         assert answer(geats, *command)
 
 
+def test_sizes_and_load_are_told_as_people_read_them(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.getloadavg", lambda: (0.123456, 2.0, 1.239))
+    told = [line.split() for line in geats("status")[1].splitlines()]
+    assert ["load", "0.12,", "2.0,", "1.24"] in told
+    assert [line[0] for line in told if line[-1] == "MiB"] == [
+        "memory.total",
+        "memory.available",
+        "memory.used",
+        "swap.total",
+        "swap.used",
+    ]
+
+
 def test_invalid_vms_are_listed_and_exit_with_2(geats: Geats, config: Path, tmp_path: Path) -> None:
     raw = memory_config(tmp_path) | {"vms": {"bad": {"memory": 0, "colour": "red"}}}
     config.write_text(yaml.safe_dump({"geats": raw}))
@@ -237,7 +252,7 @@ def test_without_a_configuration_that_is_said(
     recording = tmp_path / "host.json"
     recording.write_text(geats("observe")[1])
     code, out, err = call("plan", "--from", str(recording))
-    assert (code, out) == (0, "every VM is as described: nothing to do\n")
+    assert (code, out) == (0, "no VM is concerned: nothing to do\n")
     assert err == f"there is no configuration: {tmp_path}/default.yaml does not exist\n"
 
 

@@ -207,6 +207,7 @@ def test_boot_starts_what_is_to_start_and_halt_powers_all_off(geats: Geats, conf
     assert powers(geats) == {"db01": "stopped", "web01": "stopped"}
     assert geats("boot")[0] == 0
     assert powers(geats) == {"db01": "stopped", "web01": "running"}
+    assert geats("boot")[1] == "no VM is concerned: nothing to do\n"
 
 
 def test_all_that_is_there_is_powered_off_and_locked(geats: Geats) -> None:

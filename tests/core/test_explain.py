@@ -111,7 +111,7 @@ def test_why_names_the_steps_that_there_are() -> None:
             f"question: no step is named by {question!r} {words}"
         ]
     assert [each.message for each in why(HostPlan(), "restart").failure()] == [
-        "no step is named by 'restart' (every VM is as described: nothing to do)"
+        "no step is named by 'restart' (no VM is concerned: nothing to do)"
     ]
     many = replace(off, steps=off.steps * 22)
     (refused,) = why(many, "restart app").failure()
@@ -138,7 +138,9 @@ def test_what_stays_as_it_is_is_told_below() -> None:
 
 
 def test_an_empty_host_plan_says_so() -> None:
-    assert explain(HostPlan()) == "every VM is as described: nothing to do"
+    assert explain(HostPlan()) == "no VM is concerned: nothing to do"
+    both = HostPlan(plans=(Plan(name="db"), Plan(name="web")))
+    assert explain(both) == "every VM is as described: nothing to do"
     assert explain(Plan(name="web")) == "web is as described: nothing to do"
 
 
