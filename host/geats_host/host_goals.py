@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
+from returns.result import Failure
+
 from geats_core import fields
 from geats_core.actions import Impact
-from geats_core.checked import unknown
+from geats_core.checked import Problem, unknown
 from geats_core.config import HostConfig, Raw
 from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
@@ -92,7 +94,12 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
     if raw is None and name not in config.vms:
         return None
     said = config.vms[name] if raw is None else raw
-    return accepted(parse_vm(name, said, config.profiles), name)
+    match parse_vm(name, said, config.profiles):
+        case Failure(problems) if raw is not None and name in config.vms:
+            alone = Problem("", f"these arguments are all of it: vms.{name} is not added to them")
+            return accepted(Failure((*problems, alone)), name)
+        case checked:
+            return accepted(checked, name)
 
 
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:

@@ -43,6 +43,15 @@ def test_a_bad_spec_fails_with_every_problem(states):
     assert paths == {"mail.template", "mail.memory", "mail.colour"}
 
 
+def test_part_of_a_spec_is_not_added_to_that_of_the_pillar(states):
+    ret = states["geats.running"]("web01", memory="1GiB")
+    assert ret["result"] is False
+    assert ret["comment"].splitlines() == [
+        "web01.template: is missing",
+        "web01: these arguments are all of it: vms.web01 is not added to them",
+    ]
+
+
 @pytest.mark.parametrize(
     ("state", "wanted"),
     [("stopped", "stopped"), ("frozen", "frozen"), ("defined", "stopped")],
