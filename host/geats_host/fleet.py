@@ -28,9 +28,7 @@ Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, an
 Report: TypeAlias = dict[str, Any]
 Words: TypeAlias = Mapping[str, object]  # of rules, as people write them
 NOT_LOADED = "is not available."  # how Salt says that a minion has no such function
-NO_HOST = (
-    "is not supported for resource type"  # and that what answers is no minion, but a VM of one
-)
+NO_HOST = "is not supported for resource type"  # and that a VM answers, not a minion
 
 
 @dataclass(frozen=True, slots=True)
