@@ -129,12 +129,12 @@ def overview_report(host: Host, names: object = ("*",)) -> Report:
     which they are not; a stray that the policy ignores is none.
     """
     patterns = accepted(each(text)("names", names))
-    seen = {
-        name: have
-        for name, have in host.observe_all().items()
-        if any(fnmatchcase(name, pattern) for pattern in patterns)
-    }
-    declared = [name for name in host.config.vms if any(fnmatchcase(name, p) for p in patterns)]
+
+    def is_meant(name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    seen = {name: have for name, have in host.observe_all().items() if is_meant(name)}
+    declared = list(filter(is_meant, host.config.vms))
     power = {name: str(have.power) if have.has_power else None for name, have in seen.items()}
     far = {name: _drift(host, name, seen.get(name, Observation())) for name in declared}
     facts = {name: pool.facts for name, pool in host.pools.items()}
