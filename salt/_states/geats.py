@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_host.folding import TOGETHER, arguments, foldable
+from geats_host.folding import FOLDED, TOGETHER, arguments, foldable
 from geats_host.later import later
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def host(name, names=None, **policies):
     return _ret(name, result, changes, _host_comment(report, changes, test))
 
 
-def template_present(name, refresh=False):
+def template_present(name, refresh=False, **options):
     """
     Ensure that a template of the pillar is ready, and unpacked in each pool that clones.
 
@@ -240,6 +240,9 @@ def template_present(name, refresh=False):
         debian:
           geats.template_present: []
     """
+    unknown = _given(options)
+    if unknown:
+        return _ret(name, False, {}, f"unknown: {', '.join(unknown)} (there is: refresh)")
     test = __opts__["test"]
     try:
         report = __salt__["geats.import_template"](name, refresh=refresh, test=test)
@@ -299,7 +302,8 @@ def mod_aggregate(low, chunks, running):
           geats.running:
             - aggregate: true
     """
-    if TOGETHER not in low and not any(map(__opts__.get, ("failhard", "global_state_conditions"))):
+    ends_early = any(map(__opts__.get, ("failhard", "global_state_conditions")))
+    if low["fun"] in FOLDED and TOGETHER not in low and not ends_early:
         low[TOGETHER] = _kept((low, chunks, running))
     return low
 

@@ -238,6 +238,22 @@ def test_where_the_plan_cannot_be_applied_each_state_goes_by_itself(
     assert [each["result"] for each in returned.values()] == [None if testmode else True] * 3
 
 
+@pytest.mark.parametrize("aggregate", ["", ", {aggregate: true}"])
+def test_states_that_are_not_folded_run_as_ever(run, looks, testmode, modules, aggregate):
+    modules["geats.apply"]("db01", test=False)
+    returned = run(
+        f"{vms('a', 'b')}\n"
+        f"db01: {{geats.snapshot_present: [{{snapshot: monday}}{aggregate}]}}\n"
+        f"kept: {{geats.snapshots_kept: [{{name: db01}}, {{last: 1}}{aggregate}]}}\n"
+        f"all: {{geats.host: [{{names: [db01]}}{aggregate}]}}\n"
+        f"shut: {{geats.locked: [{{name: db01}}{aggregate}]}}\n"
+        f"debian: {{geats.template_present: [{{refresh: false}}{aggregate}]}}\n"
+    )
+    assert "template" in returned.pop("debian")["comment"]  # whose file is nowhere, on this host
+    wrong = {name: each["comment"] for name, each in returned.items() if each["result"] is False}
+    assert wrong == {}
+
+
 def test_failhard_for_all_folds_nothing(run, looks, testmode):
     run(vms("a", "b"), failhard=True)
     assert plans(looks) == (set() if testmode else {("a",), ("b",)})

@@ -73,6 +73,11 @@ def test_a_template_is_kept_ready_by_a_state(states, modules, testmode):
     }
     anew = states["geats.template_present"]("built", refresh=True)
     assert anew["changes"] == {"steps": ["build it"]}
+    mistaken = states["geats.template_present"]("built", refersh=True)
+    assert (mistaken["result"], mistaken["comment"]) == (
+        False,
+        "unknown: refersh (there is: refresh)",
+    )
     unknown = states["geats.template_present"]("biult")
     assert (unknown["result"], unknown["changes"]) == (False, {})
     assert "did you mean 'built'?" in unknown["comment"]

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from geats_host.loader import PACKAGES
+from tests.host.conftest import sh
 from tests.host.minions.conftest import REPO, Master, SaltError, remove_vms
 
 
@@ -133,6 +134,29 @@ def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Ma
         for kind in kinds:
             shutil.rmtree(roots / f"_{kind}")
         salt.cmd("*", "saltutil.sync_all")
+
+
+def test_a_container_that_runs_already_is_adopted_as_it_runs(salt: Master) -> None:
+    a = salt.minions["a"]
+    name, lxcpath = "geats-test-madopt", a.directory / "lxc"
+    shutil.copytree(a.directory / "root", lxcpath / name / "rootfs", symlinks=True)
+    lines = (
+        "lxc.include = /usr/share/lxc/config/common.conf",
+        f"lxc.rootfs.path = dir:{lxcpath / name}/rootfs",
+        f"lxc.uts.name = {name}",
+        "lxc.apparmor.profile = unconfined",
+        "lxc.signal.halt = SIGUSR1",
+    )
+    (lxcpath / name / "config").write_text("\n".join((*lines, "")))
+    sh("lxc-start", "-P", f"{lxcpath}", "-n", name)
+    pid = int(sh("lxc-info", "-P", f"{lxcpath}", "-n", name, "-pH"))
+    shown = salt.cmd("a", "geats.adopt", name, "template=busybox", "test=True")
+    done = salt.cmd("a", "geats.adopt", name, "template=busybox")
+    assert done["changes"] == shown["changes"] != {}
+    info = salt.cmd("a", "geats.info", name)
+    assert (info["pid"], info["power"], info["defined"]) == (pid, "running", True)
+    assert salt.cmd("a", "geats.reboot", name)["error"] is None
+    assert salt.cmd("a", "geats.info", name)["pid"] != pid
 
 
 def test_the_runner_sees_all_hosts(salt: Master) -> None:
