@@ -5,15 +5,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from geats_core.parse import parse_vm
+from geats_core.parse import parse_vm, to_text
 from geats_core.spec import VMSpec
 from geats_host.errors import HostError
-from geats_host.registry import Entry, Outcome, Registry, memory, sqlite
+from geats_host.registry import Entry, Outcome, Registry, memory, schema, sqlite
 
 
 def spec(name: str, memory_size: str = "1GiB") -> VMSpec:
@@ -50,6 +51,19 @@ def test_a_forgotten_vm_leaves_no_lock_for_the_next_of_its_name(
     reopen().set_locked("web01", locked=True)
     reopen().forget("web01")
     assert reopen().locked() == frozenset()
+
+
+def test_a_note_is_kept_replaced_and_forgotten(reopen: Callable[[], Registry]) -> None:
+    reopen().note("pool", "fast", "here")
+    reopen().note("pool", "fast", "there")
+    reopen().note("pool", "big", "elsewhere")
+    reopen().note("driver", "fast", "not a pool")
+    assert list(reopen().notes("pool").items()) == [("big", "elsewhere"), ("fast", "there")]
+    reopen().forget_note("pool", "fast")
+    reopen().forget_note("pool", "fast")
+    assert reopen().notes("pool") == {"big": "elsewhere"}
+    assert reopen().notes("driver") == {"fast": "not a pool"}
+    assert reopen().notes("nothing") == {}
 
 
 def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
@@ -118,12 +132,36 @@ def test_where_nothing_can_be_kept_open_the_write_says_so(tmp_path: Path) -> Non
         registry.write(entry)
 
 
-def test_a_registry_of_a_newer_geats_is_refused(tmp_path: Path) -> None:
-    sqlite.open_registry(tmp_path)
-    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+def test_a_registry_of_a_newer_geats_is_refused_and_not_touched(tmp_path: Path) -> None:
+    sqlite.open_registry(tmp_path).set_locked("web01", locked=True)
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
+        database.executescript("drop table note; pragma user_version = 99")
+    before = (tmp_path / "registry.sqlite").read_bytes()
+    with pytest.raises(HostError, match=r"newer geats \(schema 99, this one knows 3\)"):
+        sqlite.open_registry(tmp_path)
+    assert (tmp_path / "registry.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("oldest_reader", ["4", "soon"])
+def test_a_newer_geats_says_that_this_one_cannot_read_its_registry(
+    tmp_path: Path, oldest_reader: str
+) -> None:
+    sqlite.open_registry(tmp_path).note("registry", "oldest reader", oldest_reader)
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.execute("pragma user_version = 99")
     with pytest.raises(HostError, match="newer geats"):
         sqlite.open_registry(tmp_path)
+
+
+def test_a_newer_geats_says_that_this_one_can_read_its_registry_but_never_write(
+    tmp_path: Path,
+) -> None:
+    sqlite.open_registry(tmp_path).set_locked("web01", locked=True)
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
+        database.execute("pragma user_version = 99")
+    assert sqlite.open_registry(tmp_path).locked() == {"web01"}
+    with pytest.raises(HostError, match="newer geats"):
+        sqlite.open_registry(tmp_path).set_locked("web01", locked=False)
 
 
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -173,15 +211,48 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     assert said == ["full", "normal", "full", "full"]
 
 
-def test_a_registry_of_an_older_geats_keeps_its_journal(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
-        database.executescript(f"{sqlite.FIRST_SCHEMA} pragma user_version = 1;")
+@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
+def test_reading_a_registry_of_an_older_geats_does_not_change_it(
+    tmp_path: Path, version: int
+) -> None:
+    path = older(tmp_path, version)
+    before = path.read_bytes()
+    registry = sqlite.open_registry(tmp_path)
+    assert list(registry.journal("web01")) == [OLD]
+    assert registry.definitions() == {"web01": spec("web01")}
+    assert registry.locked() == {"web01"}
+    assert registry.notes("pool") == {}
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_is_a_registry_in_which_nothing_was_written(tmp_path: Path) -> None:
+    (tmp_path / "registry.sqlite").touch()
+    assert sqlite.open_registry(tmp_path).definitions() == {}
+    assert (tmp_path / "registry.sqlite").read_bytes() == b""
+
+
+@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
+def test_a_registry_of_an_older_geats_keeps_its_journal(tmp_path: Path, version: int) -> None:
+    older(tmp_path, version)
+    registry = sqlite.open_registry(tmp_path)
+    new = replace(OLD, origin="somebody")
+    registry.write(new)
+    assert list(registry.journal("web01")) == [OLD, new]
+
+
+OLD = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE, detail="why")
+
+
+def older(state_dir: Path, version: int) -> Path:
+    """A registry of an older geats, with a VM, its lock and its journal."""
+    path = state_dir / "registry.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        tables = " ".join(schema.MIGRATIONS[:version])
+        database.executescript(f"{tables} pragma user_version = {version};")
+        database.execute("insert into lock values ('web01')")
+        database.execute("insert into definition values ('web01', ?)", (to_text(spec("web01")),))
         database.execute(
             "insert into journal (time_s, vm, action, outcome, detail)"
             " values (1.0, 'web01', 'start', 'done', 'why')"
         )
-    old = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE, detail="why")
-    registry = sqlite.open_registry(tmp_path)
-    new = replace(old, origin="somebody")
-    registry.write(new)
-    assert list(registry.journal("web01")) == [old, new]
+    return path

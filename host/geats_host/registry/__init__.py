@@ -62,6 +62,18 @@ class Registry(Protocol):
         """Protect a VM from deletion, or lift the protection."""
         ...
 
+    def notes(self, kind: str) -> Mapping[str, str]:
+        """What the host remembers of *kind*, by key; nothing where nothing was ever noted."""
+        ...
+
+    def note(self, kind: str, key: str, text: str) -> None:
+        """Remember *text* under *kind* and *key*, durably, in place of an earlier one."""
+        ...
+
+    def forget_note(self, kind: str, key: str) -> None:
+        """Remove a note; one that is not there is forgotten already."""
+        ...
+
     def write(self, entry: Entry) -> None:
         """Append to the journal: DONE may become durable with the next entry, others at once."""
         ...

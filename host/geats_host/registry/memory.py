@@ -11,10 +11,11 @@ from geats_host.registry import Entry
 
 @dataclass(slots=True)
 class MemoryRegistry:
-    """Definitions, locks and journal in plain containers."""
+    """Definitions, locks, notes and journal in plain containers."""
 
     specs: dict[str, VMSpec] = field(default_factory=dict)
     locks: set[str] = field(default_factory=set)
+    noted: dict[tuple[str, str], str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
     def definitions(self) -> Mapping[str, VMSpec]:
@@ -35,6 +36,15 @@ class MemoryRegistry:
             self.locks.add(name)
         else:
             self.locks.discard(name)
+
+    def notes(self, kind: str) -> Mapping[str, str]:
+        return {key: text for (of, key), text in sorted(self.noted.items()) if of == kind}
+
+    def note(self, kind: str, key: str, text: str) -> None:
+        self.noted[kind, key] = text
+
+    def forget_note(self, kind: str, key: str) -> None:
+        self.noted.pop((kind, key), None)
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)

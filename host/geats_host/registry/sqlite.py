@@ -1,9 +1,7 @@
 """The default registry: one SQLite file, durable at each step."""
 
-import fcntl
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,23 +15,8 @@ from geats_core.parse import parse_text, to_text
 from geats_core.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
+from geats_host.registry.schema import opened_to_read, opened_to_write, schema_of
 
-SCHEMA_VERSION = 2
-FIRST_SCHEMA = """
-create table definition (name text primary key, spec text not null) strict;
-create table lock (name text primary key) strict;
-create table journal (
-    id integer primary key,
-    time_s real not null,
-    vm text not null,
-    action text not null,
-    outcome text not null,
-    detail text not null
-) strict;
-create index journal_vm on journal (vm, id);
-"""
-MIGRATIONS = (FIRST_SCHEMA, "alter table journal add column origin text not null default '';")
-BUSY_TIMEOUT_S = 30
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
 
@@ -80,6 +63,17 @@ class SqliteRegistry:
         )
         with self._transaction() as database:
             database.execute(statement, (name,))
+
+    def notes(self, kind: str) -> Mapping[str, str]:
+        return dict(self._read("select key, text from note where kind = ? order by key", (kind,)))
+
+    def note(self, kind: str, key: str, text: str) -> None:
+        with self._transaction() as database:
+            database.execute("insert or replace into note values (?, ?, ?)", (kind, key, text))
+
+    def forget_note(self, kind: str, key: str) -> None:
+        with self._transaction() as database:
+            database.execute("delete from note where kind = ? and key = ?", (kind, key))
 
     def write(self, entry: Entry) -> None:
         self.waiting.append(entry)
@@ -133,7 +127,7 @@ class SqliteRegistry:
         """
         with ExitStack() as stack:
             with suppress(HostError, OSError, sqlite3.Error), TURN:
-                database = _connected(self.path)
+                database = opened_to_write(self.path)
                 self.kept.append(database)
                 stack.callback(self._give_up, database)
             yield
@@ -156,28 +150,36 @@ class SqliteRegistry:
         """The rows; none where nothing was ever written."""
         if not self.path.exists():
             return []
-        with self._transaction() as database:
+        with self._errors_named(), TURN, self._connection(opened_to_read) as database:
+            if schema_of(database) == 0:
+                return []
             return database.execute(statement, arguments).fetchall()
 
     @contextmanager
     def _transaction(self, sync: Sync = Sync.NOW) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are kept all together, or not at all."""
+        with self._errors_named(), TURN, self._connection(opened_to_write) as database, database:
+            database.execute(f"pragma synchronous = {sync}")
+            yield database
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
         try:
-            with TURN, self._connection() as database, database:
-                database.execute(f"pragma synchronous = {sync}")
-                yield database
+            yield
         except OSError as error:
             raise HostError(f"{self.path}: {error.strerror}") from None
         except sqlite3.Error as error:
             raise HostError(f"{self.path}: {error}") from None
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(
+        self, opened: Callable[[Path], sqlite3.Connection]
+    ) -> Iterator[sqlite3.Connection]:
         """The one that is kept open, or one that is opened for now."""
         if self.kept:
             yield self.kept[-1]
             return
-        with closing(_connected(self.path)) as database:
+        with closing(opened(self.path)) as database:
             yield database
 
 
@@ -186,51 +188,3 @@ def open_registry(state_dir: Path) -> SqliteRegistry:
     registry = SqliteRegistry(state_dir / "registry.sqlite")
     registry.locked()  # fails where what is there is not usable
     return registry
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    """A connection to the database, which is made where it is not there."""
-    if not path.exists():
-        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
-    try:
-        if _version(database) != SCHEMA_VERSION:
-            with _alone_in(path.parent):
-                _migrate(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """One process at a time makes the tables.
-
-    The lock is on the directory: closing the database's own file gives SQLite's locks up.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _version(database: sqlite3.Connection) -> int:
-    (version,) = database.execute("pragma user_version").fetchone()
-    return int(version)
-
-
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
-    version = _version(database)
-    if version == SCHEMA_VERSION:
-        return
-    if version > SCHEMA_VERSION:
-        raise HostError(f"{path}: was written by a newer geats (schema {version})")
-    database.execute("pragma journal_mode = wal")
-    database.executescript(
-        f"begin immediate; {' '.join(MIGRATIONS[version:])}"
-        f" pragma user_version = {SCHEMA_VERSION}; commit;"
-    )
