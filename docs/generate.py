@@ -66,6 +66,7 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
     impact_of,
 )
 from geats_core.changes import DRIVERS
@@ -115,6 +116,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, fingerprint(SPEC)),
     Adopt(SPEC, SPEC, (), ""),
     Pause(),
+    UpgradeRegistry(1, 2),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 

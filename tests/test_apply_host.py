@@ -138,7 +138,7 @@ def test_a_vm_that_fails_keeps_no_other_from_its_goal(
         "mail": Power.RUNNING,
         "web01": Power.STOPPED,
     }
-    assert interrupted.of_vm("web01").failed == ()
+    assert interrupted.of_plan(Plan(name="web01")).failed == ()
     assert list(host.journal("db01"))[-1].outcome is Outcome.FAILED
 
 

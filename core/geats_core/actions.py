@@ -264,6 +264,17 @@ class Pause:
     seconds: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class UpgradeRegistry:
+    """Write the host's registry in the form that this geats writes, and keep a copy of it as it is.
+
+    The forms are numbers, as in ``HostFacts.upgrade``. It concerns the whole host, and no VM.
+    """
+
+    found: int
+    wanted: int
+
+
 VolumeAction: TypeAlias = (
     AllocateVolume
     | FormatVolume
@@ -282,7 +293,7 @@ VolumeAction: TypeAlias = (
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock
-Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause | UpgradeRegistry
 
 
 def impact_of(action: Action) -> Impact:
@@ -313,6 +324,7 @@ def impact_of(action: Action) -> Impact:
             | Lock()
             | Unlock()
             | Pause()
+            | UpgradeRegistry()
         ):
             return Impact.NONE
         case _:
@@ -387,6 +399,8 @@ def describe(action: Action, vm_name: str) -> str:
             return "wait for the steps before"
         case Pause(seconds):
             return f"wait {seconds} s"
+        case UpgradeRegistry(found, wanted):
+            return f"upgrade the registry from schema {found} to {wanted}, and keep a copy of it"
         case _:
             assert_never(action)
 

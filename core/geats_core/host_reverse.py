@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from returns.result import Failure, Success
 
+from geats_core.actions import UpgradeRegistry
 from geats_core.checked import Checked, Problem
 from geats_core.graph import Graph
 from geats_core.host_plan import Setting, arranged
@@ -14,6 +15,7 @@ from geats_core.plan import HostFacts, Plan, Step
 from geats_core.reversal import follow, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
 from geats_core.spec import VMSpec
+from geats_core.upgrades import with_upgrade
 
 
 def snapshots_first(
@@ -37,12 +39,17 @@ def snapshots_first(
     if isinstance(ordered, Failure):
         return ordered
     whole = replace(made.plan, plans=tuple(plans), steps=ordered.unwrap())
-    return Success(replace(made, plan=whole, warnings=tuple(warnings)))
+    upgraded = with_upgrade(whole, facts.upgrade if facts else None)
+    return Success(replace(made, plan=upgraded, warnings=tuple(warnings)))
 
 
 def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
     """Add the steps of *plan* that are not among those *there*, and all that it says of waiting."""
-    known = {step.action: number for number, step in enumerate(there) if step.vm == plan.name}
+    known = {
+        step.action: number
+        for number, step in enumerate(there)
+        if step.vm == plan.name or isinstance(step.action, UpgradeRegistry)
+    }
     numbers = [
         known[step.action] if step.action in known else graph.add(step) for step in plan.steps
     ]

@@ -42,6 +42,7 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
     VolumeAction,
 )
 from geats_core.guest import fingerprint
@@ -90,7 +91,7 @@ def after(action: Action, have: Observation) -> After:
                     foreign=False,
                 ),
             )
-        case Pause():
+        case Pause() | UpgradeRegistry():
             return Success(have)
         case Export():
             ready = have.recorded is not None and is_ready(have.recorded, have)

@@ -36,10 +36,12 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
 )
 
 Resource: TypeAlias = tuple[str, ...]
 Touched: TypeAlias = tuple[frozenset[Resource], frozenset[Resource]]  # what it reads, and writes
+EVERYTHING: Resource = ()
 DEFINITION: Resource = ("definition",)
 POWER: Resource = ("power",)
 VOLUMES: Resource = ("volumes",)
@@ -99,6 +101,8 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({VOLUMES})
         case Start() | Shutdown() | Stop() | Repair() | Freeze() | Unfreeze() | SetLimits():
             return frozenset({POWER})
+        case UpgradeRegistry():
+            return frozenset({EVERYTHING})
         case Export() | Pause():
             return frozenset()
         case _:
@@ -144,6 +148,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Freeze()
             | Unfreeze()
             | Pause()
+            | UpgradeRegistry()
         ):
             return frozenset()
         case _:

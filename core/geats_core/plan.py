@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from geats_core.actions import Action, Impact, impact_of
+from geats_core.actions import Action, Impact, UpgradeRegistry, impact_of
 from geats_core.changes import Change
 from geats_core.spec import VMSpec
 
@@ -109,7 +109,8 @@ class HostFacts:
     """What a host offers; None where it is not known, and so not checked.
 
     ``declared`` are the VMs that somebody described, whether or not there is a goal for them.
-    ``bind_sources`` are the directories that VMs may bind, with all that is below them.
+    ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
+    is what its registry needs before anything can be written to it.
     """
 
     drivers: frozenset[str] | None = None
@@ -120,6 +121,7 @@ class HostFacts:
     cpus: float | None = None
     declared: frozenset[str] = frozenset()
     bind_sources: frozenset[str] | None = None
+    upgrade: UpgradeRegistry | None = None
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""

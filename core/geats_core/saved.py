@@ -13,7 +13,7 @@ from typing import Any
 from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.actions import Adopt, ConfigureGuest, Define, Pause
+from geats_core.actions import Adopt, ConfigureGuest, Define, Pause, UpgradeRegistry
 from geats_core.checked import Checked, Problem, Problems, problem, problems_of
 from geats_core.codec import decode, encode, names_of
 from geats_core.differences import host_differences
@@ -25,6 +25,7 @@ from geats_core.plan import HostFacts, Plan, Step
 
 FINGERPRINT = "fingerprint"
 VERSION = 1  # of the files' format
+OF_HOST = (Pause, UpgradeRegistry)  # what concerns no VM may stand in a plan without one
 NAMES: Mapping[str, Parser[str]] = {
     "pool": fields.name,
     "volume": fields.name,
@@ -160,7 +161,7 @@ def _out_of_place(plan: HostPlan) -> Problems:
                 problems.append(Problem(f"{path}.action.spec", message))
             case _:
                 pass
-        if step.vm not in vms and not (isinstance(step.action, Pause) and not step.vm):
+        if step.vm not in vms and not (isinstance(step.action, OF_HOST) and not step.vm):
             problems.append(Problem(f"{path}.vm", f"{step.vm!r} is no VM of the plan"))
     return tuple(problems)
 

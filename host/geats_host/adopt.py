@@ -13,7 +13,7 @@ from geats_core.host_plan import Setting, arranged
 from geats_core.observation import Observation
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, Plan, Target
-from geats_core.saved import SavedPlan, saved
+from geats_core.saved import SavedPlan
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_host.drivers import AdoptingDriver, ConfigText
@@ -66,7 +66,7 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     if wrong:
         raise Refused(*wrong)
     setting = Setting({called: spec}, seen, facts, host.config.policy)
-    return Adopting(saved(accepted(arranged([made], setting)), {called: have}), described)
+    return Adopting(host.saved(accepted(arranged([made], setting)), {called: have}), described)
 
 
 def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:

@@ -23,7 +23,7 @@ from returns.result import Failure, Success
 
 from geats_core.actions import Freeze, InstallTemplate, Start, Unfreeze, describe
 from geats_core.config import Events
-from geats_core.plan import Step
+from geats_core.plan import Plan, Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
 
@@ -53,12 +53,17 @@ class Interrupted:
     failed: tuple[Failed, ...]
     not_tried: tuple[Step, ...]
 
-    def of_vm(self, name: str) -> "Interrupted":
-        """What of it is about the VM *name*."""
+    def of_plan(self, plan: Plan) -> "Interrupted":
+        """What of it are steps of *plan*, that of one VM: also what the host needs before them."""
+        actions = {step.action for step in plan.steps if not step.vm}
+
+        def is_own(step: Step) -> bool:
+            return step.vm == plan.name or (not step.vm and step.action in actions)
+
         return Interrupted(
-            tuple(step for step in self.done if step.vm == name),
-            tuple(each for each in self.failed if each.step.vm == name),
-            tuple(step for step in self.not_tried if step.vm == name),
+            tuple(filter(is_own, self.done)),
+            tuple(each for each in self.failed if is_own(each.step)),
+            tuple(filter(is_own, self.not_tried)),
         )
 
 

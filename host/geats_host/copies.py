@@ -14,7 +14,7 @@ from geats_core.fields import Reader
 from geats_core.host_plan import Setting, arranged
 from geats_core.observation import Observation
 from geats_core.plan import Goal, Plan, Target
-from geats_core.saved import SavedPlan, alone, saved
+from geats_core.saved import SavedPlan, alone
 from geats_core.sharing import wrong_sharing
 from geats_core.snapshots import name_at
 from geats_core.spec import VMSpec
@@ -69,7 +69,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
     made = accepted(plan_export(name, str(archive), have))
-    return Exporting(saved(alone(made), {name: have}), name, archive)
+    return Exporting(host.saved(alone(made), {name: have}), name, archive)
 
 
 def import_(
@@ -108,7 +108,7 @@ def import_(
     setting = Setting({called: spec}, seen, facts, host.config.policy)
     arranged_ = accepted(arranged([made], setting))
     about = {called: have} if have.exists else {}
-    return Copying(saved(arranged_, about), called)
+    return Copying(host.saved(arranged_, about), called)
 
 
 def clone(
@@ -131,7 +131,7 @@ def clone(
     if wrong:
         raise Refused(*wrong)
     about = {each: seen[each] for each in (source, called) if each in seen}
-    return Copying(saved(made, about), called)
+    return Copying(host.saved(made, about), called)
 
 
 def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:

@@ -12,10 +12,19 @@ import psutil
 from returns.result import Success
 
 from geats_core import fields
-from geats_core.actions import Action, Adopt, Define, InstallTemplate, Pause, Start, VolumeAction
+from geats_core.actions import (
+    Action,
+    Adopt,
+    Define,
+    InstallTemplate,
+    Pause,
+    Start,
+    UpgradeRegistry,
+    VolumeAction,
+)
 from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
-from geats_core.host_plan import boot_goals, halt_goals
+from geats_core.host_plan import HostPlan, boot_goals, halt_goals
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.origins import origins
@@ -25,6 +34,7 @@ from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
+from geats_core.upgrades import with_upgrade
 from geats_host import binds
 from geats_host.apply import Applied, Listening, Progress, apply_steps, nobody, silent
 from geats_host.drivers import Driver, DriverSeen, Info
@@ -166,6 +176,7 @@ class Host:
             cpus=psutil.cpu_count(),
             declared=frozenset(self.config.vms),
             bind_sources=frozenset(self.config.bind_sources),
+            upgrade=self.registry.outdated(),
         )
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
@@ -179,7 +190,20 @@ class Host:
         """The same, whatever other VMs there are."""
         made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
         self._check_sources(made.steps, {goal.name: have})
-        return Planned(have, made)
+        return self.planned(have, made)
+
+    def planned(self, have: Observation, made: Plan) -> Planned:
+        """A plan that was made for a VM of this host, with what the host needs first."""
+        return Planned(have, with_upgrade(made, self.registry.outdated()))
+
+    def saved(
+        self,
+        made: HostPlan,
+        observations: Mapping[str, Observation],
+        warnings: tuple[str, ...] = (),
+    ) -> SavedPlan:
+        """A plan that was made for VMs of this host, with what the host needs first."""
+        return saved(with_upgrade(made, self.registry.outdated()), observations, warnings)
 
     def _check_sharing(self, goal: Goal, planned: Planned) -> None:
         """Whether what other VMs are lets this one be brought to *goal*."""
@@ -293,6 +317,8 @@ class Host:
                 match step.action:
                     case Pause(seconds):
                         time.sleep(seconds)
+                    case UpgradeRegistry() as upgrade:
+                        self.registry.upgrade(upgrade)
                     case action:
                         performers[step.vm].perform(action)
 

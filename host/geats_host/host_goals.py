@@ -20,6 +20,7 @@ from geats_core.parse import parse_vm
 from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
 from geats_core.saved import Recorded, SavedPlan, saved
 from geats_core.spec import VMSpec
+from geats_core.upgrades import with_upgrade
 from geats_host.errors import Refused, accepted
 from geats_host.plugins import DEFAULT_DRIVERS
 
@@ -154,7 +155,7 @@ def plan_goals(
     made = accepted(plan_host(wanted, seen, facts, policy))
     about = {plan.name for plan in made.plans}
     return saved(
-        made,
+        with_upgrade(made, facts.upgrade),
         {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
     )
 

@@ -38,6 +38,7 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
     VolumeAction,
 )
 from geats_core.adoption import root_of
@@ -88,6 +89,8 @@ class Performer:
                 self.registry.forget(self.name)
             case Pause(seconds):
                 time.sleep(seconds)
+            case UpgradeRegistry():
+                self.registry.upgrade(action)
             case Export(archive):
                 self._export(Path(archive))
             case Lock():

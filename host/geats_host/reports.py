@@ -141,7 +141,7 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
     ``failed`` (the first step that did) and ``error`` are None where none did; ``not_tried`` are
     the steps that waited for one that failed, maybe of another VM.
     """
-    how_far = _how_far(applied).of_vm(plan.name)
+    how_far = _how_far(applied).of_plan(plan)
     failed = how_far.failed
     return {
         "name": plan.name,
@@ -165,7 +165,7 @@ def several_report(several: "Several", applied: Applied) -> dict[str, Report]:
     how_far = _how_far(applied)
     vms: dict[str, Report] = {}
     for plan in several.planned.plan.plans:
-        own = how_far.of_vm(plan.name)
+        own = how_far.of_plan(plan)
         interrupted = own.failed or own.not_tried
         error = failure_text(own) if interrupted else None
         report = apply_report(plan, applied)
@@ -218,7 +218,7 @@ def would_change(plan: Plan) -> dict[str, object]:
 
 def would_change_host(plan: HostPlan) -> dict[str, dict[str, object]]:
     """The same for each VM of a plan for several, whose steps may come in another order there."""
-    steps = {each.name: list[Step]() for each in plan.plans}
+    steps = {each.name: [step for step in each.steps if not step.vm] for each in plan.plans}
     for step in plan.steps:
         if step.vm:
             steps[step.vm].append(step)

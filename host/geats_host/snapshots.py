@@ -77,7 +77,7 @@ def snapshot(
     made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
     if made.is_empty and not present:
         raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
-    return Planned(have, made)
+    return host.planned(have, made)
 
 
 def restore(
@@ -99,14 +99,14 @@ def restore(
     wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
     if wrong:
         raise Refused(*wrong)
-    return Planned(have, made)
+    return host.planned(have, made)
 
 
 def delete(host: Host, name: str, wanted: object) -> Planned:
     """The plan that gives a snapshot up."""
     called, _, _ = _words(wanted, False)
     have = host.known(name)
-    return Planned(have, accepted(plan_delete(name, called, have)))
+    return host.planned(have, accepted(plan_delete(name, called, have)))
 
 
 def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = "") -> Kept:
@@ -119,7 +119,7 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     begins = accepted(text("prefix", prefix))
     have = host.known(name)
     made = accepted(plan_kept(name, keep, have, begins))
-    return Kept(Planned(have, made.plan), made.retention)
+    return Kept(host.planned(have, made.plan), made.retention)
 
 
 def _words(wanted: object, partial: object, loss: object = False) -> tuple[str, Parts, DataLoss]:

@@ -62,6 +62,7 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
 )
 from geats_core.guest import fingerprint
 from geats_core.model import volumes_in_order
@@ -245,6 +246,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | Lock()
             | Unlock()
             | Pause()
+            | UpgradeRegistry()
         ):
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():

@@ -20,6 +20,7 @@ from geats_core import (
     VMSpec,
     VolumeSeen,
 )
+from geats_core.actions import UpgradeRegistry
 from geats_core.guest import fingerprint
 from geats_core.lxc_config import LxcFacts
 from geats_core.model import volumes_in_order
@@ -218,6 +219,7 @@ host_facts = st.builds(
     bind_sources=st.sampled_from(
         [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]
     ),
+    upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
 )
 lxc_facts = st.builds(
     LxcFacts,

@@ -55,6 +55,7 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
+    UpgradeRegistry,
 )
 from geats_core.codec import decode, encode, parser_of
 from tests.property.strategies import (
@@ -116,6 +117,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Lock: st.just(Lock()),
     Unlock: st.just(Unlock()),
     Pause: st.builds(Pause, st.integers()),
+    UpgradeRegistry: st.builds(UpgradeRegistry, st.integers(), st.integers()),
 }
 actions = st.sampled_from(list(ACTIONS)).flatmap(ACTIONS.__getitem__)
 snapshots_seen = st.builds(

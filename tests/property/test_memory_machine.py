@@ -22,6 +22,7 @@ from geats_core.actions import (
     RollbackVolume,
     SnapshotVolume,
     UnpackVolume,
+    UpgradeRegistry,
 )
 from geats_core.config import parse_config
 from geats_core.observation import Observation, Power
@@ -142,7 +143,10 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -
     _, life = told(tmp_path, len(STORY))
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
-    assert {*map(type, life.done)} == {*get_args(Action)} - {Pause} - copying - adopting
+    assert {*map(type, life.done)} == {*get_args(Action)} - {
+        Pause,
+        UpgradeRegistry,
+    } - copying - adopting
     assert life.have == Observation()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from geats_core import formats
+from geats_core.actions import UpgradeRegistry
 from geats_core.parse import parse_vm, to_text
 from geats_core.spec import VMSpec
 from geats_host.errors import HostError
@@ -35,6 +37,14 @@ def test_a_definition_is_kept_replaced_and_forgotten(reopen: Callable[[], Regist
     reopen().forget("web01")
     reopen().forget("web01")
     assert set(reopen().definitions()) == {"db01"}
+
+
+def test_what_this_geats_writes_needs_no_upgrade(reopen: Callable[[], Registry]) -> None:
+    assert reopen().outdated() is None
+    reopen().set_locked("web01", locked=True)
+    assert reopen().outdated() is None
+    reopen().upgrade(UpgradeRegistry(formats.REGISTRY - 1, formats.REGISTRY))
+    assert reopen().locked() == {"web01"}
 
 
 def test_a_lock_is_kept_until_it_is_lifted(reopen: Callable[[], Registry]) -> None:
@@ -137,7 +147,7 @@ def test_a_registry_of_a_newer_geats_is_refused_and_not_touched(tmp_path: Path) 
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.executescript("drop table note; pragma user_version = 99")
     before = (tmp_path / "registry.sqlite").read_bytes()
-    with pytest.raises(HostError, match=r"newer geats \(schema 99, this one knows 3\)"):
+    with pytest.raises(HostError, match=r"newer geats \(format 99, and this one knows 3\)"):
         sqlite.open_registry(tmp_path)
     assert (tmp_path / "registry.sqlite").read_bytes() == before
 
@@ -174,7 +184,9 @@ def test_a_definition_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path
     registry = sqlite.open_registry(tmp_path)
     registry.set_locked("web01", locked=True)
     with sqlite3.connect(tmp_path / "registry.sqlite") as database:
-        database.execute("""insert into definition values ('web01', '{"colour": "red"}')""")
+        database.execute(
+            """insert into definition (name, spec) values ('web01', '{"colour": "red"}')"""
+        )
     with pytest.raises(HostError, match="the definition of web01 is not valid"):
         registry.definitions()
 
@@ -211,7 +223,7 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     assert said == ["full", "normal", "full", "full"]
 
 
-@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
+@pytest.mark.parametrize("version", range(1, formats.REGISTRY))
 def test_reading_a_registry_of_an_older_geats_does_not_change_it(
     tmp_path: Path, version: int
 ) -> None:
@@ -231,13 +243,68 @@ def test_an_empty_file_is_a_registry_in_which_nothing_was_written(tmp_path: Path
     assert (tmp_path / "registry.sqlite").read_bytes() == b""
 
 
-@pytest.mark.parametrize("version", range(1, schema.SCHEMA_VERSION))
-def test_a_registry_of_an_older_geats_keeps_its_journal(tmp_path: Path, version: int) -> None:
-    older(tmp_path, version)
+@pytest.mark.parametrize("version", range(1, formats.REGISTRY))
+def test_nothing_is_written_to_a_registry_of_an_older_geats_before_it_is_upgraded(
+    tmp_path: Path, version: int
+) -> None:
+    path = older(tmp_path, version)
+    before = path.read_bytes()
     registry = sqlite.open_registry(tmp_path)
+    with registry.kept_open(), pytest.raises(HostError, match=r"an older geats .* plan again"):
+        registry.write(OLD)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", range(1, formats.REGISTRY))
+def test_an_upgrade_keeps_a_copy_of_what_was_there_and_all_that_is_in_it(
+    tmp_path: Path, version: int
+) -> None:
+    path = older(tmp_path, version)
+    registry = sqlite.open_registry(tmp_path)
+    upgrade = UpgradeRegistry(version, formats.REGISTRY)
+    assert registry.outdated() == upgrade
+    registry.upgrade(upgrade)
+    registry.upgrade(upgrade)
+    assert registry.outdated() is None
+    registry.note("pool", "fast", "here")
     new = replace(OLD, origin="somebody")
     registry.write(new)
     assert list(registry.journal("web01")) == [OLD, new]
+    assert registry.definitions() == {"web01": spec("web01")}
+    assert registry.locked() == {"web01"}
+    copy = tmp_path / f"registry.sqlite.schema-{version}.backup"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    path.with_name("registry.sqlite-wal").unlink(missing_ok=True)
+    copy.rename(path)
+    assert sqlite.open_registry(tmp_path).outdated() == upgrade
+    assert list(sqlite.open_registry(tmp_path).journal("web01")) == [OLD]
+
+
+def test_a_second_upgrade_from_one_schema_keeps_the_copy_of_the_first(tmp_path: Path) -> None:
+    for _ in range(2):
+        older(tmp_path, 2)
+        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(2, formats.REGISTRY))
+        for leftover in ("", "-wal", "-shm"):
+            (tmp_path / f"registry.sqlite{leftover}").unlink(missing_ok=True)
+    copies = sorted(each.name for each in tmp_path.iterdir())
+    assert copies == ["registry.sqlite.schema-2.1.backup", "registry.sqlite.schema-2.backup"]
+
+
+def test_an_upgrade_that_was_planned_for_another_schema_changes_nothing(tmp_path: Path) -> None:
+    path = older(tmp_path, 2)
+    before = path.read_bytes()
+    with pytest.raises(HostError, match="an older geats"):
+        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(1, formats.REGISTRY))
+    assert path.read_bytes() == before
+
+
+def test_an_upgrade_whose_copy_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    path = older(tmp_path, 2)
+    before = path.read_bytes()
+    (tmp_path / ".registry.sqlite.schema-2.backup.new").mkdir()
+    with pytest.raises(HostError, match=r"registry\.sqlite: "):
+        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(2, formats.REGISTRY))
+    assert path.read_bytes() == before
 
 
 OLD = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE, detail="why")
@@ -247,10 +314,12 @@ def older(state_dir: Path, version: int) -> Path:
     """A registry of an older geats, with a VM, its lock and its journal."""
     path = state_dir / "registry.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
-        tables = " ".join(schema.MIGRATIONS[:version])
+        tables = " ".join(schema.UPGRADES[:version])
         database.executescript(f"{tables} pragma user_version = {version};")
         database.execute("insert into lock values ('web01')")
-        database.execute("insert into definition values ('web01', ?)", (to_text(spec("web01")),))
+        database.execute(
+            "insert into definition (name, spec) values ('web01', ?)", (to_text(spec("web01")),)
+        )
         database.execute(
             "insert into journal (time_s, vm, action, outcome, detail)"
             " values (1.0, 'web01', 'start', 'done', 'why')"

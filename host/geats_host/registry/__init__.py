@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from geats_core.actions import UpgradeRegistry
 from geats_core.spec import VMSpec
 
 
@@ -41,6 +42,14 @@ class Entry:
 
 class Registry(Protocol):
     """What geats asks of a registry. Every method raises ``HostError`` where the store fails."""
+
+    def outdated(self) -> UpgradeRegistry | None:
+        """What has to be done before anything is written: where an older geats wrote the store."""
+        ...
+
+    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+        """Do that, and keep a copy of what was there; nothing where it is done already."""
+        ...
 
     def definitions(self) -> Mapping[str, VMSpec]:
         """Every recorded definition, by name."""

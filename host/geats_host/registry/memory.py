@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from geats_core.actions import UpgradeRegistry
 from geats_core.spec import VMSpec
 from geats_host.registry import Entry
 
@@ -17,6 +18,12 @@ class MemoryRegistry:
     locks: set[str] = field(default_factory=set)
     noted: dict[tuple[str, str], str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+
+    def outdated(self) -> UpgradeRegistry | None:
+        return None
+
+    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+        """There is never anything to upgrade."""
 
     def definitions(self) -> Mapping[str, VMSpec]:
         return dict(self.specs)

@@ -3,21 +3,24 @@
 Theory of operation
 -------------------
 The file says its schema in ``user_version``. Reading takes every schema up to this one's as it is,
-and writes nothing at all. A file of a newer geats is read only where it says, in a note, that this
-one may; it is never written.
+and writes nothing at all. An older one is brought up to date only by a step of a plan, which keeps
+a copy; until then, whatever would be written is refused. A file of a newer geats is read only where
+it says, in a note, that this one may; it is never written. Each definition has a format of its own,
+so that one which is newer than this geats concerns its VM alone.
 """
 
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
+from geats_core import formats
 from geats_host.errors import HostError
 
-SCHEMA_VERSION = 3
 OLDEST_READER = 3  # a geats that knows this schema, or a later one, reads what this one writes
 FIRST_SCHEMA = """
 create table definition (name text primary key, spec text not null) strict;
@@ -32,16 +35,18 @@ create table journal (
 ) strict;
 create index journal_vm on journal (vm, id);
 """
-MIGRATIONS = (
+UPGRADES = (
     FIRST_SCHEMA,
     "alter table journal add column origin text not null default '';",
-    "create table note (kind text, key text, text text not null, primary key (kind, key)) strict;"
+    "alter table definition add column format integer not null default 1;"
+    " create table note (kind text, key text, text text not null, primary key (kind, key)) strict;"
     f" insert into note values ('registry', 'oldest reader', '{OLDEST_READER}');",
 )
 STAND_INS = (  # for what each step above adds: an older file is read as if it were there, empty
     "",
     "create temp view journal as select *, '' as origin from main.journal;",
-    "create temp table note (kind text, key text, text text);",
+    "create temp view definition as select *, 1 as format from main.definition;"
+    " create temp table note (kind text, key text, text text);",
 )
 BUSY_TIMEOUT_S = 30
 
@@ -53,13 +58,48 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
         path.touch(mode=0o600)
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
-        if schema_of(database) != SCHEMA_VERSION:
+        if schema_of(database) == 0:
             with _alone_in(path.parent):
-                _migrate(database, path)
+                _bring_up_to_date(database)
+        _check_current(database, path)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def upgrade_schema(path: Path, found: int) -> None:
+    """Bring a database of schema *found* up to date, once a copy of it is on the disk."""
+    with _alone_in(path.parent), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
+        now = schema_of(database)
+        if now == found:
+            copy_to(database, _free_name(path, found))
+            _bring_up_to_date(database)
+        _check_current(database, path)
+
+
+def copy_to(database: sqlite3.Connection, path: Path) -> None:
+    """Write all that is in a database to a file that only root can read; whole, or not at all."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    with closing(sqlite3.connect(new)) as copy:
+        database.backup(copy)
+        copy.execute("pragma journal_mode = delete")
+    new.rename(path)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_name(path: Path, schema: int) -> Path:
+    """What a copy is called: no earlier one is lost."""
+    names = (
+        f"{path.name}.schema-{schema}{f'.{number}' if number else ''}.backup" for number in count()
+    )
+    return next(each for each in map(path.with_name, names) if not each.exists())
 
 
 def opened_to_read(path: Path) -> sqlite3.Connection:
@@ -89,7 +129,7 @@ def schema_of(database: sqlite3.Connection) -> int:
 
 def _readable(database: sqlite3.Connection) -> bool:
     """Whether this geats may read it: all that are older, and what a newer one says it may."""
-    if schema_of(database) <= SCHEMA_VERSION:
+    if schema_of(database) <= formats.REGISTRY:
         return True
     try:
         row = database.execute(
@@ -97,13 +137,13 @@ def _readable(database: sqlite3.Connection) -> bool:
         ).fetchone()
     except sqlite3.OperationalError:  # there are no notes: what is newer is not as this one is
         return False
-    return row is not None and row[0].isdecimal() and int(row[0]) <= SCHEMA_VERSION
+    return row is not None and row[0].isdecimal() and int(row[0]) <= formats.REGISTRY
 
 
 def _newer(path: Path, schema: int) -> HostError:
     return HostError(
-        f"{path}: was written by a newer geats (schema {schema}, this one knows {SCHEMA_VERSION}):"
-        " nothing was touched; install that geats again, or go back to a backup of the registry"
+        f"{path}: {formats.newer(schema, formats.REGISTRY)}: nothing was touched; install that"
+        " geats again, or go back to a backup of the registry"
     )
 
 
@@ -121,14 +161,24 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _migrate(database: sqlite3.Connection, path: Path) -> None:
+def _bring_up_to_date(database: sqlite3.Connection) -> None:
     version = schema_of(database)
-    if version == SCHEMA_VERSION:
+    if version == formats.REGISTRY:
         return
-    if version > SCHEMA_VERSION:
-        raise _newer(path, version)
     database.execute("pragma journal_mode = wal")
     database.executescript(
-        f"begin immediate; {' '.join(MIGRATIONS[version:])}"
-        f" pragma user_version = {SCHEMA_VERSION}; commit;"
+        f"begin immediate; {' '.join(UPGRADES[version:])}"
+        f" pragma user_version = {formats.REGISTRY}; commit;"
     )
+
+
+def _check_current(database: sqlite3.Connection, path: Path) -> None:
+    """Nothing is written where an older geats wrote it, or a newer one."""
+    version = schema_of(database)
+    if version > formats.REGISTRY:
+        raise _newer(path, version)
+    if version < formats.REGISTRY:
+        raise HostError(
+            f"{path}: was written by an older geats (schema {version}, and this one writes"
+            f" {formats.REGISTRY}): plan again, and the plan will upgrade it first"
+        )

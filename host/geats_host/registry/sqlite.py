@@ -11,11 +11,18 @@ from typing import Any
 
 from returns.result import Failure, Success
 
+from geats_core import formats
+from geats_core.actions import UpgradeRegistry
 from geats_core.parse import parse_text, to_text
 from geats_core.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
-from geats_host.registry.schema import opened_to_read, opened_to_write, schema_of
+from geats_host.registry.schema import (
+    opened_to_read,
+    opened_to_write,
+    schema_of,
+    upgrade_schema,
+)
 
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
@@ -40,14 +47,25 @@ class SqliteRegistry:
     writing: Lock = field(default_factory=Lock, compare=False, repr=False)
     kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
 
+    def outdated(self) -> UpgradeRegistry | None:
+        if not self.path.exists():
+            return None
+        with self._errors_named(), TURN, self._connection(opened_to_read) as database:
+            found = schema_of(database)
+        return UpgradeRegistry(found, formats.REGISTRY) if 0 < found < formats.REGISTRY else None
+
+    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+        with self._errors_named(), TURN:
+            upgrade_schema(self.path, upgrade.found)
+
     def definitions(self) -> Mapping[str, VMSpec]:
         rows = self._read("select name, spec from definition order by name")
         return {name: self._spec(name, text) for name, text in rows}
 
     def record(self, spec: VMSpec) -> None:
-        row = (spec.name, to_text(spec))
+        row = (spec.name, to_text(spec), formats.SPEC)
         with self._transaction() as database:
-            database.execute("insert or replace into definition values (?, ?)", row)
+            database.execute("insert or replace into definition values (?, ?, ?)", row)
 
     def forget(self, name: str) -> None:
         with self._transaction() as database:

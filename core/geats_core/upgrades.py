@@ -1,0 +1,33 @@
+"""A registry of an older geats is upgraded as a part of the first plan that writes to it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from geats_core.actions import UpgradeRegistry
+from geats_core.host_plan import HostPlan
+from geats_core.plan import Plan, Step
+
+APlan = TypeVar("APlan", Plan, HostPlan)
+
+
+def with_upgrade(made: APlan, upgrade: UpgradeRegistry | None) -> APlan:
+    """*made*, where every step waits for the upgrade; as it is where it does nothing.
+
+    A plan that begins with an upgrade keeps it, and lets steps that are new wait for it.
+    """
+    if upgrade is None or not made.steps:
+        return made
+    steps = _all_after(made.steps, upgrade)
+    if isinstance(made, HostPlan):
+        plans = tuple(with_upgrade(each, upgrade) for each in made.plans)
+        return replace(made, plans=plans, steps=steps)
+    return replace(made, steps=steps)
+
+
+def _all_after(steps: Sequence[Step], upgrade: UpgradeRegistry) -> tuple[Step, ...]:
+    if not isinstance(steps[0].action, UpgradeRegistry):
+        first = Step(vm="", action=upgrade, reason="it was written by an older geats")
+        later = [replace(step, needs=tuple(need + 1 for need in step.needs)) for step in steps]
+        steps = [first, *later]
+    return (steps[0], *(replace(step, needs=step.needs or (0,)) for step in steps[1:]))

@@ -1,0 +1,129 @@
+"""A host whose registry another geats wrote: looked at as it is, and upgraded by a plan alone."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core import formats
+from geats_core.actions import Action, UpgradeRegistry
+from geats_core.observation import Power
+from geats_core.parse import parse_vm, to_text
+from geats_core.plan import Goal, Step, Target
+from geats_core.saved import SavedPlan
+from geats_host import lifecycle, reports
+from geats_host.errors import HostError
+from geats_host.host import Host
+from geats_host.host_goals import Wishes
+from geats_host.registry import schema
+from geats_host.several import plan_several
+from tests.memory_host import memory_host
+
+UPGRADE = UpgradeRegistry(2, formats.REGISTRY)
+DB01 = parse_vm("db01", {"driver": "memory", "template": "debian", "autostart": True}).unwrap()
+
+
+@pytest.fixture
+def old_host(tmp_path: Path) -> Host:
+    """A host with a registry of schema 2, in which db01 is defined."""
+    path = tmp_path / "state" / "registry.sqlite"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(f"{' '.join(schema.UPGRADES[:2])} pragma user_version = 2;")
+        database.execute("insert into definition values ('db01', ?)", (to_text(DB01),))
+    return memory_host(tmp_path, {"registry": "sqlite"})
+
+
+def actions(steps: Iterable[Step]) -> list[Action]:
+    return [step.action for step in steps]
+
+
+PLANS: dict[str, Callable[[Host], SavedPlan]] = {
+    "a verb": lambda host: lifecycle.plan_verb(host, "provision", "web01").as_saved(),
+    "a target": lambda host: lifecycle.plan_to(host, "db01", "running").as_saved(),
+    "the host": lambda host: host.plan_wishes(Wishes(Goal(name="", target=Target.DEFINED))),
+    "several": lambda host: plan_several(host, {"web01": {}, "db01": {}}).planned,
+    "the boot": lambda host: host.plan_boot(),
+}
+
+
+@pytest.mark.parametrize("make", PLANS.values(), ids=PLANS)
+def test_every_plan_upgrades_the_registry_before_anything_else(
+    old_host: Host, make: Callable[[Host], SavedPlan]
+) -> None:
+    made = make(old_host)
+    assert actions(made.plan.steps).count(UPGRADE) == 1
+    assert made.plan.steps[0].action == UPGRADE
+    assert all(step.needs for step in made.plan.steps[1:])
+    assert all(each.steps[0].action == UPGRADE for each in made.plan.plans if each.steps)
+    assert old_host.apply_host(made) == Success(made.plan.steps)
+    assert old_host.registry.outdated() is None
+    assert UPGRADE not in actions(make(old_host).plan.steps)
+
+
+def test_looking_at_a_host_and_a_plan_that_does_nothing_leave_the_registry_as_it_is(
+    old_host: Host, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "registry.sqlite"
+    before = path.read_bytes()
+    reports.list_report(old_host)
+    list(old_host.journal("db01"))
+    assert lifecycle.plan_to(old_host, "db01", "unlocked").plan.is_empty
+    lifecycle.plan_to(old_host, "db01", "running")
+    assert path.read_bytes() == before
+
+
+def test_what_was_done_for_a_vm_tells_of_the_upgrade_as_its_preview_did(old_host: Host) -> None:
+    planned = lifecycle.plan_verb(old_host, "provision", "db01")
+    report = reports.apply_report(planned.plan, old_host.apply(planned))
+    assert report["changes"] == reports.would_change(planned.plan)
+    assert "upgrade the registry" in reports.plan_report(planned.plan)["text"][0]  # type: ignore[index]
+
+
+def test_what_was_done_for_several_vms_tells_of_the_upgrade_as_its_preview_did(
+    old_host: Host,
+) -> None:
+    several = plan_several(old_host, {"web01": {}, "db01": {}})
+    would = reports.would_several_report(several)
+    done = reports.several_report(several, old_host.apply_host(several.planned))
+    for name in ("web01", "db01"):
+        assert done[name]["changes"] == would[name]["changes"]
+        assert "upgrade the registry" in str(would[name]["changes"])
+
+
+def test_where_the_upgrade_fails_nothing_is_touched_and_every_vm_says_why(
+    old_host: Host, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / ".registry.sqlite.schema-2.backup.new").mkdir()
+    planned = lifecycle.plan_to(old_host, "db01", "running")
+    applied = old_host.apply(planned)
+    assert isinstance(applied, Failure)
+    assert actions(applied.failure().not_tried) == actions(planned.plan.steps[1:])
+    report = reports.apply_report(planned.plan, applied)
+    assert "registry.sqlite" in str(report["error"])
+    assert old_host.observe("db01").power is Power.STOPPED
+    assert old_host.registry.outdated() == UPGRADE
+
+
+def test_a_plan_without_the_upgrade_touches_nothing(old_host: Host) -> None:
+    made = lifecycle.plan_to(old_host, "db01", "running").as_saved()
+    steps = tuple(replace(step, needs=()) for step in made.plan.steps[1:])
+    bare = replace(made, plan=replace(made.plan, steps=steps))
+    applied = old_host.apply_host(bare)
+    assert isinstance(applied, Failure)
+    assert "plan again" in applied.failure().failed[0].error
+    assert applied.failure().done == ()
+
+
+def test_a_host_whose_registry_is_of_a_newer_geats_is_not_opened(
+    old_host: Host, tmp_path: Path
+) -> None:
+    path = tmp_path / "state" / "registry.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("pragma user_version = 99")
+    with pytest.raises(HostError, match="newer geats"):
+        memory_host(tmp_path, {"registry": "sqlite"})
