@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 from geats_core import fields
 from geats_core.checked import Checked
 from geats_core.fields import Parser, each, one_of
-from geats_core.reader import options
+from geats_core.reader import FORMER, options
 
 T = TypeVar("T")
 Raw: TypeAlias = Mapping[str, object]
@@ -29,10 +29,10 @@ class ListedPower(StrEnum):
 class ListFilter:
     """What a VM must be to be shown; an empty tuple and None let all through.
 
-    ``names`` are patterns such as ``web*``, in which case matters.
+    ``vms`` are patterns such as ``web*``, in which case matters.
     """
 
-    names: tuple[str, ...] = ()
+    vms: tuple[str, ...] = ()
     power: tuple[ListedPower, ...] = ()
     driver: tuple[str, ...] = ()
     declared: bool | None = None
@@ -40,10 +40,10 @@ class ListFilter:
     locked: bool | None = None
 
     def picks(self, name: str, row: Mapping[str, object]) -> bool:
-        """Whether to show the VM; *row* is of a list, with a key for each field but ``names``."""
+        """Whether to show the VM; *row* is of a list, with a key for each field but ``vms``."""
         power = row["power"] or ListedPower.NONE
         return (
-            (not self.names or any(fnmatchcase(name, pattern) for pattern in self.names))
+            (not self.vms or any(fnmatchcase(name, pattern) for pattern in self.vms))
             and (not self.power or power in self.power)
             and (not self.driver or row["driver"] in self.driver)
             and self.declared in (None, row["declared"])
@@ -57,13 +57,14 @@ def parse_filter(raw: Raw, drivers: Iterable[str]) -> Checked[ListFilter]:
     read = options(raw)
     return read.done(
         ListFilter(
-            names=read.take("names", _some(fields.text), ()),
+            vms=read.take("vms", _some(fields.text), ()),
             power=read.take("power", _some(one_of("power", ListedPower)), ()),
             driver=read.take("driver", _some(one_of("driver", drivers)), ()),
             declared=read.take("declared", fields.boolean, None),
             defined=read.take("defined", fields.boolean, None),
             locked=read.take("locked", fields.boolean, None),
-        )
+        ),
+        former=FORMER,
     )
 
 

@@ -11,6 +11,9 @@ from geats_core.described import Described, Parser, Schema, any_of, list_of, opt
 
 T = TypeVar("T")
 
+FORMER: Mapping[object, str] = {"names": "vms"}  # Salt takes ``names`` of any state for itself
+NONE: Mapping[object, str] = {}
+
 
 @dataclass(slots=True)
 class Reader:
@@ -57,10 +60,15 @@ class Reader:
                 self.problems.extend(found)
                 return default
 
-    def done(self, value: T) -> Checked[T]:
-        """*value*, unless there was a problem or a key that nobody read."""
+    def done(self, value: T, former: Mapping[object, str] = NONE) -> Checked[T]:
+        """*value*, unless there was a problem or a key that nobody read.
+
+        *former* are keys that were called otherwise once, with what they are called now.
+        """
         for key in self.raw:
-            if key not in self.known:
+            if key in former:
+                self.problems.append(Problem(self.at(str(key)), f"is called {former[key]!r} now"))
+            elif key not in self.known:
                 self.problems.append(unknown(self.at(printable(key)), "key", key, self.known))
         return self.checked(value)
 

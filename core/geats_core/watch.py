@@ -8,7 +8,7 @@ from returns.result import Success
 
 from geats_core.checked import Checked, problem, shown
 from geats_core.fields import boolean, each, text
-from geats_core.reader import options
+from geats_core.reader import FORMER, options
 
 # ``states``: the power of each VM, None where it is not defined; ``strays``: names; ``drift``: the
 # fields by name, see ``drift.drift``; ``pools``: size_bytes and free_bytes by name, or None.
@@ -23,14 +23,14 @@ FULL_PERCENT = 90.0
 class Watch:
     """What is to be told, and from how many percent on a pool is full (None: never told).
 
-    ``names`` are patterns of VMs.
+    ``vms`` are patterns of VMs.
     """
 
     states: bool = True
     strays: bool = True
     drift: bool = True
     pool_space: float | None = FULL_PERCENT
-    names: tuple[str, ...] = ("*",)
+    vms: tuple[str, ...] = ("*",)
 
 
 def parse_watch(raw: Mapping[str, object]) -> Checked[Watch]:
@@ -42,8 +42,9 @@ def parse_watch(raw: Mapping[str, object]) -> Checked[Watch]:
             strays=read.take("strays", boolean, default.strays),
             drift=read.take("drift", boolean, default.drift),
             pool_space=read.take("pool_space", _percent_or_never, default.pool_space),
-            names=read.take("names", each(text), default.names),
-        )
+            vms=read.take("vms", each(text), default.vms),
+        ),
+        former=FORMER,
     )
 
 

@@ -44,7 +44,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.argument("names", nargs=-1)
+@click.argument("vms", nargs=-1)
 @click.option(
     "--power",
     multiple=True,

@@ -20,6 +20,7 @@ FOLDED = frozenset({"running", "stopped", "frozen", "defined"})
 TOGETHER = "__together__"  # our own word in a chunk that has, or is in, a group: its key
 REQUISITES = ("require", "watch")  # others may keep a state from running though they are met
 HARMLESS = frozenset({*REQUISITES, "state", "fun", "name", "order", "listen", "aggregate"})
+RESERVED = STATE_INTERNAL_KEYWORDS | {"name", "name_order", "aggregate"}  # for Salt itself
 
 
 def foldable(
@@ -50,8 +51,13 @@ def arguments(chunk: Chunk) -> dict[str, Any]:
     return {key: value for key, value in chunk.items() if not _is_salts(key)}
 
 
+def is_expanded(chunk: Chunk) -> bool:
+    """Whether Salt made it of ``names``, or it has a ``name`` other than its id."""
+    return bool(chunk.get("__id__", chunk["name"]) != chunk["name"])
+
+
 def _is_salts(key: str) -> bool:
-    return key.startswith("__") or key in STATE_INTERNAL_KEYWORDS | HARMLESS
+    return key.startswith("__") or key in RESERVED
 
 
 def _is_plain(chunk: Chunk) -> bool:

@@ -18,6 +18,7 @@ from geats_core.mounts import DEFAULT_POOL
 from geats_core.observation import Observation
 from geats_core.parse import parse_vm
 from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
+from geats_core.reader import FORMER
 from geats_core.saved import Recorded, SavedPlan, saved
 from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
@@ -44,11 +45,13 @@ class Scope(Enum):
 class Wishes:
     """A plan for several VMs: for those named, else all that are declared; and on which terms.
 
-    ``goal`` is that of every VM, which is still to be named.
+    ``goal`` is that of every VM, which is still to be named. ``called`` is what a person calls a
+    plan for the whole host: who gives it a VM's name means that VM.
     """
 
     goal: Goal
     names: tuple[str, ...] = ()
+    called: str = ""
 
     @property
     def scope(self) -> Scope:
@@ -73,7 +76,7 @@ def wanted(words: Mapping[object, object], path: str = "") -> Goal:
         max_impact=read.take("max_impact", one_of("impact", Impact), Impact.DATA_LOSS),
         data_loss=DataLoss.ALLOWED if loss else DataLoss.REFUSED,
     )
-    return accepted(read.done(goal))
+    return accepted(read.done(goal, FORMER))
 
 
 def names_in(raw: object) -> tuple[str, ...]:
@@ -84,9 +87,9 @@ def names_in(raw: object) -> tuple[str, ...]:
     if raw is None:
         return ()
     given = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
-    names = accepted(fields.each(fields.name)("names", given))
+    names = accepted(fields.each(fields.name)("vms", given))
     if not names:
-        raise Refused("names: is empty: leave it out to mean every VM that is declared")
+        raise Refused("vms: is empty: leave it out to mean every VM that is declared")
     return names
 
 
@@ -115,6 +118,8 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
 
     That all be off or locked is no wish for those that are not there.
     """
+    if not wishes.names and wishes.called in {*config.vms, *seen}:
+        raise Refused(_is_a_vm(wishes.called))
     found: list[Goal] = []
     problems: list[str] = []
     there = seen if wishes.goal.target in NEEDS_ONE else config.vms
@@ -126,6 +131,11 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
     if problems:
         raise Refused(*problems)
     return tuple(found)
+
+
+def _is_a_vm(name: str) -> Problem:
+    why = f"{name!r} is the name of a VM, and this is about all VMs of the host"
+    return Problem("name", f"{why}: say vms: [{name}] to mean that one, or call it otherwise")
 
 
 def named(

@@ -1,6 +1,6 @@
 """Reports on what is beside the VMs: pools, volumes, drivers; what is pending; strays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,10 +10,13 @@ from geats_core.explain import changes_to_plain
 from geats_core.fields import each, text
 from geats_core.host_policy import Strays
 from geats_core.observation import Observation
+from geats_core.reader import FORMER, options
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.plugins import default_pools
 from geats_host.reports import Report, pending_of
+
+ALL: tuple[str, ...] = ("*",)
 
 
 def pools_report(host: Host) -> dict[str, Report]:
@@ -122,13 +125,14 @@ def strays_report(host: Host) -> dict[str, Report]:
     }
 
 
-def overview_report(host: Host, names: object = ("*",)) -> Report:
+def overview_report(host: Host, words: Mapping[str, object] | None = None) -> Report:
     """What a beacon looks at: the power of each VM, strays, drift, and the room in the pools.
 
-    *names* are patterns of VMs. ``drift`` has the VMs that are not as described, with the fields in
-    which they are not; a stray that the policy ignores is none.
+    ``vms`` among *words* are patterns of VMs. ``drift`` has those that are not as described, with
+    the fields in which they are not; a stray that the policy ignores is none.
     """
-    patterns = accepted(each(text)("names", names))
+    read = options(words or {})
+    patterns = accepted(read.done(read.take("vms", each(text), ALL), FORMER))
 
     def is_meant(name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in patterns)

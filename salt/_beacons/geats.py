@@ -6,7 +6,7 @@ Tell when a VM changes its state, a stray comes or goes, a VM drifts, or a pool 
     beacons:
       geats:
         - interval: 30
-        - names: [web*, db*]    # only these VMs (default: all)
+        - vms: [web*, db*]      # only VMs of these names (default: all)
         - states: true
         - strays: true
         - drift: true
@@ -87,7 +87,7 @@ def beacon(config):
     key = f"geats.beacon.{salt.utils.beacons.list_to_dict(config).get('_beacon_name', 'geats')}"
     seen, trouble = __context__.get(key, (None, None))
     try:
-        now, error = __salt__["geats.overview"](list(watched.names)), None
+        now, error = __salt__["geats.overview"](list(watched.vms)), None
     except CommandExecutionError as failed:
         now, error = seen, failed.error
     __context__[key] = (now, error)

@@ -69,12 +69,12 @@ TIMED_OUT = 124  # as timeout(1) says it
 __func_alias__ = {"exec_": "exec", "list_": "list"}
 
 
-def list_(names=None, power=None, driver=None, declared=None, defined=None, locked=None):
+def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked=None, **others):
     """
     List VMs: their power, and whether they are declared, defined and locked.
 
-    names
-        patterns such as ``web*``, or one of them (default: all)
+    vms
+        patterns of names such as ``web*``, or one of them (default: all)
     power
         only VMs that are ``running``, ``stopped``, ``frozen``, ``stuck``, or ``none``, which is of
         one that is not defined; or a list of such words
@@ -92,12 +92,13 @@ def list_(names=None, power=None, driver=None, declared=None, defined=None, lock
         salt '*' geats.list declared=False
     """
     only = {
-        "names": names,
+        "vms": vms,
         "power": power,
         "driver": driver,
         "declared": declared,
         "defined": defined,
         "locked": locked,
+        **_words(others),
     }
     return _told(lambda host: reports.list_report(host, only))
 
@@ -499,14 +500,14 @@ def strays():
     return _told(inventory.strays_report)
 
 
-def overview(names="*"):
+def overview(vms="*", **others):
     """
     Show what the beacon looks at: the power of each VM, strays, drift, and the room in the pools.
 
     ``drift`` has the VMs that are not as described, with the fields in which they are not.
 
-    names
-        patterns such as ``web*``, or one of them
+    vms
+        patterns of names such as ``web*``, or one of them
 
     CLI Example:
 
@@ -515,8 +516,8 @@ def overview(names="*"):
         salt '*' geats.overview
         salt '*' geats.overview 'web*'
     """
-    patterns = [names] if isinstance(names, str) else names
-    return _told(lambda host: inventory.overview_report(host, patterns))
+    wanted = {"vms": [vms] if isinstance(vms, str) else vms, **_words(others)}
+    return _told(lambda host: inventory.overview_report(host, wanted))
 
 
 def doctor():
@@ -630,7 +631,7 @@ def apply(
     )
 
 
-def plan_host(names=None, **policies):
+def plan_host(vms=None, **policies):
     """
     Show what :py:func:`apply_host` with the same arguments would do, and do nothing.
 
@@ -641,25 +642,28 @@ def plan_host(names=None, **policies):
     .. code-block:: bash
 
         salt '*' geats.plan_host
-        salt '*' geats.plan_host names='[web01, db01]' restart=never
+        salt '*' geats.plan_host vms='[web01, db01]' restart=never
     """
-    return _told(lambda host: reports.host_plan_report(_plan_host(host, names, policies)))
+    return _told(lambda host: reports.host_plan_report(_plan_host(host, vms, policies)))
 
 
-def apply_host(names=None, test=None, **policies):
+def apply_host(vms=None, test=None, called="", **policies):
     """
     Bring every VM of the pillar to what it is described as; or only some of them.
 
     VMs that do not wait for each other are brought there side by side, and one that fails keeps no
-    other from it. Without ``names``, VMs of the host that nobody declared are reported or stopped,
+    other from it. Without ``vms``, VMs of the host that nobody declared are reported or stopped,
     as ``policy:strays`` of the configuration says.
 
-    names
-        the VMs (default: all that are declared)
+    vms
+        the names of the VMs (default: all that are declared)
     target, restart, power_off, allow_data_loss, by_hand, max_impact
         for each VM, as in :py:func:`apply`
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
+    called
+        what this is called in a state file: refused where that is a VM's name, and no ``vms`` are
+        given
 
     CLI Example:
 
@@ -667,9 +671,9 @@ def apply_host(names=None, test=None, **policies):
 
         salt '*' geats.apply_host
         salt '*' geats.apply_host test=True
-        salt '*' geats.apply_host names='[web01, db01]' max_impact=live
+        salt '*' geats.apply_host vms='[web01, db01]' max_impact=live
     """
-    return _told(lambda host: _apply_host(host, _plan_host(host, names, policies), test))
+    return _told(lambda host: _apply_host(host, _plan_host(host, vms, policies, called), test))
 
 
 def apply_several(vms, test=None):
@@ -1301,11 +1305,10 @@ def _keep_snapshots(host, name, prefix, rules, test):
     return {**_apply(host, kept.planned, test), **kept.report()}
 
 
-def _plan_host(host, names, policies):
+def _plan_host(host, vms, policies, called=""):
     """The plan for the VMs that are named, else for the whole host."""
-    return host.plan_wishes(
-        host_goals.Wishes(host_goals.wanted(_words(policies)), host_goals.names_in(names))
-    )
+    goal = host_goals.wanted(_words(policies))
+    return host.plan_wishes(host_goals.Wishes(goal, host_goals.names_in(vms), called))
 
 
 def _words(given):

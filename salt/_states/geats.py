@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_host.folding import FOLDED, TOGETHER, arguments, foldable
+from geats_host.folding import FOLDED, TOGETHER, arguments, foldable, is_expanded
 from geats_host.later import later
 
 if TYPE_CHECKING:
@@ -23,10 +23,15 @@ else:
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
+    __low__: dict[str, Any]
     __lowstate__: Sequence[dict[str, Any]]
     __opts__: dict[str, Any]
     __salt__: dict[str, Callable[..., Any]]
 
+EXPANDED = (
+    "a geats.host takes neither `name` nor `names`: it is about all VMs of the host, and Salt would"
+    " apply it once for each name; say `vms: [...]` to mean only some VMs"
+)
 POLICIES = ("restart", "power_off", "allow_data_loss", "by_hand", "max_impact")
 
 
@@ -167,7 +172,7 @@ def snapshot_present(name, snapshot, partial=False, **options):
     """
     test = __opts__["test"]
     wanted = {"partial": partial, "present": True, "test": test}
-    return _ensure_by(name, "geats.snapshot", (snapshot,), {**wanted, **_given(options)})
+    return _ensure_by(name, "geats.snapshot", (snapshot,), {**wanted, **arguments(options)})
 
 
 def snapshots_kept(name, prefix="", **rules):
@@ -191,19 +196,23 @@ def snapshots_kept(name, prefix="", **rules):
             - daily: 7
             - weekly: 4
     """
-    words = {"prefix": prefix, "test": __opts__["test"], **_given(rules)}
+    words = {"prefix": prefix, "test": __opts__["test"], **arguments(rules)}
     return _ensure_by(name, "geats.keep_snapshots", (), words)
 
 
-def host(name, names=None, **policies):
+def host(name, vms=None, **policies):
     """
     Ensure that all VMs of the pillar are as described, and run: one plan for the whole host.
 
     Steps that do not wait for each other run side by side. A VM that fails keeps no other from
     becoming as described. Strays are reported, or stopped, as the pillar's ``policy`` says.
 
-    names
-        only these VMs of the host
+    The state is about all VMs, so its id may not be the name of one unless ``vms`` says which are
+    meant. Neither ``name`` nor ``names`` goes with it: Salt makes a state of its own of each name,
+    and each would be about all VMs.
+
+    vms
+        only the VMs of these names
     target
         what they are to be instead: ``running`` (default), ``frozen``, ``stopped``, ``off``,
         ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or ``unlocked``
@@ -215,10 +224,16 @@ def host(name, names=None, **policies):
         all of this host:
           geats.host:
             - restart: never
+
+        web01 and db01:
+          geats.host:
+            - vms: [web01, db01]
     """
+    if is_expanded(__low__):
+        return _ret(name, False, {}, f"{name}: {EXPANDED}")
     test = __opts__["test"]
     try:
-        report = __salt__["geats.apply_host"](names, test=test, **_given(policies))
+        report = __salt__["geats.apply_host"](vms, test=test, called=name, **arguments(policies))
     except CommandExecutionError as error:
         done = error.info if isinstance(error.info, dict) else {}
         return _ret(name, False, _changed(done.get("vms", {})), error.error)
@@ -240,7 +255,7 @@ def template_present(name, refresh=False, **options):
         debian:
           geats.template_present: []
     """
-    unknown = _given(options)
+    unknown = arguments(options)
     if unknown:
         return _ret(name, False, {}, f"unknown: {', '.join(unknown)} (there is: refresh)")
     test = __opts__["test"]
@@ -323,10 +338,10 @@ def _host_comment(report, changes, test):
     return "\n".join([first, *report["notes"], *report["warnings"]])
 
 
-def _ensure_by(name, function, arguments, words):
+def _ensure_by(name, function, given, words):
     """Ask an execution function, which does nothing in test mode, and translate the answer."""
     try:
-        report = __salt__[function](name, *arguments, **words)
+        report = __salt__[function](name, *given, **words)
     except CommandExecutionError as error:
         done = error.info if isinstance(error.info, dict) else {}
         return _ret(name, False, done.get("changes", {}), error.error)
@@ -345,16 +360,11 @@ def _snapshots_comment(name, report, test):
     return "\n".join([first, *stay, *go])
 
 
-def _given(arguments):
-    """What stands in the state file, without what Salt adds."""
-    return {key: value for key, value in arguments.items() if not _is_salts_own(key)}
-
-
 def _ensure(name, target, given):
     """Ask for one plan, applied unless in test mode, and translate the answer."""
     report = _done_together(name, given.get(TOGETHER))
     if report is None:
-        report = _done_alone(name, target, _given(given))
+        report = _done_alone(name, target, arguments(given))
     if report["error"]:
         return _ret(name, False, report["changes"], report["error"])
     test = __opts__["test"]
@@ -408,10 +418,6 @@ def _wish(target, given):
     policies = {key: given[key] for key in POLICIES if key in given}
     spec = {key: value for key, value in given.items() if key not in policies}
     return {"target": target, **policies, **({"spec": spec} if spec else {})}
-
-
-def _is_salts_own(key):
-    return key.startswith("__") or key in ("fun", "state", "order", "aggregate", "parallel")
 
 
 def _comment(name, target, report, test):

@@ -29,8 +29,8 @@ def test_without_a_word_every_vm_is_shown() -> None:
 @pytest.mark.parametrize(
     ("key", "yes", "no"),
     [
-        ("names", ["db01", "web*"], ["db*"]),
-        ("names", "web0?", "WEB*"),
+        ("vms", ["db01", "web*"], ["db*"]),
+        ("vms", "web0?", "WEB*"),
         ("power", "running", "stopped"),
         ("power", ["frozen", "running"], ["none", "stuck"]),
         ("driver", "lxc", "memory"),
@@ -42,7 +42,7 @@ def test_without_a_word_every_vm_is_shown() -> None:
 def test_a_vm_is_shown_where_it_is_all_that_is_asked_for(key: str, yes: object, no: object) -> None:
     assert picks({key: yes})
     assert not picks({key: no})
-    assert not picks({"names": "*", "locked": False, key: no})
+    assert not picks({"vms": "*", "locked": False, key: no})
 
 
 def test_what_is_not_defined_has_no_power() -> None:
@@ -56,16 +56,16 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
         "power": "runing",
         "driver": ["lxd"],
         "declared": "x",
-        "names": 5,
+        "vms": 5,
         "state": 1,
     }
     refused = parse_filter(raw, DRIVERS)
     assert isinstance(refused, Failure)
     assert [str(problem) for problem in refused.failure()] == [
-        "names: must be a list, got 5",
+        "vms: must be a list, got 5",
         "power[0]: unknown power 'runing', did you mean 'running'? (there is: frozen, none,"
         " running, stopped, stuck)",
         "driver[0]: unknown driver 'lxd', did you mean 'lxc'? (there is: lxc, memory)",
         "declared: must be true or false, got 'x'",
-        "state: unknown key 'state' (there is: declared, defined, driver, locked, names, power)",
+        "state: unknown key 'state' (there is: declared, defined, driver, locked, power, vms)",
     ]

@@ -89,8 +89,8 @@ def test_a_percentage_is_a_number_or_never(given: object, percent: float | None)
 
 
 def test_all_that_can_be_watched_is_read() -> None:
-    raw = {"states": False, "strays": False, "drift": False, "names": ["web*"]}
-    wanted = Watch(states=False, strays=False, drift=False, names=("web*",))
+    raw = {"states": False, "strays": False, "drift": False, "vms": ["web*"]}
+    wanted = Watch(states=False, strays=False, drift=False, vms=("web*",))
     assert parse_watch(raw) == Success(wanted)
 
 

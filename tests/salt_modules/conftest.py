@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import salt.config
 import salt.loader
+import yaml
 from salt._logging import shutdown_temp_handler
 
 from tests.memory_host import memory_config
+from tests.salt_modules.masterless import Minion
 
 REPO = Path(__file__).parents[2]
 
@@ -44,5 +46,17 @@ def modules(opts):
 
 
 @pytest.fixture
-def states(opts, modules):
-    return salt.loader.states(opts, modules, {}, {}, whitelist=["geats"])
+def minion(tmp_path, geats_config, testmode):
+    """The same host, as a minion with files of states and pillar, which Salt itself compiles."""
+    return Minion(tmp_path / "minion", {"geats": geats_config}, test=testmode)
+
+
+@pytest.fixture
+def state(minion):
+    """What one state comes to, as ``state.apply`` of a file in which it stands alone."""
+
+    def applied(function, name, **arguments):
+        given = [{key: value} for key, value in arguments.items()]
+        return minion.apply(yaml.safe_dump({name: {function: given}}))[name]
+
+    return applied

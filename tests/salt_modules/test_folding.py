@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-import salt.state
 
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
@@ -32,22 +31,12 @@ def looks(monkeypatch):
 
 
 @pytest.fixture
-def run(opts, tmp_path):
+def run(minion):
     """Run states, as ``state.apply`` does; the answer is by the names of states, in their order."""
-    roots = tmp_path / "roots"
-    roots.mkdir()
 
     def runs(sls, **options):
-        (roots / "vms.sls").write_text(sls)
-        grains = {"os": "Debian", "os_family": "Debian", "kernel": "Linux"}
-        found = {"file_roots": {"base": [str(roots)]}, "grains": grains}
-        highstate = salt.state.HighState({**opts, **found, "state_aggregate": ["geats"], **options})
-        high, errors = highstate.render_highstate({"base": ["vms"]})
-        assert errors == []
-        returned = highstate.state.call_high(high)
-        assert isinstance(returned, dict), returned
-        ordered = sorted(returned.values(), key=lambda each: each["__run_num__"])
-        return {each["name"]: each for each in ordered}
+        minion.options = {**minion.options, "state_aggregate": ["geats"], **options}
+        return minion.apply(sls)
 
     return runs
 
@@ -245,7 +234,7 @@ def test_states_that_are_not_folded_run_as_ever(run, looks, testmode, modules, a
         f"{vms('a', 'b')}\n"
         f"db01: {{geats.snapshot_present: [{{snapshot: monday}}{aggregate}]}}\n"
         f"kept: {{geats.snapshots_kept: [{{name: db01}}, {{last: 1}}{aggregate}]}}\n"
-        f"all: {{geats.host: [{{names: [db01]}}{aggregate}]}}\n"
+        f"all: {{geats.host: [{{vms: [db01]}}{aggregate}]}}\n"
         f"shut: {{geats.locked: [{{name: db01}}{aggregate}]}}\n"
         f"debian: {{geats.template_present: [{{refresh: false}}{aggregate}]}}\n"
     )

@@ -199,11 +199,11 @@ def test_what_would_change_on_a_host_is_what_then_changes_pauses_and_all(modules
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (5, "names: must be a list"),
-        ({"web01": None}, "names: must be a list"),
-        ([["web01"]], r"names\[0\]: must be 1 to 63"),
-        ([], "names: is empty: leave it out"),
-        ("", r"names\[0\]: must be 1 to 63"),
+        (5, "vms: must be a list"),
+        ({"web01": None}, "vms: must be a list"),
+        ([["web01"]], r"vms\[0\]: must be 1 to 63"),
+        ([], "vms: is empty: leave it out"),
+        ("", r"vms\[0\]: must be 1 to 63"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(modules, names, said):

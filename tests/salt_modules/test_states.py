@@ -11,40 +11,40 @@ def power(modules, name="web01"):
     return modules["geats.list"]().get(name, {}).get("power")
 
 
-def test_running_provisions_and_starts_and_then_rests(states, modules, testmode):
-    first = states["geats.running"]("web01")
+def test_running_provisions_and_starts_and_then_rests(state, modules, testmode):
+    first = state("geats.running", "web01")
     assert first["result"] is (None if testmode else True), first["comment"]
     assert len(first["changes"]["steps"]) == 7
     assert first["changes"]["memory"] == {"old": None, "new": "512MiB"}
     assert power(modules) == (None if testmode else "running")
 
     if not testmode:
-        second = states["geats.running"]("web01")
+        second = state("geats.running", "web01")
         assert (second["result"], second["changes"]) == (True, {})
         assert second["comment"] == "web01 is running, as described"
 
 
-def test_the_changes_are_the_same_in_test_mode_as_in_the_run(states, modules):
+def test_the_changes_are_the_same_in_test_mode_as_in_the_run(state, modules):
     shown = modules["geats.apply"]("web01", test=True)["changes"]
     assert modules["geats.apply"]("web01", test=False)["changes"] == shown
 
 
-def test_a_spec_may_stand_in_the_state_itself(states, modules, testmode):
-    ret = states["geats.running"]("mail", driver="memory", template="debian", memory="64MiB")
+def test_a_spec_may_stand_in_the_state_itself(state, modules, testmode):
+    ret = state("geats.running", "mail", driver="memory", template="debian", memory="64MiB")
     assert ret["result"] is (None if testmode else True), ret["comment"]
     assert ret["changes"]["memory"] == {"old": None, "new": "64MiB"}
 
 
-def test_a_bad_spec_fails_with_every_problem(states):
-    ret = states["geats.running"]("mail", memory="10 bananas", colour="red")
+def test_a_bad_spec_fails_with_every_problem(state):
+    ret = state("geats.running", "mail", memory="10 bananas", colour="red")
     assert ret["result"] is False
     assert ret["changes"] == {}
     paths = {line.partition(":")[0] for line in ret["comment"].splitlines()}
     assert paths == {"mail.template", "mail.memory", "mail.colour"}
 
 
-def test_part_of_a_spec_is_not_added_to_that_of_the_pillar(states):
-    ret = states["geats.running"]("web01", memory="1GiB")
+def test_part_of_a_spec_is_not_added_to_that_of_the_pillar(state):
+    ret = state("geats.running", "web01", memory="1GiB")
     assert ret["result"] is False
     assert ret["comment"].splitlines() == [
         "web01.template: is missing",
@@ -53,47 +53,47 @@ def test_part_of_a_spec_is_not_added_to_that_of_the_pillar(states):
 
 
 @pytest.mark.parametrize(
-    ("state", "wanted"),
+    ("word", "wanted"),
     [("stopped", "stopped"), ("frozen", "frozen"), ("defined", "stopped")],
 )
-def test_each_state_of_being_is_reached_once(states, modules, testmode, state, wanted):
-    first = states[f"geats.{state}"]("web01")
+def test_each_state_of_being_is_reached_once(state, modules, testmode, word, wanted):
+    first = state(f"geats.{word}", "web01")
     assert first["result"] is (None if testmode else True), first["comment"]
     if not testmode:
         assert power(modules) == wanted
-        assert states[f"geats.{state}"]("web01")["changes"] == {}
+        assert state(f"geats.{word}", "web01")["changes"] == {}
 
 
-@pytest.mark.parametrize("state", ["undefined", "deprovisioned"])
-def test_what_is_gone_stays_gone(states, modules, testmode, state):
-    assert states[f"geats.{state}"]("web01")["changes"] == {}
+@pytest.mark.parametrize("word", ["undefined", "deprovisioned"])
+def test_what_is_gone_stays_gone(state, modules, testmode, word):
+    assert state(f"geats.{word}", "web01")["changes"] == {}
     modules["geats.apply"]("web01", test=False)
-    ret = states[f"geats.{state}"]("web01")
+    ret = state(f"geats.{word}", "web01")
     assert ret["result"] is (None if testmode else True), ret["comment"]
     assert modules["geats.list"]()["web01"]["defined"] is testmode
 
 
-def test_a_locked_vm_is_not_deprovisioned_until_it_is_unlocked(states, modules):
+def test_a_locked_vm_is_not_deprovisioned_until_it_is_unlocked(state, modules):
     modules["geats.apply"]("web01", test=False)
     modules["geats.lock"]("web01", test=False)
-    ret = states["geats.deprovisioned"]("web01")
+    ret = state("geats.deprovisioned", "web01")
     assert (ret["result"], ret["changes"]) == (False, {})
     assert "locked" in ret["comment"]
     modules["geats.unlock"]("web01", test=False)
-    assert states["geats.deprovisioned"]("web01")["result"] is not False
+    assert state("geats.deprovisioned", "web01")["result"] is not False
 
 
-def test_locked_and_unlocked_are_reached_once(states, modules, testmode):
+def test_locked_and_unlocked_are_reached_once(state, modules, testmode):
     modules["geats.apply"]("web01", test=False)
-    for state, locked in (("locked", True), ("unlocked", False)):
-        first = states[f"geats.{state}"]("web01")
+    for word, locked in (("locked", True), ("unlocked", False)):
+        first = state(f"geats.{word}", "web01")
         if not testmode:
             assert first["result"] is True
             assert modules["geats.list"]()["web01"]["locked"] is locked
-            assert states[f"geats.{state}"]("web01")["changes"] == {}
+            assert state(f"geats.{word}", "web01")["changes"] == {}
 
 
-def test_with_restart_never_a_change_is_written_and_stays_pending(states, modules, testmode):
+def test_with_restart_never_a_change_is_written_and_stays_pending(state, modules, testmode):
     modules["geats.apply"]("web01", test=False)
     spec = {
         "driver": "memory",
@@ -102,32 +102,32 @@ def test_with_restart_never_a_change_is_written_and_stays_pending(states, module
         "hostname": "www",
         "nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}],
     }
-    ret = states["geats.running"]("web01", restart="never", **spec)
+    ret = state("geats.running", "web01", restart="never", **spec)
     assert ret["result"] is (None if testmode else True)
     assert "pending until web01 restarts: hostname web01 → www" in ret["comment"]
     assert not any("shut down" in step for step in ret["changes"]["steps"])
     assert any("set the limits" in step for step in ret["changes"]["steps"])
 
 
-def test_a_change_dearer_than_allowed_fails_and_changes_nothing(states, modules):
+def test_a_change_dearer_than_allowed_fails_and_changes_nothing(state, modules):
     modules["geats.apply"]("web01", test=False)
     spec = {"driver": "memory", "template": "debian", "hostname": "www"}
-    ret = states["geats.running"]("web01", max_impact="live", **spec)
+    ret = state("geats.running", "web01", max_impact="live", **spec)
     assert (ret["result"], ret["changes"]) == (False, {})
     assert "live is the most that is allowed" in ret["comment"]
 
 
-def test_with_restart_always_any_change_restarts(states, modules):
+def test_with_restart_always_any_change_restarts(state, modules):
     modules["geats.apply"]("web01", test=False)
     spec = {"driver": "memory", "template": "debian", "memory": "1GiB"}
-    ret = states["geats.running"]("web01", restart="always", **spec)
+    ret = state("geats.running", "web01", restart="always", **spec)
     assert any("shut down" in step for step in ret["changes"]["steps"])
 
 
-def test_answers_are_plain_data(states, modules):
+def test_answers_are_plain_data(state, modules):
     modules["geats.apply"]("web01", test=False)
     for answer in (
-        states["geats.running"]("web01"),
+        state("geats.running", "web01"),
         modules["geats.list"](),
         modules["geats.status"](),
         modules["geats.info"]("web01"),
@@ -137,30 +137,30 @@ def test_answers_are_plain_data(states, modules):
         assert msgpack.unpackb(msgpack.packb(answer)) == answer
 
 
-def test_a_snapshot_is_present_once(states, modules, testmode):
+def test_a_snapshot_is_present_once(state, modules, testmode):
     modules["geats.apply"]("web01", test=False)
-    first = states["geats.snapshot_present"]("web01", "monday")
+    first = state("geats.snapshot_present", "web01", snapshot="monday")
     assert first["result"] is (None if testmode else True), first["comment"]
     assert len(first["changes"]["steps"]) == 3
     assert [each["name"] for each in modules["geats.snapshots"]("web01")] == (
         [] if testmode else ["monday"]
     )
     if not testmode:
-        second = states["geats.snapshot_present"]("web01", "monday")
+        second = state("geats.snapshot_present", "web01", snapshot="monday")
         assert (second["result"], second["changes"]) == (True, {})
 
 
-def test_a_snapshot_that_cannot_be_is_false(states):
-    ret = states["geats.snapshot_present"]("web01", "not/a/name")
+def test_a_snapshot_that_cannot_be_is_false(state):
+    ret = state("geats.snapshot_present", "web01", snapshot="not/a/name")
     assert (ret["result"], ret["changes"]) == (False, {})
     assert ret["comment"].startswith("snapshot: must be 1 to 63 lower-case")
 
 
-def test_snapshots_that_no_rule_keeps_go_and_why_the_rest_stays_is_told(states, modules, testmode):
+def test_snapshots_that_no_rule_keeps_go_and_why_the_rest_stays_is_told(state, modules, testmode):
     modules["geats.apply"]("web01", test=False)
     for name in ("auto-1", "auto-2", "by-hand"):
         modules["geats.snapshot"]("web01", name, test=False)
-    ret = states["geats.snapshots_kept"]("web01", prefix="auto-", last=1)
+    ret = state("geats.snapshots_kept", "web01", prefix="auto-", last=1)
     assert ret["result"] is (None if testmode else True), ret["comment"]
     assert ret["changes"]["steps"] == [
         "delete snapshot auto-1 of volume web01/root because no rule keeps it (impact: data_loss)"
@@ -173,8 +173,8 @@ def test_snapshots_that_no_rule_keeps_go_and_why_the_rest_stays_is_told(states, 
     assert left == ["auto-1", "auto-2", "by-hand"][0 if testmode else 1 :]
 
 
-def test_one_state_brings_the_whole_host_to_its_pillar(states, modules, testmode):
-    first = states["geats.host"]("here")
+def test_one_state_brings_the_whole_host_to_its_pillar(state, modules, testmode):
+    first = state("geats.host", "here")
     assert first["result"] is (None if testmode else True), first["comment"]
     assert set(first["changes"]) == {"web01", "db01"}
     shown = modules["geats.apply_host"](test=True)["changes"]
@@ -185,21 +185,21 @@ def test_one_state_brings_the_whole_host_to_its_pillar(states, modules, testmode
     else:
         assert first["comment"] == "2 VMs became as described, in 14 steps"
         assert (power(modules), power(modules, "db01")) == ("running", "running")
-        second = states["geats.host"]("here")
+        second = state("geats.host", "here")
         assert (second["result"], second["changes"]) == (True, {})
         assert second["comment"] == "all VMs are as described"
     msgpack.packb(first)
 
 
-def test_the_state_of_a_host_takes_names_and_policies(states, modules, testmode):
-    ret = states["geats.host"]("here", names=["db01"], target="provisioned")
+def test_the_state_of_a_host_takes_vms_and_policies(state, modules, testmode):
+    ret = state("geats.host", "here", vms=["db01"], target="provisioned")
     assert [*ret["changes"]] == ["db01"]
-    wrong = states["geats.host"]("here", names=["bd01"], restart="maybe")
+    wrong = state("geats.host", "here", vms=["bd01"], restart="maybe")
     assert (wrong["result"], wrong["changes"]) == (False, {})
     assert "unknown restart policy 'maybe'" in wrong["comment"]
 
 
-def test_a_vm_that_fails_keeps_no_other_from_its_state(states, modules, testmode, monkeypatch):
+def test_a_vm_that_fails_keeps_no_other_from_its_state(state, modules, testmode, monkeypatch):
     def broken(self, name):
         if name == "web01":
             raise HostError("no power")
@@ -207,7 +207,7 @@ def test_a_vm_that_fails_keeps_no_other_from_its_state(states, modules, testmode
 
     start = MemoryDriver.start
     monkeypatch.setattr(MemoryDriver, "start", broken)
-    ret = states["geats.host"]("here")
+    ret = state("geats.host", "here")
     if testmode:
         assert ret["result"] is None
         return
@@ -217,20 +217,40 @@ def test_a_vm_that_fails_keeps_no_other_from_its_state(states, modules, testmode
     assert power(modules, "db01") == "running"
 
 
-def test_strays_are_told_in_the_comment(states, modules, testmode):
+def test_strays_are_told_in_the_comment(state, modules, testmode):
     modules["geats.apply"]("old", spec={"driver": "memory", "template": "debian"}, test=False)
-    comment = states["geats.host"]("here")["comment"]
+    comment = state("geats.host", "here")["comment"]
     assert "stray: old is running, defined, but not declared (policy: report)" in comment
 
 
-def test_what_a_vm_watches_restarts_it_once(states, modules, testmode):
+WATCHING = """
+changed: {test.succeed_with_changes: []}
+web01: {geats.STATE: [{watch: [{test: changed}]}]}
+"""
+
+
+def test_what_a_vm_watches_restarts_it_once(minion, modules, testmode):
     modules["geats.apply"]("web01", test=False)
-    ret = states["geats.mod_watch"]("web01", sfun="running")
+    ret = minion.apply(WATCHING.replace("STATE", "running"))["web01"]
     assert ret["result"] is (None if testmode else True)
     assert [line.split(" web01")[0] for line in ret["changes"]["steps"]] == ["shut down", "start"]
     shutdowns = [each for each in modules["geats.journal"]("web01") if "shut" in each["action"]]
     assert bool(shutdowns) is not testmode
-    stopped = states["geats.mod_watch"]("web01", sfun="stopped")
-    assert (stopped["result"], stopped["changes"]) == (True, {})
-    gone = states["geats.mod_watch"]("nobody", sfun="running")
-    assert (gone["result"], "unknown VM 'nobody'" in gone["comment"]) == (False, True)
+
+
+def test_a_state_with_nothing_to_restart_watches_in_vain(minion, modules):
+    modules["geats.apply"]("web01", "stopped", test=False)
+    ret = minion.apply(WATCHING.replace("STATE", "stopped"))["web01"]
+    assert (ret["result"], ret["changes"]) == (True, {})
+    assert ret["comment"] == "geats.stopped has nothing to restart for what it watches"
+
+
+def test_a_restart_that_is_refused_is_a_failure(minion, modules, monkeypatch):
+    def fails(self, name):
+        raise HostError("no power")
+
+    modules["geats.apply"]("web01", test=False)
+    monkeypatch.setattr(MemoryDriver, "start", fails)
+    ret = minion.apply(WATCHING.replace("STATE", "running"))["web01"]
+    assert ret["result"] in (None, False)
+    assert ret["result"] is None or "could not start web01: no power" in ret["comment"]

@@ -57,27 +57,23 @@ def test_an_unknown_template_is_refused(modules):
         modules["geats.import_template"]("debia")
 
 
-def test_a_template_is_kept_ready_by_a_state(states, modules, testmode):
+def test_a_template_is_kept_ready_by_a_state(state, modules, testmode):
     wanted = ["build it", "unpack it in pool layers"]
-    first = states["geats.template_present"]("built")
+    first = state("geats.template_present", "built")
     assert (first["result"], first["changes"]) == (None if testmode else True, {"steps": wanted})
     verb = "would be" if testmode else "is now"
     assert first["comment"] == f"the template built {verb} ready: {', '.join(wanted)}"
     modules["geats.import_template"]("built", test=False)
-    second = states["geats.template_present"]("built")
-    assert second == {
-        "name": "built",
-        "result": True,
-        "changes": {},
-        "comment": "the template built is ready",
-    }
-    anew = states["geats.template_present"]("built", refresh=True)
+    second = state("geats.template_present", "built")
+    assert (second["result"], second["changes"]) == (True, {})
+    assert second["comment"] == "the template built is ready"
+    anew = state("geats.template_present", "built", refresh=True)
     assert anew["changes"] == {"steps": ["build it"]}
-    mistaken = states["geats.template_present"]("built", refersh=True)
+    mistaken = state("geats.template_present", "built", refersh=True)
     assert (mistaken["result"], mistaken["comment"]) == (
         False,
         "unknown: refersh (there is: refresh)",
     )
-    unknown = states["geats.template_present"]("biult")
+    unknown = state("geats.template_present", "biult")
     assert (unknown["result"], unknown["changes"]) == (False, {})
     assert "did you mean 'built'?" in unknown["comment"]

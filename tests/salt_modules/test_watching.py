@@ -40,7 +40,7 @@ def test_a_state_that_changes_is_told_once(beacon, modules):
 
 
 def test_two_beacons_are_told_of_the_same(beacon, modules):
-    other = [*ONLY_STATES, {"_beacon_name": "other"}, {"names": ["web*"]}]
+    other = [*ONLY_STATES, {"_beacon_name": "other"}, {"vms": ["web*"]}]
     assert (beacon(ONLY_STATES), beacon(other)) == ([], [])
     modules["geats.start"]("db01")
     modules["geats.start"]("web01")
@@ -81,7 +81,7 @@ def test_trouble_with_the_host_is_told_once_and_no_state_is_lost(beacon, modules
 
 @pytest.mark.parametrize(
     "config",
-    [[], [{"interval": 10}], [{"pool_space": "80%"}, {"names": ["web*"]}, {"enabled": True}]],
+    [[], [{"interval": 10}], [{"pool_space": "80%"}, {"vms": ["web*"]}, {"enabled": True}]],
 )
 def test_a_right_configuration_is_valid(validate, config):
     assert validate(config) == (True, "Valid beacon configuration")
