@@ -31,14 +31,15 @@ from typing import TYPE_CHECKING
 from geats_core.actions import Action, Impact, describe
 from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
-from geats_core.config import HostConfig, parse_config
+from geats_core.config import Gone, HostConfig, parse_config
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
-from geats_core.host_plan import HostPlan, Stray, boot_goals, halt_goals, plan_host
+from geats_core.host_plan import HostPlan, boot_goals, halt_goals, plan_host
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.model import after
 from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import (
+    Asked,
     ByHand,
     DataLoss,
     Goal,
@@ -61,6 +62,7 @@ from geats_core.saved import (
     to_json,
 )
 from geats_core.spec import VMSpec
+from geats_core.strays import Stray
 
 if TYPE_CHECKING:
     from geats_core.further import *
@@ -78,6 +80,7 @@ else:
 __all__ = [
     "COST",
     "Action",
+    "Asked",
     "ByHand",
     "Candidate",
     "Change",
@@ -85,6 +88,7 @@ __all__ = [
     "DataLoss",
     "Duplicate",
     "Goal",
+    "Gone",
     "HostConfig",
     "HostFacts",
     "HostPlan",

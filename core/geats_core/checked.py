@@ -10,6 +10,7 @@ from returns.result import Failure, Success
 T = TypeVar("T")
 
 LONGEST_SHOWN = 80
+MOST_NAMED = 5
 LARGEST_SHOWN_BITS = 256
 
 
@@ -59,6 +60,14 @@ def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     hint = f", did you mean {close[0]!r}?" if close else ""
     there = f" (there is: {', '.join(names)})" if names else " (there is none)"
     return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}")
+
+
+def some_of(names: Iterable[str], most: int = MOST_NAMED) -> str:
+    """Names for a message; of many only the first."""
+    every = list(names)
+    more = [f"{len(every) - most} more"] if len(every) > most else []
+    *first, last = [*every[:most], *more] or ["none"]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def shown(raw: object) -> str:

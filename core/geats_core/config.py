@@ -7,7 +7,7 @@ from enum import StrEnum
 from returns.result import Success
 
 from geats_core import fields
-from geats_core.checked import Checked, problem
+from geats_core.checked import Checked, Problem, problem
 from geats_core.described import Described, Schema, taking
 from geats_core.fields import Reader, each, named, of_mapping, one_of
 from geats_core.host_policy import HostPolicy, parse_policy
@@ -37,9 +37,21 @@ class Events(StrEnum):
     MASTER = "master"  # and on the master's
 
 
+class Gone(StrEnum):
+    """How a VM is to be gone: off, and all of it stays; forgotten; or with its data."""
+
+    STOPPED = "stopped"
+    UNDEFINED = "undefined"
+    DEPROVISIONED = "deprovisioned"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
-    """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other."""
+    """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other.
+
+    ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
+    none away.
+    """
 
     state_dir: str = "/var/lib/geats"
     run_dir: str = "/run/geats"
@@ -52,6 +64,12 @@ class HostConfig:
     templates: Mapping[str, Template] = field(default_factory=dict)
     profiles: Mapping[str, Raw] = field(default_factory=dict)
     vms: Mapping[str, object] = field(default_factory=dict)
+    gone: Mapping[str, Gone] = field(default_factory=dict)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The VMs that something is said of: what they are, or that they are to be gone."""
+        return frozenset(self.vms) | frozenset(self.gone)
 
 
 def parse_config(raw: object) -> Checked[HostConfig]:
@@ -67,21 +85,26 @@ def config_schema() -> Schema:
 @of_mapping
 def _config(read: Reader) -> Checked[HostConfig]:
     default = HostConfig()
-    return read.done(
-        HostConfig(
-            state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
-            run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
-            registry=read.take("registry", fields.name, default.registry),
-            bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
-            policy=read.take("policy", parse_policy, default.policy),
-            events=read.take("events", one_of("kind of events", Events), default.events),
-            drivers=read.take("drivers", named(fields.mapping), {}),
-            pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
-            templates=read.take("templates", named(parse_template), {}),
-            profiles=read.take("profiles", named(_profile), {}),
-            vms=read.take("vms", named(_vm), {}),
-        )
+    config = HostConfig(
+        state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
+        run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
+        registry=read.take("registry", fields.name, default.registry),
+        bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
+        policy=read.take("policy", parse_policy, default.policy),
+        events=read.take("events", one_of("kind of events", Events), default.events),
+        drivers=read.take("drivers", named(fields.mapping), {}),
+        pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
+        templates=read.take("templates", named(parse_template), {}),
+        profiles=read.take("profiles", named(_profile), {}),
+        vms=read.take("vms", named(_vm), {}),
+        gone=read.take("gone", named(one_of("way to be gone", Gone)), {}),
     )
+    read.problems += [
+        Problem(read.at(f"gone.{name}"), "is under vms as well: take it out of one of the two")
+        for name in config.gone
+        if name in config.vms
+    ]
+    return read.done(config)
 
 
 @taking(A_PROFILE)

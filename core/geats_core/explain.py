@@ -8,8 +8,9 @@ from returns.result import Success
 from geats_core.actions import describe
 from geats_core.changes import Change
 from geats_core.checked import Checked, problem, shown
-from geats_core.host_plan import HostPlan, Stray
+from geats_core.host_plan import HostPlan
 from geats_core.plan import Plan, Step
+from geats_core.strays import Stray
 
 AnyPlan: TypeAlias = Plan | HostPlan
 MOST_NAMED = 20  # steps that a refusal of a question names
@@ -59,8 +60,9 @@ def notes(plan: AnyPlan) -> list[str]:
 
 
 def _stray(stray: Stray) -> str:
-    known = "defined, but not declared" if stray.defined else "not made by geats"
-    return f"stray: {stray.name} is {stray.power}, {known} (policy: {stray.policy})"
+    known = "its description is gone" if stray.defined else "nobody ever described it"
+    left = ", left alone" if stray.left_alone else ""
+    return f"stray: {stray.name} is {stray.power}, {known} (policy: {stray.policy}{left})"
 
 
 def table(plan: AnyPlan) -> str:
@@ -162,6 +164,7 @@ def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
                 "power": str(stray.power),
                 "defined": stray.defined,
                 "policy": str(stray.policy),
+                "left_alone": stray.left_alone,
             }
             for stray in plan.strays
         },

@@ -25,24 +25,16 @@ from geats_core.capacity import fit, lower_first
 from geats_core.checked import Checked, Problem
 from geats_core.conflicts import conflicts, described, hand_over
 from geats_core.graph import Graph
-from geats_core.host_policy import HostPolicy, Strays
+from geats_core.host_policy import HostPolicy
 from geats_core.model import ON
+from geats_core.named import is_sweep, too_many
 from geats_core.observation import Observation, Power
-from geats_core.plan import Goal, HostFacts, Plan, Step, Target
+from geats_core.plan import Asked, Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.sharing import order_sharing, wrong_sharing
 from geats_core.spec import VMSpec
 from geats_core.start_order import cycles, order_starts_and_stops, unknown_names
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stray:
-    """A VM on the host that nobody declared; ``defined`` says whether geats once defined it."""
-
-    name: str
-    power: Power
-    defined: bool
-    policy: Strays
+from geats_core.strays import Stray, stray_goals, strays_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +72,11 @@ def plan_host(
     """
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     by_name, problems = _by_name(goals)
-    strays = _strays(by_name, observations, facts, policy)
-    stopped = [
-        Goal(name=stray.name, target=Target.OFF, foreign=True)
-        for stray in strays
-        if stray.policy is Strays.STOP and stray.power is not Power.STOPPED
-    ]
-    wanted = by_name | {goal.name: goal for goal in stopped}
+    declared = {*by_name, *facts.declared}
+    strays = strays_among(observations, declared, policy)
+    wanted = by_name | {goal.name: goal for goal in stray_goals(strays)}
     plans = _plan_each(wanted, observations, facts, problems)
+    problems += too_many(wanted, plans, observations, declared, policy)
     problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
     problems += conflicts(wanted, observations, plans, facts)
     problems += wrong_sharing(wanted, observations, plans)
@@ -162,25 +151,6 @@ def _by_name(goals: Iterable[Goal]) -> tuple[dict[str, Goal], list[Problem]]:
     return by_name, problems
 
 
-def _strays(
-    goals: Mapping[str, Goal],
-    observations: Mapping[str, Observation],
-    facts: HostFacts,
-    policy: HostPolicy,
-) -> tuple[Stray, ...]:
-    found = (
-        Stray(
-            name=name,
-            power=have.power,
-            defined=have.recorded is not None,
-            policy=policy.on_stray(name),
-        )
-        for name, have in observations.items()
-        if name not in goals and name not in facts.declared and have.exists
-    )
-    return tuple(stray for stray in found if stray.policy is not Strays.IGNORE)
-
-
 def _plan_each(
     goals: Mapping[str, Goal],
     observations: Mapping[str, Observation],
@@ -189,7 +159,8 @@ def _plan_each(
 ) -> list[Plan]:
     plans: list[Plan] = []
     for name, goal in goals.items():
-        match plan(goal, observations.get(name, Observation()), facts):
+        counted = replace(goal, asked=Asked.NAMED) if is_sweep(goal) else goal  # see too_many
+        match plan(counted, observations.get(name, Observation()), facts):
             case Success(made):
                 plans.append(made)
             case Failure(found):

@@ -1,4 +1,4 @@
-"""What a host may promise its VMs, and what becomes of those that nobody declared."""
+"""What a host may promise its VMs, and what becomes of those that nobody declared or named."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,13 +26,15 @@ class HostPolicy:
     """How far a host is committed, as factors of what it has; and what becomes of strays.
 
     ``strays`` pairs patterns of names (as in fnmatch(3)) with what is done: the first that matches
-    counts, and a stray that none matches is reported.
+    counts, and a stray that none matches is reported. ``at_most`` so many VMs that nobody named are
+    powered off, undefined or emptied by one plan.
     """
 
     memory_overcommit: float = 1.0
     cpu_overcommit: float = 16.0
     disk_overcommit: float = 1.0
     strays: tuple[tuple[str, Strays], ...] = ()
+    at_most: int = 1
 
     def on_stray(self, name: str) -> Strays:
         """What is done about the stray *name*."""
@@ -49,9 +51,12 @@ def _factor(path: str, raw: object) -> Checked[float]:
     return problem(path, f"must be a factor from 0.01 to 1000, got {shown(raw)}")
 
 
+count = fields.whole_number(0, 10_000)  # of VMs
+
+
 @of_mapping
 def parse_policy(read: Reader) -> Checked[HostPolicy]:
-    """Read ``overcommit`` (memory, cpus, disk) and ``strays``, a word or a word by pattern."""
+    """Read ``overcommit`` (memory, cpus, disk), ``strays`` (a word, or by pattern), ``at_most``."""
     default = HostPolicy()
     memory, cpus, disk = read.take("overcommit", _overcommit, DEFAULT_OVERCOMMIT)
     return read.done(
@@ -60,6 +65,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             cpu_overcommit=cpus,
             disk_overcommit=disk,
             strays=read.take("strays", _strays, default.strays),
+            at_most=read.take("at_most", count, default.at_most),
         )
     )
 

@@ -102,8 +102,12 @@ class Observation:
     @property
     def has_power(self) -> bool:
         """Whether the VM can be on or off: not where only volumes of it are there, or nothing."""
-        is_defined = self.recorded is not None or self.defined is not None
-        return is_defined or self.foreign or self.power is not Power.STOPPED
+        return self.was_described or self.foreign or self.power is not Power.STOPPED
+
+    @property
+    def was_described(self) -> bool:
+        """Whether geats has, or had, a description of the VM: the registry may have been lost."""
+        return self.recorded is not None or self.defined is not None
 
     @property
     def exists(self) -> bool:

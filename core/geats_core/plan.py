@@ -60,13 +60,21 @@ class ByHand(StrEnum):
     REMOVED = "removed"
 
 
+class Asked(StrEnum):
+    """How a VM came to have a goal: by its name, or with every other VM of its host."""
+
+    NAMED = "named"
+    SWEPT = "swept"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """Where one VM should end, and what may be done on the way.
 
     ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED.
     A plan with a step that costs more than ``max_impact`` is refused. ``foreign`` is leave to act
-    on a VM that geats did not make.
+    on a VM that geats did not make. What a VM may come to that was not ``asked`` for by its name is
+    in ``named``.
     """
 
     name: str
@@ -78,6 +86,7 @@ class Goal:
     by_hand: ByHand = ByHand.KEPT
     max_impact: Impact = Impact.DATA_LOSS
     foreign: bool = False
+    asked: Asked = Asked.NAMED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +117,8 @@ class PoolFacts:
 class HostFacts:
     """What a host offers; None where it is not known, and so not checked.
 
-    ``declared`` are the VMs that somebody described, whether or not there is a goal for them.
+    ``declared`` are the VMs that somebody described, whether or not there is a goal for them; or
+    said of by name that they are to be gone.
     ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
     is what its registry needs before anything can be written to it.
     """

@@ -41,6 +41,7 @@ from geats_core.changes import Change, at_least, changes, cost_of
 from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
 from geats_core.model import ON, after, allocated
+from geats_core.named import unnamed
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import (
     ByHand,
@@ -69,7 +70,7 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
-    draft = _Draft(goal, have, facts or HostFacts())
+    draft = _Draft(goal, have, have, facts or HostFacts())
     found = foreign(goal, have)
     if found:
         return Failure(found)
@@ -105,6 +106,7 @@ class _Draft:
     """Steps so far, and where they lead."""
 
     goal: Goal
+    have: Observation
     state: Observation
     facts: HostFacts
     steps: list[Step] = field(default_factory=list)
@@ -127,15 +129,15 @@ class _Draft:
         if problems:
             return Failure(tuple(problems))
         waits = ordering.needs([step.action for step in self.steps])
-        return Success(
-            Plan(
-                name=self.goal.name,
-                steps=tuple(replace(s, needs=n) for s, n in zip(self.steps, waits, strict=True)),
-                changes=self.changes,
-                pending=self._pending(),
-                by_hand=self.state.by_hand,
-            )
+        made = Plan(
+            name=self.goal.name,
+            steps=tuple(replace(s, needs=n) for s, n in zip(self.steps, waits, strict=True)),
+            changes=self.changes,
+            pending=self._pending(),
+            by_hand=self.state.by_hand,
         )
+        found = unnamed(self.goal, made, self.have)
+        return Failure(found) if found else Success(made)
 
     def _above_max_impact(self) -> list[Problem]:
         goal = self.goal

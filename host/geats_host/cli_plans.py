@@ -27,7 +27,7 @@ from geats_core.saved import (
 from geats_host import reports, tables
 from geats_host.cli_session import CHANGES, FAILED, Session, in_session
 from geats_host.errors import HostError, accepted
-from geats_host.host_goals import Wishes, plan_recorded, wanted
+from geats_host.host_goals import Wishes, plan_recorded, wishes
 
 DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
 FORMATS = ("text", *DIAGRAMS, "json")
@@ -102,6 +102,13 @@ POLICIES = (
         is_flag=True,
         help="Let a changed template or root pool replace the root volume.",
     ),
+    click.option(
+        "--at-most",
+        type=click.IntRange(0),
+        metavar="COUNT",
+        help="Without NAMES, let so many VMs be powered off, undefined or emptied that no name was "
+        "given of (policy:at_most of the configuration, else 1).",
+    ),
 )
 
 
@@ -118,6 +125,7 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
         by_hand: str,
         max_impact: str,
         allow_data_loss: bool,
+        at_most: int | None,
         **others: object,
     ) -> None:
         words: dict[object, object] = {
@@ -127,8 +135,9 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
             "by_hand": by_hand,
             "max_impact": max_impact,
             "allow_data_loss": allow_data_loss,
+            **({} if at_most is None else {"at_most": at_most}),
         }
-        command(*arguments, wishes=Wishes(wanted(words), names), **others)
+        command(*arguments, wishes=wishes(words, names), **others)
 
     wrapped: Callable[..., None] = click.argument("names", nargs=-1)(with_wishes)
     for option in reversed(POLICIES):

@@ -25,6 +25,7 @@ from geats_core.actions import (
 from geats_core.checked import unknown
 from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import HostPlan, boot_goals, halt_goals
+from geats_core.host_policy import HostPolicy
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.origins import origins
@@ -47,6 +48,7 @@ from geats_host.host_goals import (
     declared,
     goals,
     plan_goals,
+    plan_wished,
 )
 from geats_host.later import later
 from geats_host.operation_lock import operation_lock
@@ -174,7 +176,7 @@ class Host:
             bridges=frozenset[str]().union(*known) if known and known == found else None,
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
-            declared=frozenset(self.config.vms),
+            declared=self.config.known,
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
         )
@@ -215,26 +217,40 @@ class Host:
             raise Refused(*wrong)
 
     def plan_host(
-        self, wanted: Sequence[Goal], seen: Mapping[str, Observation], scope: Scope
+        self,
+        wanted: Sequence[Goal],
+        seen: Mapping[str, Observation],
+        scope: Scope,
+        policy: HostPolicy | None = None,
     ) -> SavedPlan:
-        """The plan that brings VMs to their goals, on a host where *seen* is all there is."""
+        """The plan that brings VMs to their goals, on a host where *seen* is all there is.
+
+        The *policy* is that of the configuration, where none is given.
+        """
         facts = self.facts(spec.driver for spec in (goal.spec for goal in wanted) if spec)
-        made = plan_goals(wanted, seen, facts, self.config.policy, scope)
+        made = plan_goals(wanted, seen, facts, policy or self.config.policy, scope)
         self._check_sources(made.plan.steps, seen)
         return made
 
     def plan_wishes(self, wishes: Wishes) -> SavedPlan:
         """The plan for the VMs that are named, else for the whole host."""
-        seen = self.observe_all()
-        return self.plan_host(goals(wishes, self.config, seen), seen, wishes.scope)
+        seen, policy = self.observe_all(), wishes.policy(self.config.policy)
+        return plan_wished(
+            wishes,
+            self.config,
+            seen,
+            lambda wanted: self.plan_host(wanted, seen, wishes.scope, policy),
+        )
 
     def plan_boot(self) -> SavedPlan:
         """The plan that starts every VM which is to run after the host's own start.
 
-        One that cannot start keeps no other from it: the warnings say why it cannot.
+        One that cannot start keeps no other from it: the warnings say why it cannot. One that is to
+        be gone stays off.
         """
         seen = self.observe_all()
-        return self._as_many_as_can(boot_goals(seen), seen)
+        wanted = [goal for goal in boot_goals(seen) if goal.name not in self.config.gone]
+        return self._as_many_as_can(wanted, seen)
 
     def plan_halt(self) -> SavedPlan:
         """The plan that powers off every VM, before the host does; warnings as at its start."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from itertools import chain
 from typing import TypeAlias
 
 from returns.result import Failure
@@ -10,27 +11,35 @@ from returns.result import Failure
 from geats_core import fields
 from geats_core.actions import Impact
 from geats_core.checked import Problem, unknown
-from geats_core.config import HostConfig, Raw
+from geats_core.config import Gone, HostConfig, Raw
 from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
-from geats_core.host_policy import HostPolicy
+from geats_core.host_policy import HostPolicy, count
 from geats_core.mounts import DEFAULT_POOL
 from geats_core.observation import Observation
 from geats_core.parse import parse_vm
-from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
+from geats_core.plan import Asked, ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
 from geats_core.reader import FORMER
 from geats_core.saved import Recorded, SavedPlan, saved
 from geats_core.spec import VMSpec
+from geats_core.strays import left_alone
 from geats_core.upgrades import with_upgrade
 from geats_host.errors import Refused, accepted
 from geats_host.plugins import DEFAULT_DRIVERS
 
 Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
+PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
+NO_COUNT: int | None = None
 
 WITHOUT_SPEC = frozenset(
     {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
 )
 NEEDS_ONE = frozenset({Target.OFF, Target.LOCKED})
+LEAVES_BY = {
+    Gone.STOPPED: Target.OFF,
+    Gone.UNDEFINED: Target.UNDEFINED,
+    Gone.DEPROVISIONED: Target.DEPROVISIONED,
+}
 GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
 
 
@@ -46,17 +55,39 @@ class Wishes:
     """A plan for several VMs: for those named, else all that are declared; and on which terms.
 
     ``goal`` is that of every VM, which is still to be named. ``called`` is what a person calls a
-    plan for the whole host: who gives it a VM's name means that VM.
+    plan for the whole host: who gives it a VM's name means that VM. ``at_most`` stands in for that
+    of the host's policy.
     """
 
     goal: Goal
     names: tuple[str, ...] = ()
     called: str = ""
+    at_most: int | None = None
 
     @property
     def scope(self) -> Scope:
         """A plan in which VMs are named is about no other."""
         return Scope.SOME if self.names else Scope.HOST
+
+    @property
+    def asked(self) -> Asked:
+        """Whether VMs are named, or meant as all that there are."""
+        return Asked.NAMED if self.names else Asked.SWEPT
+
+    def policy(self, of_host: HostPolicy) -> HostPolicy:
+        """The policy that counts."""
+        return of_host if self.at_most is None else replace(of_host, at_most=self.at_most)
+
+
+def wishes(words: Mapping[object, object], names: tuple[str, ...] = (), called: str = "") -> Wishes:
+    """The wish for the VMs *names*, else for all of a host: ``at_most``, and the words of a goal.
+
+    ``at_most`` so many VMs that nobody named may be powered off, undefined or emptied. Raises
+    ``Refused`` with everything that is wrong with the words.
+    """
+    read = Reader("", words)
+    made = Wishes(_goal(read), names, called, read.take("at_most", count, NO_COUNT))
+    return accepted(read.done(made, FORMER))
 
 
 def wanted(words: Mapping[object, object], path: str = "") -> Goal:
@@ -66,8 +97,12 @@ def wanted(words: Mapping[object, object], path: str = "") -> Goal:
     Raises ``Refused`` with everything that is wrong with them, below *path*.
     """
     read = Reader(path, words)
+    return accepted(read.done(_goal(read), FORMER))
+
+
+def _goal(read: Reader) -> Goal:
     loss = read.take("allow_data_loss", boolean, False)
-    goal = Goal(
+    return Goal(
         name="",
         target=read.take("target", one_of("target", Target), Target.RUNNING),
         restart=read.take("restart", one_of("restart policy", Restart), Restart.IF_NEEDED),
@@ -76,7 +111,6 @@ def wanted(words: Mapping[object, object], path: str = "") -> Goal:
         max_impact=read.take("max_impact", one_of("impact", Impact), Impact.DATA_LOSS),
         data_loss=DataLoss.ALLOWED if loss else DataLoss.REFUSED,
     )
-    return accepted(read.done(goal, FORMER))
 
 
 def names_in(raw: object) -> tuple[str, ...]:
@@ -108,6 +142,8 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
 
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
     """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
+    if name in config.gone and goal.target not in WITHOUT_SPEC:
+        raise Refused(f"{name}: is to be {config.gone[name]}: take it out of gone first")
     if goal.target in WITHOUT_SPEC and raw is None:  # a wrong one must not stand in the way
         return replace(goal, name=name, spec=have.recorded)
     return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
@@ -116,16 +152,21 @@ def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: 
 def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> tuple[Goal, ...]:
     """The goal of every VM; refused with all that is wrong with any of them.
 
-    That all be off or locked is no wish for those that are not there.
+    That all be off or locked is no wish for those that are not there; and those that are to be gone
+    have goals of their own, see ``leaving``.
     """
-    if not wishes.names and wishes.called in {*config.vms, *seen}:
+    if not wishes.names and wishes.called in {*config.known, *seen}:
         raise Refused(_is_a_vm(wishes.called))
     found: list[Goal] = []
     problems: list[str] = []
-    there = seen if wishes.goal.target in NEEDS_ONE else config.vms
-    for name in dict.fromkeys(wishes.names or [name for name in config.vms if name in there]):
+    goal = replace(wishes.goal, asked=wishes.asked)
+    there = seen if goal.target in NEEDS_ONE else config.vms
+    names = wishes.names or [name for name in config.vms if name in there]
+    for name in dict.fromkeys(names):
+        if is_leaving(wishes, name, config):
+            continue
         try:
-            found.append(named(wishes.goal, name, config, seen))
+            found.append(named(goal, name, config, seen))
         except Refused as refused:
             problems += refused.problems
     if problems:
@@ -136,6 +177,32 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
 def _is_a_vm(name: str) -> Problem:
     why = f"{name!r} is the name of a VM, and this is about all VMs of the host"
     return Problem("name", f"{why}: say vms: [{name}] to mean that one, or call it otherwise")
+
+
+def is_leaving(wishes: Wishes, name: str, config: HostConfig) -> bool:
+    """Whether the wish is for what is described, and that is that the VM be gone."""
+    return wishes.goal.target is Target.RUNNING and name in config.gone
+
+
+def leaving(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]
+) -> tuple[Goal, ...]:
+    """The goals of the VMs that are to be gone: they are named. What is not there is gone."""
+    return tuple(
+        replace(wishes.goal, name=name, target=LEAVES_BY[end], spec=seen[name].recorded)
+        for name, end in config.gone.items()
+        if name in (wishes.names or seen) and name in seen and is_leaving(wishes, name, config)
+    )
+
+
+def plan_wished(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation], plan_all: PlanAll
+) -> SavedPlan:
+    """The plan for what is wished; the warnings say why a VM that is to be gone cannot be."""
+    wanted, going = goals(wishes, config, seen), leaving(wishes, config, seen)
+    kept, wrong = _together(going, wanted, plan_all) if going else (wanted, {})
+    made = plan_all(kept)
+    return replace(made, warnings=(*made.warnings, *chain.from_iterable(wrong.values())))
 
 
 def named(
@@ -167,12 +234,11 @@ def plan_goals(
     return saved(
         with_upgrade(made, facts.upgrade),
         {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
+        tuple(left_alone(made.strays)),
     )
 
 
-def as_many_as_can(
-    wanted: Sequence[Goal], plan_all: Callable[[Sequence[Goal]], SavedPlan]
-) -> tuple[SavedPlan, Refusals]:
+def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> tuple[SavedPlan, Refusals]:
     """The plan for as many of *wanted* as have one together, the first of them before others.
 
     The second answer is why each of the rest has no part in it, by the name of the VM.
@@ -187,7 +253,7 @@ def as_many_as_can(
 
 
 def _together(
-    more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: Callable[[Sequence[Goal]], SavedPlan]
+    more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: PlanAll
 ) -> tuple[tuple[Goal, ...], Refusals]:
     """*kept*, and of *more* those that go with it; and what is wrong with the others."""
     try:
@@ -210,8 +276,12 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         drivers=frozenset(config.drivers or DEFAULT_DRIVERS),
         pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
         templates=frozenset(config.templates),
-        declared=frozenset(config.vms),
+        declared=config.known,
         bind_sources=frozenset(config.bind_sources),
     )
-    seen = recorded.observations
-    return plan_goals(goals(wishes, config, seen), seen, facts, config.policy, wishes.scope)
+    seen, policy = recorded.observations, wishes.policy(config.policy)
+
+    def plan_all(wanted: Sequence[Goal]) -> SavedPlan:
+        return plan_goals(wanted, seen, facts, policy, wishes.scope)
+
+    return plan_wished(wishes, config, seen, plan_all)

@@ -121,7 +121,7 @@ def strays_report(host: Host) -> dict[str, Report]:
             "policy": str(host.config.policy.on_stray(name)),
         }
         for name, have in host.observe_all().items()
-        if name not in host.config.vms
+        if name not in host.config.known
     }
 
 
@@ -147,7 +147,7 @@ def overview_report(host: Host, words: Mapping[str, object] | None = None) -> Re
         "strays": [
             name
             for name in seen
-            if name not in host.config.vms and host.config.policy.on_stray(name) != Strays.IGNORE
+            if name not in host.config.known and host.config.policy.on_stray(name) != Strays.IGNORE
         ],
         "drift": {name: fields for name, fields in far.items() if fields},
         "pools": {

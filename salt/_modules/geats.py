@@ -1307,8 +1307,7 @@ def _keep_snapshots(host, name, prefix, rules, test):
 
 def _plan_host(host, vms, policies, called=""):
     """The plan for the VMs that are named, else for the whole host."""
-    goal = host_goals.wanted(_words(policies))
-    return host.plan_wishes(host_goals.Wishes(goal, host_goals.names_in(vms), called))
+    return host.plan_wishes(host_goals.wishes(_words(policies), host_goals.names_in(vms), called))
 
 
 def _words(given):

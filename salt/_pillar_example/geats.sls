@@ -35,6 +35,8 @@ geats:
   policy:
     overcommit: {memory: 1, cpus: 16, disk: 1.5}
     strays: {'tmp-*': ignore, '*': report}
+    # How many VMs that nobody named one plan may power off, undefine or empty.
+    at_most: 1
 
   # Who is told of each step that is applied, as geats/VM/STEP: `minion` (whoever listens on this minion's event
   # bus), `master` (and on the master's), or `none`.
@@ -122,6 +124,11 @@ geats:
           bridge: br0
           addresses: [10.0.3.12/24]
           gateways: [10.0.3.1]
+
+  # VMs that are to leave the host, by name: `stopped` (off, and all of it stays), `undefined` (forgotten, its
+  # data stays), `deprovisioned` (with its data). A VM that is only missing under `vms` stays as it is.
+  gone:
+    old01: deprovisioned
 
 # With Salt 3008, VMs can be targets of their own: salt -C 'T@geats:HOST.web01' cmd.run 'uname -n'. This changes what
 # `salt '*'` means, and where `salt 'db*' state.apply` goes: read docs/resources.md first.

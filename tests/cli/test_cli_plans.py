@@ -34,19 +34,43 @@ def test_vms_that_nobody_declared_are_told_only_of_the_whole_host(
     geats("apply", "db01")
     change_config(config, vms={"web01": {"profile": "small"}})
     code, out, _ = geats("plan")
-    assert (code, "stray: db01 is running, defined, but not declared" in out) == (0, True)
+    assert (code, "stray: db01 is running, its description is gone" in out) == (0, True)
     assert "stray" not in geats("plan", "web01")[1]
     assert "stray" in geats("apply")[1]
     assert powers(geats) == {"db01": "running", "web01": "running"}
 
 
-def test_a_stray_is_stopped_where_the_policy_says_so(geats: Geats, config: Path) -> None:
+def test_a_vm_whose_description_is_gone_is_left_alone_whatever_the_policy(
+    geats: Geats, config: Path
+) -> None:
     geats("apply", "db01")
     change_config(config, vms={"web01": {"profile": "small"}}, policy={"strays": "stop"})
-    assert geats("apply", "web01")[0] == 0
-    assert powers(geats)["db01"] == "running"
-    assert geats("apply")[0] == 0
-    assert powers(geats)["db01"] == "stopped"
+    code, out, _ = geats("apply")
+    assert (code, "db01: left alone, although strays are to be stopped" in out) == (0, True)
+    assert powers(geats) == {"db01": "running", "web01": "running"}
+
+
+def test_a_vm_is_taken_away_by_its_name(geats: Geats, config: Path) -> None:
+    geats("apply")
+    small = {"web01": {"profile": "small"}}
+    for end, power in (("stopped", "stopped"), ("undefined", None), ("deprovisioned", None)):
+        change_config(config, vms=small, gone={"db01": end, "never": end})
+        assert geats("apply")[0] == 0
+        assert powers(geats).get("db01") == power
+        assert geats("plan", "--exit-code")[0] == 0
+    assert "db01" not in powers(geats)
+
+
+def test_all_vms_are_powered_off_only_by_their_names_or_number(geats: Geats) -> None:
+    geats("apply")
+    code, _, err = geats("apply", "--to", "off")
+    assert (code, "2 of 2 VMs would be off that nobody named (" in err) == (2, True)
+    assert set(powers(geats).values()) == {"running"}
+    assert geats("apply", "--to", "off", "--at-most", "2")[0] == 0
+    assert set(powers(geats).values()) == {"stopped"}
+    geats("apply")
+    assert geats("apply", "web01", "db01", "--to", "off")[0] == 0
+    assert set(powers(geats).values()) == {"stopped"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from returns.result import Failure, Success
 
-from geats_core import HostConfig, Problem, parse_config
+from geats_core import Gone, HostConfig, Problem, parse_config
 from geats_core.config import StackLayer
 from geats_core.template import Files, Template
 
@@ -83,6 +83,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
         "pools": {"a b": {"type": "x"}, "p": {"on": {"type": "X"}, 1: 2}},
         "templates": {"t": {"sha256": "0"}},
         "vms": {"Web": {}},
+        "gone": {"web": "away", "db": "stopped"},
         "profiles": [],
         "vm": {},
     }
@@ -110,9 +111,13 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("profiles", "must be a mapping, got a list"),
             Problem("vms.Web", f"{name}, got 'Web'"),
             Problem(
+                "gone.web",
+                "unknown way to be gone 'away' (there is: deprovisioned, stopped, undefined)",
+            ),
+            Problem(
                 "vm",
                 "unknown key 'vm', did you mean 'vms'? (there is: bind_sources, drivers, events, "
-                "policy, pools, profiles, registry, run_dir, state_dir, templates, vms)",
+                "gone, policy, pools, profiles, registry, run_dir, state_dir, templates, vms)",
             ),
         )
     )
@@ -139,3 +144,21 @@ def test_a_stack_is_at_most_eight_layers_deep() -> None:
         assert parse_config({"pools": {"p": too_deep}}) == Failure(
             (Problem(deepest, "is more than 8 layers deep"),)
         )
+
+
+def test_a_vm_is_gone_by_its_name() -> None:
+    raw = {
+        "vms": {"web": {}},
+        "gone": {"db": "stopped", "old": "undefined", "tmp": "deprovisioned"},
+    }
+
+    config = parse_config(raw).unwrap()
+
+    assert config.gone == {"db": Gone.STOPPED, "old": Gone.UNDEFINED, "tmp": Gone.DEPROVISIONED}
+    assert config.known == {"web", "db", "old", "tmp"}
+
+
+def test_a_vm_is_described_or_gone_and_never_both() -> None:
+    assert parse_config({"vms": {"web": {}}, "gone": {"web": "stopped"}}) == Failure(
+        (Problem("gone.web", "is under vms as well: take it out of one of the two"),)
+    )

@@ -125,7 +125,7 @@ def test_what_stays_as_it_is_is_told_below() -> None:
     stray = Stray(name="db", power=Power.RUNNING, defined=True, policy=Strays.REPORT)
     told = [
         "kept in web, added by hand: lxc.tty.max = 2",
-        "stray: db is running, defined, but not declared (policy: report)",
+        "stray: db is running, its description is gone (policy: report)",
     ]
 
     made = planned([goal], there)
@@ -134,7 +134,7 @@ def test_what_stays_as_it_is_is_told_below() -> None:
     alone = plan(pending, replace(there["web"], by_hand=())).unwrap()
     assert notes(alone)[0].startswith("pending until web restarts: ")
     foreign = HostPlan(strays=(replace(stray, defined=False),))
-    assert explain(foreign) == "stray: db is running, not made by geats (policy: report)"
+    assert explain(foreign) == "stray: db is running, nobody ever described it (policy: report)"
 
 
 def test_an_empty_host_plan_says_so() -> None:
@@ -169,7 +169,9 @@ def test_a_host_plan_is_plain_data() -> None:
                 "by_hand": [],
             }
         },
-        "strays": {"web": {"power": "running", "defined": True, "policy": "report"}},
+        "strays": {
+            "web": {"power": "running", "defined": True, "policy": "report", "left_alone": ""}
+        },
     }
 
 

@@ -15,6 +15,7 @@ from geats_core import (
     Stray,
     Strays,
     Target,
+    VMSpec,
     boot_goals,
     halt_goals,
 )
@@ -22,7 +23,8 @@ from geats_core.actions import Start, Stop
 from geats_core.checked import Problem
 from geats_core.graph import Graph
 from geats_core.plan import Step
-from tests.core.hosts import at, goals, order, planned, refused, vm, waits
+from geats_core.strays import left_alone
+from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits
 
 WEB, DB = vm("web"), vm("db")
 STOP = "(power off after 60 s)"
@@ -102,9 +104,18 @@ def test_a_stray_is_reported_and_left_alone() -> None:
     )
 
 
+def never_described(*specs: VMSpec, power: Power = Power.RUNNING) -> dict[str, Observation]:
+    """VMs on the host that geats never had a description of."""
+    return {each.name: Observation(power=power, in_effect=each, foreign=True) for each in specs}
+
+
+STOP_ALL = HostPolicy(strays=(("*", Strays.STOP),))
+
+
 def test_strays_are_stopped_or_ignored_where_the_policy_says_so() -> None:
-    tmp, off, kept = vm("tmp-1"), vm("tmp-2"), vm("lab")
-    there = at(Target.RUNNING, WEB, tmp, kept, DB) | at(Target.STOPPED, off)
+    tmp, kept = vm("tmp-1"), vm("lab")
+    off = Observation(foreign=True)
+    there = at(Target.RUNNING, WEB, DB) | never_described(tmp, kept) | {"tmp-2": off}
     policy = HostPolicy(strays=(("lab", Strays.IGNORE), ("tmp-*", Strays.STOP)))
 
     made = planned(goals(Target.RUNNING, WEB), there, HostFacts(declared=frozenset({"db"})), policy)
@@ -112,26 +123,71 @@ def test_strays_are_stopped_or_ignored_where_the_policy_says_so() -> None:
     assert order(made) == [f"shut down tmp-1 {STOP}"]
     assert [each.name for each in made.plans] == ["web", "tmp-1"]
     assert made.impact is Impact.RESTART
-    assert [(stray.name, stray.power) for stray in made.strays] == [
-        ("tmp-1", Power.RUNNING),
-        ("tmp-2", Power.STOPPED),
+    assert [(stray.name, stray.power, stray.left_alone) for stray in made.strays] == [
+        ("tmp-1", Power.RUNNING, ""),
+        ("tmp-2", Power.STOPPED, ""),
     ]
 
 
-def test_a_foreign_stray_is_stopped_where_the_policy_says_so() -> None:
-    there = {"other": Observation(power=Power.FROZEN, foreign=True)}
+def test_a_frozen_stray_is_stopped_where_the_policy_says_so() -> None:
+    there = at(Target.RUNNING, WEB) | never_described(DB, power=Power.FROZEN)
 
-    made = planned([], there, None, HostPolicy(strays=(("*", Strays.STOP),)))
+    made = planned(goals(Target.RUNNING, WEB), there, None, STOP_ALL)
 
-    assert order(made) == ["unfreeze other", f"shut down other {STOP}"]
+    assert order(made) == ["unfreeze db", f"shut down db {STOP}"]
 
 
-def test_a_stray_in_the_way_of_its_own_driver_is_refused_by_name() -> None:
-    policy = HostPolicy(strays=(("*", Strays.STOP),))
+def test_a_vm_whose_description_is_gone_is_no_stray_to_stop() -> None:
+    app = vm("app", hostname="new")
+    there = at(Target.RUNNING, WEB, DB) | at(Target.DEFINED, vm("app"))
+    unrecorded = {"db": replace(there["db"], recorded=None)}
 
-    assert refused([], at(Target.RUNNING, DB), HostFacts(drivers=frozenset()), policy) == [
-        "db.driver: unknown driver 'lxc' (there is none)"
+    for host in (there, there | unrecorded):
+        made = planned(goals(Target.DEFINED, WEB, app), host, None, STOP_ALL)
+
+        assert order(made) == ["define app"]
+        assert left_alone(made.strays) == [
+            "db: left alone, although strays are to be stopped: the description is gone, and that "
+            "is no order: describe it again, or write gone: {NAME: stopped}"
+        ]
+
+
+def test_strays_are_stopped_all_or_none() -> None:
+    specs = [vm(f"tmp-{number}") for number in range(7)]
+    there = at(Target.RUNNING, WEB) | never_described(*specs)
+
+    made = planned(goals(Target.RUNNING, WEB), there, None, STOP_ALL)
+    allowed = planned(goals(Target.RUNNING, WEB), there, None, replace(STOP_ALL, at_most=7))
+
+    assert made.is_empty
+    assert left_alone(made.strays) == [
+        "tmp-0, tmp-1, tmp-2, tmp-3, tmp-4 and 2 more: left alone, although strays are to be "
+        "stopped: 7 strays would be stopped that nobody named, and at_most 1 may be: write gone: "
+        "{NAME: stopped}, or at_most: 7"
     ]
+    assert len(allowed.steps) == 7
+
+
+def test_no_stray_is_stopped_where_the_configuration_may_be_broken() -> None:
+    there = at(Target.RUNNING, WEB, DB, vm("app")) | never_described(vm("tmp"))
+
+    for wanted in ([], goals(Target.RUNNING, WEB)):
+        made = planned(wanted, there, None, STOP_ALL)
+
+        assert made.is_empty
+        told = {stray.name: stray.left_alone for stray in made.strays}
+        assert f"{len(wanted)} of the 3 VMs that geats defined here are described" in told["tmp"]
+    assert planned([], never_described(DB), None, STOP_ALL).is_empty
+
+
+def test_an_address_is_not_given_away_by_a_stray_that_stays() -> None:
+    there = at(Target.RUNNING, WEB, vm("db", nics=nic("10.0.0.2")))
+    wanted = goals(Target.RUNNING, vm("web", nics=nic("10.0.0.2")))
+
+    (problem,) = refused(wanted, there, None, STOP_ALL)
+
+    assert "10.0.0.2" in problem
+    assert "db" in problem
 
 
 def test_vms_with_autostart_are_started_with_the_host() -> None:

@@ -15,12 +15,14 @@ def test_a_whole_policy_is_read() -> None:
     raw = {
         "overcommit": {"memory": 1.2, "cpus": 4, "disk": 0.9},
         "strays": {"tmp-*": "stop", "*": "ignore"},
+        "at_most": 3,
     }
     want = HostPolicy(
         memory_overcommit=1.2,
         cpu_overcommit=4.0,
         disk_overcommit=0.9,
         strays=(("tmp-*", Strays.STOP), ("*", Strays.IGNORE)),
+        at_most=3,
     )
 
     assert parse_policy("policy", raw) == Success(want)
@@ -43,6 +45,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
     raw = {
         "overcommit": {"memory": 0, "cpus": True, "disk": float("nan"), "swap": 1},
         "strays": {"tmp-*": "kill", ("a",): "stop", "ok": "stop"},
+        "at_most": -1,
         "stray": "stop",
     }
     factor = "must be a factor from 0.01 to 1000"
@@ -58,9 +61,11 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
                 "unknown policy for strays 'kill' (there is: ignore, report, stop)",
             ),
             Problem("policy.strays.a list", "must be one line of printable text, got a list"),
+            Problem("policy.at_most", "must be a whole number from 0 to 10000, got -1"),
             Problem(
                 "policy.stray",
-                "unknown key 'stray', did you mean 'strays'? (there is: overcommit, strays)",
+                "unknown key 'stray', did you mean 'strays'? (there is: at_most, overcommit, "
+                "strays)",
             ),
         )
     )

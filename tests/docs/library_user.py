@@ -11,6 +11,7 @@ from returns.result import Failure, Success
 from geats_core import (
     COST,
     Action,
+    Asked,
     ByHand,
     Candidate,
     Change,
@@ -18,6 +19,7 @@ from geats_core import (
     DataLoss,
     Duplicate,
     Goal,
+    Gone,
     HostConfig,
     HostFacts,
     HostPlan,
@@ -127,7 +129,8 @@ def declared(raw: object) -> Checked[tuple[VMSpec, ...]]:
 
 
 def vms_of(config: HostConfig) -> Mapping[str, object]:
-    return config.vms
+    leaving = {name for name, end in config.gone.items() if end is Gone.DEPROVISIONED}
+    return {name: raw for name, raw in config.vms.items() if name not in leaving}
 
 
 def goal_of(spec: VMSpec) -> Goal:
@@ -137,6 +140,7 @@ def goal_of(spec: VMSpec) -> Goal:
         spec=spec,
         restart=Restart.IF_NEEDED,
         power_off=PowerOff.SHUTDOWN,
+        asked=Asked.NAMED,
         data_loss=DataLoss.REFUSED,
         by_hand=ByHand.KEPT,
         max_impact=Impact.RESTART,

@@ -10,7 +10,7 @@ from returns.result import Success
 from geats_host import lifecycle
 from geats_host.errors import Refused
 from geats_host.host import Host
-from geats_host.host_goals import Wishes, wanted
+from geats_host.host_goals import wishes
 from tests.host.conftest import sh
 
 NAS, WEB = "geats-test-share1", "geats-test-share2"
@@ -41,7 +41,7 @@ class Operator:
         )
 
     def apply(self, host: Host, target: str) -> None:
-        made = host.plan_wishes(Wishes(wanted({"target": target, "power_off": "stop"})))
+        made = host.plan_wishes(wishes({"target": target, "power_off": "stop", "at_most": 2}))
         assert host.apply_host(made) == Success(made.plan.steps)
 
     def run(self, name: str, script: str) -> str:
@@ -65,7 +65,7 @@ def test_what_one_writes_the_other_reads_and_cannot_change(operator: Operator) -
     assert operator.run(WEB, "cat /films/one") == "film\n"
     operator.run(WEB, "! echo x > /films/one")
     operator.run(WEB, "! mount -o remount,rw,bind /films && ! echo x > /films/one")
-    assert host.plan_wishes(Wishes(wanted({}))).plan.is_empty
+    assert host.plan_wishes(wishes({})).plan.is_empty
 
 
 def test_the_other_may_write_where_it_is_told_so(operator: Operator) -> None:

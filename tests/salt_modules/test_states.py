@@ -220,7 +220,7 @@ def test_a_vm_that_fails_keeps_no_other_from_its_state(state, modules, testmode,
 def test_strays_are_told_in_the_comment(state, modules, testmode):
     modules["geats.apply"]("old", spec={"driver": "memory", "template": "debian"}, test=False)
     comment = state("geats.host", "here")["comment"]
-    assert "stray: old is running, defined, but not declared (policy: report)" in comment
+    assert "stray: old is running, its description is gone (policy: report)" in comment
 
 
 WATCHING = """
