@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.opened import Opened
 
 T = TypeVar("T")
 LOOKING = frozenset(
@@ -55,8 +56,12 @@ class Fault:
         return replace(
             host,
             registry=_faulty(host.registry, self),
-            drivers={name: _faulty(driver, self) for name, driver in host.drivers.items()},
-            pools={name: _faulty(pool, self) for name, pool in host.pools.items()},
+            drivers=Opened.of(
+                "driver", {name: _faulty(driver, self) for name, driver in host.drivers.items()}
+            ),
+            pools=Opened.of(
+                "pool", {name: _faulty(pool, self) for name, pool in host.pools.items()}
+            ),
         )
 
     def call(self, work: Callable[[], object]) -> object:

@@ -196,7 +196,9 @@ class Life:
     def performer(self, host: Host) -> Performer:
         """What performs single actions on the VM."""
         driver, templates = host.drivers[self.world.driver], host.config.templates
-        return Performer(self.name, host.registry, driver, host.pools, templates, host.store)
+        return Performer(
+            self.name, host.registry, lambda: driver, host.pools, templates, host.store
+        )
 
     def planned(self, goal: Goal) -> Planned | None:
         """The plan from the host, which must be that from the model; None where there is none."""

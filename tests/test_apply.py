@@ -172,8 +172,6 @@ def test_a_missing_template_is_refused_before_anything_changes(tmp_path: Path) -
 
 def bad_configurations() -> Mapping[str, tuple[Mapping[str, object], str]]:
     return {
-        "driver": ({"drivers": {"lxd": {}}}, r"geats\.drivers\.lxd: unknown driver 'lxd'.*lxc"),
-        "pool type": ({"pools": {"p": {"type": "zsf"}}}, r"geats\.pools\.p\.type: unknown .*'zsf'"),
         "registry": ({"registry": "postgres"}, r"geats\.registry: unknown registry .*sqlite"),
         "key": ({"pols": {}}, r"geats\.pols: unknown key 'pols', did you mean 'pools'"),
     }

@@ -120,6 +120,6 @@ def test_everything_that_a_plan_would_be_refused_for(
         "correct it in the configuration, at web01.memory",
         "correct it in the configuration, at templates.debian.path",
     ]
-    missing = {"pools": {"fast": {"type": "btrfs", "path": str(tmp_path)}}}
+    missing = {"drivers": {}, "pools": {"fast": {"type": "btrfs", "path": str(tmp_path)}}}
     monkeypatch.setattr(shutil, "which", lambda program: None)
     assert "apt-get install btrfs-progs" in fixes(missing)

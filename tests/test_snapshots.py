@@ -11,6 +11,7 @@ from geats_core.snapshots import name_at
 from geats_host import lifecycle, snapshots
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.opened import Opened
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
 from tests.memory_host import memory_host
@@ -118,7 +119,7 @@ def broken(host: Host, error: BaseException) -> Host:
     pool = host.pools["default"]
     assert isinstance(pool, MemoryPool)
     pools = {"default": Breaking(pool.root, pool.volumes, error=error)}
-    return Host(host.config, host.registry, host.drivers, pools)
+    return Host(host.config, host.registry, host.drivers, Opened.of("pool", pools))
 
 
 def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host: Host) -> None:

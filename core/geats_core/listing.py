@@ -16,12 +16,16 @@ Raw: TypeAlias = Mapping[str, object]
 
 
 class ListedPower(StrEnum):
-    """The powers that a list shows; NONE is of a VM that is not defined."""
+    """The powers that a list shows; NONE is of a VM that is not defined.
+
+    UNKNOWN is of one whose driver is not available.
+    """
 
     STOPPED = "stopped"
     RUNNING = "running"
     FROZEN = "frozen"
     STUCK = "stuck"
+    UNKNOWN = "unknown"
     NONE = "none"
 
 

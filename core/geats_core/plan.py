@@ -1,7 +1,7 @@
 """The planner's words: goal, facts of the host, step, plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from geats_core.actions import Action, Impact, UpgradeRegistry, impact_of
@@ -120,7 +120,9 @@ class HostFacts:
     ``declared`` are the VMs that somebody described, whether or not there is a goal for them; or
     said of by name that they are to be gone.
     ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
-    is what its registry needs before anything can be written to it.
+    is what its registry needs before anything can be written to it. ``unavailable`` are drivers,
+    pools and templates that are configured, and cannot be used or looked at now: why, by names such
+    as ``pools.fast``.
     """
 
     drivers: frozenset[str] | None = None
@@ -132,6 +134,7 @@ class HostFacts:
     declared: frozenset[str] = frozenset()
     bind_sources: frozenset[str] | None = None
     upgrade: UpgradeRegistry | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from geats_core.checked import Problem, Problems, unknown
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Restart, Target
+from geats_core.reach import without_driver, without_pools, without_template
 from geats_core.sizes import format_size
 from geats_core.spec import ROOT, VMSpec
 
@@ -15,8 +16,12 @@ Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, n
 
 def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
     """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
+    described = [spec for spec in (want, have.recorded, have.defined) if spec]
     found = [
         *_unknown(_names(want, facts)),
+        *without_driver(described, facts),
+        *without_pools(described, facts),
+        *without_template(goal, want, have, facts),
         *_another_driver(want, have),
         *_privileged(want, facts),
         *_binds(want, facts),
@@ -45,9 +50,11 @@ def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     if known is None:
         return ()
     wanted: list[Named] = [("driver", "driver", known.driver, facts.drivers)]
+    away: list[Problem] = []
     if goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and known.transient):
         wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
-    return _within(goal, _unknown(wanted))
+        away = [*without_pools([known], facts)]
+    return _within(goal, [*_unknown(wanted), *without_driver([known], facts), *away])
 
 
 def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:

@@ -11,11 +11,12 @@ from geats_core.fields import boolean, each, text
 from geats_core.reader import FORMER, options
 
 # ``states``: the power of each VM, None where it is not defined; ``strays``: names; ``drift``: the
-# fields by name, see ``drift.drift``; ``pools``: size_bytes and free_bytes by name, or None.
+# fields by name, see ``drift.drift``; ``pools``: size_bytes and free_bytes by name, or None;
+# ``unavailable``: why, by names such as ``pools.fast``.
 Overview: TypeAlias = Mapping[str, Any]
 Event: TypeAlias = dict[str, Any]
 
-NOTHING: Overview = {"states": {}, "strays": [], "drift": {}, "pools": {}}
+NOTHING: Overview = {"states": {}, "strays": [], "drift": {}, "pools": {}, "unavailable": {}}
 FULL_PERCENT = 90.0
 
 
@@ -30,6 +31,7 @@ class Watch:
     strays: bool = True
     drift: bool = True
     pool_space: float | None = FULL_PERCENT
+    unavailable: bool = True
     vms: tuple[str, ...] = ("*",)
 
 
@@ -42,6 +44,7 @@ def parse_watch(raw: Mapping[str, object]) -> Checked[Watch]:
             strays=read.take("strays", boolean, default.strays),
             drift=read.take("drift", boolean, default.drift),
             pool_space=read.take("pool_space", _percent_or_never, default.pool_space),
+            unavailable=read.take("unavailable", boolean, default.unavailable),
             vms=read.take("vms", each(text), default.vms),
         ),
         former=FORMER,
@@ -76,6 +79,8 @@ def told(before: Overview | None, now: Overview, watch: Watch) -> list[Event]:
         events += _drift(then["drift"], now["drift"])
     if watch.pool_space is not None:
         events += _pools(then["pools"], now["pools"], watch.pool_space)
+    if watch.unavailable:
+        events += _unavailable(then["unavailable"], now["unavailable"])
     return events
 
 
@@ -106,6 +111,12 @@ def _pools(then: Overview, now: Overview, percent: float) -> Iterator[Event]:
                 "used_percent": used,
                 "full": used >= percent,
             }
+
+
+def _unavailable(then: Overview, now: Overview) -> Iterator[Event]:
+    for name in _either(then, now):
+        if then.get(name) != now.get(name):
+            yield {"tag": f"unavailable/{name}", "what": name, "why": now.get(name)}
 
 
 def _used_percent(pool: Overview | None) -> float:

@@ -16,7 +16,7 @@ from geats_core.plan import Goal, Plan, Target
 from geats_core.saved import SavedPlan
 from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
-from geats_host.drivers import AdoptingDriver, ConfigText
+from geats_host.drivers import AdoptingDriver, ConfigText, Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.mounts import mounts_below
@@ -126,10 +126,9 @@ def _owner(tree: Path) -> int | None:
 
 def _place(host: Host, spec: VMSpec) -> str | None:
     """Where the root volume is, or would be; None where its pool cannot adopt."""
-    pool = host.pools.get(spec.root.pool)
-    if pool is None or not isinstance(pool, AdoptingPool):
-        return None
-    return f"{pool.path(VolumeId(spec.name, spec.root.name))}"
+    root = VolumeId(spec.name, spec.root.name)
+    adopting = host.pools.ask(spec.root.pool, lambda pool: isinstance(pool, AdoptingPool))
+    return f"{host.pools[spec.root.pool].path(root)}" if adopting else None
 
 
 def _roots(host: Host, name: str, seen: Mapping[str, Observation]) -> Iterator[tuple[str, str]]:
@@ -144,7 +143,9 @@ def _roots(host: Host, name: str, seen: Mapping[str, Observation]) -> Iterator[t
 
 
 def _read(host: Host, name: str) -> tuple[str, ConfigText] | None:
-    for driver_name, driver in host.drivers.items():
-        if isinstance(driver, AdoptingDriver) and (old := driver.config_text(name)) is not None:
-            return driver_name, old
-    return None
+    found = host.drivers.asked(lambda driver: _config_text(driver, name))
+    return next(((driver, old) for driver, old in found.items() if old is not None), None)
+
+
+def _config_text(driver: Driver, name: str) -> ConfigText | None:
+    return driver.config_text(name) if isinstance(driver, AdoptingDriver) else None

@@ -51,6 +51,13 @@ class Session:
             click.echo(json.dumps(report, indent=2))
         else:
             show()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Tell on standard error what of the host, if that was looked at, is not available."""
+        host = self.__dict__.get("host")
+        for why in host.unavailable.values() if isinstance(host, Host) else ():
+            click.echo(f"warning: not available: {why}", err=True)
 
     def stop(self, error: Refused | HostError) -> NoReturn:
         """End the call, with what was *refused*, or what *failed*."""

@@ -61,7 +61,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
 
     Without one, it is in ``exports`` in the host's ``state_dir``, and named for VM and time (UTC).
     """
-    have = host.known(name)
+    have = host.whole(name)
     if path is None:
         folder = Path(host.config.state_dir) / "exports"
         archive = folder / f"{name}-{name_at(int(time.time()))}{SUFFIX}"
@@ -120,7 +120,7 @@ def clone(
     """
     called = accepted(fields.name("target", name))
     seen = host.observe_all()
-    from_ = host.known(source).recorded
+    from_ = host.whole(source).recorded
     if from_ is None:
         raise Refused(f"{source}: is not defined")
     spec = accepted(copied(from_, called, changes or {}), called)

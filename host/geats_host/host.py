@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,15 +23,16 @@ from geats_core.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
-from geats_core.checked import unknown
+from geats_core.checked import Problems, unknown
 from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import HostPlan, boot_goals, halt_goals
 from geats_core.host_policy import HostPolicy
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.origins import origins
-from geats_core.plan import Goal, HostFacts, Plan, Step, Target
+from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
+from geats_core.reach import DRIVERS, POOLS, out_of_sight
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
@@ -51,6 +53,7 @@ from geats_host.host_goals import (
     plan_wished,
 )
 from geats_host.later import later
+from geats_host.opened import Opened, guarded
 from geats_host.operation_lock import operation_lock
 from geats_host.plugins import (
     DEFAULT_DRIVERS,
@@ -93,13 +96,14 @@ class Planned:
 class Host:
     """One host. Methods raise ``Refused`` on bad input, and ``HostError`` where the host fails.
 
-    ``origin`` is who asks, for the journal; ``listening`` gives who hears of each step.
+    ``origin`` is who asks, for the journal; ``listening`` gives who hears of each step. Drivers and
+    pools are opened when they are needed: one that is not available concerns its own VMs only.
     """
 
     config: HostConfig
     registry: Registry
-    drivers: Mapping[str, Driver]
-    pools: Mapping[str, Pool]
+    drivers: Opened[Driver]
+    pools: Opened[Pool]
     origin: str = ""
     listening: Listening = nobody
 
@@ -137,19 +141,27 @@ class Host:
         return self._observed()
 
     def _observed(self, only: str | None = None) -> Mapping[str, Observation]:
+        self.drivers.look_anew()
+        self.pools.look_anew()
         definitions, locked = self.registry.definitions(), self.registry.locked()
         seen: dict[str, DriverSeen] = {}
-        for driver in self.drivers.values():
-            seen |= driver.observe(only)
+        for found in self.drivers.asked(lambda driver: driver.observe(only)).values():
+            seen |= found
+        out_of_sight = {
+            name: _remembered(spec)
+            for name, spec in definitions.items()
+            if spec.driver in self.drivers.away
+        }
+        seen = {**out_of_sight, **seen}
         volumes = self._volumes()
         names = [only] if only else sorted({*definitions, *seen, *volumes})
-        found = {
+        all_ = {
             name: _observation(
                 definitions.get(name), seen.get(name), volumes.get(name, []), locked=name in locked
             )
             for name in names
         }
-        return {name: have for name, have in found.items() if have.exists}
+        return {name: have for name, have in all_.items() if have.exists}
 
     def observe(self, name: str) -> Observation:
         """What one VM is now; an empty observation where there is nothing of it."""
@@ -166,20 +178,43 @@ class Host:
 
     def facts(self, drivers: Iterable[str]) -> HostFacts:
         """What the planner has to know of this host, to plan for VMs run by *drivers*."""
-        used = set(drivers)
-        found = [driver.bridges() for name, driver in self.drivers.items() if name in used]
-        known = [each for each in found if each is not None]
+        used = self.drivers.keys() & set(drivers)
+        bridges = self.drivers.asked(lambda driver: driver.bridges(), sorted(used))
+        known = [each for each in bridges.values() if each is not None]
+        pools = self.pools.asked(lambda pool: pool.facts)
         return HostFacts(
             drivers=frozenset(self.drivers),
-            pools={name: pool.facts for name, pool in self.pools.items()},
+            pools={name: pools.get(name, PoolFacts()) for name in self.pools},
             templates=frozenset(self.config.templates),
-            bridges=frozenset[str]().union(*known) if known and known == found else None,
+            bridges=frozenset[str]().union(*known) if known and len(known) == len(used) else None,
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
             declared=self.config.known,
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
+            unavailable=self.unavailable,
         )
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """The drivers and pools that could not answer when they were last asked: why.
+
+        The names are such as ``pools.fast``.
+        """
+        kinds = {DRIVERS: self.drivers.away, POOLS: self.pools.away}
+        return {f"{kind}.{name}": why for kind, away in kinds.items() for name, why in away.items()}
+
+    def whole(self, name: str) -> Observation:
+        """What one VM is now; refused where part of it cannot be seen, as where nobody knows it."""
+        have = self.known(name)
+        problems = self.out_of_sight(name, have)
+        if problems:
+            raise Refused(*problems)
+        return have
+
+    def out_of_sight(self, name: str, have: Observation) -> Problems:
+        """Why not everything of one VM is known, since it was last looked at."""
+        return out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
@@ -336,7 +371,7 @@ class Host:
                     case UpgradeRegistry() as upgrade:
                         self.registry.upgrade(upgrade)
                     case action:
-                        performers[step.vm].perform(action)
+                        guarded(step.vm, lambda: performers[step.vm].perform(action))
 
             def tell(step: Step, outcome: Outcome, detail: str) -> None:
                 progress(step, outcome, detail)
@@ -380,11 +415,10 @@ class Host:
     def _performer(self, made: Plan, seen: Mapping[str, Observation]) -> "perform.Performer":
         specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt)]
         spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
-        driver = self._driver_of(made.name, spec)
         return perform.Performer(
             made.name,
             self.registry,
-            driver,
+            cache(lambda: self._driver_of(made.name, spec)),
             self.pools,
             self.config.templates,
             self.store,
@@ -403,9 +437,12 @@ class Host:
         return upkeep.Upkeep(self.config.templates, self.pools, self.store)
 
     def info(self, name: str) -> Info:
-        """Statistics of one VM; empty for one that is only declared."""
+        """Statistics of one VM; empty for one that is only declared, or cannot be seen."""
         have = self.known(name)
-        return self._driver_of(name, have.recorded).info(name) if have.exists else Info()
+        unseen = have.recorded is not None and have.recorded.driver in self.drivers.away
+        if unseen or not have.exists:
+            return Info()
+        return self._driver_of(name, have.recorded).info(name)
 
     def driver(self, name: str) -> Driver:
         """The driver that runs the VM, or is to run it; refused where nobody knows the VM."""
@@ -436,18 +473,18 @@ class Host:
         """The driver that *spec* names; where there is none, the one that knows the VM."""
         if spec is not None and spec.driver in self.drivers:
             return self.drivers[spec.driver]
-        for driver in self.drivers.values():
-            if driver.observe(name):
-                return driver
-        return next(iter(self.drivers.values()))
+        knowing = self.drivers.asked(lambda driver: bool(driver.observe(name)))
+        found = [each for each, knows in knowing.items() if knows]
+        return self.drivers[next(iter([*found, *self.drivers]))]
 
     def _holds_files(self, pool: str) -> bool:
-        return self.pools[pool].offers is not Offer.NOTHING
+        """Whether files are put on its volumes; not that of a pool that is not available."""
+        return self.pools.ask(pool, lambda each: each.offers) not in (None, Offer.NOTHING)
 
     def _volumes(self) -> Mapping[str, list[VolumeSeen]]:
         volumes: dict[str, list[VolumeSeen]] = {}
-        for pool_name, pool in self.pools.items():
-            for volume, seen in pool.observe().items():
+        for pool_name, found in self.pools.asked(lambda pool: pool.observe()).items():
+            for volume, seen in found.items():
                 if volume.is_template:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
@@ -460,6 +497,11 @@ def _concerns_others(goal: Goal, have: Observation) -> bool:
     return any(
         spec.shared_volumes or any(volume.shared for volume in spec.volumes) for spec in known
     )
+
+
+def _remembered(spec: VMSpec) -> DriverSeen:
+    """What is taken for true of a VM whose driver is not available: it may well run."""
+    return DriverSeen(defined=spec, in_effect=spec, power=Power.STUCK)
 
 
 def _observation(

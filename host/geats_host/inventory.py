@@ -11,10 +11,12 @@ from geats_core.fields import each, text
 from geats_core.host_policy import Strays
 from geats_core.observation import Observation
 from geats_core.reader import FORMER, options
+from geats_host.drivers import Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.plugins import default_pools
-from geats_host.reports import Report, pending_of
+from geats_host.reports import Report, pending_of, power_of
+from geats_host.storage import Pool
 
 ALL: tuple[str, ...] = ("*",)
 
@@ -23,16 +25,24 @@ def pools_report(host: Host) -> dict[str, Report]:
     """Every pool by name: what it is made of, what it can do, and how much is in it.
 
     ``size_bytes`` is the space of the whole pool, and ``free_bytes`` what is left of it, None where
-    that is not known; ``volumes`` and ``templates`` are counts.
+    that is not known; ``volumes`` and ``templates`` are counts. ``problem`` says why a pool is not
+    available; all else is None then.
     """
-    return {name: _pool(host, name) for name in sorted(host.pools)}
+    found = host.pools.asked(_pool)
+    away = host.pools.away
+    return {
+        name: {
+            "type": " on ".join(_types(_layers(host, name))),
+            **found.get(name, dict.fromkeys(OF_A_POOL)),
+            "problem": away.get(name),
+        }
+        for name in sorted(host.pools)
+    }
 
 
-def _pool(host: Host, name: str) -> Report:
-    pool = host.pools[name]
+def _pool(pool: Pool) -> Report:
     there, facts = pool.observe(), pool.facts
     return {
-        "type": " on ".join(_types(_layers(host, name))),
         "offers": str(pool.offers),
         "size_bytes": facts.size_bytes,
         "free_bytes": facts.free_bytes,
@@ -43,6 +53,12 @@ def _pool(host: Host, name: str) -> Report:
         "volumes": sum(not volume.is_template for volume in there),
         "templates": sum(volume.is_template for volume in there),
     }
+
+
+OF_A_POOL = (
+    *("offers", "size_bytes", "free_bytes", "enforces_size", "snapshots", "clones"),
+    *("grows_online", "volumes", "templates"),
+)
 
 
 def _layers(host: Host, name: str) -> StackLayer:
@@ -67,41 +83,53 @@ def volumes_report(host: Host) -> list[Report]:
         for name, spec in definitions.items()
         for volume in spec.volumes
     }
-    rows: list[Report] = []
-    for pool_name, pool in sorted(host.pools.items()):
-        for volume, seen in pool.observe().items():
-            if not volume.is_template:
-                rows.append(
-                    {
-                        "vm": volume.vm,
-                        "name": volume.volume,
-                        "pool": pool_name,
-                        "stage": seen.stage.name.lower(),
-                        "active": seen.active,
-                        "size_bytes": seen.size_bytes,
-                        "used_bytes": pool.used_bytes(volume),
-                        "template": seen.template,
-                        "snapshots": [snapshot.name for snapshot in seen.snapshots],
-                        "path": str(pool.path(volume)),
-                        "wanted": (pool_name, volume.vm, volume.volume) in wanted,
-                    }
-                )
+    rows: list[Report] = [
+        {**row, "pool": pool, "wanted": (pool, row["vm"], row["name"]) in wanted}
+        for pool, found in host.pools.asked(_volumes).items()
+        for row in found
+    ]
     return sorted(rows, key=lambda row: (str(row["vm"]), str(row["name"]), str(row["pool"])))
+
+
+def _volumes(pool: Pool) -> list[Report]:
+    return [
+        {
+            "vm": volume.vm,
+            "name": volume.volume,
+            "pool": None,
+            "stage": seen.stage.name.lower(),
+            "active": seen.active,
+            "size_bytes": seen.size_bytes,
+            "used_bytes": pool.used_bytes(volume),
+            "template": seen.template,
+            "snapshots": [snapshot.name for snapshot in seen.snapshots],
+            "path": str(pool.path(volume)),
+        }
+        for volume, seen in pool.observe().items()
+        if not volume.is_template
+    ]
 
 
 def drivers_report(host: Host) -> dict[str, Report]:
     """Every driver by name: the VMs that it knows, and the bridges that NICs can be put on.
 
-    ``bridges`` is None where any name will do.
+    ``bridges`` is None where any name will do. ``problem`` says why a driver is not available.
     """
-    report: dict[str, Report] = {}
-    for name, driver in sorted(host.drivers.items()):
-        bridges = driver.bridges()
-        report[name] = {
-            "vms": sorted(driver.observe()),
-            "bridges": None if bridges is None else sorted(bridges),
-        }
-    return report
+    found = host.drivers.asked(_driver)
+    away = host.drivers.away
+    nothing: Report = {"vms": [], "bridges": None}
+    return {
+        name: {**found.get(name, nothing), "problem": away.get(name)}
+        for name in sorted(host.drivers)
+    }
+
+
+def _driver(driver: Driver) -> Report:
+    bridges = driver.bridges()
+    return {
+        "vms": sorted(driver.observe()),
+        "bridges": None if bridges is None else sorted(bridges),
+    }
 
 
 def pending_report(host: Host) -> dict[str, Report]:
@@ -114,7 +142,7 @@ def strays_report(host: Host) -> dict[str, Report]:
     """The VMs of this host that nobody declared, and what ``policy:strays`` says of each."""
     return {
         name: {
-            "power": str(have.power) if have.has_power else None,
+            "power": power_of(host, have),
             "defined": have.recorded is not None,
             "foreign": have.foreign,
             "locked": have.locked,
@@ -130,6 +158,8 @@ def overview_report(host: Host, words: Mapping[str, object] | None = None) -> Re
 
     ``vms`` among *words* are patterns of VMs. ``drift`` has those that are not as described, with
     the fields in which they are not; a stray that the policy ignores is none.
+    ``unavailable`` are the drivers and pools that cannot be used now, and why: of what they hide,
+    nothing is known.
     """
     read = options(words or {})
     patterns = accepted(read.done(read.take("vms", each(text), ALL), FORMER))
@@ -139,9 +169,9 @@ def overview_report(host: Host, words: Mapping[str, object] | None = None) -> Re
 
     seen = {name: have for name, have in host.observe_all().items() if is_meant(name)}
     declared = list(filter(is_meant, host.config.vms))
-    power = {name: str(have.power) if have.has_power else None for name, have in seen.items()}
+    power = {name: power_of(host, have) for name, have in seen.items()}
     far = {name: _drift(host, name, seen.get(name, Observation())) for name in declared}
-    facts = {name: pool.facts for name, pool in host.pools.items()}
+    facts = host.pools.asked(lambda pool: pool.facts)
     return {
         "states": {**dict.fromkeys(declared), **power},
         "strays": [
@@ -154,6 +184,7 @@ def overview_report(host: Host, words: Mapping[str, object] | None = None) -> Re
             name: {"size_bytes": pool.size_bytes, "free_bytes": pool.free_bytes}
             for name, pool in facts.items()
         },
+        "unavailable": host.unavailable,
     }
 
 
@@ -162,4 +193,5 @@ def _drift(host: Host, name: str, have: Observation) -> list[str]:
         spec = host.declared(name)
     except Refused:
         return ["its description is wrong"]
-    return [] if spec is None else list(drift(spec, have))
+    unseen = host.out_of_sight(name, have)
+    return [] if spec is None or unseen else list(drift(spec, have))

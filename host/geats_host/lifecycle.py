@@ -91,7 +91,9 @@ def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> P
         return {name: _problems(host, name, spec)}
     found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
     together = _together(host, [each for each, problems in found.items() if not problems])
-    return {**found, TOGETHER: together} if together else found
+    away = list(host.facts(host.drivers).unavailable.values())
+    around = {CONFIGURATION: away} if away else {}
+    return {**around, **found, **({TOGETHER: together} if together else {})}
 
 
 def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:

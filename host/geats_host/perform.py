@@ -1,7 +1,7 @@
 """One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -62,19 +62,25 @@ from geats_host.volume_archives import Tree
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions on one VM, run by *driver*. Raises ``HostError`` where the host fails.
+    """Performs actions on one VM. Raises ``HostError`` where the host fails.
 
-    ``spec`` is what the VM is started with, and ``bind_sources`` are what it may bind.
+    ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
+    what the VM is started with, and ``bind_sources`` are what it may bind.
     """
 
     name: str
     registry: Registry
-    driver: Driver
+    driver_of: Callable[[], Driver]
     pools: Mapping[str, Pool]
     templates: Mapping[str, Template]
     store: Store
     spec: VMSpec | None = None
     bind_sources: tuple[str, ...] = ()
+
+    @property
+    def driver(self) -> Driver:
+        """The driver that runs the VM."""
+        return self.driver_of()
 
     def perform(self, action: Action) -> None:
         """Do it."""

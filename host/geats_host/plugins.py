@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from geats_core.checked import unknown
 from geats_core.config import Raw, StackLayer
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
+from geats_host.opened import Opened
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool
 
-T = TypeVar("T")
 ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot stand on what is below
 DEFAULT_DRIVERS: Mapping[str, Raw] = {"lxc": {}}
 OpenDriver: TypeAlias = Callable[[Raw, Path], Driver]
@@ -45,22 +45,24 @@ def default_pools(state_dir: Path) -> Mapping[str, StackLayer]:
     return {"default": StackLayer(type="directory", options={"path": path})}
 
 
-def open_drivers(options: Mapping[str, Raw], state_dir: Path) -> Mapping[str, Driver]:
-    """Each driver with its options, or every problem of any."""
-    return _open_each(
-        {name: partial(_open_driver, name, given, state_dir) for name, given in options.items()}
-    )
+def open_drivers(options: Mapping[str, Raw], state_dir: Path) -> Opened[Driver]:
+    """The drivers by name, each with its options; opened when they are needed."""
+    openers = {
+        name: partial(_open_driver, name, given, state_dir) for name, given in options.items()
+    }
+    return Opened("driver", openers)
 
 
 def _open_driver(name: str, options: Raw, state_dir: Path) -> Driver:
     return driver_plugin(f"geats.drivers.{name}", name)(options, state_dir)
 
 
-def open_pools(layers: Mapping[str, StackLayer]) -> Mapping[str, Pool]:
-    """Each pool, or every problem of any."""
-    return _open_each(
-        {name: partial(_open_pool, f"geats.pools.{name}", layer) for name, layer in layers.items()}
-    )
+def open_pools(layers: Mapping[str, StackLayer]) -> Opened[Pool]:
+    """The pools by name; opened when they are needed."""
+    openers = {
+        name: partial(_open_pool, f"geats.pools.{name}", layer) for name, layer in layers.items()
+    }
+    return Opened("pool", openers)
 
 
 def _open_pool(path: str, layer: StackLayer) -> Pool:
@@ -80,20 +82,6 @@ def _located(path: str, layer: StackLayer, below: Pool | None, problem: str) -> 
     offer = below.offers if below.offers is Offer.NOTHING else f"a {below.offers}"
     message = problem.removeprefix(ABOUT_BELOW)
     return f"{path}.on.type: {message}, and {layer.on.type} offers {offer}"
-
-
-def _open_each(openers: Mapping[str, Callable[[], T]]) -> Mapping[str, T]:
-    """Open all of them, or refuse with everything that is wrong with any."""
-    opened: dict[str, T] = {}
-    problems: list[str] = []
-    for name, opener in openers.items():
-        try:
-            opened[name] = opener()
-        except Refused as refused:
-            problems += refused.problems
-    if problems:
-        raise Refused(*problems)
-    return opened
 
 
 def _entry_point(group: str, kind: str, path: str, name: str) -> EntryPoint:

@@ -44,7 +44,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
     ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
-    in effect until the VM restarts. *only* says which VMs are meant, see ``parse_filter``.
+    in effect until the VM restarts. ``problems`` say why part of the VM cannot be seen now. *only*
+    says which VMs are meant, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -58,22 +59,33 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 def _row(host: Host, name: str, have: Observation) -> Report:
     spec = have.in_effect or have.defined or have.recorded
     return {
-        "power": str(have.power) if have.has_power else None,
+        "power": power_of(host, have),
         "declared": name in host.config.vms,
         "defined": have.recorded is not None,
         "locked": have.locked,
         "pending": len(pending_of(have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
+        "problems": [str(each) for each in host.out_of_sight(name, have)],
     }
 
 
+def power_of(host: Host, have: Observation) -> str | None:
+    """The power as people read it; None where nothing is defined."""
+    if have.recorded and have.recorded.driver in host.drivers.away:
+        return str(listing.ListedPower.UNKNOWN)
+    return str(have.power) if have.has_power else None
+
+
 def status_report(host: Host) -> Report:
-    """Every VM's definition and state, and the host's memory, swap, load and cpu."""
+    """Every VM's definition and state, and the host's memory, swap, load and cpu.
+
+    ``unavailable`` are the drivers and pools that cannot be used now, and why.
+    """
     seen = host.observe_all()
     names = sorted({*host.config.vms, *seen})
     vms = {name: vm_report(host, name, seen.get(name, Observation())) for name in names}
-    return {"vms": vms, "host": host_report()}
+    return {"vms": vms, "host": host_report(), "unavailable": host.unavailable}
 
 
 def vm_report(host: Host, name: str, have: Observation) -> Report:

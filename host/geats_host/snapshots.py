@@ -46,7 +46,7 @@ def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> 
     ``together`` tells whether it is of one moment. With *rules* (see ``kept``), ``kept_by`` are
     those that keep it.
     """
-    found = snapshots_of(host.known(name))
+    found = snapshots_of(host.whole(name))
     reasons: Report = {}
     if rules:
         retention = kept(host, name, rules).retention
@@ -73,7 +73,7 @@ def snapshot(
     """
     taken_s = int(time.time())
     called, parts, _ = _words(name_at(taken_s) if wanted is None else wanted, partial)
-    have = host.known(name)
+    have = host.whole(name)
     made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
     if made.is_empty and not present:
         raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
@@ -93,7 +93,7 @@ def restore(
     ``Refused`` as well where another VM mounts one of them.
     """
     called, parts, loss = _words(wanted, partial, allow_data_loss)
-    have = host.known(name)
+    have = host.whole(name)
     made = accepted(plan_restore(name, called, have, _facts(host), loss, parts))
     as_it_is = {name: Goal(name=name, target=Target.OFF)}
     wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
@@ -105,7 +105,7 @@ def restore(
 def delete(host: Host, name: str, wanted: object) -> Planned:
     """The plan that gives a snapshot up."""
     called, _, _ = _words(wanted, False)
-    have = host.known(name)
+    have = host.whole(name)
     return host.planned(have, accepted(plan_delete(name, called, have)))
 
 
@@ -117,7 +117,7 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     """
     keep = accepted(parse_keep("", rules), "keep")
     begins = accepted(text("prefix", prefix))
-    have = host.known(name)
+    have = host.whole(name)
     made = accepted(plan_kept(name, keep, have, begins))
     return Kept(host.planned(have, made.plan), made.retention)
 

@@ -1,5 +1,5 @@
 """
-Tell when a VM changes its state, a stray comes or goes, a VM drifts, or a pool is nearly full.
+Tell when a VM changes its state, a stray comes or goes, a VM drifts, a pool is nearly full or away.
 
 .. code-block:: yaml
 
@@ -11,15 +11,19 @@ Tell when a VM changes its state, a stray comes or goes, a VM drifts, or a pool 
         - strays: true
         - drift: true
         - pool_space: 90        # percent from which on a pool is full; false: not told
+        - unavailable: true
 
 All of them are on unless turned off. Each event is told once, not with every look:
 
 - ``salt/beacon/MINION/geats/state/VM``: ``vm``, ``from`` and ``to``, which are ``running``,
-  ``stopped``, ``frozen``, ``stuck``, or nothing where the VM is not defined
+  ``stopped``, ``frozen``, ``stuck``, ``unknown`` where its driver is not available, or nothing
+  where the VM is not defined
 - ``salt/beacon/MINION/geats/stray/VM``: ``vm``, and whether it is a ``stray`` now
 - ``salt/beacon/MINION/geats/drift/VM``: ``vm``, and the ``fields`` in which it is not as described;
   none of them once it is
 - ``salt/beacon/MINION/geats/pool/POOL``: ``pool``, ``used_percent``, and whether it is ``full``
+- ``salt/beacon/MINION/geats/unavailable/WHAT``: ``what``, such as ``pools.fast`` or
+  ``drivers.lxc``, and ``why`` it cannot be used or looked at; nothing once it can again
 - ``salt/beacon/MINION/geats/trouble``: ``error`` says why the host could not be looked at; nothing
   once it can again
 

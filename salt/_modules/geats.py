@@ -76,8 +76,9 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
     vms
         patterns of names such as ``web*``, or one of them (default: all)
     power
-        only VMs that are ``running``, ``stopped``, ``frozen``, ``stuck``, or ``none``, which is of
-        one that is not defined; or a list of such words
+        only VMs that are ``running``, ``stopped``, ``frozen``, ``stuck``, ``unknown``, which is of
+        one whose driver is not available, or ``none``, which is of one that is not defined; or a
+        list of such words
     driver
         only VMs of this driver, or of a list of drivers
     declared, defined, locked

@@ -335,7 +335,7 @@ def test_pools_volumes_drivers_strays_and_what_is_pending_are_shown(
     ):
         code, out, err = geats(command)
         assert (code, said in out, err) == (0, True, ""), command
-    drivers = {"memory": {"vms": ["db01", "web01"], "bridges": None}}
+    drivers = {"memory": {"vms": ["db01", "web01"], "bridges": None, "problem": None}}
     assert (answer(geats, "drivers"), answer(geats, "strays")) == (drivers, {})
 
 

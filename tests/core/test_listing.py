@@ -48,7 +48,7 @@ def test_a_vm_is_shown_where_it_is_all_that_is_asked_for(key: str, yes: object, 
 def test_what_is_not_defined_has_no_power() -> None:
     assert picks({"power": "none"}, power=None)
     assert not picks({"power": "stopped"}, power=None)
-    assert {*ListedPower} == {*Power, ListedPower.NONE}
+    assert {*ListedPower} == {*Power, ListedPower.NONE, ListedPower.UNKNOWN}
 
 
 def test_an_unknown_word_is_refused_with_what_there_is() -> None:
@@ -64,7 +64,7 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
     assert [str(problem) for problem in refused.failure()] == [
         "vms: must be a list, got 5",
         "power[0]: unknown power 'runing', did you mean 'running'? (there is: frozen, none,"
-        " running, stopped, stuck)",
+        " running, stopped, stuck, unknown)",
         "driver[0]: unknown driver 'lxd', did you mean 'lxc'? (there is: lxc, memory)",
         "declared: must be true or false, got 'x'",
         "state: unknown key 'state' (there is: declared, defined, driver, locked, power, vms)",

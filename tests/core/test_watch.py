@@ -32,6 +32,14 @@ def room(free: int | None, size: int | None = 100) -> dict[str, Any]:
             ],
         ),
         (
+            overview(unavailable={"pools.a": "gone", "pools.b": "gone"}),
+            overview(unavailable={"pools.b": "gone", "pools.c": "not mounted"}),
+            [
+                {"tag": "unavailable/pools.a", "what": "pools.a", "why": None},
+                {"tag": "unavailable/pools.c", "what": "pools.c", "why": "not mounted"},
+            ],
+        ),
+        (
             overview(strays=["a", "b"]),
             overview(strays=["b", "c"]),
             [
@@ -77,7 +85,8 @@ def test_at_first_no_state_has_changed_but_what_is_wrong_is_told() -> None:
 
 def test_what_is_not_watched_is_not_told() -> None:
     now = overview(states={"a": "running"}, strays=["s"], drift={"a": ["dns"]}, **room(0))
-    off = Watch(states=False, strays=False, drift=False, pool_space=None)
+    now = {**now, "unavailable": {"pools.a": "gone"}}
+    off = Watch(states=False, strays=False, drift=False, pool_space=None, unavailable=False)
     assert told(NOTHING, now, off) == []
 
 

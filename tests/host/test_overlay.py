@@ -15,6 +15,7 @@ from geats_host import lifecycle
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.mounts import mounts_below
+from geats_host.opened import Opened
 from geats_host.storage import TEMPLATES, Pool
 from geats_host.storage.directory import open_pool as open_directory
 from geats_host.storage.overlay import open_pool as open_overlay
@@ -48,7 +49,7 @@ class Operator:
             "fast": open_overlay({"path": str(self.pool)}, None),
             "plain": open_directory({"path": str(self.directory / "plain")}, None),
         }
-        return replace(opened, pools=pools)
+        return replace(opened, pools=Opened.of("pool", pools))
 
     def vm(self, name: str) -> dict[str, object]:
         nic = {"name": "eth0", "bridge": self.bridge, "addresses": [f"{address(name)}/24"]}

@@ -27,8 +27,10 @@ from geats_core.actions import (
 from geats_core.config import parse_config
 from geats_core.observation import Observation, Power
 from geats_core.plan import DataLoss, Goal, PowerOff, Target
+from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.host import Host
+from geats_host.opened import Opened
 from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage.memory import MemoryPool
 from tests.faults import Fault, Manner, Moment
@@ -59,7 +61,8 @@ class MemoryWorld:
         return other
 
     def open(self) -> Host:
-        return Host(self.config, self.registry, {"memory": self.vms}, {**self.pools})
+        drivers: Opened[Driver] = Opened.of("driver", {"memory": self.vms})
+        return Host(self.config, self.registry, drivers, Opened.of("pool", self.pools))
 
     def hang(self) -> None:
         vms = self.vms.vms

@@ -323,7 +323,7 @@ def test_pools_volumes_drivers_strays_and_what_is_pending_are_plain_data(modules
         for name in ("pools", "volumes", "drivers", "pending", "strays")
     }
     assert msgpack.unpackb(msgpack.packb(reports)) == reports
-    assert reports["drivers"] == {"memory": {"vms": ["web01"], "bridges": None}}
+    assert reports["drivers"] == {"memory": {"vms": ["web01"], "bridges": None, "problem": None}}
     assert (reports["pending"], reports["strays"]) == ({}, {})
 
 

@@ -291,7 +291,7 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
         performer = Performer(
             name=name,
             registry=MemoryRegistry(),
-            driver=MemoryDriver(),
+            driver_of=MemoryDriver,
             pools={"p": pool},
             templates={"small": template},
             store=Store(tmp_path / "store", tmp_path / "run"),

@@ -8,6 +8,7 @@ import pytest
 from geats_core.observation import Stage
 from geats_core.template import Build, Files, Template
 from geats_host.errors import HostError, Refused
+from geats_host.opened import Opened
 from geats_host.storage import TEMPLATES, Pool, VolumeId, directory, memory, overlay
 from geats_host.templates import cache, key_of, make_ready
 from geats_host.templates.store import Store
@@ -34,7 +35,7 @@ def archive(tmp_path: Path) -> Path:
 def upkeep(archive: Path, pools: dict[str, Pool], store: Store) -> Upkeep:
     command = ("cp", str(archive), "{output}")
     built = Template(name="built", source=Build(command=command))
-    return Upkeep({"t": tarball(archive), "built": built}, pools, store)
+    return Upkeep({"t": tarball(archive), "built": built}, Opened.of("pool", pools), store)
 
 
 def actions(reports: list[Report]) -> list[tuple[object, object, object]]:

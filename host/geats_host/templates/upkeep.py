@@ -24,6 +24,7 @@ from geats_core.template import (
     kind,
 )
 from geats_host.errors import HostError, Refused
+from geats_host.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
 from geats_host.templates import key_of, make_ready, problems, sources, verify
 from geats_host.templates.cache import unpacked
@@ -65,7 +66,7 @@ class Upkeep:
     """The templates that are *declared*, the pools they are unpacked in, and what is stored."""
 
     declared: Mapping[str, Template]
-    pools: Mapping[str, Pool]
+    pools: Opened[Pool]
     store: Store
 
     def listed(self) -> dict[str, Report]:
@@ -141,13 +142,13 @@ class Upkeep:
     def _unpacked(self) -> dict[str, dict[VolumeId, VolumeSeen]]:
         """The unpacked templates of each pool that has any files."""
         return {
-            name: {volume: seen for volume, seen in pool.observe().items() if volume.is_template}
-            for name, pool in self.pools.items()
-            if pool.offers is not Offer.NOTHING
+            name: {volume: seen for volume, seen in there.items() if volume.is_template}
+            for name, there in self.pools.asked(_files_in).items()
+            if there is not None
         }
 
     def _clones(self, pool: str) -> bool:
-        return self.pools[pool].facts.clones and self.pools[pool].offers is not Offer.NOTHING
+        return bool(self.pools.ask(pool, _is_cloning))
 
     def _row(
         self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
@@ -265,6 +266,15 @@ def _fate(
     if problem is not None:
         return Fate.KEEP, f"template {seen.template} may need it: {problem}"
     return Fate.DESTROY, "no template that is declared has its key"
+
+
+def _files_in(pool: Pool) -> Mapping[VolumeId, VolumeSeen] | None:
+    """Every volume of a pool; None where there are no files in any."""
+    return None if pool.offers is Offer.NOTHING else pool.observe()
+
+
+def _is_cloning(pool: Pool) -> bool:
+    return pool.facts.clones and pool.offers is not Offer.NOTHING
 
 
 def _is_whole(seen: VolumeSeen) -> bool:

@@ -1,0 +1,107 @@
+"""Plugins by name, each opened when it is first needed; one that fails stops no other.
+
+Theory of operation
+-------------------
+Plugins are code of others, that looks at disks and networks which may be away. So each is opened
+and asked by itself, and what it cannot answer is remembered here as the reason why it is not
+available, until the host is looked at anew. Nowhere else is an exception caught of which nothing is
+known: here it is the fault of one plugin, and concerns what depends on that plugin only.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from geats_host.errors import HostError, Refused
+
+T = TypeVar("T")
+Answer = TypeVar("Answer")
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Mapping[str, T]):
+    """The plugins of one *kind*; the mapping's values are opened when they are asked for.
+
+    ``opened[name]`` raises ``HostError`` where the plugin cannot be opened. ``away`` says of each
+    that could not answer why: it is not asked again until ``look_anew``.
+    """
+
+    kind: str
+    openers: Mapping[str, Callable[[], T]]
+    there: dict[str, T] = field(default_factory=dict)
+    away: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kind: str, plugins: Mapping[str, T]) -> "Opened[T]":
+        """Plugins that are open already."""
+        return cls(kind, {}, dict(plugins))
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self.there:
+            opener = self.openers[name]
+            try:
+                self.there[name] = guarded(f"{self.kind} {name}", opener)
+            except Refused as refused:
+                raise HostError("; ".join(refused.problems)) from None
+        return self.there[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def _names(self) -> Mapping[str, object]:
+        return self.openers or self.there
+
+    def look_anew(self) -> None:
+        """Forget which were not available: they may be by now."""
+        self.away.clear()
+
+    def asked(
+        self, question: Callable[[T], Answer], names: Iterable[str] | None = None
+    ) -> dict[str, Answer]:
+        """What each answers, or each of *names*; without those that are not available."""
+        answers: dict[str, Answer] = {}
+        for name in self if names is None else names:
+            if name in self._names and name not in self.away:
+                try:
+                    answers[name] = self._answer(name, question)
+                except HostError as error:
+                    self.away[name] = _one_line(str(error))
+        return answers
+
+    def ask(self, name: str, question: Callable[[T], Answer]) -> Answer | None:
+        """What one answers; None where it is not available."""
+        return self.asked(question, [name]).get(name)
+
+    def _answer(self, name: str, question: Callable[[T], Answer]) -> Answer:
+        plugin = self[name]
+        return guarded(f"{self.kind} {name}", lambda: question(plugin))
+
+
+def guarded(who: str, call: Callable[[], T]) -> T:
+    """What *call* of a plugin returns; what it must not raise becomes ``HostError``, and is logged.
+
+    *who* names the plugin. ``Refused`` and ``HostError`` are its to raise.
+    """
+    try:
+        return call()
+    except (Refused, HostError):
+        raise
+    except Exception as error:  # nothing is known of the code of others, see the module
+        LOG.exception("the plugin of %s failed", who)
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        why = f"{who}: its plugin failed with {said} (the system's log has more)"
+        raise HostError(why) from error
+
+
+def _one_line(text: str) -> str:
+    """*text* as it can stand in a file, and among others."""
+    return "; ".join(text.encode(errors="backslashreplace").decode().splitlines())
