@@ -44,7 +44,7 @@ def cli() -> None:
 
 
 @cli.command("list")
-@click.argument("vms", nargs=-1)
+@click.argument("vms", nargs=-1, metavar="[NAMES]...")
 @click.option(
     "--power",
     multiple=True,

@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
+from typing import TypeAlias
 
 import yaml
 
+from geats_core.checked import Problem, shown
 from geats_core.parse import merge
 from geats_host.errors import Refused
 
+Words: TypeAlias = Mapping[str, object]
+
 DEFAULT_FILE = Path("/etc/geats/geats.yaml")
+SAYS_NOTHING = "says nothing under geats: describe this host there, or leave the key out; got"
+MEND = "nothing is planned or changed before that is mended; then run saltutil.refresh_pillar"
 
 
 def from_file(path: Path | None = None) -> object:
@@ -32,10 +38,40 @@ def from_file(path: Path | None = None) -> object:
     return raw["geats"]
 
 
-def from_salt(minion: object, pillar: object) -> object:
-    """What a minion's configuration and pillar hold under ``geats``; else what the file does."""
-    raw = merged(minion, pillar)
-    return from_file() if raw is None else raw
+def from_salt(minion: Words, pillar: Words) -> object:
+    """What a minion's configuration and its pillar hold under ``geats``; else what the file does.
+
+    Raises ``Refused`` where Salt could not render all of the pillar, for nobody knows then what is
+    missing; and where one of them has ``geats`` but says nothing under it.
+    """
+    wrong = failed(pillar)
+    if wrong:
+        raise Refused(*wrong, MEND)
+    return as_rendered(minion, pillar)
+
+
+def as_rendered(minion: Words, pillar: Words) -> object:
+    """The same of a pillar that may not be whole, for those who only look.
+
+    Where it failed to render and has no ``geats`` at all, that of another source is no answer.
+    """
+    places = {"the minion's configuration": minion, "pillar": pillar}
+    # get(): what Salt's own mappings give for [] may be a copy
+    said = {place: source.get("geats") for place, source in places.items() if "geats" in source}
+    full = {place: each for place, each in said.items() if isinstance(each, Mapping) and each}
+    if full.keys() < said.keys():
+        empty = sorted(said.keys() - full.keys())
+        raise Refused(*(Problem(place, f"{SAYS_NOTHING} {shown(said[place])}") for place in empty))
+    if "geats" not in pillar and failed(pillar):
+        raise Refused(*failed(pillar), MEND)
+    return merged(*full.values()) if full else from_file()
+
+
+def failed(pillar: Words) -> tuple[Problem, ...]:
+    """What went wrong when Salt rendered the pillar; empty where it is whole."""
+    errors = pillar.get("_errors", ())
+    listed = errors if isinstance(errors, list | tuple) else [errors]
+    return tuple(Problem("pillar", f"failed to render: {each}") for each in listed)
 
 
 def yaml_problem(error: Exception) -> str:
@@ -46,13 +82,7 @@ def yaml_problem(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
 
 
-def merged(*sources: object) -> object:
-    """What *sources* say together, later ones winning; None where none of them says anything."""
-    present = [source for source in sources if source]
-    mappings: list[Mapping[object, object]] = [
-        source for source in present if isinstance(source, Mapping)
-    ]
-    if len(mappings) < len(present):
-        return next(source for source in present if not isinstance(source, Mapping))
+def merged(*sources: Mapping[object, object]) -> Mapping[object, object]:
+    """What *sources* say together, later ones winning."""
     empty: dict[object, object] = {}
-    return reduce(merge, mappings, empty) if mappings else None
+    return reduce(merge, sources, empty)

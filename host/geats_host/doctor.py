@@ -7,13 +7,14 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 
 from geats_host import lifecycle, templates
+from geats_host.configuration import MEND
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.subordinate_ids import NEEDED, subordinate_ids
@@ -88,6 +89,11 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
         *_programs(),
         *_configuration(raw),
     )
+
+
+def of_pillar(problems: Iterable[object]) -> tuple[Finding, ...]:
+    """What is found where Salt could not render a host's pillar: no more can be known then."""
+    return tuple(Finding("pillar", Health.PROBLEM, str(each), MEND) for each in problems)
 
 
 def to_plain(findings: tuple[Finding, ...]) -> list[Mapping[str, str]]:

@@ -1,8 +1,8 @@
 """Many hosts as a Salt master sees them: what runs where, who could take a VM, what moves.
 
 Whoever calls gives an ``Ask``: the master's way to have minions run a function. Each report has
-``problems``, by the host: why a host is not in it. Minions without geats are no hosts of ours, and
-are left out.
+``problems``, by the host: why a host is not in it, or not whole. Minions without geats are no hosts
+of ours, and are left out.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +28,9 @@ Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, an
 Report: TypeAlias = dict[str, Any]
 Words: TypeAlias = Mapping[str, object]  # of rules, as people write them
 NOT_LOADED = "is not available."  # how Salt says that a minion has no such function
+PILLAR_FAILED = 5  # as salt.defaults.exitcodes has it
+NOT_WHOLE = "its pillar failed to render: what it declares may be missing here"
+WITH_ANSWER = (None, 0, PILLAR_FAILED)  # the last with all that can be seen without a pillar
 NO_HOST = "is not supported for resource type"  # and that a VM answers, not a minion
 
 
@@ -46,8 +49,10 @@ def answers(raw: Mapping[str, Any]) -> Answers:
     for host, given in sorted(raw.items()):
         if not given or given.get("out") == "no_return":
             problems[host] = "did not answer"
-        elif not given.get("retcode"):
+        elif given.get("retcode") in WITH_ANSWER:
             hosts[host] = given.get("ret")
+            if given.get("retcode") == PILLAR_FAILED:
+                problems[host] = NOT_WHOLE
         elif not _is_of_another(str(given.get("ret"))):
             problems[host] = str(given.get("ret")).removeprefix("ERROR: ")
     return Answers(hosts, problems)

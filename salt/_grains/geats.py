@@ -28,6 +28,7 @@ def geats():
     The version of geats, and of liblxc; the drivers; and the pools, with what each is made of.
 
     What the pillar says is in it once the minion has its pillar: see ``saltutil.refresh_grains``.
+    If the pillar failed to render, only the version is.
 
     CLI Example:
 
@@ -35,6 +36,8 @@ def geats():
 
         salt '*' grains.get geats
     """
+    if "_errors" in _mapping(__opts__.get("pillar")):
+        return {"geats": {"version": version("geats")}}
     said = _said()
     drivers = [name for name in _mapping(said.get("drivers")) if isinstance(name, str)] or ["lxc"]
     pools = _mapping(said.get("pools")) or {"default": {"type": "directory"}}

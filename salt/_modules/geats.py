@@ -4,15 +4,21 @@ Manage LXC containers and virtual machines on this host.
 VMs, pools and templates come from the pillar (or the minion's configuration) under ``geats``, and
 where neither has it, from ``/etc/geats/geats.yaml``.
 
+If the pillar failed to render, nobody knows what it lacks: every function refuses then, but for
+``list``, ``info``, ``status`` and ``journal``, which show what there is, log a warning, and exit
+with 5, as Salt does for a broken pillar.
+
 :depends: geats
 """
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.msgpack
+from salt.defaults.exitcodes import EX_PILLAR_FAILURE
 from salt.exceptions import CommandExecutionError
 
 from geats_host.later import later
@@ -66,6 +72,8 @@ if TYPE_CHECKING:  # Salt's loader injects these
 
 TIMED_OUT = 124  # as timeout(1) says it
 
+log = logging.getLogger(__name__)
+
 __func_alias__ = {"exec_": "exec", "list_": "list"}
 
 
@@ -101,7 +109,7 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
         "locked": locked,
         **_words(others),
     }
-    return _told(lambda host: reports.list_report(host, only))
+    return _seen(lambda host: reports.list_report(host, only))
 
 
 def info(name):
@@ -114,7 +122,7 @@ def info(name):
 
         salt '*' geats.info web01
     """
-    return _told(lambda host: reports.info_report(host, name))
+    return _seen(lambda host: reports.info_report(host, name))
 
 
 def status():
@@ -127,7 +135,7 @@ def status():
 
         salt '*' geats.status
     """
-    return _told(reports.status_report)
+    return _seen(reports.status_report)
 
 
 def journal(name, limit=50):
@@ -140,7 +148,7 @@ def journal(name, limit=50):
 
         salt '*' geats.journal web01 limit=10
     """
-    return _told(lambda host: reports.journal_report(host, name, limit))
+    return _seen(lambda host: reports.journal_report(host, name, limit))
 
 
 def snapshot(name, snapshot=None, partial=False, present=False, test=None):
@@ -534,7 +542,8 @@ def doctor():
 
         salt '*' geats.doctor
     """
-    return _answered(lambda: doctor_.to_plain(doctor_.examine(_raw())))
+    broken = doctor_.of_pillar(configuration.failed(__pillar__))
+    return _answered(lambda: doctor_.to_plain(broken or doctor_.examine(_raw())))
 
 
 def plan(
@@ -1195,7 +1204,7 @@ def prune_templates(test=None):
 
 
 def _raw():
-    return configuration.from_salt(__opts__.get("geats"), __pillar__.get("geats"))
+    return configuration.from_salt(__opts__, __pillar__)
 
 
 def _origin():
@@ -1214,6 +1223,19 @@ def _origin():
 def _told(tell):
     """What *tell* says of the host."""
     return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin(), _listening)))
+
+
+def _seen(tell):
+    """What *tell*, which changes nothing, says of the host, though the pillar may not be whole.
+
+    That is logged, and told by the exit code.
+    """
+    wrong = configuration.failed(__pillar__)
+    if wrong:
+        log.warning("what is declared may be missing here:\n%s", "\n".join(map(str, wrong)))
+        __context__["retcode"] = EX_PILLAR_FAILURE
+    raw = _answered(lambda: configuration.as_rendered(__opts__, __pillar__))
+    return _answered(lambda: tell(host_.Host.from_config(raw, _origin())))
 
 
 def _listening(events, origin):

@@ -51,7 +51,9 @@ def _returned(modules, fun, arg, kwarg):
         }
     if fun not in modules:
         return {"ret": f"'{fun}' is not available.", "retcode": 254}
+    context = modules.pack["__context__"]
+    context["retcode"] = 0
     try:
-        return {"ret": modules[fun](*arg, **kwarg), "retcode": 0}
+        return {"ret": modules[fun](*arg, **kwarg), "retcode": context["retcode"]}
     except CommandExecutionError as error:
         return {"ret": f"ERROR: {error}", "retcode": 1}

@@ -41,9 +41,12 @@ def discover(opts):
     :param dict opts: the minion's options, with its pillar
     :rtype: list[str]
     """
-    raw = configuration.from_salt(opts.get("geats"), opts["pillar"].get("geats"))
     offer = pillar_resources_tree(opts).get("geats")
-    return _accepted(lambda: resources.resource_ids(opts["id"], raw, offer))
+    return _accepted(
+        lambda: resources.resource_ids(
+            opts["id"], configuration.from_salt(opts, opts["pillar"]), offer
+        )
+    )
 
 
 def grains():
