@@ -16,7 +16,7 @@ from geats_core.parse import parse_vm, to_text
 from geats_core.plan import Goal, Step, Target
 from geats_core.saved import SavedPlan
 from geats_host import lifecycle, reports
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.host_goals import Wishes
 from geats_host.registry import schema
@@ -127,3 +127,42 @@ def test_a_host_whose_registry_is_of_a_newer_geats_is_not_opened(
         database.execute("pragma user_version = 99")
     with pytest.raises(HostError, match="newer geats"):
         memory_host(tmp_path, {"registry": "sqlite"})
+
+
+@pytest.fixture
+def half_read(tmp_path: Path) -> Host:
+    """A host on which web01 runs, and the row of db01, which runs too, has a key of the future."""
+    host = memory_host(tmp_path, {"registry": "sqlite"})
+    for name in ("web01", "db01"):
+        host.apply(lifecycle.plan_to(host, name, "running"))
+    with closing(sqlite3.connect(tmp_path / "state" / "registry.sqlite")) as database, database:
+        database.execute("update definition set spec = '{\"colour\": 1}' where name = 'db01'")
+    return host
+
+
+def test_a_row_that_cannot_be_read_stops_no_other_vm(half_read: Host) -> None:
+    assert half_read.apply(lifecycle.plan_verb(half_read, "stop", "web01")).value_or(None)
+    assert half_read.observe("web01").power is Power.STOPPED
+
+
+def test_a_row_that_cannot_be_read_is_shown_and_refused_with_the_reason(half_read: Host) -> None:
+    rows = reports.list_report(half_read)
+    assert rows["web01"]["problems"] == []
+    assert rows["db01"]["defined"] is True
+    assert "unknown key 'colour'" in str(rows["db01"]["problems"])
+    with pytest.raises(Refused, match="db01: its definition cannot be read: template: is missing"):
+        lifecycle.plan_verb(half_read, "deprovision", "db01")
+
+
+def test_a_vm_whose_row_cannot_be_read_is_powered_off_with_the_host(half_read: Host) -> None:
+    made = half_read.plan_halt()
+    assert half_read.apply_host(made) == Success(made.plan.steps)
+    assert half_read.observe("db01").power is Power.STOPPED
+    boot = half_read.plan_boot()
+    assert [each.name for each in boot.plan.plans] == []
+
+
+def test_a_row_that_cannot_be_read_is_written_anew_by_define(half_read: Host) -> None:
+    half_read.apply(lifecycle.plan_verb(half_read, "define", "db01"))
+    assert half_read.observe("db01").unreadable == ""
+    assert lifecycle.plan_to(half_read, "db01", "running").plan.is_empty

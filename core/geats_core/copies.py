@@ -34,7 +34,7 @@ from geats_core.conflicts import claims
 from geats_core.observation import Observation, Power, Stage
 from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import Goal, HostFacts, Plan, Target
-from geats_core.refusals import foreign, refusals
+from geats_core.refusals import foreign, refusals, undefined
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_core.trail import Trail
 
@@ -224,8 +224,7 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
 
 def not_there(name: str, have: Observation) -> Iterable[Problem]:
     yield from foreign(Goal(name=name, target=Target.OFF), have)
-    if have.recorded is None and not have.foreign:
-        yield Problem(name, "is not defined")
+    yield from undefined(name, have)
     if have.power is Power.STUCK:
         yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
 

@@ -32,6 +32,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("locked", _yes(then.locked), _yes(now.locked)),
         ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
+        ("unreadable", then.unreadable or "no", now.unreadable or "no"),
     ]
     return (
         *(f"{name}.{field}: was {old}, is {new}" for field, old, new in fields if old != new),
@@ -75,6 +76,7 @@ def _plain(seen: VolumeSeen) -> dict[str, str]:
         "size": "not set" if seen.size_bytes is None else format_size(seen.size_bytes),
         "template": seen.template or "none",
         "guest": seen.guest or "none",
+        "unreadable": seen.unreadable or "no",
         "snapshots": _lines(
             f"{s.name} ({s.taken_s}, {s.stage.name.lower()}, {s.template}, {s.guest})"
             for s in seen.snapshots

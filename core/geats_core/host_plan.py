@@ -181,13 +181,14 @@ def _known(have: Observation | None) -> VMSpec | None:
 def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     """What is to run after the host's start: VMs that are off and defined with ``autostart``.
 
-    Those of the highest priority come first. A VM that geats did not make is left alone.
+    Those of the highest priority come first. A VM that geats did not make is left alone. One whose
+    recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
     """
     wanted = [
-        have.recorded
+        spec
         for have in observations.values()
-        if have.recorded is not None
-        and have.recorded.autostart.enabled
+        if (spec := have.recorded or (have.defined if have.unreadable else None)) is not None
+        and spec.autostart.enabled
         and have.power is Power.STOPPED
         and not have.foreign
     ]
@@ -203,5 +204,5 @@ def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     return tuple(
         Goal(name=name, target=Target.OFF)
         for name, have in observations.items()
-        if have.recorded is not None and have.power in ON and not have.foreign
+        if have.is_recorded and have.power in ON and not have.foreign
     )

@@ -67,19 +67,21 @@ def after(action: Action, have: Observation) -> After:
         case Define(spec, keep):
             return _need(
                 (not have.foreign, "geats did not make it"),
-                then=replace(have, recorded=spec, defined=spec, by_hand=keep),
+                then=replace(have, recorded=spec, defined=spec, by_hand=keep, unreadable=""),
             )
         case Undefine():
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
+                (not have.unreadable, "its definition cannot be read"),
                 then=replace(have, recorded=None, defined=None, by_hand=()),
             )
         case Adopt(spec, running, keep):
             root = have.volume(spec.root.pool, ROOT)
             return _need(
                 (have.foreign, "geats made it"),
+                (not have.unreadable, "its definition cannot be read"),
                 (have.power is not Power.STUCK, f"it is {have.power}"),
                 (root is not None and _is_filled(root), "its root volume is not ready"),
                 then=replace(
@@ -101,9 +103,7 @@ def after(action: Action, have: Observation) -> After:
                 then=have,
             )
         case Lock():
-            return _need(
-                (have.recorded is not None, "it is not defined"), then=replace(have, locked=True)
-            )
+            return _need((have.is_recorded, "it is not defined"), then=replace(have, locked=True))
         case Unlock():
             return Success(replace(have, locked=False))
         case Start():
@@ -196,6 +196,8 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
         )
     if seen is None:
         return Failure("the volume does not exist")
+    if seen.unreadable:
+        return Failure(f"what is known of it cannot be read: {seen.unreadable}")
     off = (have.power is Power.STOPPED, f"the VM is {have.power}")
     match action:
         case FormatVolume():

@@ -47,7 +47,8 @@ class VolumeSeen:
     ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
     files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
     UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it. ``snapshots`` are in
-    the order in which they were taken.
+    the order in which they were taken. Where what its pool remembers of it is ``unreadable`` to
+    this geats (why), nothing else of it is known, and it may be precious.
     """
 
     name: str
@@ -58,6 +59,7 @@ class VolumeSeen:
     template: str | None = None
     guest: str | None = None
     snapshots: tuple[SnapshotSeen, ...] = ()
+    unreadable: str = ""
 
     @property
     def is_reserved(self) -> bool:
@@ -75,7 +77,8 @@ class Observation:
 
     ``in_effect`` is what the VM was started with (None when it is off): where it differs from
     ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
-    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats.
+    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
+    its definition is there and ``unreadable`` to this geats (why), it concerns that VM alone.
     """
 
     recorded: VMSpec | None = None
@@ -86,6 +89,7 @@ class Observation:
     locked: bool = False
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    unreadable: str = ""
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""
@@ -100,6 +104,11 @@ class Observation:
         return tuple(volume for volume in self.volumes if volume.name == ROOT)
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether it has a definition, be it one that cannot be read."""
+        return self.recorded is not None or bool(self.unreadable)
+
+    @property
     def has_power(self) -> bool:
         """Whether the VM can be on or off: not where only volumes of it are there, or nothing."""
         return self.was_described or self.foreign or self.power is not Power.STOPPED
@@ -107,7 +116,7 @@ class Observation:
     @property
     def was_described(self) -> bool:
         """Whether geats has, or had, a description of the VM: the registry may have been lost."""
-        return self.recorded is not None or self.defined is not None
+        return self.is_recorded or self.defined is not None
 
     @property
     def exists(self) -> bool:

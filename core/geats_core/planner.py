@@ -54,7 +54,7 @@ from geats_core.plan import (
     Step,
     Target,
 )
-from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals
+from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals, unreadable
 from geats_core.restarts import (
     changes_that_restart,
     growth_while_off,
@@ -71,7 +71,7 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
     draft = _Draft(goal, have, have, facts or HostFacts())
-    found = foreign(goal, have)
+    found = (*foreign(goal, have), *unreadable(goal, have))
     if found:
         return Failure(found)
     match goal.target:
@@ -199,7 +199,9 @@ def _define(draft: _Draft, want: VMSpec) -> None:
         return
     draft.changes = changes(have.recorded, want)
     reason = ""
-    if have.recorded is None:
+    if have.unreadable:
+        reason = f"its definition cannot be read ({have.unreadable})"
+    elif have.recorded is None:
         reason = f"{want.name} is not defined"
     elif have.recorded == want and have.defined != want:
         reason = "what the driver holds is not what is recorded"

@@ -44,6 +44,37 @@ def foreign(goal: Goal, have: Observation) -> Problems:
     return (Problem(goal.name, message),)
 
 
+def unreadable(goal: Goal, have: Observation) -> Problems:
+    """What cannot be read is left as it is; but it is powered off, and defined anew, if asked."""
+    if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
+        return ()
+    anew = goal.target is Target.DEFINED and goal.spec is not None
+    return tuple(
+        each for each in unreadable_parts(goal.name, have) if not (anew and each.path == goal.name)
+    )
+
+
+def unreadable_parts(name: str, have: Observation) -> Iterable[Problem]:
+    """What is known of the VM, and cannot be read: why, and what to do."""
+    advice = "install the geats that wrote it, or restore a backup of the registry"
+    if have.unreadable:
+        message = f"its definition cannot be read: {have.unreadable}: {advice}"
+        yield Problem(name, f"{message}, or define it anew as it is described")
+    for seen in have.volumes:
+        if seen.unreadable:
+            message = f"what is known of it cannot be read: {seen.unreadable}"
+            path = f"{name}.volumes[{seen.pool}/{seen.name}]"
+            yield Problem(path, f"{message}: install the geats that wrote it")
+
+
+def undefined(name: str, have: Observation) -> Iterable[Problem]:
+    """Why there is no definition to go by, where there is none."""
+    found = tuple(unreadable_parts(name, have))
+    if not found and have.recorded is None and not have.foreign:
+        found = (Problem(name, "is not defined"),)
+    yield from found
+
+
 def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     """A VM is not taken away without its driver, nor its volumes without their pools."""
     known = have.recorded

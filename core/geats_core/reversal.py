@@ -101,6 +101,8 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     if isinstance(then, Failure):
         return then
     now = then.unwrap()
+    if have.unreadable and not now.unreadable:
+        return problem(made.name, "its definition could not be read, and nothing brings it back")
     rollbacks = _rollbacks(made, now)
     first: tuple[Step, ...] = ()
     if rollbacks:

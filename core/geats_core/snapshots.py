@@ -31,7 +31,7 @@ from geats_core.model import ON
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
-from geats_core.refusals import foreign
+from geats_core.refusals import foreign, undefined
 from geats_core.retention import Keep, Retention, Snapshot, retain
 from geats_core.spec import ROOT, VMSpec
 from geats_core.trail import Trail
@@ -220,9 +220,8 @@ def _unknown(name: str, snapshot: str, have: Observation) -> Problem:
 
 
 def _wrong_with(name: str, have: Observation) -> Problems:
-    if have.recorded is None and not have.foreign:
-        return (Problem(name, "is not defined"),)
-    return foreign(Goal(name=name, target=Target.OFF), have)
+    found = tuple(undefined(name, have))
+    return found or foreign(Goal(name=name, target=Target.OFF), have)
 
 
 def _stuck(name: str, have: Observation) -> Iterable[Problem]:

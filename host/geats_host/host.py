@@ -33,6 +33,7 @@ from geats_core.origins import origins
 from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
 from geats_core.reach import DRIVERS, POOLS, out_of_sight
+from geats_core.refusals import unreadable_parts
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
@@ -144,6 +145,7 @@ class Host:
         self.drivers.look_anew()
         self.pools.look_anew()
         definitions, locked = self.registry.definitions(), self.registry.locked()
+        unreadable = self.registry.unreadable()
         seen: dict[str, DriverSeen] = {}
         for found in self.drivers.asked(lambda driver: driver.observe(only)).values():
             seen |= found
@@ -154,10 +156,12 @@ class Host:
         }
         seen = {**out_of_sight, **seen}
         volumes = self._volumes()
-        names = [only] if only else sorted({*definitions, *seen, *volumes})
+        names = [only] if only else sorted({*definitions, *unreadable, *seen, *volumes})
         all_ = {
-            name: _observation(
-                definitions.get(name), seen.get(name), volumes.get(name, []), locked=name in locked
+            name: replace(
+                _observation(definitions.get(name), seen.get(name), volumes.get(name, [])),
+                locked=name in locked,
+                unreadable=unreadable.get(name, ""),
             )
             for name in names
         }
@@ -214,7 +218,8 @@ class Host:
 
     def out_of_sight(self, name: str, have: Observation) -> Problems:
         """Why not everything of one VM is known, since it was last looked at."""
-        return out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
+        away = out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
+        return (*unreadable_parts(name, have), *away)
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
@@ -505,7 +510,7 @@ def _remembered(spec: VMSpec) -> DriverSeen:
 
 
 def _observation(
-    recorded: VMSpec | None, seen: DriverSeen | None, volumes: list[VolumeSeen], *, locked: bool
+    recorded: VMSpec | None, seen: DriverSeen | None, volumes: list[VolumeSeen]
 ) -> Observation:
     vm = seen or DriverSeen()
     return Observation(
@@ -516,5 +521,4 @@ def _observation(
         by_hand=vm.by_hand,
         foreign=vm.foreign,
         volumes=volumes_in_order(volumes),
-        locked=locked,
     )

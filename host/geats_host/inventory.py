@@ -143,7 +143,7 @@ def strays_report(host: Host) -> dict[str, Report]:
     return {
         name: {
             "power": power_of(host, have),
-            "defined": have.recorded is not None,
+            "defined": have.is_recorded,
             "foreign": have.foreign,
             "locked": have.locked,
             "policy": str(host.config.policy.on_stray(name)),

@@ -95,7 +95,7 @@ class Mover:
                 failed=failed,
                 left=[f"{move.source} does not answer: nothing was undone"],
             )
-        source_defines = have.recorded is not None
+        source_defines = have.is_recorded
         undo = move.undone_by(phase) if source_defines else ()
         left = [problem for each in undo for problem in self._undone(each)]
         return self._report(

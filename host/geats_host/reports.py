@@ -44,8 +44,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
     ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
-    in effect until the VM restarts. ``problems`` say why part of the VM cannot be seen now. *only*
-    says which VMs are meant, see ``parse_filter``.
+    in effect until the VM restarts. ``problems`` say why part of the VM cannot be seen or read now.
+    *only* says which VMs are meant, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -61,7 +61,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
     return {
         "power": power_of(host, have),
         "declared": name in host.config.vms,
-        "defined": have.recorded is not None,
+        "defined": have.is_recorded,
         "locked": have.locked,
         "pending": len(pending_of(have)),
         "driver": spec.driver if spec else None,

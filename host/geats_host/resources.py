@@ -17,4 +17,4 @@ def resource_ids(minion: str, raw: object, offer: object) -> list[str]:
     patterns = accepted(parse_offer("resources.geats", offer))
     config = accepted(parse_config(raw), "geats")
     registry = registry_plugin("geats.registry", config.registry)(Path(config.state_dir))
-    return offered(minion, {*config.vms, *registry.definitions()}, patterns)
+    return offered(minion, {*config.vms, *registry.definitions(), *registry.unreadable()}, patterns)

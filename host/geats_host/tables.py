@@ -38,6 +38,9 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _pending(row["pending"]),
         )
     console.print(table if rows else "There are no VMs.")
+    for row in rows.values():
+        if row["problems"]:
+            console.print(_text(row["problems"]), style="red")
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:

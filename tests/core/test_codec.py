@@ -36,6 +36,7 @@ PLAIN_ROOT = {
     "template": None,
     "guest": None,
     "snapshots": [],
+    "unreadable": "",
 }
 
 
@@ -72,6 +73,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "locked": False,
         "by_hand": ["a = b"],
         "foreign": False,
+        "unreadable": "",
     }
     assert decode(Observation, "x", encode(have)) == Success(have)
 
@@ -140,7 +142,7 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
         "recorded": {"name": "Web", "template": "debian", "cpus": 0},
         "locked": None,
     }
-    fields = "active, guest, name, pool, size_bytes, snapshots, stage, template"
+    fields = "active, guest, name, pool, size_bytes, snapshots, stage, template, unreadable"
     name = "must be 1 to 63 lower-case letters, digits and inner hyphens"
 
     assert sorted(problems(Observation, raw)) == [

@@ -156,7 +156,7 @@ def test_every_mistake_in_a_file_is_reported_at_once() -> None:
     assert [str(each) for each in recorded_from_json(json.dumps(raw)).failure()] == [
         "observations.web.power: unknown power 'on' (there is: frozen, running, stopped, stuck)",
         "observations.web.x: unknown key 'x' (there is: by_hand, defined, foreign, in_effect, "
-        "locked, power, recorded, volumes)",
+        "locked, power, recorded, unreadable, volumes)",
         "facts.cpus: must be a number, got '2'",
     ]
 

@@ -150,6 +150,7 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
         active=stage > Stage.ALLOCATED and draw(st.booleans()),
         size_bytes=draw(st.none() | st.just(1) | st.just(spec.root.size_bytes)),
         template=spec.template if installed else None,
+        unreadable=draw(st.sampled_from([""] * 15 + ["of a newer geats"])),
         guest=draw(st.sampled_from([fingerprint(spec), None])) if installed else None,
     )
 
@@ -163,8 +164,10 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         for name in (ROOT, "data", "old")
         for volume in draw(st.lists(volumes_seen(known, name), max_size=2 if name == ROOT else 1))
     }
+    unreadable = draw(st.sampled_from([""] * 7 + ["of a newer geats"]))
     return Observation(
-        recorded=draw(st.none() | known),
+        recorded=None if unreadable else draw(st.none() | known),
+        unreadable=unreadable,
         defined=draw(st.none() | known),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,

@@ -775,6 +775,50 @@ def test_nothing_is_done_to_a_vm_that_geats_did_not_make(target: Target) -> None
     assert all(isinstance(plan(goal, have), Failure) for have in foreign)
 
 
+@pytest.mark.parametrize("target", Target)
+def test_a_vm_whose_definition_cannot_be_read_is_powered_off_or_defined_anew_and_else_left_alone(
+    target: Target,
+) -> None:
+    """Law 6: in every state, and with every leave."""
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+    touched: set[type[Action]] = set()
+    for state in {replace(have, recorded=None) for have in BY_HAND.states}:
+        match plan(goal, replace(state, unreadable="of a newer geats")):
+            case Success(made):
+                touched |= {type(step.action) for step in made.steps}
+            case Failure(problems):
+                assert "cannot be read: of a newer geats" in problems[0].message
+    assert touched == {
+        Target.OFF: {Repair, Shutdown, Unfreeze},
+        Target.LOCKED: {Lock},
+        Target.UNLOCKED: {Unlock},
+        Target.DEFINED: {Define},
+    }.get(target, set())
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_vm_of_which_a_volume_cannot_be_read_is_powered_off_and_else_left_alone(
+    target: Target,
+) -> None:
+    """Law 6: in every state, and with every leave."""
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+    touched: set[type[Action]] = set()
+    for have in (have for have in BY_HAND.states if have.volumes and have.recorded):
+        volumes = (replace(have.volumes[0], unreadable="of a newer geats"), *have.volumes[1:])
+        match plan(goal, replace(have, volumes=volumes)):
+            case Success(made):
+                touched |= {type(step.action) for step in made.steps}
+            case Failure(problems):
+                assert "cannot be read: of a newer geats" in problems[0].message
+    assert touched == {
+        Target.OFF: {Repair, Shutdown, Unfreeze},
+        Target.LOCKED: {Lock},
+        Target.UNLOCKED: {Unlock},
+    }.get(target, set())
+
+
 def test_the_model_lets_nothing_harm_what_is_locked() -> None:
     """Law 6, whatever a planner may ask for."""
     harmful = [

@@ -180,15 +180,32 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         sqlite.open_registry(tmp_path)
 
 
-def test_a_definition_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_definition_that_cannot_be_read_concerns_its_vm_alone(tmp_path: Path) -> None:
     registry = sqlite.open_registry(tmp_path)
-    registry.set_locked("web01", locked=True)
-    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
-        database.execute(
-            """insert into definition (name, spec) values ('web01', '{"colour": "red"}')"""
-        )
-    with pytest.raises(HostError, match="the definition of web01 is not valid"):
-        registry.definitions()
+    registry.record(spec("db01"))
+    registry.record(spec("mail"))
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database, database:
+        database.execute("""insert into definition values ('web01', '{"colour": "red"}', 1)""")
+        database.execute("insert into definition values ('web02', 'not JSON', 1)")
+        database.execute("update definition set format = 99 where name = 'mail'")
+    assert registry.definitions() == {"db01": spec("db01")}
+    why = registry.unreadable()
+    assert set(why) == {"web01", "web02", "mail"}
+    assert "unknown key 'colour'" in why["web01"]
+    assert why["web02"] == "must be JSON"
+    assert why["mail"] == (
+        f"it was written by a newer geats (format 99, and this one knows {formats.SPEC})"
+    )
+    registry.record(spec("web01"))
+    registry.forget("web02")
+    assert set(registry.unreadable()) == {"mail"}
+
+
+def test_every_definition_that_this_geats_writes_can_be_read(
+    reopen: Callable[[], Registry],
+) -> None:
+    reopen().record(spec("web01"))
+    assert reopen().unreadable() == {}
 
 
 def test_two_processes_open_a_new_registry_at_once(tmp_path: Path) -> None:

@@ -52,7 +52,11 @@ class Registry(Protocol):
         ...
 
     def definitions(self) -> Mapping[str, VMSpec]:
-        """Every recorded definition, by name."""
+        """Every recorded definition that can be read, by name."""
+        ...
+
+    def unreadable(self) -> Mapping[str, str]:
+        """The names of all others, and why each cannot be read: one concerns its VM alone."""
         ...
 
     def record(self, spec: VMSpec) -> None:

@@ -28,6 +28,9 @@ class MemoryRegistry:
     def definitions(self) -> Mapping[str, VMSpec]:
         return dict(self.specs)
 
+    def unreadable(self) -> Mapping[str, str]:
+        return {}
+
     def record(self, spec: VMSpec) -> None:
         self.specs[spec.name] = spec
 

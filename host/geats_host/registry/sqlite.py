@@ -59,8 +59,10 @@ class SqliteRegistry:
             upgrade_schema(self.path, upgrade.found)
 
     def definitions(self) -> Mapping[str, VMSpec]:
-        rows = self._read("select name, spec from definition order by name")
-        return {name: self._spec(name, text) for name, text in rows}
+        return {name: spec for name, spec in self._specs() if isinstance(spec, VMSpec)}
+
+    def unreadable(self) -> Mapping[str, str]:
+        return {name: why for name, why in self._specs() if isinstance(why, str)}
 
     def record(self, spec: VMSpec) -> None:
         row = (spec.name, to_text(spec), formats.SPEC)
@@ -156,13 +158,10 @@ class SqliteRegistry:
             self.kept.remove(database)
             database.close()
 
-    def _spec(self, name: str, text: str) -> VMSpec:
-        match parse_text(name, text):
-            case Success(spec):
-                return spec
-            case Failure(problems):
-                said = "; ".join(map(str, problems))
-                raise HostError(f"{self.path}: the definition of {name} is not valid: {said}")
+    def _specs(self) -> Iterator[tuple[str, VMSpec | str]]:
+        """What each row holds; or why it cannot be read."""
+        for name, text, format_ in self._read("select name, spec, format from definition"):
+            yield name, _spec(name, text, format_)
 
     def _read(self, statement: str, arguments: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows; none where nothing was ever written."""
@@ -199,6 +198,17 @@ class SqliteRegistry:
             return
         with closing(opened(self.path)) as database:
             yield database
+
+
+def _spec(name: str, text: str, format_: int) -> VMSpec | str:
+    why = formats.newer(format_, formats.SPEC)
+    if why:
+        return f"it {why}"
+    match parse_text(name, text):
+        case Success(spec):
+            return spec
+        case Failure(problems):
+            return "; ".join(map(str, problems))
 
 
 def open_registry(state_dir: Path) -> SqliteRegistry:

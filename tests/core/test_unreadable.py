@@ -1,0 +1,114 @@
+"""What this geats cannot read concerns one VM: nothing is done to it but what is safe."""
+
+import pytest
+
+from geats_core import formats
+from geats_core.actions import CloneVolume, Define, DeleteSnapshot, Lock, Undefine
+from geats_core.checked import Problem
+from geats_core.copies import plan_export
+from geats_core.differences import differences
+from geats_core.host_plan import boot_goals, halt_goals
+from geats_core.host_policy import HostPolicy
+from geats_core.model import after
+from geats_core.moves import movable
+from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
+from geats_core.parse import parse_vm
+from geats_core.placement import Candidate
+from geats_core.plan import Goal, HostFacts, Target
+from geats_core.planner import plan
+from geats_core.reversal import reverse
+from geats_core.snapshots import plan_delete, plan_snapshot
+
+WHY = "it was written by a newer geats (format 9, and this one knows 1)"
+SPEC = parse_vm("web01", {"template": "debian", "autostart": True}).unwrap()
+ROW = Observation(unreadable=WHY, defined=SPEC)
+SNAPSHOT = SnapshotSeen(name="old", taken_s=1, stage=Stage.INSTALLED)
+MARKS = VolumeSeen(
+    name="root",
+    pool="default",
+    stage=Stage.INSTALLED,
+    active=True,
+    unreadable=WHY,
+    snapshots=(SNAPSHOT,),
+)
+VOLUME = Observation(recorded=SPEC, defined=SPEC, volumes=(MARKS,))
+ROW_PROBLEM = Problem(
+    "web01",
+    f"its definition cannot be read: {WHY}: install the geats that wrote it, or restore a backup of"
+    " the registry, or define it anew as it is described",
+)
+VOLUME_PROBLEM = Problem(
+    "web01.volumes[default/root]",
+    f"what is known of it cannot be read: {WHY}: install the geats that wrote it",
+)
+
+
+def goal(target: Target) -> Goal:
+    return Goal(name="web01", target=target, spec=SPEC)
+
+
+@pytest.mark.parametrize("target", [Target.RUNNING, Target.UNDEFINED, Target.DEPROVISIONED])
+def test_a_plan_is_refused_with_the_reason_and_what_to_do(target: Target) -> None:
+    assert plan(goal(target), ROW).failure() == (ROW_PROBLEM,)
+    assert plan(goal(target), VOLUME).failure() == (VOLUME_PROBLEM,)
+
+
+def test_all_that_cannot_be_read_is_told_at_once() -> None:
+    both = Observation(unreadable=WHY, volumes=(MARKS,))
+    assert plan(goal(Target.RUNNING), both).failure() == (ROW_PROBLEM, VOLUME_PROBLEM)
+    assert plan(goal(Target.DEFINED), both).failure() == (VOLUME_PROBLEM,)
+
+
+def test_a_definition_is_written_anew_where_that_is_asked_for() -> None:
+    made = plan(goal(Target.DEFINED), ROW).unwrap()
+    assert [step.action for step in made.steps] == [Define(SPEC)]
+    assert made.steps[0].reason.startswith(f"its definition cannot be read ({WHY})")
+    end = after(Define(SPEC), ROW).unwrap()
+    assert (end.recorded, end.unreadable) == (SPEC, "")
+
+
+def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
+    assert plan(Goal(name="web01", target=Target.DEFINED), ROW).failure() == (ROW_PROBLEM,)
+
+
+def test_what_cannot_be_read_cannot_be_brought_back() -> None:
+    made = plan(goal(Target.DEFINED), ROW).unwrap()
+    why = "its definition could not be read, and nothing brings it back"
+    assert reverse(made, ROW).failure() == (Problem("web01", why),)
+
+
+def test_it_is_locked_and_never_undefined() -> None:
+    assert after(Lock(), ROW).unwrap().locked
+    assert after(Undefine(), ROW).failure() == "its definition cannot be read"
+
+
+def test_no_snapshot_copy_or_move_is_made_of_it() -> None:
+    facts = HostFacts()
+    assert plan_snapshot("web01", "s", 1, ROW, facts).failure() == (ROW_PROBLEM,)
+    assert plan_export("web01", "/x", ROW).failure() == (ROW_PROBLEM,)
+    assert plan_export("web01", "/x", VOLUME).failure() == (VOLUME_PROBLEM,)
+    here = Candidate(goals=(), observations={"web01": ROW}, facts=facts, policy=HostPolicy())
+    assert movable("web01", here).failure() == (ROW_PROBLEM,)
+
+
+def test_a_snapshot_of_such_a_volume_is_not_given_up() -> None:
+    why = f"what is known of it cannot be read: {WHY}"
+    assert after(DeleteSnapshot("default", "root", "old"), VOLUME).failure() == why
+    assert after(CloneVolume("default", "root", "x", None), VOLUME).failure() == why
+    assert why in plan_delete("web01", "old", VOLUME).failure()[0].message
+
+
+def test_it_is_wanted_at_boot_so_that_it_is_told_and_off_before_the_end() -> None:
+    assert boot_goals({"web01": ROW}) == (goal(Target.RUNNING),)
+    assert boot_goals({"web01": Observation(unreadable=WHY)}) == ()
+    running = Observation(unreadable=WHY, power=Power.RUNNING)
+    assert halt_goals({"web01": running}) == (Goal(name="web01", target=Target.OFF),)
+
+
+def test_it_is_told_when_something_can_no_longer_be_read() -> None:
+    before = Observation(recorded=SPEC, defined=SPEC)
+    assert f"web01.unreadable: was no, is {WHY}" in differences("web01", before, ROW)
+
+
+def test_formats_begin_at_one() -> None:
+    assert formats.SPEC >= 1
