@@ -208,7 +208,7 @@ def _spec(name: str, text: str, format_: int) -> VMSpec | str:
         case Success(spec):
             return spec
         case Failure(problems):
-            return "; ".join(map(str, problems))
+            return "; ".join(f"{each}" if each.path else each.message for each in problems)
 
 
 def open_registry(state_dir: Path) -> SqliteRegistry:
