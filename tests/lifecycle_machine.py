@@ -35,6 +35,7 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     Lock,
     Pause,
@@ -298,7 +299,7 @@ def left_by(steps: Sequence[Step], have: Observation) -> set[Observation]:
 
 def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
     """What is between before and after; a snapshot is there or not."""
-    if isinstance(action, SnapshotVolume | RollbackVolume | DeleteSnapshot):
+    if isinstance(action, SnapshotVolume | RollbackVolume | DeleteSnapshot | Hold):
         return ()
     return half_way(action, have)
 
@@ -312,7 +313,7 @@ def actions(name: str, driver: str) -> tuple[Action, ...]:
 def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
     yield from (Define(each, keep) for each, keep in product(specs, LINES))
     yield from (Undefine(), Lock(), Unlock(), Pause())
-    yield from (Start(), Shutdown(TIMEOUT_S), Stop(), Freeze(), Unfreeze(), Repair())
+    yield from (Start(), Shutdown(TIMEOUT_S), Stop(), Freeze(), Hold(), Unfreeze(), Repair())
     yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))
     for pool, volume in (("default", ROOT), ("other", ROOT), ("default", DATA)):
         yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
@@ -346,7 +347,7 @@ def is_refused(life: Life, action: Action) -> bool:
     match action:
         case Start():
             return power in ON or life.have.defined is None
-        case Stop() | Freeze() | Unfreeze() | SetLimits():
+        case Stop() | Freeze() | Hold() | Unfreeze() | SetLimits():
             return True
         case Shutdown():
             return power is Power.STOPPED

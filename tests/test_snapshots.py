@@ -129,7 +129,7 @@ def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host:
     assert isinstance(applied, Failure)
     interrupted = applied.failure()
     assert [type(step.action).__name__ for step in interrupted.done] == [
-        "Freeze",
+        "Hold",
         "SnapshotVolume",
         "Unfreeze",
     ]
@@ -138,7 +138,7 @@ def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host:
 
     again = snapshots.snapshot(host, "web01", "monday")
     assert [type(step.action).__name__ for step in again.plan.steps] == [
-        "Freeze",
+        "Hold",
         "SnapshotVolume",
         "Unfreeze",
     ]

@@ -201,11 +201,23 @@ class Adopt:
     sha256: str
 
 
+class Reading(StrEnum):
+    """What an export reads: the volumes themselves, or clones made of them all at one moment."""
+
+    VOLUMES = "volumes"
+    CLONES = "clones"
+
+
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write the VM, with all that its volumes hold, to an archive at this path."""
+    """Write the VM, with all that its volumes hold, to an archive at this path.
+
+    Where it reads clones, the VM may run: it is frozen only until these are made, and they are gone
+    afterwards.
+    """
 
     archive: str
+    reading: Reading = Reading.VOLUMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +250,13 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Freeze a running VM for as long as this operation needs it: it goes on if that is cut."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfreeze:
-    """Let the processes of a frozen VM go on."""
+    """Let the processes of a frozen VM, or of one that is held, go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +308,7 @@ VolumeAction: TypeAlias = (
     | CloneVolume
     | AdoptVolume
 )
-PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Unfreeze | Repair | SetLimits
+PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause | UpgradeRegistry
 
@@ -303,7 +320,9 @@ def impact_of(action: Action) -> Impact:
             return Impact.DATA_LOSS
         case Shutdown() | Stop() | Repair():
             return Impact.RESTART
-        case SetLimits() | GrowVolume() | Freeze() | Unfreeze():
+        case Export(reading=Reading.CLONES):
+            return Impact.LIVE
+        case SetLimits() | GrowVolume() | Freeze() | Hold() | Unfreeze():
             return Impact.LIVE
         case (
             Define()
@@ -375,8 +394,9 @@ def describe(action: Action, vm_name: str) -> str:
             return f"adopt {tree} where it is, as volume {vm_name}/{volume} in pool {pool}"
         case Adopt():
             return f"adopt {vm_name} as it is: its config is geats' own from now on"
-        case Export(archive):
-            return f"export {vm_name} to {archive}"
+        case Export(archive, reading):
+            clones = ", frozen only until its volumes are cloned"
+            return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"
         case SetLimits(limits):
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
         case Start():
@@ -387,6 +407,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"stop {vm_name}"
         case Freeze():
             return f"freeze {vm_name}"
+        case Hold():
+            return f"freeze {vm_name} for a while"
         case Unfreeze():
             return f"unfreeze {vm_name}"
         case Repair():

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from returns.result import Failure, Success
 
-from geats_core.actions import CloneVolume, ConfigureGuest, Freeze, Pause, Unfreeze
+from geats_core.actions import CloneVolume, ConfigureGuest, Hold, Pause, Unfreeze
 from geats_core.checked import Checked, Problem
 from geats_core.copies import claimed, in_the_way, make_room, not_there
 from geats_core.host_plan import HostPlan, Setting, arranged
@@ -20,7 +20,7 @@ from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.refusals import refusals
 from geats_core.sizes import format_size
 from geats_core.spec import ROOT, VMSpec
-from geats_core.trail import Trail
+from geats_core.trail import LEFT_HELD, Trail
 
 
 def plan_clone(
@@ -92,15 +92,16 @@ def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
     first = kinds.index(CloneVolume) if CloneVolume in kinds else len(kinds)
     hold = Step(
         vm=source,
-        action=Freeze() if from_.power is Power.RUNNING else Pause(),
+        action=Hold() if from_.power is Power.RUNNING else Pause(),
         reason="it is to be copied as it is at one moment",
         needs=tuple(range(first)),
     )
     steps = [*alone.steps[:first], hold, *_later(alone.steps, first)]
     own = [hold]
-    if from_.power is Power.RUNNING:
+    if from_.power in (Power.RUNNING, Power.HELD):
         needs = tuple(at for at, step in enumerate(steps) if isinstance(step.action, CloneVolume))
-        own.append(Step(vm=source, action=Unfreeze(), reason="it ran before", needs=needs))
+        reason = "it ran before" if from_.power is Power.RUNNING else LEFT_HELD
+        own.append(Step(vm=source, action=Unfreeze(), reason=reason, needs=needs))
         steps.append(own[1])
     of_source = Plan(name=source, steps=tuple(replace(s, needs=()) for s in own))
     return replace(alone, plans=(*alone.plans, of_source), steps=tuple(steps))

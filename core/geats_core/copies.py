@@ -5,7 +5,8 @@ Theory of operation
 A VM that is read from an archive is defined first, then its volumes are made and *reserved*, all of
 them; only then is any of them filled. So what a cut leaves is never taken for a VM: neither can it
 be started nor has it room for a template. Reading the same archive again finishes it, and
-deprovisioning removes it. A VM that runs is frozen while it is written.
+deprovisioning removes it. A VM that runs is frozen while it is written, or only until its volumes
+are cloned, where their pools can do that in no time.
 """
 
 import json
@@ -22,8 +23,9 @@ from geats_core.actions import (
     Define,
     Export,
     FormatVolume,
-    Freeze,
+    Hold,
     Identity,
+    Reading,
     ReserveVolume,
     Unfreeze,
     UnpackVolume,
@@ -36,7 +38,7 @@ from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.refusals import foreign, refusals, undefined
 from geats_core.spec import ROOT, VMSpec, Volume
-from geats_core.trail import Trail
+from geats_core.trail import LEFT_HELD, Trail
 
 VERSION = 1  # of the archive's format
 
@@ -118,8 +120,10 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
             return Failure((*found, *wrong))
 
 
-def plan_export(name: str, archive: str, have: Observation) -> Checked[Plan]:
-    """Write the VM to an archive at this path; one that runs is frozen meanwhile."""
+def plan_export(
+    name: str, archive: str, have: Observation, facts: HostFacts | None = None
+) -> Checked[Plan]:
+    """Write the VM to an archive at this path; one that runs is frozen for as short as can be."""
     found = list(not_there(name, have))
     if found or have.recorded is None:
         return Failure(tuple(found))
@@ -128,12 +132,24 @@ def plan_export(name: str, archive: str, have: Observation) -> Checked[Plan]:
         seen = have.volume(volume.pool, volume.name)
         if seen is not None and not seen.active:
             trail.take(ActivateVolume(seen.pool, seen.name), "it is not active")
+    able = _can_clone(have.recorded, facts or HostFacts())
+    if have.power is Power.HELD and able:
+        trail.take(Unfreeze(), LEFT_HELD)
+    if trail.state.power is Power.RUNNING and able:
+        trail.take(Export(archive, Reading.CLONES), "an export was asked for")
+        return trail.finished()
     if have.power is Power.RUNNING:
-        trail.take(Freeze(), "its volumes are to be read as they are at one moment")
+        trail.take(Hold(), "its volumes are to be read as they are at one moment")
     trail.take(Export(archive), "an export was asked for")
     if have.power is Power.RUNNING:
         trail.take(Unfreeze(), "it ran before")
     return trail.finished()
+
+
+def _can_clone(spec: VMSpec, facts: HostFacts) -> bool:
+    """Whether every volume can be cloned in no time."""
+    pools = [facts.pool(volume.pool) for volume in spec.volumes]
+    return all(pool.snapshots and pool.clones for pool in pools)
 
 
 def plan_import(

@@ -29,7 +29,7 @@ from geats_core.host_policy import HostPolicy
 from geats_core.model import ON
 from geats_core.named import is_sweep, too_many
 from geats_core.observation import Observation, Power
-from geats_core.plan import Asked, Goal, HostFacts, Plan, Step, Target
+from geats_core.plan import Asked, Goal, HostFacts, Plan, Restart, Step, Target
 from geats_core.planner import plan
 from geats_core.sharing import order_sharing, wrong_sharing
 from geats_core.spec import VMSpec
@@ -183,6 +183,7 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 
     Those of the highest priority come first. A VM that geats did not make is left alone. One whose
     recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
+    One that an interrupted operation left frozen goes on.
     """
     wanted = [
         spec
@@ -193,7 +194,14 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
         and not have.foreign
     ]
     wanted.sort(key=lambda spec: spec.autostart.priority, reverse=True)
-    return tuple(Goal(name=spec.name, target=Target.RUNNING, spec=spec) for spec in wanted)
+    return (
+        *(Goal(name=spec.name, target=Target.RUNNING, spec=spec) for spec in wanted),
+        *(
+            Goal(name=name, target=Target.DEFINED, spec=have.recorded, restart=Restart.NEVER)
+            for name, have in observations.items()
+            if have.recorded is not None and have.power is Power.HELD
+        ),
+    )
 
 
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:

@@ -24,6 +24,7 @@ class ListedPower(StrEnum):
     STOPPED = "stopped"
     RUNNING = "running"
     FROZEN = "frozen"
+    HELD = "held"
     STUCK = "stuck"
     UNKNOWN = "unknown"
     NONE = "none"

@@ -27,9 +27,11 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     Lock,
     Pause,
+    Reading,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -58,7 +60,8 @@ from geats_core.spec import ROOT, VMSpec
 
 After: TypeAlias = Success[Observation] | Failure[str]
 
-ON = frozenset({Power.RUNNING, Power.FROZEN})
+ON = frozenset({Power.RUNNING, Power.FROZEN, Power.HELD})
+SUSPENDED = frozenset({Power.FROZEN, Power.HELD})
 
 
 def after(action: Action, have: Observation) -> After:
@@ -95,10 +98,12 @@ def after(action: Action, have: Observation) -> After:
             )
         case Pause() | UpgradeRegistry():
             return Success(have)
-        case Export():
+        case Export(_, reading):
             ready = have.recorded is not None and is_ready(have.recorded, have)
+            still = have.power in (Power.STOPPED, *SUSPENDED)
+            runs = reading is Reading.CLONES and have.power is Power.RUNNING
             return _need(
-                (have.power in (Power.STOPPED, Power.FROZEN), f"it is {have.power}"),
+                (still or runs, f"it is {have.power}"),
                 (ready, "it is not defined, or a volume is not ready"),
                 then=have,
             )
@@ -133,12 +138,17 @@ def after(action: Action, have: Observation) -> After:
             )
         case Freeze():
             return _need(
-                (have.power is Power.RUNNING, f"it is {have.power}"),
+                (have.power in (Power.RUNNING, Power.HELD), f"it is {have.power}"),
                 then=replace(have, power=Power.FROZEN),
+            )
+        case Hold():
+            return _need(
+                (have.power is Power.RUNNING, f"it is {have.power}"),
+                then=replace(have, power=Power.HELD),
             )
         case Unfreeze():
             return _need(
-                (have.power is Power.FROZEN, f"it is {have.power}"),
+                (have.power in SUSPENDED, f"it is {have.power}"),
                 then=replace(have, power=Power.RUNNING),
             )
         case SetLimits(limits):

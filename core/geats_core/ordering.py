@@ -21,9 +21,11 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     Lock,
     Pause,
+    Reading,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -99,7 +101,9 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({(*VOLUMES, pool, volume)})
         case ReserveVolume():  # no volume is filled before all of them are reserved
             return frozenset({VOLUMES})
-        case Start() | Shutdown() | Stop() | Repair() | Freeze() | Unfreeze() | SetLimits():
+        case Start() | Shutdown() | Stop() | Repair() | SetLimits():
+            return frozenset({POWER})
+        case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):
             return frozenset({POWER})
         case UpgradeRegistry():
             return frozenset({EVERYTHING})
@@ -146,6 +150,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Stop()
             | Repair()
             | Freeze()
+            | Hold()
             | Unfreeze()
             | Pause()
             | UpgradeRegistry()

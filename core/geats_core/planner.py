@@ -40,7 +40,7 @@ from geats_core.actions import (
 from geats_core.changes import Change, at_least, changes, cost_of
 from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
-from geats_core.model import ON, after, allocated
+from geats_core.model import ON, SUSPENDED, after, allocated
 from geats_core.named import unnamed
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import (
@@ -63,6 +63,7 @@ from geats_core.restarts import (
     why_restart,
 )
 from geats_core.spec import ROOT, Limits, VMSpec, Volume
+from geats_core.trail import LEFT_HELD
 
 WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
@@ -98,6 +99,8 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if found:
                 return Failure(found)
             _converge(draft, goal.spec)
+    if draft.state.power is Power.HELD:
+        draft.add(Unfreeze(), LEFT_HELD)
     return draft.finished()
 
 
@@ -186,7 +189,7 @@ def _final_power(goal: Goal, have: Observation) -> Power:
             return Power.FROZEN
         case Target.STOPPED:
             return Power.STOPPED
-        case Target.REINITIALISED if have.power is not Power.STUCK:
+        case Target.REINITIALISED if have.power in (Power.STOPPED, Power.FROZEN):
             return have.power
         case _:
             return Power.RUNNING
@@ -236,7 +239,7 @@ def _power_off(draft: _Draft, reason: str, because: tuple[Change, ...] = ()) -> 
     elif draft.state.power in ON and draft.goal.power_off is PowerOff.STOP:
         draft.add(Stop(), reason, because)
     elif draft.state.power in ON:
-        if draft.state.power is Power.FROZEN:
+        if draft.state.power in SUSPENDED:
             draft.add(Unfreeze(), "a frozen VM cannot shut down")
         known = draft.state.in_effect or draft.state.recorded or draft.goal.spec
         draft.add(Shutdown(known.shutdown_timeout_s if known else 60), reason, because)
@@ -322,7 +325,7 @@ def _power_to(draft: _Draft, power: Power, reason: str) -> None:
         return
     if draft.state.power is Power.STOPPED:
         draft.add(Start(), reason)
-    if draft.state.power is Power.RUNNING and power is Power.FROZEN:
+    if draft.state.power in (Power.RUNNING, Power.HELD) and power is Power.FROZEN:
         draft.add(Freeze(), reason)
     if draft.state.power is Power.FROZEN and power is Power.RUNNING:
         draft.add(Unfreeze(), reason)

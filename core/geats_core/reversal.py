@@ -30,6 +30,7 @@ from geats_core.spec import VMSpec, Volume
 TARGET_OF = {
     Power.RUNNING: Target.RUNNING,
     Power.FROZEN: Target.FROZEN,
+    Power.HELD: Target.RUNNING,
     Power.STOPPED: Target.STOPPED,
     Power.STUCK: Target.RUNNING,
 }

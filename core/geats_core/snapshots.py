@@ -20,6 +20,7 @@ from geats_core.actions import (
     ConfigureGuest,
     DeleteSnapshot,
     Freeze,
+    Hold,
     RollbackVolume,
     SnapshotVolume,
     Start,
@@ -113,13 +114,13 @@ def plan_snapshot(
     trail = Trail(name, have)
     for seen in missing:
         _activate(trail, seen)
-    freeze = have.power is Power.RUNNING and bool(missing)
-    if freeze:
-        trail.take(Freeze(), "its volumes are to be kept as they are at one moment")
+    hold = have.power is Power.RUNNING and bool(missing)
+    if hold:
+        trail.take(Hold(), "its volumes are to be kept as they are at one moment")
     for seen in missing:
         reason = "this part of it is missing" if begun else f"snapshot {snapshot} is wanted"
         trail.take(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)
-    if freeze:
+    if hold:
         trail.take(Unfreeze(), "it ran before")
     return trail.finished()
 

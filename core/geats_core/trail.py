@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from returns.result import Failure, Success
 
 from geats_core import ordering
-from geats_core.actions import Action, describe
+from geats_core.actions import Action, Unfreeze, describe
 from geats_core.checked import Checked, Problem
 from geats_core.model import after
-from geats_core.observation import Observation
+from geats_core.observation import Observation, Power
 from geats_core.plan import Plan, Step
+
+LEFT_HELD = "an operation that was interrupted left it frozen"
 
 
 @dataclass(slots=True)
@@ -32,7 +34,9 @@ class Trail:
                 self.problems.append(Problem(self.name, message))
 
     def finished(self) -> Checked[Plan]:
-        """The plan, each step with those that it waits for; or every problem."""
+        """The plan, each step with those that it waits for; or every problem. None stays held."""
+        if self.state.power is Power.HELD:
+            self.take(Unfreeze(), LEFT_HELD)
         if self.problems:
             return Failure(tuple(self.problems))
         waits = ordering.needs([step.action for step in self.steps])

@@ -11,6 +11,7 @@ from enum import StrEnum
 from returns.result import Success
 
 from geats_core.checked import Checked, problem
+from geats_core.model import ON
 from geats_core.observation import Observation, Power
 from geats_core.plan import DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.spec import VMSpec
@@ -75,21 +76,21 @@ VERBS: Mapping[str, Verb] = {
             target=Target.REBOOTED,
             spec_from=SpecFrom.DEFINED,
             restart=Restart.IF_NEEDED,
-            only_from=frozenset({Power.RUNNING, Power.FROZEN, Power.STUCK}),
+            only_from=frozenset({*ON, Power.STUCK}),
             summary="Shut down and start again; what was pending is then in effect.",
         ),
         Verb(
             name="freeze",
             target=Target.FROZEN,
             spec_from=SpecFrom.DEFINED,
-            only_from=frozenset({Power.RUNNING, Power.FROZEN}),
+            only_from=ON,
             summary="Suspend every process of a running VM.",
         ),
         Verb(
             name="unfreeze",
             target=Target.RUNNING,
             spec_from=SpecFrom.DEFINED,
-            only_from=frozenset({Power.RUNNING, Power.FROZEN}),
+            only_from=ON,
             summary="Let the processes of a frozen VM go on.",
         ),
         Verb(

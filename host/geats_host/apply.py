@@ -6,7 +6,7 @@ A step runs once all that it waits for is done. One that fails is never done, so
 for it is tried; everything else goes on. Most steps wait for something else than this host's
 processors, such as a guest's init, so all that can run do; unpacking templates does not, so there
 are no more of those at once than there are processors. A start makes way for other steps, but not
-for long. A VM that the steps freeze and unfreeze is unfrozen whatever happens between.
+for long. A VM that the steps hold is let go on whatever happens between.
 """
 
 import os
@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.actions import Freeze, InstallTemplate, Start, Unfreeze, describe
+from geats_core.actions import Hold, InstallTemplate, Start, Unfreeze, describe
 from geats_core.config import Events
 from geats_core.plan import Plan, Step
 from geats_host.errors import HostError
@@ -128,16 +128,12 @@ def _run_in_order(steps: Sequence[Step], run: Run, begun: set[int], errors: Erro
 
 
 def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int]:
-    """What would unfreeze the VMs that these steps froze, and was not tried."""
-    frozen = {
-        steps[position].vm
-        for position in begun
-        if isinstance(steps[position].action, Freeze) and errors.get(position) is None
-    }
+    """What would unfreeze the VMs that these steps hold, and was not tried."""
+    held = {steps[position].vm for position in begun if isinstance(steps[position].action, Hold)}
     return [
         position
         for position, step in enumerate(steps)
-        if position not in begun and isinstance(step.action, Unfreeze) and step.vm in frozen
+        if position not in begun and isinstance(step.action, Unfreeze) and step.vm in held
     ]
 
 

@@ -68,7 +68,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
-    made = accepted(plan_export(name, str(archive), have))
+    made = accepted(plan_export(name, str(archive), have, host.facts([])))
     return Exporting(host.saved(alone(made), {name: have}), name, archive)
 
 

@@ -490,7 +490,7 @@ class Host:
         volumes: dict[str, list[VolumeSeen]] = {}
         for pool_name, found in self.pools.asked(lambda pool: pool.observe()).items():
             for volume, seen in found.items():
-                if volume.is_template:
+                if not volume.is_of_vm:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes

@@ -50,7 +50,7 @@ def _pool(pool: Pool) -> Report:
         "snapshots": facts.snapshots,
         "clones": facts.clones,
         "grows_online": facts.grows_online,
-        "volumes": sum(not volume.is_template for volume in there),
+        "volumes": sum(volume.is_of_vm for volume in there),
         "templates": sum(volume.is_template for volume in there),
     }
 
@@ -106,7 +106,7 @@ def _volumes(pool: Pool) -> list[Report]:
             "path": str(pool.path(volume)),
         }
         for volume, seen in pool.observe().items()
-        if not volume.is_template
+        if volume.is_of_vm
     ]
 
 

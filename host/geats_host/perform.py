@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
@@ -21,11 +22,13 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     Identity,
     InstallTemplate,
     Lock,
     Pause,
     PowerAction,
+    Reading,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -47,7 +50,7 @@ from geats_core.model import adopted
 from geats_core.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.spec import SharedVolume, VMSpec, Volume
 from geats_core.template import Template
-from geats_host import binds, templates, vm_archives
+from geats_host import aside, binds, templates, vm_archives
 from geats_host.drivers import AdoptingDriver, Driver
 from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
@@ -97,13 +100,15 @@ class Performer:
                 time.sleep(seconds)
             case UpgradeRegistry():
                 self.registry.upgrade(action)
-            case Export(archive):
-                self._export(Path(archive))
+            case Export(archive, reading):
+                self._export(Path(archive), reading)
             case Lock():
                 self.registry.set_locked(self.name, locked=True)
             case Unlock():
                 self.registry.set_locked(self.name, locked=False)
-            case Start() | Shutdown() | Stop() | Freeze() | Unfreeze() | Repair() | SetLimits():
+            case Start() | Shutdown() | Stop() | Repair() | SetLimits():
+                self._power(action)
+            case Freeze() | Hold() | Unfreeze():
                 self._power(action)
             case (
                 AllocateVolume()
@@ -155,6 +160,8 @@ class Performer:
                 driver.stop(self.name)
             case Freeze():
                 driver.freeze(self.name)
+            case Hold():
+                driver.hold(self.name)
             case Unfreeze():
                 driver.unfreeze(self.name)
             case Repair():
@@ -196,6 +203,7 @@ class Performer:
             case GrowVolume(_, _, size_bytes):
                 pool.grow(volume, size_bytes)
             case DestroyVolume():
+                aside.destroy_clone(pool, volume)
                 pool.deactivate(volume)
                 pool.destroy(volume)
             case SnapshotVolume(_, _, snapshot, taken_s):
@@ -251,17 +259,31 @@ class Performer:
         seen = self._seen(pool, volume)
         pool.mark(volume, replace(seen, stage=stage, template=template, guest=None))
 
-    def _export(self, archive: Path) -> None:
+    def _export(self, archive: Path, reading: Reading) -> None:
+        """Read the volumes; or clones, made while the VM is held."""
         spec = self.spec
         if spec is None:
             raise HostError(f"{self.name} is not defined")
-        trees = {
-            volume.name: self._tree(self.pools[volume.pool], VolumeId(self.name, volume.name))
+        volumes: aside.Volumes = {
+            volume.name: (self.pools[volume.pool], VolumeId(self.name, volume.name))
             for volume in spec.volumes
         }
-        root = self._seen(self.pools[spec.root.pool], VolumeId(self.name, spec.root.name))
-        template = root.template or spec.template
-        vm_archives.write(archive, spec, template, trees, int(time.time()))
+        pool, root = volumes[spec.root.name]
+        template = self._seen(pool, root).template or spec.template
+        with ExitStack() as stack:
+            taken_s = int(time.time())
+            if reading is Reading.CLONES:
+                volumes = stack.enter_context(aside.clones(volumes, self._held))
+            trees = {name: self._tree(*where) for name, where in volumes.items()}
+            vm_archives.write(archive, spec, template, trees, taken_s)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        self.driver.hold(self.name)
+        try:
+            yield
+        finally:
+            self.driver.unfreeze(self.name)
 
     def _tree(self, pool: Pool, volume: VolumeId) -> Tree | None:
         """Where the files of a volume are; None where it exists in memory only."""

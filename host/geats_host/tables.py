@@ -18,7 +18,7 @@ from geats_host.host import Host
 from geats_host.registry import Outcome
 
 console = Console(highlight=False)
-POWER_STYLE = {"running": "green", "frozen": "cyan", "stuck": "red"}
+POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 
 

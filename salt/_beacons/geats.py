@@ -16,8 +16,8 @@ Tell when a VM changes its state, a stray comes or goes, a VM drifts, a pool is 
 All of them are on unless turned off. Each event is told once, not with every look:
 
 - ``salt/beacon/MINION/geats/state/VM``: ``vm``, ``from`` and ``to``, which are ``running``,
-  ``stopped``, ``frozen``, ``stuck``, ``unknown`` where its driver is not available, or nothing
-  where the VM is not defined
+  ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown`` where its driver is not available, or
+  nothing where the VM is not defined
 - ``salt/beacon/MINION/geats/stray/VM``: ``vm``, and whether it is a ``stray`` now
 - ``salt/beacon/MINION/geats/drift/VM``: ``vm``, and the ``fields`` in which it is not as described;
   none of them once it is

@@ -84,9 +84,9 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
     vms
         patterns of names such as ``web*``, or one of them (default: all)
     power
-        only VMs that are ``running``, ``stopped``, ``frozen``, ``stuck``, ``unknown``, which is of
-        one whose driver is not available, or ``none``, which is of one that is not defined; or a
-        list of such words
+        only VMs that are ``running``, ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown``,
+        which is of one whose driver is not available, or ``none``, which is of one that is not
+        defined; or a list of such words
     driver
         only VMs of this driver, or of a list of drivers
     declared, defined, locked
@@ -259,7 +259,7 @@ def keep_snapshots(name, prefix="", test=None, **rules):
 
 def export(name, path=None, test=None):
     """
-    Write a VM to an archive, with all that its volumes hold; one that runs is frozen meanwhile.
+    Write a VM to an archive, with all that its volumes hold; one that runs may be frozen meanwhile.
 
     Returns the ``path`` of the archive, its ``sha256``, and its size in ``bytes``, beside what was
     done. The VM itself stays as it is.

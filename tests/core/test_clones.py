@@ -22,7 +22,7 @@ from geats_core import (
     plan,
     plan_clone,
 )
-from geats_core.actions import describe
+from geats_core.actions import Hold, Unfreeze, describe
 
 VOLUMES = [
     {"name": "root", "pool": "fast", "size": "2GiB"},
@@ -72,6 +72,14 @@ def after_steps(
     return state
 
 
+def test_a_source_that_an_interrupted_operation_left_frozen_goes_on_afterwards() -> None:
+    made = cloned(replace(RUNNING, power=Power.HELD)).unwrap()
+
+    assert made.steps[-1].action == Unfreeze()
+    assert made.steps[-1].reason == "an operation that was interrupted left it frozen"
+    assert Hold() not in [step.action for step in made.steps]
+
+
 def test_a_running_source_is_frozen_only_while_volumes_are_cloned() -> None:
     made = cloned(RUNNING)
 
@@ -85,7 +93,7 @@ def test_a_running_source_is_frozen_only_while_volumes_are_cloned() -> None:
         "activate volume web2/data in pool fast",
         "reserve volume web2/root for a copy",
         "reserve volume web2/data for a copy",
-        "freeze web",
+        "freeze web for a while",
         "clone volume web2/root from web/root",
         "clone volume web2/data from web/data",
         "configure the guest on volume web2/root",

@@ -147,7 +147,7 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
 
     assert sorted(problems(Observation, raw)) == [
         "x.locked: must be true or false, got None",
-        "x.power: unknown power 'on' (there is: frozen, running, stopped, stuck)",
+        "x.power: unknown power 'on' (there is: frozen, held, running, stopped, stuck)",
         "x.recorded.cpus: must be a number of CPUs from 0.01 to 4096, got 0",
         f"x.recorded.name: {name}, got 'Web'",
         "x.volumes[1].active: must be true or false, got 1",

@@ -9,10 +9,12 @@ from geats_core import (
     Checked,
     Goal,
     HostFacts,
+    Impact,
     Manifest,
     Observation,
     PackedVolume,
     Plan,
+    PoolFacts,
     Power,
     Stage,
     Target,
@@ -74,10 +76,38 @@ def imported(
 
 def test_a_running_vm_is_frozen_while_it_is_exported() -> None:
     assert lines(plan_export("web", "/a.tar", at(Target.RUNNING, vm()))) == [
-        "1. freeze web because its volumes are to be read as they are at one moment",
+        "1. freeze web for a while because its volumes are to be read as they are at one moment",
         "2. export web to /a.tar because an export was asked for",
         "3. unfreeze web because it ran before",
     ]
+
+
+def test_where_its_volumes_can_be_cloned_in_no_time_it_is_frozen_only_until_they_are() -> None:
+    able = PoolFacts(snapshots=True, clones=True)
+    both, one = HostFacts(pools={"fast": able}), HostFacts(pools={"fast": PoolFacts(clones=True)})
+    have = at(Target.RUNNING, vm())
+    export = "export web to /a.tar, frozen only until its volumes are cloned"
+    asked = "because an export was asked for"
+
+    made = plan_export("web", "/a.tar", have, both)
+    assert lines(made) == [f"1. {export} {asked}"]
+    assert made.unwrap().impact is Impact.LIVE
+    assert len(lines(plan_export("web", "/a.tar", have, one))) == 3
+    assert lines(plan_export("web", "/a.tar", at(Target.STOPPED, vm()), both)) == [
+        f"1. export web to /a.tar {asked}"
+    ]
+
+
+def test_one_that_an_interrupted_operation_left_frozen_goes_on() -> None:
+    left = "because an operation that was interrupted left it frozen"
+    have = replace(at(Target.RUNNING, vm()), power=Power.HELD)
+    able = HostFacts(pools={"fast": PoolFacts(snapshots=True, clones=True)})
+
+    assert lines(plan_export("web", "/a.tar", have)) == [
+        "1. export web to /a.tar because an export was asked for",
+        f"2. unfreeze web {left}",
+    ]
+    assert lines(plan_export("web", "/a.tar", have, able))[0] == f"1. unfreeze web {left}"
 
 
 def test_a_vm_that_is_off_is_exported_once_its_volumes_are_active() -> None:

@@ -201,6 +201,14 @@ def test_vms_with_autostart_are_started_with_the_host() -> None:
     assert boot_goals(there) == ()
 
 
+def test_a_vm_that_was_left_frozen_by_an_interrupted_operation_goes_on_at_boot() -> None:
+    """Whether or not it has autostart; one that is frozen by wish is left alone."""
+    there = at(Target.RUNNING, WEB) | at(Target.FROZEN, DB)
+    there["web"] = replace(there["web"], power=Power.HELD)
+
+    assert order(planned(boot_goals(there), there)) == ["unfreeze web"]
+
+
 def test_vms_that_are_on_are_stopped_with_the_host() -> None:
     there = at(Target.RUNNING, WEB) | at(Target.STOPPED, DB)
     there["foreign"] = Observation(power=Power.RUNNING, foreign=True)

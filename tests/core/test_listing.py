@@ -63,7 +63,7 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
     assert isinstance(refused, Failure)
     assert [str(problem) for problem in refused.failure()] == [
         "vms: must be a list, got 5",
-        "power[0]: unknown power 'runing', did you mean 'running'? (there is: frozen, none,"
+        "power[0]: unknown power 'runing', did you mean 'running'? (there is: frozen, held, none,"
         " running, stopped, stuck, unknown)",
         "driver[0]: unknown driver 'lxd', did you mean 'lxc'? (there is: lxc, memory)",
         "declared: must be true or false, got 'x'",

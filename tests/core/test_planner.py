@@ -62,6 +62,7 @@ def at(target: Target, spec: VMSpec) -> Observation:
 
 RUNNING = at(Target.RUNNING, web())
 STOPPED = at(Target.STOPPED, web())
+HELD = replace(RUNNING, power=Power.HELD)
 
 
 def test_a_vm_is_made_from_nothing_and_started() -> None:
@@ -149,6 +150,39 @@ def test_a_frozen_vm_is_thawed_to_shut_down_and_frozen_again() -> None:
     )
     assert text(Target.RUNNING, frozen, web()) == (
         "1. unfreeze web because web should be running (impact: live)"
+    )
+
+
+LEFT = "because an operation that was interrupted left it frozen (impact: live)"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [Target.DEFINED, Target.PROVISIONED, Target.RUNNING, Target.LOCKED],
+)
+def test_any_plan_lets_a_vm_go_on_that_an_interrupted_operation_left_frozen(target: Target) -> None:
+    lines = text(target, HELD, web()).splitlines()
+
+    assert lines[-1].endswith(f"unfreeze web {LEFT}")
+    assert len(lines) == (2 if target is Target.LOCKED else 1)
+
+
+def test_one_that_is_to_be_frozen_is_so_by_wish_from_then_on() -> None:
+    assert text(Target.FROZEN, HELD, web()) == (
+        "1. freeze web because web should be frozen (impact: live)"
+    )
+    assert (
+        text(Target.FROZEN, replace(HELD, power=Power.FROZEN), web())
+        == "web is as described: nothing to do"
+    )
+
+
+def test_one_that_was_left_frozen_runs_again_once_it_is_made_anew() -> None:
+    assert text(Target.REINITIALISED, HELD, web()).endswith(
+        "start web because web should be running (impact: none)"
+    )
+    assert text(Target.OFF, HELD, power_off=PowerOff.STOP) == (
+        "1. stop web because web should be off (impact: restart)"
     )
 
 

@@ -154,7 +154,8 @@ def test_every_mistake_in_a_file_is_reported_at_once() -> None:
     raw = {"version": 1, "observations": {"web": {"power": "on", "x": 1}}, "facts": {"cpus": "2"}}
 
     assert [str(each) for each in recorded_from_json(json.dumps(raw)).failure()] == [
-        "observations.web.power: unknown power 'on' (there is: frozen, running, stopped, stuck)",
+        "observations.web.power: unknown power 'on' (there is: frozen, held, running, stopped, "
+        "stuck)",
         "observations.web.x: unknown key 'x' (there is: by_hand, defined, foreign, in_effect, "
         "locked, power, recorded, unreadable, volumes)",
         "facts.cpus: must be a number, got '2'",

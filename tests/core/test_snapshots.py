@@ -70,7 +70,7 @@ def test_a_running_vm_is_frozen_around_the_snapshots_of_all_of_its_volumes() -> 
     made = plan_snapshot("web", "monday", 1, RUNNING, FACTS)
 
     assert lines(made) == [
-        "1. freeze web because its volumes are to be kept as they are at one moment",
+        "1. freeze web for a while because its volumes are to be kept as they are at one moment",
         "2. snapshot volume web/data as monday because snapshot monday is wanted",
         "3. snapshot volume web/root as monday because snapshot monday is wanted",
         "4. unfreeze web because it ran before",
@@ -115,6 +115,14 @@ def test_volumes_that_are_not_active_are_made_so() -> None:
         "1. activate volume web/data in pool snap because it is not active",
         "2. activate volume web/root in pool snap because it is not active",
     ]
+
+
+def test_asking_again_lets_one_go_on_that_a_kill_left_frozen() -> None:
+    left = "unfreeze web because an operation that was interrupted left it frozen"
+    have = replace(snapped(RUNNING), power=Power.HELD)
+
+    assert lines(plan_snapshot("web", "monday", 2, have, FACTS)) == [f"1. {left}"]
+    assert lines(plan_delete("web", "monday", have))[-1].endswith(left)
 
 
 def test_pools_without_snapshots_are_named_unless_told_to_skip_them() -> None:

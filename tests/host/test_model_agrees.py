@@ -7,6 +7,7 @@ from geats_core.actions import (
     Action,
     Define,
     Freeze,
+    Hold,
     Repair,
     SetLimits,
     Shutdown,
@@ -35,10 +36,19 @@ ACTIONS: tuple[Action, ...] = (
     Freeze(),
     SetLimits(Limits(processes=40)),
     Unfreeze(),
+    Hold(),
+    SetLimits(Limits(processes=50)),
+    Freeze(),
+    Unfreeze(),
+    Hold(),
+    Unfreeze(),
     Shutdown(10),
     Define(CHANGED, ("lxc.environment = BY=HAND",)),
     Start(),
     Freeze(),
+    Stop(),
+    Start(),
+    Hold(),
     Stop(),
     Define(CHANGED),
     Undefine(),
@@ -79,6 +89,8 @@ def perform(driver: LxcDriver, action: Action, root: Path) -> None:
             driver.repair(WANT.name)
         case Freeze():
             driver.freeze(WANT.name)
+        case Hold():
+            driver.hold(WANT.name)
         case Unfreeze():
             driver.unfreeze(WANT.name)
         case SetLimits(limits):

@@ -47,6 +47,7 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     Lock,
     Pause,
@@ -251,7 +252,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
-        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export():
+        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export() | Hold():
             raise AssertionError("no goal asks for copies")
         case AdoptVolume() | Adopt():
             raise AssertionError("no goal asks for adoptions")
@@ -341,6 +342,7 @@ def powers(*in_effect: VMSpec | None, stuck: Sequence[VMSpec | None] = (None,)) 
         (Power.STOPPED, None),
         *((Power.RUNNING, spec) for spec in in_effect),
         *((Power.FROZEN, spec) for spec in in_effect),
+        *((Power.HELD, spec) for spec in in_effect),
         *((Power.STUCK, spec) for spec in stuck),
     ]
 

@@ -76,7 +76,7 @@ from geats_core.guest import fingerprint
 from geats_core.spec import ROOT, VMSpec
 from tests.property.space import BARE_FREE, BY_HAND, NAME, NOWHERE, SPACES, Space
 
-ON = (Power.RUNNING, Power.FROZEN)
+ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 POWERED = (Target.RUNNING, Target.FROZEN)
 WITHOUT_SPEC = (
@@ -95,6 +95,7 @@ class Case(NamedTuple):
     """What a promise takes from the state that the plan starts at."""
 
     power: Power | None = None  # to return to, or, where restarts are never allowed, to stay at
+    held: bool = False
     transient: bool = False
     by_hand: tuple[str, ...] = ()
 
@@ -103,17 +104,20 @@ def case_of(goal: Goal, have: Observation) -> Case:
     """The case that *have* is for *goal*; what does not matter to the goal is left out."""
     power = None
     if goal.target is Target.REINITIALISED:
-        power = Power.RUNNING if have.power is Power.STUCK else have.power
+        went_on = (Power.STUCK, Power.HELD)
+        power = Power.RUNNING if have.power in went_on else have.power
     elif goal.target in POWERED and goal.restart is Restart.NEVER:
         power = Power.STOPPED if have.power is Power.STOPPED else Power.RUNNING
     known = have.recorded or have.defined
     transient = goal.target is Target.UNDEFINED and known is not None and known.transient
-    return Case(power, transient, have.by_hand)
+    return Case(power, have.power is Power.HELD, transient, have.by_hand)
 
 
 def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
-    """Whether *end* is what the target promises."""
+    """Whether *end* is what the target promises; nothing is left held, whatever was asked for."""
     want = space.want
+    if end.power is Power.HELD:
+        return False
     match goal.target:
         case Target.LOCKED:
             return end.locked
@@ -252,6 +256,8 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
     is_off = isinstance(action, Stop if goal.power_off is PowerOff.STOP else Shutdown)
     # A frozen VM cannot shut down: to thaw it is part of asking it to.
     off = is_off or isinstance(action, Repair | Unfreeze)
+    if case.held and isinstance(action, Unfreeze):
+        return True
     kept = case.by_hand if goal.by_hand is ByHand.KEPT else ()
     defining = isinstance(action, SetLimits) or action == Define(want, kept)
     building = defining or isinstance(action, BUILDING) or _may_destroy(goal, want, action)

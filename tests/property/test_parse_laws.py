@@ -29,6 +29,7 @@ from geats_core.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     Lock,
     Repair,
@@ -59,9 +60,8 @@ from tests.property.strategies import (
 many = settings(max_examples=200, deadline=None)
 volume_names = st.sampled_from(["root", "data"])
 actions: st.SearchStrategy[Action] = st.one_of(
-    st.sampled_from(
-        [Undefine(), Start(), Shutdown(1), Stop(), Freeze(), Unfreeze(), Repair(), Lock(), Unlock()]
-    ),
+    st.sampled_from([Undefine(), Start(), Shutdown(1), Stop(), Freeze(), Hold(), Unfreeze()]),
+    st.sampled_from([Repair(), Lock(), Unlock()]),
     st.builds(Define, specs),
     st.builds(SetLimits, limits),
     st.builds(AllocateVolume, pools, volume_names, sizes),

@@ -40,7 +40,7 @@ from geats_core.actions import (
 from geats_core.guest import fingerprint
 from tests.property.strategies import host_facts, situations, specs
 
-ON = (Power.RUNNING, Power.FROZEN)
+ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 KEEPS_POWER = (Target.PROVISIONED, Target.DEFINED)
 POWER_OFFS = (Shutdown, Stop, Repair)
@@ -65,6 +65,8 @@ def carry_out(planned: Plan, have: Observation) -> Observation:
 
 def reached(goal: Goal, start: Observation, end: Observation) -> bool:
     """What each target promises, without a look at how the planner gets there."""
+    if end.power is Power.HELD:
+        return False
     match goal.target, goal.spec:
         case Target.LOCKED, _:
             return end.locked
@@ -95,15 +97,16 @@ def limits_in_effect(want: VMSpec, end: Observation) -> bool:
 
 
 def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
-    former = Power.RUNNING if start.power is Power.STUCK else start.power
+    left = Power.RUNNING if start.power is Power.HELD else start.power
+    former = Power.RUNNING if start.power is Power.STUCK else left
     return end.power is {
         Target.RUNNING: Power.RUNNING,
         Target.FROZEN: Power.FROZEN,
         Target.STOPPED: Power.STOPPED,
         Target.REBOOTED: Power.RUNNING,
         Target.REINITIALISED: former,
-        Target.PROVISIONED: start.power,
-        Target.DEFINED: start.power,
+        Target.PROVISIONED: left,
+        Target.DEFINED: left,
     }.get(goal.target)
 
 

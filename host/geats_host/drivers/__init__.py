@@ -117,6 +117,13 @@ class Driver(Protocol):
         """Suspend every process."""
         ...
 
+    def hold(self, name: str) -> None:
+        """Suspend every process, until ``unfreeze`` or the end of this process, whatever ends it.
+
+        Until then, or where that too fails, the VM is seen as HELD.
+        """
+        ...
+
     def unfreeze(self, name: str) -> None:
         """Let the processes go on."""
         ...

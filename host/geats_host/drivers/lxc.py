@@ -13,7 +13,7 @@ it, is read from its command socket (``lxc_socket``), from /proc, and from the c
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -45,10 +45,11 @@ from geats_host.drivers import (
     lxc_cgroups,
     lxc_definition,
     lxc_files,
+    lxc_hold,
 )
 from geats_host.drivers import lxc_process as process
 from geats_host.drivers import lxc_socket as monitor
-from geats_host.drivers.lxc_definition import CONFIG, LOG, OURS, ROOTFS
+from geats_host.drivers.lxc_definition import CONFIG, HELD, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc_socket import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.later import later
@@ -213,7 +214,7 @@ class LxcDriver:
             raise HostError(f"{name} is on already")
         with lxc_files.host_errors(f"cannot start {name}"):
             self._check_address(name)
-            lxc_files.remove_files(folder, (LOG,))
+            lxc_files.remove_files(folder, (LOG, HELD))
             lxc_definition.write_started(folder, config.spec)
             try:
                 process.start(
@@ -244,11 +245,26 @@ class LxcDriver:
 
     def freeze(self, name: str) -> None:
         """Suspend every process."""
+        with lxc_files.host_errors(f"cannot freeze {name}"):
+            lxc_hold.let_go(self._folder(name))  # from now on it is by wish
         self._change("freeze", name, Power.FROZEN)
+
+    def hold(self, name: str) -> None:
+        """Suspend every process; a process that outlives this one lets them go on."""
+        if monitor.power(str(self.options.path), name) is not Power.RUNNING:
+            raise HostError(f"{name} does not run: it cannot be held")
+        try:
+            lxc_hold.hold(self.options.path, name, self.options.timeout_s)
+        except HostError:
+            with suppress(HostError):  # it may be frozen now, or not
+                self.unfreeze(name)
+            raise
 
     def unfreeze(self, name: str) -> None:
         """Let the processes go on."""
         self._change("unfreeze", name, Power.RUNNING)
+        with lxc_files.host_errors(f"cannot unfreeze {name}"):
+            lxc_hold.let_go(self._folder(name))
 
     def repair(self, name: str) -> None:
         """Kill the monitor, and the container with it."""
@@ -362,8 +378,11 @@ class LxcDriver:
         made_by_geats = off or in_effect is not None if config is None else not config.foreign
         if not made_by_geats:
             return DriverSeen(power=power, foreign=True)
-        held = config or LxcConfig()
-        return DriverSeen(defined=held.spec, in_effect=in_effect, power=power, by_hand=held.by_hand)
+        if power is Power.FROZEN:
+            held = lxc_hold.is_held(folder)
+            power = Power.HELD if held else monitor.power(str(self.options.path), name)
+        says = config or LxcConfig()
+        return DriverSeen(defined=says.spec, in_effect=in_effect, power=power, by_hand=says.by_hand)
 
     def _check_ours(self, name: str) -> None:
         """A container that somebody else made is never overwritten, nor removed."""
@@ -443,6 +462,7 @@ class LxcDriver:
             if time.monotonic() > deadline:
                 raise HostError(f"{name} is still on after {self.options.timeout_s} s")
             time.sleep(0.002)
+        lxc_hold.let_go(self.options.path / name)
         lxc_cgroups.remove_leftovers(name, frozenset(self._names()))
 
     @contextmanager

@@ -64,6 +64,11 @@ def thaw(name: str) -> None:
                 (cgroup / file).write_text(text)
 
 
+def ways_out() -> list[str]:
+    """The files by which a process leaves its cgroups for those that liblxc makes its own in."""
+    return [str(base / "cgroup.procs") for base in _bases()]
+
+
 def _bases() -> Iterator[Path]:
     """Where liblxc, run by root, makes cgroups: below that of process 1, in each hierarchy."""
     own = {"": "/"} | {

@@ -11,9 +11,10 @@ from geats_core.spec import VMSpec
 from geats_host.drivers import lxc_files
 
 CONFIG, STARTED, LOG = "config", "started", "log"
+HELD = "held"  # there while it is frozen for an operation: see lxc_hold
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
-OURS = (CONFIG, STARTED, LOG, BEFORE, f".{CONFIG}.new", f".{STARTED}.new")
+OURS = (CONFIG, STARTED, LOG, HELD, BEFORE, f".{CONFIG}.new", f".{STARTED}.new")
 
 
 def config(folder: Path) -> LxcConfig | None:

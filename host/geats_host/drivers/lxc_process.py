@@ -27,12 +27,12 @@ def start(lxcpath: Path, name: str, *, set_apart: Sequence[str] | None, timeout_
     argv = ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
     if set_apart is not None:
         argv = [*_script("start", lxcpath, name), *set_apart, "--", *argv]
-    _run("start", argv, lxcpath, name, timeout_s)
+    run("start", argv, lxcpath, name, timeout_s)
 
 
 def call(action: str, lxcpath: Path, name: str, *args: str, timeout_s: float) -> None:
     """Have liblxc do *action*, in a process that is killed after *timeout_s* seconds."""
-    _run(action, [*_script(action, lxcpath, name), *args], lxcpath, name, timeout_s)
+    run(action, [*_script(action, lxcpath, name), *args], lxcpath, name, timeout_s)
 
 
 def _script(action: str, lxcpath: Path, name: str) -> list[str]:
@@ -40,7 +40,7 @@ def _script(action: str, lxcpath: Path, name: str) -> list[str]:
     return [sys.executable, "-I", str(SCRIPT), action, str(lxcpath), name, log]
 
 
-def _run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: float) -> None:
+def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: float) -> None:
     log = lxcpath / name / LOG
     before = log.stat().st_size if log.exists() else 0
     # A file and not a pipe: a monitor that hangs would keep the pipe open.
@@ -107,6 +107,14 @@ def ends_within(pid: int, timeout_s: float) -> bool:
     """Whether the process ends in that time; returns as soon as it does."""
     with _pidfd(pid) as process:
         return process is None or _ended(process, timeout_s)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    if pid <= 0:
+        return False
+    with _pidfd(pid) as process:
+        return process is not None and not _ended(process, 0)
 
 
 def parent(pid: int) -> int | None:

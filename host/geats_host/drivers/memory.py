@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.checked import unknown
+from geats_core.model import ON, SUSPENDED
 from geats_core.observation import Power
 from geats_core.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
@@ -56,19 +57,23 @@ class MemoryDriver:
         self._off(name, Power.RUNNING)
 
     def stop(self, name: str) -> None:
-        self._off(name, Power.RUNNING, Power.FROZEN)
+        self._off(name, *ON)
 
     def freeze(self, name: str) -> None:
-        self.vms[name] = replace(self._in(name, Power.RUNNING), power=Power.FROZEN)
+        vm = self._in(name, Power.RUNNING, Power.HELD)
+        self.vms[name] = replace(vm, power=Power.FROZEN)
+
+    def hold(self, name: str) -> None:
+        self.vms[name] = replace(self._in(name, Power.RUNNING), power=Power.HELD)
 
     def unfreeze(self, name: str) -> None:
-        self.vms[name] = replace(self._in(name, Power.FROZEN), power=Power.RUNNING)
+        self.vms[name] = replace(self._in(name, *SUSPENDED), power=Power.RUNNING)
 
     def repair(self, name: str) -> None:
         self._off(name, Power.STUCK)
 
     def set_limits(self, name: str, limits: Limits) -> None:
-        vm = self._in(name, Power.RUNNING, Power.FROZEN)
+        vm = self._in(name, *ON)
         if vm.in_effect is not None:
             self.vms[name] = replace(vm, in_effect=replace(vm.in_effect, limits=limits))
 

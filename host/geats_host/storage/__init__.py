@@ -32,11 +32,12 @@ class Offer(StrEnum):
 
 KEY_LENGTH = 12
 TEMPLATES = "_templates"  # owns the unpacked templates of a pool; no VM can have this name
+COPIES = "_copies"  # owns the clones that exports read, nor can any VM have this one
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeId:
-    """Names one volume within a pool: a VM's, or an unpacked template's (of ``TEMPLATES``)."""
+    """Names one volume within a pool: a VM's, or one of ``TEMPLATES`` or ``COPIES``."""
 
     vm: str
     volume: str
@@ -49,10 +50,15 @@ class VolumeId:
         """Whether it holds an unpacked template, for others to be cloned from."""
         return self.vm == TEMPLATES
 
+    @property
+    def is_of_vm(self) -> bool:
+        """Whether it belongs to a VM, and neither to a template nor to an export."""
+        return self.vm not in (TEMPLATES, COPIES)
+
 
 def check_names(volume: VolumeId) -> None:
     """Raise ``HostError`` unless both parts can name what they do, in a path as well."""
-    if not (volume.is_template or NAME.fullmatch(volume.vm)):
+    if volume.is_of_vm and not NAME.fullmatch(volume.vm):
         raise HostError(f"{volume.vm!r} cannot name a VM or a volume")
     if not NAME.fullmatch(volume.volume):
         raise HostError(f"{volume.volume!r} cannot name a VM or a volume")

@@ -22,6 +22,7 @@ from geats_core.plan import PoolFacts
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
 from geats_host.storage import (
+    COPIES,
     TEMPLATES,
     Offer,
     Pool,
@@ -287,7 +288,7 @@ class DirectoryPool:
 
 
 def _volumes(pool: int) -> Iterator[VolumeId]:
-    for vm in (*_names(pool), TEMPLATES):
+    for vm in (*_names(pool), TEMPLATES, COPIES):
         for volume in _names_below(pool, vm):
             yield VolumeId(vm, volume)
 
