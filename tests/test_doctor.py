@@ -106,7 +106,7 @@ def test_everything_that_a_plan_would_be_refused_for(
     monkeypatch.setattr(doctor, "PROGRAMS", {})
     nic = {"name": "eth0", "bridge": "nobr0"}
     vm = {"template": "debian", "nics": [nic], "memory": "10 bananas"}
-    raw = {"vms": {"web01": vm, "db01": {**vm, "memory": None}}}
+    raw = {"vms": {"web01": vm, "db01": {**vm, "memory": "1GiB"}}}
     templates = {"debian": {"path": f"{tmp_path}/debian.tar"}}
 
     def fixes(config: object) -> list[str]:

@@ -92,7 +92,7 @@ def test_a_file_that_is_too_large_is_not_pulled_and_what_was_there_stays(
     (tmp_path / "target").write_text("before")
     files = set(tmp_path.iterdir())
     with pytest.raises(HostError, match="is larger than 3 bytes"):
-        guest.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {"max_size": 3})
+        guest.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {"max_size": "3B"})
     assert (tmp_path / "target").read_text() == "before"
     assert set(tmp_path.iterdir()) == files
 

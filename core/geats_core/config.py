@@ -74,7 +74,9 @@ class HostConfig:
 
 def parse_config(raw: object) -> Checked[HostConfig]:
     """Read the mapping under ``geats``; report everything that is wrong with it at once."""
-    return _config("", {} if raw is None else raw)
+    if raw is None:
+        return problem("", "is empty: leave the key out, or write {} if all of it is the defaults")
+    return _config("", raw)
 
 
 def config_schema() -> Schema:
@@ -114,7 +116,7 @@ def _profile(path: str, raw: object) -> Checked[Raw]:
 
 @taking(A_VM)
 def _vm(_: str, raw: object) -> Checked[object]:
-    return Success({} if raw is None else raw)
+    return Success(raw)
 
 
 def layers(at_most: int) -> Described[StackLayer]:

@@ -15,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 Parser: TypeAlias = Callable[[str, object], Checked[T]]
 Schema: TypeAlias = Mapping[str, object]
 
-NULL: Schema = {"type": "null"}
+NONE = "none"
 ANYTHING: Schema = {}
 
 
@@ -65,10 +65,22 @@ def by_name(name: Schema, item: Schema) -> Schema:
     return {"type": "object", "propertyNames": name, "additionalProperties": item}
 
 
-def optional(schema: Schema, default: object) -> Schema:
+def with_default(schema: Schema, default: object) -> Schema:
     """The same for a key that may be left out; *default*, where it is plain, then stands in."""
     plain = isinstance(default, bool | int | float | str) and default != ""
-    stands_in = {"default": default} if plain else {}
-    if "enum" in schema or not isinstance(schema.get("type"), str):
-        return {**any_of(schema, NULL), **stands_in}
-    return {**schema, "type": [schema["type"], "null"], **stands_in}
+    return {**schema, "default": default} if plain else schema
+
+
+def empty_value(schema: object) -> str:
+    """How people write that there is none of what *schema* allows; empty where they cannot."""
+    match schema:
+        case {"type": "array"}:
+            return "[]"
+        case {"type": "object"}:
+            return "{}"
+        case {"enum": [only]} if only == NONE:
+            return NONE
+        case {"anyOf": [*schemas]}:
+            return next((said for each in schemas if (said := empty_value(each))), "")
+        case _:
+            return ""

@@ -8,8 +8,18 @@ from typing import TypeVar
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, problem, problems_of, shown, unknown
-from geats_core.described import Described, by_name, schema_of, taking, text_matching, words
+from geats_core.described import (
+    NONE,
+    Described,
+    any_of,
+    by_name,
+    schema_of,
+    taking,
+    text_matching,
+    words,
+)
 from geats_core.described import Parser as Parser
+from geats_core.described import Schema as Schema
 from geats_core.reader import Reader as Reader
 from geats_core.reader import each as each
 from geats_core.reader import of_mapping as of_mapping
@@ -28,6 +38,8 @@ ZONE = "%"  # of an IPv6 address: ipaddress takes any text after it, line breaks
 LONGEST_SOURCE = 512  # bytes: liblxc takes no line of mounts of more than 4095, escapes and all
 LONGEST_HOSTNAME = 64  # HOST_NAME_MAX, see gethostname(2)
 LONGEST_INT_BITS = 256
+WHOLE = re.compile(r"-?[0-9]{1,20}")
+NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
 LONGEST_TEXT = 4096
 ABSOLUTE = r"/(?!(.*/)?\.\.(/|$)).*"  # for schemas
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -152,11 +164,30 @@ def boolean(path: str, raw: object) -> Checked[bool]:
     )
 
 
-@taking({"type": "integer", "minimum": 1, "maximum": 2**31})
+def number(raw: object) -> int | float | None:
+    """A number, also one that is written as text, as templates and command lines do; else None."""
+    if isinstance(raw, str) and NUMBER.fullmatch(raw):
+        return float(raw) if "." in raw else int(raw)
+    return raw if isinstance(raw, int | float) and not isinstance(raw, bool) else None
+
+
+def within(kind: str, lowest: float, highest: float) -> Schema:
+    """A number of the *kind* ``integer`` or ``number`` between two others; or a text of one."""
+    text_of = WHOLE if kind == "integer" else NUMBER
+    return {
+        "type": [kind, "string"],
+        "minimum": lowest,
+        "maximum": highest,
+        "pattern": f"^({text_of.pattern})$",
+    }
+
+
+@taking(within("integer", 1, 2**31))
 def positive_int(path: str, raw: object) -> Checked[int]:
     """A whole number from 1 to 2**31."""
-    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= 2**31:
-        return Success(raw)
+    value = number(raw)
+    if isinstance(value, int) and 0 < value <= 2**31:
+        return Success(value)
     return problem(path, f"must be a positive whole number, got {shown(raw)}")
 
 
@@ -164,24 +195,35 @@ def whole_number(lowest: int, highest: int) -> Described[int]:
     """A whole number between *lowest* and *highest*, both included."""
 
     def parse(path: str, raw: object) -> Checked[int]:
-        if isinstance(raw, int) and not isinstance(raw, bool) and lowest <= raw <= highest:
-            return Success(raw)
+        value = number(raw)
+        if isinstance(value, int) and lowest <= value <= highest:
+            return Success(value)
         between = f"must be a whole number from {lowest} to {highest}"
         return problem(path, f"{between}, got {shown(raw)}")
 
-    return taking({"type": "integer", "minimum": lowest, "maximum": highest})(parse)
+    return taking(within("integer", lowest, highest))(parse)
 
 
 priority = whole_number(-1000, 1000)
 delay_s = whole_number(0, 3600)
 
 
-@taking({"type": "number", "minimum": 0.01, "maximum": 4096})
+@taking(within("number", 0.01, 4096))
 def cpus(path: str, raw: object) -> Checked[float]:
     """A number of CPUs, from 0.01 to 4096; 1.5 is one and a half."""
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 4096:
-        return Success(float(raw))
+    value = number(raw)
+    if value is not None and 0.01 <= value <= 4096:
+        return Success(float(value))
     return problem(path, f"must be a number of CPUs from 0.01 to 4096, got {shown(raw)}")
+
+
+def or_none(parse: Parser[T]) -> Described[T | None]:
+    """What *parse* reads; or the word ``none``, which is how people write that there is none."""
+
+    def read(path: str, raw: object) -> Checked[T | None]:
+        return Success(None) if raw == NONE else parse(path, raw)
+
+    return Described(read, lambda: any_of(schema_of(parse), words([NONE])))
 
 
 def one_of(kind: str, choices: Iterable[T]) -> Described[T]:

@@ -44,10 +44,11 @@ class HostPolicy:
         return Strays.REPORT
 
 
-@taking({"type": "number", "minimum": 0.01, "maximum": 1000})
+@taking(fields.within("number", 0.01, 1000))
 def _factor(path: str, raw: object) -> Checked[float]:
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0.01 <= raw <= 1000:
-        return Success(float(raw))
+    value = fields.number(raw)
+    if value is not None and 0.01 <= value <= 1000:
+        return Success(float(value))
     return problem(path, f"must be a factor from 0.01 to 1000, got {shown(raw)}")
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from geats_core.legacy import problems_of_pillar
 from geats_core.legacy_notes import Imported, Note, Pillar, Plain, Taken
+from geats_core.sizes import format_size
 
 Line: TypeAlias = tuple[str, str]
 Words: TypeAlias = Mapping[str, str]
@@ -185,6 +186,11 @@ def _limit(value: str) -> object:
     return int(value) if value.isdigit() and len(value) < 20 else value
 
 
+def _memory(value: str) -> object:
+    limit = _limit(value)
+    return format_size(limit) if isinstance(limit, int) else limit
+
+
 def _cpus(value: str) -> object:
     """A quota, and perhaps the period that it is of, in µs."""
     words = value.split()
@@ -196,9 +202,9 @@ def _cpus(value: str) -> object:
 
 SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.uts.name": ("hostname", str),
-    "lxc.cgroup.memory.limit_in_bytes": ("memory", _limit),
+    "lxc.cgroup.memory.limit_in_bytes": ("memory", _memory),
     "lxc.cgroup.pids.max": ("processes", _limit),
-    "lxc.cgroup2.memory.max": ("memory", _limit),
+    "lxc.cgroup2.memory.max": ("memory", _memory),
     "lxc.cgroup2.pids.max": ("processes", _limit),
     "lxc.cgroup.cpu.cfs_quota_us": ("cpus", _cpus),
     "lxc.cgroup2.cpu.max": ("cpus", _cpus),

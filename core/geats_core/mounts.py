@@ -55,7 +55,7 @@ def _volume(read: Reader) -> Checked[Volume]:
             name=name,
             mount=mount,
             pool=read.take("pool", fields.name, DEFAULT_POOL),
-            size_bytes=read.take("size", parse_size, None),
+            size_bytes=read.take("size", _size, None),
             read_only=read.take("read_only", fields.boolean, False),
             shared=read.take("shared", fields.boolean, False),
         )
@@ -88,6 +88,7 @@ def _shared_volume(read: Reader) -> Checked[SharedVolume]:
     )
 
 
+_size = fields.or_none(parse_size)
 _volumes, _binds, _shared_volumes = each(_volume), named(_bind), named(_shared_volume)
 
 

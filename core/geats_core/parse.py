@@ -10,7 +10,7 @@ from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.checked import Checked, Problem, problem, shown, unknown
-from geats_core.described import Schema, any_of, by_name, list_of, optional, taking
+from geats_core.described import Schema, any_of, by_name, list_of, taking
 from geats_core.fields import Reader, each, of_mapping
 from geats_core.mounts import (
     duplicates,
@@ -46,7 +46,7 @@ def parse_vm(
     merged key by key, anything else is replaced.
     """
     if raw is None:
-        raw = {}
+        return problem("", "is empty: write {} if all of it is the defaults")
     if not isinstance(raw, Mapping):
         return problem("", f"a VM must be a mapping, got {shown(raw)}")
     match _with_profiles(raw, profiles or {}):
@@ -60,7 +60,7 @@ def _with_profiles(
     raw: Mapping[object, object], profiles: Mapping[str, Mapping[object, object]]
 ) -> Checked[Mapping[object, object]]:
     names = raw.get("profile")
-    if names is None:
+    if names is None:  # what is empty is told by whoever reads the rest
         return Success(raw)
     names = names if isinstance(names, list | tuple) else [names]
     absent = [name for name in names if not isinstance(name, str) or name not in profiles]
@@ -121,9 +121,9 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             binds=binds,
             shared_volumes=shared,
             limits=Limits(
-                memory_bytes=read.take("memory", parse_size, None),
-                cpus=read.take("cpus", fields.cpus, None),
-                processes=read.take("processes", fields.positive_int, None),
+                memory_bytes=read.take("memory", _size_or_none, None),
+                cpus=read.take("cpus", _cpus_or_none, None),
+                processes=read.take("processes", _processes_or_none, None),
             ),
             nics=nics,
             dns=read.take("dns", _dns, Dns()),
@@ -174,7 +174,7 @@ def _dns(read: Reader) -> Checked[Dns]:
     )
 
 
-@taking(by_name(fields.key_name.schema(), optional(fields.text.schema(), None)))
+@taking(by_name(fields.key_name.schema(), fields.text.schema()))
 def _metadata(path: str, raw: object) -> Checked[tuple[tuple[str, str], ...]]:
     """What is no mapping may be secret all the same."""
     if not isinstance(raw, Mapping):
@@ -207,6 +207,9 @@ _domains = each(fields.domain)
 _init = fields.one_of("init", Init)
 _ips = each(fields.ip)
 _names = each(fields.name)
+_cpus_or_none = fields.or_none(fields.cpus)
+_processes_or_none = fields.or_none(fields.positive_int)
+_size_or_none = fields.or_none(parse_size)
 _nics = each(_nic)
 
 

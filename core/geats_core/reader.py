@@ -7,7 +7,16 @@ from typing import TypeVar
 from returns.result import Failure, Success
 
 from geats_core.checked import Checked, Problem, gather, problem, shown, unknown
-from geats_core.described import Described, Parser, Schema, any_of, list_of, optional, schema_of
+from geats_core.described import (
+    Described,
+    Parser,
+    Schema,
+    any_of,
+    empty_value,
+    list_of,
+    schema_of,
+    with_default,
+)
 
 T = TypeVar("T")
 
@@ -29,21 +38,30 @@ class Reader:
         return f"{self.path}.{key}" if self.path else key
 
     def take(self, key: str, parse: Parser[T], default: T) -> T:
-        """Read *key*; where it is absent or wrong, *default* stands in (a problem is kept)."""
+        """Read *key*; where it is absent or wrong, *default* stands in (a problem is kept).
+
+        A key with no value is wrong: a template that rendered nothing leaves one behind.
+        """
         self.known.add(key)
-        if self.raw.get(key) is None:
+        if key not in self.raw:
             return default
+        if self.raw[key] is None:
+            return self.keep(problem(self.at(key), _empty(schema_of(parse))), default)
         return self.keep(parse(self.at(key), self.raw[key]), default)
 
     def need(self, key: str, parse: Parser[T], default: T) -> T:
         """Read *key*, which must be there."""
         self.miss(key)
-        return self.take(key, parse, default)
+        if self.raw.get(key) is not None:
+            return self.take(key, parse, default)
+        self.known.add(key)
+        return default
 
     def miss(self, key: str) -> None:
-        """Keep a problem where *key* is not there."""
+        """Keep a problem where *key* is not there, or has no value."""
         if self.raw.get(key) is None:
-            self.problems.append(Problem(self.at(key), "is missing"))
+            what = "is empty" if key in self.raw else "is missing"
+            self.problems.append(Problem(self.at(key), what))
 
     def rest(self, *read: str) -> Mapping[object, object]:
         """All but the keys that are *read* otherwise, whatever they are; no text is unknown now."""
@@ -87,7 +105,7 @@ class Outline(Reader):
 
     def take(self, key: str, parse: Parser[T], default: T) -> T:
         """Note a key that may be there."""
-        self.properties[key] = optional(schema_of(parse), default)
+        self.properties[key] = with_default(schema_of(parse), default)
         return default
 
     def need(self, key: str, parse: Parser[T], default: T) -> T:
@@ -116,9 +134,15 @@ def outlined(parse: Callable[[Reader], object]) -> Schema:
 
 
 def options(raw: Mapping[str, object]) -> Reader:
-    """A reader of what a program gives by name."""
+    """A reader of what a program gives by name; what is None is not given."""
     pairs: Iterable[tuple[object, object]] = raw.items()
-    return Reader("", dict(pairs))
+    return Reader("", {key: value for key, value in pairs if value is not None})
+
+
+def _empty(schema: Schema) -> str:
+    """What is wrong with a key that has no value, and what to write instead."""
+    said = empty_value(schema)
+    return "is empty: leave the key out" + (f", or write {said} if there is none" if said else "")
 
 
 def printable(key: object) -> str:

@@ -1,7 +1,7 @@
 """The JSON Schema of a pillar, out of the parsers that read it: for editors that complete it."""
 
 from geats_core.config import DEEPEST_STACK, config_schema, layers
-from geats_core.described import NULL, Schema, any_of
+from geats_core.described import Schema
 from geats_core.parse import vm_schema
 
 
@@ -16,9 +16,9 @@ def pillar_schema() -> Schema:
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "geats",
         "type": "object",
-        "properties": {"geats": any_of(config_schema(), NULL)},
+        "properties": {"geats": config_schema()},
         "definitions": {
-            "vm": any_of(vm, NULL),
+            "vm": vm,
             "profile": vm,
             "layer": layers(DEEPEST_STACK).schema(),
         },

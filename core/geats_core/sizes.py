@@ -13,6 +13,7 @@ UNITS = {"": 1, "B": 1} | {
     for power, letter in enumerate("KMGTP", start=1)
     for name in (f"{letter}iB", letter)
 }
+LEAST_BARE = 4 * 2**20  # bytes: fewer without a unit were meant to be mebibytes
 LARGEST = 2**60  # an exbibyte: more is a slip of the finger
 SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,3})")
 
@@ -22,14 +23,19 @@ SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,3})")
         text_matching(
             rf"[0-9]{{1,20}}(\.[0-9]{{1,20}})? ?({'|'.join(UNITS)})", "a size such as 10GiB"
         ),
-        {"type": "integer", "minimum": 1, "maximum": LARGEST},
+        {"type": "integer", "minimum": LEAST_BARE, "maximum": LARGEST},
     )
 )
 def parse_size(path: str, raw: object) -> Checked[int]:
-    """Read a positive size in bytes; a fraction is rounded down to whole bytes."""
+    """Read a positive size in bytes; a fraction is rounded down to whole bytes.
+
+    A small number without a unit is refused: 64 is not meant to be 64 bytes.
+    """
     size = _bytes(raw)
     if size is None or not 0 < size <= LARGEST:
         return problem(path, f"must be a positive size such as 10GiB, got {shown(raw)}")
+    if size < LEAST_BARE and str(raw)[-1].isdigit():
+        return problem(path, f"must have a unit, got {shown(raw)}: did you mean {raw}MiB?")
     return Success(size)
 
 

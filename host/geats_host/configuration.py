@@ -32,7 +32,7 @@ def from_file(path: Path | None = None) -> object:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Refused(f"{file}: is not valid YAML: {yaml_problem(error)}") from None
     if raw is None:
-        return {}
+        raise Refused(f"{file}: is empty: write geats: {{}} if all of it is the defaults")
     if not isinstance(raw, Mapping) or set(raw) != {"geats"}:
         raise Refused(f"{file}: must hold one key, geats, and everything under it")
     return raw["geats"]

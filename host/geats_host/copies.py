@@ -10,10 +10,10 @@ from returns.result import Failure
 from geats_core import fields
 from geats_core.clones import plan_clone
 from geats_core.copies import copied, plan_export, plan_import
-from geats_core.fields import Reader
 from geats_core.host_plan import Setting, arranged
 from geats_core.observation import Observation
 from geats_core.plan import Goal, Plan, Target
+from geats_core.reader import options
 from geats_core.saved import SavedPlan, alone
 from geats_core.sharing import wrong_sharing
 from geats_core.snapshots import name_at
@@ -85,7 +85,7 @@ def import_(
     ``pools``: the pool of each volume, or of all. *sha256* is that of the whole file. ``Refused``
     where the archive is not what it should be, and where there is no such plan.
     """
-    read = Reader("", {"path": path, "name": name, "sha256": sha256})
+    read = options({"path": path, "name": name, "sha256": sha256})
     archive = Path(read.need("path", fields.absolute_path, "/"))
     given = read.take("name", fields.name, "")
     digest = read.take("sha256", fields.sha256, "")

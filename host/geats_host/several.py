@@ -43,7 +43,6 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
 
 
 def _read(name: str, words: object) -> tuple[Goal, Words | None]:
-    words = {} if words is None else words
     if not isinstance(words, Mapping):
         raise Refused(f"{name}: must be a mapping of target, spec and policies")
     policies = {key: value for key, value in words.items() if key != "spec"}

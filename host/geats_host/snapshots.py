@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from geats_core import fields
-from geats_core.fields import Reader, boolean, text
+from geats_core.fields import boolean, text
 from geats_core.plan import DataLoss, Goal, HostFacts, Target
+from geats_core.reader import options
 from geats_core.retention import Retention, parse_keep
 from geats_core.sharing import wrong_sharing
 from geats_core.snapshots import (
@@ -124,7 +125,7 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
 
 def _words(wanted: object, partial: object, loss: object = False) -> tuple[str, Parts, DataLoss]:
     """What the words of a call mean, or all that is wrong with them."""
-    read = Reader("", {"snapshot": wanted, "partial": partial, "allow_data_loss": loss})
+    read = options({"snapshot": wanted, "partial": partial, "allow_data_loss": loss})
     called = read.need("snapshot", fields.name, "")
     parts = Parts.SOME if read.take("partial", boolean, False) else Parts.ALL
     leave = read.take("allow_data_loss", boolean, False)

@@ -210,7 +210,7 @@ def test_validate_shows_the_problems_of_vms_beside_those_of_the_configuration(
     geats: Geats, config: Path, tmp_path: Path
 ) -> None:
     raw = memory_config(tmp_path)
-    raw |= {"pols": {}, "vms": {"bad": {"template": "debian", "memory": 0}, "good": None}}
+    raw |= {"pols": {}, "vms": {"bad": {"template": "debian", "memory": 0}, "good": {}}}
     config.write_text(yaml.safe_dump({"geats": raw}))
     code, out, _ = geats("validate")
     assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (

@@ -22,7 +22,9 @@ Hosts = Mapping[str, Observation]
 
 
 def vm(name: str, **raw: object) -> VMSpec:
-    """A spec, with a template and whatever else is said of it."""
+    """A spec, with a template and whatever else is said of it; its memory may be in bytes."""
+    if isinstance(raw.get("memory"), int):
+        raw["memory"] = f"{raw['memory']}B"
     return parse_vm(name, {"template": "debian", **raw}).unwrap()
 
 

@@ -120,7 +120,7 @@ def test_a_config_becomes_a_vm_and_the_lines_that_stay() -> None:
             "privileged": True,
             "hostname": "web",
             "init": "systemd",
-            "memory": 1073741824,
+            "memory": "1GiB",
             "nics": [NIC],
             "autostart": {"enabled": True},
         },

@@ -177,7 +177,8 @@ def test_a_host_plan_is_plain_data() -> None:
 
 def test_a_plan_is_plain_data() -> None:
     old, new = (
-        parse_vm("web", {"template": "debian", "memory": size}).unwrap() for size in (1024, 2048)
+        parse_vm("web", {"template": "debian", "memory": size}).unwrap()
+        for size in ("1KiB", "2KiB")
     )
     have = Observation(recorded=old, defined=old)
     planned = plan(Goal(name="web", target=Target.DEFINED, spec=new), have)

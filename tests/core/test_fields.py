@@ -75,17 +75,21 @@ def test_a_value_within_bounds_is_taken_as_it_is(parse: Parser[object], raws: li
             ["", "a", "a/b", "/..", "/a/../b", "/a\n", 1],
         ),
         (fields.boolean, "true or false", [0, 1, "true", None]),
-        (fields.positive_int, "a positive whole number", [0, -1, 2**31 + 1, True, 1.0, "1"]),
+        (
+            fields.positive_int,
+            "a positive whole number",
+            [0, -1, 2**31 + 1, True, 1.0, "0", " 1", "1e3"],
+        ),
         (
             fields.priority,
             "a whole number from -1000 to 1000",
-            [-1001, 1001, True, False, 1.0, "1", None],
+            [-1001, 1001, True, False, 1.0, "1001", "+1", None],
         ),
         (fields.delay_s, "a whole number from 0 to 3600", [-1, 3601, True]),
         (
             fields.cpus,
             "a number of CPUs from 0.01 to 4096",
-            [0, 0.009, 4096.5, 4097, True, "1", float("inf"), float("nan")],
+            [0, 0.009, 4096.5, 4097, True, "0", "nan", float("inf"), float("nan")],
         ),
         (
             fields.ip_address_with_prefix,
@@ -142,10 +146,25 @@ def test_a_list_is_read_entry_by_entry() -> None:
 
     assert numbers("x", [1, 2]) == Success((1, 2))
     assert numbers("x", ()) == Success(())
-    assert numbers("x", [1, 0, "1"]) == Failure(
+    assert numbers("x", [1, 0, "a"]) == Failure(
         (
             Problem("x[1]", "must be a positive whole number, got 0"),
-            Problem("x[2]", "must be a positive whole number, got '1'"),
+            Problem("x[2]", "must be a positive whole number, got 'a'"),
         )
     )
     assert numbers("x", "12") == Failure((Problem("x", "must be a list, got '12'"),))
+
+
+def test_a_number_may_be_written_as_text() -> None:
+    assert fields.positive_int("x", "2") == Success(2)
+    assert fields.priority("x", "-10") == Success(-10)
+    assert fields.cpus("x", "0.5") == fields.cpus("x", 0.5) == Success(0.5)
+    assert fields.delay_s("x", "0") == Success(0)
+
+
+def test_that_there_is_none_is_a_word() -> None:
+    cpus = fields.or_none(fields.cpus)
+
+    assert cpus("x", "none") == Success(None)
+    assert cpus("x", 2) == Success(2.0)
+    assert isinstance(cpus("x", None), Failure)

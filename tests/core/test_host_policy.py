@@ -8,12 +8,11 @@ from geats_core.host_policy import parse_policy
 
 def test_an_empty_policy_is_all_defaults() -> None:
     assert parse_policy("policy", {}) == Success(HostPolicy())
-    assert parse_config({"policy": None}) == Success(HostConfig(policy=HostPolicy()))
 
 
 def test_a_whole_policy_is_read() -> None:
     raw = {
-        "overcommit": {"memory": 1.2, "cpus": 4, "disk": 0.9},
+        "overcommit": {"memory": 1.2, "cpus": "4", "disk": "0.9"},
         "strays": {"tmp-*": "stop", "*": "ignore"},
         "at_most": 3,
     }

@@ -117,7 +117,7 @@ def test_the_names_of_lxc_2_are_read_too() -> None:
                 "privileged": True,
                 "hostname": "old",
                 "template": "old-root",
-                "memory": 1048576,
+                "memory": "1MiB",
                 "nics": [
                     {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]},
                     {"name": "eth1", "bridge": "br2"},

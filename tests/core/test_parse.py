@@ -165,7 +165,8 @@ def test_a_template_is_all_that_a_spec_must_have() -> None:
     assert parse_vm("web", {"template": "debian"}) == Success(
         VMSpec(name="web", driver="lxc", template="debian", hostname="web", volumes=(root,))
     )
-    assert problems(None) == ["template: is missing"]
+    assert problems({}) == ["template: is missing"]
+    assert problems(None) == [": is empty: write {} if all of it is the defaults"]
     assert problems([]) == [": a VM must be a mapping, got a list"]
 
 
@@ -229,7 +230,7 @@ def test_what_is_left_out_of_a_mapping_stays_as_it_is_by_default() -> None:
         "template": "debian",
         "dns": {"nameservers": ["10.0.0.1"]},
         "autostart": {"priority": 1},
-        "metadata": {"FLAG": None},
+        "metadata": {"FLAG": ""},
     }
     spec = parse_vm("web", raw).unwrap()
 
@@ -326,6 +327,7 @@ def test_metadata_is_one_line_of_text() -> None:
     assert problems(raw) == [
         "metadata.1: must be a name of up to 64 letters, digits and underscores, got 1",
         "metadata.a: must be one line of printable text, got a text of 3 characters",
+        "metadata.d: is empty: leave the key out",
         "metadata.e: must be one line of printable text, got a list",
     ]
 
@@ -370,8 +372,8 @@ def test_an_unknown_profile_names_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("raw", "size_bytes"),
     [
-        (1, 1),
-        ("1", 1),
+        (4 * 2**20, 4 * 2**20),
+        ("4194304", 4 * 2**20),
         ("1B", 1),
         ("1K", 1024),
         ("512MiB", 512 * 2**20),
@@ -465,4 +467,70 @@ def test_a_vm_starts_neither_after_itself_nor_twice_after_another() -> None:
             Problem("after", "cannot name the VM itself"),
             Problem("autostart.priority", "must be a whole number from -1000 to 1000, got 2000"),
         )
+    )
+
+
+@pytest.mark.parametrize("bare", [1, 64, "64", "0.5", "1.5", 4 * 2**20 - 1])
+def test_a_small_size_needs_a_unit(bare: object) -> None:
+    assert parse_size("size", bare) == (
+        Failure((Problem("size", f"must have a unit, got {bare!r}: did you mean {bare}MiB?"),))
+        if bare != "0.5"
+        else Failure((Problem("size", "must be a positive size such as 10GiB, got '0.5'"),))
+    )
+
+
+def test_a_key_without_a_value_says_what_to_write() -> None:
+    """A template that rendered nothing leaves one behind."""
+    keys = {
+        "nics": ", or write [] if there is none",
+        "after": ", or write [] if there is none",
+        "volumes": ", or write [] if there is none",
+        "binds": ", or write {} if there is none",
+        "metadata": ", or write {} if there is none",
+        "dns": ", or write {} if there is none",
+        "memory": ", or write none if there is none",
+        "cpus": ", or write none if there is none",
+        "processes": ", or write none if there is none",
+        "hostname": "",
+        "privileged": "",
+        "profile": ", or write [] if there is none",
+        "shutdown_timeout": "",
+    }
+    for key, said in keys.items():
+        assert problems({"template": "debian", key: None}) == [
+            f"{key}: is empty: leave the key out{said}"
+        ]
+    assert problems({"template": None}) == ["template: is empty"]
+    nic = {"name": None, "bridge": "br0", "mac": None}
+    assert problems({"template": "debian", "nics": [nic]}) == [
+        "nics[0].name: is empty",
+        "nics[0].mac: is empty: leave the key out",
+    ]
+
+
+def test_there_is_none_of_a_limit_where_the_spec_says_so() -> None:
+    small: dict[object, object] = {"template": "debian", "memory": "1GiB", "cpus": 1}
+    profiles = {"small": {**small, "processes": 9}}
+    none = {"profile": "small", "memory": "none", "cpus": "none", "processes": "none"}
+
+    assert parse_vm("web", none, profiles) == parse_vm("web", {"template": "debian"})
+    root = [{"name": "root", "size": "none"}]
+    assert parse_vm("web", {"template": "debian", "volumes": root}).unwrap().root.size_bytes is None
+
+
+def test_what_is_empty_in_a_vm_is_no_leave_to_take_the_profiles() -> None:
+    nic = {"name": "eth0", "bridge": "br0"}
+    profiles: dict[str, dict[object, object]] = {"small": {"template": "debian", "nics": [nic]}}
+
+    assert parse_vm("web", {"profile": "small", "nics": None}, profiles) == Failure(
+        (Problem("nics", "is empty: leave the key out, or write [] if there is none"),)
+    )
+
+
+def test_numbers_are_read_from_text() -> None:
+    text = {"cpus": "0.5", "processes": "9", "shutdown_timeout": "5", "autostart": {"delay": "3"}}
+    numbers = {"cpus": 0.5, "processes": 9, "shutdown_timeout": 5, "autostart": {"delay": 3}}
+
+    assert parse_vm("web", {"template": "debian", **text}) == parse_vm(
+        "web", {"template": "debian", **numbers}
     )

@@ -229,7 +229,7 @@ def test_the_plan_says_where_a_size_is_not_enforced() -> None:
     facts = HostFacts(pools={"fast": PoolFacts(enforces_size=False), "slow": PoolFacts()})
     lacks = " (pool fast does not enforce its size)"
     both = web(volumes=[ROOT, DATA])
-    any_size = web(volumes=[{**ROOT, "size": None}])
+    any_size = web(volumes=[{**ROOT, "size": "none"}])
     new = Observation()
 
     made = steps(Target.PROVISIONED, new, both, facts)

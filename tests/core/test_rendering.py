@@ -132,7 +132,9 @@ def test_an_lxc_config_says_all_of_a_spec() -> None:
 
 
 def test_a_privileged_container_has_no_id_map() -> None:
-    spec = web(privileged=True, init="busybox", nics=[], memory=None, cpus=None, processes=None)
+    spec = web(
+        privileged=True, init="busybox", nics=[], memory="none", cpus="none", processes="none"
+    )
     facts = LxcFacts(volume_paths=FACTS.volume_paths, apparmor=True)
 
     assert render_lxc_config(spec, facts).splitlines()[3:] == [

@@ -118,7 +118,7 @@ def test_times_beyond_the_calendar_fall_into_its_first_and_last_period() -> None
 
 
 def test_rules_are_read() -> None:
-    raw = {"last": 3, "hourly": 24, "daily": 7, "weekly": 0, "monthly": None}
+    raw = {"last": 3, "hourly": 24, "daily": 7, "weekly": "0"}
 
     assert parse_keep("keep", raw) == Success(Keep(last=3, hourly=24, daily=7))
 
@@ -126,11 +126,11 @@ def test_rules_are_read() -> None:
 def test_every_mistake_in_the_rules_is_reported() -> None:
     number = "must be a whole number from 0 to 1000000"
 
-    assert parse_keep("keep", {"last": -1, "hourly": True, "daily": "7", "dayly": 1}) == Failure(
+    assert parse_keep("keep", {"last": -1, "hourly": True, "daily": "x", "dayly": 1}) == Failure(
         (
             Problem("keep.last", f"{number}, got -1"),
             Problem("keep.hourly", f"{number}, got True"),
-            Problem("keep.daily", f"{number}, got '7'"),
+            Problem("keep.daily", f"{number}, got 'x'"),
             Problem(
                 "keep.dayly",
                 "unknown key 'dayly', did you mean 'daily'? "
