@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -24,7 +24,8 @@ from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 
 FINGERPRINT = "fingerprint"
-VERSION = 1  # of the files' format
+VERSION = 1  # of the format of recorded hosts
+PLAN_VERSION = 2  # of that of plans: before, their fingerprint was that of the observations only
 OF_HOST = (Pause, UpgradeRegistry)  # what concerns no VM may stand in a plan without one
 NAMES: Mapping[str, Parser[str]] = {
     "pool": fields.name,
@@ -45,7 +46,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan, with the observations that it was made from; a file has their fingerprint too.
+    """A plan, with the observations that it was made from; a file has the fingerprint of it all.
 
     ``warnings`` are what whoever made the plan wants to be known before it is applied.
     """
@@ -53,7 +54,7 @@ class SavedPlan:
     plan: HostPlan
     observations: Mapping[str, Observation]
     warnings: tuple[str, ...] = ()
-    version: int = VERSION
+    version: int = PLAN_VERSION
 
 
 def saved(
@@ -68,9 +69,9 @@ def alone(plan: Plan) -> HostPlan:
     return HostPlan(plans=(plan,), steps=plan.steps)
 
 
-def fingerprint(observations: Mapping[str, Observation]) -> str:
-    """Names the state of a host: equal exactly when nothing has moved."""
-    text = json.dumps(encode(observations), sort_keys=True, ensure_ascii=True)
+def fingerprint(value: object) -> str:
+    """Names a plan, or the state of a host: equal exactly where all of it is."""
+    text = json.dumps(encode(value), sort_keys=True, ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
 
 
@@ -84,13 +85,13 @@ def to_json(value: Recorded | SavedPlan) -> str:
     """As text: ``recorded_from_json`` or ``plan_from_json`` give it back."""
     plain: Any = encode(value)
     if isinstance(value, SavedPlan):
-        plain[FINGERPRINT] = fingerprint(value.observations)
+        plain[FINGERPRINT] = fingerprint(value)
     return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
 
 
 def recorded_from_json(text: str) -> Checked[Recorded]:
     """Read what ``geats observe`` wrote; report everything that is wrong with it."""
-    match _read(text):
+    match _read(text, VERSION):
         case Success(raw):
             return decode(Recorded, "", raw)
         case Failure() as refused:
@@ -98,8 +99,8 @@ def recorded_from_json(text: str) -> Checked[Recorded]:
 
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:
-    """Read a saved plan; refused where its observations were changed, or its steps do not hold."""
-    match _read(text):
+    """Read a saved plan; refused where anything of it was changed, or its steps do not hold."""
+    match _read(text, PLAN_VERSION):
         case Success(raw):
             return _plan(raw, raw.pop(FINGERPRINT, None))
         case Failure() as refused:
@@ -107,33 +108,34 @@ def plan_from_json(text: str) -> Checked[SavedPlan]:
 
 
 def _plan(raw: dict[str, object], named: object) -> Checked[SavedPlan]:
+    if named != fingerprint(raw):
+        return problem(FINGERPRINT, "is not that of this plan: the file was changed: plan again")
     match decode(SavedPlan, "", raw):
         case Success(read):
-            problems = _wrong_with(read, named)
+            problems = _wrong_with(read)
             return Failure(problems) if problems else Success(read)
         case Failure() as refused:
             return refused
 
 
-def _read(text: str) -> Checked[dict[str, object]]:
+def _read(text: str, version: int) -> Checked[dict[str, object]]:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         return problem("", f"is not JSON: {error}")
-    if isinstance(raw, dict) and raw.get("version") == VERSION:
+    if isinstance(raw, dict) and raw.get("version") == version:
         return Success(raw)
-    return problem("version", f"must be {VERSION}: this is no file of geats, or of another geats")
+    message = f"must be {version}: this is no file of geats, or of another geats: make it again"
+    return problem("version", message)
 
 
-def _wrong_with(read: SavedPlan, named: object) -> Problems:
-    if named != fingerprint(read.observations):
-        return (Problem(FINGERPRINT, "is not that of the observations: the file was changed"),)
+def _wrong_with(read: SavedPlan) -> Problems:
     names = [
         problem_
         for position, step in enumerate(read.plan.steps)
         for problem_ in _wrong_names(f"plan.steps[{position}]", step)
     ]
-    return tuple(names) or _out_of_place(read.plan) or _inapplicable(read)
+    return tuple(names) or _out_of_place(read.plan) or _inapplicable(read) or _two_plans(read.plan)
 
 
 def _wrong_names(path: str, step: Step) -> Problems:
@@ -164,6 +166,24 @@ def _out_of_place(plan: HostPlan) -> Problems:
         if step.vm not in vms and not (isinstance(step.action, OF_HOST) and not step.vm):
             problems.append(Problem(f"{path}.vm", f"{step.vm!r} is no VM of the plan"))
     return tuple(problems)
+
+
+def _two_plans(plan: HostPlan) -> Problems:
+    """VMs whose own plan has other steps than the plan of the host has for them."""
+    of_host: dict[str, list[str]] = {each.name: [] for each in plan.plans}
+    for step in plan.steps:
+        if not isinstance(step.action, OF_HOST):
+            of_host[step.vm].append(_apart_from_needs(step))
+    return tuple(
+        Problem(f"plan.plans[{position}]", f"has other steps of {each.name!r} than plan.steps")
+        for position, each in enumerate(plan.plans)
+        if sorted(of_host[each.name])
+        != sorted(_apart_from_needs(s) for s in each.steps if not isinstance(s.action, OF_HOST))
+    )
+
+
+def _apart_from_needs(step: Step) -> str:
+    return fingerprint(replace(step, needs=()))
 
 
 def _inapplicable(read: SavedPlan) -> Problems:

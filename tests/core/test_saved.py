@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from returns.result import Failure
@@ -23,6 +24,7 @@ from geats_core import (
     saved,
     to_json,
 )
+from geats_core.saved import fingerprint
 
 SPEC = parse_vm("web", {"template": "debian", "memory": "1GiB"}).unwrap()
 HAVE = {"web": Observation(), "db": Observation(recorded=SPEC, power=Power.RUNNING)}
@@ -35,8 +37,17 @@ def kept() -> SavedPlan:
 
 
 def refused(change: Callable[[dict[str, object]], None]) -> list[str]:
+    """What is wrong with a plan that was changed, and given the fingerprint that it then has."""
     raw = json.loads(to_json(kept()))
     change(raw)
+    return said_of({**raw, "fingerprint": fingerprint(_without_fingerprint(raw))})
+
+
+def _without_fingerprint(raw: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in raw.items() if key != "fingerprint"}
+
+
+def said_of(raw: dict[str, object]) -> list[str]:
     match plan_from_json(json.dumps(raw)):
         case Failure(problems):
             return [str(each) for each in problems]
@@ -77,17 +88,85 @@ def test_what_is_not_json_is_refused(text: str) -> None:
     assert str(problem).startswith(": is not JSON")
 
 
-@pytest.mark.parametrize("text", ["1", "{}", '{"version": 2}', '{"version": "1"}'])
+@pytest.mark.parametrize("text", ["1", "{}", '{"version": 3}', '{"version": "1"}'])
 def test_another_format_is_refused(text: str) -> None:
-    said = "version: must be 1: this is no file of geats, or of another geats"
-    assert [str(each) for each in recorded_from_json(text).failure()] == [said]
+    said = "this is no file of geats, or of another geats: make it again"
+    assert [str(each) for each in recorded_from_json(text).failure()] == [
+        f"version: must be 1: {said}"
+    ]
+    assert [str(each) for each in plan_from_json(text).failure()] == [f"version: must be 2: {said}"]
 
 
-def test_a_file_whose_observations_were_changed_is_refused() -> None:
-    def power(raw: dict[str, object]) -> None:
-        raw["observations"]["db"]["power"] = "stopped"  # type: ignore[index]
+def test_a_plan_of_the_format_that_could_be_changed_unseen_is_refused() -> None:
+    old = {**json.loads(to_json(kept())), "version": 1}
 
-    assert refused(power) == ["fingerprint: is not that of the observations: the file was changed"]
+    assert said_of(old)[0].startswith("version: must be 2: ")
+
+
+def without_a_step(raw: Any) -> None:
+    del raw["plan"]["steps"][-1]
+
+
+def without_needs(raw: Any) -> None:
+    raw["plan"]["steps"][1]["needs"] = []
+
+
+def with_another_reason(raw: Any) -> None:
+    raw["plan"]["steps"][0]["reason"] = "because"
+
+
+def without_a_plan(raw: Any) -> None:
+    raw["plan"]["plans"] = []
+
+
+def without_strays(raw: Any) -> None:
+    raw["plan"]["strays"] = [{"name": "x", "power": "running", "defined": True, "policy": "stop"}]
+
+
+def without_warnings(raw: Any) -> None:
+    raw["warnings"] = []
+
+
+def with_another_power(raw: Any) -> None:
+    raw["observations"]["db"]["power"] = "stopped"
+
+
+def without_a_fingerprint(raw: Any) -> None:
+    del raw["fingerprint"]
+
+
+def in_another_order(raw: Any) -> None:
+    raw["plan"]["steps"][1:3] = raw["plan"]["steps"][2:0:-1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_a_step,
+        without_needs,
+        with_another_reason,
+        without_a_plan,
+        without_strays,
+        without_warnings,
+        with_another_power,
+        without_a_fingerprint,
+        in_another_order,
+    ],
+)
+def test_a_file_that_was_changed_anywhere_is_refused(change: Callable[[Any], None]) -> None:
+    raw = json.loads(to_json(replace(kept(), warnings=("mind the gap",))))
+    assert said_of(raw) == []
+    change(raw)
+
+    assert said_of(raw) == [
+        "fingerprint: is not that of this plan: the file was changed: plan again"
+    ]
+
+
+def test_the_plan_of_a_vm_has_the_steps_that_the_host_has_for_it() -> None:
+    for change in (without_a_step, with_another_reason):
+        assert refused(change) == ["plan.plans[0]: has other steps of 'web' than plan.steps"]
+    assert refused(without_needs) == []
 
 
 def step(number: int, **changed: object) -> Callable[[dict[str, object]], None]:
