@@ -10,12 +10,13 @@ without holding other threads up.
 import ctypes
 import errno
 import os
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeAlias
 
+from geats_host import trees
+from geats_host.guest_files import openat2
 from geats_host.storage.folders import open_directory
 
 Path: TypeAlias = tuple[str, ...]  # the names on the way from a subvolume to one within
@@ -71,19 +72,21 @@ def snapshot(source: int, name: str, at: int, *, read_only: bool) -> None:
 
 def remove(name: str, at: int) -> None:
     """Remove whatever has that name, and all in it: a subvolume, a directory, a file, nothing."""
+    with suppress(FileNotFoundError):
+        trees.remove(name, at, removed_as_subvolume)
+
+
+def removed_as_subvolume(name: str, at: int) -> bool:
+    """Remove a directory if it is a subvolume; whether it was one."""
     try:
         found = os.stat(name, dir_fd=at, follow_symlinks=False)
     except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        os.unlink(name, dir_fd=at)
-    elif found.st_ino == TOP_INODE:
-        _remove_subvolume(name, at)
-    else:
-        with open_directory(name, at) as directory:
-            for entry in os.listdir(directory):
-                remove(entry, directory)
-        os.rmdir(name, dir_fd=at)
+        return False
+    if found.st_ino != TOP_INODE or found.st_dev == os.fstat(at).st_dev:
+        return False
+    os.close(openat2(at, name, trees.DIRECTORY, trees.WITHIN))  # what is mounted is left alone
+    _remove_subvolume(name, at)
+    return True
 
 
 def limit(subvolume: int, size_bytes: int) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from geats_host.storage.folders import open_directory
+from geats_host.trees import walk
+
 ROOT = Path("/sys/fs/cgroup")
 UNLIMITED = 2**60  # cgroup v1 says "no limit" with a number near 2**63
 KINDS = ("lxc.payload.", "lxc.monitor.")
@@ -123,10 +126,17 @@ def _directories(path: Path) -> list[Path]:
         return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
+def _below(top: Path) -> list[str]:
+    """Every cgroup within, each before those in it; a guest may nest them as deep as it likes."""
+    with open_directory(top) as opened:
+        found = [each for each in walk(opened, lambda _: True) if each.is_directory]
+    return [os.fsdecode(each.path) for each in found]
+
+
 def _remove_if_empty(top: Path) -> None:
     """Remove a whole tree, deepest first, unless there is any process in it."""
-    tree = [Path(path) for path, _, _ in os.walk(top, topdown=False)]
     try:
+        tree = [*(top / path for path in reversed(_below(top))), top]
         if not any((cgroup / "cgroup.procs").read_text() for cgroup in tree):
             for cgroup in tree:
                 cgroup.rmdir()

@@ -6,10 +6,11 @@ a cut left half adopted, or half removed, has no tree, and counts as allocated.
 """
 
 import os
-import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from geats_host import subvolumes
 from geats_host.errors import HostError
 from geats_host.storage.folders import check_no_mounts, check_unused, exists, open_directory
 
@@ -29,6 +30,14 @@ def is_there(at: int) -> bool:
     """Whether the volume with the open directory *at* is an adopted tree, and that is there."""
     tree = _target(at, LINK)
     return tree is not None and tree.is_dir() and not tree.is_symlink()
+
+
+@contextmanager
+def opened(at: int) -> Iterator[int]:
+    """The adopted tree, open."""
+    tree = _target(at, LINK) or Path()
+    with open_directory(tree.parent) as parent, open_directory(tree.name, parent) as found:
+        yield found
 
 
 def link(at: int, tree: Path) -> None:
@@ -66,7 +75,7 @@ def remove(at: int) -> None:
         return
     with suppress(FileNotFoundError), open_directory(tree.parent) as parent:
         check_no_mounts(tree)
-        shutil.rmtree(tree.name, dir_fd=parent)
+        subvolumes.remove(tree.name, parent)
         os.fsync(parent)
     os.unlink(REMOVING, dir_fd=at)
 

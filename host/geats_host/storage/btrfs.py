@@ -81,7 +81,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("type", "btrfs is not installed (package btrfs-progs)"))
     match read.done(pool_path(read, _place_on_btrfs)):
         case Success(path):
-            return BtrfsPool(DirectoryPool(Path(path), group, subvolumes.remove), quota)
+            return BtrfsPool(DirectoryPool(Path(path), group), quota)
         case Failure(problems):
             raise Refused(*problems)
 

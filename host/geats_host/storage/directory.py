@@ -8,7 +8,7 @@ for the one that leads to a tree which was adopted (``adopted``).
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from geats_core.checked import Problem
 from geats_core.fields import NAME, Reader
 from geats_core.observation import VolumeSeen
 from geats_core.plan import PoolFacts
+from geats_host import subvolumes
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
 from geats_host.storage import (
@@ -46,7 +47,8 @@ from geats_host.storage.folders import (
 )
 from geats_host.storage.marks import MARKS, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
-from geats_host.storage.trees import ROOTFS, check_tree, has_tree, seen_at
+from geats_host.storage.trees import ROOTFS, check_tree, has_tree, opened_tree, seen_at
+from geats_host.tree_copies import copy
 
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
@@ -76,17 +78,12 @@ def _make(root: Path) -> None:
             make_directory(root.name, parent)
 
 
-def _remove(name: str, parent: int) -> None:
-    shutil.rmtree(name, dir_fd=parent)
-
-
 @dataclass(frozen=True, slots=True)
 class DirectoryPool:
-    """See the module; *root* is made when the first volume is, and *remove* empties a volume."""
+    """See the module; *root* is made when the first volume is, and has no other than root."""
 
     root: Path
     guest_group: int
-    remove: Callable[[str, int], None] = _remove
 
     @property
     def offers(self) -> Offer:
@@ -216,19 +213,13 @@ class DirectoryPool:
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
         check_clone(source, target)
-        with self.opened(source) as at:
-            check_tree(at)
-        with self.opened(target) as at:
+        with self.opened(source) as from_, opened_tree(from_) as tree, self.opened(target) as at:
             check_directory(ROOTFS, at)
             check_no_mounts(self.path(target))
-            shutil.rmtree(ROOTFS, dir_fd=at)
+            subvolumes.remove(ROOTFS, at)
             make_directory(ROOTFS, at, mode=0o755)
-        copy = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
-        run(
-            [*copy, "--", f"{self.path(source)}", f"{self.path(target)}"],
-            timeout_s=COPY_TIMEOUT_S,
-            ends_with_us=True,
-        )
+            with open_directory(ROOTFS, at) as rootfs:
+                copy(tree, rootfs)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the volume."""
@@ -268,7 +259,7 @@ class DirectoryPool:
             os.fsync(vm)
             os.fsync(pool)
             check_no_mounts(self.root / aside)
-            self.remove(aside, pool)
+            subvolumes.remove(aside, pool)
 
     def _check_unused(self, volume: VolumeId, vm: int) -> None:
         with open_directory(volume.volume, vm) as at:
@@ -284,7 +275,7 @@ class DirectoryPool:
             with suppress(FileNotFoundError, BlockingIOError), open_directory(name, pool) as at:
                 fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 check_no_mounts(self.root / name)
-                self.remove(name, pool)
+                subvolumes.remove(name, pool)
 
 
 def _volumes(pool: int) -> Iterator[VolumeId]:

@@ -28,7 +28,6 @@ is thawed by the next call. Every filesystem carries a label made from its volum
 that carries another is not mounted, nor is anything made over it: names of devices can change.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,14 +38,15 @@ from geats_core.checked import Problem
 from geats_core.fields import Reader, absolute_path, one_of
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
+from geats_host import trees
 from geats_host.errors import HostError, Refused
-from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes, key_of
-from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.folders import check_no_mounts, guest_group, host_errors
+from geats_host.storage.directory import DirectoryPool
+from geats_host.storage.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
 from geats_host.storage.mounted import Mounted, is_mounted, writable_points
 from geats_host.storage.mounting import MADE, Place, noted_made
+from geats_host.tree_copies import copy
 
 DEFAULT_MOUNTS = "/run/geats/mounts"
 STANDS_ON = (Offer.FILE, Offer.BLOCK_DEVICE)
@@ -250,7 +250,8 @@ class FilesystemPool:
         top = self.path(target)
         check_no_mounts(top)
         with host_errors(top):
-            shutil.rmtree(top)
+            with open_directory(top.parent) as point:
+                trees.remove(top.name, point)
             Mounted(self._point(target)).make_rootfs()
-        copy = ["cp", "--archive", "--one-file-system", "--no-target-directory", "--"]
-        run([*copy, f"{self.path(source)}", f"{top}"], timeout_s=COPY_TIMEOUT_S, ends_with_us=True)
+            with open_directory(self.path(source)) as tree, open_directory(top) as rootfs:
+                copy(tree, rootfs)

@@ -20,7 +20,6 @@ are remembered but not enforced. Linux has to be 5.19 or later.
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,8 +33,9 @@ from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader, absolute_path, positive_int
 from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
+from geats_host import trees
 from geats_host.errors import HostError, Refused
-from geats_host.mounts import Mount, mounts, sync_filesystem
+from geats_host.mounts import Mount, mounts
 from geats_host.overlay_mounts import (
     POINT,
     UPPER,
@@ -64,6 +64,7 @@ from geats_host.storage.layers import LAYERS, Below, read_below, write_below
 from geats_host.storage.marks import read_marks
 from geats_host.storage.pool_path import existing, pool_path
 from geats_host.subordinate_ids import NEEDED, subordinate_ids
+from geats_host.tree_copies import copy
 from geats_host.user_namespaces import user_namespace
 
 NEW = "upper.new"
@@ -228,11 +229,11 @@ class OverlayPool:
             template = Below(source.volume, self.first)
             below = template if source.is_template else self._below(source, from_)
             was_mounted = self._is_mounted(target)
-            self._make_layer(source, target, at)
+            self._make_layer(source, from_, at)
             self._unmount(target, at)
             write_below(at, below)
             exchange(at, NEW, UPPER)
-            shutil.rmtree(NEW, dir_fd=at)
+            trees.remove(NEW, at)
             _remove(WORK, at)
             if was_mounted:
                 self._mount(target, below, at)
@@ -314,7 +315,7 @@ class OverlayPool:
                 raise HostError(f"{place}: is still mounted where this process does not see it")
             time.sleep(0.02)
 
-    def _make_layer(self, source: VolumeId, target: VolumeId, at: int) -> None:
+    def _make_layer(self, source: VolumeId, from_: int, at: int) -> None:
         """Make what the target's layer becomes, beside it."""
         _remove(NEW, at)
         if source.is_template:
@@ -322,14 +323,9 @@ class OverlayPool:
                 mode = os.fstat(tree).st_mode & 0o7777
             _make_directory(NEW, at, self.first, mode)
             return
-        argv = ["cp", "--archive", "--reflink=auto", "--one-file-system", "--no-target-directory"]
-        from_, to = (self.path(each).parent for each in (source, target))
-        run(
-            [*argv, "--", f"{from_ / UPPER}", f"{to / NEW}"],
-            timeout_s=COPY_TIMEOUT_S,
-            ends_with_us=True,
-        )
-        sync_filesystem(at)
+        _make_directory(NEW, at, 0, 0o700)
+        with open_directory(UPPER, from_) as upper, open_directory(NEW, at) as new:
+            copy(upper, new)
 
     @contextmanager
     def _tree(self, template: VolumeId) -> Iterator[int]:
@@ -398,4 +394,4 @@ def _make_directory(name: str, at: int, owner: int, mode: int) -> None:
 
 def _remove(name: str, at: int) -> None:
     if exists(name, at):
-        shutil.rmtree(name, dir_fd=at)
+        trees.remove(name, at)

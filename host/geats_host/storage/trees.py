@@ -1,6 +1,8 @@
 """What the directory of one volume holds: the guest's tree, and what that makes of the marks."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from geats_core.observation import Stage, VolumeSeen
@@ -31,6 +33,17 @@ def check_tree(at: int) -> None:
     """Raise ``OSError`` unless it is there."""
     if not adopted.is_there(at):
         check_directory(ROOTFS, at)
+
+
+@contextmanager
+def opened_tree(at: int) -> Iterator[int]:
+    """The root of the guest's tree, open."""
+    if adopted.is_there(at):
+        with adopted.opened(at) as tree:
+            yield tree
+    else:
+        with open_directory(ROOTFS, at) as rootfs:
+            yield rootfs
 
 
 def _least_certain_stage(at: int) -> Stage:

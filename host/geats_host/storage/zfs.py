@@ -24,6 +24,7 @@ Unprivileged VMs need idmapped mounts, which are in OpenZFS 2.2 and later.
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -36,14 +37,16 @@ from geats_core.checked import Problem
 from geats_core.fields import Reader, absolute_path, boolean, matching
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.plan import PoolFacts
+from geats_host import trees
 from geats_host.errors import HostError, Refused
 from geats_host.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage import zfs_commands as commands
-from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.folders import check_no_mounts, guest_group, host_errors
+from geats_host.storage.directory import DirectoryPool
+from geats_host.storage.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.storage.mounted import is_mounted, mounted_points
 from geats_host.storage.zfs_commands import NEW, Dataset
+from geats_host.tree_copies import copy
 
 DEFAULT_MOUNTS = "/run/geats/zfs"
 DATASET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -310,17 +313,12 @@ class ZfsPool:
         for volume in (source, target):
             self._mount(volume)
         top = self.path(target)
-        with host_errors(top):
-            for entry in top.iterdir():
-                if entry.name == CONTROL:
-                    continue
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
         kept = self.path(source) / CONTROL / "snapshot" / snapshot.partition("@")[2]
-        copy = ["cp", "--archive", "--one-file-system", "--no-target-directory", "--"]
-        run([*copy, f"{kept}", f"{top}"], timeout_s=COPY_TIMEOUT_S)
+        with host_errors(top), open_directory(top) as at, open_directory(kept) as tree:
+            for name in os.listdir(at):
+                if name != CONTROL:
+                    trees.remove(name, at)
+            copy(tree, at)
         self.deactivate(target)
         if not was_mounted:
             self.deactivate(source)

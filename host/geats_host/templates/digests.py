@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from geats_host.errors import HostError
+from geats_host.storage.folders import open_directory
+from geats_host.trees import Entry, walk
 
 Identity = tuple[int, ...]
 NOT_TEMPLATES = (b"dev",)  # at the top: what is in it is the driver's
@@ -38,8 +40,8 @@ def digest_of_tree(path: str) -> str:
     """
     try:
         touched = hashlib.sha256()
-        for name, at in _walk(path):
-            touched.update(repr((name, identity_of(os.lstat(at)))).encode())
+        for entry in _walk(path):
+            touched.update(repr((entry.path, identity_of(entry.found))).encode())
         return _digest_of_tree(path, touched.hexdigest())
     except OSError as error:
         raise HostError(f"{error.filename or path}: {error.strerror}") from None
@@ -47,53 +49,48 @@ def digest_of_tree(path: str) -> str:
 
 def devices_in_tree(path: str) -> tuple[str, ...]:
     """The device nodes of a directory, but for those in its ``dev``; raises ``OSError``."""
-    return tuple(os.fsdecode(name) for name, at in _walk(path) if _is_device(os.lstat(at).st_mode))
+    return tuple(os.fsdecode(each.path) for each in _walk(path) if _is_device(each.found.st_mode))
 
 
 @lru_cache(maxsize=64)
 def _digest_of_tree(path: str, _: str) -> str:
     digest = hashlib.sha256()
     first: dict[tuple[int, int], bytes] = {}  # of the names that are hard links to one file
-    for name, at in _walk(path):
-        found = os.lstat(at)
+    for entry in _walk(path):
+        name, found = entry.path, entry.found
         same = first.setdefault((found.st_dev, found.st_ino), name)
-        what = (name, found.st_mode, found.st_uid, found.st_gid, same, *_content(at, found))
-        digest.update(repr((*what, _attributes(at))).encode())
+        what = (name, found.st_mode, found.st_uid, found.st_gid, same, *_content(entry))
+        digest.update(repr((*what, _attributes(entry))).encode())
     return digest.hexdigest()
 
 
-def _content(at: bytes, found: os.stat_result) -> tuple[object, ...]:
-    if stat.S_ISLNK(found.st_mode):
-        return (os.readlink(at),)
-    if not stat.S_ISREG(found.st_mode):
-        return (found.st_rdev,)
-    descriptor = os.open(at, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _content(entry: Entry) -> tuple[object, ...]:
+    mode = entry.found.st_mode
+    if stat.S_ISLNK(mode):
+        return (os.fsencode(os.readlink(entry.name, dir_fd=entry.parent)),)
+    if not stat.S_ISREG(mode):
+        return (entry.found.st_rdev,)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(entry.name, flags, dir_fd=entry.parent)
     with open(descriptor, "rb") as file:
         return (hashlib.file_digest(file, "sha256").digest(),)
 
 
-def _attributes(at: bytes) -> tuple[tuple[str, bytes], ...]:
+def _attributes(entry: Entry) -> tuple[tuple[str, bytes], ...]:
+    at = f"/proc/self/fd/{entry.parent}/{entry.name}"
     names = sorted(os.listxattr(at, follow_symlinks=False))
     return tuple((name, os.getxattr(at, name, follow_symlinks=False)) for name in names)
 
 
-def _walk(path: str) -> Iterator[tuple[bytes, bytes]]:
-    """Every name below *path*, as it is relative to it, and its path; links are not followed."""
-    top = os.fsencode(os.path.realpath(path))
-    filesystem = os.lstat(top).st_dev
+def _walk(path: str) -> Iterator[Entry]:
+    """Every name below *path*, as --one-file-system has it; links are not followed."""
+    with open_directory(path) as top:
+        filesystem = os.fstat(top).st_dev
 
-    def below(directory: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        with os.scandir(directory) as entries:
-            found = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
-        for name, is_directory in found:
-            at = os.path.join(directory, name)
-            yield prefix + name, at
-            if not is_directory or os.lstat(at).st_dev != filesystem:
-                continue  # as --one-file-system has it
-            if prefix or name not in NOT_TEMPLATES:
-                yield from below(at, prefix + name + b"/")
+        def is_entered(entry: Entry) -> bool:
+            return entry.found.st_dev == filesystem and entry.path not in NOT_TEMPLATES
 
-    yield from below(top, b"")
+        yield from walk(top, is_entered)
 
 
 def _is_device(mode: int) -> bool:

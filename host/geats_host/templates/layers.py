@@ -1,17 +1,18 @@
 """What every source of a template comes down to: layers, put on a directory one over the other."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
+from geats_host import trees
 from geats_host.errors import HostError
 from geats_host.guest_files import is_guest_file, write_guest_files
 from geats_host.mounts import mounts_below, sync_filesystem, writing_only_to
 from geats_host.run import run
+from geats_host.subvolumes import removed_as_subvolume
 from geats_host.templates import archives
 from geats_host.templates.squashfs import unpack_squashfs
 from geats_host.templates.store import Store
@@ -62,11 +63,7 @@ def empty(target: Path) -> None:
         if below:
             raise HostError(f"{target}: is not emptied, since {below[0]} is mounted")
         with _open_directory(target) as directory:
-            for name in os.listdir(directory):
-                if _is_directory(name, directory):
-                    shutil.rmtree(name, dir_fd=directory)
-                else:
-                    os.unlink(name, dir_fd=directory)
+            trees.empty(directory, removed_as_subvolume)
 
 
 def put(layer: Layer, target: Path, store: Store) -> None:
@@ -133,14 +130,6 @@ def _copy_tree(path: str, names: list[str], target: Path) -> None:
             os.mkdir("dev", 0o755, dir_fd=directory)
 
 
-def _is_directory(name: str, parent: int) -> bool:
-    try:
-        os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent))
-    except NotADirectoryError:
-        return False
-    return True
-
-
 @contextmanager
 def _open_directory(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -155,4 +144,5 @@ def _host_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise HostError(f"{place}: {error.strerror}") from None
+        name = f" ({error.filename})" if isinstance(error.filename, str) else ""
+        raise HostError(f"{place}: {error.strerror}{name}") from None

@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from geats_core.fields import SHA256
+from geats_host import trees
 from geats_host.errors import HostError
 from geats_host.templates.locks import NamedLock, named_lock, one_of_slots
 
@@ -108,7 +108,9 @@ class Store:
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):  # the next sweep tells what is in the way
+                trees.empty(descriptor)
+                path.rmdir()
             os.close(descriptor)
 
     def _new_scratch(self) -> tuple[Path, int]:

@@ -4,8 +4,8 @@ All of it is safe beside VMs that are provisioned meanwhile: an unpacked templat
 under the lock that fills and clones it, and a file only while nobody uses any.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +23,11 @@ from geats_core.template import (
     Template,
     kind,
 )
+from geats_host import trees
 from geats_host.errors import HostError, Refused
 from geats_host.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.storage.folders import open_directory
 from geats_host.templates import key_of, make_ready, problems, sources, verify
 from geats_host.templates.cache import unpacked
 from geats_host.templates.kept import kept
@@ -245,12 +247,10 @@ class Upkeep:
             if not lock.try_hold():
                 return IN_USE
             try:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError), open_directory(path.parent) as parent:
+                    trees.remove(path.name, parent)
             except OSError as error:
-                return f"cannot be removed: {error.strerror}"
+                return f"cannot be removed: {error.strerror} ({error.filename})"
         return None
 
 

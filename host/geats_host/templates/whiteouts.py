@@ -7,7 +7,6 @@ as a process would whose root directory is the target: no link leads out of that
 """
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from geats_host.errors import HostError
 from geats_host.guest_files import openat2
 from geats_host.templates.archives import Member, members
+from geats_host.trees import remove
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 NO_WHITEOUTS = ("--no-anchored", f"--exclude={WHITEOUT}*", "--anchored")
@@ -48,25 +48,18 @@ def _make_way_for(root: int, member: Member) -> None:
         try:
             if name == OPAQUE:
                 for each in os.listdir(parent):
-                    _remove(each, parent)
+                    remove(each, parent)
             elif name.startswith(WHITEOUT):
                 _hide(name.removeprefix(WHITEOUT), parent)
             elif _is_folder(name, parent) != (member.kind == "d"):
-                _remove(name, parent)
+                remove(name, parent)
         finally:
             os.close(parent)
 
 
 def _hide(name: str, parent: int) -> None:
     if name not in ("", ".", "..") and not name.startswith(WHITEOUT):
-        _remove(name, parent)
-
-
-def _remove(name: str, parent: int) -> None:
-    if _is_folder(name, parent):
-        shutil.rmtree(name, dir_fd=parent)
-    else:
-        os.unlink(name, dir_fd=parent)
+        remove(name, parent)
 
 
 def _is_folder(name: str, parent: int) -> bool:
