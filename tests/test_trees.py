@@ -14,9 +14,11 @@ import pytest
 
 from geats_host import trees
 from geats_host.mounts import in_own_namespace
+from geats_host.storage.conformance_trees import depth_of, make_deep
 from geats_host.storage.folders import open_directory
 from geats_host.tree_copies import copy
-from tests.deep_trees import BEYOND_PATH_MAX, RECURSION, depth_of, make_deep
+
+RECURSION, BEYOND_PATH_MAX = 1_100, 20_000  # names on the way down
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -35,7 +37,7 @@ def test_a_deep_tree_is_walked(tmp_path: Path, depth: int) -> None:
     make_deep(tmp_path, depth)
     with open_directory(tmp_path) as top:
         last = max(trees.walk(top, lambda _: True), key=lambda entry: len(entry.path))
-        assert last.path == b"a/" * depth + b"innermost"
+        assert last.path == b"deep/" * depth + b"innermost"
         trees.empty(top)
 
 
@@ -135,8 +137,8 @@ def test_what_is_shown_of_a_long_way_is_its_ends(tmp_path: Path) -> None:
     make_deep(tmp_path, 20)
     with open_directory(tmp_path) as top, trees.Descent(top) as way:
         for _ in range(20):
-            way.down("a")
-        assert way.shown("x") == "a/a/a/a/[13 more]/a/a/a/x"
+            way.down("deep")
+        assert way.shown("x") == "deep/deep/deep/deep/[13 more]/deep/deep/deep/x"
 
 
 @pytest.mark.parametrize("how", ["removed", "walked", "copied"])
@@ -171,8 +173,8 @@ def test_a_directory_that_is_moved_away_meanwhile_does_not_lead_out(tmp_path: Pa
     make_deep(_made(tmp_path / "tree"), 20)
     with open_directory(tmp_path / "tree") as top, trees.Descent(top) as way:
         for _ in range(trees.KEPT_OPEN + 4):
-            way.down("a")
-        (tmp_path / "tree/a/a/a/a/a").rename(victim / "a")
+            way.down("deep")
+        (tmp_path / "tree/deep/deep/deep/deep/deep").rename(victim / "a")
         for _ in range(trees.KEPT_OPEN - 1):
             way.up()
         with pytest.raises(OSError, match="was moved meanwhile"):
@@ -298,7 +300,7 @@ def _fill(source: Path) -> None:
 
 
 def _listed(top: Path) -> list[tuple[object, ...]]:
-    found = []
+    found: list[tuple[object, ...]] = []
     for path in sorted([top, *top.rglob("*")]):
         at = path.lstat()
         attributes = [

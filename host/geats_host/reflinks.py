@@ -7,7 +7,9 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from geats_host.guest_files import openat2
 from geats_host.run import run
+from geats_host.trees import READ, WITHIN, walk
 
 COPY_TIMEOUT_S = 3600
 FICLONE = 0x40049409  # linux/fs.h
@@ -51,6 +53,20 @@ def own_bytes(file: int) -> int:
     except OSError:  # tmpfs does not tell
         found = os.stat(file)
         return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+
+
+def own_bytes_below(directory: int) -> int:
+    """The same of all files in a tree; one that goes away meanwhile takes none."""
+    total = 0
+    for entry in walk(directory, lambda _: True):
+        if stat.S_ISREG(entry.found.st_mode):
+            with suppress(FileNotFoundError):
+                file = openat2(entry.parent, entry.name, READ, WITHIN)
+                try:
+                    total += own_bytes(file)
+                finally:
+                    os.close(file)
+    return total
 
 
 def _extents(file: int) -> list[tuple[int, bool]]:

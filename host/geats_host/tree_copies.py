@@ -17,9 +17,8 @@ from typing import NamedTuple
 from geats_host.guest_files import openat2
 from geats_host.mounts import sync_filesystem
 from geats_host.reflinks import FICLONE
-from geats_host.trees import WITHIN, Descent
+from geats_host.trees import READ, WITHIN, Descent
 
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 KEPT_ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")
 

@@ -23,6 +23,7 @@ KEPT_OPEN = 8
 RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS = 0x01, 0x04  # linux/openat2.h
 WITHIN = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # waits for nobody at a FIFO
 NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 SHOWN_NAMES = 4  # of those that lead to what an error is about, at either end
 TRIES = 100  # of emptying directories that are written to meanwhile

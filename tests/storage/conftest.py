@@ -3,5 +3,7 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "geats_host.storage.conformance", "geats_host.storage.conformance_content"
+    "geats_host.storage.conformance",
+    "geats_host.storage.conformance_content",
+    "geats_host.storage.conformance_trees",
 )

@@ -13,6 +13,7 @@ import pytest
 from geats_core.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import AdoptingPool, VolumeId
+from geats_host.storage.conformance_trees import DEPTH, depth_of, make_deep
 from geats_host.storage.directory import DirectoryPool, open_pool
 
 VOLUME, OTHER = VolumeId("web01", "root"), VolumeId("db01", "root")
@@ -198,3 +199,19 @@ def cuts_of(work: Callable[[], object]) -> Iterator[int]:
             assert at > 5
             return
         yield at
+
+
+def test_an_adopted_tree_of_any_depth_is_copied_and_removed(
+    pool: DirectoryPool, tree: Path
+) -> None:
+    make_deep(tree)
+    pool.adopt(VOLUME, tree, SEEN)
+    pool.allocate(OTHER, None)
+    pool.format(OTHER)
+    pool.clone(VOLUME, OTHER)
+    assert depth_of(pool.path(OTHER)) == DEPTH
+    pool.deactivate(VOLUME)
+    for volume in (VOLUME, OTHER):
+        pool.destroy(volume)
+    assert pool.observe() == {}
+    assert not tree.exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_host.storage import Pool, VolumeId, directory, filesystem, overlay, sparsefile
+from geats_host.storage import Pool, VolumeId, filesystem, sparsefile
 from tests.storage.places import in_memory, memory, own_mounts
 
 __all__ = ("in_memory", "memory", "own_mounts")  # fixtures
@@ -45,14 +45,12 @@ def format_(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("opened", "work", "program"),
     [
-        (lambda at: directory.open_pool({"path": f"{at}/pool"}, None), clone, "cp"),
-        (lambda at: overlay.open_pool({"path": f"{at}/pool"}, None), clone, "cp"),
         (files, clone, "cp"),
         (filesystems("ext4"), format_, "mkfs.ext4"),
         (filesystems("xfs"), format_, "mkfs.xfs"),
         (filesystems("btrfs"), format_, "mkfs.btrfs"),
     ],
-    ids=["directory", "overlay", "sparsefile", "ext4", "xfs", "btrfs"],
+    ids=["sparsefile", "ext4", "xfs", "btrfs"],
 )
 def test_a_program_ends_with_the_process_that_runs_it(
     opened: Callable[[Path], Pool],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from geats_host import templates
+from geats_host import templates, trees
 from geats_host.errors import HostError, Refused
+from geats_host.storage.conformance_trees import DEPTH, make_deep
+from geats_host.storage.folders import open_directory
 from geats_host.templates.digests import digest_of_tree
 from geats_host.templates.store import Store
 from tests.templates.archives import tarball
@@ -139,3 +141,14 @@ def test_a_directory_that_cannot_be_read_is_a_problem(tmp_path: Path, store: Sto
         templates.verify(tarball(tmp_path / "gone"), store)
     with pytest.raises(HostError, match="No such file or directory"):
         templates.key_of(tarball(tmp_path / "gone"), store)
+
+
+def test_a_directory_of_any_depth_is_known_by_what_it_holds(tree: Path) -> None:
+    make_deep(tree)
+    first = digest_of_tree(f"{tree}")
+    assert digest_of_tree(f"{tree}") == first
+    with open_directory(tree) as top:
+        trees.remove("deep", top)
+        make_deep(tree, DEPTH + 1)
+        assert digest_of_tree(f"{tree}") != first
+        trees.remove("deep", top)

@@ -10,6 +10,7 @@ import pytest
 from geats_core.template import Template
 from geats_host import templates
 from geats_host.errors import HostError
+from geats_host.storage.conformance_trees import make_deep
 from geats_host.templates.store import Store
 from tests.templates.archives import (
     Members,
@@ -205,3 +206,11 @@ def test_a_full_disk_is_told(tmp_path: Path, target: Path, store: Store) -> None
             templates.install(tarball(archive), target, store)
 
     on_a_small_disk(target, work)
+
+
+def test_a_tree_of_any_depth_in_the_target_is_gone(
+    tmp_path: Path, target: Path, store: Store
+) -> None:
+    make_deep(target)
+    templates.install(template(tmp_path, BASE), target, store)
+    assert not (target / "deep").exists()

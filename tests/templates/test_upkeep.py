@@ -1,5 +1,6 @@
 """Templates are listed, imported, verified and pruned, beside VMs that are provisioned."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -221,13 +222,17 @@ def test_a_damaged_download_is_replaced_when_it_is_refreshed(
 def test_a_file_that_cannot_be_removed_is_kept(
     upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+    def fail(name: str, **_: object) -> None:
+        raise PermissionError(1, "Operation not permitted", name)
 
     make_ready(upkeep.declared["built"], upkeep.store)
-    monkeypatch.setattr(Path, "unlink", fail)
-    told = actions(replace(upkeep, declared={}).pruned(dry_run=False))
-    assert {reason for _, _, reason in told} == {"cannot be removed: Operation not permitted"}
+    monkeypatch.setattr(os, "unlink", fail)
+    told = replace(upkeep, declared={}).pruned(dry_run=False)
+    assert [(each["action"], each["reason"]) for each in told] == [
+        ("keep", f"cannot be removed: Operation not permitted ({Path(str(each['name'])).name})")
+        for each in told
+    ]
+    assert told
 
 
 def test_a_blob_is_named_by_a_digest_only(store: Store) -> None:

@@ -43,9 +43,9 @@ from geats_host import subvolumes
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import fstype_of
 from geats_host.overlay_mounts import exchange
-from geats_host.run import run
+from geats_host.reflinks import own_bytes_below
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
-from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
+from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import (
     check_directory,
     check_no_mounts,
@@ -235,11 +235,12 @@ class BtrfsPool:
             subvolumes.remove(NEW_ROOTFS, at)
 
     def used_bytes(self, volume: VolumeId) -> int:
-        """What btrfs says that only this volume takes, and neither a template nor a snapshot."""
-        argv = ["btrfs", "filesystem", "du", "--summarize", "--raw", "--"]
-        with self.folders.opened(volume):
-            said = run([*argv, f"{self.path(volume).parent}"], timeout_s=COPY_TIMEOUT_S)
-        return int(said.splitlines()[-1].split()[1])
+        """What only this volume takes, and neither a template nor a snapshot.
+
+        ``btrfs filesystem du`` would say so too, but for paths that are too long for it.
+        """
+        with self.folders.opened(volume) as at:
+            return own_bytes_below(at)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""

@@ -16,6 +16,7 @@ import pytest
 from geats_core.observation import Stage
 from geats_host.errors import HostError
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.storage.conformance_trees import DEPTH, depth_of, make_deep
 
 Reopen: TypeAlias = Callable[[], Pool]
 
@@ -227,6 +228,22 @@ class ContentConformance:
         with pytest.raises(HostError, match="itself"):
             reopen().clone(FIRST, FIRST)
         check(reopen(), FIRST, "kept")
+
+    def test_a_tree_of_any_depth_is_no_obstacle(self, reopen: Reopen) -> None:
+        """A guest makes paths that no call takes; they harm neither it nor its neighbours."""
+        pool = reopen()
+        if pool.offers is not Offer.DIRECTORY:
+            return
+        self.ready(pool, FIRST)
+        make_deep(pool.path(FIRST))
+        pool.deactivate(FIRST)
+        self.ready(pool, SECOND)
+        pool.clone(FIRST, SECOND)
+        assert depth_of(pool.path(SECOND)) == DEPTH
+        assert pool.used_bytes(SECOND) >= 0
+        destroy(pool, SECOND)
+        destroy(pool, FIRST)
+        assert reopen().observe() == {}
 
     def test_without_a_source_the_target_stays_as_it_is(self, reopen: Reopen) -> None:
         self.ready(reopen(), FIRST, "kept")

@@ -313,7 +313,7 @@ class ZfsPool:
         for volume in (source, target):
             self._mount(volume)
         top = self.path(target)
-        kept = self.path(source) / CONTROL / "snapshot" / snapshot.partition("@")[2]
+        kept = snapshot_at(self.path(source), snapshot.partition("@")[2])
         with host_errors(top), open_directory(top) as at, open_directory(kept) as tree:
             for name in os.listdir(at):
                 if name != CONTROL:
@@ -331,6 +331,11 @@ class ZfsPool:
         )
         if others:
             raise HostError(f"{dataset.name}: is in use: {others[0]} stands on it")
+
+
+def snapshot_at(top: Path, name: str) -> Path:
+    """Where a snapshot of what is mounted on *top* shows its files."""
+    return top / CONTROL / "snapshot" / name
 
 
 def _text(seen: VolumeSeen, *, taken_s: int | None = None, rolling_back: str = "") -> str:

@@ -1,12 +1,13 @@
-"""Trees as a hostile guest makes them."""
+"""Trees as a hostile guest makes them: a part of the suite of ``conformance``."""
 
 import os
 from pathlib import Path
 
-RECURSION, BEYOND_PATH_MAX = 1_100, 20_000  # names on the way down
+DEPTH = 1_100  # with NAME, the path is longer than any call takes
+NAME = "deep"
 
 
-def make_deep(top: Path, depth: int, name: str = "a") -> None:
+def make_deep(top: Path, depth: int = DEPTH, name: str = NAME) -> None:
     """Directories in each other below *top*, with a file in the innermost one."""
     here = os.open(top, os.O_RDONLY)
     for _ in range(depth):
@@ -18,7 +19,7 @@ def make_deep(top: Path, depth: int, name: str = "a") -> None:
     os.close(here)
 
 
-def depth_of(top: Path, name: str = "a") -> int:
+def depth_of(top: Path, name: str = NAME) -> int:
     """How many directories of that name are in each other; the innermost one holds the file."""
     here, depth = os.open(top, os.O_RDONLY), 0
     while name in os.listdir(here):
