@@ -1,6 +1,7 @@
 """A pillar that Salt could not render is no order: nobody plans or changes anything by it."""
 
 import inspect
+from typing import Any
 
 import pytest
 import salt.loader
@@ -74,7 +75,7 @@ def test_every_function_that_does_more_than_look_refuses(broken, modules, name):
 def test_what_only_looks_goes_on_and_says_so(broken, name, caplog):
     context: dict[str, object] = {}
     opts = broken.opts()
-    looking = salt.loader.minion_mods(opts, whitelist=["geats"], context=context)[name]
+    looking: Any = salt.loader.minion_mods(opts, whitelist=["geats"], context=context)[name]
     answer = looking(*filled(MODULES[name]))
     if name == "geats.doctor":
         assert [(each["what"], each["health"]) for each in answer] == [("pillar", "problem")]
@@ -111,15 +112,18 @@ def test_states_of_one_run_do_not_become_a_plan_either(broken, modules):
 def test_the_beacon_tells_of_it_once_and_of_no_stray(broken):
     opts = broken.opts()
     loaded = salt.loader.beacons(opts, salt.loader.minion_mods(opts, whitelist=["geats"]), {})
-    assert loaded["geats.validate"]([])[0] is True  # else Salt would not run it, and tell nothing
-    ((first,), second) = loaded["geats.beacon"]([]), loaded["geats.beacon"]([])
+    validate: Any = loaded["geats.validate"]
+    assert validate([])[0] is True  # else Salt would not run it, and tell nothing
+    beacon: Any = loaded["geats.beacon"]
+    ((first,), second) = beacon([]), beacon([])
     assert first["tag"] == "trouble"
     assert first["error"].startswith("pillar: failed to render: ")
     assert second == []
 
 
 def test_the_grain_tells_the_version_and_nothing_of_pools(broken):
-    assert set(salt.loader.grain_funcs(broken.opts())["geats.geats"]()["geats"]) == {"version"}
+    grain: Any = salt.loader.grain_funcs(broken.opts())["geats.geats"]
+    assert set(grain()["geats"]) == {"version"}
 
 
 def test_no_vm_is_a_target_of_its_own(broken):
