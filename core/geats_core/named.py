@@ -99,13 +99,13 @@ def too_many(
         return ()
     few = too_few_declared(observations, declared)
     if few:
-        return (Problem("names", few),)
+        return (Problem("vms", few),)
     if len(concerned) <= policy.at_most:
         return ()
     count, target = len(concerned), goals[concerned[0]].target
     return (
         Problem(
-            "names",
+            "vms",
             f"{count} of {len(swept)} VMs would be {target} that nobody named "
             f"({some_of(concerned)}), and at_most {policy.at_most} may be: name those that you "
             f"mean, or say at_most: {count}",

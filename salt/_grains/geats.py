@@ -54,15 +54,17 @@ def geats():
 def _said():
     """What the configuration says, as far as it is a mapping."""
     pillar = _mapping(__opts__.get("pillar"))
-    sources = [_mapping(__opts__.get("geats")), _mapping(pillar.get("geats"))]
+    own = __opts__.get("geats")
+    own = _mapping(_of_file(Path(own)) if isinstance(own, str) else own)
+    sources = [own, _mapping(pillar.get("geats"))]
     if not any(sources) and DEFAULT_FILE.exists():
-        return _mapping(_of_file())
+        return _mapping(_of_file(DEFAULT_FILE))
     return {key: value for source in sources for key, value in source.items()}
 
 
-def _of_file():
+def _of_file(file):
     try:
-        return configuration.from_file(DEFAULT_FILE)
+        return configuration.from_file(file)
     except errors.Refused:
         return {}
 

@@ -1,8 +1,10 @@
 """
 Manage LXC containers and virtual machines on this host.
 
-VMs, pools and templates come from the pillar (or the minion's configuration) under ``geats``, and
-where neither has it, from ``/etc/geats/geats.yaml``.
+VMs, pools and templates come from the pillar, or the minion's configuration, under ``geats``. With
+``geats: /etc/geats/geats.yaml`` in the minion's configuration they come from that file. Without a
+master, that is what is read where neither has ``geats``; with one it is not, because a pillar that
+lost its ``geats`` must not make another host of this one.
 
 If the pillar failed to render, nobody knows what it lacks: every function refuses then, but for
 ``list``, ``info``, ``status`` and ``journal``, which show what there is, log a warning, and exit
@@ -543,7 +545,7 @@ def doctor():
         salt '*' geats.doctor
     """
     broken = doctor_.of_pillar(configuration.failed(__pillar__))
-    return _answered(lambda: doctor_.to_plain(broken or doctor_.examine(_raw())))
+    return _answered(lambda: doctor_.to_plain(broken or doctor_.examine(_as_rendered())))
 
 
 def plan(
@@ -669,6 +671,9 @@ def apply_host(vms=None, test=None, called="", **policies):
         the names of the VMs (default: all that are declared)
     target, restart, power_off, allow_data_loss, by_hand, max_impact
         for each VM, as in :py:func:`apply`
+    at_most
+        without ``vms``: how many VMs that nobody named may be powered off, frozen, undefined,
+        emptied or unlocked (default: ``policy:at_most`` of the configuration, else 1)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
     called
@@ -1220,6 +1225,10 @@ def _origin():
     return "salt"
 
 
+def _as_rendered():
+    return configuration.as_rendered(__opts__, __pillar__)
+
+
 def _told(tell):
     """What *tell* says of the host."""
     return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin(), _listening)))
@@ -1234,8 +1243,7 @@ def _seen(tell):
     if wrong:
         log.warning("what is declared may be missing here:\n%s", "\n".join(map(str, wrong)))
         __context__["retcode"] = EX_PILLAR_FAILURE
-    raw = _answered(lambda: configuration.as_rendered(__opts__, __pillar__))
-    return _answered(lambda: tell(host_.Host.from_config(raw, _origin())))
+    return _answered(lambda: tell(host_.Host.from_config(_as_rendered(), _origin())))
 
 
 def _listening(events, origin):

@@ -216,6 +216,10 @@ def host(name, vms=None, **policies):
     target
         what they are to be instead: ``running`` (default), ``frozen``, ``stopped``, ``off``,
         ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or ``unlocked``
+    at_most
+        how many VMs that nobody named, neither in ``vms`` nor under ``gone`` of the pillar, may be
+        powered off, frozen, undefined, emptied or unlocked (default: ``policy:at_most`` of the
+        pillar, else 1). None is for a description that is missing.
     restart, max_impact, by_hand, power_off, allow_data_loss
         as for :py:func:`running`
 

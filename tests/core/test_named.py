@@ -45,7 +45,7 @@ def many(there: Hosts, target: Target, policy: HostPolicy | None = None) -> list
 @pytest.mark.parametrize("target", AWAY)
 def test_a_wish_for_all_takes_nothing_from_more_than_one(target: Target) -> None:
     assert many(at(Target.RUNNING, *ALL), target) == [
-        f"names: 3 of 3 VMs would be {target} that nobody named (web, db and app), and at_most 1 "
+        f"vms: 3 of 3 VMs would be {target} that nobody named (web, db and app), and at_most 1 "
         "may be: name those that you mean, or say at_most: 3"
     ]
 
@@ -64,7 +64,7 @@ def test_only_those_that_something_is_taken_from_are_counted() -> None:
 
     assert order(planned(swept(Target.OFF, *ALL), there)) == [f"shut down db {STOP}"]
     assert many(there, Target.OFF, HostPolicy(at_most=0)) == [
-        "names: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name those "
+        "vms: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name those "
         "that you mean, or say at_most: 1"
     ]
 
@@ -81,7 +81,7 @@ def test_a_count_is_no_order_where_most_descriptions_are_gone() -> None:
     there = at(Target.RUNNING, WEB, *others)
 
     assert refused(swept(Target.OFF, WEB), there, None, HostPolicy(at_most=100)) == [
-        "names: 1 of the 8 VMs that geats defined here are described (the description of vm0, vm1, "
+        "vms: 1 of the 8 VMs that geats defined here are described (the description of vm0, vm1, "
         "vm2, vm3, vm4 and 2 more is gone), so nothing is done to VMs that nobody named: mend the "
         "configuration, or write gone: {NAME: stopped} for those that are to leave"
     ]

@@ -18,7 +18,10 @@ Answer = dict[str, Any]
 
 
 class Minion:
-    """Its files are below *directory*: ``pillar`` and ``states``."""
+    """Its files are below *directory*: ``pillar`` and ``states``.
+
+    With ``has_master`` among its options, its functions are told that a master made the pillar.
+    """
 
     def __init__(self, directory: Path, pillar: Mapping[str, object], **options: object) -> None:
         self.directory = directory
@@ -51,7 +54,9 @@ class Minion:
             **self.options,
             **more,
         }
-        return {**opts, "pillar": compiled(opts)}
+        pillar = compiled(opts)
+        client = "remote" if opts.get("has_master") else "local"
+        return {**opts, "pillar": pillar, "file_client": client}
 
     def call(self, function: str, *words: object, **named: object) -> Any:
         """What ``salt-call --local FUNCTION`` returns; raises what it would tell."""

@@ -14,6 +14,7 @@ NEEDS_NO_PILLAR = {"geats.schema", "geats.import_legacy", "geats.import_lxc"}
 LOOKS = {"geats.list", "geats.info", "geats.status", "geats.journal", "geats.doctor"}
 BROKEN = {
     "a file with wrong Jinja": "{% if %}",
+    "a file that is a list": "[a, b]",
     "a file with wrong YAML": "a: b: c",
     "a grain that is not there": "a: {{ grains['nowhere'][0] }}",
     "an include of nothing": "include: [nowhere]",
