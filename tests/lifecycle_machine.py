@@ -391,7 +391,7 @@ def orders(draw: st.DrawFn, steps: Sequence[Step]) -> list[Action]:
     """The actions of *steps* in an order in which they may be done."""
     left, order = set(range(len(steps))), list[Action]()
     while left:
-        ready = sorted(here for here in left if left.isdisjoint(steps[here].needs))
+        ready = sorted(here for here in left if left.isdisjoint(steps[here].waits_for))
         here = draw(st.sampled_from(ready))
         left.remove(here)
         order.append(steps[here].action)

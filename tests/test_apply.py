@@ -12,7 +12,7 @@ from geats_core.actions import ActivateVolume, describe
 from geats_core.observation import Observation, Power
 from geats_core.plan import Plan, Step
 from geats_host import lifecycle
-from geats_host.apply import Failed, Interrupted, apply_steps
+from geats_host.apply import Failed, Interrupted, NotTried, apply_steps
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
 from geats_host.operation_lock import operation_lock
@@ -75,7 +75,9 @@ def test_a_failure_stops_what_waits_for_it_and_says_how_far_it_came(tmp_path: Pa
     failing = next(step for step in plan.steps if isinstance(step.action, ActivateVolume))
     at = plan.steps.index(failing)
     expected = Interrupted(
-        plan.steps[:at], (Failed(failing, "no space left on device"),), plan.steps[at + 1 :]
+        plan.steps[:at],
+        (Failed(failing, "no space left on device"),),
+        tuple(NotTried(step, failing) for step in plan.steps[at + 1 :]),
     )
     assert apply_steps(plan.steps, perform, registry) == Failure(expected)
     assert set(map(str, performed)) == set(map(str, plan.steps[:at]))
@@ -107,7 +109,7 @@ def test_no_step_starts_before_those_that_it_needs(tmp_path: Path) -> None:
 
     def progress(step: object, outcome: Outcome, _: str) -> None:
         at = position[id(step)]
-        if outcome is Outcome.INTENT and not set(plan.steps[at].needs) <= done:
+        if outcome is Outcome.INTENT and not set(plan.steps[at].waits_for) <= done:
             early.append(plan.steps[at].reason)
         if outcome is Outcome.DONE:
             done.add(at)

@@ -14,7 +14,7 @@ from geats_core.parse import parse_vm
 from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.saved import SavedPlan, saved
 from geats_host import apply
-from geats_host.apply import Failed, Interrupted, apply_steps
+from geats_host.apply import Failed, Interrupted, NotTried, apply_steps
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError, Refused
@@ -45,6 +45,10 @@ def steps(
     *actions: tuple[str, Start | Undefine | InstallTemplate, tuple[int, ...]],
 ) -> tuple[Step, ...]:
     return tuple(Step(vm=vm, action=does, reason="", needs=needs) for vm, does, needs in actions)
+
+
+def in_words(step: Step) -> str:
+    return describe(step.action, step.vm)
 
 
 def test_all_vms_of_a_plan_come_to_their_goals_and_then_rest(tmp_path: Path) -> None:
@@ -130,8 +134,8 @@ def test_a_vm_that_fails_keeps_no_other_from_its_goal(
     three = planned(host, goal("db01"), goal("web01", after=["db01"]), goal("mail"))
     interrupted = host.apply_host(three).failure()
     assert [(each.step.vm, each.error) for each in interrupted.failed] == [("db01", "no init")]
-    waited = [describe(step.action, step.vm) for step in interrupted.not_tried]
-    assert waited == ["start web01"]
+    waited = [tuple(map(in_words, (each.step, each.because_of))) for each in interrupted.not_tried]
+    assert waited == [("start web01", "start db01")]
     assert len(interrupted.done) == len(three.plan.steps) - 2
     assert powers(host) == {
         "db01": Power.STOPPED,
@@ -152,7 +156,11 @@ def test_what_waits_for_a_failure_through_others_is_not_tried() -> None:
             raise HostError("broken")
 
     assert apply_steps(chain, perform, MemoryRegistry()) == Failure(
-        Interrupted((chain[3],), (Failed(chain[0], "broken"),), chain[1:3])
+        Interrupted(
+            (chain[3],),
+            (Failed(chain[0], "broken"),),
+            tuple(NotTried(step, chain[0]) for step in chain[1:3]),
+        )
     )
 
 

@@ -311,6 +311,7 @@ VolumeAction: TypeAlias = (
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause | UpgradeRegistry
+POWER_OFFS = (Shutdown, Stop, Repair)
 
 
 def impact_of(action: Action) -> Impact:

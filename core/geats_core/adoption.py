@@ -19,7 +19,6 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
-from geats_core import ordering
 from geats_core.actions import Adopt, AdoptVolume
 from geats_core.changes import changes
 from geats_core.checked import Checked, Problem
@@ -30,6 +29,7 @@ from geats_core.legacy_notes import Note, Plain, Taken
 from geats_core.lxc_config import unwritable
 from geats_core.lxc_import import NIC, NO_NIC, OF_GEATS, WRITTEN, container, lines_of
 from geats_core.observation import Observation, Power, Stage
+from geats_core.ordering import ordered
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
@@ -163,15 +163,8 @@ def _planned(
         return Failure(tuple(trail.problems))
     match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), trail.state, facts):
         case Success(rest):
-            steps = (*trail.steps, *rest.steps)
-            waits = ordering.needs([step.action for step in steps])
-            return Success(
-                replace(
-                    rest,
-                    steps=tuple(replace(s, needs=n) for s, n in zip(steps, waits, strict=True)),
-                    changes=changes(running, want),
-                )
-            )
+            steps = ordered((*trail.steps, *rest.steps))
+            return Success(replace(rest, steps=steps, changes=changes(running, want)))
         case Failure() as refused:
             return refused
 

@@ -6,7 +6,8 @@ What a VM is promised changes along a chain of steps that wait for each other: i
 changes of limits for memory and cpus, the actions on one volume for space. Chains are independent,
 so the most that can be promised at any point, in any order, is what is promised now and the peak of
 every chain. If that is too much, but would not be once other chains have given back what they will,
-those come first: a gate is put between. If it still is, there is no such plan.
+those come first. Each chain that takes is told which ones it takes from, as few as will do: so one
+that fails to give back stands in the way of nobody else. If it still is, there is no such plan.
 
 Amounts are whole: bytes, and millionths of a cpu. What has no limit of its own counts as nothing.
 """
@@ -14,16 +15,18 @@ Amounts are whole: bytes, and millionths of a cpu. What has no limit of its own 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
+from itertools import product
 from math import isfinite
 from typing import TypeAlias
 
-from geats_core import ordering
 from geats_core.actions import SetLimits
 from geats_core.checked import Problem
 from geats_core.graph import Graph
 from geats_core.host_policy import HostPolicy
 from geats_core.model import after
 from geats_core.observation import Observation, Power
+from geats_core.ordering import ordered
 from geats_core.plan import HostFacts, Plan, Step
 from geats_core.sizes import UNITS
 from geats_core.spec import Limits
@@ -87,7 +90,7 @@ def fit(
     facts: HostFacts,
     policy: HostPolicy,
 ) -> list[Problem]:
-    """Put gates into *graph* where room must be made first; say where there is not enough."""
+    """Let steps of *graph* wait where room must be made first; say where there is not enough."""
     chains: dict[Resource, dict[Chain, _Use]] = defaultdict(dict)
     for plan, numbers in placed:
         if plan.steps:
@@ -120,11 +123,31 @@ def _fit_one(
     if base + asked + sum(use.now for use in givers.values()) > limit:
         yield _too_much(resource, limit, takers, givers, in_use)
         return
-    reason = f"{_title(resource)} must be given back before more of it is taken"
-    gate = graph.gate(reason, [step for use in givers.values() for step in use.gives])
-    for use in takers.values():
-        for step in use.takes:
-            graph.wait(step, gate)
+    for use, gives in _dealt(max(limit - base, 0), takers.values(), givers.values()):
+        for later, earlier in product(use.takes, gives):
+            graph.take(later, earlier)
+
+
+def _dealt(
+    free: int, takers: Iterable[_Use], givers: Iterable[_Use]
+) -> Iterable[tuple[_Use, list[int]]]:
+    """The steps that each taker has its room from, in order: none where there is room already.
+
+    It takes from those that have most left to give, so that they are few.
+    """
+    left = [(giver.now, number, giver) for number, giver in enumerate(givers)]  # most left first
+    heapify(left)
+    for use in takers:
+        wanted = max(use.peak - free, 0)
+        free = max(free - use.peak, 0)
+        gives: list[int] = []
+        while wanted:
+            less, number, giver = heappop(left)
+            gives += giver.gives
+            if wanted + less < 0:
+                heappush(left, (wanted + less, number, giver))
+            wanted = max(wanted + less, 0)
+        yield use, gives
 
 
 def _follow(
@@ -156,9 +179,7 @@ def lower_first(plan: Plan, have: Observation) -> Plan:
         if isinstance(step.action, SetLimits) and len(directions) == 2:
             steps.append(replace(step, action=SetLimits(_lowered(limits, step.action.limits))))
         steps.append(step)
-    waits = ordering.needs([step.action for step in steps])
-    numbered = zip(steps, waits, strict=True)
-    return replace(plan, steps=tuple(replace(step, needs=needs) for step, needs in numbered))
+    return replace(plan, steps=ordered(steps))
 
 
 def _lowered(old: Limits, new: Limits) -> Limits:
@@ -219,7 +240,3 @@ def _shown(resource: Resource, amount: int) -> str:
 def _rounded(amount: int, unit: int) -> str:
     whole, hundredths = divmod(amount * 100 // unit, 100)
     return f"{whole}.{hundredths:02}".rstrip("0").rstrip(".")
-
-
-def _title(resource: Resource) -> str:
-    return resource if resource in (MEMORY, CPUS) else f"space in {resource.removeprefix(POOLS)}"

@@ -99,20 +99,22 @@ def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
     steps = [*alone.steps[:first], hold, *_later(alone.steps, first)]
     own = [hold]
     if from_.power in (Power.RUNNING, Power.HELD):
-        needs = tuple(at for at, step in enumerate(steps) if isinstance(step.action, CloneVolume))
+        copied = tuple(at for at, step in enumerate(steps) if isinstance(step.action, CloneVolume))
         reason = "it ran before" if from_.power is Power.RUNNING else LEFT_HELD
-        own.append(Step(vm=source, action=Unfreeze(), reason=reason, needs=needs))
+        own.append(Step(vm=source, action=Unfreeze(), reason=reason, after=copied))
         steps.append(own[1])
-    of_source = Plan(name=source, steps=tuple(replace(s, needs=()) for s in own))
+    of_source = Plan(name=source, steps=tuple(replace(s, needs=(), after=()) for s in own))
     return replace(alone, plans=(*alone.plans, of_source), steps=tuple(steps))
 
 
 def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
     """The steps from the position *first* on, moved back by one; fills wait for that one."""
     for step in steps[first:]:
-        needs = tuple(need + (need >= first) for need in step.needs)
+        needs, after = (
+            tuple(at + (at >= first) for at in positions) for positions in (step.needs, step.after)
+        )
         held = (first,) if isinstance(step.action, CloneVolume) else ()
-        yield replace(step, needs=(*needs, *held))
+        yield replace(step, needs=(*needs, *held), after=after)
 
 
 def _not_whole(source: str, from_: Observation) -> Iterable[Problem]:

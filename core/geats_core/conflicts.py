@@ -112,7 +112,7 @@ def hand_over(
                 if holder == name:
                     continue  # its start waits for its stop anyway
                 if holder in graph.stops:
-                    graph.wait(start, graph.stops[holder])
+                    graph.take(start, graph.stops[holder])
                 else:
                     message = f"{claim[0]} {claim[1]} is in use by {holder} until that restarts"
                     problems.append(Problem(f"{name}.{path}", message))
@@ -133,7 +133,7 @@ def _hand_over_places(graph: Graph, placed: Iterable[tuple[Plan, range]], facts:
                         allocations.append((claim, number))
     for claim, number in allocations:
         for earlier in destroys[claim]:
-            graph.wait(number, earlier)
+            graph.take(number, earlier)
 
 
 def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:

@@ -1,4 +1,7 @@
-"""A plan as a picture: what waits for what, for Mermaid and for Graphviz (DOT)."""
+"""A plan as a picture: what waits for what, for Mermaid and for Graphviz (DOT).
+
+A step that needs another has a solid arrow from it, one that only comes after it a dashed one.
+"""
 
 from geats_core.actions import Impact, describe
 from geats_core.explain import AnyPlan, numbered
@@ -17,7 +20,8 @@ def mermaid(plan: AnyPlan) -> str:
     for position, step in numbered(plan):
         text = f"{position}. {describe(step.action, step.vm)}"
         lines.append(f'    s{position}["{_mermaid_text(text)}"]:::{step.impact}')
-        lines += [f"    s{need + 1} --> s{position}" for need in step.needs]
+        lines += [f"    s{earlier + 1} --> s{position}" for earlier in step.needs]
+        lines += [f"    s{earlier + 1} -.-> s{position}" for earlier in step.after]
     lines += [f"    classDef {impact} fill:{colour}" for impact, colour in COLOURS.items()]
     return "".join(f"{line}\n" for line in lines)
 
@@ -36,5 +40,6 @@ def dot(plan: AnyPlan) -> str:
         text = f"{position}. {describe(step.action, step.vm)}"
         label = text.replace("\\", "\\\\").replace('"', '\\"')
         lines.append(f'    s{position} [label="{label}", fillcolor="{COLOURS[step.impact]}"];')
-        lines += [f"    s{need + 1} -> s{position};" for need in step.needs]
+        lines += [f"    s{earlier + 1} -> s{position};" for earlier in step.needs]
+        lines += [f"    s{earlier + 1} -> s{position} [style=dashed];" for earlier in step.after]
     return "".join(f"{line}\n" for line in [*lines, "}"])

@@ -24,7 +24,7 @@ def explain(plan: AnyPlan) -> str:
     several = isinstance(plan, HostPlan)  # the steps of one VM come one after the other
     lines = [
         f"{position}. {explain_step(step)}"
-        + (f", waits for {_waits_for(step)}" if several and step.needs else "")
+        + (f", {_waits_for(step)}" if several and step.waits_for else "")
         for position, step in numbered(plan)
     ]
     return "\n".join([*lines, *notes(plan)]) or nothing_to_do(plan)
@@ -86,7 +86,13 @@ def _cell(text: str) -> str:
 
 
 def _waits_for(step: Step) -> str:
-    return ", ".join(str(need + 1) for need in step.needs)
+    """For example ``needs 1, 2, after 3``: those that must be done, and those that must be over."""
+    words = ((word, positions) for word, positions in _waits(step) if positions)
+    return ", ".join(f"{word} {', '.join(str(at + 1) for at in found)}" for word, found in words)
+
+
+def _waits(step: Step) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return ("needs", step.needs), ("after", step.after)
 
 
 def why(plan: AnyPlan, question: str) -> Checked[str]:
@@ -108,12 +114,14 @@ def why(plan: AnyPlan, question: str) -> Checked[str]:
     return problem("question", f"no step is named by {shown(question)} ({steps})")
 
 
-def _waited_for_by(plan: AnyPlan) -> dict[int, list[int]]:
-    """By position, counted from 1, the positions of the steps that wait for that one."""
-    found: dict[int, list[int]] = {position: [] for position, _ in numbered(plan)}
+def _waited_for_by(plan: AnyPlan) -> dict[int, list[str]]:
+    """By position, counted from 1, what waits for that step, in words."""
+    found: dict[int, list[str]] = {position: [] for position, _ in numbered(plan)}
     for position, step in numbered(plan):
-        for need in step.needs:
-            found[need + 1].append(position)
+        for earlier in step.needs:
+            found[earlier + 1].append(f"is needed by {_named(plan, position)}")
+        for earlier in step.after:
+            found[earlier + 1].append(f"comes before {_named(plan, position)}")
     return found
 
 
@@ -123,7 +131,7 @@ def _words_of(step: Step) -> set[str]:
     return {step.vm, *said.lower().split(), *words.split()}
 
 
-def _all_about(plan: AnyPlan, position: int, step: Step, later: Iterable[int]) -> str:
+def _all_about(plan: AnyPlan, position: int, step: Step, later: Iterable[str]) -> str:
     """A step with its reason, cost, and neighbours."""
     lines = [
         f"step {position} of {len(plan.steps)}: {describe(step.action, step.vm)}",
@@ -131,8 +139,9 @@ def _all_about(plan: AnyPlan, position: int, step: Step, later: Iterable[int]) -
         *(f"  {change} (impact of this change: {change.impact})" for change in step.changes),
         f"  impact: {step.impact}",
     ]
-    lines += [f"  waits for {_named(plan, need + 1)}" for need in step.needs]
-    lines += [f"  is waited for by {_named(plan, number)}" for number in later]
+    lines += [f"  needs {_named(plan, earlier + 1)}" for earlier in step.needs]
+    lines += [f"  comes after {_named(plan, earlier + 1)}" for earlier in step.after]
+    lines += [f"  {each}" for each in later]
     return "\n".join(lines)
 
 
@@ -172,7 +181,7 @@ def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
 
 
 def step_to_plain(step: Step) -> dict[str, object]:
-    """One step as plain data; ``needs`` holds positions in the plan's list of steps, from 0."""
+    """One step as plain data; ``needs`` and ``after`` hold positions of steps, from 0."""
     return {
         "vm": step.vm,
         "action": describe(step.action, step.vm),
@@ -184,6 +193,7 @@ def step_to_plain(step: Step) -> dict[str, object]:
             for field, both in changes_to_plain((change,)).items()
         },
         "needs": list(step.needs),
+        "after": list(step.after),
     }
 
 

@@ -27,8 +27,9 @@ def snapshots_first(
     snapshot can save is said in the warnings. Refused where steps of *made* wait for each other.
     """
     graph, plans, warnings = Graph(), list[Plan](), list(made.warnings)
-    for step in made.plan.steps:
-        graph.add(step, step.needs)
+    numbers = [graph.add(step) for step in made.plan.steps]
+    for number, step in enumerate(made.plan.steps):
+        graph.wait_as(step, number, numbers)
     for each in made.plan.plans:
         have = made.observations.get(each.name, Observation())
         undoable = with_snapshots(each, have, facts or HostFacts(), name, taken_s)
@@ -54,8 +55,7 @@ def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
         known[step.action] if step.action in known else graph.add(step) for step in plan.steps
     ]
     for number, step in zip(numbers, plan.steps, strict=True):
-        for earlier in step.needs:
-            graph.wait(number, numbers[earlier])
+        graph.wait_as(step, number, numbers)
 
 
 def reverse_host(

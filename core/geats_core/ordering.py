@@ -1,12 +1,17 @@
 """Which steps of a plan wait for which: derived from what each action reads and writes.
 
-Two steps may swap, or run side by side, when neither writes what the other reads or writes.
+Two steps may swap, or run side by side, when neither writes what the other reads or writes. Where
+they may not, the later one *needs* the earlier one if it makes use of what that writes; otherwise
+it only comes *after* it. A VM that is to start again is powered off once all else is done that can
+be done while it runs: so what fails then leaves it running.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from geats_core.actions import (
+    POWER_OFFS,
     Action,
     ActivateVolume,
     Adopt,
@@ -40,6 +45,8 @@ from geats_core.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
+from geats_core.dependencies import Wait, nearest
+from geats_core.plan import Step
 
 Resource: TypeAlias = tuple[str, ...]
 Touched: TypeAlias = tuple[frozenset[Resource], frozenset[Resource]]  # what it reads, and writes
@@ -47,31 +54,62 @@ EVERYTHING: Resource = ()
 DEFINITION: Resource = ("definition",)
 POWER: Resource = ("power",)
 VOLUMES: Resource = ("volumes",)
+# What a VM starts as well without; what becomes of a destroyed volume is the next step's.
+ASIDE = (GrowVolume, SnapshotVolume, DeleteSnapshot, DestroyVolume)
 
 
-def needs(actions: Sequence[Action]) -> tuple[tuple[int, ...], ...]:
-    """For each action, the positions of the earlier ones that it must wait for.
+def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps of one VM, each with those before it that it waits for.
 
     Those that it waits for anyway, since another that it waits for does, are left out.
     """
-    touched = [(_reads(action), _writes(action)) for action in actions]
-    direct: list[tuple[int, ...]] = []
-    all_before: list[frozenset[int]] = []
-    for later in range(len(actions)):
-        nearest: list[int] = []
-        before: frozenset[int] = frozenset()
-        for earlier in reversed(range(later)):
-            if earlier not in before and _conflict(touched[earlier], touched[later]):
-                nearest.append(earlier)
-                before |= all_before[earlier] | {earlier}
-        direct.append(tuple(reversed(nearest)))
-        all_before.append(before)
-    return tuple(direct)
+    steps = tuple(steps)
+    actions = _Actions([step.action for step in steps])
+    waits = [[actions.wait(at, later) for at in range(later)] for later in range(len(steps))]
+    needs, after = nearest(
+        [[at for at, wait in enumerate(each) if wait is kind] for each in waits] for kind in Wait
+    )
+    numbered = zip(steps, needs, after, strict=True)
+    return tuple(replace(step, needs=n, after=a) for step, n, a in numbered)
 
 
-def _conflict(one: Touched, other: Touched) -> bool:
-    (reads, writes), (other_reads, other_writes) = one, other
-    return _overlap(writes, other_writes | other_reads) or _overlap(reads, other_writes)
+class _Actions:
+    """The actions of one plan, with what each touches."""
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        self.actions = actions
+        self.touched = [(_reads(action), _writes(action)) for action in actions]
+        self.restart = _restart(actions)
+        self.installs = any(isinstance(action, InstallTemplate) for action in actions)
+
+    def wait(self, earlier: int, later: int) -> Wait | None:
+        """How the step *later* waits for the step *earlier*, if it does."""
+        if earlier < self.restart == later:  # powered off as late as can be, and not in vain
+            return Wait.AFTER if isinstance(self.actions[earlier], ASIDE) else Wait.NEEDS
+        (_, writes), (reads, also_writes) = self.touched[earlier], self.touched[later]
+        if _overlap(writes, reads | also_writes):
+            return Wait.AFTER if self._is_aside(earlier, later) else Wait.NEEDS
+        if not _overlap(self.touched[earlier][0], also_writes):
+            return None
+        # What was only read may change once it was, or could not be; but see ``Undefine``.
+        return Wait.NEEDS if isinstance(self.actions[later], Undefine) else Wait.AFTER
+
+    def _is_aside(self, earlier: int, later: int) -> bool:
+        """Whether the later step is as well without what the earlier one writes."""
+        one, other = self.actions[earlier], self.actions[later]
+        if isinstance(one, ConfigureGuest):  # an old guest may be as it was, a new one may not
+            return isinstance(other, Start) and self.restart >= 0 and not self.installs
+        starts = isinstance(other, Start) and isinstance(one, ASIDE)
+        return starts or isinstance(one, GrowVolume)
+
+
+def _restart(actions: Sequence[Action]) -> int:
+    """The position of the first step that powers a VM off which starts later; -1 for none."""
+    kinds = [type(action) for action in actions]
+    off = next((at for at, kind in enumerate(kinds) if kind in POWER_OFFS), len(kinds))
+    if Start not in kinds[off:]:
+        return -1
+    return off - 1 if off and kinds[off - 1] is Unfreeze else off
 
 
 def _overlap(some: frozenset[Resource], others: frozenset[Resource]) -> bool:

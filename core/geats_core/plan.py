@@ -145,8 +145,9 @@ class HostFacts:
 class Step:
     """An action in a plan, on the VM ``vm`` (empty for what concerns the whole host).
 
-    ``changes`` are the fields that make it necessary, ``needs`` the positions of the steps that it
-    waits for.
+    ``changes`` are the fields that make it necessary. ``needs`` are the positions of the steps that
+    must be done before it, ``after`` those of steps that must have ended, done or not. None is in
+    both.
     """
 
     vm: str
@@ -154,6 +155,12 @@ class Step:
     reason: str
     changes: tuple[Change, ...] = ()
     needs: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    @property
+    def waits_for(self) -> tuple[int, ...]:
+        """The positions of all steps that must have ended before it."""
+        return tuple(sorted((*self.needs, *self.after)))
 
     @property
     def impact(self) -> Impact:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core import ordering
 from geats_core.actions import (
     Action,
     ActivateVolume,
@@ -43,6 +42,7 @@ from geats_core.guest import fingerprint
 from geats_core.model import ON, SUSPENDED, after, allocated
 from geats_core.named import unnamed
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.ordering import ordered
 from geats_core.plan import (
     ByHand,
     DataLoss,
@@ -131,10 +131,9 @@ class _Draft:
         problems = [*self.problems, *self._above_max_impact()]
         if problems:
             return Failure(tuple(problems))
-        waits = ordering.needs([step.action for step in self.steps])
         made = Plan(
             name=self.goal.name,
-            steps=tuple(replace(s, needs=n) for s, n in zip(self.steps, waits, strict=True)),
+            steps=ordered(self.steps),
             changes=self.changes,
             pending=self._pending(),
             by_hand=self.state.by_hand,
@@ -169,9 +168,13 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
         return
+    anew = draft.state.roots if goal.target is Target.REINITIALISED else ()
+    if final is not Power.STOPPED and draft.state.power in ON:
+        for volume in want.volumes:  # so that the VM is off as late, and as little, as can be
+            if volume is not want.root:
+                _prepare_volume(draft, volume)
     _power_off_if_needed(draft, want)
-    if goal.target is Target.REINITIALISED:
-        _destroy(draft, draft.state.roots, f"{goal.name} is to be made anew")
+    _destroy(draft, anew, f"{goal.name} is to be made anew")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         because = rebuilds(want, draft.state)
         _destroy(draft, outdated_volumes(want, draft.state), because=because)

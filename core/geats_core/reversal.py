@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
-from geats_core import ordering
 from geats_core.actions import (
     Action,
     ConfigureGuest,
@@ -23,6 +22,7 @@ from geats_core.checked import Checked, problem
 from geats_core.differences import differences
 from geats_core.model import ON, after
 from geats_core.observation import Observation, Power, Stage
+from geats_core.ordering import ordered
 from geats_core.plan import ByHand, DataLoss, Goal, HostFacts, Plan, Step, Target
 from geats_core.planner import plan
 from geats_core.spec import VMSpec, Volume
@@ -71,7 +71,7 @@ def with_snapshots(
                 action = SnapshotVolume(*where, name, taken_s)
                 steps.append(Step(vm=made.name, action=action, reason="its content will change"))
         steps.append(step)
-    return Undoable(plan=replace(made, steps=_waiting(steps)), warnings=tuple(warnings))
+    return Undoable(plan=replace(made, steps=ordered(steps)), warnings=tuple(warnings))
 
 
 def _changed_volume(action: Action) -> tuple[str, str] | None:
@@ -82,13 +82,6 @@ def _changed_volume(action: Action) -> tuple[str, str] | None:
             return pool, volume
         case _:
             return None
-
-
-def _waiting(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """The steps, each with what it waits for in this company."""
-    steps = tuple(steps)
-    waits = ordering.needs([step.action for step in steps])
-    return tuple(replace(step, needs=needs) for step, needs in zip(steps, waits, strict=True))
 
 
 def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Checked[Undoable]:
@@ -125,7 +118,7 @@ def _back(
     start = between.unwrap()
     match plan(_goal_before(made.name, have, start), start, facts):
         case Success(rest):
-            whole = replace(rest, steps=_waiting((*first, *rest.steps)))
+            whole = replace(rest, steps=ordered((*first, *rest.steps)))
             end = follow(whole, now).value_or(now)
             warnings = (*_lost(made, have), *differences(made.name, have, end))
             return Success(Undoable(plan=whole, warnings=warnings))

@@ -191,7 +191,7 @@ def _inapplicable(read: SavedPlan) -> Problems:
     states = dict(read.observations)
     problems: dict[str, Problem] = {}
     for position, step in enumerate(read.plan.steps):
-        if any(not 0 <= need < position for need in step.needs):
+        if any(not 0 <= earlier < position for earlier in step.waits_for):
             message = "waits for a step that is not before it"
             problems[step.vm] = Problem(f"plan.steps[{position}]", message)
         match after(step.action, states.get(step.vm, Observation())):

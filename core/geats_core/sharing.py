@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from geats_core.actions import ActivateVolume, DestroyVolume, RollbackVolume, Start
+from geats_core.actions import POWER_OFFS, ActivateVolume, DestroyVolume, RollbackVolume, Start
 from geats_core.checked import Problem
 from geats_core.conflicts import described, running_spec
-from geats_core.graph import POWER_OFFS, Graph
+from geats_core.graph import Graph
 from geats_core.observation import Observation
 from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.spec import SharedVolume, VMSpec, Volume
@@ -43,13 +43,13 @@ def order_sharing(graph: Graph, specs: Mapping[str, VMSpec], host: "_Seen", plac
                 case DestroyVolume(pool, volume) | RollbackVolume(pool, volume, _):
                     for vm in _mounting(host, (plan.name, pool, volume)):
                         if vm in graph.stops:
-                            graph.wait(number, graph.stops[vm])
+                            graph.need(number, graph.stops[vm])
                 case _:
                     pass
     for vm, start in graph.starts.items():
         for each in specs[vm].shared_volumes if vm in specs else ():
             if each.key in activated:
-                graph.wait(start, activated[each.key])
+                graph.take(start, activated[each.key])
 
 
 _Seen: TypeAlias = Mapping[str, Observation]

@@ -1,17 +1,20 @@
 """Who starts before whom: ``after`` and ``autostart``; and who stops before whom, in reverse.
 
-``after`` is an order, not a wish: it is about VMs that start (or stop) in the same plan, and says
-nothing of whether the other VM runs. What a VM comes after has at least the priority of that VM.
+``after`` is an order, not a wish for others: it is about VMs that start (or stop) in the same plan,
+and says nothing of whether the other VM runs. What a VM comes after has at least its priority. A VM
+is not started where one that it comes after could not be; a priority is kept from nothing by
+another, and what stops in an order goes on where one does not stop.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from graphlib import TopologicalSorter
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from geats_core.actions import Pause
 from geats_core.checked import Problem, Problems, unknown
+from geats_core.dependencies import tangles
 from geats_core.graph import Graph
 from geats_core.plan import Step
 from geats_core.spec import VMSpec
@@ -37,48 +40,12 @@ def cycles(specs: Mapping[str, VMSpec]) -> Problems:
         for name, others in before.items()
         if name in others
     ]
-    tangles = [sorted(group) for group in _tangles(before) if len(group) > 1]
-    shown = [_shortest_cycle(names[0], before) for names in sorted(tangles)]
+    tangled = [sorted(group) for group in tangles(before) if len(group) > 1]
+    shown = [_shortest_cycle(names[0], before) for names in sorted(tangled)]
     return (
         *alone,
         *(Problem(f"{each[0]}.after", f"is a cycle: {' after '.join(each)}") for each in shown),
     )
-
-
-def _tangles(before: Before) -> Iterable[set[str]]:
-    """The strongly connected components (Kosaraju's algorithm: each edge is looked at twice)."""
-    finished = _finished(before)
-    waiting: dict[str, list[str]] = {name: [] for name in before}
-    for name, others in before.items():
-        for other in others:
-            waiting[other].append(name)
-    seen: set[str] = set()
-    for name in reversed(finished):
-        group: set[str] = set()
-        todo = [name]
-        while todo:
-            here = todo.pop()
-            if here not in seen:
-                seen.add(here)
-                group.add(here)
-                todo += waiting[here]
-        yield group
-
-
-def _finished(before: Before) -> list[str]:
-    """The names in the order in which a search in depth is done with them."""
-    finished: list[str] = []
-    seen: set[str] = set()
-    todo = [(name, False) for name in before]
-    while todo:
-        name, done = todo.pop()
-        if done:
-            finished.append(name)
-        elif name not in seen:
-            seen.add(name)
-            todo.append((name, True))
-            todo += [(other, False) for other in before[name]]
-    return finished
 
 
 def _shortest_cycle(name: str, before: Before) -> list[str]:
@@ -100,20 +67,23 @@ def _shortest_cycle(name: str, before: Before) -> list[str]:
 def order_starts_and_stops(graph: Graph, specs: Mapping[str, VMSpec]) -> None:
     """Let starts wait for starts, and stops for stops, as the specs of the VMs say.
 
-    Among VMs that come after each other, whose specs are of old, ``after`` is passed over.
+    A VM needs those that its spec names to have started; all else is only a wish for an order, in
+    which those that are left go on where one fails. Among VMs that come after each other, whose
+    specs are of old, ``after`` is passed over.
     """
     before = _before(graph.starts, specs)
     priorities = _priorities(before, specs)
     started = _started(graph, specs, before, priorities)
     for name, others in before.items():
         for other in others:
-            graph.wait(graph.starts[name], started[other])
+            graph.need(graph.starts[name], graph.starts[other])
+            graph.follow(graph.starts[name], started[other])
     _by_priority(graph, graph.starts, started, priorities, highest_first=True)
     before = _before(graph.stops, specs)
     priorities = _priorities(before, specs)
     for name, others in before.items():
         for other in others:
-            graph.wait(graph.stops[other], graph.stops[name])
+            graph.follow(graph.stops[other], graph.stops[name])
     _by_priority(graph, graph.stops, graph.stops, priorities, highest_first=False)
 
 
@@ -121,7 +91,7 @@ def _before(moved: Collection[str], specs: Mapping[str, VMSpec]) -> Before:
     """What each of the VMs *moved* comes after, as far as that moves too, and without cycles."""
     after = {name: specs[name].after if name in specs else () for name in moved}
     before = {name: tuple(o for o in others if o in moved) for name, others in after.items()}
-    tangle = {name: number for number, group in enumerate(_tangles(before)) for name in group}
+    tangle = {name: number for number, group in enumerate(tangles(before)) for name in group}
     return {
         name: tuple(other for other in others if tangle[other] != tangle[name])
         for name, others in before.items()
@@ -150,7 +120,8 @@ def _started(
         delay_s = specs[name].autostart.delay_s if name in specs else 0
         if delay_s and (priorities[name] > lowest or name in waited_for):
             reason = f"{name} is given that time before others start"
-            started[name] = graph.add(Step(vm=name, action=Pause(delay_s), reason=reason), [number])
+            started[name] = graph.add(Step(vm=name, action=Pause(delay_s), reason=reason))
+            graph.need(started[name], number)
     return started
 
 
@@ -162,7 +133,7 @@ def _by_priority(
     *,
     highest_first: bool,
 ) -> None:
-    """Let the VMs of each priority wait for all of the one before, behind one gate."""
+    """Let the VMs of each priority come after all of the one before, behind one gate."""
     names = sorted(begins, key=priorities.__getitem__, reverse=highest_first)
     by_priority = [(each, list(group)) for each, group in groupby(names, priorities.__getitem__)]
     doing = "start" if highest_first else "stop"
@@ -170,4 +141,4 @@ def _by_priority(
         reason = f"VMs of priority {earlier} {doing} before those of {later}"
         gate = graph.gate(reason, [ends[name] for name in first])
         for name in then:
-            graph.wait(begins[name], gate)
+            graph.follow(begins[name], gate)

@@ -1,14 +1,14 @@
 """Steps taken one after the other from an observation, each of them followed in the model."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from returns.result import Failure, Success
 
-from geats_core import ordering
 from geats_core.actions import Action, Unfreeze, describe
 from geats_core.checked import Checked, Problem
 from geats_core.model import after
 from geats_core.observation import Observation, Power
+from geats_core.ordering import ordered
 from geats_core.plan import Plan, Step
 
 LEFT_HELD = "an operation that was interrupted left it frozen"
@@ -39,6 +39,5 @@ class Trail:
             self.take(Unfreeze(), LEFT_HELD)
         if self.problems:
             return Failure(tuple(self.problems))
-        waits = ordering.needs([step.action for step in self.steps])
-        steps = (replace(s, needs=needs) for s, needs in zip(self.steps, waits, strict=True))
-        return Success(Plan(name=self.name, steps=tuple(steps), by_hand=self.state.by_hand))
+        steps = ordered(self.steps)
+        return Success(Plan(name=self.name, steps=steps, by_hand=self.state.by_hand))

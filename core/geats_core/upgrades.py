@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from geats_core.actions import UpgradeRegistry
+from geats_core.actions import Start, UpgradeRegistry
 from geats_core.host_plan import HostPlan
 from geats_core.plan import Plan, Step
 
@@ -28,6 +28,17 @@ def with_upgrade(made: APlan, upgrade: UpgradeRegistry | None) -> APlan:
 def _all_after(steps: Sequence[Step], upgrade: UpgradeRegistry) -> tuple[Step, ...]:
     if not isinstance(steps[0].action, UpgradeRegistry):
         first = Step(vm="", action=upgrade, reason="it was written by an older geats")
-        later = [replace(step, needs=tuple(need + 1 for need in step.needs)) for step in steps]
-        steps = [first, *later]
-    return (steps[0], *(replace(step, needs=step.needs or (0,)) for step in steps[1:]))
+        steps = [first, *map(_moved, steps)]
+    return (steps[0], *(replace(step, needs=_needs(step, steps)) for step in steps[1:]))
+
+
+def _moved(step: Step) -> Step:
+    """The step, where another was put before all that it waits for."""
+    needs, after = (tuple(at + 1 for at in each) for each in (step.needs, step.after))
+    return replace(step, needs=needs, after=after)
+
+
+def _needs(step: Step, steps: Sequence[Step]) -> tuple[int, ...]:
+    """What it needs, the first step among it; one that it needs started may run without that."""
+    others = [need for need in step.needs if not isinstance(steps[need].action, Start)]
+    return step.needs if others else tuple(sorted({0, *step.needs}))

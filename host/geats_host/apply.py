@@ -2,27 +2,29 @@
 
 Theory of operation
 -------------------
-A step runs once all that it waits for is done. One that fails is never done, so nothing that waits
-for it is tried; everything else goes on. Most steps wait for something else than this host's
-processors, such as a guest's init, so all that can run do; unpacking templates does not, so there
-are no more of those at once than there are processors. A start makes way for other steps, but not
-for long. A VM that the steps hold is let go on whatever happens between.
+Which steps may be tried, and which never will be once one has failed, the core decides
+(``geats_core.course``). Here they run, and where one fails, its VM is looked at. Most steps wait
+for something else than this host's processors, such as a guest's init, so all that can run do;
+unpacking templates does not, so there are no more of those at once than there are processors. A
+start makes way for other steps, but not for long. A VM that the steps hold is let go on
+whatever happens between.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from graphlib import TopologicalSorter
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
 from geats_core.actions import Hold, InstallTemplate, Start, Unfreeze, describe
 from geats_core.config import Events
+from geats_core.course import Course
+from geats_core.observation import Observation
 from geats_core.plan import Plan, Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
@@ -34,7 +36,8 @@ Perform: TypeAlias = Callable[[Step], None]
 Progress: TypeAlias = Callable[[Step, Outcome, str], None]  # and what the journal says of it
 Listening: TypeAlias = Callable[[Events, str], AbstractContextManager[Progress]]
 Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
-Errors: TypeAlias = dict[int, str | None]  # by the position of each step that has ended
+Errors: TypeAlias = dict[int, str | None]  # by the position of each step that was tried
+Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,20 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotTried:
+    """A step that needed another, which failed or needed one that did: ``because_of``."""
+
+    step: Step
+    because_of: Step
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
-    """How far a plan got where steps failed; ``not_tried`` are those that waited for them."""
+    """How far a plan got where steps failed."""
 
     done: tuple[Step, ...]
     failed: tuple[Failed, ...]
-    not_tried: tuple[Step, ...]
+    not_tried: tuple[NotTried, ...]
 
     def of_plan(self, plan: Plan) -> "Interrupted":
         """What of it are steps of *plan*, that of one VM: also what the host needs before them."""
@@ -63,7 +74,7 @@ class Interrupted:
         return Interrupted(
             tuple(filter(is_own, self.done)),
             tuple(each for each in self.failed if is_own(each.step)),
-            tuple(filter(is_own, self.not_tried)),
+            tuple(each for each in self.not_tried if is_own(each.step)),
         )
 
 
@@ -75,8 +86,32 @@ def nobody(_: Events, __: str) -> AbstractContextManager[Progress]:
     return nullcontext(silent)
 
 
+def nothing_seen(name: str) -> Observation:
+    """Nobody looks: nothing is known of the VM."""
+    return Observation()
+
+
 def silent(step: Step, outcome: Outcome, detail: str) -> None:
     """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """What is known of the VMs of a plan: ``before`` it, and by looking at one ``now``."""
+
+    before: Mapping[str, Observation] = field(default_factory=dict)
+    now: Look = nothing_seen
+
+    def tell(self, course: Course, position: int, error: str | None) -> None:
+        """Tell what became of a step; after a failure, what its VM is now, if that can be seen."""
+        if error is None:
+            course.succeed(position)
+            return
+        try:
+            now = self.now(course.steps[position].vm)
+        except HostError:
+            now = Observation()
+        course.fail(position, now)
 
 
 def apply_steps(
@@ -85,46 +120,49 @@ def apply_steps(
     registry: Registry,
     progress: Progress = silent,
     origin: str = "",
+    onlooker: Onlooker | None = None,
 ) -> Applied:
-    """Run every step once those that it needs are done; report what was done and what failed.
+    """Run every step once those that it waits for have ended, unless one that it needs is not done.
 
-    *origin* is who asked for it, for the journal.
+    *origin* is who asked for it, for the journal. The answer is what was done and what failed.
     """
     errors: Errors = {}
     begun: set[int] = set()
+    onlooker = onlooker or Onlooker()
+    course = Course.of(steps, onlooker.before)
     run = partial(_run, perform=perform, registry=registry, progress=progress, origin=origin)
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
-            _run_in_order(steps, run, begun, errors)
+            _run_in_order(course, run, begun, errors, onlooker)
         finally:
             for position in _to_thaw(steps, begun, errors):
                 errors[position] = run(steps[position])
-    return _outcome(steps, errors)
+    return _outcome(course, errors)
 
 
-def _run_in_order(steps: Sequence[Step], run: Run, begun: set[int], errors: Errors) -> None:
-    order = TopologicalSorter({position: step.needs for position, step in enumerate(steps)})
-    order.prepare()
+def _run_in_order(
+    course: Course, run: Run, begun: set[int], errors: Errors, onlooker: Onlooker
+) -> None:
+    steps = course.steps
     running: dict[Future[str | None], int] = {}
     with ExitStack() as stack:
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
         installs = _workers(stack, INSTALLS_AT_ONCE)
         starts = HeldBack()
-        while order.is_active():
-            ready = starts.sorted_out(order.get_ready(), steps)
+        while True:
+            ready = starts.sorted_out(course.take(), steps)
             idle = not ready and all(_starts(steps[position]) for position in running.values())
             for position in [*ready, *starts.due(idle=idle)]:
                 begun.add(position)
                 workers = installs if _installs(steps[position]) else others
                 running[workers.submit(run, steps[position])] = position
             if not running:
-                break
+                return
             for future in wait(running, starts.left_s(), return_when=FIRST_COMPLETED).done:
                 position = running.pop(future)
                 errors[position] = future.result()
-                if errors[position] is None:
-                    order.done(position)
+                onlooker.tell(course, position, errors[position])
 
 
 def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int]:
@@ -187,16 +225,19 @@ def _starts(step: Step) -> bool:
     return isinstance(step.action, Start)
 
 
-def _outcome(steps: Sequence[Step], errors: Errors) -> Applied:
-    done = tuple(
-        step for position, step in enumerate(steps) if errors.get(position, "not tried") is None
-    )
+def _outcome(course: Course, errors: Errors) -> Applied:
+    steps = course.steps
+    done = tuple(step for at, step in enumerate(steps) if errors.get(at, "not tried") is None)
     failed = tuple(
         Failed(step, error)
-        for position, step in enumerate(steps)
-        if (error := errors.get(position)) is not None
+        for at, step in enumerate(steps)
+        if (error := errors.get(at)) is not None
     )
-    not_tried = tuple(step for position, step in enumerate(steps) if position not in errors)
+    not_tried = tuple(
+        NotTried(step, steps[course.because_of[at]])
+        for at, step in enumerate(steps)
+        if at not in errors
+    )
     return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
 
 

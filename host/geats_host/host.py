@@ -40,7 +40,7 @@ from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
 from geats_host import binds
-from geats_host.apply import Applied, Listening, Progress, apply_steps, nobody, silent
+from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
 from geats_host.host_goals import (
@@ -382,7 +382,8 @@ class Host:
                 progress(step, outcome, detail)
                 listener(step, outcome, detail)
 
-            return apply_steps(made.steps, carry_out, self.registry, tell, self.origin)
+            onlooker = Onlooker(planned.observations, self.observe)
+            return apply_steps(made.steps, carry_out, self.registry, tell, self.origin, onlooker)
 
     def _check_unmoved(self, planned: SavedPlan) -> None:
         """Compare the VMs that the plan is about, and what it was saved with."""

@@ -24,7 +24,7 @@ from geats_core.observation import Observation
 from geats_core.plan import Plan, Step
 from geats_core.saved import SavedPlan
 from geats_core.secrets import shown_spec
-from geats_host.apply import Applied, Interrupted
+from geats_host.apply import Applied, Interrupted, NotTried
 from geats_host.drivers import Ran
 from geats_host.errors import accepted
 from geats_host.host import Host
@@ -160,7 +160,7 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
         "done": [step_to_plain(step) for step in how_far.done],
         "failed": step_to_plain(failed[0].step) if failed else None,
         "error": "\n".join(each.error for each in failed) if failed else None,
-        "not_tried": [step_to_plain(step) for step in how_far.not_tried],
+        "not_tried": [step_to_plain(each.step) for each in how_far.not_tried],
         "changes": salt_changes(plan, how_far.done),
         "pending": changes_to_plain(plan.pending),
     }
@@ -249,8 +249,13 @@ def failure_text(interrupted: Interrupted) -> str:
         for each in interrupted.failed
     ]
     done = [f"done before: {explain_step(step)}" for step in interrupted.done]
-    waited = [f"not tried: {describe(step.action, step.vm)}" for step in interrupted.not_tried]
-    return "\n".join([*failed, *done, *waited])
+    return "\n".join([*failed, *done, *map(_not_tried, interrupted.not_tried)])
+
+
+def _not_tried(each: NotTried) -> str:
+    step, cause = each.step, each.because_of
+    why = f"because geats could not {describe(cause.action, cause.vm)}"
+    return f"not tried: {describe(step.action, step.vm)}, {why}"
 
 
 def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:

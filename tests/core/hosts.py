@@ -65,9 +65,12 @@ def refused(
 
 
 def waits(made: HostPlan) -> dict[str, list[str]]:
-    """What each step waits for, both in words."""
+    """What each step needs, and what it only comes after, in words."""
     words = [describe(step.action, step.vm) for step in made.steps]
-    return {words[n]: [words[i] for i in step.needs] for n, step in enumerate(made.steps)}
+    return {
+        words[n]: [*(words[i] for i in step.needs), *(f"after: {words[i]}" for i in step.after)]
+        for n, step in enumerate(made.steps)
+    }
 
 
 def order(made: HostPlan) -> list[str]:

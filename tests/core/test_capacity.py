@@ -63,10 +63,8 @@ def test_starts_wait_for_stops_that_give_them_room() -> None:
 
     assert waits(made) == {
         f"shut down db {STOP}": [],
-        "wait for the steps before": [f"shut down db {STOP}"],
-        "start web": ["wait for the steps before"],
+        "start web": [f"shut down db {STOP}"],
     }
-    assert made.steps[1].reason == "memory must be given back before more of it is taken"
     assert waits(planned(wanted, there, HostFacts(memory_bytes=4 * GIB)))["start web"] == []
 
 
@@ -78,7 +76,7 @@ def test_no_start_waits_for_a_vm_that_only_restarts() -> None:
 
     made = waits(planned(wanted, there, HostFacts(memory_bytes=4 * GIB)))
 
-    assert made["wait for the steps before"] == [f"shut down db {STOP}"]
+    assert made["start web"] == [f"shut down db {STOP}"]
     assert made["start app"] == [f"shut down app {STOP}"]
 
 
@@ -115,12 +113,10 @@ def test_space_is_given_back_before_it_is_taken() -> None:
         "2GiB can be free: the rest is kept by old (8GiB)"
     ]
     made = planned([*wanted, Goal(name="old", target=Target.DEPROVISIONED)], there, facts)
-    assert "space in default must be given back before more of it is taken" in [
-        step.reason for step in made.steps
+    assert waits(made)["allocate volume new/root of 8GiB in pool default"] == [
+        "define new",
+        "destroy volume old/root in pool default",
     ]
-    words = order(made)
-    destroyed = words.index("destroy volume old/root in pool default")
-    assert destroyed < words.index("allocate volume new/root of 8GiB in pool default")
 
 
 def test_a_volume_that_grows_takes_what_it_grows_by() -> None:
@@ -142,7 +138,7 @@ def test_two_volumes_change_places_between_full_pools() -> None:
         for goal in goals(Target.STOPPED, sized("a", "1GiB", "slow"), sized("b", "1GiB", "fast"))
     ]
 
-    assert len(planned(wanted, there, HostFacts(pools=sizes)).steps) == 16
+    assert len(planned(wanted, there, HostFacts(pools=sizes)).steps) == 14
 
 
 def test_limits_that_go_both_ways_are_set_in_two_steps_where_they_must() -> None:
@@ -159,7 +155,7 @@ def test_limits_that_go_both_ways_are_set_in_two_steps_where_they_must() -> None
         "set the limits of b: memory 2000B, cpus 1, processes no limit",
     ]
     assert [len(each.steps) for each in made.plans] == [3, 3]
-    assert len(planned(wanted, there, facts).steps) == 5  # with cpus to spare: one gate
+    assert len(planned(wanted, there, facts).steps) == 4  # with cpus to spare
 
 
 def test_no_rounding_refuses_what_fits() -> None:
@@ -215,7 +211,7 @@ def test_the_last_byte_counts() -> None:
         "the rest is kept by db (1B)"
     ]
     made = planned([*start, Goal(name="db", target=Target.OFF)], there, facts)
-    assert waits(made)["start web"] == ["wait for the steps before"]
+    assert waits(made)["start web"] == [f"shut down db {STOP}"]
 
 
 def test_all_volumes_of_a_vm_count() -> None:

@@ -100,12 +100,12 @@ def test_a_running_source_is_frozen_only_while_volumes_are_cloned() -> None:
         "unfreeze web",
     ]
     steps = made.unwrap().steps
-    assert [step.needs for step in steps[9:]] == [
-        tuple(range(9)),
-        (8, 9),
-        (8, 9),
-        (10,),
-        (10, 11),
+    assert [(step.needs, step.after) for step in steps[9:]] == [
+        (tuple(range(9)), ()),
+        ((8, 9), ()),
+        ((8, 9), ()),
+        ((10,), ()),
+        ((), (10, 11)),
     ]
     end = after_steps(made.unwrap(), {"web": RUNNING})
     assert end == {"web": RUNNING, "web2": at(Target.STOPPED, COPY)}

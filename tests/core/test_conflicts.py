@@ -167,7 +167,9 @@ def test_a_start_waits_for_all_that_have_its_address_now() -> None:
     changed = vm("web", nics=nic("10.0.0.2"), init="busybox")
     wanted = [*goals(Target.RUNNING, changed), Goal(name="db", target=Target.OFF)]
 
-    assert f"shut down db {STOP}" in waits(planned(wanted, twins))["start web"]
+    made = waits(planned(wanted, twins))
+    assert made[f"shut down web {STOP}"] == ["define web", f"shut down db {STOP}"]
+    assert made["start web"] == [f"shut down web {STOP}"]
 
 
 def test_what_is_to_be_off_claims_nothing_whatever_its_spec_says() -> None:

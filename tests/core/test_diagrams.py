@@ -6,7 +6,7 @@ from geats_core import Goal, HostPlan, Plan, Target, dot, halt_goals, mermaid, p
 from geats_core.actions import Impact, Start
 from geats_core.diagrams import COLOURS
 from geats_core.plan import Step
-from tests.core.hosts import at, planned, vm
+from tests.core.hosts import at, goals, planned, vm
 
 DB, WEB = vm("db"), vm("web", after=["db"])
 
@@ -21,7 +21,7 @@ def test_a_plan_is_a_flowchart_for_mermaid() -> None:
         "flowchart TD\n"
         '    s1["1. shut down web (power off after 60 s)"]:::restart\n'
         '    s2["2. shut down db (power off after 60 s)"]:::restart\n'
-        "    s1 --> s2\n"
+        "    s1 -.-> s2\n"
         "    classDef none fill:#e8f5e9\n"
         "    classDef live fill:#e0f7fa\n"
         "    classDef restart fill:#fff8e1\n"
@@ -35,7 +35,7 @@ def test_a_plan_is_a_graph_for_dot() -> None:
         '    node [shape=box, style="rounded,filled"];\n'
         '    s1 [label="1. shut down web (power off after 60 s)", fillcolor="#fff8e1"];\n'
         '    s2 [label="2. shut down db (power off after 60 s)", fillcolor="#fff8e1"];\n'
-        "    s1 -> s2;\n"
+        "    s1 -> s2 [style=dashed];\n"
         "}\n"
     )
 
@@ -46,6 +46,14 @@ def test_the_plan_of_one_vm_is_a_picture_too() -> None:
     assert mermaid(made).splitlines()[1] == (
         '    s1["1. shut down web (power off after 60 s)"]:::restart'
     )
+
+
+def test_what_a_step_needs_has_a_solid_arrow() -> None:
+    there = at(Target.STOPPED, DB, WEB)
+    made = planned(goals(Target.RUNNING, WEB, DB), there)
+
+    assert "    s1 --> s2" in mermaid(made).splitlines()
+    assert "    s1 -> s2;" in dot(made).splitlines()
 
 
 def test_an_empty_plan_is_an_empty_picture() -> None:

@@ -44,12 +44,12 @@ def moved() -> HostPlan:
 def test_a_host_plan_as_text_says_what_each_step_waits_for() -> None:
     assert explain(moved()) == (
         f"1. define web because {NICS} (impact: none)\n"
-        f"2. shut down web (power off after 60 s) because {NICS} (impact: restart)\n"
+        f"2. shut down web (power off after 60 s) because {NICS} (impact: restart), needs 1\n"
         "3. configure the guest on volume web/root because its files in the guest are not as "
-        "described (impact: none), waits for 1, 2\n"
+        "described (impact: none), needs 2\n"
         "4. shut down db (power off after 60 s) because db should be off (impact: restart), "
-        "waits for 2\n"
-        "5. start web because web should be running (impact: none), waits for 3, 4"
+        "after 2\n"
+        "5. start web because web should be running (impact: none), needs 2, 4, after 3"
     )
 
 
@@ -58,11 +58,11 @@ def test_a_plan_as_a_table() -> None:
         "| # | step | because | impact | waits for |\n"
         "| --- | --- | --- | --- | --- |\n"
         f"| 1 | define web | {NICS} | none | – |\n"
-        f"| 2 | shut down web (power off after 60 s) | {NICS} | restart | – |\n"
+        f"| 2 | shut down web (power off after 60 s) | {NICS} | restart | needs 1 |\n"
         "| 3 | configure the guest on volume web/root | its files in the guest are not as "
-        "described | none | 1, 2 |\n"
-        "| 4 | shut down db (power off after 60 s) | db should be off | restart | 2 |\n"
-        "| 5 | start web | web should be running | none | 3, 4 |\n"
+        "described | none | needs 2 |\n"
+        "| 4 | shut down db (power off after 60 s) | db should be off | restart | after 2 |\n"
+        "| 5 | start web | web should be running | none | needs 2, 4, after 3 |\n"
     )
 
 
@@ -80,8 +80,10 @@ def test_why_a_vm_restarts() -> None:
         f"  because {NICS}\n"
         f"  {NICS} (impact of this change: restart)\n"
         "  impact: restart\n"
-        "  is waited for by step 3: configure the guest on volume web/root\n"
-        "  is waited for by step 4: shut down db (power off after 60 s)"
+        "  needs step 1: define web\n"
+        "  is needed by step 3: configure the guest on volume web/root\n"
+        "  comes before step 4: shut down db (power off after 60 s)\n"
+        "  is needed by step 5: start web"
     )
 
 
@@ -96,8 +98,9 @@ def test_why_tells_of_every_step_that_is_meant() -> None:
         "step 5 of 5: start web\n"
         "  because web should be running\n"
         "  impact: none\n"
-        "  waits for step 3: configure the guest on volume web/root\n"
-        "  waits for step 4: shut down db (power off after 60 s)"
+        "  needs step 2: shut down web (power off after 60 s)\n"
+        "  needs step 4: shut down db (power off after 60 s)\n"
+        "  comes after step 3: configure the guest on volume web/root"
     )
 
 
@@ -154,6 +157,7 @@ def test_a_host_plan_is_plain_data() -> None:
         "impact": "restart",
         "changes": {},
         "needs": [],
+        "after": [],
     }
 
     assert host_plan_to_plain(made) == {
@@ -195,6 +199,7 @@ def test_a_plan_is_plain_data() -> None:
                     "impact": "none",
                     "changes": {"memory": {"old": "1KiB", "new": "2KiB", "impact": "live"}},
                     "needs": [],
+                    "after": [],
                 }
             ],
             "changes": {"memory": {"old": "1KiB", "new": "2KiB"}},

@@ -220,13 +220,14 @@ def test_vms_that_are_on_are_stopped_with_the_host() -> None:
 def test_steps_that_would_wait_for_each_other_are_named() -> None:
     graph = Graph()
     first = graph.add(Step(vm="web", action=Start(), reason="it should run"))
-    second = graph.add(Step(vm="db", action=Stop(), reason="it should not"), [first])
-    graph.add(Step(vm="app", action=Start(), reason="it waits too"), [second])
+    second = graph.add(Step(vm="db", action=Stop(), reason="it should not"))
+    graph.follow(second, first)
+    graph.need(graph.add(Step(vm="app", action=Start(), reason="it waits too")), second)
     free = graph.add(Step(vm="x", action=Start(), reason="nothing keeps it"))
-    graph.wait(first, free)
+    graph.need(first, free)
     assert [step.vm for step in graph.in_order().unwrap()] == ["x", "web", "db", "app"]
 
-    graph.wait(first, second)
+    graph.need(first, second)
     assert graph.in_order() == Failure(
         (
             Problem(

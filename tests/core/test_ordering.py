@@ -10,10 +10,23 @@ from geats_core.actions import (
     Shutdown,
     Start,
 )
-from geats_core.ordering import needs
+from geats_core.ordering import ordered
 from geats_core.parse import parse_vm
+from geats_core.plan import Step
 
 SPEC = parse_vm("web", {"template": "debian"}).unwrap()
+
+
+def needs(actions: list[Action]) -> tuple[tuple[int, ...], ...]:
+    return tuple(each.needs for each in steps(actions))
+
+
+def after(actions: list[Action]) -> tuple[tuple[int, ...], ...]:
+    return tuple(each.after for each in steps(actions))
+
+
+def steps(actions: list[Action]) -> tuple[Step, ...]:
+    return ordered(Step(vm="web", action=each, reason="a test") for each in actions)
 
 
 def test_what_one_action_waits_for_through_another_is_left_out() -> None:

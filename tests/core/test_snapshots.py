@@ -75,7 +75,13 @@ def test_a_running_vm_is_frozen_around_the_snapshots_of_all_of_its_volumes() -> 
         "3. snapshot volume web/root as monday because snapshot monday is wanted",
         "4. unfreeze web because it ran before",
     ]
-    assert [step.needs for step in made.unwrap().steps] == [(), (0,), (0,), (1, 2)]
+    steps = made.unwrap().steps
+    assert [(step.needs, step.after) for step in steps] == [
+        ((), ()),
+        ((0,), ()),
+        ((0,), ()),
+        ((0,), (1, 2)),
+    ]
 
 
 def test_a_vm_that_is_off_or_frozen_stays_so() -> None:

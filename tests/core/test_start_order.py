@@ -39,8 +39,8 @@ def test_vms_stop_in_reverse() -> None:
 
     assert waits(planned(halt_goals(there), there)) == {
         f"shut down web {STOP}": [],
-        f"shut down app {STOP}": [f"shut down web {STOP}"],
-        f"shut down db {STOP}": [f"shut down app {STOP}"],
+        f"shut down app {STOP}": [f"after: shut down web {STOP}"],
+        f"shut down db {STOP}": [f"after: shut down app {STOP}"],
     }
 
 
@@ -59,9 +59,9 @@ def test_the_highest_priority_starts_first_and_stops_last() -> None:
 
     assert waits(planned(boot_goals(there), there)) == {
         "start vm7": [],
-        "wait for the steps before": ["start vm0"],
-        "start vm0": ["wait for the steps before"],
-        "start vm-1": ["wait for the steps before"],
+        "wait for the steps before": ["after: start vm0"],
+        "start vm0": ["after: wait for the steps before"],
+        "start vm-1": ["after: wait for the steps before"],
     }
     assert order(planned(boot_goals(there), there)) == [
         "start vm7",
@@ -106,7 +106,7 @@ def test_those_that_come_later_wait_for_the_delay() -> None:
         "start slow": [],
         "start other": [],
         "wait 30 s": ["start slow"],
-        "start app": ["wait 30 s"],
+        "start app": ["start slow", "after: wait 30 s"],
     }
     assert [(step.vm, step.reason) for step in made.steps if step.action == Pause(30)] == [
         ("slow", "slow is given that time before others start")
@@ -175,7 +175,7 @@ def test_a_cycle_recorded_of_old_keeps_no_vm_from_stopping() -> None:
 
     assert waits(planned(halt_goals(there), there)) == {
         f"shut down c {STOP}": [],
-        f"shut down a {STOP}": [f"shut down c {STOP}"],
+        f"shut down a {STOP}": [f"after: shut down c {STOP}"],
         f"shut down b {STOP}": [],
     }
 
@@ -188,7 +188,7 @@ def test_a_vm_of_which_nothing_is_known_has_no_order() -> None:
 
     assert waits(planned(off, there)) == {
         f"shut down web {STOP}": [],
-        f"shut down bare {STOP}": [f"shut down web {STOP}"],
+        f"shut down bare {STOP}": [f"after: shut down web {STOP}"],
     }
 
 
@@ -215,7 +215,7 @@ def test_vms_stop_in_reverse_wherever_their_order_is_written(where: str) -> None
     }
     off = [Goal(name=name, target=Target.OFF) for name in there]
 
-    assert waits(planned(off, there))[f"shut down db {STOP}"] == [f"shut down app {STOP}"]
+    assert waits(planned(off, there))[f"shut down db {STOP}"] == [f"after: shut down app {STOP}"]
 
 
 def test_a_vm_that_is_nowhere_has_no_order() -> None:

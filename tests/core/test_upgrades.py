@@ -9,7 +9,7 @@ from geats_core.formats import newer
 from geats_core.host_plan import HostPlan
 from geats_core.host_reverse import reverse_host, snapshots_first
 from geats_core.observation import Observation
-from geats_core.ordering import needs
+from geats_core.ordering import ordered
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
@@ -19,6 +19,7 @@ from geats_core.upgrades import with_upgrade
 
 UPGRADE = UpgradeRegistry(2, 3)
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()
+DEFINE = Define(SPEC)
 FIRST = Step(vm="", action=UPGRADE, reason="it was written by an older geats")
 
 
@@ -28,7 +29,7 @@ def step(vm: str, *waits: int) -> Step:
 
 def test_every_step_waits_for_the_upgrade() -> None:
     made = Plan(name="web01", steps=(step("web01"), step("web01", 0), step("web01")))
-    expected = (FIRST, step("web01", 0), step("web01", 1), step("web01", 0))
+    expected = (FIRST, step("web01", 0), step("web01", 0, 1), step("web01", 0))
     assert with_upgrade(made, UPGRADE).steps == expected
     whole = HostPlan(plans=(made,), steps=made.steps)
     assert with_upgrade(whole, UPGRADE) == HostPlan(
@@ -54,7 +55,8 @@ def test_the_upgrade_is_told_in_words_and_costs_nothing() -> None:
 
 
 def test_nothing_is_done_beside_an_upgrade() -> None:
-    assert needs([UPGRADE, Define(SPEC), Freeze()]) == ((), (0,), (0,))
+    steps = ordered(Step(vm="web01", action=x, reason="so") for x in (UPGRADE, DEFINE, Freeze()))
+    assert [each.needs for each in steps] == [(), (0,), (0,)]
 
 
 def defined() -> Plan:
@@ -84,6 +86,7 @@ def test_snapshots_that_are_taken_first_are_taken_after_the_upgrade() -> None:
     steps = snapshots_first(made, facts, "before", 7).unwrap().plan.steps
     assert steps[0] == FIRST
     assert all(each.needs for each in steps[1:])
+    assert [each.after for each in steps] == [(), *[()] * (len(steps) - 1)]
     assert any(isinstance(each.action, SnapshotVolume) for each in steps)
 
 

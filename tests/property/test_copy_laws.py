@@ -125,7 +125,7 @@ def test_every_volume_is_reserved_before_any_is_filled_in_any_order(spec: VMSpec
     assert made is not None
     before: list[set[int]] = []
     for step in made.steps:
-        before.append(set(step.needs).union(*(before[need] for need in step.needs)))
+        before.append(set(step.waits_for).union(*(before[at] for at in step.waits_for)))
     for position, step in enumerate(made.steps):
         if isinstance(step.action, UnpackVolume):
             done = after_steps(

@@ -423,7 +423,7 @@ class Shapes(dict[Key, Shape]):
 
     def of(self, planned: Plan) -> Shape:
         numbers = tuple(_number_of(self.space, step.action) for step in planned.steps)
-        waits = tuple(sum(1 << need for need in step.needs) for step in planned.steps)
+        waits = tuple(sum(1 << earlier for earlier in step.waits_for) for step in planned.steps)
         return self[numbers, waits]
 
     def __missing__(self, key: Key) -> Shape:

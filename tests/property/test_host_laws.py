@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
-from itertools import combinations
+from itertools import chain, combinations
 from random import Random
 
 from hypothesis import HealthCheck, event, given, settings
@@ -38,15 +38,20 @@ from geats_core import (
 )
 from geats_core.actions import Action, Pause, Repair, Shutdown, Start, Stop, Unfreeze, describe
 from geats_core.capacity import lower_first
+from geats_core.course import Course
 from geats_core.explain import step_words
 from geats_core.lxc_config import veth_name
-from geats_core.spec import ROOT, Autostart, Limits, Nic, Volume
+from geats_core.model import ON
+from geats_core.spec import ROOT, Autostart, Init, Limits, Nic, Volume
+from tests.property.space import half_way
 from tests.property.strategies import addresses, observations_of
 from tests.property.test_plan_laws import reached
 
 NAMES = ["a", "b", "c", "d", "e"]
 POWER_OFFS = (Shutdown, Stop, Repair)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+ON_AT_END = (Target.FROZEN, Target.REBOOTED, Target.REINITIALISED)
+MOSTLY_ON = (*[Target.RUNNING] * 4, Target.FROZEN, Target.STOPPED)
 NO_SPEC = (Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED)
 
 many = settings(
@@ -211,7 +216,28 @@ def resizings(draw: st.DrawFn) -> Situation:
     return Situation(tuple(goals), there, facts, HostPolicy(cpu_overcommit=1.0))
 
 
-situations = situations_of() | resizings()
+@st.composite
+def restarts(draw: st.DrawFn) -> Situation:
+    """VMs that are on, and mostly have to restart; some get a volume, some are made anew."""
+    names = draw(st.permutations(NAMES))[: draw(st.integers(2, 4))]
+    was, becomes = draw(st.permutations(range(5))), draw(st.permutations(range(5)))
+    goals: list[Goal] = []
+    there: dict[str, Observation] = {}
+    for index, name in enumerate(names):
+        old = draw(specs_of(name, was[index], names[:index]))
+        new = replace(draw(specs_of(name, becomes[index], names[:index])), init=Init.BUSYBOX)
+        new = replace(new, volumes=old.volumes) if draw(st.booleans()) else new
+        data = Volume(name="data", pool="fast", mount="/data", size_bytes=draw(small))
+        new = replace(new, volumes=(*new.volumes, data)) if draw(st.booleans()) else new
+        target = draw(st.sampled_from([*[Target.RUNNING] * 4, *ON_AT_END, Target.STOPPED]))
+        there[name] = as_left(
+            draw(st.sampled_from([*[Target.RUNNING] * 4, Target.FROZEN, Target.STOPPED])), old
+        )
+        goals.append(Goal(name=name, target=target, spec=new, data_loss=DataLoss.ALLOWED))
+    return Situation(tuple(goals), there, draw(st.just(HostFacts()) | host_facts), draw(policies))
+
+
+situations = situations_of() | resizings() | restarts()
 shuffles = st.randoms(use_true_random=False)
 
 
@@ -219,7 +245,7 @@ def an_order(made: HostPlan, shuffle: Random) -> list[Step]:
     """A topological order of all steps."""
     left, done = set(range(len(made.steps))), list[Step]()
     while left:
-        ready = sorted(here for here in left if left.isdisjoint(made.steps[here].needs))
+        ready = sorted(here for here in left if left.isdisjoint(made.steps[here].waits_for))
         chosen = shuffle.choice(ready)
         left.remove(chosen)
         done.append(made.steps[chosen])
@@ -257,8 +283,24 @@ def all_before(made: HostPlan) -> list[frozenset[int]]:
     """The steps that each comes after, at once or because of others."""
     found: list[frozenset[int]] = []
     for position, step in enumerate(made.steps):
-        assert all(need < position for need in step.needs)
-        found.append(frozenset(step.needs).union(*(found[need] for need in step.needs)))
+        assert all(need < position for need in step.waits_for)
+        found.append(frozenset(step.waits_for).union(*(found[at] for at in step.waits_for)))
+    return found
+
+
+def all_needed(made: HostPlan, *, through_starts: bool = True) -> list[frozenset[int]]:
+    """The steps that each needs, at once or because of others.
+
+    Who needs a VM to be started does not need what that start needs: it may run already.
+    """
+    found: list[frozenset[int]] = []
+    for step in made.steps:
+        through = (
+            need
+            for need in step.needs
+            if through_starts or not isinstance(made.steps[need].action, Start)
+        )
+        found.append(frozenset(step.needs).union(*(found[need] for need in through)))
     return found
 
 
@@ -268,10 +310,13 @@ def test_no_step_waits_for_what_it_comes_after_anyway(situation: Situation) -> N
     made = situation.planned()
     if made is None:
         return
-    before = all_before(made)
+    before, needed = all_before(made), all_needed(made, through_starts=False)
     for step in made.steps:
         for need in step.needs:
-            assert all(need not in before[other] for other in step.needs)
+            assert all(need not in needed[other] for other in step.needs)
+        for earlier in step.after:
+            assert earlier not in step.needs
+            assert all(earlier not in before[other] for other in step.waits_for)
 
 
 @many
@@ -447,6 +492,109 @@ def test_starts_and_stops_are_in_order(situation: Situation, shuffle: Random) ->
                 assert stops[name] < stops[other]
 
 
+@dataclass(frozen=True)
+class Failed:
+    """What a plan leads to where one of its steps fails, in some order of the others."""
+
+    at: int
+    course: Course
+    hosts: list[dict[str, Observation]]  # the host at first, and after each step
+
+    @property
+    def end(self) -> dict[str, Observation]:
+        return self.hosts[-1]
+
+
+def failures(situation: Situation, shuffle: Random) -> Iterator[tuple[HostPlan, Failed]]:
+    """Each step of the plan fails, with no effect, and in its midst."""
+    made = situation.planned()
+    for at, step in enumerate(made.steps if made else ()):
+        for midst in (False, True) if step.vm else ():
+            assert made is not None
+            yield made, failed(situation.there, made, shuffle, at, midst=midst)
+
+
+def failed(
+    there: Mapping[str, Observation], made: HostPlan, shuffle: Random, failing: int, *, midst: bool
+) -> Failed:
+    course, host = Course.of(made.steps, there), dict(there)
+    hosts, ready = [dict(host)], course.take()
+    while ready:
+        position = ready.pop(shuffle.randrange(len(ready)))
+        step = made.steps[position]
+        have = host.get(step.vm, Observation())
+        if position == failing:
+            halves = half_way(step.action, have) if midst else ()
+            host[step.vm] = shuffle.choice(halves or [have])
+            course.fail(position, host[step.vm])
+        else:
+            host[step.vm] = after(step.action, have).unwrap()
+            course.succeed(position)
+        hosts.append(dict(host))
+        ready = sorted([*ready, *course.take()])
+    return Failed(failing, course, hosts)
+
+
+@many
+@given(situations, shuffles)
+def test_what_does_not_need_a_step_that_fails_is_done(
+    situation: Situation, shuffle: Random
+) -> None:
+    """And whatever is tried can be done."""
+    for made, ran in failures(situation, shuffle):
+        needed = all_needed(made)
+        for position in range(len(made.steps)):
+            if position != ran.at and ran.at not in needed[position]:
+                assert position in ran.course.done
+            elif position not in ran.course.done:
+                assert ran.course.because_of[position] == ran.at
+
+
+@many
+@given(situations, shuffles)
+def test_a_failure_makes_no_vm_take_what_another_has(situation: Situation, shuffle: Random) -> None:
+    before, room = promises(situation.there), room_of(situation)
+    shared_before = shared(situation.there, situation.facts)
+    for host in chain.from_iterable(ran.hosts for _, ran in failures(situation, shuffle)):
+        now = promises(host)
+        assert all(now[what] <= max(limit, before[what]) for what, limit in room.items())
+        assert shared(host, situation.facts) <= shared_before
+
+
+@many
+@given(situations, shuffles)
+def test_what_ran_runs_again_after_a_failure_if_it_can(
+    situation: Situation, shuffle: Random
+) -> None:
+    """It cannot where its start fails, its volumes are not ready, its guest was made anew and not
+    configured, or another has what it would take.
+    """
+    for made, ran in failures(situation, shuffle):
+        at = {step.vm: n for n, step in enumerate(made.steps) if isinstance(step.action, Start)}
+        for goal in situation.goals:
+            was, now = (host.get(goal.name, Observation()) for host in (situation.there, ran.end))
+            if was.power not in ON or now.power in ON or at.get(goal.name) in (None, ran.at):
+                continue
+            event("left off")
+            assert not can_start(made, ran, at[goal.name])
+
+
+def can_start(made: HostPlan, ran: Failed, start: int) -> bool:
+    """Whether the VM could be started: as it was configured, and with what others gave for it."""
+    vm = made.steps[start].vm
+    started = after(Start(), ran.end[vm]).value_or(None)
+    if started is None or started.in_effect is None:
+        return False
+    root = started.volume(started.in_effect.root.pool, ROOT)
+    given = [need for need in made.steps[start].needs if made.steps[need].vm != vm]
+    kept = [n for n in given if n not in ran.course.done and not starts(made.steps[n])]
+    return root is not None and root.guest is not None and not kept
+
+
+def starts(step: Step) -> bool:
+    return isinstance(step.action, Start)
+
+
 def again(situation: Situation, host: Mapping[str, Observation]) -> Situation:
     """The same wish later: without the goals that were, and would be refused when there is none."""
     goals = tuple(
@@ -559,7 +707,7 @@ def test_vms_that_have_nothing_to_do_with_each_other_never_wait(situation: Situa
         return
     steps = answer.unwrap().steps
     for step in steps:
-        assert {steps[need].vm for need in step.needs} <= {step.vm}
+        assert {steps[earlier].vm for earlier in step.waits_for} <= {step.vm}
 
 
 def alone(number: int, spec: VMSpec | None) -> VMSpec | None:

@@ -197,7 +197,7 @@ def orders_of(draw: st.DrawFn, steps: tuple[Step, ...]) -> list[Action]:
     """A topological order of *steps*."""
     left, done = set(range(len(steps))), list[int]()
     while left:
-        ready = sorted(here for here in left if left.isdisjoint(steps[here].needs))
+        ready = sorted(here for here in left if left.isdisjoint(steps[here].waits_for))
         chosen = draw(st.sampled_from(ready))
         left.remove(chosen)
         done.append(chosen)

@@ -66,7 +66,7 @@ def test_snapshots_are_taken_before_any_content_changes(
     plain = [replace(volume, snapshots=()) for volume in end.volumes]
     assert replace(end, volumes=tuple(plain)) == follow(made, have).unwrap()
     for position, step in enumerate(careful.plan.steps):
-        assert all(need < position for need in step.needs)
+        assert all(earlier < position for earlier in step.waits_for)
 
 
 @many
