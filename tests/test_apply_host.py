@@ -2,19 +2,20 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.actions import InstallTemplate, Pause, Start, Undefine, describe
+from geats_core.actions import DestroyVolume, InstallTemplate, Pause, Start, Undefine, describe
 from geats_core.host_plan import HostPlan
 from geats_core.observation import Observation, Power
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.saved import SavedPlan, saved
 from geats_host import apply
-from geats_host.apply import Failed, Interrupted, NotTried, apply_steps
+from geats_host.apply import Failed, Interrupted, NotTried, Onlooker, apply_steps
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError, Refused
@@ -23,6 +24,9 @@ from geats_host.host_goals import Scope
 from geats_host.operation_lock import operation_lock
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
+from geats_host.reports import failure_text
+from geats_host.storage import VolumeId
+from geats_host.storage.memory import MemoryPool
 from tests.memory_host import memory_host
 
 PATIENCE_S = 20
@@ -162,6 +166,63 @@ def test_what_waits_for_a_failure_through_others_is_not_tried() -> None:
             tuple(NotTried(step, chain[0]) for step in chain[1:3]),
         )
     )
+
+
+def reinit(host: Host) -> SavedPlan:
+    host.apply_host(planned(host, goal("web01")))
+    return planned(host, replace(goal("web01"), target=Target.REINITIALISED))
+
+
+def test_a_vm_whose_root_is_in_use_starts_again_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = memory_host(tmp_path)
+    made = reinit(host)
+
+    def is_busy(pool: MemoryPool, volume: VolumeId) -> None:
+        raise HostError("in use by /dev/loop2")
+
+    monkeypatch.setattr(MemoryPool, "deactivate", is_busy)
+    interrupted = host.apply_host(made).failure()
+    assert [each.error for each in interrupted.failed] == ["in use by /dev/loop2"]
+    assert [in_words(step) for step in interrupted.done][-1] == "start web01"
+    assert powers(host) == {"web01": Power.RUNNING}
+    assert "not tried: install template debian on volume web01/root, because geats could not " in (
+        failure_text(interrupted)
+    )
+
+
+def test_a_vm_of_which_nothing_can_be_seen_after_a_failure_is_not_started_again(
+    tmp_path: Path,
+) -> None:
+    made = reinit(memory_host(tmp_path))
+
+    def perform(step: Step) -> None:
+        if isinstance(step.action, DestroyVolume):
+            raise HostError("in use")
+
+    def look(name: str) -> Observation:
+        raise HostError("the pool is gone")
+
+    onlooker = Onlooker(made.observations, look)
+    answer = apply_steps(made.plan.steps, perform, MemoryRegistry(), onlooker=onlooker)
+    assert in_words(answer.failure().not_tried[-1].step) == "start web01"
+
+
+def test_what_only_comes_after_a_failure_goes_on_once_that_has_ended() -> None:
+    first, second = steps(("a", Start(), ()), ("b", Start(), ()))
+    both = (first, replace(second, after=(0,)))
+    ended: list[str] = []
+
+    def perform(step: Step) -> None:
+        ended.append(step.vm)
+        if step.vm == "a":
+            raise HostError("broken")
+
+    assert apply_steps(both, perform, MemoryRegistry()) == Failure(
+        Interrupted((both[1],), (Failed(first, "broken"),), ())
+    )
+    assert ended == ["a", "b"]
 
 
 def test_a_hundred_vms_start_at_once() -> None:
