@@ -9,7 +9,7 @@ UNFINISHED_COPY = "(unfinished copy)"  # stands for the template, on a volume th
 
 
 class Power(StrEnum):
-    """What the driver says of the VM; STUCK is a monitor that no longer answers.
+    """What the driver says of the VM; STUCK is one whose monitor no longer answers, or is gone.
 
     HELD is frozen too, but nobody wished for it: geats froze the VM while its volumes are read, and
     where that was interrupted, the next plan lets it go on.

@@ -48,22 +48,26 @@ def tmp_path() -> Iterator[Path]:
 @pytest.fixture(scope="session", autouse=True)
 def own_namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Leave the machine's network and mounts for good, then see that nothing is left behind."""
+    leave_namespaces(tmp_path_factory.mktemp("cgroup"))
+    before = traces()
+    yield
+    assert traces() == before
+
+
+def leave_namespaces(aside: Path) -> None:
+    """Have a network and mounts of our own from now on; *aside* is an empty directory."""
     assert os.geteuid() == 0, "the suite for real LXC needs root"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "cannot unshare")
-    aside = str(tmp_path_factory.mktemp("cgroup"))
     sh("mount", "--make-rprivate", "/")
     # liblxc looks for the bridge in /sys, which shows the network that it was mounted in.
-    sh("mount", "--rbind", str(CGROUPS), aside)
+    sh("mount", "--rbind", str(CGROUPS), str(aside))
     sh("umount", "-R", "-l", "/sys")
     sh("mount", "-t", "sysfs", "sysfs", "/sys")
-    sh("mount", "--rbind", aside, str(CGROUPS))
-    sh("umount", "-R", "-l", aside)
+    sh("mount", "--rbind", str(aside), str(CGROUPS))
+    sh("umount", "-R", "-l", str(aside))
     sh("ip", "link", "set", "lo", "up")
-    before = traces()
-    yield
-    assert traces() == before
 
 
 def traces() -> dict[str, list[str]]:
@@ -84,10 +88,17 @@ def traces() -> dict[str, list[str]]:
 @pytest.fixture(scope="session")
 def bridge(own_namespaces: None) -> Iterator[str]:
     """A bridge with the host's address 10.77.0.1."""
+    with a_bridge():
+        yield BRIDGE
+
+
+@contextmanager
+def a_bridge() -> Iterator[None]:
+    """The bridge, for a while."""
     sh("ip", "link", "add", BRIDGE, "type", "bridge")
     sh("ip", "address", "add", "10.77.0.1/24", "dev", BRIDGE)
     sh("ip", "link", "set", BRIDGE, "up")
-    yield BRIDGE
+    yield
     sh("ip", "link", "delete", BRIDGE)
 
 

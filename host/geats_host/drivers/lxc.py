@@ -12,7 +12,7 @@ it, is read from its command socket (``lxc_socket``), from /proc, and from the c
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -23,6 +23,7 @@ from returns.result import Failure, Success
 
 from geats_core import fields
 from geats_core.actions import Adopt
+from geats_core.adoption import root_of
 from geats_core.checked import Checked, Problem, problem
 from geats_core.fields import Reader
 from geats_core.lxc_config import (
@@ -46,6 +47,7 @@ from geats_host.drivers import (
     lxc_definition,
     lxc_files,
     lxc_hold,
+    lxc_payload,
 )
 from geats_host.drivers import lxc_process as process
 from geats_host.drivers import lxc_socket as monitor
@@ -139,9 +141,12 @@ class LxcDriver:
             known, lxcpath = frozenset(self._names()), str(self.options.path)
             there = known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
-            powers = monitor.powers(lxcpath, names)
-            if Power.STOPPED in powers.values():
+            powers = dict(monitor.powers(lxcpath, names))
+            off = [name for name, power in powers.items() if power is Power.STOPPED]
+            if off:
                 self._check_none_is_elsewhere()
+            left = lxc_payload.names().intersection(off)
+            powers |= {name: Power.STUCK for name in left if self._left_of(name, known)}
             return {
                 name: self._seen(name, power)
                 for name, power in powers.items()
@@ -198,7 +203,7 @@ class LxcDriver:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
         folder = self._folder(name)
         with lxc_files.host_errors(f"cannot undefine {name}"):
-            if monitor.is_on(str(self.options.path), name):
+            if monitor.is_on(str(self.options.path), name) or self._left_of(name, self._names()):
                 raise HostError(f"{name} runs: it cannot be undefined")
             self._check_ours(name)
             if folder.is_symlink() or folder.exists():
@@ -267,10 +272,9 @@ class LxcDriver:
             lxc_hold.let_go(self._folder(name))
 
     def repair(self, name: str) -> None:
-        """Kill the monitor, and the container with it."""
+        """Kill the monitor and the container with it, or what is left of that without a monitor."""
         self._folder(name)
         with lxc_files.host_errors(f"cannot repair {name}"):
-            lxc_cgroups.thaw(name)
             self._end(name)
 
     def set_limits(self, name: str, limits: Limits) -> None:
@@ -453,8 +457,18 @@ class LxcDriver:
 
     def _end(self, name: str) -> None:
         """Make sure that nothing of the container runs, whatever state it is in."""
+        left = self._left_of(name, self._names())
+        for payload in left:
+            lxc_cgroups.thaw(payload)
         process.kill_monitors(self.options.path, name, self.options.timeout_s)
+        lxc_payload.end(left, self.options.timeout_s)
         self._wait_until_off(name)
+
+    def _left_of(self, name: str, known: Iterable[str]) -> tuple[Path, ...]:
+        """The cgroups that hold processes of the container, whether or not it has a monitor."""
+        config = self.config_text(name)
+        rootfs = "" if config is None else root_of(config.text)
+        return lxc_payload.left_of(name, frozenset(known), rootfs)
 
     def _wait_until_off(self, name: str) -> None:
         deadline = time.monotonic() + self.options.timeout_s

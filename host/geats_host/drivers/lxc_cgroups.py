@@ -58,13 +58,18 @@ def remove_leftovers(name: str, others: frozenset[str]) -> None:
                 _remove_if_empty(entry)
 
 
-def thaw(name: str) -> None:
-    """Let frozen processes go on, so that a signal to end can reach them."""
-    for base in _bases():
-        cgroup = base / f"lxc.payload.{name}"
+def freezer() -> Path:
+    """Where the cgroups of containers are that can be frozen."""
+    bases = list(_bases())
+    return next((base for base in bases if base.is_relative_to(ROOT / "freezer")), bases[0])
+
+
+def thaw(cgroup: Path) -> None:
+    """Let what is frozen in a cgroup go on, so that a signal to end can reach it."""
+    for folder, _, _ in os.walk(cgroup):
         for file, text in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-            if (cgroup / file).exists():
-                (cgroup / file).write_text(text)
+            if (Path(folder) / file).exists():
+                (Path(folder) / file).write_text(text)
 
 
 def ways_out() -> list[str]:
