@@ -1,0 +1,166 @@
+"""The operations that are killed: what is there before, the command, and what holds after it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geats_core.observation import Power
+from tests.chaos.ground import COPY, NAME, WITH_SNAPSHOTS, Ground
+
+FIRST, SECOND = "first", "second"  # what the guest wrote, before and after a snapshot
+WRITE = "echo {0} > /data/marker; echo {0} > /tmp/marker; sync"
+
+
+def nothing(_: Ground) -> None:
+    """Nothing is to be done."""
+
+
+def never(_: Ground) -> bool:
+    """It is never refused because it is done."""
+    return False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One command, asked of a VM that runs unless *before* changes that.
+
+    Afterwards the VM has the power *then* (None is not there), and ``/data/marker`` and
+    ``/tmp/marker`` hold what *data* and *root* say (None is nothing). Where
+    it *is_done* already, it may be refused.
+    """
+
+    name: str
+    argv: Callable[[Ground], Sequence[str]]
+    before: Callable[[Ground], None] = nothing
+    after: Callable[[Ground], None] = nothing
+    then: Power | None = Power.RUNNING
+    data: str | None = FIRST
+    root: str | None = FIRST
+    pools: Sequence[str] = ()
+    is_done: Callable[[Ground], bool] = never
+
+
+def told(*argv: str) -> Callable[[Ground], Sequence[str]]:
+    return lambda _: argv
+
+
+def done(*commands: Sequence[str]) -> Callable[[Ground], None]:
+    """Run each command, which must succeed."""
+
+    def run(ground: Ground) -> None:
+        for argv in commands:
+            ended = ground.geats(*argv)
+            assert ended.code == 0, (argv, ended)
+
+    return run
+
+
+def archive(ground: Ground, name: str) -> str:
+    return f"{ground.at}/exports/{name}-{ground.wish.pool}.tar"
+
+
+def _grown(ground: Ground) -> None:
+    ground.wish.size_mib += 4
+
+
+def _limited(ground: Ground) -> None:
+    ground.wish.memory_mib = 160 - ground.wish.memory_mib
+
+
+def _renamed(ground: Ground) -> None:
+    ground.wish.hostname = "other" if ground.wish.hostname == NAME else NAME
+
+
+def _exported(ground: Ground) -> None:
+    (ground.at / "exports").mkdir(exist_ok=True)
+    if not Path(archive(ground, "known")).exists():
+        done(("export", NAME, archive(ground, "known")))(ground)
+
+
+def _removed(ground: Ground) -> None:
+    Path(archive(ground, "new")).unlink()
+
+
+def _rewritten(ground: Ground) -> None:
+    done(("snapshot", NAME, "known"))(ground)
+    ground.inside(WRITE.format(SECOND))
+
+
+def _with_exports(ground: Ground) -> None:
+    (ground.at / "exports").mkdir(exist_ok=True)
+
+
+def _has_copy(ground: Ground) -> bool:
+    """A whole one: nothing is left to do for it to be off."""
+    return ground.geats("plan", "--exit-code", "--to", "stopped", COPY).code == 0
+
+
+def _has_snapshot(ground: Ground) -> bool:
+    """Of all volumes."""
+    return all(volume.snapshot("known") for volume in ground.observe().volumes)
+
+
+def _has_no_snapshot(ground: Ground) -> bool:
+    return not any(volume.snapshots for volume in ground.observe().volumes)
+
+
+OPERATIONS = (
+    Operation("start", told("start", NAME), done(("stop", NAME))),
+    Operation("stop", told("stop", NAME), then=Power.STOPPED),
+    Operation("shutdown", told("shutdown", NAME), then=Power.STOPPED),
+    Operation("reboot", told("reboot", NAME)),
+    Operation("freeze", told("freeze", NAME), then=Power.FROZEN),
+    Operation("unfreeze", told("unfreeze", NAME), done(("freeze", NAME))),
+    Operation("lock", told("lock", NAME), after=done(("unlock", NAME))),
+    Operation("halt", told("halt"), then=Power.STOPPED),
+    Operation("boot", told("boot"), done(("stop", NAME))),
+    Operation("define", told("define", NAME), _limited),
+    Operation("limits", told("apply", NAME), _limited),
+    Operation("hostname", told("apply", NAME), _renamed),
+    Operation("grow", told("apply", NAME), _grown),
+    Operation("make", told("apply", NAME), done(("deprovision", NAME)), data=None, root=None),
+    Operation("reinit", told("reinit", NAME), root=None),
+    Operation("undefine", told("undefine", NAME), then=None),
+    Operation("deprovision", told("deprovision", NAME), then=None, data=None, root=None),
+    Operation(
+        "export",
+        lambda ground: ("export", NAME, archive(ground, "new")),
+        _with_exports,
+        _removed,
+        is_done=lambda ground: Path(archive(ground, "new")).exists(),
+    ),
+    Operation(
+        "import",
+        lambda ground: ("import", archive(ground, "known"), "--name", COPY, "--set", "nics=[]"),
+        _exported,
+        done(("deprovision", COPY)),
+        is_done=_has_copy,
+    ),
+    Operation(
+        "clone",
+        told("clone", NAME, COPY, "--set", "nics=[]"),
+        after=done(("deprovision", COPY)),
+        is_done=_has_copy,
+    ),
+    Operation(
+        "snapshot",
+        told("snapshot", NAME, "known"),
+        after=done(("delete-snapshot", NAME, "known")),
+        pools=WITH_SNAPSHOTS,
+        is_done=_has_snapshot,
+    ),
+    Operation(
+        "delete-snapshot",
+        told("delete-snapshot", NAME, "known"),
+        done(("snapshot", NAME, "known")),
+        pools=WITH_SNAPSHOTS,
+        is_done=_has_no_snapshot,
+    ),
+    Operation(
+        "restore",
+        told("restore", NAME, "known", "--allow-data-loss"),
+        _rewritten,
+        done(("delete-snapshot", NAME, "known")),
+        pools=WITH_SNAPSHOTS,
+    ),
+)
