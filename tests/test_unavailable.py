@@ -20,6 +20,10 @@ from tests.memory_host import memory_config
 Raw = dict[str, object]
 NOT_MOUNTED = "geats.pools.fast.mount_point: nothing is mounted there"
 VMS = ("near", "far")
+VMS_OF_TWO: dict[str, Raw] = {
+    "near": {"profile": "small", "volumes": [{"name": "root", "pool": "slow"}]},
+    "far": {"profile": "small", "volumes": [{"name": "root", "pool": "fast"}]},
+}
 
 
 def config(directory: Path, **change: object) -> Raw:
@@ -27,10 +31,7 @@ def config(directory: Path, **change: object) -> Raw:
     return {
         **memory_config(directory),
         "pools": {name: there(directory, name) for name in ("slow", "fast")},
-        "vms": {
-            "near": {"profile": "small", "volumes": [{"name": "root", "pool": "slow"}]},
-            "far": {"profile": "small", "volumes": [{"name": "root", "pool": "fast"}]},
-        },
+        "vms": VMS_OF_TWO,
         **change,
     }
 
@@ -125,6 +126,33 @@ def test_a_pool_that_is_mounted_again_is_seen_with_all_that_is_in_it(tmp_path: P
     back = Host.from_config(config(tmp_path))
     assert [seen.pool for seen in back.observe("far").volumes] == ["fast"]
     assert lifecycle.plan_to(back, "far").plan.is_empty
+
+
+def test_a_whole_host_is_brought_to_its_description_but_for_who_is_refused(tmp_path: Path) -> None:
+    vms = {**VMS_OF_TWO, "wrong": {"profile": "small", "memory": "10 bananas"}}
+    host = Host.from_config(config(tmp_path, pools=gone(tmp_path), vms=vms))
+    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert sorted(made.refused) == ["far", "wrong"]
+    host.apply_host(made).unwrap()
+    assert {name: have.power for name, have in host.observe_all().items()} == {
+        "near": Power.RUNNING
+    }
+    with pytest.raises(Refused) as refused:
+        host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert [each.partition(".")[0] for each in refused.value.problems] == ["wrong", "far"]
+
+
+def test_of_two_vms_with_one_address_the_one_that_has_it_keeps_it(tmp_path: Path) -> None:
+    nics = {"nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]}]}
+    before = {"vms": {"near": {**VMS_OF_TWO["near"], **nics}}}
+    host = Host.from_config(config(tmp_path, **before))
+    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    both = {"far": {**VMS_OF_TWO["far"], **nics}, **before["vms"], "third": {"profile": "small"}}
+    pools = {name: there(tmp_path, name) for name in ("slow", "fast", "default")}
+    host = Host.from_config(config(tmp_path, vms=both, pools=pools))
+    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert list(made.refused) == ["far"]
+    assert {step.vm for step in made.plan.steps} == {"third"}
 
 
 def test_a_host_is_booted_and_halted_without_the_pool_that_is_away(host: Host) -> None:

@@ -32,6 +32,7 @@ from geats_core.observation import Observation, Stage
 from geats_core.plan import Asked, Goal, Plan, Step, Target
 from geats_core.spec import VMSpec
 
+NAMES = "vms"  # where problems stand that are about all VMs which nobody named
 AS_DESCRIBED = frozenset({Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED})
 
 
@@ -99,13 +100,13 @@ def too_many(
         return ()
     few = too_few_declared(observations, declared)
     if few:
-        return (Problem("vms", few),)
+        return (Problem(NAMES, few),)
     if len(concerned) <= policy.at_most:
         return ()
     count, target = len(concerned), goals[concerned[0]].target
     return (
         Problem(
-            "vms",
+            NAMES,
             f"{count} of {len(swept)} VMs would be {target} that nobody named "
             f"({some_of(concerned)}), and at_most {policy.at_most} may be: name those that you "
             f"mean, or say at_most: {count}",

@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -48,12 +48,14 @@ class Recorded:
 class SavedPlan:
     """A plan, with the observations that it was made from; a file has the fingerprint of it all.
 
-    ``warnings`` are what whoever made the plan wants to be known before it is applied.
+    ``warnings`` are what whoever made the plan wants to be known before it is applied. ``refused``
+    are the VMs that were meant as well, and why each of them has no part in the plan.
     """
 
     plan: HostPlan
     observations: Mapping[str, Observation]
     warnings: tuple[str, ...] = ()
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     version: int = PLAN_VERSION
 
 

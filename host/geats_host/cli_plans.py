@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ from geats_core.saved import (
     to_json,
 )
 from geats_host import reports, tables
-from geats_host.cli_session import CHANGES, FAILED, Session, in_session
+from geats_host.cli_session import CHANGES, FAILED, REFUSED, Session, in_session
 from geats_host.errors import HostError, accepted
 from geats_host.host_goals import Wishes, plan_recorded, wishes
 
@@ -169,6 +170,8 @@ def plan(
     made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
     _save(made, save)
     _show(session, made, form)
+    if made.refused:
+        sys.exit(REFUSED)
     sys.exit(CHANGES if exit_code and not made.plan.is_empty else 0)
 
 
@@ -186,7 +189,7 @@ def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryI
     """Bring VMs to what is declared.
 
     Without NAMES: every VM that is declared. VMs that do not wait for each other are brought there
-    side by side, and one that fails keeps no other from it.
+    side by side, and one that fails or is refused keeps no other from it.
     """
     session = context.ensure_object(Session)
     if saved is None:
@@ -290,7 +293,10 @@ def _as_far_as_it_goes(session: Session, made: SavedPlan, *, dry_run: bool) -> N
 
 
 def apply_saved(session: Session, made: SavedPlan) -> None:
-    """Apply a plan, and show progress on a terminal; exit with 1 where a step failed."""
+    """Apply a plan, and show progress on a terminal.
+
+    Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
+    """
     with tables.progress(made.plan, quiet=session.as_json) as progress:
         applied = session.host.apply_host(made, progress)
     report = reports.apply_host_report(made, applied)
@@ -298,6 +304,8 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
     if isinstance(applied, Failure):
         click.echo(reports.failure_text(applied.failure()), err=True)
         sys.exit(FAILED)
+    if made.refused:
+        sys.exit(REFUSED)
 
 
 def _plan(
@@ -342,6 +350,8 @@ def _show(session: Session, made: SavedPlan, form: str) -> None:
     """Print a plan in one of the FORMATS; where that is a picture, warnings stand beside it."""
     if form in DIAGRAMS and not session.as_json:
         click.echo(DIAGRAMS[form](made.plan), nl=False)
+        for problem in chain.from_iterable(made.refused.values()):
+            click.echo(f"refused: {problem}", err=True)
         for warning in made.warnings:
             click.echo(f"warning: {warning}", err=True)
     elif form == "json" or session.as_json:

@@ -310,7 +310,7 @@ class Host:
     def candidate(self) -> "placement.Candidate":
         """All that has to be known of this host to place VMs on it, or on others: no secrets."""
         seen = self.observe_all()
-        wanted = goals(Wishes(Goal(name="", target=Target.RUNNING)), self.config, seen)
+        wanted, _ = goals(Wishes(Goal(name="", target=Target.RUNNING)), self.config, seen)
         return placement.Candidate(
             goals=tuple(
                 replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal

@@ -16,6 +16,7 @@ from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
 from geats_core.host_policy import HostPolicy, count
 from geats_core.mounts import DEFAULT_POOL
+from geats_core.named import NAMES, is_sweep
 from geats_core.observation import Observation
 from geats_core.parse import parse_vm
 from geats_core.plan import Asked, ByHand, DataLoss, Goal, HostFacts, PowerOff, Restart, Target
@@ -149,8 +150,10 @@ def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: 
     return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
 
 
-def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """The goal of every VM; refused with all that is wrong with any of them.
+def goals(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]
+) -> tuple[tuple[Goal, ...], Refusals]:
+    """The goal of every VM that has one; and what is wrong with each of the others, by its name.
 
     That all be off or locked is no wish for those that are not there; and those that are to be gone
     have goals of their own, see ``leaving``.
@@ -158,7 +161,7 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
     if not wishes.names and wishes.called in {*config.known, *seen}:
         raise Refused(_is_a_vm(wishes.called))
     found: list[Goal] = []
-    problems: list[str] = []
+    wrong: Refusals = {}
     goal = replace(wishes.goal, asked=wishes.asked)
     there = seen if goal.target in NEEDS_ONE else config.vms
     names = wishes.names or [name for name in config.vms if name in there]
@@ -168,10 +171,8 @@ def goals(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -
         try:
             found.append(named(goal, name, config, seen))
         except Refused as refused:
-            problems += refused.problems
-    if problems:
-        raise Refused(*problems)
-    return tuple(found)
+            wrong[name] = refused.problems
+    return tuple(found), wrong
 
 
 def _is_a_vm(name: str) -> Problem:
@@ -198,11 +199,27 @@ def leaving(
 def plan_wished(
     wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation], plan_all: PlanAll
 ) -> SavedPlan:
-    """The plan for what is wished; the warnings say why a VM that is to be gone cannot be."""
-    wanted, going = goals(wishes, config, seen), leaving(wishes, config, seen)
-    kept, wrong = _together(going, wanted, plan_all) if going else (wanted, {})
-    made = plan_all(kept)
-    return replace(made, warnings=(*made.warnings, *chain.from_iterable(wrong.values())))
+    """The plan for what is wished, for as many VMs as have one together.
+
+    ``refused`` says why each of the others has none, and the warnings why a VM that is to be gone
+    cannot be. Where nothing is to be done for any of them, what is refused is raised.
+    """
+    wanted, wrong = goals(wishes, config, seen)
+    going = leaving(wishes, config, seen)
+    made, unplanned = as_many_as_can((*wanted, *going), plan_all)
+    stay = {goal.name for goal in going}
+    refused = wrong | {name: why for name, why in unplanned.items() if name not in stay}
+    problems = list(dict.fromkeys(chain.from_iterable(refused.values())))
+    swept = is_sweep(replace(wishes.goal, asked=wishes.asked))
+    if problems and (made.plan.is_empty or (swept and any(map(_is_of_all, problems)))):
+        raise Refused(*problems)
+    left = chain.from_iterable(why for name, why in unplanned.items() if name in stay)
+    return replace(made, refused=refused, warnings=(*made.warnings, *left))
+
+
+def _is_of_all(problem: str) -> bool:
+    """Whether it is that too many VMs are concerned which nobody named."""
+    return problem.startswith(f"{NAMES}: ")
 
 
 def named(

@@ -144,7 +144,7 @@ def host_plan_report(made: SavedPlan) -> Report:
     """The plan of several VMs as plain data, with its steps and notes also as lines of text."""
     plain = host_plan_to_plain(made.plan)
     text = [explain_step(step) for step in made.plan.steps]
-    return {**plain, "text": text, "notes": notes(made.plan), "warnings": list(made.warnings)}
+    return {**plain, "text": text, **_beside(made)}
 
 
 def apply_report(plan: Plan, applied: Applied) -> Report:
@@ -169,7 +169,13 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
 def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
     """What was done for each VM (see ``apply_report``), and what the plan leaves as it is."""
     vms = {each.name: apply_report(each, applied) for each in made.plan.plans}
-    return {"vms": vms, "notes": notes(made.plan), "warnings": list(made.warnings)}
+    return {"vms": vms, **_beside(made)}
+
+
+def _beside(made: SavedPlan) -> Report:
+    """What is to be known beside the steps; ``refused`` says of VMs why they are left out."""
+    refused = {name: list(why) for name, why in made.refused.items()}
+    return {"notes": notes(made.plan), "warnings": list(made.warnings), "refused": refused}
 
 
 def several_report(several: "Several", applied: Applied) -> dict[str, Report]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 
 from rich.console import Console
 from rich.markup import escape
@@ -87,7 +88,9 @@ def show_plan(made: SavedPlan) -> None:
 
 
 def show_notes(made: SavedPlan) -> None:
-    """What a plan cannot undo, and what it leaves as it is."""
+    """What a plan cannot undo, whom it leaves out, and what it leaves as it is."""
+    for problem in chain.from_iterable(made.refused.values()):
+        console.print(escape(f"refused: {problem}"), style="red")
     for warning in made.warnings:
         console.print(escape(f"warning: {warning}"), style="red")
     for note in notes(made.plan):

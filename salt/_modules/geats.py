@@ -1347,11 +1347,16 @@ def _words(given):
 
 
 def _apply_host(host, made, test):
+    errors_ = [problem for why in made.refused.values() for problem in why]
     if _is_test(test):
-        return {**reports.host_plan_report(made), "changes": reports.would_change_host(made.plan)}
-    applied = host.apply_host(made)
-    report = reports.apply_host_report(made, applied)
-    _raise_if_interrupted(applied, report)
+        changes = reports.would_change_host(made.plan)
+        report = {**reports.host_plan_report(made), "changes": changes}
+    else:
+        applied = host.apply_host(made)
+        report = reports.apply_host_report(made, applied)
+        errors_ += filter(None, [reports.error_of(applied)])
+    if errors_:
+        raise CommandExecutionError("\n".join(errors_), info=report)
     return report
 
 

@@ -204,8 +204,9 @@ def host(name, vms=None, **policies):
     """
     Ensure that all VMs of the pillar are as described, and run: one plan for the whole host.
 
-    Steps that do not wait for each other run side by side. A VM that fails keeps no other from
-    becoming as described. Strays are reported, or stopped, as the pillar's ``policy`` says.
+    Steps that do not wait for each other run side by side. A VM that fails or is refused keeps no
+    other from becoming as described; the state has failed then, and names it. Strays are reported,
+    or stopped, as the pillar's ``policy`` says.
 
     The state is about all VMs, so its id may not be the name of one unless ``vms`` says which are
     meant. Neither ``name`` nor ``names`` goes with it: Salt makes a state of its own of each name,
@@ -240,9 +241,8 @@ def host(name, vms=None, **policies):
         report = __salt__["geats.apply_host"](vms, test=test, called=name, **arguments(policies))
     except CommandExecutionError as error:
         done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, _changed(done.get("vms", {})), error.error)
-    changes = {vm: each for vm, each in report["changes"].items() if each} if test else {}
-    changes = changes or _changed(report.get("vms", {}))
+        return _ret(name, False, _host_changes(done, test), error.error)
+    changes = _host_changes(report, test)
     result = None if test and changes else True
     return _ret(name, result, changes, _host_comment(report, changes, test))
 
@@ -327,8 +327,13 @@ def mod_aggregate(low, chunks, running):
     return low
 
 
-def _changed(vms):
-    return {vm: each["changes"] for vm, each in vms.items() if each["changes"]}
+def _host_changes(report, test):
+    """What changes of each VM that changes, in the run as in test mode."""
+    if test:
+        changes = report.get("changes", {})
+    else:
+        changes = {vm: each["changes"] for vm, each in report.get("vms", {}).items()}
+    return {vm: each for vm, each in changes.items() if each}
 
 
 def _host_comment(report, changes, test):

@@ -87,7 +87,16 @@ def test_a_plan_is_shown_in_each_form(geats: Geats, form: str, begins: str) -> N
 def test_a_plan_in_json_is_one_of_the_whole_host(geats: Geats) -> None:
     shown = json.loads(geats("plan", "--format", "json")[1])
     assert shown == answer(geats, "plan")
-    assert set(shown) == {"impact", "steps", "vms", "strays", "text", "notes", "warnings"}
+    assert set(shown) == {
+        "impact",
+        "steps",
+        "vms",
+        "strays",
+        "text",
+        "notes",
+        "warnings",
+        "refused",
+    }
     assert set(shown["vms"]) == {"web01", "db01"}
 
 
