@@ -107,8 +107,9 @@ class Onlooker:
         if error is None:
             course.succeed(position)
             return
+        vm = course.steps[position].vm  # empty for what concerns the whole host
         try:
-            now = self.now(course.steps[position].vm)
+            now = self.now(vm) if vm else Observation()
         except HostError:
             now = Observation()
         course.fail(position, now)

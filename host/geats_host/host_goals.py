@@ -10,7 +10,7 @@ from returns.result import Failure
 
 from geats_core import fields
 from geats_core.actions import Impact
-from geats_core.checked import Problem, unknown
+from geats_core.checked import Problem, Problems, problems_of, unknown
 from geats_core.config import Gone, HostConfig, Raw
 from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
@@ -156,10 +156,11 @@ def goals(
     """The goal of every VM that has one; and what is wrong with each of the others, by its name.
 
     That all be off or locked is no wish for those that are not there; and those that are to be gone
-    have goals of their own, see ``leaving``.
+    have goals of their own, see ``leaving``. ``Refused`` where a name is that of no VM.
     """
     if not wishes.names and wishes.called in {*config.known, *seen}:
         raise Refused(_is_a_vm(wishes.called))
+    _check_known(wishes, config, seen)
     found: list[Goal] = []
     wrong: Refusals = {}
     goal = replace(wishes.goal, asked=wishes.asked)
@@ -173,6 +174,27 @@ def goals(
         except Refused as refused:
             wrong[name] = refused.problems
     return tuple(found), wrong
+
+
+def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> None:
+    """Raise ``Refused`` with every name that is none, or that nobody knows: they were mistyped."""
+    problems = [
+        problem
+        for name in dict.fromkeys(wishes.names)
+        if not is_leaving(wishes, name, config)
+        for problem in _unknown(wishes.goal, name, config, seen)
+    ]
+    if problems:
+        raise Refused(*problems)
+
+
+def _unknown(
+    goal: Goal, name: str, config: HostConfig, seen: Mapping[str, Observation]
+) -> Problems:
+    wrong = problems_of(fields.name("name", name))
+    if wrong or goal.target in GONE or name in config.vms or name in seen:
+        return wrong
+    return (unknown("name", "VM", name, {*config.vms, *seen}),)
 
 
 def _is_a_vm(name: str) -> Problem:
@@ -231,8 +253,9 @@ def named(
 ) -> Goal:
     """*goal* for the VM *name*; refused where nobody knows it, unless it should be gone anyway."""
     accepted(fields.name("name", name))
-    if raw is None and goal.target not in GONE and name not in {*config.vms, *seen}:
-        raise Refused(unknown("name", "VM", name, {*config.vms, *seen}))
+    wrong = _unknown(goal, name, config, seen) if raw is None else ()
+    if wrong:
+        raise Refused(*wrong)
     return goal_for(goal, name, config, seen.get(name, Observation()), raw)
 
 
