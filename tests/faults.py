@@ -16,7 +16,16 @@ from geats_host.opened import Opened
 T = TypeVar("T")
 LOOKING = frozenset(
     {
-        *("observe", "definitions", "locked", "journal", "kept_open"),
+        *(
+            "observe",
+            "definitions",
+            "locked",
+            "unreadable",
+            "outdated",
+            "notes",
+            "journal",
+            "kept_open",
+        ),
         *("path", "bridges", "info", "config_text"),
     }
 )

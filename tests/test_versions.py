@@ -152,7 +152,9 @@ def test_a_row_that_cannot_be_read_is_shown_and_refused_with_the_reason(half_rea
     assert rows["web01"]["problems"] == []
     assert rows["db01"]["defined"] is True
     assert "unknown key 'colour'" in str(rows["db01"]["problems"])
-    with pytest.raises(Refused, match="db01: its definition cannot be read: template: is missing"):
+    with pytest.raises(
+        Refused, match="db01: its definition cannot be relied on: template: is missing"
+    ):
         lifecycle.plan_verb(half_read, "deprovision", "db01")
 
 
@@ -166,5 +168,5 @@ def test_a_vm_whose_row_cannot_be_read_is_powered_off_with_the_host(half_read: H
 
 def test_a_row_that_cannot_be_read_is_written_anew_by_define(half_read: Host) -> None:
     half_read.apply(lifecycle.plan_verb(half_read, "define", "db01"))
-    assert half_read.observe("db01").unreadable == ""
+    assert half_read.observe("db01").unreliable == ""
     assert lifecycle.plan_to(half_read, "db01", "running").plan.is_empty

@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
+from geats_core import formats
 from geats_core.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -40,8 +41,6 @@ from geats_core.refusals import foreign, refusals, undefined
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_core.trail import LEFT_HELD, Trail
 
-VERSION = 1  # of the archive's format
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedVolume:
@@ -63,7 +62,7 @@ class Manifest:
     template: str
     volumes: tuple[PackedVolume, ...]
     taken_s: int
-    version: int = VERSION
+    version: int = formats.ARCHIVE
 
 
 def manifest_to_json(manifest: Manifest) -> str:
@@ -83,8 +82,9 @@ def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
             pass
         case _:
             return problem(path, "is not written by geats")
-    if version != VERSION:
-        return problem(path, f"is of version {version}, and this geats reads version {VERSION}")
+    why = formats.newer(version, formats.ARCHIVE)
+    if why:
+        return problem(path, why)
     if digest != _digest(plain):
         return problem(path, "has not the checksum that it should have: it was changed")
     match decode(Manifest, path, plain):

@@ -32,7 +32,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("locked", _yes(then.locked), _yes(now.locked)),
         ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
-        ("unreadable", then.unreadable or "no", now.unreadable or "no"),
+        ("unreliable", then.unreliable or "no", now.unreliable or "no"),
     ]
     return (
         *(f"{name}.{field}: was {old}, is {new}" for field, old, new in fields if old != new),

@@ -5,7 +5,14 @@ file that says none is of the first one, from before there were numbers.
 """
 
 REGISTRY = 3  # the registry's tables
-SPEC = 1  # a VM's definition in the registry, and in what drivers keep of it
+SPEC = 1  # a VM's definition in the registry
+CONFIG = 1  # what the driver lxc writes at the head of a container's config, and in ``started``
+MARKS = 1  # what pools remember of a volume: in files, tags, or properties
+RECORDED = 2  # recorded hosts
+PLAN = 2  # saved plans
+OLDEST_PLAN = 2  # that is read: before, the fingerprint was that of the observations only
+ARCHIVE = 1  # what stands in the archive of a VM
+TEMPLATES = 1  # which files of the store a template's source has
 FORMAT = "format"  # the key that holds it, where a file has keys
 
 

@@ -188,7 +188,7 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     wanted = [
         spec
         for have in observations.values()
-        if (spec := have.recorded or (have.defined if have.unreadable else None)) is not None
+        if (spec := have.recorded or (have.defined if have.unreliable else None)) is not None
         and spec.autostart.enabled
         and have.power is Power.STOPPED
         and not have.foreign

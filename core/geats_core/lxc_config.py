@@ -14,18 +14,20 @@ The list starts with a sum over itself: where that is wrong, nothing is known of
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core import formats
 from geats_core.checked import Checked, problem
 from geats_core.parse import parse_text, to_text
 from geats_core.spec import Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
 SPEC_LINE = f"{RESERVED}spec: "
+FORMAT_LINE = f"{RESERVED}format: "
 WROTE_LINE = f"{RESERVED}wrote: "
 TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writes again."
 BY_HAND = "# Added by hand, and kept by geats:"
@@ -62,12 +64,16 @@ class LxcConfig:
 
     ``spec`` is None where a line of geats was removed or changed. ``by_hand`` are the lines that
     geats did not write, in their order. A file that geats never wrote is ``foreign``; so is one
-    that it wrote for another container, as a copied directory holds.
+    that it wrote for another container, as a copied directory holds. ``unreadable`` is why nothing
+    more is known of one that geats wrote: a newer one did. ``places`` are the directories that the
+    file leads to, by the names of the volumes that should be there.
     """
 
     spec: VMSpec | None = None
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    unreadable: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -> str:
@@ -83,7 +89,7 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
         *([BY_HAND] if keep else []),
     ]
-    head = [TITLE, spec_line(spec)]
+    head = [TITLE, FORMAT_LINE + f"{formats.CONFIG}", spec_line(spec)]
     return "".join(f"{line}\n" for line in (*head, _wrote_line([*head, *body]), *body, *keep))
 
 
@@ -92,6 +98,9 @@ def read_lxc_config(text: str, name: str) -> LxcConfig:
     lines = [line for line in text.split("\n") if line.strip()]  # as liblxc splits them
     if not _is_of_geats(lines, name):
         return LxcConfig(foreign=True)
+    why = wrong_format(lines)
+    if why:
+        return LxcConfig(unreadable=why)
     wrote = _wrote(lines)
     if wrote is None:
         return LxcConfig()
@@ -105,7 +114,26 @@ def read_lxc_config(text: str, name: str) -> LxcConfig:
         elif not line.startswith(RESERVED):
             by_hand.append(line)
     spec = None if wrote.total() else _spec_among(own, name)
-    return LxcConfig(spec=spec, by_hand=tuple(by_hand))
+    places = {} if spec is None else _places(spec, lines)
+    return LxcConfig(spec=spec, by_hand=tuple(by_hand), places=places)
+
+
+def _places(spec: VMSpec, lines: Iterable[str]) -> dict[str, str]:
+    """Where *lines* have each volume of *spec*: of two for one mount point, the last one counts."""
+    names = {v.mount.removeprefix("/"): v.name for v in spec.volumes if v is not spec.root}
+    found: dict[str, str] = {}
+    for line in lines:
+        key, _, value = (part.strip(BLANKS) for part in line.partition("="))
+        path, inside, *_ = [*re.split(f"[{BLANKS}]+", value), ""]
+        if key == "lxc.rootfs.path":
+            found[spec.root.name] = value.removeprefix("dir:")
+        elif key == "lxc.mount.entry" and inside in names:
+            found[names[inside]] = _unescaped(path)
+    return found
+
+
+def _unescaped(path: str) -> str:
+    return path.replace("\\011", "\t").replace("\\040", " ").replace("\\134", "\\")
 
 
 def unwritable(lines: Iterable[str]) -> tuple[str, ...]:
@@ -129,6 +157,13 @@ def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
             name, _, plain = line.removeprefix(SPEC_LINE).partition(" ")
             return parse_text(name, plain)
     return problem("config", "was not written by geats")
+
+
+def wrong_format(lines: Iterable[str]) -> str:
+    """Why the file must not be read, by the format that it says; empty where it may."""
+    said = [line.removeprefix(FORMAT_LINE) for line in lines if line.startswith(FORMAT_LINE)]
+    number = int(said[0]) if said and said[0].isdecimal() else 1 if not said else said[0]
+    return formats.newer(number, formats.CONFIG)
 
 
 def _is_of_geats(lines: Iterable[str], name: str) -> bool:

@@ -70,21 +70,21 @@ def after(action: Action, have: Observation) -> After:
         case Define(spec, keep):
             return _need(
                 (not have.foreign, "geats did not make it"),
-                then=replace(have, recorded=spec, defined=spec, by_hand=keep, unreadable=""),
+                then=replace(have, recorded=spec, defined=spec, by_hand=keep, unreliable=""),
             )
         case Undefine():
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
-                (not have.unreadable, "its definition cannot be read"),
+                (not have.unreliable, "its definition cannot be relied on"),
                 then=replace(have, recorded=None, defined=None, by_hand=()),
             )
         case Adopt(spec, running, keep):
             root = have.volume(spec.root.pool, ROOT)
             return _need(
                 (have.foreign, "geats made it"),
-                (not have.unreadable, "its definition cannot be read"),
+                (not have.unreliable, "its definition cannot be relied on"),
                 (have.power is not Power.STUCK, f"it is {have.power}"),
                 (root is not None and _is_filled(root), "its root volume is not ready"),
                 then=replace(

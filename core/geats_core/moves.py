@@ -13,7 +13,7 @@ from geats_core.observation import Observation, Power
 from geats_core.placement import Candidate, load_of, place, with_goal
 from geats_core.placement_rules import Rules, Strategy
 from geats_core.plan import Goal, Target
-from geats_core.refusals import unreadable_parts
+from geats_core.refusals import unreliable_parts
 
 TOLERANCE = 0.05
 
@@ -123,7 +123,7 @@ def movable(name: str, host: Candidate) -> Checked[Goal]:
         return problem(name, "is locked, and so stays where it is")
     if goals:
         return Success(goals[0])
-    found = tuple(unreadable_parts(name, have))
+    found = tuple(unreliable_parts(name, have))
     if found:
         return Failure(found)
     if have.recorded is None:

@@ -83,7 +83,8 @@ class Observation:
     ``in_effect`` is what the VM was started with (None when it is off): where it differs from
     ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
     driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
-    its definition is there and ``unreadable`` to this geats (why), it concerns that VM alone.
+    its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
+    than to the VM's volumes, that concerns this VM alone.
     """
 
     recorded: VMSpec | None = None
@@ -94,7 +95,7 @@ class Observation:
     locked: bool = False
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
-    unreadable: str = ""
+    unreliable: str = ""
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""
@@ -110,8 +111,8 @@ class Observation:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it has a definition, be it one that cannot be read."""
-        return self.recorded is not None or bool(self.unreadable)
+        """Whether it has a definition, be it one that cannot be relied on."""
+        return self.recorded is not None or bool(self.unreliable)
 
     @property
     def has_power(self) -> bool:

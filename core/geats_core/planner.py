@@ -54,7 +54,7 @@ from geats_core.plan import (
     Step,
     Target,
 )
-from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals, unreadable
+from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals, unreliable
 from geats_core.restarts import (
     changes_that_restart,
     growth_while_off,
@@ -72,7 +72,7 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
     draft = _Draft(goal, have, have, facts or HostFacts())
-    found = (*foreign(goal, have), *unreadable(goal, have))
+    found = (*foreign(goal, have), *unreliable(goal, have))
     if found:
         return Failure(found)
     match goal.target:
@@ -201,12 +201,13 @@ def _final_power(goal: Goal, have: Observation) -> Power:
 def _define(draft: _Draft, want: VMSpec) -> None:
     have = draft.state
     keep = have.by_hand if draft.goal.by_hand is ByHand.KEPT else ()
-    if have.recorded == want and have.defined == want and have.by_hand == keep:
+    as_wanted = have.recorded == want and have.defined == want and have.by_hand == keep
+    if as_wanted and not have.unreliable:
         return
     draft.changes = changes(have.recorded, want)
     reason = ""
-    if have.unreadable:
-        reason = f"its definition cannot be read ({have.unreadable})"
+    if have.unreliable:
+        reason = f"its definition cannot be relied on ({have.unreliable})"
     elif have.recorded is None:
         reason = f"{want.name} is not defined"
     elif have.recorded == want and have.defined != want:

@@ -44,21 +44,20 @@ def foreign(goal: Goal, have: Observation) -> Problems:
     return (Problem(goal.name, message),)
 
 
-def unreadable(goal: Goal, have: Observation) -> Problems:
-    """What cannot be read is left as it is; but it is powered off, and defined anew, if asked."""
+def unreliable(goal: Goal, have: Observation) -> Problems:
+    """What cannot be relied on is left alone; but it is powered off, and defined anew, if asked."""
     if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
         return ()
     anew = goal.target is Target.DEFINED and goal.spec is not None
     return tuple(
-        each for each in unreadable_parts(goal.name, have) if not (anew and each.path == goal.name)
+        each for each in unreliable_parts(goal.name, have) if not (anew and each.path == goal.name)
     )
 
 
-def unreadable_parts(name: str, have: Observation) -> Iterable[Problem]:
-    """What is known of the VM, and cannot be read: why, and what to do."""
-    advice = "install the geats that wrote it, or restore a backup of the registry"
-    if have.unreadable:
-        message = f"its definition cannot be read: {have.unreadable}: {advice}"
+def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
+    """What is known of the VM, and cannot be relied on: why, and what to do."""
+    if have.unreliable:
+        message = f"its definition cannot be relied on: {have.unreliable}"
         yield Problem(name, f"{message}, or define it anew as it is described")
     for seen in have.volumes:
         if seen.unreadable:
@@ -69,7 +68,7 @@ def unreadable_parts(name: str, have: Observation) -> Iterable[Problem]:
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:
     """Why there is no definition to go by, where there is none."""
-    found = tuple(unreadable_parts(name, have))
+    found = tuple(unreliable_parts(name, have))
     if not found and have.recorded is None and not have.foreign:
         found = (Problem(name, "is not defined"),)
     yield from found

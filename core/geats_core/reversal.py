@@ -95,8 +95,10 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     if isinstance(then, Failure):
         return then
     now = then.unwrap()
-    if have.unreadable and not now.unreadable:
-        return problem(made.name, "its definition could not be read, and nothing brings it back")
+    if have.unreliable and not now.unreliable:
+        return problem(
+            made.name, "its definition could not be relied on, and nothing brings it back"
+        )
     rollbacks = _rollbacks(made, now)
     first: tuple[Step, ...] = ()
     if rollbacks:

@@ -12,7 +12,7 @@ from typing import Any
 
 from returns.result import Failure, Success
 
-from geats_core import fields
+from geats_core import fields, formats
 from geats_core.actions import Adopt, ConfigureGuest, Define, Pause, UpgradeRegistry
 from geats_core.checked import Checked, Problem, Problems, problem, problems_of
 from geats_core.codec import decode, encode, names_of
@@ -24,8 +24,6 @@ from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
 
 FINGERPRINT = "fingerprint"
-VERSION = 1  # of the format of recorded hosts
-PLAN_VERSION = 2  # of that of plans: before, their fingerprint was that of the observations only
 OF_HOST = (Pause, UpgradeRegistry)  # what concerns no VM may stand in a plan without one
 NAMES: Mapping[str, Parser[str]] = {
     "pool": fields.name,
@@ -41,7 +39,7 @@ class Recorded:
 
     observations: Mapping[str, Observation]
     facts: HostFacts
-    version: int = VERSION
+    version: int = formats.RECORDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class SavedPlan:
     observations: Mapping[str, Observation]
     warnings: tuple[str, ...] = ()
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    version: int = PLAN_VERSION
+    version: int = formats.PLAN
 
 
 def saved(
@@ -93,7 +91,7 @@ def to_json(value: Recorded | SavedPlan) -> str:
 
 def recorded_from_json(text: str) -> Checked[Recorded]:
     """Read what ``geats observe`` wrote; report everything that is wrong with it."""
-    match _read(text, VERSION):
+    match _read(text, formats.RECORDED, 1):
         case Success(raw):
             return decode(Recorded, "", raw)
         case Failure() as refused:
@@ -102,7 +100,7 @@ def recorded_from_json(text: str) -> Checked[Recorded]:
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:
     """Read a saved plan; refused where anything of it was changed, or its steps do not hold."""
-    match _read(text, PLAN_VERSION):
+    match _read(text, formats.PLAN, formats.OLDEST_PLAN):
         case Success(raw):
             return _plan(raw, raw.pop(FINGERPRINT, None))
         case Failure() as refused:
@@ -120,15 +118,18 @@ def _plan(raw: dict[str, object], named: object) -> Checked[SavedPlan]:
             return refused
 
 
-def _read(text: str, version: int) -> Checked[dict[str, object]]:
+def _read(text: str, known: int, oldest: int) -> Checked[dict[str, object]]:
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
         return problem("", f"is not JSON: {error}")
-    if isinstance(raw, dict) and raw.get("version") == version:
-        return Success(raw)
-    message = f"must be {version}: this is no file of geats, or of another geats: make it again"
-    return problem("version", message)
+    if not isinstance(raw, dict) or raw.get("version") is None:
+        return problem("version", "is missing: this is no file of geats")
+    found = raw["version"]
+    why = formats.newer(found, known)
+    if not why and found < oldest:
+        why = f"is {found}, of an older geats, and from {oldest} on it is read: make it again"
+    return problem("version", why) if why else Success(raw)
 
 
 def _wrong_with(read: SavedPlan) -> Problems:

@@ -33,7 +33,7 @@ from geats_core.origins import origins
 from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
 from geats_core.reach import DRIVERS, POOLS, out_of_sight
-from geats_core.refusals import unreadable_parts
+from geats_core.refusals import unreliable_parts
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.sharing import wrong_sharing
@@ -41,6 +41,7 @@ from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
 from geats_host import binds
 from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
+from geats_host.astray import astray
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
 from geats_host.host_goals import (
@@ -64,7 +65,7 @@ from geats_host.plugins import (
     registry_plugin,
 )
 from geats_host.registry import Entry, Outcome, Registry
-from geats_host.storage import Offer, Pool
+from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
     from geats_core import placement
@@ -77,6 +78,8 @@ else:
     templates = later("geats_host.templates")
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
+
+ROW_ADVICE = "install the geats that wrote it, or restore a backup of the registry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ class Host:
         self.drivers.look_anew()
         self.pools.look_anew()
         definitions, locked = self.registry.definitions(), self.registry.locked()
-        unreadable = self.registry.unreadable()
+        rows = self.registry.unreadable()
         seen: dict[str, DriverSeen] = {}
         for found in self.drivers.asked(lambda driver: driver.observe(only)).values():
             seen |= found
@@ -156,16 +159,29 @@ class Host:
         }
         seen = {**out_of_sight, **seen}
         volumes = self._volumes()
-        names = [only] if only else sorted({*definitions, *unreadable, *seen, *volumes})
+        names = [only] if only else sorted({*definitions, *rows, *seen, *volumes})
         all_ = {
             name: replace(
                 _observation(definitions.get(name), seen.get(name), volumes.get(name, [])),
                 locked=name in locked,
-                unreadable=unreadable.get(name, ""),
+                unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
             )
             for name in names
         }
         return {name: have for name, have in all_.items() if have.exists}
+
+    def _unreliable(
+        self, row: str | None, seen: DriverSeen | None, volumes: Sequence[VolumeSeen]
+    ) -> str:
+        """Why what is recorded of a VM, or what its driver holds, is not to be gone by."""
+
+        def place(each: VolumeSeen) -> Path | None:
+            volume = VolumeId(seen.defined.name if seen and seen.defined else "", each.name)
+            return self.pools.ask(each.pool, lambda pool: pool.path(volume))
+
+        of_driver = (seen.unreliable, astray(seen, volumes, place)) if seen else ()
+        of_row = () if row is None else (f"{row}: {ROW_ADVICE}",)
+        return "; ".join(filter(None, (*of_row, *of_driver)))
 
     def observe(self, name: str) -> Observation:
         """What one VM is now; an empty observation where there is nothing of it."""
@@ -219,7 +235,7 @@ class Host:
     def out_of_sight(self, name: str, have: Observation) -> Problems:
         """Why not everything of one VM is known, since it was last looked at."""
         away = out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
-        return (*unreadable_parts(name, have), *away)
+        return (*unreliable_parts(name, have), *away)
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""

@@ -73,7 +73,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "locked": False,
         "by_hand": ["a = b"],
         "foreign": False,
-        "unreadable": "",
+        "unreliable": "",
     }
     assert decode(Observation, "x", encode(have)) == Success(have)
 

@@ -276,7 +276,9 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
     )
     assert said("[]") == "a.tar: is not written by geats"
     newer = {**raw, "manifest": {**raw["manifest"], "version": 2}}
-    assert said(json.dumps(newer)) == "a.tar: is of version 2, and this geats reads version 1"
+    assert said(json.dumps(newer)) == (
+        "a.tar: was written by a newer geats (format 2, and this one knows 1)"
+    )
     edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
     assert said(json.dumps(edited)) == (
         "a.tar: has not the checksum that it should have: it was changed"

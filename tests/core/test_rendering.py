@@ -84,11 +84,12 @@ def test_volumes_of_others_are_mounted_as_the_own_ones_are() -> None:
 def test_an_lxc_config_says_all_of_a_spec() -> None:
     spec = web(binds=BINDS)
 
-    # 12 hexadecimal digits for a sum, the title, the spec and each of the 37 lines below
+    # 12 hexadecimal digits for a sum, title, format, spec and each of the 37 lines below
     wrote = render_lxc_config(spec, FACTS).split("# geats-wrote: ")[1].split("\n")[0]
-    assert re.fullmatch("[0-9a-f]{12}( [0-9a-f]{12}){39}", wrote)
+    assert re.fullmatch("[0-9a-f]{12}( [0-9a-f]{12}){40}", wrote)
     assert render_lxc_config(spec, FACTS) == (
         "# Written by geats. Lines added by hand stay; what geats wrote, it writes again.\n"
+        "# geats-format: 1\n"
         f"{spec_line(spec)}\n"
         f"# geats-wrote: {wrote}\n"
         "lxc.include = /usr/share/lxc/config/common.conf\n"
@@ -137,7 +138,7 @@ def test_a_privileged_container_has_no_id_map() -> None:
     )
     facts = LxcFacts(volume_paths=FACTS.volume_paths, apparmor=True)
 
-    assert render_lxc_config(spec, facts).splitlines()[3:] == [
+    assert render_lxc_config(spec, facts).splitlines()[4:] == [
         "lxc.include = /usr/share/lxc/config/common.conf",
         "lxc.uts.name = web",
         "lxc.signal.halt = SIGUSR1",
@@ -152,7 +153,7 @@ def test_the_ids_of_a_volume_that_is_shifted_already_are_not_mapped_again() -> N
     told = render_lxc_config(web(), FACTS).splitlines()
     facts = replace(FACTS, shifted=frozenset({"root", "docs"}))
 
-    assert set(told[3:]) - set(render_lxc_config(web(), facts).splitlines()) == {
+    assert set(told[4:]) - set(render_lxc_config(web(), facts).splitlines()) == {
         "lxc.rootfs.options = idmap=container",
         "lxc.mount.entry = /p/d\\134\\011 srv/docs none bind,ro,create=dir,idmap=container 0 0",
     }
@@ -205,7 +206,7 @@ def test_lines_inserted_anywhere_are_those_added_by_hand(
     """Also a copy of a line of geats: then one of the two is by hand, and both read alike."""
     lines = render_lxc_config(spec, facts, keep).split("\n")
     place = st.integers(0, len(lines) - 1)
-    inserted = data.draw(st.lists(hand_lines | st.sampled_from(lines[3:-1]), max_size=3))
+    inserted = data.draw(st.lists(hand_lines | st.sampled_from(lines[4:-1]), max_size=3))
     for line in inserted:
         lines.insert(data.draw(place), line)
     lines.insert(data.draw(place), "")
@@ -235,11 +236,34 @@ def test_a_line_of_geats_that_was_removed_or_changed_is_missed(
         assert read.spec == spec  # the line by hand stands in for it
         return
     assert (read.spec, read.foreign) == (None, False)
-    if not removed.startswith("# geats-wrote"):
+    if edited.startswith("# geats-format"):
+        assert read.unreadable
+    elif not removed.startswith("# geats-wrote"):
         added = () if removed.startswith("# geats-") else tuple(filter(None, [edited]))
         assert sorted(read.by_hand) == sorted((*added, *keep))
     else:
         assert read.by_hand == ()
+
+
+def test_a_config_of_a_newer_geats_is_known_to_be_of_geats_and_nothing_else_of_it_is() -> None:
+    text = render_lxc_config(web(), FACTS, ("lxc.environment = X=1",))
+    why = "was written by a newer geats (format 2, and this one knows 1)"
+    newer = text.replace("# geats-format: 1", "# geats-format: 2")
+    assert read_lxc_config(newer, "web") == LxcConfig(unreadable=why)
+    odd = text.replace("# geats-format: 1", "# geats-format: soon")
+    assert "never had: 'soon'" in read_lxc_config(odd, "web").unreadable
+
+
+def test_a_config_says_where_it_has_each_volume_and_the_last_line_counts() -> None:
+    text = render_lxc_config(web(), FACTS)
+    assert read_lxc_config(text, "web").places == FACTS.volume_paths
+    by_hand = "lxc.rootfs.path=/elsewhere\nlxc.mount.entry = /x\ty\nlxc.mount.entry\n"
+    assert read_lxc_config(text + by_hand, "web").places == {
+        **FACTS.volume_paths,
+        "root": "/elsewhere",
+    }
+    moved = "lxc.mount.entry = /a\\040b\\011c\\134d srv/data none bind 0 0\n"
+    assert read_lxc_config(text + moved, "web").places["data"] == "/a b\tc\\d"
 
 
 def test_blanks_around_a_key_and_its_value_change_nothing() -> None:

@@ -21,7 +21,7 @@ from geats_core.snapshots import plan_delete, plan_snapshot
 
 WHY = "it was written by a newer geats (format 9, and this one knows 1)"
 SPEC = parse_vm("web01", {"template": "debian", "autostart": True}).unwrap()
-ROW = Observation(unreadable=WHY, defined=SPEC)
+ROW = Observation(unreliable=WHY, defined=SPEC)
 SNAPSHOT = SnapshotSeen(name="old", taken_s=1, stage=Stage.INSTALLED)
 MARKS = VolumeSeen(
     name="root",
@@ -34,8 +34,7 @@ MARKS = VolumeSeen(
 VOLUME = Observation(recorded=SPEC, defined=SPEC, volumes=(MARKS,))
 ROW_PROBLEM = Problem(
     "web01",
-    f"its definition cannot be read: {WHY}: install the geats that wrote it, or restore a backup of"
-    " the registry, or define it anew as it is described",
+    f"its definition cannot be relied on: {WHY}, or define it anew as it is described",
 )
 VOLUME_PROBLEM = Problem(
     "web01.volumes[default/root]",
@@ -54,7 +53,7 @@ def test_a_plan_is_refused_with_the_reason_and_what_to_do(target: Target) -> Non
 
 
 def test_all_that_cannot_be_read_is_told_at_once() -> None:
-    both = Observation(unreadable=WHY, volumes=(MARKS,))
+    both = Observation(unreliable=WHY, volumes=(MARKS,))
     assert plan(goal(Target.RUNNING), both).failure() == (ROW_PROBLEM, VOLUME_PROBLEM)
     assert plan(goal(Target.DEFINED), both).failure() == (VOLUME_PROBLEM,)
 
@@ -62,9 +61,16 @@ def test_all_that_cannot_be_read_is_told_at_once() -> None:
 def test_a_definition_is_written_anew_where_that_is_asked_for() -> None:
     made = plan(goal(Target.DEFINED), ROW).unwrap()
     assert [step.action for step in made.steps] == [Define(SPEC)]
-    assert made.steps[0].reason.startswith(f"its definition cannot be read ({WHY})")
+    assert made.steps[0].reason.startswith(f"its definition cannot be relied on ({WHY})")
     end = after(Define(SPEC), ROW).unwrap()
-    assert (end.recorded, end.unreadable) == (SPEC, "")
+    assert (end.recorded, end.unreliable) == (SPEC, "")
+
+
+def test_a_definition_that_leads_elsewhere_is_written_anew_though_it_says_the_same() -> None:
+    astray = Observation(recorded=SPEC, defined=SPEC, unreliable="it leads elsewhere")
+    assert plan(goal(Target.RUNNING), astray).failure()
+    made = plan(goal(Target.DEFINED), astray).unwrap()
+    assert [step.action for step in made.steps] == [Define(SPEC)]
 
 
 def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
@@ -73,13 +79,13 @@ def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
 
 def test_what_cannot_be_read_cannot_be_brought_back() -> None:
     made = plan(goal(Target.DEFINED), ROW).unwrap()
-    why = "its definition could not be read, and nothing brings it back"
+    why = "its definition could not be relied on, and nothing brings it back"
     assert reverse(made, ROW).failure() == (Problem("web01", why),)
 
 
 def test_it_is_locked_and_never_undefined() -> None:
     assert after(Lock(), ROW).unwrap().locked
-    assert after(Undefine(), ROW).failure() == "its definition cannot be read"
+    assert after(Undefine(), ROW).failure() == "its definition cannot be relied on"
 
 
 def test_no_snapshot_copy_or_move_is_made_of_it() -> None:
@@ -100,14 +106,14 @@ def test_a_snapshot_of_such_a_volume_is_not_given_up() -> None:
 
 def test_it_is_wanted_at_boot_so_that_it_is_told_and_off_before_the_end() -> None:
     assert boot_goals({"web01": ROW}) == (goal(Target.RUNNING),)
-    assert boot_goals({"web01": Observation(unreadable=WHY)}) == ()
-    running = Observation(unreadable=WHY, power=Power.RUNNING)
+    assert boot_goals({"web01": Observation(unreliable=WHY)}) == ()
+    running = Observation(unreliable=WHY, power=Power.RUNNING)
     assert halt_goals({"web01": running}) == (Goal(name="web01", target=Target.OFF),)
 
 
 def test_it_is_told_when_something_can_no_longer_be_read() -> None:
     before = Observation(recorded=SPEC, defined=SPEC)
-    assert f"web01.unreadable: was no, is {WHY}" in differences("web01", before, ROW)
+    assert f"web01.unreliable: was no, is {WHY}" in differences("web01", before, ROW)
 
 
 def test_formats_begin_at_one() -> None:

@@ -227,6 +227,56 @@ def test_one_made_anew_is_made_in_the_pool(operator: Operator) -> None:
     host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
 
 
+def test_one_that_runs_from_another_root_than_its_volume_is_not_as_described(
+    operator: Operator,
+) -> None:
+    """A geats that could not adopt makes a new root in the pool, and defines the VM with that."""
+    operator.vm = {"template": "busybox", "init": "busybox", "privileged": True}
+    operator.make()
+    operator.adopt()
+    spec = operator.host.observe(NAME).recorded
+    assert spec is not None
+    rebuilt = operator.directory / "pool" / NAME / "root" / "rootfs"
+    sh("cp", "-a", f"{operator.directory}/template", f"{rebuilt}")
+    operator.driver.define(spec, {"root": rebuilt})
+    host = operator.host
+    said = f"it has the volume root at {rebuilt}, and pool default has it at {operator.folder}/root"
+    for target in ("running", "provisioned", "deprovisioned", "undefined"):
+        with pytest.raises(Refused, match=said):
+            lifecycle.plan_to(host, NAME, target)
+    assert said in str(reports.list_report(host)[NAME]["problems"])
+    operator.start()
+    host.apply(lifecycle.plan_to(host, NAME, "off")).unwrap()
+    assert rebuilt.exists()
+    assert (operator.folder / "rootfs").exists()
+
+    host.apply(lifecycle.plan_verb(host, "define", NAME)).unwrap()
+    host.apply(lifecycle.plan_to(host, NAME, "running")).unwrap()
+    assert lifecycle.plan_to(host, NAME, "running").plan.is_empty
+    operator.run("touch /mine")
+    assert (operator.folder / "rootfs" / "mine").exists()
+    host.apply(lifecycle.plan_to(host, NAME, "off")).unwrap()
+
+
+def test_a_config_of_a_newer_geats_is_left_alone_until_it_is_defined_anew(
+    operator: Operator,
+) -> None:
+    operator.vm = {"template": "busybox", "init": "busybox", "privileged": True}
+    host = operator.host
+    host.apply(lifecycle.plan_to(host, NAME, "running")).unwrap()
+    before = life(operator)
+    config = operator.folder / "config"
+    newer = config.read_text().replace("# geats-format: 1", "# geats-format: 99")
+    config.write_text(newer)
+    with pytest.raises(Refused, match=r"its config was written by a newer geats \(format 99"):
+        lifecycle.plan_to(host, NAME, "running")
+    assert config.read_text() == newer
+    host.apply(lifecycle.plan_verb(host, "define", NAME)).unwrap()
+    assert lifecycle.plan_to(host, NAME, "running").plan.is_empty
+    assert life(operator) == before
+    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+
+
 @pytest.mark.parametrize(("moment", "manner"), [*product(Moment, Manner)])
 def test_an_adoption_that_is_cut_at_any_call_goes_on(
     operator: Operator, moment: Moment, manner: Manner

@@ -164,10 +164,9 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         for name in (ROOT, "data", "old")
         for volume in draw(st.lists(volumes_seen(known, name), max_size=2 if name == ROOT else 1))
     }
-    unreadable = draw(st.sampled_from([""] * 7 + ["of a newer geats"]))
     return Observation(
-        recorded=None if unreadable else draw(st.none() | known),
-        unreadable=unreadable,
+        recorded=draw(st.none() | known),
+        unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
         defined=draw(st.none() | known),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,

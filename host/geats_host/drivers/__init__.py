@@ -5,7 +5,7 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -23,13 +23,18 @@ NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSeen:
-    """What a driver knows of one VM; for each field see ``Observation``."""
+    """What a driver knows of one VM; for each field see ``Observation``.
+
+    ``places`` are where its own definition has the volumes of ``defined``, by their names.
+    """
 
     defined: VMSpec | None = None
     in_effect: VMSpec | None = None
     power: Power = Power.STOPPED
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    unreliable: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

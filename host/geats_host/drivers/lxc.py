@@ -386,7 +386,14 @@ class LxcDriver:
             held = lxc_hold.is_held(folder)
             power = Power.HELD if held else monitor.power(str(self.options.path), name)
         says = config or LxcConfig()
-        return DriverSeen(defined=says.spec, in_effect=in_effect, power=power, by_hand=says.by_hand)
+        return DriverSeen(
+            defined=says.spec,
+            in_effect=in_effect,
+            power=power,
+            by_hand=says.by_hand,
+            unreliable=says.unreadable and f"its config {says.unreadable}: install that geats",
+            places=says.places,
+        )
 
     def _check_ours(self, name: str) -> None:
         """A container that somebody else made is never overwritten, nor removed."""

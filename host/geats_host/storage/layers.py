@@ -4,8 +4,9 @@ import json
 import os
 from dataclasses import dataclass
 
+from geats_core import formats
 from geats_core.fields import NAME
-from geats_host.storage.marks import replace_file
+from geats_host.storage.marks import replace_file, wrong_format
 
 LAYERS = "layers.json"
 
@@ -33,6 +34,8 @@ def _parsed(text: bytes) -> Below | None:
         raw = json.loads(text)
     except ValueError:
         return None
+    if wrong_format(raw):
+        return None
     match raw:
         case {"lower": None, "first": int(first)}:
             return Below(None, first)
@@ -44,4 +47,8 @@ def _parsed(text: bytes) -> Below | None:
 
 def write_below(at: int, below: Below) -> None:
     """Remember it, durably."""
-    replace_file(at, LAYERS, json.dumps({"lower": below.lower, "first": below.first}))
+    replace_file(at, LAYERS, json.dumps(_plain(below)))
+
+
+def _plain(below: Below) -> dict[str, object]:
+    return {formats.FORMAT: formats.MARKS, "lower": below.lower, "first": below.first}

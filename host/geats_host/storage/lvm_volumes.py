@@ -16,11 +16,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
+from geats_core import formats
 from geats_core.fields import NAME
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import VolumeId, check_names
 from geats_host.storage.lvm_commands import LogicalVolume, mapped
+from geats_host.storage.marks import check_readable, unreadable
 
 OWNER = "geats"
 NEW = "+new"  # ends the name of what is to take the place of a volume; no snapshot has that name
@@ -90,6 +92,9 @@ def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
     if lv is None:
         return None
     facts = _facts(lv)
+    why = formats.newer(_whole(facts.get(formats.FORMAT, "1")), formats.MARKS)
+    if why:
+        return unreadable(volume, why)
     size = facts.get("size", "")
     stage = _stage(facts)
     return VolumeSeen(
@@ -106,6 +111,7 @@ def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
 
 def tags_of(volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
     """What is remembered of *volume* itself."""
+    check_readable(seen)
     size = {} if seen.size_bytes is None else {"size": f"{seen.size_bytes}"}
     return _tags(volume, seen.stage, seen.template, seen.guest, size)
 
@@ -133,7 +139,8 @@ def _tags(
     guest: str | None,
     rest: Mapping[str, str],
 ) -> frozenset[str]:
-    facts = {"vm": volume.vm, "volume": volume.volume, "stage": stage.name, **rest}
+    format_ = {formats.FORMAT: f"{formats.MARKS}"}
+    facts = {**format_, "vm": volume.vm, "volume": volume.volume, "stage": stage.name, **rest}
     facts |= {} if template is None else {"template": template}
     facts |= {} if guest is None else {"guest": guest}
     return frozenset({OWNER, *(f"{OWNER}.{key}={_quoted(text)}" for key, text in facts.items())})

@@ -8,8 +8,10 @@ import json
 import os
 from contextlib import suppress
 
+from geats_core import formats
 from geats_core.fields import NAME
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_host.errors import HostError
 from geats_host.storage import VolumeId
 
 MARKS = "geats.json"
@@ -30,6 +32,9 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
         raw = json.loads(text)
     except ValueError:
         return None
+    why = wrong_format(raw)
+    if why:
+        return unreadable(volume, why)
     match raw:
         case {
             "stage": str(stage),
@@ -51,6 +56,25 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
             )
         case _:
             return None
+
+
+def wrong_format(raw: object) -> str:
+    """Why marks must not be read, by the format that they say; empty where they may."""
+    found = raw.get(formats.FORMAT) if isinstance(raw, dict) else None
+    return formats.newer(found, formats.MARKS)
+
+
+def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
+    """A volume of which nothing is known but that there is one: it may be precious."""
+    return VolumeSeen(
+        name=volume.volume, pool="", stage=Stage.INSTALLED, unreadable=f"its marks: {why}"
+    )
+
+
+def check_readable(seen: VolumeSeen) -> None:
+    """Raise ``HostError`` where marks that cannot be read would be lost."""
+    if seen.unreadable:
+        raise HostError(f"volume {seen.name}: is left alone: {seen.unreadable}")
 
 
 def _snapshots(raw: object) -> tuple[SnapshotSeen, ...]:
@@ -80,8 +104,10 @@ def _snapshot(name: str, raw: object) -> SnapshotSeen | None:
 
 def write_marks(at: int, seen: VolumeSeen) -> None:
     """Replace the marks whole: a cut leaves the old ones or the new ones."""
+    check_readable(seen)
     text = json.dumps(
         {
+            formats.FORMAT: formats.MARKS,
             "stage": seen.stage.name,
             "active": seen.active,
             "size_bytes": seen.size_bytes,

@@ -16,6 +16,8 @@ ROOTFS = "rootfs"
 def seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     """What the marks say, as far as what is on disk bears them out."""
     marked = read_marks(at, volume)
+    if marked is not None and marked.unreadable:
+        return marked
     if not has_tree(at):
         size_bytes = None if marked is None else marked.size_bytes
         return _new(volume, Stage.ALLOCATED, size_bytes)

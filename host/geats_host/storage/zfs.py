@@ -33,6 +33,7 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
+from geats_core import formats
 from geats_core.checked import Problem
 from geats_core.fields import Reader, absolute_path, boolean, matching
 from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
@@ -44,6 +45,7 @@ from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, 
 from geats_host.storage import zfs_commands as commands
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import check_no_mounts, guest_group, host_errors, open_directory
+from geats_host.storage.marks import check_readable, unreadable, wrong_format
 from geats_host.storage.mounted import is_mounted, mounted_points
 from geats_host.storage.zfs_commands import NEW, Dataset
 from geats_host.tree_copies import copy
@@ -340,7 +342,9 @@ def snapshot_at(top: Path, name: str) -> Path:
 
 def _text(seen: VolumeSeen, *, taken_s: int | None = None, rolling_back: str = "") -> str:
     """The marks of a volume, or of a snapshot, as the value of a property."""
+    check_readable(seen)
     marks: dict[str, object] = {
+        formats.FORMAT: formats.MARKS,
         "stage": seen.stage.name,
         "size_bytes": seen.size_bytes,
         "template": seen.template,
@@ -363,7 +367,11 @@ def _loads(text: str) -> dict[str, object]:
 
 def _parse(dataset: Dataset, volume: VolumeId | None) -> VolumeSeen | None:
     """What the marks say; None where they are not geats's."""
-    match _loads(dataset.marks):
+    marks = _loads(dataset.marks)
+    why = wrong_format(marks)
+    if why and volume is not None:
+        return unreadable(volume, why)
+    match marks:
         case {
             "stage": str(stage),
             "size_bytes": int() | None as size_bytes,

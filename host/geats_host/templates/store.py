@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from geats_core import formats
 from geats_core.fields import SHA256
 from geats_host import trees
 from geats_host.errors import HostError
@@ -74,13 +75,17 @@ class Store:
 
     def record(self, name: str) -> Mapping[str, str]:
         """Which blobs a source has, by what each is for; none where it has no sound record."""
+        path = self.root / "records" / f"{name}.json"
         try:
-            raw = json.loads((self.root / "records" / f"{name}.json").read_bytes())
+            raw = json.loads(path.read_bytes())
         except (FileNotFoundError, ValueError):
             return {}
         except OSError as error:
             raise HostError(f"{self.root}: {error.strerror}") from None
         blobs = raw if isinstance(raw, dict) else {}
+        why = formats.newer(blobs.pop(formats.FORMAT, None), formats.TEMPLATES)
+        if why:
+            raise HostError(f"{path}: {why}: install that geats, or remove it to fetch it again")
         sound = all(isinstance(each, str) and SHA256.fullmatch(each) for each in blobs.values())
         return blobs if sound and all(self.blob(each).is_file() for each in blobs.values()) else {}
 
@@ -94,7 +99,7 @@ class Store:
         records = self.root / "records"
         with self.scratch() as scratch, _host_errors(records):
             new = scratch / "record"
-            new.write_text(json.dumps(dict(blobs)))
+            new.write_text(json.dumps({formats.FORMAT: formats.TEMPLATES, **blobs}))
             with new.open("rb") as file:
                 os.fsync(file.fileno())
             new.rename(records / f"{name}.json")
