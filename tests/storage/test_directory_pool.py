@@ -125,16 +125,26 @@ def test_a_volume_with_a_mount_is_not_destroyed(pool: Pool, victim: Path, where:
     assert pool.observe() == {}
 
 
-@pytest.mark.parametrize("next_call", ["allocate", "destroy"])
-def test_what_a_cut_destroy_left_is_no_volume_and_is_removed(
-    pool: Pool, root: Path, next_call: str
-) -> None:
-    filled(pool)
-    (root / "web01" / "root").rename(root / ".destroying-web01.root")
-    assert pool.observe() == {}
-    other = VolumeId("other", "root")
-    pool.allocate(other, None) if next_call == "allocate" else pool.destroy(other)
-    assert not (root / ".destroying-web01.root").exists()
+def test_what_a_cut_destroy_left_is_nobody_elses_business(pool: Pool, root: Path) -> None:
+    """Not even where it cannot be removed, as a guest's root can see to."""
+    rootfs, other = filled(pool), VolumeId("other", "root")
+    subprocess.run(["chattr", "+i", rootfs / "file"], check=True)
+    try:
+        with pytest.raises(HostError, match=r"not permitted .*rootfs/file"):
+            pool.destroy(VOLUME)
+        left = {VOLUME: VolumeSeen(name="root", pool="", stage=Stage.ALLOCATED)}
+        assert pool.observe() == left
+        pool.allocate(other, None)
+        pool.destroy(other)
+        assert pool.observe() == pool.observe(VOLUME) == left
+        assert pool.used_bytes(VOLUME) > 0
+        for work in (pool.destroy, pool.format):
+            with pytest.raises(HostError, match=r"not permitted .*rootfs/file"):
+                work(VOLUME)
+    finally:
+        subprocess.run(["chattr", "-i", *root.glob(".destroying-*/rootfs/file")], check=True)
+    pool.destroy(VOLUME)
+    assert list(root.iterdir()) == []
 
 
 def test_an_empty_vm_directory_goes_with_its_last_volume(pool: Pool, root: Path) -> None:

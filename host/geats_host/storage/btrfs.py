@@ -133,6 +133,7 @@ class BtrfsPool:
 
     def format(self, volume: VolumeId) -> None:
         """Make the subvolume."""
+        self.folders.finish_destroying(volume)
         with self.folders.opened(volume) as at:
             if exists(ROOTFS, at):
                 check_directory(ROOTFS, at)
@@ -239,6 +240,8 @@ class BtrfsPool:
 
         ``btrfs filesystem du`` would say so too, but for paths that are too long for it.
         """
+        if self.folders.is_half_destroyed(volume):
+            return self.folders.used_bytes(volume)
         with self.folders.opened(volume) as at:
             return own_bytes_below(at)
 

@@ -5,7 +5,6 @@ is reached from its directory descriptor, one name at a time, and never through 
 for the one that leads to a tree which was adopted (``adopted``).
 """
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from returns.result import Failure, Success
 
 from geats_core.checked import Problem
 from geats_core.fields import NAME, Reader
-from geats_core.observation import VolumeSeen
+from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host import subvolumes
 from geats_host.errors import HostError, Refused
@@ -45,9 +44,9 @@ from geats_host.storage.folders import (
     make_directory,
     open_directory,
 )
-from geats_host.storage.marks import MARKS, write_marks, write_marks_if_there_is_room
+from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
-from geats_host.storage.trees import ROOTFS, check_tree, has_tree, opened_tree, seen_at
+from geats_host.storage.trees import ROOTFS, check_tree, has_tree, new_volume, opened_tree, seen_at
 from geats_host.tree_copies import copy
 
 COPY_TIMEOUT_S = 3600
@@ -103,7 +102,10 @@ class DirectoryPool:
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
-        """Every volume; entries that geats would not have made are passed over."""
+        """Every volume; entries that geats would not have made are passed over.
+
+        What a destroy that was cut left is a volume that is merely allocated.
+        """
         found: dict[VolumeId, VolumeSeen] = {}
         if not os.path.lexists(self.root):
             return found
@@ -123,7 +125,7 @@ class DirectoryPool:
         with host_errors(self._place(volume)):
             _make(self.root)
         with host_errors(self._place(volume)), open_directory(self.root) as pool:
-            self._finish_destroying(pool)
+            _finish_destroying(pool, self.root, volume)
             make_directory(volume.vm, pool, mode=GUEST_ONLY)
             with open_directory(volume.vm, pool) as vm:
                 os.fchown(vm, 0, self.guest_group)
@@ -145,6 +147,7 @@ class DirectoryPool:
 
     def format(self, volume: VolumeId) -> None:
         """Make the root of the guest's tree; nothing that was marked of an earlier one holds."""
+        self.finish_destroying(volume)
         with self.opened(volume) as at:
             adopted.check_not_lost(at)
             if has_tree(at):
@@ -192,14 +195,14 @@ class DirectoryPool:
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused where a symlink or a mount is in the way.
 
-        It is set aside under a hidden name first: what a cut leaves of it is no volume any more,
-        and the next call that allocates or destroys removes it.
+        It is set aside under a hidden name first: what a cut leaves of it holds nothing any more,
+        and goes with the next call that destroys or makes the same volume.
         """
         place = self._place(volume)
         if not os.path.lexists(self.root):
             return
         with host_errors(place), open_directory(self.root) as pool:
-            self._finish_destroying(pool)
+            _finish_destroying(pool, self.root, volume)
             if not exists(volume.vm, pool):
                 return
             with open_directory(volume.vm, pool) as vm:
@@ -225,6 +228,8 @@ class DirectoryPool:
         """What du(1) says of the volume."""
         argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
         place = self._place(volume)
+        if self.is_half_destroyed(volume):
+            place = self.root / _aside(volume)
         said = run([*argv, f"{adopted.tree_at(place) or place}"], timeout_s=COPY_TIMEOUT_S)
         return int(said.split()[0])
 
@@ -250,16 +255,24 @@ class DirectoryPool:
         ):
             yield at
 
+    def is_half_destroyed(self, volume: VolumeId) -> bool:
+        """Whether all that is there is what a destroy that was cut left."""
+        is_there = os.path.lexists(self._place(volume))
+        return not is_there and os.path.lexists(self.root / _aside(volume))
+
+    def finish_destroying(self, volume: VolumeId) -> None:
+        """Make a volume anew of which a destroy that was cut left something."""
+        if self.is_half_destroyed(volume):
+            seen = self.observe(volume).get(volume)
+            self.allocate(volume, None if seen is None else seen.size_bytes)
+
     def _set_aside_and_remove(self, volume: VolumeId, pool: int, vm: int) -> None:
-        aside = f"{DESTROYING}{volume.vm}.{volume.volume}"  # no name has a dot in it
         with open_directory(volume.volume, vm) as at:
             adopted.remove(at)
-            fcntl.flock(at, fcntl.LOCK_EX)  # tells others that its removal is under way
-            os.rename(volume.volume, aside, src_dir_fd=vm, dst_dir_fd=pool)
-            os.fsync(vm)
-            os.fsync(pool)
-            check_no_mounts(self.root / aside)
-            subvolumes.remove(aside, pool)
+        os.rename(volume.volume, _aside(volume), src_dir_fd=vm, dst_dir_fd=pool)
+        os.fsync(vm)
+        os.fsync(pool)
+        _finish_destroying(pool, self.root, volume)
 
     def _check_unused(self, volume: VolumeId, vm: int) -> None:
         with open_directory(volume.volume, vm) as at:
@@ -267,18 +280,29 @@ class DirectoryPool:
             if is_directory(ROOTFS, at):
                 check_unused(self._place(volume) / ROOTFS)
 
-    def _finish_destroying(self, pool: int) -> None:
-        """Remove what destroys that were cut left, but not what another is just removing."""
-        with os.scandir(pool) as entries:
-            left = [entry.name for entry in entries if entry.name.startswith(DESTROYING)]
-        for name in left:
-            with suppress(FileNotFoundError, BlockingIOError), open_directory(name, pool) as at:
-                fcntl.flock(at, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                check_no_mounts(self.root / name)
-                subvolumes.remove(name, pool)
+
+def _aside(volume: VolumeId) -> str:
+    """What a volume is called while it is destroyed; no name has a dot in it."""
+    return f"{DESTROYING}{volume.vm}.{volume.volume}"
+
+
+def _finish_destroying(pool: int, root: Path, volume: VolumeId) -> None:
+    aside = _aside(volume)
+    if exists(aside, pool):
+        check_no_mounts(root / aside)
+        subvolumes.remove(aside, pool)
+
+
+def _half_destroyed(pool: int) -> Iterator[VolumeId]:
+    for name in os.listdir(pool):
+        vm, _, volume = name.removeprefix(DESTROYING).partition(".")
+        is_owner = NAME.fullmatch(vm) or vm in (TEMPLATES, COPIES)
+        if name.startswith(DESTROYING) and NAME.fullmatch(volume) and is_owner:
+            yield VolumeId(vm, volume)
 
 
 def _volumes(pool: int) -> Iterator[VolumeId]:
+    yield from _half_destroyed(pool)
     for vm in (*_names(pool), TEMPLATES, COPIES):
         for volume in _names_below(pool, vm):
             yield VolumeId(vm, volume)
@@ -306,5 +330,15 @@ def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
     try:
         with open_directory(volume.vm, pool) as vm, open_directory(volume.volume, vm) as at:
             return seen_at(at, volume)
+    except FileNotFoundError:
+        return _half_destroyed_seen(pool, volume)
+
+
+def _half_destroyed_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
+    try:
+        with open_directory(_aside(volume), pool) as at:
+            marked = read_marks(at, volume)
+            size_bytes = None if marked is None else marked.size_bytes
+            return new_volume(volume, Stage.ALLOCATED, size_bytes)
     except FileNotFoundError:
         return None  # destroyed meanwhile

@@ -147,6 +147,7 @@ class OverlayPool:
 
     def format(self, volume: VolumeId) -> None:
         """Make an empty layer with nothing below, and last where it is mounted."""
+        self.folders.finish_destroying(volume)
         if not volume.is_template:
             with self.folders.opened(volume) as at:
                 if not exists(UPPER, at):
@@ -240,7 +241,7 @@ class OverlayPool:
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the layer above."""
-        if volume.is_template:
+        if volume.is_template or self.folders.is_half_destroyed(volume):
             return self.folders.used_bytes(volume)
         argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
         said = run([*argv, f"{self.path(volume).parent / UPPER}"], timeout_s=COPY_TIMEOUT_S)

@@ -90,7 +90,10 @@ class SparseFilePool:
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""
         found: dict[VolumeId, VolumeSeen] = {}
-        for volume in self.folders.observe(only):
+        for volume, seen in self.folders.observe(only).items():
+            if self.folders.is_half_destroyed(volume):
+                found[volume] = seen
+                continue
             try:
                 with self.folders.opened(volume) as at:
                     if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
@@ -112,6 +115,7 @@ class SparseFilePool:
 
     def format(self, volume: VolumeId) -> None:
         """There is nothing to do but what a cut may have left of ``allocate``."""
+        self.folders.finish_destroying(volume)
         with self.folders.opened(volume) as at:
             self._make_disk(at, volume)
             seen = _seen_at(at, volume)
@@ -213,6 +217,8 @@ class SparseFilePool:
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What no other file shares, of the volume and its snapshots."""
+        if self.folders.is_half_destroyed(volume):
+            return self.folders.used_bytes(volume)
         with self.folders.opened(volume) as at:
             names = [DISK, *(_snapshot_file(s.name) for s in _seen_at(at, volume).snapshots)]
             used = 0

@@ -20,9 +20,9 @@ def seen_at(at: int, volume: VolumeId) -> VolumeSeen:
         return marked
     if not has_tree(at):
         size_bytes = None if marked is None else marked.size_bytes
-        return _new(volume, Stage.ALLOCATED, size_bytes)
+        return new_volume(volume, Stage.ALLOCATED, size_bytes)
     if marked is None:
-        return _new(volume, _least_certain_stage(at))
+        return new_volume(volume, _least_certain_stage(at))
     return replace(marked, stage=max(marked.stage, Stage.FORMATTED))
 
 
@@ -60,5 +60,6 @@ def _least_certain_stage(at: int) -> Stage:
         return Stage.FORMATTED if next(entries, None) is None else Stage.INSTALLED
 
 
-def _new(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
+def new_volume(volume: VolumeId, stage: Stage, size_bytes: int | None = None) -> VolumeSeen:
+    """One of which no more is known."""
     return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
