@@ -21,6 +21,7 @@ from geats_host import (
     cli_guest,
     cli_inventory,
     cli_plans,
+    cli_registry,
     cli_snapshots,
     cli_templates,
     doctor,
@@ -181,6 +182,7 @@ for _command in (
     *cli_snapshots.COMMANDS,
     *cli_copies.COMMANDS,
     *cli_adopt.COMMANDS,
+    cli_registry.registry,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),
 ):

@@ -13,9 +13,9 @@ from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 
-from geats_host import lifecycle, templates
+from geats_host import lifecycle, registry_health, templates
 from geats_host.configuration import MEND
-from geats_host.errors import Refused
+from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.subordinate_ids import NEEDED, subordinate_ids
 
@@ -78,6 +78,7 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
     """All findings on this host, of which *raw* is the configuration."""
     tree = tree or Tree()
     return (
+        *_registry(raw),
         _user(),
         _kernel(),
         _user_namespaces(tree),
@@ -99,6 +100,16 @@ def of_pillar(problems: Iterable[object]) -> tuple[Finding, ...]:
 def to_plain(findings: tuple[Finding, ...]) -> list[Mapping[str, str]]:
     """The findings as plain data."""
     return [{key: str(value) for key, value in asdict(each).items()} for each in findings]
+
+
+def _registry(raw: object) -> Iterator[Finding]:
+    """First of all: without it, geats does not know its own VMs."""
+    found = registry_health.troubles(raw)
+    if not found:
+        yield Finding("registry", Health.WELL, "can be read")
+    for each in found:
+        health = Health.PROBLEM if each.stops else Health.WARNING
+        yield Finding("registry", health, each.found, each.fix)
 
 
 def _user() -> Finding:
@@ -183,7 +194,9 @@ def _programs() -> Iterator[Finding]:
 
 def _configuration(raw: object) -> Iterator[Finding]:
     """Pools with their tools, templates, bridges, and VMs: whatever a plan would be refused for."""
-    problems = [each for found in lifecycle.validate(raw).values() for each in found]
+    by_name = lifecycle.validate(raw)
+    by_name.pop(lifecycle.REGISTRY, None)  # which has findings of its own
+    problems = [each for found in by_name.values() for each in found]
     problems += _template_problems(raw)
     if not problems:
         yield Finding("configuration", Health.WELL, "is valid, with all that it declares")
@@ -195,7 +208,7 @@ def _template_problems(raw: object) -> list[str]:
     """What is wrong with the files of templates; nothing where no host can be opened."""
     try:
         host = Host.from_config(raw)
-    except Refused:  # which ``validate`` told already
+    except (Refused, HostError):  # which ``validate`` told already, or the registry's finding
         return []
     declared = host.config.templates.values()
     return [str(found) for each in declared for found in templates.problems(each, host.store)]

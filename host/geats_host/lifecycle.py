@@ -12,13 +12,14 @@ from geats_core.config import HostConfig, parse_config
 from geats_core.observation import Observation
 from geats_core.plan import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.verbs import VERBS, SpecFrom, goal_of
-from geats_host.errors import Refused
+from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
 from geats_host.host_goals import GONE, WITHOUT_SPEC, Scope, declared, goal_for, wanted
+from geats_host.registry_health import troubles
 
 Raw: TypeAlias = Mapping[object, object]
 Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
-CONFIGURATION, TOGETHER = "(configuration)", "(together)"
+REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
 
 
 def plan_verb(
@@ -80,12 +81,20 @@ def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> P
     """Everything that is wrong with one VM, or with all that are declared in *raw*, by name.
 
     *raw* is a host's configuration: what is wrong with that itself stands under CONFIGURATION, what
-    is wrong with the VMs only together under TOGETHER.
+    is wrong with the VMs only together under TOGETHER. First of all stands what is wrong with the
+    registry, under REGISTRY.
     """
+    recorded = [f"registry: {each.found}: {each.fix}" for each in troubles(raw) if each.stops]
+    return {**({REGISTRY: recorded} if recorded else {}), **_declared_problems(raw, name, spec)}
+
+
+def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Problems:
     try:
         host = Host.from_config(raw)
     except Refused as refused:
         return {CONFIGURATION: list(refused.problems), **_vms_alone(raw, name)}
+    except HostError:  # the registry cannot be read
+        return _vms_alone(raw, name)
     if name is not None:
         _ = host.known(name) if spec is None else host.observe(name)  # refuses a name that is none
         return {name: _problems(host, name, spec)}

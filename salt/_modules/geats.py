@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         inventory,
         legacy,
         lifecycle,
+        registry_copies,
         reports,
         salt_events,
         several,
@@ -53,6 +54,7 @@ else:
     configuration = later("geats_host.configuration")
     copies = later("geats_host.copies")
     doctor_ = later("geats_host.doctor")
+    registry_copies = later("geats_host.registry_copies")
     errors = later("geats_host.errors")
     guest = later("geats_host.guest")
     host_ = later("geats_host.host")
@@ -546,6 +548,40 @@ def doctor():
     """
     broken = doctor_.of_pillar(configuration.failed(__pillar__))
     return _answered(lambda: doctor_.to_plain(broken or doctor_.examine(_as_rendered())))
+
+
+def backup_registry(path):
+    """
+    Write all that geats has recorded (definitions, locks, notes, journal) to a new file.
+
+    Only root can read it: it holds secrets. It holds nothing of what is on the VMs' volumes.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.backup_registry /var/backups/geats.sqlite
+    """
+    return _told(lambda host: {"path": str(registry_copies.back_up(host, path))})
+
+
+def restore_registry(path, overwrite=False, test=None):
+    """
+    Bring back what :py:func:`backup_registry` wrote; no VM and no volume is touched.
+
+    ``would`` is what is different, VM by VM. What was recorded before stays in a file beside it.
+
+    overwrite
+        leave to replace what is recorded now, if anything is
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.restore_registry /var/backups/geats.sqlite test=True
+        salt '*' geats.restore_registry /var/backups/geats.sqlite overwrite=True
+    """
+    return _answered(lambda: registry_copies.restored(_raw(), path, overwrite, _is_test(test)))
 
 
 def plan(

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from geats_core.actions import UpgradeRegistry
 from geats_core.spec import VMSpec
@@ -42,6 +43,10 @@ class Entry:
 
 class Registry(Protocol):
     """What geats asks of a registry. Every method raises ``HostError`` where the store fails."""
+
+    def problems(self) -> Sequence[str]:
+        """What is wrong with the store as a whole; nothing where it can be relied on."""
+        ...
 
     def outdated(self) -> UpgradeRegistry | None:
         """What has to be done before anything is written: where an older geats wrote the store."""
@@ -97,4 +102,25 @@ class Registry(Protocol):
 
     def kept_open(self) -> AbstractContextManager[None]:
         """While this lasts, many writes follow each other; a registry may use that to be fast."""
+        ...
+
+
+@runtime_checkable
+class CopiedRegistry(Registry, Protocol):
+    """A registry that can be kept in a file, and brought back from it, with all that is in it."""
+
+    def is_there(self) -> bool:
+        """Whether anything was ever written."""
+        ...
+
+    def back_up(self, path: Path) -> None:
+        """Write a copy that only its owner can read, whole or not at all, and durably."""
+        ...
+
+    def at(self, path: Path) -> Registry:
+        """The copy at *path*, to be read."""
+        ...
+
+    def restore(self, path: Path) -> None:
+        """Be again what the copy at *path* is; what there was is kept beside the store first."""
         ...

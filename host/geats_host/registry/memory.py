@@ -19,6 +19,9 @@ class MemoryRegistry:
     noted: dict[tuple[str, str], str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
+    def problems(self) -> Sequence[str]:
+        return ()
+
     def outdated(self) -> UpgradeRegistry | None:
         return None
 

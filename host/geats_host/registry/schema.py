@@ -73,7 +73,7 @@ def upgrade_schema(path: Path, found: int) -> None:
     with _alone_in(path.parent), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as database:
         now = schema_of(database)
         if now == found:
-            copy_to(database, _free_name(path, found))
+            copy_to(database, _free_name(path, f"schema-{found}"))
             _bring_up_to_date(database)
         _check_current(database, path)
 
@@ -94,11 +94,30 @@ def copy_to(database: sqlite3.Connection, path: Path) -> None:
         os.close(descriptor)
 
 
-def _free_name(path: Path, schema: int) -> Path:
+def restore_from(copy: Path, path: Path) -> None:
+    """Let the database at *path* be what the *copy* is, and keep what it was, readable or not.
+
+    The copy is put in place whole. It is of its own schema then, and no lines of a log go with it.
+    """
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with _alone_in(path.parent), closing(opened_to_read(copy)) as database:
+        if path.exists():
+            _set_aside(path)
+        copy_to(database, path)
+
+
+def _set_aside(path: Path) -> None:
+    """Keep a database beside itself, also one that is damaged; its log is part of it."""
+    kept = _free_name(path, "before-restore")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(f"{path.name}{suffix}")
+        if part.exists():
+            part.rename(kept.with_name(f"{kept.name}{suffix}"))
+
+
+def _free_name(path: Path, word: str) -> Path:
     """What a copy is called: no earlier one is lost."""
-    names = (
-        f"{path.name}.schema-{schema}{f'.{number}' if number else ''}.backup" for number in count()
-    )
+    names = (f"{path.name}.{word}{f'.{number}' if number else ''}.backup" for number in count())
     return next(each for each in map(path.with_name, names) if not each.exists())
 
 

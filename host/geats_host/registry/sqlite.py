@@ -18,8 +18,10 @@ from geats_core.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
 from geats_host.registry.schema import (
+    copy_to,
     opened_to_read,
     opened_to_write,
+    restore_from,
     schema_of,
     upgrade_schema,
 )
@@ -46,6 +48,27 @@ class SqliteRegistry:
     waiting: list[Entry] = field(default_factory=list, compare=False, repr=False)
     writing: Lock = field(default_factory=Lock, compare=False, repr=False)
     kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
+
+    def problems(self) -> Sequence[str]:
+        if not self.path.exists():
+            return ()
+        with self._errors_named(), TURN, self._connection(opened_to_read) as database:
+            found = database.execute("pragma integrity_check").fetchall()
+        return [f"{self.path}: {line}" for (line,) in found if line != "ok"]
+
+    def is_there(self) -> bool:
+        return self.path.exists()
+
+    def back_up(self, path: Path) -> None:
+        with self._errors_named(), TURN, closing(opened_to_read(self.path)) as database:
+            copy_to(database, path)
+
+    def at(self, path: Path) -> "SqliteRegistry":
+        return SqliteRegistry(path)
+
+    def restore(self, path: Path) -> None:
+        with self._errors_named(), TURN:
+            restore_from(path, self.path)
 
     def outdated(self) -> UpgradeRegistry | None:
         if not self.path.exists():
@@ -211,8 +234,13 @@ def _spec(name: str, text: str, format_: int) -> VMSpec | str:
             return "; ".join(f"{each}" if each.path else each.message for each in problems)
 
 
+def file_in(state_dir: Path) -> Path:
+    """Where the registry is."""
+    return state_dir / "registry.sqlite"
+
+
 def open_registry(state_dir: Path) -> SqliteRegistry:
     """The registry in *state_dir*, made there with the first thing that is written."""
-    registry = SqliteRegistry(state_dir / "registry.sqlite")
+    registry = SqliteRegistry(file_in(state_dir))
     registry.locked()  # fails where what is there is not usable
     return registry
