@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 from returns.result import Success
 
-from geats_core import fields
+from geats_core import fields, reserving
 from geats_core.actions import (
     Action,
     Adopt,
@@ -34,12 +34,12 @@ from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
 from geats_core.reach import DRIVERS, POOLS, out_of_sight
 from geats_core.refusals import unreliable_parts
+from geats_core.reserving import no_longer, takes
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
-from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
-from geats_host import binds
+from geats_host import binds, reservations
 from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
 from geats_host.astray import astray
 from geats_host.drivers import Driver, DriverSeen, Info
@@ -238,11 +238,13 @@ class Host:
         return (*unreliable_parts(name, have), *away)
 
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
-        """The plan that brings the VM to *goal*; templates and binds that it needs are checked."""
+        """The plan that brings the VM to *goal*; what other VMs have it must not take."""
         have = self.observe(goal.name) if have is None else have
         planned = self.plan_alone(goal, have)
-        self._check_sharing(goal, planned)
-        return planned
+        if not (takes(planned.plan) or _concerns_others(goal, have)):
+            return planned
+        made = self.plan_host([goal], {**self.observe_all(), goal.name: have}, Scope.SOME)
+        return Planned(have, made.plan.plans[0])
 
     def plan_alone(self, goal: Goal, have: Observation) -> Planned:
         """The same, whatever other VMs there are."""
@@ -262,15 +264,6 @@ class Host:
     ) -> SavedPlan:
         """A plan that was made for VMs of this host, with what the host needs first."""
         return saved(with_upgrade(made, self.registry.outdated()), observations, warnings)
-
-    def _check_sharing(self, goal: Goal, planned: Planned) -> None:
-        """Whether what other VMs are lets this one be brought to *goal*."""
-        if not _concerns_others(goal, planned.have):
-            return
-        seen = {**self.observe_all(), goal.name: planned.have}
-        wrong = wrong_sharing({goal.name: goal}, seen, [planned.plan])
-        if wrong:
-            raise Refused(*wrong)
 
     def plan_host(
         self,
@@ -378,7 +371,7 @@ class Host:
         with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:
             for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all
                 locks.enter_context(operation_lock(Path(self.config.run_dir), name))
-            self._check_unmoved(planned)
+            self._reserve(planned, locks)
             self._check_configured(made.steps)
             self._check_sources(made.steps, planned.observations)  # they may have changed too
             performers = {
@@ -401,13 +394,22 @@ class Host:
             onlooker = Onlooker(planned.observations, self.observe)
             return apply_steps(made.steps, carry_out, self.registry, tell, self.origin, onlooker)
 
-    def _check_unmoved(self, planned: SavedPlan) -> None:
-        """Compare the VMs that the plan is about, and what it was saved with."""
-        about = {*planned.observations, *(each.name for each in planned.plan.plans)}
-        now = {name: have for name, have in self.observe_all().items() if name in about}
-        problems = moved(planned, now)
-        if problems:
-            raise Refused(*problems)
+    def _reserve(self, planned: SavedPlan, locks: ExitStack) -> None:
+        """Check that all is as the plan wants it, and hold what it takes until *locks* end."""
+        made, run_dir = planned.plan, Path(self.config.run_dir)
+        if not any(map(takes, made.plans)):
+            _check_unmoved(planned, self.observe_all())
+            return
+        with reservations.alone(run_dir):
+            others = reservations.of_others(run_dir)  # before the look: one that ends is seen then
+            seen = self.observe_all()
+            _check_unmoved(planned, seen)
+            wanted = reserving.reservations(made.plans, seen)
+            facts = self.facts(each.spec.driver for each in wanted.values())
+            problems = no_longer(made.plans, seen, facts, self.config.policy, others)
+            if problems:
+                raise Refused(*problems)
+            locks.enter_context(reservations.reserved(run_dir, wanted))
 
     def _check_configured(self, steps: Iterable[Step]) -> None:
         """A plan may have been saved, and the configuration changed since."""
@@ -511,6 +513,14 @@ class Host:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes
+
+
+def _check_unmoved(planned: SavedPlan, seen: Mapping[str, Observation]) -> None:
+    """Compare the VMs that the plan is about, and what it was saved with."""
+    about = {*planned.observations, *(each.name for each in planned.plan.plans)}
+    problems = moved(planned, {name: have for name, have in seen.items() if name in about})
+    if problems:
+        raise Refused(*problems)
 
 
 def _concerns_others(goal: Goal, have: Observation) -> bool:

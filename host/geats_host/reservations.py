@@ -1,0 +1,116 @@
+"""What plans that are being applied take on this host, told to whoever applies another one.
+
+Each reservation is a file in the run directory, which whoever made it keeps locked: it ends with
+its process, however that ends, and with the host. Whoever looks at them, or adds one, holds the
+lock of the whole host for that moment: what is decided then is true until it is reserved.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from returns.result import Success
+
+from geats_core.codec import decode, encode
+from geats_core.documents import parse_document
+from geats_core.reserving import Reservation, Reserved
+from geats_host.errors import HostError
+
+LONGEST_WAIT_S = 60.0
+BETWEEN_TRIES_S = 0.005
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Be the only one on this host that decides what to take."""
+    directory = _directory(run_dir)
+    with _opened(directory.parent / "deciding") as descriptor:
+        _wait_for(descriptor, directory.parent)
+        yield
+
+
+def of_others(run_dir: Path) -> Mapping[str, Reservation]:
+    """What is reserved now, by the name of the VM; what nobody holds any more is removed.
+
+    To be called ``alone``.
+    """
+    found: dict[str, Reservation] = {}
+    for file in sorted(_directory(run_dir).iterdir()):
+        with _opened(file) as descriptor:
+            if _is_taken(descriptor):
+                found |= _read(descriptor, file)
+            else:
+                file.unlink(missing_ok=True)
+    return found
+
+
+@contextmanager
+def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]:
+    """Hold what is *wanted*. To be entered ``alone``, and left at any time."""
+    file = _directory(run_dir) / f"{os.getpid()}-{uuid4().hex}"
+    with _opened(file) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            os.write(descriptor, json.dumps(encode(Reserved(vms=wanted))).encode())
+            yield
+        except OSError as error:
+            raise HostError(f"{file}: {error.strerror}") from None
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def _directory(run_dir: Path) -> Path:
+    directory = run_dir / "reservations"
+    try:
+        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"{directory}: {error.strerror}") from None
+    return directory
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(file, FLAGS, 0o600)
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, place: Path) -> None:
+    until_s = time.monotonic() + LONGEST_WAIT_S
+    while _is_taken(descriptor):
+        if time.monotonic() > until_s:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise HostError(f"{place}: process {holder or 'unknown'} holds the lock of the host")
+        time.sleep(BETWEEN_TRIES_S)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Whether another holds the lock; if none does, it is ours now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _read(descriptor: int, file: Path) -> Mapping[str, Reservation]:
+    text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    match parse_document(str(file), text, lambda path, raw: decode(Reserved, path, raw)):
+        case Success(read):
+            return read.vms
+        case _:
+            raise HostError(f"{file}: is no reservation of this geats: wait until it is done")
