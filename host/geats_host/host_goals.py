@@ -10,7 +10,7 @@ from returns.result import Failure
 
 from geats_core import fields
 from geats_core.actions import Impact
-from geats_core.checked import Problem, Problems, problems_of, unknown
+from geats_core.checked import Checked, Problem, Problems, problems_of, unknown
 from geats_core.config import Gone, HostConfig, Raw
 from geats_core.fields import Reader, boolean, one_of
 from geats_core.host_plan import plan_host
@@ -101,11 +101,16 @@ def wanted(words: Mapping[object, object], path: str = "") -> Goal:
     return accepted(read.done(_goal(read), FORMER))
 
 
+def _target(path: str, raw: object) -> Checked[Target]:
+    """A target; for YAML 1.1 the word ``off`` is a boolean (https://yaml.org/type/bool.html)."""
+    return one_of("target", Target)(path, str(Target.OFF) if raw is False else raw)
+
+
 def _goal(read: Reader) -> Goal:
     loss = read.take("allow_data_loss", boolean, False)
     return Goal(
         name="",
-        target=read.take("target", one_of("target", Target), Target.RUNNING),
+        target=read.take("target", _target, Target.RUNNING),
         restart=read.take("restart", one_of("restart policy", Restart), Restart.IF_NEEDED),
         power_off=read.take("power_off", one_of("way to power off", PowerOff), PowerOff.SHUTDOWN),
         by_hand=read.take("by_hand", one_of("policy for lines added by hand", ByHand), ByHand.KEPT),

@@ -143,3 +143,9 @@ def test_no_key_of_a_vm_and_no_policy_is_a_word_that_salt_takes_for_itself(state
     words = set(known.split(", "))
     assert some <= words
     assert words & SALTS == set()
+
+
+def test_off_is_a_target_though_yaml_reads_it_as_a_boolean(minion, modules, two_run, testmode):
+    applied = minion.apply("web01 off: {geats.host: [{vms: [web01]}, {target: off}]}")["web01 off"]
+    assert applied["result"] is (None if testmode else True), applied["comment"]
+    assert powers(modules)["web01"] == ("running" if testmode else "stopped")

@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 import yaml
 from returns.result import Success
+from salt.config import master_config, minion_config
+from salt.utils.event import SaltEvent, get_event
 
 from geats_host import lifecycle
 from geats_host.host import Host
@@ -175,6 +177,32 @@ class Master:
         (self.directory / f"pillar/{minion.name}.sls").write_text(text)
 
 
+Events = list[tuple[str, dict[str, Any]]]
+
+
+@contextmanager
+def listening(salt_: Master, node: str) -> Iterator[SaltEvent]:
+    """To the bus of the master, or of minion ``a``."""
+    opts = {
+        "master": lambda: master_config(f"{salt_.directory}/master"),
+        "minion": lambda: minion_config(f"{salt_.minions['a'].directory}/minion"),
+    }[node]()
+    with get_event(node, opts=opts, listen=True) as bus:
+        assert bus.connect_pub()
+        yield bus
+
+
+def heard(bus: SaltEvent, tag: str, count: int) -> Events:
+    """So many events whose tags begin so."""
+    found: Events = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count and time.monotonic() < deadline:
+        event = bus.get_event(wait=5, tag=tag, full=True)
+        if event is not None:
+            found.append((event["tag"], event["data"]))
+    return found
+
+
 def _said(asked: subprocess.Popen[str]) -> Any:
     said, trouble = asked.communicate(timeout=PATIENCE_S + 10)
     if asked.returncode != 0:
@@ -216,8 +244,10 @@ def salt(own_namespaces: None) -> Iterator[Master]:
 
 
 def _configure_master(directory: Path) -> None:
-    for name in ("pillar", "states"):
+    for name in ("pillar", "states", "more"):
         (directory / name).mkdir()
+    for name in "ab":
+        (directory / "more" / name).write_text("{}")
     top = {"base": {name: [name] for name in "ab"}}
     (directory / "pillar/top.sls").write_text(yaml.safe_dump(top))
     config = {
@@ -231,6 +261,7 @@ def _configure_master(directory: Path) -> None:
         "fileserver_backend": ["roots", "minionfs"],
         "fileserver_list_cache_time": 0,  # what is new in file_roots is seen at once
         "file_recv": True,
+        "ext_pillar": [{"cmd_yaml": f"cat {directory}/more/%s"}],  # of each minion, by its id
         "reactor": [{"geats/*/start": [f"{directory}/states/{REACTION}"]}],
     }
     (directory / "master").write_text(yaml.safe_dump(config))

@@ -4,16 +4,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
-import salt.config
-import salt.utils.event
 
-from tests.host.minions.conftest import PATIENCE_S, REACTION, Master, remove_vms
-
-Events = list[tuple[str, dict[str, Any]]]
+from tests.host.minions.conftest import (
+    PATIENCE_S,
+    REACTION,
+    Master,
+    heard,
+    listening,
+    remove_vms,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,29 +22,6 @@ def nothing_runs(salt: Master) -> Iterator[None]:
     """Each test begins with no VM."""
     yield
     remove_vms(salt.minions["a"])
-
-
-@contextmanager
-def listening(salt_: Master, node: str) -> Iterator[salt.utils.event.SaltEvent]:
-    """To the bus of the master, or of minion ``a``."""
-    opts = {
-        "master": lambda: salt.config.master_config(f"{salt_.directory}/master"),
-        "minion": lambda: salt.config.minion_config(f"{salt_.minions['a'].directory}/minion"),
-    }[node]()
-    with salt.utils.event.get_event(node, opts=opts, listen=True) as bus:
-        assert bus.connect_pub()
-        yield bus
-
-
-def heard(bus: salt.utils.event.SaltEvent, tag: str, count: int) -> Events:
-    """So many events whose tags begin so."""
-    found: Events = []
-    deadline = time.monotonic() + PATIENCE_S
-    while len(found) < count and time.monotonic() < deadline:
-        event = bus.get_event(wait=5, tag=tag, full=True)
-        if event is not None:
-            found.append((event["tag"], event["data"]))
-    return found
 
 
 def test_each_step_is_told_on_the_minions_bus(salt: Master) -> None:
