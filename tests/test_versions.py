@@ -1,6 +1,7 @@
 """A host whose registry another geats wrote: looked at as it is, and upgraded by a plan alone."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -19,7 +20,7 @@ from geats_host import lifecycle, reports
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.host_goals import Wishes
-from geats_host.registry import schema
+from geats_host.registry import Entry, Outcome, schema
 from geats_host.several import plan_several
 from tests.memory_host import memory_host
 
@@ -119,6 +120,17 @@ def test_a_plan_without_the_upgrade_touches_nothing(old_host: Host) -> None:
     assert isinstance(applied, Failure)
     assert "plan again" in applied.failure().failed[0].error
     assert applied.failure().done == ()
+
+
+def test_the_journal_keeps_what_the_policy_says(tmp_path: Path) -> None:
+    host = memory_host(tmp_path, {"policy": {"journal": {"entries": 100, "days": 1}}})
+    old = Entry(time_s=0.0, vm="web01", action="start", outcome=Outcome.DONE)
+    for n in range(200):
+        host.registry.write(replace(old, time_s=float(n) if n < 50 else time.time()))
+    host.apply(lifecycle.plan_to(host, "web01", "running"))
+    kept = list(host.journal("web01", 500))
+    assert len(kept) == 100
+    assert kept[-1].action == "start web01"
 
 
 def test_a_host_whose_registry_is_of_a_newer_geats_is_not_opened(

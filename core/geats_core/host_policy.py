@@ -22,6 +22,14 @@ class Strays(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalBounds:
+    """How much of the journal of a host is kept: what is older, or more, is forgotten."""
+
+    days: int = 365
+    entries: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostPolicy:
     """How far a host is committed, as factors of what it has; and what becomes of strays.
 
@@ -35,6 +43,7 @@ class HostPolicy:
     disk_overcommit: float = 1.0
     strays: tuple[tuple[str, Strays], ...] = ()
     at_most: int = 1
+    journal: JournalBounds = JournalBounds()
 
     def on_stray(self, name: str) -> Strays:
         """What is done about the stray *name*."""
@@ -57,7 +66,7 @@ count = fields.whole_number(0, 10_000)  # of VMs
 
 @of_mapping
 def parse_policy(read: Reader) -> Checked[HostPolicy]:
-    """Read ``overcommit`` (memory, cpus, disk), ``strays`` (a word, or by pattern), ``at_most``."""
+    """Read ``overcommit``, ``strays`` (a word, or by pattern), ``at_most``, and ``journal``."""
     default = HostPolicy()
     memory, cpus, disk = read.take("overcommit", _overcommit, DEFAULT_OVERCOMMIT)
     return read.done(
@@ -67,6 +76,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             disk_overcommit=disk,
             strays=read.take("strays", _strays, default.strays),
             at_most=read.take("at_most", count, default.at_most),
+            journal=read.take("journal", _journal, default.journal),
         )
     )
 
@@ -86,6 +96,21 @@ def _overcommit(read: Reader) -> Checked[tuple[float, float, float]]:
             read.take("memory", _factor, memory),
             read.take("cpus", _factor, cpus),
             read.take("disk", _factor, disk),
+        )
+    )
+
+
+_days = fields.whole_number(1, 36_500)
+_entries = fields.whole_number(100, 100_000_000)
+
+
+@of_mapping
+def _journal(read: Reader) -> Checked[JournalBounds]:
+    default = JournalBounds()
+    return read.done(
+        JournalBounds(
+            days=read.take("days", _days, default.days),
+            entries=read.take("entries", _entries, default.entries),
         )
     )
 

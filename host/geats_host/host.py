@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
@@ -43,7 +43,7 @@ from geats_host import binds, reservations
 from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
 from geats_host.astray import astray
 from geats_host.drivers import Driver, DriverSeen, Info
-from geats_host.errors import Refused, accepted
+from geats_host.errors import HostError, Refused, accepted
 from geats_host.host_goals import (
     Refusals,
     Scope,
@@ -79,6 +79,7 @@ else:
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
 
+DAY_S = 86_400
 ROW_ADVICE = "install the geats that wrote it, or restore a backup of the registry"
 
 
@@ -392,7 +393,15 @@ class Host:
                 listener(step, outcome, detail)
 
             onlooker = Onlooker(planned.observations, self.observe)
-            return apply_steps(made.steps, carry_out, self.registry, tell, self.origin, onlooker)
+            applied = apply_steps(made.steps, carry_out, self.registry, tell, self.origin, onlooker)
+            self._bound_journal()
+            return applied
+
+    def _bound_journal(self) -> None:
+        """Forget what is older, or more, than the policy keeps."""
+        bounds = self.config.policy.journal
+        with suppress(HostError):  # what was done is done: the next plan forgets it
+            self.registry.prune(time.time() - bounds.days * DAY_S, bounds.entries)
 
     def _reserve(self, planned: SavedPlan, locks: ExitStack) -> None:
         """Check that all is as the plan wants it, and hold what it takes until *locks* end."""

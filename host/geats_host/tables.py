@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +20,7 @@ from geats_host.host import Host
 from geats_host.registry import Outcome
 
 console = Console(highlight=False)
+MOST_IN_A_TABLE = 2_000
 POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 
@@ -106,8 +108,11 @@ def _title(plan: HostPlan) -> str:
 
 
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
-    """One line an entry."""
+    """One line an entry; many of them are not brought into a table, which takes its time."""
     columns = ("time", "action", "outcome", "detail", "origin")
+    if len(entries) > MOST_IN_A_TABLE:
+        click.echo("\n".join("  ".join(str(each[key]) for key in columns) for each in entries))
+        return
     table = _table(*columns)
     for entry in entries:
         table.add_row(*(escape(str(entry[column])) for column in columns))

@@ -34,6 +34,7 @@ geats:
   # report, stop or ignore, for each pattern of names (the first that matches counts).
   policy:
     overcommit: {memory: 1, cpus: 16, disk: 1.5}
+    journal: {days: 365, entries: 100000}
     strays: {'tmp-*': ignore, '*': report}
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1

@@ -3,7 +3,7 @@
 from returns.result import Failure, Success
 
 from geats_core import HostConfig, HostPolicy, Problem, Strays, parse_config
-from geats_core.host_policy import parse_policy
+from geats_core.host_policy import JournalBounds, parse_policy
 
 
 def test_an_empty_policy_is_all_defaults() -> None:
@@ -15,6 +15,7 @@ def test_a_whole_policy_is_read() -> None:
         "overcommit": {"memory": 1.2, "cpus": "4", "disk": "0.9"},
         "strays": {"tmp-*": "stop", "*": "ignore"},
         "at_most": 3,
+        "journal": {"days": 30, "entries": "5000"},
     }
     want = HostPolicy(
         memory_overcommit=1.2,
@@ -22,6 +23,7 @@ def test_a_whole_policy_is_read() -> None:
         disk_overcommit=0.9,
         strays=(("tmp-*", Strays.STOP), ("*", Strays.IGNORE)),
         at_most=3,
+        journal=JournalBounds(days=30, entries=5_000),
     )
 
     assert parse_policy("policy", raw) == Success(want)
@@ -45,6 +47,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
         "overcommit": {"memory": 0, "cpus": True, "disk": float("nan"), "swap": 1},
         "strays": {"tmp-*": "kill", ("a",): "stop", "ok": "stop"},
         "at_most": -1,
+        "journal": {"days": 0, "entries": 1},
         "stray": "stop",
     }
     factor = "must be a factor from 0.01 to 1000"
@@ -61,10 +64,14 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             ),
             Problem("policy.strays.a list", "must be one line of printable text, got a list"),
             Problem("policy.at_most", "must be a whole number from 0 to 10000, got -1"),
+            Problem("policy.journal.days", "must be a whole number from 1 to 36500, got 0"),
+            Problem(
+                "policy.journal.entries", "must be a whole number from 100 to 100000000, got 1"
+            ),
             Problem(
                 "policy.stray",
-                "unknown key 'stray', did you mean 'strays'? (there is: at_most, overcommit, "
-                "strays)",
+                "unknown key 'stray', did you mean 'strays'? (there is: at_most, journal, "
+                "overcommit, strays)",
             ),
         )
     )

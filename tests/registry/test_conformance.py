@@ -88,6 +88,31 @@ def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
     assert list(reopen().journal("web01", limit=2)) == [entries[2], entries[3]]
 
 
+@pytest.mark.parametrize(
+    ("before_s", "entries", "left"),
+    [
+        (0, 10, [0, 1, 2, 3, 4]),
+        (3, 10, [3, 4]),
+        (0, 2, [3, 4]),
+        (3, 1, [4]),
+        (9, 9, []),
+        (9, 0, []),
+    ],
+)
+def test_the_journal_forgets_what_is_old_and_what_is_too_much(
+    reopen: Callable[[], Registry], before_s: float, entries: int, left: list[int]
+) -> None:
+    reopen().prune(before_s, entries)
+    written = [
+        Entry(time_s=float(n), vm="web01", action="start", outcome=Outcome.INTENT) for n in range(5)
+    ]
+    for entry in written:
+        reopen().write(entry)
+    reopen().prune(before_s, entries)
+    reopen().prune(before_s, entries)
+    assert list(reopen().journal("web01")) == [written[n] for n in left]
+
+
 def test_what_many_threads_write_at_once_is_all_there(reopen: Callable[[], Registry]) -> None:
     entries = [
         Entry(time_s=float(n), vm=f"vm{n % 4}", action="start", outcome=Outcome.DONE)

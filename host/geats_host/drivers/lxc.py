@@ -355,6 +355,7 @@ class LxcDriver:
         power = monitor.power(str(self.options.path), name)
         if power is not Power.RUNNING:  # attaching to one that is frozen does not end
             raise HostError(f"{name} is {power}")
+        lxc_definition.bound_log(self._folder(name))
         return lxc_attach.attached(self.options.path, name, request, timeout_s, file)
 
     def _names(self) -> Iterator[str]:
@@ -448,6 +449,7 @@ class LxcDriver:
     def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:
         if not self._folder(name).is_dir():  # liblxc would make it, for its log
             raise HostError(f"{name} is not defined")
+        lxc_definition.bound_log(self._folder(name))
         timeout_s = self.options.timeout_s if within_s is None else within_s
         process.call(action, self.options.path, name, *args, timeout_s=timeout_s)
 

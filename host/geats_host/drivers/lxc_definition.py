@@ -10,11 +10,22 @@ from geats_core.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of
 from geats_core.spec import VMSpec
 from geats_host.drivers import lxc_files
 
-CONFIG, STARTED, LOG = "config", "started", "log"
+CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
 HELD = "held"  # there while it is frozen for an operation: see lxc_hold
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
-OURS = (CONFIG, STARTED, LOG, HELD, BEFORE, f".{CONFIG}.new", f".{STARTED}.new")
+LONGEST_LOG = 1 << 20  # bytes
+OURS = (
+    CONFIG,
+    STARTED,
+    LOG,
+    OLD_LOG,
+    f".{OLD_LOG}.new",
+    HELD,
+    BEFORE,
+    f".{CONFIG}.new",
+    f".{STARTED}.new",
+)
 
 
 def config(folder: Path) -> LxcConfig | None:
@@ -35,6 +46,11 @@ def keep_config(folder: Path) -> None:
     """Keep the container's ``config`` under a name beside it, as it is now."""
     lxc_files.remove_files(folder, (BEFORE,))
     os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
+
+
+def bound_log(folder: Path) -> None:
+    """Let the log begin anew where it is long: what it held is in another file, until the next."""
+    lxc_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
 
 
 def started(folder: Path) -> VMSpec | None:

@@ -69,6 +69,25 @@ def read(folder: Path, file: str) -> str | None:
     return held.decode(errors="replace") if len(held) <= LARGEST else None
 
 
+def rotate(folder: Path, file: str, old: str, most: int) -> None:
+    """Empty *file* where it has more than *most* bytes, and keep the last of them in *old*.
+
+    Whoever has it open to append goes on in it. What is no plain file is left as it is.
+    """
+    try:
+        descriptor = os.open(
+            folder / file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+    except OSError:
+        return
+    with os.fdopen(descriptor, "r+b") as opened:
+        seen = os.fstat(opened.fileno())
+        if stat.S_ISREG(seen.st_mode) and seen.st_size > most:
+            opened.seek(-most, os.SEEK_END)
+            write_atomically(folder, old, opened.read(most).decode(errors="replace"))
+            opened.truncate(0)
+
+
 def remove_files(folder: Path, files: Sequence[str]) -> None:
     """Remove those *files* that are there; links are removed, not followed."""
     with _opened(folder) as at:

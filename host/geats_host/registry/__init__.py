@@ -100,6 +100,10 @@ class Registry(Protocol):
         """The newest *limit* entries of one VM, oldest first."""
         ...
 
+    def prune(self, before_s: float, entries: int) -> None:
+        """Forget what the journal has from before that time, and all but its newest *entries*."""
+        ...
+
     def kept_open(self) -> AbstractContextManager[None]:
         """While this lasts, many writes follow each other; a registry may use that to be fast."""
         ...

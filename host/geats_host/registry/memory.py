@@ -65,6 +65,10 @@ class MemoryRegistry:
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
         return [entry for entry in self.entries if entry.vm == name][-limit:]
 
+    def prune(self, before_s: float, entries: int) -> None:
+        young = [entry for entry in self.entries if entry.time_s >= before_s]
+        self.entries[:] = young[max(0, len(young) - entries) :]
+
     def kept_open(self) -> AbstractContextManager[None]:
         return nullcontext()
 

@@ -162,6 +162,16 @@ class SqliteRegistry:
             for time_s, vm, action, outcome, detail, origin in reversed(rows)
         ]
 
+    def prune(self, before_s: float, entries: int) -> None:
+        """Costs nothing where there is nothing to forget: entries are numbered in their order."""
+        with self._transaction(Sync.WITH_THE_NEXT) as database:
+            database.execute(
+                "delete from journal where id <= (select max(id) from journal) - ?"
+                " or id < coalesce((select id from journal where time_s >= ? order by id limit 1),"
+                " (select max(id) + 1 from journal))",
+                (entries, before_s),
+            )
+
     @contextmanager
     def kept_open(self) -> Iterator[None]:
         """Use one connection for all; SQLite also empties its log with the last one that closes.
