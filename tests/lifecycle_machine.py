@@ -25,6 +25,7 @@ from returns.result import Failure, Success
 
 from geats_core import plan
 from geats_core.actions import (
+    POWER_OFFS,
     Action,
     ActivateVolume,
     AllocateVolume,
@@ -291,10 +292,24 @@ def left_by(steps: Sequence[Step], have: Observation) -> set[Observation]:
     found = {(frozenset[int](), have)}
     for position, step in enumerate(steps):
         for done, state in tuple(found):
-            if done.issuperset(step.needs):
-                found.add((done | {position}, after(step.action, state).unwrap()))
-                found.update((done, half) for half in cut_short(step.action, state))
+            missing = [n for n in step.needs if n not in done and not runs(steps[n], state)]
+            if missing and not starts_again([steps[n] for n in done], step, state):
+                continue
+            found.add((done | {position}, after(step.action, state).unwrap()))
+            found.update((done, half) for half in cut_short(step.action, state))
     return {state for _, state in found}
+
+
+def runs(step: Step, have: Observation) -> bool:
+    """Whether it is a start, and the VM is on already."""
+    return isinstance(step.action, Start) and have.power is Power.RUNNING
+
+
+def starts_again(done: Iterable[Step], step: Step, have: Observation) -> bool:
+    """Whether it starts a VM that was powered off for changes which were not made."""
+    was_on = any(isinstance(each.action, POWER_OFFS) for each in done)
+    can = was_on and isinstance(after(step.action, have), Success)
+    return can and isinstance(step.action, Start)
 
 
 def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
