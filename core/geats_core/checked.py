@@ -1,5 +1,6 @@
 """A value, or every problem that kept us from building it."""
 
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,8 @@ T = TypeVar("T")
 
 LONGEST_SHOWN = 80
 MOST_NAMED = 5
+MOST_LISTED = 50  # names that are all told, since whoever reads them may look for one
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
 
 
@@ -56,10 +59,27 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     """Say that *got* is no *kind*, what there is instead, and what was perhaps meant."""
     names = sorted(known)
-    close = get_close_matches(shown(got).strip("'"), names, n=1)
+    word = shown(got).strip("'")
+    near = names if len(names) <= MOST_LISTED else _near(word, names)
+    close = get_close_matches(word, near, n=1)
     hint = f", did you mean {close[0]!r}?" if close else ""
-    there = f" (there is: {', '.join(names)})" if names else " (there is none)"
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+    there = f" (there is: {', '.join(near)}{more})" if names else " (there is none)"
     return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}")
+
+
+def _near(word: str, names: list[str]) -> list[str]:
+    """Of many sorted names, those that come next to *word*, and those that one slip makes of it."""
+    at = bisect(names, word)
+    next_to = names[max(at - MOST_NAMED, 0) : at + MOST_NAMED]
+    parts = [(word[:cut], word[cut:]) for cut in range(min(len(word), LONGEST_SHOWN) + 1)]
+    slips = {
+        *(left + right[1:] for left, right in parts),
+        *(left + right[1:2] + right[:1] + right[2:] for left, right in parts),
+        *(left + letter + right[1:] for left, right in parts for letter in LETTERS),
+        *(left + letter + right for left, right in parts for letter in LETTERS),
+    }
+    return sorted({*next_to, *slips.intersection(names)})
 
 
 def some_of(names: Iterable[str], most: int = MOST_NAMED) -> str:

@@ -80,7 +80,8 @@ class _Actions:
         self.actions = actions
         self.touched = [(_reads(action), _writes(action)) for action in actions]
         self.restart = _restart(actions)
-        self.installs = any(isinstance(action, InstallTemplate) for action in actions)
+        fresh = any(isinstance(action, InstallTemplate | Repair) for action in actions)
+        self.ran = self.restart >= 0 and not fresh
 
     def wait(self, earlier: int, later: int) -> Wait | None:
         """How the step *later* waits for the step *earlier*, if it does."""
@@ -97,8 +98,8 @@ class _Actions:
     def _is_aside(self, earlier: int, later: int) -> bool:
         """Whether the later step is as well without what the earlier one writes."""
         one, other = self.actions[earlier], self.actions[later]
-        if isinstance(one, ConfigureGuest):  # an old guest may be as it was, a new one may not
-            return isinstance(other, Start) and self.restart >= 0 and not self.installs
+        if isinstance(one, ConfigureGuest):  # a guest that ran may be as it was, a new one may not
+            return isinstance(other, Start) and self.ran
         starts = isinstance(other, Start) and isinstance(one, ASIDE)
         return starts or isinstance(one, GrowVolume)
 

@@ -7,6 +7,7 @@ One VM owns a volume: it is made, grown and destroyed with that VM, whose spec s
 not destroyed, rolled back or taken out of sharing as long as another VM mounts it, or is to.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,6 +20,7 @@ from geats_core.observation import Observation
 from geats_core.plan import Goal, Plan, Step, Target
 from geats_core.spec import SharedVolume, VMSpec, Volume
 
+Key: TypeAlias = tuple[str, str, str]  # the owner of a volume, its pool, and its name
 Placed: TypeAlias = Iterable[tuple[Plan, range]]
 NOTHING = Observation()
 GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED})
@@ -34,14 +36,15 @@ def wrong_sharing(
 
 def order_sharing(graph: Graph, specs: Mapping[str, VMSpec], host: "_Seen", placed: Placed) -> None:
     """Let VMs start after what they mount is active, and let it go after they are off."""
-    activated: dict[tuple[str, str, str], int] = {}
+    mounting = _mounting(host)
+    activated: dict[Key, int] = {}
     for plan, numbers in placed:
         for number, step in zip(numbers, plan.steps, strict=True):
             match step.action:
                 case ActivateVolume(pool, volume):
                     activated[plan.name, pool, volume] = number
                 case DestroyVolume(pool, volume) | RollbackVolume(pool, volume, _):
-                    for vm in _mounting(host, (plan.name, pool, volume)):
+                    for vm in mounting.get((plan.name, pool, volume), ()):
                         if vm in graph.stops:
                             graph.need(number, graph.stops[vm])
                 case _:
@@ -159,11 +162,13 @@ def _why_no_longer(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
     return "" if never_could else _why_not_of(host.at_end(each.vm), spec, each)
 
 
-def _mounting(host: _Seen, key: tuple[str, str, str]) -> Iterator[str]:
-    """The VMs that are on, and mount it."""
+def _mounting(host: _Seen) -> Mapping[Key, list[str]]:
+    """By volume, the VMs that are on, and mount it."""
+    found: dict[Key, list[str]] = defaultdict(list)
     for vm, have in host.items():
-        if any(each.key == key for each in _mounted(have)):
-            yield vm
+        for each in _mounted(have):
+            found[each.key].append(vm)
+    return found
 
 
 def _mounted(have: Observation) -> tuple[SharedVolume, ...]:

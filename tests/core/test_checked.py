@@ -40,3 +40,22 @@ def test_an_unknown_word_is_met_with_those_that_are_known(
     got: object, known: list[str], words: str
 ) -> None:
     assert unknown("pool", "pool", got, known) == Problem("pool", f"unknown pool {words}")
+
+
+def test_of_many_names_only_those_near_are_told() -> None:
+    known = [f"vm{number:04}" for number in range(2000)]
+    told = [
+        unknown("", "VM", got, known).message for got in ("vm100x", "wm0007", "mv0003", "m0001")
+    ]
+
+    assert told == [
+        "unknown VM 'vm100x', did you mean 'vm1010'? (there is: vm1000, vm1001, vm1002, vm1003, "
+        "vm1004, vm1005, vm1006, vm1007, vm1008, vm1009, vm1010, vm1011, vm1012, vm1013, vm1014 "
+        "and 1985 more)",
+        "unknown VM 'wm0007', did you mean 'vm0007'? (there is: vm0007, vm1995, vm1996, vm1997, "
+        "vm1998, vm1999 and 1994 more)",
+        "unknown VM 'mv0003', did you mean 'vm0003'? (there is: vm0000, vm0001, vm0002, vm0003, "
+        "vm0004 and 1995 more)",
+        "unknown VM 'm0001', did you mean 'vm0001'? (there is: vm0000, vm0001, vm0002, vm0003, "
+        "vm0004 and 1995 more)",
+    ]

@@ -820,8 +820,8 @@ def test_a_vm_of_which_a_volume_cannot_be_read_is_powered_off_and_else_left_alon
                 assert "cannot be read: of a newer geats" in problems[0].message
     assert touched == {
         Target.OFF: {Repair, Shutdown, Unfreeze},
-        Target.LOCKED: {Lock},
-        Target.UNLOCKED: {Unlock},
+        Target.LOCKED: {Lock, Unfreeze},  # none stays held
+        Target.UNLOCKED: {Unlock, Unfreeze},
     }.get(target, set())
 
 
