@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from geats_host.errors import HostError
 SYS_OPENAT2 = 437
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+TEMPORARY = re.compile(r"\.geats-[0-9a-f]{16}")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,6 +87,9 @@ def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
 
 def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
     with _closing(_open_parent(root, names[:-1], owner)) as parent:
+        for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was cut
+            with suppress(OSError):  # the guest may have made anything of that name
+                os.unlink(left, dir_fd=parent)
         temporary = f".geats-{secrets.token_hex(8)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)

@@ -56,7 +56,7 @@ from geats_host.host_goals import (
 )
 from geats_host.later import later
 from geats_host.opened import Opened, guarded
-from geats_host.operation_lock import operation_lock
+from geats_host.operation_lock import operation_lock, wait_for_orphans
 from geats_host.plugins import (
     DEFAULT_DRIVERS,
     default_pools,
@@ -146,6 +146,7 @@ class Host:
         return self._observed()
 
     def _observed(self, only: str | None = None) -> Mapping[str, Observation]:
+        wait_for_orphans(Path(self.config.run_dir), only)
         self.drivers.look_anew()
         self.pools.look_anew()
         definitions, locked = self.registry.definitions(), self.registry.locked()

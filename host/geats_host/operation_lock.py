@@ -1,12 +1,21 @@
-"""The lock held while a plan is applied to a VM: it ends with the process that holds it."""
+"""The lock held while a plan is applied to a VM: it ends with the process that holds it.
+
+And with the children that must not be killed with that process, such as one that starts a VM: the
+next operation waits until they have ended, for half a minute.
+"""
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from geats_host.errors import HostError, Refused
+
+ORPHANS_S = 30.0
+LOOKS_S = 0.01
+_held: dict[str, int] = {}
 
 
 @contextmanager
@@ -26,18 +35,73 @@ def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
         raise HostError(f"{directory / vm_name}: {error.strerror}") from None
     try:
         _take(descriptor, vm_name)
+        _held[vm_name] = descriptor
         yield
+        os.ftruncate(descriptor, 0)  # it came to its end
     finally:
+        _held.pop(vm_name, None)
         os.close(descriptor)
 
 
-def _take(descriptor: int, vm_name: str) -> None:
+def held(vm_name: str) -> int | None:
+    """The descriptor of the lock of a VM that this process holds: a child that has it, holds it."""
+    return _held.get(vm_name)
+
+
+def wait_for_orphans(run_dir: Path, only: str | None) -> None:
+    """Wait for what operations left that were killed: of all VMs, or of one.
+
+    What is seen of their VMs before that would not be true for long.
+    """
+    directory = run_dir / "operations"
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        raise Refused(
-            f"{vm_name}: another operation is under way (process {holder or 'unknown'})"
-        ) from None
+        with os.scandir(directory) as entries:
+            cut = [each.path for each in entries if only in (None, each.name) and _is_cut(each)]
+    except OSError:
+        return  # nothing was ever applied, or it is not for this user to know
+    deadline = time.monotonic() + ORPHANS_S
+    for path in cut:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _wait(descriptor, deadline, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+
+
+def _is_cut(entry: "os.DirEntry[str]") -> bool:
+    """Whether whoever held the lock last has ended without giving it up."""
+    return entry.stat(follow_symlinks=False).st_size > 0
+
+
+def _take(descriptor: int, vm_name: str) -> None:
+    if not _wait(descriptor, time.monotonic() + ORPHANS_S, fcntl.LOCK_EX):
+        holder = _holder(descriptor)
+        raise Refused(f"{vm_name}: another operation is under way (process {holder or 'unknown'})")
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _wait(descriptor: int, deadline: float, how: int) -> bool:
+    """Take the lock, unless a process that is alive holds it: wait for the orphans of one only."""
+    while True:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _is_alive(_holder(descriptor)) or time.monotonic() > deadline:
+                return False
+            time.sleep(LOOKS_S)
+        else:
+            return True
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether it is there, and not only to be waited for; whoever is unknown is about to be."""
+    try:
+        state = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0]
+    except (ValueError, OSError):
+        return False
+    return state not in "ZX"

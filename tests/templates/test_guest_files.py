@@ -101,6 +101,19 @@ def test_a_fifo_or_file_in_the_folders_place_is_refused(target: Path) -> None:
             write_guest_files(target, {path: ""})
 
 
+def test_what_a_write_that_was_cut_left_goes_with_the_next(target: Path) -> None:
+    (target / "etc").mkdir()
+    for name in (".geats-0123456789abcdef", ".geats-mine"):
+        (target / "etc" / name).write_text("")
+    (target / "etc/.geats-fedcba9876543210").mkdir()
+    write_guest_files(target, HOSTNAME)
+    assert sorted(os.listdir(target / "etc")) == [
+        ".geats-fedcba9876543210",
+        ".geats-mine",
+        "hostname",
+    ]
+
+
 def test_links_in_a_circle_are_refused(target: Path) -> None:
     (target / "etc").symlink_to("cte")
     (target / "cte").symlink_to("etc")

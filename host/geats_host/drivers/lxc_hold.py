@@ -28,7 +28,10 @@ def hold(lxcpath: Path, name: str, timeout_s: float) -> None:
 
 def let_go(folder: Path) -> None:
     """From now on, where the container is frozen, that is by wish."""
+    pids = _pids(folder)
     (folder / HELD).unlink(missing_ok=True)
+    if pids is not None:
+        process.terminate(pids[0], SCRIPT, LETTING_GO_S)
 
 
 def is_held(folder: Path) -> bool:

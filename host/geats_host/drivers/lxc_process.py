@@ -7,9 +7,10 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from geats_host import operation_lock
 from geats_host.drivers.lxc_definition import LOG
 from geats_host.errors import HostError
 
@@ -45,7 +46,7 @@ def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: f
     before = log.stat().st_size if log.exists() else 0
     # A file and not a pipe: a monitor that hangs would keep the pipe open.
     with tempfile.TemporaryFile() as said:
-        child = _spawn(argv, said.fileno())
+        child = _spawn(argv, said.fileno(), operation_lock.held(name))
         if not ends_within(child, timeout_s):
             os.kill(child, signal.SIGKILL)
             _exit_code(child)
@@ -58,10 +59,12 @@ def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: f
             raise HostError(f"{action} of {name} failed: {why or 'liblxc does not say why'}")
 
 
-def _spawn(argv: Sequence[str], output: int) -> int:
+def _spawn(argv: Sequence[str], output: int, lock: int | None) -> int:
     """The pid of a process that inherits nothing of ours: no signal ignored, no file, no session.
 
-    With SIGCHLD ignored, liblxc never sees the guest's end.
+    With SIGCHLD ignored, liblxc never sees the guest's end. The *lock* of the operation is the one
+    thing that it has too: where we are killed, the next operation waits for it. A monitor, and what
+    is in a guest, has not: liblxc closes all that it does not know.
     """
     program = shutil.which(argv[0])
     if program is None:
@@ -71,6 +74,8 @@ def _spawn(argv: Sequence[str], output: int) -> int:
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
+    if lock is not None:
+        files.append((os.POSIX_SPAWN_DUP2, lock, lock))  # on itself: it is not closed then
     signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     return os.posix_spawn(
         program,
@@ -115,6 +120,17 @@ def is_alive(pid: int) -> bool:
         return False
     with _pidfd(pid) as process:
         return process is not None and not _ended(process, 0)
+
+
+def terminate(pid: int, script: Path, timeout_s: float) -> None:
+    """End a process that runs *script*, and wait until it has ended; any other is left alone."""
+    if pid <= 0:
+        return
+    with _pidfd(pid) as process, suppress(FileNotFoundError, ProcessLookupError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if process is not None and os.fsencode(script) in words:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            _ended(process, timeout_s)
 
 
 def parent(pid: int) -> int | None:
