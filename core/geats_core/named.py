@@ -65,7 +65,9 @@ def _lowers(action: Action, *, starts: bool) -> bool:
 def _guest_changed(want: VMSpec, have: Observation) -> bool:
     """Whether what is described of the guest's files is not what they were made from."""
     root = have.volume(want.root.pool, want.root.name)
-    return root is not None and root.stage is Stage.INSTALLED and root.guest != fingerprint(want)
+    if have.in_effect is None or root is None or root.stage is not Stage.INSTALLED:
+        return False
+    return root.guest != fingerprint(want)
 
 
 def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:

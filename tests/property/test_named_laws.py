@@ -37,15 +37,17 @@ from geats_core import (
 from geats_core.actions import DestroyVolume, Freeze, Repair, Shutdown, Stop, Undefine, Unlock
 from geats_host.errors import Refused
 from geats_host.host_goals import Wishes, named, plan_recorded, wishes
+from tests.property.strategies import situation_pairs
 from tests.property.test_host_laws import Situation, as_left, situations
 
 NAMES = ["a", "b", "c", "d"]
+AS_DESCRIBED = (Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED)
 FACTS = HostFacts(pools={"default": PoolFacts(), "fast": PoolFacts()})
 TAKES = (Shutdown, Stop, Freeze, Undefine, Unlock, DestroyVolume)
 Raw = dict[str, Any]
 
 many = settings(
-    max_examples=1500,
+    max_examples=1000,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -318,18 +320,52 @@ def assert_bounded(
 @given(situations)
 def test_on_any_host_only_so_many_lose_anything_unnamed(situation: Situation) -> None:
     """Whatever state its VMs are in: stuck, half made, with volumes missing."""
-    goals = [replace(goal, asked=Asked.SWEPT) for goal in situation.goals]
-    made = plan_host(goals, situation.there, situation.facts, situation.policy).value_or(None)
+    goals = {goal.name: replace(goal, asked=Asked.SWEPT) for goal in situation.goals}
+    made = plan_host(goals.values(), situation.there, situation.facts, situation.policy)
+    taken = {step.vm for step in made.value_or(HostPlan()).steps if takes_unasked(step)}
+    strays = taken - goals.keys()
+    assert all(goals[name].target not in AS_DESCRIBED for name in taken - strays)
+    assert max(len(strays), len(taken - strays)) <= situation.policy.at_most
+    assert not any(situation.there[name].was_described for name in strays)
+
+
+@settings(parent=many, max_examples=2000)
+@given(situation_pairs())
+def test_no_plan_of_one_vm_takes_what_was_not_asked_for(
+    situation: tuple[Goal, Observation],
+) -> None:
+    goal, have = situation
+    made = plan(replace(goal, asked=Asked.SWEPT), have).value_or(None)
     if made is None:
+        event("refused")
         return
-    taken = {
-        step.vm
-        for step in made.steps
-        if isinstance(step.action, TAKES)
-        and not step.changes
-        and step.reason != "its guest is not configured as described"
-    }
-    assert len({vm for vm in taken if situation.there[vm].was_described}) <= 1
-    strays = {stray.name for stray in made.strays}
-    assert len(taken & strays) <= situation.policy.at_most
-    assert not any(situation.there[name].was_described for name in taken & strays)
+    assert not any(map(takes_unasked, made.steps))
+    named_ = plan(replace(goal, asked=Asked.NAMED), have).unwrap()
+    assert made == named_
+
+
+def takes_unasked(step: Step) -> bool:
+    guest = step.reason == "its guest is not configured as described"
+    return isinstance(step.action, TAKES) and not step.changes and not guest
+
+
+@many
+@given(losses())
+def test_nothing_that_has_no_value_is_a_description(lost: Lost) -> None:
+    config = lost.after
+    if config is None:
+        return
+    for name, raw in config.vms.items():
+        if has_no_value(raw):
+            event("a VM with a key that has no value")
+            assert described(config, name) is None
+
+
+def has_no_value(raw: object) -> bool:
+    match raw:
+        case dict():
+            return any(map(has_no_value, raw.values()))
+        case list():
+            return any(map(has_no_value, raw))
+        case _:
+            return raw is None
