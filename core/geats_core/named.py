@@ -80,7 +80,7 @@ def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
             f"would {describe(step.action, goal.name)}, because {step.reason}, and no change of "
             "its description needs that: name the VM to have it done",
         )
-        for step in takes_away(made, goal.spec, have)
+        for step in takes_away(made, goal.spec if goal.target in AS_DESCRIBED else None, have)
     )
 
 
