@@ -97,7 +97,9 @@ def test_a_program_and_a_binding_that_are_not_installed(
     monkeypatch.setattr(shutil, "which", lambda program: None)
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     assert finding("newuidmap", host).fix == "apt-get install uidmap"
-    assert finding("lxc for Python", host).fix == "pip install 'geats[lxc]'"
+    assert finding("lxc for Python", host).fix == (
+        "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
+    )
 
 
 def test_everything_that_a_plan_would_be_refused_for(

@@ -10,6 +10,7 @@ start makes way for other steps, but not for long. A VM that the steps hold is l
 whatever happens between.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +22,20 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.actions import Hold, InstallTemplate, Start, Unfreeze, describe
+from geats_core.actions import (
+    DeleteSnapshot,
+    DestroyVolume,
+    Freeze,
+    Hold,
+    InstallTemplate,
+    Repair,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    describe,
+)
 from geats_core.config import Events
 from geats_core.course import Course
 from geats_core.observation import Observation
@@ -29,6 +43,11 @@ from geats_core.plan import Plan, Step
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
 
+LOG = logging.getLogger(__name__)
+GIVING = (  # what is done also where no journal can be kept, as on a full disk
+    *(Shutdown, Stop, Repair, Freeze, Unfreeze),
+    *(Undefine, DestroyVolume, DeleteSnapshot),
+)
 MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
@@ -249,17 +268,16 @@ def _run(
 
     def journal(outcome: Outcome, detail: str) -> None:
         action = describe(step.action, step.vm)
+        entry = Entry(
+            time_s=time.time(),
+            vm=step.vm,
+            action=action,
+            outcome=outcome,
+            detail=detail,
+            origin=origin,
+        )
         if step.vm:  # what concerns the whole host only waits
-            registry.write(
-                Entry(
-                    time_s=time.time(),
-                    vm=step.vm,
-                    action=action,
-                    outcome=outcome,
-                    detail=detail,
-                    origin=origin,
-                )
-            )
+            _write(registry, entry, step)
         progress(step, outcome, detail)
 
     try:
@@ -269,6 +287,20 @@ def _run(
     except HostError as error:
         return _failed(journal, str(error))
     return None
+
+
+def _write(registry: Registry, entry: Entry, step: Step) -> None:
+    """Write to the journal; where nothing can be written, what makes room is done all the same.
+
+    The entry is in the system's log then.
+    """
+    try:
+        registry.write(entry)
+    except HostError as error:
+        if not isinstance(step.action, GIVING):
+            raise
+        said = f"{entry.action}: {entry.outcome}"
+        LOG.warning("%s (the journal could not be written: %s)", said, error)
 
 
 def _failed(journal: Callable[[Outcome, str], None], error: str) -> str:

@@ -32,6 +32,7 @@ from geats_host import (
 )
 from geats_host.cli_session import FAILED, REFUSED, Commands, Session, in_session
 from geats_host.errors import HostError
+from geats_host.system_log import log_to_the_system
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -194,6 +195,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    log_to_the_system()
     cli()
 
 

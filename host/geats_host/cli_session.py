@@ -130,5 +130,8 @@ class Commands(click.Group):
         session = ctx.ensure_object(Session)
         try:
             return super().invoke(ctx)
-        except (Refused, HostError) as error:
-            session.stop(error)
+        except Refused as refused:
+            session.stop(refused)
+        except HostError as error:
+            needs_root = f"{error} (you are not root, and geats has to be)"
+            session.stop(HostError(needs_root) if os.geteuid() else error)

@@ -178,7 +178,7 @@ def _lxcfs(tree: Tree) -> Finding:
 def _binding() -> Finding:
     if find_spec("lxc") is not None:
         return Finding("lxc for Python", Health.WELL, "is installed")
-    fix = "pip install 'geats[lxc]'"
+    fix = "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
     return Finding("lxc for Python", Health.PROBLEM, "is not installed", fix)
 
 

@@ -92,7 +92,7 @@ def show_plan(made: SavedPlan) -> None:
 def show_notes(made: SavedPlan) -> None:
     """What a plan cannot undo, whom it leaves out, and what it leaves as it is."""
     for problem in chain.from_iterable(made.refused.values()):
-        console.print(escape(f"refused: {problem}"), style="red")
+        console.print(escape(f"refused: {problem}"), style="red", soft_wrap=True)
     for warning in made.warnings:
         console.print(escape(f"warning: {warning}"), style="red")
     for note in notes(made.plan):

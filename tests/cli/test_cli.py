@@ -1,6 +1,7 @@
 """The command line: what it answers, and its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 import yaml
 
 from geats_core.schema import pillar_schema
-from geats_host import configuration
+from geats_host import configuration, reports
 from geats_host.cli import cli
+from geats_host.errors import HostError
 from geats_host.operation_lock import operation_lock
 from tests.cli.conftest import Geats, answer
 from tests.memory_host import memory_config
@@ -361,3 +363,15 @@ def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -
     }
     assert f"# {config}: lxc.hook.start: left out: has no key" in out
     assert call("import-lxc", str(tmp_path / "x"))[0] == 2
+
+
+def test_who_is_not_root_is_told_that_geats_has_to_be(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def denied(*_: object) -> None:
+        raise HostError("registry.sqlite: permission denied")
+
+    monkeypatch.setattr(reports, "list_report", denied)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    why = "registry.sqlite: permission denied (you are not root, and geats has to be)"
+    assert geats("list") == (1, "", f"failed: {why}\n")

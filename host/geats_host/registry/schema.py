@@ -11,9 +11,11 @@ so that one which is newer than this geats concerns its VM alone.
 
 import fcntl
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
@@ -49,6 +51,8 @@ STAND_INS = (  # for what each step above adds: an older file is read as if it w
     " create temp table note (kind text, key text, text text);",
 )
 BUSY_TIMEOUT_S = 30
+IN_MEMORY = ("/dev/shm", "/run")  # filesystems that are never on the disk that is full
+RESERVE_BYTES = 1 << 20  # kept beside the database, for what is to be written on a full disk
 
 
 def opened_to_write(path: Path) -> sqlite3.Connection:
@@ -66,6 +70,34 @@ def opened_to_write(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def keep_reserve(path: Path) -> None:
+    """Keep room for what must still be written once the disk is full; not if it is by now."""
+    reserve = _reserve_of(path)
+    if reserve.exists():
+        return
+    with suppress(OSError):
+        descriptor = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+        except OSError:
+            reserve.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def give_reserve(path: Path) -> bool:
+    """Give the room up to who needs it now; whether there was any."""
+    try:
+        _reserve_of(path).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _reserve_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.reserve")
 
 
 def upgrade_schema(path: Path, found: int) -> None:
@@ -122,13 +154,19 @@ def _free_name(path: Path, word: str) -> Path:
 
 
 def opened_to_read(path: Path) -> sqlite3.Connection:
-    """A connection to a database that is there, and is not changed: it reads as this schema."""
-    database = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro",
-        uri=True,
-        timeout=BUSY_TIMEOUT_S,
-        check_same_thread=False,
-    )
+    """A connection to a database that is there, and is not changed: it reads as this schema.
+
+    With its log, SQLite reads no file beside which it cannot write: where the disk is full or
+    read-only, a copy in memory is read, of what the file and its log hold.
+    """
+    database = _connected_to_read(path)
+    try:
+        schema_of(database)
+    except sqlite3.OperationalError:
+        database.close()
+        if not os.access(path, os.R_OK):
+            raise
+        database = _in_memory(path)
     try:
         if not _readable(database):
             raise _newer(path, schema_of(database))
@@ -138,6 +176,31 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _connected_to_read(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,
+    )
+
+
+def _in_memory(path: Path) -> sqlite3.Connection:
+    """What a database and its log hold, where nothing can be written beside them."""
+    memory = sqlite3.connect(":memory:", check_same_thread=False)
+    place = next((each for each in IN_MEMORY if os.access(each, os.W_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="geats-", dir=place) as directory:
+        copy = Path(directory) / path.name
+        for suffix in ("", "-wal"):
+            part = path.with_name(f"{path.name}{suffix}")
+            if part.exists():
+                shutil.copyfile(part, copy.with_name(part.name))
+        with closing(sqlite3.connect(copy)) as database:
+            database.backup(memory)
+            memory.execute(f"pragma user_version = {schema_of(database)}")
+    return memory
 
 
 def schema_of(database: sqlite3.Connection) -> int:

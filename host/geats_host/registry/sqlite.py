@@ -1,5 +1,6 @@
 """The default registry: one SQLite file, durable at each step."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -19,6 +20,8 @@ from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
 from geats_host.registry.schema import (
     copy_to,
+    give_reserve,
+    keep_reserve,
     opened_to_read,
     opened_to_write,
     restore_from,
@@ -89,13 +92,15 @@ class SqliteRegistry:
 
     def record(self, spec: VMSpec) -> None:
         row = (spec.name, to_text(spec), formats.SPEC)
-        with self._transaction() as database:
-            database.execute("insert or replace into definition values (?, ?, ?)", row)
+        statement = "insert or replace into definition values (?, ?, ?)"
+        self._change(lambda database: database.execute(statement, row))
 
     def forget(self, name: str) -> None:
-        with self._transaction() as database:
+        def forget(database: sqlite3.Connection) -> None:
             database.execute("delete from definition where name = ?", (name,))
             database.execute("delete from lock where name = ?", (name,))
+
+        self._change(forget)
 
     def locked(self) -> frozenset[str]:
         return frozenset(name for (name,) in self._read("select name from lock"))
@@ -104,19 +109,18 @@ class SqliteRegistry:
         statement = (
             "insert or ignore into lock values (?)" if locked else "delete from lock where name = ?"
         )
-        with self._transaction() as database:
-            database.execute(statement, (name,))
+        self._change(lambda database: database.execute(statement, (name,)))
 
     def notes(self, kind: str) -> Mapping[str, str]:
         return dict(self._read("select key, text from note where kind = ? order by key", (kind,)))
 
     def note(self, kind: str, key: str, text: str) -> None:
-        with self._transaction() as database:
-            database.execute("insert or replace into note values (?, ?, ?)", (kind, key, text))
+        statement = "insert or replace into note values (?, ?, ?)"
+        self._change(lambda database: database.execute(statement, (kind, key, text)))
 
     def forget_note(self, kind: str, key: str) -> None:
-        with self._transaction() as database:
-            database.execute("delete from note where kind = ? and key = ?", (kind, key))
+        statement = "delete from note where kind = ? and key = ?"
+        self._change(lambda database: database.execute(statement, (kind, key)))
 
     def write(self, entry: Entry) -> None:
         self.waiting.append(entry)
@@ -137,12 +141,14 @@ class SqliteRegistry:
             for each in entries
         ]
         needed = any(each.outcome is not Outcome.DONE for each in entries)
-        with self._transaction(Sync.NOW if needed else Sync.WITH_THE_NEXT) as database:
-            database.executemany(
-                "insert into journal (time_s, vm, action, outcome, detail, origin)"
-                " values (?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+        statement = (
+            "insert into journal (time_s, vm, action, outcome, detail, origin)"
+            " values (?, ?, ?, ?, ?, ?)"
+        )
+        self._change(
+            lambda database: database.executemany(statement, rows),
+            Sync.NOW if needed else Sync.WITH_THE_NEXT,
+        )
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
         rows = self._read(
@@ -211,6 +217,20 @@ class SqliteRegistry:
         with self._errors_named(), TURN, self._connection(opened_to_write) as database, database:
             database.execute(f"pragma synchronous = {sync}")
             yield database
+        keep_reserve(self.path)
+
+    def _change(
+        self, change: Callable[[sqlite3.Connection], object], sync: Sync = Sync.NOW
+    ) -> None:
+        """Make a change; where the disk is full, with the room that was kept for that."""
+        try:
+            with self._transaction(sync) as database:
+                change(database)
+        except HostError:
+            if not give_reserve(self.path):
+                raise
+            with self._transaction(sync) as database:
+                change(database)
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -219,7 +239,8 @@ class SqliteRegistry:
         except OSError as error:
             raise HostError(f"{self.path}: {error.strerror}") from None
         except sqlite3.Error as error:
-            raise HostError(f"{self.path}: {error}") from None
+            denied = self.path.exists() and not os.access(self.path, os.R_OK)
+            raise HostError(f"{self.path}: {'permission denied' if denied else error}") from None
 
     @contextmanager
     def _connection(
