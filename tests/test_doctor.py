@@ -17,7 +17,10 @@ HEALTHY = {
     "etc/subgid": "root:100000:65536",
     "proc/sys/user/max_user_namespaces": "1000\n",
     "proc/sys/fs/inotify/max_user_instances": "1024\n",
-    "proc/self/mountinfo": "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n",
+    "proc/self/mountinfo": (
+        "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
+        "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n"
+    ),
     "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
 }
 
@@ -48,6 +51,7 @@ def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("subordinate ids", "etc/subuid", "", Health.PROBLEM, "root:100000:65536 to /etc/subuid"),
         ("subordinate ids", "etc/subgid", "root:1:2", Health.PROBLEM, "/etc/subgid"),
         ("inotify", "proc/sys/fs/inotify/max_user_instances", "128", Health.WARNING, "=1000"),
+        ("mounts", "proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw", Health.WARNING, "rshared"),
         ("lxcfs", "proc/self/mountinfo", "", Health.WARNING, "apt-get install lxcfs"),
         ("cgroups", "sys/fs/cgroup/cgroup.controllers", "cpu pids", Health.PROBLEM, "memory"),
     ],

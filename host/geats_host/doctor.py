@@ -86,6 +86,7 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
         _cgroups(tree),
         _inotify(tree),
         _lxcfs(tree),
+        _mounts(tree),
         _binding(),
         *_programs(),
         *_configuration(raw),
@@ -173,6 +174,20 @@ def _lxcfs(tree: Tree) -> Finding:
         return Finding("lxcfs", Health.WELL, "is mounted")
     found = "is not mounted: guests see the memory and the processors of the host"
     return Finding("lxcfs", Health.WARNING, found, "apt-get install lxcfs")
+
+
+def _mounts(tree: Tree) -> Finding:
+    """Whether what is unmounted for the host is so for every process of it."""
+    lines = (tree.text("proc/self/mountinfo") or "").splitlines()
+    top = [line.split(" - ")[0].split()[6:] for line in lines if line.split()[4] == "/"]
+    if any(each.startswith("shared:") for words in top for each in words):
+        return Finding("mounts", Health.WELL, "/ is shared: all processes see the same mounts")
+    return Finding(
+        "mounts",
+        Health.WARNING,
+        "/ is mounted private: a process with mounts of its own keeps those of VMs busy",
+        "run 'mount --make-rshared /' before anything else starts, as systemd does",
+    )
 
 
 def _binding() -> Finding:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from geats_host.errors import HostError
+from geats_host.mounts import who_sees
 
 LOOP_CLR_FD, LOOP_SET_CAPACITY, LOOP_SET_DIRECT_IO = 0x4C01, 0x4C07, 0x4C08  # linux/loop.h
 BLOCK_DEVICES = Path("/sys/block")
@@ -38,7 +39,7 @@ def detach_all(file: Path) -> None:
             with suppress(OSError):  # detached meanwhile
                 _ask(device, LOOP_CLR_FD, 0)
         if time.monotonic() > ends:
-            raise HostError(f"{file}: is in use by {left[0]}")
+            raise HostError(f"{file}: is in use by {left[0]}{who_sees(left[0])}")
         time.sleep(PAUSE_S)
 
 

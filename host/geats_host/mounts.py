@@ -22,6 +22,8 @@ PR_CAPBSET_DROP, CAP_MKNOD = 24, 27
 
 NO_WRITES = {"ro", "emergency_ro", "shutdown"}
 
+COMMAND_LENGTH = 200  # characters of a command line, in an error
+
 MOUNTINFO = Path("/proc/thread-self/mountinfo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -81,6 +83,26 @@ def mounts_everywhere() -> Iterator[tuple[int, Mount]]:
                 found = _parsed(mountinfo)
             known.add(namespace)
             yield from ((int(process.name), mount) for mount in found)
+
+
+def command_of(pid: int) -> str:
+    """The process in words: its number, and its command line, which of a monitor names the VM."""
+    words = b""
+    with suppress(OSError):  # it ended meanwhile
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    text = words.decode(errors="replace").strip()[:COMMAND_LENGTH]
+    return f"process {pid} ({text})" if text else f"process {pid}"
+
+
+def who_sees(device: Path) -> str:
+    """Who has a block device mounted, in any namespace of mounts; empty where nobody has."""
+    with suppress(OSError):
+        found = os.stat(device).st_rdev
+        number = f"{os.major(found)}:{os.minor(found)}"
+        for pid, mount in mounts_everywhere():
+            if mount.number == number:
+                return f", which is mounted on {mount.point} where {command_of(pid)} sees it"
+    return ""
 
 
 def other_places_of(path: Path) -> Iterator[tuple[int, str]]:

@@ -19,6 +19,10 @@ import lxc
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
 MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000  # linux/mount.h
+MNT_DETACH = 2  # linux/fs.h
+FILESYSTEMS = ("ext4", "xfs", "btrfs")
+TAKEN_UP = "trusted.geats.size"  # on each filesystem that a pool mounted for a volume
+OVERLAYS_OF_SYSTEMS = 2  # directories deep, at most: /usr, /var/lib
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ATTR_RDONLY, AT_FDCWD, SYS_MOUNT_SETATTR = 1, -100, 442
 libc = ctypes.CDLL(None, use_errno=True)
@@ -66,6 +70,8 @@ def _set_apart(container: lxc.Container, writable: Sequence[str]) -> None:
         return
     _check(libc.unshare(CLONE_NEWNS))
     _check(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None))
+    rootfs = str(container.get_config_item("lxc.rootfs.path")).removeprefix("dir:")
+    _leave_mounts_of_others([rootfs, *sources, *_sources(container)])
     attributes = (ctypes.c_uint64 * 4)(ATTR_RDONLY)  # struct mount_attr, see mount_setattr(2)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     for source in sorted(sources, reverse=True):  # those in others first
@@ -75,12 +81,49 @@ def _set_apart(container: lxc.Container, writable: Sequence[str]) -> None:
             _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, 0, attributes, size))
 
 
+def _leave_mounts_of_others(needed: Sequence[str]) -> None:
+    """Unmount here what other VMs have mounted: the monitor would keep it busy for its life.
+
+    Where ``/`` is shared, what the host unmounts goes from here as well; elsewhere nothing does.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mountinfo:
+        lines = [line.split() for line in mountinfo]
+    for fields in reversed(lines):
+        point, fstype = _plain(fields[4]), fields[fields.index("-") + 1]
+        is_needed = any(f"{path}/".startswith(f"{point.rstrip('/')}/") for path in needed)
+        if not is_needed and _is_of_a_volume(point, fstype):
+            libc.umount2(os.fsencode(point), MNT_DETACH)  # where it is gone already, all is well
+
+
+def _is_of_a_volume(point: str, fstype: str) -> bool:
+    """Whether it is mounted for a VM: geats marks filesystems, and layers are deep in a pool."""
+    if fstype == "overlay":
+        return point.count("/") > OVERLAYS_OF_SYSTEMS
+    if fstype not in FILESYSTEMS:
+        return False
+    try:
+        return bool(os.getxattr(point, TAKEN_UP))
+    except OSError:
+        return False
+
+
+def _sources(container: lxc.Container) -> Iterator[str]:
+    """The sources of all mounts of the guest that are paths of the host."""
+    for entry in container.get_config_item("lxc.mount.entry") or ():
+        yield _plain(entry.partition(" ")[0])
+
+
+def _plain(escaped: str) -> str:
+    """A path as it is, out of fstab(5) or mountinfo, where spaces and such are octal."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped)
+
+
 def _read_only(entries: Iterable[str]) -> Iterator[str]:
     """The sources of geats' own read-only mounts, out of all lines, which are as in fstab(5)."""
     for entry in entries:
         source, _, rest = entry.partition(" ")
         if " none bind,ro,create=dir" in rest:
-            yield re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), source)
+            yield _plain(source)
 
 
 def _check(returned: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geats_core.fields import Reader, positive_int
 from geats_host.errors import HostError
-from geats_host.mounts import mounts_below, other_places_of
+from geats_host.mounts import command_of, mounts_below, other_places_of
 from geats_host.subordinate_ids import subordinate_ids
 
 TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
@@ -36,7 +36,7 @@ def check_unused(tree: Path, itself: str = "") -> None:
     """Raise ``HostError`` where *tree* is mounted besides *itself*, as by a container that runs."""
     for process, point in other_places_of(tree):
         if point != itself:
-            where = f"is mounted on {point} where process {process} sees it"
+            where = f"is mounted on {point} where {command_of(process)} sees it"
             raise HostError(f"{tree}: is in use, since it {where}")
 
 

@@ -31,6 +31,7 @@ from geats_core.plan import PoolFacts
 from geats_core.sizes import format_size, parse_size
 from geats_host.errors import HostError, Refused
 from geats_host.loops import loops_on
+from geats_host.mounts import who_sees
 from geats_host.reflinks import can_share, copy_file, own_bytes
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
@@ -256,7 +257,7 @@ class SparseFilePool:
     def _check_no_loop(self, volume: VolumeId) -> None:
         found = loops_on(self.path(volume))
         if found:
-            raise HostError(f"{self.path(volume)}: is in use by {found[0]}")
+            raise HostError(f"{self.path(volume)}: is in use by {found[0]}{who_sees(found[0])}")
 
 
 def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
