@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import click
-import yaml
 from returns.result import Failure
 
 from geats_host import copies, reports, tables
@@ -12,6 +11,7 @@ from geats_host.apply import Applied
 from geats_host.cli_plans import dry_run_option, show_or_apply
 from geats_host.cli_session import FAILED, Session, in_session
 from geats_host.errors import Refused
+from geats_host.yaml_text import WrongYaml, read_yaml
 
 set_option = click.option(
     "--set",
@@ -104,8 +104,8 @@ def _changes(words: tuple[str, ...]) -> dict[str, object]:
     for word in words:
         key, separator, value = word.partition("=")
         try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key] = read_yaml(value)
+        except WrongYaml:
             separator = ""
         if not (key and separator):
             problems.append(f"set: must be KEY=VALUE with a value in YAML, got {word!r}")

@@ -5,11 +5,10 @@ from functools import reduce
 from pathlib import Path
 from typing import TypeAlias
 
-import yaml
-
 from geats_core.checked import Problem, shown
 from geats_core.parse import merge
 from geats_host.errors import Refused
+from geats_host.yaml_text import WrongYaml, read_yaml
 
 Words: TypeAlias = Mapping[str, object]
 
@@ -26,15 +25,15 @@ def from_file(path: Path | None = None) -> object:
     """The mapping under ``geats`` of a YAML file; the default file need not be there."""
     file = path or DEFAULT_FILE
     try:
-        raw: object = yaml.safe_load(file.read_bytes())
+        raw = read_yaml(file.read_bytes())
     except FileNotFoundError:
         if path is None:
             return {}
         raise Refused(f"{file}: does not exist") from None
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{file}: is not valid YAML: {yaml_problem(error)}") from None
+    except WrongYaml as error:
+        raise Refused(f"{file}: is not valid YAML: {error}") from None
     if raw is None:
         raise Refused(f"{file}: is empty: write geats: {{}} if all of it is the defaults")
     if not isinstance(raw, Mapping) or set(raw) != {"geats"}:
@@ -90,14 +89,6 @@ def failed(pillar: Words) -> tuple[Problem, ...]:
     errors = pillar.get("_errors", ())
     listed = errors if isinstance(errors, list | tuple) else [errors]
     return tuple(Problem("pillar", f"failed to render: {each}") for each in listed)
-
-
-def yaml_problem(error: Exception) -> str:
-    """What is wrong, and where; not the line itself, which may be secret."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it cannot be read"
-    mark = error.problem_mark
-    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
 
 
 def merged(*sources: Mapping[object, object]) -> Mapping[object, object]:

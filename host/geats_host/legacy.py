@@ -11,8 +11,8 @@ from geats_core.legacy import import_legacy, overlay_of, template_names
 from geats_core.legacy_ini import Section, parse_ini
 from geats_core.legacy_notes import Imported, Raw
 from geats_core.lxc_import import import_lxc
-from geats_host.configuration import yaml_problem
 from geats_host.errors import Refused
+from geats_host.yaml_text import WrongYaml, read_yaml
 
 OF_DEFINITIONS = (".yaml", ".yml", ".json")
 
@@ -96,9 +96,9 @@ def _one_line(text: str) -> str:
 
 def _definition(file: str, text: str) -> Raw:
     try:
-        raw: object = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{file}: is not valid YAML: {yaml_problem(error)}") from None
+        raw = read_yaml(text)
+    except WrongYaml as error:
+        raise Refused(f"{file}: is not valid YAML: {error}") from None
     if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
         got = "one without" if isinstance(raw, Mapping) else shown(raw)
         raise Refused(f"{file}: must be the definition of a VM, with its name, got {got}")

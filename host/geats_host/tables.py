@@ -157,9 +157,24 @@ def _text(value: object) -> str:
         case None:
             return "–"
         case list() | tuple():
-            return escape(", ".join(map(str, value))) or "–"
+            return escape(", ".join(map(_plain, value))) or "–"
+        case Mapping():
+            return escape(_plain(value))
         case _:
             return escape(str(value))
+
+
+def _plain(value: object) -> str:
+    """A value as people write it, however it is nested."""
+    match value:
+        case Mapping():
+            return ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+        case list() | tuple():
+            return f"[{', '.join(map(_plain, value))}]"
+        case bool() | None:
+            return {True: "yes", False: "no", None: "–"}[value]
+        case _:
+            return str(value)
 
 
 def _pending(value: object) -> str:

@@ -25,6 +25,9 @@ from geats_host.storage import VolumeId
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.host.conftest import set_init, sh
 
+PATIENCE_S = (
+    300  # a guest shuts down and boots in seconds, on a machine that has nothing else to do
+)
 NAME = "geats-test-adopt"
 REBOOTING = (
     "#!/bin/sh\ntrap 'exit 0' USR1 PWR\ntrap 'reboot -f' HUP\nwhile :; do sleep 0.02; done\n"
@@ -422,7 +425,7 @@ lxc.mount.entry = tmpfs srv tmpfs defaults 0 0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

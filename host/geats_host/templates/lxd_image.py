@@ -9,14 +9,13 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-import yaml
-
 from geats_core.template import LxdImage
 from geats_host.errors import HostError
 from geats_host.templates.archives import Member, members, problems_of_archive, text_of_member
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 from geats_host.templates.layers import Layer, SquashfsLayer, TarLayer
 from geats_host.templates.squashfs import is_squashfs, problems_of_squashfs
+from geats_host.yaml_text import WrongYaml, read_yaml
 
 METADATA, ROOTFS = "metadata.yaml", "rootfs"
 LARGEST_METADATA = 2**20
@@ -89,8 +88,8 @@ def _problems_of_metadata(path: str, inside: Iterable[Member]) -> Iterator[str]:
         yield f"must have a {METADATA} of at most {LARGEST_METADATA} bytes: {path!r}"
     else:
         try:
-            raw = yaml.safe_load(text_of_member(path, os.fsdecode(found[0].name)))
-        except (yaml.YAMLError, ValueError, RecursionError):
+            raw = read_yaml(text_of_member(path, os.fsdecode(found[0].name)))
+        except WrongYaml:
             raw = None
         if not isinstance(raw, dict) or not isinstance(raw.get("architecture"), str):
             yield f"must have a {METADATA} that tells the architecture: {path!r}"

@@ -1,0 +1,76 @@
+"""The one reader of YAML that people or others wrote: safe, and bounded in size, depth and work.
+
+Loading calls what is nested by recursion, and makes of ``!!bool abc`` and its like exceptions of
+all kinds. So the text is looked through first, as a stream; and whatever loading raises is told as
+one thing.
+"""
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    NodeEvent,
+)
+
+Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LARGEST_BYTES = 16 << 20
+DEEPEST = 64
+MOST_NODES = 1_000_000  # with each alias counted as all that it stands for
+RAISED_BY_LOADING = (
+    *(yaml.YAMLError, ValueError, KeyError, IndexError, AttributeError, TypeError),
+    *(OverflowError, RecursionError),
+)
+
+
+class WrongYaml(Exception):
+    """The text is no YAML, or not such as anybody has to read; the message says why."""
+
+
+def read_yaml(text: str | bytes) -> object:
+    """What a text holds. Raises ``WrongYaml``, whose message never quotes the text."""
+    if len(text) > LARGEST_BYTES:
+        raise WrongYaml(f"it is larger than {LARGEST_BYTES >> 20} MiB")
+    try:
+        _look_through(text)
+        return _loaded(text)
+    except RAISED_BY_LOADING as error:
+        raise WrongYaml(_problem(error)) from None
+
+
+def _loaded(text: str | bytes) -> object:
+    loader = Loader(text)
+    try:
+        data: object = loader.get_single_data()
+        return data
+    finally:
+        loader.dispose()
+
+
+def _look_through(text: str | bytes) -> None:
+    """Raise ``WrongYaml`` where the text is too deep, or stands for too much."""
+    sizes: dict[str | None, int] = {}
+    open_: list[tuple[str | None, int]] = []  # the anchor of each, and the nodes before it
+    nodes = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, AliasEvent):
+            nodes += sizes.get(event.anchor, 1)
+        elif isinstance(event, NodeEvent):
+            nodes += 1
+        if isinstance(event, CollectionStartEvent):
+            open_.append((event.anchor, nodes))
+        elif isinstance(event, CollectionEndEvent):
+            anchor, before = open_.pop()
+            sizes[anchor] = nodes - before + 1
+        if len(open_) > DEEPEST:
+            raise WrongYaml(f"it is more than {DEEPEST} levels deep")
+        if nodes > MOST_NODES:
+            raise WrongYaml(f"it stands for more than {MOST_NODES} values")
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong, and where; not the line itself, which may be secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it cannot be read"
+    mark = error.problem_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
