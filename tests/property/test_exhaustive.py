@@ -17,6 +17,7 @@ The planner gives a plan, or a refusal, for every goal and state; then, for each
   plan, there is no way either, or the refusal is one of those that are listed (``is_refused``).
 - Law 6: it takes no action that the policy does not allow, and harms nothing that is locked.
 - Law 7: the planner never raises, and each refusal says where and why.
+- Law 8: what is taken from a VM that nobody named is what a change of its description needs.
 
 A policy that the planner did not look at while it made a plan cannot make a difference to it:
 ``Watched`` goals notice, so that such plans are not made again.
@@ -35,6 +36,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import (
+    Asked,
     ByHand,
     DataLoss,
     Goal,
@@ -45,6 +47,7 @@ from geats_core import (
     PowerOff,
     Restart,
     Stage,
+    Step,
     Target,
     VolumeSeen,
     plan,
@@ -779,6 +782,30 @@ def test_nothing_is_done_to_a_vm_that_geats_did_not_make(target: Target) -> None
     goal = Goal(name=NAME, target=target, spec=BY_HAND.want)
     foreign = (replace(have, foreign=True) for have in BY_HAND.states)
     assert all(isinstance(plan(goal, have), Failure) for have in foreign)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_nothing_is_taken_from_a_vm_that_nobody_named(target: Target) -> None:
+    """Law 8: in every state, and with every leave; but for what a changed description needs."""
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+    for have in BY_HAND.states:
+        by_name = plan(goal, have)
+        match plan(replace(goal, asked=Asked.SWEPT), have):
+            case Success(made):
+                assert Success(made) == by_name
+                assert not any(map(takes_unasked, made.steps))
+            case Failure(problems):
+                assert isinstance(by_name, Failure) or all(
+                    each.message.endswith("name the VM to have it done") for each in problems
+                )
+
+
+def takes_unasked(step: Step) -> bool:
+    """Whether a step powers off, freezes, undefines, empties or unlocks, and no change needs it."""
+    lowers = isinstance(step.action, Shutdown | Stop | Freeze | Undefine | Unlock | DestroyVolume)
+    guest = step.reason == "its guest is not configured as described"
+    return lowers and not step.changes and not guest
 
 
 @pytest.mark.parametrize("target", Target)
