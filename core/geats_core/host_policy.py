@@ -11,6 +11,7 @@ from geats_core import fields
 from geats_core.checked import Checked, problem, problems_of, shown
 from geats_core.described import any_of, by_name, taking
 from geats_core.fields import Reader, of_mapping
+from geats_core.retention import Keep, parse_keep
 
 
 class Strays(StrEnum):
@@ -35,7 +36,7 @@ class HostPolicy:
 
     ``strays`` pairs patterns of names (as in fnmatch(3)) with what is done: the first that matches
     counts, and a stray that none matches is reported. ``at_most`` so many VMs that nobody named are
-    powered off, undefined or emptied by one plan.
+    powered off, undefined or emptied by one plan. ``exports`` is how many archives of a VM stay.
     """
 
     memory_overcommit: float = 1.0
@@ -44,6 +45,7 @@ class HostPolicy:
     strays: tuple[tuple[str, Strays], ...] = ()
     at_most: int = 1
     journal: JournalBounds = JournalBounds()
+    exports: Keep | None = None
 
     def on_stray(self, name: str) -> Strays:
         """What is done about the stray *name*."""
@@ -66,7 +68,7 @@ count = fields.whole_number(0, 10_000)  # of VMs
 
 @of_mapping
 def parse_policy(read: Reader) -> Checked[HostPolicy]:
-    """Read ``overcommit``, ``strays`` (a word, or by pattern), ``at_most``, and ``journal``."""
+    """Read what promises are made, what becomes of strays, and how much is kept."""
     default = HostPolicy()
     memory, cpus, disk = read.take("overcommit", _overcommit, DEFAULT_OVERCOMMIT)
     return read.done(
@@ -77,6 +79,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             strays=read.take("strays", _strays, default.strays),
             at_most=read.take("at_most", count, default.at_most),
             journal=read.take("journal", _journal, default.journal),
+            exports=read.take("exports", parse_keep, None),
         )
     )
 

@@ -18,6 +18,7 @@ from geats_core.verbs import VERBS, Verb
 from geats_host import (
     cli_adopt,
     cli_copies,
+    cli_exports,
     cli_guest,
     cli_inventory,
     cli_plans,
@@ -184,6 +185,7 @@ for _command in (
     *cli_copies.COMMANDS,
     *cli_adopt.COMMANDS,
     cli_registry.registry,
+    cli_exports.prune_exports,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),
 ):

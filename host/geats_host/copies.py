@@ -21,6 +21,7 @@ from geats_core.spec import VMSpec
 from geats_host import vm_archives
 from geats_host.apply import Applied, Progress, silent
 from geats_host.errors import HostError, Refused, accepted
+from geats_host.exports import folder_of
 from geats_host.host import Host
 from geats_host.templates.digests import sha256_of
 
@@ -63,7 +64,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
     """
     have = host.whole(name)
     if path is None:
-        folder = Path(host.config.state_dir) / "exports"
+        folder = folder_of(host)
         archive = folder / f"{name}-{name_at(int(time.time()))}{SUFFIX}"
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         configuration,
         copies,
         errors,
+        exports,
         guest,
         host_goals,
         inventory,
@@ -56,6 +57,7 @@ else:
     doctor_ = later("geats_host.doctor")
     registry_copies = later("geats_host.registry_copies")
     errors = later("geats_host.errors")
+    exports = later("geats_host.exports")
     guest = later("geats_host.guest")
     host_ = later("geats_host.host")
     host_goals = later("geats_host.host_goals")
@@ -548,6 +550,26 @@ def doctor():
     """
     broken = doctor_.of_pillar(configuration.failed(__pillar__))
     return _answered(lambda: doctor_.to_plain(broken or doctor_.examine(_as_rendered())))
+
+
+def prune_exports(test=None, **rules):
+    """
+    Delete the archives in the folder ``exports`` that no rule keeps, of each VM by itself.
+
+    Returns what becomes of each, and why. What geats did not write there is left alone.
+
+    last, hourly, daily, weekly, monthly
+        how many stay, as for :py:func:`keep_snapshots` (default: ``policy:exports`` in the pillar)
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.prune_exports last=3 monthly=12 test=True
+    """
+    return _told(lambda host: exports.pruned(host, _words(rules), dry_run=bool(_is_test(test))))
 
 
 def backup_registry(path):

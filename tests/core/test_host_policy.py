@@ -4,6 +4,7 @@ from returns.result import Failure, Success
 
 from geats_core import HostConfig, HostPolicy, Problem, Strays, parse_config
 from geats_core.host_policy import JournalBounds, parse_policy
+from geats_core.retention import Keep
 
 
 def test_an_empty_policy_is_all_defaults() -> None:
@@ -16,6 +17,7 @@ def test_a_whole_policy_is_read() -> None:
         "strays": {"tmp-*": "stop", "*": "ignore"},
         "at_most": 3,
         "journal": {"days": 30, "entries": "5000"},
+        "exports": {"last": 3},
     }
     want = HostPolicy(
         memory_overcommit=1.2,
@@ -24,6 +26,7 @@ def test_a_whole_policy_is_read() -> None:
         strays=(("tmp-*", Strays.STOP), ("*", Strays.IGNORE)),
         at_most=3,
         journal=JournalBounds(days=30, entries=5_000),
+        exports=Keep(last=3),
     )
 
     assert parse_policy("policy", raw) == Success(want)
@@ -48,6 +51,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
         "strays": {"tmp-*": "kill", ("a",): "stop", "ok": "stop"},
         "at_most": -1,
         "journal": {"days": 0, "entries": 1},
+        "exports": {},
         "stray": "stop",
     }
     factor = "must be a factor from 0.01 to 1000"
@@ -68,10 +72,11 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem(
                 "policy.journal.entries", "must be a whole number from 100 to 100000000, got 1"
             ),
+            Problem("policy.exports", "would keep no snapshot"),
             Problem(
                 "policy.stray",
-                "unknown key 'stray', did you mean 'strays'? (there is: at_most, journal, "
-                "overcommit, strays)",
+                "unknown key 'stray', did you mean 'strays'? (there is: at_most, exports, "
+                "journal, overcommit, strays)",
             ),
         )
     )
