@@ -50,7 +50,7 @@ def test_a_volume_that_no_vm_is_defined_with_is_not_wanted(tmp_path: Path) -> No
 def test_a_driver_tells_the_vms_that_it_knows(tmp_path: Path) -> None:
     running(tmp_path)
     report = inventory.drivers_report(memory_host(tmp_path))
-    assert report == {"memory": {"vms": ["db01", "web01"], "bridges": None}}
+    assert report == {"memory": {"vms": ["db01", "web01"], "bridges": None, "problem": None}}
 
 
 def test_what_waits_for_a_restart_is_pending(tmp_path: Path) -> None:

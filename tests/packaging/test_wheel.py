@@ -32,6 +32,7 @@ LISTED: dict[str, object] = {
         "pending": 0,
         "driver": None,
         "addresses": [],
+        "problems": [],
     }
 }
 
