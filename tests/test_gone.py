@@ -113,6 +113,19 @@ def test_a_host_elsewhere_is_planned_by_the_same_rules(tmp_path: Path) -> None:
     assert plan_recorded(wishes({"target": "off", "at_most": 2}), both, recorded).plan.steps
 
 
+def test_a_wish_for_too_many_is_refused_for_all_and_not_done_for_a_few(tmp_path: Path) -> None:
+    runs(tmp_path)
+    more = {**BOTH, "bad": {"driver": "memory"}}
+
+    for vms in (BOTH, more):
+        with pytest.raises(Refused) as refused:
+            host(tmp_path, vms).plan_wishes(wishes({"target": "off"}))
+        assert refused.value.problems == (
+            "vms: 2 of 2 VMs would be off that nobody named (web01 and db01), and at_most 1 may "
+            "be: name those that you mean, or say at_most: 2",
+        )
+
+
 def test_the_words_of_a_wish_are_all_looked_at() -> None:
     with pytest.raises(Refused) as refused:
         wishes({"target": "of", "at_most": "many"})

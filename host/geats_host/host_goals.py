@@ -233,20 +233,26 @@ def plan_wished(
     """
     wanted, wrong = goals(wishes, config, seen)
     going = leaving(wishes, config, seen)
+    if is_sweep(replace(wishes.goal, asked=wishes.asked)):
+        _refuse_too_many(wanted, plan_all)
     made, unplanned = as_many_as_can((*wanted, *going), plan_all)
     stay = {goal.name for goal in going}
     refused = wrong | {name: why for name, why in unplanned.items() if name not in stay}
     problems = list(dict.fromkeys(chain.from_iterable(refused.values())))
-    swept = is_sweep(replace(wishes.goal, asked=wishes.asked))
-    if problems and (made.plan.is_empty or (swept and any(map(_is_of_all, problems)))):
+    if problems and made.plan.is_empty:
         raise Refused(*problems)
     left = chain.from_iterable(why for name, why in unplanned.items() if name in stay)
     return replace(made, refused=refused, warnings=(*made.warnings, *left))
 
 
-def _is_of_all(problem: str) -> bool:
-    """Whether it is that too many VMs are concerned which nobody named."""
-    return problem.startswith(f"{NAMES}: ")
+def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
+    """Look at all VMs that nobody named together: a part of them might be few enough."""
+    try:
+        _ = plan_all(wanted)
+    except Refused as refused:
+        of_all = [each for each in refused.problems if each.startswith(f"{NAMES}: ")]
+        if of_all:
+            raise Refused(*of_all) from None
 
 
 def named(
