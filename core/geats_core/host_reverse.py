@@ -7,13 +7,15 @@ from returns.result import Failure, Success
 
 from geats_core.actions import UpgradeRegistry
 from geats_core.checked import Checked, Problem
+from geats_core.conflicts import conflicts
 from geats_core.graph import Graph
 from geats_core.host_plan import Setting, arranged
 from geats_core.host_policy import HostPolicy
 from geats_core.observation import Observation
 from geats_core.plan import HostFacts, Plan, Step
-from geats_core.reversal import follow, reverse, with_snapshots
+from geats_core.reversal import follow, goal_before, reverse, with_snapshots
 from geats_core.saved import SavedPlan, saved
+from geats_core.sharing import wrong_sharing
 from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
 
@@ -68,7 +70,8 @@ def reverse_host(
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     plans, warnings = list[Plan](), list[str]()
     problems: list[Problem] = []
-    end = dict(made.observations)
+    before = made.observations
+    end = dict(before)
     for each in made.plan.plans:
         if each.is_empty:
             continue
@@ -80,6 +83,12 @@ def reverse_host(
                 end[each.name] = follow(each, have).value_or(have)
             case Failure(found):
                 problems += found
+    goals = {
+        each.name: goal_before(each.name, before.get(each.name, Observation()), end[each.name])
+        for each in plans
+    }
+    problems += conflicts(goals, end, plans, facts)
+    problems += wrong_sharing(goals, end, plans)
     if problems:
         return Failure(tuple(problems))
     specs = {**_recorded(end), **_recorded(made.observations)}

@@ -87,8 +87,9 @@ def _changed_volume(action: Action) -> tuple[str, str] | None:
 def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Checked[Undoable]:
     """The plan that undoes *made*, which was made from *have*, and what it cannot bring back.
 
-    Volumes of which *made* took snapshots are rolled back, and the snapshots given up. Refused
-    where *made* does not go with *have*, or where there is no way back at all.
+    Volumes of which *made* took snapshots are rolled back, and the snapshots given up; of a locked
+    VM both stay, with a warning. Refused where *made* does not go with *have*, or where there is no
+    way back at all.
     """
     facts = facts or HostFacts()
     then = follow(made, have)
@@ -99,7 +100,7 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
         return problem(
             made.name, "its definition could not be relied on, and nothing brings it back"
         )
-    rollbacks = _rollbacks(made, now)
+    rollbacks = () if now.locked else _rollbacks(made, now)
     first: tuple[Step, ...] = ()
     if rollbacks:
         match plan(_goal(made.name, Target.OFF), now, facts):
@@ -118,11 +119,12 @@ def _back(
     if isinstance(between, Failure):
         return between
     start = between.unwrap()
-    match plan(_goal_before(made.name, have, start), start, facts):
+    match plan(goal_before(made.name, have, start), start, facts):
         case Success(rest):
             whole = replace(rest, steps=ordered((*first, *rest.steps)))
             end = follow(whole, now).value_or(now)
-            warnings = (*_lost(made, have), *differences(made.name, have, end))
+            kept = _kept(made, now) if now.locked else ()
+            warnings = (*_lost(made, have), *kept, *differences(made.name, have, end))
             return Success(Undoable(plan=whole, warnings=warnings))
         case Failure() as refused:
             return refused
@@ -149,9 +151,20 @@ def follow(made: Plan, have: Observation) -> Checked[Observation]:
     return Success(state)
 
 
-def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
+def _taken(made: Plan, now: Observation) -> list[SnapshotVolume]:
+    """The snapshots that *made* took of volumes that are there."""
     taken = [step.action for step in made.steps if isinstance(step.action, SnapshotVolume)]
-    there = [each for each in taken if now.volume(each.pool, each.volume) is not None]
+    return [each for each in taken if now.volume(each.pool, each.volume) is not None]
+
+
+def _kept(made: Plan, now: Observation) -> Iterable[str]:
+    for each in _taken(made, now):
+        volume = f"{made.name}/{each.volume}"
+        yield f"{made.name} is locked: volume {volume} is not rolled back to {each.snapshot}"
+
+
+def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
+    there = _taken(made, now)
     back = [RollbackVolume(each.pool, each.volume, each.snapshot) for each in there]
     gone = [DeleteSnapshot(each.pool, each.volume, each.snapshot) for each in there]
     return (
@@ -163,7 +176,7 @@ def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
     )
 
 
-def _goal_before(name: str, have: Observation, start: Observation) -> Goal:
+def goal_before(name: str, have: Observation, start: Observation) -> Goal:
     """What a VM that is *start* should be, to be again what it was in *have*."""
     if have.recorded is None:
         return _goal(name, Target.UNDEFINED if have.volumes else Target.DEPROVISIONED)

@@ -23,6 +23,7 @@ from geats_core.plan import DataLoss, Goal, HostFacts, PoolFacts, Restart, Targe
 from geats_core.saved import SavedPlan, saved
 
 FACTS = HostFacts(pools={"default": PoolFacts(snapshots=True)})
+MEDIA = {"name": "media", "mount": "/media", "shared": True}
 TAKEN_S = 1_700_000_000
 
 
@@ -169,3 +170,27 @@ def test_a_plan_whose_steps_wait_for_themselves_gets_no_snapshots() -> None:
     circle = tuple(replace(step, needs=(at,)) for at, step in enumerate(made.plan.steps))
     wrong = replace(made, plan=replace(made.plan, steps=circle))
     assert isinstance(snapshots_first(wrong, FACTS, "before", TAKEN_S), Failure)
+
+
+def test_two_that_had_one_address_do_not_both_come_back() -> None:
+    twins = {
+        name: applied(planned({}, goal(name, nics=[nic("10.0.0.2/24")])))[name]
+        for name in ("db", "web")
+    }
+    made = planned(twins, *(replace(goal(name), target=Target.OFF, spec=None) for name in twins))
+
+    assert [str(each) for each in reverse_host(made, FACTS).failure()] == [
+        "web.nics[eth0].addresses: the address 10.0.0.2 is also that of db.nics[eth0].addresses"
+    ]
+
+
+def test_a_volume_is_not_taken_back_from_who_mounts_it_since() -> None:
+    owner = goal("nas", volumes=[{"name": "root", "pool": "default"}, MEDIA])
+    here = applied(planned({}, goal("nas", volumes=[{"name": "root", "pool": "default"}])))
+    made = planned(here, owner)
+    shared = {"films": {"vm": "nas", "volume": "media", "pool": "default", "mount": "/films"}}
+    user = applied(planned(applied(made), goal("web", shared_volumes=shared)))["web"]
+
+    since = replace(made, observations={**made.observations, "web": user})
+
+    assert "nas" in str(reverse_host(since, FACTS).failure())

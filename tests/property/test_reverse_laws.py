@@ -55,6 +55,19 @@ def test_what_has_no_warning_is_undone_in_full(
 
 @many
 @given(situations, host_facts)
+def test_snapshots_first_never_take_the_way_back(
+    situation: tuple[Goal, Observation], facts: HostFacts
+) -> None:
+    goal, have = situation
+    made = plan(goal, have).value_or(Plan(name=goal.name))
+    careful = with_snapshots(made, have, facts, "before", 1).plan
+    if isinstance(reverse(made, have), Success):
+        event("locked" if follow(made, have).unwrap().locked else "not locked")
+        assert isinstance(reverse(careful, have), Success)
+
+
+@many
+@given(situations, host_facts)
 def test_snapshots_are_taken_before_any_content_changes(
     situation: tuple[Goal, Observation], facts: HostFacts
 ) -> None:
