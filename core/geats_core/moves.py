@@ -31,14 +31,28 @@ class Move:
 def drain(
     source: str, hosts: Mapping[str, Candidate], rules: Rules | None = None
 ) -> Checked[tuple[Move, ...]]:
-    """The moves that empty a host, the largest VM first; or every reason why some VM must stay."""
+    """The moves that empty a host, the largest VM first; or every reason why some VM must stay.
+
+    Where the strategy of *rules* finds none, the other is tried: the host is to be emptied.
+    """
     if source not in hosts:
         return Failure((unknown("host", "host", source, hosts),))
+    rules = rules or Rules()
+    found = _drained(source, hosts, rules)
+    others = (each for each in Strategy if each is not rules.strategy)
+    tries = (_drained(source, hosts, replace(rules, strategy=each)) for each in others)
+    done = found if isinstance(found, Success) else next(tries)
+    return done if isinstance(done, Success) else found
+
+
+def _drained(
+    source: str, hosts: Mapping[str, Candidate], rules: Rules
+) -> Checked[tuple[Move, ...]]:
     rest = {name: host for name, host in hosts.items() if name != source}
     moves: list[Move] = []
     problems: list[Problem] = []
     for name in _largest_first(hosts[source]):
-        match _taken_over(name, hosts[source], rest, rules or Rules()):
+        match _taken_over(name, hosts[source], rest, rules):
             case Success((goal, target)):
                 rest[target] = with_goal(rest[target], goal)
                 reason = f"{source} is to be emptied"
@@ -51,7 +65,10 @@ def drain(
 def rebalance(
     hosts: Mapping[str, Candidate], rules: Rules | None = None, tolerance: float = TOLERANCE
 ) -> tuple[Move, ...]:
-    """Moves away from the host with the highest load, while one lowers it by over *tolerance*."""
+    """Moves away from a host with a high load, while one lowers it by over *tolerance*.
+
+    The host with the highest load is relieved first; where it cannot be, the next one is.
+    """
     rules = replace(rules or Rules(), strategy=Strategy.SPREAD)
     moves: list[Move] = []
     while (best := _best_move(hosts, rules, tolerance)) is not None:
@@ -78,18 +95,21 @@ def _taken_over(
 def _best_move(
     hosts: Mapping[str, Candidate], rules: Rules, tolerance: float
 ) -> tuple[Move, Mapping[str, Candidate]] | None:
-    """The move that lowers the highest load most, and where it leads."""
+    """The move that lowers the highest load most that can be lowered, and where it leads."""
     loads = {name: load_of(host) for name, host in hosts.items()}
-    if not loads:
-        return None
-    source = min(loads, key=lambda name: (-loads[name], name))
-    found = dict(_moves_from(source, loads[source], hosts, rules))
-    gains = {
-        move: loads[source] - max(load_of(after[source]), load_of(after[move.target]))
-        for move, after in found.items()
-    }
-    best = max(gains, key=lambda move: gains[move], default=None)
-    return (best, found[best]) if best and gains[best] > tolerance else None
+    least = min(loads.values(), default=0.0)
+    for source in sorted(loads, key=lambda name: (-loads[name], name)):
+        if loads[source] - least <= tolerance:
+            break  # no move can gain more than the difference
+        found = dict(_moves_from(source, loads[source], hosts, rules))
+        gains = {
+            move: loads[source] - max(load_of(after[source]), load_of(after[move.target]))
+            for move, after in found.items()
+        }
+        best = max(gains, key=lambda move: gains[move], default=None)
+        if best and gains[best] > tolerance:
+            return best, found[best]
+    return None
 
 
 def _moves_from(

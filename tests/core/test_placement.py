@@ -128,6 +128,15 @@ def test_a_host_is_emptied_largest_first() -> None:
     assert drain("x", hosts).unwrap() == ()
 
 
+def test_a_host_is_emptied_though_the_strategy_alone_would_not_do() -> None:
+    old = host(sized("a", 4), sized("b", 3), sized("c", 3), gib=10)
+    hosts = {"old": old, "x": host(gib=6), "y": host(gib=4)}
+    moves = {move.vm: move.target for move in drain("old", hosts).unwrap()}
+    assert moves == {"a": "y", "b": "x", "c": "x"}
+    too_much = {**hosts, "y": host(gib=3)}
+    assert [each.path for each in drain("old", too_much).failure()] == ["x.memory", "y.memory"]
+
+
 def test_what_cannot_be_moved_is_told_at_once() -> None:
     (off,) = at(Target.STOPPED, sized("off", 7)).values()
     there = {
@@ -160,6 +169,15 @@ def test_the_fullest_host_gives_to_the_others() -> None:
     assert rebalance({"x": full, "y": EMPTY}, tolerance=0.5) == ()
     assert rebalance({}) == ()
     assert rebalance({"x": HALF, "y": HALF}) == ()
+
+
+def test_where_the_fullest_cannot_be_relieved_the_next_one_is() -> None:
+    hosts = {"a": FULL, "b": host(sized("web", 3), sized("app", 3)), "c": EMPTY}
+    assert rebalance(hosts) == (
+        Move(vm="app", source="b", target="c", reason="75% of what b has is promised"),
+    )
+    same = {"a": FULL, "b": host(sized("web", 4), sized("app", 4)), "c": EMPTY}
+    assert [(move.vm, move.source) for move in rebalance(same)] == [("app", "b")]
 
 
 def test_groups_hold_while_loads_are_levelled() -> None:

@@ -25,7 +25,7 @@ from geats_core import (
     reverse,
     with_snapshots,
 )
-from geats_core.actions import Start
+from geats_core.actions import RollbackVolume, Start
 
 FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
@@ -211,11 +211,12 @@ def renamed_with_snapshot(have: Observation) -> Plan:
     return with_snapshots(planned, have, FACTS, "before", 0).plan
 
 
-def test_a_locked_vm_is_not_rolled_back() -> None:
+def test_a_locked_vm_has_a_way_back_and_is_not_rolled_back() -> None:
     have = replace(at(Target.RUNNING, web()), locked=True)
 
-    refused = reverse(renamed_with_snapshot(have), have).failure()
-    assert [str(each) for each in refused] == ["web: step 2 cannot be done: the VM is locked"]
+    back = reverse(renamed_with_snapshot(have), have).unwrap()
+    assert back.warnings[0] == "web is locked: volume web/root is not rolled back to before"
+    assert not any(isinstance(step.action, RollbackVolume) for step in back.plan.steps)
 
 
 def test_a_vm_without_its_driver_is_not_rolled_back() -> None:
