@@ -1,6 +1,7 @@
 """Where chaos happens: a host with a pool of each kind, and geats, which can be killed."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -13,7 +14,9 @@ import yaml
 
 from geats_core.observation import Observation
 from geats_host.cli import cli
+from geats_host.drivers.lxc_process import monitors
 from geats_host.host import Host
+from geats_host.mounts import mounts_below
 from tests.host.conftest import BRIDGE, CGROUPS, busybox_root, sh
 from tests.host.test_storage import on_btrfs
 
@@ -104,6 +107,8 @@ class Ground:
         pid = os.fork()
         if pid == 0:
             _run(config, said, argv)
+        while os.getpgid(pid) != pid:  # it has still to make a group of its own
+            time.sleep(0)
         if kill_after_s is not None:
             _wait(pid, kill_after_s)
             os.killpg(pid, signal.SIGKILL)
@@ -120,6 +125,22 @@ class Ground:
             *("lxc-attach", "-P", f"{self.at}/state/lxc", "-n", name),
             *("--", "/bin/sh", "-c", script),
         ).strip()
+
+    def kill_monitors(self) -> None:
+        """Kill what watches over the guests; those that are not frozen end with it."""
+        lxcpath = self.at / "state/lxc"
+        for name, pid in list(monitors(lxcpath)):
+            os.kill(pid, signal.SIGKILL)
+            while name in dict(monitors(lxcpath)):
+                time.sleep(0.005)
+
+    def lose_mounts(self) -> None:
+        """What a reboot of the host does to mounts, loop devices and the run directory."""
+        points = mounts_below(self.at, itself=False)
+        for point in sorted(points, key=len, reverse=True):
+            if point != str(self.at / "on-btrfs"):
+                sh("umount", point)
+        shutil.rmtree(self.at / "run", ignore_errors=True)
 
     def traces(self) -> Mapping[str, frozenset[str]]:
         """All that an operation could leave on the host, but for what a guest wrote."""

@@ -90,6 +90,18 @@ def _with_exports(ground: Ground) -> None:
     (ground.at / "exports").mkdir(exist_ok=True)
 
 
+def _monitor_killed(ground: Ground) -> None:
+    """As for want of memory, while the guest is frozen: it stays, and nobody answers for it."""
+    done(("freeze", NAME))(ground)
+    ground.kill_monitors()
+
+
+def _rebooted(ground: Ground) -> None:
+    """Nothing runs and nothing is mounted any more, and the run directory is empty."""
+    ground.kill_monitors()
+    ground.lose_mounts()
+
+
 def _has_copy(ground: Ground) -> bool:
     """A whole one: nothing is left to do for it to be off."""
     return ground.geats("plan", "--exit-code", "--to", "stopped", COPY).code == 0
@@ -114,6 +126,8 @@ OPERATIONS = (
     Operation("lock", told("lock", NAME), after=done(("unlock", NAME))),
     Operation("halt", told("halt"), then=Power.STOPPED),
     Operation("boot", told("boot"), done(("stop", NAME))),
+    Operation("boot anew", told("boot"), _rebooted),
+    Operation("repair", told("apply", NAME), _monitor_killed),
     Operation("define", told("define", NAME), _limited),
     Operation("limits", told("apply", NAME), _limited),
     Operation("hostname", told("apply", NAME), _renamed),

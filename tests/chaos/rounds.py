@@ -4,7 +4,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, count, islice
@@ -71,11 +71,18 @@ class Chaos:
     durations_s: dict[tuple[str, str], float] = field(default_factory=dict)
     clean: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def on_pool(self, pool: str, kills: int, until_s: float) -> None:
-        """So many kills, or until then, of a VM in *pool*: each operation as often as others."""
+    def on_pool(self, pool: str, kills: int, until_s: float, without: Collection[str] = ()) -> None:
+        """So many kills, or until then, of a VM in *pool*: each operation as often as others.
+
+        But for those that are *without*.
+        """
         self.ground.wish = Wish(pool)
         self._begin()
-        able = [each for each in OPERATIONS if not each.pools or pool in each.pools]
+        able = [
+            each
+            for each in OPERATIONS
+            if each.name not in without and (not each.pools or pool in each.pools)
+        ]
         turns = chain.from_iterable(self.choose.sample(able, len(able)) for _ in count())
         for operation in islice(turns, kills):
             if time.monotonic() > until_s:

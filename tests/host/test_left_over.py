@@ -86,6 +86,22 @@ def test_a_container_whose_name_ends_in_a_number_is_another(
     assert powers == {NAME: Power.STOPPED, "geats-test-held-1": Power.STUCK}
 
 
+def test_cgroups_of_a_monitor_that_was_killed_go_with_the_next_start(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    driver.define(spec("held"), {"root": busybox_rootfs})
+    for _ in range(2):
+        driver.start(NAME)
+        kill_monitor(driver, NAME)
+        while driver.observe()[NAME].power is not Power.STOPPED:
+            pass
+    driver.start(NAME)
+    assert {each.name for each in CGROUPS.glob(f"*/lxc.*.{NAME}*")} == {
+        f"lxc.monitor.{NAME}",
+        f"lxc.payload.{NAME}",
+    }
+
+
 @pytest.mark.parametrize("target", ["running", "stopped", "deprovisioned"])
 def test_a_plan_repairs_it(tmp_path: Path, busybox_rootfs: Path, target: str) -> None:
     here = host(tmp_path, busybox_rootfs, "plain")

@@ -219,6 +219,8 @@ class LxcDriver:
             raise HostError(f"{name} is on already")
         with lxc_files.host_errors(f"cannot start {name}"):
             self._check_address(name)
+            if name in lxc_payload.names():  # of a monitor that was killed
+                lxc_cgroups.remove_leftovers(name, frozenset(self._names()))
             lxc_files.remove_files(folder, (LOG, HELD))
             lxc_definition.write_started(folder, config.spec)
             try:
