@@ -208,6 +208,8 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     reason = ""
     if have.unreliable:
         reason = f"its definition cannot be relied on ({have.unreliable})"
+    elif have.recorded is None and have.defined is not None:
+        reason = "its driver has it, and the registry does not: that may have been lost"
     elif have.recorded is None:
         reason = f"{want.name} is not defined"
     elif have.recorded == want and have.defined != want:

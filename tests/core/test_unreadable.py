@@ -73,6 +73,12 @@ def test_a_definition_that_leads_elsewhere_is_written_anew_though_it_says_the_sa
     assert [step.action for step in made.steps] == [Define(SPEC)]
 
 
+def test_a_vm_that_the_registry_has_lost_is_recorded_again_by_a_plan_that_says_so() -> None:
+    (step,) = plan(goal(Target.DEFINED), Observation(defined=SPEC)).unwrap().steps
+    assert step.action == Define(SPEC)
+    assert step.reason.startswith("its driver has it, and the registry does not")
+
+
 def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
     assert plan(Goal(name="web01", target=Target.DEFINED), ROW).failure() == (ROW_PROBLEM,)
 
