@@ -25,6 +25,7 @@ from geats_core import (
     Stage,
     Target,
     VMSpec,
+    VolumeMissing,
     VolumeSeen,
     after,
     follow,
@@ -47,6 +48,7 @@ from geats_core.actions import (
     DeleteSnapshot,
     DestroyVolume,
     Export,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -117,6 +119,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     Unlock(),
     AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, fingerprint(SPEC)),
     Adopt(SPEC, SPEC, (), ""),
+    ForgetVolume(*ROOT),
     Pause(),
     UpgradeRegistry(1, 2),
 )
@@ -282,6 +285,7 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
     "size": _of_root(lambda root: "smaller" if root.size_bytes == SMALL else "as wanted"),
     "guest files": _of_root(lambda root: "as described" if root.guest else "not as described"),
     "snapshot": _of_root(lambda root: "there" if root.snapshots else "absent"),
+    "missing": lambda have: "yes" if have.missing else "no",
 }
 TAKEN = (
     SnapshotSeen(name="before", taken_s=0, stage=Stage.FORMATTED),
@@ -318,8 +322,9 @@ EVERY_STATE: tuple[Observation, ...] = tuple(
         defined=defined,
         in_effect=in_effect,
         volumes=volumes,
+        missing=missing,
     )
-    for foreign, locked, power, recorded, defined, in_effect, volumes in product(
+    for foreign, locked, power, recorded, defined, in_effect, volumes, missing in product(
         (False, True),
         (False, True),
         Power,
@@ -327,6 +332,7 @@ EVERY_STATE: tuple[Observation, ...] = tuple(
         (None, SPEC),
         (None, SPEC),
         ((), *((volume,) for volume in EVERY_VOLUME)),
+        ((), (VolumeMissing(name=SPEC.root.name, pool=SPEC.root.pool),)),
     )
 )
 VALUES = {

@@ -33,6 +33,7 @@ from geats_core.actions import (
     Define,
     DeleteSnapshot,
     DestroyVolume,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -51,8 +52,8 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.model import ON, after
-from geats_core.observation import Observation, Power
+from geats_core.model import ON, after, volumes_in_order
+from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
 from geats_core.parse import parse_vm
 from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
 from geats_core.spec import ROOT, VMSpec
@@ -61,6 +62,7 @@ from geats_host import lifecycle
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
 from geats_host.perform import Performer
+from geats_host.remembered import is_filled
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.property.space import half_way
 
@@ -121,6 +123,14 @@ class World(Protocol):
         """Make the VM, which is running, end by itself."""
         ...
 
+    def take_away(self) -> None:
+        """Let the pool ``default`` be empty, as where its disk is not mounted; the VM is off."""
+        ...
+
+    def bring_back(self) -> None:
+        """Let the pool hold again what it held."""
+        ...
+
     def close(self) -> None:
         """Remove the host with all that is on it."""
         ...
@@ -164,6 +174,8 @@ class Life:
     world: World
     have: Observation = field(default_factory=Observation)
     done: list[Action] = field(default_factory=list)
+    away: tuple[VolumeSeen, ...] = ()
+    struck: bool = False
     host: Host = field(init=False)
 
     def __post_init__(self) -> None:
@@ -242,7 +254,8 @@ class Life:
         planned = self.planned(goal)
         if planned is None:
             return
-        with suppress(Killed):
+        self.struck = True
+        with suppress(HostError, Killed):
             fault.host(self.host).apply(planned)
         self.resume(left_by(planned.plan.steps, self.have))
         if self.is_nothing(goal):
@@ -253,6 +266,7 @@ class Life:
     def do_through(self, fault: Fault, action: Action) -> None:
         """Let *fault* strike in one action; then a new process does it again, where need be."""
         foretold = after(action, self.have).unwrap()
+        self.struck = True
         with suppress(HostError, Killed):
             self.performer(fault.host(self.host)).perform(action)
         self.resume({self.have, foretold, *cut_short(action, self.have)})
@@ -273,10 +287,53 @@ class Life:
         self.world.hang()
         self.resume((stuck, replace(stuck, in_effect=None)))
 
+    def take_away(self) -> None:
+        """The disk of a pool is not mounted any more: what it held is missed, and nothing else."""
+        self.away = tuple(seen for seen in self.have.volumes if seen.pool == "default")
+        self.world.take_away()
+        there = tuple(seen for seen in self.have.volumes if seen not in self.away)
+        gone = [_missed(seen) for seen in self.away if is_filled(seen)]
+        old = [replace(each, template=None) for each in gone]  # from before it was filled
+        choices = [
+            (each, before, None) if self.struck else (each,)
+            for each, before in zip(gone, old, strict=True)
+        ]  # a cut may come before what is done is remembered
+        some = [[each for each in chosen if each] for chosen in product(*choices)]
+        before = self.have.missing
+        missing = [in_order((*before, *each)) for each in some]
+        self.resume([replace(self.have, volumes=there, missing=each) for each in missing])
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether something is away, and nothing has taken its place."""
+        return bool(self.away) and not any(seen.pool == "default" for seen in self.have.volumes)
+
+    def bring_back(self) -> None:
+        """The disk is mounted again: all is as it was."""
+        self.world.bring_back()
+        volumes = volumes_in_order([*self.have.volumes, *self.away])
+        there = {(seen.pool, seen.name) for seen in volumes}
+        missing = tuple(m for m in self.have.missing if (m.pool, m.name) not in there)
+        given_up = {(seen.pool, seen.name) for seen in self.away if is_filled(seen)} - {
+            (each.pool, each.name) for each in self.have.missing
+        }
+        self.struck |= bool(given_up)  # it is remembered again with the next plan
+        self.away = ()
+        self.resume((replace(self.have, volumes=volumes, missing=missing),))
+
     def end(self) -> None:
         """The VM ends by itself."""
         self.world.end()
         self.resume((replace(self.have, power=Power.STOPPED, in_effect=None),))
+
+
+def in_order(missing: Iterable[VolumeMissing]) -> tuple[VolumeMissing, ...]:
+    """The one order in which an observation holds what is missing."""
+    return tuple(sorted(missing, key=lambda each: (each.pool, each.name)))
+
+
+def _missed(seen: VolumeSeen) -> VolumeMissing:
+    return VolumeMissing(name=seen.name, pool=seen.pool, template=seen.template)
 
 
 def end_of(planned: Planned) -> Observation:
@@ -334,7 +391,7 @@ def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
         yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
         yield from (FormatVolume(pool, volume), ActivateVolume(pool, volume))
         yield from (GrowVolume(pool, volume, size_bytes) for size_bytes in SIZES)
-        yield DestroyVolume(pool, volume)
+        yield from (DestroyVolume(pool, volume), ForgetVolume(pool, volume))
         for taken_s, snapshot in enumerate(SNAPSHOTS):
             yield SnapshotVolume(pool, volume, snapshot, taken_s)
             yield RollbackVolume(pool, volume, snapshot)
@@ -353,13 +410,16 @@ def can_do(life: Life, action: Action) -> bool:
 def is_refused(life: Life, action: Action) -> bool:
     """Whether the host too sees that it may not be done, and the model is not alone to know.
 
-    Only the planner knows of locks, of the stages of volumes, and of what must be off first;
-    to shut down what cannot hear, or to repair what is not stuck, ends it.
+    Only the planner knows of locks, of the stages of volumes, of those that are missing, and of
+    what must be off first; to shut down what cannot hear, or to repair what is not stuck, ends it.
     """
     power = life.have.power
     if isinstance(after(action, life.have), Success):
         return False
+    missed = life.have.missing_of([getattr(action, "volume", "")])
     match action:
+        case AllocateVolume() | FormatVolume() | InstallTemplate() if missed:
+            return False
         case Start():
             return power in ON or life.have.defined is None
         case Stop() | Freeze() | Hold() | Unfreeze() | SetLimits():
@@ -485,6 +545,16 @@ class LifecycleMachine(RuleBasedStateMachine):
     @rule()
     def hang(self) -> None:
         self.life.hang()
+
+    @precondition(lambda self: self.life.have.power is Power.STOPPED and not self.life.away)
+    @rule()
+    def take_away(self) -> None:
+        self.life.take_away()
+
+    @precondition(lambda self: self.life.have.power is Power.STOPPED and self.life.may_come_back)
+    @rule()
+    def bring_back(self) -> None:
+        self.life.bring_back()
 
     @precondition(lambda self: self.life.have.power is Power.RUNNING)
     @rule()

@@ -36,7 +36,14 @@ from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table
 from geats_core.host_plan import HostPlan, boot_goals, halt_goals, plan_host
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.model import after
-from geats_core.observation import Observation, Power, SnapshotSeen, Stage, VolumeSeen
+from geats_core.observation import (
+    Observation,
+    Power,
+    SnapshotSeen,
+    Stage,
+    VolumeMissing,
+    VolumeSeen,
+)
 from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import (
     Asked,
@@ -126,6 +133,7 @@ __all__ = [
     "Undoable",
     "VMSnapshot",
     "VMSpec",
+    "VolumeMissing",
     "VolumeSeen",
     "after",
     "boot_goals",

@@ -89,6 +89,14 @@ class DestroyVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetVolume:
+    """Give up a volume that is not found where it was, and all data on it: it may be made anew."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotVolume:
     """Keep what a volume holds now under a name; ``taken_s`` is seconds since the epoch."""
 
@@ -309,7 +317,7 @@ VolumeAction: TypeAlias = (
     | AdoptVolume
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
-DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock
+DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause | UpgradeRegistry
 POWER_OFFS = (Shutdown, Stop, Repair)
 
@@ -317,7 +325,7 @@ POWER_OFFS = (Shutdown, Stop, Repair)
 def impact_of(action: Action) -> Impact:
     """What *action* costs a user of the VM."""
     match action:
-        case DestroyVolume() | RollbackVolume() | DeleteSnapshot():
+        case DestroyVolume() | ForgetVolume() | RollbackVolume() | DeleteSnapshot():
             return Impact.DATA_LOSS
         case Shutdown() | Stop() | Repair():
             return Impact.RESTART
@@ -375,6 +383,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"grow volume {vm_name}/{volume} in pool {pool} to {format_size(size_bytes)}"
         case DestroyVolume(pool, volume):
             return f"destroy volume {vm_name}/{volume} in pool {pool}"
+        case ForgetVolume(pool, volume):
+            return f"give up volume {vm_name}/{volume} in pool {pool}, which is not found"
         case SnapshotVolume(_, volume, snapshot):
             return f"snapshot volume {vm_name}/{volume} as {snapshot}"
         case RollbackVolume(_, volume, snapshot):

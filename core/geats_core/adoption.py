@@ -33,7 +33,7 @@ from geats_core.ordering import ordered
 from geats_core.parse import parse_vm
 from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
-from geats_core.refusals import is_within, unreliable_parts
+from geats_core.refusals import incomplete, is_within, unreliable_parts
 from geats_core.spec import ROOT, VMSpec
 from geats_core.trail import Trail
 
@@ -218,6 +218,7 @@ def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Prob
     elif have.power is Power.STUCK:
         yield Problem(found.name, "its monitor does not answer: end that first")
     yield from unreliable_parts(found.name, have)
+    yield from incomplete(found.name, have)
     if not want.privileged and any(line.startswith(OPTIONS) for line in found.keep):
         message = f"would take the place of {IDMAP}, which an unprivileged VM needs"
         yield Problem(f"{found.file}: {OPTIONS}", message)

@@ -37,7 +37,7 @@ from geats_core.conflicts import claims
 from geats_core.observation import Observation, Power, Stage
 from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import Goal, HostFacts, Plan, Target
-from geats_core.refusals import foreign, refusals, undefined
+from geats_core.refusals import foreign, incomplete, refusals, undefined
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_core.trail import LEFT_HELD, Trail
 
@@ -227,6 +227,7 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
         have.recorded == spec
         and have.power is Power.STOPPED
         and not have.foreign
+        and not have.missing
         and (
             root is None
             or root.stage < Stage.FILLING
@@ -236,6 +237,7 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
     if have.exists and not is_left:
         message = "there is a VM of this name, or a volume of one: give another name"
         yield Problem(spec.name, message)
+    yield from incomplete(spec.name, have)
 
 
 def not_there(name: str, have: Observation) -> Iterable[Problem]:
@@ -243,6 +245,7 @@ def not_there(name: str, have: Observation) -> Iterable[Problem]:
     yield from undefined(name, have)
     if have.power is Power.STUCK:
         yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+    yield from incomplete(name, have)
 
 
 def _make_volume(trail: Trail, volume: Volume) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from geats_core.changes import changes
-from geats_core.observation import Observation, VolumeSeen
+from geats_core.observation import Observation, VolumeMissing, VolumeSeen
 from geats_core.sizes import format_size
 from geats_core.spec import VMSpec
 
@@ -40,6 +40,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         *_specs(f"{name}.defined", then.defined, now.defined),
         *_specs(f"{name}.in_effect", then.in_effect, now.in_effect),
         *_volumes(name, then.volumes, now.volumes),
+        *_missing(name, then.missing, now.missing),
     )
 
 
@@ -67,6 +68,15 @@ def _volumes(name: str, then: tuple[VolumeSeen, ...], now: tuple[VolumeSeen, ...
                 for field in before
                 if before[field] != after[field]
             )
+
+
+def _missing(
+    name: str, then: tuple[VolumeMissing, ...], now: tuple[VolumeMissing, ...]
+) -> Iterable[str]:
+    for each in (each for each in now if each not in then):
+        yield f"{name}.volumes[{each.pool}/{each.name}]: is not found any more: was {each}"
+    for each in (each for each in then if each not in now):
+        yield f"{name}.volumes[{each.pool}/{each.name}]: was not found, and is no longer missed"
 
 
 def _plain(seen: VolumeSeen) -> dict[str, str]:

@@ -24,6 +24,7 @@ from geats_core.actions import (
     DeleteSnapshot,
     DestroyVolume,
     Export,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -95,6 +96,13 @@ def after(action: Action, have: Observation) -> After:
                     by_hand=keep,
                     foreign=False,
                 ),
+            )
+        case ForgetVolume(pool, volume):
+            return _need(
+                (_is_missing(have, pool, volume), "it is not missing"),
+                (have.power is Power.STOPPED, f"the VM is {have.power}"),
+                (not have.locked, "the VM is locked"),
+                then=_found(have, pool, volume),
             )
         case Pause() | UpgradeRegistry():
             return Success(have)
@@ -186,15 +194,27 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
     return True
 
 
+def _is_missing(have: Observation, pool: str, volume: str) -> bool:
+    return any((each.pool, each.name) == (pool, volume) for each in have.missing)
+
+
+def _found(have: Observation, pool: str, volume: str) -> Observation:
+    """*have*, where that volume is not missing any more."""
+    left = tuple(each for each in have.missing if (each.pool, each.name) != (pool, volume))
+    return replace(have, missing=left)
+
+
 def _is_filled(root: VolumeSeen) -> bool:
     return root.active and root.stage is Stage.INSTALLED
 
 
 def _volume_after(action: VolumeAction, have: Observation) -> After:
     seen = have.volume(action.pool, action.volume)
+    new = (not have.missing_of([action.volume]), "a volume of this name is missing")
     if isinstance(action, AdoptVolume):
         return _need(
             (have.foreign, "geats made the VM"),
+            new,
             (seen is None or seen.stage is Stage.ALLOCATED, "the volume holds files already"),
             then=_with_volume(have, adopted(action)),
         )
@@ -202,6 +222,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
         return _need(
             (seen is None, "the volume exists"),
             (have.recorded is not None, "the VM is not defined"),
+            new,
             then=_with_volume(have, allocated(action)),
         )
     if seen is None:
@@ -213,6 +234,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
         case FormatVolume():
             return _need(
                 (seen.stage is Stage.ALLOCATED, "it is formatted"),
+                new,
                 then=_with_volume(have, replace(seen, stage=Stage.FORMATTED)),
             )
         case ActivateVolume():
@@ -231,7 +253,10 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             return _need(
                 off,
                 (not have.locked, "the VM is locked"),
-                then=replace(have, volumes=tuple(v for v in have.volumes if v is not seen)),
+                then=replace(
+                    _found(have, action.pool, action.volume),
+                    volumes=tuple(v for v in have.volumes if v is not seen),
+                ),
             )
         case SnapshotVolume(_, _, name, taken_s):
             taken = SnapshotSeen(
@@ -270,6 +295,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 (seen.active, "it is not active"),
                 (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
                 (not seen.is_reserved, "a copy to it was not finished"),
+                new,
                 then=_with_volume(have, replace(seen, stage=Stage.INSTALLED, template=template)),
             )
         case ConfigureGuest(_, _, spec):
@@ -285,6 +311,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage is Stage.FORMATTED, "it is not empty"),
+                new,
                 then=_with_volume(have, reserved),
             )
         case UnpackVolume(template=template) | CloneVolume(template=template):

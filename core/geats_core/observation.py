@@ -1,6 +1,7 @@
 """What one VM is on the host now: plain values, filled in by the adapters."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from geats_core.spec import ROOT, VMSpec
@@ -77,6 +78,25 @@ class VolumeSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMissing:
+    """A volume that held something when geats last had to do with it, and that is not found now.
+
+    ``template`` is what its root filesystem was installed from; None for any volume but the root.
+    ``place`` is where it was, for people to look at.
+    """
+
+    name: str
+    pool: str
+    template: str | None = None
+    place: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        at = f" at {self.place}" if self.place else ""
+        made = f", installed from {self.template}" if self.template else ""
+        return f"in pool {self.pool}{at}{made}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
 
@@ -84,7 +104,8 @@ class Observation:
     ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
     driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
     its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
-    than to the VM's volumes, that concerns this VM alone.
+    than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
+    remembered, and are not found: a disk that is not mounted is no disk that is empty.
     """
 
     recorded: VMSpec | None = None
@@ -96,6 +117,7 @@ class Observation:
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
     unreliable: str = ""
+    missing: tuple[VolumeMissing, ...] = ()
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""
@@ -103,6 +125,10 @@ class Observation:
             if (volume.pool, volume.name) == (pool, name):
                 return volume
         return None
+
+    def missing_of(self, names: Collection[str]) -> tuple[VolumeMissing, ...]:
+        """The missing volumes that have one of these names, in whichever pools they were."""
+        return tuple(volume for volume in self.missing if volume.name in names)
 
     @property
     def roots(self) -> tuple[VolumeSeen, ...]:

@@ -23,6 +23,7 @@ from geats_core.actions import (
     DeleteSnapshot,
     DestroyVolume,
     Export,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -138,7 +139,8 @@ def _writes(action: Action) -> frozenset[Resource]:
             | AdoptVolume(pool, volume)
         ):
             return frozenset({(*VOLUMES, pool, volume)})
-        case ReserveVolume():  # no volume is filled before all of them are reserved
+        # No volume is filled before all of them are reserved, or made before one is given up.
+        case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
         case Start() | Shutdown() | Stop() | Repair() | SetLimits():
             return frozenset({POWER})
@@ -168,6 +170,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION})
         case (
             DestroyVolume()
+            | ForgetVolume()
             | RollbackVolume()
             | InstallTemplate()
             | ConfigureGuest()

@@ -20,6 +20,7 @@ from geats_core.actions import (
     ConfigureGuest,
     Define,
     DestroyVolume,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -41,7 +42,7 @@ from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
 from geats_core.model import ON, SUSPENDED, after, allocated
 from geats_core.named import unnamed
-from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.ordering import ordered
 from geats_core.plan import (
     ByHand,
@@ -54,7 +55,16 @@ from geats_core.plan import (
     Step,
     Target,
 )
-from geats_core.refusals import foreign, out_of_reach, outdated_volumes, refusals, unreliable
+from geats_core.refusals import (
+    foreign,
+    lost,
+    missing_volumes,
+    out_of_reach,
+    outdated_volumes,
+    refusals,
+    torn_down,
+    unreliable,
+)
 from geats_core.restarts import (
     changes_that_restart,
     growth_while_off,
@@ -83,7 +93,7 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")
         case Target.UNDEFINED | Target.DEPROVISIONED | Target.OFF:
-            found = out_of_reach(goal, have, draft.facts)
+            found = (*out_of_reach(goal, have, draft.facts), *lost(goal, have))
             if found:
                 return Failure(found)
             if goal.target is not Target.OFF:
@@ -178,6 +188,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         because = rebuilds(want, draft.state)
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
+    _give_up(draft, missing_volumes(want, draft.state))
     for volume in want.volumes:
         _prepare_volume(draft, volume)
     _fill_root(draft, want)
@@ -260,6 +271,12 @@ def _destroy(
     """Destroy each, for one reason, or for the change of the same position in *because*."""
     for position, seen in enumerate(volumes):
         draft.add(DestroyVolume(seen.pool, seen.name), reason, because[position : position + 1])
+
+
+def _give_up(draft: _Draft, missing: tuple[VolumeMissing, ...]) -> None:
+    """Forget each, with the leave that there is (see ``refusals``)."""
+    for each in missing:
+        draft.add(ForgetVolume(each.pool, each.name), f"it was {each}, and is not found there")
 
 
 def _prepare_volume(draft: _Draft, volume: Volume) -> None:
@@ -347,9 +364,11 @@ def _tear_down(draft: _Draft) -> None:
         return
     if goal.target is Target.DEPROVISIONED or is_known:
         _power_off(draft, gone)
-    if goal.target is Target.DEPROVISIONED:
-        _destroy(draft, have.volumes, gone)
-    elif known and known.transient:
-        _destroy(draft, have.volumes, f"{goal.name} is transient")
+    if torn_down(goal, have):
+        of_target = goal.target is Target.DEPROVISIONED
+        _destroy(draft, have.volumes, gone if of_target else f"{goal.name} is transient")
+        _give_up(draft, draft.state.missing)
     if is_known:
-        draft.add(Undefine(), gone)
+        left = "; ".join(f"its volume {each.name}, {each}, is not found" for each in have.missing)
+        stays = f" ({left}: what is remembered of it stays)" if draft.state.missing else ""
+        draft.add(Undefine(), f"{gone}{stays}")

@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from geats_core.checked import Problem, Problems, unknown
-from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Restart, Target
 from geats_core.reach import without_driver, without_pools, without_template
 from geats_core.sizes import format_size
 from geats_core.spec import ROOT, VMSpec
 
+POWERED = (Target.RUNNING, Target.FROZEN)
 Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
 
 
@@ -28,6 +29,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_too_small(want, have, facts),
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
+        *_missing(goal, want, have),
         *_stuck(goal, have),
     ]
     return _within(goal, found)
@@ -81,10 +83,44 @@ def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
         return ()
     wanted: list[Named] = [("driver", "driver", known.driver, facts.drivers)]
     away: list[Problem] = []
-    if goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and known.transient):
+    if torn_down(goal, have):
         wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
         away = [*without_pools([known], facts)]
     return _within(goal, [*_unknown(wanted), *without_driver([known], facts), *away])
+
+
+def incomplete(name: str, have: Observation) -> Problems:
+    """A VM is not kept, copied or put back without a volume of it that is not found.
+
+    One that is not defined has no volume to be left out; then any that is missing counts.
+    """
+    known = have.recorded
+    missing = have.missing if known is None else missing_volumes(known, have)
+    found = (not_found(each, "then try again") for each in missing)
+    return tuple(Problem(f"{name}.{path}", message) for path, message in found)
+
+
+def torn_down(goal: Goal, have: Observation) -> bool:
+    """Whether the volumes of a VM go with it, where *goal* is to take it away."""
+    known = have.recorded or have.defined
+    transient = known is not None and known.transient
+    return goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and transient)
+
+
+def lost(goal: Goal, have: Observation) -> Problems:
+    """A VM is not taken away with its volumes where one of these is not found, but with leave."""
+    if not have.missing or not torn_down(goal, have) or goal.data_loss is DataLoss.ALLOWED:
+        return ()
+    advice = "allow data loss to give it up"
+    return _within(goal, (Problem(*not_found(each, advice)) for each in have.missing))
+
+
+def not_found(missing: VolumeMissing, advice: str) -> tuple[str, str]:
+    """The path to a volume that is missing, and what to look at; then the *advice*."""
+    return f"volumes[{missing.name}]", (
+        f"was {missing}, and is not found there: look whether its disk is mounted, and whether the "
+        f"path of pool {missing.pool} is right; {advice}"
+    )
 
 
 def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
@@ -209,7 +245,26 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
             )
 
 
+def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """A volume that is gone is not one to make: only with leave, unlocked, and while it is off."""
+    if goal.target is Target.DEFINED:
+        return
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
+    for each in missing_volumes(want, have):
+        if have.locked:
+            yield Problem(*not_found(each, "it is not made anew, since the VM is locked"))
+        elif goal.data_loss is DataLoss.REFUSED:
+            yield Problem(*not_found(each, "allow data loss to make it anew, without its data"))
+        elif stays_on:
+            yield Problem(*not_found(each, "it is not made anew while the VM is on"))
+
+
+def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...]:
+    """The missing volumes that stand in the way of those of *want*, in whichever pools."""
+    return have.missing_of({volume.name for volume in want.volumes})
+
+
 def _stuck(goal: Goal, have: Observation) -> Iterable[Problem]:
-    powered = goal.target in (Target.RUNNING, Target.FROZEN)
-    if powered and have.power is Power.STUCK and goal.restart is Restart.NEVER:
+    if goal.target in POWERED and have.power is Power.STUCK and goal.restart is Restart.NEVER:
         yield Problem("restart", "its monitor is stuck, and repairing it would restart the VM")

@@ -5,7 +5,7 @@ from geats_core.changes import Change, at_least, changes, cost_of
 from geats_core.guest import fingerprint
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import HostFacts, Restart
-from geats_core.refusals import outdated_volumes
+from geats_core.refusals import missing_volumes, outdated_volumes
 from geats_core.sizes import format_size
 from geats_core.spec import ROOT, VMSpec, Volume
 
@@ -28,6 +28,8 @@ def why_restart(want: VMSpec, have: Observation) -> str:
         return "its monitor does not answer"
     if have.power is Power.STOPPED:
         return ""
+    if missing_volumes(want, have):
+        return "a volume of it is not found, and is to be made anew"
     if have.in_effect is None:
         return "it is not known what it was started with"
     root = have.volume(want.root.pool, ROOT)

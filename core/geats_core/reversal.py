@@ -14,6 +14,7 @@ from geats_core.actions import (
     ConfigureGuest,
     DeleteSnapshot,
     DestroyVolume,
+    ForgetVolume,
     InstallTemplate,
     RollbackVolume,
     SnapshotVolume,
@@ -70,6 +71,9 @@ def with_snapshots(
             else:
                 action = SnapshotVolume(*where, name, taken_s)
                 steps.append(Step(vm=made.name, action=action, reason="its content will change"))
+        if isinstance(step.action, ForgetVolume):
+            volume = f"{made.name}/{step.action.volume}"
+            warnings.append(f"giving up volume {volume}, which is not found, cannot be undone")
         steps.append(step)
     return Undoable(plan=replace(made, steps=ordered(steps)), warnings=tuple(warnings))
 
@@ -137,6 +141,8 @@ def _lost(made: Plan, have: Observation) -> Iterable[str]:
             seen = have.volume(step.action.pool, step.action.volume)
             if seen is not None and seen.stage is not Stage.ALLOCATED:
                 yield f"what was on volume {made.name}/{seen.name} is lost"
+        elif isinstance(step.action, ForgetVolume):
+            yield f"volume {made.name}/{step.action.volume}, which was not found, is given up"
 
 
 def follow(made: Plan, have: Observation) -> Checked[Observation]:
@@ -177,7 +183,15 @@ def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
 
 
 def goal_before(name: str, have: Observation, start: Observation) -> Goal:
-    """What a VM that is *start* should be, to be again what it was in *have*."""
+    """What a VM that is *start* should be, to be again what it was in *have*.
+
+    To undo something is no leave to give up what is missing.
+    """
+    wanted = _state_before(name, have, start)
+    return replace(wanted, data_loss=DataLoss.REFUSED) if start.missing else wanted
+
+
+def _state_before(name: str, have: Observation, start: Observation) -> Goal:
     if have.recorded is None:
         return _goal(name, Target.UNDEFINED if have.volumes else Target.DEPROVISIONED)
     if have.locked != start.locked:

@@ -32,7 +32,7 @@ from geats_core.model import ON
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import DataLoss, Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
-from geats_core.refusals import foreign, undefined
+from geats_core.refusals import foreign, incomplete, undefined
 from geats_core.retention import Keep, Retention, Snapshot, retain
 from geats_core.spec import ROOT, VMSpec
 from geats_core.trail import Trail
@@ -222,7 +222,8 @@ def _unknown(name: str, snapshot: str, have: Observation) -> Problem:
 
 def _wrong_with(name: str, have: Observation) -> Problems:
     found = tuple(undefined(name, have))
-    return found or foreign(Goal(name=name, target=Target.OFF), have)
+    goal = Goal(name=name, target=Target.OFF)
+    return found or (*foreign(goal, have), *incomplete(name, have))
 
 
 def _stuck(name: str, have: Observation) -> Iterable[Problem]:

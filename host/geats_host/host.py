@@ -1,7 +1,7 @@
 """The facade of one host: Salt modules, command line and other callers use nothing else."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,7 +28,7 @@ from geats_core.config import HostConfig, parse_config
 from geats_core.host_plan import HostPlan, boot_goals, halt_goals
 from geats_core.host_policy import HostPolicy
 from geats_core.model import volumes_in_order
-from geats_core.observation import Observation, Power, VolumeSeen
+from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
 from geats_core.origins import origins
 from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
@@ -65,6 +65,7 @@ from geats_host.plugins import (
     registry_plugin,
 )
 from geats_host.registry import Entry, Outcome, Registry
+from geats_host.remembered import keep, missing, remembered
 from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
@@ -160,11 +161,17 @@ class Host:
             if spec.driver in self.drivers.away
         }
         seen = {**out_of_sight, **seen}
-        volumes = self._volumes()
-        names = [only] if only else sorted({*definitions, *rows, *seen, *volumes})
+        volumes, filled = self._volumes(), remembered(self.registry)
+        names = [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled})
         all_ = {
             name: replace(
-                _observation(definitions.get(name), seen.get(name), volumes.get(name, [])),
+                _observation(
+                    definitions.get(name),
+                    seen.get(name),
+                    volumes.get(name, []),
+                    filled.get(name, ()),
+                    self.pools.away,
+                ),
                 locked=name in locked,
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
             )
@@ -376,6 +383,8 @@ class Host:
             self._reserve(planned, locks)
             self._check_configured(made.steps)
             self._check_sources(made.steps, planned.observations)  # they may have changed too
+            if self.registry.outdated() is None:
+                self._remember(planned)
             performers = {
                 each.name: self._performer(each, planned.observations) for each in made.plans
             }
@@ -386,6 +395,7 @@ class Host:
                         time.sleep(seconds)
                     case UpgradeRegistry() as upgrade:
                         self.registry.upgrade(upgrade)
+                        self._remember(planned)
                     case action:
                         guarded(step.vm, lambda: performers[step.vm].perform(action))
 
@@ -420,6 +430,16 @@ class Host:
             if problems:
                 raise Refused(*problems)
             locks.enter_context(reservations.reserved(run_dir, wanted))
+
+    def _remember(self, planned: SavedPlan) -> None:
+        """What an older geats did not remember of the VMs that the plan is about, and was there."""
+        for each in planned.plan.plans:
+            have = planned.observations.get(each.name, Observation())
+            places = {
+                (seen.pool, seen.name): self.pools[seen.pool].path(VolumeId(each.name, seen.name))
+                for seen in have.volumes
+            }
+            keep(self.registry, each.name, have, places)
 
     def _check_configured(self, steps: Iterable[Step]) -> None:
         """A plan may have been saved, and the configuration changed since."""
@@ -547,9 +567,14 @@ def _remembered(spec: VMSpec) -> DriverSeen:
 
 
 def _observation(
-    recorded: VMSpec | None, seen: DriverSeen | None, volumes: list[VolumeSeen]
+    recorded: VMSpec | None,
+    seen: DriverSeen | None,
+    volumes: list[VolumeSeen],
+    filled: tuple[VolumeMissing, ...],
+    out_of_sight: Container[str],
 ) -> Observation:
     vm = seen or DriverSeen()
+    is_on = vm.power is not Power.STOPPED and not vm.foreign
     return Observation(
         recorded=recorded,
         defined=vm.defined,
@@ -558,4 +583,5 @@ def _observation(
         by_hand=vm.by_hand,
         foreign=vm.foreign,
         volumes=volumes_in_order(volumes),
+        missing=missing(filled, volumes, recorded, is_on=is_on, out_of_sight=out_of_sight),
     )

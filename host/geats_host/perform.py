@@ -19,6 +19,7 @@ from geats_core.actions import (
     DeleteSnapshot,
     DestroyVolume,
     Export,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -56,11 +57,18 @@ from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
 from geats_host.mount_points import check_mount_points
 from geats_host.registry import Registry
+from geats_host.remembered import forget, is_filled, remember
 from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
 from geats_host.volume_archives import Tree
+
+EMPTYING = (DestroyVolume, RollbackVolume)
+FILLING = (
+    *(FormatVolume, InstallTemplate, UnpackVolume),
+    *(CloneVolume, AdoptVolume, RollbackVolume),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,8 @@ class Performer:
                 time.sleep(seconds)
             case UpgradeRegistry():
                 self.registry.upgrade(action)
+            case ForgetVolume(pool, volume):
+                forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):
                 self._export(Path(archive), reading)
             case Lock():
@@ -126,7 +136,7 @@ class Performer:
                 | CloneVolume()
                 | AdoptVolume()
             ):
-                self._volume(action)
+                self._remembering(action)
             case _:
                 assert_never(action)
 
@@ -190,6 +200,19 @@ class Performer:
         if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
             keep = driver.observe(self.name)[self.name].by_hand
             driver.define(spec, paths, keep, self._shifts(spec))
+
+    def _remembering(self, action: VolumeAction) -> None:
+        """What is there is forgotten before it is destroyed; what is filled is remembered after."""
+        pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
+        if isinstance(action, EMPTYING) and pool.observe(volume):
+            forget(self.registry, self.name, action.pool, action.volume)
+        try:
+            self._volume(action)
+        finally:  # what could not be rolled back is as it was
+            seen = pool.observe(volume).get(volume) if isinstance(action, FILLING) else None
+            if seen is not None and is_filled(seen):
+                own = replace(seen, pool=action.pool)
+                remember(self.registry, self.name, own, pool.path(volume))
 
     def _volume(self, action: VolumeAction) -> None:
         pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)

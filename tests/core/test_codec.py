@@ -74,6 +74,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "by_hand": ["a = b"],
         "foreign": False,
         "unreliable": "",
+        "missing": [],
     }
     assert decode(Observation, "x", encode(have)) == Success(have)
 

@@ -37,6 +37,6 @@ def test_the_figures_of_the_exhaustive_test_are_those_of_its_spaces() -> None:
         count * policies * (len(ByHand) if len(space.by_hand) > 1 else 1)
         for space, count in states.items()
     )
-    words = f"{sum(states.values()):,} states in three spaces"
-    assert (len(states), words in text) == (3, True), words
+    words = f"{sum(states.values()):,} states in four spaces"
+    assert (len(states), words in text) == (4, True), words
     assert f"{points / 10**6:.1f} million points" in text

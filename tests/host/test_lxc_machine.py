@@ -64,6 +64,17 @@ class LxcWorld:
         os.kill(init, signal.SIGKILL)
         assert ends_within(monitor, 10)
 
+    def take_away(self) -> None:
+        self._pool.rename(self.directory / "away")
+
+    def bring_back(self) -> None:
+        shutil.rmtree(self._pool, ignore_errors=True)
+        (self.directory / "away").rename(self._pool)
+
+    @property
+    def _pool(self) -> Path:
+        return self.directory / "default"
+
     def close(self) -> None:
         self.open().drivers["lxc"].repair(self.name)
         shutil.rmtree(self.directory, ignore_errors=True)

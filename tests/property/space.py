@@ -29,6 +29,7 @@ from geats_core import (
     Power,
     Stage,
     VMSpec,
+    VolumeMissing,
     VolumeSeen,
     after,
 )
@@ -44,6 +45,7 @@ from geats_core.actions import (
     DeleteSnapshot,
     DestroyVolume,
     Export,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -113,6 +115,7 @@ class Space:
     places: Sequence[Place]
     locks: Sequence[bool] = (False, True)
     by_hand: Sequence[tuple[str, ...]] = ((),)
+    missing: Sequence[tuple[VolumeMissing, ...]] = ((),)
     facts: HostFacts = NOTHING_KNOWN
 
     @cached_property
@@ -122,6 +125,9 @@ class Space:
             volumes_in_order([seen for seen in chosen if seen is not None])
             for chosen in product(*self.places)
         ]
+        every = product(
+            self.definitions, self.powers, self.locks, self.by_hand, self.missing, stored
+        )
         return tuple(
             Observation(
                 recorded=recorded,
@@ -131,10 +137,10 @@ class Space:
                 volumes=volumes,
                 locked=locked,
                 by_hand=by_hand,
+                missing=missing,
             )
-            for (recorded, defined), (power, in_effect), locked, by_hand, volumes in product(
-                self.definitions, self.powers, self.locks, self.by_hand, stored
-            )
+            for (recorded, defined), (power, in_effect), locked, by_hand, missing, volumes in every
+            if not missing or not _is_there(volumes, missing)
         )
 
     @cached_property
@@ -151,6 +157,7 @@ class Space:
                 ConfigureGuest(HERE, ROOT, self.want),
             ),
             *(DestroyVolume(pool, name) for pool, name in self._named_places()),
+            *(ForgetVolume(each.pool, each.name) for each in max(self.missing, key=len)),
         )
 
     def _named_places(self) -> Iterable[tuple[str, str]]:
@@ -172,7 +179,7 @@ class Space:
     def _key(self, have: Observation) -> tuple[object, ...]:
         return (
             *(_letter(spec) for spec in (have.recorded, have.defined, have.in_effect)),
-            *(have.power, have.locked, have.by_hand, have.volumes),
+            *(have.power, have.locked, have.by_hand, have.missing, have.volumes),
         )
 
     @cached_property
@@ -246,6 +253,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | GrowVolume()
             | Lock()
             | Unlock()
+            | ForgetVolume()
             | Pause()
             | UpgradeRegistry()
         ):
@@ -297,6 +305,12 @@ def _building(volume: Volume) -> Iterable[Action]:
     yield ActivateVolume(*where)
     if volume.size_bytes is not None:
         yield GrowVolume(*where, volume.size_bytes)
+
+
+def _is_there(volumes: Iterable[VolumeSeen], missing: Iterable[VolumeMissing]) -> bool:
+    """Whether what is missing is there: no host is so, as nothing that is there is missing."""
+    gone = {(each.pool, each.name) for each in missing}
+    return any((seen.pool, seen.name) in gone and seen.stage > Stage.FORMATTED for seen in volumes)
 
 
 def _either(seen: VolumeSeen) -> tuple[VolumeSeen, VolumeSeen]:
@@ -407,4 +421,22 @@ BY_HAND = Space(
     places=(root_places(other=False), left_behind(ELSEWHERE, STRAY)),
     by_hand=((), (LINE,)),
 )
-SPACES = {space.name: space for space in (MAIN, VOLUMES, BY_HAND)}
+# Volumes that are remembered and not found, with whatever else is there: the root where it is
+# wanted, and where it was before, and a volume that the spec does not name.
+GONE = (
+    VolumeMissing(name=ROOT, pool=HERE, template=WANT.template),
+    VolumeMissing(name=ROOT, pool=ELSEWHERE, template="alpine"),
+    VolumeMissing(name=STRAY, pool=ELSEWHERE),
+)
+MISSING = Space(
+    name="missing",
+    want=BARE,
+    definitions=tuple(product((None, BARE, RESTART), (None, BARE, RESTART))),
+    powers=powers(None, BARE),
+    places=(root_places(other=False), left_behind(ELSEWHERE, STRAY)),
+    missing=tuple(
+        tuple(each for each, taken in zip(GONE, chosen, strict=True) if taken)
+        for chosen in product((False, True), repeat=len(GONE))
+    ),
+)
+SPACES = {space.name: space for space in (MAIN, VOLUMES, BY_HAND, MISSING)}

@@ -1,5 +1,6 @@
 """Specs, observations, goals and raw data: well-formed by construction, from small universes."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from geats_core import (
     Stage,
     Target,
     VMSpec,
+    VolumeMissing,
     VolumeSeen,
 )
 from geats_core.actions import UpgradeRegistry
@@ -156,6 +158,18 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
 
 
 @st.composite
+def missing_volumes(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -> VolumeMissing:
+    """A volume that once held what some plan for one of the *known* specs put on it."""
+    spec = draw(known)
+    return VolumeMissing(
+        name=name,
+        pool=draw(st.just(spec.root.pool) | pools),
+        template=spec.template if name == ROOT else None,
+        place=f"/srv/{name}",
+    )
+
+
+@st.composite
 def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observation:
     """Any state: half-made, half-removed, edited by hand, stuck."""
     power = draw(st.sampled_from(Power))
@@ -164,6 +178,14 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         for name in (ROOT, "data", "old")
         for volume in draw(st.lists(volumes_seen(known, name), max_size=2 if name == ROOT else 1))
     }
+    names = draw(st.lists(st.sampled_from([ROOT, ROOT, "data", "old"]), max_size=2, unique=True))
+    missing = [draw(missing_volumes(known, name)) for name in sorted(names)]
+    missing = draw(st.just(missing) | st.just([]))
+    gone = {(each.pool, each.name) for each in missing}
+    for place in gone & seen.keys():  # what is there holds less than what is missing
+        stage = Stage.ALLOCATED if place[1] != ROOT else Stage.FORMATTED
+        less = replace(seen[place], template=None, guest=None, active=False)
+        seen[place] = replace(less, stage=min(stage, less.stage))
     return Observation(
         recorded=draw(st.none() | known),
         unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
@@ -174,6 +196,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         locked=draw(st.sampled_from([False, False, True])),
         by_hand=draw(st.sampled_from([(), ("lxc.environment = X=1",)])),
         foreign=draw(st.sampled_from([False] * 7 + [True])),
+        missing=tuple(missing),
     )
 
 

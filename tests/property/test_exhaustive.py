@@ -59,6 +59,7 @@ from geats_core.actions import (
     ConfigureGuest,
     Define,
     DestroyVolume,
+    ForgetVolume,
     FormatVolume,
     Freeze,
     GrowVolume,
@@ -77,7 +78,7 @@ from geats_core.actions import (
 )
 from geats_core.guest import fingerprint
 from geats_core.spec import ROOT, VMSpec
-from tests.property.space import BARE_FREE, BY_HAND, NAME, NOWHERE, SPACES, Space
+from tests.property.space import BARE_FREE, BY_HAND, MISSING, NAME, NOWHERE, SPACES, Space
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
@@ -87,6 +88,7 @@ WITHOUT_SPEC = (
     *(Target.UNDEFINED, Target.DEPROVISIONED),
 )
 KEEPING_POWER = (Target.LOCKED, Target.UNLOCKED, Target.DEFINED, Target.PROVISIONED)
+HARMFUL = (DestroyVolume, ForgetVolume, Undefine)
 UNREACHABLE = 2**60
 COST = {impact: 1 + (1 << 10 * impact if impact else 0) for impact in Impact}
 
@@ -130,7 +132,8 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
             return end.power is Power.STOPPED
         case Target.UNDEFINED:
             forgotten = end.recorded is None and end.defined is None and end.by_hand == ()
-            return forgotten and (not case.transient or end.volumes == ())
+            left = case.transient and (end.volumes or end.missing)
+            return forgotten and not left
         case Target.DEPROVISIONED:
             return end == Observation()
         case _:
@@ -186,6 +189,8 @@ def usable(space: Space, end: Observation, *, left_on: bool) -> bool:
     """
     for volume in space.want.volumes:
         seen = end.volume(volume.pool, volume.name)
+        if end.missing_of([volume.name]):
+            return False
         if seen is None or not seen.active or seen.stage is Stage.ALLOCATED:
             return False
         grows = end.power is Power.STOPPED or space.facts.pool(volume.pool).grows_online
@@ -227,7 +232,8 @@ def is_refused(goal: Goal, want: VMSpec, have: Observation) -> bool:
         case Target.OFF:  # nothing is there: more likely a wrong name than a wish come true
             return have == Observation()
         case Target.UNDEFINED | Target.DEPROVISIONED:  # locked, were it never so undefined
-            return have.locked
+            refused = goal.data_loss is DataLoss.REFUSED
+            return have.locked or (refused and bool(have.missing) and _go_with_it(goal, have))
         case _:
             lost = outdated(want, have)
             if goal.target is Target.REINITIALISED:
@@ -236,7 +242,11 @@ def is_refused(goal: Goal, want: VMSpec, have: Observation) -> bool:
                     return True
             # Said at once, also where the plan would not come to destroying them.
             without_leave = have.locked or goal.data_loss is DataLoss.REFUSED
-            return bool(lost and without_leave) or would_shrink(want, have)
+            return (
+                bool(lost and without_leave)
+                or would_shrink(want, have)
+                or _would_make_anew(goal, want, have)
+            )
 
 
 def would_shrink(want: VMSpec, have: Observation) -> bool:
@@ -246,6 +256,22 @@ def would_shrink(want: VMSpec, have: Observation) -> bool:
         seen is not None and size is not None and (seen.size_bytes or 0) > size
         for seen, size in found
     )
+
+
+def _would_make_anew(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether a volume that is wanted is missing: it is made anew with leave, and if off."""
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
+    without_leave = have.locked or goal.data_loss is DataLoss.REFUSED
+    missing = have.missing_of({volume.name for volume in want.volumes})
+    return goal.target is not Target.DEFINED and bool(missing) and (without_leave or stays_on)
+
+
+def _go_with_it(goal: Goal, have: Observation) -> bool:
+    """Whether the volumes of a VM that is taken away go as well."""
+    known = have.recorded or have.defined
+    transient = known is not None and known.transient
+    return goal.target is Target.DEPROVISIONED or transient
 
 
 BUILDING = (
@@ -272,9 +298,10 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
         case Target.OFF:
             return off
         case Target.UNDEFINED:
-            return off or isinstance(action, Undefine) or (case.transient and _destroys(action))
+            gone = case.transient and _destroys(goal, action)
+            return off or isinstance(action, Undefine) or gone
         case Target.DEPROVISIONED:
-            return off or isinstance(action, Undefine) or _destroys(action)
+            return off or isinstance(action, Undefine) or _destroys(goal, action)
         case Target.DEFINED:
             return defining
         case Target.PROVISIONED:
@@ -289,12 +316,17 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
             return building or off or isinstance(action, Start | Freeze)
 
 
-def _destroys(action: Action) -> bool:
-    return isinstance(action, DestroyVolume)
+def _destroys(goal: Goal, action: Action) -> bool:
+    """Whether it destroys a volume, or gives one up: what is not seen goes with leave only."""
+    with_leave = goal.data_loss is DataLoss.ALLOWED
+    return isinstance(action, DestroyVolume) or (with_leave and isinstance(action, ForgetVolume))
 
 
 def _may_destroy(goal: Goal, want: VMSpec, action: Action) -> bool:
     """Whether a volume may go on the way to *want*: never a data volume where it is wanted."""
+    if isinstance(action, ForgetVolume):
+        wanted = action.volume in {volume.name for volume in want.volumes}
+        return wanted and goal.data_loss is DataLoss.ALLOWED
     if not isinstance(action, DestroyVolume):
         return False
     if action.volume == ROOT and goal.target is Target.REINITIALISED:
@@ -315,14 +347,16 @@ def fulfils(goal: Goal, want: VMSpec, action: Action) -> bool:
             return False
 
 
-def essence(goal: Goal) -> Goal:
+def essence(goal: Goal, space: Space) -> Goal:
     """*goal* without the policies that its target has no use for: put to one value each."""
     without_spec = goal.target in WITHOUT_SPEC
+    takes_away = goal.target in (Target.UNDEFINED, Target.DEPROVISIONED)
+    no_loss = without_spec and not (takes_away and len(space.missing) > 1)
     return replace(
         goal,
         restart=goal.restart if goal.target in POWERED else Restart.IF_NEEDED,
         power_off=PowerOff.SHUTDOWN if goal.target in KEEPING_POWER else goal.power_off,
-        data_loss=DataLoss.REFUSED if without_spec else goal.data_loss,
+        data_loss=DataLoss.REFUSED if no_loss else goal.data_loss,
         by_hand=ByHand.KEPT if without_spec else goal.by_hand,
         max_impact=Impact.DATA_LOSS,
     )
@@ -538,7 +572,8 @@ def check(space: Space, target: Target, restarts: Sequence[Restart]) -> Counted:
     told_apart: dict[Goal, list[Answer]] = {}
     for goal, column in zip(goals, answers, strict=True):
         counted.refusals += column.count(None)
-        assert told_apart.setdefault(essence(goal), column) == column, f"it matters to {target}"
+        same = told_apart.setdefault(essence(goal, space), column)
+        assert same == column, f"it matters to {target}"
     checks = [Checks(space, goal, column) for goal, column in told_apart.items()]
     for each in checks:
         for state in range(len(space.states)):
@@ -668,7 +703,7 @@ class Checks:
         return self.goal.target in REQUESTS or self.ends[cut] in (NOWHERE, end)
 
     def _is_harmful(self, action: int) -> bool:
-        return isinstance(self.space.actions[action], DestroyVolume | Undefine)
+        return isinstance(self.space.actions[action], HARMFUL)
 
     def _check_nothing_is_left(self, end: int) -> None:
         """Law 2; to power off what does not exist is refused."""
@@ -747,7 +782,7 @@ def test_the_laws_hold_at_every_point(
 def check_caps(target: Target) -> int:
     """How many plans were refused for a step above the highest impact allowed."""
     refused = 0
-    goals = {essence(goal) for goal in goals_of(BY_HAND, target, tuple(Restart))}
+    goals = {essence(goal, BY_HAND) for goal in goals_of(BY_HAND, target, tuple(Restart))}
     # How it is powered off, and what else may go, comes before the limit: one of each will do.
     asking = (PowerOff.SHUTDOWN, DataLoss.REFUSED, ByHand.KEPT)
     some = [goal for goal in goals if (goal.power_off, goal.data_loss, goal.by_hand) == asking]
@@ -855,10 +890,10 @@ def test_a_vm_of_which_a_volume_cannot_be_read_is_powered_off_and_else_left_alon
 def test_the_model_lets_nothing_harm_what_is_locked() -> None:
     """Law 6, whatever a planner may ask for."""
     harmful = [
-        (action, BY_HAND.leads_to[number][state])
-        for number, action in enumerate(BY_HAND.actions)
-        for state, have in enumerate(BY_HAND.states)
-        if have.locked and isinstance(action, DestroyVolume | Undefine)
+        (action, MISSING.leads_to[number][state])
+        for number, action in enumerate(MISSING.actions)
+        for state, have in enumerate(MISSING.states)
+        if have.locked and isinstance(action, HARMFUL)
     ]
     assert harmful
     assert {there for _, there in harmful} == {NOWHERE}

@@ -51,7 +51,7 @@ def test_one_step_fails_and_all_that_does_not_need_it_is_done(space: str) -> Non
 def check(job: tuple[str, Target]) -> int:
     """How many failures were gone through."""
     space, target = SPACES[job[0]], job[1]
-    goals = dict.fromkeys(essence(goal) for goal in goals_of(space, target, tuple(Restart)))
+    goals = dict.fromkeys(essence(goal, space) for goal in goals_of(space, target, tuple(Restart)))
     some = [g for g in goals if (g.power_off, g.by_hand) == (PowerOff.SHUTDOWN, ByHand.KEPT)]
     every = EVERY[space.name]
     return sum(_check(space, goal, have) for goal in some for have in space.states[::every])

@@ -26,13 +26,14 @@ from geats_core.actions import (
     UpgradeRegistry,
 )
 from geats_core.config import parse_config
-from geats_core.observation import Observation, Power
+from geats_core.observation import Observation, Power, VolumeSeen
 from geats_core.plan import DataLoss, Goal, PowerOff, Target
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.host import Host
 from geats_host.opened import Opened
 from geats_host.registry.memory import MemoryRegistry
+from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
 from tests.faults import Fault, Manner, Moment
 from tests.lifecycle_machine import DATA, Life, LifecycleMachine, World, config
@@ -51,14 +52,17 @@ class MemoryWorld:
         self.registry = MemoryRegistry()
         self.vms = MemoryDriver()
         self.pools = {name: MemoryPool(directory / name) for name in self.config.pools}
+        self.away: dict[VolumeId, VolumeSeen] = {}
 
     def copy(self) -> "MemoryWorld":
         other = MemoryWorld(self.directory)
         other.registry.specs |= self.registry.specs
         other.registry.locks |= self.registry.locks
+        other.registry.noted |= self.registry.noted
         other.vms.vms |= self.vms.vms
         for name, pool in self.pools.items():
             other.pools[name].volumes |= pool.volumes
+        other.away |= self.away
         return other
 
     def open(self) -> Host:
@@ -72,6 +76,14 @@ class MemoryWorld:
     def end(self) -> None:
         vms = self.vms.vms
         vms[self.name] = replace(vms[self.name], power=Power.STOPPED, in_effect=None)
+
+    def take_away(self) -> None:
+        self.away |= self.pools["default"].volumes
+        self.pools["default"].volumes.clear()
+
+    def bring_back(self) -> None:
+        self.pools["default"].volumes |= self.away
+        self.away.clear()
 
     def close(self) -> None:
         pass
@@ -118,7 +130,12 @@ STORY: tuple[tuple[Move, str], ...] = (
     (to(Target.RUNNING), "pool"),
     (Hold(), "pool"),
     (to(Target.RUNNING), "pool"),
-    (to(Target.UNDEFINED), "pool"),
+    (to(Target.STOPPED), "grown"),
+    (Life.take_away, "grown"),
+    (Life.bring_back, "grown"),
+    (Life.take_away, "grown"),
+    (to(Target.RUNNING), "grown"),
+    (to(Target.UNDEFINED), "grown"),
     (to(Target.RUNNING), "template"),
     (to(Target.DEPROVISIONED), "template"),
 )
@@ -162,7 +179,7 @@ def test_a_life_that_is_cut_at_any_call_is_resumed(tmp_path: Path, number: int) 
     world, life = told(tmp_path, number)
 
     def tell_through(fault: Fault) -> Fault:
-        tell(Life(world.copy(), life.have), number, fault)
+        tell(Life(world.copy(), life.have, away=life.away), number, fault)
         return fault
 
     for at in range(1, tell_through(Fault()).calls + 1):

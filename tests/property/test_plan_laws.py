@@ -30,7 +30,11 @@ from geats_core import (
 )
 from geats_core.actions import (
     Action,
+    AllocateVolume,
     DestroyVolume,
+    ForgetVolume,
+    FormatVolume,
+    InstallTemplate,
     Repair,
     Shutdown,
     Stop,
@@ -44,6 +48,8 @@ ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 KEEPS_POWER = (Target.PROVISIONED, Target.DEFINED)
 POWER_OFFS = (Shutdown, Stop, Repair)
+
+MAKING = (AllocateVolume, FormatVolume, InstallTemplate)
 
 many = settings(max_examples=200, deadline=None)
 
@@ -263,6 +269,23 @@ def test_no_data_is_lost_without_leave(situation: tuple[Goal, Observation]) -> N
     elif goal.target in (Target.LOCKED, Target.UNLOCKED, Target.OFF, Target.UNDEFINED):
         allowed = set()
     assert lost <= allowed
+
+
+@many
+@given(situations)
+def test_what_is_missing_is_not_made_anew_without_leave(
+    situation: tuple[Goal, Observation],
+) -> None:
+    """Law 6, Safe: a root that is gone is no root to make, whatever pool it is wanted in."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    if planned is None:
+        return
+    gone = {each.name for each in have.missing}
+    given_up = {s.action.volume for s in planned.steps if isinstance(s.action, ForgetVolume)}
+    made = {s.action.volume for s in planned.steps if isinstance(s.action, MAKING)}
+    assert made & gone <= given_up <= gone
+    assert not given_up or (goal.data_loss is DataLoss.ALLOWED and not have.locked)
 
 
 @many

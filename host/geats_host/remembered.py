@@ -1,0 +1,117 @@
+"""What a host remembers of the volumes of its VMs: which of them held something, from what, where.
+
+Theory of operation
+-------------------
+A volume is remembered once it holds something, and forgotten before that is destroyed: the registry
+never remembers more than there is, wherever a cut comes. So a volume that is remembered and is not
+seen was taken away by nobody: its disk is not mounted, or the pool leads elsewhere now.
+
+A registry of an older geats remembers nothing. Before a plan is carried out, what is seen of its
+VMs is remembered; and what a VM runs on was there, whether or not it is remembered.
+"""
+
+import json
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.codec import decode, encode
+from geats_core.observation import Observation, Stage, VolumeMissing, VolumeSeen
+from geats_core.spec import ROOT, VMSpec
+from geats_host.registry import Registry
+
+KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
+Remembered: TypeAlias = Mapping[str, tuple[VolumeMissing, ...]]  # by VM: each would be missing
+
+
+def remembered(registry: Registry) -> Remembered:
+    """Every volume that held something when geats last had to do with it, by its VM."""
+    found: dict[str, tuple[VolumeMissing, ...]] = {}
+    for key, text in registry.notes(KIND).items():
+        vm, pool, name = key.split("/")
+        found[vm] = (*found.get(vm, ()), _volume(pool, name, text))
+    return found
+
+
+def missing(
+    known: tuple[VolumeMissing, ...],
+    volumes: Iterable[VolumeSeen],
+    recorded: VMSpec | None,
+    *,
+    is_on: bool,
+    out_of_sight: Container[str],
+) -> tuple[VolumeMissing, ...]:
+    """Those of the *known* that are not there, or that hold less than they did.
+
+    A VM that *is_on* has a root volume, whether or not it is known. Pools that are *out_of_sight*
+    are a problem of their own for a VM that is recorded in them: what they hold is not missed.
+    """
+    there = {(seen.pool, seen.name): seen for seen in volumes}
+    names = {each.name for each in known} | {seen.name for seen in there.values()}
+    if is_on and recorded is not None and ROOT not in names:
+        root = VolumeMissing(name=ROOT, pool=recorded.root.pool, template=recorded.template)
+        known = (*known, root)
+    pools = {volume.pool for volume in recorded.volumes} if recorded else set()
+    return tuple(
+        each
+        for each in known
+        if not _is_found(each, there.get((each.pool, each.name)))
+        and not (each.pool in pools and each.pool in out_of_sight)
+    )
+
+
+def is_filled(seen: VolumeSeen) -> bool:
+    """Whether it holds what nobody could make again: a template that was used, or files."""
+    return seen.stage is Stage.INSTALLED or (seen.name != ROOT and seen.stage is Stage.FORMATTED)
+
+
+def remember(registry: Registry, vm: str, seen: VolumeSeen, place: Path | str) -> None:
+    """Remember a volume that is filled, and where it is."""
+    volume = VolumeMissing(name=seen.name, pool=seen.pool, template=seen.template, place=str(place))
+    _note(registry, vm, volume)
+
+
+def forget(registry: Registry, vm: str, pool: str, volume: str) -> None:
+    """Forget a volume: nobody is to look for it any more."""
+    registry.forget_note(KIND, f"{vm}/{pool}/{volume}")
+
+
+def keep(
+    registry: Registry, vm: str, have: Observation, places: Mapping[tuple[str, str], Path]
+) -> None:
+    """Remember all of a VM that is seen, or that it must run on; *places* are by pool and name."""
+    known = remembered(registry).get(vm, ())
+    of = {(each.pool, each.name): each for each in known}
+    for seen in have.volumes:
+        old, place = of.get((seen.pool, seen.name)), str(places[seen.pool, seen.name])
+        known_so = old is not None and (old.place, old.template) == (place, seen.template)
+        if is_filled(seen) and not known_so:
+            remember(registry, vm, seen, place)
+    for each in have.missing:
+        if each not in known:
+            _note(registry, vm, each)
+
+
+def _is_found(known: VolumeMissing, seen: VolumeSeen | None) -> bool:
+    least = Stage.FORMATTED if known.template is None else Stage.FILLING
+    return seen is not None and (seen.stage >= least or bool(seen.unreadable))
+
+
+def _note(registry: Registry, vm: str, volume: VolumeMissing) -> None:
+    text = json.dumps(encode(volume), sort_keys=True)
+    registry.note(KIND, f"{vm}/{volume.pool}/{volume.name}", text)
+
+
+def _volume(pool: str, name: str, text: str) -> VolumeMissing:
+    """What a note says; where that makes no sense, the volume was there all the same."""
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        raw = None
+    match decode(VolumeMissing, "", raw):
+        case Success(volume) if (volume.pool, volume.name) == (pool, name):
+            return volume
+        case Success() | Failure():
+            return VolumeMissing(name=name, pool=pool)
