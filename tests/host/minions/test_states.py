@@ -66,7 +66,8 @@ def test_what_test_mode_shows_is_done_and_then_there_is_nothing_left(
         each["changes"] for each in shown.values()
     ]
     first, *others = (each["duration"] for each in done.values())
-    assert (first > sum(others)) is together  # it did what the others ask for, too
+    if together:
+        assert first > sum(others)  # it did what they ask for, too, and they did nothing
     again = apply(salt, sls, together=together)
     assert [(each["result"], each["changes"]) for each in again.values()] == [(True, {})] * 3
 
@@ -114,6 +115,9 @@ def test_a_whole_host_is_one_state(salt: Master) -> None:
     assert {*powers(salt).values(), a.power()} == {"running"}
     again = apply(salt, "all: {geats.host: []}")
     assert (again["all"]["result"], again["all"]["changes"]) == (True, {})
-    gone = apply(salt, "all: {geats.host: [{target: deprovisioned}, {power_off: stop}]}")
+    all_gone = "all: {geats.host: [{target: deprovisioned}, {power_off: stop}, {at_most: COUNT}]}"
+    too_many = apply(salt, all_gone.replace("COUNT", "3"))
+    assert (too_many["all"]["result"], too_many["all"]["changes"]) == (False, {})
+    gone = apply(salt, all_gone.replace("COUNT", "4"))
     assert (gone["all"]["result"], len(gone["all"]["changes"])) == (True, 4)
     assert salt.cmd("a", "geats.list")[ONE]["defined"] is False
