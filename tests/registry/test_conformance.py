@@ -328,7 +328,7 @@ def test_a_second_upgrade_from_one_schema_keeps_the_copy_of_the_first(tmp_path: 
         sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(2, formats.REGISTRY))
         for leftover in ("", "-wal", "-shm"):
             (tmp_path / f"registry.sqlite{leftover}").unlink(missing_ok=True)
-    copies = sorted(each.name for each in tmp_path.iterdir())
+    copies = sorted(each.name for each in tmp_path.glob("*.backup"))
     assert copies == ["registry.sqlite.schema-2.1.backup", "registry.sqlite.schema-2.backup"]
 
 

@@ -9,7 +9,6 @@ it says, in a note, that this one may; it is never written. Each definition has 
 so that one which is newer than this geats concerns its VM alone.
 """
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -21,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from geats_core import formats
+from geats_host import locks
 from geats_host.errors import HostError
 
 OLDEST_READER = 3  # a geats that knows this schema, or a later one, reads what this one writes
@@ -53,6 +53,7 @@ STAND_INS = (  # for what each step above adds: an older file is read as if it w
 BUSY_TIMEOUT_S = 30
 IN_MEMORY = ("/dev/shm", "/run")  # filesystems that are never on the disk that is full
 RESERVE_BYTES = 1 << 20  # kept beside the database, for what is to be written on a full disk
+LOCK = "registry.lock"
 
 
 def opened_to_write(path: Path) -> sqlite3.Connection:
@@ -233,11 +234,13 @@ def _newer(path: Path, schema: int) -> HostError:
 def _alone_in(directory: Path) -> Iterator[None]:
     """One process at a time makes the tables.
 
-    The lock is on the directory: closing the database's own file gives SQLite's locks up.
+    The lock is on a file of its own, which others cannot open as they can the directory: closing
+    the database's own file gives SQLite's locks up.
     """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(directory / LOCK, flags, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locks.take(descriptor, f"{directory}")
         yield
     finally:
         os.close(descriptor)

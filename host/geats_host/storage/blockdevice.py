@@ -17,7 +17,6 @@ which wipefs(8) knows, is refused. The marks cannot be on the device, and are ke
 When a volume is destroyed, what geats had formatted is wiped: its signatures and its first MiB.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from geats_host.block_devices import (
     wipe_device,
 )
 from geats_host.errors import HostError, Refused
+from geats_host.locks import place_locked
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.folders import exists, host_errors
@@ -235,12 +235,8 @@ class BlockDevicePool:
         root = self.folders.root
         with host_errors(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with place_locked(root):
                 yield list(self.observe())
-            finally:
-                os.close(descriptor)
 
     @contextmanager
     def _marks(self, volume: VolumeId) -> Iterator[tuple[int, VolumeSeen]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geats_host.block_devices import is_logical_volume
 from geats_host.errors import HostError
+from geats_host.locks import place_locked
 from geats_host.mounts import Mount, mounts
 from geats_host.storage.folders import TRAVERSE, make_directory, open_directory
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem, set_label
@@ -108,8 +109,7 @@ class Mounted:
         if not is_mounted(self.point) or is_logical_volume(self.device()):
             yield
             return
-        with open_directory(self.point) as top:
-            fcntl.flock(top, fcntl.LOCK_EX)  # ends with the process: who has it may thaw
+        with open_directory(self.point) as top, place_locked(self.point):  # who has it may thaw
             _thaw(top)
             fcntl.ioctl(top, FIFREEZE, 0)
             try:

@@ -35,6 +35,7 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host import trees
 from geats_host.errors import HostError, Refused
+from geats_host.locks import place_locked
 from geats_host.mounts import Mount, mounts
 from geats_host.overlay_mounts import (
     POINT,
@@ -56,7 +57,6 @@ from geats_host.storage.folders import (
     check_directory,
     check_unused,
     exists,
-    host_errors,
     is_directory,
     open_directory,
 )
@@ -350,9 +350,7 @@ class OverlayPool:
     @contextmanager
     def _users_locked(self, how: int) -> Iterator[None]:
         """No template is destroyed while a volume is put on one."""
-        root = self.folders.root
-        with host_errors(root), open_directory(root) as pool:
-            fcntl.flock(pool, how)
+        with place_locked(self.folders.root, how):
             yield
 
     def _is_mounted(self, volume: VolumeId) -> bool:

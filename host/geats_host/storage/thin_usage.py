@@ -1,14 +1,12 @@
 """How much of a thin pool only one volume takes, by the mapping that the kernel keeps of it."""
 
-import fcntl
-import os
 from contextlib import suppress
 from pathlib import Path
 
 from geats_host.errors import HostError
+from geats_host.locks import place_locked
 from geats_host.run import run
 from geats_host.storage import lvm_commands
-from geats_host.storage.folders import host_errors
 from geats_host.storage.lvm_commands import parse_own_bytes
 
 RESERVE, RELEASE = "reserve_metadata_snap", "release_metadata_snap"
@@ -22,16 +20,11 @@ def own_bytes(vg: str, thin_pool: str) -> dict[int, int]:
     """
     run(lvm_commands.activate(vg, thin_pool))
     metadata = Path(f"/dev/mapper/{lvm_commands.mapped(vg, thin_pool)}_tmeta")
-    with host_errors(metadata):
-        descriptor = os.open(metadata, os.O_RDONLY | os.O_CLOEXEC)
+    with place_locked(metadata):
+        with suppress(HostError):  # there is nothing left
+            run(lvm_commands.message(vg, thin_pool, RELEASE))
+        run(lvm_commands.message(vg, thin_pool, RESERVE))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with suppress(HostError):  # there is nothing left
-                run(lvm_commands.message(vg, thin_pool, RELEASE))
-            run(lvm_commands.message(vg, thin_pool, RESERVE))
-            try:
-                return parse_own_bytes(run(lvm_commands.list_own_bytes(f"{metadata}")))
-            finally:
-                run(lvm_commands.message(vg, thin_pool, RELEASE))
+            return parse_own_bytes(run(lvm_commands.list_own_bytes(f"{metadata}")))
         finally:
-            os.close(descriptor)
+            run(lvm_commands.message(vg, thin_pool, RELEASE))

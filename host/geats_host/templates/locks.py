@@ -1,4 +1,4 @@
-"""Locks on names, between processes and threads: each ends with its process at the latest."""
+"""Locks on names, between processes and threads: see ``geats_host.locks``."""
 
 import fcntl
 import os
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_host.errors import HostError
+from geats_host import locks
+
+LIMIT_S = 3600.0  # whoever has one may be unpacking, or downloading
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,42 +17,29 @@ class NamedLock:
     """A lock that may be shared, or held alone; to change it is to give it up in between."""
 
     descriptor: int
+    name: str
 
     def share(self) -> None:
-        """Wait until nobody holds it alone."""
-        fcntl.flock(self.descriptor, fcntl.LOCK_SH)
+        """Wait until nobody holds it alone; ``HostError`` where that takes too long."""
+        self._take(fcntl.LOCK_SH)
 
     def hold(self) -> None:
-        """Wait until nobody else has it at all."""
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        """Wait until nobody else has it at all; ``HostError`` where that takes too long."""
+        self._take(fcntl.LOCK_EX)
 
     def try_hold(self) -> bool:
         """Hold it, unless somebody else has it."""
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return locks.is_taken(self.descriptor)
+
+    def _take(self, how: int) -> None:
+        locks.take(self.descriptor, f"templates ({self.name})", how, LIMIT_S)
 
 
 @contextmanager
 def named_lock(run_dir: Path, name: str) -> Iterator[NamedLock]:
-    """The lock *name*, which nobody has yet; given up at the end.
-
-    Its file is in a directory that only its owner can enter, and stays: see ``operation_lock``.
-    """
-    directory = run_dir / "templates"
-    try:
-        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(directory / name, flags, 0o600)
-    except OSError as error:
-        raise HostError(f"{directory / name}: {error.strerror}") from None
-    try:
-        yield NamedLock(descriptor)
-    finally:
-        os.close(descriptor)
+    """The lock *name*, which nobody has yet; given up at the end."""
+    with locks.opened(run_dir, "templates", name) as descriptor:
+        yield NamedLock(descriptor, name)
 
 
 @contextmanager

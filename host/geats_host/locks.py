@@ -1,0 +1,102 @@
+"""Locks on files that only their owner can open; each ends with its process at the latest.
+
+Whoever can open a file or a directory can lock it, and keep all others waiting: so nothing is
+locked that others can open, no wait is without end, and it says for whom it waited.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geats_host.errors import HostError
+
+RUN_DIR = Path("/run/geats")  # for what the machine has once, whatever the run_dir of who uses it
+LIMIT_S = 600.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1
+OTHERS = 0o077
+
+
+@contextmanager
+def opened(run_dir: Path, room: str, name: str) -> Iterator[int]:
+    """The file of a lock, in a directory of *run_dir* that only its owner can enter.
+
+    The file stays: removing it would race with another process.
+    """
+    directory = run_dir / room
+    try:
+        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _check_private(directory)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(directory / name, flags, 0o600)
+    except OSError as error:
+        raise HostError(f"{directory / name}: {error.strerror}") from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def place_locked(place: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock of a file or directory of this machine, by whatever path it is reached."""
+    try:
+        found = os.stat(place)
+    except OSError as error:
+        raise HostError(f"{place}: {error.strerror}") from None
+    with opened(RUN_DIR, "places", f"{found.st_dev:x}-{found.st_ino:x}") as descriptor:
+        take(descriptor, f"{place}", how)
+        yield
+
+
+def take(
+    descriptor: int, what: str, how: int = fcntl.LOCK_EX, limit_s: float | None = None
+) -> None:
+    """Wait until nobody has it in another way; ``HostError`` says who still had it in the end."""
+    limit_s = LIMIT_S if limit_s is None else limit_s
+    ends, pause_s = time.monotonic() + limit_s, SHORTEST_PAUSE_S
+    while not is_taken(descriptor, how):
+        if time.monotonic() > ends:
+            holders = holders_of(descriptor)
+            raise HostError(f"{what}: waited {limit_s:g} s for {holders}, which still uses it")
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def is_taken(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Take it, unless somebody else has it in another way; whether it was taken."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holders_of(descriptor: int) -> str:
+    """Who has the lock, by process and command: see proc_locks(5)."""
+    found = os.fstat(descriptor)
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    lines = map(str.split, Path("/proc/locks").read_text().splitlines())
+    mine = f"{device}:{found.st_ino}"
+    pids = [words[4] for words in lines if words[1] == "FLOCK" and words[5] == mine]
+    return ", ".join(f"process {pid} ({_command(pid)})" for pid in pids) or "an unknown process"
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:  # it ended, or is of another pid namespace
+        return "unknown"
+
+
+def _check_private(directory: Path) -> None:
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS:
+        raise HostError(
+            f"{directory}: must be a directory that only its owner, the user who runs geats, can"
+            " enter (mode 0700): remove it, and it is made so"
+        )
