@@ -141,6 +141,27 @@ def test_without_a_path_it_is_in_a_folder_of_geats_that_only_root_can_enter(host
     assert (archive.name[:7], archive.name[-10:]) == ("web01-2", ".geats.tar")
 
 
+def test_no_archive_takes_the_place_of_another(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same second, with the clock set back, or planned at once."""
+    monkeypatch.setattr("time.time", lambda: 1_764_338_400)
+    both = [copies.export(host, "web01") for _ in range(2)]
+    copies.apply_export(host, both[0]).unwrap()
+    first = both[0].path.read_bytes()
+    assert isinstance(copies.apply_export(host, both[1]), Failure)
+    second = exported(host)
+    assert both[0].path.read_bytes() == first
+    assert second.name == both[0].path.name.replace(".geats", "-2.geats")
+    assert sorted(each.name for each in second.parent.iterdir()) == sorted(
+        [both[0].path.name, second.name]
+    )
+
+
+def test_what_may_be_secret_is_only_for_root_in_the_guest(host: Host) -> None:
+    etc = tree(host, "web01", "root") / "etc"
+    modes = {name: (etc / name).stat().st_mode & 0o777 for name in ("hostname", "firstboot.config")}
+    assert modes == {"hostname": 0o644, "firstboot.config": 0o600}
+
+
 def test_a_copy_beside_the_vm_is_a_new_one(host: Host) -> None:
     machine_id = tree(host, "web01", "root") / "etc/machine-id"
     machine_id.write_text("of web01")

@@ -8,13 +8,14 @@ from shlex import quote
 from geats_core.spec import Dns, VMSpec
 
 HEADER = "# written by geats\n"
+FIRSTBOOT = "etc/firstboot.config"
 
 
 def guest_files(spec: VMSpec) -> Mapping[str, str]:
     """Each file's content, by its path relative to the guest's root."""
     files = {
         "etc/hostname": f"{spec.hostname}\n",
-        "etc/firstboot.config": firstboot_config(spec),
+        FIRSTBOOT: firstboot_config(spec),
     }
     if spec.dns != Dns():
         files["etc/resolv.conf"] = resolv_conf(spec.dns)

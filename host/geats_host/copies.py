@@ -1,8 +1,10 @@
 """Copies of the VMs of a host: to archives, from them, and beside the VM itself."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from returns.result import Failure
@@ -64,8 +66,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
     """
     have = host.whole(name)
     if path is None:
-        folder = folder_of(host)
-        archive = folder / f"{name}-{name_at(int(time.time()))}{SUFFIX}"
+        archive = _free_place(folder_of(host), name)
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
@@ -151,6 +152,14 @@ def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> App
     if isinstance(applied, Failure):
         host.apply(host.plan(Goal(name=copying.name, target=Target.DEPROVISIONED)), progress)
     return applied
+
+
+def _free_place(folder: Path, name: str) -> Path:
+    """Named for VM and time; and numbered, if another has that name: a clock is set back."""
+    stem = f"{name}-{name_at(int(time.time()))}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    places = (folder / f"{each}{SUFFIX}" for each in names)
+    return next(place for place in places if not os.path.lexists(place))
 
 
 def _check_place(archive: Path) -> None:

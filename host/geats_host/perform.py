@@ -46,7 +46,7 @@ from geats_core.actions import (
     VolumeAction,
 )
 from geats_core.adoption import root_of
-from geats_core.guest import fingerprint, guest_files
+from geats_core.guest import FIRSTBOOT, fingerprint, guest_files
 from geats_core.model import adopted
 from geats_core.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.spec import SharedVolume, VMSpec, Volume
@@ -240,7 +240,9 @@ class Performer:
             case ConfigureGuest(_, _, spec):
                 if pool.offers is not Offer.NOTHING:
                     owner = pool.facts.shifted_by
-                    write_guest_files(pool.path(volume), guest_files(spec), owner=owner)
+                    for path, text in guest_files(spec).items():
+                        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
+                        write_guest_files(pool.path(volume), {path: text}, mode=mode, owner=owner)
                 pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
             case ReserveVolume():
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)

@@ -36,7 +36,10 @@ class Archive:
 def write(
     path: Path, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
 ) -> None:
-    """Write the VM *spec* with the volumes at *trees*; there is no file until it is whole."""
+    """Write the VM *spec* with the volumes at *trees*; there is no file until it is whole.
+
+    What is at *path* by then is not replaced: ``HostError``.
+    """
     new = path.with_name(f".{path.name}.new")
     with _host_errors(path):
         new.unlink(missing_ok=True)  # what a cut left
@@ -46,6 +49,7 @@ def write(
                 _write(out, spec, template, trees, taken_s)
                 out.flush()
                 os.fsync(out.fileno())
+            os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
             new.rename(path)
         except BaseException:
             new.unlink(missing_ok=True)
