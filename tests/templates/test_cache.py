@@ -12,6 +12,7 @@ import pytest
 from geats_core.observation import Stage
 from geats_core.template import Template
 from geats_host import templates
+from geats_host.errors import HostError
 from geats_host.storage import TEMPLATES, Pool, VolumeId
 from geats_host.storage.overlay import open_pool
 from geats_host.templates import cache, locks
@@ -86,6 +87,22 @@ def test_what_a_killed_process_left_is_finished_by_the_next(
     assert pool.observe()[volume].stage is Stage.FILLING
     assert (unpack(pool, template, store) / "etc/new").read_text() == "overlay"
     assert pool.observe()[volume].stage is Stage.INSTALLED
+
+
+def test_what_does_not_fit_is_not_left_there(
+    pool: Pool, template: Template, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the pool full, so that nothing else fits either."""
+
+    def fail(*_: object) -> None:
+        raise HostError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "install", fail)
+        with pytest.raises(HostError, match="no space left"):
+            unpack(pool, template, store)
+    assert pool.observe() == {}
+    assert (unpack(pool, template, store) / "etc/new").read_text() == "overlay"
 
 
 def test_a_template_is_not_destroyed_while_it_is_cloned(

@@ -134,11 +134,13 @@ def test_what_is_no_longer_declared_is_pruned(upkeep: Upkeep) -> None:
     assert upkeep.missing("built") == ["build it", "unpack it in pool layers"]
 
 
-def test_what_a_crash_left_half_unpacked_is_pruned(upkeep: Upkeep) -> None:
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_what_a_crash_left_half_unpacked_is_pruned(upkeep: Upkeep, is_declared: bool) -> None:
+    """Also where it is declared: it keeps the pool full, and is unpacked from the start anyway."""
     half_unpack(upkeep, "t")
-    told = actions(replace(upkeep, declared={}).pruned(dry_run=False))
-    half = "is half unpacked, and no template that is declared has its key"
-    assert told == [("layers", "destroy", half)]
+    later = upkeep if is_declared else replace(upkeep, declared={})
+    told = actions(later.pruned(dry_run=False))
+    assert told == [("layers", "destroy", "is half unpacked: what needs it begins anew")]
     assert upkeep.pools["layers"].observe() == {}
 
 

@@ -6,7 +6,7 @@ when it is whole: after a crash it is filled again. Whoever clones it shares the
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from geats_core.observation import Stage, VolumeSeen
@@ -28,7 +28,7 @@ def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]
         while not _is_whole(pool, volume):
             lock.hold()
             if not _is_whole(pool, volume):
-                _fill(pool, volume, template, store)
+                _fill_or_remove(pool, volume, template, store)
             lock.share()  # somebody else may hold it in between
         yield volume
 
@@ -36,6 +36,17 @@ def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]
 def _is_whole(pool: Pool, volume: VolumeId) -> bool:
     seen = pool.observe(volume).get(volume)
     return seen is not None and seen.stage is Stage.INSTALLED
+
+
+def _fill_or_remove(pool: Pool, volume: VolumeId, template: Template, store: Store) -> None:
+    """What cannot be filled, on a full disk say, is not left there to keep it full."""
+    try:
+        _fill(pool, volume, template, store)
+    except HostError:
+        with suppress(HostError):  # it is seen as half unpacked, and pruned
+            pool.deactivate(volume)
+            pool.destroy(volume)
+        raise
 
 
 def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> None:

@@ -258,10 +258,10 @@ def _fate(
     volume: VolumeId, seen: VolumeSeen, keys: Mapping[str, str], unknown_keys: Mapping[str, str]
 ) -> tuple[Fate, str]:
     """What becomes of an unpacked template: one that may still be declared is kept."""
+    if not _is_whole(seen):
+        return Fate.DESTROY, "is half unpacked: what needs it begins anew"
     if volume.volume in keys:
         return Fate.KEEP, f"template {keys[volume.volume]} is declared"
-    if not _is_whole(seen):
-        return Fate.DESTROY, "is half unpacked, and no template that is declared has its key"
     problem = unknown_keys.get(seen.template or "")
     if problem is not None:
         return Fate.KEEP, f"template {seen.template} may need it: {problem}"
