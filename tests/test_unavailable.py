@@ -81,7 +81,7 @@ def test_a_vm_whose_pool_is_not_mounted_is_refused_with_the_reason(host: Host) -
 def test_a_vm_whose_pool_is_not_mounted_is_powered_off_locked_and_undefined(host: Host) -> None:
     for verb in ("stop", "lock", "unlock", "undefine"):
         host.apply(lifecycle.plan_verb(host, verb, "far")).unwrap()
-    assert not host.observe("far").exists
+    assert not host.observe("far").has_power  # its root is remembered: the disk may come back
 
 
 def test_a_vm_in_a_pool_that_is_not_mounted_is_shown_with_the_reason(host: Host) -> None:
@@ -261,3 +261,51 @@ def test_a_plugin_is_opened_only_where_it_is_needed(tmp_path: Path) -> None:
     assert host.unavailable == {}
     with pytest.raises(HostError, match=r"geats\.pools\.p\.type: unknown storage plugin 'zsf'"):
         _ = host.pools["p"]
+
+
+WRONG: Mapping[str, tuple[str, Raw, str]] = {
+    "a pool": ("pools", {"path": "/x"}, "pool 'wrong' is not available: geats.pools.wrong.type"),
+    "a template": (
+        "templates",
+        {"pth": "/x"},
+        "template 'wrong' is not available: geats.templates.wrong: must have exactly one",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_an_entry_that_is_wrong_concerns_those_that_need_it(tmp_path: Path, what: str) -> None:
+    kind, wrong, said = WRONG[what]
+    raw = config(tmp_path)
+    given, vms = raw[kind], dict(VMS_OF_TWO)
+    assert isinstance(given, dict)
+    pool = "wrong" if kind == "pools" else "fast"
+    template = "wrong" if kind == "templates" else "debian"
+    vms["far"] = {
+        "profile": "small",
+        "template": template,
+        "volumes": [{"name": "root", "pool": pool}],
+    }
+    host = Host.from_config({**raw, kind: {**given, "wrong": wrong}, "vms": vms})
+    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert list(made.refused) == ["far"]
+    assert said in made.refused["far"][0]
+    host.apply_host(made).unwrap()
+    assert list(reports.list_report(host)) == ["far", "near"]
+    assert list(host.unavailable) == [f"{kind}.wrong"]
+
+
+def test_a_profile_that_is_wrong_concerns_those_that_have_it(tmp_path: Path) -> None:
+    raw = config(tmp_path)
+    given = raw["profiles"]
+    assert isinstance(given, dict)
+    vms = {**VMS_OF_TWO, "far": {"profile": "wrong"}}
+    host = Host.from_config({**raw, "profiles": {**given, "wrong": 5}, "vms": vms})
+    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    with pytest.raises(Refused, match=r"far\.profile: the profile 'wrong' is not available: geats"):
+        lifecycle.plan_to(host, "far")
+
+
+def test_what_is_wrong_with_the_whole_configuration_is_refused_as_before(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"geats\.pols: unknown key"):
+        Host.from_config({**config(tmp_path), "pols": {}})

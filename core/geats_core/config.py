@@ -1,13 +1,13 @@
 """A host's configuration: pools, templates, profiles, paths and the VMs declared on it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from returns.result import Success
+from returns.result import Failure, Success
 
 from geats_core import fields
-from geats_core.checked import Checked, Problem, problem
+from geats_core.checked import Checked, Problem, Problems, problem
 from geats_core.described import Described, Schema, taking
 from geats_core.fields import Reader, each, named, of_mapping, one_of
 from geats_core.host_policy import HostPolicy, parse_policy
@@ -15,6 +15,7 @@ from geats_core.template import Template, parse_template
 
 Raw = Mapping[object, object]
 DEEPEST_STACK = 8
+APART = ("drivers", "pools", "templates", "profiles")  # whose entries concern some VMs only
 A_VM, A_PROFILE, A_LAYER = (
     {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
 )
@@ -50,7 +51,8 @@ class HostConfig:
     """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other.
 
     ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
-    none away.
+    none away. ``wrong`` says why drivers, pools, templates and profiles are left out, by names such
+    as ``pools.fast``.
     """
 
     state_dir: str = "/var/lib/geats"
@@ -65,6 +67,7 @@ class HostConfig:
     profiles: Mapping[str, Raw] = field(default_factory=dict)
     vms: Mapping[str, object] = field(default_factory=dict)
     gone: Mapping[str, Gone] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> frozenset[str]:
@@ -77,6 +80,40 @@ def parse_config(raw: object) -> Checked[HostConfig]:
     if raw is None:
         return problem("", "is empty: leave the key out, or write {} if all of it is the defaults")
     return _config("", raw)
+
+
+def read_config(raw: object) -> Checked[HostConfig]:
+    """The same, without drivers, pools, templates and profiles that are wrong: see ``wrong``."""
+    match parse_config(raw):
+        case Failure(problems) if isinstance(raw, Mapping):
+            wrong = _wrong_entries(problems)
+            match parse_config(_without(raw, wrong)):
+                case Success(config) if wrong:
+                    return Success(replace(config, wrong=wrong))
+                case _:
+                    return Failure(problems)
+        case checked:
+            return checked
+
+
+def _wrong_entries(problems: Problems) -> dict[str, str]:
+    """What is wrong with each entry that can be left out."""
+    found: dict[str, list[str]] = {}
+    for one in problems:
+        key, _, rest = one.path.partition(".")
+        name = rest.partition(".")[0].partition("[")[0]
+        if key in APART and fields.NAME.fullmatch(name):
+            found.setdefault(f"{key}.{name}", []).append(f"geats.{one}")
+    return {entry: "; ".join(said) for entry, said in found.items()}
+
+
+def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
+    return {
+        key: {name: said for name, said in given.items() if f"{key}.{name}" not in wrong}
+        if key in APART and isinstance(given, Mapping)
+        else given
+        for key, given in raw.items()
+    }
 
 
 def config_schema() -> Schema:

@@ -24,7 +24,7 @@ from geats_core.actions import (
     VolumeAction,
 )
 from geats_core.checked import Problems, unknown
-from geats_core.config import HostConfig, parse_config
+from geats_core.config import HostConfig, read_config
 from geats_core.host_plan import HostPlan, boot_goals, halt_goals
 from geats_core.host_policy import HostPolicy
 from geats_core.model import volumes_in_order
@@ -32,7 +32,7 @@ from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
 from geats_core.origins import origins
 from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planner import plan
-from geats_core.reach import DRIVERS, POOLS, out_of_sight
+from geats_core.reach import DRIVERS, POOLS, TEMPLATES, out_of_sight
 from geats_core.refusals import unreliable_parts
 from geats_core.reserving import no_longer, takes
 from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
@@ -58,11 +58,11 @@ from geats_host.later import later
 from geats_host.opened import Opened, guarded
 from geats_host.operation_lock import operation_lock, wait_for_orphans
 from geats_host.plugins import (
-    DEFAULT_DRIVERS,
-    default_pools,
     open_drivers,
     open_pools,
+    pools_of,
     registry_plugin,
+    wrong_of,
 )
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.remembered import keep, missing, remembered
@@ -116,13 +116,13 @@ class Host:
     @classmethod
     def from_config(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
         """Open a host from the mapping that pillar or ``geats.yaml`` hold under ``geats``."""
-        config = accepted(parse_config(raw), "geats")
+        config = accepted(read_config(raw), "geats")
         state_dir = Path(config.state_dir)
         return cls(
             config,
             registry_plugin("geats.registry", config.registry)(state_dir),
-            open_drivers(config.drivers or DEFAULT_DRIVERS, state_dir),
-            open_pools(config.pools or default_pools(state_dir)),
+            open_drivers(config.drivers, state_dir, config.wrong),
+            open_pools(pools_of(config), config.wrong),
             origin,
             listening,
         )
@@ -214,7 +214,7 @@ class Host:
         return HostFacts(
             drivers=frozenset(self.drivers),
             pools={name: pools.get(name, PoolFacts()) for name in self.pools},
-            templates=frozenset(self.config.templates),
+            templates=frozenset({*self.config.templates, *wrong_of(TEMPLATES, self.config.wrong)}),
             bridges=frozenset[str]().union(*known) if known and len(known) == len(used) else None,
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
@@ -226,12 +226,13 @@ class Host:
 
     @property
     def unavailable(self) -> dict[str, str]:
-        """The drivers and pools that could not answer when they were last asked: why.
+        """What is wrong in the configuration, or could not answer when it was last asked: why.
 
         The names are such as ``pools.fast``.
         """
         kinds = {DRIVERS: self.drivers.away, POOLS: self.pools.away}
-        return {f"{kind}.{name}": why for kind, away in kinds.items() for name, why in away.items()}
+        now = {f"{kind}.{name}": why for kind, away in kinds.items() for name, why in away.items()}
+        return {**self.config.wrong, **now}
 
     def whole(self, name: str) -> Observation:
         """What one VM is now; refused where part of it cannot be seen, as where nobody knows it."""
@@ -488,7 +489,7 @@ class Host:
     @property
     def templates(self) -> "upkeep.Upkeep":
         """The templates of this host: to list, import, verify and prune them."""
-        return upkeep.Upkeep(self.config.templates, self.pools, self.store)
+        return upkeep.Upkeep(self.config.templates, self.pools, self.store, self.config.wrong)
 
     def info(self, name: str) -> Info:
         """Statistics of one VM; empty for one that is only declared, or cannot be seen."""

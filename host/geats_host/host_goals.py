@@ -138,6 +138,9 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
     if raw is None and name not in config.vms:
         return None
     said = config.vms[name] if raw is None else raw
+    profile = said.get("profile") if isinstance(said, Mapping) else None
+    if why := config.wrong.get(f"profiles.{profile}"):
+        raise Refused(f"{name}.profile: the profile {profile!r} is not available: {why}")
     match parse_vm(name, said, config.profiles):
         case Failure(problems) if raw is not None and name in config.vms:
             alone = Problem("", f"these arguments are all of it: vms.{name} is not added to them")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from geats_core.config import StackLayer
 from geats_core.drift import drift
@@ -14,7 +13,7 @@ from geats_core.reader import FORMER, options
 from geats_host.drivers import Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
-from geats_host.plugins import default_pools
+from geats_host.plugins import pools_of
 from geats_host.reports import Report, pending_of, power_of
 from geats_host.storage import Pool
 
@@ -61,8 +60,8 @@ OF_A_POOL = (
 )
 
 
-def _layers(host: Host, name: str) -> StackLayer:
-    return (host.config.pools or default_pools(Path(host.config.state_dir)))[name]
+def _layers(host: Host, name: str) -> StackLayer | None:
+    return pools_of(host.config).get(name)
 
 
 def _types(layer: StackLayer | None) -> Iterator[str]:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NoReturn, TypeAlias
 
 from geats_core.checked import unknown
-from geats_core.config import Raw, StackLayer
+from geats_core.config import HostConfig, Raw, StackLayer
+from geats_core.reach import DRIVERS, POOLS
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.opened import Opened
@@ -16,6 +18,7 @@ from geats_host.storage import Offer, Pool
 
 ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot stand on what is below
 DEFAULT_DRIVERS: Mapping[str, Raw] = {"lxc": {}}
+NOTHING: Mapping[str, str] = MappingProxyType({})
 OpenDriver: TypeAlias = Callable[[Raw, Path], Driver]
 OpenPool: TypeAlias = Callable[[Raw, Pool | None], Pool]
 OpenRegistry: TypeAlias = Callable[[Path], Registry]
@@ -39,30 +42,56 @@ def registry_plugin(path: str, name: str) -> OpenRegistry:
     return opener
 
 
+def pools_of(config: HostConfig) -> Mapping[str, StackLayer]:
+    """The pools of a host, as they are configured; one where none is."""
+    if config.pools or wrong_of(POOLS, config.wrong):
+        return config.pools
+    return default_pools(Path(config.state_dir))
+
+
 def default_pools(state_dir: Path) -> Mapping[str, StackLayer]:
     """The pools of a host that is configured to have none."""
     path = str(state_dir / "volumes")
     return {"default": StackLayer(type="directory", options={"path": path})}
 
 
-def open_drivers(options: Mapping[str, Raw], state_dir: Path) -> Opened[Driver]:
+def wrong_of(kind: str, wrong: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with entries of one *kind*, by name: see ``HostConfig.wrong``."""
+    top = f"{kind}."
+    return {name.removeprefix(top): why for name, why in wrong.items() if name.startswith(top)}
+
+
+def open_drivers(
+    options: Mapping[str, Raw], state_dir: Path, wrong: Mapping[str, str] = NOTHING
+) -> Opened[Driver]:
     """The drivers by name, each with its options; opened when they are needed."""
-    openers = {
+    refused = wrong_of(DRIVERS, wrong)
+    options = options or ({} if refused else DEFAULT_DRIVERS)
+    openers: dict[str, Callable[[], Driver]] = {
         name: partial(_open_driver, name, given, state_dir) for name, given in options.items()
     }
-    return Opened("driver", openers)
+    return Opened(
+        "driver", openers | {name: partial(_refuse, why) for name, why in refused.items()}
+    )
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Refused(why)
 
 
 def _open_driver(name: str, options: Raw, state_dir: Path) -> Driver:
     return driver_plugin(f"geats.drivers.{name}", name)(options, state_dir)
 
 
-def open_pools(layers: Mapping[str, StackLayer]) -> Opened[Pool]:
+def open_pools(
+    layers: Mapping[str, StackLayer], wrong: Mapping[str, str] = NOTHING
+) -> Opened[Pool]:
     """The pools by name; opened when they are needed."""
-    openers = {
+    refused = wrong_of(POOLS, wrong)
+    openers: dict[str, Callable[[], Pool]] = {
         name: partial(_open_pool, f"geats.pools.{name}", layer) for name, layer in layers.items()
     }
-    return Opened("pool", openers)
+    return Opened("pool", openers | {name: partial(_refuse, why) for name, why in refused.items()})
 
 
 def _open_pool(path: str, layer: StackLayer) -> Pool:

@@ -1,9 +1,10 @@
 """The configuration of a host."""
 
+import pytest
 from returns.result import Failure, Success
 
 from geats_core import Gone, HostConfig, Problem, parse_config
-from geats_core.config import StackLayer
+from geats_core.config import StackLayer, read_config
 from geats_core.template import Files, Template
 
 LOWEST = StackLayer(type="z", options={})
@@ -162,3 +163,28 @@ def test_a_vm_is_described_or_gone_and_never_both() -> None:
     assert parse_config({"vms": {"web": {}}, "gone": {"web": "stopped"}}) == Failure(
         (Problem("gone.web", "is under vms as well: take it out of one of the two"),)
     )
+
+
+def test_entries_that_are_wrong_are_left_out_and_named() -> None:
+    pools = {"good": {"type": "x"}, "bad": {"path": "/x"}}
+    raw: dict[str, object] = {"pools": pools, "profiles": {"odd": 5}}
+    config = read_config(raw).unwrap()
+    assert (list(config.pools), list(config.profiles)) == (["good"], [])
+    assert config.wrong == {
+        "pools.bad": "geats.pools.bad.type: is missing",
+        "profiles.odd": "geats.profiles.odd: must be a mapping, got 5",
+    }
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        5,
+        {"pools": {"bad": {}}, "pols": {}},
+        {"pools": {"bad": {}}, "templates": 5},
+        {"pools": {"Not a name": {"type": "x"}}},
+    ],
+)
+def test_what_is_wrong_with_no_entry_is_wrong_with_all(raw: object) -> None:
+    assert read_config(raw) == parse_config(raw)

@@ -6,7 +6,7 @@ under the lock that fills and clones it, and a file only while nobody uses any.
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
@@ -70,6 +70,7 @@ class Upkeep:
     declared: Mapping[str, Template]
     pools: Opened[Pool]
     store: Store
+    wrong: Mapping[str, str] = field(default_factory=dict)  # see ``HostConfig.wrong``
 
     def listed(self) -> dict[str, Report]:
         """Each template: its source, key, and the pools where it is unpacked, with their space.
@@ -190,7 +191,11 @@ class Upkeep:
 
     def _verdicts_on_copies(self) -> Iterator[Verdict]:
         keys: dict[str, str] = {}
-        unknown_keys: dict[str, str] = {}
+        unknown_keys = {
+            entry.removeprefix("templates."): why
+            for entry, why in self.wrong.items()
+            if entry.startswith("templates.")
+        }
         for name, template in self.declared.items():
             match self._key(template):
                 case str(key), _:
@@ -211,8 +216,8 @@ class Upkeep:
             if record is not None:
                 needed |= dict.fromkeys(self.store.files_of(record), name)
         for path in self.store.files():
-            if path in needed:
-                reason = f"template {needed[path]} is declared"
+            if path in needed or any(entry.startswith("templates.") for entry in self.wrong):
+                reason = f"template {needed.get(path, 'whose description is wrong')} is declared"
                 yield Verdict(None, f"{path}", Fate.KEEP, reason)
             else:
                 reason = "no template that is declared needs it"
