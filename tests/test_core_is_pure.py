@@ -8,6 +8,7 @@ import pytest
 CORE = Path(__file__).parents[1] / "core" / "geats_core"
 ALLOWED = {
     *(
+        "bisect",
         "collections",
         "dataclasses",
         "datetime",
