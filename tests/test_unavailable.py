@@ -306,6 +306,42 @@ def test_a_profile_that_is_wrong_concerns_those_that_have_it(tmp_path: Path) -> 
         lifecycle.plan_to(host, "far")
 
 
+@pytest.mark.parametrize("profile", ["wrong", ["small", "wrong"]])
+def test_a_profile_that_is_null_concerns_those_that_have_it(
+    tmp_path: Path, profile: object
+) -> None:
+    raw = config(tmp_path)
+    given = raw["profiles"]
+    assert isinstance(given, dict)
+    vms = {**VMS_OF_TWO, "far": {"profile": profile}}
+    host = Host.from_config({**raw, "profiles": {**given, "wrong": None}, "vms": vms})
+    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    with pytest.raises(Refused, match=r"far\.profile: the profile 'wrong' is not available: geats"):
+        lifecycle.plan_to(host, "far")
+
+
+def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerned(
+    tmp_path: Path,
+) -> None:
+    running(tmp_path)
+    vms = {"near": {**VMS_OF_TWO["near"], "hostname": "other"}, "new": VMS_OF_TWO["near"]}
+    both = {"near": "deprovisioned", "far": None}
+    host = Host.from_config(config(tmp_path, vms=vms, gone=both))
+    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert {name: why[0].partition(": geats.")[0] for name, why in made.refused.items()} == {
+        name: f"{name}: it is not clear if it is to be gone" for name in ("far", "near")
+    }
+    host.apply_host(made).unwrap()
+    assert {name: have.power for name, have in host.observe_all().items()} == dict.fromkeys(
+        ("far", "near", "new"), Power.RUNNING
+    )
+    assert inventory.strays_report(host) == {}
+    host.apply(lifecycle.plan_verb(host, "stop", "far")).unwrap()  # whoever names it is plain
+    for name in ("near", "far"):
+        with pytest.raises(Refused, match=f"{name}: it is not clear if it is to be gone"):
+            lifecycle.plan_to(host, name)
+
+
 def test_what_is_wrong_with_the_whole_configuration_is_refused_as_before(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"geats\.pols: unknown key"):
         Host.from_config({**config(tmp_path), "pols": {}})

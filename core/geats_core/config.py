@@ -9,13 +9,14 @@ from returns.result import Failure, Success
 from geats_core import fields
 from geats_core.checked import Checked, Problem, Problems, problem
 from geats_core.described import Described, Schema, taking
-from geats_core.fields import Reader, each, named, of_mapping, one_of
+from geats_core.fields import Reader, each, named, of_mapping, one_of, printable
 from geats_core.host_policy import HostPolicy, parse_policy
 from geats_core.template import Template, parse_template
 
 Raw = Mapping[object, object]
 DEEPEST_STACK = 8
-APART = ("drivers", "pools", "templates", "profiles")  # whose entries concern some VMs only
+GONE = "gone"
+APART = ("drivers", "pools", "templates", "profiles", GONE)  # whose entries concern some VMs only
 A_VM, A_PROFILE, A_LAYER = (
     {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
 )
@@ -51,8 +52,8 @@ class HostConfig:
     """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other.
 
     ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
-    none away. ``wrong`` says why drivers, pools, templates and profiles are left out, by names such
-    as ``pools.fast``.
+    none away. ``wrong`` says why drivers, pools, templates, profiles and entries of ``gone`` are
+    left out, by names such as ``pools.fast``.
     """
 
     state_dir: str = "/var/lib/geats"
@@ -72,7 +73,13 @@ class HostConfig:
     @property
     def known(self) -> frozenset[str]:
         """The VMs that something is said of: what they are, or that they are to be gone."""
-        return frozenset(self.vms) | frozenset(self.gone)
+        return frozenset({*self.vms, *self.gone, *self.unclear})
+
+    @property
+    def unclear(self) -> Mapping[str, str]:
+        """The VMs of which it is not clear whether they are to be gone, and why: they stay."""
+        split = {entry.partition("."): why for entry, why in self.wrong.items()}
+        return {name: why for (key, _, name), why in split.items() if key == GONE}
 
 
 def parse_config(raw: object) -> Checked[HostConfig]:
@@ -83,7 +90,7 @@ def parse_config(raw: object) -> Checked[HostConfig]:
 
 
 def read_config(raw: object) -> Checked[HostConfig]:
-    """The same, without drivers, pools, templates and profiles that are wrong: see ``wrong``."""
+    """The same, without the entries that are wrong and concern some VMs only: see ``wrong``."""
     match parse_config(raw):
         case Failure(problems) if isinstance(raw, Mapping):
             wrong = _wrong_entries(problems)
@@ -136,14 +143,22 @@ def _config(read: Reader) -> Checked[HostConfig]:
         templates=read.take("templates", named(parse_template), {}),
         profiles=read.take("profiles", named(_profile), {}),
         vms=read.take("vms", named(_vm), {}),
-        gone=read.take("gone", named(one_of("way to be gone", Gone)), {}),
+        gone=read.take(GONE, named(one_of("way to be gone", Gone)), {}),
     )
     read.problems += [
-        Problem(read.at(f"gone.{name}"), "is under vms as well: take it out of one of the two")
-        for name in config.gone
-        if name in config.vms
+        Problem(
+            read.at(f"{GONE}.{printable(name)}"),
+            "is under vms as well: take it out of one of the two",
+        )
+        for name in _in_both(read.raw.get("vms"), read.raw.get(GONE))
     ]
     return read.done(config)
+
+
+def _in_both(vms: object, gone: object) -> list[str]:
+    if not (isinstance(vms, Mapping) and isinstance(gone, Mapping)):
+        return []  # those that are wrong as a whole are told by their readers
+    return [each for each in gone if isinstance(each, str) and each in vms]
 
 
 @taking(A_PROFILE)

@@ -139,8 +139,9 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
         return None
     said = config.vms[name] if raw is None else raw
     profile = said.get("profile") if isinstance(said, Mapping) else None
-    if why := config.wrong.get(f"profiles.{profile}"):
-        raise Refused(f"{name}.profile: the profile {profile!r} is not available: {why}")
+    for each in profile if isinstance(profile, list) else [profile]:
+        if why := config.wrong.get(f"profiles.{each}"):
+            raise Refused(f"{name}.profile: the profile {each!r} is not available: {why}")
     match parse_vm(name, said, config.profiles):
         case Failure(problems) if raw is not None and name in config.vms:
             alone = Problem("", f"these arguments are all of it: vms.{name} is not added to them")
@@ -153,6 +154,8 @@ def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: 
     """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
     if name in config.gone and goal.target not in WITHOUT_SPEC:
         raise Refused(f"{name}: is to be {config.gone[name]}: take it out of gone first")
+    if name in config.unclear and goal.target not in WITHOUT_SPEC:
+        raise Refused(f"{name}: it is not clear if it is to be gone: {config.unclear[name]}")
     if goal.target in WITHOUT_SPEC and raw is None:  # a wrong one must not stand in the way
         return replace(goal, name=name, spec=have.recorded)
     return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
@@ -173,7 +176,8 @@ def goals(
     wrong: Refusals = {}
     goal = replace(wishes.goal, asked=wishes.asked)
     there = seen if goal.target in NEEDS_ONE else config.vms
-    names = wishes.names or [name for name in config.vms if name in there]
+    unclear = config.unclear.keys() & seen if goal.target is Target.RUNNING else ()
+    names = wishes.names or [*(name for name in config.vms if name in there), *sorted(unclear)]
     for name in dict.fromkeys(names):
         if is_leaving(wishes, name, config):
             continue

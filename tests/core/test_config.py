@@ -176,6 +176,18 @@ def test_entries_that_are_wrong_are_left_out_and_named() -> None:
     }
 
 
+def test_of_a_vm_that_is_described_and_gone_neither_holds_and_no_other_is_concerned() -> None:
+    gone = {"web": "stopped", "odd": None, "old": "undefined"}
+    config = read_config({"vms": {"web": {}, "db": {}}, "gone": gone}).unwrap()
+    assert config.gone == {"old": Gone.UNDEFINED}
+    assert config.known == {"db", "odd", "old", "web"}
+    assert config.unclear == {
+        "odd": "geats.gone.odd: unknown way to be gone None"
+        " (there is: deprovisioned, stopped, undefined)",
+        "web": "geats.gone.web: is under vms as well: take it out of one of the two",
+    }
+
+
 @pytest.mark.parametrize(
     "raw",
     [
