@@ -15,11 +15,13 @@ from geats_host.host import Host
 from tests.memory_host import memory_config, memory_host
 
 
-def archive(host: Host, vm: str, day: int, of: str | None = None, suffix: str = "") -> Path:
+def archive(
+    host: Host, vm: str, day: int, of: str | None = None, suffix: str = "", year: int = 2020
+) -> Path:
     """An archive of *of*, under the name that an export of *vm* at that day has."""
     folder = exports.folder_of(host)
     folder.mkdir(parents=True, exist_ok=True)
-    at = datetime(2026, 11, day, tzinfo=UTC)
+    at = datetime(year, 11, day, tzinfo=UTC)
     path = folder / f"{vm}-{at:%Y-%m-%d-%H%M%S}{suffix}.geats.tar"
     spec = parse_vm(of or vm, {"template": "debian"}).unwrap()
     vm_archives.write(path, spec, "debian", {"root": None}, int(at.timestamp()))
@@ -49,6 +51,24 @@ def test_of_each_vm_the_archives_go_that_no_rule_keeps_and_nothing_else(tmp_path
     assert exports.pruned(host, {}, dry_run=False) == told
     assert set(other.parent.iterdir()) == before - {old}
     assert all(path.exists() for path in others)
+
+
+def test_an_archive_that_is_dated_in_the_future_takes_the_place_of_no_other(
+    tmp_path: Path,
+) -> None:
+    host = memory_host(tmp_path)
+    old, new, later = (
+        archive(host, "web01", 1),
+        archive(host, "web01", 2),
+        archive(host, "web01", 1, year=9000),
+    )
+    told = exports.pruned(host, {"last": 1}, dry_run=False)
+    assert [(row["archive"], row["reason"]) for row in told] == [
+        (f"{later}", "in the future 9000-11-01"),
+        (f"{new}", "last 1 of 1"),
+        (f"{old}", "no rule keeps it"),
+    ]
+    assert later.exists()
 
 
 def test_without_a_rule_nothing_goes(tmp_path: Path) -> None:

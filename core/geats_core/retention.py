@@ -6,6 +6,8 @@ Each rule walks the snapshots from the newest to the oldest, and keeps the newes
 until it has kept as many as it may. Periods without a snapshot do not count: a host that was off
 for a month loses none of its daily snapshots by it. A snapshot that several rules keep counts for
 each of them, as in restic. Periods are those of UTC, and weeks those of ISO 8601.
+What is dated later than now (a clock was wrong) stays, and no rule counts it: it would be the
+newest of all for a long time, and today's would go in its place.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,7 +48,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A snapshot that stays; ``reasons`` is never empty: ``last 1 of 3``, ``weekly 2026-W47``."""
+    """A snapshot that stays; ``reasons`` is never empty: ``last 1 of 3``, ``weekly 2026-W47``.
+
+    Of one that is dated later than now it is ``in the future 2031-01-01``.
+    """
 
     snapshot: Snapshot
     reasons: tuple[str, ...]
@@ -60,17 +65,21 @@ class Retention:
     gone: tuple[Snapshot, ...]
 
 
-def retain(snapshots: Iterable[Snapshot], keep: Keep) -> Retention:
-    """Divide *snapshots* by the rules of *keep*. Never raises.
+def retain(snapshots: Iterable[Snapshot], keep: Keep, now_s: int) -> Retention:
+    """Divide *snapshots* by the rules of *keep*, *now_s* seconds after the epoch. Never raises.
 
     The order of *snapshots* does not matter; of two taken in the same second, the one whose name
-    sorts last is the newer. A ``Keep()`` keeps nothing.
+    sorts last is the newer. A ``Keep()`` keeps nothing but what is dated later than now.
     """
     newest_first = sorted(
         set(snapshots), key=lambda snapshot: (snapshot.taken_s, snapshot.name), reverse=True
     )
     reasons: dict[Snapshot, list[str]] = {snapshot: [] for snapshot in newest_first}
-    for snapshot, reason in _choices(newest_first, keep):
+    later = [snapshot for snapshot in newest_first if snapshot.taken_s > now_s]
+    past = newest_first[len(later) :]
+    for snapshot in later:
+        reasons[snapshot].append(f"in the future {_moment(snapshot).date()}")
+    for snapshot, reason in _choices(past, keep):
         reasons[snapshot].append(reason)
     return Retention(
         kept=tuple(Kept(snapshot, tuple(why)) for snapshot, why in reasons.items() if why),

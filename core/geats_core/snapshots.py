@@ -176,10 +176,15 @@ def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
     return trail.finished()
 
 
-def plan_kept(name: str, keep: Keep, have: Observation, prefix: str = "") -> Checked[Retained]:
-    """Give up the snapshots that no rule of *keep* keeps, of those whose names begin so."""
+def plan_kept(
+    name: str, keep: Keep, have: Observation, now_s: int, prefix: str = ""
+) -> Checked[Retained]:
+    """Give up the snapshots that no rule of *keep* keeps, of those whose names begin so.
+
+    *now_s* is seconds since the epoch; what is dated later stays, and no rule counts it.
+    """
     there = (Snapshot(each.name, each.taken_s) for each in snapshots_of(have))
-    retention = retain((each for each in there if each.name.startswith(prefix)), keep)
+    retention = retain((each for each in there if each.name.startswith(prefix)), keep, now_s)
     trail = Trail(name, have)
     _delete(trail, {each.name: "no rule keeps it" for each in retention.gone})
     match trail.finished():

@@ -1,6 +1,7 @@
 """The archives in the folder of exports: what there is, and which go by the rules of retention."""
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,10 +59,11 @@ def folder_of(host: Host) -> Path:
 
 def _divided(folder: Path, keep: Keep) -> Iterator[tuple[Exported, tuple[str, ...]]]:
     """Every archive, with the rules that keep it; by VM, the newest first."""
-    there = list(_found(folder))
+    there, now_s = list(_found(folder)), int(time.time())
     for vm in sorted({each.vm for each in there}):
         by_name = {each.path.name: each for each in there if each.vm == vm}
-        retention = retain([Snapshot(name, each.taken_s) for name, each in by_name.items()], keep)
+        dated = [Snapshot(name, each.taken_s) for name, each in by_name.items()]
+        retention = retain(dated, keep, now_s)
         yield from ((by_name[each.snapshot.name], each.reasons) for each in retention.kept)
         yield from ((by_name[each.name], ()) for each in retention.gone)
 

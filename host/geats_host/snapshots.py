@@ -119,7 +119,7 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     keep = accepted(parse_keep("", rules), "keep")
     begins = accepted(text("prefix", prefix))
     have = host.whole(name)
-    made = accepted(plan_kept(name, keep, have, begins))
+    made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
     return Kept(host.planned(have, made.plan), made.retention)
 
 

@@ -19,15 +19,18 @@ SUNDAY_EARLY = taken("2026-11-22 01:00")
 MONDAY_BEFORE = taken("2026-11-16 00:00")
 SUNDAY_BEFORE = taken("2026-11-15 23:59")
 OCTOBER = taken("2026-10-31 12:00")
+NOW_S = SUNDAY_LATE.taken_s
 ALL = [SUNDAY_LATE, SUNDAY_LATE_TOO, SUNDAY_EARLY, MONDAY_BEFORE, SUNDAY_BEFORE, OCTOBER]
 
 
-def reasons(keep: Keep, snapshots: list[Snapshot] = ALL) -> dict[str, tuple[str, ...]]:
-    return {kept.snapshot.name: kept.reasons for kept in retain(snapshots, keep).kept}
+def reasons(
+    keep: Keep, snapshots: list[Snapshot] = ALL, now_s: int = NOW_S
+) -> dict[str, tuple[str, ...]]:
+    return {kept.snapshot.name: kept.reasons for kept in retain(snapshots, keep, now_s).kept}
 
 
 def test_the_last_ones_stay_and_all_others_go_newest_first() -> None:
-    assert retain(reversed(ALL), Keep(last=2)) == Retention(
+    assert retain(reversed(ALL), Keep(last=2), NOW_S) == Retention(
         kept=(
             Kept(SUNDAY_LATE, ("last 1 of 2",)),
             Kept(SUNDAY_LATE_TOO, ("last 2 of 2",)),
@@ -61,7 +64,7 @@ def test_a_week_begins_on_monday() -> None:
 def test_the_first_days_of_january_can_belong_to_a_week_of_the_year_before() -> None:
     new_year = [taken("2027-01-03 00:00"), taken("2026-12-28 00:00"), taken("2027-01-04 00:00")]
 
-    assert reasons(Keep(weekly=9), new_year) == {
+    assert reasons(Keep(weekly=9), new_year, new_year[-1].taken_s) == {
         "2027-01-04 00:00": ("weekly 2027-W01",),
         "2027-01-03 00:00": ("weekly 2026-W53",),
     }
@@ -90,18 +93,34 @@ def test_a_snapshot_stays_for_every_rule_that_keeps_it() -> None:
 def test_of_two_in_the_same_second_the_name_that_sorts_last_is_the_newer() -> None:
     a, b = Snapshot("a", 0), Snapshot("b", 0)
 
-    assert retain([a, b], Keep(daily=1)) == Retention((Kept(b, ("daily 1970-01-01",)),), (a,))
+    assert retain([a, b], Keep(daily=1), NOW_S) == Retention(
+        (Kept(b, ("daily 1970-01-01",)),), (a,)
+    )
 
 
 def test_a_snapshot_given_twice_is_one() -> None:
-    assert retain([OCTOBER, OCTOBER], Keep(last=1)).gone == ()
+    assert retain([OCTOBER, OCTOBER], Keep(last=1), NOW_S).gone == ()
+
+
+def test_what_is_dated_later_than_now_stays_and_takes_the_place_of_no_other() -> None:
+    later = [taken("2031-01-01 00:00"), Snapshot("far", 10**30)]
+    assert reasons(Keep(last=1, daily=2), [*later, *ALL]) == {
+        "far": ("in the future 9999-12-31",),
+        "2031-01-01 00:00": ("in the future 2031-01-01",),
+        "2026-11-22 23:50": ("last 1 of 1", "daily 2026-11-22"),
+        "2026-11-16 00:00": ("daily 2026-11-16",),
+    }
+    assert reasons(Keep(last=1), ALL, NOW_S - 1) == {
+        "2026-11-22 23:50": ("in the future 2026-11-22",),
+        "2026-11-22 23:10": ("last 1 of 1",),
+    }
 
 
 def test_times_beyond_the_calendar_fall_into_its_first_and_last_period() -> None:
     times = [-(10**30), -62135596801, -62135596800, 253402300799, 253402300800, 10**30]
     keep = Keep(hourly=3, daily=3, weekly=3, monthly=3)
 
-    assert reasons(keep, [Snapshot(str(time), time) for time in times]) == {
+    assert reasons(keep, [Snapshot(str(time), time) for time in times], 10**30) == {
         str(10**30): (
             "hourly 9999-12-31 23h",
             "daily 9999-12-31",

@@ -63,6 +63,7 @@ def lines(made: Checked[Plan]) -> list[str]:
 
 
 RUNNING = at(Target.RUNNING, web("snap", "snap"))
+NOW_S = 2_000_000_000
 STOPPED = at(Target.STOPPED, web("snap", "snap"))
 
 
@@ -306,15 +307,15 @@ def test_a_locked_vm_keeps_its_snapshots() -> None:
     said = ["web: is locked, and so keeps its snapshots monday"]
 
     assert lines(plan_delete("web", "monday", have)) == said
-    assert plan_kept("web", Keep(), have).failure()[0].message == said[0].partition(": ")[2]
-    assert plan_kept("web", Keep(last=1), have).unwrap().plan == Plan(name="web")
+    assert plan_kept("web", Keep(), have, NOW_S).failure()[0].message == said[0].partition(": ")[2]
+    assert plan_kept("web", Keep(last=1), have, NOW_S).unwrap().plan == Plan(name="web")
 
 
 def test_what_no_rule_keeps_goes_and_why_the_rest_stays_is_said() -> None:
     have = STOPPED
     for taken_s, name in enumerate(["auto-1", "by-hand", "auto-2", "auto-3"]):
         have = snapped(have, name, taken_s)
-    made = plan_kept("web", Keep(last=2), have, prefix="auto-").unwrap()
+    made = plan_kept("web", Keep(last=2), have, NOW_S, prefix="auto-").unwrap()
 
     assert lines(Success(made.plan)) == [
         "1. delete snapshot auto-1 of volume web/data because no rule keeps it",
@@ -324,7 +325,7 @@ def test_what_no_rule_keeps_goes_and_why_the_rest_stays_is_said() -> None:
         "auto-3": ("last 1 of 2",),
         "auto-2": ("last 2 of 2",),
     }
-    everything = plan_kept("web", Keep(last=2), have).unwrap().retention.gone
+    everything = plan_kept("web", Keep(last=2), have, NOW_S).unwrap().retention.gone
     assert [each.name for each in everything] == ["by-hand", "auto-1"]
 
 

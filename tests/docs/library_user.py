@@ -211,7 +211,7 @@ def recording() -> Recorded:
 def retained(host: Recorded) -> Retention:
     seen = [each for have in host.observations.values() for each in have.volumes]
     taken = [Snapshot(each.name, each.taken_s) for volume in seen for each in volume.snapshots]
-    return retain(taken, parse_keep("keep", {"daily": 7}).value_or(Keep(last=1)))
+    return retain(taken, parse_keep("keep", {"daily": 7}).value_or(Keep(last=1)), 0)
 
 
 def whole_vm(spec: VMSpec) -> list[str]:
@@ -224,7 +224,7 @@ def whole_vm(spec: VMSpec) -> list[str]:
     ).unwrap()
     back = plan_restore(spec.name, name, have, FACTS, DataLoss.ALLOWED).unwrap()
     gone = plan_delete(spec.name, name, have).unwrap()
-    thinned: Retained = plan_kept(spec.name, Keep(last=1), have).unwrap()
+    thinned: Retained = plan_kept(spec.name, Keep(last=1), have, 0).unwrap()
     there: tuple[VMSnapshot, ...] = snapshots_of(have)
     lines = [explain(made) for made in (back, gone, thinned.plan)]
     return [*lines, *elsewhere(spec, have), *(each.name for each in there)]

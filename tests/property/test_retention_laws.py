@@ -21,6 +21,7 @@ times = (
     | st.integers(-(2**80), 2**80)
 )
 counts = st.integers(0, 4)
+nows = st.just(NOW_S) | times
 keeps = st.builds(Keep, last=counts, hourly=counts, daily=counts, weekly=counts, monthly=counts)
 snapshot_lists = st.lists(
     st.builds(Snapshot, name=st.text("abc", max_size=3), taken_s=times),
@@ -38,10 +39,12 @@ def total(keep: Keep) -> int:
 
 
 @many
-@given(snapshot_lists, keeps)
-def test_each_snapshot_stays_or_goes_newest_first(snapshots: list[Snapshot], keep: Keep) -> None:
+@given(snapshot_lists, keeps, nows)
+def test_each_snapshot_stays_or_goes_newest_first(
+    snapshots: list[Snapshot], keep: Keep, now_s: int
+) -> None:
     """A partition, and nothing stays without a reason."""
-    result = retain(snapshots, keep)
+    result = retain(snapshots, keep, now_s)
     newest_first = sorted(snapshots, key=lambda s: (s.taken_s, s.name), reverse=True)
 
     assert set(staying(result)).isdisjoint(result.gone)
@@ -51,25 +54,29 @@ def test_each_snapshot_stays_or_goes_newest_first(snapshots: list[Snapshot], kee
 
 
 @many
-@given(snapshot_lists.filter(bool), keeps.filter(total))
-def test_the_newest_always_stays(snapshots: list[Snapshot], keep: Keep) -> None:
-    assert max(snapshots, key=lambda s: (s.taken_s, s.name)) in staying(retain(snapshots, keep))
+@given(snapshot_lists.filter(bool), keeps.filter(total), nows)
+def test_the_newest_always_stays(snapshots: list[Snapshot], keep: Keep, now_s: int) -> None:
+    assert max(snapshots, key=lambda s: (s.taken_s, s.name)) in staying(
+        retain(snapshots, keep, now_s)
+    )
 
 
 @many
-@given(snapshot_lists, keeps)
+@given(snapshot_lists, keeps, nows)
 def test_what_stayed_stays_again_for_the_same_reasons(
-    snapshots: list[Snapshot], keep: Keep
+    snapshots: list[Snapshot], keep: Keep, now_s: int
 ) -> None:
     """Idempotent."""
-    once = retain(snapshots, keep)
+    once = retain(snapshots, keep, now_s)
 
-    assert retain(staying(once), keep) == Retention(once.kept, ())
+    assert retain(staying(once), keep, now_s) == Retention(once.kept, ())
 
 
 @many
-@given(snapshot_lists, keeps, keeps)
-def test_larger_rules_keep_no_less(snapshots: list[Snapshot], keep: Keep, more: Keep) -> None:
+@given(snapshot_lists, keeps, keeps, nows)
+def test_larger_rules_keep_no_less(
+    snapshots: list[Snapshot], keep: Keep, more: Keep, now_s: int
+) -> None:
     """Monotone."""
     larger = Keep(
         last=keep.last + more.last,
@@ -79,35 +86,54 @@ def test_larger_rules_keep_no_less(snapshots: list[Snapshot], keep: Keep, more: 
         monthly=keep.monthly + more.monthly,
     )
 
-    assert set(staying(retain(snapshots, keep))) <= set(staying(retain(snapshots, larger)))
+    assert set(staying(retain(snapshots, keep, now_s))) <= set(
+        staying(retain(snapshots, larger, now_s))
+    )
 
 
 @many
-@given(snapshot_lists, keeps)
-def test_no_more_stay_than_the_rules_count(snapshots: list[Snapshot], keep: Keep) -> None:
-    result = retain(snapshots, keep)
+@given(snapshot_lists, keeps, nows)
+def test_no_more_stay_than_the_rules_count(
+    snapshots: list[Snapshot], keep: Keep, now_s: int
+) -> None:
+    """But for those that are dated later than now, which stay for that alone."""
+    later = [snapshot for snapshot in snapshots if snapshot.taken_s > now_s]
+    kept = [each for each in retain(snapshots, keep, now_s).kept if each.snapshot not in later]
 
-    assert len(result.kept) <= total(keep)
-    assert sum(len(kept.reasons) for kept in result.kept) <= total(keep)
-    assert len(result.kept) >= min(keep.last, len(snapshots))
+    assert len(kept) <= total(keep)
+    assert sum(len(each.reasons) for each in kept) <= total(keep)
+    assert len(kept) >= min(keep.last, len(snapshots) - len(later))
 
 
 @many
-@given(snapshot_lists, keeps, st.randoms(use_true_random=False))
+@given(snapshot_lists, keeps, nows)
+def test_what_is_dated_later_than_now_stays_and_changes_nothing_for_others(
+    snapshots: list[Snapshot], keep: Keep, now_s: int
+) -> None:
+    past = [snapshot for snapshot in snapshots if snapshot.taken_s <= now_s]
+    result, alone = retain(snapshots, keep, now_s), retain(past, keep, now_s)
+
+    assert result.kept[len(snapshots) - len(past) :] == alone.kept
+    assert result.gone == alone.gone
+
+
+@many
+@given(snapshot_lists, keeps, st.randoms(use_true_random=False), nows)
 def test_the_order_given_does_not_matter(
-    snapshots: list[Snapshot], keep: Keep, chance: Random
+    snapshots: list[Snapshot], keep: Keep, chance: Random, now_s: int
 ) -> None:
     shuffled = list(snapshots)
     chance.shuffle(shuffled)
 
-    assert retain(shuffled, keep) == retain(snapshots, keep)
+    assert retain(shuffled, keep, now_s) == retain(snapshots, keep, now_s)
 
 
 @many
-@given(snapshot_lists, st.builds(Keep, last=st.integers(max_value=0), daily=st.integers()))
-def test_any_numbers_are_rules(snapshots: list[Snapshot], keep: Keep) -> None:
+@given(snapshot_lists, st.builds(Keep, last=st.integers(max_value=0), daily=st.integers()), nows)
+def test_any_numbers_are_rules(snapshots: list[Snapshot], keep: Keep, now_s: int) -> None:
     """Total: what is below zero keeps nothing."""
-    kept = retain(snapshots, keep).kept
+    past = [snapshot for snapshot in snapshots if snapshot.taken_s <= now_s]
+    kept = retain(past, keep, now_s).kept
 
     assert len(kept) <= max(keep.daily, 0)
 

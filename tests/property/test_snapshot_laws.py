@@ -28,6 +28,7 @@ from geats_core.actions import RollbackVolume, SnapshotVolume, Start
 from geats_core.guest import fingerprint
 from tests.property.strategies import host_facts, observations
 
+NOW_S = 1  # what is taken at 2 is dated later
 many = settings(max_examples=300, deadline=None)
 ABLE = HostFacts(pools={name: PoolFacts(snapshots=True) for name in ("fast", "slow")})
 NAMES = ["monday", "tuesday"]
@@ -176,7 +177,7 @@ def test_data_is_lost_only_with_leave_and_never_of_a_locked_vm(
     locked = replace(have, locked=True)
     assert isinstance(plan_restore("web", name, locked, ABLE, DataLoss.ALLOWED, some), Failure)
     assert isinstance(plan_delete("web", name, locked), Failure)
-    gone = plan_kept("web", Keep(), locked)
+    gone = plan_kept("web", Keep(), locked, NOW_S + 1)
     assert isinstance(gone, Failure) == bool(snapshots_of(have))
 
 
@@ -203,11 +204,11 @@ def test_thinning_out_leaves_what_the_rules_keep_also_after_a_cut(
     have: Observation, keep: Keep, prefix: str, cut: int
 ) -> None:
     have = replace(have, locked=False)
-    found = plan_kept("web", keep, have, prefix).unwrap()
+    found = plan_kept("web", keep, have, NOW_S, prefix).unwrap()
     kept = {each.snapshot.name for each in found.retention.kept}
     others = {each.name for each in snapshots_of(have) if not each.name.startswith(prefix)}
     end = end_of(found.plan, have)
     assert {each.name for each in snapshots_of(end)} == kept | others
-    assert plan_kept("web", keep, end, prefix).unwrap().plan.is_empty
+    assert plan_kept("web", keep, end, NOW_S, prefix).unwrap().plan.is_empty
     middle = end_of(replace(found.plan, steps=found.plan.steps[:cut]), have)
     assert kept | others <= {each.name for each in snapshots_of(middle)}
