@@ -76,6 +76,7 @@ class Chaos:
 
         But for those that are *without*.
         """
+        clear(self.ground)  # while the pool that it is in is still there
         self.ground.wish = Wish(pool)
         self._begin()
         able = [
