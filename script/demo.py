@@ -33,6 +33,7 @@ SaltCall: TypeAlias = Callable[..., str]
 def main() -> None:
     """Tell the story once, and leave nothing behind."""
     template = sys.argv[1] if len(sys.argv) > 1 else None
+    os.environ["GEATS_HOST_FILE"] = ""  # this machine may have a host of its own
     with tempfile.TemporaryDirectory(prefix="geats-demo-") as name:
         directory = Path(name)
         directory.chmod(0o711)  # root in an unprivileged container must be able to pass through

@@ -1,7 +1,13 @@
 """The order of the suites, and how Hypothesis runs in all of them."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+from geats_host import machine
+
+os.environ[machine.VARIABLE] = ""  # hosts of tests are many on this machine, with equal VMs
 
 settings.register_profile("geats", deadline=None)  # how fast a machine is says nothing of a law
 settings.load_profile("geats")

@@ -12,6 +12,7 @@ RECORDED = 2  # recorded hosts
 PLAN = 2  # saved plans
 OLDEST_PLAN = 2  # that is read: before, the fingerprint was that of the observations only
 ARCHIVE = 1  # what stands in the archive of a VM
+MACHINE = 1  # what a machine remembers of where its VMs are
 TEMPLATES = 1  # which files of the store a template's source has
 FORMAT = "format"  # the key that holds it, where a file has keys
 

@@ -122,7 +122,8 @@ class HostFacts:
     ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
     is what its registry needs before anything can be written to it. ``unavailable`` are drivers,
     pools and templates that are configured, and cannot be used or looked at now: why, by names such
-    as ``pools.fast``.
+    as ``pools.fast``. ``elsewhere`` says of VMs, by name, where they are on this host that this
+    configuration does not look.
     """
 
     drivers: frozenset[str] | None = None
@@ -135,6 +136,7 @@ class HostFacts:
     bind_sources: frozenset[str] | None = None
     upgrade: UpgradeRegistry | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""

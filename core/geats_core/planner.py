@@ -56,6 +56,7 @@ from geats_core.plan import (
     Target,
 )
 from geats_core.refusals import (
+    elsewhere,
     foreign,
     lost,
     missing_volumes,
@@ -82,7 +83,11 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
     draft = _Draft(goal, have, have, facts or HostFacts())
-    found = (*foreign(goal, have), *unreliable(goal, have))
+    found = (
+        *foreign(goal, have),
+        *elsewhere(goal, have, draft.facts),
+        *unreliable(goal, have),
+    )
     if found:
         return Failure(found)
     match goal.target:

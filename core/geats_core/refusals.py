@@ -46,6 +46,22 @@ def foreign(goal: Goal, have: Observation) -> Problems:
     return (Problem(goal.name, message),)
 
 
+def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
+    """A VM that is on this host where its configuration does not look is not made again, nor gone.
+
+    One that is where it looks is that which is meant.
+    """
+    where = facts.elsewhere.get(goal.name)
+    if where is None or have.defined is not None or have.power is not Power.STOPPED:
+        return ()
+    message = (
+        f"is on this host already, {where}, and this configuration does not look there: has it lost"
+        " state_dir or options of drivers? Say them again; or, if that VM is no longer wanted, take"
+        " it away with the configuration that has them"
+    )
+    return (Problem(goal.name, message),)
+
+
 def unreliable(goal: Goal, have: Observation) -> Problems:
     """What cannot be relied on is left alone; but it is powered off, and defined anew, if asked."""
     if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):

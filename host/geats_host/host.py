@@ -39,7 +39,7 @@ from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
 from geats_core.secrets import observed_without_secrets, without_secrets
 from geats_core.spec import VMSpec
 from geats_core.upgrades import with_upgrade
-from geats_host import binds, reservations
+from geats_host import binds, machine, reservations
 from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
 from geats_host.astray import astray
 from geats_host.drivers import Driver, DriverSeen, Info
@@ -222,6 +222,19 @@ class Host:
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
             unavailable=self.unavailable,
+            elsewhere=machine.elsewhere(self._places()),
+        )
+
+    def _defined_here(self) -> frozenset[str]:
+        seen = self.drivers.asked(lambda driver: driver.observe()).values()
+        return frozenset(chain.from_iterable(seen))
+
+    def _places(self) -> tuple[machine.Place, ...]:
+        """Where this configuration has its VMs, by each of its drivers."""
+        options = {name: self.config.drivers.get(name, {}) for name in self.drivers}
+        wrong = wrong_of(DRIVERS, self.config.wrong)
+        return machine.places(
+            self.config.state_dir, {name: options[name] for name in options if name not in wrong}
         )
 
     @property
@@ -292,8 +305,13 @@ class Host:
         return made
 
     def plan_wishes(self, wishes: Wishes) -> SavedPlan:
-        """The plan for the VMs that are named, else for the whole host."""
-        seen, policy = self.observe_all(), wishes.policy(self.config.policy)
+        """The plan for the VMs that are named, else for the whole host.
+
+        One of the configuration's that is elsewhere on this machine is not taken for gone.
+        """
+        lost = self.config.known.intersection(machine.elsewhere(self._places()))
+        seen = {**dict.fromkeys(sorted(lost), Observation()), **self.observe_all()}
+        policy = wishes.policy(self.config.policy)
         return plan_wished(
             wishes,
             self.config,
@@ -376,6 +394,7 @@ class Host:
     def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""
         made = planned.plan
+        machine.remember(self._places(), self._defined_here)
         if made.is_empty:
             return Success(())
         with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:

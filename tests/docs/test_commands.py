@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from geats_host.cli import cli
+from geats_host.machine import VARIABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 CI = DOCS / "examples/plan-in-ci"
@@ -26,7 +27,7 @@ FENCE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def run(command: str, directory: Path) -> tuple[int, str]:
     """The exit code of a command line, and all that it says, as on a terminal of 100 columns."""
     bin_directory = Path(sys.executable).parent
-    environment = {"PATH": f"{bin_directory}:{os.environ['PATH']}", "COLUMNS": "100"}
+    environment = {"PATH": f"{bin_directory}:{os.environ['PATH']}", "COLUMNS": "100", VARIABLE: ""}
     done = subprocess.run(
         ["bash", "-c", command],
         stdout=subprocess.PIPE,

@@ -23,6 +23,7 @@ from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.parse import parse_vm, to_plain
 from geats_core.saved import Recorded, SavedPlan
 from geats_core.spec import VMSpec
+from geats_host.machine import Machine
 from geats_host.registry import sqlite
 from geats_host.storage.folders import open_directory
 from geats_host.storage.marks import write_marks
@@ -51,11 +52,14 @@ def shapes() -> dict[str, object]:
         "RECORDED": sorted({*_fields(Recorded), *_spec_keys()}),
         "PLAN": sorted({*_fields(SavedPlan), *_spec_keys()}),
         "ARCHIVE": sorted({*_fields(Manifest), *_spec_keys()}),
+        "MACHINE": sorted(_fields(Machine)),
         "TEMPLATES": _record(),
     }
 
 
-NAMES = ("REGISTRY", "SPEC", "CONFIG", "MARKS", "RECORDED", "PLAN", "ARCHIVE", "TEMPLATES")
+NAMES = (
+    *("REGISTRY", "SPEC", "CONFIG", "MARKS", "RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

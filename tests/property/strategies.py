@@ -245,6 +245,7 @@ host_facts = st.builds(
         [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]
     ),
     upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
+    elsewhere=st.sampled_from([{}] * 7 + [{"web": "with state_dir: /srv/geats"}]),
 )
 lxc_facts = st.builds(
     LxcFacts,

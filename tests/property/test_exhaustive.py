@@ -40,6 +40,7 @@ from geats_core import (
     ByHand,
     DataLoss,
     Goal,
+    HostFacts,
     Impact,
     Observation,
     Plan,
@@ -863,6 +864,22 @@ def test_a_vm_with_an_unreliable_definition_is_powered_off_or_defined_anew_and_e
         Target.UNLOCKED: {Unlock},
         Target.DEFINED: {Define},
     }.get(target, set())
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_vm_that_is_elsewhere_is_left_alone_but_where_it_is_here_as_well(target: Target) -> None:
+    """Law 6: in every state, and with every leave."""
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED, foreign=True)
+    facts = HostFacts(elsewhere={NAME: "with state_dir: /srv/geats"})
+    for state in BY_HAND.states:
+        is_here = state.defined is not None or state.power is not Power.STOPPED
+        match plan(goal, state, facts):
+            case Failure(problems) if not is_here:
+                assert problems[0].message.startswith("is on this host already, with state_dir: ")
+            case made:
+                assert is_here
+                assert made == plan(goal, state)
 
 
 @pytest.mark.parametrize("target", Target)
