@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geats_host.errors import HostError
+from geats_host.passages import make_passage
 
 RUN_DIR = Path("/run/geats")  # for what the machine has once, whatever the run_dir of who uses it
 LIMIT_S = 600.0
@@ -28,7 +29,7 @@ def opened(run_dir: Path, room: str, name: str) -> Iterator[int]:
     """
     directory = run_dir / room
     try:
-        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passage(run_dir)
         directory.mkdir(mode=0o700, exist_ok=True)
         _check_private(directory)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

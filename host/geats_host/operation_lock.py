@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geats_host.errors import HostError, Refused
+from geats_host.passages import make_passage
 
 ORPHANS_S = 30.0
 LOOKS_S = 0.01
@@ -27,7 +28,7 @@ def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
     """
     directory = run_dir / "operations"
     try:
-        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passage(run_dir)
         directory.mkdir(mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(directory / vm_name, flags, 0o600)

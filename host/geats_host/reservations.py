@@ -20,6 +20,7 @@ from geats_core.codec import decode, encode
 from geats_core.documents import parse_document
 from geats_core.reserving import Reservation, Reserved
 from geats_host.errors import HostError
+from geats_host.passages import make_passage
 
 LONGEST_WAIT_S = 60.0
 BETWEEN_TRIES_S = 0.005
@@ -68,7 +69,7 @@ def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]
 def _directory(run_dir: Path) -> Path:
     directory = run_dir / "reservations"
     try:
-        run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passage(run_dir)
         directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise HostError(f"{directory}: {error.strerror}") from None

@@ -56,6 +56,20 @@ def test_only_root_can_list_what_is_in_the_pool(pool: Pool, root: Path) -> None:
     assert (rootfs.parent / "geats.json").stat().st_mode & 0o7777 == 0o600
 
 
+@pytest.mark.parametrize("umask", [0o077, 0])
+def test_what_is_above_a_pool_is_passed_and_not_listed_whatever_the_umask(
+    tmp_path: Path, umask: int
+) -> None:
+    tmp_path.chmod(0o750)
+    before = os.umask(umask)
+    try:
+        filled(open_pool({"path": f"{tmp_path}/run/mounts/key"}, None))
+    finally:
+        os.umask(before)
+    made = (tmp_path, *(tmp_path / each for each in ("run", "run/mounts", "run/mounts/key")))
+    assert [path.stat().st_mode & 0o7777 for path in made] == [0o750, 0o711, 0o711, 0o711]
+
+
 def test_only_the_guests_group_can_pass_into_a_vm(root: Path) -> None:
     filled(open_pool({"path": str(root), "guest_group": 100_000}, None))
     vm = (root / "web01").stat()

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from geats_core import formats
 from geats_host import locks
 from geats_host.errors import HostError
+from geats_host.passages import make_passage
 
 OLDEST_READER = 3  # a geats that knows this schema, or a later one, reads what this one writes
 FIRST_SCHEMA = """
@@ -59,7 +60,7 @@ LOCK = "registry.lock"
 def opened_to_write(path: Path) -> sqlite3.Connection:
     """A connection to the database, which is made where it is not there."""
     if not path.exists():
-        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passage(path.parent)
         path.touch(mode=0o600)
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
@@ -132,7 +133,7 @@ def restore_from(copy: Path, path: Path) -> None:
 
     The copy is put in place whole. It is of its own schema then, and no lines of a log go with it.
     """
-    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_passage(path.parent)
     with _alone_in(path.parent), closing(opened_to_read(copy)) as database:
         if path.exists():
             _set_aside(path)

@@ -20,6 +20,7 @@ from geats_core.observation import Stage, VolumeSeen
 from geats_core.plan import PoolFacts
 from geats_host import subvolumes
 from geats_host.errors import HostError, Refused
+from geats_host.passages import make_passage
 from geats_host.run import run
 from geats_host.storage import (
     COPIES,
@@ -71,7 +72,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 
 
 def _make(root: Path) -> None:
-    root.parent.mkdir(parents=True, exist_ok=True)
+    make_passage(root.parent)
     with open_directory(root.parent) as parent:
         if not root.is_dir():  # where it is one already, its mode is the operator's
             make_directory(root.name, parent)

@@ -9,9 +9,9 @@ from pathlib import Path
 from geats_core.fields import Reader, positive_int
 from geats_host.errors import HostError
 from geats_host.mounts import command_of, mounts_below, other_places_of
+from geats_host.passages import TRAVERSE as TRAVERSE
 from geats_host.subordinate_ids import subordinate_ids
 
-TRAVERSE = 0o711  # a guest's mapped root passes through, and nobody lists
 GUEST_ONLY = 0o710  # the same for the guests' group only: programs in a guest may be setuid root
 REAL_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
