@@ -170,8 +170,8 @@ def test_an_lxc_config_has_one_line_for_each_key_and_value(spec: VMSpec, facts: 
     """No text of a spec adds a line, or a key."""
     lines = render_lxc_config(spec, facts).removesuffix("\n").split("\n")
     assert all(line.startswith(("# ", "lxc.")) and line.isprintable() for line in lines)
-    assert sum(line.startswith("# ") for line in lines) == 3
-    keys = [line.partition(" = ")[0] for line in lines[3:]]
+    assert sum(line.startswith("# ") for line in lines) == 4
+    keys = [line.partition(" = ")[0] for line in lines[4:]]
     repeatable = ("lxc.include", "lxc.idmap", "lxc.mount.entry")
     several = [key for key in keys if not (key in repeatable or key.endswith(".address"))]
     assert sorted(several) == sorted(set(several))
