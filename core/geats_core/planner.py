@@ -186,7 +186,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     anew = draft.state.roots if goal.target is Target.REINITIALISED else ()
     if final is not Power.STOPPED and draft.state.power in ON:
         for volume in want.volumes:  # so that the VM is off as late, and as little, as can be
-            if volume is not want.root:
+            if volume is not want.root or _root_stays(draft, want, anew):
                 _prepare_volume(draft, volume)
     _power_off_if_needed(draft, want)
     _destroy(draft, anew, f"{goal.name} is to be made anew")
@@ -200,6 +200,13 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     _set_limits(draft, want)
     if goal.target in (*WITH_POWER, Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
+
+
+def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
+    """Whether the root is there already, and the plan does not make it anew."""
+    replaced = (*anew, *outdated_volumes(want, draft.state))
+    seen = draft.state.volume(want.root.pool, ROOT)
+    return seen is not None and seen not in replaced
 
 
 def _final_power(goal: Goal, have: Observation) -> Power:

@@ -130,6 +130,47 @@ def test_another_address_needs_a_restart() -> None:
     )
 
 
+def test_a_root_that_is_not_active_is_made_so_before_the_vm_that_runs_on_it_is_powered_off() -> (
+    None
+):
+    """So that one whose root turns out to be beyond reach goes on running."""
+    inactive = replace(RUNNING, volumes=(replace(RUNNING.volumes[0], active=False),))
+    made = plan(Goal(name="web", target=Target.REBOOTED, spec=web()), inactive).unwrap()
+    assert explain(made) == (
+        "1. activate volume web/root in pool fast because it is not active (impact: none)\n"
+        "2. shut down web (power off after 60 s) because a reboot was asked for (impact: restart)\n"
+        "3. start web because web should be running (impact: none)"
+    )
+    assert [step.needs for step in made.steps] == [(), (0,), (1,)]
+
+
+def test_a_root_that_is_made_anew_is_made_active_once_it_is() -> None:
+    inactive = replace(RUNNING, volumes=(replace(RUNNING.volumes[0], active=False),))
+    kinds = [
+        [type(step.action).__name__ for step in plan(goal, inactive).unwrap().steps]
+        for goal in (
+            Goal(name="web", target=Target.REINITIALISED, spec=web()),
+            Goal(
+                name="web",
+                target=Target.REBOOTED,
+                spec=web(template="other"),
+                data_loss=DataLoss.ALLOWED,
+            ),
+        )
+    ]
+    anew = [
+        "Shutdown",
+        "DestroyVolume",
+        "AllocateVolume",
+        "FormatVolume",
+        "ActivateVolume",
+        "InstallTemplate",
+        "ConfigureGuest",
+        "Start",
+    ]
+    assert kinds == [anew, ["Define", *anew]]
+
+
 def test_without_leave_to_restart_a_change_is_pending() -> None:
     assert text(Target.RUNNING, RUNNING, MOVED, restart=Restart.NEVER) == (
         f"1. define web because {NICS_CHANGED} (impact: none)\n"
