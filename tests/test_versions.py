@@ -12,7 +12,7 @@ from returns.result import Failure, Success
 
 from geats_core import formats
 from geats_core.actions import Action, UpgradeRegistry
-from geats_core.observation import Power
+from geats_core.observation import Power, VolumeMissing
 from geats_core.parse import parse_vm, to_text
 from geats_core.plan import Goal, Step, Target
 from geats_core.saved import SavedPlan
@@ -182,3 +182,42 @@ def test_a_row_that_cannot_be_read_is_written_anew_by_define(half_read: Host) ->
     half_read.apply(lifecycle.plan_verb(half_read, "define", "db01"))
     assert half_read.observe("db01").unreliable == ""
     assert lifecycle.plan_to(half_read, "db01", "running").plan.is_empty
+
+
+def journaled(host: Host, *actions: str) -> None:
+    """What an older geats wrote into its journal for db01."""
+    with closing(sqlite3.connect(Path(host.config.state_dir) / "registry.sqlite")) as old, old:
+        for action in actions:
+            for outcome in ("intent", "done"):
+                old.execute(
+                    "insert into journal (time_s, vm, action, outcome, detail)"
+                    " values (0, 'db01', ?, ?, '')",
+                    (action, outcome),
+                )
+
+
+INSTALLED = "install template debian on volume db01/root"
+DESTROYED = "destroy volume db01/root in pool default"
+GONE = VolumeMissing(name="root", pool="default", template="debian")
+
+
+@pytest.mark.parametrize(
+    ("journal", "missing"),
+    [
+        ([INSTALLED], (GONE,)),
+        ([INSTALLED, DESTROYED], ()),
+        ([INSTALLED, DESTROYED, INSTALLED], (GONE,)),
+        (["install template debian on volume db01/root2"], ()),
+        (["define db01"], ()),
+    ],
+)
+def test_what_an_older_geats_filled_is_missed_where_only_its_journal_tells(
+    old_host: Host, journal: list[str], missing: tuple[VolumeMissing, ...]
+) -> None:
+    """Of a VM that was off while its disk was not mounted, at the first plan of this geats."""
+    journaled(old_host, *journal)
+    assert old_host.observe("db01").missing == missing
+    lock = lifecycle.plan_verb(old_host, "lock", "db01").as_saved()
+    assert old_host.apply_host(lock) == Success(lock.plan.steps)
+    assert old_host.registry.outdated() is None
+    assert old_host.observe("db01").missing == missing

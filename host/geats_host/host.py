@@ -65,7 +65,7 @@ from geats_host.plugins import (
     wrong_of,
 )
 from geats_host.registry import Entry, Outcome, Registry
-from geats_host.remembered import keep, missing, remembered
+from geats_host.remembered import keep, missing, remembered, upgrade_registry
 from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
@@ -414,7 +414,7 @@ class Host:
                     case Pause(seconds):
                         time.sleep(seconds)
                     case UpgradeRegistry() as upgrade:
-                        self.registry.upgrade(upgrade)
+                        upgrade_registry(self.registry, upgrade)
                         self._remember(planned)
                     case action:
                         guarded(step.vm, lambda: performers[step.vm].perform(action))

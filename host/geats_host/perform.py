@@ -57,7 +57,7 @@ from geats_host.errors import HostError
 from geats_host.guest_files import write_guest_files
 from geats_host.mount_points import check_mount_points
 from geats_host.registry import Registry
-from geats_host.remembered import forget, is_filled, remember
+from geats_host.remembered import forget, is_filled, remember, upgrade_registry
 from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
@@ -107,7 +107,7 @@ class Performer:
             case Pause(seconds):
                 time.sleep(seconds)
             case UpgradeRegistry():
-                self.registry.upgrade(action)
+                upgrade_registry(self.registry, action)
             case ForgetVolume(pool, volume):
                 forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):

@@ -6,8 +6,9 @@ A volume is remembered once it holds something, and forgotten before that is des
 never remembers more than there is, wherever a cut comes. So a volume that is remembered and is not
 seen was taken away by nobody: its disk is not mounted, or the pool leads elsewhere now.
 
-A registry of an older geats remembers nothing. Before a plan is carried out, what is seen of its
-VMs is remembered; and what a VM runs on was there, whether or not it is remembered.
+A registry of an older geats remembers nothing but its journal: what that says was filled counts as
+remembered, and is written down once the registry is upgraded. Before a plan is carried out, what is
+seen of its VMs is remembered; and what a VM runs on was there, whether or not it is remembered.
 """
 
 import json
@@ -17,22 +18,38 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.actions import UpgradeRegistry
 from geats_core.codec import decode, encode
 from geats_core.observation import Observation, Stage, VolumeMissing, VolumeSeen
-from geats_core.spec import ROOT, VMSpec
-from geats_host.registry import Registry
+from geats_core.spec import ROOT, VMSpec, Volume
+from geats_host.registry import Entry, Outcome, Registry
 
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
+# How older journals call what fills a volume; and what makes one that guests fill.
+FILLING = ("install template ", "unpack volume ", "clone volume ", "adopt ")
+DATA = (*FILLING, "format volume ")
+EVERY_ENTRY = 1_000_000
 Remembered: TypeAlias = Mapping[str, tuple[VolumeMissing, ...]]  # by VM: each would be missing
 
 
 def remembered(registry: Registry) -> Remembered:
     """Every volume that held something when geats last had to do with it, by its VM."""
+    if registry.outdated() is not None:
+        return {vm: _journaled(registry, spec) for vm, spec in registry.definitions().items()}
     found: dict[str, tuple[VolumeMissing, ...]] = {}
     for key, text in registry.notes(KIND).items():
         vm, pool, name = key.split("/")
         found[vm] = (*found.get(vm, ()), _volume(pool, name, text))
     return found
+
+
+def upgrade_registry(registry: Registry, to: UpgradeRegistry) -> None:
+    """Upgrade the registry, and remember what only its journal tells."""
+    known = remembered(registry)
+    registry.upgrade(to)
+    for vm, volumes in known.items():
+        for volume in volumes:
+            _note(registry, vm, volume)
 
 
 def missing(
@@ -92,6 +109,33 @@ def keep(
     for each in have.missing:
         if each not in known:
             _note(registry, vm, each)
+
+
+def _journaled(registry: Registry, spec: VMSpec) -> tuple[VolumeMissing, ...]:
+    """The volumes of a VM that were filled, and not destroyed since, as its journal tells it."""
+    entries = registry.journal(spec.name, EVERY_ENTRY)
+    return tuple(
+        VolumeMissing(
+            name=volume.name,
+            pool=volume.pool,
+            template=spec.template if volume is spec.root else None,
+        )
+        for volume in spec.volumes
+        if _was_filled(entries, spec, volume)
+    )
+
+
+def _was_filled(entries: Iterable[Entry], spec: VMSpec, volume: Volume) -> bool:
+    filling, place = FILLING if volume is spec.root else DATA, f"{spec.name}/{volume.name}"
+    filled = False
+    for entry in entries:  # from the oldest on
+        if place not in entry.action.split(" "):
+            continue
+        if entry.action.startswith("destroy volume "):
+            filled = False
+        elif entry.outcome is Outcome.DONE and entry.action.startswith(filling):
+            filled = True
+    return filled
 
 
 def _is_found(known: VolumeMissing, seen: VolumeSeen | None) -> bool:
