@@ -57,6 +57,7 @@ from geats_core import (
     Undoable,
     VMSnapshot,
     VMSpec,
+    VolumeMissing,
     VolumeSeen,
     after,
     boot_goals,
@@ -204,7 +205,8 @@ def about(made: HostPlan) -> list[str]:
 def recording() -> Recorded:
     taken = SnapshotSeen(name="nightly", taken_s=0, stage=Stage.INSTALLED, template="debian")
     root = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, snapshots=(taken,))
-    seen = {"old": Observation(volumes=(root,))}
+    data = VolumeMissing(name="data", pool="default", place="/srv/old/data")
+    seen = {"old": Observation(volumes=(root,), missing=(data,))}
     return recorded_from_json(to_json(Recorded(observations=seen, facts=FACTS))).unwrap()
 
 
