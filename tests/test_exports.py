@@ -71,6 +71,28 @@ def test_an_archive_that_is_dated_in_the_future_takes_the_place_of_no_other(
     assert later.exists()
 
 
+def test_what_a_killed_export_left_goes_with_the_next_one_of_that_vm(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    folder = archive(host, "web01", 1).parent
+    left = folder / ".web01-2020-11-02-000000.geats.tar.new"
+    others = [
+        folder / f".{name}.new"
+        for name in (
+            "web01-a-2020-11-02-000000.geats.tar",
+            "db01-2020-11-02-000000.geats.tar",
+            "web01-mine.geats.tar",
+        )
+    ]
+    for each in (left, *others):
+        each.write_text("cut")
+    spec = parse_vm("web01", {"template": "debian"}).unwrap()
+    vm_archives.write(folder / "mine.tar", spec, "debian", {"root": None}, 0)
+    assert left.exists()  # one with a path is no other export of it
+    archive(host, "web01", 3)
+    assert not left.exists()
+    assert all(each.exists() for each in others)
+
+
 def test_without_a_rule_nothing_goes(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
     assert exports.pruned(host, {"last": 1}, dry_run=False) == []

@@ -1,6 +1,5 @@
 """The archives in the folder of exports: what there is, and which go by the rules of retention."""
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +13,6 @@ from geats_host import vm_archives
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 
-EXPORTED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
 Report = dict[str, object]
 
 
@@ -72,7 +70,7 @@ def _found(folder: Path) -> Iterator[Exported]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
-        named = EXPORTED.fullmatch(path.name)
+        named = vm_archives.NAMED.fullmatch(path.name)
         if named is None or not NAME.fullmatch(named["vm"]) or path.is_symlink():
             continue
         with suppress(HostError, Refused, ValueError):  # it is none, or no moment: it stays

@@ -5,6 +5,7 @@ and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
 """
 
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from geats_host.volume_archives import Packed, Tree, check, pack, unpack
 MANIFEST = "geats.json"
 LARGEST_MANIFEST_BYTES = 2**20
 SUFFIX = ".tar.zst"
+# What geats calls an archive that was given no path.
+NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ def write(
     """
     new = path.with_name(f".{path.name}.new")
     with _host_errors(path):
-        new.unlink(missing_ok=True)  # what a cut left
+        for left in (new, *_left_of(path, spec.name)):
+            left.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with open(os.open(new, flags, 0o600), "w+b") as out:
@@ -141,6 +145,19 @@ def _append(out: BinaryIO, name: str, taken_s: int, write: Callable[[], Packed])
     out.write(header.tobuf(tarfile.GNU_FORMAT))
     out.seek(back)
     return packed
+
+
+def _left_of(path: Path, vm: str) -> Iterator[Path]:
+    """What earlier exports of the VM left that were killed: each has a name of its own, for a time.
+
+    None of them is at work: whoever exports holds the VM's operation lock.
+    """
+    named = NAMED.fullmatch(path.name)
+    if named is not None and named["vm"] == vm:
+        for each in path.parent.glob(f".{vm}-*.new"):
+            other = NAMED.fullmatch(each.name.removeprefix(".").removesuffix(".new"))
+            if other is not None and other["vm"] == vm:
+                yield each
 
 
 def _sync_directory(path: Path) -> None:
