@@ -52,7 +52,7 @@ def test_a_lost_registry_is_brought_back_with_all_that_was_in_it(
     before, journal = host.observe_all(), list(host.journal("web01"))
     for part in file_of(tmp_path).parent.glob("registry.sqlite*"):
         part.unlink()
-    assert not host.observe("db01").locked
+    assert host.observe("db01").locked
     would = registry_copies.restored(raw, f"{copy}", False, False)["would"]
     assert would == ["db01: is recorded", "web01: is recorded", "db01: is protected from deletion"]
     assert host.observe_all() == before
@@ -207,8 +207,8 @@ def test_a_registry_that_is_missing_while_vms_are_there_is_told(
 ) -> None:
     file_of(tmp_path).unlink()
     (trouble,) = troubles(raw)
-    assert trouble.found == ("is missing or empty, while VMs of geats are there: db01, web01")
-    assert "lock them again" in trouble.fix
+    assert trouble.found == "is missing or empty, while VMs of geats are there: db01 and web01"
+    assert trouble.fix.startswith("look at geats registry rebuild --dry-run, then geats registry")
 
 
 def test_only_the_registry_of_a_right_configuration_is_looked_at(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ By theme:
 
 - what is wanted: ``parse_vm``, ``parse_config``, ``to_plain``
 - what there is: ``Observation``, ``after``, ``follow``
-- plans: ``plan`` for one VM, ``plan_host`` for all of a host, ``boot_goals``, ``halt_goals``
+- plans: ``plan`` for one VM, ``plan_host`` for all of a host
+- goals of a whole host: ``boot_goals``, ``halt_goals``, ``rebuild_goals``
 - what a change costs: ``COST``, ``changes``, ``Impact``
 - plans explained: ``explain``, ``why``, ``table``, ``mermaid``, ``dot``, ``plan_to_plain``
 - plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
@@ -33,7 +34,7 @@ from geats_core.changes import COST, Change, changes
 from geats_core.checked import Checked, Problem, Problems
 from geats_core.config import Gone, HostConfig, parse_config
 from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
-from geats_core.host_plan import HostPlan, boot_goals, halt_goals, plan_host
+from geats_core.host_plan import HostPlan, boot_goals, halt_goals, plan_host, rebuild_goals
 from geats_core.host_policy import HostPolicy, Strays
 from geats_core.model import after
 from geats_core.observation import (
@@ -170,6 +171,7 @@ __all__ = [
     "plan_snapshot",
     "plan_to_plain",
     "rebalance",
+    "rebuild_goals",
     "recorded_from_json",
     "retain",
     "reverse",

@@ -183,12 +183,13 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 
     Those of the highest priority come first. A VM that geats did not make is left alone. One whose
     recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
-    One that an interrupted operation left frozen goes on.
+    One that the registry has lost is what its driver holds. One that an interrupted operation left
+    frozen goes on.
     """
     wanted = [
         spec
         for have in observations.values()
-        if (spec := have.recorded or (have.defined if have.unreliable else None)) is not None
+        if (spec := have.recorded or have.defined) is not None
         and spec.autostart.enabled
         and have.power is Power.STOPPED
         and not have.foreign
@@ -212,5 +213,28 @@ def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     return tuple(
         Goal(name=name, target=Target.OFF)
         for name, have in observations.items()
-        if have.is_recorded and have.power in ON and not have.foreign
+        if have.was_described and have.power in ON and not have.foreign
+    )
+
+
+def rebuild_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What the registry is to have again: all that it lost and drivers hold, and locks in both.
+
+    Each VM stays as it is; the lock of one that is recorded again comes with its definition.
+    """
+    lost = {
+        name: have.defined
+        for name, have in observations.items()
+        if have.defined is not None and not have.is_recorded
+    }
+    return (
+        *(
+            Goal(name=name, target=Target.DEFINED, spec=spec, restart=Restart.NEVER)
+            for name, spec in lost.items()
+        ),
+        *(
+            Goal(name=name, target=Target.LOCKED)
+            for name, have in observations.items()
+            if have.half_locked and have.is_recorded and not have.foreign
+        ),
     )

@@ -71,7 +71,14 @@ def after(action: Action, have: Observation) -> After:
         case Define(spec, keep):
             return _need(
                 (not have.foreign, "geats did not make it"),
-                then=replace(have, recorded=spec, defined=spec, by_hand=keep, unreliable=""),
+                then=replace(
+                    have,
+                    recorded=spec,
+                    defined=spec,
+                    by_hand=keep,
+                    unreliable="",
+                    half_locked=False,
+                ),
             )
         case Undefine():
             return _need(
@@ -116,9 +123,12 @@ def after(action: Action, have: Observation) -> After:
                 then=have,
             )
         case Lock():
-            return _need((have.is_recorded, "it is not defined"), then=replace(have, locked=True))
+            return _need(
+                (have.is_recorded, "it is not defined"),
+                then=replace(have, locked=True, half_locked=False),
+            )
         case Unlock():
-            return Success(replace(have, locked=False))
+            return Success(replace(have, locked=False, half_locked=False))
         case Start():
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),

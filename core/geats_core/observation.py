@@ -105,7 +105,9 @@ class Observation:
     driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
     its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
     than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
-    remembered, and are not found: a disk that is not mounted is no disk that is empty.
+    remembered, and are not found: a disk that is not mounted is no disk that is empty. One
+    that is ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only,
+    as where the other was lost.
     """
 
     recorded: VMSpec | None = None
@@ -114,6 +116,7 @@ class Observation:
     power: Power = Power.STOPPED
     volumes: tuple[VolumeSeen, ...] = ()
     locked: bool = False
+    half_locked: bool = False
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
     unreliable: str = ""
@@ -148,7 +151,8 @@ class Observation:
     @property
     def was_described(self) -> bool:
         """Whether geats has, or had, a description of the VM: the registry may have been lost."""
-        return self.is_recorded or self.defined is not None
+        started = self.in_effect is not None and not self.foreign
+        return self.is_recorded or self.defined is not None or started
 
     @property
     def exists(self) -> bool:

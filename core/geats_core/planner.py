@@ -94,6 +94,8 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
         case Target.LOCKED:
             if not have.locked:
                 draft.add(Lock(), "protection from deletion is wanted")
+            elif have.half_locked:
+                draft.add(Lock(), "protection from deletion is kept in one place, and not in two")
         case Target.UNLOCKED:
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")

@@ -1,11 +1,11 @@
-"""The commands that keep the registry in a file, and bring it back: ``geats registry ...``."""
+"""The commands for the registry as a whole: in a file, and what it lost: ``geats registry ...``."""
 
 from pathlib import Path
 
 import click
 
 from geats_host import registry_copies, registry_health
-from geats_host.cli_plans import dry_run_option
+from geats_host.cli_plans import dry_run_option, show_or_apply
 from geats_host.cli_session import Session, in_session, shared_options
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
@@ -22,7 +22,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def registry() -> None:
-    """Back up and restore what geats has recorded: definitions, locks, notes and the journal."""
+    """Back up, restore and rebuild what geats has recorded: definitions, locks and the journal."""
 
 
 @registry.command()
@@ -51,3 +51,15 @@ def restore(session: Session, file: Path, overwrite: bool, dry_run: bool) -> Non
     if not dry_run:
         run_dir = Path(session.config.run_dir)
         registry_copies.restore(now, run_dir, wish, overwrite=overwrite)
+
+
+@registry.command()
+@dry_run_option
+@in_session
+def rebuild(session: Session, dry_run: bool) -> None:
+    """Record again what the registry lost and the drivers still have: definitions, and locks.
+
+    No VM is powered off, started or changed. Restore a backup rather than this, if there is one: it
+    has the journal and the notes as well.
+    """
+    show_or_apply(session, session.host.plan_rebuild(), dry_run=dry_run)

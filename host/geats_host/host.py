@@ -25,7 +25,7 @@ from geats_core.actions import (
 )
 from geats_core.checked import Problems, unknown
 from geats_core.config import HostConfig, read_config
-from geats_core.host_plan import HostPlan, boot_goals, halt_goals
+from geats_core.host_plan import HostPlan, boot_goals, halt_goals, rebuild_goals
 from geats_core.host_policy import HostPolicy
 from geats_core.model import volumes_in_order
 from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
@@ -161,6 +161,11 @@ class Host:
             if spec.driver in self.drivers.away
         }
         seen = {**out_of_sight, **seen}
+        marked = {
+            name: vm.locked
+            for name, vm in seen.items()
+            if name not in out_of_sight and (vm.locked or vm.defined is not None)
+        }
         volumes, filled = self._volumes(), remembered(self.registry)
         names = [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled})
         all_ = {
@@ -172,7 +177,8 @@ class Host:
                     filled.get(name, ()),
                     self.pools.away,
                 ),
-                locked=name in locked,
+                locked=name in locked or marked.get(name) is True,
+                half_locked=marked.get(name, name in locked) is not (name in locked),
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
             )
             for name in names
@@ -334,6 +340,15 @@ class Host:
         seen = self.observe_all()
         return self._as_many_as_can(halt_goals(seen), seen)
 
+    def plan_rebuild(self) -> SavedPlan:
+        """The plan that records again what the registry lost, and marks locks where they are not.
+
+        No VM is touched, and nothing of volumes. One that cannot be recorded is refused alone.
+        """
+        seen = self.observe_all()
+        made, refused = self.plan_each(rebuild_goals(seen), seen)
+        return replace(made, refused=refused)
+
     def plan_each(
         self, wanted: Sequence[Goal], seen: Mapping[str, Observation]
     ) -> tuple[SavedPlan, Refusals]:
@@ -488,7 +503,8 @@ class Host:
 
     def _performer(self, made: Plan, seen: Mapping[str, Observation]) -> "perform.Performer":
         specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt)]
-        spec = specs[0] if specs else seen.get(made.name, Observation()).recorded
+        have = seen.get(made.name, Observation())
+        spec = specs[0] if specs else have.recorded
         return perform.Performer(
             made.name,
             self.registry,
@@ -498,6 +514,7 @@ class Host:
             self.store,
             spec,
             self.config.bind_sources,
+            have.locked,
         )
 
     @property

@@ -76,7 +76,8 @@ class Performer:
     """Performs actions on one VM. Raises ``HostError`` where the host fails.
 
     ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
-    what the VM is started with, and ``bind_sources`` are what it may bind.
+    what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
+    it was protected from deletion when it was last looked at.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Performer:
     store: Store
     spec: VMSpec | None = None
     bind_sources: tuple[str, ...] = ()
+    locked: bool = False
 
     @property
     def driver(self) -> Driver:
@@ -97,8 +99,7 @@ class Performer:
         """Do it."""
         match action:
             case Define(spec, keep):
-                self.registry.record(spec)
-                self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+                self._define(spec, keep)
             case Adopt():
                 self._adopt(action)
             case Undefine():
@@ -113,8 +114,9 @@ class Performer:
             case Export(archive, reading):
                 self._export(Path(archive), reading)
             case Lock():
-                self.registry.set_locked(self.name, locked=True)
+                self._lock()
             case Unlock():
+                self.driver.set_locked(self.name, locked=False)
                 self.registry.set_locked(self.name, locked=False)
             case Start() | Shutdown() | Stop() | Repair() | SetLimits():
                 self._power(action)
@@ -139,6 +141,22 @@ class Performer:
                 self._remembering(action)
             case _:
                 assert_never(action)
+
+    def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
+        """Record it, and write it; a lock kept in one place is kept in both from now on."""
+        self.registry.record(spec)
+        self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+        if self.locked:
+            self._lock()
+
+    def _lock(self) -> None:
+        """In the registry first, which is enough where the driver is not available."""
+        self.registry.set_locked(self.name, locked=True)
+        try:
+            driver = self.driver
+        except HostError:  # once it is available again, the VM is seen as half locked
+            return
+        driver.set_locked(self.name, locked=True)
 
     def _adopt(self, action: Adopt) -> None:
         """The registry first: until the driver has done its part, the VM is not of geats."""

@@ -6,13 +6,18 @@ from pathlib import Path
 
 from returns.result import Failure
 
+from geats_core.checked import some_of
 from geats_core.config import HostConfig, parse_config
+from geats_core.host_plan import rebuild_goals
+from geats_core.plan import Target
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.plugins import registry_plugin
 from geats_host.registry import Registry
 from geats_host.registry.sqlite import SqliteRegistry, file_in
 
+EMPTY = "is missing or empty, while VMs of geats are there:"
+REBUILD = "look at geats registry rebuild --dry-run, then geats registry rebuild"
 RESTORE = "restore a backup with geats registry restore FILE; without one, see docs/upgrade.md"
 
 
@@ -61,15 +66,18 @@ def _of_registry(registry: Registry) -> Iterator[Trouble]:
 
 
 def _lost(raw: object, registry: Registry) -> Iterator[Trouble]:
-    """Nothing is recorded, and there are VMs that geats defined."""
-    if registry.definitions():
-        return
+    """There are VMs that geats defined, or locks, of which it has nothing."""
     try:
         seen = Host.from_config(raw).observe_all()
     except (HostError, Refused):  # which is told where drivers and pools are looked at
         return
-    names = sorted(name for name, have in seen.items() if have.defined is not None)
+    goals = rebuild_goals(seen)
+    names = [goal.name for goal in goals if goal.target is Target.DEFINED]
+    locks = [goal.name for goal in goals if goal.target is Target.LOCKED]
     if names:
-        found = f"is missing or empty, while VMs of geats are there: {', '.join(names)}"
-        fix = f"{RESTORE}; or record them as described with geats define, and lock them again"
-        yield Trouble(found, fix)
+        empty = "has lost the definitions of" if registry.definitions() else EMPTY
+        fix = f"{REBUILD}; or, if there is a backup: geats registry restore FILE"
+        yield Trouble(f"{empty} {some_of(names)}", fix)
+    if locks:
+        found = f"differs from the drivers in the locks of {some_of(locks)}"
+        yield Trouble(found, f"{REBUILD}; or geats unlock NAME", stops=False)

@@ -606,6 +606,26 @@ def restore_registry(path, overwrite=False, test=None):
     return _answered(lambda: registry_copies.restored(_raw(), path, overwrite, _is_test(test)))
 
 
+def rebuild_registry(test=None):
+    """
+    Record again what the registry lost and the drivers still have: definitions, and locks.
+
+    No VM is powered off, started or changed. :py:func:`restore_registry` brings back more, where
+    there is a backup.
+
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.rebuild_registry test=True
+        salt '*' geats.rebuild_registry
+    """
+    return _told(lambda host: _apply_host(host, host.plan_rebuild(), test))
+
+
 def plan(
     name,
     target="running",

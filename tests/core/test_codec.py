@@ -71,6 +71,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "power": "running",
         "volumes": [PLAIN_ROOT],
         "locked": False,
+        "half_locked": False,
         "by_hand": ["a = b"],
         "foreign": False,
         "unreliable": "",

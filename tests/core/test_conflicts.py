@@ -144,7 +144,7 @@ def test_an_address_of_a_vm_without_a_goal_is_not_taken() -> None:
 
 def test_an_address_is_taken_from_a_stray_that_is_stopped() -> None:
     there = at(Target.RUNNING, vm("db", nics=nic("10.0.0.2")))
-    there["db"] = replace(there["db"], recorded=None, defined=None)
+    there["db"] = replace(there["db"], recorded=None, defined=None, foreign=True)
     policy = HostPolicy(strays=(("db", Strays.STOP),))
 
     made = planned(goals(Target.RUNNING, WEB), there, None, policy)

@@ -63,6 +63,7 @@ ON = replace(OFF, power=Power.RUNNING, in_effect=WEB)
 FROZEN = replace(ON, power=Power.FROZEN)
 STUCK = replace(ON, power=Power.STUCK)
 LOCKED = replace(OFF, locked=True)
+HALF_LOCKED = replace(LOCKED, half_locked=True)
 NOWHERE = Observation()
 FOREIGN = Observation(foreign=True)
 EMPTY = replace(OFF, volumes=())
@@ -99,6 +100,9 @@ SMALL = Limits(memory_bytes=1)
         (Lock(), OFF, LOCKED),
         (Unlock(), LOCKED, OFF),
         (Unlock(), OFF, OFF),
+        (Lock(), HALF_LOCKED, LOCKED),
+        (Unlock(), HALF_LOCKED, OFF),
+        (Define(WEB), replace(HALF_LOCKED, recorded=None), LOCKED),
         (Pause(5), ON, ON),
         (Start(), OFF, ON),
         (Shutdown(60), ON, OFF),

@@ -414,6 +414,10 @@ def test_a_vm_is_locked_and_unlocked() -> None:
     assert text(Target.UNLOCKED, replace(STOPPED, locked=True)) == (
         "1. unlock web because protection from deletion is no longer wanted (impact: none)"
     )
+    assert text(Target.LOCKED, replace(STOPPED, locked=True, half_locked=True)) == (
+        "1. lock web because protection from deletion is kept in one place, and not in two"
+        " (impact: none)"
+    )
     assert refused(Target.LOCKED, Observation()) == ["web: cannot lock web: it is not defined"]
 
 

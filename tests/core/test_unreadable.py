@@ -1,5 +1,7 @@
 """What this geats cannot read concerns one VM: nothing is done to it but what is safe."""
 
+from dataclasses import replace
+
 import pytest
 
 from geats_core import formats
@@ -115,6 +117,20 @@ def test_it_is_wanted_at_boot_so_that_it_is_told_and_off_before_the_end() -> Non
     assert boot_goals({"web01": Observation(unreliable=WHY)}) == ()
     running = Observation(unreliable=WHY, power=Power.RUNNING)
     assert halt_goals({"web01": running}) == (Goal(name="web01", target=Target.OFF),)
+
+
+def test_a_vm_that_the_registry_has_lost_starts_and_ends_with_the_host() -> None:
+    lost = Observation(defined=SPEC)
+    assert boot_goals({"web01": lost}) == (goal(Target.RUNNING),)
+    assert halt_goals({"web01": replace(lost, power=Power.RUNNING)}) == (
+        Goal(name="web01", target=Target.OFF),
+    )
+
+
+def test_a_vm_that_runs_as_geats_started_it_was_described_whatever_was_lost() -> None:
+    runs = Observation(in_effect=SPEC, power=Power.RUNNING)
+    assert runs.was_described
+    assert not replace(runs, foreign=True).was_described
 
 
 def test_it_is_told_when_something_can_no_longer_be_read() -> None:

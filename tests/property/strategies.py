@@ -173,6 +173,7 @@ def missing_volumes(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str
 def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observation:
     """Any state: half-made, half-removed, edited by hand, stuck."""
     power = draw(st.sampled_from(Power))
+    locked = draw(st.sampled_from([False, False, True]))
     seen = {
         (volume.pool, volume.name): volume
         for name in (ROOT, "data", "old")
@@ -193,7 +194,8 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,
         volumes=volumes_in_order(list(seen.values())),
-        locked=draw(st.sampled_from([False, False, True])),
+        locked=locked,
+        half_locked=locked and draw(st.booleans()),
         by_hand=draw(st.sampled_from([(), ("lxc.environment = X=1",)])),
         foreign=draw(st.sampled_from([False] * 7 + [True])),
         missing=tuple(missing),

@@ -126,7 +126,7 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
         return False
     match goal.target:
         case Target.LOCKED:
-            return end.locked
+            return end.locked and not end.half_locked
         case Target.UNLOCKED:
             return not end.locked
         case Target.OFF:
@@ -880,6 +880,26 @@ def test_a_vm_that_is_elsewhere_is_left_alone_but_where_it_is_here_as_well(targe
             case made:
                 assert is_here
                 assert made == plan(goal, state)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_lock_that_is_kept_in_one_place_protects_as_well_until_it_is_kept_in_both(
+    target: Target,
+) -> None:
+    """Law 6: in every state, and with every leave."""
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+    for have in filter(lambda state: state.locked, BY_HAND.states):
+        match plan(goal, have), plan(goal, replace(have, half_locked=True)):
+            case Success(whole), Success(half) if target is Target.LOCKED:
+                assert [type(step.action) for step in half.steps] == [Lock, *_types(whole)]
+            case whole, half:
+                kept = target is Target.LOCKED and not have.is_recorded
+                assert half == whole or (kept and isinstance(half, Failure))
+
+
+def _types(made: Plan) -> list[type[Action]]:
+    return [type(step.action) for step in made.steps]
 
 
 @pytest.mark.parametrize("target", Target)

@@ -75,7 +75,7 @@ def reached(goal: Goal, start: Observation, end: Observation) -> bool:
         return False
     match goal.target, goal.spec:
         case Target.LOCKED, _:
-            return end.locked
+            return end.locked and not end.half_locked
         case Target.UNLOCKED, _:
             return not end.locked
         case Target.OFF, _:

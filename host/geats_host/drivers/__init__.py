@@ -33,6 +33,7 @@ class DriverSeen:
     power: Power = Power.STOPPED
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    locked: bool = False
     unreliable: str = ""
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -99,6 +100,14 @@ class Driver(Protocol):
 
         *keep* are the lines added by hand (those that ``observe`` shows) that stay in it.
         *shifted_by* says, by their names, which volumes show ids that are higher by so much.
+        """
+        ...
+
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        """Mark the VM as protected from deletion beside its definition, or take the mark away.
+
+        The mark outlives ``define``, ends with ``undefine``, and protects by being seen: it is
+        there for a registry that is lost. A VM that is not known has none.
         """
         ...
 

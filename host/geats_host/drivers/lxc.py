@@ -5,7 +5,8 @@ Theory of operation
 ``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and tells
 the lines that geats wrote from those that a person added (``geats_core.lxc_config``). A container
 whose ``config`` is by another hand, or that runs without any file of geats, is foreign.
-``started`` holds the spec that the container was last started with, ``log`` what liblxc says.
+``started`` holds the spec that the container was last started with, ``log`` what liblxc says,
+and ``geats.locked`` is there while the container is protected from deletion.
 Whatever liblxc does, it does in a child process (``lxc_process``); what it can be asked without
 it, is read from its command socket (``lxc_socket``), from /proc, and from the cgroups.
 """
@@ -199,6 +200,11 @@ class LxcDriver:
             lxc_definition.keep_config(folder)
             lxc_definition.write_config(folder, text)
 
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        """Put a file beside the container's ``config``, or remove it."""
+        with lxc_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
+            lxc_definition.set_locked(self._folder(name), locked=locked)
+
     def undefine(self, name: str) -> None:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
         folder = self._folder(name)
@@ -380,11 +386,11 @@ class LxcDriver:
     def _seen(self, name: str, power: Power) -> DriverSeen:
         folder = self.options.path / name
         off = power is Power.STOPPED
-        config = lxc_definition.config(folder)
+        config, locked = lxc_definition.config(folder), lxc_definition.is_locked(folder)
         in_effect = None if off else lxc_definition.started(folder)
         made_by_geats = off or in_effect is not None if config is None else not config.foreign
         if not made_by_geats:
-            return DriverSeen(power=power, foreign=True)
+            return DriverSeen(power=power, foreign=True, locked=locked)
         if power is Power.FROZEN:
             held = lxc_hold.is_held(folder)
             power = Power.HELD if held else monitor.power(str(self.options.path), name)
@@ -394,6 +400,7 @@ class LxcDriver:
             in_effect=in_effect,
             power=power,
             by_hand=says.by_hand,
+            locked=locked,
             unreliable=says.unreadable and f"its config {says.unreadable}: install that geats",
             places=says.places,
         )

@@ -12,8 +12,10 @@ from geats_host.drivers import lxc_files
 
 CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
 HELD = "held"  # there while it is frozen for an operation: see lxc_hold
+LOCKED = "geats.locked"  # there while it is protected from deletion: no hand edits it with config
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
+LOCK_TEXT = "geats protects this container from deletion, until: geats unlock\n"
 LONGEST_LOG = 1 << 20  # bytes
 OURS = (
     CONFIG,
@@ -22,6 +24,8 @@ OURS = (
     OLD_LOG,
     f".{OLD_LOG}.new",
     HELD,
+    LOCKED,
+    f".{LOCKED}.new",
     BEFORE,
     f".{CONFIG}.new",
     f".{STARTED}.new",
@@ -51,6 +55,19 @@ def keep_config(folder: Path) -> None:
 def bound_log(folder: Path) -> None:
     """Let the log begin anew where it is long: what it held is in another file, until the next."""
     lxc_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether it is marked as protected from deletion."""
+    return os.path.lexists(folder / LOCKED)
+
+
+def set_locked(folder: Path, *, locked: bool) -> None:
+    """Write the mark, durably, or remove it; one without a folder has none."""
+    if locked and folder.is_dir():
+        lxc_files.write_atomically(folder, LOCKED, LOCK_TEXT)
+    elif is_locked(folder):
+        lxc_files.remove_files(folder, (LOCKED,))
 
 
 def started(folder: Path) -> VMSpec | None:

@@ -43,6 +43,10 @@ class MemoryDriver:
         known = self.vms.get(spec.name, DriverSeen())
         self.vms[spec.name] = replace(known, defined=spec, by_hand=keep)
 
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        if name in self.vms:
+            self.vms[name] = replace(self.vms[name], locked=locked)
+
     def undefine(self, name: str) -> None:
         if name in self.vms:
             self._in(name, Power.STOPPED)
