@@ -211,7 +211,13 @@ class Life:
         """What performs single actions on the VM."""
         driver, templates = host.drivers[self.world.driver], host.config.templates
         return Performer(
-            self.name, host.registry, lambda: driver, host.pools, templates, host.store
+            self.name,
+            host.registry,
+            lambda: driver,
+            host.pools,
+            templates,
+            host.store,
+            locked=self.have.locked,
         )
 
     def planned(self, goal: Goal) -> Planned | None:

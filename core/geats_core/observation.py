@@ -105,9 +105,9 @@ class Observation:
     driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
     its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
     than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
-    remembered, and are not found: a disk that is not mounted is no disk that is empty. One
-    that is ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only,
-    as where the other was lost.
+    remembered, and are not found: a disk that is not mounted is no disk that is empty. One that is
+    ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only, as
+    where the other was lost.
     """
 
     recorded: VMSpec | None = None

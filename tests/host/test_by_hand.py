@@ -7,12 +7,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from returns.result import Success
 
+from geats_core.actions import Define
 from geats_core.observation import Power
 from geats_core.plan import Plan
 from geats_host import lifecycle
@@ -98,6 +99,28 @@ def test_a_line_added_by_hand_stays_and_is_in_effect_after_a_restart(operator: O
     assert operator.config.read_text().endswith(f"\n{LINE}\n")
     assert "BY_HAND=1" in operator.environment()
     assert operator.apply() == Plan(name=NAME, by_hand=(LINE,))
+
+
+def test_a_lock_outlives_edits_by_hand_and_a_registry_that_is_lost(operator: Operator) -> None:
+    operator.apply()
+    host = operator.host
+    host.apply(lifecycle.plan_verb(host, "lock", NAME)).unwrap()
+    before = host.observe(NAME)
+    operator.add(LINE)
+    for part in (operator.directory / "state").glob("registry.sqlite*"):
+        part.unlink()
+    assert operator.host.observe(NAME).half_locked
+    for verb in ("undefine", "deprovision", "reinit"):
+        with pytest.raises(Refused, match="is locked"):
+            lifecycle.plan_verb(operator.host, verb, NAME)
+
+    made = operator.host.plan_rebuild()
+    assert [(step.vm, type(step.action)) for step in made.plan.steps] == [(NAME, Define)]
+    operator.host.apply_host(made).unwrap()
+    assert operator.host.observe(NAME) == replace(before, by_hand=(LINE,))
+    host.apply(lifecycle.plan_verb(host, "unlock", NAME)).unwrap()
+    assert not (operator.config.parent / "geats.locked").exists()
+    assert not operator.host.observe(NAME).locked
 
 
 def test_lines_added_by_hand_are_removed_where_the_policy_says_so(operator: Operator) -> None:

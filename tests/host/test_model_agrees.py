@@ -8,6 +8,7 @@ from geats_core.actions import (
     Define,
     Freeze,
     Hold,
+    Lock,
     Repair,
     SetLimits,
     Shutdown,
@@ -15,6 +16,7 @@ from geats_core.actions import (
     Stop,
     Undefine,
     Unfreeze,
+    Unlock,
 )
 from geats_core.model import after
 from geats_core.observation import Observation, Stage, VolumeSeen
@@ -32,6 +34,7 @@ ACTIONS: tuple[Action, ...] = (
     Define(WANT),
     Start(),
     SetLimits(Limits(memory_bytes=96 << 20)),
+    Lock(),
     Define(CHANGED, ("lxc.environment = BY=HAND", "# why")),
     Freeze(),
     SetLimits(Limits(processes=40)),
@@ -51,6 +54,7 @@ ACTIONS: tuple[Action, ...] = (
     Hold(),
     Stop(),
     Define(CHANGED),
+    Unlock(),
     Undefine(),
 )
 
@@ -68,6 +72,7 @@ def test_the_driver_agrees_with_the_model(driver: LxcDriver, busybox_rootfs: Pat
             power=model.power,
             by_hand=model.by_hand,
             foreign=model.foreign,
+            locked=model.locked,
         )
         assert seen == foretold, action
 
@@ -79,6 +84,10 @@ def perform(driver: LxcDriver, action: Action, root: Path) -> None:
             driver.define(want, {"root": root}, keep)
         case Undefine():
             driver.undefine(WANT.name)
+        case Lock():
+            driver.set_locked(WANT.name, locked=True)
+        case Unlock():
+            driver.set_locked(WANT.name, locked=False)
         case Start():
             driver.start(WANT.name)
         case Shutdown(timeout_s):

@@ -228,8 +228,12 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
     """
     stuck = replace(have, power=Power.STUCK, in_effect=None)
     match action:
-        case Define(spec, _):  # the registry first, then the driver
-            return (replace(have, recorded=spec),)
+        case Define(spec, keep):  # the registry first, then the driver, then its mark
+            half = replace(have, recorded=spec)
+            unmarked = replace(half, defined=spec, by_hand=keep, half_locked=True, unreliable="")
+            return (half, unmarked) if have.locked else (half,)
+        case Lock() | Unlock():  # in the registry, and not marked at the driver
+            return (replace(have, locked=True, half_locked=True),)
         case Undefine():  # the driver first, then the registry
             return (replace(have, defined=None, by_hand=()),)
         case Start():  # it runs, and what it was started with was not written down
@@ -251,8 +255,6 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | FormatVolume()
             | ActivateVolume()
             | GrowVolume()
-            | Lock()
-            | Unlock()
             | ForgetVolume()
             | Pause()
             | UpgradeRegistry()

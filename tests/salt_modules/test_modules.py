@@ -354,3 +354,16 @@ def test_containers_of_lxc_become_a_pillar(modules, tmp_path):
     report = modules["geats.import_lxc"](str(file))
     assert report["pillar"] == {"geats": {"vms": {"web": {"privileged": True, "hostname": "web"}}}}
     assert report["problems"] == ["vms.web.template: is missing"]
+
+
+def test_what_the_registry_lost_is_recorded_again_and_shown_first(modules, geats_config):
+    modules["geats.start"]("web01")
+    modules["geats.lock"]("web01")
+    before = modules["geats.list"]()
+    geats_config["registry"] = "sqlite"  # which has nothing of it
+    shown = modules["geats.rebuild_registry"](test=True)
+    assert [step["action"] for step in shown["steps"]] == ["define web01"]
+    assert modules["geats.list"]() != before
+    assert modules["geats.rebuild_registry"]()["vms"]["web01"]["failed"] is None
+    assert modules["geats.list"]() == before
+    assert modules["geats.rebuild_registry"]()["vms"] == {}
