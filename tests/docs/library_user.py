@@ -94,6 +94,7 @@ from geats_core import (
     plan_snapshot,
     plan_to_plain,
     rebalance,
+    rebuild_goals,
     recorded_from_json,
     retain,
     reverse,
@@ -271,6 +272,7 @@ def main() -> None:
     host = recording()
     stay: tuple[Kept, ...] = retained(host).kept
     goals = [*boot_goals(host.observations), *halt_goals(host.observations)]
+    goals += rebuild_goals(host.observations)
     lines = [*one_vm(specs[0]), *whole_host(specs), *(reason for k in stay for reason in k.reasons)]
     lines += [*whole_vm(specs[0]), *several_hosts(goal_of(specs[0]))]
     print("\n".join([*lines, *(goal.name for goal in goals)]))
