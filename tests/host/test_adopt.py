@@ -16,7 +16,7 @@ import pytest
 from geats_core.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.observation import Power
 from geats_core.plan import Plan
-from geats_host import adopt, lifecycle, reports
+from geats_host import adopt, lifecycle, remembered, reports
 from geats_host.drivers.lxc import LxcDriver
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -316,6 +316,8 @@ def undo(operator: Operator, config: bytes) -> None:
         (operator.folder / file).unlink(missing_ok=True)
     shutil.rmtree(operator.directory / "pool")
     operator.host.registry.forget(NAME)
+    for key in operator.host.registry.notes(remembered.KIND):
+        operator.host.registry.forget_note(remembered.KIND, key)
 
 
 def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touched(
