@@ -53,7 +53,7 @@ from geats_core.actions import (
     Unlock,
 )
 from geats_core.model import ON, after, volumes_in_order
-from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
+from geats_core.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.parse import parse_vm
 from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
 from geats_core.spec import ROOT, VMSpec
@@ -379,7 +379,16 @@ def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
     """What is between before and after; a snapshot is there or not."""
     if isinstance(action, SnapshotVolume | RollbackVolume | DeleteSnapshot | Hold):
         return ()
-    return half_way(action, have)
+    return (*half_way(action, have), *partly_destroyed(action, have))
+
+
+def partly_destroyed(action: Action, have: Observation) -> tuple[Observation, ...]:
+    """A volume of which some files are deleted counts as allocated, and as no more than that."""
+    if not isinstance(action, DestroyVolume):
+        return ()
+    others = tuple(v for v in have.volumes if (v.pool, v.name) != (action.pool, action.volume))
+    left = VolumeSeen(name=action.volume, pool=action.pool, stage=Stage.ALLOCATED)
+    return (replace(have, volumes=volumes_in_order([*others, left])),)
 
 
 @cache

@@ -65,7 +65,9 @@ class LxcWorld:
         assert ends_within(monitor, 10)
 
     def take_away(self) -> None:
-        self._pool.mkdir(mode=0o711, parents=True, exist_ok=True)  # it is made with its first volume
+        self._pool.mkdir(
+            mode=0o711, parents=True, exist_ok=True
+        )  # it is made with its first volume
         self._pool.rename(self.directory / "away")
 
     def bring_back(self) -> None:

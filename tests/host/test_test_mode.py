@@ -233,7 +233,7 @@ def test_no_function_touches_anything_in_test_mode(operator: Operator) -> None:
             calls.setdefault(name, (RUNS,))
     modules["geats.backup_registry"](f"{operator.cache}/registry.backup")
     before = operator.everything()
-    words = dict.fromkeys(("keep_snapshots", "prune_exports"), {"last": 1})
+    words = {name: {"last": 1} for name in ("keep_snapshots", "prune_exports")}
     for name, args in calls.items():
         answer = modules[f"geats.{name}"](*args, test=True, **words.get(name, {}))
         assert "done" not in answer, name
