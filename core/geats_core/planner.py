@@ -205,10 +205,11 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
 
 
 def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
-    """Whether the root is there already, and the plan does not make it anew."""
-    replaced = (*anew, *outdated_volumes(want, draft.state))
-    seen = draft.state.volume(want.root.pool, ROOT)
-    return seen is not None and seen not in replaced
+    """Whether the root is there already, and the plan neither makes it anew nor gives one up."""
+    have = draft.state
+    replaced = (*anew, *outdated_volumes(want, have))
+    seen = have.volume(want.root.pool, ROOT)
+    return seen is not None and seen not in replaced and not have.missing_of([ROOT])
 
 
 def _final_power(goal: Goal, have: Observation) -> Power:

@@ -35,6 +35,8 @@ geats:
   policy:
     overcommit: {memory: 1, cpus: 16, disk: 1.5}
     journal: {days: 365, entries: 100000}
+    # Which exports stay, of each VM by itself: here, and with `geats prune-exports`.
+    # exports: {last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 12}
     strays: {'tmp-*': ignore, '*': report}
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1
