@@ -25,7 +25,7 @@ from geats_core import (
     reverse,
     with_snapshots,
 )
-from geats_core.actions import RollbackVolume, Start
+from geats_core.actions import DeleteSnapshot, RollbackVolume, SnapshotVolume, Start
 
 FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
@@ -244,4 +244,17 @@ def test_there_is_no_way_back_to_a_template_that_is_gone() -> None:
     refused = reverse(planned, have, HostFacts(templates=frozenset())).failure()
     assert [str(each) for each in refused] == [
         "web.template: unknown template 'debian' (there is none)"
+    ]
+
+
+def test_a_plan_that_deletes_its_own_snapshot_has_no_way_back() -> None:
+    have = at(Target.STOPPED, web())
+    actions = (
+        SnapshotVolume("snap", "root", "before", 1),
+        DeleteSnapshot("snap", "root", "before"),
+    )
+    planned = Plan(name="web", steps=tuple(Step(vm="web", action=a, reason="") for a in actions))
+    refused = reverse(planned, have, FACTS).failure()
+    assert [each.message for each in refused] == [
+        "step 1 cannot be done: there is no such snapshot"
     ]
