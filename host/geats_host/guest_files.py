@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from geats_host.descriptors import closing
 from geats_host.errors import HostError
 
 SYS_OPENAT2 = 437
@@ -54,7 +55,7 @@ def is_guest_file(rootfs: Path, path: str) -> bool:
             found = openat2(root, "/".join(_names(path)), os.O_PATH | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        with _closing(found):
+        with closing(found):
             return stat.S_ISREG(os.fstat(found).st_mode)
 
 
@@ -86,7 +87,7 @@ def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
 
 
 def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
-    with _closing(_open_parent(root, names[:-1], owner)) as parent:
+    with closing(_open_parent(root, names[:-1], owner)) as parent:
         for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was cut
             with suppress(OSError):  # the guest may have made anything of that name
                 os.unlink(left, dir_fd=parent)
@@ -112,7 +113,7 @@ def _open_parent(root: int, names: list[str], owner: int) -> int:
     """The directory *names*; each path is looked up from *root*, where its links count from."""
     parent = openat2(root, ".", DIRECTORY)
     for index, name in enumerate(names):
-        with _closing(parent):
+        with closing(parent):
             path = "/".join(names[: index + 1])
             try:
                 parent = openat2(root, path, DIRECTORY)
@@ -141,16 +142,8 @@ def _names(path: str) -> list[str]:
 def _open_root(rootfs: Path) -> Iterator[int]:
     with _host_errors(rootfs, "."):
         root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with _closing(root):
+    with closing(root):
         yield root
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from geats_host.descriptors import closing
 from geats_host.errors import HostError
 from geats_host.passages import make_passage
 
@@ -27,19 +28,26 @@ def opened(run_dir: Path, room: str, name: str) -> Iterator[int]:
 
     The file stays: removing it would race with another process.
     """
+    file = private(run_dir, room) / name
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}") from None
+    with closing(descriptor):
+        yield descriptor
+
+
+def private(run_dir: Path, room: str) -> Path:
+    """A directory of *run_dir* that only its owner can enter, made where it is not there."""
     directory = run_dir / room
     try:
         make_passage(run_dir)
         directory.mkdir(mode=0o700, exist_ok=True)
         _check_private(directory)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(directory / name, flags, 0o600)
     except OSError as error:
-        raise HostError(f"{directory / name}: {error.strerror}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        raise HostError(f"{directory}: {error.strerror}") from None
+    return directory
 
 
 @contextmanager

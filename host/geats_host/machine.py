@@ -14,7 +14,6 @@ a host from its start. Several hosts on one machine, such as those of tests, hav
 none: the environment says which.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -29,6 +28,8 @@ from geats_core import formats
 from geats_core.checked import Checked, problem
 from geats_core.codec import decode, encode
 from geats_core.documents import parse_document
+from geats_host import locks
+from geats_host.descriptors import closing
 from geats_host.errors import HostError
 from geats_host.plugins import open_drivers
 from geats_host.storage.marks import replace_file
@@ -140,9 +141,6 @@ def _vms(place: Place) -> frozenset[str] | None:
 def _alone(folder: Path) -> Iterator[int]:
     """The folder, opened; nobody else writes to its file meanwhile."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with closing(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
+        locks.take(descriptor, f"{folder}")
         yield descriptor
-    finally:
-        os.close(descriptor)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from geats_host.errors import HostError, Refused
-from geats_host.passages import make_passage
+from geats_host import locks
+from geats_host.descriptors import closing
+from geats_host.errors import Refused
 
+ROOM = "operations"
 ORPHANS_S = 30.0
 LOOKS_S = 0.01
 _held: dict[str, int] = {}
@@ -26,22 +28,14 @@ def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
     The lock is on a file in a directory that only its owner can enter, so that no one else can
     take it or point it elsewhere. The file stays: removing it would race with another process.
     """
-    directory = run_dir / "operations"
-    try:
-        make_passage(run_dir)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(directory / vm_name, flags, 0o600)
-    except OSError as error:
-        raise HostError(f"{directory / vm_name}: {error.strerror}") from None
-    try:
-        _take(descriptor, vm_name)
-        _held[vm_name] = descriptor
-        yield
-        os.ftruncate(descriptor, 0)  # it came to its end
-    finally:
-        _held.pop(vm_name, None)
-        os.close(descriptor)
+    with locks.opened(run_dir, ROOM, vm_name) as descriptor:
+        try:
+            _take(descriptor, vm_name)
+            _held[vm_name] = descriptor
+            yield
+            os.ftruncate(descriptor, 0)  # it came to its end
+        finally:
+            _held.pop(vm_name, None)
 
 
 def held(vm_name: str) -> int | None:
@@ -54,19 +48,15 @@ def wait_for_orphans(run_dir: Path, only: str | None) -> None:
 
     What is seen of their VMs before that would not be true for long.
     """
-    directory = run_dir / "operations"
     try:
-        with os.scandir(directory) as entries:
+        with os.scandir(run_dir / ROOM) as entries:
             cut = [each.path for each in entries if only in (None, each.name) and _is_cut(each)]
     except OSError:
         return  # nothing was ever applied, or it is not for this user to know
     deadline = time.monotonic() + ORPHANS_S
     for path in cut:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
+        with closing(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as descriptor:
             _wait(descriptor, deadline, fcntl.LOCK_SH)
-        finally:
-            os.close(descriptor)
 
 
 def _is_cut(entry: "os.DirEntry[str]") -> bool:
@@ -85,14 +75,11 @@ def _take(descriptor: int, vm_name: str) -> None:
 def _wait(descriptor: int, deadline: float, how: int) -> bool:
     """Take the lock, unless a process that is alive holds it: wait for the orphans of one only."""
     while True:
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if _is_alive(_holder(descriptor)) or time.monotonic() > deadline:
-                return False
-            time.sleep(LOOKS_S)
-        else:
+        if locks.is_taken(descriptor, how):
             return True
+        if _is_alive(_holder(descriptor)) or time.monotonic() > deadline:
+            return False
+        time.sleep(LOOKS_S)
 
 
 def _holder(descriptor: int) -> str:

@@ -12,12 +12,13 @@ point. The overlay comes out of there detached, and is attached to the mount poi
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from geats_host.descriptors import closing
 from geats_host.mounts import in_own_namespace
 
 SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 428, 429, 430, 431, 432
@@ -84,7 +85,7 @@ class Layers:
 def is_supported() -> bool:
     """Whether the kernel has overlays, and these system calls; loads what it needs."""
     try:
-        with _closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)):
+        with closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)):
             return True
     except PermissionError:
         return True  # whoever may not mount, may not know
@@ -94,7 +95,7 @@ def is_supported() -> bool:
 
 def mount_overlay(layers: Layers) -> None:
     """Mount it; raises OSError, also where the kernel would mount it read-only."""
-    with _closing(in_own_namespace(lambda: _overlay(layers))) as made, layers.volume() as at:
+    with closing(in_own_namespace(lambda: _overlay(layers))) as made, layers.volume() as at:
         if os.statvfs(made).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "the kernel mounts it read-only only, see dmesg")
         _attach(made, at)
@@ -104,7 +105,7 @@ def mount_upper(volume: Opened) -> None:
     """Mount ``upper`` itself, with nothing below; raises OSError."""
     with volume() as at:
         flags = OPEN_TREE_CLONE | os.O_CLOEXEC | AT_SYMLINK_NOFOLLOW
-        with _closing(_call(SYS_OPEN_TREE, at, os.fsencode(UPPER), flags)) as tree:
+        with closing(_call(SYS_OPEN_TREE, at, os.fsencode(UPPER), flags)) as tree:
             _attach(tree, at)
 
 
@@ -141,7 +142,7 @@ def is_used(at: int) -> bool:
     """
     here = f"/proc/self/fd/{at}"
     options = {"lowerdir": f"{here}/{POINT}", "upperdir": f"{here}/{UPPER}", "workdir": "/proc"}
-    with _closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)) as context:
+    with closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)) as context:
         try:
             _create(context, {**options, "index": "on"})
         except OSError as error:
@@ -154,8 +155,8 @@ def _overlay(layers: Layers) -> int:
     with (
         layers.lower() as lower,
         layers.volume() as at,
-        _closing(_mapped(lower, layers.ids)) as below,
-        _closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)) as context,
+        closing(_mapped(lower, layers.ids)) as below,
+        closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)) as context,
     ):
         _attach(below, at)
         os.fchdir(at)
@@ -226,11 +227,3 @@ def _checked(returned: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return returned
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -19,20 +19,19 @@ from returns.result import Success
 from geats_core.codec import decode, encode
 from geats_core.documents import parse_document
 from geats_core.reserving import Reservation, Reserved
+from geats_host import locks
 from geats_host.errors import HostError
-from geats_host.passages import make_passage
 
 LONGEST_WAIT_S = 60.0
 BETWEEN_TRIES_S = 0.005
-FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+ROOM = "reservations"
 
 
 @contextmanager
 def alone(run_dir: Path) -> Iterator[None]:
     """Be the only one on this host that decides what to take."""
-    directory = _directory(run_dir)
-    with _opened(directory.parent / "deciding") as descriptor:
-        _wait_for(descriptor, directory.parent)
+    with locks.opened(run_dir, "host", "deciding") as descriptor:
+        _wait_for(descriptor, run_dir)
         yield
 
 
@@ -42,20 +41,21 @@ def of_others(run_dir: Path) -> Mapping[str, Reservation]:
     To be called ``alone``.
     """
     found: dict[str, Reservation] = {}
-    for file in sorted(_directory(run_dir).iterdir()):
-        with _opened(file) as descriptor:
-            if _is_taken(descriptor):
-                found |= _read(descriptor, file)
-            else:
+    for file in sorted(locks.private(run_dir, ROOM).iterdir()):
+        with locks.opened(run_dir, ROOM, file.name) as descriptor:
+            if locks.is_taken(descriptor):
                 file.unlink(missing_ok=True)
+            else:
+                found |= _read(descriptor, file)
     return found
 
 
 @contextmanager
 def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]:
     """Hold what is *wanted*. To be entered ``alone``, and left at any time."""
-    file = _directory(run_dir) / f"{os.getpid()}-{uuid4().hex}"
-    with _opened(file) as descriptor:
+    name = f"{os.getpid()}-{uuid4().hex}"
+    file = run_dir / ROOM / name
+    with locks.opened(run_dir, ROOM, name) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             os.write(descriptor, json.dumps(encode(Reserved(vms=wanted))).encode())
@@ -66,46 +66,15 @@ def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]
             file.unlink(missing_ok=True)
 
 
-def _directory(run_dir: Path) -> Path:
-    directory = run_dir / "reservations"
-    try:
-        make_passage(run_dir)
-        directory.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HostError(f"{directory}: {error.strerror}") from None
-    return directory
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(file, FLAGS, 0o600)
-    except OSError as error:
-        raise HostError(f"{file}: {error.strerror}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _wait_for(descriptor: int, place: Path) -> None:
     until_s = time.monotonic() + LONGEST_WAIT_S
-    while _is_taken(descriptor):
+    while not locks.is_taken(descriptor):
         if time.monotonic() > until_s:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             raise HostError(f"{place}: process {holder or 'unknown'} holds the lock of the host")
         time.sleep(BETWEEN_TRIES_S)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _is_taken(descriptor: int) -> bool:
-    """Whether another holds the lock; if none does, it is ours now."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _read(descriptor: int, file: Path) -> Mapping[str, Reservation]:

@@ -10,10 +10,11 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from geats_host.descriptors import closing
 from geats_host.guest_files import openat2
 from geats_host.mounts import sync_filesystem
 from geats_host.reflinks import FICLONE
@@ -122,8 +123,8 @@ class _Copying:
 
     def _copy_file(self, name: str) -> None:
         with (
-            _closing(openat2(self.source.here, name, READ, WITHIN)) as source,
-            _closing(os.open(name, NEW, 0o600, dir_fd=self.target.here)) as target,
+            closing(openat2(self.source.here, name, READ, WITHIN)) as source,
+            closing(os.open(name, NEW, 0o600, dir_fd=self.target.here)) as target,
         ):
             found = os.fstat(source)
             if not stat.S_ISREG(found.st_mode):
@@ -182,11 +183,3 @@ def _names(place: _Place | None) -> list[str]:
         names.append(place.name)
         place = place.above
     return names[::-1]
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
