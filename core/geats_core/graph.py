@@ -56,13 +56,19 @@ class Graph:
         return numbers
 
     def wait_as(self, step: Step, number: int, numbers: Sequence[int]) -> None:
-        """Let the step *number* wait as *step* does, for steps that have these *numbers* here."""
+        """Let the step *number* wait as *step* does, for steps that have these *numbers* here.
+
+        The start that comes after a step that may be early waits for the volumes itself.
+        """
         may_be_early = isinstance(step.action, OFF_FIRST)
+        start = self.starts.get(step.vm, -1)
         for wait, positions in ((Wait.NEEDS, step.needs), (Wait.AFTER, step.after)):
             for earlier in (numbers[position] for position in positions):
                 if may_be_early and self._is_of_volume(earlier):
                     self.wishes.append((wait, number, earlier))
                     self.waits[wait][number] += self._needed_by_volume(earlier)
+                    if start > number:
+                        self.waits[wait][start].append(earlier)
                 else:
                     self.waits[wait][number].append(earlier)
 

@@ -19,10 +19,10 @@ from geats_core import (
     boot_goals,
     halt_goals,
 )
-from geats_core.actions import Start, Stop
+from geats_core.actions import ActivateVolume, Start, Stop
 from geats_core.checked import Problem
 from geats_core.graph import Graph
-from geats_core.plan import Step
+from geats_core.plan import Plan, Step
 from geats_core.strays import left_alone
 from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits
 
@@ -237,3 +237,19 @@ def test_steps_that_would_wait_for_each_other_are_named() -> None:
             ),
         )
     )
+
+
+def test_a_vm_powered_off_before_its_volume_is_there_starts_only_once_it_is() -> None:
+    graph = Graph()
+    data = Step(vm="web", action=ActivateVolume(volume="data", pool="fast"), reason="it is new")
+    off = Step(vm="web", action=Stop(), reason="it restarts", needs=(0,))
+    on = Step(vm="web", action=Start(), reason="it restarts", needs=(1,))
+    volume, stop, _ = graph.add_plan(Plan(name="web", steps=(data, off, on)))
+    gives = graph.add(Step(vm="db", action=Stop(), reason="it gives its room"))
+    graph.need(volume, gives)
+    graph.need(gives, stop)
+
+    steps = graph.in_order().unwrap()
+
+    assert [step.action for step in steps] == [Stop(), Stop(), data.action, Start()]
+    assert steps[-1].needs == (2,)
