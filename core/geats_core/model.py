@@ -238,7 +238,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
     if seen is None:
         return Failure("the volume does not exist")
     if seen.unreadable:
-        return Failure(f"what is known of it cannot be read: {seen.unreadable}")
+        return Failure(f"it is left alone: {seen.unreadable}")
     off = (have.power is Power.STOPPED, f"the VM is {have.power}")
     match action:
         case FormatVolume():

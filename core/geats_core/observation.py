@@ -54,7 +54,8 @@ class VolumeSeen:
     files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
     UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it. ``snapshots`` are in
     the order in which they were taken. Where what its pool remembers of it is ``unreadable`` to
-    this geats (why), nothing else of it is known, and it may be precious.
+    this geats, or is that of another volume of its name (why, and what to do), nothing else of it
+    is known, and it may be precious.
     """
 
     name: str
@@ -82,13 +83,16 @@ class VolumeMissing:
     """A volume that held something when geats last had to do with it, and that is not found now.
 
     ``template`` is what its root filesystem was installed from; None for any volume but the root.
-    ``place`` is where it was, for people to look at.
+    ``place`` is where it was, for people to look at; ``identity`` is that of the pool that held it
+    (see ``PoolFacts``), and ``hint`` says what else is known of why it is not found.
     """
 
     name: str
     pool: str
     template: str | None = None
     place: str = field(default="", compare=False)
+    identity: str | None = field(default=None, compare=False)
+    hint: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         at = f" at {self.place}" if self.place else ""

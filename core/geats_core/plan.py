@@ -99,7 +99,8 @@ class PoolFacts:
     in no time; one that does not ``enforces_size`` only remembers how large a volume may become. No
     volume is made smaller than ``least_bytes``. Where ``shifted_by`` is not 0, a volume shows its
     files with ids that are higher by so much, as unprivileged VMs need them, and is of no use to
-    any other.
+    any other. ``identity`` tells the pool from any other that is found at its place, such as on
+    another disk; it is None until the first volume is made, and where the pool has none.
     """
 
     location: str | None = None
@@ -111,6 +112,7 @@ class PoolFacts:
     enforces_size: bool = True
     least_bytes: int = 0
     shifted_by: int = 0
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,9 +79,8 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
         yield Problem(name, f"{message}, or define it anew as it is described")
     for seen in have.volumes:
         if seen.unreadable:
-            message = f"what is known of it cannot be read: {seen.unreadable}"
             path = f"{name}.volumes[{seen.pool}/{seen.name}]"
-            yield Problem(path, f"{message}: install the geats that wrote it")
+            yield Problem(path, f"is left alone: {seen.unreadable}")
 
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:
@@ -133,9 +132,10 @@ def lost(goal: Goal, have: Observation) -> Problems:
 
 def not_found(missing: VolumeMissing, advice: str) -> tuple[str, str]:
     """The path to a volume that is missing, and what to look at; then the *advice*."""
+    hint = f" ({missing.hint})" if missing.hint else ""
     return f"volumes[{missing.name}]", (
-        f"was {missing}, and is not found there: look whether its disk is mounted, and whether the "
-        f"path of pool {missing.pool} is right; {advice}"
+        f"was {missing}, and is not found there{hint}: look whether its disk is mounted, and "
+        f"whether the path of pool {missing.pool} is right; {advice}"
     )
 
 

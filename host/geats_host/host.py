@@ -65,7 +65,15 @@ from geats_host.plugins import (
     wrong_of,
 )
 from geats_host.registry import Entry, Outcome, Registry
-from geats_host.remembered import keep, missing, remembered, upgrade_registry
+from geats_host.remembered import (
+    Identities,
+    Remembered,
+    keep,
+    missing,
+    remembered,
+    told_apart,
+    upgrade_registry,
+)
 from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
@@ -166,7 +174,12 @@ class Host:
             for name, vm in seen.items()
             if name not in out_of_sight and (vm.locked or vm.defined is not None)
         }
-        volumes, filled = self._volumes(), remembered(self.registry)
+        filled = remembered(self.registry)
+        identities = self._identities(filled)
+        volumes = {
+            vm: told_apart(filled.get(vm, ()), found, identities)
+            for vm, found in self._volumes().items()
+        }
         names = [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled})
         all_ = {
             name: replace(
@@ -176,6 +189,7 @@ class Host:
                     volumes.get(name, []),
                     filled.get(name, ()),
                     self.pools.away,
+                    identities,
                 ),
                 locked=name in locked or marked.get(name) is True,
                 half_locked=marked.get(name, name in locked) is not (name in locked),
@@ -474,7 +488,9 @@ class Host:
                 (seen.pool, seen.name): self.pools[seen.pool].path(VolumeId(each.name, seen.name))
                 for seen in have.volumes
             }
-            keep(self.registry, each.name, have, places)
+            pools = {seen.pool for seen in have.volumes}
+            identities = self.pools.asked(lambda pool: pool.facts.identity, pools)
+            keep(self.registry, each.name, have, places, identities)
 
     def _check_configured(self, steps: Iterable[Step]) -> None:
         """A plan may have been saved, and the configuration changed since."""
@@ -572,6 +588,11 @@ class Host:
         """Whether files are put on its volumes; not that of a pool that is not available."""
         return self.pools.ask(pool, lambda each: each.offers) not in (None, Offer.NOTHING)
 
+    def _identities(self, filled: Remembered) -> Identities:
+        """Of the pools that had one when a volume was filled: what others say takes time."""
+        pools = {each.pool for known in filled.values() for each in known if each.identity}
+        return self.pools.asked(lambda pool: pool.facts.identity, sorted(pools))
+
     def _volumes(self) -> Mapping[str, list[VolumeSeen]]:
         volumes: dict[str, list[VolumeSeen]] = {}
         for pool_name, found in self.pools.asked(lambda pool: pool.observe()).items():
@@ -609,6 +630,7 @@ def _observation(
     volumes: list[VolumeSeen],
     filled: tuple[VolumeMissing, ...],
     out_of_sight: Container[str],
+    identities: Identities,
 ) -> Observation:
     vm = seen or DriverSeen()
     is_on = vm.power is not Power.STOPPED and not vm.foreign
@@ -620,5 +642,12 @@ def _observation(
         by_hand=vm.by_hand,
         foreign=vm.foreign,
         volumes=volumes_in_order(volumes),
-        missing=missing(filled, volumes, recorded, is_on=is_on, out_of_sight=out_of_sight),
+        missing=missing(
+            filled,
+            volumes,
+            recorded,
+            is_on=is_on,
+            out_of_sight=out_of_sight,
+            identities=identities,
+        ),
     )

@@ -230,7 +230,8 @@ class Performer:
             seen = pool.observe(volume).get(volume) if isinstance(action, FILLING) else None
             if seen is not None and is_filled(seen):
                 own = replace(seen, pool=action.pool)
-                remember(self.registry, self.name, own, pool.path(volume))
+                place, identity = pool.path(volume), pool.facts.identity
+                remember(self.registry, self.name, own, place, identity)
 
     def _volume(self, action: VolumeAction) -> None:
         pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)

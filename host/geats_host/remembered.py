@@ -4,7 +4,9 @@ Theory of operation
 -------------------
 A volume is remembered once it holds something, and forgotten before that is destroyed: the registry
 never remembers more than there is, wherever a cut comes. So a volume that is remembered and is not
-seen was taken away by nobody: its disk is not mounted, or the pool leads elsewhere now.
+seen was taken away by nobody: its disk is not mounted, or the pool leads elsewhere now. With it the
+identity of the pool is noted: a volume of its name in a pool that has another one, or none, is
+another volume, and is left alone.
 
 A registry of an older geats remembers nothing but its journal: what that says was filled counts as
 remembered, and is written down once the registry is upgraded. Before a plan is carried out, what is
@@ -13,6 +15,7 @@ seen of its VMs is remembered; and what a VM runs on was there, whether or not i
 
 import json
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,12 +27,14 @@ from geats_core.observation import Observation, Stage, VolumeMissing, VolumeSeen
 from geats_core.spec import ROOT, VMSpec, Volume
 from geats_host.registry import Entry, Outcome, Registry
 
+ADVICE = "look which disk is mounted, and whether the path of the pool is right"
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
 # How older journals call what fills a volume; and what makes one that guests fill.
 FILLING = ("install template ", "unpack volume ", "clone volume ", "adopt ")
 DATA = (*FILLING, "format volume ")
 EVERY_ENTRY = 1_000_000
 Remembered: TypeAlias = Mapping[str, tuple[VolumeMissing, ...]]  # by VM: each would be missing
+Identities: TypeAlias = Mapping[str, str | None]  # of pools, by their names, as they are now
 
 
 def remembered(registry: Registry) -> Remembered:
@@ -59,6 +64,7 @@ def missing(
     *,
     is_on: bool,
     out_of_sight: Container[str],
+    identities: Identities,
 ) -> tuple[VolumeMissing, ...]:
     """Those of the *known* that are not there, or that hold less than they did.
 
@@ -72,11 +78,24 @@ def missing(
         known = (*known, root)
     pools = {volume.pool for volume in recorded.volumes} if recorded else set()
     return tuple(
-        each
+        replace(each, hint=_elsewhere(each, identities))
         for each in known
         if not _is_found(each, there.get((each.pool, each.name)))
         and not (each.pool in pools and each.pool in out_of_sight)
     )
+
+
+def told_apart(
+    known: Iterable[VolumeMissing], volumes: Iterable[VolumeSeen], identities: Identities
+) -> list[VolumeSeen]:
+    """The *volumes*; those in another pool than the *known* ones of their names are left alone."""
+    why = {(each.pool, each.name): _elsewhere(each, identities) for each in known}
+    return [
+        replace(seen, unreadable=f"{here}: {ADVICE}")
+        if (here := why.get((seen.pool, seen.name), "")) and not seen.unreadable
+        else seen
+        for seen in volumes
+    ]
 
 
 def is_filled(seen: VolumeSeen) -> bool:
@@ -84,10 +103,11 @@ def is_filled(seen: VolumeSeen) -> bool:
     return seen.stage is Stage.INSTALLED or (seen.name != ROOT and seen.stage is Stage.FORMATTED)
 
 
-def remember(registry: Registry, vm: str, seen: VolumeSeen, place: Path | str) -> None:
-    """Remember a volume that is filled, and where it is."""
-    volume = VolumeMissing(name=seen.name, pool=seen.pool, template=seen.template, place=str(place))
-    _note(registry, vm, volume)
+def remember(
+    registry: Registry, vm: str, seen: VolumeSeen, place: Path, identity: str | None
+) -> None:
+    """Remember a volume that is filled, where it is, and in which pool."""
+    _note(registry, vm, _as_missing(seen, place, identity))
 
 
 def forget(registry: Registry, vm: str, pool: str, volume: str) -> None:
@@ -96,16 +116,22 @@ def forget(registry: Registry, vm: str, pool: str, volume: str) -> None:
 
 
 def keep(
-    registry: Registry, vm: str, have: Observation, places: Mapping[tuple[str, str], Path]
+    registry: Registry,
+    vm: str,
+    have: Observation,
+    places: Mapping[tuple[str, str], Path],
+    identities: Identities,
 ) -> None:
     """Remember all of a VM that is seen, or that it must run on; *places* are by pool and name."""
     known = remembered(registry).get(vm, ())
     of = {(each.pool, each.name): each for each in known}
     for seen in have.volumes:
-        old, place = of.get((seen.pool, seen.name)), str(places[seen.pool, seen.name])
-        known_so = old is not None and (old.place, old.template) == (place, seen.template)
-        if is_filled(seen) and not known_so:
-            remember(registry, vm, seen, place)
+        old, place = of.get((seen.pool, seen.name)), places[seen.pool, seen.name]
+        if is_filled(seen) and not (old and seen.unreadable):
+            identity = identities.get(seen.pool) or (old.identity if old else None)
+            now = _as_missing(seen, place, identity)
+            if old is None or encode(old) != encode(now):
+                _note(registry, vm, now)
     for each in have.missing:
         if each not in known:
             _note(registry, vm, each)
@@ -141,6 +167,26 @@ def _was_filled(entries: Iterable[Entry], spec: VMSpec, volume: Volume) -> bool:
 def _is_found(known: VolumeMissing, seen: VolumeSeen | None) -> bool:
     least = Stage.FORMATTED if known.template is None else Stage.FILLING
     return seen is not None and (seen.stage >= least or bool(seen.unreadable))
+
+
+def _elsewhere(known: VolumeMissing, identities: Identities) -> str:
+    """Why its pool is not the one that held it; empty where it is, or nobody knows."""
+    if known.identity is None or identities.get(known.pool, "") in ("", known.identity):
+        return ""
+    now, was = identities[known.pool], f"the volume was filled in pool {known.identity}"
+    if now is None:
+        return f"{was}, and what is there has no mark of geats: is the disk mounted?"
+    return f"{was}, and what is there is pool {now}, as on another disk"
+
+
+def _as_missing(seen: VolumeSeen, place: Path, identity: str | None) -> VolumeMissing:
+    return VolumeMissing(
+        name=seen.name,
+        pool=seen.pool,
+        template=seen.template,
+        place=f"{place}",
+        identity=identity,
+    )
 
 
 def _note(registry: Registry, vm: str, volume: VolumeMissing) -> None:

@@ -25,6 +25,7 @@ from geats_core.saved import Recorded, SavedPlan
 from geats_core.spec import VMSpec
 from geats_host.machine import Machine
 from geats_host.registry import sqlite
+from geats_host.storage import identity
 from geats_host.storage.folders import open_directory
 from geats_host.storage.marks import write_marks
 from geats_host.templates.store import Store
@@ -49,6 +50,7 @@ def shapes() -> dict[str, object]:
         "SPEC": _spec_keys(),
         "CONFIG": _head(),
         "MARKS": _marks(),
+        "POOL": _pool(),
         "RECORDED": sorted({*_fields(Recorded), *_spec_keys()}),
         "PLAN": sorted({*_fields(SavedPlan), *_spec_keys()}),
         "ARCHIVE": sorted({*_fields(Manifest), *_spec_keys()}),
@@ -58,7 +60,8 @@ def shapes() -> dict[str, object]:
 
 
 NAMES = (
-    *("REGISTRY", "SPEC", "CONFIG", "MARKS", "RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES"),
+    *("REGISTRY", "SPEC", "CONFIG", "MARKS", "POOL"),
+    *("RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES"),
 )
 
 
@@ -109,6 +112,12 @@ def _marks() -> list[str]:
     with tempfile.TemporaryDirectory() as directory, open_directory(directory) as at:
         write_marks(at, seen)
         return sorted(_paths("marks", json.loads((Path(directory) / "geats.json").read_text())))
+
+
+def _pool() -> list[str]:
+    with tempfile.TemporaryDirectory() as directory, open_directory(directory) as at:
+        identity.ensure(at)
+        return sorted(_paths("pool", json.loads((Path(directory) / identity.FILE).read_text())))
 
 
 def _record() -> dict[str, object]:

@@ -166,6 +166,8 @@ def missing_volumes(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str
         pool=draw(st.just(spec.root.pool) | pools),
         template=spec.template if name == ROOT else None,
         place=f"/srv/{name}",
+        identity=draw(st.sampled_from([None, "0123456789ab"])),
+        hint=draw(st.sampled_from(["", "what is there has no mark of geats"])),
     )
 
 
@@ -235,6 +237,7 @@ known_pools = st.none() | st.dictionaries(
         size_bytes=st.none() | sizes,
         snapshots=st.booleans(),
         grows_online=st.booleans(),
+        identity=st.sampled_from([None, "0123456789ab"]),
     ),
 )
 host_facts = st.builds(

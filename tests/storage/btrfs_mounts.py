@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from geats_host.storage import identity
 from geats_host.storage.conformance import traces
 
 DETACHED_WITHIN_S = 20  # a mount namespace that others made meanwhile keeps a copy until it ends
@@ -37,4 +38,5 @@ def leftovers(root: Path) -> list[str]:
         ["btrfs", "subvolume", "list", root.parent], check=True, capture_output=True, text=True
     )
     listed = [line for line in said.stdout.splitlines() if f" path {root.name}/" in line]
-    return [*map(str, root.iterdir()), *listed] if root.exists() else listed
+    below = root.iterdir() if root.exists() else ()
+    return [*(f"{each}" for each in below if each.name != identity.FILE), *listed]

@@ -12,7 +12,7 @@ import pytest
 
 from geats_core.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
-from geats_host.storage import AdoptingPool, VolumeId
+from geats_host.storage import AdoptingPool, VolumeId, identity
 from geats_host.storage.conformance_trees import DEPTH, depth_of, make_deep
 from geats_host.storage.directory import DirectoryPool, open_pool
 
@@ -77,7 +77,7 @@ def test_a_destroyed_one_takes_its_tree_with_it_and_no_more(
     pool.destroy(VOLUME)
     assert pool.observe() == {}
     assert [each.name for each in tree.parent.iterdir()] == ["config"]
-    assert list(pool.root.iterdir()) == []
+    assert [each.name for each in pool.root.iterdir()] == [identity.FILE]
     pool.allocate(VOLUME, None)
     pool.format(VOLUME)
     assert pool.path(VOLUME) == pool.root / "web01/root/rootfs"

@@ -20,6 +20,7 @@ VOLUME = VolumeId("web01", "root")
 NEWER = formats.MARKS + 1
 WHY = (
     f"its marks: was written by a newer geats (format {NEWER}, and this one knows {formats.MARKS})"
+    ": install the geats that wrote it"
 )
 UNREADABLE = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, unreadable=WHY)
 INSTALLED = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, template="debian", guest="f")

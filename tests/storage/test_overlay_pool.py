@@ -15,7 +15,7 @@ import pytest
 from geats_core.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.mounts import mounts, mounts_below
-from geats_host.storage import TEMPLATES, Pool, VolumeId, overlay
+from geats_host.storage import TEMPLATES, Pool, VolumeId, identity, overlay
 from geats_host.storage.conformance import PoolConformance
 from geats_host.storage.conformance_content import Reopen
 from geats_host.storage.overlay import open_pool
@@ -359,7 +359,7 @@ def test_a_cut_at_any_line_leaves_what_the_next_attempt_finishes(pool: Pool, roo
         assert mounts_below(root, itself=True) == ()
         lines, rounds = lines + 59, rounds + 1
     assert rounds > 10
-    assert sorted(each.name for each in root.iterdir()) == [TEMPLATES]
+    assert sorted(each.name for each in root.iterdir()) == [TEMPLATES, identity.FILE]
 
 
 def test_ten_at_once_have_nothing_to_do_with_each_other(pool: Pool) -> None:

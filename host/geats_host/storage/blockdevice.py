@@ -110,7 +110,12 @@ class BlockDevicePool:
         with host_errors(self.device):
             size_bytes = size_of(self.device) if there else None
         location = os.path.realpath(self.device)
-        return PoolFacts(location=location, size_bytes=size_bytes, enforces_size=False)
+        return PoolFacts(
+            location=location,
+            size_bytes=size_bytes,
+            enforces_size=False,
+            identity=self.folders.identity,
+        )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """The volume, if there is one; where the device is gone, it is not in use."""

@@ -278,6 +278,15 @@ class PoolConformance(ContentConformance):
                 change(pool)
         assert pool.observe() == before
 
+    def test_its_identity_is_there_with_the_first_volume_and_stays(self, reopen: Reopen) -> None:
+        """Where a pool has one at all: None is no identity, and never compared."""
+        perform(AllocateVolume("p", ROOT, self.size_bytes), reopen())
+        first = reopen().facts.identity
+        assert first != ""
+        for action in self.actions()[1:]:
+            perform(action, reopen())
+            assert reopen().facts.identity == first, action
+
     def test_a_volume_that_is_not_there_cannot_be_changed(self, reopen: Reopen) -> None:
         changes: Sequence[Change] = (
             lambda pool: pool.format(ROOT_ID),

@@ -32,6 +32,7 @@ from geats_host.storage import (
     check_clone,
     check_names,
     check_snapshot,
+    identity,
 )
 from geats_host.storage.folders import (
     GUEST_ONLY,
@@ -100,7 +101,16 @@ class DirectoryPool:
             size_bytes=room.total,
             free_bytes=room.free,
             enforces_size=False,
+            identity=self.identity,
         )
+
+    @property
+    def identity(self) -> str | None:
+        """What tells it from another at the same place; None until the first volume is made."""
+        if not os.path.lexists(self.root):
+            return None
+        with host_errors(self.root), open_directory(self.root) as pool:
+            return identity.read(pool)
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over.
@@ -126,6 +136,7 @@ class DirectoryPool:
         with host_errors(self._place(volume)):
             _make(self.root)
         with host_errors(self._place(volume)), open_directory(self.root) as pool:
+            identity.ensure(pool)
             _finish_destroying(pool, self.root, volume)
             make_directory(volume.vm, pool, mode=GUEST_ONLY)
             with open_directory(volume.vm, pool) as vm:

@@ -15,6 +15,7 @@ from geats_host.errors import HostError
 from geats_host.storage import VolumeId
 
 MARKS = "geats.json"
+ADVICE = "install the geats that wrote it"
 
 
 def read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
@@ -66,9 +67,8 @@ def wrong_format(raw: object) -> str:
 
 def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
     """A volume of which nothing is known but that there is one: it may be precious."""
-    return VolumeSeen(
-        name=volume.volume, pool="", stage=Stage.INSTALLED, unreadable=f"its marks: {why}"
-    )
+    what = f"its marks: {why}: {ADVICE}"
+    return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED, unreadable=what)
 
 
 def check_readable(seen: VolumeSeen) -> None:

@@ -86,6 +86,7 @@ class SparseFilePool:
             free_bytes=room.free,
             snapshots=shares,
             clones=shares,
+            identity=self.folders.identity,
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:

@@ -1,0 +1,57 @@
+"""What tells a pool from others at the same place: a random id in its root, ``geats-pool.json``.
+
+It is written when the first volume is made. Another disk that is mounted there has another id; an
+empty mount point has none.
+"""
+
+import json
+import os
+import secrets
+from contextlib import suppress
+
+from geats_core import formats
+from geats_host.errors import HostError
+
+FILE = "geats-pool.json"  # no VM can have this name
+KEY = "identity"
+LENGTH = 6  # bytes: short enough for people to compare
+
+
+def read(at: int) -> str | None:
+    """The id of the pool whose root is the directory *at*; None where it has none yet."""
+    try:
+        descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, "rb") as file:
+        text = file.read()
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        raw = None
+    match raw:
+        case {formats.FORMAT: found} if why := formats.newer(found, formats.POOL):
+            raise HostError(f"{FILE} of the pool {why}: install the geats that wrote it")
+        case {"identity": str(identity)} if identity:
+            return identity
+        case _:
+            raise HostError(f"{FILE} of the pool makes no sense: put it back as it was")
+
+
+def ensure(at: int) -> None:
+    """Give the pool an id, unless it has one; of two that do so at once, one wins."""
+    if read(at) is not None:
+        return
+    new = f"{FILE}.{secrets.token_hex(LENGTH)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
+            json.dump({formats.FORMAT: formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(new, FILE, src_dir_fd=at, dst_dir_fd=at)
+    finally:
+        os.unlink(new, dir_fd=at)
+    os.fsync(at)
