@@ -202,3 +202,11 @@ def test_a_disk_that_is_gone_meanwhile_is_told() -> None:
         "web.volumes[fast/root]: is gone",
         f"web.volumes[fast/root]: is not found any more: was {GONE}",
     )
+
+
+def test_why_it_is_not_found_is_told_if_that_is_known() -> None:
+    hint = "what is there has no mark of geats: is the disk mounted?"
+    have = replace(OFF, missing=(replace(GONE, hint=hint),))
+
+    (told,) = reasons(goal(Target.RUNNING), have)
+    assert f"and is not found there ({hint}): look whether its disk is mounted" in told
