@@ -24,7 +24,10 @@ NAME, COPY = "geats-test-chaos", "geats-test-chaos-copy"
 POOLS = ("plain", "layers", "fast", "files", "shared")
 WITH_SNAPSHOTS = ("fast", "shared")
 LONGEST_S = 120
-NOT_LEFT_OVER = ("registry.sqlite", "/run/", "/templates/", "/_templates/", "/exports")
+NOT_LEFT_OVER = (
+    *("registry.sqlite", "/run/", "/templates/", "/_templates/", "/exports"),
+    "/geats-pool.json",
+)
 
 
 @dataclass

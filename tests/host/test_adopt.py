@@ -155,7 +155,7 @@ def test_it_stops_starts_and_reboots_by_itself_and_is_deprovisioned(operator: Op
     host = operator.host
     host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
     assert not operator.folder.exists()
-    assert list((operator.directory / "pool").iterdir()) == []
+    assert [each.name for each in (operator.directory / "pool").iterdir()] == ["geats-pool.json"]
     assert host.observe_all() == {}
 
 
