@@ -178,6 +178,7 @@ def clear(root: Path) -> None:
         pool.destroy(volume)
     pool.destroy(VOLUME)
     assert leftovers(root) == []
+    (root / "geats-pool.json").unlink(missing_ok=True)
     root.rmdir()
 
 

@@ -4,6 +4,7 @@ It is written when the first volume is made. Another disk that is mounted there 
 empty mount point has none.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ from geats_core import formats
 from geats_host.errors import HostError
 
 FILE = "geats-pool.json"  # no VM can have this name
+NEW = f"{FILE}.new"
 KEY = "identity"
 LENGTH = 6  # bytes: short enough for people to compare
 
@@ -39,19 +41,23 @@ def read(at: int) -> str | None:
 
 
 def ensure(at: int) -> None:
-    """Give the pool an id, unless it has one; of two that do so at once, one wins."""
+    """Give the pool an id, unless it has one; of two that do so at once, one wins.
+
+    What a cut left of it goes with the next call.
+    """
     if read(at) is not None:
         return
-    new = f"{FILE}.{secrets.token_hex(LENGTH)}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
-            json.dump({formats.FORMAT: formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(new, FILE, src_dir_fd=at, dst_dir_fd=at)
-    finally:
-        os.unlink(new, dir_fd=at)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(NEW, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if read(at) is not None:  # another was first, and may have given it this very file
+            with suppress(FileNotFoundError):
+                os.unlink(NEW, dir_fd=at)
+            return
+        file.truncate(0)
+        json.dump({formats.FORMAT: formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+        os.rename(NEW, FILE, src_dir_fd=at, dst_dir_fd=at)
     os.fsync(at)
