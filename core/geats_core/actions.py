@@ -47,45 +47,40 @@ class Undefine:
 
 
 @dataclass(frozen=True, slots=True)
-class AllocateVolume:
-    """Reserve the space of a volume; ``size_bytes`` None is as much as the pool has."""
+class OnVolume:
+    """A change of one volume of the VM, in the pool that it is in."""
 
     pool: str
     volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateVolume(OnVolume):
+    """Reserve the space of a volume; ``size_bytes`` None is as much as the pool has."""
+
     size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class FormatVolume:
+class FormatVolume(OnVolume):
     """Make a volume ready to hold files."""
 
-    pool: str
-    volume: str
-
 
 @dataclass(frozen=True, slots=True)
-class ActivateVolume:
+class ActivateVolume(OnVolume):
     """Make a volume usable on the host: mounted, attached."""
 
-    pool: str
-    volume: str
-
 
 @dataclass(frozen=True, slots=True)
-class GrowVolume:
+class GrowVolume(OnVolume):
     """Make a volume larger."""
 
-    pool: str
-    volume: str
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class DestroyVolume:
+class DestroyVolume(OnVolume):
     """Destroy a volume, its snapshots, and all data on it."""
-
-    pool: str
-    volume: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,69 +92,54 @@ class ForgetVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotVolume:
+class SnapshotVolume(OnVolume):
     """Keep what a volume holds now under a name; ``taken_s`` is seconds since the epoch."""
 
-    pool: str
-    volume: str
     snapshot: str
     taken_s: int
 
 
 @dataclass(frozen=True, slots=True)
-class RollbackVolume:
+class RollbackVolume(OnVolume):
     """Make a volume what it was when a snapshot was taken; what came after is lost."""
 
-    pool: str
-    volume: str
     snapshot: str
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteSnapshot:
+class DeleteSnapshot(OnVolume):
     """Give a snapshot up, and the space that only it uses."""
 
-    pool: str
-    volume: str
     snapshot: str
 
 
 @dataclass(frozen=True, slots=True)
-class InstallTemplate:
+class InstallTemplate(OnVolume):
     """Fill the root volume from a template; what an interrupted try left is removed first."""
 
-    pool: str
-    volume: str
     template: str
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigureGuest:
+class ConfigureGuest(OnVolume):
     """Write the files that tell the guest who it is: hostname, DNS, firstboot.config."""
 
-    pool: str
-    volume: str
     spec: VMSpec
 
 
 @dataclass(frozen=True, slots=True)
-class ReserveVolume:
+class ReserveVolume(OnVolume):
     """Mark a volume as one that a copy is still to be put on: until then the VM does not start."""
-
-    pool: str
-    volume: str
 
 
 @dataclass(frozen=True, slots=True)
-class UnpackVolume:
+class UnpackVolume(OnVolume):
     """Let a reserved volume hold what an archive made by ``Export`` holds of it.
 
     ``sha256`` is that of the volume's part of the archive. ``template`` is what the root volume was
     once installed from, and None for any other.
     """
 
-    pool: str
-    volume: str
     archive: str
     sha256: str
     template: str | None
@@ -167,28 +147,24 @@ class UnpackVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class CloneVolume:
+class CloneVolume(OnVolume):
     """Let a reserved volume hold what the volume of this name of the VM ``source`` holds.
 
     Both are in one pool. ``template`` is as in ``UnpackVolume``; the identity is a new one.
     """
 
-    pool: str
-    volume: str
     source: str
     template: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptVolume:
+class AdoptVolume(OnVolume):
     """Let a pool have a directory of the host as a volume: where it is, with what it holds.
 
     ``tree`` is the path. The volume counts as installed from ``template``, and its guest as
     configured by what has the fingerprint ``guest``.
     """
 
-    pool: str
-    volume: str
     size_bytes: int | None
     tree: str
     template: str

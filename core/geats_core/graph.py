@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from returns.result import Success
 
-from geats_core.actions import POWER_OFFS, Pause, Start, Unfreeze, VolumeAction, describe
+from geats_core.actions import POWER_OFFS, OnVolume, Pause, Start, Unfreeze, describe
 from geats_core.checked import Checked, problem
 from geats_core.dependencies import Wait, nearest, tangles
 from geats_core.plan import Plan, Step
@@ -83,7 +83,7 @@ class Graph:
         return found
 
     def _is_of_volume(self, number: int) -> bool:
-        return isinstance(self.steps[number].action, VolumeAction)
+        return isinstance(self.steps[number].action, OnVolume)
 
     def gate(self, reason: str, after: Iterable[int]) -> int:
         """A step of the host that does nothing but wait until others have ended."""

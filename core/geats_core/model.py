@@ -31,6 +31,7 @@ from geats_core.actions import (
     Hold,
     InstallTemplate,
     Lock,
+    OnVolume,
     Pause,
     Reading,
     Repair,
@@ -173,22 +174,7 @@ def after(action: Action, have: Observation) -> After:
             if have.power not in ON or have.in_effect is None:
                 return Failure(f"it is {have.power}")
             return Success(replace(have, in_effect=replace(have.in_effect, limits=limits)))
-        case (
-            AllocateVolume()
-            | FormatVolume()
-            | ActivateVolume()
-            | GrowVolume()
-            | DestroyVolume()
-            | SnapshotVolume()
-            | RollbackVolume()
-            | DeleteSnapshot()
-            | InstallTemplate()
-            | ConfigureGuest()
-            | ReserveVolume()
-            | UnpackVolume()
-            | CloneVolume()
-            | AdoptVolume()
-        ):
+        case OnVolume():
             return _volume_after(action, have)
         case _:
             assert_never(action)

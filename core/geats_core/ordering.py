@@ -30,6 +30,7 @@ from geats_core.actions import (
     Hold,
     InstallTemplate,
     Lock,
+    OnVolume,
     Pause,
     Reading,
     Repair,
@@ -123,25 +124,11 @@ def _writes(action: Action) -> frozenset[Resource]:
     match action:
         case Define() | Undefine() | Adopt() | Lock() | Unlock():
             return frozenset({DEFINITION})
-        case (
-            AllocateVolume(pool, volume)
-            | FormatVolume(pool, volume)
-            | ActivateVolume(pool, volume)
-            | GrowVolume(pool, volume)
-            | DestroyVolume(pool, volume)
-            | SnapshotVolume(pool, volume)
-            | RollbackVolume(pool, volume)
-            | DeleteSnapshot(pool, volume)
-            | InstallTemplate(pool, volume)
-            | ConfigureGuest(pool, volume)
-            | UnpackVolume(pool, volume)
-            | CloneVolume(pool, volume)
-            | AdoptVolume(pool, volume)
-        ):
-            return frozenset({(*VOLUMES, pool, volume)})
         # No volume is filled before all of them are reserved, or made before one is given up.
         case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
+        case OnVolume():
+            return frozenset({(*VOLUMES, action.pool, action.volume)})
         case Start() | Shutdown() | Stop() | Repair() | SetLimits():
             return frozenset({POWER})
         case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):

@@ -27,6 +27,7 @@ from geats_core.actions import (
     Identity,
     InstallTemplate,
     Lock,
+    OnVolume,
     Pause,
     PowerAction,
     Reading,
@@ -122,22 +123,7 @@ class Performer:
                 self._power(action)
             case Freeze() | Hold() | Unfreeze():
                 self._power(action)
-            case (
-                AllocateVolume()
-                | FormatVolume()
-                | ActivateVolume()
-                | GrowVolume()
-                | DestroyVolume()
-                | SnapshotVolume()
-                | RollbackVolume()
-                | DeleteSnapshot()
-                | InstallTemplate()
-                | ConfigureGuest()
-                | ReserveVolume()
-                | UnpackVolume()
-                | CloneVolume()
-                | AdoptVolume()
-            ):
+            case OnVolume():
                 self._remembering(action)
             case _:
                 assert_never(action)
