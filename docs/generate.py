@@ -55,8 +55,10 @@ from geats_core.actions import (
     Hold,
     Identity,
     InstallTemplate,
+    Leftover,
     Lock,
     Pause,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -122,6 +124,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     ForgetVolume(*ROOT),
     Pause(),
     UpgradeRegistry(1, 2),
+    RemoveLeftover(Leftover.FILE, "/a"),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 

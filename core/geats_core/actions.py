@@ -276,6 +276,31 @@ class UpgradeRegistry:
     wanted: int
 
 
+class Leftover(StrEnum):
+    """What an operation that was interrupted can leave on a host, beside what VMs consist of."""
+
+    TEMPLATE = "half-unpacked template"
+    CLONE = "clone"
+    FILE = "file"
+    FOLDER = "folder"
+    INTERFACE = "interface"
+    LOOP_DEVICE = "loop device"
+    MOUNT = "mount"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLeftover:
+    """Remove what an interrupted operation left; it stays if it is used by then, or not geats' own.
+
+    ``name`` says which one, such as a path. ``place`` is the pool or driver that it is a matter of,
+    and empty if it is a matter of neither.
+    """
+
+    kind: Leftover
+    name: str
+    place: str = ""
+
+
 VolumeAction: TypeAlias = (
     AllocateVolume
     | FormatVolume
@@ -294,7 +319,8 @@ VolumeAction: TypeAlias = (
 )
 PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
-Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Pause | UpgradeRegistry
+HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
 POWER_OFFS = (Shutdown, Stop, Repair)
 
 
@@ -329,6 +355,7 @@ def impact_of(action: Action) -> Impact:
             | Unlock()
             | Pause()
             | UpgradeRegistry()
+            | RemoveLeftover()
         ):
             return Impact.NONE
         case _:
@@ -410,6 +437,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"wait {seconds} s"
         case UpgradeRegistry(found, wanted):
             return f"upgrade the registry from schema {found} to {wanted}, and keep a copy of it"
+        case RemoveLeftover(kind, name, place):
+            return f"remove the {kind} {name}{f' of {place}' if place else ''}"
         case _:
             assert_never(action)
 

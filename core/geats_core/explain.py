@@ -163,11 +163,14 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
 
 
 def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
-    """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs."""
+    """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs.
+
+    What is a step of the host, and of no VM, is among the ``steps`` only.
+    """
     return {
         "impact": str(plan.impact),
         "steps": list(map(step_to_plain, plan.steps)),
-        "vms": {each.name: plan_to_plain(each) for each in plan.plans},
+        "vms": {each.name: plan_to_plain(each) for each in plan.plans if each.name},
         "strays": {
             stray.name: {
                 "power": str(stray.power),

@@ -34,6 +34,7 @@ from geats_core.actions import (
     OnVolume,
     Pause,
     Reading,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -112,7 +113,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "the VM is locked"),
                 then=_found(have, pool, volume),
             )
-        case Pause() | UpgradeRegistry():
+        case Pause() | UpgradeRegistry() | RemoveLeftover():
             return Success(have)
         case Export(_, reading):
             ready = have.recorded is not None and is_ready(have.recorded, have)

@@ -33,6 +33,7 @@ from geats_core.actions import (
     OnVolume,
     Pause,
     Reading,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -135,6 +136,8 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({POWER})
         case UpgradeRegistry():
             return frozenset({EVERYTHING})
+        case RemoveLeftover(kind, name, place):
+            return frozenset({("leftovers", kind, place, name)})
         case Export() | Pause():
             return frozenset()
         case _:
@@ -183,6 +186,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Unfreeze()
             | Pause()
             | UpgradeRegistry()
+            | RemoveLeftover()
         ):
             return frozenset()
         case _:

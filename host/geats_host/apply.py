@@ -28,6 +28,7 @@ from geats_core.actions import (
     Freeze,
     Hold,
     InstallTemplate,
+    RemoveLeftover,
     Repair,
     Shutdown,
     Start,
@@ -46,7 +47,7 @@ from geats_host.registry import Entry, Outcome, Registry
 LOG = logging.getLogger(__name__)
 GIVING = (  # what is done also where no journal can be kept, as on a full disk
     *(Shutdown, Stop, Repair, Freeze, Unfreeze),
-    *(Undefine, DestroyVolume, DeleteSnapshot),
+    *(Undefine, DestroyVolume, DeleteSnapshot, RemoveLeftover),
 )
 MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1

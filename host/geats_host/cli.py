@@ -23,6 +23,7 @@ from geats_host import (
     cli_inventory,
     cli_plans,
     cli_registry,
+    cli_repair,
     cli_snapshots,
     cli_templates,
     doctor,
@@ -186,6 +187,7 @@ for _command in (
     *cli_adopt.COMMANDS,
     cli_registry.registry,
     cli_exports.prune_exports,
+    cli_repair.repair,
     cli_templates.templates,
     *map(_verb_command, VERBS.values()),
 ):

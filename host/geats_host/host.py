@@ -19,6 +19,7 @@ from geats_core.actions import (
     Define,
     InstallTemplate,
     Pause,
+    RemoveLeftover,
     Start,
     UpgradeRegistry,
     VolumeAction,
@@ -78,12 +79,13 @@ from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
     from geats_core import placement
-    from geats_host import perform, templates
+    from geats_host import perform, repairing, templates
     from geats_host.templates import store as stores
     from geats_host.templates import upkeep
 else:
     placement = later("geats_core.placement")
     perform = later("geats_host.perform")
+    repairing = later("geats_host.repairing")
     templates = later("geats_host.templates")
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
@@ -445,6 +447,8 @@ class Host:
                     case UpgradeRegistry() as upgrade:
                         upgrade_registry(self.registry, upgrade)
                         self._remember(planned)
+                    case RemoveLeftover() as left:
+                        guarded(step.vm, lambda: repairing.remove(self, step.vm, left))
                     case action:
                         guarded(step.vm, lambda: performers[step.vm].perform(action))
 

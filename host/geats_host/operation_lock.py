@@ -43,6 +43,20 @@ def held(vm_name: str) -> int | None:
     return _held.get(vm_name)
 
 
+def at_work(run_dir: Path, vm_name: str) -> str:
+    """Who holds the lock of a VM, in words; empty if that is this process, or nobody."""
+    if vm_name in _held:
+        return ""
+    try:
+        descriptor = os.open(run_dir / ROOM / vm_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""  # nobody ever did, or it is not for this user to know
+    with closing(descriptor):
+        if locks.is_taken(descriptor, fcntl.LOCK_SH):
+            return ""
+        return f"process {_holder(descriptor) or 'unknown'}"
+
+
 def wait_for_orphans(run_dir: Path, only: str | None) -> None:
     """Wait for what operations left that were killed: of all VMs, or of one.
 

@@ -31,6 +31,7 @@ from geats_core.actions import (
     Pause,
     PowerAction,
     Reading,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -110,6 +111,8 @@ class Performer:
                 time.sleep(seconds)
             case UpgradeRegistry():
                 upgrade_registry(self.registry, action)
+            case RemoveLeftover():
+                raise AssertionError("what is left over is removed for the host, see repairing")
             case ForgetVolume(pool, volume):
                 forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):

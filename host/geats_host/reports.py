@@ -167,9 +167,13 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
 
 
 def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
-    """What was done for each VM (see ``apply_report``), and what the plan leaves as it is."""
-    vms = {each.name: apply_report(each, applied) for each in made.plan.plans}
-    return {"vms": vms, **_beside(made)}
+    """What was done for each VM (see ``apply_report``), and what the plan leaves as it is.
+
+    What a plan does beside VMs is in ``host``.
+    """
+    done = {each.name: apply_report(each, applied) for each in made.plan.plans}
+    host = {"host": done.pop("")} if "" in done else {}
+    return {"vms": done, **host, **_beside(made)}
 
 
 def _beside(made: SavedPlan) -> Report:
@@ -240,7 +244,7 @@ def would_change_host(plan: HostPlan) -> dict[str, dict[str, object]]:
     for step in plan.steps:
         if step.vm:
             steps[step.vm].append(step)
-    return {each.name: salt_changes(each, steps[each.name]) for each in plan.plans}
+    return {each.name: salt_changes(each, steps[each.name]) for each in plan.plans if each.name}
 
 
 def error_of(applied: Applied) -> str | None:

@@ -104,7 +104,7 @@ def _as_single(plan: HostPlan) -> AnyPlan:
 
 
 def _title(plan: HostPlan) -> str:
-    return ", ".join(each.name for each in plan.plans if not each.is_empty)
+    return ", ".join(each.name for each in plan.plans if each.name and not each.is_empty)
 
 
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:

@@ -43,7 +43,7 @@ def write(
 
     What is at *path* by then is not replaced: ``HostError``.
     """
-    new = path.with_name(f".{path.name}.new")
+    new = new_of(path)
     with _host_errors(path):
         for left in (new, *_left_of(path, spec.name)):
             left.unlink(missing_ok=True)
@@ -59,6 +59,17 @@ def write(
             new.unlink(missing_ok=True)
             raise
         _sync_directory(path.parent)
+
+
+def new_of(path: Path) -> Path:
+    """Where an archive is until it is whole."""
+    return path.with_name(f".{path.name}.new")
+
+
+def named_new(path: Path) -> str:
+    """The VM whose archive *path* was to become, one that geats named; empty if it is none."""
+    named = NAMED.fullmatch(path.name.removeprefix(".").removesuffix(".new"))
+    return named["vm"] if named is not None and path == new_of(path.with_name(named[0])) else ""
 
 
 def read(path: Path) -> Archive:
@@ -155,8 +166,7 @@ def _left_of(path: Path, vm: str) -> Iterator[Path]:
     named = NAMED.fullmatch(path.name)
     if named is not None and named["vm"] == vm:
         for each in path.parent.glob(f".{vm}-*.new"):
-            other = NAMED.fullmatch(each.name.removeprefix(".").removesuffix(".new"))
-            if other is not None and other["vm"] == vm:
+            if named_new(each) == vm:
                 yield each
 
 

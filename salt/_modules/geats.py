@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         legacy,
         lifecycle,
         registry_copies,
+        repairing,
         reports,
         salt_events,
         several,
@@ -56,6 +57,7 @@ else:
     copies = later("geats_host.copies")
     doctor_ = later("geats_host.doctor")
     registry_copies = later("geats_host.registry_copies")
+    repairing = later("geats_host.repairing")
     errors = later("geats_host.errors")
     exports = later("geats_host.exports")
     guest = later("geats_host.guest")
@@ -624,6 +626,28 @@ def rebuild_registry(test=None):
         salt '*' geats.rebuild_registry
     """
     return _told(lambda host: _apply_host(host, host.plan_rebuild(), test))
+
+
+def repair(test=None):
+    """
+    End what interrupted operations left on this host.
+
+    That is VMs that are stuck or were left frozen, volumes that hold nothing, copies that were
+    never finished, half-unpacked templates, parts of archives, and network interfaces, mounts and
+    loop devices that nobody uses. What cannot be removed keeps nothing else from it; what somebody
+    else has is named in ``warnings``, and stays. ``host`` is what was done beside VMs.
+
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.repair test=True
+        salt '*' geats.repair
+    """
+    return _told(lambda host: _apply_host(host, repairing.plan(host), test))
 
 
 def plan(

@@ -217,6 +217,7 @@ def test_no_function_touches_anything_in_test_mode(operator: Operator) -> None:
         "prune_exports": (),
         "prune_templates": (),
         "rebuild_registry": (),
+        "repair": (),
         "restore_registry": (f"{operator.cache}/registry.backup", True),
         "restore": (RUNS, "monday", True),
         "snapshot": (RUNS, "tuesday"),

@@ -53,6 +53,7 @@ from geats_core.actions import (
     InstallTemplate,
     Lock,
     Pause,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -258,6 +259,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | ForgetVolume()
             | Pause()
             | UpgradeRegistry()
+            | RemoveLeftover()
         ):
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():

@@ -43,9 +43,11 @@ from geats_core.actions import (
     Hold,
     Identity,
     InstallTemplate,
+    Leftover,
     Lock,
     Pause,
     Reading,
+    RemoveLeftover,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -123,6 +125,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Unlock: st.just(Unlock()),
     Pause: st.builds(Pause, st.integers()),
     UpgradeRegistry: st.builds(UpgradeRegistry, st.integers(), st.integers()),
+    RemoveLeftover: st.builds(RemoveLeftover, st.sampled_from(Leftover), st.text(), st.text()),
 }
 actions = st.sampled_from(list(ACTIONS)).flatmap(ACTIONS.__getitem__)
 snapshots_seen = st.builds(

@@ -19,6 +19,7 @@ from geats_core.actions import (
     Export,
     Hold,
     Pause,
+    RemoveLeftover,
     ReserveVolume,
     RollbackVolume,
     SnapshotVolume,
@@ -169,6 +170,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -
     assert {*map(type, life.done)} == {*get_args(Action)} - {
         Pause,
         UpgradeRegistry,
+        RemoveLeftover,
     } - copying - adopting
     assert life.have == Observation()
 

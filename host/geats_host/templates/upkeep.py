@@ -5,7 +5,6 @@ under the lock that fills and clones it, and a file only while nobody uses any.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,18 +22,16 @@ from geats_core.template import (
     Template,
     kind,
 )
-from geats_host import trees
 from geats_host.errors import HostError, Refused
 from geats_host.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
-from geats_host.storage.folders import open_directory
 from geats_host.templates import key_of, make_ready, problems, sources, verify
 from geats_host.templates.cache import unpacked
+from geats_host.templates.clearing import destroy_copy, remove_file, unpacked_in
 from geats_host.templates.kept import kept
 from geats_host.templates.store import Store
 
 Report = dict[str, object]
-IN_USE = "is in use just now"
 
 
 class Fate(StrEnum):
@@ -77,7 +74,7 @@ class Upkeep:
 
         ``key`` is None, and ``problem`` says why, for one that cannot be read or is not ready.
         """
-        there = self._unpacked()
+        there = unpacked_in(self.pools)
         return {name: self._row(template, there) for name, template in self.declared.items()}
 
     def missing(self, name: str, *, refresh: bool = False) -> list[str]:
@@ -89,7 +86,7 @@ class Upkeep:
             *self._fetched(template.source, refresh=refresh),
             *(
                 f"unpack it in pool {pool}"
-                for pool, there in self._unpacked().items()
+                for pool, there in unpacked_in(self.pools).items()
                 if self._clones(pool) and not (has in there and _is_whole(there[has]))
             ),
         ]
@@ -114,7 +111,7 @@ class Upkeep:
 
         Archives are read whole; of a copy, what its pool remembers of it.
         """
-        there = self._unpacked()
+        there = unpacked_in(self.pools)
         return {
             name: [
                 *map(str, problems(template, self.store)),
@@ -141,14 +138,6 @@ class Upkeep:
             return key_of(template, self.store), None
         except HostError as error:
             return None, str(error)
-
-    def _unpacked(self) -> dict[str, dict[VolumeId, VolumeSeen]]:
-        """The unpacked templates of each pool that has any files."""
-        return {
-            name: {volume: seen for volume, seen in there.items() if volume.is_template}
-            for name, there in self.pools.asked(_files_in).items()
-            if there is not None
-        }
 
     def _clones(self, pool: str) -> bool:
         return bool(self.pools.ask(pool, _is_cloning))
@@ -202,7 +191,7 @@ class Upkeep:
                     keys.setdefault(key, name)
                 case _, problem:
                     unknown_keys[name] = f"{problem}"
-        for pool, volumes in self._unpacked().items():
+        for pool, volumes in unpacked_in(self.pools).items():
             for volume, seen in volumes.items():
                 fate, reason = _fate(volume, seen, keys, unknown_keys)
                 yield Verdict(pool, volume.volume, fate, reason)
@@ -228,35 +217,14 @@ class Upkeep:
             return verdict
         try:
             if verdict.pool is None:
-                refused = self._remove_file(Path(verdict.name))
+                refused = remove_file(self.store, Path(verdict.name))
             else:
-                refused = self._destroy(self.pools[verdict.pool], verdict.name)
+                refused = destroy_copy(self.store, self.pools[verdict.pool], verdict.name)
         except HostError as error:
             refused = str(error)
         if refused is None:
             return verdict
         return Verdict(verdict.pool, verdict.name, Fate.KEEP, refused)
-
-    def _destroy(self, pool: Pool, key: str) -> str | None:
-        """Destroy an unpacked template; or say why not."""
-        volume = VolumeId(TEMPLATES, key)
-        with self.store.locked(key) as lock:
-            if not lock.try_hold():
-                return IN_USE
-            pool.deactivate(volume)
-            pool.destroy(volume)
-        return None
-
-    def _remove_file(self, path: Path) -> str | None:
-        with self.store.locked("store") as lock:
-            if not lock.try_hold():
-                return IN_USE
-            try:
-                with suppress(FileNotFoundError), open_directory(path.parent) as parent:
-                    trees.remove(path.name, parent)
-            except OSError as error:
-                return f"cannot be removed: {error.strerror} ({error.filename})"
-        return None
 
 
 def _fate(
@@ -271,11 +239,6 @@ def _fate(
     if problem is not None:
         return Fate.KEEP, f"template {seen.template} may need it: {problem}"
     return Fate.DESTROY, "no template that is declared has its key"
-
-
-def _files_in(pool: Pool) -> Mapping[VolumeId, VolumeSeen] | None:
-    """Every volume of a pool; None where there are no files in any."""
-    return None if pool.offers is Offer.NOTHING else pool.observe()
 
 
 def _is_cloning(pool: Pool) -> bool:

@@ -1,0 +1,120 @@
+"""One plan that ends what interrupted operations left on a host: of its VMs, and beside them.
+
+Theory of operation
+-------------------
+A plan that was interrupted is finished by the same plan, made again. If nobody asks for it again,
+what it left stays: a VM that is frozen, or stuck; a volume that never held anything, or of which a
+part was destroyed; a copy that was never finished. These are seen in the observation of the VM.
+Whatever else is left was *found* on the host by whoever looked there. Nothing goes that anybody
+could miss: no volume that holds anything but an unfinished copy, and nothing of a VM that is
+locked, that geats did not make, or of which not everything is known.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from returns.result import Success
+
+from geats_core.actions import DestroyVolume, RemoveLeftover, Repair, Start, Undefine
+from geats_core.checked import Checked
+from geats_core.host_plan import HostPlan, Setting, arranged
+from geats_core.host_policy import HostPolicy
+from geats_core.model import after
+from geats_core.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.plan import HostFacts, Plan
+from geats_core.reach import out_of_sight
+from geats_core.trail import Trail
+
+UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an operation left beside the VMs of a host, and why it is known to be left over.
+
+    ``vm`` is the VM that the operation was about; empty if it was about none, or about several.
+    """
+
+    action: RemoveLeftover
+    reason: str
+    vm: str = ""
+
+
+def plan_repair(
+    found: Iterable[Found],
+    observations: Mapping[str, Observation],
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+    at_work: Container[str] = (),
+) -> Checked[HostPlan]:
+    """The steps that end all that is left over: each concerns itself, and needs no other VM's.
+
+    A VM that was on, and that has to be powered off for it, is started again if that can be.
+    *observations* are all that there is on the host, by the names of the VMs. Those that somebody
+    is *at_work* on are left alone.
+    """
+    facts = facts or HostFacts()
+    known = {name: have.recorded or have.defined for name, have in observations.items()}
+    specs = {name: spec for name, spec in known.items() if spec}
+    setting = Setting(specs, observations, facts, policy or HostPolicy())
+    of_vm: dict[str, list[Found]] = {name: [] for name in observations if name not in at_work}
+    for each in found:
+        of_vm.setdefault(each.vm, []).append(each)
+
+    def made(*, restarting: bool) -> Checked[HostPlan]:
+        of_each = (
+            _of_vm(name, left, setting, restarting=restarting) for name, left in of_vm.items()
+        )
+        return arranged([plan for plan in of_each if plan.steps], setting)
+
+    whole = made(restarting=True)
+    return whole if isinstance(whole, Success) else made(restarting=False)
+
+
+def _of_vm(name: str, left: list[Found], host: Setting, *, restarting: bool) -> Plan:
+    have = host.observations.get(name, Observation())
+    trail = Trail(name, have)
+    for each in left:
+        trail.take(each.action, each.reason)
+    if not have.foreign and not out_of_sight(name, have, host.facts):
+        _end_stuck(trail, restarting=restarting)
+        _take_away_volumes(trail, host)
+    return trail.finished().value_or(Plan(name=name))
+
+
+def _end_stuck(trail: Trail, *, restarting: bool) -> None:
+    """What is held goes on in the end, see ``Trail``."""
+    have = trail.state
+    if have.power is not Power.STUCK:
+        return
+    trail.take(Repair(), "its monitor does not answer, or is gone")
+    if (
+        restarting
+        and have.in_effect is not None
+        and isinstance(after(Start(), trail.state), Success)
+    ):
+        trail.take(Start(), "it was on")
+
+
+def _take_away_volumes(trail: Trail, host: Setting) -> None:
+    have = trail.state
+    unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
+    if have.locked or unknown or have.power is not Power.STOPPED:
+        return
+    if any(seen.is_reserved for seen in have.volumes):
+        if not _is_shared(trail.name, host):
+            _destroy(trail, have.volumes, UNFINISHED)
+            trail.take(Undefine(), UNFINISHED)
+        return
+    empty = [seen for seen in have.volumes if seen.stage is Stage.ALLOCATED]
+    _destroy(trail, empty, "what made it, or destroyed it, was interrupted, and it holds nothing")
+
+
+def _destroy(trail: Trail, volumes: Iterable[VolumeSeen], reason: str) -> None:
+    for seen in volumes:
+        trail.take(DestroyVolume(seen.pool, seen.name), reason)
+
+
+def _is_shared(name: str, host: Setting) -> bool:
+    """Whether a volume of it is described as one that another VM mounts."""
+    return any(other.vm == name for spec in host.specs.values() for other in spec.shared_volumes)

@@ -1,0 +1,98 @@
+"""Removing what templates are unpacked to and made of, unless it is used; and what is left over."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from geats_core.actions import Leftover
+from geats_core.observation import Stage, VolumeSeen
+from geats_host import trees
+from geats_host.errors import HostError
+from geats_host.left import Left
+from geats_host.opened import Opened
+from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.storage.folders import open_directory
+from geats_host.templates.store import Store
+
+IN_USE = "is in use just now"
+
+
+def unpacked_in(pools: Opened[Pool]) -> dict[str, dict[VolumeId, VolumeSeen]]:
+    """The unpacked templates of each pool that has any files."""
+    return {
+        name: {volume: seen for volume, seen in there.items() if volume.is_template}
+        for name, there in pools.asked(_files_in).items()
+        if there is not None
+    }
+
+
+def leftovers(pools: Opened[Pool], store: Store) -> Iterator[tuple[str, Left]]:
+    """What was never unpacked to its end, by its pool; and what is left of downloads and builds.
+
+    What is at work just now is not left over.
+    """
+    for name, volumes in unpacked_in(pools).items():
+        for volume, seen in volumes.items():
+            if seen.stage is not Stage.INSTALLED and _is_unused(store, volume.volume):
+                yield (
+                    name,
+                    Left(
+                        kind=Leftover.TEMPLATE,
+                        name=volume.volume,
+                        reason="it was not unpacked to its end: whatever needs it begins again",
+                        remove=partial(
+                            _done, partial(destroy_copy, store, pools[name], volume.volume)
+                        ),
+                    ),
+                )
+    for path in store.leftovers():
+        yield (
+            "",
+            Left(
+                kind=Leftover.FILE,
+                name=f"{path}",
+                reason="the process that made it has ended",
+                remove=partial(_done, partial(remove_file, store, path)),
+            ),
+        )
+
+
+def destroy_copy(store: Store, pool: Pool, key: str) -> str | None:
+    """Destroy an unpacked template; or say why not."""
+    volume = VolumeId(TEMPLATES, key)
+    with store.locked(key) as lock:
+        if not lock.try_hold():
+            return IN_USE
+        pool.deactivate(volume)
+        pool.destroy(volume)
+    return None
+
+
+def remove_file(store: Store, path: Path) -> str | None:
+    """Remove a file, or a tree, of the store; or say why not."""
+    with store.locked("store") as lock:
+        if not lock.try_hold():
+            return IN_USE
+        try:
+            with suppress(FileNotFoundError), open_directory(path.parent) as parent:
+                trees.remove(path.name, parent)
+        except OSError as error:
+            return f"cannot be removed: {error.strerror} ({error.filename})"
+    return None
+
+
+def _done(remove: Callable[[], str | None]) -> None:
+    refused = remove()
+    if refused is not None:
+        raise HostError(f"it {refused}")
+
+
+def _is_unused(store: Store, key: str) -> bool:
+    with store.locked(key) as lock:
+        return lock.try_hold()
+
+
+def _files_in(pool: Pool) -> Mapping[VolumeId, VolumeSeen] | None:
+    """Every volume of a pool; None where there are no files in any."""
+    return None if pool.offers is Offer.NOTHING else pool.observe()
