@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,3 +97,27 @@ def test_a_lock_of_the_directory_itself_keeps_nobody_waiting(
 def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="No such file"), locks.place_locked(tmp_path / "x"):
         pytest.fail("it was locked")
+
+
+def test_the_files_of_places_go_when_nobody_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those too whose process was killed; and never one that somebody holds, or is about to."""
+    monkeypatch.setattr(locks, "RUN_DIR", tmp_path / "run")
+    left = locks.private(tmp_path / "run", locks.PLACES)
+    (left / "left-by-one-that-was-killed").touch()
+    inside: list[int] = []
+    place = tmp_path.stat()
+
+    def hold(_: int) -> None:
+        for how in (fcntl.LOCK_EX, fcntl.LOCK_SH) * 20:
+            with locks.place_locked(tmp_path, how):
+                if how == fcntl.LOCK_EX:
+                    inside.append(1)
+                    assert inside == [1]
+                    inside.clear()
+                assert f"{place.st_dev:x}-{place.st_ino:x}" in os.listdir(left)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(hold, range(4)))
+    assert os.listdir(left) == []

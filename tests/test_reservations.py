@@ -12,7 +12,8 @@ import pytest
 from geats_core.observation import Power
 from geats_core.plan import Target
 from geats_core.reserving import Reservation
-from geats_host import lifecycle, reservations
+from geats_host import lifecycle, locks, reservations
+from geats_host.descriptors import closing
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
 from tests.memory_host import memory_config
@@ -179,3 +180,23 @@ def test_who_waits_for_the_lock_of_the_host_is_told_who_holds_it(
         reservations.alone(tmp_path),
     ):
         pass
+
+
+def test_what_goes_wrong_while_it_is_reserved_is_not_told_as_trouble_with_that(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(OSError, match="somewhere else"), reservations.reserved(tmp_path, {}):
+        raise OSError(5, "somewhere else")
+
+
+def test_a_reservation_that_cannot_be_written_is_told_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.open("/dev/full", os.O_RDWR)
+    monkeypatch.setattr(locks, "opened", lambda *_: closing(full))
+    monkeypatch.setattr(reservations.fcntl, "flock", lambda *_: None)
+    with (
+        pytest.raises(HostError, match=r"reservations/\d+-.*: No space left on device"),
+        reservations.reserved(tmp_path, {}),
+    ):
+        pytest.fail("it was not written")

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from geats_host.descriptors import closing
@@ -20,18 +20,19 @@ RUN_DIR = Path("/run/geats")  # for what the machine has once, whatever the run_
 LIMIT_S = 600.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1
 OTHERS = 0o077
+PLACES = "places"
+OPENING = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def opened(run_dir: Path, room: str, name: str) -> Iterator[int]:
     """The file of a lock, in a directory of *run_dir* that only its owner can enter.
 
-    The file stays: removing it would race with another process.
+    The file stays: removing it would race with another process, see ``place_locked``.
     """
     file = private(run_dir, room) / name
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(file, flags, 0o600)
+        descriptor = os.open(file, OPENING | os.O_CREAT, 0o600)
     except OSError as error:
         raise HostError(f"{file}: {error.strerror}") from None
     with closing(descriptor):
@@ -52,14 +53,41 @@ def private(run_dir: Path, room: str) -> Path:
 
 @contextmanager
 def place_locked(place: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock of a file or directory of this machine, by whatever path it is reached."""
+    """Hold the lock of a file or directory of this machine, by whatever path it is reached.
+
+    There is no end of such places, so the file of a lock goes when nobody holds it.
+    """
     try:
         found = os.stat(place)
     except OSError as error:
         raise HostError(f"{place}: {error.strerror}") from None
-    with opened(RUN_DIR, "places", f"{found.st_dev:x}-{found.st_ino:x}") as descriptor:
-        take(descriptor, f"{place}", how)
-        yield
+    name = f"{found.st_dev:x}-{found.st_ino:x}"
+    try:
+        with ExitStack() as lock:
+            while True:
+                descriptor = lock.enter_context(opened(RUN_DIR, PLACES, name))
+                take(descriptor, f"{place}", how)
+                if not _is_removed(descriptor):
+                    break
+                lock.close()
+            yield
+    finally:
+        _tidy(private(RUN_DIR, PLACES))
+
+
+def _tidy(directory: Path) -> None:
+    """Remove the files that nobody holds, as those who were killed leave them as well.
+
+    Whoever opened one of them, and has not locked it yet, sees that it is removed and opens anew.
+    """
+    for entry in os.listdir(directory):
+        with suppress(OSError), closing(os.open(directory / entry, OPENING)) as descriptor:
+            if is_taken(descriptor) and not _is_removed(descriptor):
+                os.unlink(directory / entry)
+
+
+def _is_removed(descriptor: int) -> bool:
+    return os.fstat(descriptor).st_nlink == 0
 
 
 def take(

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -58,12 +58,11 @@ def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]
     with locks.opened(run_dir, ROOM, name) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
-            os.write(descriptor, json.dumps(encode(Reserved(vms=wanted))).encode())
+            _write(descriptor, json.dumps(encode(Reserved(vms=wanted))), file)
             yield
-        except OSError as error:
-            raise HostError(f"{file}: {error.strerror}") from None
         finally:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # nobody holds it any more: who looks next removes it
+                file.unlink(missing_ok=True)
 
 
 def _wait_for(descriptor: int, place: Path) -> None:
@@ -75,6 +74,14 @@ def _wait_for(descriptor: int, place: Path) -> None:
         time.sleep(BETWEEN_TRIES_S)
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _write(descriptor: int, text: str, file: Path) -> None:
+    try:
+        with open(descriptor, "w", closefd=False) as whole:
+            whole.write(text)
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}") from None
 
 
 def _read(descriptor: int, file: Path) -> Mapping[str, Reservation]:
