@@ -1,5 +1,6 @@
 """What is true of a host counts for single verbs too, and again in the moment that takes it."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -194,7 +195,7 @@ def test_a_reservation_that_cannot_be_written_is_told_with_its_file(
 ) -> None:
     full = os.open("/dev/full", os.O_RDWR)
     monkeypatch.setattr(locks, "opened", lambda *_: closing(full))
-    monkeypatch.setattr(reservations.fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
     with (
         pytest.raises(HostError, match=r"reservations/\d+-.*: No space left on device"),
         reservations.reserved(tmp_path, {}),

@@ -43,6 +43,23 @@ def problems_of(*results: Checked[object]) -> Problems:
     return tuple(found for failure in failures for found in failure.failure())
 
 
+def said_once(problems: Iterable[str]) -> list[str]:
+    """Problems as lines for people: what is wrong with several VMs is said once, and names them.
+
+    Such as ``web01, web02: volumes[root].pool: the pool 'fast' is not available``.
+    """
+    alike: dict[tuple[str, str], dict[str, str]] = {}
+    for each in problems:
+        path, _, message = each.partition(": ")
+        name, _, within = path.partition(".")
+        alike.setdefault((within, message), {}).setdefault(name, each)
+    return [
+        f"{', '.join(whole)}: {each[len(name) + 1 :].lstrip()}" if len(whole) > 1 else each
+        for whole in alike.values()
+        for name, each in [next(iter(whole.items()))]
+    ]
+
+
 def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
     """All the values, or all the problems."""
     values: list[T] = []

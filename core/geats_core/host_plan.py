@@ -26,7 +26,6 @@ from geats_core.checked import Checked, Problem
 from geats_core.conflicts import conflicts, described, hand_over
 from geats_core.graph import Graph
 from geats_core.host_policy import HostPolicy
-from geats_core.model import ON
 from geats_core.named import is_sweep, too_many
 from geats_core.observation import Observation, Power
 from geats_core.plan import Asked, Goal, HostFacts, Plan, Restart, Step, Target
@@ -183,20 +182,21 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 
     Those of the highest priority come first. A VM that geats did not make is left alone. One whose
     recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
-    One that the registry has lost is what its driver holds. One that an interrupted operation left
-    frozen goes on.
+    So it is with one that is stuck, and perhaps runs, or whose driver is not available. One that
+    the registry has lost is what its driver holds. One that an interrupted operation left frozen
+    goes on.
     """
     wanted = [
         spec
         for have in observations.values()
         if (spec := have.recorded or have.defined) is not None
         and spec.autostart.enabled
-        and have.power is Power.STOPPED
+        and have.power in (Power.STOPPED, Power.STUCK)
         and not have.foreign
     ]
     wanted.sort(key=lambda spec: spec.autostart.priority, reverse=True)
     return (
-        *(Goal(name=spec.name, target=Target.RUNNING, spec=spec) for spec in wanted),
+        *(_to_start(spec, observations[spec.name]) for spec in wanted),
         *(
             Goal(name=name, target=Target.DEFINED, spec=have.recorded, restart=Restart.NEVER)
             for name, have in observations.items()
@@ -205,15 +205,21 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     )
 
 
+def _to_start(spec: VMSpec, have: Observation) -> Goal:
+    """One that is stuck is left as it is: there is no plan for that, but a reason."""
+    restart = Restart.NEVER if have.power is Power.STUCK else Restart.IF_NEEDED
+    return Goal(name=spec.name, target=Target.RUNNING, spec=spec, restart=restart)
+
+
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What is to be off before the host's end: every VM that is defined and on.
+    """What is to be off before the host's end: every VM that is defined and on, or stuck.
 
     A VM that geats did not make is left alone.
     """
     return tuple(
         Goal(name=name, target=Target.OFF)
         for name, have in observations.items()
-        if have.was_described and have.power in ON and not have.foreign
+        if have.was_described and have.power is not Power.STOPPED and not have.foreign
     )
 
 

@@ -18,9 +18,10 @@ Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, n
 def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
     """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
     described = [spec for spec in (want, have.recorded, have.defined) if spec]
+    without = [*without_driver(described, facts)]
     found = [
         *_unknown(_names(want, facts)),
-        *without_driver(described, facts),
+        *without,
         *without_pools(described, facts),
         *without_template(goal, want, have, facts),
         *_another_driver(want, have),
@@ -30,7 +31,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_missing(goal, want, have),
-        *_stuck(goal, have),
+        *(() if without else _stuck(goal, have)),  # nobody knows then
     ]
     return _within(goal, found)
 

@@ -37,7 +37,7 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
     if dry_run:
         show_or_apply(session, copying.planned, dry_run=True)
         return
-    with tables.progress(copying.planned.plan, quiet=session.as_json) as progress:
+    with tables.progress(copying.planned, quiet=session.as_json) as progress:
         applied = copies.apply_export(session.host, copying, progress)
     _end_if_interrupted(applied)
     report = copying.written()
@@ -90,7 +90,7 @@ def _show_or_copy(session: Session, copying: copies.Copying, *, dry_run: bool) -
     if dry_run:
         show_or_apply(session, copying.planned, dry_run=True)
         return
-    with tables.progress(copying.planned.plan, quiet=session.as_json) as progress:
+    with tables.progress(copying.planned, quiet=session.as_json) as progress:
         applied = copies.apply_copy(session.host, copying, progress)
     _end_if_interrupted(applied)
     report = reports.apply_host_report(copying.planned, applied)

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -264,7 +263,7 @@ def boot(session: Session, dry_run: bool) -> None:
 
     One that cannot start keeps no other from it.
     """
-    _as_far_as_it_goes(session, session.host.plan_boot(), dry_run=dry_run)
+    show_or_apply(session, session.host.plan_boot(), dry_run=dry_run)
 
 
 @click.command()
@@ -272,24 +271,20 @@ def boot(session: Session, dry_run: bool) -> None:
 @in_session
 def halt(session: Session, dry_run: bool) -> None:
     """Shut every VM down, in the reverse order: for the host's own end."""
-    _as_far_as_it_goes(session, session.host.plan_halt(), dry_run=dry_run)
+    show_or_apply(session, session.host.plan_halt(), dry_run=dry_run)
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
 
 
 def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
-    """Apply a plan, or with *dry_run* only show it."""
-    if dry_run:
-        _show(session, made, "text")
-    else:
+    """Apply a plan, or with *dry_run* only show it; exit with 2 where it leaves out VMs."""
+    if not dry_run:
         apply_saved(session, made)
-
-
-def _as_far_as_it_goes(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
-    """Apply a plan, or only show it; exit with 1 where it leaves out what was wanted."""
-    show_or_apply(session, made, dry_run=dry_run)
-    sys.exit(FAILED if made.warnings else 0)
+        return
+    _show(session, made, "text")
+    if made.refused:
+        sys.exit(REFUSED)
 
 
 def apply_saved(session: Session, made: SavedPlan) -> None:
@@ -297,7 +292,7 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
 
     Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
     """
-    with tables.progress(made.plan, quiet=session.as_json) as progress:
+    with tables.progress(made, quiet=session.as_json) as progress:
         applied = session.host.apply_host(made, progress)
     report = reports.apply_host_report(made, applied)
     session.answer(report, lambda: tables.show_notes(made))
@@ -350,7 +345,7 @@ def _show(session: Session, made: SavedPlan, form: str) -> None:
     """Print a plan in one of the FORMATS; where that is a picture, warnings stand beside it."""
     if form in DIAGRAMS and not session.as_json:
         click.echo(DIAGRAMS[form](made.plan), nl=False)
-        for problem in chain.from_iterable(made.refused.values()):
+        for problem in reports.refused_lines(made):
             click.echo(f"refused: {problem}", err=True)
         for warning in made.warnings:
             click.echo(f"warning: {warning}", err=True)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from geats_core.checked import said_once
 from geats_core.config import HostConfig, parse_config
 from geats_host import configuration
 from geats_host.errors import HostError, Refused, accepted
@@ -67,7 +68,7 @@ class Session:
         elif self.as_json:
             click.echo(json.dumps({"failed": str(error)}, indent=2))
         elif isinstance(error, Refused):
-            click.echo("\n".join(f"refused: {problem}" for problem in error.problems), err=True)
+            click.echo("\n".join(map("refused: {}".format, said_once(error.problems))), err=True)
         else:
             click.echo(f"failed: {error}", err=True)
         sys.exit(REFUSED if refused else FAILED)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked
+from geats_core.checked import Checked, said_once
 
 T = TypeVar("T")
 
@@ -18,8 +18,8 @@ class Refused(Exception):
     """What was asked cannot be done as asked; each problem says where and why."""
 
     def __init__(self, *problems: object) -> None:
-        super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(map(str, problems))
+        super().__init__("\n".join(said_once(self.problems)))
 
 
 def accepted(checked: Checked[T], where: str = "") -> T:

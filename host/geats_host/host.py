@@ -344,7 +344,7 @@ class Host:
     def plan_boot(self) -> SavedPlan:
         """The plan that starts every VM which is to run after the host's own start.
 
-        One that cannot start keeps no other from it: the warnings say why it cannot. One that is to
+        One that cannot start keeps no other from it: ``refused`` says why it cannot. One that is to
         be gone stays off.
         """
         seen = self.observe_all()
@@ -352,7 +352,7 @@ class Host:
         return self._as_many_as_can(wanted, seen)
 
     def plan_halt(self) -> SavedPlan:
-        """The plan that powers off every VM, before the host does; warnings as at its start."""
+        """The plan that powers off every VM, before the host does; ``refused`` as at its start."""
         seen = self.observe_all()
         return self._as_many_as_can(halt_goals(seen), seen)
 
@@ -362,8 +362,7 @@ class Host:
         No VM is touched, and nothing of volumes. One that cannot be recorded is refused alone.
         """
         seen = self.observe_all()
-        made, refused = self.plan_each(rebuild_goals(seen), seen)
-        return replace(made, refused=refused)
+        return self._as_many_as_can(rebuild_goals(seen), seen)
 
     def plan_each(
         self, wanted: Sequence[Goal], seen: Mapping[str, Observation]
@@ -373,7 +372,7 @@ class Host:
 
     def _as_many_as_can(self, wanted: Sequence[Goal], seen: Mapping[str, Observation]) -> SavedPlan:
         made, refused = self.plan_each(wanted, seen)
-        return replace(made, warnings=tuple(chain.from_iterable(refused.values())))
+        return replace(made, refused=refused)
 
     def candidate(self) -> "placement.Candidate":
         """All that has to be known of this host to place VMs on it, or on others: no secrets."""

@@ -11,6 +11,7 @@ from returns.result import Failure, Success
 
 from geats_core.actions import describe
 from geats_core.changes import Change, changes
+from geats_core.checked import said_once
 from geats_core.explain import (
     changes_to_plain,
     explain_step,
@@ -180,6 +181,15 @@ def _beside(made: SavedPlan) -> Report:
     """What is to be known beside the steps; ``refused`` says of VMs why they are left out."""
     refused = {name: list(why) for name, why in made.refused.items()}
     return {"notes": notes(made.plan), "warnings": list(made.warnings), "refused": refused}
+
+
+def refused_lines(made: SavedPlan) -> list[str]:
+    """Whom a plan leaves out, and why: for people, with each reason said once."""
+    return said_once(
+        problem if name in problem else f"{name}: {problem}"
+        for name, why in made.refused.items()
+        for problem in why
+    )
 
 
 def several_report(several: "Several", applied: Applied) -> dict[str, Report]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
 
 import click
 from rich.console import Console
@@ -10,11 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from geats_core.actions import Impact, describe
+from geats_core.checked import said_once
 from geats_core.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
 from geats_core.host_plan import HostPlan
 from geats_core.plan import Step
 from geats_core.saved import SavedPlan
 from geats_core.sizes import format_size
+from geats_host import reports
 from geats_host.apply import Progress, silent
 from geats_host.host import Host
 from geats_host.registry import Outcome
@@ -41,9 +42,14 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _pending(row["pending"]),
         )
     console.print(table if rows else "There are no VMs.")
-    for row in rows.values():
-        if row["problems"]:
-            console.print(_text(row["problems"]), style="red")
+    for problem in said_once(_problems(rows.values())):
+        console.print(escape(problem), style="red", soft_wrap=True)
+
+
+def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    for row in rows:
+        if isinstance(found := row["problems"], list):
+            yield from map(str, found)
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
@@ -76,7 +82,7 @@ def show_plan(made: SavedPlan) -> None:
     """The steps, with reasons and impacts; below, what a person should know."""
     plan = made.plan
     if plan.is_empty:
-        console.print(escape(nothing_to_do(_as_single(plan))))
+        _show_nothing_to_do(made)
     else:
         table = _table("#", "step", "because", "impact", title=_title(plan))
         for position, step in numbered(plan):
@@ -91,12 +97,18 @@ def show_plan(made: SavedPlan) -> None:
 
 def show_notes(made: SavedPlan) -> None:
     """What a plan cannot undo, whom it leaves out, and what it leaves as it is."""
-    for problem in chain.from_iterable(made.refused.values()):
+    for problem in reports.refused_lines(made):
         console.print(escape(f"refused: {problem}"), style="red", soft_wrap=True)
     for warning in made.warnings:
         console.print(escape(f"warning: {warning}"), style="red")
     for note in notes(made.plan):
         console.print(escape(note), style="yellow")
+
+
+def _show_nothing_to_do(made: SavedPlan) -> None:
+    """Say that all is well, but where somebody is left out."""
+    if not made.refused:
+        console.print(escape(nothing_to_do(_as_single(made.plan))))
 
 
 def _as_single(plan: HostPlan) -> AnyPlan:
@@ -120,13 +132,13 @@ def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def progress(plan: HostPlan, *, quiet: bool) -> Iterator[Progress]:
+def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
     """Says which step is under way (on a terminal), and each that is done."""
     if quiet:
         yield silent
         return
-    if plan.is_empty:
-        console.print(escape(nothing_to_do(_as_single(plan))))
+    if made.plan.is_empty:
+        _show_nothing_to_do(made)
     with console.status("applying") as spinner:
 
         def show(step: Step, outcome: Outcome, _: str) -> None:

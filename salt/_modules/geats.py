@@ -1449,7 +1449,7 @@ def _words(given):
 
 
 def _apply_host(host, made, test):
-    errors_ = [problem for why in made.refused.values() for problem in why]
+    errors_ = reports.refused_lines(made)
     if _is_test(test):
         changes = reports.would_change_host(made.plan)
         report = {**reports.host_plan_report(made), "changes": changes}

@@ -153,7 +153,7 @@ def test_a_saved_plan_is_applied_once_and_then_refused_with_what_moved(
     assert geats("apply", "--saved", str(file))[0] == 0
     assert powers(geats) == {"db01": "running", "web01": "running"}
     code, _, err = geats("apply", "--saved", str(file))
-    assert (code, "refused: web01: is new on the host: plan again" in err) == (2, True)
+    assert (code, "refused: db01, web01: is new on the host: plan again" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,14 @@ def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) ->
         assert geats("provision", name)[0] == 0
     change_config(config, vms=vms)
     code, out, _ = geats("boot", "--dry-run")
-    assert (code, "start b" in out, "warning: memory: a (1PiB) would" in out) == (1, True, True)
-    assert geats("boot")[0] == 1
+    assert (code, "start b" in out, "refused: memory: a (1PiB) would" in out) == (2, True, True)
+    assert geats("boot")[0] == 2
     assert powers(geats) == {"a": "stopped", "b": "running", "c": "stopped", "d": "running"}
-    warnings = json.loads(geats("--json", "boot")[1])["warnings"]
-    assert [line.partition(":")[0] for line in warnings] == ["c.template", "memory"]
+    refused = json.loads(geats("--json", "boot")[1])["refused"]
+    assert {name: why[0].partition(":")[0] for name, why in refused.items()} == {
+        "a": "memory",
+        "c": "c.template",
+    }
+    code, out, _ = geats("boot")
+    assert (code, "nothing to do" in out) == (2, False)
     assert geats("halt")[0] == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geats_core.checked import Problem, shown, unknown
+from geats_core.checked import Problem, said_once, shown, unknown
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,25 @@ def test_of_many_names_only_those_near_are_told() -> None:
         "unknown VM 'm0001', did you mean 'vm0001'? (there is: vm0000, vm0001, vm0002, vm0003, "
         "vm0004 and 1995 more)",
     ]
+
+
+def test_what_is_wrong_with_several_is_said_once_with_all_their_names() -> None:
+    away = "volumes[root].pool: the pool 'fast' is not available: it: is not mounted"
+    assert said_once(
+        [
+            f"a.{away}",
+            "b: is not defined",
+            f"c.{away}",
+            "c.memory: is too small",
+            f"a.{away}",
+            f"b.{away}",
+            "d: is not defined",
+            "no path at all",
+        ]
+    ) == [
+        f"a, c, b: {away}",
+        "b, d: is not defined",
+        "c.memory: is too small",
+        "no path at all",
+    ]
+    assert said_once([]) == []

@@ -209,6 +209,16 @@ def test_a_vm_that_was_left_frozen_by_an_interrupted_operation_goes_on_at_boot()
     assert order(planned(boot_goals(there), there)) == ["unfreeze web"]
 
 
+def test_a_vm_that_is_stuck_is_left_as_it_is_at_boot_and_that_is_said() -> None:
+    auto = vm("auto", autostart=True)
+    there = at(Target.RUNNING, auto) | at(Target.RUNNING, WEB)
+    stuck = {name: replace(have, power=Power.STUCK) for name, have in there.items()}
+    (goal,) = boot_goals(stuck)
+    why = "its monitor is stuck, and repairing it would restart the VM"
+    assert refused([goal], stuck) == [f"auto.restart: {why}"]
+    assert [goal.name for goal in halt_goals(stuck)] == ["auto", "web"]
+
+
 def test_vms_that_are_on_are_stopped_with_the_host() -> None:
     there = at(Target.RUNNING, WEB) | at(Target.STOPPED, DB)
     there["foreign"] = Observation(power=Power.RUNNING, foreign=True)
