@@ -88,7 +88,7 @@ def test_one_that_cannot_start_is_told_and_all_others_start(tmp_path: Path, kind
     assert {name: why[0][: len(said)] for name, why in made.refused.items()} == {"bad": said}
     host.apply_host(made).unwrap()
     assert host.observe("good").power is Power.RUNNING
-    assert host.plan_boot().refused == made.refused
+    assert list(host.plan_boot().refused) == ["bad"]
 
 
 def test_one_whose_driver_is_not_available_is_told_at_boot_and_at_halt(tmp_path: Path) -> None:
