@@ -35,7 +35,7 @@ from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.planner import plan
 from geats_core.refusals import incomplete, is_within, unreliable_parts
 from geats_core.spec import ROOT, VMSpec
-from geats_core.trail import Trail
+from geats_core.trail import Draft
 
 ROOTFS, OPTIONS, INCLUDE = "lxc.rootfs.path", "lxc.rootfs.options", "lxc.include"
 IDMAP = "idmap=container"
@@ -151,19 +151,19 @@ def _planned(
     found: Found, want: VMSpec, running: VMSpec, have: Observation, facts: HostFacts
 ) -> Checked[Plan]:
     """Adopt it; the planner knows what is left to do, and what is pending."""
-    trail = Trail(found.name, have)
+    draft = Draft(found.name, have)
     seen = have.volume(want.root.pool, ROOT)
     if seen is None or seen.stage is Stage.ALLOCATED:
         where = (want.root.pool, ROOT, want.root.size_bytes)
         action = AdoptVolume(*where, found.root, want.template, fingerprint(running))
-        trail.take(action, "it is the root filesystem of the container")
+        draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256)
-    trail.take(adopt, "something else made it, and an adoption was asked for")
-    if trail.problems:
-        return Failure(tuple(trail.problems))
-    match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), trail.state, facts):
+    draft.add(adopt, "something else made it, and an adoption was asked for")
+    if draft.problems:
+        return Failure(tuple(draft.problems))
+    match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
         case Success(rest):
-            steps = ordered((*trail.steps, *rest.steps))
+            steps = ordered((*draft.steps, *rest.steps))
             return Success(replace(rest, steps=steps, changes=changes(running, want)))
         case Failure() as refused:
             return refused

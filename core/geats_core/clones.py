@@ -20,7 +20,7 @@ from geats_core.plan import Goal, HostFacts, Plan, Step, Target
 from geats_core.refusals import refusals
 from geats_core.sizes import format_size
 from geats_core.spec import ROOT, VMSpec
-from geats_core.trail import LEFT_HELD, Trail
+from geats_core.trail import LEFT_HELD, Draft
 
 
 def plan_clone(
@@ -67,17 +67,17 @@ def plan_clone(
 
 def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
     """The steps of the new VM."""
-    trail = Trail(spec.name, have)
-    make_room(trail, spec)
+    draft = Draft(spec.name, have)
+    make_room(draft, spec)
     for volume in spec.volumes:
         where = (volume.pool, volume.name)
-        seen, old = trail.state.volume(*where), from_.volume(*where)
+        seen, old = draft.state.volume(*where), from_.volume(*where)
         if seen is not None and seen.is_reserved and old is not None:
             template = _template(spec, from_, old.template) if volume.name == ROOT else None
-            trail.take(CloneVolume(*where, source, template), f"it is to be as that of {source}")
+            draft.add(CloneVolume(*where, source, template), f"it is to be as that of {source}")
     reason = "its files in the guest are those of another VM"
-    trail.take(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
-    return trail.finished()
+    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    return draft.finished()
 
 
 def _template(spec: VMSpec, from_: Observation, installed: str | None) -> str | None:

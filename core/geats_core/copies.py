@@ -39,7 +39,7 @@ from geats_core.parse import parse_vm, to_plain
 from geats_core.plan import Goal, HostFacts, Plan, Target
 from geats_core.refusals import foreign, incomplete, refusals, undefined
 from geats_core.spec import ROOT, VMSpec, Volume
-from geats_core.trail import LEFT_HELD, Trail
+from geats_core.trail import LEFT_HELD, Draft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,23 +127,23 @@ def plan_export(
     found = list(not_there(name, have))
     if found or have.recorded is None:
         return Failure(tuple(found))
-    trail = Trail(name, have)
+    draft = Draft(name, have)
     for volume in have.recorded.volumes:
         seen = have.volume(volume.pool, volume.name)
         if seen is not None and not seen.active:
-            trail.take(ActivateVolume(seen.pool, seen.name), "it is not active")
+            draft.add(ActivateVolume(seen.pool, seen.name), "it is not active")
     able = _can_clone(have.recorded, facts or HostFacts())
     if have.power is Power.HELD and able:
-        trail.take(Unfreeze(), LEFT_HELD)
-    if trail.state.power is Power.RUNNING and able:
-        trail.take(Export(archive, Reading.CLONES), "an export was asked for")
-        return trail.finished()
+        draft.add(Unfreeze(), LEFT_HELD)
+    if draft.state.power is Power.RUNNING and able:
+        draft.add(Export(archive, Reading.CLONES), "an export was asked for")
+        return draft.finished()
     if have.power is Power.RUNNING:
-        trail.take(Hold(), "its volumes are to be read as they are at one moment")
-    trail.take(Export(archive), "an export was asked for")
+        draft.add(Hold(), "its volumes are to be read as they are at one moment")
+    draft.add(Export(archive), "an export was asked for")
     if have.power is Power.RUNNING:
-        trail.take(Unfreeze(), "it ran before")
-    return trail.finished()
+        draft.add(Unfreeze(), "it ran before")
+    return draft.finished()
 
 
 def _can_clone(spec: VMSpec, facts: HostFacts) -> bool:
@@ -178,19 +178,19 @@ def plan_import(
     identity = Identity.KEPT if same else Identity.NEW
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
-    trail = Trail(spec.name, have)
-    make_room(trail, spec)
+    draft = Draft(spec.name, have)
+    make_room(draft, spec)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
-        seen = trail.state.volume(volume.pool, volume.name)
+        seen = draft.state.volume(volume.pool, volume.name)
         if seen is not None and seen.is_reserved:
             of_root = template if volume.name == ROOT else None
             where = (volume.pool, volume.name, archive)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
-            trail.take(action, "it is to be as in the archive")
+            draft.add(action, "it is to be as in the archive")
     reason = "its files in the guest are those of another host or name"
-    trail.take(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
-    return trail.finished()
+    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    return draft.finished()
 
 
 def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
@@ -208,16 +208,16 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
     )
 
 
-def make_room(trail: Trail, spec: VMSpec) -> None:
+def make_room(draft: Draft, spec: VMSpec) -> None:
     """Define the VM; make its volumes, and reserve those that are not filled."""
-    if trail.state.recorded != spec or trail.state.defined != spec:
-        trail.take(Define(spec), f"{spec.name} is not defined")
+    if draft.state.recorded != spec or draft.state.defined != spec:
+        draft.add(Define(spec), f"{spec.name} is not defined")
     for volume in spec.volumes:
-        _make_volume(trail, volume)
+        _make_volume(draft, volume)
     for volume in spec.volumes:
-        seen = trail.state.volume(volume.pool, volume.name)
+        seen = draft.state.volume(volume.pool, volume.name)
         if seen is not None and seen.stage is Stage.FORMATTED:
-            trail.take(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
+            draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
 
 
 def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
@@ -248,15 +248,15 @@ def not_there(name: str, have: Observation) -> Iterable[Problem]:
     yield from incomplete(name, have)
 
 
-def _make_volume(trail: Trail, volume: Volume) -> None:
+def _make_volume(draft: Draft, volume: Volume) -> None:
     where = (volume.pool, volume.name)
-    seen = trail.state.volume(*where)
+    seen = draft.state.volume(*where)
     if seen is None:
-        trail.take(AllocateVolume(*where, volume.size_bytes), "it does not exist")
+        draft.add(AllocateVolume(*where, volume.size_bytes), "it does not exist")
     if seen is None or seen.stage is Stage.ALLOCATED:
-        trail.take(FormatVolume(*where), "it is not formatted")
+        draft.add(FormatVolume(*where), "it is not formatted")
     if seen is None or not seen.active:
-        trail.take(ActivateVolume(*where), "it is not active")
+        draft.add(ActivateVolume(*where), "it is not active")
 
 
 def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:

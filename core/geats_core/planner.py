@@ -9,12 +9,11 @@ one is just a shorter plan. A step that the model refuses (a locked VM's data, s
 plan a refusal: that rule is written once, in the model.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from returns.result import Failure, Success
 
 from geats_core.actions import (
-    Action,
     ActivateVolume,
     AllocateVolume,
     ConfigureGuest,
@@ -35,15 +34,13 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
     Unlock,
-    describe,
 )
 from geats_core.changes import Change, at_least, changes, cost_of
 from geats_core.checked import Checked, Problem, problem
 from geats_core.guest import fingerprint
-from geats_core.model import ON, SUSPENDED, after, allocated
+from geats_core.model import ON, SUSPENDED, allocated
 from geats_core.named import unnamed
 from geats_core.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
-from geats_core.ordering import ordered
 from geats_core.plan import (
     ByHand,
     DataLoss,
@@ -52,7 +49,6 @@ from geats_core.plan import (
     Plan,
     PowerOff,
     Restart,
-    Step,
     Target,
 )
 from geats_core.refusals import (
@@ -74,7 +70,7 @@ from geats_core.restarts import (
     why_restart,
 )
 from geats_core.spec import ROOT, Limits, VMSpec, Volume
-from geats_core.trail import LEFT_HELD
+from geats_core.trail import Draft
 
 WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
@@ -82,7 +78,8 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
-    draft = _Draft(goal, have, have, facts or HostFacts())
+    most = goal.max_impact
+    draft = _Draft(goal.name, have, most, goal=goal, have=have, facts=facts or HostFacts())
     found = (
         *foreign(goal, have),
         *elsewhere(goal, have, draft.facts),
@@ -116,59 +113,27 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if found:
                 return Failure(found)
             _converge(draft, goal.spec)
-    if draft.state.power is Power.HELD:
-        draft.add(Unfreeze(), LEFT_HELD)
     return draft.finished()
 
 
 @dataclass(slots=True)
-class _Draft:
-    """Steps so far, and where they lead."""
+class _Draft(Draft):
+    """A draft of a plan that brings a VM from ``have`` to its goal."""
 
+    _: KW_ONLY
     goal: Goal
     have: Observation
-    state: Observation
     facts: HostFacts
-    steps: list[Step] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
 
-    def add(self, action: Action, reason: str, because: tuple[Change, ...] = ()) -> None:
-        """Take one step, for a reason in words, or for *because*."""
-        name = self.goal.name
-        words = reason or "; ".join(map(str, because))
-        match after(action, self.state):
-            case Success(state):
-                self.state = state
-                self.steps.append(Step(vm=name, action=action, reason=words, changes=because))
-            case Failure(why):
-                self.problems.append(Problem(name, f"cannot {describe(action, name)}: {why}"))
-
     def finished(self) -> Checked[Plan]:
-        problems = [*self.problems, *self._above_max_impact()]
-        if problems:
-            return Failure(tuple(problems))
-        made = Plan(
-            name=self.goal.name,
-            steps=ordered(self.steps),
-            changes=self.changes,
-            pending=self._pending(),
-            by_hand=self.state.by_hand,
-        )
-        found = unnamed(self.goal, made, self.have)
-        return Failure(found) if found else Success(made)
-
-    def _above_max_impact(self) -> list[Problem]:
-        goal = self.goal
-        return [
-            Problem(
-                goal.name,
-                f"step {position}, {describe(step.action, goal.name)}, because {step.reason}, "
-                f"has impact {step.impact}, and {goal.max_impact} is the most that is allowed",
-            )
-            for position, step in enumerate(self.steps, start=1)
-            if step.impact > goal.max_impact
-        ]
+        match super(_Draft, self).finished():
+            case Success(drafted):
+                made = replace(drafted, changes=self.changes, pending=self._pending())
+                found = unnamed(self.goal, made, self.have)
+                return Failure(found) if found else Success(made)
+            case Failure() as refused:
+                return refused
 
     def _pending(self) -> tuple[Change, ...]:
         want, have = self.goal.spec, self.state

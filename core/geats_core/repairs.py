@@ -23,7 +23,7 @@ from geats_core.model import after
 from geats_core.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.plan import HostFacts, Plan
 from geats_core.reach import out_of_sight
-from geats_core.trail import Trail
+from geats_core.trail import Draft
 
 UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
 
@@ -73,46 +73,46 @@ def plan_repair(
 
 def _of_vm(name: str, left: list[Found], host: Setting, *, restarting: bool) -> Plan:
     have = host.observations.get(name, Observation())
-    trail = Trail(name, have)
+    draft = Draft(name, have)
     for each in left:
-        trail.take(each.action, each.reason)
+        draft.add(each.action, each.reason)
     if not have.foreign and not out_of_sight(name, have, host.facts):
-        _end_stuck(trail, restarting=restarting)
-        _take_away_volumes(trail, host)
-    return trail.finished().value_or(Plan(name=name))
+        _end_stuck(draft, restarting=restarting)
+        _take_away_volumes(draft, host)
+    return draft.finished().value_or(Plan(name=name))
 
 
-def _end_stuck(trail: Trail, *, restarting: bool) -> None:
-    """What is held goes on in the end, see ``Trail``."""
-    have = trail.state
+def _end_stuck(draft: Draft, *, restarting: bool) -> None:
+    """What is held goes on in the end, see ``Draft``."""
+    have = draft.state
     if have.power is not Power.STUCK:
         return
-    trail.take(Repair(), "its monitor does not answer, or is gone")
+    draft.add(Repair(), "its monitor does not answer, or is gone")
     if (
         restarting
         and have.in_effect is not None
-        and isinstance(after(Start(), trail.state), Success)
+        and isinstance(after(Start(), draft.state), Success)
     ):
-        trail.take(Start(), "it was on")
+        draft.add(Start(), "it was on")
 
 
-def _take_away_volumes(trail: Trail, host: Setting) -> None:
-    have = trail.state
+def _take_away_volumes(draft: Draft, host: Setting) -> None:
+    have = draft.state
     unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
     if have.locked or unknown or have.power is not Power.STOPPED:
         return
     if any(seen.is_reserved for seen in have.volumes):
-        if not _is_shared(trail.name, host):
-            _destroy(trail, have.volumes, UNFINISHED)
-            trail.take(Undefine(), UNFINISHED)
+        if not _is_shared(draft.name, host):
+            _destroy(draft, have.volumes, UNFINISHED)
+            draft.add(Undefine(), UNFINISHED)
         return
     empty = [seen for seen in have.volumes if seen.stage is Stage.ALLOCATED]
-    _destroy(trail, empty, "what made it, or destroyed it, was interrupted, and it holds nothing")
+    _destroy(draft, empty, "what made it, or destroyed it, was interrupted, and it holds nothing")
 
 
-def _destroy(trail: Trail, volumes: Iterable[VolumeSeen], reason: str) -> None:
+def _destroy(draft: Draft, volumes: Iterable[VolumeSeen], reason: str) -> None:
     for seen in volumes:
-        trail.take(DestroyVolume(seen.pool, seen.name), reason)
+        draft.add(DestroyVolume(seen.pool, seen.name), reason)
 
 
 def _is_shared(name: str, host: Setting) -> bool:

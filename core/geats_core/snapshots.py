@@ -35,7 +35,7 @@ from geats_core.planner import plan
 from geats_core.refusals import foreign, incomplete, undefined
 from geats_core.retention import Keep, Retention, Snapshot, retain
 from geats_core.spec import ROOT, VMSpec
-from geats_core.trail import Trail
+from geats_core.trail import Draft
 
 
 class Parts(StrEnum):
@@ -111,18 +111,18 @@ def plan_snapshot(
         return Failure(tuple(found))
     missing = [seen for seen in able if seen.snapshot(snapshot) is None]
     begun = len(missing) < len(able)
-    trail = Trail(name, have)
+    draft = Draft(name, have)
     for seen in missing:
-        _activate(trail, seen)
+        _activate(draft, seen)
     hold = have.power is Power.RUNNING and bool(missing)
     if hold:
-        trail.take(Hold(), "its volumes are to be kept as they are at one moment")
+        draft.add(Hold(), "its volumes are to be kept as they are at one moment")
     for seen in missing:
         reason = "this part of it is missing" if begun else f"snapshot {snapshot} is wanted"
-        trail.take(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)
+        draft.add(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)
     if hold:
-        trail.take(Unfreeze(), "it ran before")
-    return trail.finished()
+        draft.add(Unfreeze(), "it ran before")
+    return draft.finished()
 
 
 def plan_restore(
@@ -155,25 +155,25 @@ def plan_restore(
 
 def _back(off: Plan, snapshot: str, have: Observation, spec: VMSpec) -> Checked[Plan]:
     """First *off*, then all that makes the VM what it was, and gives it the power it had."""
-    trail = Trail(off.name, have)
+    draft = Draft(off.name, have)
     for step in off.steps:
-        trail.take(step.action, "its volumes can be rolled back only while it is off")
+        draft.add(step.action, "its volumes can be rolled back only while it is off")
     for seen in _own(have):
         if seen.snapshot(snapshot) is not None:
             action = RollbackVolume(seen.pool, seen.name, snapshot)
-            trail.take(action, f"it is to be as in snapshot {snapshot}")
-    _as_defined(trail, spec)
-    _power_again(trail, have.power)
-    return trail.finished()
+            draft.add(action, f"it is to be as in snapshot {snapshot}")
+    _as_defined(draft, spec)
+    _power_again(draft, have.power)
+    return draft.finished()
 
 
 def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
     """Give up a snapshot of all volumes; refused where there is none, or the VM is locked."""
     if _named(have, snapshot) is None:
         return Failure((_unknown(name, snapshot, have),))
-    trail = Trail(name, have)
-    _delete(trail, {snapshot: "it is no longer wanted"})
-    return trail.finished()
+    draft = Draft(name, have)
+    _delete(draft, {snapshot: "it is no longer wanted"})
+    return draft.finished()
 
 
 def plan_kept(
@@ -185,25 +185,25 @@ def plan_kept(
     """
     there = (Snapshot(each.name, each.taken_s) for each in snapshots_of(have))
     retention = retain((each for each in there if each.name.startswith(prefix)), keep, now_s)
-    trail = Trail(name, have)
-    _delete(trail, {each.name: "no rule keeps it" for each in retention.gone})
-    match trail.finished():
+    draft = Draft(name, have)
+    _delete(draft, {each.name: "no rule keeps it" for each in retention.gone})
+    match draft.finished():
         case Success(made):
             return Success(Retained(made, retention))
         case Failure() as refused:
             return refused
 
 
-def _delete(trail: Trail, reasons: dict[str, str]) -> None:
+def _delete(draft: Draft, reasons: dict[str, str]) -> None:
     """Give up the snapshots that *reasons* has by name; of a locked VM, none."""
-    if trail.state.locked and reasons:
+    if draft.state.locked and reasons:
         message = f"is locked, and so keeps its snapshots {', '.join(sorted(reasons))}"
-        trail.problems.append(Problem(trail.name, message))
+        draft.problems.append(Problem(draft.name, message))
         return
     for name, reason in reasons.items():
-        for seen in trail.state.volumes:
+        for seen in draft.state.volumes:
             if seen.snapshot(name) is not None:
-                trail.take(DeleteSnapshot(seen.pool, seen.name, name), reason)
+                draft.add(DeleteSnapshot(seen.pool, seen.name, name), reason)
 
 
 def _own(have: Observation) -> tuple[VolumeSeen, ...]:
@@ -270,26 +270,26 @@ def _unsafe(
         yield Problem(path, message)
 
 
-def _activate(trail: Trail, seen: VolumeSeen) -> None:
+def _activate(draft: Draft, seen: VolumeSeen) -> None:
     if not seen.active:
-        trail.take(ActivateVolume(seen.pool, seen.name), "it is not active")
+        draft.add(ActivateVolume(seen.pool, seen.name), "it is not active")
 
 
-def _as_defined(trail: Trail, spec: VMSpec) -> None:
+def _as_defined(draft: Draft, spec: VMSpec) -> None:
     """The files that geats writes into the guest are those of now, not those of the snapshot."""
-    root = trail.state.volume(spec.root.pool, ROOT)
+    root = draft.state.volume(spec.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED or root.guest == fingerprint(spec):
         return
-    _activate(trail, root)
+    _activate(draft, root)
     reason = "its files in the guest are not as described"
-    trail.take(ConfigureGuest(root.pool, ROOT, spec), reason)
+    draft.add(ConfigureGuest(root.pool, ROOT, spec), reason)
 
 
-def _power_again(trail: Trail, before: Power) -> None:
+def _power_again(draft: Draft, before: Power) -> None:
     if before is Power.STOPPED:
         return
-    for seen in _own(trail.state):
-        _activate(trail, seen)
-    trail.take(Start(), f"it was {before} before" if before in ON else "it was on before")
+    for seen in _own(draft.state):
+        _activate(draft, seen)
+    draft.add(Start(), f"it was {before} before" if before in ON else "it was on before")
     if before is Power.FROZEN:
-        trail.take(Freeze(), "it was frozen before")
+        draft.add(Freeze(), "it was frozen before")

@@ -1,10 +1,12 @@
-"""Steps taken one after the other from an observation, each of them followed in the model."""
+"""A plan while it is made: steps one after the other, each of them followed in the model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from returns.result import Failure, Success
 
-from geats_core.actions import Action, Unfreeze, describe
+from geats_core.actions import Action, Impact, Unfreeze, describe
+from geats_core.changes import Change
 from geats_core.checked import Checked, Problem
 from geats_core.model import after
 from geats_core.observation import Observation, Power
@@ -15,20 +17,28 @@ LEFT_HELD = "an operation that was interrupted left it frozen"
 
 
 @dataclass(slots=True)
-class Trail:
-    """The steps so far of the VM ``name``, and where they lead (``state``)."""
+class Draft:
+    """The steps so far of the VM ``name``, and where they lead (``state``).
+
+    No step may cost more than ``max_impact``.
+    """
 
     name: str
     state: Observation
+    max_impact: Impact = Impact.DATA_LOSS
     steps: list[Step] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def take(self, action: Action, reason: str) -> None:
-        """Take one step; where the model does not allow it, that is a problem of the whole."""
+    def add(self, action: Action, reason: str, because: tuple[Change, ...] = ()) -> None:
+        """Take one step, for a reason in words, or because of changes.
+
+        If the model does not allow it, that is a problem of the whole plan.
+        """
+        words = reason or "; ".join(map(str, because))
         match after(action, self.state):
             case Success(state):
                 self.state = state
-                self.steps.append(Step(vm=self.name, action=action, reason=reason))
+                self.steps.append(Step(vm=self.name, action=action, reason=words, changes=because))
             case Failure(why):
                 message = f"cannot {describe(action, self.name)}: {why}"
                 self.problems.append(Problem(self.name, message))
@@ -36,8 +46,18 @@ class Trail:
     def finished(self) -> Checked[Plan]:
         """The plan, each step with those that it waits for; or every problem. None stays held."""
         if self.state.power is Power.HELD:
-            self.take(Unfreeze(), LEFT_HELD)
-        if self.problems:
-            return Failure(tuple(self.problems))
+            self.add(Unfreeze(), LEFT_HELD)
+        problems = (*self.problems, *self._above_max_impact())
+        if problems:
+            return Failure(problems)
         steps = ordered(self.steps)
         return Success(Plan(name=self.name, steps=steps, by_hand=self.state.by_hand))
+
+    def _above_max_impact(self) -> Iterable[Problem]:
+        for position, step in enumerate(self.steps, start=1):
+            if step.impact > self.max_impact:
+                yield Problem(
+                    self.name,
+                    f"step {position}, {describe(step.action, self.name)}, because {step.reason}, "
+                    f"has impact {step.impact}, and {self.max_impact} is the most that is allowed",
+                )
