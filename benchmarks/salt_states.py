@@ -24,9 +24,9 @@ from statistics import median
 
 import yaml
 
-from geats_core.plan import Goal, Target
+from geats_core.planning.goal import Goal, Target
+from geats_host.engine.goals import Wishes
 from geats_host.host import Host
-from geats_host.host_goals import Wishes
 
 REPO = Path(__file__).parents[1]
 SALT_CALL = str(Path(sys.executable).parent / "salt-call")

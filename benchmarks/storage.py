@@ -27,9 +27,9 @@ from typing import ParamSpec, TypeAlias
 import yaml
 from returns.result import Success
 
+from geats_host.calls.lifecycle import plan_verb
+from geats_host.engine.goals import Wishes, wanted
 from geats_host.host import Host
-from geats_host.host_goals import Wishes, wanted
-from geats_host.lifecycle import plan_verb
 
 P = ParamSpec("P")
 NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")

@@ -21,8 +21,8 @@ autodoc_typehints = "signature"
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 2
 maximum_signature_line_length = 90
-ACTION = " | ".join(f"~geats_core.actions.{kind.__name__}" for kind in get_args(Action))
-PROBLEMS = "tuple[~geats_core.checked.Problem, ...]"
+ACTION = " | ".join(f"~geats_core.planning.actions.{kind.__name__}" for kind in get_args(Action))
+PROBLEMS = "tuple[~geats_core.reading.checked.Problem, ...]"
 CHECKED = re.compile(
     rf"~returns\.result\.Success\[(.+)\] \| ~returns\.result\.Failure\[{re.escape(PROBLEMS)}\]"
 )

@@ -36,7 +36,7 @@ from geats_core import (
     to_json,
 )
 from geats_core import table as table_of
-from geats_core.actions import (
+from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     Adopt,
@@ -74,10 +74,10 @@ from geats_core.actions import (
     UpgradeRegistry,
     impact_of,
 )
-from geats_core.changes import DRIVERS
-from geats_core.guest import fingerprint
-from geats_core.observation import UNFINISHED_COPY
-from geats_core.spec import Limits
+from geats_core.planning.spec_changes import DRIVERS
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import UNFINISHED_COPY
+from geats_core.vm.spec import Limits
 
 DOCS = Path(__file__).parent
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()

@@ -17,10 +17,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 MODULES = {
-    "parser": ("parse", "fields", "sizes", "checked", "config"),
-    "model": ("model",),
-    "planner": ("planner", "restarts", "refusals", "ordering"),
-    "host": ("changes", "host_plan", "capacity", "start_order", "conflicts", "graph"),
+    "parser": ("vm.parse", "reading.fields", "reading.sizes", "reading.checked", "declared.config"),
+    "model": ("planning.model",),
+    "planner": ("planning.planner", "planning.restarts", "planning.refusals", "planning.ordering"),
+    "host": (
+        "planning.spec_changes",
+        "hostwide.host_planner",
+        "hostwide.capacity",
+        "hostwide.start_order",
+        "hostwide.conflicts",
+        "hostwide.step_graph",
+    ),
 }
 ENOUGH_PERCENT = 95
 PROCESSES = "2"
@@ -48,13 +55,18 @@ def lay_out(copy: Path, modules: Iterable[str]) -> None:
     subprocess.run(["tar", "-x", "-C", copy], input=archive, check=True)
     shutil.move(copy / "core" / "geats_core", copy / "geats_core")
     for module in modules:
-        path = copy / "geats_core" / f"{module}.py"
+        path = copy / "geats_core" / f"{in_folder(module)}.py"
         path.write_text(undecorated(path.read_text()))
     for path in (copy / "tests" / "property").glob("*.py"):
         path.write_text(re.sub(r"max_examples=\d+", f"max_examples={TRIES}", path.read_text()))
-    only = "\n".join(f"    geats_core/{module}.py" for module in modules)
+    only = "\n".join(f"    geats_core/{in_folder(module)}.py" for module in modules)
     with (copy / "setup.cfg").open("a") as settings:
         settings.write(SETTINGS.format(only=only))
+
+
+def in_folder(module: str) -> str:
+    """The path of *module* below the package, without its suffix."""
+    return module.replace(".", "/")
 
 
 def undecorated(source: str) -> str:
@@ -130,8 +142,8 @@ def main(wanted: list[str]) -> int:
 
 
 def module_of(mutant: str) -> str:
-    """The module of a mutant such as ``geats_core.model.x_after__mutmut_3``."""
-    return mutant.split(".")[1] if mutant else ""
+    """The module of a mutant such as ``geats_core.planning.model.x_after__mutmut_3``."""
+    return ".".join(mutant.split(".")[1:3]) if mutant else ""
 
 
 def line(name: str, total: int, alive: int) -> str:

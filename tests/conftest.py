@@ -5,9 +5,9 @@ import os
 import pytest
 from hypothesis import settings
 
-from geats_host import machine
+from geats_host.engine import known_places
 
-os.environ[machine.VARIABLE] = ""  # hosts of tests are many on this machine, with equal VMs
+os.environ[known_places.VARIABLE] = ""  # hosts of tests are many on this machine, with equal VMs
 
 # How fast a machine is says nothing about a law, and a check that passes today passes tomorrow.
 settings.register_profile("geats", deadline=None, derandomize=True, print_blob=True)
@@ -17,4 +17,4 @@ settings.load_profile("geats")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the host suite last: it leaves the machine's network for the rest of the process."""
-    items.sort(key=lambda item: "tests/host/" in item.path.as_posix())
+    items.sort(key=lambda item: "tests/real/" in item.path.as_posix())

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from geats_host.errors import HostError
 from geats_host.host import Host
-from geats_host.opened import Opened
+from geats_host.plugins.opened import Opened
 
 T = TypeVar("T")
 LOOKING = frozenset(

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from returns.result import Failure, Success
 
 from geats_core import plan
-from geats_core.actions import (
+from geats_core.planning.actions import (
     POWER_OFFS,
     Action,
     ActivateVolume,
@@ -52,17 +52,17 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.model import ON, after, volumes_in_order
-from geats_core.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
-from geats_core.parse import parse_vm
-from geats_core.plan import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
-from geats_core.spec import ROOT, VMSpec
-from geats_core.verbs import VERBS
-from geats_host import lifecycle
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
+from geats_core.planning.model import ON, after, volumes_in_order
+from geats_core.planning.verbs import VERBS
+from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import ROOT, VMSpec
+from geats_host.calls import lifecycle
+from geats_host.engine.known_volumes import is_filled
+from geats_host.engine.perform import Performer
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
-from geats_host.perform import Performer
-from geats_host.remembered import is_filled
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.property.space import half_way
 

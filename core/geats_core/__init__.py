@@ -24,29 +24,23 @@ By theme:
 - which snapshots stay: ``retain``, ``Keep``
 
 What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
-``geats_core.spec``, the single actions in ``geats_core.actions``.
+``geats_core.vm.spec``, the single actions in ``geats_core.planning.actions``.
 """
 
 from typing import TYPE_CHECKING
 
-from geats_core.actions import Action, Impact, describe
-from geats_core.changes import COST, Change, changes
-from geats_core.checked import Checked, Problem, Problems
-from geats_core.config import Gone, HostConfig, parse_config
-from geats_core.explain import explain, host_plan_to_plain, plan_to_plain, table, why
-from geats_core.host_plan import HostPlan, boot_goals, halt_goals, plan_host, rebuild_goals
-from geats_core.host_policy import HostPolicy, Strays
-from geats_core.model import after
-from geats_core.observation import (
-    Observation,
-    Power,
-    SnapshotSeen,
-    Stage,
-    VolumeMissing,
-    VolumeSeen,
+from geats_core.declared.config import Gone, HostConfig, parse_config
+from geats_core.declared.policy import HostPolicy, Strays
+from geats_core.hostwide.host_planner import (
+    HostPlan,
+    boot_goals,
+    halt_goals,
+    plan_host,
+    rebuild_goals,
 )
-from geats_core.parse import parse_vm, to_plain
-from geats_core.plan import (
+from geats_core.hostwide.strays import Stray
+from geats_core.planning.actions import Action, Impact, describe
+from geats_core.planning.goal import (
     Asked,
     ByHand,
     DataLoss,
@@ -59,8 +53,11 @@ from geats_core.plan import (
     Step,
     Target,
 )
-from geats_core.planner import plan
-from geats_core.saved import (
+from geats_core.planning.model import after
+from geats_core.planning.planner import plan
+from geats_core.planning.spec_changes import COST, Change, changes
+from geats_core.plans.explain import explain, host_plan_to_plain, plan_to_plain, table, why
+from geats_core.plans.plan_files import (
     Recorded,
     SavedPlan,
     moved,
@@ -69,20 +66,29 @@ from geats_core.saved import (
     saved,
     to_json,
 )
-from geats_core.spec import VMSpec
-from geats_core.strays import Stray
+from geats_core.reading.checked import Checked, Problem, Problems
+from geats_core.vm.observation import (
+    Observation,
+    Power,
+    SnapshotSeen,
+    Stage,
+    VolumeMissing,
+    VolumeSeen,
+)
+from geats_core.vm.parse import parse_vm, to_plain
+from geats_core.vm.spec import VMSpec
 
 if TYPE_CHECKING:
-    from geats_core.further import *
+    from geats_core.on_demand import *
 else:
 
     def __getattr__(name):
         """Whatever few plans need is loaded with the first of it that is asked for."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from geats_core import further
+        from geats_core import on_demand
 
-        return getattr(further, name)
+        return getattr(on_demand, name)
 
 
 __all__ = [

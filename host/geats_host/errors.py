@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, said_once
+from geats_core.reading.checked import Checked, said_once
 
 T = TypeVar("T")
 

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING
 import psutil
 from returns.result import Success
 
-from geats_core import fields, reserving
-from geats_core.actions import (
+from geats_core.declared.config import HostConfig, read_config
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide import recheck
+from geats_core.hostwide.host_planner import HostPlan, boot_goals, halt_goals, rebuild_goals
+from geats_core.hostwide.recheck import no_longer, takes
+from geats_core.hostwide.registry_upgrade import with_upgrade
+from geats_core.planning.actions import (
     Action,
     Adopt,
     Define,
@@ -24,28 +29,31 @@ from geats_core.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
-from geats_core.checked import Problems, unknown
-from geats_core.config import HostConfig, read_config
-from geats_core.host_plan import HostPlan, boot_goals, halt_goals, rebuild_goals
-from geats_core.host_policy import HostPolicy
-from geats_core.model import volumes_in_order
-from geats_core.observation import Observation, Power, VolumeMissing, VolumeSeen
-from geats_core.origins import origins
-from geats_core.plan import Goal, HostFacts, Plan, PoolFacts, Step, Target
-from geats_core.planner import plan
-from geats_core.reach import DRIVERS, POOLS, TEMPLATES, out_of_sight
-from geats_core.refusals import unreliable_parts
-from geats_core.reserving import no_longer, takes
-from geats_core.saved import Recorded, SavedPlan, alone, moved, saved
-from geats_core.secrets import observed_without_secrets, without_secrets
-from geats_core.spec import VMSpec
-from geats_core.upgrades import with_upgrade
-from geats_host import binds, machine, reservations
-from geats_host.apply import Applied, Listening, Onlooker, Progress, apply_steps, nobody, silent
-from geats_host.astray import astray
+from geats_core.planning.availability import DRIVERS, POOLS, TEMPLATES, out_of_sight
+from geats_core.planning.goal import Goal, HostFacts, Plan, PoolFacts, Step, Target
+from geats_core.planning.model import volumes_in_order
+from geats_core.planning.planner import plan
+from geats_core.planning.refusals import unreliable_parts
+from geats_core.plans.plan_files import Recorded, SavedPlan, alone, moved, saved
+from geats_core.reading import fields
+from geats_core.reading.checked import Problems, unknown
+from geats_core.vm.observation import Observation, Power, VolumeMissing, VolumeSeen
+from geats_core.vm.origins import origins
+from geats_core.vm.secrets import observed_without_secrets, without_secrets
+from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, DriverSeen, Info
-from geats_host.errors import HostError, Refused, accepted
-from geats_host.host_goals import (
+from geats_host.engine import binds, known_places
+from geats_host.engine.apply import (
+    Applied,
+    Listening,
+    Onlooker,
+    Progress,
+    apply_steps,
+    nobody,
+    silent,
+)
+from geats_host.engine.astray import astray
+from geats_host.engine.goals import (
     Refusals,
     Scope,
     Wishes,
@@ -55,18 +63,7 @@ from geats_host.host_goals import (
     plan_goals,
     plan_wished,
 )
-from geats_host.later import later
-from geats_host.opened import Opened, guarded
-from geats_host.operation_lock import operation_lock, wait_for_orphans
-from geats_host.plugins import (
-    open_drivers,
-    open_pools,
-    pools_of,
-    registry_plugin,
-    wrong_of,
-)
-from geats_host.registry import Entry, Outcome, Registry
-from geats_host.remembered import (
+from geats_host.engine.known_volumes import (
     Identities,
     Remembered,
     keep,
@@ -75,17 +72,32 @@ from geats_host.remembered import (
     told_apart,
     upgrade_registry,
 )
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.lazy import later
+from geats_host.locks import reservations
+from geats_host.locks.operation_lock import operation_lock, wait_for_orphans
+from geats_host.plugins.entry_points import (
+    open_drivers,
+    open_pools,
+    pools_of,
+    registry_plugin,
+    wrong_of,
+)
+from geats_host.plugins.opened import Opened, guarded
+from geats_host.registry import Entry, Outcome, Registry
 from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
-    from geats_core import placement
-    from geats_host import perform, repairing, templates
+    from geats_core.fleet import placement
+    from geats_host import templates
+    from geats_host.calls import repair as repairing
+    from geats_host.engine import perform
     from geats_host.templates import store as stores
     from geats_host.templates import upkeep
 else:
-    placement = later("geats_core.placement")
-    perform = later("geats_host.perform")
-    repairing = later("geats_host.repairing")
+    placement = later("geats_core.fleet.placement")
+    perform = later("geats_host.engine.perform")
+    repairing = later("geats_host.calls.repair")
     templates = later("geats_host.templates")
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
@@ -244,18 +256,18 @@ class Host:
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
             unavailable=self.unavailable,
-            elsewhere=machine.elsewhere(self._places()),
+            elsewhere=known_places.elsewhere(self._places()),
         )
 
     def _defined_here(self) -> frozenset[str]:
         seen = self.drivers.asked(lambda driver: driver.observe()).values()
         return frozenset(chain.from_iterable(seen))
 
-    def _places(self) -> tuple[machine.Place, ...]:
+    def _places(self) -> tuple[known_places.Place, ...]:
         """Where this configuration has its VMs, by each of its drivers."""
         options = {name: self.config.drivers.get(name, {}) for name in self.drivers}
         wrong = wrong_of(DRIVERS, self.config.wrong)
-        return machine.places(
+        return known_places.places(
             self.config.state_dir, {name: options[name] for name in options if name not in wrong}
         )
 
@@ -331,7 +343,7 @@ class Host:
 
         One of the configuration's that is elsewhere on this machine is not taken for gone.
         """
-        lost = self.config.known.intersection(machine.elsewhere(self._places()))
+        lost = self.config.known.intersection(known_places.elsewhere(self._places()))
         seen = {**dict.fromkeys(sorted(lost), Observation()), **self.observe_all()}
         policy = wishes.policy(self.config.policy)
         return plan_wished(
@@ -424,7 +436,7 @@ class Host:
     def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""
         made = planned.plan
-        machine.remember(self._places(), self._defined_here)
+        known_places.remember(self._places(), self._defined_here)
         if made.is_empty:
             return Success(())
         with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:
@@ -476,7 +488,7 @@ class Host:
             others = reservations.of_others(run_dir)  # before the look: one that ends is seen then
             seen = self.observe_all()
             _check_unmoved(planned, seen)
-            wanted = reserving.reservations(made.plans, seen)
+            wanted = recheck.reservations(made.plans, seen)
             facts = self.facts(each.spec.driver for each in wanted.values())
             problems = no_longer(made.plans, seen, facts, self.config.policy, others)
             if problems:

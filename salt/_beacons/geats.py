@@ -36,13 +36,13 @@ from typing import TYPE_CHECKING, Any
 import salt.utils.beacons
 from salt.exceptions import CommandExecutionError
 
-from geats_host.later import later
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_core import watch
+    from geats_core.requests import beacon as watch
     from geats_host import errors
 else:
-    watch = later("geats_core.watch")
+    watch = later("geats_core.requests.beacon")
     errors = later("geats_host.errors")
 
 if TYPE_CHECKING:  # Salt's loader injects these

@@ -9,12 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geats_host.later import later
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_host import configuration, errors
+    from geats_host import errors
+    from geats_host.inputs import configuration
 else:
-    configuration = later("geats_host.configuration")
+    configuration = later("geats_host.inputs.configuration")
     errors = later("geats_host.errors")
 
 if TYPE_CHECKING:  # Salt's loader injects it

@@ -23,54 +23,54 @@ import salt.utils.msgpack
 from salt.defaults.exitcodes import EX_PILLAR_FAILURE
 from salt.exceptions import CommandExecutionError
 
-from geats_host.later import later
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_core import codec
-    from geats_core import schema as schema_
-    from geats_host import adopt as adopt_
-    from geats_host import (
-        configuration,
+    from geats_core.declared import pillar_schema as schema_
+    from geats_core.plans import codec
+    from geats_host import errors
+    from geats_host import host as host_
+    from geats_host.calls import adopt as adopt_
+    from geats_host.calls import (
         copies,
-        errors,
         exports,
         guest,
-        host_goals,
         inventory,
-        legacy,
         lifecycle,
         registry_copies,
-        repairing,
         reports,
-        salt_events,
-        several,
         waiting,
     )
-    from geats_host import doctor as doctor_
-    from geats_host import host as host_
-    from geats_host import snapshots as snapshots_
+    from geats_host.calls import doctor as doctor_
+    from geats_host.calls import repair as repairing
+    from geats_host.calls import several_vms as several
+    from geats_host.calls import snapshots as snapshots_
+    from geats_host.engine import goals as host_goals
+    from geats_host.for_salt import events as salt_events
+    from geats_host.inputs import configuration
+    from geats_host.inputs import legacy_files as legacy
 else:
-    codec = later("geats_core.codec")
-    schema_ = later("geats_core.schema")
-    adopt_ = later("geats_host.adopt")
-    configuration = later("geats_host.configuration")
-    copies = later("geats_host.copies")
-    doctor_ = later("geats_host.doctor")
-    registry_copies = later("geats_host.registry_copies")
-    repairing = later("geats_host.repairing")
+    codec = later("geats_core.plans.codec")
+    schema_ = later("geats_core.declared.pillar_schema")
+    adopt_ = later("geats_host.calls.adopt")
+    configuration = later("geats_host.inputs.configuration")
+    copies = later("geats_host.calls.copies")
+    doctor_ = later("geats_host.calls.doctor")
+    registry_copies = later("geats_host.calls.registry_copies")
+    repairing = later("geats_host.calls.repair")
     errors = later("geats_host.errors")
-    exports = later("geats_host.exports")
-    guest = later("geats_host.guest")
+    exports = later("geats_host.calls.exports")
+    guest = later("geats_host.calls.guest")
     host_ = later("geats_host.host")
-    host_goals = later("geats_host.host_goals")
-    inventory = later("geats_host.inventory")
-    legacy = later("geats_host.legacy")
-    lifecycle = later("geats_host.lifecycle")
-    reports = later("geats_host.reports")
-    salt_events = later("geats_host.salt_events")
-    several = later("geats_host.several")
-    snapshots_ = later("geats_host.snapshots")
-    waiting = later("geats_host.waiting")
+    host_goals = later("geats_host.engine.goals")
+    inventory = later("geats_host.calls.inventory")
+    legacy = later("geats_host.inputs.legacy_files")
+    lifecycle = later("geats_host.calls.lifecycle")
+    reports = later("geats_host.calls.reports")
+    salt_events = later("geats_host.for_salt.events")
+    several = later("geats_host.calls.several_vms")
+    snapshots_ = later("geats_host.calls.snapshots")
+    waiting = later("geats_host.calls.waiting")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]

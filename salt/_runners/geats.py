@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geats_host.errors import Refused
-from geats_host.fleet import Fleet, answers
-from geats_host.migrating import Mover, wrong_with_master
+from geats_host.for_salt.fleet import Fleet, answers
+from geats_host.for_salt.migrating import Mover, wrong_with_master
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_host.folding import FOLDED, TOGETHER, arguments, foldable, is_expanded
-from geats_host.later import later
+from geats_host.for_salt.aggregation import FOLDED, TOGETHER, arguments, foldable, is_expanded
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_core import origins
+    from geats_core.vm import origins
 else:
-    origins = later("geats_core.origins")
+    origins = later("geats_core.vm.origins")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]

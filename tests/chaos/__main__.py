@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.chaos.ground import POOLS, a_ground
 from tests.chaos.rounds import Chaos
-from tests.host.conftest import a_bridge, leave_namespaces
+from tests.real.conftest import a_bridge, leave_namespaces
 
 
 def main() -> int:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import yaml
 
-from geats_core.observation import Observation
-from geats_host.cli import cli
-from geats_host.drivers.lxc_process import monitors
+from geats_core.vm.observation import Observation
+from geats_host.cli.main import cli
+from geats_host.drivers.lxc.process import monitors
 from geats_host.host import Host
-from geats_host.mounts import mounts_below
-from tests.host.conftest import BRIDGE, CGROUPS, busybox_root, sh
-from tests.host.test_storage import on_btrfs
+from geats_host.linux.mounts import mounts_below
+from tests.real.conftest import BRIDGE, CGROUPS, busybox_root, sh
+from tests.real.test_storage import on_btrfs
 
 NAME, COPY = "geats-test-chaos", "geats-test-chaos-copy"
 POOLS = ("plain", "layers", "fast", "files", "shared")

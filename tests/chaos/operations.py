@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_core.observation import Power
+from geats_core.vm.observation import Power
 from tests.chaos.ground import COPY, NAME, WITH_SNAPSHOTS, Ground
 
 FIRST, SECOND = "first", "second"  # what the guest wrote, before and after a snapshot

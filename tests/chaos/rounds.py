@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, count, islice
 
-from geats_core.observation import Power
+from geats_core.vm.observation import Power
 from tests.chaos.ground import NAME, Ended, Ground, Wish, clear
 from tests.chaos.operations import FIRST, OPERATIONS, WRITE, Operation
 

@@ -13,8 +13,8 @@ import click
 import pytest
 import yaml
 
-from geats_host.cli import cli
-from geats_host.machine import VARIABLE
+from geats_host.cli.main import cli
+from geats_host.engine.known_places import VARIABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 CI = DOCS / "examples/plan-in-ci"

@@ -11,7 +11,7 @@ import yaml
 
 import geats_core
 from geats_core import HostConfig, parse_config, parse_vm, to_plain
-from geats_core.template import SOURCES
+from geats_core.declared.template import SOURCES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "\n>>> " in path.read_text())

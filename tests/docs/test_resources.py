@@ -24,7 +24,7 @@ def test_every_function_for_a_vm_is_named_and_no_other() -> None:
 
 
 def test_every_option_of_a_command_is_named() -> None:
-    source = (REPO / "core/geats_core/shell_requests.py").read_text()
+    source = (REPO / "core/geats_core/requests/shell_requests.py").read_text()
     known = set(re.findall(r'read\.take\("([a-z_]+)"', source))
     listed = PAGE.partition("They take the command,")[2].partition(";")[0]
     assert set(re.findall(r"`([a-z_]+)`", listed)) == known

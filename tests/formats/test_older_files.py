@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from geats_core import formats
-from geats_core.actions import UpgradeRegistry
-from geats_core.copies import manifest_from_json
-from geats_core.lxc_config import read_lxc_config
-from geats_core.observation import Stage
-from geats_core.parse import parse_vm
-from geats_core.saved import plan_from_json, recorded_from_json
+from geats_core.jobs.copies import manifest_from_json
+from geats_core.planning.actions import UpgradeRegistry
+from geats_core.plans.plan_files import plan_from_json, recorded_from_json
+from geats_core.reading import file_formats
+from geats_core.vm.lxc_config import read_lxc_config
+from geats_core.vm.observation import Stage
+from geats_core.vm.parse import parse_vm
+from geats_host.guest_trees.folders import open_directory
 from geats_host.registry import Entry, Outcome, sqlite
 from geats_host.storage import VolumeId
-from geats_host.storage.folders import open_directory
 from geats_host.storage.marks import read_marks
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ def test_a_registry_is_read_and_upgraded(path: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.executescript(path.read_text())
     registry = sqlite.open_registry(tmp_path)
-    upgrade = UpgradeRegistry(SCHEMAS[version], formats.REGISTRY)
+    upgrade = UpgradeRegistry(SCHEMAS[version], file_formats.REGISTRY)
     origin = "me" if SCHEMAS[version] > 1 else ""
     journal = [
         Entry(time_s=1.5, vm="web01", action="start web01", outcome=Outcome.INTENT, detail="why"),

@@ -16,17 +16,17 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from geats_core import formats
-from geats_core.copies import Manifest
-from geats_core.lxc_config import LxcFacts, render_lxc_config
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
-from geats_core.parse import parse_vm, to_plain
-from geats_core.saved import Recorded, SavedPlan
-from geats_core.spec import VMSpec
-from geats_host.machine import Machine
+from geats_core.jobs.copies import Manifest
+from geats_core.plans.plan_files import Recorded, SavedPlan
+from geats_core.reading import file_formats
+from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.parse import parse_vm, to_plain
+from geats_core.vm.spec import VMSpec
+from geats_host.engine.known_places import Machine
+from geats_host.guest_trees.folders import open_directory
 from geats_host.registry import sqlite
 from geats_host.storage import identity
-from geats_host.storage.folders import open_directory
 from geats_host.storage.marks import write_marks
 from geats_host.templates.store import Store
 
@@ -68,11 +68,11 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES)
 def test_a_format_that_has_changed_has_a_new_number(name: str) -> None:
     known = json.loads(SHAPES.read_text())[name]
-    assert known.get(f"{getattr(formats, name)}") == shapes()[name], "see README.md"
+    assert known.get(f"{getattr(file_formats, name)}") == shapes()[name], "see README.md"
 
 
 def test_every_format_has_a_shape() -> None:
-    numbers = {name for name, value in vars(formats).items() if type(value) is int}
+    numbers = {name for name, value in vars(file_formats).items() if type(value) is int}
     assert numbers - {"OLDEST_PLAN"} == set(shapes()) == set(NAMES)
 
 
@@ -125,7 +125,7 @@ def _record() -> dict[str, object]:
         store = Store(Path(directory), Path(directory) / "run")
         store.write_record("source", {"tar": "a"})
         read: dict[str, object] = json.loads((store.root / "records/source.json").read_text())
-    return {**read, formats.FORMAT: "a number"}
+    return {**read, file_formats.FORMAT: "a number"}
 
 
 def _fields(kind: Any) -> set[str]:
@@ -151,7 +151,7 @@ def main() -> None:
     if SHAPES.exists():
         known = json.loads(SHAPES.read_text())
     for name, shape in shapes().items():
-        known[name] = {f"{getattr(formats, name)}": shape, **known.get(name, {})}
+        known[name] = {f"{getattr(file_formats, name)}": shape, **known.get(name, {})}
     SHAPES.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

@@ -1,96 +1,87 @@
-"""A volume of one real container in another: the same files, and nobody loses them."""
+"""Volumes that VMs share, on a host in memory: plans for one VM, and for the host's start."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from returns.result import Success
 
-from geats_host import lifecycle
-from geats_host.errors import Refused
+from geats_core.hostwide.host_planner import boot_goals
+from geats_core.vm.observation import Observation
+from geats_host.calls import lifecycle
+from geats_host.engine.goals import Wishes, wanted
 from geats_host.host import Host
-from geats_host.host_goals import wishes
-from tests.host.conftest import sh
+from tests.memory_host import memory_config, memory_host
 
-NAS, WEB = "geats-test-share1", "geats-test-share2"
-SHARED: dict[str, object] = {"vm": NAS, "volume": "media", "mount": "/films"}
-
-
-@dataclass
-class Operator:
-    """Someone with one VM that owns a volume, and another that mounts it."""
-
-    directory: Path
-
-    def host(self, **shared: object) -> Host:
-        media = {"name": "media", "mount": "/media", "shared": True}
-        return Host.from_config(
-            {
-                "state_dir": f"{self.directory}/state",
-                "run_dir": f"{self.directory}/run",
-                "drivers": {"lxc": {"settle": 0.3, "path": f"{self.directory}/lxc"}},
-                "pools": {"default": {"type": "directory", "path": f"{self.directory}/pool"}},
-                "templates": {"busybox": {"path": f"{self.directory}/root"}},
-                "profiles": {"small": {"template": "busybox", "init": "busybox"}},
-                "vms": {
-                    NAS: {"profile": "small", "volumes": [{"name": "root"}, media]},
-                    WEB: {"profile": "small", "shared_volumes": {"films": {**SHARED, **shared}}},
-                },
-            }
-        )
-
-    def apply(self, host: Host, target: str) -> None:
-        made = host.plan_wishes(wishes({"target": target, "power_off": "stop", "at_most": 2}))
-        assert host.apply_host(made) == Success(made.plan.steps)
-
-    def run(self, name: str, script: str) -> str:
-        attach = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name)
-        return sh(*attach, "--", "sh", "-c", script)
+MEDIA = {"name": "media", "mount": "/media", "shared": True}
+OWNER: dict[str, object] = {"profile": "small", "volumes": [{"name": "root"}, MEDIA]}
+READER: dict[str, object] = {
+    "profile": "small",
+    "shared_volumes": {"films": {"vm": "nas", "volume": "media", "mount": "/f"}},
+}
+VMS: dict[str, dict[str, object]] = {
+    "app": READER,
+    "nas": OWNER,
+    "web": READER,
+    "huge": {"profile": "small"},
+}
 
 
 @pytest.fixture
-def operator(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Operator]:
-    """That person; no VM is left afterwards."""
-    someone = Operator(tmp_path)
-    yield someone
-    someone.apply(someone.host(), "deprovisioned")
-    assert not list((tmp_path / "pool").glob("geats-test-*"))
+def host(tmp_path: Path) -> Host:
+    """A host on which all of them run, and are to after its next start."""
+    vms = {name: {**vm, "autostart": True} for name, vm in VMS.items()}
+    host = memory_host(tmp_path, {"vms": vms})
+    planned = host.plan_wishes(Wishes(wanted({"target": "running"})))
+    host.apply_host(planned).unwrap()
+    return host
 
 
-def test_what_one_writes_the_other_reads_and_cannot_change(operator: Operator) -> None:
-    host = operator.host()
-    operator.apply(host, "running")
-    operator.run(NAS, "echo film > /media/one")
-    assert operator.run(WEB, "cat /films/one") == "film\n"
-    operator.run(WEB, "! echo x > /films/one")
-    operator.run(WEB, "! mount -o remount,rw,bind /films && ! echo x > /films/one")
-    assert host.plan_wishes(wishes({})).plan.is_empty
+def restarted(host: Host) -> dict[str, Observation]:
+    """What there is once the host itself has started again."""
+    off = host.plan_halt()
+    host.apply_host(off).unwrap()
+    return {
+        name: replace(have, volumes=tuple(replace(volume, active=False) for volume in have.volumes))
+        for name, have in host.observe_all().items()
+    }
 
 
-def test_the_other_may_write_where_it_is_told_so(operator: Operator) -> None:
-    operator.apply(operator.host(), "running")
-    host = operator.host(read_only=False)
-    operator.apply(host, "running")
-    operator.run(WEB, "echo new > /films/two")
-    assert operator.run(NAS, "cat /media/two; stat -c %u /media/two") == "new\n0\n"
+def started(host: Host, seen: dict[str, Observation]) -> tuple[set[str], tuple[str, ...]]:
+    """Which VMs would start, and why the others would not."""
+    made, refused = host.plan_each(boot_goals(seen), seen)
+    return {plan.name for plan in made.plan.plans}, tuple(chain.from_iterable(refused.values()))
 
 
-def test_the_owner_stays_as_long_as_the_other_mounts_it(operator: Operator) -> None:
-    host = operator.host()
-    operator.apply(host, "running")
-    operator.run(NAS, "echo film > /media/one")
-    with pytest.raises(Refused) as refused:
-        lifecycle.plan_verb(host, "deprovision", NAS)
-    assert refused.value.problems == (
-        f"{NAS}.volumes[media]: is mounted by {WEB}, and so its data stays as it is",
-        f"{NAS}.volumes[media]: is in use by {WEB}, which is on",
+def test_who_mounts_what_is_not_there_is_left_out_when_the_host_starts(host: Host) -> None:
+    seen = restarted(host)
+    assert started(host, seen) == ({"app", "nas", "web", "huge"}, ())
+    del seen["nas"]
+    kept, warnings = started(host, seen)
+    assert kept == {"huge"}
+    assert warnings == tuple(
+        f"{name}.shared_volumes.films: nas is not defined, or will not be"
+        for name in ("app", "web")
     )
-    planned = lifecycle.plan_verb(host, "stop", NAS)
-    assert host.apply(planned) == Success(planned.plan.steps)
-    assert operator.run(WEB, "cat /films/one") == "film\n"
 
 
-def test_nobody_starts_without_what_it_mounts(operator: Operator) -> None:
-    with pytest.raises(Refused, match=f"{WEB}.shared_volumes.films: {NAS} is not defined"):
-        lifecycle.plan_verb(operator.host(), "start", WEB)
+def test_who_mounts_a_volume_starts_whatever_else_cannot(host: Host) -> None:
+    """Although it comes before the owner, and the plan for all of them is refused."""
+    seen = restarted(host)
+    huge = seen["huge"].recorded
+    assert huge is not None
+    seen["huge"] = replace(seen["huge"], recorded=replace(huge, template="gone"))
+    kept, warnings = started(host, seen)
+    assert kept == {"app", "nas", "web"}
+    assert {warning.partition(":")[0] for warning in warnings} == {"huge.template"}
+
+
+def test_validation_takes_declared_vms_as_if_they_were_there(tmp_path: Path) -> None:
+    def wrong(**vms: object) -> dict[str, list[str]]:
+        return lifecycle.validate({**memory_config(tmp_path), "vms": vms})
+
+    assert wrong(nas=OWNER, web=READER) == {"nas": [], "web": []}
+    assert wrong(web=READER) == {
+        "web": [],
+        lifecycle.TOGETHER: ["web.shared_volumes.films: nas is not defined, or will not be"],
+    }

@@ -33,7 +33,7 @@ from geats_core import (
     VolumeSeen,
     after,
 )
-from geats_core.actions import (
+from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     Adopt,
@@ -68,9 +68,9 @@ from geats_core.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.guest import fingerprint
-from geats_core.model import volumes_in_order
-from geats_core.spec import ROOT, Limits, Volume
+from geats_core.planning.model import volumes_in_order
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
 Powered: TypeAlias = tuple[Power, VMSpec | None]  # power, in_effect

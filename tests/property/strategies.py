@@ -22,11 +22,11 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
 )
-from geats_core.actions import UpgradeRegistry
-from geats_core.guest import fingerprint
-from geats_core.lxc_config import LxcFacts
-from geats_core.model import volumes_in_order
-from geats_core.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
+from geats_core.planning.actions import UpgradeRegistry
+from geats_core.planning.model import volumes_in_order
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.lxc_config import LxcFacts
+from geats_core.vm.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
 
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]

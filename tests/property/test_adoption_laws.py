@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import Goal, HostFacts, Observation, Plan, PoolFacts, Power, Target, follow, plan
-from geats_core.actions import Adopt, AdoptVolume, Impact, SetLimits
-from geats_core.adoption import Found, RootSeen, plan_adopt, read_found
-from geats_core.changes import changes
-from geats_core.lxc_config import LxcFacts, read_lxc_config, render_lxc_config
-from geats_core.plan import Restart
-from geats_core.spec import ROOT, Dns, VMSpec
+from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
+from geats_core.planning.actions import Adopt, AdoptVolume, Impact, SetLimits
+from geats_core.planning.goal import Restart
+from geats_core.planning.spec_changes import changes
+from geats_core.vm.lxc_config import LxcFacts, read_lxc_config, render_lxc_config
+from geats_core.vm.spec import ROOT, Dns, VMSpec
 from tests.property.strategies import specs
 
 many = settings(max_examples=200, deadline=None)

@@ -24,7 +24,7 @@ from geats_core import (
     plan,
     plan_host,
 )
-from geats_core.actions import (
+from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     Adopt,
@@ -62,7 +62,7 @@ from geats_core.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.codec import decode, encode, parser_of
+from geats_core.plans.codec import decode, encode, parser_of
 from tests.property.strategies import (
     host_facts,
     junk,

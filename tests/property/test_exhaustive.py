@@ -53,7 +53,7 @@ from geats_core import (
     VolumeSeen,
     plan,
 )
-from geats_core.actions import (
+from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
@@ -77,8 +77,8 @@ from geats_core.actions import (
     describe,
     impact_of,
 )
-from geats_core.guest import fingerprint
-from geats_core.spec import ROOT, VMSpec
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.spec import ROOT, VMSpec
 from tests.property.space import BARE_FREE, BY_HAND, MISSING, NAME, NOWHERE, SPACES, Space
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)

@@ -29,10 +29,10 @@ from geats_core import (
     after,
     plan,
 )
-from geats_core.actions import ConfigureGuest, Repair, Shutdown, Start, Stop
-from geats_core.course import Course
-from geats_core.model import ON
-from geats_core.spec import ROOT
+from geats_core.planning.actions import ConfigureGuest, Repair, Shutdown, Start, Stop
+from geats_core.planning.model import ON
+from geats_core.plans.progress import Course
+from geats_core.vm.spec import ROOT
 from tests.property.space import BY_HAND, VOLUMES, Space, half_way
 from tests.property.test_exhaustive import essence, goals_of
 

@@ -36,13 +36,22 @@ from geats_core import (
     table,
     why,
 )
-from geats_core.actions import Action, Pause, Repair, Shutdown, Start, Stop, Unfreeze, describe
-from geats_core.capacity import lower_first
-from geats_core.course import Course
-from geats_core.explain import step_words
-from geats_core.lxc_config import veth_name
-from geats_core.model import ON
-from geats_core.spec import ROOT, Autostart, Init, Limits, Nic, Volume
+from geats_core.hostwide.capacity import lower_first
+from geats_core.planning.actions import (
+    Action,
+    Pause,
+    Repair,
+    Shutdown,
+    Start,
+    Stop,
+    Unfreeze,
+    describe,
+)
+from geats_core.planning.model import ON
+from geats_core.plans.explain import step_words
+from geats_core.plans.progress import Course
+from geats_core.vm.lxc_config import veth_name
+from geats_core.vm.spec import ROOT, Autostart, Init, Limits, Nic, Volume
 from tests.property.space import half_way
 from tests.property.strategies import addresses, observations_of
 from tests.property.test_plan_laws import reached

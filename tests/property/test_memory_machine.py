@@ -10,7 +10,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from geats_core.actions import (
+from geats_core.declared.config import parse_config
+from geats_core.planning.actions import (
     Action,
     Adopt,
     AdoptVolume,
@@ -26,13 +27,12 @@ from geats_core.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.config import parse_config
-from geats_core.observation import Observation, Power, VolumeSeen
-from geats_core.plan import DataLoss, Goal, PowerOff, Target
+from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target
+from geats_core.vm.observation import Observation, Power, VolumeSeen
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.host import Host
-from geats_host.opened import Opened
+from geats_host.plugins.opened import Opened
 from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool

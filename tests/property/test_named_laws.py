@@ -34,9 +34,17 @@ from geats_core import (
     plan,
     plan_host,
 )
-from geats_core.actions import DestroyVolume, Freeze, Repair, Shutdown, Stop, Undefine, Unlock
+from geats_core.planning.actions import (
+    DestroyVolume,
+    Freeze,
+    Repair,
+    Shutdown,
+    Stop,
+    Undefine,
+    Unlock,
+)
+from geats_host.engine.goals import Wishes, named, plan_recorded, wishes
 from geats_host.errors import Refused
-from geats_host.host_goals import Wishes, named, plan_recorded, wishes
 from tests.property.strategies import situation_pairs
 from tests.property.test_host_laws import Situation, as_left, situations
 

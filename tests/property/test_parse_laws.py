@@ -19,7 +19,8 @@ from geats_core import (
     parse_vm,
     to_plain,
 )
-from geats_core.actions import (
+from geats_core.declared.config import DEEPEST_STACK
+from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
@@ -41,11 +42,10 @@ from geats_core.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.config import DEEPEST_STACK
-from geats_core.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
-from geats_core.origins import origins
-from geats_core.parse import merge, parse_text, to_text
-from geats_core.sizes import LARGEST, LEAST_BARE, format_size, parse_size
+from geats_core.reading.sizes import LARGEST, LEAST_BARE, format_size, parse_size
+from geats_core.vm.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
+from geats_core.vm.origins import origins
+from geats_core.vm.parse import merge, parse_text, to_text
 from tests.property.strategies import (
     junk,
     limits,

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
-from geats_core.moves import Move, drain, rebalance
-from geats_core.placement import Candidate, load_of
-from geats_core.placement_rules import Rules
-from tests.core.test_placement import host, sized
+from geats_core.declared.placement_rules import Rules
+from geats_core.fleet.balancing import Move, drain, rebalance
+from geats_core.fleet.placement import Candidate, load_of
+from tests.core.fleet.test_placement import host, sized
 
 sizes = st.lists(st.integers(1, 6), max_size=5)
 

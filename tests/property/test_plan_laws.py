@@ -28,7 +28,7 @@ from geats_core import (
     plan,
     plan_to_plain,
 )
-from geats_core.actions import (
+from geats_core.planning.actions import (
     Action,
     AllocateVolume,
     DestroyVolume,
@@ -41,7 +41,7 @@ from geats_core.actions import (
     Undefine,
     Unlock,
 )
-from geats_core.guest import fingerprint
+from geats_core.vm.guest_files import fingerprint
 from tests.property.strategies import host_facts, situations, specs
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)

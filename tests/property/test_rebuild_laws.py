@@ -6,7 +6,7 @@ from hypothesis import event, given, settings
 from returns.result import Success
 
 from geats_core import Observation, Plan, Power, follow, plan, rebuild_goals
-from geats_core.actions import Define, Lock, SetLimits, Unfreeze
+from geats_core.planning.actions import Define, Lock, SetLimits, Unfreeze
 from tests.property.strategies import observations
 
 many = settings(max_examples=300, deadline=None)

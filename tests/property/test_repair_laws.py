@@ -6,7 +6,10 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from geats_core import Observation, Power, Stage, follow
-from geats_core.actions import (
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.jobs.repairs import Found, plan_repair
+from geats_core.planning.actions import (
     DestroyVolume,
     Leftover,
     RemoveLeftover,
@@ -15,11 +18,8 @@ from geats_core.actions import (
     Undefine,
     Unfreeze,
 )
-from geats_core.host_plan import HostPlan
-from geats_core.host_policy import HostPolicy
-from geats_core.observation import UNFINISHED_COPY, VolumeSeen
-from geats_core.plan import HostFacts
-from geats_core.repairs import Found, plan_repair
+from geats_core.planning.goal import HostFacts
+from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from tests.property.strategies import host_facts, observations
 
 many = settings(max_examples=300, deadline=None)

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 from returns.result import Failure, Success
 
 from geats_core import VMSpec, parse_config, parse_vm, to_plain
-from geats_core.schema import pillar_schema
+from geats_core.declared.pillar_schema import pillar_schema
 from tests.property.strategies import WORDS, hostile_texts, specs
 
 SCHEMA = json.loads(json.dumps(pillar_schema()))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import DataLoss, Goal, HostPlan, Observation, Restart, Target, VMSpec, plan_host
-from geats_core.actions import DestroyVolume, RollbackVolume, Start
-from geats_core.conflicts import running_spec
-from geats_core.spec import ROOT, SharedVolume, Volume
+from geats_core.hostwide.conflicts import running_spec
+from geats_core.planning.actions import DestroyVolume, RollbackVolume, Start
+from geats_core.vm.spec import ROOT, SharedVolume, Volume
 from tests.property.test_host_laws import an_order, as_left, follow, many, shuffles
 
 Hosts = Mapping[str, Observation]

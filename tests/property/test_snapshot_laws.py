@@ -24,8 +24,8 @@ from geats_core import (
     plan_snapshot,
     snapshots_of,
 )
-from geats_core.actions import RollbackVolume, SnapshotVolume, Start
-from geats_core.guest import fingerprint
+from geats_core.planning.actions import RollbackVolume, SnapshotVolume, Start
+from geats_core.vm.guest_files import fingerprint
 from tests.property.strategies import host_facts, observations
 
 NOW_S = 1  # what is taken at 2 is dated later

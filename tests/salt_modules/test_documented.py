@@ -9,7 +9,7 @@ from types import FunctionType
 
 import pytest
 
-from geats_host.loader import PACKAGES
+from geats_host.for_salt.loader import PACKAGES
 
 REPO = Path(__file__).parents[2]
 # What an example of each kind looks like; NAME is how Salt calls the function,

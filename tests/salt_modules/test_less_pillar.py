@@ -12,8 +12,8 @@ import salt.loader
 import yaml
 from salt.exceptions import CommandExecutionError
 
-from geats_core.config import HostConfig
-from geats_host import configuration
+from geats_core.declared.config import HostConfig
+from geats_host.inputs import configuration
 from tests.memory_host import memory_host
 from tests.salt_modules.masterless import Minion
 

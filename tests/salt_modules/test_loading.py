@@ -25,20 +25,20 @@ if len(sys.argv) > 2:
     module.apply_host(test=False)
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
-NEEDS = ["geats_host", "geats_host.later"]
+NEEDS = ["geats_host", "geats_host.lazy"]
 RARE = {
-    "geats_core.further",
-    "geats_core.guest_requests",
-    "geats_core.legacy",
-    "geats_core.schema",
-    "geats_host.copies",
-    "geats_host.doctor",
-    "geats_host.guest",
-    "geats_host.perform",
-    "geats_host.snapshots",
+    "geats_core.on_demand",
+    "geats_core.requests.guest_requests",
+    "geats_core.foreign.legacy",
+    "geats_core.declared.pillar_schema",
+    "geats_host.calls.copies",
+    "geats_host.calls.doctor",
+    "geats_host.calls.guest",
+    "geats_host.engine.perform",
+    "geats_host.calls.snapshots",
     "geats_host.templates",
-    "geats_host.vm_archives",
-    "geats_host.waiting",
+    "geats_host.archives.vm_archives",
+    "geats_host.calls.waiting",
 }
 
 
@@ -51,7 +51,11 @@ def loaded(*words: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "needs"), [("modules", NEEDS), ("states", [NEEDS[0], "geats_host.folding", NEEDS[1]])]
+    ("kind", "needs"),
+    [
+        ("modules", NEEDS),
+        ("states", [NEEDS[0], "geats_host.for_salt", "geats_host.for_salt.aggregation", NEEDS[1]]),
+    ],
 )
 def test_our_modules_are_loaded_without_what_they_stand_on(kind, needs):
     assert loaded(str(REPO / f"salt/_{kind}/geats.py")) == needs
@@ -61,5 +65,5 @@ def test_a_run_that_has_nothing_to_do_loads_nothing_that_few_calls_use(tmp_path)
     config = {**memory_config(tmp_path), "vms": {}}
     names = loaded(str(REPO / "salt/_modules/geats.py"), json.dumps(config))
 
-    assert "geats_core.planner" in names
+    assert "geats_core.planning.planner" in names
     assert RARE.intersection(names) == set()

@@ -10,10 +10,10 @@ import pytest
 import salt.payload
 from salt.exceptions import CommandExecutionError
 
-from geats_core.observation import Power
-from geats_core.saved import recorded_from_json
-from geats_core.schema import pillar_schema
-from geats_core.verbs import VERBS
+from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.planning.verbs import VERBS
+from geats_core.plans.plan_files import recorded_from_json
+from geats_core.vm.observation import Power
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from geats_host.folding import RESERVED
+from geats_host.for_salt.aggregation import RESERVED
 from tests.salt_modules.test_documented import functions
 
 SALTS = RESERVED | {"names"}

@@ -9,8 +9,8 @@ from jsonschema import Draft7Validator
 from returns.result import Success
 
 from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan_host
-from geats_core.plan import HostFacts
-from geats_core.schema import pillar_schema
+from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.planning.goal import HostFacts
 
 EXAMPLE = Path(__file__).parents[2] / "salt" / "_pillar_example"
 TEXT = (EXAMPLE / "geats.sls").read_text()

@@ -6,8 +6,8 @@ import msgpack
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from tests.host.templates.archives import file, write
 from tests.memory_host import memory_config
-from tests.templates.archives import file, write
 
 FUNCTIONS = ("templates", "import_template", "verify_templates", "prune_templates")
 

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.places import sh
+from tests.real.storage.places import sh
 
 DISKS = (Path("/dev/disk/by-id/virtio-scratch1"), Path("/dev/disk/by-id/virtio-scratch2"))
 
 pytest.register_assert_rewrite(
-    "geats_host.storage.conformance", "geats_host.storage.conformance_content"
+    "geats_host.testing.pool_conformance", "geats_host.testing.pool_conformance_content"
 )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from geats_host.storage import Pool, filesystem
-from geats_host.storage.conformance import PoolConformance
-from geats_host.storage.conformance_content import Reopen
-from tests.storage.one_device_each import Devices, OneDeviceEach
-from tests.storage.places import in_memory, memory, own_mounts, sh
-from tests.storage.test_filesystem_pool import SIZES
+from geats_host.testing.pool_conformance import PoolConformance
+from geats_host.testing.pool_conformance_content import Reopen
+from tests.real.storage.one_device_each import Devices, OneDeviceEach
+from tests.real.storage.places import in_memory, memory, own_mounts, sh
+from tests.real.storage.test_filesystem_pool import SIZES
 from tests.vm.test_device_mapper import GROUP, thin_pool
 
 __all__ = ["in_memory", "memory", "own_mounts", "thin_pool"]
@@ -45,7 +45,7 @@ def reopen(thin_pool: str, memory: Path, fstype: str) -> Iterator[Reopen]:
 
 
 def test_the_pool_agrees_with_the_model_after_every_action(fstype: str, reopen: Reopen) -> None:
-    """The one of the suite that does most: the rest passes on loop devices, in tests/storage."""
+    """The one of the suite that does most: the rest passes on loops in tests/real/storage."""
     suite = PoolConformance()
     suite.size_bytes = SIZES[fstype]
     suite.test_the_pool_agrees_with_the_model_after_every_action(reopen)

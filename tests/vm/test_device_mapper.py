@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.places import mounted, sh
+from tests.real.storage.places import mounted, sh
 
 GROUP = "geats-test"
 

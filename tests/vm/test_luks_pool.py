@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.observation import Stage
+from geats_core.vm.observation import Stage
 from geats_host.errors import HostError
 from geats_host.storage import Pool, VolumeId, filesystem, luks, lvm, sparsefile
-from geats_host.storage.conformance import PoolConformance
-from geats_host.storage.conformance_content import Reopen, put
 from geats_host.storage.luks_commands import open_mappings
-from tests.storage.one_device_each import Devices, OneDeviceEach
-from tests.storage.places import sh
+from geats_host.testing.pool_conformance import PoolConformance
+from geats_host.testing.pool_conformance_content import Reopen, put
+from tests.real.storage.one_device_each import Devices, OneDeviceEach
+from tests.real.storage.places import sh
 from tests.vm.test_device_mapper import GROUP, thin_pool
 
 __all__ = ["thin_pool"]

@@ -1,7 +1,7 @@
 """Real logical volumes conform: thick and thin ones, alone and under filesystems.
 
-The whole suite passes on the LVM in memory of tests/storage. Here each command takes a good part of
-a second, so that only those tests of it run in which LVM could do otherwise.
+The whole suite passes on the LVM in memory of tests/real/storage. Here each command takes a good
+part of a second, so that only those tests of it run in which LVM could do otherwise.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,13 +11,14 @@ from typing import TypeAlias
 
 import pytest
 
-from geats_core.observation import Stage
+from geats_core.vm.observation import Stage
 from geats_host.errors import HostError, Refused
-from geats_host.storage import VolumeId, conformance_content, filesystem, lvm
-from geats_host.storage.conformance import PoolConformance as Suite
-from geats_host.storage.conformance_content import Reopen
-from tests.storage.places import mounted, sh
-from tests.storage.test_filesystem_pool import SIZES
+from geats_host.storage import VolumeId, filesystem, lvm
+from geats_host.testing import pool_conformance_content
+from geats_host.testing.pool_conformance import PoolConformance as Suite
+from geats_host.testing.pool_conformance_content import Reopen
+from tests.real.storage.places import mounted, sh
+from tests.real.storage.test_filesystem_pool import SIZES
 
 MIB = 2**20
 VG, THIN_POOL = "geats-test", "thin-pool"
@@ -72,7 +73,7 @@ class Layers:
 
 def a_clone_of_what_is_out_of_use(suite: Suite, reopen: Reopen) -> None:
     """Its source has no device, until it is activated for that."""
-    source = conformance_content.SOURCE
+    source = pool_conformance_content.SOURCE
     suite.test_a_clone_holds_what_its_source_holds(reopen, source, active=False)
 
 

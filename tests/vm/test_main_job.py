@@ -5,8 +5,8 @@ Named to run last: it leaves the machine's network and mounts.
 
 from pathlib import Path
 
-from tests.host.conftest import bridge, own_namespaces, tmp_path
-from tests.host.test_main_job import debian, operator, test_a_described_vm_lives_its_whole_life
+from tests.real.conftest import bridge, own_namespaces, tmp_path
+from tests.real.test_main_job import debian, operator, test_a_described_vm_lives_its_whole_life
 
 __all__ = [
     "bridge",

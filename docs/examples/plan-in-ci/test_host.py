@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from geats_core import Goal, HostPlan, Target, parse_config, parse_vm, plan_host, recorded_from_json
-from geats_core.actions import Shutdown, Stop
+from geats_core.planning.actions import Shutdown, Stop
 
 HERE = Path(__file__).parent
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from geats_core.actions import Adopt
-from geats_core.observation import Power
-from geats_core.spec import Limits, VMSpec
+from geats_core.planning.actions import Adopt
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import Limits, VMSpec
 
 if TYPE_CHECKING:
-    from geats_core.guest_requests import Command, FileToRead, FileToWrite
+    from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
 NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})

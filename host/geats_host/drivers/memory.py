@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geats_core.checked import unknown
-from geats_core.model import ON, SUSPENDED
-from geats_core.observation import Power
-from geats_core.spec import Limits, VMSpec
+from geats_core.planning.model import ON, SUSPENDED
+from geats_core.reading.checked import unknown
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
 from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:
-    from geats_core.guest_requests import Command, FileToRead, FileToWrite
+    from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from geats_core.actions import UpgradeRegistry
-from geats_core.spec import VMSpec
+from geats_core.planning.actions import UpgradeRegistry
+from geats_core.vm.spec import VMSpec
 
 
 class Outcome(StrEnum):

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geats_core.actions import UpgradeRegistry
-from geats_core.spec import VMSpec
+from geats_core.planning.actions import UpgradeRegistry
+from geats_core.vm.spec import VMSpec
 from geats_host.registry import Entry
 
 

@@ -19,10 +19,10 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from geats_core import formats
-from geats_host import locks
+from geats_core.reading import file_formats
 from geats_host.errors import HostError
-from geats_host.passages import make_passage
+from geats_host.linux.private_directories import make_passage
+from geats_host.locks import file_locks
 
 OLDEST_READER = 3  # a geats that knows this schema, or a later one, reads what this one writes
 FIRST_SCHEMA = """
@@ -213,7 +213,7 @@ def schema_of(database: sqlite3.Connection) -> int:
 
 def _readable(database: sqlite3.Connection) -> bool:
     """Whether this geats may read it: all that are older, and what a newer one says it may."""
-    if schema_of(database) <= formats.REGISTRY:
+    if schema_of(database) <= file_formats.REGISTRY:
         return True
     try:
         row = database.execute(
@@ -221,13 +221,13 @@ def _readable(database: sqlite3.Connection) -> bool:
         ).fetchone()
     except sqlite3.OperationalError:  # there are no notes: what is newer is not as this one is
         return False
-    return row is not None and row[0].isdecimal() and int(row[0]) <= formats.REGISTRY
+    return row is not None and row[0].isdecimal() and int(row[0]) <= file_formats.REGISTRY
 
 
 def _newer(path: Path, schema: int) -> HostError:
     return HostError(
-        f"{path}: {formats.newer(schema, formats.REGISTRY)}: nothing was touched; install that"
-        " geats again, or go back to a backup of the registry"
+        f"{path}: {file_formats.newer(schema, file_formats.REGISTRY)}: nothing was touched; install"
+        " that geats again, or go back to a backup of the registry"
     )
 
 
@@ -241,7 +241,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(directory / LOCK, flags, 0o600)
     try:
-        locks.take(descriptor, f"{directory}")
+        file_locks.take(descriptor, f"{directory}")
         yield
     finally:
         os.close(descriptor)
@@ -249,22 +249,22 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 def _bring_up_to_date(database: sqlite3.Connection) -> None:
     version = schema_of(database)
-    if version == formats.REGISTRY:
+    if version == file_formats.REGISTRY:
         return
     database.execute("pragma journal_mode = wal")
     database.executescript(
         f"begin immediate; {' '.join(UPGRADES[version:])}"
-        f" pragma user_version = {formats.REGISTRY}; commit;"
+        f" pragma user_version = {file_formats.REGISTRY}; commit;"
     )
 
 
 def _check_current(database: sqlite3.Connection, path: Path) -> None:
     """Nothing is written where an older geats wrote it, or a newer one."""
     version = schema_of(database)
-    if version > formats.REGISTRY:
+    if version > file_formats.REGISTRY:
         raise _newer(path, version)
-    if version < formats.REGISTRY:
+    if version < file_formats.REGISTRY:
         raise HostError(
             f"{path}: was written by an older geats (schema {version}, and this one writes"
-            f" {formats.REGISTRY}): plan again, and the plan will upgrade it first"
+            f" {file_formats.REGISTRY}): plan again, and the plan will upgrade it first"
         )

@@ -12,10 +12,10 @@ from typing import Any
 
 from returns.result import Failure, Success
 
-from geats_core import formats
-from geats_core.actions import UpgradeRegistry
-from geats_core.parse import parse_text, to_text
-from geats_core.spec import VMSpec
+from geats_core.planning.actions import UpgradeRegistry
+from geats_core.reading import file_formats
+from geats_core.vm.parse import parse_text, to_text
+from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome
 from geats_host.registry.schema import (
@@ -78,7 +78,11 @@ class SqliteRegistry:
             return None
         with self._errors_named(), TURN, self._connection(opened_to_read) as database:
             found = schema_of(database)
-        return UpgradeRegistry(found, formats.REGISTRY) if 0 < found < formats.REGISTRY else None
+        return (
+            UpgradeRegistry(found, file_formats.REGISTRY)
+            if 0 < found < file_formats.REGISTRY
+            else None
+        )
 
     def upgrade(self, upgrade: UpgradeRegistry) -> None:
         with self._errors_named(), TURN:
@@ -91,7 +95,7 @@ class SqliteRegistry:
         return {name: why for name, why in self._specs() if isinstance(why, str)}
 
     def record(self, spec: VMSpec) -> None:
-        row = (spec.name, to_text(spec), formats.SPEC)
+        row = (spec.name, to_text(spec), file_formats.SPEC)
         statement = "insert or replace into definition values (?, ?, ?)"
         self._change(lambda database: database.execute(statement, row))
 
@@ -255,7 +259,7 @@ class SqliteRegistry:
 
 
 def _spec(name: str, text: str, format_: int) -> VMSpec | str:
-    why = formats.newer(format_, formats.SPEC)
+    why = file_formats.newer(format_, file_formats.SPEC)
     if why:
         return f"it {why}"
     match parse_text(name, text):

@@ -15,9 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from geats_core.fields import NAME
-from geats_core.observation import VolumeSeen
-from geats_core.plan import PoolFacts
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.fields import NAME
+from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from geats_host import subvolumes
 from geats_host.errors import HostError
-from geats_host.storage.folders import check_no_mounts, check_unused, exists, open_directory
+from geats_host.guest_trees import subvolumes
+from geats_host.guest_trees.folders import check_no_mounts, check_unused, exists, open_directory
 
 LINK = "adopted"
 REMOVING = "adopted.removing"

@@ -26,12 +26,14 @@ from urllib.parse import quote
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, problem
-from geats_core.fields import Reader, absolute_path, boolean
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_core.sizes import format_size
-from geats_host.block_devices import (
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.fields import Reader, absolute_path, boolean
+from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import Stage, VolumeSeen
+from geats_host.errors import HostError, Refused
+from geats_host.guest_trees.folders import exists, host_errors
+from geats_host.linux.block_devices import (
     check_there,
     check_unused,
     identity_of,
@@ -39,11 +41,9 @@ from geats_host.block_devices import (
     size_of,
     wipe_device,
 )
-from geats_host.errors import HostError, Refused
-from geats_host.locks import place_locked
+from geats_host.locks.file_locks import place_locked
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import exists, host_errors
 from geats_host.storage.fstypes import signatures
 from geats_host.storage.marks import (
     MARKS,

@@ -35,18 +35,13 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, problem
-from geats_core.fields import Reader, absolute_path, boolean
-from geats_core.observation import SnapshotSeen, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import subvolumes
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.fields import Reader, absolute_path, boolean
+from geats_core.vm.observation import SnapshotSeen, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.mounts import fstype_of
-from geats_host.overlay_mounts import exchange
-from geats_host.reflinks import own_bytes_below
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
-from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import (
+from geats_host.guest_trees import subvolumes
+from geats_host.guest_trees.folders import (
     check_directory,
     check_no_mounts,
     check_unused,
@@ -55,9 +50,14 @@ from geats_host.storage.folders import (
     make_directory,
     open_directory,
 )
+from geats_host.guest_trees.reflinks import own_bytes_below
+from geats_host.linux.mounts import fstype_of
+from geats_host.linux.overlay_mounts import exchange
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
+from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.marks import read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
-from geats_host.storage.trees import ROOTFS, seen_at
+from geats_host.storage.volume_trees import ROOTFS, seen_at
 
 NEW_ROOTFS = "rootfs.new"
 SNAPSHOTS = "snapshots"

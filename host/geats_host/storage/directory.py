@@ -14,14 +14,27 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Problem
-from geats_core.fields import NAME, Reader
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import subvolumes
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import NAME, Reader
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.passages import make_passage
-from geats_host.run import run
+from geats_host.guest_trees import subvolumes
+from geats_host.guest_trees.folders import (
+    GUEST_ONLY,
+    check_directory,
+    check_no_mounts,
+    check_unused,
+    exists,
+    guest_group,
+    host_errors,
+    is_directory,
+    make_directory,
+    open_directory,
+)
+from geats_host.guest_trees.tree_copies import copy
+from geats_host.linux.private_directories import make_passage
+from geats_host.linux.run import run
 from geats_host.storage import (
     COPIES,
     TEMPLATES,
@@ -34,22 +47,16 @@ from geats_host.storage import (
     check_snapshot,
     identity,
 )
-from geats_host.storage.folders import (
-    GUEST_ONLY,
-    check_directory,
-    check_no_mounts,
-    check_unused,
-    exists,
-    guest_group,
-    host_errors,
-    is_directory,
-    make_directory,
-    open_directory,
-)
 from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
-from geats_host.storage.trees import ROOTFS, check_tree, has_tree, new_volume, opened_tree, seen_at
-from geats_host.tree_copies import copy
+from geats_host.storage.volume_trees import (
+    ROOTFS,
+    check_tree,
+    has_tree,
+    new_volume,
+    opened_tree,
+    seen_at,
+)
 
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"

@@ -34,19 +34,19 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Problem
-from geats_core.fields import Reader, absolute_path, one_of
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import trees
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader, absolute_path, one_of
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
+from geats_host.guest_trees import trees
+from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
+from geats_host.guest_trees.tree_copies import copy
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes, key_of
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
 from geats_host.storage.mounted import Mounted, is_mounted, writable_points
 from geats_host.storage.mounting import MADE, Place, noted_made
-from geats_host.tree_copies import copy
 
 DEFAULT_MOUNTS = "/run/geats/mounts"
 STANDS_ON = (Offer.FILE, Offer.BLOCK_DEVICE)

@@ -8,9 +8,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_core.sizes import format_size
+from geats_core.reading.sizes import format_size
 from geats_host.errors import HostError
-from geats_host.run import run
+from geats_host.linux.run import run
 
 MIB = 2**20
 BLOCK = 4096

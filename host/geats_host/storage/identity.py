@@ -10,7 +10,7 @@ import os
 import secrets
 from contextlib import suppress
 
-from geats_core import formats
+from geats_core.reading import file_formats
 from geats_host.errors import HostError
 
 FILE = "geats-pool.json"  # no VM can have this name
@@ -32,7 +32,7 @@ def read(at: int) -> str | None:
     except ValueError:
         raw = None
     match raw:
-        case {formats.FORMAT: found} if why := formats.newer(found, formats.POOL):
+        case {file_formats.FORMAT: found} if why := file_formats.newer(found, file_formats.POOL):
             raise HostError(f"{FILE} of the pool {why}: install the geats that wrote it")
         case {"identity": str(identity)} if identity:
             return identity
@@ -55,7 +55,7 @@ def ensure(at: int) -> None:
                 os.unlink(NEW, dir_fd=at)
             return
         file.truncate(0)
-        json.dump({formats.FORMAT: formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
+        json.dump({file_formats.FORMAT: file_formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

@@ -4,8 +4,8 @@ import json
 import os
 from dataclasses import dataclass
 
-from geats_core import formats
-from geats_core.fields import NAME
+from geats_core.reading import file_formats
+from geats_core.reading.fields import NAME
 from geats_host.storage.marks import replace_file, wrong_format
 
 LAYERS = "layers.json"
@@ -51,4 +51,4 @@ def write_below(at: int, below: Below) -> None:
 
 
 def _plain(below: Below) -> dict[str, object]:
-    return {formats.FORMAT: formats.MARKS, "lower": below.lower, "first": below.first}
+    return {file_formats.FORMAT: file_formats.MARKS, "lower": below.lower, "first": below.first}

@@ -35,16 +35,16 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, problem
-from geats_core.fields import Reader, absolute_path, boolean, one_of, positive_int
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import loops
-from geats_host.block_devices import size_of
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.fields import Reader, absolute_path, boolean, one_of, positive_int
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.run import run
+from geats_host.guest_trees.folders import host_errors
+from geats_host.linux import loops
+from geats_host.linux.block_devices import size_of
+from geats_host.linux.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, key_of
-from geats_host.storage.folders import host_errors
 from geats_host.storage.fstypes import fitting, signatures
 from geats_host.storage.luks_commands import HEADER_BYTES, Cryptsetup, header_label, open_mappings
 

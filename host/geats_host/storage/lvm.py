@@ -35,14 +35,15 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Problem
-from geats_core.fields import Reader, matching
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_core.sizes import format_size, parse_size
-from geats_host.block_devices import check_unused, wipe_device
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader, matching
+from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.run import run
+from geats_host.guest_trees.folders import host_errors
+from geats_host.linux.block_devices import check_unused, wipe_device
+from geats_host.linux.run import run
 from geats_host.storage import (
     Offer,
     Pool,
@@ -53,7 +54,6 @@ from geats_host.storage import (
     lvm_commands,
 )
 from geats_host.storage.directory import COPY_TIMEOUT_S
-from geats_host.storage.folders import host_errors
 from geats_host.storage.lvm_commands import LogicalVolume, parse_report, parse_volumes
 from geats_host.storage.lvm_volumes import (
     NEW,

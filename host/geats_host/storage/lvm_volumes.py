@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
 
-from geats_core import formats
-from geats_core.fields import NAME
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.reading import file_formats
+from geats_core.reading.fields import NAME
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import VolumeId, check_names
 from geats_host.storage.lvm_commands import LogicalVolume, mapped
@@ -92,7 +92,7 @@ def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
     if lv is None:
         return None
     facts = _facts(lv)
-    why = formats.newer(_whole(facts.get(formats.FORMAT, "1")), formats.MARKS)
+    why = file_formats.newer(_whole(facts.get(file_formats.FORMAT, "1")), file_formats.MARKS)
     if why:
         return unreadable(volume, why)
     size = facts.get("size", "")
@@ -139,7 +139,7 @@ def _tags(
     guest: str | None,
     rest: Mapping[str, str],
 ) -> frozenset[str]:
-    format_ = {formats.FORMAT: f"{formats.MARKS}"}
+    format_ = {file_formats.FORMAT: f"{file_formats.MARKS}"}
     facts = {**format_, "vm": volume.vm, "volume": volume.volume, "stage": stage.name, **rest}
     facts |= {} if template is None else {"template": template}
     facts |= {} if guest is None else {"guest": guest}

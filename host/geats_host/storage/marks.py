@@ -8,9 +8,9 @@ import json
 import os
 from contextlib import suppress
 
-from geats_core import formats
-from geats_core.fields import NAME
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.reading import file_formats
+from geats_core.reading.fields import NAME
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import VolumeId
 
@@ -61,8 +61,8 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
 
 def wrong_format(raw: object) -> str:
     """Why marks must not be read, by the format that they say; empty where they may."""
-    found = raw.get(formats.FORMAT) if isinstance(raw, dict) else None
-    return formats.newer(found, formats.MARKS)
+    found = raw.get(file_formats.FORMAT) if isinstance(raw, dict) else None
+    return file_formats.newer(found, file_formats.MARKS)
 
 
 def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
@@ -107,7 +107,7 @@ def write_marks(at: int, seen: VolumeSeen) -> None:
     check_readable(seen)
     text = json.dumps(
         {
-            formats.FORMAT: formats.MARKS,
+            file_formats.FORMAT: file_formats.MARKS,
             "stage": seen.stage.name,
             "active": seen.active,
             "size_bytes": seen.size_bytes,

@@ -11,10 +11,10 @@ from threading import Lock
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Problem
-from geats_core.fields import Reader, absolute_path
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
-from geats_core.plan import PoolFacts
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader, absolute_path
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_host.block_devices import is_logical_volume
 from geats_host.errors import HostError
-from geats_host.locks import place_locked
-from geats_host.mounts import Mount, mounts
-from geats_host.storage.folders import TRAVERSE, make_directory, open_directory
+from geats_host.guest_trees.folders import TRAVERSE, make_directory, open_directory
+from geats_host.linux.block_devices import is_logical_volume
+from geats_host.linux.mounts import Mount, mounts
+from geats_host.locks.file_locks import place_locked
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem, set_label
-from geats_host.storage.trees import ROOTFS
+from geats_host.storage.volume_trees import ROOTFS
 
 TAKEN_UP = "trusted.geats.size"  # only the host's root sees it
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878  # linux/fs.h

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_host import loops
 from geats_host.errors import HostError
-from geats_host.run import run
+from geats_host.guest_trees.folders import check_unused, host_errors
+from geats_host.linux import loops
+from geats_host.linux.run import run
 from geats_host.storage import Offer, Pool, VolumeId, fstypes
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import check_unused, host_errors
 from geats_host.storage.fstypes import Found, found_on
 from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
 

@@ -29,15 +29,22 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Checked, Problem, problem
-from geats_core.fields import Reader, absolute_path, positive_int
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import trees
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.fields import Reader, absolute_path, positive_int
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.locks import place_locked
-from geats_host.mounts import Mount, mounts
-from geats_host.overlay_mounts import (
+from geats_host.guest_trees import trees
+from geats_host.guest_trees.folders import (
+    check_directory,
+    check_unused,
+    exists,
+    is_directory,
+    open_directory,
+)
+from geats_host.guest_trees.tree_copies import copy
+from geats_host.linux.mounts import Mount, mounts
+from geats_host.linux.overlay_mounts import (
     POINT,
     UPPER,
     WORK,
@@ -50,22 +57,15 @@ from geats_host.overlay_mounts import (
     mount_upper,
     unmount,
 )
-from geats_host.run import run
+from geats_host.linux.run import run
+from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
+from geats_host.linux.user_namespaces import user_namespace
+from geats_host.locks.file_locks import place_locked
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.folders import (
-    check_directory,
-    check_unused,
-    exists,
-    is_directory,
-    open_directory,
-)
 from geats_host.storage.layers import LAYERS, Below, read_below, write_below
 from geats_host.storage.marks import read_marks
 from geats_host.storage.pool_path import existing, pool_path
-from geats_host.subordinate_ids import NEEDED, subordinate_ids
-from geats_host.tree_copies import copy
-from geats_host.user_namespaces import user_namespace
 
 NEW = "upper.new"
 UNUSED_WITHIN_S = 10  # a mount namespace that ended is taken apart a moment later

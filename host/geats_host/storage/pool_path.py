@@ -16,9 +16,9 @@ made beside the true ones::
 import os
 from pathlib import Path
 
-from geats_core.checked import Problem
-from geats_core.fields import Parser, Reader, absolute_path, text
-from geats_host.mounts import fstype_of, mounts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Parser, Reader, absolute_path, text
+from geats_host.linux.mounts import fstype_of, mounts
 
 NOWHERE = "/"
 

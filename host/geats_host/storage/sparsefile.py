@@ -24,18 +24,18 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.checked import Problem
-from geats_core.fields import Reader
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_core.sizes import format_size, parse_size
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader
+from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.loops import loops_on
-from geats_host.mounts import who_sees
-from geats_host.reflinks import can_share, copy_file, own_bytes
+from geats_host.guest_trees.folders import exists, host_errors
+from geats_host.guest_trees.reflinks import can_share, copy_file, own_bytes
+from geats_host.linux.loops import loops_on
+from geats_host.linux.mounts import who_sees
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import exists, host_errors
 from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
 from geats_host.storage.pool_path import existing, pool_path
 

@@ -4,8 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from geats_host.errors import HostError
-from geats_host.locks import place_locked
-from geats_host.run import run
+from geats_host.linux.run import run
+from geats_host.locks.file_locks import place_locked
 from geats_host.storage import lvm_commands
 from geats_host.storage.lvm_commands import parse_own_bytes
 

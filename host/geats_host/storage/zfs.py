@@ -33,22 +33,22 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core import formats
-from geats_core.checked import Problem
-from geats_core.fields import Reader, absolute_path, boolean, matching
-from geats_core.observation import SnapshotSeen, Stage, VolumeSeen
-from geats_core.plan import PoolFacts
-from geats_host import trees
+from geats_core.planning.goal import PoolFacts
+from geats_core.reading import file_formats
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader, absolute_path, boolean, matching
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.run import run
+from geats_host.guest_trees import trees
+from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
+from geats_host.guest_trees.tree_copies import copy
+from geats_host.linux.run import run
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage import zfs_commands as commands
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.storage.marks import check_readable, unreadable, wrong_format
 from geats_host.storage.mounted import is_mounted, mounted_points
 from geats_host.storage.zfs_commands import NEW, Dataset
-from geats_host.tree_copies import copy
 
 DEFAULT_MOUNTS = "/run/geats/zfs"
 DATASET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -344,7 +344,7 @@ def _text(seen: VolumeSeen, *, taken_s: int | None = None, rolling_back: str = "
     """The marks of a volume, or of a snapshot, as the value of a property."""
     check_readable(seen)
     marks: dict[str, object] = {
-        formats.FORMAT: formats.MARKS,
+        file_formats.FORMAT: file_formats.MARKS,
         "stage": seen.stage.name,
         "size_bytes": seen.size_bytes,
         "template": seen.template,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from geats_core.checked import Problem
-from geats_core.template import Build, Simplestreams, Template
+from geats_core.declared.template import Build, Simplestreams, Template
+from geats_core.reading.checked import Problem
 from geats_host.errors import HostError, Refused
 from geats_host.templates import files, sources
 from geats_host.templates.layers import empty, finish, put

@@ -5,13 +5,13 @@ import shutil
 import stat
 from pathlib import Path
 
-from geats_core.simplestreams import Form
-from geats_core.template import OUTPUT, Build
+from geats_core.declared.template import OUTPUT, Build
+from geats_core.foreign.simplestreams import Form
 from geats_host.errors import HostError
-from geats_host.run import run
+from geats_host.linux.run import run
 from geats_host.templates.digests import sha256_of
-from geats_host.templates.kept import Kept, check_file, keep, kept, problems_of_kept
 from geats_host.templates.store import Store, record_name
+from geats_host.templates.stored_layers import Kept, check_file, keep, kept, problems_of_kept
 
 NAME = "output.tar"  # a command may add to it, as in {output}.zst
 GRACE_S = 10

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.template import Template
+from geats_core.declared.template import Template
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
 from geats_host.templates import install, key_of, make_ready

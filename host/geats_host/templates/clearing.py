@@ -5,14 +5,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from geats_core.actions import Leftover
-from geats_core.observation import Stage, VolumeSeen
-from geats_host import trees
+from geats_core.planning.actions import Leftover
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
-from geats_host.left import Left
-from geats_host.opened import Opened
+from geats_host.guest_trees import trees
+from geats_host.guest_trees.folders import open_directory
+from geats_host.leftovers import Left
+from geats_host.plugins.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
-from geats_host.storage.folders import open_directory
 from geats_host.templates.store import Store
 
 IN_USE = "is in use just now"

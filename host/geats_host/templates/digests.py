@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from geats_host.errors import HostError
-from geats_host.storage.folders import open_directory
-from geats_host.trees import Entry, walk
+from geats_host.guest_trees.folders import open_directory
+from geats_host.guest_trees.trees import Entry, walk
 
 Identity = tuple[int, ...]
 NOT_TEMPLATES = (b"dev",)  # at the top: what is in it is the driver's

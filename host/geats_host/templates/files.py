@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator
 
-from geats_core.template import Files
+from geats_core.declared.template import Files
 from geats_host.errors import HostError
-from geats_host.templates.archives import problems_of_archive
 from geats_host.templates.digests import devices_in_tree, digest_of_tree, sha256_of
 from geats_host.templates.layers import Layer, TarLayer, TreeLayer
+from geats_host.templates.tarballs import problems_of_archive
 
 
 def problems(source: Files) -> Iterator[str]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
-from geats_host import trees
 from geats_host.errors import HostError
-from geats_host.guest_files import is_guest_file, write_guest_files
-from geats_host.mounts import mounts_below, sync_filesystem, writing_only_to
-from geats_host.run import run
-from geats_host.subvolumes import removed_as_subvolume
-from geats_host.templates import archives
+from geats_host.guest_trees import trees
+from geats_host.guest_trees.guest_files import is_guest_file, write_guest_files
+from geats_host.guest_trees.subvolumes import removed_as_subvolume
+from geats_host.linux.mounts import mounts_below, sync_filesystem, writing_only_to
+from geats_host.linux.run import run
+from geats_host.templates import tarballs
 from geats_host.templates.squashfs import unpack_squashfs
 from geats_host.templates.store import Store
 from geats_host.templates.whiteouts import NO_WHITEOUTS, make_way
@@ -70,12 +70,12 @@ def put(layer: Layer, target: Path, store: Store) -> None:
     """Put a layer over what is in *target*, and write nowhere else."""
     match layer:
         case TarLayer(path, below):
-            archives.unpack(path, target, below=below)
+            tarballs.unpack(path, target, below=below)
         case TreeLayer(path):
             _put_tree(path, target, store)
         case OciLayer(path):
             make_way(path, target)
-            archives.unpack(path, target, options=NO_WHITEOUTS)
+            tarballs.unpack(path, target, options=NO_WHITEOUTS)
         case SquashfsLayer(path):
             unpack_squashfs(path, target)
         case _:
@@ -109,7 +109,7 @@ def _put_tree(path: str, target: Path, store: Store) -> None:
         archive = f"{scratch / 'tree.tar'}"
         exclude = ("--anchored", "--exclude=./dev/*")
         run([*PACK, *exclude, f"--file={archive}", f"--directory={path}", "."], timeout_s=TIMEOUT_S)
-        archives.unpack(archive, target)
+        tarballs.unpack(archive, target)
 
 
 def _copy_tree(path: str, names: list[str], target: Path) -> None:

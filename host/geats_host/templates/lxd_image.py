@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from geats_core.template import LxdImage
+from geats_core.declared.template import LxdImage
 from geats_host.errors import HostError
-from geats_host.templates.archives import Member, members, problems_of_archive, text_of_member
+from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 from geats_host.templates.layers import Layer, SquashfsLayer, TarLayer
 from geats_host.templates.squashfs import is_squashfs, problems_of_squashfs
-from geats_host.yaml_text import WrongYaml, read_yaml
+from geats_host.templates.tarballs import Member, members, problems_of_archive, text_of_member
 
 METADATA, ROOTFS = "metadata.yaml", "rootfs"
 LARGEST_METADATA = 2**20

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from geats_core.oci import (
+from geats_core.declared.template import OciImage
+from geats_core.foreign.oci import (
     LARGEST_DOCUMENT,
     Descriptor,
     parse_index,
     parse_layout,
     parse_manifest,
 )
-from geats_core.template import OciImage
 from geats_host.errors import HostError, sound
 from geats_host.templates.architectures import oci_arch
-from geats_host.templates.archives import problems_of_archive, unpack
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 from geats_host.templates.layers import Layer, OciLayer
 from geats_host.templates.store import Store
+from geats_host.templates.tarballs import problems_of_archive, unpack
 
 DEEPEST_INDEX = 4
 

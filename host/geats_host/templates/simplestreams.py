@@ -6,7 +6,8 @@ after the other are made from the same.
 
 import shutil
 
-from geats_core.simplestreams import (
+from geats_core.declared.template import Simplestreams
+from geats_core.foreign.simplestreams import (
     INDEX,
     LARGEST_DOCUMENT,
     Form,
@@ -15,13 +16,12 @@ from geats_core.simplestreams import (
     find_image,
     parse_index,
 )
-from geats_core.template import Simplestreams
 from geats_host.errors import HostError, sound
 from geats_host.templates import squashfs
 from geats_host.templates.architectures import debian_arch
 from geats_host.templates.downloads import fetch_document, fetch_file
-from geats_host.templates.kept import Kept, check_file, keep, kept, problems_of_kept
 from geats_host.templates.store import Store, record_name
+from geats_host.templates.stored_layers import Kept, check_file, keep, kept, problems_of_kept
 
 
 def record_of(source: Simplestreams) -> str:

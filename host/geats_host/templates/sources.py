@@ -4,11 +4,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-from geats_core.template import Build, Files, LxdImage, OciImage, Simplestreams, Source, kind
+from geats_core.declared.template import (
+    Build,
+    Files,
+    LxdImage,
+    OciImage,
+    Simplestreams,
+    Source,
+    kind,
+)
 from geats_host.templates import build, files, lxd_image, oci, simplestreams
-from geats_host.templates.kept import Kept, content_of_kept, kept, kept_layer, problems_of_kept
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
+from geats_host.templates.stored_layers import (
+    Kept,
+    content_of_kept,
+    kept,
+    kept_layer,
+    problems_of_kept,
+)
 
 
 def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from geats_host.errors import HostError
-from geats_host.mounts import writing_only_to
-from geats_host.run import run
-from geats_host.templates.archives import problems_of_checksum
+from geats_host.linux.mounts import writing_only_to
+from geats_host.linux.run import run
+from geats_host.templates.tarballs import problems_of_checksum
 
 MAGIC = b"hsqs"
 TIMEOUT_S = 3600

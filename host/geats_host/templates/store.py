@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_core import formats
-from geats_core.fields import SHA256
-from geats_host import trees
+from geats_core.reading import file_formats
+from geats_core.reading.fields import SHA256
 from geats_host.errors import HostError
-from geats_host.templates.locks import NamedLock, named_lock, one_of_slots
+from geats_host.guest_trees import trees
+from geats_host.templates.name_locks import NamedLock, named_lock, one_of_slots
 
 UNPACKING_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)  # more of them are slower, not faster
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -83,7 +83,7 @@ class Store:
         except OSError as error:
             raise HostError(f"{self.root}: {error.strerror}") from None
         blobs = raw if isinstance(raw, dict) else {}
-        why = formats.newer(blobs.pop(formats.FORMAT, None), formats.TEMPLATES)
+        why = file_formats.newer(blobs.pop(file_formats.FORMAT, None), file_formats.TEMPLATES)
         if why:
             raise HostError(f"{path}: {why}: install that geats, or remove it to fetch it again")
         sound = all(isinstance(each, str) and SHA256.fullmatch(each) for each in blobs.values())
@@ -99,7 +99,7 @@ class Store:
         records = self.root / "records"
         with self.scratch() as scratch, _host_errors(records):
             new = scratch / "record"
-            new.write_text(json.dumps({formats.FORMAT: formats.TEMPLATES, **blobs}))
+            new.write_text(json.dumps({file_formats.FORMAT: file_formats.TEMPLATES, **blobs}))
             with new.open("rb") as file:
                 os.fsync(file.fileno())
             new.rename(records / f"{name}.json")

@@ -10,9 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from geats_core.checked import unknown
-from geats_core.observation import Stage, VolumeSeen
-from geats_core.template import (
+from geats_core.declared.template import (
     Build,
     Files,
     LxdImage,
@@ -22,14 +20,16 @@ from geats_core.template import (
     Template,
     kind,
 )
+from geats_core.reading.checked import unknown
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.opened import Opened
+from geats_host.plugins.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
 from geats_host.templates import key_of, make_ready, problems, sources, verify
 from geats_host.templates.cache import unpacked
 from geats_host.templates.clearing import destroy_copy, remove_file, unpacked_in
-from geats_host.templates.kept import kept
 from geats_host.templates.store import Store
+from geats_host.templates.stored_layers import kept
 
 Report = dict[str, object]
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from geats_host.errors import HostError
-from geats_host.guest_files import openat2
-from geats_host.templates.archives import Member, members
-from geats_host.trees import remove
+from geats_host.guest_trees.guest_files import openat2
+from geats_host.guest_trees.trees import remove
+from geats_host.templates.tarballs import Member, members
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 NO_WHITEOUTS = ("--no-anchored", f"--exclude={WHITEOUT}*", "--anchored")

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 from salt.exceptions import CommandExecutionError
 from salt.utils.resources import pillar_resources_tree
 
-from geats_host.later import later
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_core import resources as rules
-    from geats_host import configuration, errors, resources
+    from geats_core.requests import salt_resources as rules
+    from geats_host import errors
+    from geats_host.for_salt import resources
+    from geats_host.inputs import configuration
 else:
-    configuration = later("geats_host.configuration")
+    configuration = later("geats_host.inputs.configuration")
     errors = later("geats_host.errors")
-    resources = later("geats_host.resources")
-    rules = later("geats_core.resources")
+    resources = later("geats_host.for_salt.resources")
+    rules = later("geats_core.requests.salt_resources")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]

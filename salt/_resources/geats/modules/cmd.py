@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_host.later import later
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
-    from geats_core import resources as rules
-    from geats_core import shell_requests
+    from geats_core.requests import salt_resources as rules
+    from geats_core.requests import shell_requests
     from geats_host import errors
 else:
     errors = later("geats_host.errors")
-    rules = later("geats_core.resources")
-    shell_requests = later("geats_core.shell_requests")
+    rules = later("geats_core.requests.salt_resources")
+    shell_requests = later("geats_core.requests.shell_requests")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]

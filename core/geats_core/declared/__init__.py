@@ -1,0 +1,1 @@
+"""What people declare for a whole host, parsed: pools, templates, policy, retention, placement."""

@@ -1,0 +1,199 @@
+"""A host's configuration: pools, templates, profiles, paths and the VMs declared on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from returns.result import Failure, Success
+
+from geats_core.declared.policy import HostPolicy, parse_policy
+from geats_core.declared.template import Template, parse_template
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, Problems, problem
+from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
+from geats_core.reading.schemas import Described, Schema, taking
+
+Raw = Mapping[object, object]
+DEEPEST_STACK = 8
+GONE = "gone"
+APART = ("drivers", "pools", "templates", "profiles", GONE)  # whose entries concern some VMs only
+A_VM, A_PROFILE, A_LAYER = (
+    {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackLayer:
+    """A named plugin and its options, as the plugin itself will parse them."""
+
+    type: str
+    options: Raw
+    on: "StackLayer | None" = None
+
+
+class Events(StrEnum):
+    """Who is told of each step that is applied: on a host whose minion does it."""
+
+    NONE = "none"
+    MINION = "minion"  # those who listen on the minion's own bus
+    MASTER = "master"  # and on the master's
+
+
+class Gone(StrEnum):
+    """How a VM is to be gone: off, and all of it stays; forgotten; or with its data."""
+
+    STOPPED = "stopped"
+    UNDEFINED = "undefined"
+    DEPROVISIONED = "deprovisioned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostConfig:
+    """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other.
+
+    ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
+    none away. ``wrong`` says why drivers, pools, templates, profiles and entries of ``gone`` are
+    left out, by names such as ``pools.fast``.
+    """
+
+    state_dir: str = "/var/lib/geats"
+    run_dir: str = "/run/geats"
+    registry: str = "sqlite"
+    bind_sources: tuple[str, ...] = ()
+    policy: HostPolicy = field(default_factory=HostPolicy)
+    events: Events = Events.MINION
+    drivers: Mapping[str, Raw] = field(default_factory=dict)
+    pools: Mapping[str, StackLayer] = field(default_factory=dict)
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    profiles: Mapping[str, Raw] = field(default_factory=dict)
+    vms: Mapping[str, object] = field(default_factory=dict)
+    gone: Mapping[str, Gone] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The VMs that something is said of: what they are, or that they are to be gone."""
+        return frozenset({*self.vms, *self.gone, *self.unclear})
+
+    @property
+    def unclear(self) -> Mapping[str, str]:
+        """The VMs of which it is not clear whether they are to be gone, and why: they stay."""
+        split = {entry.partition("."): why for entry, why in self.wrong.items()}
+        return {name: why for (key, _, name), why in split.items() if key == GONE}
+
+
+def parse_config(raw: object) -> Checked[HostConfig]:
+    """Read the mapping under ``geats``; report everything that is wrong with it at once."""
+    if raw is None:
+        return problem("", "is empty: leave the key out, or write {} if all of it is the defaults")
+    return _config("", raw)
+
+
+def read_config(raw: object) -> Checked[HostConfig]:
+    """The same, without the entries that are wrong and concern some VMs only: see ``wrong``."""
+    match parse_config(raw):
+        case Failure(problems) if isinstance(raw, Mapping):
+            wrong = _wrong_entries(problems)
+            match parse_config(_without(raw, wrong)):
+                case Success(config) if wrong:
+                    return Success(replace(config, wrong=wrong))
+                case _:
+                    return Failure(problems)
+        case checked:
+            return checked
+
+
+def _wrong_entries(problems: Problems) -> dict[str, str]:
+    """What is wrong with each entry that can be left out."""
+    found: dict[str, list[str]] = {}
+    for one in problems:
+        key, _, rest = one.path.partition(".")
+        name = rest.partition(".")[0].partition("[")[0]
+        if key in APART and fields.NAME.fullmatch(name):
+            found.setdefault(f"{key}.{name}", []).append(f"geats.{one}")
+    return {entry: "; ".join(said) for entry, said in found.items()}
+
+
+def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
+    return {
+        key: {name: said for name, said in given.items() if f"{key}.{name}" not in wrong}
+        if key in APART and isinstance(given, Mapping)
+        else given
+        for key, given in raw.items()
+    }
+
+
+def config_schema() -> Schema:
+    """What ``parse_config`` takes, as JSON Schema, but for the definitions that it refers to."""
+    return _config.schema()
+
+
+@of_mapping
+def _config(read: Reader) -> Checked[HostConfig]:
+    default = HostConfig()
+    config = HostConfig(
+        state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
+        run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
+        registry=read.take("registry", fields.name, default.registry),
+        bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
+        policy=read.take("policy", parse_policy, default.policy),
+        events=read.take("events", one_of("kind of events", Events), default.events),
+        drivers=read.take("drivers", named(fields.mapping), {}),
+        pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
+        templates=read.take("templates", named(parse_template), {}),
+        profiles=read.take("profiles", named(_profile), {}),
+        vms=read.take("vms", named(_vm), {}),
+        gone=read.take(GONE, named(one_of("way to be gone", Gone)), {}),
+    )
+    read.problems += [
+        Problem(
+            read.at(f"{GONE}.{printable(name)}"),
+            "is under vms as well: take it out of one of the two",
+        )
+        for name in _in_both(read.raw.get("vms"), read.raw.get(GONE))
+    ]
+    return read.done(config)
+
+
+def _in_both(vms: object, gone: object) -> list[str]:
+    if not (isinstance(vms, Mapping) and isinstance(gone, Mapping)):
+        return []  # those that are wrong as a whole are told by their readers
+    return [each for each in gone if isinstance(each, str) and each in vms]
+
+
+@taking(A_PROFILE)
+def _profile(path: str, raw: object) -> Checked[Raw]:
+    return fields.mapping(path, raw)
+
+
+@taking(A_VM)
+def _vm(_: str, raw: object) -> Checked[object]:
+    return Success(raw)
+
+
+def layers(at_most: int) -> Described[StackLayer]:
+    """A stack of *at_most* so many layers: YAML's mappings may hold themselves."""
+
+    @taking(A_LAYER)
+    def next_layer(path: str, raw: object) -> Checked[StackLayer | None]:
+        return layers(at_most - 1)(path, raw)
+
+    @of_mapping
+    def parse(read: Reader) -> Checked[StackLayer]:
+        if not at_most:
+            return problem(read.path, f"is more than {DEEPEST_STACK} layers deep")
+        read.raw = _with_on(read.raw)
+        options = read.rest("type", "on")
+        below = read.take("on", next_layer, None)
+        return read.done(
+            StackLayer(type=read.need("type", fields.name, ""), options=options, on=below)
+        )
+
+    return parse
+
+
+def _with_on(raw: Raw) -> Raw:
+    """The same; for YAML 1.1 the key ``on`` is the boolean (https://yaml.org/type/bool.html)."""
+    if "on" in raw:
+        return raw
+    return {"on" if key is True else key: value for key, value in raw.items()}

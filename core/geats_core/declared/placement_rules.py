@@ -1,0 +1,69 @@
+"""The rules by which VMs are placed on hosts, and how people write them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, problem, shown
+from geats_core.reading.fields import Reader, each, of_mapping
+
+Group: TypeAlias = frozenset[str]
+
+
+class Strategy(StrEnum):
+    """Which of the hosts that can take a VM does."""
+
+    SPREAD = "spread"
+    PACK = "pack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How VMs are placed.
+
+    VMs of one group in ``together`` are on one host, those of one in ``apart`` on different ones.
+    ``reserve`` is the share (0 to 1) of each resource that placing leaves free.
+    """
+
+    strategy: Strategy = Strategy.SPREAD
+    together: tuple[Group, ...] = ()
+    apart: tuple[Group, ...] = ()
+    reserve: float = 0.0
+
+
+@of_mapping
+def _rules(read: Reader) -> Checked[Rules]:
+    default = Rules()
+    strategy = fields.one_of("strategy", Strategy)
+    return read.done(
+        Rules(
+            strategy=read.take("strategy", strategy, default.strategy),
+            together=read.take("together", each(_group), default.together),
+            apart=read.take("apart", each(_group), default.apart),
+            reserve=read.take("reserve", _share, default.reserve),
+        )
+    )
+
+
+def parse_rules(raw: object) -> Checked[Rules]:
+    """Read ``strategy``, ``together`` and ``apart`` (lists of lists of names), ``reserve``."""
+    return _rules("", raw)
+
+
+def _group(path: str, raw: object) -> Checked[Group]:
+    match each(fields.name)(path, raw):
+        case Success(names) if len(set(names)) > 1:
+            return Success(frozenset(names))
+        case Success():
+            return problem(path, "must name two VMs at least")
+        case Failure() as refused:
+            return refused
+
+
+def _share(path: str, raw: object) -> Checked[float]:
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw < 1:
+        return Success(float(raw))
+    return problem(path, f"must be a share from 0 to below 1, got {shown(raw)}")

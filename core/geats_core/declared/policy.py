@@ -1,0 +1,147 @@
+"""What a host may promise its VMs, and what becomes of those that nobody declared or named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from returns.result import Failure, Success
+
+from geats_core.declared.retention import Keep, parse_keep
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, problem, problems_of, shown
+from geats_core.reading.fields import Reader, of_mapping
+from geats_core.reading.schemas import any_of, by_name, taking
+
+
+class Strays(StrEnum):
+    """What is done about a VM on the host that nobody declared."""
+
+    REPORT = "report"
+    STOP = "stop"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalBounds:
+    """How much of the journal of a host is kept: what is older, or more, is forgotten."""
+
+    days: int = 365
+    entries: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """How far a host is committed, as factors of what it has; and what becomes of strays.
+
+    ``strays`` pairs patterns of names (as in fnmatch(3)) with what is done: the first that matches
+    counts, and a stray that none matches is reported. ``at_most`` so many VMs that nobody named are
+    powered off, undefined or emptied by one plan. ``exports`` is how many archives of a VM stay.
+    """
+
+    memory_overcommit: float = 1.0
+    cpu_overcommit: float = 16.0
+    disk_overcommit: float = 1.0
+    strays: tuple[tuple[str, Strays], ...] = ()
+    at_most: int = 1
+    journal: JournalBounds = JournalBounds()
+    exports: Keep | None = None
+
+    def on_stray(self, name: str) -> Strays:
+        """What is done about the stray *name*."""
+        for pattern, done in self.strays:
+            if fnmatchcase(name, pattern):
+                return done
+        return Strays.REPORT
+
+
+@taking(fields.within("number", 0.01, 1000))
+def _factor(path: str, raw: object) -> Checked[float]:
+    value = fields.number(raw)
+    if value is not None and 0.01 <= value <= 1000:
+        return Success(float(value))
+    return problem(path, f"must be a factor from 0.01 to 1000, got {shown(raw)}")
+
+
+count = fields.whole_number(0, 10_000)  # of VMs
+
+
+@of_mapping
+def parse_policy(read: Reader) -> Checked[HostPolicy]:
+    """Read what promises are made, what becomes of strays, and how much is kept."""
+    default = HostPolicy()
+    memory, cpus, disk = read.take("overcommit", _overcommit, DEFAULT_OVERCOMMIT)
+    return read.done(
+        HostPolicy(
+            memory_overcommit=memory,
+            cpu_overcommit=cpus,
+            disk_overcommit=disk,
+            strays=read.take("strays", _strays, default.strays),
+            at_most=read.take("at_most", count, default.at_most),
+            journal=read.take("journal", _journal, default.journal),
+            exports=read.take("exports", parse_keep, None),
+        )
+    )
+
+
+DEFAULT_OVERCOMMIT = (
+    HostPolicy().memory_overcommit,
+    HostPolicy().cpu_overcommit,
+    HostPolicy().disk_overcommit,
+)
+
+
+@of_mapping
+def _overcommit(read: Reader) -> Checked[tuple[float, float, float]]:
+    memory, cpus, disk = DEFAULT_OVERCOMMIT
+    return read.done(
+        (
+            read.take("memory", _factor, memory),
+            read.take("cpus", _factor, cpus),
+            read.take("disk", _factor, disk),
+        )
+    )
+
+
+_days = fields.whole_number(1, 36_500)
+_entries = fields.whole_number(100, 100_000_000)
+
+
+@of_mapping
+def _journal(read: Reader) -> Checked[JournalBounds]:
+    default = JournalBounds()
+    return read.done(
+        JournalBounds(
+            days=read.take("days", _days, default.days),
+            entries=read.take("entries", _entries, default.entries),
+        )
+    )
+
+
+_word = fields.one_of("policy for strays", Strays)
+
+
+@taking(any_of(_word.schema(), by_name({"type": "string"}, _word.schema())))
+def _strays(path: str, raw: object) -> Checked[tuple[tuple[str, Strays], ...]]:
+    if isinstance(raw, Mapping):
+        return _by_pattern(path, raw)
+    match _word(path, raw):
+        case Success(word):
+            return Success((("*", word),))
+        case Failure() as refused:
+            return refused
+
+
+@of_mapping
+def _by_pattern(read: Reader) -> Checked[tuple[tuple[str, Strays], ...]]:
+    rules: list[tuple[str, Strays]] = []
+    for key, value in read.raw.items():
+        at = read.at(fields.printable(key))
+        pattern, word = fields.text(at, key), _word(at, value)
+        read.problems += problems_of(pattern, word)
+        match pattern, word:
+            case Success(pattern_), Success(word_):
+                rules.append((pattern_, word_))
+            case _:
+                pass  # its problems are kept
+    return Failure(tuple(read.problems)) if read.problems else Success(tuple(rules))

@@ -1,0 +1,219 @@
+"""Templates as they are declared: one source each, and archives or directories on top of it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from returns.result import Failure, Success
+
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, problem, shown
+from geats_core.reading.fields import Reader, of_mapping
+from geats_core.reading.mappings import shorthand
+from geats_core.reading.schemas import Described, Parser, taking
+
+T = TypeVar("T")
+OUTPUT = "{output}"  # stands for the path of the tarball, in the words of a build command
+BUILD_TIMEOUT_S = 3600
+
+URL = re.compile(
+    r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%+@=,-]+)*/?"
+)
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+:-]{0,127}")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]{0,254}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """A tarball, or a directory: whoever opens it looks which."""
+
+    path: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OciImage:
+    """An image in the layout of the OCI: a directory, or an archive of one."""
+
+    path: str
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LxdImage:
+    """An image of LXD or distrobuilder: one tarball, or the metadata and the rootfs apart."""
+
+    path: str
+    sha256: str | None = None
+    rootfs: str | None = None
+    rootfs_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simplestreams:
+    """The newest image with an alias on a server; *sha256* names the one rootfs that will do."""
+
+    url: str
+    alias: str
+    arch: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A command that makes a tarball, at the path that stands in for ``{output}``."""
+
+    command: tuple[str, ...]
+    timeout_s: int = BUILD_TIMEOUT_S
+
+
+Source: TypeAlias = Files | OciImage | LxdImage | Simplestreams | Build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """What a root volume is filled from: a source, and then each overlay on top of the last."""
+
+    name: str
+    source: Source
+    overlays: tuple[Files, ...] = ()
+
+
+@of_mapping
+def parse_template(read: Reader) -> Checked[Template]:
+    """Read a template out of the mapping that declares it; its name is the last of the path."""
+    source = _source(read)
+    no_overlays: tuple[Files, ...] = ()
+    overlays = read.take("overlays", fields.each(_files), no_overlays) + _one_overlay(read)
+    name = read.path.rpartition(".")[2]
+    return read.done(Template(name=name, source=source, overlays=overlays))
+
+
+def kind(source: Source) -> str:
+    """The key under which *source* is declared."""
+    return next(key for key, (type_, _) in SOURCES.items() if isinstance(source, type_))
+
+
+def _source(read: Reader) -> Source:
+    given = [key for key in SOURCES if read.raw.get(key) is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "none"
+        there = f"must have exactly one of {', '.join(SOURCES)}, got {got}"
+        read.problems.append(Problem(read.path, there))
+    if read.raw.get("sha256") is not None and "path" not in given:
+        read.problems.append(Problem(read.at("sha256"), "goes with path only"))
+    none = Files(path="/")
+    found = [read_source(read, key) for key, (_, read_source) in SOURCES.items()]
+    return next((each for each in found if each is not None), none)
+
+
+def _path(read: Reader, key: str) -> Source | None:
+    sha256 = read.take("sha256", fields.sha256, None)
+    path = read.take(key, fields.absolute_path, None)
+    return None if path is None else Files(path=path, sha256=sha256)
+
+
+def _one_overlay(read: Reader) -> tuple[Files, ...]:
+    """``overlay`` and ``overlay_sha256``: a list of one, in words of its own."""
+    path = read.take("overlay", fields.absolute_path, None)
+    sha256 = read.take("overlay_sha256", fields.sha256, None)
+    if read.raw.get("overlay") is None:
+        if read.raw.get("overlay_sha256") is not None:
+            read.problems.append(Problem(read.at("overlay_sha256"), "goes with overlay only"))
+    elif read.raw.get("overlays") is not None:
+        read.problems.append(Problem(read.path, "must have overlay or overlays, not both"))
+    return () if path is None else (Files(path=path, sha256=sha256),)
+
+
+def _or_path(whole: Parser[T]) -> Described[T]:
+    """A plain path is short for a mapping with nothing else."""
+    return shorthand(str, fields.absolute_path.schema(), "path", whole)
+
+
+@of_mapping
+def _files_mapping(read: Reader) -> Checked[Files]:
+    path = read.need("path", fields.absolute_path, "/")
+    return read.done(Files(path=path, sha256=read.take("sha256", fields.sha256, None)))
+
+
+_files = _or_path(_files_mapping)
+
+
+@of_mapping
+def _oci_mapping(read: Reader) -> Checked[Source | None]:
+    path = read.need("path", fields.absolute_path, "/")
+    return read.done(OciImage(path=path, tag=read.take("tag", _tag, None)))
+
+
+_oci = _or_path(_oci_mapping)
+
+
+@of_mapping
+def _image_mapping(read: Reader) -> Checked[Source | None]:
+    image = LxdImage(
+        path=read.need("path", fields.absolute_path, "/"),
+        sha256=read.take("sha256", fields.sha256, None),
+        rootfs=read.take("rootfs", fields.absolute_path, None),
+        rootfs_sha256=read.take("rootfs_sha256", fields.sha256, None),
+    )
+    if image.rootfs_sha256 is not None and read.raw.get("rootfs") is None:
+        read.problems.append(Problem(read.at("rootfs_sha256"), "goes with rootfs only"))
+    return read.done(image)
+
+
+_image = _or_path(_image_mapping)
+
+
+@of_mapping
+def _simplestreams(read: Reader) -> Checked[Source | None]:
+    return read.done(
+        Simplestreams(
+            url=read.need("url", _url, ""),
+            alias=read.need("alias", _alias, ""),
+            arch=read.take("arch", fields.name, None),
+            sha256=read.take("sha256", fields.sha256, None),
+        )
+    )
+
+
+@of_mapping
+def _build(read: Reader) -> Checked[Source | None]:
+    return read.done(
+        Build(
+            command=read.need("command", _command, ()),
+            timeout_s=read.take("timeout", fields.positive_int, BUILD_TIMEOUT_S),
+        )
+    )
+
+
+@taking(fields.each(fields.text).schema())
+def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
+    """A list of words, such that one of them says where the tarball goes."""
+    match fields.each(fields.text)(path, raw):
+        case Success(words):
+            if words and words[0] and any(OUTPUT in word for word in words[1:]):
+                return Success(words)
+            return problem(path, f"must be a command whose words have {OUTPUT}, got {shown(raw)}")
+        case Failure() as refused:
+            return refused
+
+
+_tag = fields.matching(TAG, "a tag or reference of an image")
+_url = fields.matching(URL, "an http or https URL without a query")
+_alias = fields.matching(ALIAS, "an alias such as debian/12")
+
+
+def _under_key(
+    parse: Callable[[str, object], Checked[Source | None]],
+) -> Callable[[Reader, str], Source | None]:
+    return lambda read, key: read.take(key, parse, None)
+
+
+SOURCES: dict[str, tuple[type[Source], Callable[[Reader, str], Source | None]]] = {
+    "path": (Files, _path),
+    "oci": (OciImage, _under_key(_oci)),
+    "image": (LxdImage, _under_key(_image)),
+    "simplestreams": (Simplestreams, _under_key(_simplestreams)),
+    "build": (Build, _under_key(_build)),
+}

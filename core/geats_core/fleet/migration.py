@@ -1,0 +1,130 @@
+"""The move of a VM from one host to another while it is off: its phases, and which copy counts.
+
+Theory of operation
+-------------------
+The copy on the source counts for as long as the source defines the VM; the other counts from the
+moment that it does not. So there is one moment at which the VM changes hosts, ``HAND_OVER``, and a
+move that fails before it is undone, one that fails after it is only finished: the copy on the
+target is never started before, that on the source never after.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from returns.result import Failure, Success
+
+from geats_core.fleet.balancing import movable, without
+from geats_core.fleet.placement import Candidate, place
+from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, unknown
+from geats_core.vm.observation import Power
+
+
+class Phase(StrEnum):
+    """What is done, in this order."""
+
+    SHUTDOWN = "shutdown"
+    EXPORT = "export"
+    COPY = "copy"
+    IMPORT = "import"
+    HAND_OVER = "hand over"
+    START = "start"
+    REMOVE = "remove"
+
+
+class Undo(StrEnum):
+    """What gives the source back what it had, in this order."""
+
+    REMOVE_IMPORT = "remove what was imported"
+    REMOVE_ARCHIVE = "remove the archive"
+    START_AGAIN = "start it again"
+
+
+_DECLARED = "is declared on {}, which would make it anew: move its declaration to the target first"
+ONLY_RUNNING = frozenset({Phase.SHUTDOWN, Phase.START})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """A VM that is to leave *source* for *target*; ``running`` is whether it runs, and shall."""
+
+    vm: str
+    source: str
+    target: str
+    running: bool
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """All there is to do."""
+        return tuple(phase for phase in Phase if self.running or phase not in ONLY_RUNNING)
+
+    def undone_by(self, failed: Phase) -> tuple[Undo, ...]:
+        """What to do where *failed* did, perhaps half-way, and the source still has the VM.
+
+        An import that fails tidies up after itself: what is on the target then is not ours.
+        """
+        done = self.phases[: self.phases.index(failed)]
+        needed = {
+            Undo.REMOVE_IMPORT: Phase.IMPORT in done,
+            Undo.REMOVE_ARCHIVE: Phase.EXPORT in (*done, failed),
+            Undo.START_AGAIN: self.running,
+        }
+        return tuple(undo for undo, is_needed in needed.items() if is_needed)
+
+    def counts(self, *, source_defines: bool) -> str:
+        """The host whose copy is the VM; the other one's is to be removed."""
+        return self.source if source_defines else self.target
+
+
+def migration(
+    vm: str, target: str, hosts: Mapping[str, Candidate], source: str | None = None
+) -> Checked[Migration]:
+    """The move of *vm* to the host *target*, from *source* or from where it is; or why not."""
+    match _source(vm, hosts, source):
+        case Success(there):
+            problems = (*_kept(vm, there, hosts[there]), *_not_taken(vm, there, target, hosts))
+            running = hosts[there].observations[vm].power is not Power.STOPPED
+            found = Migration(vm=vm, source=there, target=target, running=running)
+            return Failure(problems) if problems else Success(found)
+        case Failure() as refused:
+            return refused
+
+
+def _source(vm: str, hosts: Mapping[str, Candidate], given: str | None) -> Checked[str]:
+    """The one host that the VM is on, or the one of several that was given."""
+    if given is not None and given not in hosts:
+        return Failure((unknown("source", "host", given, hosts),))
+    owners = {host: _vms(each) for host, each in sorted(hosts.items()) if vm in _vms(each)}
+    if not owners:
+        return Failure(
+            (unknown("name", "VM", vm, {each for h in hosts for each in _vms(hosts[h])}),)
+        )
+    if given is None and len(owners) > 1:
+        return problem("source", f"must say which: {vm} is on {', '.join(owners)}")
+    if given is not None and given not in owners:
+        return problem("source", f"{vm} is not on {given}, but on {', '.join(owners)}")
+    return Success(given or next(iter(owners)))
+
+
+def _kept(vm: str, source: str, host: Candidate) -> Problems:
+    """Why the VM cannot leave."""
+    declared = [Problem(vm, _DECLARED.format(source)) for goal in host.goals if goal.name == vm]
+    return (*declared, *problems_of(movable(vm, host)))
+
+
+def _not_taken(vm: str, source: str, target: str, hosts: Mapping[str, Candidate]) -> Problems:
+    """Why the VM cannot come; that it is declared there already is as it should be."""
+    if target not in hosts:
+        return (unknown("target", "host", target, hosts),)
+    if vm in _vms(hosts[target]):
+        return (Problem("target", f"{vm} is on {target} already"),)
+    match movable(vm, replace(hosts[source], goals=())):
+        case Success(goal):
+            return problems_of(place(goal, {target: without(hosts[target], vm)}))
+        case Failure():
+            return ()  # said already
+
+
+def _vms(host: Candidate) -> frozenset[str]:
+    """The VMs that are there, declared or not."""
+    return frozenset(name for name, have in host.observations.items() if have.exists)

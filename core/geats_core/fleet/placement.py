@@ -1,0 +1,152 @@
+"""Which of several hosts a VM goes to.
+
+Theory of operation
+-------------------
+A host can take a VM where ``plan_host`` has a plan for it together with all else that the host is
+to do: so drivers, pools, templates, bridges, addresses and room count here exactly as they do when
+the plan is applied. Of the hosts that can, the strategy takes one by its *load*: the share that is
+promised of the resource of which it has the least left.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.declared.placement_rules import Rules, Strategy
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.capacity import limit_of, promised
+from geats_core.hostwide.host_planner import plan_host
+from geats_core.planning.goal import Goal, HostFacts
+from geats_core.plans.reverse import follow
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.vm.observation import Observation
+
+Ends: TypeAlias = Mapping[str, Observation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A host as ``plan_host`` is told of it: what is wanted there, and what there is."""
+
+    goals: tuple[Goal, ...] = ()
+    observations: Mapping[str, Observation] = field(default_factory=dict)
+    facts: HostFacts = field(default_factory=HostFacts)
+    policy: HostPolicy = field(default_factory=HostPolicy)
+
+    @property
+    def vms(self) -> frozenset[str]:
+        """The VMs that are there, or are to be."""
+        there = {name for name, have in self.observations.items() if have.exists}
+        return frozenset(there | {goal.name for goal in self.goals})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The host for a VM, its load with the VM, and why no other host could have been taken."""
+
+    host: str
+    load: float
+    refused: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+
+def place(
+    wanted: Goal, hosts: Mapping[str, Candidate], rules: Rules | None = None
+) -> Checked[Placement]:
+    """The host on which *wanted* is reached, or why each of *hosts* cannot take the VM."""
+    rules = rules or Rules()
+    there = sorted(name for name, host in hosts.items() if wanted.name in host.vms)
+    if there:
+        return problem(wanted.name, f"is on {there[0]} already")
+    if not hosts:
+        return problem(wanted.name, "there is no host to place it on")
+    loads: dict[str, float] = {}
+    refused: dict[str, tuple[Problem, ...]] = {}
+    for name in hosts:
+        match _load_with(wanted, name, hosts, rules):
+            case Success(load):
+                loads[name] = load
+            case Failure(found):
+                refused[name] = found
+    if not loads:
+        return Failure(
+            tuple(
+                Problem(f"{name}.{each.path}", each.message)
+                for name, found in refused.items()
+                for each in found
+            )
+        )
+    sign = 1 if rules.strategy is Strategy.SPREAD else -1
+    best = min(loads, key=lambda name: (sign * loads[name], name))
+    return Success(Placement(host=best, load=loads[best], refused=refused))
+
+
+def _load_with(
+    wanted: Goal, name: str, hosts: Mapping[str, Candidate], rules: Rules
+) -> Checked[float]:
+    """The load of the host *name* with the VM on it; refused where the VM cannot be there."""
+    host = with_goal(hosts[name], wanted)
+    problems = list(_neighbours(wanted.name, name, hosts, rules))
+    match _end(host):
+        case Success(end):
+            problems += _above_reserve(wanted.name, host, end, rules)
+            return Failure(tuple(problems)) if problems else Success(load_of(host))
+        case Failure(found):
+            return Failure((*problems, *found))
+
+
+def _above_reserve(name: str, host: Candidate, end: Ends, rules: Rules) -> Iterable[Problem]:
+    """The resources that the VM takes, and of which too little would be left."""
+    shares, most = _shares(host, end), 1 - rules.reserve
+    taken = {resource for (resource, _, _), amount in promised(end[name], name).items() if amount}
+    for resource in sorted(taken & shares.keys()):
+        if shares[resource] > most:
+            words = f"{shares[resource]:.0%} would be promised, and {most:.0%} may be"
+            yield Problem(resource, words)
+
+
+def _neighbours(
+    vm: str, name: str, hosts: Mapping[str, Candidate], rules: Rules
+) -> Iterable[Problem]:
+    """What the groups that the VM is in say against the host *name*."""
+    for group in rules.together:
+        for other in sorted(group - {vm}) if vm in group else ():
+            for elsewhere in sorted(each for each in hosts if other in hosts[each].vms):
+                if elsewhere != name:
+                    yield Problem(vm, f"is to be together with {other}, which is on {elsewhere}")
+    for group in rules.apart:
+        for other in sorted(hosts[name].vms & group - {vm}) if vm in group else ():
+            yield Problem(vm, f"is to be apart from {other}")
+
+
+def load_of(host: Candidate) -> float:
+    """The highest share of any resource, once what is wanted is reached, or else as it is now."""
+    return max(_shares(host, _end(host).value_or(host.observations)).values(), default=0.0)
+
+
+def _shares(host: Candidate, end: Ends) -> dict[str, float]:
+    """How much of each resource is promised, as a share of what may be."""
+    total: dict[str, int] = defaultdict(int)
+    for name, have in end.items():
+        for (resource, _, _), amount in promised(have, name).items():
+            total[resource] += amount
+    limits = {resource: limit_of(resource, host.facts, host.policy) for resource in total}
+    return {resource: total[resource] / limit for resource, limit in limits.items() if limit}
+
+
+def _end(host: Candidate) -> Checked[Ends]:
+    """What there is once all is as wanted; refused where the host has no plan for that."""
+    match plan_host(host.goals, host.observations, host.facts, host.policy):
+        case Success(made):
+            found = dict(host.observations)
+            for each in made.plans:
+                found[each.name] = follow(each, found.get(each.name, Observation())).unwrap()
+            return Success(found)
+        case Failure() as refused:
+            return refused
+
+
+def with_goal(host: Candidate, goal: Goal) -> Candidate:
+    return replace(host, goals=(*host.goals, goal))

@@ -1,0 +1,1 @@
+"""All VMs of one host at once: what they share, exceed, wait for, and one plan for them."""

@@ -1,0 +1,157 @@
+"""What can belong to one VM only: addresses, host-side interfaces, places of volumes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from geats_core.hostwide.step_graph import Graph
+from geats_core.planning.actions import AllocateVolume, DestroyVolume
+from geats_core.planning.goal import Goal, HostFacts, Plan, Target
+from geats_core.reading.checked import Problem
+from geats_core.vm.lxc_config import veth_name
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import VMSpec
+
+Claim: TypeAlias = tuple[str, str]  # what it is, and which one
+VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
+HOST_INTERFACE = "the interface on the host"
+OFF_OR_GONE = frozenset({Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED})
+WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
+
+
+def described(goal: Goal) -> VMSpec | None:
+    """The spec that *goal* makes the VM's; None where it leaves it as it is, or takes it away."""
+    return None if goal.target in WITHOUT_SPEC else goal.spec
+
+
+def running_spec(have: Observation) -> VMSpec | None:
+    """What a VM that is not off was started with, as far as anything is known of it."""
+    if have.power is Power.STOPPED:
+        return None
+    return have.in_effect or have.defined or have.recorded
+
+
+def conflicts(
+    goals: Mapping[str, Goal],
+    observations: Mapping[str, Observation],
+    plans: Iterable[Plan],
+    facts: HostFacts,
+) -> list[Problem]:
+    """Every claim that two VMs make, once their goals are reached; both owners are named.
+
+    At least one of the two is described by its goal: what others do to each other is not ours.
+    """
+    plan_of = {plan.name: plan for plan in plans}
+    by_goal = [name for name, goal in goals.items() if described(goal)]
+    owners: dict[Claim, tuple[str, str]] = {}
+    problems: list[Problem] = []
+    for name in dict.fromkeys([*by_goal, *goals, *observations]):
+        goal, have = goals.get(name), observations.get(name, Observation())
+        spec = _spec_at_end(goal, have)
+        volumes = _volumes_at_end(goal, have, plan_of.get(name))
+        found = [*(claims(name, spec) if spec else ()), *_places(name, volumes, facts)]
+        for claim, path in dict.fromkeys(found):
+            if claim not in owners:
+                owners[claim] = (name, f"{name}.{path}")
+            elif goal and described(goal):
+                problems.append(_conflict(f"{name}.{path}", claim, owners[claim][1]))
+            elif owners[claim][0] in goals and described(goals[owners[claim][0]]):
+                other = f"{name}.{path}, which is on the host and stays as it is"
+                problems.append(_conflict(owners[claim][1], claim, other))
+    return problems
+
+
+def _conflict(path: str, claim: Claim, other: str) -> Problem:
+    return Problem(path, f"{claim[0]} {claim[1]} is also that of {other}")
+
+
+def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:
+    """What counts for the VM once its goal is reached: as described, or else as it runs."""
+    if goal is not None and (goal.target in OFF_OR_GONE or described(goal)):
+        return described(goal)
+    return running_spec(have)
+
+
+def _volumes_at_end(goal: Goal | None, have: Observation, plan: Plan | None) -> Iterable[VolumeKey]:
+    """The volumes that there are once the plan is done, and those that the spec asks for."""
+    spec = described(goal) if goal else None
+    destroyed = {
+        (step.action.pool, step.action.volume)
+        for step in (plan.steps if plan else ())
+        if isinstance(step.action, DestroyVolume)
+    }
+    kept = [(seen.pool, seen.name) for seen in have.volumes]
+    wanted = [(volume.pool, volume.name) for volume in spec.volumes] if spec else []
+    return dict.fromkeys([*(key for key in kept if key not in destroyed), *wanted])
+
+
+def hand_over(
+    graph: Graph,
+    specs: Mapping[str, VMSpec],
+    observations: Mapping[str, Observation],
+    placed: Iterable[tuple[Plan, range]],
+    facts: HostFacts,
+) -> list[Problem]:
+    """Let what is claimed be given back by who has it now, before another takes it.
+
+    A start waits for stops, an allocation for the destruction of what is at the same place.
+    """
+    _hand_over_places(graph, placed, facts)
+    if not graph.starts:
+        return []
+    holders: dict[Claim, list[str]] = defaultdict(list)
+    for name, have in observations.items():
+        spec = running_spec(have)
+        for claim, _ in dict.fromkeys(claims(name, spec)) if spec else ():
+            holders[claim].append(name)
+    problems: list[Problem] = []
+    for name, start in graph.starts.items():
+        wanted = specs.get(name)
+        for claim, path in dict.fromkeys(claims(name, wanted)) if wanted else ():
+            for holder in holders.get(claim, ()):
+                if holder == name:
+                    continue  # its start waits for its stop anyway
+                if holder in graph.stops:
+                    graph.take(start, graph.stops[holder])
+                else:
+                    message = f"{claim[0]} {claim[1]} is in use by {holder} until that restarts"
+                    problems.append(Problem(f"{name}.{path}", message))
+    return problems
+
+
+def _hand_over_places(graph: Graph, placed: Iterable[tuple[Plan, range]], facts: HostFacts) -> None:
+    destroys: dict[Claim, list[int]] = defaultdict(list)
+    allocations: list[tuple[Claim, int]] = []
+    for plan, numbers in placed:
+        for number, step in zip(numbers, plan.steps, strict=True):
+            if isinstance(step.action, DestroyVolume | AllocateVolume):
+                key = (step.action.pool, step.action.volume)
+                for claim, _ in _places(plan.name, [key], facts):
+                    if isinstance(step.action, DestroyVolume):
+                        destroys[claim].append(number)
+                    else:
+                        allocations.append((claim, number))
+    for claim, number in allocations:
+        for earlier in destroys[claim]:
+            graph.take(number, earlier)
+
+
+def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
+    """What a VM of this name and spec has to itself while it runs, and where its spec says so."""
+    for index, nic in enumerate(spec.nics):
+        path = f"nics[{nic.name}]"
+        yield ("the MAC address", nic.mac.lower()), f"{path}.mac"
+        yield (HOST_INTERFACE, veth_name(name, index)), path
+        for address in nic.addresses:
+            yield ("the address", str(address.ip)), f"{path}.addresses"
+
+
+def _places(
+    name: str, volumes: Iterable[VolumeKey], facts: HostFacts
+) -> Iterable[tuple[Claim, str]]:
+    """Where the volumes of the VM *name* are, as far as that is known of their pools."""
+    for pool, volume in volumes:
+        location = facts.pool(pool).location
+        if location is not None:
+            place = location.replace("{vm}", name).replace("{volume}", volume)
+            yield ("the place of the volume", place), f"volumes[{volume}].pool[{pool}]"

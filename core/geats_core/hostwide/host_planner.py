@@ -1,0 +1,245 @@
+"""The host planner: all the VMs of one host at once.
+
+Theory of operation
+-------------------
+Each VM is planned by itself; its steps become a part of one graph. Rules then say what is true of
+the host only: what two VMs cannot both have (``conflicts``), what they share
+(``shared_volumes``), who starts before whom (``start_order``), and what must be given back before
+more is taken (``capacity``). A rule adds edges and gates to the graph, or says why there is no
+plan. Steps that do not wait for each other may run side by side.
+
+Why nothing ever waits for itself: within a VM, what gives back (stops, destroys) comes before what
+takes (allocations, starts), and no rule lets a step that gives wait for one that takes. The only
+step that can do both is a change of limits, up in one and down in another: where such steps do wait
+for each other, each is done in two, the lowering first.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from returns.result import Failure, Success
+
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.capacity import fit, lower_first
+from geats_core.hostwide.conflicts import conflicts, described, hand_over
+from geats_core.hostwide.shared_volumes import order_sharing, wrong_sharing
+from geats_core.hostwide.start_order import cycles, order_starts_and_stops, unknown_names
+from geats_core.hostwide.step_graph import Graph
+from geats_core.hostwide.strays import Stray, stray_goals, strays_among
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import Asked, Goal, HostFacts, Plan, Restart, Step, Target
+from geats_core.planning.only_named import is_sweep, too_many
+from geats_core.planning.planner import plan
+from geats_core.reading.checked import Checked, Problem
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import VMSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """The steps that bring a host's VMs to their goals, in an order in which they may run.
+
+    ``plans`` are those of the single VMs: the same steps, without what they wait for on other VMs.
+    """
+
+    plans: tuple[Plan, ...] = ()
+    steps: tuple[Step, ...] = ()
+    strays: tuple[Stray, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps
+
+    @property
+    def impact(self) -> Impact:
+        """The highest impact among the steps."""
+        return max((step.impact for step in self.steps), default=Impact.NONE)
+
+
+def plan_host(
+    goals: Iterable[Goal],
+    observations: Mapping[str, Observation],
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+) -> Checked[HostPlan]:
+    """The steps that bring every VM to its goal, or every reason why there is no plan.
+
+    *observations* are all that there is on the host, by the names of the VMs. VMs that have no goal
+    and are not in ``facts.declared`` are strays. Never raises.
+    """
+    facts, policy = facts or HostFacts(), policy or HostPolicy()
+    by_name, problems = _by_name(goals)
+    declared = {*by_name, *facts.declared}
+    strays = strays_among(observations, declared, policy)
+    wanted = by_name | {goal.name: goal for goal in stray_goals(strays)}
+    plans = _plan_each(wanted, observations, facts, problems)
+    problems += too_many(wanted, plans, observations, declared, policy)
+    problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
+    problems += conflicts(wanted, observations, plans, facts)
+    problems += wrong_sharing(wanted, observations, plans)
+    if problems:
+        return Failure(tuple(problems))
+    specs = _specs(wanted, observations)
+    match arranged(plans, Setting(specs, observations, facts, policy)):
+        case Success(made):
+            return Success(replace(made, strays=strays))
+        case Failure() as refused:
+            return refused
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that the rules of a host look at; ``specs`` are what its VMs are to be."""
+
+    specs: Mapping[str, VMSpec]
+    observations: Mapping[str, Observation]
+    facts: HostFacts
+    policy: HostPolicy
+
+
+def arranged(plans: Sequence[Plan], host: Setting) -> Checked[HostPlan]:
+    """The plans of single VMs as one, with what their steps wait for on other VMs."""
+    steps = _in_order(plans, host)
+    if isinstance(steps, Failure):  # because limits change both ways at once, perhaps
+        have = host.observations
+        plans = [lower_first(each, have.get(each.name, Observation())) for each in plans]
+        steps = _in_order(plans, host)
+    match steps:
+        case Success(in_order):
+            return Success(HostPlan(plans=tuple(plans), steps=in_order))
+        case Failure() as refused:
+            return refused
+
+
+def _in_order(plans: Iterable[Plan], host: Setting) -> Checked[tuple[Step, ...]]:
+    graph = Graph()
+    placed = [(each, graph.add_plan(each)) for each in plans]
+    problems = [
+        *hand_over(graph, host.specs, host.observations, placed, host.facts),
+        *fit(graph, placed, host.observations, host.facts, host.policy),
+    ]
+    if problems:
+        return Failure(tuple(problems))
+    order_sharing(graph, host.specs, host.observations, placed)
+    order_starts_and_stops(graph, host.specs)
+    return graph.in_order()
+
+
+def _order_problems(
+    goals: Mapping[str, Goal], known: Collection[str], observations: Mapping[str, Observation]
+) -> list[Problem]:
+    """What is wrong with ``after``; a name that was right when it was recorded may be gone now."""
+    specs = {name: spec for name, goal in goals.items() if (spec := described(goal))}
+    new = {
+        name: spec
+        for name, spec in specs.items()
+        if spec != observations.get(name, Observation()).recorded
+    }
+    return [*unknown_names(new, known), *cycles(specs)]
+
+
+def _by_name(goals: Iterable[Goal]) -> tuple[dict[str, Goal], list[Problem]]:
+    by_name: dict[str, Goal] = {}
+    problems: list[Problem] = []
+    for goal in goals:
+        if goal.name in by_name:
+            problems.append(Problem(goal.name, "has two goals: a name belongs to one VM only"))
+        by_name.setdefault(goal.name, goal)
+    return by_name, problems
+
+
+def _plan_each(
+    goals: Mapping[str, Goal],
+    observations: Mapping[str, Observation],
+    facts: HostFacts,
+    problems: list[Problem],
+) -> list[Plan]:
+    plans: list[Plan] = []
+    for name, goal in goals.items():
+        counted = replace(goal, asked=Asked.NAMED) if is_sweep(goal) else goal  # see too_many
+        match plan(counted, observations.get(name, Observation()), facts):
+            case Success(made):
+                plans.append(made)
+            case Failure(found):
+                problems += found
+    return plans
+
+
+def _specs(goals: Mapping[str, Goal], observations: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    """What each VM with a goal is to be, or else is."""
+    found = {name: goal.spec or _known(observations.get(name)) for name, goal in goals.items()}
+    return {name: spec for name, spec in found.items() if spec is not None}
+
+
+def _known(have: Observation | None) -> VMSpec | None:
+    return None if have is None else have.recorded or have.in_effect or have.defined
+
+
+def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What is to run after the host's start: VMs that are off and defined with ``autostart``.
+
+    Those of the highest priority come first. A VM that geats did not make is left alone. One whose
+    recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
+    So it is with one that is stuck, and perhaps runs, or whose driver is not available. One that
+    the registry has lost is what its driver holds. One that an interrupted operation left frozen
+    goes on.
+    """
+    wanted = [
+        spec
+        for have in observations.values()
+        if (spec := have.recorded or have.defined) is not None
+        and spec.autostart.enabled
+        and have.power in (Power.STOPPED, Power.STUCK)
+        and not have.foreign
+    ]
+    wanted.sort(key=lambda spec: spec.autostart.priority, reverse=True)
+    return (
+        *(_to_start(spec, observations[spec.name]) for spec in wanted),
+        *(
+            Goal(name=name, target=Target.DEFINED, spec=have.recorded, restart=Restart.NEVER)
+            for name, have in observations.items()
+            if have.recorded is not None and have.power is Power.HELD
+        ),
+    )
+
+
+def _to_start(spec: VMSpec, have: Observation) -> Goal:
+    """One that is stuck is left as it is: there is no plan for that, but a reason."""
+    restart = Restart.NEVER if have.power is Power.STUCK else Restart.IF_NEEDED
+    return Goal(name=spec.name, target=Target.RUNNING, spec=spec, restart=restart)
+
+
+def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What is to be off before the host's end: every VM that is defined and on, or stuck.
+
+    A VM that geats did not make is left alone.
+    """
+    return tuple(
+        Goal(name=name, target=Target.OFF)
+        for name, have in observations.items()
+        if have.was_described and have.power is not Power.STOPPED and not have.foreign
+    )
+
+
+def rebuild_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
+    """What the registry is to have again: all that it lost and drivers hold, and locks in both.
+
+    Each VM stays as it is; the lock of one that is recorded again comes with its definition.
+    """
+    lost = {
+        name: have.defined
+        for name, have in observations.items()
+        if have.defined is not None and not have.is_recorded
+    }
+    return (
+        *(
+            Goal(name=name, target=Target.DEFINED, spec=spec, restart=Restart.NEVER)
+            for name, spec in lost.items()
+        ),
+        *(
+            Goal(name=name, target=Target.LOCKED)
+            for name, have in observations.items()
+            if have.half_locked and have.is_recorded and not have.foreign
+        ),
+    )

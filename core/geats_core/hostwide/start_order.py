@@ -1,0 +1,144 @@
+"""Who starts before whom: ``after`` and ``autostart``; and who stops before whom, in reverse.
+
+``after`` is an order, not a wish for others: it is about VMs that start (or stop) in the same plan,
+and says nothing of whether the other VM runs. What a VM comes after has at least its priority. A VM
+is not started where one that it comes after could not be; a priority is kept from nothing by
+another, and what stops in an order goes on where one does not stop.
+"""
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from graphlib import TopologicalSorter
+from itertools import groupby, pairwise
+from typing import TypeAlias
+
+from geats_core.hostwide.step_graph import Graph
+from geats_core.planning.actions import Pause
+from geats_core.planning.dependencies import tangles
+from geats_core.planning.goal import Step
+from geats_core.reading.checked import Problem, Problems, unknown
+from geats_core.vm.spec import VMSpec
+
+Before: TypeAlias = Mapping[str, tuple[str, ...]]  # the VMs that each comes after
+
+
+def unknown_names(specs: Mapping[str, VMSpec], known: Collection[str]) -> Problems:
+    """Names after ``after`` that are no VM's."""
+    return tuple(
+        unknown(f"{name}.after[{position}]", "VM", other, known)
+        for name, spec in specs.items()
+        for position, other in enumerate(spec.after)
+        if other not in known
+    )
+
+
+def cycles(specs: Mapping[str, VMSpec]) -> Problems:
+    """VMs after themselves; and of every group of VMs that come after each other, one cycle."""
+    before = {name: tuple(o for o in spec.after if o in specs) for name, spec in specs.items()}
+    alone = [
+        Problem(f"{name}.after", "is a cycle: a VM cannot start after itself")
+        for name, others in before.items()
+        if name in others
+    ]
+    tangled = [sorted(group) for group in tangles(before) if len(group) > 1]
+    shown = [_shortest_cycle(names[0], before) for names in sorted(tangled)]
+    return (
+        *alone,
+        *(Problem(f"{each[0]}.after", f"is a cycle: {' after '.join(each)}") for each in shown),
+    )
+
+
+def _shortest_cycle(name: str, before: Before) -> list[str]:
+    """From *name* back to it by the fewest others; it must be on a cycle of two or more."""
+    came_from: dict[str, str] = {}
+    todo = deque([name])
+    while name not in came_from:
+        here = todo.popleft()
+        for other in before[here]:
+            if other != here and other not in came_from:
+                came_from[other] = here
+                todo.append(other)
+    way = [name]
+    while len(way) == 1 or way[-1] != name:
+        way.append(came_from[way[-1]])
+    return way[::-1]
+
+
+def order_starts_and_stops(graph: Graph, specs: Mapping[str, VMSpec]) -> None:
+    """Let starts wait for starts, and stops for stops, as the specs of the VMs say.
+
+    A VM needs those that its spec names to have started; all else is only a wish for an order, in
+    which those that are left go on where one fails. Among VMs that come after each other, whose
+    specs are of old, ``after`` is passed over.
+    """
+    before = _before(graph.starts, specs)
+    priorities = _priorities(before, specs)
+    started = _started(graph, specs, before, priorities)
+    for name, others in before.items():
+        for other in others:
+            graph.need(graph.starts[name], graph.starts[other])
+            graph.follow(graph.starts[name], started[other])
+    _by_priority(graph, graph.starts, started, priorities, highest_first=True)
+    before = _before(graph.stops, specs)
+    priorities = _priorities(before, specs)
+    for name, others in before.items():
+        for other in others:
+            graph.follow(graph.stops[other], graph.stops[name])
+    _by_priority(graph, graph.stops, graph.stops, priorities, highest_first=False)
+
+
+def _before(moved: Collection[str], specs: Mapping[str, VMSpec]) -> Before:
+    """What each of the VMs *moved* comes after, as far as that moves too, and without cycles."""
+    after = {name: specs[name].after if name in specs else () for name in moved}
+    before = {name: tuple(o for o in others if o in moved) for name, others in after.items()}
+    tangle = {name: number for number, group in enumerate(tangles(before)) for name in group}
+    return {
+        name: tuple(other for other in others if tangle[other] != tangle[name])
+        for name, others in before.items()
+    }
+
+
+def _priorities(before: Before, specs: Mapping[str, VMSpec]) -> dict[str, int]:
+    found = {name: specs[name].autostart.priority if name in specs else 0 for name in before}
+    for name in reversed(list(TopologicalSorter(before).static_order())):
+        for other in before[name]:
+            found[other] = max(found[other], found[name])
+    return found
+
+
+def _started(
+    graph: Graph, specs: Mapping[str, VMSpec], before: Before, priorities: Mapping[str, int]
+) -> dict[str, int]:
+    """The step after which each VM counts as started: its start, or the pause that follows it.
+
+    There is a pause only where another start waits for it.
+    """
+    lowest = min(priorities.values(), default=0)
+    waited_for = {other for others in before.values() for other in others}
+    started = dict(graph.starts)
+    for name, number in graph.starts.items():
+        delay_s = specs[name].autostart.delay_s if name in specs else 0
+        if delay_s and (priorities[name] > lowest or name in waited_for):
+            reason = f"{name} is given that time before others start"
+            started[name] = graph.add(Step(vm=name, action=Pause(delay_s), reason=reason))
+            graph.need(started[name], number)
+    return started
+
+
+def _by_priority(
+    graph: Graph,
+    begins: Mapping[str, int],
+    ends: Mapping[str, int],
+    priorities: Mapping[str, int],
+    *,
+    highest_first: bool,
+) -> None:
+    """Let the VMs of each priority come after all of the one before, behind one gate."""
+    names = sorted(begins, key=priorities.__getitem__, reverse=highest_first)
+    by_priority = [(each, list(group)) for each, group in groupby(names, priorities.__getitem__)]
+    doing = "start" if highest_first else "stop"
+    for (earlier, first), (later, then) in pairwise(by_priority):
+        reason = f"VMs of priority {earlier} {doing} before those of {later}"
+        gate = graph.gate(reason, [ends[name] for name in first])
+        for name in then:
+            graph.follow(begins[name], gate)

@@ -1,0 +1,1 @@
+"""Plans for what no target asks for: snapshots, archives, clones, adoption."""

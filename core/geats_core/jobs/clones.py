@@ -1,0 +1,143 @@
+"""A new VM that holds what another one holds, in the same pools: a plan about both.
+
+The new one is made as an import makes it (see ``copies``): reserved first, then filled. A source
+that runs is frozen while it is copied, and one that is off is held off: nothing else changes of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
+from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there
+from geats_core.planning.actions import CloneVolume, ConfigureGuest, Hold, Pause, Unfreeze
+from geats_core.planning.draft import LEFT_HELD, Draft
+from geats_core.planning.goal import Goal, HostFacts, Plan, Step, Target
+from geats_core.planning.model import is_ready
+from geats_core.planning.refusals import refusals
+from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import ROOT, VMSpec
+
+
+def plan_clone(
+    source: str,
+    spec: VMSpec,
+    observations: Mapping[str, Observation],
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+) -> Checked[HostPlan]:
+    """Make the VM *spec* of what *source* holds now; it is off afterwards.
+
+    Refused where there is a VM of this name, unless that is what is left of the same clone; where
+    another VM has one of its addresses; and where its volumes are not those of *source*.
+    *observations* are all that there is on the host, by the names of the VMs.
+    """
+    facts = facts or HostFacts()
+    from_ = observations.get(source, Observation())
+    have = observations.get(spec.name, Observation())
+    others = {
+        name: known
+        for name, seen in observations.items()
+        if (known := seen.recorded or seen.defined) is not None
+    }
+    goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
+    found = (
+        *not_there(source, from_),
+        *_not_whole(source, from_),
+        *in_the_way(spec, have),
+        *_other_volumes(spec, from_),
+        *refusals(goal, spec, Observation(), facts),
+        *claimed(spec, others),
+    )
+    if found:
+        return Failure(found)
+    made = _copy(source, from_, spec, have)
+    host = Setting({**others, spec.name: spec}, observations, facts, policy or HostPolicy())
+    alone = arranged([made.unwrap()], host) if isinstance(made, Success) else made
+    match alone:
+        case Success(plan):
+            return Success(_with_source(plan, source, from_))
+        case Failure() as refused:
+            return refused
+
+
+def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
+    """The steps of the new VM."""
+    draft = Draft(spec.name, have)
+    make_room(draft, spec)
+    for volume in spec.volumes:
+        where = (volume.pool, volume.name)
+        seen, old = draft.state.volume(*where), from_.volume(*where)
+        if seen is not None and seen.is_reserved and old is not None:
+            template = _template(spec, from_, old.template) if volume.name == ROOT else None
+            draft.add(CloneVolume(*where, source, template), f"it is to be as that of {source}")
+    reason = "its files in the guest are those of another VM"
+    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    return draft.finished()
+
+
+def _template(spec: VMSpec, from_: Observation, installed: str | None) -> str | None:
+    """What the root was once installed from, unless the copy says otherwise."""
+    same = from_.recorded is not None and from_.recorded.template == spec.template
+    return installed if same else spec.template
+
+
+def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
+    """The plan of the new VM, and before and after it fills volumes, what the source does."""
+    kinds = [type(step.action) for step in alone.steps]
+    first = kinds.index(CloneVolume) if CloneVolume in kinds else len(kinds)
+    hold = Step(
+        vm=source,
+        action=Hold() if from_.power is Power.RUNNING else Pause(),
+        reason="it is to be copied as it is at one moment",
+        needs=tuple(range(first)),
+    )
+    steps = [*alone.steps[:first], hold, *_later(alone.steps, first)]
+    own = [hold]
+    if from_.power in (Power.RUNNING, Power.HELD):
+        copied = tuple(at for at, step in enumerate(steps) if isinstance(step.action, CloneVolume))
+        reason = "it ran before" if from_.power is Power.RUNNING else LEFT_HELD
+        own.append(Step(vm=source, action=Unfreeze(), reason=reason, after=copied))
+        steps.append(own[1])
+    of_source = Plan(name=source, steps=tuple(replace(s, needs=(), after=()) for s in own))
+    return replace(alone, plans=(*alone.plans, of_source), steps=tuple(steps))
+
+
+def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
+    """The steps from the position *first* on, moved back by one; fills wait for that one."""
+    for step in steps[first:]:
+        needs, after = (
+            tuple(at + (at >= first) for at in positions) for positions in (step.needs, step.after)
+        )
+        held = (first,) if isinstance(step.action, CloneVolume) else ()
+        yield replace(step, needs=(*needs, *held), after=after)
+
+
+def _not_whole(source: str, from_: Observation) -> Iterable[Problem]:
+    active = replace(from_, volumes=tuple(replace(seen, active=True) for seen in from_.volumes))
+    if from_.recorded is not None and not is_ready(from_.recorded, active):
+        yield Problem(source, "has not all of its volumes, or they are not ready")
+
+
+def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:
+    """Volumes that are not the source's, in another pool than those, or smaller."""
+    theirs = {} if from_.recorded is None else {v.name: v for v in from_.recorded.volumes}
+    if theirs and theirs.keys() != {volume.name for volume in spec.volumes}:
+        message = f"must be those of the source ({', '.join(sorted(theirs))})"
+        yield Problem(f"{spec.name}.volumes", message)
+        return
+    for volume in spec.volumes if theirs else ():
+        path, old = f"{spec.name}.volumes[{volume.name}]", theirs[volume.name]
+        seen = from_.volume(volume.pool, volume.name)
+        if volume.pool != old.pool:
+            message = f"must be {old.pool!r}, as of the source: export and import go elsewhere"
+            yield Problem(f"{path}.pool", message)
+        elif seen is not None and (volume.size_bytes or seen.size_bytes or 0) < (
+            seen.size_bytes or 0
+        ):
+            smallest = format_size(seen.size_bytes or 0)
+            yield Problem(f"{path}.size", f"must be that of the source, {smallest}, or more")

@@ -1,0 +1,298 @@
+"""Copies of a whole VM: what an archive of one says, and plans to write one and to read one.
+
+Theory of operation
+-------------------
+A VM that is read from an archive is defined first, then its volumes are made and *reserved*, all of
+them; only then is any of them filled. So what a cut leaves is never taken for a VM: neither can it
+be started nor has it room for a template. Reading the same archive again finishes it, and
+deprovisioning removes it. A VM that runs is frozen while it is written, or only until its volumes
+are cloned, where their pools can do that in no time.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from returns.result import Failure, Success
+
+from geats_core.hostwide.conflicts import claims
+from geats_core.planning.actions import (
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    Export,
+    FormatVolume,
+    Hold,
+    Identity,
+    Reading,
+    ReserveVolume,
+    Unfreeze,
+    UnpackVolume,
+)
+from geats_core.planning.draft import LEFT_HELD, Draft
+from geats_core.planning.goal import Goal, HostFacts, Plan, Target
+from geats_core.planning.refusals import foreign, incomplete, refusals, undefined
+from geats_core.plans.codec import decode, encode
+from geats_core.reading import file_formats
+from geats_core.reading.checked import Checked, Problem, Problems, problem
+from geats_core.vm.observation import Observation, Power, Stage
+from geats_core.vm.parse import parse_vm, to_plain
+from geats_core.vm.spec import ROOT, VMSpec, Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedVolume:
+    """A volume's part of an archive: the sha256 of it, and its size in bytes, as it is packed."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What an archive holds: the VM's spec, its volumes, and what its root was installed from.
+
+    ``taken_s`` is when it was written, in seconds since the epoch.
+    """
+
+    spec: VMSpec
+    template: str
+    volumes: tuple[PackedVolume, ...]
+    taken_s: int
+    version: int = file_formats.ARCHIVE
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """As text, with a checksum of its own: ``manifest_from_json`` gives it back."""
+    plain = encode(manifest)
+    return json.dumps({"manifest": plain, "sha256": _digest(plain)}, indent=1) + "\n"
+
+
+def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
+    """Read what stands in an archive; report everything that is wrong with it."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return problem(path, f"is not JSON: {error}")
+    match raw:
+        case {"manifest": {"version": int(version)} as plain, "sha256": str(digest)}:
+            pass
+        case _:
+            return problem(path, "is not written by geats")
+    why = file_formats.newer(version, file_formats.ARCHIVE)
+    if why:
+        return problem(path, why)
+    if digest != _digest(plain):
+        return problem(path, "has not the checksum that it should have: it was changed")
+    match decode(Manifest, path, plain):
+        case Success(manifest):
+            wrong = tuple(_inconsistent(path, manifest))
+            return Failure(wrong) if wrong else Success(manifest)
+        case Failure() as refused:
+            return refused
+
+
+def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VMSpec]:
+    """*spec* for a VM called *name*, with some keys *changes*: as in a spec, None takes one out.
+
+    Under another name, the hostname follows where it was that name, and MAC addresses are derived
+    anew. ``pools`` in *changes* is the pool of each volume by its name; of all of them, if it is
+    the name of one.
+    """
+    given = dict(changes)
+    pools = given.pop("pools", {})
+    raw = to_plain(spec)
+    if name != spec.name:
+        first, dot, rest = spec.hostname.partition(".")
+        raw["hostname"] = f"{name}{dot}{rest}" if first == spec.name else spec.hostname
+        raw["nics"] = [_without_mac(nic) for nic in _mappings(raw["nics"])]
+    raw["volumes"] = [_in_pool(volume, pools) for volume in _mappings(raw["volumes"])]
+    wrong = list(_wrong_pools(spec, pools))
+    match parse_vm(name, {**raw, **given}):
+        case Success(made) if not wrong:
+            return Success(made)
+        case Success():
+            return Failure(tuple(wrong))
+        case Failure(found):
+            return Failure((*found, *wrong))
+
+
+def plan_export(
+    name: str, archive: str, have: Observation, facts: HostFacts | None = None
+) -> Checked[Plan]:
+    """Write the VM to an archive at this path; one that runs is frozen for as short as can be."""
+    found = list(not_there(name, have))
+    if found or have.recorded is None:
+        return Failure(tuple(found))
+    draft = Draft(name, have)
+    for volume in have.recorded.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        if seen is not None and not seen.active:
+            draft.add(ActivateVolume(seen.pool, seen.name), "it is not active")
+    able = _can_clone(have.recorded, facts or HostFacts())
+    if have.power is Power.HELD and able:
+        draft.add(Unfreeze(), LEFT_HELD)
+    if draft.state.power is Power.RUNNING and able:
+        draft.add(Export(archive, Reading.CLONES), "an export was asked for")
+        return draft.finished()
+    if have.power is Power.RUNNING:
+        draft.add(Hold(), "its volumes are to be read as they are at one moment")
+    draft.add(Export(archive), "an export was asked for")
+    if have.power is Power.RUNNING:
+        draft.add(Unfreeze(), "it ran before")
+    return draft.finished()
+
+
+def _can_clone(spec: VMSpec, facts: HostFacts) -> bool:
+    """Whether every volume can be cloned in no time."""
+    pools = [facts.pool(volume.pool) for volume in spec.volumes]
+    return all(pool.snapshots and pool.clones for pool in pools)
+
+
+def plan_import(
+    archive: str,
+    manifest: Manifest,
+    spec: VMSpec,
+    have: Observation,
+    facts: HostFacts,
+    others: Mapping[str, VMSpec],
+) -> Checked[Plan]:
+    """Make the VM *spec* of what an archive holds; *others* are the VMs of the host by name.
+
+    It is off afterwards. Refused where there is a VM of this name, unless that is what is left of
+    the same import, and where another VM has one of its addresses.
+    """
+    goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
+    found = (
+        *in_the_way(spec, have),
+        *_other_volumes(spec, manifest),
+        *refusals(goal, spec, Observation(), facts),
+        *claimed(spec, others),
+    )
+    if found:
+        return Failure(found)
+    same = spec.name == manifest.spec.name
+    identity = Identity.KEPT if same else Identity.NEW
+    kept = spec.template == manifest.spec.template
+    template = manifest.template if kept else spec.template
+    draft = Draft(spec.name, have)
+    make_room(draft, spec)
+    for packed in manifest.volumes:
+        volume = next(each for each in spec.volumes if each.name == packed.name)
+        seen = draft.state.volume(volume.pool, volume.name)
+        if seen is not None and seen.is_reserved:
+            of_root = template if volume.name == ROOT else None
+            where = (volume.pool, volume.name, archive)
+            action = UnpackVolume(*where, packed.sha256, of_root, identity)
+            draft.add(action, "it is to be as in the archive")
+    reason = "its files in the guest are those of another host or name"
+    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    return draft.finished()
+
+
+def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
+    """Each address of *spec* that another VM has as well, whether that is on or off."""
+    owners = {
+        claim: f"{name}.{path}"
+        for name, other in others.items()
+        if name != spec.name
+        for claim, path in claims(name, other)
+    }
+    return tuple(
+        Problem(f"{spec.name}.{path}", f"{claim[0]} {claim[1]} is also that of {owners[claim]}")
+        for claim, path in claims(spec.name, spec)
+        if claim in owners
+    )
+
+
+def make_room(draft: Draft, spec: VMSpec) -> None:
+    """Define the VM; make its volumes, and reserve those that are not filled."""
+    if draft.state.recorded != spec or draft.state.defined != spec:
+        draft.add(Define(spec), f"{spec.name} is not defined")
+    for volume in spec.volumes:
+        _make_volume(draft, volume)
+    for volume in spec.volumes:
+        seen = draft.state.volume(volume.pool, volume.name)
+        if seen is not None and seen.stage is Stage.FORMATTED:
+            draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
+
+
+def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
+    """A VM of this name, unless it is what is left of the same import."""
+    root = have.volume(spec.root.pool, ROOT)
+    is_left = (
+        have.recorded == spec
+        and have.power is Power.STOPPED
+        and not have.foreign
+        and not have.missing
+        and (
+            root is None
+            or root.stage < Stage.FILLING
+            or any(seen.is_reserved for seen in have.volumes)
+        )
+    )
+    if have.exists and not is_left:
+        message = "there is a VM of this name, or a volume of one: give another name"
+        yield Problem(spec.name, message)
+    yield from incomplete(spec.name, have)
+
+
+def not_there(name: str, have: Observation) -> Iterable[Problem]:
+    yield from foreign(Goal(name=name, target=Target.OFF), have)
+    yield from undefined(name, have)
+    if have.power is Power.STUCK:
+        yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+    yield from incomplete(name, have)
+
+
+def _make_volume(draft: Draft, volume: Volume) -> None:
+    where = (volume.pool, volume.name)
+    seen = draft.state.volume(*where)
+    if seen is None:
+        draft.add(AllocateVolume(*where, volume.size_bytes), "it does not exist")
+    if seen is None or seen.stage is Stage.ALLOCATED:
+        draft.add(FormatVolume(*where), "it is not formatted")
+    if seen is None or not seen.active:
+        draft.add(ActivateVolume(*where), "it is not active")
+
+
+def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:
+    wanted, packed = [sorted(each.name for each in s.volumes) for s in (spec, manifest)]
+    if wanted != packed:
+        message = f"must be those of the archive ({', '.join(packed)}), got {', '.join(wanted)}"
+        yield Problem(f"{spec.name}.volumes", message)
+
+
+def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:
+    packed = sorted(volume.name for volume in manifest.volumes)
+    if packed != sorted(volume.name for volume in manifest.spec.volumes):
+        yield Problem(path, "its volumes are not those of its VM")
+
+
+def _digest(plain: object) -> str:
+    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _mappings(raw: object) -> Iterable[Mapping[str, object]]:
+    """The items of a list of mappings, as ``to_plain`` makes it."""
+    return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()
+
+
+def _without_mac(nic: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in nic.items() if key != "mac"}
+
+
+def _in_pool(volume: Mapping[str, object], pools: object) -> dict[str, object]:
+    pool = pools.get(volume["name"]) if isinstance(pools, Mapping) else pools
+    return {**volume, **({} if pool is None else {"pool": pool})}
+
+
+def _wrong_pools(spec: VMSpec, pools: object) -> Iterable[Problem]:
+    """Names in *pools* that are those of no volume."""
+    names = {volume.name for volume in spec.volumes}
+    for name in pools if isinstance(pools, Mapping) else ():
+        if name not in names:
+            yield Problem("pools", f"{name!r} is no volume of the VM ({', '.join(sorted(names))})")

@@ -1,0 +1,120 @@
+"""One plan that ends what interrupted operations left on a host: of its VMs, and beside them.
+
+Theory of operation
+-------------------
+A plan that was interrupted is finished by the same plan, made again. If nobody asks for it again,
+what it left stays: a VM that is frozen, or stuck; a volume that never held anything, or of which a
+part was destroyed; a copy that was never finished. These are seen in the observation of the VM.
+Whatever else is left was *found* on the host by whoever looked there. Nothing goes that anybody
+could miss: no volume that holds anything but an unfinished copy, and nothing of a VM that is
+locked, that geats did not make, or of which not everything is known.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from returns.result import Success
+
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
+from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Undefine
+from geats_core.planning.availability import out_of_sight
+from geats_core.planning.draft import Draft
+from geats_core.planning.goal import HostFacts, Plan
+from geats_core.planning.model import after
+from geats_core.reading.checked import Checked
+from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
+
+UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an operation left beside the VMs of a host, and why it is known to be left over.
+
+    ``vm`` is the VM that the operation was about; empty if it was about none, or about several.
+    """
+
+    action: RemoveLeftover
+    reason: str
+    vm: str = ""
+
+
+def plan_repair(
+    found: Iterable[Found],
+    observations: Mapping[str, Observation],
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+    at_work: Container[str] = (),
+) -> Checked[HostPlan]:
+    """The steps that end all that is left over: each concerns itself, and needs no other VM's.
+
+    A VM that was on, and that has to be powered off for it, is started again if that can be.
+    *observations* are all that there is on the host, by the names of the VMs. Those that somebody
+    is *at_work* on are left alone.
+    """
+    facts = facts or HostFacts()
+    known = {name: have.recorded or have.defined for name, have in observations.items()}
+    specs = {name: spec for name, spec in known.items() if spec}
+    setting = Setting(specs, observations, facts, policy or HostPolicy())
+    of_vm: dict[str, list[Found]] = {name: [] for name in observations if name not in at_work}
+    for each in found:
+        of_vm.setdefault(each.vm, []).append(each)
+
+    def made(*, restarting: bool) -> Checked[HostPlan]:
+        of_each = (
+            _of_vm(name, left, setting, restarting=restarting) for name, left in of_vm.items()
+        )
+        return arranged([plan for plan in of_each if plan.steps], setting)
+
+    whole = made(restarting=True)
+    return whole if isinstance(whole, Success) else made(restarting=False)
+
+
+def _of_vm(name: str, left: list[Found], host: Setting, *, restarting: bool) -> Plan:
+    have = host.observations.get(name, Observation())
+    draft = Draft(name, have)
+    for each in left:
+        draft.add(each.action, each.reason)
+    if not have.foreign and not out_of_sight(name, have, host.facts):
+        _end_stuck(draft, restarting=restarting)
+        _take_away_volumes(draft, host)
+    return draft.finished().value_or(Plan(name=name))
+
+
+def _end_stuck(draft: Draft, *, restarting: bool) -> None:
+    """What is held goes on in the end, see ``Draft``."""
+    have = draft.state
+    if have.power is not Power.STUCK:
+        return
+    draft.add(Repair(), "its monitor does not answer, or is gone")
+    if (
+        restarting
+        and have.in_effect is not None
+        and isinstance(after(Start(), draft.state), Success)
+    ):
+        draft.add(Start(), "it was on")
+
+
+def _take_away_volumes(draft: Draft, host: Setting) -> None:
+    have = draft.state
+    unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
+    if have.locked or unknown or have.power is not Power.STOPPED:
+        return
+    if any(seen.is_reserved for seen in have.volumes):
+        if not _is_shared(draft.name, host):
+            _destroy(draft, have.volumes, UNFINISHED)
+            draft.add(Undefine(), UNFINISHED)
+        return
+    empty = [seen for seen in have.volumes if seen.stage is Stage.ALLOCATED]
+    _destroy(draft, empty, "what made it, or destroyed it, was interrupted, and it holds nothing")
+
+
+def _destroy(draft: Draft, volumes: Iterable[VolumeSeen], reason: str) -> None:
+    for seen in volumes:
+        draft.add(DestroyVolume(seen.pool, seen.name), reason)
+
+
+def _is_shared(name: str, host: Setting) -> bool:
+    """Whether a volume of it is described as one that another VM mounts."""
+    return any(other.vm == name for spec in host.specs.values() for other in spec.shared_volumes)

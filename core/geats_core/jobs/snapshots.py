@@ -1,0 +1,295 @@
+"""Snapshots of a whole VM: plans to take one, to go back to one, and to give some up.
+
+Theory of operation
+-------------------
+A snapshot of a VM is one of each of its volumes, all of one name. They are taken *together*: a VM
+that runs is frozen around them, so that they are of one moment. What a cut left of one is completed
+later, and then its parts are of different moments; it says so, and it is gone back to only where
+that is asked for. Going back loses what was written since, so that needs leave, and a VM off.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from returns.result import Failure, Success
+
+from geats_core.declared.retention import Keep, Retention, Snapshot, retain
+from geats_core.planning.actions import (
+    ActivateVolume,
+    ConfigureGuest,
+    DeleteSnapshot,
+    Freeze,
+    Hold,
+    RollbackVolume,
+    SnapshotVolume,
+    Start,
+    Unfreeze,
+)
+from geats_core.planning.draft import Draft
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Target
+from geats_core.planning.model import ON
+from geats_core.planning.planner import plan
+from geats_core.planning.refusals import foreign, incomplete, undefined
+from geats_core.reading.checked import Checked, Problem, Problems, unknown
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.vm.spec import ROOT, VMSpec
+
+
+class Parts(StrEnum):
+    """Whether a snapshot has to be of every volume and of one moment, or of what there is."""
+
+    ALL = "all"
+    SOME = "some"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VMSnapshot:
+    """The snapshots of one name that the volumes of a VM have.
+
+    ``taken_s`` is when the first of them was taken, in seconds since the epoch; they were taken
+    ``together`` if that is true of all of them.
+    """
+
+    name: str
+    taken_s: int
+    volumes: tuple[str, ...]
+    together: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What the rules keep and why, and the plan that gives up the rest."""
+
+    plan: Plan
+    retention: Retention
+
+
+def name_at(taken_s: int) -> str:
+    """What a snapshot is called that nobody named, such as ``2026-11-23-070000`` (UTC)."""
+    return datetime.fromtimestamp(taken_s, UTC).strftime("%Y-%m-%d-%H%M%S")
+
+
+def snapshots_of(have: Observation) -> tuple[VMSnapshot, ...]:
+    """Every snapshot of a VM, from the oldest to the newest."""
+    parts: dict[str, list[tuple[int, str]]] = {}
+    for volume in have.volumes:
+        for seen in volume.snapshots:
+            parts.setdefault(seen.name, []).append((seen.taken_s, volume.name))
+    found = (
+        VMSnapshot(
+            name=name,
+            taken_s=min(taken)[0],
+            volumes=tuple(sorted({volume for _, volume in taken})),
+            together=len({moment for moment, _ in taken}) == 1,
+        )
+        for name, taken in parts.items()
+    )
+    return tuple(sorted(found, key=lambda each: (each.taken_s, each.name)))
+
+
+def plan_snapshot(
+    name: str,
+    snapshot: str,
+    taken_s: int,
+    have: Observation,
+    facts: HostFacts,
+    parts: Parts = Parts.ALL,
+) -> Checked[Plan]:
+    """Keep what all volumes of the VM hold now, under one name; empty where that is done already.
+
+    Refused where a volume is in a pool without snapshots, unless *parts* is SOME: it is passed over
+    then.
+    """
+    found = [*_wrong_with(name, have), *_stuck(name, have)]
+    able = [seen for seen in _own(have) if facts.pool(seen.pool).snapshots]
+    if not found:
+        found += _unable(name, have, facts, parts)
+    if found:
+        return Failure(tuple(found))
+    missing = [seen for seen in able if seen.snapshot(snapshot) is None]
+    begun = len(missing) < len(able)
+    draft = Draft(name, have)
+    for seen in missing:
+        _activate(draft, seen)
+    hold = have.power is Power.RUNNING and bool(missing)
+    if hold:
+        draft.add(Hold(), "its volumes are to be kept as they are at one moment")
+    for seen in missing:
+        reason = "this part of it is missing" if begun else f"snapshot {snapshot} is wanted"
+        draft.add(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)
+    if hold:
+        draft.add(Unfreeze(), "it ran before")
+    return draft.finished()
+
+
+def plan_restore(
+    name: str,
+    snapshot: str,
+    have: Observation,
+    facts: HostFacts,
+    data_loss: DataLoss = DataLoss.REFUSED,
+    parts: Parts = Parts.ALL,
+) -> Checked[Plan]:
+    """Make the volumes of the VM what they were; it is off meanwhile, and on again if it was.
+
+    Refused without leave to lose data; and, unless *parts* is SOME, where the snapshot lacks a
+    volume (which then stays as it is), or is not of one moment.
+    """
+    recorded, taken = have.recorded, _named(have, snapshot)
+    found = _wrong_with(name, have)
+    if not found and taken is None:
+        found = (_unknown(name, snapshot, have),)
+    if not found and taken is not None:
+        found = tuple(_unsafe(name, taken, have, data_loss, parts))
+    if found or recorded is None:
+        return Failure(found)
+    match plan(Goal(name=name, target=Target.OFF), have, facts):
+        case Success(off):
+            return _back(off, snapshot, have, recorded)
+        case Failure() as refused:
+            return refused
+
+
+def _back(off: Plan, snapshot: str, have: Observation, spec: VMSpec) -> Checked[Plan]:
+    """First *off*, then all that makes the VM what it was, and gives it the power it had."""
+    draft = Draft(off.name, have)
+    for step in off.steps:
+        draft.add(step.action, "its volumes can be rolled back only while it is off")
+    for seen in _own(have):
+        if seen.snapshot(snapshot) is not None:
+            action = RollbackVolume(seen.pool, seen.name, snapshot)
+            draft.add(action, f"it is to be as in snapshot {snapshot}")
+    _as_defined(draft, spec)
+    _power_again(draft, have.power)
+    return draft.finished()
+
+
+def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
+    """Give up a snapshot of all volumes; refused where there is none, or the VM is locked."""
+    if _named(have, snapshot) is None:
+        return Failure((_unknown(name, snapshot, have),))
+    draft = Draft(name, have)
+    _delete(draft, {snapshot: "it is no longer wanted"})
+    return draft.finished()
+
+
+def plan_kept(
+    name: str, keep: Keep, have: Observation, now_s: int, prefix: str = ""
+) -> Checked[Retained]:
+    """Give up the snapshots that no rule of *keep* keeps, of those whose names begin so.
+
+    *now_s* is seconds since the epoch; what is dated later stays, and no rule counts it.
+    """
+    there = (Snapshot(each.name, each.taken_s) for each in snapshots_of(have))
+    retention = retain((each for each in there if each.name.startswith(prefix)), keep, now_s)
+    draft = Draft(name, have)
+    _delete(draft, {each.name: "no rule keeps it" for each in retention.gone})
+    match draft.finished():
+        case Success(made):
+            return Success(Retained(made, retention))
+        case Failure() as refused:
+            return refused
+
+
+def _delete(draft: Draft, reasons: dict[str, str]) -> None:
+    """Give up the snapshots that *reasons* has by name; of a locked VM, none."""
+    if draft.state.locked and reasons:
+        message = f"is locked, and so keeps its snapshots {', '.join(sorted(reasons))}"
+        draft.problems.append(Problem(draft.name, message))
+        return
+    for name, reason in reasons.items():
+        for seen in draft.state.volumes:
+            if seen.snapshot(name) is not None:
+                draft.add(DeleteSnapshot(seen.pool, seen.name, name), reason)
+
+
+def _own(have: Observation) -> tuple[VolumeSeen, ...]:
+    """The volumes of the VM that its definition names, and that can hold anything."""
+    named = {(v.pool, v.name) for v in have.recorded.volumes} if have.recorded else set()
+    return tuple(
+        seen
+        for seen in have.volumes
+        if (seen.pool, seen.name) in named and seen.stage >= Stage.FORMATTED
+    )
+
+
+def _named(have: Observation, snapshot: str) -> VMSnapshot | None:
+    return next((each for each in snapshots_of(have) if each.name == snapshot), None)
+
+
+def _unknown(name: str, snapshot: str, have: Observation) -> Problem:
+    there = [each.name for each in snapshots_of(have)]
+    return unknown(f"{name}.snapshot", "snapshot", snapshot, there)
+
+
+def _wrong_with(name: str, have: Observation) -> Problems:
+    found = tuple(undefined(name, have))
+    goal = Goal(name=name, target=Target.OFF)
+    return found or (*foreign(goal, have), *incomplete(name, have))
+
+
+def _stuck(name: str, have: Observation) -> Iterable[Problem]:
+    if have.power is Power.STUCK:
+        yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+
+
+def _unable(name: str, have: Observation, facts: HostFacts, parts: Parts) -> Iterable[Problem]:
+    """The volumes that no snapshot can be taken of, where that counts."""
+    own = _own(have)
+    unable = [seen for seen in own if not facts.pool(seen.pool).snapshots]
+    if not own:
+        yield Problem(name, "has no volumes yet")
+    elif parts is Parts.ALL or len(unable) == len(own):
+        for seen in unable:
+            path = f"{name}.volumes[{seen.name}].pool"
+            advice = "" if len(unable) == len(own) else ": leave it out with partial"
+            yield Problem(path, f"the pool {seen.pool!r} has no snapshots{advice}")
+
+
+def _unsafe(
+    name: str, taken: VMSnapshot, have: Observation, data_loss: DataLoss, parts: Parts
+) -> Iterable[Problem]:
+    """Why the VM should not be made what it was, all reasons at once."""
+    path = f"{name}.snapshot"
+    if have.locked:
+        yield Problem(name, f"is locked: going back to {taken.name} would lose data")
+    elif data_loss is DataLoss.REFUSED:
+        message = f"going back to {taken.name} loses what was written since: allow data loss"
+        yield Problem(path, message)
+    lacking = [seen.name for seen in _own(have) if seen.snapshot(taken.name) is None]
+    if lacking and len(lacking) == len(_own(have)):
+        yield Problem(path, f"{taken.name} is of none of the volumes that the VM has now")
+    elif lacking and parts is Parts.ALL:
+        message = f"{taken.name} has nothing of {', '.join(lacking)}: leave that out with partial"
+        yield Problem(path, message)
+    if not taken.together and parts is Parts.ALL:
+        message = f"{taken.name} is not of one moment: go back to its parts with partial"
+        yield Problem(path, message)
+
+
+def _activate(draft: Draft, seen: VolumeSeen) -> None:
+    if not seen.active:
+        draft.add(ActivateVolume(seen.pool, seen.name), "it is not active")
+
+
+def _as_defined(draft: Draft, spec: VMSpec) -> None:
+    """The files that geats writes into the guest are those of now, not those of the snapshot."""
+    root = draft.state.volume(spec.root.pool, ROOT)
+    if root is None or root.stage is not Stage.INSTALLED or root.guest == fingerprint(spec):
+        return
+    _activate(draft, root)
+    reason = "its files in the guest are not as described"
+    draft.add(ConfigureGuest(root.pool, ROOT, spec), reason)
+
+
+def _power_again(draft: Draft, before: Power) -> None:
+    if before is Power.STOPPED:
+        return
+    for seen in _own(draft.state):
+        _activate(draft, seen)
+    draft.add(Start(), f"it was {before} before" if before in ON else "it was on before")
+    if before is Power.FROZEN:
+        draft.add(Freeze(), "it was frozen before")

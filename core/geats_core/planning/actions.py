@@ -1,0 +1,451 @@
+"""The actions: each is one change to the host, and they are all there are."""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TypeAlias, assert_never
+
+from geats_core.reading.sizes import format_size
+from geats_core.vm.spec import Limits, VMSpec
+
+CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Impact(IntEnum):
+    """What a step costs a user of the VM, in growing order."""
+
+    NONE = 0
+    LIVE = 1
+    RESTART = 2
+    DATA_LOSS = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Identity(StrEnum):
+    """Whether a copy of a VM is that VM elsewhere, or a new one with an identity of its own."""
+
+    KEPT = "kept"
+    NEW = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Define:
+    """Record the definition in the registry, then make it known to the driver.
+
+    ``keep`` are the lines that a person added to the driver's definition, and that stay in it.
+    """
+
+    spec: VMSpec
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Undefine:
+    """Make the driver, then the registry, forget the VM; its volumes stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnVolume:
+    """A change of one volume of the VM, in the pool that it is in."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateVolume(OnVolume):
+    """Reserve the space of a volume; ``size_bytes`` None is as much as the pool has."""
+
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormatVolume(OnVolume):
+    """Make a volume ready to hold files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActivateVolume(OnVolume):
+    """Make a volume usable on the host: mounted, attached."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrowVolume(OnVolume):
+    """Make a volume larger."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyVolume(OnVolume):
+    """Destroy a volume, its snapshots, and all data on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetVolume:
+    """Give up a volume that is not found where it was, and all data on it: it may be made anew."""
+
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotVolume(OnVolume):
+    """Keep what a volume holds now under a name; ``taken_s`` is seconds since the epoch."""
+
+    snapshot: str
+    taken_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackVolume(OnVolume):
+    """Make a volume what it was when a snapshot was taken; what came after is lost."""
+
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnapshot(OnVolume):
+    """Give a snapshot up, and the space that only it uses."""
+
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallTemplate(OnVolume):
+    """Fill the root volume from a template; what an interrupted try left is removed first."""
+
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureGuest(OnVolume):
+    """Write the files that tell the guest who it is: hostname, DNS, firstboot.config."""
+
+    spec: VMSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveVolume(OnVolume):
+    """Mark a volume as one that a copy is still to be put on: until then the VM does not start."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackVolume(OnVolume):
+    """Let a reserved volume hold what an archive made by ``Export`` holds of it.
+
+    ``sha256`` is that of the volume's part of the archive. ``template`` is what the root volume was
+    once installed from, and None for any other.
+    """
+
+    archive: str
+    sha256: str
+    template: str | None
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class CloneVolume(OnVolume):
+    """Let a reserved volume hold what the volume of this name of the VM ``source`` holds.
+
+    Both are in one pool. ``template`` is as in ``UnpackVolume``; the identity is a new one.
+    """
+
+    source: str
+    template: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptVolume(OnVolume):
+    """Let a pool have a directory of the host as a volume: where it is, with what it holds.
+
+    ``tree`` is the path. The volume counts as installed from ``template``, and its guest as
+    configured by what has the fingerprint ``guest``.
+    """
+
+    size_bytes: int | None
+    tree: str
+    template: str
+    guest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Record a VM that something else made, and put geats' own definition in place of the old one.
+
+    ``running`` is what it runs with, where it is on; ``keep`` are the lines of the old definition
+    that stay, and ``sha256`` is that of all of it.
+    """
+
+    spec: VMSpec
+    running: VMSpec
+    keep: tuple[str, ...]
+    sha256: str
+
+
+class Reading(StrEnum):
+    """What an export reads: the volumes themselves, or clones made of them all at one moment."""
+
+    VOLUMES = "volumes"
+    CLONES = "clones"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write the VM, with all that its volumes hold, to an archive at this path.
+
+    Where it reads clones, the VM may run: it is frozen only until these are made, and they are gone
+    afterwards.
+    """
+
+    archive: str
+    reading: Reading = Reading.VOLUMES
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Change the limits of a running VM."""
+
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Ask the guest to power off, wait up to ``timeout_s`` seconds, then power off."""
+
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Power off at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Suspend every process of the VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Freeze a running VM for as long as this operation needs it: it goes on if that is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfreeze:
+    """Let the processes of a frozen VM, or of one that is held, go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """End a monitor that no longer answers, and with it the VM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Protect the VM from deletion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """Lift the protection from deletion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for the steps before, and then for so many seconds; it changes nothing."""
+
+    seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRegistry:
+    """Write the host's registry in the form that this geats writes, and keep a copy of it as it is.
+
+    The forms are numbers, as in ``HostFacts.upgrade``. It concerns the whole host, and no VM.
+    """
+
+    found: int
+    wanted: int
+
+
+class Leftover(StrEnum):
+    """What an operation that was interrupted can leave on a host, beside what VMs consist of."""
+
+    TEMPLATE = "half-unpacked template"
+    CLONE = "clone"
+    FILE = "file"
+    FOLDER = "folder"
+    INTERFACE = "interface"
+    LOOP_DEVICE = "loop device"
+    MOUNT = "mount"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLeftover:
+    """Remove what an interrupted operation left; it stays if it is used by then, or not geats' own.
+
+    ``name`` says which one, such as a path. ``place`` is the pool or driver that it is a matter of,
+    and empty if it is a matter of neither.
+    """
+
+    kind: Leftover
+    name: str
+    place: str = ""
+
+
+VolumeAction: TypeAlias = (
+    AllocateVolume
+    | FormatVolume
+    | ActivateVolume
+    | GrowVolume
+    | DestroyVolume
+    | SnapshotVolume
+    | RollbackVolume
+    | DeleteSnapshot
+    | InstallTemplate
+    | ConfigureGuest
+    | ReserveVolume
+    | UnpackVolume
+    | CloneVolume
+    | AdoptVolume
+)
+PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
+DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
+HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
+POWER_OFFS = (Shutdown, Stop, Repair)
+
+
+def impact_of(action: Action) -> Impact:
+    """What *action* costs a user of the VM."""
+    match action:
+        case DestroyVolume() | ForgetVolume() | RollbackVolume() | DeleteSnapshot():
+            return Impact.DATA_LOSS
+        case Shutdown() | Stop() | Repair():
+            return Impact.RESTART
+        case Export(reading=Reading.CLONES):
+            return Impact.LIVE
+        case SetLimits() | GrowVolume() | Freeze() | Hold() | Unfreeze():
+            return Impact.LIVE
+        case (
+            Define()
+            | Undefine()
+            | AllocateVolume()
+            | FormatVolume()
+            | ActivateVolume()
+            | SnapshotVolume()
+            | InstallTemplate()
+            | ConfigureGuest()
+            | ReserveVolume()
+            | UnpackVolume()
+            | CloneVolume()
+            | AdoptVolume()
+            | Adopt()
+            | Export()
+            | Start()
+            | Lock()
+            | Unlock()
+            | Pause()
+            | UpgradeRegistry()
+            | RemoveLeftover()
+        ):
+            return Impact.NONE
+        case _:
+            assert_never(action)
+
+
+def word_of(action: Action) -> str:
+    """What kind of action it is, in one word such as ``allocate_volume``."""
+    return CAPITAL_WITHIN.sub("_", type(action).__name__).lower()
+
+
+def describe(action: Action, vm_name: str) -> str:
+    """One line for a person to read, without the reason."""
+    match action:
+        case Define(spec, _):
+            privileged = " as privileged (root in it is root on the host)"
+            return f"define {vm_name}{privileged if spec.privileged else ''}"
+        case Undefine():
+            return f"undefine {vm_name}"
+        case AllocateVolume(pool, volume, size_bytes):
+            of_size = "" if size_bytes is None else f" of {format_size(size_bytes)}"
+            return f"allocate volume {vm_name}/{volume}{of_size} in pool {pool}"
+        case FormatVolume(pool, volume):
+            return f"format volume {vm_name}/{volume} in pool {pool}"
+        case ActivateVolume(pool, volume):
+            return f"activate volume {vm_name}/{volume} in pool {pool}"
+        case GrowVolume(pool, volume, size_bytes):
+            return f"grow volume {vm_name}/{volume} in pool {pool} to {format_size(size_bytes)}"
+        case DestroyVolume(pool, volume):
+            return f"destroy volume {vm_name}/{volume} in pool {pool}"
+        case ForgetVolume(pool, volume):
+            return f"give up volume {vm_name}/{volume} in pool {pool}, which is not found"
+        case SnapshotVolume(_, volume, snapshot):
+            return f"snapshot volume {vm_name}/{volume} as {snapshot}"
+        case RollbackVolume(_, volume, snapshot):
+            return f"roll volume {vm_name}/{volume} back to snapshot {snapshot}"
+        case DeleteSnapshot(_, volume, snapshot):
+            return f"delete snapshot {snapshot} of volume {vm_name}/{volume}"
+        case InstallTemplate(_, volume, template):
+            return f"install template {template} on volume {vm_name}/{volume}"
+        case ConfigureGuest(_, volume, _):
+            return f"configure the guest on volume {vm_name}/{volume}"
+        case ReserveVolume(_, volume):
+            return f"reserve volume {vm_name}/{volume} for a copy"
+        case UnpackVolume(_, volume, archive):
+            return f"unpack volume {vm_name}/{volume} from {archive}"
+        case CloneVolume(_, volume, source):
+            return f"clone volume {vm_name}/{volume} from {source}/{volume}"
+        case AdoptVolume(pool, volume, _, tree):
+            return f"adopt {tree} where it is, as volume {vm_name}/{volume} in pool {pool}"
+        case Adopt():
+            return f"adopt {vm_name} as it is: its config is geats' own from now on"
+        case Export(archive, reading):
+            clones = ", frozen only until its volumes are cloned"
+            return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"
+        case SetLimits(limits):
+            return f"set the limits of {vm_name}: {describe_limits(limits)}"
+        case Start():
+            return f"start {vm_name}"
+        case Shutdown(timeout_s):
+            return f"shut down {vm_name} (power off after {timeout_s} s)"
+        case Stop():
+            return f"stop {vm_name}"
+        case Freeze():
+            return f"freeze {vm_name}"
+        case Hold():
+            return f"freeze {vm_name} for a while"
+        case Unfreeze():
+            return f"unfreeze {vm_name}"
+        case Repair():
+            return f"repair {vm_name}: end its stuck monitor"
+        case Lock():
+            return f"lock {vm_name}"
+        case Unlock():
+            return f"unlock {vm_name}"
+        case Pause(0):
+            return "wait for the steps before"
+        case Pause(seconds):
+            return f"wait {seconds} s"
+        case UpgradeRegistry(found, wanted):
+            return f"upgrade the registry from schema {found} to {wanted}, and keep a copy of it"
+        case RemoveLeftover(kind, name, place):
+            return f"remove the {kind} {name}{f' of {place}' if place else ''}"
+        case _:
+            assert_never(action)
+
+
+def describe_limits(limits: Limits) -> str:
+    """The limits in one line."""
+    memory = "no limit" if limits.memory_bytes is None else format_size(limits.memory_bytes)
+    cpus = "no limit" if limits.cpus is None else f"{limits.cpus:g}"
+    processes = "no limit" if limits.processes is None else str(limits.processes)
+    return f"memory {memory}, cpus {cpus}, processes {processes}"

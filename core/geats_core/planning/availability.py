@@ -1,0 +1,61 @@
+"""What a goal needs of a host and cannot have now: a driver or pool that is not there, or is wrong.
+
+A VM needs its driver for whatever is done to it, and its pools wherever its volumes count. One that
+is only to be powered off needs no pool. What is in a pool that cannot be looked at is not known,
+and never taken for missing.
+"""
+
+from collections.abc import Iterable
+
+from geats_core.planning.goal import Goal, HostFacts, Target
+from geats_core.reading.checked import Problem
+from geats_core.vm.observation import Observation, Stage
+from geats_core.vm.spec import VMSpec
+
+DRIVERS, POOLS, TEMPLATES = "drivers", "pools", "templates"
+
+
+def unavailable(kind: str, name: str, facts: HostFacts) -> str | None:
+    """Why there is no such driver, pool or template now; None where there is, as far as is known.
+
+    *kind* is one of DRIVERS, POOLS and TEMPLATES.
+    """
+    why = facts.unavailable.get(f"{kind}.{name}")
+    return None if why is None else f"the {kind[:-1]} {name!r} is not available: {why}"
+
+
+def without_driver(specs: Iterable[VMSpec], facts: HostFacts) -> Iterable[Problem]:
+    """Nothing is done to a VM, described in any of *specs*, whose driver is not available."""
+    for driver in dict.fromkeys(spec.driver for spec in specs):
+        if why := unavailable(DRIVERS, driver, facts):
+            yield Problem("driver", why)
+
+
+def without_pools(specs: Iterable[VMSpec], facts: HostFacts) -> Iterable[Problem]:
+    """Nothing is done to volumes of a VM, described in any of *specs*, if a pool is away."""
+    needed: dict[tuple[str, str], None] = {}
+    for spec in specs:
+        needed |= {(f"volumes[{each.name}]", each.pool): None for each in spec.volumes}
+        needed |= {(f"shared_volumes.{each.name}", each.pool): None for each in spec.shared_volumes}
+    for path, pool in needed:
+        if why := unavailable(POOLS, pool, facts):
+            yield Problem(f"{path}.pool", why)
+
+
+def without_template(
+    goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterable[Problem]:
+    """A root that is to be made needs its template; one that is there does not."""
+    root = have.volume(want.root.pool, want.root.name)
+    installed = root is not None and root.stage is Stage.INSTALLED
+    if installed and goal.target is not Target.REINITIALISED:
+        return
+    if why := unavailable(TEMPLATES, want.template, facts):
+        yield Problem("template", why)
+
+
+def out_of_sight(name: str, have: Observation, facts: HostFacts) -> tuple[Problem, ...]:
+    """Why not everything of the VM *name* is known now: its driver, or a pool, is not available."""
+    specs = [spec for spec in (have.recorded, have.defined) if spec]
+    found = (*without_driver(specs, facts), *without_pools(specs, facts))
+    return tuple(Problem(f"{name}.{each.path}", each.message) for each in found)

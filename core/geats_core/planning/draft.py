@@ -1,0 +1,63 @@
+"""A plan while it is made: steps one after the other, each of them followed in the model."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from returns.result import Failure, Success
+
+from geats_core.planning.actions import Action, Impact, Unfreeze, describe
+from geats_core.planning.goal import Plan, Step
+from geats_core.planning.model import after
+from geats_core.planning.ordering import ordered
+from geats_core.planning.spec_changes import Change
+from geats_core.reading.checked import Checked, Problem
+from geats_core.vm.observation import Observation, Power
+
+LEFT_HELD = "an operation that was interrupted left it frozen"
+
+
+@dataclass(slots=True)
+class Draft:
+    """The steps so far of the VM ``name``, and where they lead (``state``).
+
+    No step may cost more than ``max_impact``.
+    """
+
+    name: str
+    state: Observation
+    max_impact: Impact = Impact.DATA_LOSS
+    steps: list[Step] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, action: Action, reason: str, because: tuple[Change, ...] = ()) -> None:
+        """Take one step, for a reason in words, or because of changes.
+
+        If the model does not allow it, that is a problem of the whole plan.
+        """
+        words = reason or "; ".join(map(str, because))
+        match after(action, self.state):
+            case Success(state):
+                self.state = state
+                self.steps.append(Step(vm=self.name, action=action, reason=words, changes=because))
+            case Failure(why):
+                message = f"cannot {describe(action, self.name)}: {why}"
+                self.problems.append(Problem(self.name, message))
+
+    def finished(self) -> Checked[Plan]:
+        """The plan, each step with those that it waits for; or every problem. None stays held."""
+        if self.state.power is Power.HELD:
+            self.add(Unfreeze(), LEFT_HELD)
+        problems = (*self.problems, *self._above_max_impact())
+        if problems:
+            return Failure(problems)
+        steps = ordered(self.steps)
+        return Success(Plan(name=self.name, steps=steps, by_hand=self.state.by_hand))
+
+    def _above_max_impact(self) -> Iterable[Problem]:
+        for position, step in enumerate(self.steps, start=1):
+            if step.impact > self.max_impact:
+                yield Problem(
+                    self.name,
+                    f"step {position}, {describe(step.action, self.name)}, because {step.reason}, "
+                    f"has impact {step.impact}, and {self.max_impact} is the most that is allowed",
+                )

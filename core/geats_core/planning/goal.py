@@ -1,0 +1,198 @@
+"""The planner's words: goal, facts of the host, step, plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from geats_core.planning.actions import Action, Impact, UpgradeRegistry, impact_of
+from geats_core.planning.spec_changes import Change
+from geats_core.vm.spec import VMSpec
+
+
+class Target(StrEnum):
+    """Where a VM should end.
+
+    OFF is powered off and otherwise left as it is, whereas STOPPED is provisioned *and* off.
+    PROVISIONED and DEFINED leave the power as it is. REBOOTED and REINITIALISED are requests
+    rather than states: asked for twice, they are done twice.
+    """
+
+    RUNNING = "running"
+    FROZEN = "frozen"
+    STOPPED = "stopped"
+    OFF = "off"
+    PROVISIONED = "provisioned"
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    DEPROVISIONED = "deprovisioned"
+    LOCKED = "locked"
+    UNLOCKED = "unlocked"
+    REBOOTED = "rebooted"
+    REINITIALISED = "reinitialised"
+
+
+class Restart(StrEnum):
+    """Whether a plan may restart a VM: where a change needs it, for any change, or not at all."""
+
+    IF_NEEDED = "if_needed"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class PowerOff(StrEnum):
+    """How a VM is powered off: asked first, or at once."""
+
+    SHUTDOWN = "shutdown"
+    STOP = "stop"
+
+
+class DataLoss(StrEnum):
+    """Whether a plan may destroy data that a changed spec has no more use for."""
+
+    REFUSED = "refused"
+    ALLOWED = "allowed"
+
+
+class ByHand(StrEnum):
+    """What becomes of lines that a person added to the definition which the driver holds."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+
+
+class Asked(StrEnum):
+    """How a VM came to have a goal: by its name, or with every other VM of its host."""
+
+    NAMED = "named"
+    SWEPT = "swept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """Where one VM should end, and what may be done on the way.
+
+    ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED.
+    A plan with a step that costs more than ``max_impact`` is refused. ``foreign`` is leave to act
+    on a VM that geats did not make. What a VM may come to that was not ``asked`` for by its name is
+    in ``named``.
+    """
+
+    name: str
+    target: Target
+    spec: VMSpec | None = None
+    restart: Restart = Restart.IF_NEEDED
+    power_off: PowerOff = PowerOff.SHUTDOWN
+    data_loss: DataLoss = DataLoss.REFUSED
+    by_hand: ByHand = ByHand.KEPT
+    max_impact: Impact = Impact.DATA_LOSS
+    foreign: bool = False
+    asked: Asked = Asked.NAMED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFacts:
+    """What a pool offers; None where it is not known, and so not checked.
+
+    ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
+    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool, and
+    ``free_bytes`` what was left of it when it was looked at. A pool that ``clones`` copies a volume
+    in no time; one that does not ``enforces_size`` only remembers how large a volume may become. No
+    volume is made smaller than ``least_bytes``. Where ``shifted_by`` is not 0, a volume shows its
+    files with ids that are higher by so much, as unprivileged VMs need them, and is of no use to
+    any other. ``identity`` tells the pool from any other that is found at its place, such as on
+    another disk; it is None until the first volume is made, and where the pool has none.
+    """
+
+    location: str | None = None
+    size_bytes: int | None = None
+    free_bytes: int | None = None
+    snapshots: bool = False
+    grows_online: bool = True
+    clones: bool = False
+    enforces_size: bool = True
+    least_bytes: int = 0
+    shifted_by: int = 0
+    identity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What a host offers; None where it is not known, and so not checked.
+
+    ``declared`` are the VMs that somebody described, whether or not there is a goal for them; or
+    said of by name that they are to be gone.
+    ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
+    is what its registry needs before anything can be written to it. ``unavailable`` are drivers,
+    pools and templates that are configured, and cannot be used or looked at now: why, by names such
+    as ``pools.fast``. ``elsewhere`` says of VMs, by name, where they are on this host that this
+    configuration does not look.
+    """
+
+    drivers: frozenset[str] | None = None
+    pools: Mapping[str, PoolFacts] | None = None
+    templates: frozenset[str] | None = None
+    bridges: frozenset[str] | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    declared: frozenset[str] = frozenset()
+    bind_sources: frozenset[str] | None = None
+    upgrade: UpgradeRegistry | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def pool(self, name: str) -> PoolFacts:
+        """What is known of the pool *name*."""
+        return (self.pools or {}).get(name, PoolFacts())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An action in a plan, on the VM ``vm`` (empty for what concerns the whole host).
+
+    ``changes`` are the fields that make it necessary. ``needs`` are the positions of the steps that
+    must be done before it, ``after`` those of steps that must have ended, done or not. None is in
+    both.
+    """
+
+    vm: str
+    action: Action
+    reason: str
+    changes: tuple[Change, ...] = ()
+    needs: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    @property
+    def waits_for(self) -> tuple[int, ...]:
+        """The positions of all steps that must have ended before it."""
+        return tuple(sorted((*self.needs, *self.after)))
+
+    @property
+    def impact(self) -> Impact:
+        """What the step costs a user of the VM."""
+        return impact_of(self.action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps that bring one VM to its goal, in an order in which they may run.
+
+    ``changes`` are the fields whose recorded value the plan replaces; ``pending`` are those that
+    will be written, but not in effect until the VM restarts. ``by_hand`` are lines that a person
+    added to the definition, and that stay in it.
+    """
+
+    name: str
+    steps: tuple[Step, ...] = ()
+    changes: tuple[Change, ...] = ()
+    pending: tuple[Change, ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps
+
+    @property
+    def impact(self) -> Impact:
+        """The highest impact among the steps."""
+        return max((step.impact for step in self.steps), default=Impact.NONE)

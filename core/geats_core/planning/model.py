@@ -1,0 +1,363 @@
+"""The model of a host: what each action needs, and what the VM is after it.
+
+Theory of operation
+-------------------
+An observation is a point, an action an arrow. ``after`` follows one arrow: it gives the next point,
+or, where the action's precondition does not hold, the reason why not. The planner looks for a way
+through this space, and the adapters must agree with it on the real host.
+"""
+
+from dataclasses import replace
+from typing import TypeAlias, assert_never
+
+from returns.result import Failure, Success
+
+from geats_core.planning.actions import (
+    Action,
+    ActivateVolume,
+    Adopt,
+    AdoptVolume,
+    AllocateVolume,
+    CloneVolume,
+    ConfigureGuest,
+    Define,
+    DeleteSnapshot,
+    DestroyVolume,
+    Export,
+    ForgetVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    Hold,
+    InstallTemplate,
+    Lock,
+    OnVolume,
+    Pause,
+    Reading,
+    RemoveLeftover,
+    Repair,
+    ReserveVolume,
+    RollbackVolume,
+    SetLimits,
+    Shutdown,
+    SnapshotVolume,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    UnpackVolume,
+    UpgradeRegistry,
+    VolumeAction,
+)
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import (
+    UNFINISHED_COPY,
+    Observation,
+    Power,
+    SnapshotSeen,
+    Stage,
+    VolumeSeen,
+)
+from geats_core.vm.spec import ROOT, VMSpec
+
+After: TypeAlias = Success[Observation] | Failure[str]
+
+ON = frozenset({Power.RUNNING, Power.FROZEN, Power.HELD})
+SUSPENDED = frozenset({Power.FROZEN, Power.HELD})
+
+
+def after(action: Action, have: Observation) -> After:
+    """The VM once *action* is done; or, where it may not be done, why."""
+    match action:
+        case Define(spec, keep):
+            return _need(
+                (not have.foreign, "geats did not make it"),
+                then=replace(
+                    have,
+                    recorded=spec,
+                    defined=spec,
+                    by_hand=keep,
+                    unreliable="",
+                    half_locked=False,
+                ),
+            )
+        case Undefine():
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (not have.locked, "it is locked"),
+                (not have.foreign, "geats did not make it"),
+                (not have.unreliable, "its definition cannot be relied on"),
+                then=replace(have, recorded=None, defined=None, by_hand=()),
+            )
+        case Adopt(spec, running, keep):
+            root = have.volume(spec.root.pool, ROOT)
+            return _need(
+                (have.foreign, "geats made it"),
+                (not have.unreliable, "its definition cannot be relied on"),
+                (have.power is not Power.STUCK, f"it is {have.power}"),
+                (root is not None and _is_filled(root), "its root volume is not ready"),
+                then=replace(
+                    have,
+                    recorded=spec,
+                    defined=spec,
+                    in_effect=running if have.power in ON else None,
+                    by_hand=keep,
+                    foreign=False,
+                ),
+            )
+        case ForgetVolume(pool, volume):
+            return _need(
+                (_is_missing(have, pool, volume), "it is not missing"),
+                (have.power is Power.STOPPED, f"the VM is {have.power}"),
+                (not have.locked, "the VM is locked"),
+                then=_found(have, pool, volume),
+            )
+        case Pause() | UpgradeRegistry() | RemoveLeftover():
+            return Success(have)
+        case Export(_, reading):
+            ready = have.recorded is not None and is_ready(have.recorded, have)
+            still = have.power in (Power.STOPPED, *SUSPENDED)
+            runs = reading is Reading.CLONES and have.power is Power.RUNNING
+            return _need(
+                (still or runs, f"it is {have.power}"),
+                (ready, "it is not defined, or a volume is not ready"),
+                then=have,
+            )
+        case Lock():
+            return _need(
+                (have.is_recorded, "it is not defined"),
+                then=replace(have, locked=True, half_locked=False),
+            )
+        case Unlock():
+            return Success(replace(have, locked=False, half_locked=False))
+        case Start():
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (have.defined is not None, "it is not defined"),
+                (
+                    have.defined is not None and is_ready(have.defined, have),
+                    "a volume is not ready",
+                ),
+                then=replace(have, power=Power.RUNNING, in_effect=have.defined),
+            )
+        case Shutdown():
+            return _need(
+                (have.power is Power.RUNNING, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Stop():
+            return _need(
+                (have.power in ON, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Repair():
+            return _need(
+                (have.power is Power.STUCK, f"it is {have.power}"),
+                then=replace(have, power=Power.STOPPED, in_effect=None),
+            )
+        case Freeze():
+            return _need(
+                (have.power in (Power.RUNNING, Power.HELD), f"it is {have.power}"),
+                then=replace(have, power=Power.FROZEN),
+            )
+        case Hold():
+            return _need(
+                (have.power is Power.RUNNING, f"it is {have.power}"),
+                then=replace(have, power=Power.HELD),
+            )
+        case Unfreeze():
+            return _need(
+                (have.power in SUSPENDED, f"it is {have.power}"),
+                then=replace(have, power=Power.RUNNING),
+            )
+        case SetLimits(limits):
+            if have.power not in ON or have.in_effect is None:
+                return Failure(f"it is {have.power}")
+            return Success(replace(have, in_effect=replace(have.in_effect, limits=limits)))
+        case OnVolume():
+            return _volume_after(action, have)
+        case _:
+            assert_never(action)
+
+
+def is_ready(spec: VMSpec, have: Observation) -> bool:
+    """Whether every volume of *spec* is there, usable, and the root holds a template."""
+    for volume in spec.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED
+        if seen is None or not seen.active or seen.stage < needed or seen.is_reserved:
+            return False
+    return True
+
+
+def _is_missing(have: Observation, pool: str, volume: str) -> bool:
+    return any((each.pool, each.name) == (pool, volume) for each in have.missing)
+
+
+def _found(have: Observation, pool: str, volume: str) -> Observation:
+    """*have*, where that volume is not missing any more."""
+    left = tuple(each for each in have.missing if (each.pool, each.name) != (pool, volume))
+    return replace(have, missing=left)
+
+
+def _is_filled(root: VolumeSeen) -> bool:
+    return root.active and root.stage is Stage.INSTALLED
+
+
+def _volume_after(action: VolumeAction, have: Observation) -> After:
+    seen = have.volume(action.pool, action.volume)
+    new = (not have.missing_of([action.volume]), "a volume of this name is missing")
+    if isinstance(action, AdoptVolume):
+        return _need(
+            (have.foreign, "geats made the VM"),
+            new,
+            (seen is None or seen.stage is Stage.ALLOCATED, "the volume holds files already"),
+            then=_with_volume(have, adopted(action)),
+        )
+    if isinstance(action, AllocateVolume):
+        return _need(
+            (seen is None, "the volume exists"),
+            (have.recorded is not None, "the VM is not defined"),
+            new,
+            then=_with_volume(have, allocated(action)),
+        )
+    if seen is None:
+        return Failure("the volume does not exist")
+    if seen.unreadable:
+        return Failure(f"it is left alone: {seen.unreadable}")
+    off = (have.power is Power.STOPPED, f"the VM is {have.power}")
+    match action:
+        case FormatVolume():
+            return _need(
+                (seen.stage is Stage.ALLOCATED, "it is formatted"),
+                new,
+                then=_with_volume(have, replace(seen, stage=Stage.FORMATTED)),
+            )
+        case ActivateVolume():
+            return _need(
+                (seen.stage >= Stage.FORMATTED, "it is not formatted"),
+                (not seen.active, "it is active"),
+                then=_with_volume(have, replace(seen, active=True)),
+            )
+        case GrowVolume(_, _, size_bytes):
+            return _need(
+                (seen.active, "it is not active"),
+                (seen.size_bytes is None or seen.size_bytes < size_bytes, "it is not smaller"),
+                then=_with_volume(have, replace(seen, size_bytes=size_bytes)),
+            )
+        case DestroyVolume():
+            return _need(
+                off,
+                (not have.locked, "the VM is locked"),
+                then=replace(
+                    _found(have, action.pool, action.volume),
+                    volumes=tuple(v for v in have.volumes if v is not seen),
+                ),
+            )
+        case SnapshotVolume(_, _, name, taken_s):
+            taken = SnapshotSeen(
+                name=name,
+                taken_s=taken_s,
+                stage=seen.stage,
+                template=seen.template,
+                guest=seen.guest,
+            )
+            return _need(
+                (seen.active, "it is not active"),
+                (seen.snapshot(name) is None, "there is a snapshot of that name"),
+                then=_with_volume(have, replace(seen, snapshots=(*seen.snapshots, taken))),
+            )
+        case RollbackVolume(_, _, name):
+            old = seen.snapshot(name)
+            if old is None:
+                return Failure("there is no such snapshot")
+            return _need(
+                off,
+                (not have.locked, "the VM is locked"),
+                then=_with_volume(
+                    have, replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+                ),
+            )
+        case DeleteSnapshot(_, _, name):
+            left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
+            return _need(
+                (seen.snapshot(name) is not None, "there is no such snapshot"),
+                (not have.locked, "the VM is locked"),
+                then=_with_volume(have, replace(seen, snapshots=left)),
+            )
+        case InstallTemplate(_, _, template):
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
+                (not seen.is_reserved, "a copy to it was not finished"),
+                new,
+                then=_with_volume(have, replace(seen, stage=Stage.INSTALLED, template=template)),
+            )
+        case ConfigureGuest(_, _, spec):
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage is Stage.INSTALLED, "no template is installed on it"),
+                then=_with_volume(have, replace(seen, guest=fingerprint(spec))),
+            )
+        case ReserveVolume():
+            reserved = replace(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.stage is Stage.FORMATTED, "it is not empty"),
+                new,
+                then=_with_volume(have, reserved),
+            )
+        case UnpackVolume(template=template) | CloneVolume(template=template):
+            stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+            return _need(
+                off,
+                (seen.active, "it is not active"),
+                (seen.is_reserved, "it is not reserved for a copy"),
+                then=_with_volume(have, replace(seen, stage=stage, template=template)),
+            )
+        case _:
+            assert_never(action)
+
+
+def allocated(action: AllocateVolume) -> VolumeSeen:
+    """The volume that *action* leaves."""
+    return VolumeSeen(
+        name=action.volume,
+        pool=action.pool,
+        stage=Stage.ALLOCATED,
+        size_bytes=action.size_bytes,
+    )
+
+
+def adopted(action: AdoptVolume) -> VolumeSeen:
+    """The volume that *action* leaves."""
+    return VolumeSeen(
+        name=action.volume,
+        pool=action.pool,
+        stage=Stage.INSTALLED,
+        active=True,
+        size_bytes=action.size_bytes,
+        template=action.template,
+        guest=action.guest,
+    )
+
+
+def _need(*conditions: tuple[bool, str], then: Observation) -> After:
+    for holds, otherwise in conditions:
+        if not holds:
+            return Failure(otherwise)
+    return Success(then)
+
+
+def _with_volume(have: Observation, volume: VolumeSeen) -> Observation:
+    others = [v for v in have.volumes if (v.pool, v.name) != (volume.pool, volume.name)]
+    return replace(have, volumes=volumes_in_order([*others, volume]))
+
+
+def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:
+    """The one order in which an observation holds its volumes."""
+    return tuple(sorted(volumes, key=lambda volume: (volume.pool, volume.name)))

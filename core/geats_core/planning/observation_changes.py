@@ -1,0 +1,103 @@
+"""What differs between two observations, in words: of one VM, or of a whole host."""
+
+from collections.abc import Iterable, Mapping
+
+from geats_core.planning.spec_changes import changes
+from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import Observation, VolumeMissing, VolumeSeen
+from geats_core.vm.spec import VMSpec
+
+
+def host_differences(
+    then: Mapping[str, Observation], now: Mapping[str, Observation]
+) -> tuple[str, ...]:
+    """Every VM that came, went or is no longer as it was, and in what."""
+    found: list[str] = []
+    for name in sorted({*then, *now}):
+        if name not in then:
+            found.append(f"{name}: is new on the host")
+        elif name not in now:
+            found.append(f"{name}: is gone")
+        else:
+            found += differences(name, then[name], now[name])
+    return tuple(found)
+
+
+def differences(name: str, then: Observation, now: Observation) -> tuple[str, ...]:
+    """For example ``web01.power: was running, is stopped``; empty exactly when both are equal."""
+    if then == now:
+        return ()
+    fields = [
+        ("power", str(then.power), str(now.power)),
+        ("locked", _yes(then.locked), _yes(now.locked)),
+        ("half locked", _yes(then.half_locked), _yes(now.half_locked)),
+        ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
+        ("foreign", _yes(then.foreign), _yes(now.foreign)),
+        ("unreliable", then.unreliable or "no", now.unreliable or "no"),
+    ]
+    return (
+        *(f"{name}.{field}: was {old}, is {new}" for field, old, new in fields if old != new),
+        *_specs(f"{name}.recorded", then.recorded, now.recorded),
+        *_specs(f"{name}.defined", then.defined, now.defined),
+        *_specs(f"{name}.in_effect", then.in_effect, now.in_effect),
+        *_volumes(name, then.volumes, now.volumes),
+        *_missing(name, then.missing, now.missing),
+    )
+
+
+def _specs(path: str, then: VMSpec | None, now: VMSpec | None) -> Iterable[str]:
+    if then is None and now is not None:
+        yield f"{path}: was not there, and is"
+    elif then is not None and now is None:
+        yield f"{path}: was there, and is not"
+    else:
+        yield from (f"{path}: {change}" for change in changes(then, now))
+
+
+def _volumes(name: str, then: tuple[VolumeSeen, ...], now: tuple[VolumeSeen, ...]) -> Iterable[str]:
+    old = {f"{name}.volumes[{seen.pool}/{seen.name}]": seen for seen in then}
+    new = {f"{name}.volumes[{seen.pool}/{seen.name}]": seen for seen in now}
+    for path in sorted({*old, *new}):
+        if path not in old:
+            yield f"{path}: is new"
+        elif path not in new:
+            yield f"{path}: is gone"
+        else:
+            before, after = _plain(old[path]), _plain(new[path])
+            yield from (
+                f"{path}.{field}: was {before[field]}, is {after[field]}"
+                for field in before
+                if before[field] != after[field]
+            )
+
+
+def _missing(
+    name: str, then: tuple[VolumeMissing, ...], now: tuple[VolumeMissing, ...]
+) -> Iterable[str]:
+    for each in (each for each in now if each not in then):
+        yield f"{name}.volumes[{each.pool}/{each.name}]: is not found any more: was {each}"
+    for each in (each for each in then if each not in now):
+        yield f"{name}.volumes[{each.pool}/{each.name}]: was not found, and is no longer missed"
+
+
+def _plain(seen: VolumeSeen) -> dict[str, str]:
+    return {
+        "stage": seen.stage.name.lower(),
+        "active": _yes(seen.active),
+        "size": "not set" if seen.size_bytes is None else format_size(seen.size_bytes),
+        "template": seen.template or "none",
+        "guest": seen.guest or "none",
+        "unreadable": seen.unreadable or "no",
+        "snapshots": _lines(
+            f"{s.name} ({s.taken_s}, {s.stage.name.lower()}, {s.template}, {s.guest})"
+            for s in seen.snapshots
+        ),
+    }
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "; ".join(lines) or "none"

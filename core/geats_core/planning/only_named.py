@@ -1,0 +1,138 @@
+"""Law 8: nothing is powered off, undefined or lost that nobody named.
+
+Theory of operation
+-------------------
+A VM is *named* by a verb or a state with its name, in a list of names, or under ``gone``; it is
+*swept* where a wish is one for every VM of a host. What brings a VM to its description may restart
+it, or lose data of it with leave, where the description changed; that is told as the reason of the
+steps. Nothing else takes anything away from a VM that was swept, so that a description which is
+missing, empty or broken is no order. Where a wish itself is to take something away ("all off"), it
+is carried out for so many swept VMs as ``at_most`` says, and only where the host is well described.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from geats_core.declared.policy import HostPolicy
+from geats_core.planning.actions import (
+    Action,
+    Freeze,
+    Impact,
+    Repair,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unlock,
+    describe,
+    impact_of,
+)
+from geats_core.planning.goal import Asked, Goal, Plan, Step, Target
+from geats_core.reading.checked import Problem, Problems, some_of
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import Observation, Stage
+from geats_core.vm.spec import VMSpec
+
+NAMES = "vms"  # where problems stand that are about all VMs which nobody named
+AS_DESCRIBED = frozenset({Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED})
+
+
+def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step, ...]:
+    """The steps that take from a VM what no change of its description does.
+
+    They power it off, freeze it, undefine it, lose its data, or unlock it.
+    """
+    starts = any(isinstance(step.action, Start) for step in made.steps)
+    changed = want is not None and _guest_changed(want, have)
+    return tuple(
+        step
+        for step in made.steps
+        if not step.changes
+        and _lowers(step.action, starts=starts)
+        and not (changed and starts and isinstance(step.action, Shutdown | Stop))
+    )
+
+
+def _lowers(action: Action, *, starts: bool) -> bool:
+    match action:
+        case Shutdown() | Stop() | Freeze() | Undefine() | Unlock():
+            return True
+        case Repair():  # nothing was running that anybody could reach
+            return not starts
+        case _:
+            return impact_of(action) is Impact.DATA_LOSS
+
+
+def _guest_changed(want: VMSpec, have: Observation) -> bool:
+    """Whether what is described of the guest's files is not what they were made from."""
+    root = have.volume(want.root.pool, want.root.name)
+    if have.in_effect is None or root is None or root.stage is not Stage.INSTALLED:
+        return False
+    return root.guest != fingerprint(want)
+
+
+def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
+    """Why a VM that nobody named is not brought to its goal so; nothing where it was named."""
+    if goal.asked is Asked.NAMED:
+        return ()
+    return tuple(
+        Problem(
+            goal.name,
+            f"would {describe(step.action, goal.name)}, because {step.reason}, and no change of "
+            "its description needs that: name the VM to have it done",
+        )
+        for step in takes_away(made, goal.spec if goal.target in AS_DESCRIBED else None, have)
+    )
+
+
+def too_many(
+    goals: Mapping[str, Goal],
+    plans: Iterable[Plan],
+    observations: Mapping[str, Observation],
+    declared: Collection[str],
+    policy: HostPolicy,
+) -> Problems:
+    """Why a wish that takes something away is not carried out for all the VMs of a host."""
+    swept = [plan for plan in plans if is_sweep(goals[plan.name])]
+    concerned = [
+        plan.name
+        for plan in swept
+        if takes_away(plan, None, observations.get(plan.name, Observation()))
+    ]
+    if not concerned:
+        return ()
+    few = too_few_declared(observations, declared)
+    if few:
+        return (Problem(NAMES, few),)
+    if len(concerned) <= policy.at_most:
+        return ()
+    count, target = len(concerned), goals[concerned[0]].target
+    return (
+        Problem(
+            NAMES,
+            f"{count} of {len(swept)} VMs would be {target} that nobody named "
+            f"({some_of(concerned)}), and at_most {policy.at_most} may be: name those that you "
+            f"mean, or say at_most: {count}",
+        ),
+    )
+
+
+def is_sweep(goal: Goal) -> bool:
+    """Whether the goal is a wish for all VMs, and one that takes something away."""
+    return goal.asked is Asked.SWEPT and goal.target not in AS_DESCRIBED
+
+
+def too_few_declared(observations: Mapping[str, Observation], declared: Collection[str]) -> str:
+    """Why nothing is taken from VMs that nobody named: the configuration may well be broken.
+
+    Empty where at least half of the VMs that geats defined are declared.
+    """
+    known = [name for name, have in observations.items() if have.was_described]
+    vanished = [name for name in known if name not in declared]
+    if declared and 2 * len(vanished) <= len(known):
+        return ""
+    gone = f" (the description of {some_of(vanished)} is gone)" if vanished else ""
+    return (
+        f"{len(known) - len(vanished)} of the {len(known)} VMs that geats defined here are "
+        f"described{gone}, so nothing is done to VMs that nobody named: mend the configuration, or "
+        "write gone: {NAME: stopped} for those that are to leave"
+    )

@@ -1,0 +1,354 @@
+"""The planner: from a goal and an observation to the steps between them.
+
+Theory of operation
+-------------------
+A draft starts at the observation. Each phase looks at where the draft stands now, and adds the
+steps that are still missing; every step is followed in the model (``after``) at once, so that no
+phase has to know what an earlier one did, and so that a plan resumed from any point of an earlier
+one is just a shorter plan. A step that the model refuses (a locked VM's data, say) makes the whole
+plan a refusal: that rule is written once, in the model.
+"""
+
+from dataclasses import KW_ONLY, dataclass, replace
+
+from returns.result import Failure, Success
+
+from geats_core.planning.actions import (
+    ActivateVolume,
+    AllocateVolume,
+    ConfigureGuest,
+    Define,
+    DestroyVolume,
+    ForgetVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    Impact,
+    InstallTemplate,
+    Lock,
+    Repair,
+    SetLimits,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+)
+from geats_core.planning.draft import Draft
+from geats_core.planning.goal import (
+    ByHand,
+    DataLoss,
+    Goal,
+    HostFacts,
+    Plan,
+    PowerOff,
+    Restart,
+    Target,
+)
+from geats_core.planning.model import ON, SUSPENDED, allocated
+from geats_core.planning.only_named import unnamed
+from geats_core.planning.refusals import (
+    elsewhere,
+    foreign,
+    lost,
+    missing_volumes,
+    out_of_reach,
+    outdated_volumes,
+    refusals,
+    torn_down,
+    unreliable,
+)
+from geats_core.planning.restarts import (
+    changes_that_restart,
+    growth_while_off,
+    must_grow,
+    rebuilds,
+    why_restart,
+)
+from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
+from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
+
+WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
+LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
+
+
+def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
+    """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
+    most = goal.max_impact
+    draft = _Draft(goal.name, have, most, goal=goal, have=have, facts=facts or HostFacts())
+    found = (
+        *foreign(goal, have),
+        *elsewhere(goal, have, draft.facts),
+        *unreliable(goal, have),
+    )
+    if found:
+        return Failure(found)
+    match goal.target:
+        case Target.LOCKED:
+            if not have.locked:
+                draft.add(Lock(), "protection from deletion is wanted")
+            elif have.half_locked:
+                draft.add(Lock(), "protection from deletion is kept in one place, and not in two")
+        case Target.UNLOCKED:
+            if have.locked:
+                draft.add(Unlock(), "protection from deletion is no longer wanted")
+        case Target.UNDEFINED | Target.DEPROVISIONED | Target.OFF:
+            found = (*out_of_reach(goal, have, draft.facts), *lost(goal, have))
+            if found:
+                return Failure(found)
+            if goal.target is not Target.OFF:
+                _tear_down(draft)
+            elif have.exists:
+                _power_off(draft, f"{goal.name} should be off")
+            else:
+                return problem(goal.name, "is not defined")
+        case _:
+            if goal.spec is None:
+                return problem(goal.name, "is not defined, and nothing says what it should be")
+            found = refusals(goal, goal.spec, have, draft.facts)
+            if found:
+                return Failure(found)
+            _converge(draft, goal.spec)
+    return draft.finished()
+
+
+@dataclass(slots=True)
+class _Draft(Draft):
+    """A draft of a plan that brings a VM from ``have`` to its goal."""
+
+    _: KW_ONLY
+    goal: Goal
+    have: Observation
+    facts: HostFacts
+    changes: tuple[Change, ...] = ()
+
+    def finished(self) -> Checked[Plan]:
+        match super(_Draft, self).finished():
+            case Success(drafted):
+                made = replace(drafted, changes=self.changes, pending=self._pending())
+                found = unnamed(self.goal, made, self.have)
+                return Failure(found) if found else Success(made)
+            case Failure() as refused:
+                return refused
+
+    def _pending(self) -> tuple[Change, ...]:
+        want, have = self.goal.spec, self.state
+        if want is None or have.power not in ON or have.in_effect is None:
+            return ()
+        found = at_least(Impact.RESTART, changes(have.in_effect, want))
+        return (*found, *growth_while_off(want, have, self.facts))
+
+
+def _converge(draft: _Draft, want: VMSpec) -> None:
+    goal = draft.goal
+    final = _final_power(goal, draft.state)
+    _define(draft, want)
+    if goal.target is Target.DEFINED:
+        _set_limits(draft, want)
+        return
+    anew = draft.state.roots if goal.target is Target.REINITIALISED else ()
+    if final is not Power.STOPPED and draft.state.power in ON:
+        for volume in want.volumes:  # so that the VM is off as late, and as little, as can be
+            if volume is not want.root or _root_stays(draft, want, anew):
+                _prepare_volume(draft, volume)
+    _power_off_if_needed(draft, want)
+    _destroy(draft, anew, f"{goal.name} is to be made anew")
+    if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
+        because = rebuilds(want, draft.state)
+        _destroy(draft, outdated_volumes(want, draft.state), because=because)
+    _give_up(draft, missing_volumes(want, draft.state))
+    for volume in want.volumes:
+        _prepare_volume(draft, volume)
+    _fill_root(draft, want)
+    _set_limits(draft, want)
+    if goal.target in (*WITH_POWER, Target.REBOOTED, Target.REINITIALISED):
+        _power_to(draft, final, f"{goal.name} should be {final}")
+
+
+def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
+    """Whether the root is there already, and the plan neither makes it anew nor gives one up."""
+    have = draft.state
+    replaced = (*anew, *outdated_volumes(want, have))
+    seen = have.volume(want.root.pool, ROOT)
+    return seen is not None and seen not in replaced and not have.missing_of([ROOT])
+
+
+def _final_power(goal: Goal, have: Observation) -> Power:
+    match goal.target:
+        case Target.FROZEN:
+            return Power.FROZEN
+        case Target.STOPPED:
+            return Power.STOPPED
+        case Target.REINITIALISED if have.power in (Power.STOPPED, Power.FROZEN):
+            return have.power
+        case _:
+            return Power.RUNNING
+
+
+def _define(draft: _Draft, want: VMSpec) -> None:
+    have = draft.state
+    keep = have.by_hand if draft.goal.by_hand is ByHand.KEPT else ()
+    as_wanted = have.recorded == want and have.defined == want and have.by_hand == keep
+    if as_wanted and not have.unreliable:
+        return
+    draft.changes = changes(have.recorded, want)
+    reason = ""
+    if have.unreliable:
+        reason = f"its definition cannot be relied on ({have.unreliable})"
+    elif have.recorded is None and have.defined is not None:
+        reason = "its driver has it, and the registry does not: that may have been lost"
+    elif have.recorded is None:
+        reason = f"{want.name} is not defined"
+    elif have.recorded == want and have.defined != want:
+        reason = "what the driver holds is not what is recorded"
+    elif have.recorded == want:
+        reason = f"lines added by hand are not to stay: {'; '.join(have.by_hand)}"
+    draft.add(Define(want, keep), reason, draft.changes)
+
+
+def _power_off_if_needed(draft: _Draft, want: VMSpec) -> None:
+    """Power off where the goal asks for it, or where a change of a running VM does."""
+    goal = draft.goal
+    match goal.target:
+        case Target.REBOOTED:
+            _power_off(draft, "a reboot was asked for")
+        case Target.REINITIALISED:
+            _power_off(draft, "it is to be made anew")
+        case Target.STOPPED:
+            _power_off(draft, f"{goal.name} should be stopped")
+        case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
+            because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
+            reason = "" if because else why_restart(want, draft.state)
+            if because or reason:
+                _power_off(draft, reason, because)
+        case _:
+            pass  # the power stays as it is
+
+
+def _power_off(draft: _Draft, reason: str, because: tuple[Change, ...] = ()) -> None:
+    """Power off from wherever the VM is; a stuck monitor is repaired, whatever the reason."""
+    if draft.state.power is Power.STUCK:
+        draft.add(Repair(), "its monitor does not answer")
+    elif draft.state.power in ON and draft.goal.power_off is PowerOff.STOP:
+        draft.add(Stop(), reason, because)
+    elif draft.state.power in ON:
+        if draft.state.power in SUSPENDED:
+            draft.add(Unfreeze(), "a frozen VM cannot shut down")
+        known = draft.state.in_effect or draft.state.recorded or draft.goal.spec
+        draft.add(Shutdown(known.shutdown_timeout_s if known else 60), reason, because)
+
+
+def _destroy(
+    draft: _Draft,
+    volumes: tuple[VolumeSeen, ...],
+    reason: str = "",
+    because: tuple[Change, ...] = (),
+) -> None:
+    """Destroy each, for one reason, or for the change of the same position in *because*."""
+    for position, seen in enumerate(volumes):
+        draft.add(DestroyVolume(seen.pool, seen.name), reason, because[position : position + 1])
+
+
+def _give_up(draft: _Draft, missing: tuple[VolumeMissing, ...]) -> None:
+    """Forget each, with the leave that there is (see ``refusals``)."""
+    for each in missing:
+        draft.add(ForgetVolume(each.pool, each.name), f"it was {each}, and is not found there")
+
+
+def _prepare_volume(draft: _Draft, volume: Volume) -> None:
+    """Bring one volume to the point where files can be put on it."""
+    where = (volume.pool, volume.name)
+    seen = draft.state.volume(*where)
+    if seen is None:
+        allocation = AllocateVolume(*where, volume.size_bytes)
+        draft.add(allocation, f"it does not exist{_not_enforced(draft, volume)}")
+        seen = allocated(allocation)
+    if seen.stage is Stage.ALLOCATED:
+        draft.add(FormatVolume(*where), "it is not formatted")
+    if not seen.active:
+        draft.add(ActivateVolume(*where), "it is not active")
+    is_off = draft.state.power is Power.STOPPED
+    can_grow = is_off or draft.facts.pool(volume.pool).grows_online
+    if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
+        reason = f"it is smaller than described{_not_enforced(draft, volume)}"
+        draft.add(GrowVolume(*where, volume.size_bytes), reason)
+
+
+def _not_enforced(draft: _Draft, volume: Volume) -> str:
+    """What a person should know who gives a volume a size that nothing holds it to."""
+    if volume.size_bytes is None or draft.facts.pool(volume.pool).enforces_size:
+        return ""
+    return f" (pool {volume.pool} does not enforce its size)"
+
+
+def _fill_root(draft: _Draft, want: VMSpec) -> None:
+    """Install the template and configure the guest: only while the VM is off."""
+    where = (want.root.pool, ROOT)
+    seen = draft.state.volume(*where)
+    if draft.state.power is not Power.STOPPED or seen is None:
+        return
+    if seen.stage is not Stage.INSTALLED:
+        unfinished = seen.stage is Stage.FILLING
+        draft.add(
+            InstallTemplate(*where, want.template),
+            "an earlier install was not finished" if unfinished else "it is empty",
+        )
+    if seen.guest != fingerprint(want):
+        draft.add(ConfigureGuest(*where, want), "its files in the guest are not as described")
+
+
+def _set_limits(draft: _Draft, want: VMSpec) -> None:
+    have = draft.state
+    if have.power not in ON or have.in_effect is None:
+        return
+    limits = _live_limits(have.in_effect.limits, want)
+    if limits != have.in_effect.limits:
+        found = changes(have.in_effect, replace(have.in_effect, limits=limits))
+        draft.add(SetLimits(limits), "", found)
+
+
+def _live_limits(old: Limits, want: VMSpec) -> Limits:
+    """The limits of *want*, as far as its driver can change them while the VM is on."""
+    if old == want.limits:
+        return old
+    live = {
+        attribute: getattr(want.limits, attribute)
+        for field_name, attribute in LIMITS.items()
+        if cost_of(field_name, want.driver) <= Impact.LIVE
+    }
+    return replace(old, **live)
+
+
+def _power_to(draft: _Draft, power: Power, reason: str) -> None:
+    if power is Power.STOPPED:
+        return
+    if draft.state.power is Power.STOPPED:
+        draft.add(Start(), reason)
+    if draft.state.power in (Power.RUNNING, Power.HELD) and power is Power.FROZEN:
+        draft.add(Freeze(), reason)
+    if draft.state.power is Power.FROZEN and power is Power.RUNNING:
+        draft.add(Unfreeze(), reason)
+
+
+def _tear_down(draft: _Draft) -> None:
+    goal, have = draft.goal, draft.state
+    known = have.recorded or have.defined
+    is_known = known is not None or bool(have.by_hand)
+    gone = f"{goal.name} should be {goal.target}"
+    if have.locked and have.exists:
+        draft.problems.append(Problem(goal.name, f"is locked, and so cannot be {goal.target}"))
+        return
+    if goal.target is Target.DEPROVISIONED or is_known:
+        _power_off(draft, gone)
+    if torn_down(goal, have):
+        of_target = goal.target is Target.DEPROVISIONED
+        _destroy(draft, have.volumes, gone if of_target else f"{goal.name} is transient")
+        _give_up(draft, draft.state.missing)
+    if is_known:
+        left = "; ".join(f"its volume {each.name}, {each}, is not found" for each in have.missing)
+        stays = f" ({left}: what is remembered of it stays)" if draft.state.missing else ""
+        draft.add(Undefine(), f"{gone}{stays}")

@@ -1,0 +1,287 @@
+"""Why a goal has no plan, all reasons at once."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import TypeAlias
+
+from geats_core.planning.availability import without_driver, without_pools, without_template
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Restart, Target
+from geats_core.reading.checked import Problem, Problems, unknown
+from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
+from geats_core.vm.spec import ROOT, VMSpec
+
+POWERED = (Target.RUNNING, Target.FROZEN)
+Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
+
+
+def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
+    """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
+    described = [spec for spec in (want, have.recorded, have.defined) if spec]
+    without = [*without_driver(described, facts)]
+    found = [
+        *_unknown(_names(want, facts)),
+        *without,
+        *without_pools(described, facts),
+        *without_template(goal, want, have, facts),
+        *_another_driver(want, have),
+        *_privileged(want, facts),
+        *_binds(want, facts),
+        *_too_small(want, have, facts),
+        *_shrinking(goal, want, have),
+        *_data_loss(goal, want, have),
+        *_missing(goal, want, have),
+        *(() if without else _stuck(goal, have)),  # nobody knows then
+    ]
+    return _within(goal, found)
+
+
+def foreign(goal: Goal, have: Observation) -> Problems:
+    """Nothing is done to a VM that geats did not make, unless the goal gives leave."""
+    if not have.foreign or goal.foreign:
+        return ()
+    message = (
+        "there is a VM of this name on the host that geats did not make: it is left alone until it"
+        " is adopted"
+    )
+    return (Problem(goal.name, message),)
+
+
+def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
+    """A VM that is on this host where its configuration does not look is not made again, nor gone.
+
+    One that is where it looks is that which is meant.
+    """
+    where = facts.elsewhere.get(goal.name)
+    if where is None or have.defined is not None or have.power is not Power.STOPPED:
+        return ()
+    message = (
+        f"is on this host already, {where}, and this configuration does not look there: has it lost"
+        " state_dir or options of drivers? Say them again; or, if that VM is no longer wanted, take"
+        " it away with the configuration that has them"
+    )
+    return (Problem(goal.name, message),)
+
+
+def unreliable(goal: Goal, have: Observation) -> Problems:
+    """What cannot be relied on is left alone; but it is powered off, and defined anew, if asked."""
+    if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
+        return ()
+    anew = goal.target is Target.DEFINED and goal.spec is not None
+    return tuple(
+        each for each in unreliable_parts(goal.name, have) if not (anew and each.path == goal.name)
+    )
+
+
+def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
+    """What is known of the VM, and cannot be relied on: why, and what to do."""
+    if have.unreliable:
+        message = f"its definition cannot be relied on: {have.unreliable}"
+        yield Problem(name, f"{message}, or define it anew as it is described")
+    for seen in have.volumes:
+        if seen.unreadable:
+            path = f"{name}.volumes[{seen.pool}/{seen.name}]"
+            yield Problem(path, f"is left alone: {seen.unreadable}")
+
+
+def undefined(name: str, have: Observation) -> Iterable[Problem]:
+    """Why there is no definition to go by, where there is none."""
+    found = tuple(unreliable_parts(name, have))
+    if not found and have.recorded is None and not have.foreign:
+        found = (Problem(name, "is not defined"),)
+    yield from found
+
+
+def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
+    """A VM is not taken away without its driver, nor its volumes without their pools."""
+    known = have.recorded
+    if known is None:
+        return ()
+    wanted: list[Named] = [("driver", "driver", known.driver, facts.drivers)]
+    away: list[Problem] = []
+    if torn_down(goal, have):
+        wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
+        away = [*without_pools([known], facts)]
+    return _within(goal, [*_unknown(wanted), *without_driver([known], facts), *away])
+
+
+def incomplete(name: str, have: Observation) -> Problems:
+    """A VM is not kept, copied or put back without a volume of it that is not found.
+
+    One that is not defined has no volume to be left out; then any that is missing counts.
+    """
+    known = have.recorded
+    missing = have.missing if known is None else missing_volumes(known, have)
+    found = (not_found(each, "then try again") for each in missing)
+    return tuple(Problem(f"{name}.{path}", message) for path, message in found)
+
+
+def torn_down(goal: Goal, have: Observation) -> bool:
+    """Whether the volumes of a VM go with it, where *goal* is to take it away."""
+    known = have.recorded or have.defined
+    transient = known is not None and known.transient
+    return goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and transient)
+
+
+def lost(goal: Goal, have: Observation) -> Problems:
+    """A VM is not taken away with its volumes where one of these is not found, but with leave."""
+    if not have.missing or not torn_down(goal, have) or goal.data_loss is DataLoss.ALLOWED:
+        return ()
+    advice = "allow data loss to give it up"
+    return _within(goal, (Problem(*not_found(each, advice)) for each in have.missing))
+
+
+def not_found(missing: VolumeMissing, advice: str) -> tuple[str, str]:
+    """The path to a volume that is missing, and what to look at; then the *advice*."""
+    hint = f" ({missing.hint})" if missing.hint else ""
+    return f"volumes[{missing.name}]", (
+        f"was {missing}, and is not found there{hint}: look whether its disk is mounted, and "
+        f"whether the path of pool {missing.pool} is right; {advice}"
+    )
+
+
+def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
+    """The volumes that are in another pool than wanted, or made from another template."""
+    pools = {volume.name: volume.pool for volume in want.volumes}
+    return tuple(
+        seen
+        for seen in have.volumes
+        if seen.pool != pools.get(seen.name, seen.pool)
+        or (seen.name == ROOT and seen.stage is Stage.INSTALLED and seen.template != want.template)
+    )
+
+
+def _within(goal: Goal, found: Iterable[Problem]) -> Problems:
+    """*found*, with paths that begin with the VM's name."""
+    return tuple(replace(each, path=f"{goal.name}.{each.path}") for each in found)
+
+
+def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
+    yield "driver", "driver", want.driver, facts.drivers
+    yield "template", "template", want.template, facts.templates
+    for volume in want.volumes:
+        yield f"volumes[{volume.name}].pool", "pool", volume.pool, facts.pools
+    for other in want.shared_volumes:
+        yield f"shared_volumes.{other.name}.pool", "pool", other.pool, facts.pools
+    for nic in want.nics:
+        yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
+
+
+def _unknown(names: Iterable[Named]) -> Iterable[Problem]:
+    for path, kind, name, known in names:
+        if known is not None and name not in known:
+            yield unknown(path, kind, name, known)
+
+
+def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
+    for spec in (have.recorded, have.defined):
+        if spec is not None and spec.driver != want.driver:
+            yield Problem(
+                "driver",
+                f"cannot change from {spec.driver!r} to {want.driver!r}: deprovision the VM first",
+            )
+            return
+
+
+def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        if want.privileged and facts.pool(volume.pool).shifted_by:
+            yield Problem(
+                f"volumes[{volume.name}].pool",
+                f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
+            )
+
+
+def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    if facts.bind_sources is None:
+        return
+    for bind in want.binds:
+        if not is_within(bind.source, facts.bind_sources):
+            yield Problem(f"binds.{bind.name}.source", not_within(bind.source, facts.bind_sources))
+
+
+def is_within(path: str, tops: Iterable[str]) -> bool:
+    """Whether *path* is one of *tops*, or below one; all are absolute and plain."""
+    return any(path == top or path.startswith(f"{top}/") for top in tops)
+
+
+def not_within(path: str, tops: Collection[str]) -> str:
+    """Why *path* may not be bound where only *tops* may."""
+    allowed = ", ".join(sorted(tops)) or "there is none"
+    return f"{path!r} is not within what bind_sources allows ({allowed})"
+
+
+def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        least_bytes = facts.pool(volume.pool).least_bytes
+        is_new = have.volume(volume.pool, volume.name) is None
+        if is_new and volume.size_bytes is not None and volume.size_bytes < least_bytes:
+            yield Problem(
+                f"volumes[{volume.name}].size",
+                f"must be at least {format_size(least_bytes)} in the pool {volume.pool!r}, "
+                f"got {format_size(volume.size_bytes)}",
+            )
+
+
+def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    kept = goal.target is not Target.REINITIALISED
+    for volume in want.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        if seen is None or seen.size_bytes is None or volume.size_bytes is None:
+            continue
+        if volume.size_bytes < seen.size_bytes and (kept or volume is not want.root):
+            yield Problem(
+                f"volumes[{volume.name}].size",
+                f"a volume cannot shrink from {format_size(seen.size_bytes)} "
+                f"to {format_size(volume.size_bytes)}",
+            )
+
+
+def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """A volume that the spec has no more use for goes only with leave, and unlocked."""
+    reinit = goal.target is Target.REINITIALISED
+    if reinit and have.locked:
+        yield Problem("lock", "is locked: a reinit would lose data")
+        return
+    pools = {volume.name: volume.pool for volume in want.volumes}
+    for seen in outdated_volumes(want, have):
+        if reinit and seen.name == ROOT:
+            continue
+        path, old, new = (
+            (f"volumes[{seen.name}].pool", seen.pool, pools[seen.name])
+            if seen.pool != pools[seen.name]
+            else ("template", seen.template, want.template)
+        )
+        if have.locked:
+            yield Problem(path, f"cannot change from {old} to {new}: the VM is locked")
+        elif goal.data_loss is DataLoss.REFUSED:
+            yield Problem(
+                path,
+                f"changing it from {old} to {new} loses the data on the volume {seen.name}: "
+                f"{'reinit, or ' if seen.name == ROOT else ''}allow data loss",
+            )
+
+
+def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """A volume that is gone is not one to make: only with leave, unlocked, and while it is off."""
+    if goal.target is Target.DEFINED:
+        return
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
+    for each in missing_volumes(want, have):
+        if have.locked:
+            yield Problem(*not_found(each, "it is not made anew, since the VM is locked"))
+        elif goal.data_loss is DataLoss.REFUSED:
+            yield Problem(*not_found(each, "allow data loss to make it anew, without its data"))
+        elif stays_on:
+            yield Problem(*not_found(each, "it is not made anew while the VM is on"))
+
+
+def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...]:
+    """The missing volumes that stand in the way of those of *want*, in whichever pools."""
+    return have.missing_of({volume.name for volume in want.volumes})
+
+
+def _stuck(goal: Goal, have: Observation) -> Iterable[Problem]:
+    if goal.target in POWERED and have.power is Power.STUCK and goal.restart is Restart.NEVER:
+        yield Problem("restart", "its monitor is stuck, and repairing it would restart the VM")

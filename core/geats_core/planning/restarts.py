@@ -1,0 +1,73 @@
+"""Why a VM that is on has to restart, or a volume has to be made anew."""
+
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import HostFacts, Restart
+from geats_core.planning.refusals import missing_volumes, outdated_volumes
+from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
+from geats_core.reading.sizes import format_size
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.vm.spec import ROOT, VMSpec, Volume
+
+
+def changes_that_restart(
+    want: VMSpec, have: Observation, facts: HostFacts, restart: Restart
+) -> tuple[Change, ...]:
+    """The changes for which a VM that is not off restarts, to become *want*."""
+    anew = rebuilds(want, have)
+    if anew or have.in_effect is None:
+        return anew
+    costs = Impact.NONE if restart is Restart.ALWAYS else Impact.RESTART
+    found = at_least(costs, changes(have.in_effect, want))
+    return (*found, *growth_while_off(want, have, facts))
+
+
+def why_restart(want: VMSpec, have: Observation) -> str:
+    """What else a restart is needed for; empty where it is not."""
+    if have.power is Power.STUCK:
+        return "its monitor does not answer"
+    if have.power is Power.STOPPED:
+        return ""
+    if missing_volumes(want, have):
+        return "a volume of it is not found, and is to be made anew"
+    if have.in_effect is None:
+        return "it is not known what it was started with"
+    root = have.volume(want.root.pool, ROOT)
+    if root is None or root.stage is not Stage.INSTALLED:
+        return "its root volume has no template installed"
+    return "" if root.guest == fingerprint(want) else "its guest is not configured as described"
+
+
+def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:
+    """The changes that make volumes of *have* outdated, as they are on the host."""
+    pools = {volume.name: volume.pool for volume in want.volumes}
+
+    def change(field_name: str, old: object, new: object) -> Change:
+        return Change(field_name, old, new, cost_of(field_name, want.driver))
+
+    return tuple(
+        change("volume pools", {seen.name: seen.pool}, {seen.name: pools[seen.name]})
+        if seen.pool != pools[seen.name]
+        else change("template", seen.template, want.template)
+        for seen in outdated_volumes(want, have)
+    )
+
+
+def growth_while_off(want: VMSpec, have: Observation, facts: HostFacts) -> tuple[Change, ...]:
+    """The volumes that must grow, and cannot while the VM is on."""
+    found: list[Change] = []
+    for volume in want.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        waits = not facts.pool(volume.pool).grows_online
+        if waits and seen is not None and must_grow(volume, seen):
+            old, new = {volume.name: _size(seen)}, {volume.name: _size(volume)}
+            found.append(Change("volume sizes", old, new, Impact.RESTART))
+    return tuple(found)
+
+
+def must_grow(volume: Volume, seen: VolumeSeen) -> bool:
+    return volume.size_bytes is not None and (seen.size_bytes or 0) < volume.size_bytes
+
+
+def _size(volume: Volume | VolumeSeen) -> str | None:
+    return None if volume.size_bytes is None else format_size(volume.size_bytes)

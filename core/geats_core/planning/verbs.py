@@ -1,0 +1,154 @@
+"""The lifecycle verbs, as a table: what each one asks of the planner.
+
+A verb acts on a VM as it is *defined*, or brings it to what is *declared*: starting a VM never
+changes its definition, and never restarts it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from returns.result import Success
+
+from geats_core.planning.goal import DataLoss, Goal, PowerOff, Restart, Target
+from geats_core.planning.model import ON
+from geats_core.reading.checked import Checked, problem
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import VMSpec
+
+
+class SpecFrom(StrEnum):
+    """Which spec counts, where a VM is both declared and defined."""
+
+    DECLARED = "declared"
+    DEFINED = "defined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One lifecycle verb; ``only_from`` are the powers that it makes sense in (all, if empty)."""
+
+    name: str
+    target: Target
+    spec_from: SpecFrom
+    summary: str
+    power_off: PowerOff = PowerOff.SHUTDOWN
+    restart: Restart = Restart.NEVER
+    only_from: frozenset[Power] = frozenset()
+
+
+VERBS: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            name="define",
+            target=Target.DEFINED,
+            spec_from=SpecFrom.DECLARED,
+            summary="Write the definition down and make it known to the driver.",
+        ),
+        Verb(
+            name="provision",
+            target=Target.PROVISIONED,
+            spec_from=SpecFrom.DECLARED,
+            summary="Define the VM, and make its volumes and its root filesystem.",
+        ),
+        Verb(
+            name="start",
+            target=Target.RUNNING,
+            spec_from=SpecFrom.DEFINED,
+            summary="Power on; a VM that is only declared is provisioned first.",
+        ),
+        Verb(
+            name="shutdown",
+            target=Target.OFF,
+            spec_from=SpecFrom.DEFINED,
+            summary="Ask the guest to power off; after its shutdown_timeout power off.",
+        ),
+        Verb(
+            name="stop",
+            target=Target.OFF,
+            spec_from=SpecFrom.DEFINED,
+            power_off=PowerOff.STOP,
+            summary="Power off at once.",
+        ),
+        Verb(
+            name="reboot",
+            target=Target.REBOOTED,
+            spec_from=SpecFrom.DEFINED,
+            restart=Restart.IF_NEEDED,
+            only_from=frozenset({*ON, Power.STUCK}),
+            summary="Shut down and start again; what was pending is then in effect.",
+        ),
+        Verb(
+            name="freeze",
+            target=Target.FROZEN,
+            spec_from=SpecFrom.DEFINED,
+            only_from=ON,
+            summary="Suspend every process of a running VM.",
+        ),
+        Verb(
+            name="unfreeze",
+            target=Target.RUNNING,
+            spec_from=SpecFrom.DEFINED,
+            only_from=ON,
+            summary="Let the processes of a frozen VM go on.",
+        ),
+        Verb(
+            name="undefine",
+            target=Target.UNDEFINED,
+            spec_from=SpecFrom.DEFINED,
+            summary="Power off and forget the VM; its data stays, unless it is transient.",
+        ),
+        Verb(
+            name="deprovision",
+            target=Target.DEPROVISIONED,
+            spec_from=SpecFrom.DEFINED,
+            summary="Undefine the VM and destroy its volumes.",
+        ),
+        Verb(
+            name="reinit",
+            target=Target.REINITIALISED,
+            spec_from=SpecFrom.DECLARED,
+            restart=Restart.IF_NEEDED,
+            summary="Make the root volume anew from the template; other volumes keep their data.",
+        ),
+        Verb(
+            name="lock",
+            target=Target.LOCKED,
+            spec_from=SpecFrom.DEFINED,
+            summary="Protect the VM from deletion and from any loss of data.",
+        ),
+        Verb(
+            name="unlock",
+            target=Target.UNLOCKED,
+            spec_from=SpecFrom.DEFINED,
+            summary="Lift the protection from deletion.",
+        ),
+    )
+}
+
+
+def goal_of(
+    verb: Verb,
+    name: str,
+    declared: VMSpec | None,
+    have: Observation,
+    data_loss: DataLoss = DataLoss.REFUSED,
+) -> Checked[Goal]:
+    """What *verb* asks for, of a VM that is *declared* so and is what *have* says."""
+    if verb.only_from and have.power not in verb.only_from:
+        state = have.power if have.has_power else "not defined"
+        return problem(name, f"cannot {verb.name} it: it is {state}")
+    first, second = declared, have.recorded
+    if verb.spec_from is SpecFrom.DEFINED:
+        first, second = second, first
+    return Success(
+        Goal(
+            name=name,
+            target=verb.target,
+            spec=first or second,
+            restart=verb.restart,
+            power_off=verb.power_off,
+            data_loss=data_loss,
+        )
+    )

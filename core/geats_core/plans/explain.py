@@ -1,0 +1,205 @@
+"""A plan in words: as text, as tables, and as plain data for JSON and Salt."""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from returns.result import Success
+
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.hostwide.strays import Stray
+from geats_core.planning.actions import describe
+from geats_core.planning.goal import Plan, Step
+from geats_core.planning.spec_changes import Change
+from geats_core.reading.checked import Checked, problem, shown
+
+AnyPlan: TypeAlias = Plan | HostPlan
+MOST_NAMED = 20  # steps that a refusal of a question names
+
+
+def explain(plan: AnyPlan) -> str:
+    """One line a step, with its reason and impact; below, what is pending, kept, or a stray.
+
+    Where there are several VMs, the positions of the steps that a step waits for are told too.
+    """
+    several = isinstance(plan, HostPlan)  # the steps of one VM come one after the other
+    lines = [
+        f"{position}. {explain_step(step)}"
+        + (f", {_waits_for(step)}" if several and step.waits_for else "")
+        for position, step in numbered(plan)
+    ]
+    return "\n".join([*lines, *notes(plan)]) or nothing_to_do(plan)
+
+
+def nothing_to_do(plan: AnyPlan) -> str:
+    """What an empty plan says."""
+    if isinstance(plan, HostPlan) and not plan.plans:
+        return "no VM is concerned: nothing to do"
+    who = plan.name if isinstance(plan, Plan) else "every VM"
+    return f"{who} is as described: nothing to do"
+
+
+def explain_step(step: Step) -> str:
+    """For example ``shut down web01 (…) because nics changed … (impact: restart)``."""
+    return f"{describe(step.action, step.vm)} because {step.reason} (impact: {step.impact})"
+
+
+def numbered(plan: AnyPlan) -> Iterable[tuple[int, Step]]:
+    """The steps, counted from 1, as people do."""
+    return enumerate(plan.steps, start=1)
+
+
+def notes(plan: AnyPlan) -> list[str]:
+    """What a plan leaves as it is, and a person should know."""
+    if isinstance(plan, Plan):
+        return [
+            *(f"pending until {plan.name} restarts: {change}" for change in plan.pending),
+            *(f"kept in {plan.name}, added by hand: {line}" for line in plan.by_hand),
+        ]
+    of_vms = [note for each in plan.plans for note in notes(each)]
+    return [*of_vms, *map(_stray, plan.strays)]
+
+
+def _stray(stray: Stray) -> str:
+    known = "its description is gone" if stray.defined else "nobody ever described it"
+    left = ", left alone" if stray.left_alone else ""
+    return f"stray: {stray.name} is {stray.power}, {known} (policy: {stray.policy}{left})"
+
+
+def table(plan: AnyPlan) -> str:
+    """The steps as a table in Markdown."""
+    head = ["#", "step", "because", "impact", "waits for"]
+    rows = [
+        [str(position), *map(_cell, step_words(step)), _waits_for(step) or "–"]
+        for position, step in numbered(plan)
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def step_words(step: Step) -> tuple[str, str, str]:
+    """What is done, why, and the impact."""
+    return describe(step.action, step.vm), step.reason, str(step.impact)
+
+
+def _cell(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _waits_for(step: Step) -> str:
+    """For example ``needs 1, 2, after 3``: those that must be done, and those that must be over."""
+    words = ((word, positions) for word, positions in _waits(step) if positions)
+    return ", ".join(f"{word} {', '.join(str(at + 1) for at in found)}" for word, found in words)
+
+
+def _waits(step: Step) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return ("needs", step.needs), ("after", step.after)
+
+
+def why(plan: AnyPlan, question: str) -> Checked[str]:
+    """Everything about the steps that *question* names, such as ``restart web01``.
+
+    A step is named by words of what it does, of the VM, or of its impact: all of them must fit.
+    """
+    words = set(question.lower().split())
+    found = [
+        (position, step) for position, step in numbered(plan) if words and words <= _words_of(step)
+    ]
+    if found:
+        later = _waited_for_by(plan)
+        about = (_all_about(plan, position, step, later[position]) for position, step in found)
+        return Success("\n\n".join(about))
+    named = [_named(plan, position) for position in range(1, len(plan.steps) + 1)]
+    more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    steps = "; ".join([*named[:MOST_NAMED], *more]) or nothing_to_do(plan)
+    return problem("question", f"no step is named by {shown(question)} ({steps})")
+
+
+def _waited_for_by(plan: AnyPlan) -> dict[int, list[str]]:
+    """By position, counted from 1, what waits for that step, in words."""
+    found: dict[int, list[str]] = {position: [] for position, _ in numbered(plan)}
+    for position, step in numbered(plan):
+        for earlier in step.needs:
+            found[earlier + 1].append(f"is needed by {_named(plan, position)}")
+        for earlier in step.after:
+            found[earlier + 1].append(f"comes before {_named(plan, position)}")
+    return found
+
+
+def _words_of(step: Step) -> set[str]:
+    said = f"{describe(step.action, step.vm)} {type(step.action).__name__} {step.impact}"
+    words = said.lower().replace("(", " ").replace(")", " ").replace("/", " ").replace(":", " ")
+    return {step.vm, *said.lower().split(), *words.split()}
+
+
+def _all_about(plan: AnyPlan, position: int, step: Step, later: Iterable[str]) -> str:
+    """A step with its reason, cost, and neighbours."""
+    lines = [
+        f"step {position} of {len(plan.steps)}: {describe(step.action, step.vm)}",
+        f"  because {step.reason}",
+        *(f"  {change} (impact of this change: {change.impact})" for change in step.changes),
+        f"  impact: {step.impact}",
+    ]
+    lines += [f"  needs {_named(plan, earlier + 1)}" for earlier in step.needs]
+    lines += [f"  comes after {_named(plan, earlier + 1)}" for earlier in step.after]
+    lines += [f"  {each}" for each in later]
+    return "\n".join(lines)
+
+
+def _named(plan: AnyPlan, position: int) -> str:
+    step = plan.steps[position - 1]
+    return f"step {position}: {describe(step.action, step.vm)}"
+
+
+def plan_to_plain(plan: Plan) -> dict[str, object]:
+    """The plan as plain data."""
+    return {
+        "name": plan.name,
+        "impact": str(plan.impact),
+        "steps": list(map(step_to_plain, plan.steps)),
+        "changes": changes_to_plain(plan.changes),
+        "pending": changes_to_plain(plan.pending),
+        "by_hand": list(plan.by_hand),
+    }
+
+
+def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
+    """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs.
+
+    What is a step of the host, and of no VM, is among the ``steps`` only.
+    """
+    return {
+        "impact": str(plan.impact),
+        "steps": list(map(step_to_plain, plan.steps)),
+        "vms": {each.name: plan_to_plain(each) for each in plan.plans if each.name},
+        "strays": {
+            stray.name: {
+                "power": str(stray.power),
+                "defined": stray.defined,
+                "policy": str(stray.policy),
+                "left_alone": stray.left_alone,
+            }
+            for stray in plan.strays
+        },
+    }
+
+
+def step_to_plain(step: Step) -> dict[str, object]:
+    """One step as plain data; ``needs`` and ``after`` hold positions of steps, from 0."""
+    return {
+        "vm": step.vm,
+        "action": describe(step.action, step.vm),
+        "reason": step.reason,
+        "impact": str(step.impact),
+        "changes": {
+            field: {**both, "impact": str(change.impact)}
+            for change in step.changes
+            for field, both in changes_to_plain((change,)).items()
+        },
+        "needs": list(step.needs),
+        "after": list(step.after),
+    }
+
+
+def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:
+    """``{field: {"old": …, "new": …}}``."""
+    return {change.field: {"old": change.old, "new": change.new} for change in changes}

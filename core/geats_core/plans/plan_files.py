@@ -1,0 +1,206 @@
+"""Plans and observations kept in files: made in one place, looked at or applied in another.
+
+``geats observe`` writes a ``Recorded`` host, from which plans can be made where there is no host. A
+``SavedPlan`` holds what it was made from, so that whoever applies it can see that nothing moved.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from returns.result import Failure, Success
+
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.planning.actions import Adopt, ConfigureGuest, Define, Pause, UpgradeRegistry
+from geats_core.planning.goal import HostFacts, Plan, Step
+from geats_core.planning.model import after
+from geats_core.planning.observation_changes import host_differences
+from geats_core.plans.codec import decode, encode, names_of
+from geats_core.reading import fields, file_formats
+from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of
+from geats_core.reading.fields import Parser
+from geats_core.vm.observation import Observation
+
+FINGERPRINT = "fingerprint"
+OF_HOST = (Pause, UpgradeRegistry)  # what concerns no VM may stand in a plan without one
+NAMES: Mapping[str, Parser[str]] = {
+    "pool": fields.name,
+    "volume": fields.name,
+    "template": fields.name,
+    "snapshot": fields.name,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A host at one moment: every VM on it by name, and what the host offers."""
+
+    observations: Mapping[str, Observation]
+    facts: HostFacts
+    version: int = file_formats.RECORDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan, with the observations that it was made from; a file has the fingerprint of it all.
+
+    ``warnings`` are what whoever made the plan wants to be known before it is applied. ``refused``
+    are the VMs that were meant as well, and why each of them has no part in the plan.
+    """
+
+    plan: HostPlan
+    observations: Mapping[str, Observation]
+    warnings: tuple[str, ...] = ()
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    version: int = file_formats.PLAN
+
+
+def saved(
+    plan: HostPlan, observations: Mapping[str, Observation], warnings: tuple[str, ...] = ()
+) -> SavedPlan:
+    """*plan* with what it was made from."""
+    return SavedPlan(plan=plan, observations=observations, warnings=warnings)
+
+
+def alone(plan: Plan) -> HostPlan:
+    """The plan of one VM as that of a host on which nothing else is to do."""
+    return HostPlan(plans=(plan,), steps=plan.steps)
+
+
+def fingerprint(value: object) -> str:
+    """Names a plan, or the state of a host: equal exactly where all of it is."""
+    text = json.dumps(encode(value), sort_keys=True, ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
+
+
+def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
+    """Why *plan* must not be applied any more: all that is not as it was when it was made."""
+    found = (line.partition(": ") for line in host_differences(plan.observations, now))
+    return tuple(Problem(path, f"{what}: plan again") for path, _, what in found)
+
+
+def to_json(value: Recorded | SavedPlan) -> str:
+    """As text: ``recorded_from_json`` or ``plan_from_json`` give it back."""
+    plain: Any = encode(value)
+    if isinstance(value, SavedPlan):
+        plain[FINGERPRINT] = fingerprint(value)
+    return json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+
+
+def recorded_from_json(text: str) -> Checked[Recorded]:
+    """Read what ``geats observe`` wrote; report everything that is wrong with it."""
+    match _read(text, file_formats.RECORDED, 1):
+        case Success(raw):
+            return decode(Recorded, "", raw)
+        case Failure() as refused:
+            return refused
+
+
+def plan_from_json(text: str) -> Checked[SavedPlan]:
+    """Read a saved plan; refused where anything of it was changed, or its steps do not hold."""
+    match _read(text, file_formats.PLAN, file_formats.OLDEST_PLAN):
+        case Success(raw):
+            return _plan(raw, raw.pop(FINGERPRINT, None))
+        case Failure() as refused:
+            return refused
+
+
+def _plan(raw: dict[str, object], named: object) -> Checked[SavedPlan]:
+    if named != fingerprint(raw):
+        return problem(FINGERPRINT, "is not that of this plan: the file was changed: plan again")
+    match decode(SavedPlan, "", raw):
+        case Success(read):
+            problems = _wrong_with(read)
+            return Failure(problems) if problems else Success(read)
+        case Failure() as refused:
+            return refused
+
+
+def _read(text: str, known: int, oldest: int) -> Checked[dict[str, object]]:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return problem("", f"is not JSON: {error}")
+    if not isinstance(raw, dict) or raw.get("version") is None:
+        return problem("version", "is missing: this is no file of geats")
+    found = raw["version"]
+    why = file_formats.newer(found, known)
+    if not why and found < oldest:
+        why = f"is {found}, of an older geats, and from {oldest} on it is read: make it again"
+    return problem("version", why) if why else Success(raw)
+
+
+def _wrong_with(read: SavedPlan) -> Problems:
+    names = [
+        problem_
+        for position, step in enumerate(read.plan.steps)
+        for problem_ in _wrong_names(f"plan.steps[{position}]", step)
+    ]
+    return tuple(names) or _out_of_place(read.plan) or _inapplicable(read) or _two_plans(read.plan)
+
+
+def _wrong_names(path: str, step: Step) -> Problems:
+    kind: Any = type(step.action)
+    checked = [
+        NAMES[name](f"{path}.action.{name}", getattr(step.action, name))
+        for name in names_of(kind)
+        if name in NAMES
+    ]
+    of_vm = [fields.name(f"{path}.vm", step.vm)] if step.vm else []
+    return problems_of(*checked, *of_vm)
+
+
+def _out_of_place(plan: HostPlan) -> Problems:
+    """Steps of no VM of *plan*, or that are not fit for their VM."""
+    vms = {each.name for each in plan.plans}
+    problems: list[Problem] = []
+    for position, step in enumerate(plan.steps):
+        path = f"plan.steps[{position}]"
+        match step.action:
+            case Pause(seconds):
+                problems += problems_of(fields.delay_s(f"{path}.action.seconds", seconds))
+            case Define(spec) | Adopt(spec) | ConfigureGuest(_, _, spec) if spec.name != step.vm:
+                message = f"is that of {spec.name!r}, and the step of {step.vm!r}"
+                problems.append(Problem(f"{path}.action.spec", message))
+            case _:
+                pass
+        if step.vm not in vms and not (isinstance(step.action, OF_HOST) and not step.vm):
+            problems.append(Problem(f"{path}.vm", f"{step.vm!r} is no VM of the plan"))
+    return tuple(problems)
+
+
+def _two_plans(plan: HostPlan) -> Problems:
+    """VMs whose own plan has other steps than the plan of the host has for them."""
+    of_host: dict[str, list[str]] = {each.name: [] for each in plan.plans}
+    for step in plan.steps:
+        if not isinstance(step.action, OF_HOST):
+            of_host[step.vm].append(_apart_from_needs(step))
+    return tuple(
+        Problem(f"plan.plans[{position}]", f"has other steps of {each.name!r} than plan.steps")
+        for position, each in enumerate(plan.plans)
+        if sorted(of_host[each.name])
+        != sorted(_apart_from_needs(s) for s in each.steps if not isinstance(s.action, OF_HOST))
+    )
+
+
+def _apart_from_needs(step: Step) -> str:
+    return fingerprint(replace(step, needs=()))
+
+
+def _inapplicable(read: SavedPlan) -> Problems:
+    """The first step of each VM that the model does not allow."""
+    states = dict(read.observations)
+    problems: dict[str, Problem] = {}
+    for position, step in enumerate(read.plan.steps):
+        if any(not 0 <= earlier < position for earlier in step.waits_for):
+            message = "waits for a step that is not before it"
+            problems[step.vm] = Problem(f"plan.steps[{position}]", message)
+        match after(step.action, states.get(step.vm, Observation())):
+            case Success(state):
+                states[step.vm] = state
+            case Failure(why):
+                where = f"plan.steps[{position}]"
+                problems.setdefault(step.vm, Problem(where, f"cannot be done: {why}"))
+    return tuple(problems.values())

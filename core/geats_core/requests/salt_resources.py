@@ -1,0 +1,56 @@
+"""VMs as targets of Salt's own, which it calls resources: their ids, and the jobs meant for them.
+
+An id holds that of the host's minion, for ids must differ between all hosts of a master.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked
+from geats_core.reading.mappings import Reader, each, of_mapping
+
+Job: TypeAlias = Mapping[str, object]  # the arguments of a call, and what Salt adds to them
+
+ALL = ("*",)
+WILD = "*?["
+# What Salt holds against each resource. With any other target, it hands the job to every resource
+# of every host (Salt 3008), whether the host is meant or not.
+HELD_AGAINST_EACH = frozenset({"compound", "list", "grain", "grain_pcre"})
+OF_SALT = "__"  # begins the names of all that Salt adds
+FROM_JOB = "__pub_"  # of those, what it knows of the job
+
+
+@of_mapping
+def _offer(read: Reader) -> Checked[tuple[str, ...]]:
+    return read.done(read.take("vms", each(fields.text), ALL))
+
+
+def parse_offer(path: str, raw: object) -> Checked[tuple[str, ...]]:
+    """Which VMs are to be targets: patterns of their names under ``vms``, or all (``None``)."""
+    return _offer(path, {} if raw is None else raw)
+
+
+def offered(minion: str, vms: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The ids of those *vms* of the host that any of *patterns* matches, sorted."""
+    wanted = tuple(patterns)
+    names = sorted(vm for vm in vms if any(fnmatchcase(vm, pattern) for pattern in wanted))
+    return [f"{minion}.{vm}" for vm in names]
+
+
+def vm_of(minion: str, resource_id: str) -> str:
+    """The name of the VM that has this id on the host of *minion*."""
+    return resource_id.removeprefix(f"{minion}.")
+
+
+def is_meant(job: Job) -> bool:
+    """Whether a job that Salt brings to a VM is for it or its host; a call without one is."""
+    kind, target = job.get(f"{FROM_JOB}tgt_type", "glob"), job.get(f"{FROM_JOB}tgt", "")
+    exact = kind == "glob" and not any(sign in str(target) for sign in WILD)
+    return kind in HELD_AGAINST_EACH or exact or job.get(f"{FROM_JOB}minion_is_target") is True
+
+
+def arguments(job: Job) -> dict[str, object]:
+    """What was given to the function itself."""
+    return {key: value for key, value in job.items() if not key.startswith(OF_SALT)}

@@ -1,0 +1,292 @@
+"""The configuration of an LXC container as text: a pure function of spec and host facts.
+
+The keys are those of lxc.container.conf(5) for LXC 4 and later. Limits are written for cgroup v1
+and v2 alike: LXC ignores those of the layout that the host does not have.
+
+Theory of operation
+-------------------
+People edit these files. So the head of each holds the spec, and a list of short hashes, one for
+each line that geats wrote. A line whose hash is not in the list was added by hand; a hash without
+its line is a line of geats that somebody removed or changed, and then the file is no definition.
+The list starts with a sum over itself: where that is wrong, nothing is known of any line.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.reading import file_formats
+from geats_core.reading.checked import Checked, problem
+from geats_core.vm.parse import parse_text, to_text
+from geats_core.vm.spec import Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
+
+RESERVED = "# geats-"  # lines that start so are never added by hand
+SPEC_LINE = f"{RESERVED}spec: "
+FORMAT_LINE = f"{RESERVED}format: "
+WROTE_LINE = f"{RESERVED}wrote: "
+TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writes again."
+BY_HAND = "# Added by hand, and kept by geats:"
+UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all controls but tab
+HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
+INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
+CPU_PERIOD_US = 100_000
+UNLIMITED = ""
+BLANKS = " \t"
+Mounted: TypeAlias = Volume | Bind | SharedVolume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LxcFacts:
+    """What the rendering needs to know of the host.
+
+    ``volume_paths`` maps each volume's name to the directory that holds its files, also those of
+    volumes that other VMs share. ``idmap_first``
+    and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups. The
+    volumes in ``shifted`` show ids of that range already.
+    """
+
+    volume_paths: Mapping[str, str]
+    shifted: frozenset[str] = frozenset()
+    idmap_first: int = 100_000
+    idmap_count: int = 65_536
+    apparmor: bool = False
+    includes: str = INCLUDES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LxcConfig:
+    """What a ``config`` file says, however it was edited since.
+
+    ``spec`` is None where a line of geats was removed or changed. ``by_hand`` are the lines that
+    geats did not write, in their order. A file that geats never wrote is ``foreign``; so is one
+    that it wrote for another container, as a copied directory holds. ``unreadable`` is why nothing
+    more is known of one that geats wrote: a newer one did. ``places`` are the directories that the
+    file leads to, by the names of the volumes that should be there.
+    """
+
+    spec: VMSpec | None = None
+    by_hand: tuple[str, ...] = ()
+    foreign: bool = False
+    unreadable: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -> str:
+    """The whole text of the container's ``config`` file, with the lines *keep*, added by hand.
+
+    None of them may be ``unwritable``. They stand last, as what comes last wins.
+    """
+    body = [
+        f"lxc.include = {facts.includes}/common.conf",
+        *_identity(spec, facts),
+        *_storage(spec, facts),
+        *(line for index, nic in enumerate(spec.nics) for line in _nic(spec.name, index, nic)),
+        *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
+        *([BY_HAND] if keep else []),
+    ]
+    head = [TITLE, FORMAT_LINE + f"{file_formats.CONFIG}", spec_line(spec)]
+    return "".join(f"{line}\n" for line in (*head, _wrote_line([*head, *body]), *body, *keep))
+
+
+def read_lxc_config(text: str, name: str) -> LxcConfig:
+    """What the ``config`` file of the container *name* says."""
+    lines = [line for line in text.split("\n") if line.strip()]  # as liblxc splits them
+    if not _is_of_geats(lines, name):
+        return LxcConfig(foreign=True)
+    why = wrong_format(lines)
+    if why:
+        return LxcConfig(unreadable=why)
+    wrote = _wrote(lines)
+    if wrote is None:
+        return LxcConfig()
+    own: list[str] = []
+    by_hand: list[str] = []
+    for line in lines:
+        digest = _digest(line)
+        if wrote[digest]:
+            wrote[digest] -= 1
+            own.append(line)
+        elif not line.startswith(RESERVED):
+            by_hand.append(line)
+    spec = None if wrote.total() else _spec_among(own, name)
+    places = {} if spec is None else _places(spec, lines)
+    return LxcConfig(spec=spec, by_hand=tuple(by_hand), places=places)
+
+
+def _places(spec: VMSpec, lines: Iterable[str]) -> dict[str, str]:
+    """Where *lines* have each volume of *spec*: of two for one mount point, the last one counts."""
+    names = {v.mount.removeprefix("/"): v.name for v in spec.volumes if v is not spec.root}
+    found: dict[str, str] = {}
+    for line in lines:
+        key, _, value = (part.strip(BLANKS) for part in line.partition("="))
+        path, inside, *_ = [*re.split(f"[{BLANKS}]+", value), ""]
+        if key == "lxc.rootfs.path":
+            found[spec.root.name] = value.removeprefix("dir:")
+        elif key == "lxc.mount.entry" and inside in names:
+            found[names[inside]] = _unescaped(path)
+    return found
+
+
+def _unescaped(path: str) -> str:
+    return path.replace("\\011", "\t").replace("\\040", " ").replace("\\134", "\\")
+
+
+def unwritable(lines: Iterable[str]) -> tuple[str, ...]:
+    """Those of *lines* that would not be read back as they are, if they were kept."""
+    return tuple(
+        line
+        for line in lines
+        if UNWRITABLE.search(line) or not line.strip() or line.startswith(RESERVED)
+    )
+
+
+def spec_line(spec: VMSpec) -> str:
+    """The comment that holds *spec*: ``spec_of_lxc_config`` reads it."""
+    return f"{SPEC_LINE}{spec.name} {to_text(spec)}"
+
+
+def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
+    """The spec in the first ``spec_line`` of *text*, whatever else was changed in it."""
+    for line in text.split("\n"):
+        if line.startswith(SPEC_LINE):
+            name, _, plain = line.removeprefix(SPEC_LINE).partition(" ")
+            return parse_text(name, plain)
+    return problem("config", "was not written by geats")
+
+
+def wrong_format(lines: Iterable[str]) -> str:
+    """Why the file must not be read, by the format that it says; empty where it may."""
+    said = [line.removeprefix(FORMAT_LINE) for line in lines if line.startswith(FORMAT_LINE)]
+    number = int(said[0]) if said and said[0].isdecimal() else 1 if not said else said[0]
+    return file_formats.newer(number, file_formats.CONFIG)
+
+
+def _is_of_geats(lines: Iterable[str], name: str) -> bool:
+    """Whether geats wrote them for *name*, or for a container whose name is gone."""
+    ours = [line for line in lines if line.startswith(RESERVED)]
+    specs = [line.removeprefix(SPEC_LINE) for line in ours if line.startswith(SPEC_LINE)]
+    return any(spec.split(" ")[0] == name for spec in specs) if specs else bool(ours)
+
+
+def _wrote_line(lines: Iterable[str]) -> str:
+    digests = " ".join(map(_digest, lines))
+    return f"{WROTE_LINE}{_digest(digests)} {digests}"
+
+
+def _wrote(lines: Iterable[str]) -> Counter[str] | None:
+    """How often geats wrote each line, by their hashes; None where that cannot be read."""
+    for line in lines:
+        if line.startswith(WROTE_LINE):
+            seal, _, digests = line.removeprefix(WROTE_LINE).partition(" ")
+            return Counter(digests.split(" ")) if seal == _digest(digests) else None
+    return None
+
+
+def _digest(line: str) -> str:
+    """Equal for lines that liblxc reads alike: it ignores blanks around a key and its value."""
+    if not line.startswith("#"):
+        key, equals, value = line.partition("=")
+        line = f"{key.strip(BLANKS)}{equals}{value.strip(BLANKS)}"
+    return sha256(line.encode(errors="replace")).hexdigest()[:12]
+
+
+def _spec_among(lines: Iterable[str], name: str) -> VMSpec | None:
+    match spec_of_lxc_config("\n".join(lines)):
+        case Success(spec):
+            return spec if spec.name == name else None
+        case Failure():
+            return None
+
+
+def cgroup_items(limits: Limits) -> tuple[tuple[str, str], ...]:
+    """Keys (without their leading ``lxc.``) and values of every limit that is set."""
+    return tuple((key, value) for key, value in _all_cgroup_items(limits) if value != UNLIMITED)
+
+
+def _all_cgroup_items(limits: Limits) -> Iterable[tuple[str, str]]:
+    memory = UNLIMITED if limits.memory_bytes is None else str(limits.memory_bytes)
+    yield "cgroup.memory.limit_in_bytes", memory
+    yield "cgroup2.memory.max", memory
+    quota = None if limits.cpus is None else max(1000, round(limits.cpus * CPU_PERIOD_US))
+    yield "cgroup.cpu.cfs_quota_us", UNLIMITED if quota is None else str(quota)
+    yield "cgroup2.cpu.max", UNLIMITED if quota is None else f"{quota} {CPU_PERIOD_US}"
+    processes = UNLIMITED if limits.processes is None else str(limits.processes)
+    yield "cgroup.pids.max", processes
+    yield "cgroup2.pids.max", processes
+
+
+def live_items(limits: Limits, *, cgroup2: bool) -> tuple[tuple[str, str], ...]:
+    """Cgroup files and the values to write into them while the container runs."""
+    prefix = "cgroup2." if cgroup2 else "cgroup."
+    none = {
+        "memory.limit_in_bytes": "-1",
+        "cpu.cfs_quota_us": "-1",
+        "cpu.max": f"max {CPU_PERIOD_US}",
+    }
+    named = [
+        (key.removeprefix(prefix), value)
+        for key, value in _all_cgroup_items(limits)
+        if key.startswith(prefix)
+    ]
+    return tuple((key, value or none.get(key, "max")) for key, value in named)
+
+
+def veth_name(vm_name: str, index: int) -> str:
+    """The host's end of a NIC: fixed, so that a leftover is found, and of at most 15 characters."""
+    digest = sha256(vm_name.encode()).hexdigest()[:9]
+    return f"gt{digest}n{index}"
+
+
+def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
+    if not spec.privileged:
+        yield f"lxc.include = {facts.includes}/userns.conf"
+        yield f"lxc.idmap = u 0 {facts.idmap_first} {facts.idmap_count}"
+        yield f"lxc.idmap = g 0 {facts.idmap_first} {facts.idmap_count}"
+    yield f"lxc.uts.name = {spec.hostname}"
+    yield f"lxc.signal.halt = {HALT_SIGNAL[spec.init]}"
+    yield f"lxc.apparmor.profile = {'generated' if facts.apparmor else 'unconfined'}"
+
+
+def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
+    """The root filesystem, then all that is mounted: each before what is mounted within it."""
+    yield f"lxc.rootfs.path = dir:{facts.volume_paths[spec.root.name]}"
+    if _mapped(spec, spec.root, facts):
+        yield "lxc.rootfs.options = idmap=container"
+    mounted: list[Mounted] = [v for v in spec.volumes if v is not spec.root]
+    mounted += [*spec.binds, *spec.shared_volumes]
+    for each in sorted(mounted, key=lambda each: each.mount):
+        path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
+        mode = "ro" if each.read_only else "rw"
+        idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
+        inside = each.mount.removeprefix("/")
+        options = f"bind,{mode},create=dir{idmap}"
+        yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+
+
+def _mapped(spec: VMSpec, each: Mounted, facts: LxcFacts) -> bool:
+    """Whether ids in the guest, which are others on the host, are those of the files."""
+    return not isinstance(each, Bind) and not spec.privileged and each.name not in facts.shifted
+
+
+def fstab_escaped(path: str) -> str:
+    """See fstab(5): white space in a field is written in octal."""
+    return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
+
+
+def _nic(vm_name: str, index: int, nic: Nic) -> Iterable[str]:
+    key = f"lxc.net.{index}"
+    yield f"{key}.type = veth"
+    yield f"{key}.link = {nic.bridge}"
+    yield f"{key}.flags = up"
+    yield f"{key}.name = {nic.name}"
+    yield f"{key}.hwaddr = {nic.mac}"
+    yield f"{key}.veth.pair = {veth_name(vm_name, index)}"
+    for address in nic.addresses:
+        yield f"{key}.ipv{address.version}.address = {address.with_prefixlen}"
+    for gateway in nic.gateways:
+        yield f"{key}.ipv{gateway.version}.gateway = {gateway}"

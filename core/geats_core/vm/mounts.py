@@ -1,0 +1,196 @@
+"""What a VM mounts: its own volumes, directories of the host, volumes that other VMs share."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from itertools import permutations
+
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.fields import Reader, each, named, of_mapping
+from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm.spec import ROOT, Bind, SharedVolume, Volume
+
+DEFAULT_POOL = "default"
+DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
+NO_BINDS: Mapping[str, Bind] = {}
+NO_SHARED_VOLUMES: Mapping[str, SharedVolume] = {}
+Mounts = tuple[tuple[Volume, ...], tuple[Bind, ...], tuple[SharedVolume, ...]]
+
+
+def read_mounts(read: Reader, vm_name: str) -> Mounts:
+    """Take ``volumes``, ``binds`` and ``shared_volumes``; problems are kept in *read*."""
+    volumes = read.take("volumes", _volumes, DEFAULT_VOLUMES)
+    given = read.take("binds", _binds, NO_BINDS)
+    binds = tuple(replace(given[name], name=name) for name in sorted(given))
+    others = read.take("shared_volumes", _shared_volumes, NO_SHARED_VOLUMES)
+    shared = tuple(_named(others[key], key) for key in sorted(others))
+    read.problems += [
+        *duplicates("volumes", "name", [volume.name for volume in volumes]),
+        *duplicates("volumes", "mount", [volume.mount for volume in volumes]),
+        *_within_others(binds, shared, volumes),
+        *_both_ways(binds),
+        *_wrong_shared_volumes(vm_name, shared, volumes),
+    ]
+    if all(volume.name != ROOT for volume in volumes):
+        read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
+    return tuple(sorted(volumes, key=lambda volume: volume.mount)), binds, shared
+
+
+@of_mapping
+def _volume(read: Reader) -> Checked[Volume]:
+    name = read.need("name", fields.name, "")
+    if name == ROOT:
+        read.problems.extend(
+            Problem(read.at(key), "is not for the root volume")
+            for key in ("mount", "read_only", "shared")
+            if key in read.raw
+        )
+        mount = "/"
+        read.known |= {"mount"}
+    else:
+        read.miss("mount")
+        mount = read.take("mount", fields.mount, "")
+    return read.done(
+        Volume(
+            name=name,
+            mount=mount,
+            pool=read.take("pool", fields.name, DEFAULT_POOL),
+            size_bytes=read.take("size", _size, None),
+            read_only=read.take("read_only", fields.boolean, False),
+            shared=read.take("shared", fields.boolean, False),
+        )
+    )
+
+
+@of_mapping
+def _bind(read: Reader) -> Checked[Bind]:
+    return read.done(
+        Bind(
+            name="",
+            source=read.need("source", fields.bind_source, ""),
+            mount=read.need("mount", fields.mount, ""),
+            read_only=read.take("read_only", fields.boolean, True),
+        )
+    )
+
+
+@of_mapping
+def _shared_volume(read: Reader) -> Checked[SharedVolume]:
+    return read.done(
+        SharedVolume(
+            name="",
+            vm=read.need("vm", fields.name, ""),
+            volume=read.take("volume", fields.name, ""),
+            pool=read.take("pool", fields.name, DEFAULT_POOL),
+            mount=read.need("mount", fields.mount, ""),
+            read_only=read.take("read_only", fields.boolean, True),
+        )
+    )
+
+
+_size = fields.or_none(parse_size)
+_volumes, _binds, _shared_volumes = each(_volume), named(_bind), named(_shared_volume)
+
+
+def _named(shared: SharedVolume, name: str) -> SharedVolume:
+    return replace(shared, name=name, volume=shared.volume or name)
+
+
+def _within_others(
+    binds: Iterable[Bind], shared: Iterable[SharedVolume], volumes: Iterable[Volume]
+) -> Iterable[Problem]:
+    """What is mounted where a bind is, or below: there, others may exchange what it stands on.
+
+    The same goes for volumes of other VMs.
+    """
+    others = {f"binds.{bind.name}.mount": (f"the bind {bind.name!r}", bind.mount) for bind in binds}
+    others |= {
+        f"shared_volumes.{other.name}.mount": (f"the shared volume {other.name!r}", other.mount)
+        for other in shared
+    }
+    mounts = {f"volumes[{volume.name}].mount": volume.mount for volume in volumes}
+    mounts |= {path: mount for path, (_, mount) in others.items()}
+    for own, (what, above) in others.items():
+        for path, mount in mounts.items():
+            if f"{mount}/".startswith(f"{above}/") and path != own:
+                yield Problem(path, f"{mount!r} is within {what} at {above}")
+
+
+def _wrong_shared_volumes(
+    vm_name: str, shared: Collection[SharedVolume], volumes: Iterable[Volume]
+) -> Iterable[Problem]:
+    """Volumes that are the VM's own, or are there twice, and names that its own have."""
+    own = {volume.name for volume in volumes}
+    for other in shared:
+        path = f"shared_volumes.{other.name}"
+        if other.vm and other.vm == vm_name:
+            yield Problem(f"{path}.vm", "cannot name the VM itself")
+        if other.name in own:
+            yield Problem(path, "has the name of a volume of the VM's own")
+    yield from duplicates("shared_volumes", "volume", [str(other) for other in shared])
+
+
+def _both_ways(binds: Collection[Bind]) -> Iterable[Problem]:
+    """What would be read-only as a part of another source, and is not by itself; or the reverse."""
+    for bind, other in permutations(binds, 2):
+        if f"{bind.source}/".startswith(f"{other.source}/") and bind.read_only != other.read_only:
+            both = f"{bind.source!r} is within the source of the bind {other.name!r}"
+            yield Problem(f"binds.{bind.name}.source", f"{both}, and one of them is read-only")
+
+
+def mounts_to_plain(
+    volumes: Iterable[Volume], binds: Iterable[Bind], shared: Iterable[SharedVolume]
+) -> dict[str, object]:
+    """As people write it."""
+    return {
+        "volumes": [_plain_volume(volume) for volume in volumes],
+        "binds": {bind.name: _plain_bind(bind) for bind in binds},
+        "shared_volumes": {other.name: _plain_shared(other) for other in shared},
+    }
+
+
+def _plain_volume(volume: Volume) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "name": volume.name,
+        "pool": volume.pool,
+        "size": size_or_none(volume.size_bytes),
+    }
+    if volume.name != ROOT:
+        plain |= {
+            "mount": volume.mount,
+            "read_only": volume.read_only,
+            "shared": volume.shared,
+        }
+    return without_none(plain)
+
+
+def _plain_bind(bind: Bind) -> dict[str, object]:
+    return {"source": bind.source, "mount": bind.mount, "read_only": bind.read_only}
+
+
+def _plain_shared(other: SharedVolume) -> dict[str, object]:
+    return {
+        "vm": other.vm,
+        "volume": other.volume,
+        "pool": other.pool,
+        "mount": other.mount,
+        "read_only": other.read_only,
+    }
+
+
+def size_or_none(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else format_size(size_bytes)
+
+
+def without_none(plain: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def duplicates(path: str, what: str, values: Iterable[str]) -> list[Problem]:
+    seen: set[str] = set()
+    twice: list[Problem] = []
+    for value in values:
+        if value in seen and value:
+            twice.append(Problem(path, f"have the {what} {value!r} twice"))
+        seen.add(value)
+    return twice

@@ -1,0 +1,164 @@
+"""What one VM is on the host now: plain values, filled in by the adapters."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from geats_core.vm.spec import ROOT, VMSpec
+
+UNFINISHED_COPY = "(unfinished copy)"  # stands for the template, on a volume that is being copied
+
+
+class Power(StrEnum):
+    """What the driver says of the VM; STUCK is one whose monitor no longer answers, or is gone.
+
+    HELD is frozen too, but nobody wished for it: geats froze the VM while its volumes are read, and
+    where that was interrupted, the next plan lets it go on.
+    """
+
+    STOPPED = "stopped"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    HELD = "held"
+    STUCK = "stuck"
+
+
+class Stage(IntEnum):
+    """How far a volume is; each stage includes those before it."""
+
+    ALLOCATED = 1  # its space is reserved
+    FORMATTED = 2  # it can hold files
+    FILLING = 3  # a template was being installed on it, and was not finished
+    INSTALLED = 4  # a template is installed on it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSeen:
+    """A snapshot of a volume: what the volume was when it was taken.
+
+    ``taken_s`` is seconds since the epoch. ``stage``, ``template`` and ``guest`` are the volume's.
+    """
+
+    name: str
+    taken_s: int
+    stage: Stage
+    template: str | None = None
+    guest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSeen:
+    """One volume of the VM, as its pool shows it.
+
+    ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
+    files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
+    UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it. ``snapshots`` are in
+    the order in which they were taken. Where what its pool remembers of it is ``unreadable`` to
+    this geats, or is that of another volume of its name (why, and what to do), nothing else of it
+    is known, and it may be precious.
+    """
+
+    name: str
+    pool: str
+    stage: Stage
+    active: bool = False
+    size_bytes: int | None = None
+    template: str | None = None
+    guest: str | None = None
+    snapshots: tuple[SnapshotSeen, ...] = ()
+    unreadable: str = ""
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether a copy is still to be put on it."""
+        return self.template == UNFINISHED_COPY
+
+    def snapshot(self, name: str) -> SnapshotSeen | None:
+        """The snapshot of that name, if there is one."""
+        return next((snapshot for snapshot in self.snapshots if snapshot.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMissing:
+    """A volume that held something when geats last had to do with it, and that is not found now.
+
+    ``template`` is what its root filesystem was installed from; None for any volume but the root.
+    ``place`` is where it was, for people to look at; ``identity`` is that of the pool that held it
+    (see ``PoolFacts``), and ``hint`` says what else is known of why it is not found.
+    """
+
+    name: str
+    pool: str
+    template: str | None = None
+    place: str = field(default="", compare=False)
+    identity: str | None = field(default=None, compare=False)
+    hint: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        at = f" at {self.place}" if self.place else ""
+        made = f", installed from {self.template}" if self.template else ""
+        return f"in pool {self.pool}{at}{made}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
+
+    ``in_effect`` is what the VM was started with (None when it is off): where it differs from
+    ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
+    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
+    its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
+    than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
+    remembered, and are not found: a disk that is not mounted is no disk that is empty. One that is
+    ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only, as
+    where the other was lost.
+    """
+
+    recorded: VMSpec | None = None
+    defined: VMSpec | None = None
+    in_effect: VMSpec | None = None
+    power: Power = Power.STOPPED
+    volumes: tuple[VolumeSeen, ...] = ()
+    locked: bool = False
+    half_locked: bool = False
+    by_hand: tuple[str, ...] = ()
+    foreign: bool = False
+    unreliable: str = ""
+    missing: tuple[VolumeMissing, ...] = ()
+
+    def volume(self, pool: str, name: str) -> VolumeSeen | None:
+        """The volume of that name in that pool, if there is one."""
+        for volume in self.volumes:
+            if (volume.pool, volume.name) == (pool, name):
+                return volume
+        return None
+
+    def missing_of(self, names: Collection[str]) -> tuple[VolumeMissing, ...]:
+        """The missing volumes that have one of these names, in whichever pools they were."""
+        return tuple(volume for volume in self.missing if volume.name in names)
+
+    @property
+    def roots(self) -> tuple[VolumeSeen, ...]:
+        """The root volumes, in whichever pools they are: more than one after a change of pool."""
+        return tuple(volume for volume in self.volumes if volume.name == ROOT)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it has a definition, be it one that cannot be relied on."""
+        return self.recorded is not None or bool(self.unreliable)
+
+    @property
+    def has_power(self) -> bool:
+        """Whether the VM can be on or off: not where only volumes of it are there, or nothing."""
+        return self.was_described or self.foreign or self.power is not Power.STOPPED
+
+    @property
+    def was_described(self) -> bool:
+        """Whether geats has, or had, a description of the VM: the registry may have been lost."""
+        started = self.in_effect is not None and not self.foreign
+        return self.is_recorded or self.defined is not None or started
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of this VM on the host."""
+        return self != Observation()

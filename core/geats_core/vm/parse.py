@@ -1,0 +1,269 @@
+"""From pillar, SLS, YAML or JSON to a ``VMSpec``, and back to plain data."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache, reduce
+from hashlib import sha256
+
+from returns.result import Failure, Success
+
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, problem, shown, unknown
+from geats_core.reading.fields import Reader, each, of_mapping
+from geats_core.reading.mappings import outlined, shorthand
+from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
+from geats_core.reading.sizes import parse_size
+from geats_core.vm.mounts import (
+    duplicates,
+    mounts_to_plain,
+    read_mounts,
+    size_or_none,
+    without_none,
+)
+from geats_core.vm.spec import (
+    Autostart,
+    Dns,
+    Gateway,
+    Init,
+    Limits,
+    Nic,
+    VMSpec,
+)
+
+DEFAULT_DRIVER = "lxc"
+NO_NICS: tuple[Nic, ...] = ()
+NO_GATEWAYS: tuple[Gateway, ...] = ()
+NO_NAMES: tuple[str, ...] = ()
+
+
+def parse_vm(
+    vm_name: object, raw: object, profiles: Mapping[str, Mapping[object, object]] | None = None
+) -> Checked[VMSpec]:
+    """Read the spec of the VM *vm_name*; report everything that is wrong with it at once.
+
+    A ``profile`` key merges one or more named *profiles* below the spec's own keys: mappings are
+    merged key by key, anything else is replaced.
+    """
+    if raw is None:
+        return problem("", "is empty: write {} if all of it is the defaults")
+    if not isinstance(raw, Mapping):
+        return problem("", f"a VM must be a mapping, got {shown(raw)}")
+    match _with_profiles(raw, profiles or {}):
+        case Success(merged):
+            return _vm(Reader("", merged), vm_name)
+        case Failure() as refused:
+            return refused
+
+
+def _with_profiles(
+    raw: Mapping[object, object], profiles: Mapping[str, Mapping[object, object]]
+) -> Checked[Mapping[object, object]]:
+    names = raw.get("profile")
+    if names is None:  # what is empty is told by whoever reads the rest
+        return Success(raw)
+    names = names if isinstance(names, list | tuple) else [names]
+    absent = [name for name in names if not isinstance(name, str) or name not in profiles]
+    if absent:
+        return Failure(tuple(unknown("profile", "profile", name, profiles) for name in absent))
+    return Success(reduce(merge, [*(profiles[str(name)] for name in names), raw]))
+
+
+def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
+    """*above* laid over *below*: mappings in both merge, anything else in *above* wins.
+
+    One level down, and no deeper: a bind of the same name is replaced as a whole.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**under, **value}
+        else:
+            merged[key] = value
+    return merged
+
+
+def vm_schema() -> Schema:
+    """What a VM takes, as JSON Schema; nothing is needed, as a profile may have it."""
+    said = dict(outlined(lambda read: _vm(read, "web")))
+    del said["required"]
+    return said
+
+
+@taking(any_of(fields.name.schema(), list_of(fields.name.schema())))
+def _merged(_: str, raw: object) -> Checked[object]:
+    """Profiles are merged before anything is read."""
+    return Success(raw)
+
+
+def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
+    read.take("profile", _merged, None)
+    name = read.keep(fields.name("name", vm_name), "")
+    volumes, binds, shared = read_mounts(read, name)
+    nics = tuple(_with_mac(nic, name) for nic in read.take("nics", _nics, NO_NICS))
+    read.problems += [
+        *duplicates("nics", "name", [nic.name for nic in nics]),
+        *duplicates("nics", "mac", [nic.mac for nic in nics]),
+        *duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
+    ]
+    after = read.take("after", _names, NO_NAMES)
+    read.problems += duplicates("after", "name", after)
+    if name and name in after:
+        read.problems.append(Problem("after", "cannot name the VM itself"))
+    return read.done(
+        VMSpec(
+            name=name,
+            driver=read.take("driver", fields.name, DEFAULT_DRIVER),
+            template=read.need("template", fields.name, ""),
+            hostname=read.take("hostname", fields.hostname, name),
+            volumes=volumes,
+            binds=binds,
+            shared_volumes=shared,
+            limits=Limits(
+                memory_bytes=read.take("memory", _size_or_none, None),
+                cpus=read.take("cpus", _cpus_or_none, None),
+                processes=read.take("processes", _processes_or_none, None),
+            ),
+            nics=nics,
+            dns=read.take("dns", _dns, Dns()),
+            metadata=read.take("metadata", _metadata, ()),
+            init=read.take("init", _init, Init.SYSTEMD),
+            privileged=read.take("privileged", fields.boolean, False),
+            transient=read.take("transient", fields.boolean, False),
+            shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
+            after=after,
+            autostart=read.take("autostart", _autostart, Autostart()),
+        )
+    )
+
+
+@of_mapping
+def _nic(read: Reader) -> Checked[Nic]:
+    gateways = read.take("gateways", _ips, NO_GATEWAYS)
+    if len({gateway.version for gateway in gateways}) < len(gateways):
+        read.problems.append(Problem(read.at("gateways"), "must be one of each IP version at most"))
+    return read.done(
+        Nic(
+            name=read.need("name", fields.interface, ""),
+            bridge=read.need("bridge", fields.interface, ""),
+            mac=read.take("mac", fields.mac, ""),
+            addresses=read.take("addresses", _addresses, ()),
+            gateways=gateways,
+        )
+    )
+
+
+def _with_mac(nic: Nic, vm_name: str) -> Nic:
+    return nic if nic.mac else replace(nic, mac=derived_mac(vm_name, nic.name))
+
+
+def derived_mac(vm_name: str, nic_name: str) -> str:
+    """A locally administered MAC address that stays the same across rebuilds."""
+    digest = sha256(f"{vm_name}/{nic_name}".encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+
+
+@of_mapping
+def _dns(read: Reader) -> Checked[Dns]:
+    return read.done(
+        Dns(
+            nameservers=read.take("nameservers", _ips, ()),
+            search=read.take("search", _domains, ()),
+        )
+    )
+
+
+@taking(by_name(fields.key_name.schema(), fields.text.schema()))
+def _metadata(path: str, raw: object) -> Checked[tuple[tuple[str, str], ...]]:
+    """What is no mapping may be secret all the same."""
+    if not isinstance(raw, Mapping):
+        return problem(path, "must be a mapping of names to text")
+    return _metadata_mapping(path, raw)
+
+
+@of_mapping
+def _metadata_mapping(read: Reader) -> Checked[tuple[tuple[str, str], ...]]:
+    keys = [read.keep(fields.key_name(read.at(fields.printable(k)), k), "") for k in read.raw]
+    pairs = tuple((key, read.take(key, fields.secret_text, "")) for key in sorted(keys))
+    return Failure(tuple(read.problems)) if read.problems else Success(pairs)
+
+
+@of_mapping
+def _autostart_mapping(read: Reader) -> Checked[Autostart]:
+    return read.done(
+        Autostart(
+            enabled=read.take("enabled", fields.boolean, True),
+            priority=read.take("priority", fields.priority, 0),
+            delay_s=read.take("delay", fields.delay_s, 0),
+        )
+    )
+
+
+# Made once, as a parser takes longer to make than to use.
+_addresses = each(fields.ip_address_with_prefix)
+_autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
+_domains = each(fields.domain)
+_init = fields.one_of("init", Init)
+_ips = each(fields.ip)
+_names = each(fields.name)
+_cpus_or_none = fields.or_none(fields.cpus)
+_processes_or_none = fields.or_none(fields.positive_int)
+_size_or_none = fields.or_none(parse_size)
+_nics = each(_nic)
+
+
+def to_plain(spec: VMSpec) -> dict[str, object]:
+    """*spec* as plain data: ``parse_vm(spec.name, to_plain(spec))`` gives it back."""
+    return without_none(
+        {
+            "driver": spec.driver,
+            "template": spec.template,
+            "hostname": spec.hostname,
+            "memory": size_or_none(spec.limits.memory_bytes),
+            "cpus": spec.limits.cpus,
+            "processes": spec.limits.processes,
+            **mounts_to_plain(spec.volumes, spec.binds, spec.shared_volumes),
+            "nics": [_plain_nic(nic) for nic in spec.nics],
+            "dns": {
+                "nameservers": [str(server) for server in spec.dns.nameservers],
+                "search": list(spec.dns.search),
+            },
+            "metadata": dict(spec.metadata),
+            "init": str(spec.init),
+            "privileged": spec.privileged,
+            "transient": spec.transient,
+            "shutdown_timeout": spec.shutdown_timeout_s,
+            "after": list(spec.after),
+            "autostart": {
+                "enabled": spec.autostart.enabled,
+                "priority": spec.autostart.priority,
+                "delay": spec.autostart.delay_s,
+            },
+        }
+    )
+
+
+def to_text(spec: VMSpec) -> str:
+    """*spec* as one line of JSON, as it is kept on a host: ``parse_text`` gives it back."""
+    return json.dumps(to_plain(spec), sort_keys=True)
+
+
+@lru_cache(maxsize=4096)  # a host keeps the same text in several places
+def parse_text(vm_name: str, text: str) -> Checked[VMSpec]:
+    """The spec in such a text."""
+    try:
+        raw: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return problem("", "must be JSON")
+    return parse_vm(vm_name, raw)
+
+
+def _plain_nic(nic: Nic) -> dict[str, object]:
+    return {
+        "name": nic.name,
+        "bridge": nic.bridge,
+        "mac": nic.mac,
+        "addresses": [str(address) for address in nic.addresses],
+        "gateways": [str(gateway) for gateway in nic.gateways],
+    }

@@ -1,0 +1,47 @@
+"""What may be secret is never shown: the values of ``metadata``, of whatever a guest needs to know.
+
+Whoever shows a spec, or what changes in one, shows this instead. What must be able to make a VM
+holds the values themselves: definitions, recorded hosts and saved plans.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from geats_core.vm.observation import Observation
+from geats_core.vm.parse import to_plain
+from geats_core.vm.spec import VMSpec
+
+HIDDEN = "(hidden)"
+HIDDEN_AND_NEW = "(hidden, and another one)"
+SECRET = "metadata"  # the field whose values may be secret
+
+
+def shown_spec(spec: VMSpec) -> dict[str, object]:
+    """*spec* as plain data, to be seen by anyone."""
+    return {**to_plain(spec), SECRET: dict.fromkeys(dict(spec.metadata), HIDDEN)}
+
+
+def shown_change(old: object, new: object) -> tuple[object, object]:
+    """The secret field before and after a change: its keys, and which values are others now."""
+    before = old if isinstance(old, Mapping) else {}
+    now = new if isinstance(new, Mapping) else {}
+    other = {key for key in now if key in before and before[key] != now[key]}
+    return (
+        None if old is None else dict.fromkeys(before, HIDDEN),
+        None if new is None else {key: HIDDEN_AND_NEW if key in other else HIDDEN for key in now},
+    )
+
+
+def without_secrets(spec: VMSpec) -> VMSpec:
+    """*spec* for those who have to reckon with it, and need not make it."""
+    return replace(spec, metadata=())
+
+
+def observed_without_secrets(have: Observation) -> Observation:
+    """The same of all that is known of a VM."""
+    return replace(
+        have,
+        recorded=have.recorded and without_secrets(have.recorded),
+        defined=have.defined and without_secrets(have.defined),
+        in_effect=have.in_effect and without_secrets(have.in_effect),
+    )

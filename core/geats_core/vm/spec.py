@@ -1,0 +1,136 @@
+"""What is wanted of one VM: types only, valid by the time they exist (see ``parse``)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import TypeAlias
+
+Address: TypeAlias = IPv4Interface | IPv6Interface
+Gateway: TypeAlias = IPv4Address | IPv6Address
+
+ROOT = "root"  # the name of the volume that holds the VM's root filesystem
+
+
+class Init(StrEnum):
+    """What runs as process 1 in the guest, and so which signal asks it to power off."""
+
+    SYSTEMD = "systemd"
+    BUSYBOX = "busybox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a VM may use at most; None is without limit. All of it can change while it runs."""
+
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    processes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """One network interface, on a bridge of the host. ``mac`` is always set: given or derived."""
+
+    name: str
+    bridge: str
+    mac: str
+    addresses: tuple[Address, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One piece of storage; ``mount`` is where the guest sees it (``/`` for the root volume).
+
+    Where it is ``shared``, other VMs may mount it too (see ``SharedVolume``).
+    """
+
+    name: str
+    pool: str
+    mount: str
+    size_bytes: int | None = None
+    read_only: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedVolume:
+    """A volume of another VM, ``vm``, that the guest sees at ``mount``."""
+
+    name: str
+    vm: str
+    volume: str
+    pool: str
+    mount: str
+    read_only: bool = True
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which volume it is: of which VM, in which pool, and its name."""
+        return self.vm, self.pool, self.volume
+
+    def __str__(self) -> str:
+        return f"{self.vm}/{self.volume}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A directory of the host, ``source``, that the guest sees at ``mount``; it is no volume."""
+
+    name: str
+    source: str
+    mount: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """What the guest's ``/etc/resolv.conf`` says; empty means that geats leaves it alone."""
+
+    nameservers: tuple[Gateway, ...] = ()
+    search: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autostart:
+    """Whether a VM starts with its host, and when: the highest priority first.
+
+    After it has started, those that come later wait for ``delay_s`` seconds more.
+    """
+
+    enabled: bool = False
+    priority: int = 0
+    delay_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VMSpec:
+    """Everything wanted of one VM; ``after`` names the VMs that are started before it."""
+
+    name: str
+    driver: str
+    template: str
+    hostname: str
+    volumes: tuple[Volume, ...]
+    binds: tuple[Bind, ...] = ()
+    shared_volumes: tuple[SharedVolume, ...] = ()
+    limits: Limits = Limits()
+    nics: tuple[Nic, ...] = ()
+    dns: Dns = Dns()
+    metadata: tuple[tuple[str, str], ...] = ()
+    init: Init = Init.SYSTEMD
+    privileged: bool = False
+    transient: bool = False
+    shutdown_timeout_s: int = 60
+    after: tuple[str, ...] = ()
+    autostart: Autostart = Autostart()
+
+    @property
+    def root(self) -> Volume:
+        """The volume that the template is installed on; parsing makes sure that there is one."""
+        return next(volume for volume in self.volumes if volume.name == ROOT)
+
+    @property
+    def all_volumes(self) -> tuple[Volume | SharedVolume, ...]:
+        """The VM's own, and those of others that it mounts."""
+        return *self.volumes, *self.shared_volumes

@@ -1,0 +1,1 @@
+"""VMs and volumes as files: written, read, and cloned aside while they are written."""

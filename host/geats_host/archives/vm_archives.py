@@ -1,0 +1,186 @@
+"""A whole VM in one file: a plain tar of a packed tar for each volume, and of geats.json.
+
+The packed volumes come first, each as it is written; then geats.json, which holds their checksums
+and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
+"""
+
+import os
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from geats_core.jobs.copies import Manifest, PackedVolume, manifest_from_json, manifest_to_json
+from geats_core.vm.spec import VMSpec
+from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack
+from geats_host.errors import HostError, accepted
+from geats_host.templates.digests import sha256_of
+
+MANIFEST = "geats.json"
+LARGEST_MANIFEST_BYTES = 2**20
+SUFFIX = ".tar.zst"
+# What geats calls an archive that was given no path.
+NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that was read: what it holds, and where in the file each volume begins."""
+
+    path: Path
+    manifest: Manifest
+    offsets: Mapping[str, int]
+
+
+def write(
+    path: Path, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
+) -> None:
+    """Write the VM *spec* with the volumes at *trees*; there is no file until it is whole.
+
+    What is at *path* by then is not replaced: ``HostError``.
+    """
+    new = new_of(path)
+    with _host_errors(path):
+        for left in (new, *_left_of(path, spec.name)):
+            left.unlink(missing_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with open(os.open(new, flags, 0o600), "w+b") as out:
+                _write(out, spec, template, trees, taken_s)
+                out.flush()
+                os.fsync(out.fileno())
+            os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
+            new.rename(path)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+
+
+def new_of(path: Path) -> Path:
+    """Where an archive is until it is whole."""
+    return path.with_name(f".{path.name}.new")
+
+
+def named_new(path: Path) -> str:
+    """The VM whose archive *path* was to become, one that geats named; empty if it is none."""
+    named = NAMED.fullmatch(path.name.removeprefix(".").removesuffix(".new"))
+    return named["vm"] if named is not None and path == new_of(path.with_name(named[0])) else ""
+
+
+def read(path: Path) -> Archive:
+    """What an archive says that it holds; ``Refused`` where it is none, or was changed."""
+    with _host_errors(path), path.open("rb") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                members = tar.getmembers()
+        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+            raise HostError(f"{path}: is no archive of a VM: {error}") from None
+        found = {member.name: member for member in members if member.type == tarfile.REGTYPE}
+        last = found.get(MANIFEST)
+        if last is None or len(found) != len(members) or last.size > LARGEST_MANIFEST_BYTES:
+            raise HostError(f"{path}: is no archive of a VM")
+        file.seek(last.offset_data)
+        text = file.read(last.size).decode(errors="replace")
+        manifest = accepted(manifest_from_json(str(path), text))
+        packed = {f"{each.name}{SUFFIX}": each for each in manifest.volumes}
+        if {name: each.size_bytes for name, each in packed.items()} != {
+            name: member.size for name, member in found.items() if name != MANIFEST
+        }:
+            raise HostError(f"{path}: does not hold the volumes that it says it does")
+        offsets = {each.name: found[name].offset_data for name, each in packed.items()}
+    return Archive(path, manifest, offsets)
+
+
+def verify(archive: Archive, sha256: str | None) -> None:
+    """Read an archive whole; ``HostError`` where anything is not what it should be."""
+    got = sha256_of(str(archive.path)) if sha256 is not None else None
+    if got != sha256:
+        raise HostError(f"{archive.path}: must have the sha256 {sha256}, got {got}")
+    for volume in archive.manifest.volumes:
+        with _volume(archive, volume) as file:
+            check(file, Packed(volume.sha256, volume.size_bytes))
+
+
+def unpack_volume(path: Path, name: str, sha256: str, tree: Tree | None) -> None:
+    """Let the volume at *tree* hold what the archive's part *name* holds, which has this sha256."""
+    archive = read(path)
+    volume = next((each for each in archive.manifest.volumes if each.name == name), None)
+    if volume is None or volume.sha256 != sha256:
+        raise HostError(f"{path}: is not the archive that it was")
+    with _volume(archive, volume) as file:
+        packed = Packed(volume.sha256, volume.size_bytes)
+        if tree is None:
+            check(file, packed)
+        else:
+            unpack(file, packed, tree)
+
+
+@contextmanager
+def _volume(archive: Archive, volume: PackedVolume) -> Iterator[BinaryIO]:
+    with _host_errors(archive.path), archive.path.open("rb") as file:
+        file.seek(archive.offsets[volume.name])
+        try:
+            yield file
+        except HostError as error:
+            raise HostError(f"{archive.path}: {volume.name}: {error}") from None
+
+
+def _write(
+    out: BinaryIO, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
+) -> None:
+    volumes: list[PackedVolume] = []
+    for name, tree in trees.items():
+        packed = _append(out, f"{name}{SUFFIX}", taken_s, partial(pack, tree, out))
+        volumes.append(PackedVolume(name=name, sha256=packed.sha256, size_bytes=packed.size_bytes))
+    manifest = Manifest(spec=spec, template=template, volumes=tuple(volumes), taken_s=taken_s)
+    text = manifest_to_json(manifest).encode()
+    _append(out, MANIFEST, taken_s, lambda: Packed("", out.write(text)))
+    out.write(bytes(2 * tarfile.BLOCKSIZE))
+
+
+def _append(out: BinaryIO, name: str, taken_s: int, write: Callable[[], Packed]) -> Packed:
+    """One member: its size is known once it is written, so its header is written last."""
+    at = out.tell()
+    out.write(bytes(tarfile.BLOCKSIZE))
+    packed = write()
+    out.write(bytes(-packed.size_bytes % tarfile.BLOCKSIZE))
+    header = tarfile.TarInfo(name)
+    header.size, header.mtime, header.mode = packed.size_bytes, taken_s, 0o600
+    back = out.tell()
+    out.seek(at)
+    out.write(header.tobuf(tarfile.GNU_FORMAT))
+    out.seek(back)
+    return packed
+
+
+def _left_of(path: Path, vm: str) -> Iterator[Path]:
+    """What earlier exports of the VM left that were killed: each has a name of its own, for a time.
+
+    None of them is at work: whoever exports holds the VM's operation lock.
+    """
+    named = NAMED.fullmatch(path.name)
+    if named is not None and named["vm"] == vm:
+        for each in path.parent.glob(f".{vm}-*.new"):
+            if named_new(each) == vm:
+                yield each
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _host_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror or error}") from None

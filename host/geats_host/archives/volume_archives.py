@@ -1,0 +1,185 @@
+"""What a volume holds as a stream of tar, packed by zstd, and back.
+
+Ids in it are those that the guest sees, whatever range of ids it has on this host; so are access
+lists and capabilities of files. Hard links and holes stay what they are. What is in the guest's
+``/dev`` is left out: the driver fills it.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from geats_host.errors import HostError
+from geats_host.linux.mounts import mounts_below, sync_filesystem, writing_only_to
+from geats_host.linux.run import ENDS_WITH_US
+from geats_host.linux.subordinate_ids import NEEDED
+from geats_host.linux.user_namespaces import user_namespace
+from geats_host.templates.layers import empty
+from geats_host.templates.tarballs import READ, UNPACK
+
+CHUNK_BYTES = 2**20
+AS_GUEST_ROOT = str(Path(__file__).with_name("as_guest_root.py"))
+PACKER = "--use-compress-program=zstd --threads=0 --check --quiet"
+PACK = (
+    "tar",
+    "--create",
+    PACKER,
+    "--format=posix",
+    "--pax-option=delete=atime,delete=ctime",
+    "--numeric-owner",
+    "--sparse",
+    "--xattrs",
+    "--xattrs-include=*",
+    "--acls",
+    "--anchored",
+    "--exclude=./dev/*",
+    "--file=-",
+)
+NOTHING = ("--files-from=/dev/null",)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Where a volume's files are on the host, and by how much their ids are higher than in it."""
+
+    path: Path
+    shifted_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What was written: its sha256, and how many bytes it is."""
+
+    sha256: str
+    size_bytes: int
+
+
+def pack(tree: Tree | None, out: BinaryIO) -> Packed:
+    """Write what the volume holds to *out*; None is a volume that exists in memory only."""
+    argv, at = ([*PACK, *NOTHING], Path("/")) if tree is None else ([*PACK, "."], tree.path)
+    if tree is not None:
+        below = mounts_below(tree.path, itself=False)
+        if below:
+            raise HostError(f"{tree.path}: is not packed, since {below[0]} is mounted")
+    digest, size_bytes = hashlib.sha256(), 0
+    with _running(argv, at, tree, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while chunk := process.stdout.read(CHUNK_BYTES):
+            digest.update(chunk)
+            size_bytes += len(chunk)
+            out.write(chunk)
+    return Packed(digest.hexdigest(), size_bytes)
+
+
+def check(file: BinaryIO, packed: Packed) -> None:
+    """Read a packed volume from *file*, whole; ``HostError`` where it is not what it should be."""
+    argv = [*READ, "--zstd", "--list", "--file=-"]
+    _feed(argv, Path("/"), None, file, packed, stdout=subprocess.DEVNULL)
+
+
+def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
+    """Let the volume hold what is read from *file*, and nothing else, durably.
+
+    Nothing is written outside of it, whatever the archive says; a device node is a ``HostError``.
+    """
+    empty(tree.path)
+    _namespace_of(tree)  # now, since it is made through /proc: that is not there while confined
+    argv = [*UNPACK, "--zstd", "--exclude=./dev/*", "--file=-"]
+    writing_only_to(tree.path, lambda: _feed(argv, tree.path, tree, file, packed))
+    descriptor = os.open(tree.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_filesystem(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _feed(
+    argv: Sequence[str],
+    at: Path,
+    tree: Tree | None,
+    file: BinaryIO,
+    packed: Packed,
+    stdout: int | None = None,
+) -> None:
+    """Let a program read the packed volume, and see that it is what it should be."""
+    digest, left = hashlib.sha256(), packed.size_bytes
+    with _running(argv, at, tree, stdin=subprocess.PIPE, stdout=stdout) as process:
+        assert process.stdin is not None
+        while left and (chunk := file.read(min(left, CHUNK_BYTES))):
+            digest.update(chunk)
+            left -= len(chunk)
+            try:
+                process.stdin.write(chunk)
+            except BrokenPipeError:
+                break  # it says why as it ends
+        with suppress(BrokenPipeError):  # as above
+            process.stdin.close()
+    if left or digest.hexdigest() != packed.sha256:
+        raise HostError("the archive is not what it says: its checksum is another")
+
+
+@contextmanager
+def _running(
+    argv: Sequence[str],
+    at: Path,
+    tree: Tree | None,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in the directory *at*, with the ids of *tree*; it has ended well afterwards.
+
+    Without *stdout*, what it prints is among its complaints. Where writing is confined, neither a
+    file nor /dev/null can be opened for them.
+    """
+    command, descriptors = [*ENDS_WITH_US, *argv], list[int]()
+    namespace = _namespace_of(tree)
+    if namespace is not None:
+        command = [sys.executable, "-I", AS_GUEST_ROOT, str(namespace), *command]
+        descriptors = [namespace]
+    with open(os.memfd_create("complaints"), "w+b") as complaints:
+        out = complaints if stdout is None else stdout
+        process = _started(command, at, (stdin, out, complaints), descriptors)
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+            code = process.wait()
+        if code:
+            complaints.seek(0)
+            said = complaints.read()[-2000:].decode(errors="replace").strip()
+            raise HostError(f"{argv[0]} failed with exit code {code}: {said}")
+
+
+def _namespace_of(tree: Tree | None) -> int | None:
+    """A descriptor of the namespace in which ids of *tree* are those of the guest, if they differ.
+
+    It is made once, and then kept.
+    """
+    shifted = tree is not None and tree.shifted_by
+    return user_namespace(shifted, NEEDED) if shifted else None
+
+
+def _started(
+    command: Sequence[str],
+    at: Path,
+    streams: tuple[int, IO[bytes] | int, IO[bytes]],
+    descriptors: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = streams
+    try:
+        return subprocess.Popen(
+            command, cwd=at, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=descriptors
+        )
+    except OSError as error:
+        raise HostError(f"{command[0]} cannot be run in {at}: {error.strerror}") from None

@@ -1,0 +1,151 @@
+"""Containers that something else made, adopted: looked at, planned for, and reported."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from geats_core.hostwide.host_planner import Setting, arranged
+from geats_core.hostwide.shared_volumes import wrong_sharing
+from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, root_of
+from geats_core.planning.goal import Goal, Plan, Target
+from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading import fields
+from geats_core.reading.checked import unknown
+from geats_core.vm.observation import Observation
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import AdoptingDriver, ConfigText, Driver
+from geats_host.errors import Refused, accepted
+from geats_host.host import Host
+from geats_host.linux.mounts import mounts_below
+from geats_host.storage import AdoptingPool, VolumeId
+
+Raw = Mapping[object, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopting:
+    """A plan that adopts a container.
+
+    ``described`` is what its description should be; None where it has one.
+    """
+
+    planned: SavedPlan
+    described: Mapping[str, object] | None
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the VM."""
+        return self.planned.plan.plans[0]
+
+
+def adopt(host: Host, name: object, raw: Raw | None = None, template: object = None) -> Adopting:
+    """The plan that adopts a container which geats did not make, without a restart.
+
+    It becomes the VM that *raw*, else the configuration describes. Where neither says anything, it
+    is taken as its config has it, and counts as installed from *template*. Raises ``Refused`` where
+    there is no such container, or no such plan.
+    """
+    called = accepted(fields.name("name", name))
+    seen = host.observe_all()
+    have = seen.get(called, Observation())
+    driver, old = _old_config(host, called, seen)
+    found = accepted(read_found(called, old.file, old.text, old.standard))
+    spec, described = _wanted(host, found, raw, template)
+    if spec.driver != driver:
+        raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
+    root = _root_seen(host, found, spec, seen)
+    known = {each: there.recorded or there.defined for each, there in seen.items()}
+    others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
+    facts = host.facts([spec.driver])
+    made = accepted(plan_adopt(found, spec, root, have, facts, others))
+    goal = Goal(name=called, target=Target.DEFINED, spec=spec)
+    wrong = wrong_sharing({called: goal}, seen, [made])
+    if wrong:
+        raise Refused(*wrong)
+    setting = Setting({called: spec}, seen, facts, host.config.policy)
+    return Adopting(host.saved(accepted(arranged([made], setting)), {called: have}), described)
+
+
+def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:
+    """The config of a container that can be adopted, and the name of the driver that has it."""
+    have = seen.get(name)
+    if have is None:
+        foreign = {each for each, there in seen.items() if there.foreign}
+        known = unknown("name", "container", name, foreign)
+        raise Refused(f"{known}: the option path of the driver lxc says where they are")
+    if not have.foreign:
+        raise Refused(f"{name}: is a VM of geats already")
+    old = _read(host, name)
+    if old is not None:
+        return old
+    raise Refused(f"{name}: there is no config of it that can be read")
+
+
+def _wanted(
+    host: Host, found: Found, raw: Raw | None, template: object
+) -> tuple[VMSpec, Mapping[str, object] | None]:
+    """What the VM is to be; and how to describe it so, where nobody has."""
+    said = host.declared(found.name, raw)
+    if said is not None and template is not None:
+        raise Refused(f"template: {found.name} is described: its template is {said.template!r}")
+    if said is not None:
+        return said, None
+    if template is None:
+        raise Refused(
+            f"template: is missing: nothing describes {found.name}, so that nobody knows what it is"
+            " to be made of, if it is ever made anew"
+        )
+    described = {**found.vm, "template": template}
+    return accepted(parse_vm(found.name, described), found.name), described
+
+
+def _root_seen(host: Host, found: Found, spec: VMSpec, seen: Mapping[str, Observation]) -> RootSeen:
+    tree = Path(found.root)
+    owner = _owner(tree)
+    mounts = () if owner is None else mounts_below(tree, itself=True)
+    return RootSeen(
+        owner=owner,
+        mounted=mounts[0] if mounts else None,
+        volume=_place(host, spec),
+        others=dict(_roots(host, found.name, seen)),
+    )
+
+
+def _owner(tree: Path) -> int | None:
+    """Who owns a directory; None where there is none, or a link leads to it."""
+    try:
+        seen = tree.lstat()
+    except OSError:
+        return None
+    is_real = stat.S_ISDIR(seen.st_mode) and os.path.realpath(tree) == f"{tree}"
+    return seen.st_uid if is_real else None
+
+
+def _place(host: Host, spec: VMSpec) -> str | None:
+    """Where the root volume is, or would be; None where its pool cannot adopt."""
+    root = VolumeId(spec.name, spec.root.name)
+    adopting = host.pools.ask(spec.root.pool, lambda pool: isinstance(pool, AdoptingPool))
+    return f"{host.pools[spec.root.pool].path(root)}" if adopting else None
+
+
+def _roots(host: Host, name: str, seen: Mapping[str, Observation]) -> Iterator[tuple[str, str]]:
+    """The root filesystem of every other container."""
+    for other, there in seen.items():
+        if other == name:
+            continue
+        for root in there.roots:
+            yield other, f"{host.pools[root.pool].path(VolumeId(other, root.name))}"
+        if there.foreign and (old := _read(host, other)) is not None:
+            yield other, root_of(old[1].text)
+
+
+def _read(host: Host, name: str) -> tuple[str, ConfigText] | None:
+    found = host.drivers.asked(lambda driver: _config_text(driver, name))
+    return next(((driver, old) for driver, old in found.items() if old is not None), None)
+
+
+def _config_text(driver: Driver, name: str) -> ConfigText | None:
+    return driver.config_text(name) if isinstance(driver, AdoptingDriver) else None

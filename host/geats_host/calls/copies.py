@@ -1,0 +1,178 @@
+"""Copies of the VMs of a host: to archives, from them, and beside the VM itself."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+
+from returns.result import Failure
+
+from geats_core.hostwide.host_planner import Setting, arranged
+from geats_core.hostwide.shared_volumes import wrong_sharing
+from geats_core.jobs.clones import plan_clone
+from geats_core.jobs.copies import copied, plan_export, plan_import
+from geats_core.jobs.snapshots import name_at
+from geats_core.planning.goal import Goal, Plan, Target
+from geats_core.plans.plan_files import SavedPlan, alone
+from geats_core.reading import fields
+from geats_core.reading.mappings import options
+from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
+from geats_host.archives import vm_archives
+from geats_host.calls.exports import folder_of
+from geats_host.engine.apply import Applied, Progress, silent
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+from geats_host.templates.digests import sha256_of
+
+Report = dict[str, object]
+SUFFIX = ".geats.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """A plan that copies a VM; ``name`` is that of the VM that it writes, or makes."""
+
+    planned: SavedPlan
+    name: str
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the VM."""
+        return self.planned.plan.plans[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Exporting(Copying):
+    """A plan that writes an archive, which will be at ``path``."""
+
+    path: Path
+
+    def written(self) -> Report:
+        """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
+        try:
+            size_bytes = self.path.stat().st_size
+        except OSError as error:
+            raise HostError(f"{self.path}: {error.strerror}") from None
+        return {"path": str(self.path), "sha256": sha256_of(str(self.path)), "bytes": size_bytes}
+
+
+def export(host: Host, name: str, path: object = None) -> Exporting:
+    """The plan that writes a VM to an archive at *path*: absolute, and not there yet.
+
+    Without one, it is in ``exports`` in the host's ``state_dir``, and named for VM and time (UTC).
+    """
+    have = host.whole(name)
+    if path is None:
+        archive = _free_place(folder_of(host), name)
+    else:
+        archive = Path(accepted(fields.absolute_path("path", path)))
+        _check_place(archive)
+    made = accepted(plan_export(name, str(archive), have, host.facts([])))
+    return Exporting(host.saved(alone(made), {name: have}), name, archive)
+
+
+def import_(
+    host: Host,
+    path: object,
+    name: object = None,
+    changes: Mapping[str, object] | None = None,
+    sha256: object = None,
+) -> Copying:
+    """The plan that makes a VM of the archive at *path*, which is read whole before.
+
+    *name* is another name for it; *changes* are keys of its spec that are to be different, and
+    ``pools``: the pool of each volume, or of all. *sha256* is that of the whole file. ``Refused``
+    where the archive is not what it should be, and where there is no such plan.
+    """
+    read = options({"path": path, "name": name, "sha256": sha256})
+    archive = Path(read.need("path", fields.absolute_path, "/"))
+    given = read.take("name", fields.name, "")
+    digest = read.take("sha256", fields.sha256, "")
+    accepted(read.done(None))
+    try:
+        found = vm_archives.read(archive)
+        vm_archives.verify(found, digest or None)
+    except HostError as error:
+        raise Refused(str(error)) from None
+    called = given or found.manifest.spec.name
+    spec = accepted(copied(found.manifest.spec, called, changes or {}), called)
+    seen = host.observe_all()
+    have, facts = seen.get(called, Observation()), host.facts([spec.driver])
+    others = _others(seen)
+    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others))
+    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
+    wrong = wrong_sharing({called: wanted}, seen, [made])
+    if wrong:
+        raise Refused(*wrong)
+    setting = Setting({called: spec}, seen, facts, host.config.policy)
+    arranged_ = accepted(arranged([made], setting))
+    about = {called: have} if have.exists else {}
+    return Copying(host.saved(arranged_, about), called)
+
+
+def clone(
+    host: Host, source: str, name: object, changes: Mapping[str, object] | None = None
+) -> Copying:
+    """The plan that makes a new VM called *name* of what *source* holds, in the same pools.
+
+    *changes* are keys of its spec that are to be different: its addresses have to be.
+    """
+    called = accepted(fields.name("target", name))
+    seen = host.observe_all()
+    from_ = host.whole(source).recorded
+    if from_ is None:
+        raise Refused(f"{source}: is not defined")
+    spec = accepted(copied(from_, called, changes or {}), called)
+    facts = host.facts([spec.driver])
+    made = accepted(plan_clone(source, spec, seen, facts, host.config.policy))
+    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
+    wrong = wrong_sharing({called: wanted}, seen, made.plans)
+    if wrong:
+        raise Refused(*wrong)
+    about = {each: seen[each] for each in (source, called) if each in seen}
+    return Copying(host.saved(made, about), called)
+
+
+def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:
+    """Carry an export out; where no path was given, there is a folder for it first."""
+    folder = copying.path.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(f"{folder}: {error.strerror}") from None
+    return host.apply_host(copying.planned, progress)
+
+
+def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+    """Carry an import or a clone out; what fails is taken away, as far as that can be done."""
+    applied = host.apply_host(copying.planned, progress)
+    if isinstance(applied, Failure):
+        host.apply(host.plan(Goal(name=copying.name, target=Target.DEPROVISIONED)), progress)
+    return applied
+
+
+def _free_place(folder: Path, name: str) -> Path:
+    """Named for VM and time; and numbered, if another has that name: a clock is set back."""
+    stem = f"{name}-{name_at(int(time.time()))}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    places = (folder / f"{each}{SUFFIX}" for each in names)
+    return next(place for place in places if not os.path.lexists(place))
+
+
+def _check_place(archive: Path) -> None:
+    problems = []
+    if not archive.parent.is_dir():
+        problems.append(f"path: there is no directory {str(archive.parent)!r}")
+    if archive.exists() or archive.is_symlink():
+        problems.append(f"path: there is something at {str(archive)!r} already")
+    if problems:
+        raise Refused(*problems)
+
+
+def _others(seen: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    """The definition of each VM that has one."""
+    known = {name: have.recorded or have.defined for name, have in seen.items()}
+    return {name: spec for name, spec in known.items() if spec is not None}

@@ -1,0 +1,239 @@
+"""Examine a host: can it run what it is configured to run? Nothing is changed by looking.
+
+Each finding says what was looked at, what was found, and, unless that is well, what to do about it.
+"""
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+from geats_host import templates
+from geats_host.calls import lifecycle, registry_health
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host
+from geats_host.inputs.configuration import MEND
+from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
+
+OLDEST_KERNEL = (5, 12)  # mount_setattr(2), for idmapped mounts
+INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
+GUESTS = 500  # that should run at once
+CONTROLLERS = ("cpu", "memory", "pids")
+PROGRAMS = {  # what geats runs, and Debian's package that has it
+    "lxc-start": "lxc",
+    "lxc-attach": "lxc",
+    "newuidmap": "uidmap",
+    "tar": "tar",
+    "zstd": "zstd",
+    "xz": "xz-utils",
+    "unsquashfs": "squashfs-tools",
+    "ip": "iproute2",
+}
+NOT_INSTALLED = re.compile(r"is not installed \(package ([a-z0-9.+-]+)\)")
+NO_BRIDGE = re.compile(r"\.bridge: unknown bridge '([^']+)'")
+
+
+class Health(StrEnum):
+    """How bad a finding is."""
+
+    WELL = "well"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, what was found, and how it is mended (empty where it is well)."""
+
+    what: str
+    health: Health
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Where a host tells of itself; another root is for tests."""
+
+    root: Path = Path("/")
+
+    def text(self, path: str) -> str | None:
+        """What the file holds; None where it is not there."""
+        try:
+            return (self.root / path).read_text().strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def number(self, path: str) -> int | None:
+        """The number that the file holds."""
+        text = self.text(path)
+        return int(text) if text and text.isdecimal() else None
+
+
+def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
+    """All findings on this host, of which *raw* is the configuration."""
+    tree = tree or Tree()
+    return (
+        *_registry(raw),
+        _user(),
+        _kernel(),
+        _user_namespaces(tree),
+        _subordinate_ids(tree),
+        _cgroups(tree),
+        _inotify(tree),
+        _lxcfs(tree),
+        _mounts(tree),
+        _binding(),
+        *_programs(),
+        *_configuration(raw),
+    )
+
+
+def of_pillar(problems: Iterable[object]) -> tuple[Finding, ...]:
+    """What is found where Salt could not render a host's pillar: no more can be known then."""
+    return tuple(Finding("pillar", Health.PROBLEM, str(each), MEND) for each in problems)
+
+
+def to_plain(findings: tuple[Finding, ...]) -> list[Mapping[str, str]]:
+    """The findings as plain data."""
+    return [{key: str(value) for key, value in asdict(each).items()} for each in findings]
+
+
+def _registry(raw: object) -> Iterator[Finding]:
+    """First of all: without it, geats does not know its own VMs."""
+    found = registry_health.troubles(raw)
+    if not found:
+        yield Finding("registry", Health.WELL, "can be read")
+    for each in found:
+        health = Health.PROBLEM if each.stops else Health.WARNING
+        yield Finding("registry", health, each.found, each.fix)
+
+
+def _user() -> Finding:
+    uid = os.geteuid()
+    health = Health.PROBLEM if uid else Health.WELL
+    return Finding("user", health, f"user id {uid}", "run geats as root" if uid else "")
+
+
+def _kernel() -> Finding:
+    release = platform.release()
+    numbers = tuple(int(each) for each in re.findall(r"\d+", release)[:2])
+    if numbers >= OLDEST_KERNEL:
+        return Finding("kernel", Health.WELL, release)
+    oldest = ".".join(map(str, OLDEST_KERNEL))
+    fix = f"boot Linux {oldest} or later: unprivileged guests need idmapped mounts"
+    return Finding("kernel", Health.PROBLEM, release, fix)
+
+
+def _user_namespaces(tree: Tree) -> Finding:
+    most = tree.number("proc/sys/user/max_user_namespaces")
+    if most:
+        return Finding("user namespaces", Health.WELL, f"at most {most}")
+    fix = "sysctl user.max_user_namespaces=65536, in a kernel with CONFIG_USER_NS"
+    return Finding("user namespaces", Health.PROBLEM, "there are none", fix)
+
+
+def _subordinate_ids(tree: Tree) -> Finding:
+    ids = subordinate_ids(tree.root / "etc")
+    if ids is not None:
+        found = f"root has {ids[1]}, from {ids[0]} on"
+        return Finding("subordinate ids", Health.WELL, found)
+    fix = f"add the line root:100000:{NEEDED} to /etc/subuid and /etc/subgid"
+    found = f"root has no {NEEDED} that are the same for users and groups"
+    return Finding("subordinate ids", Health.PROBLEM, found, fix)
+
+
+def _cgroups(tree: Tree) -> Finding:
+    top = "sys/fs/cgroup"
+    unified = tree.text(f"{top}/cgroup.controllers")
+    there = unified.split() if unified is not None else os.listdir(tree.root / top)
+    layout = "version 2" if unified is not None else "version 1"
+    missing = [each for each in CONTROLLERS if each not in there]
+    if not missing:
+        return Finding("cgroups", Health.WELL, f"{layout}, with {', '.join(CONTROLLERS)}")
+    fix = "mount them, or boot with cgroup_enable=memory where it is that which is missing"
+    return Finding("cgroups", Health.PROBLEM, f"{layout}, without {', '.join(missing)}", fix)
+
+
+def _inotify(tree: Tree) -> Finding:
+    name = "fs.inotify.max_user_instances"
+    most = tree.number("proc/sys/" + name.replace(".", "/")) or 0
+    wanted = GUESTS * INSTANCES_PER_GUEST
+    if most >= wanted:
+        return Finding("inotify", Health.WELL, f"at most {most} instances")
+    found = f"at most {most} instances: enough for about {most // INSTANCES_PER_GUEST} guests"
+    return Finding("inotify", Health.WARNING, found, f"sysctl {name}={wanted}")
+
+
+def _lxcfs(tree: Tree) -> Finding:
+    if "fuse.lxcfs" in (tree.text("proc/self/mountinfo") or ""):
+        return Finding("lxcfs", Health.WELL, "is mounted")
+    found = "is not mounted: guests see the memory and the processors of the host"
+    return Finding("lxcfs", Health.WARNING, found, "apt-get install lxcfs")
+
+
+def _mounts(tree: Tree) -> Finding:
+    """Whether what is unmounted for the host is so for every process of it."""
+    lines = (tree.text("proc/self/mountinfo") or "").splitlines()
+    top = [line.split(" - ")[0].split()[6:] for line in lines if line.split()[4] == "/"]
+    if any(each.startswith("shared:") for words in top for each in words):
+        return Finding("mounts", Health.WELL, "/ is shared: all processes see the same mounts")
+    return Finding(
+        "mounts",
+        Health.WARNING,
+        "/ is mounted private: a process with mounts of its own keeps those of VMs busy",
+        "run 'mount --make-rshared /' before anything else starts, as systemd does",
+    )
+
+
+def _binding() -> Finding:
+    if find_spec("lxc") is not None:
+        return Finding("lxc for Python", Health.WELL, "is installed")
+    fix = "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
+    return Finding("lxc for Python", Health.PROBLEM, "is not installed", fix)
+
+
+def _programs() -> Iterator[Finding]:
+    for program, package in PROGRAMS.items():
+        path = shutil.which(program)
+        if path is None:
+            fix = f"apt-get install {package}"
+            yield Finding(program, Health.PROBLEM, "is not installed", fix)
+        else:
+            yield Finding(program, Health.WELL, path)
+
+
+def _configuration(raw: object) -> Iterator[Finding]:
+    """Pools with their tools, templates, bridges, and VMs: whatever a plan would be refused for."""
+    by_name = lifecycle.validate(raw)
+    by_name.pop(lifecycle.REGISTRY, None)  # which has findings of its own
+    problems = [each for found in by_name.values() for each in found]
+    problems += _template_problems(raw)
+    if not problems:
+        yield Finding("configuration", Health.WELL, "is valid, with all that it declares")
+    for each in dict.fromkeys(problems):
+        yield Finding("configuration", Health.PROBLEM, each, _fix(each))
+
+
+def _template_problems(raw: object) -> list[str]:
+    """What is wrong with the files of templates; nothing where no host can be opened."""
+    try:
+        host = Host.from_config(raw)
+    except (Refused, HostError):  # which ``validate`` told already, or the registry's finding
+        return []
+    declared = host.config.templates.values()
+    return [str(found) for each in declared for found in templates.problems(each, host.store)]
+
+
+def _fix(problem: str) -> str:
+    if missing := NOT_INSTALLED.search(problem):
+        return f"apt-get install {missing[1]}"
+    if bridge := NO_BRIDGE.search(problem):
+        name = bridge[1]
+        return f"ip link add {name} type bridge && ip link set {name} up"
+    return f"correct it in the configuration, at {problem.partition(':')[0]}"

@@ -1,0 +1,86 @@
+"""The archives in the folder of exports: what there is, and which go by the rules of retention."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from geats_core.declared.retention import Keep, Snapshot, parse_keep, retain
+from geats_core.reading.fields import NAME
+from geats_host.archives import vm_archives
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+
+Report = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An archive that geats named: of which VM, and when it was written."""
+
+    path: Path
+    vm: str
+    taken_s: int
+
+
+def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Report]:
+    """Delete the archives that no rule keeps, of each VM by itself; or only say which, and why.
+
+    *rules* are as those for snapshots (``last``, ``daily``, ...), by default ``policy.exports``.
+    What geats did not name, and what is no archive of the VM that it is named for, is left alone.
+    """
+    keep = accepted(parse_keep("", rules), "keep") if rules else host.config.policy.exports
+    if keep is None:
+        raise Refused("exports: say how many stay, such as last: 3, here or in policy.exports")
+    report: list[Report] = []
+    for each, reasons in _divided(folder_of(host), keep):
+        gone = not reasons
+        if gone and not dry_run:
+            _delete(each.path)
+        report.append(
+            {
+                "archive": f"{each.path}",
+                "vm": each.vm,
+                "action": "delete" if gone else "keep",
+                "reason": ", ".join(reasons) or "no rule keeps it",
+            }
+        )
+    return report
+
+
+def folder_of(host: Host) -> Path:
+    """Where archives are that were given no path."""
+    return Path(host.config.state_dir) / "exports"
+
+
+def _divided(folder: Path, keep: Keep) -> Iterator[tuple[Exported, tuple[str, ...]]]:
+    """Every archive, with the rules that keep it; by VM, the newest first."""
+    there, now_s = list(_found(folder)), int(time.time())
+    for vm in sorted({each.vm for each in there}):
+        by_name = {each.path.name: each for each in there if each.vm == vm}
+        dated = [Snapshot(name, each.taken_s) for name, each in by_name.items()]
+        retention = retain(dated, keep, now_s)
+        yield from ((by_name[each.snapshot.name], each.reasons) for each in retention.kept)
+        yield from ((by_name[each.name], ()) for each in retention.gone)
+
+
+def _found(folder: Path) -> Iterator[Exported]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        named = vm_archives.NAMED.fullmatch(path.name)
+        if named is None or not NAME.fullmatch(named["vm"]) or path.is_symlink():
+            continue
+        with suppress(HostError, Refused, ValueError):  # it is none, or no moment: it stays
+            if vm_archives.read(path).manifest.spec.name == named["vm"]:
+                at = datetime.strptime(named["at"], "%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
+                yield Exported(path, named["vm"], int(at.timestamp()))
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None

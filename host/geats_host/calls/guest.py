@@ -1,0 +1,163 @@
+"""Into a VM that runs: run a program, write and read files, and how to reach it otherwise.
+
+Nothing of it is written to the journal or to a log: environments and contents may be secret.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeAlias
+
+from returns.result import Success
+
+from geats_core.reading import fields, mappings
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.requests.guest_requests import (
+    owner,
+    parse_command,
+    parse_file_to_read,
+    parse_file_to_write,
+)
+from geats_host.drivers import Ran
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+
+Raw: TypeAlias = Mapping[str, object]
+LARGEST_PULLED = "1GiB"  # where the caller says nothing: a guest's file may pretend to any size
+port = fields.whole_number(1, 65535)
+
+
+def run_in(host: Host, name: str, argv: object, options: Raw) -> Ran:
+    """What a program in the VM came to; see ``parse_command`` for *argv* and *options*."""
+    command = accepted(parse_command(argv, options))
+    return host.running(name).exec(name, command)
+
+
+def write_file(host: Host, name: str, path: object, content: object, options: Raw) -> int:
+    """Write text or bytes to a file of the VM; returns its size in bytes.
+
+    See ``parse_file_to_write`` for *path* and *options*.
+    """
+    read = mappings.options({})
+    data = read.keep(_content("content", content), b"")
+    wanted = read.keep(parse_file_to_write(path, options), None)
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
+    driver = host.running(name)
+    with tempfile.TemporaryFile() as source:
+        source.write(data)
+        source.seek(0)
+        driver.write_file(name, wanted, source.fileno())
+    return len(data)
+
+
+def read_file(host: Host, name: str, path: object, options: Raw) -> bytes:
+    """What a regular file of the VM holds; see ``parse_file_to_read``."""
+    wanted = accepted(parse_file_to_read(path, options))
+    driver = host.running(name)
+    with tempfile.TemporaryFile() as target:
+        driver.read_file(name, wanted, target.fileno())
+        target.seek(0)
+        return target.read()
+
+
+def push(host: Host, name: str, source: object, path: object, options: Raw) -> int:
+    """Write what the regular file *source* of the host holds to a file of the VM.
+
+    Returns its size in bytes. See ``parse_file_to_write`` for *path* and *options*.
+    """
+    read = mappings.options({"source": source})
+    from_host = read.need("source", fields.absolute_path, "")
+    wanted = read.keep(parse_file_to_write(path, options), None)
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
+    with _regular(from_host) as opened:
+        host.running(name).write_file(name, wanted, opened)
+        return os.fstat(opened).st_size
+
+
+def pull(host: Host, name: str, path: object, target: object, options: Raw) -> int:
+    """Write what a regular file of the VM holds to the file *target* of the host, whole.
+
+    Only its owner, who is this process's user, may read *target* then. Returns its size in bytes.
+    See ``parse_file_to_read`` for *path* and *options*; by default 1 GiB are read at most.
+    """
+    read = mappings.options({"target": target})
+    to_host = Path(read.need("target", fields.absolute_path, "/"))
+    wanted = read.keep(parse_file_to_read(path, {"max_size": LARGEST_PULLED, **options}), None)
+    if not read.problems and (to_host.is_dir() or not to_host.parent.is_dir()):
+        read.problems.append(Problem("target", f"must be a file in a directory, got {target!r}"))
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
+    driver = host.running(name)
+    try:
+        with _replaced(to_host) as opened:
+            driver.read_file(name, wanted, opened)
+            return os.fstat(opened).st_size
+    except OSError as error:
+        raise HostError(f"cannot write {to_host}: {error.strerror}") from error
+
+
+def ssh_command(host: Host, name: str, options: Raw) -> list[str]:
+    """The argv of ssh to the VM's first address; refused where it has none.
+
+    *options* may have ``user``, ``identity`` (a file of the host) and ``port``.
+    """
+    read = mappings.options(options)
+    user = read.take("user", owner, None)
+    identity = read.take("identity", fields.absolute_path, None)
+    port_ = read.take("port", port, None)
+    accepted(read.done(None))
+    addresses = host.driver(name).info(name).addresses
+    if not addresses:
+        raise Refused(f"{name}: has no address now")
+    login = [] if user is None else ["-l", str(user)]
+    key = [] if identity is None else ["-i", identity]
+    at = [] if port_ is None else ["-p", str(port_)]
+    return ["ssh", *login, *key, *at, "--", addresses[0]]
+
+
+def _content(path: str, raw: object) -> Checked[bytes]:
+    """Text or bytes; no problem shows any of it."""
+    if isinstance(raw, bytes):
+        return Success(raw)
+    if not isinstance(raw, str):
+        return problem(path, f"must be text, got a {type(raw).__name__}")
+    try:
+        return Success(raw.encode())
+    except UnicodeEncodeError:
+        return problem(path, "holds characters that cannot be written as UTF-8")
+
+
+@contextmanager
+def _regular(path: str) -> Iterator[int]:
+    """A regular file of the host, opened to be read."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"source: {path!r} cannot be read: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise Refused(f"source: must be a regular file, got {path!r}")
+        yield opened
+    finally:
+        os.close(opened)
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[int]:
+    """A new file, which takes its place when the block has ended well."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".geats-", dir=path.parent)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    finally:
+        os.close(descriptor)

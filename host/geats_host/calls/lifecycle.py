@@ -1,0 +1,157 @@
+"""Plans for what people ask for: a lifecycle verb, or a target, for a VM by its name."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.declared.config import HostConfig, parse_config
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
+from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
+from geats_core.reading.checked import unknown
+from geats_core.vm.observation import Observation
+from geats_host.calls.registry_health import troubles
+from geats_host.engine.goals import GONE, WITHOUT_SPEC, Scope, declared, goal_for, wanted
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host, Planned
+
+Raw: TypeAlias = Mapping[object, object]
+Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
+REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
+
+
+def plan_verb(
+    host: Host, verb: str, name: str, raw: Raw | None = None, allow_data_loss: object = False
+) -> Planned:
+    """The plan for a lifecycle verb (a key of ``VERBS``); *raw* is a spec in place of the pillar's.
+
+    Raises ``Refused`` on bad input, and where there is no such plan.
+    """
+    data_loss = wanted({"allow_data_loss": allow_data_loss}).data_loss
+    have = host.known(name) if raw is None else host.observe(name)
+    if verb not in VERBS:
+        raise Refused(unknown("verb", "verb", verb, VERBS))
+    as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.recorded is not None
+    needless = raw is None and (as_defined or VERBS[verb].target in WITHOUT_SPEC)
+    declared = None if needless else host.declared(name, raw)
+    match goal_of(VERBS[verb], name, declared, have, data_loss):
+        case Success(goal):
+            return host.plan(goal, have)
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+def plan_to(
+    host: Host,
+    name: str,
+    target: object = Target.RUNNING,
+    raw: Raw | None = None,
+    *,
+    restart: object = Restart.IF_NEEDED,
+    power_off: object = PowerOff.SHUTDOWN,
+    by_hand: object = ByHand.KEPT,
+    max_impact: object = str(Impact.DATA_LOSS),
+    allow_data_loss: object = False,
+) -> Planned:
+    """The plan that brings a VM to *target* as it is declared (by *raw*, else in the pillar).
+
+    A VM that is not declared is taken as it is defined. Words are those of ``Target``, ``Restart``,
+    ``PowerOff``, ``ByHand`` and ``Impact``. Raises ``Refused`` on bad input, and where there is no
+    such plan.
+    """
+    goal = wanted(
+        {
+            "target": target,
+            "restart": restart,
+            "power_off": power_off,
+            "by_hand": by_hand,
+            "max_impact": max_impact,
+            "allow_data_loss": allow_data_loss,
+        }
+    )
+    have = _have(host, name, goal.target, raw)
+    planned = host.plan(goal_for(goal, name, host.config, have, raw), have)
+    says_spec = raw is not None or goal.target not in WITHOUT_SPEC
+    return replace(planned, origins=host.origins(name, raw)) if says_spec else planned
+
+
+def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:
+    """Everything that is wrong with one VM, or with all that are declared in *raw*, by name.
+
+    *raw* is a host's configuration: what is wrong with that itself stands under CONFIGURATION, what
+    is wrong with the VMs only together under TOGETHER. First of all stands what is wrong with the
+    registry, under REGISTRY.
+    """
+    recorded = [f"registry: {each.found}: {each.fix}" for each in troubles(raw) if each.stops]
+    return {**({REGISTRY: recorded} if recorded else {}), **_declared_problems(raw, name, spec)}
+
+
+def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Problems:
+    try:
+        host = Host.from_config(raw)
+    except Refused as refused:
+        return {CONFIGURATION: list(refused.problems), **_vms_alone(raw, name)}
+    except HostError:  # the registry cannot be read
+        return _vms_alone(raw, name)
+    if name is not None:
+        _ = host.known(name) if spec is None else host.observe(name)  # refuses a name that is none
+        return {name: _problems(host, name, spec)}
+    found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
+    together = _together(host, [each for each, problems in found.items() if not problems])
+    away = list(host.facts(host.drivers).unavailable.values())
+    around = {CONFIGURATION: away} if away else {}
+    return {**around, **found, **({TOGETHER: together} if together else {})}
+
+
+def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
+    try:
+        spec = host.declared(name, raw)
+        if spec is not None:
+            host.plan_alone(Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
+    except Refused as refused:
+        return list(refused.problems)
+    return []
+
+
+def _together(host: Host, names: list[str]) -> list[str]:
+    specs = [host.declared(name) for name in names]
+    wanted = [Goal(name=s.name, target=Target.DEFINED, spec=s) for s in specs if s is not None]
+    try:
+        host.plan_host(wanted, {}, Scope.SOME)
+    except Refused as refused:
+        return list(refused.problems)
+    return []
+
+
+def _vms_alone(raw: object, name: str | None) -> Problems:
+    """What can be said of VMs where the rest of the configuration is wrong."""
+    vms, profiles = _part(raw, "vms"), _part(raw, "profiles")
+    if vms is None or profiles is None:
+        return {}
+    config = replace(vms, profiles=profiles.profiles)
+    return {
+        each: _spec_problems(config, each) for each in sorted(config.vms) if name in (None, each)
+    }
+
+
+def _part(raw: object, key: str) -> HostConfig | None:
+    """One key of a configuration, where that is right."""
+    given = {key: raw[key]} if isinstance(raw, Mapping) and key in raw else {}
+    return parse_config(given).value_or(None)
+
+
+def _spec_problems(config: HostConfig, name: str) -> list[str]:
+    try:
+        declared(config, name)
+    except Refused as refused:
+        return list(refused.problems)
+    return []
+
+
+def _have(host: Host, name: str, target: Target, raw: Raw | None) -> Observation:
+    """What the VM is now; one that nobody knows is refused, unless it should be gone anyway."""
+    if raw is not None or target in GONE:
+        return host.observe(name)
+    return host.known(name)

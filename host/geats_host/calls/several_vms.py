@@ -1,0 +1,49 @@
+"""Several VMs, each with a wish of its own, in one plan: as many of them as have one together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from geats_core.planning.goal import Goal
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.engine.goals import Refusals, named, wanted
+from geats_host.errors import Refused
+from geats_host.host import Host
+
+Words = Mapping[object, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The plan, why each VM that has no part in it has none, and who says what of the others."""
+
+    planned: SavedPlan
+    refused: Refusals
+    origins: Mapping[str, Mapping[str, str]]  # see ``Host.origins``
+
+
+def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
+    """One plan from one observation, for *vms*: by name ``target``, ``spec`` and policies.
+
+    These are the words of ``lifecycle.plan_to``. A VM whose wish is refused keeps no other from
+    its own.
+    """
+    seen = host.observe_all()
+    goals: list[Goal] = []
+    refused: Refusals = {}
+    origins: dict[str, Mapping[str, str]] = {}
+    for name, words in vms.items():
+        try:
+            goal, spec = _read(name, words)
+            goals.append(named(goal, name, host.config, seen, spec))
+            origins[name] = host.origins(name, spec)
+        except Refused as why:
+            refused[name] = why.problems
+    planned, also_refused = host.plan_each(goals, seen)
+    return Several(planned, {**refused, **also_refused}, origins)
+
+
+def _read(name: str, words: object) -> tuple[Goal, Words | None]:
+    if not isinstance(words, Mapping):
+        raise Refused(f"{name}: must be a mapping of target, spec and policies")
+    policies = {key: value for key, value in words.items() if key != "spec"}
+    return wanted(policies, name), words.get("spec")

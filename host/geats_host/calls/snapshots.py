@@ -1,0 +1,137 @@
+"""Snapshots of the VMs of a host: what there is, and the plans for what people ask for."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from geats_core.declared.retention import Retention, parse_keep
+from geats_core.hostwide.shared_volumes import wrong_sharing
+from geats_core.jobs.snapshots import (
+    Parts,
+    name_at,
+    plan_delete,
+    plan_kept,
+    plan_restore,
+    plan_snapshot,
+    snapshots_of,
+)
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
+from geats_core.reading import fields
+from geats_core.reading.fields import boolean, text
+from geats_core.reading.mappings import options
+from geats_host.errors import Refused, accepted
+from geats_host.host import Host, Planned
+
+Report = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The plan that gives up what no rule keeps, and what the rules say of each snapshot."""
+
+    planned: Planned
+    retention: Retention
+
+    def report(self) -> Report:
+        """Why each snapshot stays, by its name; and which ones go, the newest of them first."""
+        return {
+            "kept": {each.snapshot.name: list(each.reasons) for each in self.retention.kept},
+            "gone": [each.name for each in self.retention.gone],
+        }
+
+
+def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> list[Report]:
+    """Every snapshot of a VM, from the oldest to the newest, with times in UTC.
+
+    ``together`` tells whether it is of one moment. With *rules* (see ``kept``), ``kept_by`` are
+    those that keep it.
+    """
+    found = snapshots_of(host.whole(name))
+    reasons: Report = {}
+    if rules:
+        retention = kept(host, name, rules).retention
+        reasons = {each.snapshot.name: list(each.reasons) for each in retention.kept}
+    return [
+        {
+            "name": each.name,
+            "taken": datetime.fromtimestamp(each.taken_s, UTC).isoformat(timespec="seconds"),
+            "volumes": list(each.volumes),
+            "together": each.together,
+        }
+        | ({"kept_by": reasons.get(each.name, [])} if rules else {})
+        for each in found
+    ]
+
+
+def snapshot(
+    host: Host, name: str, wanted: object = None, *, partial: object = False, present: bool = False
+) -> Planned:
+    """The plan that takes a snapshot of a VM, named for the time (UTC) where no name is *wanted*.
+
+    *partial* leaves out volumes whose pools have no snapshots. One that there is already is
+    ``Refused``, or with *present* an empty plan.
+    """
+    taken_s = int(time.time())
+    called, parts, _ = _words(name_at(taken_s) if wanted is None else wanted, partial)
+    have = host.whole(name)
+    made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
+    if made.is_empty and not present:
+        raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
+    return host.planned(have, made)
+
+
+def restore(
+    host: Host,
+    name: str,
+    wanted: object,
+    *,
+    allow_data_loss: object = False,
+    partial: object = False,
+) -> Planned:
+    """The plan that makes a VM's volumes what they were; needs leave to lose what came after.
+
+    ``Refused`` as well where another VM mounts one of them.
+    """
+    called, parts, loss = _words(wanted, partial, allow_data_loss)
+    have = host.whole(name)
+    made = accepted(plan_restore(name, called, have, _facts(host), loss, parts))
+    as_it_is = {name: Goal(name=name, target=Target.OFF)}
+    wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
+    if wrong:
+        raise Refused(*wrong)
+    return host.planned(have, made)
+
+
+def delete(host: Host, name: str, wanted: object) -> Planned:
+    """The plan that gives a snapshot up."""
+    called, _, _ = _words(wanted, False)
+    have = host.whole(name)
+    return host.planned(have, accepted(plan_delete(name, called, have)))
+
+
+def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = "") -> Kept:
+    """The plan that gives up all snapshots which no rule keeps, and why the others stay.
+
+    *rules* are how many stay: ``last``, ``hourly``, ``daily``, ``weekly``, ``monthly``. With a
+    *prefix*, only the snapshots whose names begin so are looked at.
+    """
+    keep = accepted(parse_keep("", rules), "keep")
+    begins = accepted(text("prefix", prefix))
+    have = host.whole(name)
+    made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
+    return Kept(host.planned(have, made.plan), made.retention)
+
+
+def _words(wanted: object, partial: object, loss: object = False) -> tuple[str, Parts, DataLoss]:
+    """What the words of a call mean, or all that is wrong with them."""
+    read = options({"snapshot": wanted, "partial": partial, "allow_data_loss": loss})
+    called = read.need("snapshot", fields.name, "")
+    parts = Parts.SOME if read.take("partial", boolean, False) else Parts.ALL
+    leave = read.take("allow_data_loss", boolean, False)
+    words = called, parts, DataLoss.ALLOWED if leave else DataLoss.REFUSED
+    return accepted(read.done(words))
+
+
+def _facts(host: Host) -> HostFacts:
+    return host.facts([])

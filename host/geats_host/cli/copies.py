@@ -1,0 +1,121 @@
+"""The commands that write VMs to archives, and read them."""
+
+import sys
+from pathlib import Path
+
+import click
+from returns.result import Failure
+
+from geats_host.calls import copies, reports
+from geats_host.cli import tables
+from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.session import FAILED, Session, in_session
+from geats_host.engine.apply import Applied
+from geats_host.errors import Refused
+from geats_host.inputs.yaml_text import WrongYaml, read_yaml
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A key of the spec that is to be different, with its value in YAML; for an import, "
+    "'pools' is the pool of all volumes, or of each by its name.",
+)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path", required=False, type=click.Path(path_type=Path, resolve_path=True))
+@dry_run_option
+@in_session
+def export(session: Session, name: str, path: Path | None, dry_run: bool) -> None:
+    """Write a VM to an archive, with all that its volumes hold; one that runs is frozen meanwhile.
+
+    Without PATH, it is written to the folder exports in the state_dir.
+    """
+    copying = copies.export(session.host, name, None if path is None else str(path))
+    if dry_run:
+        show_or_apply(session, copying.planned, dry_run=True)
+        return
+    with tables.progress(copying.planned, quiet=session.as_json) as progress:
+        applied = copies.apply_export(session.host, copying, progress)
+    _end_if_interrupted(applied)
+    report = copying.written()
+    session.answer(report, lambda: tables.show_mapping(report))
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path, resolve_path=True))
+@click.option("--name", help="Another name: it is then a new VM, with an identity of its own.")
+@click.option("--sha256", metavar="DIGEST", help="What the archive's sha256 must be.")
+@set_option
+@dry_run_option
+@in_session
+def import_(
+    session: Session,
+    path: Path,
+    name: str | None,
+    sha256: str | None,
+    changes: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Make a VM of an archive, which is read whole before anything is changed. It is off then."""
+    different = _changes(changes)
+    copying = copies.import_(session.host, str(path), name, different, sha256)
+    _show_or_copy(session, copying, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("name")
+@set_option
+@dry_run_option
+@in_session
+def clone(
+    session: Session, source: str, name: str, changes: tuple[str, ...], dry_run: bool
+) -> None:
+    """Make a new VM of what SOURCE holds now, in the same pools; SOURCE is frozen meanwhile.
+
+    It has an identity of its own, is off, and may have no address of another VM.
+    """
+    different = _changes(changes)
+    copying = copies.clone(session.host, source, name, different)
+    _show_or_copy(session, copying, dry_run=dry_run)
+
+
+COMMANDS = (export, import_, clone)
+
+
+def _show_or_copy(session: Session, copying: copies.Copying, *, dry_run: bool) -> None:
+    if dry_run:
+        show_or_apply(session, copying.planned, dry_run=True)
+        return
+    with tables.progress(copying.planned, quiet=session.as_json) as progress:
+        applied = copies.apply_copy(session.host, copying, progress)
+    _end_if_interrupted(applied)
+    report = reports.apply_host_report(copying.planned, applied)
+    session.answer(report, lambda: tables.show_notes(copying.planned))
+
+
+def _changes(words: tuple[str, ...]) -> dict[str, object]:
+    """The keys that ``--set`` gives, with what YAML makes of their values."""
+    found: dict[str, object] = {}
+    problems: list[str] = []
+    for word in words:
+        key, separator, value = word.partition("=")
+        try:
+            found[key] = read_yaml(value)
+        except WrongYaml:
+            separator = ""
+        if not (key and separator):
+            problems.append(f"set: must be KEY=VALUE with a value in YAML, got {word!r}")
+    if problems:
+        raise Refused(*problems)
+    return found
+
+
+def _end_if_interrupted(applied: Applied) -> None:
+    if isinstance(applied, Failure):
+        click.echo(reports.failure_text(applied.failure()), err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,124 @@
+"""The commands that reach into a VM that runs, or wait for one."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from geats_host.calls import guest, reports, waiting
+from geats_host.calls.waiting import Until
+from geats_host.cli.session import FAILED, Session, in_session
+from geats_host.drivers import Ran
+
+TIMED_OUT = 124  # as timeout(1) says it
+
+timeout_option = click.option(
+    "--timeout", type=int, metavar="SECONDS", help="Give up after so long."
+)
+mode_option = click.option("--mode", help="Octal digits (default: 0644).")
+owner_option = click.option("--owner", help="A user of the VM, by name or id (default: root).")
+group_option = click.option("--group", help="A group of the VM, by name or id (default: root).")
+
+
+@click.command("exec")
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--user", help="A user of the VM, by name or id (default: root).")
+@click.option("--cwd", metavar="PATH", help="The directory to run it in (default: /).")
+@click.option(
+    "--env",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="A variable; without a value, that of this environment, which no list of processes shows.",
+)
+@timeout_option
+@in_session
+def exec_(
+    session: Session,
+    name: str,
+    command: tuple[str, ...],
+    user: str | None,
+    cwd: str | None,
+    env: tuple[str, ...],
+    timeout: int | None,
+) -> None:
+    """Run a program in a VM: geats exec web01 -- ls -l. Its exit code is that of geats.
+
+    It is killed after the timeout, by default 60 seconds; the exit code is then 124.
+    """
+    options = {"user": user, "cwd": cwd, "env": _environment(env), "timeout": timeout}
+    ran = guest.run_in(session.host, name, command, options)
+    session.answer(reports.ran_report(ran), lambda: _show(name, ran))
+    sys.exit(TIMED_OUT if ran.code is None else ran.code)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("path")
+@mode_option
+@owner_option
+@group_option
+@timeout_option
+@in_session
+def push(session: Session, /, name: str, source: Path, path: str, **options: object) -> None:
+    """Copy the file SOURCE of this host to PATH in a VM."""
+    size_bytes = guest.push(session.host, name, str(source.absolute()), path, options)
+    session.answer({"path": path, "size_bytes": size_bytes}, lambda: None)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--max-size", metavar="SIZE", help="The largest file to copy (default: 1GiB).")
+@timeout_option
+@in_session
+def pull(session: Session, /, name: str, path: str, target: Path, **options: object) -> None:
+    """Copy the file PATH of a VM to TARGET on this host, which only its owner can read then."""
+    to = str(target.absolute())
+    size_bytes = guest.pull(session.host, name, path, to, options)
+    session.answer({"target": to, "size_bytes": size_bytes}, lambda: None)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--until",
+    type=click.Choice(list(map(str, Until))),
+    help="What to wait for (default: running, or with a command that it succeeds).",
+)
+@click.option("--user", help="Who runs the command: a name or an id (default: root).")
+@timeout_option
+@in_session
+def wait(
+    session: Session, /, name: str, command: tuple[str, ...], until: str | None, **options: object
+) -> None:
+    """Wait for a VM: geats wait web01 --until ip, geats wait web01 -- systemctl is-active nginx.
+
+    The exit code is 1 where it is not so in time, by default in 60 seconds.
+    """
+    waited = waiting.wait(session.host, name, until, command or None, options)
+    report = reports.waited_report(name, waited)
+    session.answer(report, lambda: click.echo(waiting.told(name, waited)))
+    sys.exit(0 if waited.reached else FAILED)
+
+
+def _environment(given: tuple[str, ...]) -> dict[str, str | None]:
+    pairs = (each.partition("=") for each in given)
+    return {key: value if equals else os.environ.get(key, "") for key, equals, value in pairs}
+
+
+def _show(name: str, ran: Ran) -> None:
+    """The program's output, byte for byte."""
+    click.echo(ran.stdout, nl=False)
+    click.echo(ran.stderr, nl=False, err=True)
+    if ran.truncated:
+        click.echo(f"{name}: there was more output than is kept", err=True)
+    if ran.code is None:
+        click.echo(f"{name}: it was killed, as its time was up", err=True)
+
+
+COMMANDS = (exec_, push, pull, wait)

@@ -1,0 +1,356 @@
+"""The commands that make plans, show them, keep them in files, and apply them."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from click.core import ParameterSource
+from returns.result import Failure
+
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import ByHand, HostFacts, PowerOff, Restart, Target
+from geats_core.plans.diagrams import dot, mermaid
+from geats_core.plans.explain import table, why
+from geats_core.plans.plan_files import (
+    Recorded,
+    SavedPlan,
+    plan_from_json,
+    recorded_from_json,
+    to_json,
+)
+from geats_core.plans.reverse_host import reverse_host, snapshots_first
+from geats_host.calls import reports
+from geats_host.cli import tables
+from geats_host.cli.session import CHANGES, FAILED, REFUSED, Session, in_session
+from geats_host.engine.goals import Wishes, plan_recorded, wishes
+from geats_host.errors import HostError, accepted
+
+DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
+FORMATS = ("text", *DIAGRAMS, "json")
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="How to show the plan; 'table' is Markdown, 'dot' is for Graphviz.",
+)
+save_option = click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the plan in a file, for 'apply --saved' and 'reverse'.",
+)
+from_option = click.option(
+    "--from",
+    "recording",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Plan for the host that 'geats observe' recorded in this file ('-' is standard input), "
+    "and not for this one.",
+)
+snapshot_option = click.option(
+    "--snapshot",
+    is_flag=True,
+    help="Before a volume's content is changed, take a snapshot of it, where its pool can.",
+)
+POLICIES = (
+    click.option(
+        "--to",
+        "target",
+        type=click.Choice(list(map(str, Target))),
+        default="running",
+        show_default=True,
+        help="Where the VMs should end.",
+    ),
+    click.option(
+        "--restart",
+        type=click.Choice(list(map(str, Restart))),
+        default="if_needed",
+        show_default=True,
+        help="Restart a VM where a change needs it, for any change, or leave changes pending.",
+    ),
+    click.option(
+        "--power-off",
+        type=click.Choice(list(map(str, PowerOff))),
+        default="shutdown",
+        show_default=True,
+        help="Ask the guest, and power off after its shutdown_timeout; or power off at once.",
+    ),
+    click.option(
+        "--by-hand",
+        type=click.Choice(list(map(str, ByHand))),
+        default="kept",
+        show_default=True,
+        help="What becomes of lines that somebody added to a VM's definition.",
+    ),
+    click.option(
+        "--max-impact",
+        type=click.Choice(list(map(str, Impact))),
+        default="data_loss",
+        show_default=True,
+        help="Refuse a plan with a step that costs more than this.",
+    ),
+    click.option(
+        "--allow-data-loss",
+        is_flag=True,
+        help="Let a changed template or root pool replace the root volume.",
+    ),
+    click.option(
+        "--at-most",
+        type=click.IntRange(0),
+        metavar="COUNT",
+        help="Without NAMES, let so many VMs be powered off, undefined or emptied that no name was "
+        "given of (policy:at_most of the configuration, else 1).",
+    ),
+)
+
+
+def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where VMs should end and on which terms, as one ``Wishes``."""
+
+    @wraps(command)
+    def with_wishes(
+        *arguments: object,
+        names: tuple[str, ...],
+        target: str,
+        restart: str,
+        power_off: str,
+        by_hand: str,
+        max_impact: str,
+        allow_data_loss: bool,
+        at_most: int | None,
+        **others: object,
+    ) -> None:
+        words: dict[object, object] = {
+            "target": target,
+            "restart": restart,
+            "power_off": power_off,
+            "by_hand": by_hand,
+            "max_impact": max_impact,
+            "allow_data_loss": allow_data_loss,
+            **({} if at_most is None else {"at_most": at_most}),
+        }
+        command(*arguments, wishes=wishes(words, names), **others)
+
+    wrapped: Callable[..., None] = click.argument("names", nargs=-1)(with_wishes)
+    for option in reversed(POLICIES):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@click.command()
+@wishes_options
+@snapshot_option
+@from_option
+@format_option
+@save_option
+@click.option("--exit-code", is_flag=True, help="Exit with 3 where there is something to do.")
+@in_session
+def plan(
+    session: Session,
+    wishes: Wishes,
+    snapshot: bool,
+    recording: BinaryIO | None,
+    form: str,
+    save: Path | None,
+    exit_code: bool,
+) -> None:
+    """Show what 'apply' would do, and do nothing.
+
+    Without NAMES: for every VM that is declared, and with the VMs on the host that are not.
+    """
+    made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
+    _save(made, save)
+    _show(session, made, form)
+    if made.refused:
+        sys.exit(REFUSED)
+    sys.exit(CHANGES if exit_code and not made.plan.is_empty else 0)
+
+
+@click.command()
+@wishes_options
+@snapshot_option
+@click.option(
+    "--saved",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Apply the plan that 'plan --save' kept; refused where the host has moved since.",
+)
+@click.pass_context
+def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryIO | None) -> None:
+    """Bring VMs to what is declared.
+
+    Without NAMES: every VM that is declared. VMs that do not wait for each other are brought there
+    side by side, and one that fails or is refused keeps no other from it.
+    """
+    session = context.ensure_object(Session)
+    if saved is None:
+        apply_saved(session, _plan(session, wishes, None, snapshot=snapshot))
+        return
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        and context.params[name]
+    }
+    if given != {"saved"}:
+        raise click.UsageError("--saved goes with no other option and no NAMES: the plan is made")
+    apply_saved(session, accepted(plan_from_json(_text(saved)), saved.name))
+
+
+@click.command("why")
+@click.argument("question")
+@wishes_options
+@snapshot_option
+@from_option
+@in_session
+def why_(
+    session: Session,
+    question: str,
+    wishes: Wishes,
+    snapshot: bool,
+    recording: BinaryIO | None,
+) -> None:
+    """Tell everything about the steps of a plan that QUESTION names, such as 'restart web01'.
+
+    The plan is that of 'plan' with the same NAMES and options.
+    """
+    made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
+    answer = accepted(why(made.plan, question))
+    session.answer({"answer": answer}, lambda: click.echo(answer))
+
+
+@click.command()
+@in_session
+def observe(session: Session) -> None:
+    """Print all that a plan is made from, as JSON, for 'plan --from' on another machine."""
+    click.echo(to_json(session.host.recorded()), nl=False)
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@from_option
+@format_option
+@save_option
+@in_session
+def reverse(
+    session: Session,
+    file: BinaryIO,
+    recording: BinaryIO | None,
+    form: str,
+    save: Path | None,
+) -> None:
+    """Show the plan that undoes the one in FILE once it is applied, and what it cannot undo."""
+    made = accepted(plan_from_json(_text(file)), file.name)
+    facts = _facts(session, _recorded(recording))
+    back = accepted(reverse_host(made, facts, session.config.policy))
+    _save(back, save)
+    _show(session, back, form)
+
+
+@click.command()
+@dry_run_option
+@in_session
+def boot(session: Session, dry_run: bool) -> None:
+    """Start every VM that is defined with autostart, in its order: for the host's own start.
+
+    One that cannot start keeps no other from it.
+    """
+    show_or_apply(session, session.host.plan_boot(), dry_run=dry_run)
+
+
+@click.command()
+@dry_run_option
+@in_session
+def halt(session: Session, dry_run: bool) -> None:
+    """Shut every VM down, in the reverse order: for the host's own end."""
+    show_or_apply(session, session.host.plan_halt(), dry_run=dry_run)
+
+
+COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
+
+
+def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
+    """Apply a plan, or with *dry_run* only show it; exit with 2 where it leaves out VMs."""
+    if not dry_run:
+        apply_saved(session, made)
+        return
+    _show(session, made, "text")
+    if made.refused:
+        sys.exit(REFUSED)
+
+
+def apply_saved(session: Session, made: SavedPlan) -> None:
+    """Apply a plan, and show progress on a terminal.
+
+    Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
+    """
+    with tables.progress(made, quiet=session.as_json) as progress:
+        applied = session.host.apply_host(made, progress)
+    report = reports.apply_host_report(made, applied)
+    session.answer(report, lambda: tables.show_notes(made))
+    if isinstance(applied, Failure):
+        click.echo(reports.failure_text(applied.failure()), err=True)
+        sys.exit(FAILED)
+    if made.refused:
+        sys.exit(REFUSED)
+
+
+def _plan(
+    session: Session, wishes: Wishes, recorded: Recorded | None, *, snapshot: bool
+) -> SavedPlan:
+    """The plan for this host, or for the one that was recorded."""
+    if recorded is None:
+        made = session.host.plan_wishes(wishes)
+    else:
+        made = plan_recorded(wishes, session.config, recorded)
+    if not snapshot:
+        return made
+    now_s = int(time.time())
+    name = time.strftime("before-%Y%m%d-%H%M%S", time.gmtime(now_s))
+    return accepted(snapshots_first(made, _facts(session, recorded), name, now_s))
+
+
+def _facts(session: Session, recorded: Recorded | None) -> HostFacts:
+    return session.host.facts(session.host.drivers) if recorded is None else recorded.facts
+
+
+def _recorded(file: BinaryIO | None) -> Recorded | None:
+    return None if file is None else accepted(recorded_from_json(_text(file)), file.name)
+
+
+def _text(file: BinaryIO) -> str:
+    return file.read().decode(errors="replace")
+
+
+def _save(made: SavedPlan, file: Path | None) -> None:
+    """Keep a plan where only its owner can read it: what guests are told stands in it."""
+    if file is None:
+        return
+    try:
+        file.touch(mode=0o600)
+        file.write_text(to_json(made))
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}") from None
+
+
+def _show(session: Session, made: SavedPlan, form: str) -> None:
+    """Print a plan in one of the FORMATS; where that is a picture, warnings stand beside it."""
+    if form in DIAGRAMS and not session.as_json:
+        click.echo(DIAGRAMS[form](made.plan), nl=False)
+        for problem in reports.refused_lines(made):
+            click.echo(f"refused: {problem}", err=True)
+        for warning in made.warnings:
+            click.echo(f"warning: {warning}", err=True)
+    elif form == "json" or session.as_json:
+        click.echo(json.dumps(reports.host_plan_report(made), indent=2))
+    else:
+        tables.show_plan(made)

@@ -1,0 +1,65 @@
+"""The commands for the registry as a whole: in a file, and what it lost: ``geats registry ...``."""
+
+from pathlib import Path
+
+import click
+
+from geats_host.calls import registry_copies, registry_health
+from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.session import Session, in_session, shared_options
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+
+class _Group(click.Group):
+    """Commands that all take the shared options."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add *cmd*, with the shared options."""
+        cmd.params += shared_options()
+        super().add_command(cmd, name)
+
+
+@click.group(cls=_Group)
+def registry() -> None:
+    """Back up, restore and rebuild what geats has recorded: definitions, locks and the journal."""
+
+
+@registry.command()
+@file_argument
+@in_session
+def backup(session: Session, file: Path) -> None:
+    """Write all that is recorded to FILE, which must not be there yet, and holds secrets."""
+    written = registry_copies.back_up(session.host, f"{file.absolute()}")
+    session.answer({"path": f"{written}"}, lambda: click.echo(f"written: {written}"))
+
+
+@registry.command()
+@file_argument
+@click.option("--overwrite", is_flag=True, help="Replace what is recorded now, if anything is.")
+@dry_run_option
+@in_session
+def restore(session: Session, file: Path, overwrite: bool, dry_run: bool) -> None:
+    """Bring back what FILE holds, after showing what is different. No VM and no volume is touched.
+
+    What was recorded before stays in a file beside the registry.
+    """
+    now = registry_health.unchecked(session.config)
+    wish = registry_copies.restoring(now, f"{file.absolute()}")
+    said = "\n".join(wish.lines) or "what is recorded is the same: only the journal may differ"
+    session.answer(wish.report(), lambda: click.echo(said))
+    if not dry_run:
+        run_dir = Path(session.config.run_dir)
+        registry_copies.restore(now, run_dir, wish, overwrite=overwrite)
+
+
+@registry.command()
+@dry_run_option
+@in_session
+def rebuild(session: Session, dry_run: bool) -> None:
+    """Record again what the registry lost and the drivers still have: definitions, and locks.
+
+    No VM is powered off, started or changed. Restore a backup rather than this, if there is one: it
+    has the journal and the notes as well.
+    """
+    show_or_apply(session, session.host.plan_rebuild(), dry_run=dry_run)

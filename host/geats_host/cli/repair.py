@@ -1,0 +1,26 @@
+"""The command that ends what interrupted operations left on this host: ``geats repair``."""
+
+import click
+
+from geats_host.calls import repair as repairing
+from geats_host.cli import tables
+from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.session import Session, in_session
+
+
+@click.command()
+@dry_run_option
+@in_session
+def repair(session: Session, dry_run: bool) -> None:
+    """End what interrupted operations left on this host: look at it with --dry-run first.
+
+    That is VMs that are stuck or were left frozen, volumes that hold nothing, copies that were
+    never finished, half-unpacked templates, parts of archives, and network interfaces, mounts and
+    loop devices that nobody uses. What somebody else has is named, and stays.
+    """
+    made = repairing.plan(session.host)
+    if made.plan.is_empty and not session.as_json:
+        click.echo("nothing is left over")
+        tables.show_notes(made)
+    else:
+        show_or_apply(session, made, dry_run=dry_run)

@@ -1,0 +1,72 @@
+"""The commands that take snapshots of VMs, list them, go back to them and give them up."""
+
+import click
+
+from geats_host.calls import snapshots as snapshots_
+from geats_host.cli import tables
+from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.session import Session, in_session
+
+partial_option = click.option(
+    "--partial",
+    is_flag=True,
+    help="Leave out what cannot be, or was not, kept.",
+)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("snapshot", required=False)
+@partial_option
+@dry_run_option
+@in_session
+def snapshot(
+    session: Session, name: str, snapshot: str | None, partial: bool, dry_run: bool
+) -> None:
+    """Take a snapshot of all volumes of a VM together; one that runs is frozen meanwhile.
+
+    It is called SNAPSHOT, or after the time in UTC, such as 2026-11-23-070000.
+    """
+    planned = snapshots_.snapshot(session.host, name, snapshot, partial=partial)
+    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name")
+@in_session
+def snapshots(session: Session, name: str) -> None:
+    """List the snapshots of a VM, from the oldest to the newest."""
+    report = snapshots_.listed(session.host, name)
+    columns = ("name", "taken", "volumes", "together")
+    session.answer(report, lambda: tables.show_rows(columns, report, "There are no snapshots."))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("snapshot")
+@click.option("--allow-data-loss", is_flag=True, help="Lose what was written since.")
+@partial_option
+@dry_run_option
+@in_session
+def restore(
+    session: Session, name: str, snapshot: str, allow_data_loss: bool, partial: bool, dry_run: bool
+) -> None:
+    """Make the volumes of a VM what they were; it is off meanwhile, and on again if it was."""
+    planned = snapshots_.restore(
+        session.host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
+    )
+    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+
+
+@click.command("delete-snapshot")
+@click.argument("name")
+@click.argument("snapshot")
+@dry_run_option
+@in_session
+def delete_snapshot(session: Session, name: str, snapshot: str, dry_run: bool) -> None:
+    """Give up a snapshot of a VM, on all volumes."""
+    planned = snapshots_.delete(session.host, name, snapshot)
+    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+
+
+COMMANDS = (snapshot, snapshots, restore, delete_snapshot)

@@ -1,0 +1,213 @@
+"""What the command line shows to a person: tables, and progress on a terminal."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.planning.actions import Impact, describe
+from geats_core.planning.goal import Step
+from geats_core.plans.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
+from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import said_once
+from geats_core.reading.sizes import format_size
+from geats_host.calls import reports
+from geats_host.engine.apply import Progress, silent
+from geats_host.host import Host
+from geats_host.registry import Outcome
+
+console = Console(highlight=False)
+MOST_IN_A_TABLE = 2_000
+POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
+IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
+
+
+def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
+    """One line a VM."""
+    table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
+    for name, row in rows.items():
+        power = _text(row["power"])
+        table.add_row(
+            name,
+            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]",
+            _text(row["driver"]),
+            _text(row["addresses"]),
+            _text(row["declared"]),
+            _text(row["defined"]),
+            _text(row["locked"]),
+            _pending(row["pending"]),
+        )
+    console.print(table if rows else "There are no VMs.")
+    for problem in said_once(_problems(rows.values())):
+        console.print(escape(problem), style="red", soft_wrap=True)
+
+
+def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    for row in rows:
+        if isinstance(found := row["problems"], list):
+            yield from map(str, found)
+
+
+def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
+    """One line a row, with these keys of it; or the word that there is *nothing*."""
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*(_text(row[column]) for column in columns))
+    console.print(table if table.row_count else nothing)
+
+
+def show_mapping(report: Mapping[str, object]) -> None:
+    """One line a key; mappings within are shown below their key."""
+    table = _table("what", "value")
+    for key, value in _flat("", report):
+        table.add_row(escape(key.removesuffix("_bytes")), escape(_value(key, value)))
+    console.print(table)
+
+
+def show_status(host: Host, report: Mapping[str, object]) -> None:
+    """The VMs, and the host below them."""
+    vms = report["vms"]
+    if isinstance(vms, Mapping):
+        show_list(vms)
+    of_host = report["host"]
+    if isinstance(of_host, Mapping):
+        show_mapping(of_host)
+
+
+def show_plan(made: SavedPlan) -> None:
+    """The steps, with reasons and impacts; below, what a person should know."""
+    plan = made.plan
+    if plan.is_empty:
+        _show_nothing_to_do(made)
+    else:
+        table = _table("#", "step", "because", "impact", title=_title(plan))
+        for position, step in numbered(plan):
+            does, because, _ = step_words(step)
+            style = IMPACT_STYLE.get(step.impact, "dim")
+            table.add_row(
+                str(position), escape(does), escape(because), f"[{style}]{step.impact}[/]"
+            )
+        console.print(table)
+    show_notes(made)
+
+
+def show_notes(made: SavedPlan) -> None:
+    """What a plan cannot undo, whom it leaves out, and what it leaves as it is."""
+    for problem in reports.refused_lines(made):
+        console.print(escape(f"refused: {problem}"), style="red", soft_wrap=True)
+    for warning in made.warnings:
+        console.print(escape(f"warning: {warning}"), style="red")
+    for note in notes(made.plan):
+        console.print(escape(note), style="yellow")
+
+
+def _show_nothing_to_do(made: SavedPlan) -> None:
+    """Say that all is well, but where somebody is left out."""
+    if not made.refused:
+        console.print(escape(nothing_to_do(_as_single(made.plan))))
+
+
+def _as_single(plan: HostPlan) -> AnyPlan:
+    return plan.plans[0] if len(plan.plans) == 1 else plan
+
+
+def _title(plan: HostPlan) -> str:
+    return ", ".join(each.name for each in plan.plans if each.name and not each.is_empty)
+
+
+def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
+    """One line an entry; many of them are not brought into a table, which takes its time."""
+    columns = ("time", "action", "outcome", "detail", "origin")
+    if len(entries) > MOST_IN_A_TABLE:
+        click.echo("\n".join("  ".join(str(each[key]) for key in columns) for each in entries))
+        return
+    table = _table(*columns)
+    for entry in entries:
+        table.add_row(*(escape(str(entry[column])) for column in columns))
+    console.print(table if entries else "Nothing was applied yet.")
+
+
+@contextmanager
+def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
+    """Says which step is under way (on a terminal), and each that is done."""
+    if quiet:
+        yield silent
+        return
+    if made.plan.is_empty:
+        _show_nothing_to_do(made)
+    with console.status("applying") as spinner:
+
+        def show(step: Step, outcome: Outcome, _: str) -> None:
+            action = escape(describe(step.action, step.vm))
+            with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
+                match outcome:
+                    case Outcome.INTENT:
+                        spinner.update(action)
+                    case Outcome.DONE:
+                        console.print(f"[green]✓[/] {action} [dim]because {escape(step.reason)}[/]")
+                    case Outcome.FAILED:
+                        console.print(f"[red]✗[/] {action}")
+
+        yield show
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:  # the first one, which is a name most often, stays whole
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return table
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return "–"
+        case list() | tuple():
+            return escape(", ".join(map(_plain, value))) or "–"
+        case Mapping():
+            return escape(_plain(value))
+        case _:
+            return escape(str(value))
+
+
+def _plain(value: object) -> str:
+    """A value as people write it, however it is nested."""
+    match value:
+        case Mapping():
+            return ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
+        case list() | tuple():
+            return f"[{', '.join(map(_plain, value))}]"
+        case bool() | None:
+            return {True: "yes", False: "no", None: "–"}[value]
+        case _:
+            return str(value)
+
+
+def _pending(value: object) -> str:
+    """How many fields of a row, or which in a report."""
+    fields = len(value) if isinstance(value, Mapping) else value
+    return f"[yellow]{fields}[/]" if fields else "no"
+
+
+def _value(key: str, value: object) -> str:
+    if key.endswith("_bytes") and isinstance(value, int):
+        return f"{value / 2**20:,.1f} MiB" if value < 2**40 else format_size(value)
+    return _text(value)
+
+
+def _flat(path: str, report: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in report.items():
+        at = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping) and value:
+            yield from _flat(at, value)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for index, item in enumerate(value):
+                yield from _flat(f"{at}[{index}]", item)
+        elif value is not None:
+            yield at, value

@@ -1,0 +1,119 @@
+"""The commands that look after templates: ``geats templates ...``."""
+
+import sys
+
+import click
+
+from geats_host.cli import tables
+from geats_host.cli.plans import dry_run_option
+from geats_host.cli.session import FAILED, REFUSED, Session, in_session, shared_options
+from geats_host.errors import HostError, Refused
+from geats_host.templates.upkeep import Report
+
+SHOWN_OF_KEY = 12
+NONE = "There are no templates."
+
+
+class _Group(click.Group):
+    """Commands that all take the shared options."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add *cmd*, with the shared options."""
+        cmd.params += shared_options()
+        super().add_command(cmd, name)
+
+
+@click.group(cls=_Group)
+def templates() -> None:
+    """List, import, verify and prune what VMs are provisioned from."""
+
+
+@templates.command("list")
+@in_session
+def list_(session: Session) -> None:
+    """List every template that is declared, and the pools in which it is unpacked."""
+    report = session.host.templates.listed()
+    rows = [
+        {"template": name, **row, "pools": _copies(row), "key": _key(row)}
+        for name, row in report.items()
+    ]
+    columns = ("template", "source", "from", "pools", "key")
+    session.answer(report, lambda: tables.show_rows(columns, rows, NONE))
+
+
+@templates.command("import")
+@click.argument("names", nargs=-1)
+@click.option("--refresh", is_flag=True, help="Look for a newer image, or build anew.")
+@dry_run_option
+@in_session
+def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bool) -> None:
+    """Make templates ready ahead of VMs: download or build them, and unpack them in pools.
+
+    Without NAMES: every template that is declared. In pools that cannot clone nothing is unpacked.
+    One that fails keeps no other from being imported.
+    """
+    upkeep, what = session.host.templates, "to do" if dry_run else "done"
+    report: dict[str, object] = {}
+    failed: list[str] = []
+    for name in names or upkeep.declared:
+        try:
+            report[name] = (
+                upkeep.missing(name, refresh=refresh)
+                if dry_run
+                else upkeep.make_ready(name, refresh=refresh)["done"]
+            )
+        except (Refused, HostError) as error:
+            report[name] = {"failed": str(error)}
+            failed.append(f"failed: {error}")
+    rows = [{"template": name, what: _done(done)} for name, done in report.items()]
+    session.answer(report, lambda: tables.show_rows(("template", what), rows, NONE))
+    if failed:
+        click.echo("\n".join(failed), err=True)
+        sys.exit(FAILED)
+
+
+@templates.command()
+@in_session
+def verify(session: Session) -> None:
+    """Check every template that is declared: its files, and its unpacked copies."""
+    report = session.host.templates.verified()
+    problems = [problem for found in report.values() for problem in found]
+    session.answer(report, lambda: click.echo("\n".join(problems) or "all templates are sound"))
+    sys.exit(REFUSED if problems else 0)
+
+
+@templates.command()
+@dry_run_option
+@in_session
+def prune(session: Session, dry_run: bool) -> None:
+    """Destroy unpacked templates and files that no template that is declared needs."""
+    report = session.host.templates.pruned(dry_run=dry_run)
+    columns = ("action", "name", "pool", "reason")
+    session.answer(report, lambda: tables.show_rows(columns, report, "There is nothing to prune."))
+
+
+def _key(row: Report) -> str:
+    """Enough of the key to know it by; or why there is none."""
+    return f"{row['key']}"[:SHOWN_OF_KEY] if row["key"] else f"{row['problem']}"
+
+
+def _copies(row: Report) -> list[str]:
+    """The pools of a template, each with the space that its copy takes."""
+    match row["pools"]:
+        case dict(copies):
+            return [f"{pool}: {_space(copy)}" for pool, copy in copies.items()]
+        case _:
+            return []
+
+
+def _space(copy: object) -> str:
+    match copy:
+        case {"stage": "installed", "used_bytes": int(used_bytes)}:
+            return f"{used_bytes / 2**20:,.1f} MiB"
+        case _:
+            return "half unpacked"
+
+
+def _done(done: object) -> object:
+    """What is shown of it in a table."""
+    return "failed" if isinstance(done, dict) else done or "nothing"

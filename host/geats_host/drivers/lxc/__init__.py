@@ -1,0 +1,1 @@
+"""The driver ``lxc``: containers, by liblxc."""

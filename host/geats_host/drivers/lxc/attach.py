@@ -1,0 +1,178 @@
+"""Into a running container: each time a short-lived child attaches to it, and answers.
+
+Theory of operation
+-------------------
+``attach_child`` enters the container's namespaces and cgroups through liblxc, as ``lxc-attach``
+does, but with a directory to work in, the user's groups, and an environment that no list of
+processes shows. Here the output is read, up to a limit, until the child ends; what the program left
+in the background is not waited for. When the time is up, or this process ends in whatever way, the
+pipe to the child tells it, and it kills the program with its process group. The exit code comes
+through a pipe too: the system gives none to a caller that ignores SIGCHLD.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers.lxc.definition import LOG
+from geats_host.drivers.lxc.process import reasons
+from geats_host.errors import HostError
+
+SCRIPT = Path(__file__).with_name("attach_child.py")
+CHUNK = 1 << 16
+LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
+KILLED_WITHIN_S = 5.0
+
+
+@dataclass(slots=True)
+class Kept:
+    """The beginning of what a pipe says, and whether it says more."""
+
+    pipe: int
+    data: bytearray = field(default_factory=bytearray)
+    more: bool = False
+
+    def read(self) -> bool:
+        """Take some of what there is; False at the end, ``BlockingIOError`` where there is none."""
+        data = os.read(self.pipe, CHUNK)
+        room = OUTPUT_BYTES - len(self.data)
+        self.data += data[:room]
+        self.more |= len(data) > room
+        return bool(data)
+
+    def drain(self) -> None:
+        """Take what the pipe holds, but do not wait for more, nor read for ever."""
+        with suppress(BlockingIOError):
+            for _ in range(OUTPUT_BYTES // CHUNK):
+                if not self.read():
+                    return
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The child: the pipe on which it is told, and those on which it answers."""
+
+    process: subprocess.Popen[bytes]
+    told: int
+    stdout: Kept
+    stderr: Kept
+    answer: Kept
+
+
+def attached(
+    lxcpath: Path,
+    name: str,
+    request: Mapping[str, object],
+    timeout_s: float,
+    file: int | None = None,
+) -> Ran:
+    """What *request* came to (see ``attach_child``); *file* is a descriptor of the host's.
+
+    ``HostError`` says why nothing was done.
+    """
+    log = lxcpath / name / LOG
+    before = log.stat().st_size if log.exists() else 0
+    with _child([_packages(), str(lxcpath), name, str(log)], file) as child:
+        _tell(child, json.dumps(request))
+        in_time = _read_until(child, time.monotonic() + timeout_s)
+    answer: dict[str, object] = {}
+    for line in child.answer.data.splitlines():
+        answer |= json.loads(line)
+    failed, code = answer.get("failed"), answer.get("code")
+    if failed is not None:
+        raise HostError(str(failed))
+    if in_time and not isinstance(code, int):
+        said = child.stderr.data.decode(errors="replace").strip()[-2000:]
+        raise HostError(reasons(log, before) or said or "liblxc does not say why")
+    return Ran(
+        code=code if in_time and isinstance(code, int) else None,
+        stdout=bytes(child.stdout.data),
+        stderr=bytes(child.stderr.data),
+        truncated=child.stdout.more or child.stderr.more,
+    )
+
+
+def _packages() -> str:
+    """The directory from which the binding is imported."""
+    found = find_spec("lxc")
+    if found is None or found.origin is None:
+        raise HostError("the Python package lxc is not installed")
+    return str(Path(found.origin).parents[1])
+
+
+@contextmanager
+def _child(args: Sequence[str], file: int | None) -> Iterator[Child]:
+    """The child; what it does is over when the block is."""
+    with ExitStack() as ours:
+        with ExitStack() as theirs:
+            from_us, told = _pipe(theirs, ours)
+            out, err, answer = (_pipe(ours, theirs) for _ in range(3))
+            given = theirs.enter_context(open(os.devnull)).fileno() if file is None else file
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(SCRIPT), *args, str(answer[1]), str(given)],
+                stdin=from_us,
+                stdout=out[1],
+                stderr=err[1],
+                pass_fds=(answer[1], given),
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", os.defpath)},
+                start_new_session=True,
+            )
+        for read, _ in (out, err, answer):
+            os.set_blocking(read, False)
+        child = Child(process, told, Kept(out[0]), Kept(err[0]), Kept(answer[0]))
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _end(child: Child) -> None:
+    """Have it kill what it started; one that cannot is killed itself."""
+    _tell(child, "stop")
+    if not _read_until(child, time.monotonic() + KILLED_WITHIN_S):
+        child.process.kill()
+    child.process.wait()
+    for kept in (child.stdout, child.stderr, child.answer):
+        kept.drain()
+
+
+def _tell(child: Child, line: str) -> None:
+    with suppress(BrokenPipeError):  # it has ended
+        os.write(child.told, f"{line}\n".encode())
+
+
+def _read_until(child: Child, deadline: float) -> bool:
+    """Whether the child ends before the deadline; what it says is read meanwhile."""
+    with selectors.DefaultSelector() as pipes:
+        for kept in (child.stdout, child.stderr, child.answer):
+            pipes.register(kept.pipe, selectors.EVENT_READ, kept)
+        while child.process.poll() is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            for key, _ in pipes.select(min(left_s, LOOK_S)):
+                kept = key.data
+                if kept.read():
+                    continue
+                pipes.unregister(kept.pipe)
+                if kept is child.answer:  # nobody holds it any more: the child has ended
+                    return True
+        return True
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """The ends of a pipe, each to be closed with the stack of those who have it."""
+    read, write = os.pipe()
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write

@@ -1,0 +1,222 @@
+"""One program run, or one file written or read, inside a container: a process of its own.
+
+It is run as a script by ``attach``, and imports nothing of geats: ``python -I -S
+attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the binding is: to
+look at all that site-packages may hold takes longer than what is done here. ANSWER and FILE are
+descriptors:
+
+- its input is the request, one line of JSON; when more comes, or the end, the caller wants no more
+  or is gone: whatever was started is killed, with its process group;
+- ANSWER takes lines of JSON: ``{"failed": TEXT}`` where it is not done, then ``{"code": NUMBER}``;
+- FILE is the file on the host that is read, or written.
+
+What runs in the container's namespaces is Python still, until it becomes the program. So nothing
+may be imported there: it would be the guest's. There, names are looked up by reading the guest's
+own ``/etc/passwd`` and ``/etc/group``; no library of the host's is asked, which would load others.
+"""
+
+import json
+import os
+import select
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LARGEST_TABLE = 16 << 20  # bytes of /etc/passwd, which a guest may make as long as it likes
+LARGEST_ID = 2**32 - 2
+CHUNK = 1 << 20
+NOT_RUN, NOT_FOUND = 126, 127  # as shells say it
+Request = Mapping[str, Any]
+
+
+class Trouble(Exception):
+    """What keeps the request from being done, in words."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Attach, and wait until what was asked for is done, or no more wanted."""
+    packages, lxcpath, name, log, answer, file = argv
+    sys.path.append(packages)
+    import lxc
+
+    with open(0, "rb", buffering=0, closefd=False) as caller:
+        request = json.loads(caller.readline()) | {"answer": int(answer), "file": int(file)}
+    for descriptor in (int(answer), int(file)):
+        os.set_inheritable(descriptor, False)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    container = lxc.Container(name, config_path=lxcpath)
+    container.set_config_item("lxc.log.level", "ERROR")
+    container.set_config_item("lxc.log.file", log)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.umask(0o022)
+    pid = container.attach(inside, request, stdin=nothing, env_policy=lxc.LXC_ATTACH_KEEP_ENV)
+    if pid < 0:
+        return 1
+    _wait(pid)
+    _answer(request, code=_code(os.waitpid(pid, 0)[1]))
+    return 0
+
+
+def inside(request: Request) -> int:
+    """In the container: do what is asked. The number is the exit code; a program has its own."""
+    sys.path.clear()
+    os.setsid()
+    does: dict[str, Callable[[Request], int]] = {"run": run, "write": write, "read": read}
+    try:
+        return does[request["do"]](request)
+    except Trouble as trouble:
+        _answer(request, failed=str(trouble))
+    except OSError as error:
+        _answer(request, failed=f"{request.get('path', error.filename)}: {error.strerror}")
+    return NOT_RUN
+
+
+def run(request: Request) -> int:
+    """Become the program."""
+    uid, gid, groups, given = user(request["user"])
+    try:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:  # the guest's namespace may not have such an id
+        raise Trouble(f"{request['user']}: cannot run as this user: {error.strerror}") from None
+    os.chdir(request["cwd"])
+    env = {"container": "lxc", "PATH": PATH, **given, **request["env"]}
+    argv = request["argv"]
+    for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(each, signal.SIG_DFL)  # Python ignores some, and so would the program
+    try:
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        os.write(2, os.fsencode(f"{argv[0]}: {error.strerror}\n"))
+        return NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_RUN
+
+
+def write(request: Request) -> int:
+    """Put a file in its place, whole: whatever has its name is replaced, links too."""
+    folder, _, name = request["path"].rpartition("/")
+    owner = identity(request["owner"], "/etc/passwd", "user")
+    group = identity(request["group"], "/etc/group", "group")
+    parent = os.open(folder or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    temporary = f".geats-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    target = os.open(temporary, flags, 0o600, dir_fd=parent)
+    try:
+        _copy(request["file"], target)
+        os.fchown(target, owner, group)
+        os.fchmod(target, request["mode"])
+        os.fsync(target)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=parent)
+        raise
+    os.fsync(parent)
+    return 0
+
+
+def read(request: Request) -> int:
+    """Copy a regular file out, unless it is larger than wanted."""
+    path, max_bytes = request["path"], request["max_bytes"]
+    source = _open_regular(path)
+    if os.fstat(source).st_size > max_bytes or not _copy(source, request["file"], max_bytes):
+        raise Trouble(f"{path}: is larger than {max_bytes} bytes")
+    return 0
+
+
+def user(wanted: str | int) -> tuple[int, int, list[int], dict[str, str]]:
+    """Ids of user, group and all groups, and the variables that tell the user about itself.
+
+    An id that is no user's has the group of the same number, and no other.
+    """
+    for fields in _table("/etc/passwd", 7):
+        name, _, uid, gid, _, home, _ = fields
+        if wanted == name or (isinstance(wanted, int) and str(wanted) == uid):
+            member = [
+                int(each[2]) for each in _table("/etc/group", 4) if name in each[3].split(",")
+            ]
+            groups = sorted({int(gid), *member})
+            return int(uid), int(gid), groups, {"HOME": home or "/", "USER": name, "LOGNAME": name}
+    if isinstance(wanted, int):
+        return wanted, wanted, [wanted], {"HOME": "/root" if wanted == 0 else "/"}
+    raise Trouble(f"{wanted}: there is no such user in /etc/passwd")
+
+
+def identity(wanted: str | int, table: str, kind: str) -> int:
+    """The id of a user or group."""
+    if isinstance(wanted, int):
+        return wanted
+    found = next((int(fields[2]) for fields in _table(table, 3) if fields[0] == wanted), None)
+    if found is None:
+        raise Trouble(f"{wanted}: there is no such {kind} in {table}")
+    return found
+
+
+def _table(path: str, columns: int) -> Iterator[list[str]]:
+    """The rows of such a file that are whole; see passwd(5) and group(5)."""
+    try:
+        source = _open_regular(path)
+    except FileNotFoundError:
+        return
+    with open(source, "rb") as file:
+        text = file.read(LARGEST_TABLE).decode(errors="replace")
+    for line in text.split("\n"):
+        fields = line.split(":")
+        ids = fields[2:4] if path.endswith("passwd") else fields[2:3]
+        if len(fields) >= columns and all(map(_is_id, ids)):
+            yield fields
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= LARGEST_ID
+
+
+def _open_regular(path: str) -> int:
+    source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(source).st_mode):
+        raise Trouble(f"{path}: is not a regular file")
+    return source
+
+
+def _copy(source: int, target: int, max_bytes: int | None = None) -> bool:
+    """Whether all of *source* was copied: not where it has more than *max_bytes*."""
+    copied = 0
+    while chunk := os.read(source, CHUNK):
+        copied += len(chunk)
+        if max_bytes is not None and copied > max_bytes:
+            return False
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(target, rest) :]
+    return True
+
+
+def _wait(pid: int) -> None:
+    """Until the process ends; or until the caller does, and then it is killed."""
+    process = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.register(0, select.POLLIN)
+    if all(descriptor != process for descriptor, _ in poll.poll()):
+        for kill in (os.kill, os.killpg):  # it may not have a group of its own yet
+            with suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
+
+
+def _code(status: int) -> int:
+    """A signal's number is shown as shells do: above 128."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _answer(request: Request, **line: object) -> None:
+    os.write(request["answer"], json.dumps(line).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""The two files in which a container is defined: ``config``, and ``started``, what it runs with."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.vm.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of_lxc_config
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers.lxc import container_files
+
+CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
+HELD = "held"  # there while it is frozen for an operation: see lxc_hold
+LOCKED = "geats.locked"  # there while it is protected from deletion: no hand edits it with config
+BEFORE = "config.before-geats"  # what was the config of one that was adopted
+ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
+LOCK_TEXT = "geats protects this container from deletion, until: geats unlock\n"
+LONGEST_LOG = 1 << 20  # bytes
+OURS = (
+    CONFIG,
+    STARTED,
+    LOG,
+    OLD_LOG,
+    f".{OLD_LOG}.new",
+    HELD,
+    LOCKED,
+    f".{LOCKED}.new",
+    BEFORE,
+    f".{CONFIG}.new",
+    f".{STARTED}.new",
+)
+
+
+def config(folder: Path) -> LxcConfig | None:
+    """What the container's ``config`` says; None where it has none."""
+    text = container_files.read(folder, CONFIG)
+    if text is not None:
+        return _read_lxc_config(text, folder.name)
+    return LxcConfig(foreign=True) if os.path.lexists(folder / CONFIG) else None
+
+
+def write_config(folder: Path, text: str) -> None:
+    """Make it the container's ``config``."""
+    container_files.make_folder(folder, 0o700)
+    container_files.write_atomically(folder, CONFIG, text)
+
+
+def keep_config(folder: Path) -> None:
+    """Keep the container's ``config`` under a name beside it, as it is now."""
+    container_files.remove_files(folder, (BEFORE,))
+    os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
+
+
+def bound_log(folder: Path) -> None:
+    """Let the log begin anew where it is long: what it held is in another file, until the next."""
+    container_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether it is marked as protected from deletion."""
+    return os.path.lexists(folder / LOCKED)
+
+
+def set_locked(folder: Path, *, locked: bool) -> None:
+    """Write the mark, durably, or remove it; one without a folder has none."""
+    if locked and folder.is_dir():
+        container_files.write_atomically(folder, LOCKED, LOCK_TEXT)
+    elif is_locked(folder):
+        container_files.remove_files(folder, (LOCKED,))
+
+
+def started(folder: Path) -> VMSpec | None:
+    """What the container was last started with; None where geats did not start it."""
+    spec = _unsealed(container_files.read(folder, STARTED) or "")
+    return spec if spec is not None and spec.name == folder.name else None
+
+
+def write_started(folder: Path, spec: VMSpec) -> None:
+    """Note what the container is started with, or runs with from now on."""
+    container_files.write_atomically(folder, STARTED, container_files.sealed(spec_line(spec)))
+
+
+_read_lxc_config = lru_cache(maxsize=4096)(read_lxc_config)
+
+
+@lru_cache(maxsize=4096)
+def _unsealed(sealed: str) -> VMSpec | None:
+    text = container_files.unsealed(sealed)
+    match spec_of_lxc_config(text or ""):
+        case Success(spec):
+            return spec
+        case Failure():
+            return None

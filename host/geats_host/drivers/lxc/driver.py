@@ -1,0 +1,512 @@
+"""The driver ``lxc``: containers by liblxc, each a directory below one lxcpath.
+
+Theory of operation
+-------------------
+``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and tells
+the lines that geats wrote from those that a person added (``geats_core.vm.lxc_config``). A
+container whose ``config`` is by another hand, or that runs without any file of geats, is foreign.
+``started`` holds the spec that the container was last started with, ``log`` what liblxc says,
+and ``geats.locked`` is there while the container is protected from deletion.
+Whatever liblxc does, it does in a child process (``process``); what it can be asked without
+it, is read from its command socket (``monitor``), from /proc, and from the cgroups.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from returns.result import Failure, Success
+
+from geats_core.jobs.adoption import root_of
+from geats_core.planning.actions import Adopt
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.fields import Reader
+from geats_core.vm.lxc_config import (
+    INCLUDES,
+    LxcConfig,
+    LxcFacts,
+    live_items,
+    render_lxc_config,
+    unwritable,
+)
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import Limits, VMSpec
+from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran
+from geats_host.drivers.lxc import addresses as lxc_addresses
+from geats_host.drivers.lxc import cgroups, container_files, definition, monitor, process
+from geats_host.drivers.lxc import hold as lxc_hold
+from geats_host.drivers.lxc import payload as lxc_payload
+from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
+from geats_host.drivers.lxc.monitor import Listener
+from geats_host.errors import HostError, Refused
+from geats_host.lazy import later
+from geats_host.linux.network import bridges
+from geats_host.linux.subordinate_ids import subordinate_ids
+
+if TYPE_CHECKING:
+    from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+    from geats_host.drivers.lxc import attach as lxc_attach
+else:
+    lxc_attach = later("geats_host.drivers.lxc.attach")
+
+LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where containers are, and how long liblxc may take; ``settle_s`` is how long is "a moment".
+
+    ``idmap`` is the first id and the number of ids of unprivileged guests; None is root's own
+    range in /etc/subuid and /etc/subgid.
+    """
+
+    path: Path
+    timeout_s: int = 30
+    settle_s: float = 1.0
+    idmap: tuple[int, int] | None = None
+
+
+def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver":
+    """The driver; its options are path, timeout and settle (seconds), idmap_first, idmap_count."""
+    read = Reader("lxc", options)
+    path = read.take("path", fields.absolute_path, str(state_dir / "lxc"))
+    first = read.take("idmap_first", fields.positive_int, 0)
+    count = read.take("idmap_count", fields.positive_int, 65_536 if first else 0)
+    if count and not first:
+        read.problems.append(Problem(read.at("idmap_first"), "is missing"))
+    if os.path.normpath(path) != path:
+        read.problems.append(Problem(read.at("path"), f"must be a plain path, got {path!r}"))
+    checked = read.done(
+        Options(
+            path=Path(path),
+            timeout_s=read.take("timeout", fields.positive_int, 30),
+            settle_s=read.take("settle", _seconds, 1.0),
+            idmap=(first, count) if first else None,
+        )
+    )
+    match checked:
+        case Success(parsed):
+            driver = LxcDriver(parsed)
+            if parsed.path.exists():
+                driver.make_lxcpath()
+            return driver
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+def _seconds(path: str, raw: object) -> Checked[float]:
+    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 60:
+        return Success(float(raw))
+    return problem(path, f"must be a number of seconds from 0 to 60, got {raw!r}")
+
+
+def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> None:
+    for name, by in shifted_by.items():
+        if by not in (0, first):
+            raise HostError(
+                f"the volume {name} of {spec.name} holds ids from {by}, and its guest has them"
+                f" from {first}: give pool and driver the same idmap_first"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LxcDriver:
+    """Containers on this host; see the Protocol ``Driver`` for what each method does."""
+
+    options: Options
+
+    def make_lxcpath(self) -> None:
+        """Make the directory of all containers, or make it root's where it is there."""
+        with container_files.host_errors(f"cannot make {self.options.path}"):
+            container_files.make_folder(self.options.path, 0o711)
+
+    def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
+        """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
+        with container_files.host_errors("cannot observe containers"):
+            known, lxcpath = frozenset(self._names()), str(self.options.path)
+            there = known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath)))
+            names = sorted(there if only is None else there & {only})
+            powers = dict(monitor.powers(lxcpath, names))
+            off = [name for name, power in powers.items() if power is Power.STOPPED]
+            if off:
+                self._check_none_is_elsewhere()
+            left = lxc_payload.names().intersection(off)
+            powers |= {name: Power.STUCK for name in left if self._left_of(name, known)}
+            return {
+                name: self._seen(name, power)
+                for name, power in powers.items()
+                if name in known or power is not Power.STOPPED
+            }
+
+    def bridges(self) -> frozenset[str] | None:
+        """The bridges of the host."""
+        return bridges()
+
+    def define(
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...] = (),
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
+    ) -> None:
+        """Write the container's ``config``; refused where volumes have ids of another range."""
+        text = self._rendered(spec, volume_paths, keep, shifted_by)
+        with container_files.host_errors(f"cannot define {spec.name}"):
+            folder = self._folder(spec.name)
+            self._check_ours(spec.name)
+            self.make_lxcpath()
+            definition.write_config(folder, text)
+
+    def config_text(self, name: str) -> ConfigText | None:
+        """The ``config`` of a container, where it is a plain file."""
+        folder = self._folder(name)
+        text = container_files.read(folder, CONFIG)
+        if text is None:
+            return None
+        standard = container_files.read(Path(INCLUDES), "common.conf") or ""
+        return ConfigText(file=f"{folder / CONFIG}", text=text, standard=standard)
+
+    def adopt(
+        self,
+        adopt: Adopt,
+        volume_paths: Mapping[str, Path],
+        shifted_by: Mapping[str, int] = NOT_SHIFTED,
+    ) -> None:
+        """Replace the ``config``, and keep the old one beside it."""
+        spec, folder = adopt.spec, self._folder(adopt.spec.name)
+        text = self._rendered(spec, volume_paths, adopt.keep, shifted_by)
+        old = self.config_text(spec.name)
+        if old is None or sha256(old.text.encode()).hexdigest() != adopt.sha256:
+            raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
+        with container_files.host_errors(f"cannot adopt {spec.name}"):
+            if monitor.is_on(str(self.options.path), spec.name):
+                definition.write_started(folder, adopt.running)
+            definition.keep_config(folder)
+            definition.write_config(folder, text)
+
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        """Put a file beside the container's ``config``, or remove it."""
+        with container_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
+            definition.set_locked(self._folder(name), locked=locked)
+
+    def undefine(self, name: str) -> None:
+        """Remove the container's directory; refused while it runs, or holds what is not ours."""
+        folder = self._folder(name)
+        with container_files.host_errors(f"cannot undefine {name}"):
+            if monitor.is_on(str(self.options.path), name) or self._left_of(name, self._names()):
+                raise HostError(f"{name} runs: it cannot be undefined")
+            self._check_ours(name)
+            if folder.is_symlink() or folder.exists():
+                container_files.remove_folder(folder, OURS, ROOTFS)
+
+    def start(self, name: str) -> None:
+        """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
+        folder = self._folder(name)
+        config = definition.config(folder)
+        if config is None or config.spec is None:
+            raise HostError(f"{name} is not defined")
+        if monitor.is_on(str(self.options.path), name):
+            raise HostError(f"{name} is on already")
+        with container_files.host_errors(f"cannot start {name}"):
+            self._check_address(name)
+            if name in lxc_payload.names():  # of a monitor that was killed
+                cgroups.remove_leftovers(name, frozenset(self._names()))
+            container_files.remove_files(folder, (LOG, HELD))
+            definition.write_started(folder, config.spec)
+            try:
+                process.start(
+                    self.options.path,
+                    name,
+                    set_apart=_set_apart(config.spec),
+                    timeout_s=self.options.timeout_s,
+                )
+                self._settle(name)
+            except HostError:
+                self._end(name)
+                raise
+
+    def shutdown(self, name: str, timeout_s: int) -> None:
+        """Send the guest its halt signal, again every few seconds; at last stop it."""
+        timeout_s = min(timeout_s, LONGEST_S)
+        with container_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
+            try:
+                self._call("shutdown", name, str(timeout_s), within_s=timeout_s + 5)
+            except HostError:
+                if monitor.is_on(str(self.options.path), name):
+                    self._call("stop", name)
+
+    def stop(self, name: str) -> None:
+        """Kill every process of the container."""
+        with container_files.host_errors(f"cannot stop {name}"), self._until_off(name):
+            self._call("stop", name)
+
+    def freeze(self, name: str) -> None:
+        """Suspend every process."""
+        with container_files.host_errors(f"cannot freeze {name}"):
+            lxc_hold.let_go(self._folder(name))  # from now on it is by wish
+        self._change("freeze", name, Power.FROZEN)
+
+    def hold(self, name: str) -> None:
+        """Suspend every process; a process that outlives this one lets them go on."""
+        if monitor.power(str(self.options.path), name) is not Power.RUNNING:
+            raise HostError(f"{name} does not run: it cannot be held")
+        try:
+            lxc_hold.hold(self.options.path, name, self.options.timeout_s)
+        except HostError:
+            with suppress(HostError):  # it may be frozen now, or not
+                self.unfreeze(name)
+            raise
+
+    def unfreeze(self, name: str) -> None:
+        """Let the processes go on."""
+        self._change("unfreeze", name, Power.RUNNING)
+        with container_files.host_errors(f"cannot unfreeze {name}"):
+            lxc_hold.let_go(self._folder(name))
+
+    def repair(self, name: str) -> None:
+        """Kill the monitor and the container with it, or what is left of that without a monitor."""
+        self._folder(name)
+        with container_files.host_errors(f"cannot repair {name}"):
+            self._end(name)
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        """Write the limits into the running container's cgroups."""
+        folder = self._folder(name)
+        items = live_items(limits, cgroup2=cgroups.is_v2())
+        with container_files.host_errors(f"cannot change the limits of {name}"):
+            self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
+            started = definition.started(folder)
+            if started is not None:
+                definition.write_started(folder, replace(started, limits=limits))
+
+    def info(self, name: str) -> Info:
+        """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""
+        self._folder(name)
+        pid = monitor.init_pid(str(self.options.path), name)
+        if pid is None:
+            return Info()
+        try:
+            usage = cgroups.usage(name, pid)
+            return Info(
+                pid=pid,
+                addresses=lxc_addresses.addresses(pid),
+                memory_used_bytes=usage.memory_used_bytes,
+                memory_limit_bytes=usage.memory_limit_bytes,
+                cpu_time_s=usage.cpu_time_s,
+            )
+        except (FileNotFoundError, ProcessLookupError):
+            return Info()  # it ended just now
+        except OSError as error:
+            raise HostError(f"cannot read statistics of {name}: {error}") from error
+
+    def console_command(self, name: str) -> Sequence[str]:
+        """The program of LXC that attaches to a console."""
+        self._folder(name)
+        return ["lxc-console", "-P", str(self.options.path), "-n", name]
+
+    def exec(self, name: str, command: "Command") -> Ran:
+        """Run a program in a running container, in a session of its own."""
+        request = {
+            "do": "run",
+            "argv": command.argv,
+            "user": command.user,
+            "cwd": command.cwd,
+            "env": dict(command.env),
+        }
+        with container_files.host_errors(f"cannot run a program in {name}"):
+            return self._attached(name, request, command.timeout_s)
+
+    def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
+        """Write a file as root of the guest does, from within its namespaces."""
+        request = {
+            "do": "write",
+            "path": file.path,
+            "mode": file.mode,
+            "owner": file.owner,
+            "group": file.group,
+        }
+        self._do(name, request, file.timeout_s, source)
+
+    def read_file(self, name: str, file: "FileToRead", target: int) -> None:
+        """Read a file as root of the guest does, from within its namespaces."""
+        request = {"do": "read", "path": file.path, "max_bytes": file.max_bytes}
+        self._do(name, request, file.timeout_s, target)
+
+    def _do(self, name: str, request: Mapping[str, object], timeout_s: int, file: int) -> None:
+        with container_files.host_errors(f"cannot {request['do']} a file of {name}"):
+            ran = self._attached(name, request, timeout_s, file)
+        if ran.code != 0:
+            said = ran.stderr.decode(errors="replace").strip()[-2000:]
+            why = f"it took more than {timeout_s} s" if ran.code is None else said
+            raise HostError(f"cannot {request['do']} {request['path']} of {name}: {why}")
+
+    def _attached(
+        self, name: str, request: Mapping[str, object], timeout_s: int, file: int | None = None
+    ) -> Ran:
+        self._folder(name)
+        power = monitor.power(str(self.options.path), name)
+        if power is not Power.RUNNING:  # attaching to one that is frozen does not end
+            raise HostError(f"{name} is {power}")
+        definition.bound_log(self._folder(name))
+        return lxc_attach.attached(self.options.path, name, request, timeout_s, file)
+
+    def _names(self) -> Iterator[str]:
+        if not self.options.path.exists():  # nothing was defined yet
+            return
+        with os.scandir(self.options.path) as entries:
+            for entry in entries:
+                if fields.NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    yield entry.name
+
+    def _check_none_is_elsewhere(self) -> None:
+        """Sockets are seen in their own network namespace only: one there would look stopped."""
+        elsewhere = process.monitors_elsewhere(self.options.path)
+        if elsewhere:
+            raise HostError(
+                f"{', '.join(sorted(elsewhere))}: runs in another network namespace than this"
+                " process; use geats in the one that it was started in"
+            )
+
+    def _seen(self, name: str, power: Power) -> DriverSeen:
+        folder = self.options.path / name
+        off = power is Power.STOPPED
+        config, locked = definition.config(folder), definition.is_locked(folder)
+        in_effect = None if off else definition.started(folder)
+        made_by_geats = off or in_effect is not None if config is None else not config.foreign
+        if not made_by_geats:
+            return DriverSeen(power=power, foreign=True, locked=locked)
+        if power is Power.FROZEN:
+            held = lxc_hold.is_held(folder)
+            power = Power.HELD if held else monitor.power(str(self.options.path), name)
+        says = config or LxcConfig()
+        return DriverSeen(
+            defined=says.spec,
+            in_effect=in_effect,
+            power=power,
+            by_hand=says.by_hand,
+            locked=locked,
+            unreliable=says.unreadable and f"its config {says.unreadable}: install that geats",
+            places=says.places,
+        )
+
+    def _check_ours(self, name: str) -> None:
+        """A container that somebody else made is never overwritten, nor removed."""
+        if self._seen(name, monitor.power(str(self.options.path), name)).foreign:
+            folder = self.options.path / name
+            raise HostError(f"{folder} is of a container that geats did not make")
+
+    def _check_address(self, name: str) -> None:
+        """Any user can take the address of a container that is off, which then cannot start."""
+        if monitor.listener(str(self.options.path), name) is Listener.STRANGER:
+            raise HostError(f"the command socket of {name} is taken by a process that is not root")
+
+    def _folder(self, name: str) -> Path:
+        """The container's directory; every name that comes in is checked here."""
+        if not fields.NAME.fullmatch(name):
+            raise HostError(f"{name!r} cannot be the name of a container")
+        return self.options.path / name
+
+    def _rendered(
+        self,
+        spec: VMSpec,
+        volume_paths: Mapping[str, Path],
+        keep: tuple[str, ...],
+        shifted_by: Mapping[str, int],
+    ) -> str:
+        for line in unwritable(keep):
+            raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
+        paths = {v.name: str(volume_paths.get(v.name, "")) for v in spec.all_volumes}
+        for name, path in paths.items():
+            if not path.startswith("/") or not path.isprintable():
+                raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+        return render_lxc_config(spec, self._facts(spec, paths, shifted_by), keep)
+
+    def _facts(
+        self, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]
+    ) -> LxcFacts:
+        facts = LxcFacts(volume_paths=paths, apparmor=container_files.has_apparmor())
+        if spec.privileged:
+            _check_shifts(spec, shifted_by, 0)
+            return facts
+        ids = self.options.idmap or subordinate_ids()
+        if ids is None:
+            raise HostError(
+                "root has no range of 65536 ids that is in both /etc/subuid and /etc/subgid: add"
+                " the line root:100000:65536 to both, or make the VM privileged"
+            )
+        first, count = ids
+        _check_shifts(spec, shifted_by, first)
+        shifted = frozenset(name for name, by in shifted_by.items() if by)
+        return replace(facts, idmap_first=first, idmap_count=count, shifted=shifted)
+
+    def _call(self, action: str, name: str, *args: str, within_s: float | None = None) -> None:
+        if not self._folder(name).is_dir():  # liblxc would make it, for its log
+            raise HostError(f"{name} is not defined")
+        definition.bound_log(self._folder(name))
+        timeout_s = self.options.timeout_s if within_s is None else within_s
+        process.call(action, self.options.path, name, *args, timeout_s=timeout_s)
+
+    def _settle(self, name: str) -> None:
+        """See that init lives on for a moment."""
+        lxcpath = str(self.options.path)
+        pid = monitor.init_pid(lxcpath, name)
+        if pid is not None and not process.ends_within(pid, self.options.settle_s):
+            return
+        why = process.reasons(self.options.path / name / LOG)
+        raise HostError(
+            f"{name} ended right after its start: {why or 'its init ended by itself or was killed'}"
+        )
+
+    def _end(self, name: str) -> None:
+        """Make sure that nothing of the container runs, whatever state it is in."""
+        left = self._left_of(name, self._names())
+        for payload in left:
+            cgroups.thaw(payload)
+        process.kill_monitors(self.options.path, name, self.options.timeout_s)
+        lxc_payload.end(left, self.options.timeout_s)
+        self._wait_until_off(name)
+
+    def _left_of(self, name: str, known: Iterable[str]) -> tuple[Path, ...]:
+        """The cgroups that hold processes of the container, whether or not it has a monitor."""
+        config = self.config_text(name)
+        rootfs = "" if config is None else root_of(config.text)
+        return lxc_payload.left_of(name, frozenset(known), rootfs)
+
+    def _wait_until_off(self, name: str) -> None:
+        deadline = time.monotonic() + self.options.timeout_s
+        while monitor.is_on(str(self.options.path), name):
+            if time.monotonic() > deadline:
+                raise HostError(f"{name} is still on after {self.options.timeout_s} s")
+            time.sleep(0.002)
+        lxc_hold.let_go(self.options.path / name)
+        cgroups.remove_leftovers(name, frozenset(self._names()))
+
+    @contextmanager
+    def _until_off(self, name: str) -> Iterator[None]:
+        """Wait, after the body, for the monitor's end: it still tidies up when init is gone."""
+        self._folder(name)
+        init = monitor.init_pid(str(self.options.path), name)
+        pid = None if init is None else process.parent(init)
+        yield
+        if pid is not None and not process.ends_within(pid, self.options.timeout_s):
+            raise HostError(f"the monitor of {name}, process {pid}, does not end")
+        self._wait_until_off(name)
+
+    def _change(self, action: str, name: str, wanted: Power) -> None:
+        with container_files.host_errors(f"cannot {action} {name}"):
+            self._call(action, name)
+            if (power := monitor.power(str(self.options.path), name)) is not wanted:
+                raise HostError(f"cannot {action} {name}: it is {power}")
+
+
+def _set_apart(spec: VMSpec) -> list[str] | None:
+    """The writable sources of a guest's mounts that must not be seen as they change."""
+    if not spec.binds and not any(volume.read_only for volume in spec.all_volumes):
+        return None
+    return [bind.source for bind in spec.binds if not bind.read_only]

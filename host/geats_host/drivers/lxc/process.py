@@ -1,0 +1,228 @@
+"""Processes of liblxc: the short-lived children that call it, and the monitors it leaves."""
+
+import os
+import select
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from geats_host.drivers.lxc.definition import LOG
+from geats_host.errors import HostError
+from geats_host.locks import operation_lock
+
+SCRIPT = Path(__file__).with_name("child.py")
+LINES = 10  # of the log, in an error
+
+
+def start(lxcpath: Path, name: str, *, set_apart: Sequence[str] | None, timeout_s: float) -> None:
+    """Start the container, from a process that is killed after *timeout_s* seconds.
+
+    *set_apart* are the writable sources of its mounts, to be mounted for it alone as the read-only
+    ones are; None where there are none of either, which is several times faster.
+    """
+    log = lxcpath / name / LOG
+    argv = ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
+    if set_apart is not None:
+        argv = [*_script("start", lxcpath, name), *set_apart, "--", *argv]
+    run("start", argv, lxcpath, name, timeout_s)
+
+
+def call(action: str, lxcpath: Path, name: str, *args: str, timeout_s: float) -> None:
+    """Have liblxc do *action*, in a process that is killed after *timeout_s* seconds."""
+    run(action, [*_script(action, lxcpath, name), *args], lxcpath, name, timeout_s)
+
+
+def _script(action: str, lxcpath: Path, name: str) -> list[str]:
+    log = str(lxcpath / name / LOG)
+    return [sys.executable, "-I", str(SCRIPT), action, str(lxcpath), name, log]
+
+
+def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: float) -> None:
+    log = lxcpath / name / LOG
+    before = log.stat().st_size if log.exists() else 0
+    # A file and not a pipe: a monitor that hangs would keep the pipe open.
+    with tempfile.TemporaryFile() as said:
+        child = _spawn(argv, said.fileno(), operation_lock.held(name))
+        if not ends_within(child, timeout_s):
+            os.kill(child, signal.SIGKILL)
+            _exit_code(child)
+            why = reasons(log, before) or "liblxc gave no answer; its monitor may be stuck"
+            raise HostError(f"{action} of {name} did not end within {timeout_s:g} s: {why}")
+        if _exit_code(child) != 0:
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip()[-2000:]
+            why = "\n".join(filter(None, (text, reasons(log, before))))
+            raise HostError(f"{action} of {name} failed: {why or 'liblxc does not say why'}")
+
+
+def _spawn(argv: Sequence[str], output: int, lock: int | None) -> int:
+    """The pid of a process that inherits nothing of ours: no signal ignored, no file, no session.
+
+    With SIGCHLD ignored, liblxc never sees the guest's end. The *lock* of the operation is the one
+    thing that it has too: where we are killed, the next operation waits for it. A monitor, and what
+    is in a guest, has not: liblxc closes all that it does not know.
+    """
+    program = shutil.which(argv[0])
+    if program is None:
+        raise HostError(f"{argv[0]} is not installed (package lxc)")
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    if lock is not None:
+        files.append((os.POSIX_SPAWN_DUP2, lock, lock))  # on itself: it is not closed then
+    signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    return os.posix_spawn(
+        program,
+        list(argv),
+        os.environ,
+        file_actions=files,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=signals,
+    )
+
+
+def _exit_code(child: int) -> int:
+    """Of a process that has ended; 0 where nobody can know, as the caller ignores SIGCHLD."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except ChildProcessError:
+        return 0
+
+
+def reasons(log: Path, offset: int = 0) -> str:
+    """The last complaints in liblxc's log from *offset* on, without dates and source files.
+
+    A line is ``lxc NAME TIME LEVEL CATEGORY - FILE:FUNCTION:LINE - TEXT`` (``src/lxc/log.c``).
+    """
+    if not log.exists():
+        return ""
+    lines = log.read_bytes()[offset:].decode(errors="replace").splitlines()
+    said = [line.split(" - ", 2)[-1] for line in lines if " ERROR " in line]
+    return "\n".join(dict.fromkeys(said[-LINES:]))
+
+
+def ends_within(pid: int, timeout_s: float) -> bool:
+    """Whether the process ends in that time; returns as soon as it does."""
+    with _pidfd(pid) as process:
+        return process is None or _ended(process, timeout_s)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    if pid <= 0:
+        return False
+    with _pidfd(pid) as process:
+        return process is not None and not _ended(process, 0)
+
+
+def terminate(pid: int, script: Path, timeout_s: float) -> None:
+    """End a process that runs *script*, and wait until it has ended; any other is left alone."""
+    if pid <= 0:
+        return
+    with _pidfd(pid) as process, suppress(FileNotFoundError, ProcessLookupError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if process is not None and os.fsencode(script) in words:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+            _ended(process, timeout_s)
+
+
+def parent(pid: int) -> int | None:
+    """The pid of the parent: of a container's init that is its monitor."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
+    """Kill the container's monitor; init ends with it: wait for both."""
+    for pid in _pids():
+        with _pidfd(pid) as process:
+            if process is None or _monitored_by(pid, lxcpath) != name:
+                continue
+            children = _children(pid)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            if not _ended(process, timeout_s):
+                raise HostError(f"the monitor of {name}, process {pid}, cannot be killed")
+            for child in children:
+                if not ends_within(child, timeout_s):
+                    raise HostError(f"process {child} of {name} outlives its monitor")
+
+
+def monitors(lxcpath: Path) -> Iterator[tuple[str, int]]:
+    """Each container that has a monitor, which may be stuck, with the monitor's pid."""
+    for pid in _pids():
+        name = _monitored_by(pid, lxcpath)
+        if name is not None:
+            yield name, pid
+
+
+def monitors_elsewhere(lxcpath: Path) -> frozenset[str]:
+    """The containers whose monitor is in another network namespace, where no socket is seen."""
+    here = os.readlink("/proc/self/ns/net")
+    return frozenset(name for name, pid in monitors(lxcpath) if _network(pid) not in (None, here))
+
+
+def _pids() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _monitored_by(pid: int, lxcpath: Path) -> str | None:
+    """The container below *lxcpath* whose monitor the process is, by its title.
+
+    A process may give itself any title; but root of an unprivileged guest is not root here.
+    """
+    try:
+        title = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 "))
+        prefix = f"[lxc monitor] {lxcpath} "
+        if title.startswith(prefix) and os.stat(f"/proc/{pid}").st_uid == 0:
+            return title.removeprefix(prefix)
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended meanwhile
+    return None
+
+
+def _network(pid: int) -> str | None:
+    """The process's network namespace; None where the process is gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    """See proc(5), ``/proc/PID/task/TID/children``: for a monitor, the container's init."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@contextmanager
+def _pidfd(pid: int) -> Iterator[int | None]:
+    """A handle that keeps meaning this very process; None where it is gone already."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield process
+    finally:
+        os.close(process)
+
+
+def _ended(process: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout_s) * 1000))

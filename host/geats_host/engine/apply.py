@@ -1,0 +1,313 @@
+"""Carry steps out: those that do not wait for each other side by side, each of them journaled.
+
+Theory of operation
+-------------------
+Which steps may be tried, and which never will be once one has failed, the core decides
+(``geats_core.plans.progress``). Here they run, and where one fails, its VM is looked at. Most
+steps wait for something else than this host's processors, such as a guest's init, so all that
+can run do;
+unpacking templates does not, so there are no more of those at once than there are processors. A
+start makes way for other steps, but not for long. A VM that the steps hold is let go on
+whatever happens between.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from returns.result import Failure, Success
+
+from geats_core.declared.config import Events
+from geats_core.planning.actions import (
+    DeleteSnapshot,
+    DestroyVolume,
+    Freeze,
+    Hold,
+    InstallTemplate,
+    RemoveLeftover,
+    Repair,
+    Shutdown,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    describe,
+)
+from geats_core.planning.goal import Plan, Step
+from geats_core.plans.progress import Course
+from geats_core.vm.observation import Observation
+from geats_host.errors import HostError
+from geats_host.registry import Entry, Outcome, Registry
+
+LOG = logging.getLogger(__name__)
+GIVING = (  # what is done also where no journal can be kept, as on a full disk
+    *(Shutdown, Stop, Repair, Freeze, Unfreeze),
+    *(Undefine, DestroyVolume, DeleteSnapshot, RemoveLeftover),
+)
+MOST_AT_ONCE = 256
+INSTALLS_AT_ONCE = os.cpu_count() or 1
+LONGEST_HOLD_S = 0.5
+Perform: TypeAlias = Callable[[Step], None]
+Progress: TypeAlias = Callable[[Step, Outcome, str], None]  # and what the journal says of it
+Listening: TypeAlias = Callable[[Events, str], AbstractContextManager[Progress]]
+Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
+Errors: TypeAlias = dict[int, str | None]  # by the position of each step that was tried
+Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A step that failed, and why."""
+
+    step: Step
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTried:
+    """A step that needed another, which failed or needed one that did: ``because_of``."""
+
+    step: Step
+    because_of: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """How far a plan got where steps failed."""
+
+    done: tuple[Step, ...]
+    failed: tuple[Failed, ...]
+    not_tried: tuple[NotTried, ...]
+
+    def of_plan(self, plan: Plan) -> "Interrupted":
+        """What of it are steps of *plan*, that of one VM: also what the host needs before them."""
+        actions = {step.action for step in plan.steps if not step.vm}
+
+        def is_own(step: Step) -> bool:
+            return step.vm == plan.name or (not step.vm and step.action in actions)
+
+        return Interrupted(
+            tuple(filter(is_own, self.done)),
+            tuple(each for each in self.failed if is_own(each.step)),
+            tuple(each for each in self.not_tried if is_own(each.step)),
+        )
+
+
+Applied: TypeAlias = Success[tuple[Step, ...]] | Failure[Interrupted]
+
+
+def nobody(_: Events, __: str) -> AbstractContextManager[Progress]:
+    """Nobody listens."""
+    return nullcontext(silent)
+
+
+def nothing_seen(name: str) -> Observation:
+    """Nobody looks: nothing is known of the VM."""
+    return Observation()
+
+
+def silent(step: Step, outcome: Outcome, detail: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """What is known of the VMs of a plan: ``before`` it, and by looking at one ``now``."""
+
+    before: Mapping[str, Observation] = field(default_factory=dict)
+    now: Look = nothing_seen
+
+    def tell(self, course: Course, position: int, error: str | None) -> None:
+        """Tell what became of a step; after a failure, what its VM is now, if that can be seen."""
+        if error is None:
+            course.succeed(position)
+            return
+        vm = course.steps[position].vm  # empty for what concerns the whole host
+        try:
+            now = self.now(vm) if vm else Observation()
+        except HostError:
+            now = Observation()
+        course.fail(position, now)
+
+
+def apply_steps(
+    steps: Sequence[Step],
+    perform: Perform,
+    registry: Registry,
+    progress: Progress = silent,
+    origin: str = "",
+    onlooker: Onlooker | None = None,
+) -> Applied:
+    """Run every step once those that it waits for have ended, unless one that it needs is not done.
+
+    *origin* is who asked for it, for the journal. The answer is what was done and what failed.
+    """
+    errors: Errors = {}
+    begun: set[int] = set()
+    onlooker = onlooker or Onlooker()
+    course = Course.of(steps, onlooker.before)
+    run = partial(_run, perform=perform, registry=registry, progress=progress, origin=origin)
+    with ExitStack() as stack:
+        stack.enter_context(registry.kept_open())
+        try:
+            _run_in_order(course, run, begun, errors, onlooker)
+        finally:
+            for position in _to_thaw(steps, begun, errors):
+                errors[position] = run(steps[position])
+    return _outcome(course, errors)
+
+
+def _run_in_order(
+    course: Course, run: Run, begun: set[int], errors: Errors, onlooker: Onlooker
+) -> None:
+    steps = course.steps
+    running: dict[Future[str | None], int] = {}
+    with ExitStack() as stack:
+        others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
+        installs = _workers(stack, INSTALLS_AT_ONCE)
+        starts = HeldBack()
+        while True:
+            ready = starts.sorted_out(course.take(), steps)
+            idle = not ready and all(_starts(steps[position]) for position in running.values())
+            for position in [*ready, *starts.due(idle=idle)]:
+                begun.add(position)
+                workers = installs if _installs(steps[position]) else others
+                running[workers.submit(run, steps[position])] = position
+            if not running:
+                return
+            for future in wait(running, starts.left_s(), return_when=FIRST_COMPLETED).done:
+                position = running.pop(future)
+                errors[position] = future.result()
+                onlooker.tell(course, position, errors[position])
+
+
+def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int]:
+    """What would unfreeze the VMs that these steps hold, and was not tried."""
+    held = {steps[position].vm for position in begun if isinstance(steps[position].action, Hold)}
+    return [
+        position
+        for position, step in enumerate(steps)
+        if position not in begun and isinstance(step.action, Unfreeze) and step.vm in held
+    ]
+
+
+@dataclass(slots=True)
+class HeldBack:
+    """Starts that could run, and wait for other steps: for half a second at most.
+
+    A guest that boots takes processors and disk from the steps that other VMs still need. Ten VMs
+    run sooner, all of them, where the first boots while the last is started, and not while the last
+    is still made.
+    """
+
+    positions: list[int] = field(default_factory=list)
+    since_s: float = 0.0
+
+    def sorted_out(self, ready: Iterable[int], steps: Sequence[Step]) -> list[int]:
+        """Keep the starts among *ready* back; the answer is the rest."""
+        rest: list[int] = []
+        if not self.positions:
+            self.since_s = time.monotonic()
+        for position in ready:
+            (self.positions if _starts(steps[position]) else rest).append(position)
+        return rest
+
+    def due(self, *, idle: bool) -> list[int]:
+        """Those that wait no more: all of them, where there is only them, or when time is up."""
+        if not idle and self.left_s() != 0:
+            return []
+        due, self.positions = self.positions, []
+        return due
+
+    def left_s(self) -> float | None:
+        """For how long they may still wait; None where there is none that does."""
+        if not self.positions:
+            return None
+        return max(0.0, self.since_s + LONGEST_HOLD_S - time.monotonic())
+
+
+def _workers(stack: ExitStack, at_most: int) -> ThreadPoolExecutor:
+    """Threads that end with *stack*; what has not begun by then never does."""
+    workers = ThreadPoolExecutor(at_most)
+    stack.callback(workers.shutdown, cancel_futures=True)
+    return workers
+
+
+def _installs(step: Step) -> bool:
+    return isinstance(step.action, InstallTemplate)
+
+
+def _starts(step: Step) -> bool:
+    return isinstance(step.action, Start)
+
+
+def _outcome(course: Course, errors: Errors) -> Applied:
+    steps = course.steps
+    done = tuple(step for at, step in enumerate(steps) if errors.get(at, "not tried") is None)
+    failed = tuple(
+        Failed(step, error)
+        for at, step in enumerate(steps)
+        if (error := errors.get(at)) is not None
+    )
+    not_tried = tuple(
+        NotTried(step, steps[course.because_of[at]])
+        for at, step in enumerate(steps)
+        if at not in errors
+    )
+    return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
+
+
+def _run(
+    step: Step, perform: Perform, registry: Registry, progress: Progress, origin: str
+) -> str | None:
+    """Perform one step between two lines of its VM's journal; return what went wrong."""
+
+    def journal(outcome: Outcome, detail: str) -> None:
+        action = describe(step.action, step.vm)
+        entry = Entry(
+            time_s=time.time(),
+            vm=step.vm,
+            action=action,
+            outcome=outcome,
+            detail=detail,
+            origin=origin,
+        )
+        if step.vm:  # what concerns the whole host only waits
+            _write(registry, entry, step)
+        progress(step, outcome, detail)
+
+    try:
+        journal(Outcome.INTENT, step.reason)
+        perform(step)
+        journal(Outcome.DONE, "")
+    except HostError as error:
+        return _failed(journal, str(error))
+    return None
+
+
+def _write(registry: Registry, entry: Entry, step: Step) -> None:
+    """Write to the journal; where nothing can be written, what makes room is done all the same.
+
+    The entry is in the system's log then.
+    """
+    try:
+        registry.write(entry)
+    except HostError as error:
+        if not isinstance(step.action, GIVING):
+            raise
+        said = f"{entry.action}: {entry.outcome}"
+        LOG.warning("%s (the journal could not be written: %s)", said, error)
+
+
+def _failed(journal: Callable[[Outcome, str], None], error: str) -> str:
+    try:
+        journal(Outcome.FAILED, error)
+    except HostError as unwritten:
+        return f"{error} (nor could the journal be written: {unwritten})"
+    return error

@@ -1,0 +1,65 @@
+"""The directories of the host that VMs bind: that they are there, and nobody can exchange them.
+
+Theory of operation
+-------------------
+liblxc mounts by path, some time after geats looked at it. So it must not be enough that the path
+leads where it may now: on the way to it there is no symbolic link below the directory of
+``bind_sources``, and nobody but root may rename what the path goes through. Guests, which may write
+in what they bind, then cannot lead the mount of another one astray.
+"""
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from geats_core.planning.refusals import is_within, not_within
+from geats_core.reading.checked import Problem
+from geats_core.vm.spec import VMSpec
+
+
+def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
+    """What is wrong with the binds of *spec*, where only what is within *allowed* may be bound."""
+    for bind in spec.binds:
+        try:
+            why = _wrong_with(bind.source, allowed)
+        except OSError as error:
+            why = f"{bind.source!r} cannot be bound: {error.strerror}"
+        if why:
+            yield Problem(f"binds.{bind.name}.source", why)
+
+
+def _wrong_with(source: str, allowed: Collection[str]) -> str:
+    """Why *source* cannot be bound; empty where it can."""
+    tops = [top for top in allowed if is_within(source, [top])]
+    if not tops:
+        return not_within(source, allowed)
+    real = _real_path(source)
+    if real not in {os.path.realpath(top) + source.removeprefix(top) for top in tops}:
+        return f"{source!r} leads to {real!r}: links below bind_sources are not followed"
+    for part in (Path(real), *Path(real).parents):
+        if _is_exchangeable(part):
+            return f"{source!r} is not safe: others than root can exchange {str(part)!r}"
+    return ""
+
+
+def _real_path(directory: str) -> str:
+    """Where the kernel arrives."""
+    found = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return os.readlink(f"/proc/self/fd/{found}")
+    finally:
+        os.close(found)
+
+
+def _is_exchangeable(path: Path) -> bool:
+    """Whether others than root may put something else at *path*.
+
+    Where only owners may, as in ``/tmp``, that is up to the owner of *path*.
+    """
+    us = (0, os.geteuid())
+    own, above = path.lstat(), path.parent.lstat()
+    others_may_write = bool(above.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    if others_may_write and above.st_mode & stat.S_ISVTX:
+        others_may_write = own.st_uid not in us
+    return others_may_write or above.st_uid not in us

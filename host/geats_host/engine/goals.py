@@ -1,0 +1,354 @@
+"""What VMs should be, and the plan for several: on this host, or on one that was recorded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import chain
+from typing import TypeAlias
+
+from returns.result import Failure
+
+from geats_core.declared.config import Gone, HostConfig, Raw
+from geats_core.declared.policy import HostPolicy, count
+from geats_core.hostwide.host_planner import plan_host
+from geats_core.hostwide.registry_upgrade import with_upgrade
+from geats_core.hostwide.strays import left_alone
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import (
+    Asked,
+    ByHand,
+    DataLoss,
+    Goal,
+    HostFacts,
+    PowerOff,
+    Restart,
+    Target,
+)
+from geats_core.planning.only_named import NAMES, is_sweep
+from geats_core.plans.plan_files import Recorded, SavedPlan, saved
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, Problems, problems_of, unknown
+from geats_core.reading.fields import Reader, boolean, one_of
+from geats_core.reading.mappings import FORMER
+from geats_core.vm.mounts import DEFAULT_POOL
+from geats_core.vm.observation import Observation
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import VMSpec
+from geats_host.errors import Refused, accepted
+from geats_host.plugins.entry_points import DEFAULT_DRIVERS
+
+Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
+PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
+NO_COUNT: int | None = None
+
+WITHOUT_SPEC = frozenset(
+    {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
+)
+NEEDS_ONE = frozenset({Target.OFF, Target.LOCKED})
+LEAVES_BY = {
+    Gone.STOPPED: Target.OFF,
+    Gone.UNDEFINED: Target.UNDEFINED,
+    Gone.DEPROVISIONED: Target.DEPROVISIONED,
+}
+GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
+
+
+class Scope(Enum):
+    """What a plan is about: the whole host, with its strays; or some VMs of it."""
+
+    HOST = auto()
+    SOME = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """A plan for several VMs: for those named, else all that are declared; and on which terms.
+
+    ``goal`` is that of every VM, which is still to be named. ``called`` is what a person calls a
+    plan for the whole host: who gives it a VM's name means that VM. ``at_most`` stands in for that
+    of the host's policy.
+    """
+
+    goal: Goal
+    names: tuple[str, ...] = ()
+    called: str = ""
+    at_most: int | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """A plan in which VMs are named is about no other."""
+        return Scope.SOME if self.names else Scope.HOST
+
+    @property
+    def asked(self) -> Asked:
+        """Whether VMs are named, or meant as all that there are."""
+        return Asked.NAMED if self.names else Asked.SWEPT
+
+    def policy(self, of_host: HostPolicy) -> HostPolicy:
+        """The policy that counts."""
+        return of_host if self.at_most is None else replace(of_host, at_most=self.at_most)
+
+
+def wishes(words: Mapping[object, object], names: tuple[str, ...] = (), called: str = "") -> Wishes:
+    """The wish for the VMs *names*, else for all of a host: ``at_most``, and the words of a goal.
+
+    ``at_most`` so many VMs that nobody named may be powered off, undefined or emptied. Raises
+    ``Refused`` with everything that is wrong with the words.
+    """
+    read = Reader("", words)
+    made = Wishes(_goal(read), names, called, read.take("at_most", count, NO_COUNT))
+    return accepted(read.done(made, FORMER))
+
+
+def wanted(words: Mapping[object, object], path: str = "") -> Goal:
+    """The goal that these words ask for, of a VM that is still to be named.
+
+    They are ``target`` and the policies of ``Goal``, and ``allow_data_loss`` is true or false.
+    Raises ``Refused`` with everything that is wrong with them, below *path*.
+    """
+    read = Reader(path, words)
+    return accepted(read.done(_goal(read), FORMER))
+
+
+def _target(path: str, raw: object) -> Checked[Target]:
+    """A target; for YAML 1.1 the word ``off`` is a boolean (https://yaml.org/type/bool.html)."""
+    return one_of("target", Target)(path, str(Target.OFF) if raw is False else raw)
+
+
+def _goal(read: Reader) -> Goal:
+    loss = read.take("allow_data_loss", boolean, False)
+    return Goal(
+        name="",
+        target=read.take("target", _target, Target.RUNNING),
+        restart=read.take("restart", one_of("restart policy", Restart), Restart.IF_NEEDED),
+        power_off=read.take("power_off", one_of("way to power off", PowerOff), PowerOff.SHUTDOWN),
+        by_hand=read.take("by_hand", one_of("policy for lines added by hand", ByHand), ByHand.KEPT),
+        max_impact=read.take("max_impact", one_of("impact", Impact), Impact.DATA_LOSS),
+        data_loss=DataLoss.ALLOWED if loss else DataLoss.REFUSED,
+    )
+
+
+def names_in(raw: object) -> tuple[str, ...]:
+    """The VMs that are named in a list, or in a text with commas; None means all of them.
+
+    Raises ``Refused`` where nothing is named: that is a mistake, and must not become all of them.
+    """
+    if raw is None:
+        return ()
+    given = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
+    names = accepted(fields.each(fields.name)("vms", given))
+    if not names:
+        raise Refused("vms: is empty: leave it out to mean every VM that is declared")
+    return names
+
+
+def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | None:
+    """What *raw*, else the configuration, says of the VM; None where neither says anything."""
+    if raw is None and name not in config.vms:
+        return None
+    said = config.vms[name] if raw is None else raw
+    profile = said.get("profile") if isinstance(said, Mapping) else None
+    for each in profile if isinstance(profile, list) else [profile]:
+        if why := config.wrong.get(f"profiles.{each}"):
+            raise Refused(f"{name}.profile: the profile {each!r} is not available: {why}")
+    match parse_vm(name, said, config.profiles):
+        case Failure(problems) if raw is not None and name in config.vms:
+            alone = Problem("", f"these arguments are all of it: vms.{name} is not added to them")
+            return accepted(Failure((*problems, alone)), name)
+        case checked:
+            return accepted(checked, name)
+
+
+def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
+    """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
+    if name in config.gone and goal.target not in WITHOUT_SPEC:
+        raise Refused(f"{name}: is to be {config.gone[name]}: take it out of gone first")
+    if name in config.unclear and goal.target not in WITHOUT_SPEC:
+        raise Refused(f"{name}: it is not clear if it is to be gone: {config.unclear[name]}")
+    if goal.target in WITHOUT_SPEC and raw is None:  # a wrong one must not stand in the way
+        return replace(goal, name=name, spec=have.recorded)
+    return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
+
+
+def goals(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]
+) -> tuple[tuple[Goal, ...], Refusals]:
+    """The goal of every VM that has one; and what is wrong with each of the others, by its name.
+
+    That all be off or locked is no wish for those that are not there; and those that are to be gone
+    have goals of their own, see ``leaving``. ``Refused`` where a name is that of no VM.
+    """
+    if not wishes.names and wishes.called in {*config.known, *seen}:
+        raise Refused(_is_a_vm(wishes.called))
+    _check_known(wishes, config, seen)
+    found: list[Goal] = []
+    wrong: Refusals = {}
+    goal = replace(wishes.goal, asked=wishes.asked)
+    there = seen if goal.target in NEEDS_ONE else config.vms
+    unclear = config.unclear.keys() & seen if goal.target is Target.RUNNING else ()
+    names = wishes.names or [*(name for name in config.vms if name in there), *sorted(unclear)]
+    for name in dict.fromkeys(names):
+        if is_leaving(wishes, name, config):
+            continue
+        try:
+            found.append(named(goal, name, config, seen))
+        except Refused as refused:
+            wrong[name] = refused.problems
+    return tuple(found), wrong
+
+
+def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> None:
+    """Raise ``Refused`` with every name that is none, or that nobody knows: they were mistyped."""
+    problems = [
+        problem
+        for name in dict.fromkeys(wishes.names)
+        if not is_leaving(wishes, name, config)
+        for problem in _unknown(wishes.goal, name, config, seen)
+    ]
+    if problems:
+        raise Refused(*problems)
+
+
+def _unknown(
+    goal: Goal, name: str, config: HostConfig, seen: Mapping[str, Observation]
+) -> Problems:
+    wrong = problems_of(fields.name("name", name))
+    if wrong or goal.target in GONE or name in config.vms or name in seen:
+        return wrong
+    return (unknown("name", "VM", name, {*config.vms, *seen}),)
+
+
+def _is_a_vm(name: str) -> Problem:
+    why = f"{name!r} is the name of a VM, and this is about all VMs of the host"
+    return Problem("name", f"{why}: say vms: [{name}] to mean that one, or call it otherwise")
+
+
+def is_leaving(wishes: Wishes, name: str, config: HostConfig) -> bool:
+    """Whether the wish is for what is described, and that is that the VM be gone."""
+    return wishes.goal.target is Target.RUNNING and name in config.gone
+
+
+def leaving(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]
+) -> tuple[Goal, ...]:
+    """The goals of the VMs that are to be gone: they are named. What is not there is gone."""
+    return tuple(
+        replace(wishes.goal, name=name, target=LEAVES_BY[end], spec=seen[name].recorded)
+        for name, end in config.gone.items()
+        if name in (wishes.names or seen) and name in seen and is_leaving(wishes, name, config)
+    )
+
+
+def plan_wished(
+    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation], plan_all: PlanAll
+) -> SavedPlan:
+    """The plan for what is wished, for as many VMs as have one together.
+
+    ``refused`` says why each of the others has none, and the warnings why a VM that is to be gone
+    cannot be. Where nothing is to be done for any of them, what is refused is raised.
+    """
+    wanted, wrong = goals(wishes, config, seen)
+    going = leaving(wishes, config, seen)
+    if is_sweep(replace(wishes.goal, asked=wishes.asked)):
+        _refuse_too_many(wanted, plan_all)
+    made, unplanned = as_many_as_can((*wanted, *going), plan_all)
+    stay = {goal.name for goal in going}
+    refused = wrong | {name: why for name, why in unplanned.items() if name not in stay}
+    problems = list(dict.fromkeys(chain.from_iterable(refused.values())))
+    if problems and made.plan.is_empty:
+        raise Refused(*problems)
+    left = chain.from_iterable(why for name, why in unplanned.items() if name in stay)
+    return replace(made, refused=refused, warnings=(*made.warnings, *left))
+
+
+def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
+    """Look at all VMs that nobody named together: a part of them might be few enough."""
+    try:
+        _ = plan_all(wanted)
+    except Refused as refused:
+        of_all = [each for each in refused.problems if each.startswith(f"{NAMES}: ")]
+        if of_all:
+            raise Refused(*of_all) from None
+
+
+def named(
+    goal: Goal,
+    name: str,
+    config: HostConfig,
+    seen: Mapping[str, Observation],
+    raw: Raw | None = None,
+) -> Goal:
+    """*goal* for the VM *name*; refused where nobody knows it, unless it should be gone anyway."""
+    accepted(fields.name("name", name))
+    wrong = _unknown(goal, name, config, seen) if raw is None else ()
+    if wrong:
+        raise Refused(*wrong)
+    return goal_for(goal, name, config, seen.get(name, Observation()), raw)
+
+
+def plan_goals(
+    wanted: Sequence[Goal],
+    seen: Mapping[str, Observation],
+    facts: HostFacts,
+    policy: HostPolicy,
+    scope: Scope,
+) -> SavedPlan:
+    """The plan for all of them, with what it must find unchanged: with Scope.SOME, only those."""
+    if scope is Scope.SOME:
+        facts = replace(facts, declared=facts.declared | seen.keys())
+    made = accepted(plan_host(wanted, seen, facts, policy))
+    about = {plan.name for plan in made.plans}
+    return saved(
+        with_upgrade(made, facts.upgrade),
+        {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
+        tuple(left_alone(made.strays)),
+    )
+
+
+def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> tuple[SavedPlan, Refusals]:
+    """The plan for as many of *wanted* as have one together, the first of them before others.
+
+    The second answer is why each of the rest has no part in it, by the name of the VM.
+    """
+    kept, problems = _together(tuple(wanted), (), plan_all)
+    tried = None
+    while problems and kept != tried:  # one may need another that comes after it
+        tried = kept
+        left = tuple(goal for goal in wanted if goal not in tried)
+        kept, problems = _together(left, tried, plan_all)
+    return plan_all(kept), problems
+
+
+def _together(
+    more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: PlanAll
+) -> tuple[tuple[Goal, ...], Refusals]:
+    """*kept*, and of *more* those that go with it; and what is wrong with the others."""
+    try:
+        plan_all((*kept, *more))
+    except Refused as refused:
+        if len(more) <= 1:
+            return kept, {goal.name: refused.problems for goal in more}
+    else:
+        return (*kept, *more), {}
+    half = len(more) // 2
+    kept, wrong = _together(more[:half], kept, plan_all)
+    kept, also_wrong = _together(more[half:], kept, plan_all)
+    return kept, {**wrong, **also_wrong}
+
+
+def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> SavedPlan:
+    """The plan for a host that is elsewhere: as *config* wants it, and as it was *recorded*."""
+    facts = replace(
+        recorded.facts,
+        drivers=frozenset(config.drivers or DEFAULT_DRIVERS),
+        pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
+        templates=frozenset(config.templates),
+        declared=config.known,
+        bind_sources=frozenset(config.bind_sources),
+    )
+    seen, policy = recorded.observations, wishes.policy(config.policy)
+
+    def plan_all(wanted: Sequence[Goal]) -> SavedPlan:
+        return plan_goals(wanted, seen, facts, policy, wishes.scope)
+
+    return plan_wished(wishes, config, seen, plan_all)

@@ -1,0 +1,356 @@
+"""One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import assert_never
+
+from geats_core.declared.template import Template
+from geats_core.jobs.adoption import root_of
+from geats_core.planning.actions import (
+    Action,
+    ActivateVolume,
+    Adopt,
+    AdoptVolume,
+    AllocateVolume,
+    CloneVolume,
+    ConfigureGuest,
+    Define,
+    DeleteSnapshot,
+    DestroyVolume,
+    Export,
+    ForgetVolume,
+    FormatVolume,
+    Freeze,
+    GrowVolume,
+    Hold,
+    Identity,
+    InstallTemplate,
+    Lock,
+    OnVolume,
+    Pause,
+    PowerAction,
+    Reading,
+    RemoveLeftover,
+    Repair,
+    ReserveVolume,
+    RollbackVolume,
+    SetLimits,
+    Shutdown,
+    SnapshotVolume,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    UnpackVolume,
+    UpgradeRegistry,
+    VolumeAction,
+)
+from geats_core.planning.model import adopted
+from geats_core.vm.guest_files import FIRSTBOOT, fingerprint, guest_files
+from geats_core.vm.observation import UNFINISHED_COPY, Stage, VolumeSeen
+from geats_core.vm.spec import SharedVolume, VMSpec, Volume
+from geats_host import templates
+from geats_host.archives import export_clones, vm_archives
+from geats_host.archives.volume_archives import Tree
+from geats_host.drivers import AdoptingDriver, Driver
+from geats_host.engine import binds
+from geats_host.engine.known_volumes import forget, is_filled, remember, upgrade_registry
+from geats_host.errors import HostError
+from geats_host.guest_trees.guest_files import write_guest_files
+from geats_host.guest_trees.mount_points import check_mount_points
+from geats_host.registry import Registry
+from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
+from geats_host.templates.cache import unpacked
+from geats_host.templates.layers import renew_machine_id
+from geats_host.templates.store import Store
+
+EMPTYING = (DestroyVolume, RollbackVolume)
+FILLING = (
+    *(FormatVolume, InstallTemplate, UnpackVolume),
+    *(CloneVolume, AdoptVolume, RollbackVolume),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Performer:
+    """Performs actions on one VM. Raises ``HostError`` where the host fails.
+
+    ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
+    what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
+    it was protected from deletion when it was last looked at.
+    """
+
+    name: str
+    registry: Registry
+    driver_of: Callable[[], Driver]
+    pools: Mapping[str, Pool]
+    templates: Mapping[str, Template]
+    store: Store
+    spec: VMSpec | None = None
+    bind_sources: tuple[str, ...] = ()
+    locked: bool = False
+
+    @property
+    def driver(self) -> Driver:
+        """The driver that runs the VM."""
+        return self.driver_of()
+
+    def perform(self, action: Action) -> None:
+        """Do it."""
+        match action:
+            case Define(spec, keep):
+                self._define(spec, keep)
+            case Adopt():
+                self._adopt(action)
+            case Undefine():
+                self.driver.undefine(self.name)
+                self.registry.forget(self.name)
+            case Pause(seconds):
+                time.sleep(seconds)
+            case UpgradeRegistry():
+                upgrade_registry(self.registry, action)
+            case RemoveLeftover():
+                raise AssertionError("what is left over is removed for the host, see repairing")
+            case ForgetVolume(pool, volume):
+                forget(self.registry, self.name, pool, volume)
+            case Export(archive, reading):
+                self._export(Path(archive), reading)
+            case Lock():
+                self._lock()
+            case Unlock():
+                self.driver.set_locked(self.name, locked=False)
+                self.registry.set_locked(self.name, locked=False)
+            case Start() | Shutdown() | Stop() | Repair() | SetLimits():
+                self._power(action)
+            case Freeze() | Hold() | Unfreeze():
+                self._power(action)
+            case OnVolume():
+                self._remembering(action)
+            case _:
+                assert_never(action)
+
+    def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
+        """Record it, and write it; a lock kept in one place is kept in both from now on."""
+        self.registry.record(spec)
+        self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+        if self.locked:
+            self._lock()
+
+    def _lock(self) -> None:
+        """In the registry first, which is enough where the driver is not available."""
+        self.registry.set_locked(self.name, locked=True)
+        try:
+            driver = self.driver
+        except HostError:  # once it is available again, the VM is seen as half locked
+            return
+        driver.set_locked(self.name, locked=True)
+
+    def _adopt(self, action: Adopt) -> None:
+        """The registry first: until the driver has done its part, the VM is not of geats."""
+        driver = self._adopting()
+        self.registry.record(action.spec)
+        driver.adopt(action, self._paths(action.spec), self._shifts(action.spec))
+
+    def _check_root(self, tree: str) -> None:
+        """Once more, as a plan may come from a file: is that the container's root filesystem."""
+        old = self._adopting().config_text(self.name)
+        if old is None or root_of(old.text) != tree:
+            raise HostError(f"{tree}: is not the root filesystem of {self.name}")
+
+    def _adopting(self) -> AdoptingDriver:
+        if not isinstance(self.driver, AdoptingDriver):
+            raise HostError(f"{self.name}: its driver cannot adopt VMs")
+        return self.driver
+
+    def _power(self, action: PowerAction) -> None:
+        driver = self.driver
+        match action:
+            case Start():
+                self._check_mounts()
+                self._follow_root()
+                driver.start(self.name)
+            case Shutdown(timeout_s):
+                driver.shutdown(self.name, timeout_s)
+            case Stop():
+                driver.stop(self.name)
+            case Freeze():
+                driver.freeze(self.name)
+            case Hold():
+                driver.hold(self.name)
+            case Unfreeze():
+                driver.unfreeze(self.name)
+            case Repair():
+                driver.repair(self.name)
+            case SetLimits(limits):
+                driver.set_limits(self.name, limits)
+            case _:
+                assert_never(action)
+
+    def _check_mounts(self) -> None:
+        """Once more, as the steps before may have taken long; and the guest is off now."""
+        spec = self.spec
+        if spec is None or self.pools[spec.root.pool].offers is Offer.NOTHING:
+            return
+        wrong = list(binds.problems(spec, self.bind_sources))
+        if wrong:
+            raise HostError("; ".join(map(str, wrong)))
+        check_mount_points(spec, self._paths(spec))
+
+    def _follow_root(self) -> None:
+        """One that was adopted, and was made anew since, is not where the definition says."""
+        spec, driver = self.spec, self.driver
+        if spec is None or not isinstance(driver, AdoptingDriver):
+            return
+        config, paths = driver.config_text(self.name), self._paths(spec)
+        if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
+            keep = driver.observe(self.name)[self.name].by_hand
+            driver.define(spec, paths, keep, self._shifts(spec))
+
+    def _remembering(self, action: VolumeAction) -> None:
+        """What is there is forgotten before it is destroyed; what is filled is remembered after."""
+        pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
+        if isinstance(action, EMPTYING) and pool.observe(volume):
+            forget(self.registry, self.name, action.pool, action.volume)
+        try:
+            self._volume(action)
+        finally:  # what could not be rolled back is as it was
+            seen = pool.observe(volume).get(volume) if isinstance(action, FILLING) else None
+            if seen is not None and is_filled(seen):
+                own = replace(seen, pool=action.pool)
+                place, identity = pool.path(volume), pool.facts.identity
+                remember(self.registry, self.name, own, place, identity)
+
+    def _volume(self, action: VolumeAction) -> None:
+        pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
+        match action:
+            case AllocateVolume(_, _, size_bytes):
+                pool.allocate(volume, size_bytes)
+            case FormatVolume():
+                pool.format(volume)
+            case ActivateVolume():
+                pool.activate(volume)
+            case GrowVolume(_, _, size_bytes):
+                pool.grow(volume, size_bytes)
+            case DestroyVolume():
+                export_clones.destroy_clone(pool, volume)
+                pool.deactivate(volume)
+                pool.destroy(volume)
+            case SnapshotVolume(_, _, snapshot, taken_s):
+                pool.snapshot(volume, snapshot, taken_s)
+            case RollbackVolume(_, _, snapshot):
+                pool.rollback(volume, snapshot)
+            case DeleteSnapshot(_, _, snapshot):
+                pool.delete_snapshot(volume, snapshot)
+            case InstallTemplate(_, _, template):
+                self._install(pool, volume, self.templates[template])
+            case ConfigureGuest(_, _, spec):
+                if pool.offers is not Offer.NOTHING:
+                    owner = pool.facts.shifted_by
+                    for path, text in guest_files(spec).items():
+                        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
+                        write_guest_files(pool.path(volume), {path: text}, mode=mode, owner=owner)
+                pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
+            case ReserveVolume():
+                seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
+                pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
+            case UnpackVolume(_, _, archive, sha256, template, identity):
+                tree = self._tree(pool, volume)
+                vm_archives.unpack_volume(Path(archive), action.volume, sha256, tree)
+                self._filled(pool, volume, template, identity)
+            case CloneVolume(_, _, source, template):
+                pool.clone(VolumeId(source, action.volume), volume)
+                self._filled(pool, volume, template, Identity.NEW)
+            case AdoptVolume(_, _, _, tree):
+                self._check_root(tree)
+                if not isinstance(pool, AdoptingPool):
+                    raise HostError(f"{tree}: the pool {action.pool} cannot have it as a volume")
+                pool.adopt(volume, Path(tree), adopted(action))
+            case _:
+                assert_never(action)
+
+    def _install(self, pool: Pool, volume: VolumeId, template: Template) -> None:
+        """Mark the volume as being filled, fill it, mark it as filled: a cut is always seen."""
+        seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
+        pool.mark(volume, seen)
+        if pool.facts.clones:
+            with unpacked(pool, template, self.store) as source:
+                pool.clone(source, volume)
+        elif pool.offers is not Offer.NOTHING:
+            templates.install(template, pool.path(volume), self.store)
+        pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
+
+    def _filled(
+        self, pool: Pool, volume: VolumeId, template: str | None, identity: Identity
+    ) -> None:
+        """A copy is on the volume: from now on it is not reserved any more."""
+        tree = self._tree(pool, volume)
+        if tree is not None and template is not None and identity is Identity.NEW:
+            renew_machine_id(tree.path, owner=tree.shifted_by)
+        stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+        seen = self._seen(pool, volume)
+        pool.mark(volume, replace(seen, stage=stage, template=template, guest=None))
+
+    def _export(self, archive: Path, reading: Reading) -> None:
+        """Read the volumes; or clones, made while the VM is held."""
+        spec = self.spec
+        if spec is None:
+            raise HostError(f"{self.name} is not defined")
+        volumes: export_clones.Volumes = {
+            volume.name: (self.pools[volume.pool], VolumeId(self.name, volume.name))
+            for volume in spec.volumes
+        }
+        pool, root = volumes[spec.root.name]
+        template = self._seen(pool, root).template or spec.template
+        with ExitStack() as stack:
+            taken_s = int(time.time())
+            if reading is Reading.CLONES:
+                volumes = stack.enter_context(export_clones.clones(volumes, self._held))
+            trees = {name: self._tree(*where) for name, where in volumes.items()}
+            vm_archives.write(archive, spec, template, trees, taken_s)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        self.driver.hold(self.name)
+        try:
+            yield
+        finally:
+            self.driver.unfreeze(self.name)
+
+    def _tree(self, pool: Pool, volume: VolumeId) -> Tree | None:
+        """Where the files of a volume are; None where it exists in memory only."""
+        match pool.offers:
+            case Offer.NOTHING:
+                return None
+            case Offer.DIRECTORY:
+                return Tree(pool.path(volume), pool.facts.shifted_by)
+            case Offer.BLOCK_DEVICE | Offer.FILE as offered:
+                raise HostError(f"volume {volume} is a {offered}: only directories can be copied")
+
+    def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
+        seen = pool.observe(volume).get(volume)
+        if seen is None:
+            raise HostError(f"volume {volume} does not exist")
+        return seen
+
+    def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
+        """Where each volume will be, and each that another VM shares: known before it is there."""
+        return {
+            name: self.pools[volume.pool].path(volume_id)
+            for name, volume, volume_id in self._mounted(spec)
+        }
+
+    def _shifts(self, spec: VMSpec) -> Mapping[str, int]:
+        return {
+            name: self.pools[volume.pool].facts.shifted_by
+            for name, volume, _ in self._mounted(spec)
+        }
+
+    def _mounted(self, spec: VMSpec) -> Iterator[tuple[str, Volume | SharedVolume, VolumeId]]:
+        for own in spec.volumes:
+            yield own.name, own, VolumeId(self.name, own.name)
+        for other in spec.shared_volumes:
+            yield other.name, other, VolumeId(other.vm, other.volume)

@@ -1,0 +1,155 @@
+"""Carry out the move of a VM between hosts, through the master that both are minions of.
+
+The archive goes the way that Salt's own file transfer goes: ``cp.push`` brings it to the master,
+and the target fetches it from the master's file server (``minionfs``). Which copy of the VM counts
+is never assumed: where a phase fails, the source is asked whether it still defines the VM.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from geats_core.fleet.migration import Migration, Phase, Undo
+from geats_core.vm.observation import Observation
+from geats_host.errors import HostError
+from geats_host.for_salt.fleet import Ask, Fleet, Report, answers
+
+Forget: TypeAlias = Callable[[str, str], None]  # what a minion pushed: its name, the path there
+LARGEST_MIB = 100  # Salt's own default of file_recv_max_size
+
+
+def wrong_with_master(opts: Mapping[str, Any]) -> list[str]:
+    """What keeps this master from passing files on, by the names of its options."""
+    problems = []
+    if not opts.get("file_recv"):
+        problems.append("file_recv: must be true in the master's configuration")
+    if "minionfs" not in opts.get("fileserver_backend", ()):
+        problems.append("fileserver_backend: must list minionfs in the master's configuration")
+    return problems
+
+
+@dataclass(slots=True)
+class Mover:
+    """One move under way; ``done`` grows with it."""
+
+    move: Migration
+    ask: Ask
+    forget: Forget
+    largest_mib: int = LARGEST_MIB
+    archive: dict[str, Any] = field(default_factory=dict)
+    done: list[Phase] = field(default_factory=list)
+
+    def carry_out(self) -> Report:
+        """All phases; where one fails, what it takes to leave one copy that counts.
+
+        The report says which one that is (``counts``, a host), what was done, what failed, and
+        what could not be tidied up (``left``).
+        """
+        for phase in self.move.phases:
+            try:
+                self._perform(phase)
+            except HostError as error:
+                return self._failed(phase, str(error))
+            self.done.append(phase)
+        return self._report(counts=self.move.target)
+
+    def _perform(self, phase: Phase) -> None:
+        move = self.move
+        match phase:
+            case Phase.SHUTDOWN:
+                self._call(move.source, "geats.shutdown", move.vm)
+            case Phase.EXPORT:
+                self.archive = self._call(move.source, "geats.export", move.vm)
+                self._check_size()
+            case Phase.COPY:
+                if not self._call(move.source, "cp.push", self.archive["path"]):
+                    raise HostError("the master did not take the file")
+            case Phase.IMPORT:
+                url = f"salt://{move.source}{self.archive['path']}"
+                self._call(move.target, "geats.import_", url, sha256=self.archive["sha256"])
+            case Phase.HAND_OVER:
+                self._call(move.source, "geats.undefine", move.vm)
+            case Phase.START:
+                self._call(move.target, "geats.start", move.vm)
+            case Phase.REMOVE:
+                self._call(move.source, "geats.apply", move.vm, "deprovisioned")
+                self._remove_archive()
+
+    def _check_size(self) -> None:
+        """A master takes no more, and says so only in its log."""
+        if self.archive["bytes"] > self.largest_mib * 2**20:
+            size_mib = -(-self.archive["bytes"] // 2**20)
+            raise HostError(
+                f"the archive is of {size_mib} MiB, and file_recv_max_size of the master "
+                f"is {self.largest_mib}"
+            )
+
+    def _failed(self, phase: Phase, error: str) -> Report:
+        """Undo, where the source still has the VM; else the target has it."""
+        move, failed = self.move, {"phase": str(phase), "error": error}
+        have = self._seen(move.source)
+        if have is None:
+            doubt = f"that of {move.source} if it defines {move.vm}, else that of {move.target}"
+            return self._report(
+                counts=doubt,
+                failed=failed,
+                left=[f"{move.source} does not answer: nothing was undone"],
+            )
+        source_defines = have.is_recorded
+        undo = move.undone_by(phase) if source_defines else ()
+        left = [problem for each in undo for problem in self._undone(each)]
+        return self._report(
+            counts=move.counts(source_defines=source_defines),
+            failed=failed,
+            left=[*left, *(self._unconfirmed() if phase is Phase.IMPORT else ())],
+        )
+
+    def _seen(self, host: str) -> Observation | None:
+        """What there is of the VM on the host; None where it does not answer."""
+        found = Fleet.asked(self.ask, host).hosts.get(host)
+        return None if found is None else found.observations.get(self.move.vm, Observation())
+
+    def _unconfirmed(self) -> Iterable[str]:
+        """What an import that is said to have failed may have made; whose it is, nobody knows."""
+        have = self._seen(self.move.target)
+        if have is None or have.exists:
+            yield f"{self.move.vm} may be on {self.move.target}: look, and deprovision it there"
+
+    def _undone(self, undo: Undo) -> Iterable[str]:
+        """Do it; what is yielded is why it was not done."""
+        move = self.move
+        try:
+            match undo:
+                case Undo.REMOVE_IMPORT:
+                    self._call(move.target, "geats.apply", move.vm, "deprovisioned")
+                case Undo.REMOVE_ARCHIVE:
+                    self._remove_archive()
+                case Undo.START_AGAIN:
+                    self._call(move.source, "geats.start", move.vm)
+        except HostError as error:
+            yield f"{undo}: {error}"
+
+    def _remove_archive(self) -> None:
+        if "path" in self.archive:
+            self._call(self.move.source, "file.remove", self.archive["path"])
+            self.forget(self.move.source, self.archive["path"])
+
+    def _call(self, host: str, function: str, *args: object, **named: object) -> Any:
+        """What the host returns; raises ``HostError`` where it fails, or does not answer."""
+        found = answers(self.ask(host, function, *args, **named))
+        if host not in found.hosts:
+            why = found.problems.get(host, "is not there, or has no such function")
+            raise HostError(f"{host}: {function}: {why}")
+        return found.hosts[host]
+
+    def _report(self, *, counts: str, failed: object = None, left: Sequence[str] = ()) -> Report:
+        move = self.move
+        return {
+            "name": move.vm,
+            "source": move.source,
+            "target": move.target,
+            "counts": counts,
+            "done": [str(phase) for phase in self.done],
+            "failed": failed,
+            "left": list(left),
+        }

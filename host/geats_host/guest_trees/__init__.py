@@ -1,0 +1,1 @@
+"""Trees of files that guests write, and that may be hostile: walked, copied, removed."""

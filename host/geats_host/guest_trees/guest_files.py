@@ -1,0 +1,154 @@
+"""Files that the host writes into a guest's tree, without ever following the guest out of it."""
+
+import ctypes
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from geats_host.errors import HostError
+from geats_host.linux.descriptors import closing
+
+SYS_OPENAT2 = 437
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+TEMPORARY = re.compile(r"\.geats-[0-9a-f]{16}")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """``struct open_how``, see openat2(2)."""
+
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("mode", ctypes.c_uint64),
+        ("resolve", ctypes.c_uint64),
+    )
+
+
+def write_guest_files(
+    rootfs: Path, files: Mapping[str, str], *, mode: int = 0o644, owner: int = 0
+) -> None:
+    """Write each file of *files* (by its path relative to *rootfs*) whole.
+
+    *owner* is the id of the guest's root, user and group, as the tree shows it to the host.
+
+    Symbolic links on the way lead where they lead for the guest, within *rootfs*. Missing parent
+    directories are made. Whatever the last name was, a link or a FIFO too, is replaced; a directory
+    is not: ``HostError``.
+    """
+    with _open_root(rootfs) as root:
+        for path, content in files.items():
+            with _host_errors(rootfs, path):
+                _write(root, _names(path), content.encode(), mode, owner)
+
+
+def is_guest_file(rootfs: Path, path: str) -> bool:
+    """Whether *path* within *rootfs* is a regular file (a symbolic link to one is not)."""
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        try:
+            found = openat2(root, "/".join(_names(path)), os.O_PATH | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        with closing(found):
+            return stat.S_ISREG(os.fstat(found).st_mode)
+
+
+def passes_link(rootfs: Path, path: str) -> bool:
+    """Whether a symbolic link stands on the way to *path* within *rootfs*, or at its end."""
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        try:
+            os.close(openat2(root, "/".join(_names(path)), os.O_PATH, RESOLVE_NO_SYMLINKS))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            return True
+    return False
+
+
+def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
+    """Open *path* as a process would whose root directory is *root*; raises OSError."""
+    resolve |= RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, resolve)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    name = os.fsencode(path)
+    found: int = _libc.syscall(SYS_OPENAT2, root, name, ctypes.byref(how), size)
+    if found < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return found
+
+
+def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
+    with closing(_open_parent(root, names[:-1], owner)) as parent:
+        for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was cut
+            with suppress(OSError):  # the guest may have made anything of that name
+                os.unlink(left, dir_fd=parent)
+        temporary = f".geats-{secrets.token_hex(8)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchown(descriptor, owner, owner)
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            os.rename(temporary, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=parent)
+            raise
+        os.fsync(parent)
+
+
+def _open_parent(root: int, names: list[str], owner: int) -> int:
+    """The directory *names*; each path is looked up from *root*, where its links count from."""
+    parent = openat2(root, ".", DIRECTORY)
+    for index, name in enumerate(names):
+        with closing(parent):
+            path = "/".join(names[: index + 1])
+            try:
+                parent = openat2(root, path, DIRECTORY)
+            except FileNotFoundError:
+                parent = _make_directory(parent, name, owner)
+    return parent
+
+
+def _make_directory(parent: int, name: str, owner: int) -> int:
+    os.mkdir(name, 0o755, dir_fd=parent)
+    made = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    os.fchown(made, owner, owner)
+    os.fchmod(made, 0o755)  # whatever the umask
+    os.fsync(parent)
+    return made
+
+
+def _names(path: str) -> list[str]:
+    names = path.split("/")
+    if any(name in ("", ".", "..") or "\0" in name for name in names):
+        raise HostError(f"{path!r} is not a plain path relative to the guest's root")
+    return names
+
+
+@contextmanager
+def _open_root(rootfs: Path) -> Iterator[int]:
+    with _host_errors(rootfs, "."):
+        root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with closing(root):
+        yield root
+
+
+@contextmanager
+def _host_errors(rootfs: Path, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{rootfs / path}: {error.strerror}") from None

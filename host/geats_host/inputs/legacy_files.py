@@ -1,0 +1,113 @@
+"""The files of the first geats, read from disk, and the pillar that they make."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import yaml
+from returns.result import Failure, Success
+
+from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
+from geats_core.foreign.legacy_ini import Section, parse_ini
+from geats_core.foreign.legacy_notes import Imported, Raw
+from geats_core.foreign.lxc_import import import_lxc
+from geats_core.reading.checked import shown
+from geats_host.errors import Refused
+from geats_host.inputs.yaml_text import WrongYaml, read_yaml
+
+OF_DEFINITIONS = (".yaml", ".yml", ".json")
+
+
+def imported(files: Iterable[str]) -> Imported:
+    """The pillar out of *files*: those named ``.yaml`` define VMs, others are configurations.
+
+    Raises ``Refused`` with every file that cannot be read.
+    """
+    definitions: dict[str, Raw] = {}
+    settings: dict[str, Section] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            text = Path(file).read_text()
+            if Path(file).suffix in OF_DEFINITIONS:
+                definitions[file] = _definition(file, text)
+            else:
+                settings[file] = _settings(file, text)
+        except Refused as refused:
+            problems += refused.problems
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
+    if problems:
+        raise Refused(*problems)
+    named = template_names(definitions.values(), settings.values())
+    overlays = {overlay_of(folder, name) for folder, name in named}
+    there = frozenset(path for path in overlays if Path(path).is_file())
+    return import_legacy(definitions, settings, there)
+
+
+def imported_lxc(files: Iterable[str]) -> Imported:
+    """The pillar out of containers of LXC: each file is its ``config``, in a directory of its name.
+
+    Raises ``Refused`` with every file that cannot be read.
+    """
+    configs: dict[str, tuple[str, str]] = {}
+    problems: list[str] = []
+    for file in files:
+        try:
+            configs[file] = Path(file).absolute().parent.name, Path(file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
+    if problems:
+        raise Refused(*problems)
+    return import_lxc(configs)
+
+
+def report(made: Imported) -> dict[str, object]:
+    """The same as plain data: ``pillar``, what was ``carried`` and ``left``, ``problems``."""
+    carried = [
+        {"file": note.file, "key": note.key, "to": note.to, "note": note.why}
+        for note in made.notes
+        if note.to
+    ]
+    left = [
+        {"file": note.file, "key": note.key, "reason": note.why}
+        for note in made.notes
+        if not note.to
+    ]
+    pillar = {"geats": made.geats}
+    problems = [str(problem) for problem in made.problems]
+    return {"pillar": pillar, "carried": carried, "left": left, "problems": problems}
+
+
+def as_file(made: Imported) -> str:
+    """The same as a YAML file, with the notes as comments."""
+    text = yaml.safe_dump({"geats": made.geats}, sort_keys=False, allow_unicode=True)
+    lines = [
+        f"{note.file}: {note.key}: {f'is {note.to}' if note.to else 'left out'}"
+        + (f": {note.why}" if note.why else "")
+        for note in made.notes
+    ]
+    wrong = [f"still wrong: {problem}" for problem in made.problems]
+    return text + "".join(f"# {_one_line(line)}\n" for line in [*lines, *wrong])
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _definition(file: str, text: str) -> Raw:
+    try:
+        raw = read_yaml(text)
+    except WrongYaml as error:
+        raise Refused(f"{file}: is not valid YAML: {error}") from None
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
+        got = "one without" if isinstance(raw, Mapping) else shown(raw)
+        raise Refused(f"{file}: must be the definition of a VM, with its name, got {got}")
+    return raw
+
+
+def _settings(file: str, text: str) -> Section:
+    match parse_ini(file, text):
+        case Success(section):
+            return section
+        case Failure(problems):
+            raise Refused(*problems)

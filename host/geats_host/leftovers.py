@@ -1,0 +1,32 @@
+"""What pools and drivers say of what interrupted operations left with them: see ``repair``."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from geats_core.planning.actions import Leftover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Something that is left over: why that is known, and how to ``remove`` it.
+
+    ``vm`` is the VM that it is a matter of: it is removed while nobody else works on that one.
+    ``owner`` says who has it, if that is somebody else: then it is named, and never removed.
+    """
+
+    kind: Leftover
+    name: str
+    reason: str
+    remove: Callable[[], None]
+    vm: str = ""
+    owner: str = ""
+
+
+@runtime_checkable
+class Clearing(Protocol):
+    """A pool or driver that can have more than volumes, or VMs, after an interruption."""
+
+    def leftovers(self, vms: Collection[str]) -> Iterable[Left]:
+        """What there is; *vms* are the names of all VMs of the host. Nothing is changed."""
+        ...

@@ -1,0 +1,1 @@
+"""What is asked of the kernel and of other programs, with no VM in sight."""

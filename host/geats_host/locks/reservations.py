@@ -1,0 +1,93 @@
+"""What plans that are being applied take on this host, told to whoever applies another one.
+
+Each reservation is a file in the run directory, which whoever made it keeps locked: it ends with
+its process, however that ends, and with the host. Whoever looks at them, or adds one, holds the
+lock of the whole host for that moment: what is decided then is true until it is reserved.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from returns.result import Success
+
+from geats_core.hostwide.recheck import Reservation, Reserved
+from geats_core.plans.codec import decode, encode
+from geats_core.reading.json_documents import parse_document
+from geats_host.errors import HostError
+from geats_host.locks import file_locks
+
+LONGEST_WAIT_S = 60.0
+BETWEEN_TRIES_S = 0.005
+ROOM = "reservations"
+
+
+@contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Be the only one on this host that decides what to take."""
+    with file_locks.opened(run_dir, "host", "deciding") as descriptor:
+        _wait_for(descriptor, run_dir)
+        yield
+
+
+def of_others(run_dir: Path) -> Mapping[str, Reservation]:
+    """What is reserved now, by the name of the VM; what nobody holds any more is removed.
+
+    To be called ``alone``.
+    """
+    found: dict[str, Reservation] = {}
+    for file in sorted(file_locks.private(run_dir, ROOM).iterdir()):
+        with file_locks.opened(run_dir, ROOM, file.name) as descriptor:
+            if file_locks.is_taken(descriptor):
+                file.unlink(missing_ok=True)
+            else:
+                found |= _read(descriptor, file)
+    return found
+
+
+@contextmanager
+def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]:
+    """Hold what is *wanted*. To be entered ``alone``, and left at any time."""
+    name = f"{os.getpid()}-{uuid4().hex}"
+    file = run_dir / ROOM / name
+    with file_locks.opened(run_dir, ROOM, name) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            _write(descriptor, json.dumps(encode(Reserved(vms=wanted))), file)
+            yield
+        finally:
+            with suppress(OSError):  # nobody holds it any more: who looks next removes it
+                file.unlink(missing_ok=True)
+
+
+def _wait_for(descriptor: int, place: Path) -> None:
+    until_s = time.monotonic() + LONGEST_WAIT_S
+    while not file_locks.is_taken(descriptor):
+        if time.monotonic() > until_s:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise HostError(f"{place}: process {holder or 'unknown'} holds the lock of the host")
+        time.sleep(BETWEEN_TRIES_S)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _write(descriptor: int, text: str, file: Path) -> None:
+    try:
+        with open(descriptor, "w", closefd=False) as whole:
+            whole.write(text)
+    except OSError as error:
+        raise HostError(f"{file}: {error.strerror}") from None
+
+
+def _read(descriptor: int, file: Path) -> Mapping[str, Reservation]:
+    text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    match parse_document(str(file), text, lambda path, raw: decode(Reserved, path, raw)):
+        case Success(read):
+            return read.vms
+        case _:
+            raise HostError(f"{file}: is no reservation of this geats: wait until it is done")

@@ -1,0 +1,170 @@
+"""Tar archives: whether one is sound, what is in it, and unpacking it over a directory."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from geats_host.errors import HostError
+from geats_host.linux.mounts import writing_only_to
+from geats_host.linux.run import run
+from geats_host.templates.digests import Identity, identity_of, sha256_of
+
+TIMEOUT_S = 3600
+END_OF_ARCHIVE = bytes(1024)
+
+MAGIC = {
+    b"\x1f\x8b": "--gzip",
+    b"\xfd7zXZ\x00": "--xz",
+    b"\x28\xb5\x2f\xfd": "--zstd",
+}
+USTAR, USTAR_OFFSET = b"ustar", 257
+
+SHORT_WRITE = "Wrote only"  # all that tar says of a disk that fills up within a file
+
+READ = ("tar", "--force-local", "--warning=no-timestamp", "--warning=no-unknown-keyword")
+LIST = ("--list", "--verbose", "--numeric-owner", "--quoting-style=c")
+LISTED = re.compile(
+    r'(.)\S+ \S+ +(\d+)(?:,\d+)? \d+-\d+-\d+ \d+:\d+(?::\S+)? "((?:[^"\\]|\\.)*)".*'
+)
+ESCAPED = re.compile(rb"\\([0-7]{3}|.)")
+ESCAPES = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+}
+UNPACK = (
+    *READ,
+    "--extract",
+    "--numeric-owner",
+    "--same-owner",
+    "--preserve-permissions",
+    "--xattrs",
+    "--xattrs-include=*",
+    "--acls",
+    "--delay-directory-restore",
+    "--anchored",
+)
+THROUGH_LINKS = "--keep-directory-symlink"  # a folder of the archive may be a link to one by now
+
+
+class Member(NamedTuple):
+    """An entry of an archive: ``kind`` is ls(1)'s letter, ``h`` for a hard link."""
+
+    kind: str
+    name: bytes
+    size_bytes: int
+
+
+def problems_of_archive(path: str, sha256: str | None = None) -> tuple[str, ...]:
+    """All that is wrong with an archive, which is read whole.
+
+    What was found is remembered for as long as the file is not touched.
+    """
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return (f"cannot be read: {error.strerror}: {path!r}",)
+    if not stat.S_ISREG(found.st_mode):
+        return (f"must be a regular file, got {path!r}",)
+    return _problems(path, sha256, identity_of(found))
+
+
+def problems_of_checksum(path: str, sha256: str | None) -> tuple[str, ...]:
+    """What is wrong with the file where its digest is not the one that is wanted."""
+    if sha256 is None:
+        return ()
+    got = sha256_of(path)
+    return () if got == sha256 else (f"must have the sha256 {sha256}, got {got}: {path!r}",)
+
+
+def members(path: str) -> Iterator[Member]:
+    """Every entry of an archive, as tar itself understands it."""
+    argv = ["env", "LC_ALL=C", *READ, *(_decompressor(path) or ()), *LIST, f"--file={path}"]
+    for line in run(argv, timeout_s=TIMEOUT_S).splitlines():
+        listed = LISTED.fullmatch(line)
+        if listed is None:
+            raise HostError(f"{path}: tar says of an entry what cannot be understood: {line!r}")
+        name = ESCAPED.sub(_unescaped, listed[3].encode("ascii", "replace"))
+        yield Member(listed[1], name, int(listed[2]))
+
+
+def text_of_member(path: str, name: str) -> str:
+    """The content of the first entry of that name, which the caller knows to be small."""
+    argv = [*READ, *(_decompressor(path) or ()), "--extract", "--to-stdout", "--occurrence=1"]
+    return run([*argv, f"--file={path}", "--", name], timeout_s=TIMEOUT_S)
+
+
+def unpack(
+    archive: str, target: Path, *, below: str = "", options: Sequence[str] = (THROUGH_LINKS,)
+) -> None:
+    """Unpack an archive over *target*, and write nowhere else; only what is *below* a name of it.
+
+    Device nodes at the top's ``dev`` are left out. Another one is a ``HostError``, as is an entry
+    that leads out of *target*, and a full disk; *target* then holds a part of the archive.
+    """
+    try:
+        decompress = _decompressor(archive)
+    except OSError as error:
+        raise HostError(f"{archive}: {error.strerror}") from None
+    argv = [*UNPACK, *options, *(decompress or ()), f"--directory={target}", f"--file={archive}"]
+    if below:
+        strip = len([part for part in below.split("/") if part])
+        argv += [f"--strip-components={strip}", f"--exclude={below}/dev/*", "--", below]
+    else:
+        argv += ["--exclude=./dev/*", "--exclude=dev/*", "--exclude=/dev/*"]
+    try:
+        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S, ends_with_us=True))
+    except HostError as error:
+        full = ": No space left on device" if SHORT_WRITE in str(error) else ""
+        raise HostError(f"{archive} cannot be unpacked to {target}: {error}{full}") from None
+
+
+@lru_cache(maxsize=64)
+def _problems(path: str, sha256: str | None, _: Identity) -> tuple[str, ...]:
+    try:
+        return (*problems_of_checksum(path, sha256), *_problems_of_content(path))
+    except OSError as error:
+        return (f"cannot be read: {error.strerror}: {path!r}",)
+
+
+def _problems_of_content(path: str) -> Iterator[str]:
+    decompress = _decompressor(path)
+    if decompress is None:
+        yield f"must be a tar archive, plain or packed by gzip, xz or zstd, got {path!r}"
+        return
+    if not decompress and not _has_end(path):
+        yield f"is cut short: there is no end of the archive: {path!r}"
+    try:
+        run([*READ, *decompress, "--list", f"--file={path}"], timeout_s=TIMEOUT_S)
+    except HostError as error:
+        yield f"is not a sound archive: {path!r}: {error}"
+
+
+def _decompressor(path: str) -> tuple[str, ...] | None:
+    """tar's option for how the archive is packed, by its first bytes; None where it is none."""
+    with open(path, "rb") as file:
+        start = file.read(USTAR_OFFSET + len(USTAR))
+    for magic, option in MAGIC.items():
+        if start.startswith(magic):
+            return (option,)
+    return () if start.endswith(USTAR) and len(start) > USTAR_OFFSET else None
+
+
+def _has_end(path: str) -> bool:
+    """tar itself takes the end of the file for the end of the archive."""
+    with open(path, "rb") as file:
+        file.seek(-min(os.fstat(file.fileno()).st_size, len(END_OF_ARCHIVE)), os.SEEK_END)
+        return file.read() == END_OF_ARCHIVE
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    return bytes([int(code, 8) & 0xFF]) if code.isdigit() else ESCAPES.get(code, code)

@@ -1,0 +1,131 @@
+"""Templates as they are declared."""
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core.declared.template import (
+    Build,
+    Files,
+    LxdImage,
+    OciImage,
+    Simplestreams,
+    Source,
+    Template,
+    kind,
+    parse_template,
+)
+from geats_core.reading.checked import Problem
+
+DIGEST = "0" * 64
+AT = "templates.t"
+
+
+def parsed(raw: object) -> Template:
+    return parse_template(AT, raw).unwrap()
+
+
+def problems(raw: object) -> tuple[Problem, ...]:
+    return parse_template(AT, raw).failure()
+
+
+SOURCES: list[tuple[dict[str, object], Source]] = [
+    ({"path": "/t"}, Files(path="/t")),
+    ({"path": "/t", "sha256": DIGEST}, Files(path="/t", sha256=DIGEST)),
+    ({"oci": "/o"}, OciImage(path="/o")),
+    ({"oci": {"path": "/o", "tag": "v1"}}, OciImage(path="/o", tag="v1")),
+    ({"image": "/i"}, LxdImage(path="/i")),
+    (
+        {"image": {"path": "/i", "sha256": DIGEST, "rootfs": "/r", "rootfs_sha256": DIGEST}},
+        LxdImage(path="/i", sha256=DIGEST, rootfs="/r", rootfs_sha256=DIGEST),
+    ),
+    (
+        {"simplestreams": {"url": "https://images.example:8443/x/", "alias": "debian/12"}},
+        Simplestreams(url="https://images.example:8443/x/", alias="debian/12"),
+    ),
+    (
+        {
+            "simplestreams": {
+                "url": "http://[::1]:80",
+                "alias": "a",
+                "arch": "arm64",
+                "sha256": DIGEST,
+            }
+        },
+        Simplestreams(url="http://[::1]:80", alias="a", arch="arm64", sha256=DIGEST),
+    ),
+    ({"build": {"command": ["mk", "{output}"]}}, Build(command=("mk", "{output}"))),
+    (
+        {"build": {"command": ["mk", "-o={output}"], "timeout": 9}},
+        Build(command=("mk", "-o={output}"), timeout_s=9),
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "source"), SOURCES)
+def test_each_source_is_read(raw: dict[str, object], source: Source) -> None:
+    assert parse_template(AT, raw) == Success(Template(name="t", source=source))
+    assert kind(source) in raw
+
+
+def test_several_overlays_keep_their_order() -> None:
+    raw = {"path": "/t", "overlays": ["/b", {"path": "/a", "sha256": DIGEST}]}
+    assert parsed(raw).overlays == (Files(path="/b"), Files(path="/a", sha256=DIGEST))
+
+
+def test_one_overlay_has_words_of_its_own() -> None:
+    raw = {"path": "/t", "overlay": "/o", "overlay_sha256": DIGEST}
+    assert parsed(raw).overlays == (Files(path="/o", sha256=DIGEST),)
+
+
+def test_a_template_has_exactly_one_source() -> None:
+    one = "must have exactly one of path, oci, image, simplestreams, build"
+    assert problems({}) == (Problem(AT, f"{one}, got none"),)
+    both = {"path": "/t", "oci": "/o"}
+    assert problems(both) == (Problem(AT, f"{one}, got path and oci"),)
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        ({"oci": "/o", "sha256": DIGEST}, Problem(f"{AT}.sha256", "goes with path only")),
+        (
+            {"path": "/t", "overlay_sha256": DIGEST},
+            Problem(f"{AT}.overlay_sha256", "goes with overlay only"),
+        ),
+        (
+            {"path": "/t", "overlay": "/o", "overlays": ["/o"]},
+            Problem(AT, "must have overlay or overlays, not both"),
+        ),
+        (
+            {"image": {"path": "/i", "rootfs_sha256": DIGEST}},
+            Problem(f"{AT}.image.rootfs_sha256", "goes with rootfs only"),
+        ),
+        (
+            {"path": "/t", "overlays": [{"sha256": DIGEST}]},
+            Problem(f"{AT}.overlays[0].path", "is missing"),
+        ),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(raw: object, problem: Problem) -> None:
+    assert problems(raw) == (problem,)
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["{output}"], ["mk"], ["", "{output}"], "mk {output}", [["mk"], "{output}"]]
+)
+def test_a_command_without_a_place_for_its_output_is_refused(command: object) -> None:
+    assert problems({"build": {"command": command}})[0].path.startswith(f"{AT}.build.command")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x/", "file:///etc", "http://", "http://u@x/", "http://x/?q", "http://x/ y", "x", 1],
+)
+def test_only_plain_http_is_taken(url: object) -> None:
+    (problem,) = problems({"simplestreams": {"url": url, "alias": "a"}})
+    assert problem.path == f"{AT}.simplestreams.url"
+
+
+@pytest.mark.parametrize("raw", [1, [], "x", {"path": ["/"]}, {"oci": 1}, {"overlays": "/o"}])
+def test_hostile_values_are_problems(raw: object) -> None:
+    assert isinstance(parse_template(AT, raw), Failure)

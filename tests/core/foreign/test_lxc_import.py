@@ -1,0 +1,168 @@
+"""The pillar out of the config files of LXC containers that something else made."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.lxc_import import import_lxc
+
+NEW = """\
+# by hand
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.uts.name = web.example.org
+lxc.rootfs.path = dir:/var/lib/lxc/web/rootfs
+lxc.signal.halt = SIGUSR1
+lxc.net.0.type = veth
+lxc.net.0.link = br1
+lxc.net.0.name = lan
+lxc.net.0.hwaddr = 00:16:3e:00:00:02
+lxc.net.0.ipv4.address = 10.0.3.2/24 10.0.3.255
+lxc.net.0.ipv6.address = fd00::2/64
+lxc.net.0.ipv4.gateway = 10.0.3.1
+lxc.net.0.ipv6.gateway = auto
+lxc.net.0.script.up = /bin/true
+lxc.cgroup2.memory.max = 512M
+lxc.cgroup2.cpu.max = 150000 100000
+lxc.cgroup.cpu.cfs_quota_us = 150000
+lxc.cgroup2.pids.max = max
+lxc.start.auto = 1
+lxc.start.order = 5
+lxc.start.delay = 3
+lxc.start.group = onboot
+lxc.mount.entry = /srv/media srv/media none bind,ro,create=dir 0 0
+lxc.mount.entry = /srv/media srv/again none rbind 0 0
+lxc.mount.entry = proc proc proc nodev 0 0
+lxc.environment = TOKEN=canary
+nothing
+"""
+OLD = """\
+lxc.utsname = old
+lxc.rootfs = /srv/old
+lxc.network.type = veth
+lxc.network.link = br0
+lxc.network.ipv4 = 10.0.0.9/24
+lxc.network.type = macvlan
+lxc.network.link = br2
+lxc.cgroup.memory.limit_in_bytes = 1048576
+"""
+
+
+def imported(text: str, name: str = "web") -> Imported:
+    return import_lxc({"config": (name, text)})
+
+
+def test_a_container_becomes_a_vm() -> None:
+    made = imported(NEW)
+    media = {"source": "/srv/media", "read_only": True, "mount": "/srv/media"}
+    assert made.geats == (
+        {
+            "templates": {"web-root": {"path": "/var/lib/lxc/web/rootfs"}},
+            "vms": {
+                "web": {
+                    "privileged": True,
+                    "hostname": "web.example.org",
+                    "template": "web-root",
+                    "init": "busybox",
+                    "memory": "512M",
+                    "cpus": 1.5,
+                    "autostart": {"enabled": True, "priority": -5, "delay": 3},
+                    "binds": {
+                        "srv-media": media,
+                        "srv-again": {**media, "mount": "/srv/again", "read_only": False},
+                    },
+                    "nics": [
+                        {
+                            "name": "lan",
+                            "bridge": "br1",
+                            "mac": "00:16:3e:00:00:02",
+                            "addresses": ["10.0.3.2/24", "fd00::2/64"],
+                            "gateways": ["10.0.3.1"],
+                        }
+                    ],
+                }
+            },
+            "bind_sources": ["/srv/media"],
+        }
+    )
+    # The same source twice, once read-only, is what geats refuses: that is told.
+    assert {problem.path for problem in made.problems} == {
+        "vms.web.binds.srv-again.source",
+        "vms.web.binds.srv-media.source",
+    }
+
+
+def test_each_line_leaves_a_note() -> None:
+    made = imported(NEW)
+    lines = [line for line in NEW.splitlines() if line.startswith("lxc.")]
+    assert len(made.notes) == len(lines)
+    assert [note.key for note in made.notes if note.to is None] == [
+        "lxc.include",
+        "lxc.net.0.type",
+        "lxc.net.0.ipv6.gateway",
+        "lxc.net.0.script.up",
+        "lxc.cgroup2.pids.max",
+        "lxc.start.group",
+        "lxc.mount.entry",
+        "lxc.environment",
+    ]
+    assert "canary" not in str(made)
+
+
+def test_the_names_of_lxc_2_are_read_too() -> None:
+    made = imported(OLD, "old")
+    assert (made.geats["vms"], made.problems) == (
+        {
+            "old": {
+                "privileged": True,
+                "hostname": "old",
+                "template": "old-root",
+                "memory": "1MiB",
+                "nics": [
+                    {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]},
+                    {"name": "eth1", "bridge": "br2"},
+                ],
+            }
+        },
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "template"),
+    [
+        ("lxc.rootfs.path = dir:/r", True),
+        ("lxc.rootfs.path = overlay:/a:/b", False),
+        ("lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = /r", False),
+        ("lxc.id_map = u 0 1 2\nlxc.rootfs.options = idmap=container\nlxc.rootfs.path = /r", True),
+    ],
+)
+def test_a_root_filesystem_with_ids_of_a_guest_is_no_template(lines: str, template: bool) -> None:
+    made = imported(lines)
+    assert ("templates" in made.geats) == template
+    assert ("privileged" in str(made.geats)) == ("map" not in lines.split("\n")[0])
+
+
+def test_a_file_is_no_directory_to_bind_and_an_empty_network_is_no_nic() -> None:
+    made = imported(
+        "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0\n"
+        "lxc.net.0.type = empty\nlxc.net.0.flags = up\n"
+    )
+    assert made.geats == {"vms": {"web": {"privileged": True}}}
+    assert [note.key for note in made.notes] == [
+        "lxc.mount.entry",
+        "lxc.net.0.type",
+        "lxc.net.0.flags",
+    ]
+
+
+@pytest.mark.parametrize("value", ["-1", "max 100000", "", "1 2 3"])
+def test_a_quota_that_is_none_is_left_out(value: str) -> None:
+    assert imported(f"lxc.cgroup2.cpu.max = {value}").geats == {
+        "vms": {"web": {"privileged": True}}
+    }
+
+
+@given(st.lists(st.sampled_from([*NEW.splitlines(), *OLD.splitlines()]) | st.text(max_size=9)))
+def test_an_import_of_any_lines_never_raises(lines: list[str]) -> None:
+    imported("\n".join(lines))

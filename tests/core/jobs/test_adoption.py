@@ -1,0 +1,388 @@
+"""What the config of a container that something else made becomes, and what is refused."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core import (
+    Checked,
+    HostFacts,
+    Observation,
+    Plan,
+    PoolFacts,
+    Power,
+    Stage,
+    VMSpec,
+    VolumeSeen,
+    explain,
+    follow,
+    parse_vm,
+    plan,
+)
+from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, root_of
+from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
+from geats_core.planning.goal import Goal, Target
+from geats_core.vm.guest_files import fingerprint
+
+FILE = "/lxc/web/config"
+TREE = "/lxc/web/rootfs"
+CONFIG = f"""\
+# by hand
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.include = /usr/share/lxc/config/debian.common.conf
+lxc.include = /usr/share/lxc/config/nesting.conf
+lxc.uts.name = web
+lxc.rootfs.path = dir:{TREE}
+lxc.apparmor.profile = generated
+lxc.signal.halt = SIGRTMIN+3
+lxc.cap.drop = sys_time
+lxc.net.0.type = veth
+lxc.net.0.link = br0
+lxc.net.0.flags = up
+lxc.net.0.hwaddr = 00:16:3e:00:00:02
+lxc.net.0.mtu = 1400
+lxc.net.0.ipv4.address = 10.0.0.2/24
+lxc.cgroup2.memory.max = 1073741824
+lxc.cgroup2.pids.max = max
+lxc.start.auto = 1
+lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0
+lxc.hook.start = /bin/true
+"""
+STANDARD = "lxc.cap.drop=sys_time\nlxc.mount.auto = proc\n"
+KEPT = (
+    "lxc.include = /usr/share/lxc/config/nesting.conf",
+    "lxc.apparmor.profile = generated",
+    "lxc.net.0.mtu = 1400",
+    "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0",
+    "lxc.hook.start = /bin/true",
+)
+NIC = {
+    "name": "eth0",
+    "bridge": "br0",
+    "mac": "00:16:3e:00:00:02",
+    "addresses": ["10.0.0.2/24"],
+}
+SAID: Mapping[str, object] = {
+    "privileged": True,
+    "hostname": "web",
+    "init": "systemd",
+    "memory": 1 << 30,
+    "nics": [NIC],
+    "autostart": {"enabled": True},
+}
+FACTS = HostFacts(
+    drivers=frozenset({"lxc"}),
+    pools={"default": PoolFacts(), "fast": PoolFacts()},
+    templates=frozenset({"debian"}),
+)
+ROOT = RootSeen(owner=0, volume="/pool/web/root/rootfs", others={})
+OFF = Observation(foreign=True)
+ON = replace(OFF, power=Power.RUNNING)
+
+
+def vm(**changed: object) -> VMSpec:
+    return parse_vm("web", {**SAID, "template": "debian", **changed}).unwrap()
+
+
+def found(text: str = CONFIG) -> Found:
+    return read_found("web", FILE, text, STANDARD).unwrap()
+
+
+def adopted(
+    want: VMSpec | None = None,
+    have: Observation = ON,
+    root: RootSeen = ROOT,
+    text: str = CONFIG,
+    **others: VMSpec,
+) -> Checked[Plan]:
+    return plan_adopt(found(text), want or vm(), root, have, FACTS, others)
+
+
+def lines(made: Checked[Plan] | Checked[Found]) -> list[str]:
+    """The steps without their impact; or the problems."""
+    match made:
+        case Success(Plan() as made_plan):
+            return [line.partition(" (impact")[0] for line in explain(made_plan).splitlines()]
+        case Success(other):
+            return [str(other)]
+        case Failure(problems):
+            return [str(each) for each in problems]
+
+
+def test_a_config_becomes_a_vm_and_the_lines_that_stay() -> None:
+    assert found() == Found(
+        name="web",
+        file=FILE,
+        vm={
+            "privileged": True,
+            "hostname": "web",
+            "init": "systemd",
+            "memory": "1GiB",
+            "nics": [NIC],
+            "autostart": {"enabled": True},
+        },
+        root=TREE,
+        keep=KEPT,
+        sha256=sha256(CONFIG.encode()).hexdigest(),
+    )
+    assert root_of(CONFIG) == TREE
+    assert root_of("") == ""
+
+
+def test_the_lines_that_stay_are_those_of_interfaces_that_the_vm_has() -> None:
+    assert found().kept(vm()) == KEPT
+    assert found().kept(vm(nics=[])) == tuple(line for line in KEPT if "mtu" not in line)
+
+
+def test_one_that_runs_as_it_is_described_is_adopted_with_nothing_pending() -> None:
+    made = adopted().unwrap()
+    volume = AdoptVolume("default", "root", None, TREE, "debian", fingerprint(vm()))
+    assert [step.action for step in made.steps] == [
+        volume,
+        Adopt(vm(), vm(), KEPT, found().sha256),
+    ]
+    assert [step.needs for step in made.steps] == [(), (0,)]
+    assert (made.changes, made.pending, made.by_hand) == ((), (), KEPT)
+    then = follow(made, ON).unwrap()
+    assert then == Observation(
+        recorded=vm(),
+        defined=vm(),
+        in_effect=vm(),
+        power=Power.RUNNING,
+        volumes=(
+            VolumeSeen(
+                name="root",
+                pool="default",
+                stage=Stage.INSTALLED,
+                active=True,
+                template="debian",
+                guest=fingerprint(vm()),
+            ),
+        ),
+        by_hand=KEPT,
+    )
+    assert (
+        plan(Goal(name="web", target=Target.RUNNING, spec=vm()), then, FACTS).unwrap().steps == ()
+    )
+
+
+def test_one_that_is_off_is_adopted_and_has_nothing_pending() -> None:
+    made = adopted(vm(hostname="other"), OFF).unwrap()
+    assert [change.field for change in made.changes] == ["hostname"]
+    assert made.pending == ()
+    then = follow(made, OFF).unwrap()
+    assert (then.power, then.in_effect) == (Power.STOPPED, None)
+
+
+def test_what_is_described_otherwise_is_pending_but_limits_change_at_once() -> None:
+    want = vm(hostname="other", memory="512MiB", after=["db"], privileged=False)
+    made = adopted(want).unwrap()
+    assert [change.field for change in made.changes] == [
+        *("hostname", "privileged", "memory", "after"),
+    ]
+    assert [change.field for change in made.pending] == ["hostname", "privileged"]
+    assert (made.changes[0].old, made.changes[0].new) == ("web", "other")
+    assert [step.action for step in made.steps] == [
+        AdoptVolume("default", "root", None, TREE, "debian", fingerprint(vm())),
+        Adopt(want, vm(), KEPT, found().sha256),
+        SetLimits(want.limits),
+    ]
+    assert [step.needs for step in made.steps] == [(), (0,), (1,)]
+
+
+def test_an_adoption_that_was_cut_goes_on_where_it_was() -> None:
+    made = adopted().unwrap()
+    first = follow(replace(made, steps=made.steps[:1]), ON).unwrap()
+    adopted_there = replace(ROOT, volume=TREE)
+    rest = adopted(have=first, root=adopted_there).unwrap()
+    assert [step.action for step in rest.steps] == [made.steps[1].action]
+    allocated = VolumeSeen(name="root", pool="default", stage=Stage.ALLOCATED)
+    assert lines(adopted(have=replace(ON, volumes=(allocated,)))) == lines(Success(made))
+    assert lines(adopted(have=replace(ON, recorded=vm()))) == lines(Success(made))
+
+
+def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
+    seen = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, template="debian")
+    assert lines(adopted(have=replace(ON, volumes=(seen,)))) == [
+        "web.volumes[root].pool: there is a volume of this VM already, at /pool/web/root/rootfs"
+    ]
+    assert lines(adopted(have=replace(ON, volumes=(seen,)), root=replace(ROOT, volume=TREE))) == [
+        "web: cannot adopt web as it is: its config is geats' own from now on: "
+        "its root volume is not ready"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("root", "text", "problems"),
+    [
+        (
+            replace(ROOT, owner=None),
+            CONFIG,
+            [f"there is no directory '{TREE}', or a link leads to it"],
+        ),
+        (
+            replace(ROOT, owner=100_000),
+            CONFIG,
+            [
+                "its files have ids of a guest, from 100000 on: "
+                "geats import-lxc makes a template of it instead"
+            ],
+        ),
+        (
+            replace(ROOT, mounted=f"{TREE}/srv"),
+            CONFIG,
+            [f"'{TREE}/srv' is mounted, so that nobody could remove it"],
+        ),
+        (
+            replace(
+                ROOT,
+                others={
+                    "db": f"overlay:{TREE}:/up",
+                    "a": f"{TREE}/x",
+                    "b": "",
+                    "c": "/lxc/web/rootfs2",
+                },
+            ),
+            CONFIG,
+            [f"'{TREE}' is used by a as well", f"'{TREE}' is used by db as well"],
+        ),
+        (
+            replace(ROOT, others={"db": "/lxc/web"}),
+            CONFIG,
+            [f"'{TREE}' is used by db as well"],
+        ),
+        (
+            ROOT,
+            "lxc.rootfs.path = /pool",
+            ["'/pool' holds more than the files of the guest"],
+        ),
+        (ROOT, "lxc.rootfs.path = /lxc", ["'/lxc' holds more than the files of the guest"]),
+    ],
+)
+def test_a_tree_that_cannot_be_a_volume_is_refused(
+    root: RootSeen, text: str, problems: list[str]
+) -> None:
+    assert lines(adopted(root=root, text=text)) == [
+        f"{FILE}: lxc.rootfs.path: {problem}" for problem in problems
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        *(
+            (
+                f"lxc.rootfs.path = {path}",
+                f"lxc.rootfs.path: must be a directory by its plain path, got '{path}': "
+                "geats import-lxc makes a template of it instead",
+            )
+            for path in ("overlay:/a:/b", "loop:/srv/a.img", "rootfs", "/a/../b", "/a/", "//a", "/")
+        ),
+        (
+            "lxc.net.0.type = macvlan",
+            "lxc.net.0.type: geats has NICs on bridges only (veth), got 'macvlan'",
+        ),
+        *(
+            (
+                f"lxc.net.0.type = {first}\nlxc.net.{second}.type = veth",
+                "lxc.net: interfaces must be numbered from 0 on, in their order",
+            )
+            for first, second in (("veth", 2), ("empty", 1))
+        ),
+    ],
+)
+def test_a_config_of_what_geats_cannot_have_is_refused(line: str, problem: str) -> None:
+    text = f"lxc.rootfs.path = {TREE}\n{line}"
+    assert lines(read_found("web", FILE, text)) == [f"{FILE}: {problem}"]
+
+
+def test_a_config_without_a_root_filesystem_is_refused() -> None:
+    assert lines(read_found("web", FILE, "")) == [
+        f"{FILE}: lxc.rootfs.path: must be a directory by its plain path, got '': "
+        "geats import-lxc makes a template of it instead"
+    ]
+
+
+def test_a_line_that_cannot_be_kept_is_refused() -> None:
+    text = f"lxc.rootfs.path = {TREE}\nlxc.environment = J\ufffdrgen\n"
+    assert lines(read_found("web", FILE, text)) == [
+        f"{FILE}: cannot be kept as it is: 'lxc.environment = J\ufffdrgen'"
+    ]
+
+
+def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() -> None:
+    volumes = [{"name": "data", "mount": "/data"}, {"name": "root", "size": "1GiB"}]
+    want = vm(volumes=volumes, nics=[], driver="other")
+    facts = replace(FACTS, drivers=frozenset({"other"}))
+    made = plan_adopt(found(), want, ROOT, ON, facts, {}).unwrap()
+    assert [step.action for step in made.steps] == [
+        AdoptVolume("default", "root", 1 << 30, TREE, "debian", fingerprint(vm())),
+        Adopt(
+            want,
+            vm(volumes=volumes[1:], driver="other"),
+            tuple(line for line in KEPT if "mtu" not in line),
+            found().sha256,
+        ),
+    ]
+    assert [change.field for change in made.pending] == ["volumes", "nics"]
+
+
+def test_the_root_filesystem_is_no_line_to_keep_even_where_its_ids_are_shifted() -> None:
+    assert found(f"lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = {TREE}").keep == ()
+
+
+def test_no_network_and_shifted_ids_that_the_kernel_maps_are_what_geats_has_too() -> None:
+    text = f"""\
+lxc.rootfs.path = {TREE}
+lxc.rootfs.options = idmap=container
+lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.net.0.type = empty
+lxc.net.0.flags = up
+"""
+    assert (found(text).vm, found(text).keep) == ({}, ())
+    assert lines(adopted(vm(privileged=False, nics=[]), text=text))
+
+
+def test_other_options_of_the_root_filesystem_are_kept_only_where_the_vm_is_privileged() -> None:
+    text = f"lxc.rootfs.path = {TREE}\nlxc.rootfs.options = discard\n"
+    assert adopted(text=text).unwrap().by_hand == ("lxc.rootfs.options = discard",)
+    assert lines(adopted(vm(privileged=False), text=text)) == [
+        f"{FILE}: lxc.rootfs.options: would take the place of idmap=container, which an "
+        "unprivileged VM needs"
+    ]
+
+
+def test_every_reason_is_given_at_once() -> None:
+    want = vm(volumes=[{"name": "root", "pool": "fast"}])
+    have = Observation(power=Power.STUCK, foreign=True)
+    text = CONFIG.replace("web\n", "a b\n")
+    said = lines(adopted(want, have, replace(ROOT, owner=None, volume=None), text=text, db=vm()))
+    assert said == [
+        "web: its monitor does not answer: end that first",
+        f"{FILE}: lxc.rootfs.path: there is no directory '{TREE}', or a link leads to it",
+        "web.volumes[root].pool: 'fast' cannot have a directory where it is: a pool of the type "
+        "directory can",
+        "web.nics[eth0].mac: the MAC address 00:16:3e:00:00:02 is also that of db.nics[eth0].mac",
+        "web.nics[eth0].addresses: the address 10.0.0.2 is also that of db.nics[eth0].addresses",
+        f"{FILE}: hostname: must be a domain name, got 'a b'",
+    ]
+
+
+def test_a_vm_of_geats_is_not_adopted() -> None:
+    assert lines(adopted(have=Observation(recorded=vm(), defined=vm()))) == [
+        "web: is a VM of geats already"
+    ]
+
+
+def test_what_the_planner_refuses_is_refused() -> None:
+    assert lines(adopted(vm(template="alpine"))) == [
+        "web.template: unknown template 'alpine' (there is: debian)"
+    ]
+    unknown_pool = vm(volumes=[{"name": "root", "pool": "gone"}])
+    assert lines(adopted(unknown_pool, root=replace(ROOT, volume=None))) == [
+        "web.volumes[root].pool: unknown pool 'gone' (there is: default, fast)"
+    ]

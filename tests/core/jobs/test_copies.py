@@ -1,0 +1,304 @@
+"""Copies of a whole VM, told as stories."""
+
+import json
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core import (
+    Checked,
+    Goal,
+    HostFacts,
+    Impact,
+    Manifest,
+    Observation,
+    PackedVolume,
+    Plan,
+    PoolFacts,
+    Power,
+    Stage,
+    Target,
+    VMSpec,
+    copied,
+    explain,
+    follow,
+    manifest_from_json,
+    manifest_to_json,
+    parse_vm,
+    plan,
+    plan_export,
+    plan_import,
+)
+from geats_core.vm.observation import UNFINISHED_COPY
+from geats_core.vm.parse import derived_mac
+
+NICS = [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}]
+VOLUMES = [{"name": "data", "pool": "fast", "mount": "/data"}, {"name": "root", "pool": "fast"}]
+
+
+def vm(name: str = "web", **changed: object) -> VMSpec:
+    raw = {"template": "debian", "volumes": VOLUMES, "nics": NICS, **changed}
+    return parse_vm(name, raw).unwrap()
+
+
+def manifest(spec: VMSpec | None = None) -> Manifest:
+    packed = tuple(
+        PackedVolume(name=volume.name, sha256=f"digest of {volume.name}", size_bytes=1)
+        for volume in (spec or vm()).volumes
+    )
+    return Manifest(spec=spec or vm(), template="debian", volumes=packed, taken_s=1)
+
+
+def at(target: Target, spec: VMSpec) -> Observation:
+    made = plan(Goal(name=spec.name, target=target, spec=spec), Observation()).unwrap()
+    return follow(made, Observation()).unwrap()
+
+
+def lines(made: Checked[Plan]) -> list[str]:
+    """The steps without their impact; or the problems."""
+    match made:
+        case Success(found):
+            return [line.partition(" (impact")[0] for line in explain(found).splitlines()]
+        case Failure(problems):
+            return list(map(str, problems))
+
+
+def imported(
+    have: Observation | None = None,
+    spec: VMSpec | None = None,
+    facts: HostFacts | None = None,
+    others: dict[str, VMSpec] | None = None,
+    packed: Manifest | None = None,
+) -> Checked[Plan]:
+    have, spec, facts = have or Observation(), spec or vm(), facts or HostFacts()
+    return plan_import("/a.tar", packed or manifest(), spec, have, facts, others or {})
+
+
+def test_a_running_vm_is_frozen_while_it_is_exported() -> None:
+    assert lines(plan_export("web", "/a.tar", at(Target.RUNNING, vm()))) == [
+        "1. freeze web for a while because its volumes are to be read as they are at one moment",
+        "2. export web to /a.tar because an export was asked for",
+        "3. unfreeze web because it ran before",
+    ]
+
+
+def test_where_its_volumes_can_be_cloned_in_no_time_it_is_frozen_only_until_they_are() -> None:
+    able = PoolFacts(snapshots=True, clones=True)
+    both, one = HostFacts(pools={"fast": able}), HostFacts(pools={"fast": PoolFacts(clones=True)})
+    have = at(Target.RUNNING, vm())
+    export = "export web to /a.tar, frozen only until its volumes are cloned"
+    asked = "because an export was asked for"
+
+    made = plan_export("web", "/a.tar", have, both)
+    assert lines(made) == [f"1. {export} {asked}"]
+    assert made.unwrap().impact is Impact.LIVE
+    assert len(lines(plan_export("web", "/a.tar", have, one))) == 3
+    assert lines(plan_export("web", "/a.tar", at(Target.STOPPED, vm()), both)) == [
+        f"1. export web to /a.tar {asked}"
+    ]
+
+
+def test_one_that_an_interrupted_operation_left_frozen_goes_on() -> None:
+    left = "because an operation that was interrupted left it frozen"
+    have = replace(at(Target.RUNNING, vm()), power=Power.HELD)
+    able = HostFacts(pools={"fast": PoolFacts(snapshots=True, clones=True)})
+
+    assert lines(plan_export("web", "/a.tar", have)) == [
+        "1. export web to /a.tar because an export was asked for",
+        f"2. unfreeze web {left}",
+    ]
+    assert lines(plan_export("web", "/a.tar", have, able))[0] == f"1. unfreeze web {left}"
+
+
+def test_a_vm_that_is_off_is_exported_once_its_volumes_are_active() -> None:
+    have = at(Target.STOPPED, vm())
+    idle = replace(have, volumes=tuple(replace(seen, active=False) for seen in have.volumes))
+
+    assert lines(plan_export("web", "/a.tar", idle)) == [
+        "1. activate volume web/root in pool fast because it is not active",
+        "2. activate volume web/data in pool fast because it is not active",
+        "3. export web to /a.tar because an export was asked for",
+    ]
+
+
+def test_what_is_no_whole_vm_is_not_exported() -> None:
+    def said(have: Observation) -> list[str]:
+        return lines(plan_export("web", "/a.tar", have))
+
+    not_ready = "it is not defined, or a volume is not ready"
+    assert said(Observation()) == ["web: is not defined"]
+    assert said(at(Target.DEFINED, vm())) == [f"web: cannot export web to /a.tar: {not_ready}"]
+    assert said(replace(at(Target.RUNNING, vm()), power=Power.STUCK)) == [
+        "web: its monitor is stuck, so that it cannot be frozen: stop it first"
+    ]
+    assert said(Observation(foreign=True)) == [
+        "web: there is a VM of this name on the host that geats did not make: it is left alone "
+        "until it is adopted"
+    ]
+
+
+def test_an_import_reserves_all_volumes_before_it_fills_any() -> None:
+    made = imported()
+
+    assert [line.partition(" because")[0] for line in lines(made)] == [
+        "1. define web",
+        "2. allocate volume web/root in pool fast",
+        "3. format volume web/root in pool fast",
+        "4. activate volume web/root in pool fast",
+        "5. allocate volume web/data in pool fast",
+        "6. format volume web/data in pool fast",
+        "7. activate volume web/data in pool fast",
+        "8. reserve volume web/root for a copy",
+        "9. reserve volume web/data for a copy",
+        "10. unpack volume web/root from /a.tar",
+        "11. unpack volume web/data from /a.tar",
+        "12. configure the guest on volume web/root",
+    ]
+    reserved = [step.needs for step in made.unwrap().steps[7:11]]
+    assert reserved == [(3, 6), (7,), (8,), (8,)]
+    end = follow(made.unwrap(), Observation()).unwrap()
+    assert end == at(Target.STOPPED, vm())
+
+
+def test_what_a_cut_left_neither_starts_nor_gets_a_template() -> None:
+    made = imported().unwrap()
+    goal = Goal(name="web", target=Target.RUNNING, spec=vm())
+    no_template = (
+        "web: cannot install template debian on volume web/root: a copy to it was not finished"
+    )
+    for cut in range(8, 11):
+        left = follow(replace(made, steps=made.steps[:cut]), Observation()).unwrap()
+        said = lines(plan(goal, left))
+        assert said[-1] == "web: cannot start web: a volume is not ready"
+        assert (no_template in said) == (cut < 10)
+
+
+def test_what_a_cut_left_is_finished_by_the_same_import() -> None:
+    made = imported().unwrap()
+    for cut in range(len(made.steps) - 1):
+        left = follow(replace(made, steps=made.steps[:cut]), Observation()).unwrap()
+        assert follow(imported(left).unwrap(), left).unwrap() == at(Target.STOPPED, vm())
+
+
+def test_an_import_never_takes_the_place_of_a_vm() -> None:
+    said = ["web: there is a VM of this name, or a volume of one: give another name"]
+
+    assert lines(imported(at(Target.STOPPED, vm()))) == said
+    assert lines(imported(replace(at(Target.DEFINED, vm()), foreign=True))) == said
+    assert lines(imported(replace(at(Target.STOPPED, vm()), recorded=None, defined=None))) == said
+    left = follow(replace(imported().unwrap(), steps=imported().unwrap().steps[:9]), Observation())
+    assert lines(imported(left.unwrap(), vm(memory="1GiB"))) == said
+
+
+def test_addresses_of_other_vms_are_refused_also_while_they_are_off() -> None:
+    other = vm("db", nics=[{**NICS[0], "mac": "02:00:00:00:00:01"}])
+
+    assert lines(imported(others={"db": other, "web": vm()})) == [
+        "web.nics[eth0].addresses: the address 10.0.0.2 is also that of db.nics[eth0].addresses"
+    ]
+
+
+def test_what_the_host_does_not_have_is_refused() -> None:
+    facts = HostFacts(pools={}, templates=frozenset({"alpine"}))
+
+    assert lines(imported(facts=facts)) == [
+        "web.template: unknown template 'debian' (there is: alpine)",
+        "web.volumes[root].pool: unknown pool 'fast' (there is none)",
+        "web.volumes[data].pool: unknown pool 'fast' (there is none)",
+    ]
+    one_volume = vm(volumes=[{"name": "root", "pool": "fast"}])
+    assert lines(imported(spec=one_volume)) == [
+        "web.volumes: must be those of the archive (data, root), got root"
+    ]
+
+
+def actions_of(made: Checked[Plan]) -> list[object]:
+    unpacked = [step.action for step in made.unwrap().steps if "unpack" in str(step.action).lower()]
+    return [(action.template, str(action.identity)) for action in unpacked]  # type: ignore[union-attr]
+
+
+def test_a_vm_of_another_name_is_a_new_one_and_the_template_is_that_of_the_archive() -> None:
+    old = replace(manifest(), template="old")
+    other = copied(vm(), "mail", {"nics": []}).unwrap()
+    upgraded = copied(vm(), "web", {"template": "new"}).unwrap()
+
+    assert actions_of(imported(packed=old)) == [("old", "kept"), (None, "kept")]
+    assert actions_of(imported(spec=other, packed=old)) == [("old", "new"), (None, "new")]
+    assert actions_of(imported(spec=upgraded, packed=old)) == [("new", "kept"), (None, "kept")]
+
+
+def test_a_copy_has_a_hostname_and_mac_addresses_of_its_own() -> None:
+    spec = vm(hostname="web.example.org", nics=[{**NICS[0], "mac": "02:00:00:00:00:01"}])
+    copy = copied(spec, "mail", {}).unwrap()
+
+    assert (copy.hostname, copy.nics[0].mac) == ("mail.example.org", derived_mac("mail", "eth0"))
+    assert copied(vm(hostname="www"), "mail", {}).unwrap().hostname == "www"
+    assert copied(spec, "web", {}) == Success(spec)
+
+
+def test_a_copy_may_differ_in_any_key_and_in_its_pools() -> None:
+    changes = {"memory": "1GiB", "nics": [], "pools": {"root": "slow"}}
+    copy = copied(vm(), "mail", changes).unwrap()
+
+    assert (copy.limits.memory_bytes, copy.nics) == (2**30, ())
+    assert [volume.pool for volume in copy.volumes] == ["slow", "fast"]
+    everywhere = copied(vm(), "web", {"pools": "slow"}).unwrap()
+    assert [volume.pool for volume in everywhere.volumes] == ["slow", "slow"]
+
+
+def test_all_that_is_wrong_with_the_changes_is_said() -> None:
+    pools = {"logs": "slow"}
+
+    def said(changes: dict[str, object]) -> list[str]:
+        return [str(each) for each in copied(vm(), "mail", changes).failure()]
+
+    wrong = "pools: 'logs' is no volume of the VM (data, root)"
+    assert said({"pools": pools}) == [wrong]
+    found = said({"pools": pools, "memory": "10 bananas"})
+    assert (found[0].partition(":")[0], found[1]) == ("memory", wrong)
+
+
+def test_a_manifest_survives_its_file() -> None:
+    text = manifest_to_json(manifest())
+
+    assert manifest_from_json("a.tar", text) == Success(manifest())
+
+
+def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
+    raw = json.loads(manifest_to_json(manifest()))
+
+    def said(text: str) -> str:
+        return str(manifest_from_json("a.tar", text).failure()[0])
+
+    assert said("{") == (
+        "a.tar: is not JSON: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)"
+    )
+    assert said("[]") == "a.tar: is not written by geats"
+    newer = {**raw, "manifest": {**raw["manifest"], "version": 2}}
+    assert said(json.dumps(newer)) == (
+        "a.tar: was written by a newer geats (format 2, and this one knows 1)"
+    )
+    edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
+    assert said(json.dumps(edited)) == (
+        "a.tar: has not the checksum that it should have: it was changed"
+    )
+    hostile = manifest_to_json(replace(manifest(), spec=replace(vm(), name="../x")))
+    assert said(hostile).startswith("a.tar.spec")
+    lacking = manifest_to_json(replace(manifest(), volumes=()))
+    assert said(lacking) == "a.tar: its volumes are not those of its VM"
+
+
+def test_a_volume_that_is_half_copied_is_not_ready_even_if_it_is_no_root() -> None:
+    have = at(Target.STOPPED, vm())
+    copying = tuple(
+        replace(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)
+        if seen.name == "data"
+        else seen
+        for seen in have.volumes
+    )
+    goal = Goal(name="web", target=Target.RUNNING, spec=vm())
+
+    assert lines(plan(goal, replace(have, volumes=copying))) == [
+        "web: cannot start web: a volume is not ready"
+    ]

@@ -1,0 +1,149 @@
+"""Which steps end what was interrupted, and whom nothing is taken from."""
+
+from dataclasses import replace
+
+from returns.result import Success
+
+from geats_core import HostFacts, HostPlan, Observation, Power, Stage, explain, parse_vm
+from geats_core.jobs.repairs import Found, plan_repair
+from geats_core.planning.actions import Leftover, RemoveLeftover
+from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.observation import UNFINISHED_COPY, VolumeMissing, VolumeSeen
+from geats_core.vm.spec import VMSpec
+
+
+def web(name: str = "web01", **words: object) -> VMSpec:
+    nic = {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}
+    return parse_vm(name, {"template": "debian", "nics": [nic], **words}).unwrap()
+
+
+WEB = web()
+ROOT = VolumeSeen(
+    name="root",
+    pool="default",
+    stage=Stage.INSTALLED,
+    active=True,
+    template="debian",
+    guest=fingerprint(WEB),
+)
+EMPTY = replace(ROOT, stage=Stage.ALLOCATED, active=False, template=None, guest=None)
+RESERVED = replace(ROOT, stage=Stage.FILLING, template=UNFINISHED_COPY, guest=None)
+OFF = Observation(recorded=WEB, defined=WEB, volumes=(ROOT,))
+ON = replace(OFF, power=Power.RUNNING, in_effect=WEB)
+STUCK = replace(ON, power=Power.STUCK)
+LEFT = Found(
+    action=RemoveLeftover(Leftover.INTERFACE, "gt0n0", "lxc"), reason="nobody has it", vm="web01"
+)
+
+
+def steps(seen: dict[str, Observation], *found: Found, facts: HostFacts | None = None) -> list[str]:
+    return explain(made(seen, *found, facts=facts)).splitlines()
+
+
+def made(seen: dict[str, Observation], *found: Found, facts: HostFacts | None = None) -> HostPlan:
+    match plan_repair(found, seen, facts):
+        case Success(plan):
+            return plan
+        case refused:
+            raise AssertionError(refused)
+
+
+NOTHING = ["no VM is concerned: nothing to do"]
+
+
+def test_a_vm_that_came_to_its_end_is_left_as_it_is() -> None:
+    assert steps({"web01": ON, "off": OFF}) == NOTHING
+
+
+def test_a_stuck_vm_is_repaired_and_started_again() -> None:
+    assert steps({"web01": STUCK}) == [
+        "1. repair web01: end its stuck monitor because its monitor does not answer, or is gone"
+        " (impact: restart)",
+        "2. start web01 because it was on (impact: none), needs 1",
+    ]
+
+
+def test_a_stuck_vm_that_cannot_start_is_repaired_all_the_same() -> None:
+    repaired = [
+        "1. repair web01: end its stuck monitor because its monitor does not answer, or is gone"
+        " (impact: restart)"
+    ]
+    assert steps({"web01": replace(STUCK, volumes=())}) == repaired
+    assert steps({"web01": replace(STUCK, in_effect=None)}) == repaired
+    assert steps({"web01": STUCK, "web02": replace(ON, recorded=web("web02"))}) == repaired
+
+
+def test_a_vm_whose_driver_or_pool_is_away_is_not_taken_for_stuck() -> None:
+    for away in ("drivers.lxc", "pools.default"):
+        facts = HostFacts(unavailable={away: "its disk is gone"})
+        assert steps({"web01": STUCK}, facts=facts) == NOTHING
+
+
+def test_what_was_left_frozen_goes_on_and_what_is_frozen_by_wish_stays_so() -> None:
+    assert steps(
+        {"web01": replace(ON, power=Power.HELD), "ice": replace(ON, power=Power.FROZEN)}
+    ) == [
+        "1. unfreeze web01 because an operation that was interrupted left it frozen (impact: live)"
+    ]
+
+
+def test_a_volume_that_holds_nothing_goes_and_its_vm_stays() -> None:
+    gone = (
+        "1. destroy volume web01/root in pool default because what made it, or destroyed it,"
+        " was interrupted, and it holds nothing (impact: data_loss)"
+    )
+    assert steps({"web01": replace(OFF, volumes=(EMPTY,))}) == [gone]
+    assert steps({"web01": Observation(volumes=(EMPTY,))}) == [gone]
+    assert steps({"web01": Observation(volumes=(replace(EMPTY, stage=Stage.FORMATTED),))}) == (
+        NOTHING
+    )
+
+
+def test_a_copy_that_was_never_finished_goes_with_its_definition() -> None:
+    data = replace(ROOT, name="data", stage=Stage.FORMATTED, template=None, guest=None)
+    why = "because a copy to it was interrupted, and nobody ever used it"
+    assert steps({"web01": replace(OFF, volumes=(data, RESERVED))}) == [
+        f"1. destroy volume web01/data in pool default {why} (impact: data_loss)",
+        f"2. destroy volume web01/root in pool default {why} (impact: data_loss)",
+        f"3. undefine web01 {why} (impact: none), needs 1, 2",
+    ]
+
+
+def test_nothing_is_destroyed_of_a_vm_of_which_not_everything_is_known_or_that_is_protected() -> (
+    None
+):
+    missing = (VolumeMissing(name="root", pool="other"),)
+    for volumes in ((EMPTY,), (RESERVED,)):
+        have = replace(OFF, volumes=volumes)
+        for other in (
+            replace(have, locked=True),
+            replace(have, unreliable="it cannot be read"),
+            replace(have, missing=missing),
+            replace(have, foreign=True),
+            replace(have, volumes=(*volumes, replace(EMPTY, name="x", unreadable="it is newer"))),
+            replace(have, power=Power.RUNNING, in_effect=WEB),
+        ):
+            assert steps({"web01": other}) == NOTHING
+
+
+def test_a_copy_of_which_another_vm_mounts_a_volume_stays() -> None:
+    other = web("web02", shared_volumes={"films": {"vm": "web01", "mount": "/films"}}, nics=[])
+    seen = {"web01": replace(OFF, volumes=(RESERVED,)), "web02": Observation(recorded=other)}
+    assert steps(seen) == NOTHING
+
+
+def test_what_was_found_goes_with_its_vm_or_with_none_and_each_by_itself() -> None:
+    file = Found(action=RemoveLeftover(Leftover.FILE, "/a"), reason="it is half")
+    plan = made({"web01": replace(ON, power=Power.HELD)}, LEFT, file)
+    assert [each.name for each in plan.plans] == ["web01", ""]
+    assert explain(plan).splitlines() == [
+        "1. remove the interface gt0n0 of lxc because nobody has it (impact: none)",
+        "2. unfreeze web01 because an operation that was interrupted left it frozen (impact: live)",
+        "3. remove the file /a because it is half (impact: none)",
+    ]
+    foreign = {"web01": Observation(foreign=True, power=Power.STUCK)}
+    assert len(made(foreign, LEFT).steps) == 1
+
+
+def test_a_vm_that_somebody_works_on_is_left_alone() -> None:
+    assert plan_repair([], {"web01": STUCK}, at_work=["web01"]) == Success(HostPlan())

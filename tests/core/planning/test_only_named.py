@@ -1,0 +1,177 @@
+"""Law 8, told as stories: nothing is taken from a VM that nobody named."""
+
+from dataclasses import replace
+
+import pytest
+
+from geats_core import (
+    Asked,
+    DataLoss,
+    Goal,
+    HostFacts,
+    HostPolicy,
+    Observation,
+    Power,
+    Stage,
+    Target,
+    VMSpec,
+    plan,
+)
+from geats_core.reading.checked import some_of
+from tests.core.hosts import Hosts, at, nic, order, planned, refused, vm
+
+WEB, DB, APP = vm("web"), vm("db"), vm("app")
+ALL = (WEB, DB, APP)
+STOP = "(power off after 60 s)"
+AWAY = [
+    Target.OFF,
+    Target.STOPPED,
+    Target.FROZEN,
+    Target.UNDEFINED,
+    Target.DEPROVISIONED,
+    Target.REBOOTED,
+    Target.REINITIALISED,
+]
+
+
+def swept(target: Target, *specs: VMSpec) -> list[Goal]:
+    return [Goal(name=s.name, target=target, spec=s, asked=Asked.SWEPT) for s in specs]
+
+
+def many(there: Hosts, target: Target, policy: HostPolicy | None = None) -> list[str]:
+    return refused(swept(target, *ALL), there, None, policy)
+
+
+@pytest.mark.parametrize("target", AWAY)
+def test_a_wish_for_all_takes_nothing_from_more_than_one(target: Target) -> None:
+    assert many(at(Target.RUNNING, *ALL), target) == [
+        f"vms: 3 of 3 VMs would be {target} that nobody named (web, db and app), and at_most 1 "
+        "may be: name those that you mean, or say at_most: 3"
+    ]
+
+
+@pytest.mark.parametrize("target", AWAY)
+def test_a_wish_for_all_is_done_for_as_many_as_may_be(target: Target) -> None:
+    there, policy = at(Target.RUNNING, *ALL), HostPolicy(at_most=3)
+
+    made = planned(swept(target, *ALL), there, None, policy)
+
+    assert {step.vm for step in made.steps} == {"web", "db", "app"}
+
+
+def test_only_those_that_something_is_taken_from_are_counted() -> None:
+    there = at(Target.STOPPED, WEB, APP) | at(Target.RUNNING, DB)
+
+    assert order(planned(swept(Target.OFF, *ALL), there)) == [f"shut down db {STOP}"]
+    assert many(there, Target.OFF, HostPolicy(at_most=0)) == [
+        "vms: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name those "
+        "that you mean, or say at_most: 1"
+    ]
+
+
+def test_protection_is_not_lifted_from_all() -> None:
+    there = {name: replace(have, locked=True) for name, have in at(Target.RUNNING, *ALL).items()}
+
+    assert len(many(there, Target.UNLOCKED)) == 1
+    assert planned(swept(Target.LOCKED, *ALL), at(Target.RUNNING, *ALL)).steps
+
+
+def test_a_count_is_no_order_where_most_descriptions_are_gone() -> None:
+    others = [vm(f"vm{number}") for number in range(7)]
+    there = at(Target.RUNNING, WEB, *others)
+
+    assert refused(swept(Target.OFF, WEB), there, None, HostPolicy(at_most=100)) == [
+        "vms: 1 of the 8 VMs that geats defined here are described (the description of vm0, vm1, "
+        "vm2, vm3, vm4 and 2 more is gone), so nothing is done to VMs that nobody named: mend the "
+        "configuration, or write gone: {NAME: stopped} for those that are to leave"
+    ]
+    half = HostFacts(declared=frozenset({"vm0", "vm1", "vm2"}))
+    assert planned(swept(Target.OFF, WEB), there, half).steps
+
+
+def test_who_is_named_may_be_many() -> None:
+    there = at(Target.RUNNING, *ALL)
+
+    made = planned([Goal(name=name, target=Target.OFF) for name in there], there)
+
+    assert len(made.steps) == 3
+
+
+def test_a_changed_description_may_restart_whom_nobody_named() -> None:
+    there = at(Target.RUNNING, *ALL)
+    changed = [
+        vm("web", nics=nic("10.0.0.2")),
+        vm("db", hostname="base"),
+        vm("app", init="busybox"),
+    ]
+
+    made = planned(swept(Target.RUNNING, *changed), there)
+
+    stops = [step for step in made.steps if str(step.impact) == "restart"]
+    assert {step.vm: [change.field for change in step.changes] for step in stops} == {
+        "web": ["nics"],
+        "db": ["hostname"],
+        "app": ["init"],
+    }
+
+
+def test_guest_files_of_another_description_may_restart_it() -> None:
+    there = at(Target.RUNNING, WEB)["web"]
+    root = replace(there.volumes[0], guest="as it was before")
+    have = replace(there, volumes=(root,))
+
+    steps = plan(swept(Target.RUNNING, WEB)[0], have).unwrap().steps
+
+    assert steps[0].reason == "its guest is not configured as described"
+
+
+def test_a_stuck_monitor_is_repaired_whoever_asks() -> None:
+    have = replace(at(Target.RUNNING, WEB)["web"], power=Power.STUCK)
+
+    assert len(plan(swept(Target.RUNNING, WEB)[0], have).unwrap().steps) == 2
+    assert refused(swept(Target.OFF, WEB), {"web": have}, None, HostPolicy(at_most=0))
+
+
+def without_root(have: Observation) -> Observation:
+    return replace(have, volumes=())
+
+
+def half_made(have: Observation) -> Observation:
+    return replace(have, volumes=(replace(have.volumes[0], stage=Stage.FORMATTED),))
+
+
+def unknown(have: Observation) -> Observation:
+    return replace(have, in_effect=None)
+
+
+@pytest.mark.parametrize("seen", [without_root, half_made, unknown])
+def test_what_is_missing_on_the_host_restarts_nobody_who_was_not_named(seen) -> None:  # type: ignore[no-untyped-def]
+    have = seen(at(Target.RUNNING, WEB)["web"])
+    goal = swept(Target.RUNNING, WEB)[0]
+
+    problems = [str(each) for each in plan(goal, have).failure()]
+
+    assert len(problems) == 1
+    assert problems[0].startswith(f"web: would shut down web {STOP}, because ")
+    assert problems[0].endswith(
+        ", and no change of its description needs that: name the VM to have it done"
+    )
+    assert plan(replace(goal, asked=Asked.NAMED), have).unwrap().steps
+
+
+def test_leave_to_lose_data_is_for_whom_is_described_otherwise() -> None:
+    there = at(Target.RUNNING, WEB, DB)
+    other = vm("web", template="alpine")
+    goals = [replace(each, data_loss=DataLoss.ALLOWED) for each in swept(Target.RUNNING, other, DB)]
+
+    made = planned(goals, there)
+
+    assert {step.vm for step in made.steps} == {"web"}
+    assert str(made.impact) == "data_loss"
+
+
+def test_of_many_names_only_the_first_are_told() -> None:
+    assert some_of([]) == "none"
+    assert some_of(["a"]) == "a"
+    assert some_of(["a", "b", "c"]) == "a, b and c"
+    assert some_of("abcdefg") == "a, b, c, d, e and 2 more"

@@ -1,0 +1,155 @@
+"""What differs between two specs, and what each difference costs."""
+
+from geats_core import COST, Change, Impact, changes, parse_vm
+from geats_core.planning.spec_changes import OTHER, at_least, cost_of
+
+DATA: dict[object, object] = {"name": "data", "mount": "/data"}
+RAW: dict[object, object] = {
+    "template": "debian",
+    "metadata": {"name": "x", "bridge": "y"},
+    "volumes": [{"name": "root"}, DATA],
+}
+OLD = parse_vm("web", RAW).unwrap()
+CHANGED: dict[str, dict[object, object]] = {
+    "driver": {"driver": "memory"},
+    "template": {"template": "alpine"},
+    "volume pools": {"volumes": [{"name": "root", "pool": "fast"}, DATA]},
+    "hostname": {"hostname": "other"},
+    "volumes": {"volumes": [{"name": "root"}, {**DATA, "read_only": True}]},
+    "binds": {"binds": {"media": {"source": "/srv/media", "mount": "/media"}}},
+    "shared_volumes": {"shared_volumes": {"films": {"vm": "nas", "mount": "/films"}}},
+    "nics": {"nics": [{"name": "eth0", "bridge": "br0", "mac": "02:00:00:00:00:01"}]},
+    "dns": {"dns": {"search": ["lan"]}},
+    "metadata": {"metadata": {"mount": "z"}},
+    "init": {"init": "busybox"},
+    "privileged": {"privileged": True},
+    "memory": {"memory": "1GiB"},
+    "volume sizes": {"volumes": [{"name": "root", "size": "1GiB"}, DATA]},
+    "volume sharing": {"volumes": [{"name": "root"}, {**DATA, "shared": True}]},
+    "cpus": {"cpus": 2},
+    "processes": {"processes": 10},
+    "transient": {"transient": True},
+    "shutdown_timeout": {"shutdown_timeout": 5},
+    "after": {"after": ["db"]},
+    "autostart": {"autostart": {"priority": 10, "delay": 5}},
+}
+LINES = {
+    "driver": "driver changed lxc → memory",
+    "template": "template changed debian → alpine",
+    "volume pools": "volume pools changed {root: default, data: default} → "
+    "{root: fast, data: default}",
+    "hostname": "hostname changed web → other",
+    "volumes": "volumes changed [data /data] → [data /data read_only]",
+    "binds": "binds changed [] → [media /srv/media /media read_only]",
+    "shared_volumes": "shared_volumes changed [] → [films nas films default /films read_only]",
+    "nics": "nics changed [] → [eth0 br0 02:00:00:00:00:01]",
+    "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
+    "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
+    "init": "init changed systemd → busybox",
+    "privileged": "privileged changed False → True",
+    "memory": "memory changed (not set) → 1GiB",
+    "volume sizes": "volume sizes changed {} → {root: 1GiB}",
+    "volume sharing": "volume sharing changed {} → {data: True}",
+    "cpus": "cpus changed (not set) → 2.0",
+    "processes": "processes changed (not set) → 10",
+    "transient": "transient changed False → True",
+    "shutdown_timeout": "shutdown_timeout changed 60 → 5",
+    "after": "after changed [] → [db]",
+    "autostart": "autostart changed {enabled: False, priority: 0, delay: 0} → "
+    "{enabled: True, priority: 10, delay: 5}",
+}
+
+
+def test_each_field_changes_alone_and_at_its_own_cost() -> None:
+    found = {
+        field: changes(OLD, parse_vm("web", RAW | change).unwrap())
+        for field, change in CHANGED.items()
+    }
+
+    assert {f: [(c.field, c.impact) for c in each] for f, each in found.items()} == {
+        field: [(field, costs["lxc"])] for field, costs in COST.items()
+    }
+    assert {field: str(each[0]) for field, each in found.items()} == {
+        "metadata": "metadata changed {bridge: (hidden), name: (hidden)} → {mount: (hidden)}"
+    } | {field: line for field, line in LINES.items() if field != "metadata"}
+
+
+def test_a_driver_that_is_not_in_the_table_changes_no_limit_live() -> None:
+    assert cost_of("memory", "lxc") is Impact.LIVE
+    assert cost_of("memory", "xen") is Impact.RESTART
+    assert all(costs[OTHER] >= max(costs.values()) for costs in COST.values())
+
+
+def test_changes_can_be_told_apart_by_what_they_cost() -> None:
+    new = parse_vm("web", RAW | {"memory": "1GiB", "init": "busybox"}).unwrap()
+
+    assert [c.field for c in at_least(Impact.RESTART, changes(OLD, new))] == ["init"]
+    assert [c.field for c in at_least(Impact.LIVE, changes(OLD, new))] == ["init", "memory"]
+
+
+def test_a_new_volume_is_not_one_that_changed_its_pool() -> None:
+    volumes = [{"name": "root"}, DATA, {"name": "more", "mount": "/more", "pool": "fast"}]
+    new = parse_vm("web", RAW | {"volumes": volumes}).unwrap()
+
+    assert [change.field for change in changes(OLD, new)] == ["volumes"]
+    assert [change.field for change in changes(new, OLD)] == ["volumes"]
+
+
+def test_a_new_vm_changes_in_every_field_that_is_set() -> None:
+    found = changes(None, OLD)
+
+    assert [change.field for change in found if change.new is None] == []
+    assert Change("template", None, "debian", Impact.DATA_LOSS) in found
+    assert changes(None, None) == ()
+
+
+def test_metadata_without_a_value_is_a_change_too() -> None:
+    plain = parse_vm("web", {"template": "debian"}).unwrap()
+    flagged = parse_vm("web", {"template": "debian", "metadata": {"flag": ""}}).unwrap()
+
+    assert [str(change) for change in changes(plain, flagged)] == [
+        "metadata changed {} → {flag: (hidden)}"
+    ]
+
+
+def test_what_a_vm_leaves_empty_is_no_change_where_there_is_no_other() -> None:
+    spec = parse_vm("web", {"template": "debian", "metadata": {"A": "b"}}).unwrap()
+    said = [
+        "driver",
+        "template",
+        "volume pools",
+        "hostname",
+        "metadata",
+        "init",
+        "shutdown_timeout",
+    ]
+
+    assert [change.field for change in changes(None, spec)] == said
+    assert [change.field for change in changes(spec, None)] == said
+
+
+def test_lists_are_written_entry_by_entry() -> None:
+    nic = {
+        "name": "eth0",
+        "bridge": "br0",
+        "mac": "02:00:00:00:00:01",
+        "addresses": ["10.0.0.2/24", "fd00::2/64"],
+        "gateways": ["10.0.0.1"],
+    }
+    volumes = [
+        {"name": "root"},
+        {"name": "data", "mount": "/data"},
+        {"name": "logs", "mount": "/logs", "read_only": True},
+    ]
+    plain = parse_vm("web", {"template": "debian"}).unwrap()
+    new = parse_vm("web", {"template": "debian", "nics": [nic], "volumes": volumes}).unwrap()
+    of_volumes, of_nics = changes(plain, new)
+
+    assert of_volumes.new == [
+        {"name": "data", "mount": "/data", "read_only": False},
+        {"name": "logs", "mount": "/logs", "read_only": True},
+    ]
+    assert str(of_volumes) == "volumes changed [] → [data /data; logs /logs read_only]"
+    assert str(of_nics) == (
+        "nics changed [] → [eth0 br0 02:00:00:00:00:01 10.0.0.2/24,fd00::2/64 10.0.0.1]"
+    )

@@ -1,0 +1,131 @@
+"""The doctor: each thing that a host may lack is found, with what to do about it."""
+
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from geats_host.calls import doctor
+from geats_host.calls.doctor import Finding, Health, Tree, examine
+from tests.memory_host import memory_config
+
+HEALTHY = {
+    "etc/subuid": "root:100000:65536",
+    "etc/subgid": "root:100000:65536",
+    "proc/sys/user/max_user_namespaces": "1000\n",
+    "proc/sys/fs/inotify/max_user_instances": "1024\n",
+    "proc/self/mountinfo": (
+        "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
+        "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n"
+    ),
+    "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
+}
+
+
+def tree(directory: Path, files: Mapping[str, str] = HEALTHY) -> Tree:
+    for path, text in files.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text)
+    return Tree(directory)
+
+
+def finding(what: str, at: Tree) -> Finding:
+    (found,) = (each for each in examine({}, at) if each.what == what)
+    return found
+
+
+def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    raw = memory_config(tmp_path) | {"vms": {}, "templates": {}}
+    assert {each.health for each in examine(raw, tree(tmp_path / "root"))} == {Health.WELL}
+
+
+@pytest.mark.parametrize(
+    ("what", "file", "text", "health", "words"),
+    [
+        ("user namespaces", "proc/sys/user/max_user_namespaces", "0", Health.PROBLEM, "sysctl"),
+        ("user namespaces", "proc/sys/user/max_user_namespaces", None, Health.PROBLEM, "USER_NS"),
+        ("subordinate ids", "etc/subuid", "", Health.PROBLEM, "root:100000:65536 to /etc/subuid"),
+        ("subordinate ids", "etc/subgid", "root:1:2", Health.PROBLEM, "/etc/subgid"),
+        ("inotify", "proc/sys/fs/inotify/max_user_instances", "128", Health.WARNING, "=1000"),
+        ("mounts", "proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw", Health.WARNING, "rshared"),
+        ("lxcfs", "proc/self/mountinfo", "", Health.WARNING, "apt-get install lxcfs"),
+        ("cgroups", "sys/fs/cgroup/cgroup.controllers", "cpu pids", Health.PROBLEM, "memory"),
+    ],
+)
+def test_what_a_host_lacks(
+    tmp_path: Path, what: str, file: str, text: str | None, health: Health, words: str
+) -> None:
+    host = tree(tmp_path)
+    assert finding(what, host).health is Health.WELL
+    if text is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_text(text)
+    found = finding(what, host)
+    assert found.health is health
+    assert words in found.fix
+
+
+def test_how_many_guests_inotify_is_enough_for(tmp_path: Path) -> None:
+    host = tree(tmp_path, {**HEALTHY, "proc/sys/fs/inotify/max_user_instances": "128"})
+    assert finding("inotify", host).found == "at most 128 instances: enough for about 64 guests"
+
+
+def test_control_groups_of_version_1(tmp_path: Path) -> None:
+    files = {path: text for path, text in HEALTHY.items() if "controllers" not in path}
+    host = tree(tmp_path, {**files, "sys/fs/cgroup/cpu/tasks": "", "sys/fs/cgroup/pids/tasks": ""})
+    assert finding("cgroups", host).found == "version 1, without memory"
+    (tmp_path / "sys/fs/cgroup/memory").mkdir()
+    assert finding("cgroups", host).found == "version 1, with cpu, memory, pids"
+
+
+def test_an_old_kernel_and_a_user_that_is_not_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tree(tmp_path)
+    for release, health in (("5.10.0-28-amd64", "problem"), ("5.12", "well"), ("6.1", "well")):
+        monkeypatch.setattr(platform, "release", lambda release=release: release)
+        assert finding("kernel", host).health == health
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert finding("user", host).fix == "run geats as root"
+
+
+def test_a_program_and_a_binding_that_are_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tree(tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert finding("newuidmap", host).fix == "apt-get install uidmap"
+    assert finding("lxc for Python", host).fix == (
+        "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
+    )
+
+
+def test_everything_that_a_plan_would_be_refused_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "PROGRAMS", {})
+    nic = {"name": "eth0", "bridge": "nobr0"}
+    vm = {"template": "debian", "nics": [nic], "memory": "10 bananas"}
+    raw = {"vms": {"web01": vm, "db01": {**vm, "memory": "1GiB"}}}
+    templates = {"debian": {"path": f"{tmp_path}/debian.tar"}}
+
+    def fixes(config: object) -> list[str]:
+        found = examine(config, tree(tmp_path))
+        return [each.fix for each in found if each.what == "configuration"]
+
+    assert fixes(
+        {**memory_config(tmp_path), "drivers": {"lxc": {}}, "templates": templates, **raw}
+    ) == [
+        "ip link add nobr0 type bridge && ip link set nobr0 up",
+        "correct it in the configuration, at web01.memory",
+        "correct it in the configuration, at templates.debian.path",
+    ]
+    missing = {"drivers": {}, "pools": {"fast": {"type": "btrfs", "path": str(tmp_path)}}}
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert "apt-get install btrfs-progs" in fixes(missing)

@@ -1,0 +1,165 @@
+"""Snapshots on a host in memory: what is asked for, what fails on the way, and what is left."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core.jobs.snapshots import name_at
+from geats_core.vm.observation import Power
+from geats_host.calls import lifecycle, snapshots
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host
+from geats_host.plugins.opened import Opened
+from geats_host.storage import VolumeId
+from geats_host.storage.memory import MemoryPool
+from tests.memory_host import memory_host
+
+VOLUMES = [
+    {"name": "root", "pool": "default"},
+    {"name": "data", "pool": "default", "mount": "/data"},
+]
+WEB = {"profile": "small", "volumes": VOLUMES}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host on which web01 runs, with two volumes."""
+    host = memory_host(tmp_path, {"vms": {"web01": WEB}})
+    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    return host
+
+
+def taken(host: Host, name: str = "monday") -> None:
+    host.apply(snapshots.snapshot(host, "web01", name)).unwrap()
+
+
+def test_a_snapshot_is_taken_listed_gone_back_to_and_given_up(host: Host) -> None:
+    taken(host)
+    (listed,) = snapshots.listed(host, "web01")
+    assert (listed["name"], listed["volumes"], listed["together"]) == (
+        "monday",
+        ["data", "root"],
+        True,
+    )
+    host.apply(snapshots.restore(host, "web01", "monday", allow_data_loss=True)).unwrap()
+    assert host.observe("web01").power is Power.RUNNING
+    host.apply(snapshots.delete(host, "web01", "monday")).unwrap()
+    assert snapshots.listed(host, "web01") == []
+
+
+def test_without_a_name_it_is_called_after_the_time(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1763881200.5)
+    host.apply(snapshots.snapshot(host, "web01")).unwrap()
+    (listed,) = snapshots.listed(host, "web01")
+    assert (listed["name"], listed["taken"]) == (name_at(1763881200), "2025-11-23T07:00:00+00:00")
+
+
+def test_a_name_is_taken_once_unless_it_only_has_to_be_there(host: Host) -> None:
+    taken(host)
+    with pytest.raises(Refused, match=r"web01\.snapshot: there is a snapshot 'monday' already"):
+        snapshots.snapshot(host, "web01", "monday")
+    assert snapshots.snapshot(host, "web01", "monday", present=True).plan.is_empty
+
+
+def test_all_that_is_wrong_with_the_words_is_said_at_once(host: Host) -> None:
+    with pytest.raises(Refused) as refused:
+        snapshots.restore(host, "web01", "../x", allow_data_loss="yes", partial=1)
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+        "snapshot",
+        "partial",
+        "allow_data_loss",
+    ]
+    with pytest.raises(Refused, match="keep: would keep no snapshot"):
+        snapshots.kept(host, "web01", {})
+    with pytest.raises(Refused, match=r"keep\.dayly: unknown key 'dayly', did you mean 'daily'"):
+        snapshots.kept(host, "web01", {"dayly": 3})
+    with pytest.raises(Refused, match="name: unknown VM 'web1', did you mean 'web01'"):
+        snapshots.snapshot(host, "web1", "monday")
+
+
+def test_what_no_rule_keeps_is_given_up_and_the_rest_says_why_it_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(3):
+        monkeypatch.setattr("time.time", lambda day=day: 86400 * day)
+        taken(host, f"day-{day}")
+    rules = {"last": 1, "daily": 2}
+    assert [each["kept_by"] for each in snapshots.listed(host, "web01", rules)] == [
+        [],
+        ["daily 1970-01-02"],
+        ["last 1 of 1", "daily 1970-01-03"],
+    ]
+    found = snapshots.kept(host, "web01", rules)
+    assert found.report() == {
+        "kept": {"day-2": ["last 1 of 1", "daily 1970-01-03"], "day-1": ["daily 1970-01-02"]},
+        "gone": ["day-0"],
+    }
+    host.apply(found.planned).unwrap()
+    assert [each["name"] for each in snapshots.listed(host, "web01")] == ["day-1", "day-2"]
+    assert snapshots.kept(host, "web01", rules).planned.plan.is_empty
+
+
+@dataclass(slots=True)
+class Breaking(MemoryPool):
+    """A pool on which a snapshot of the root volume fails, with this."""
+
+    error: BaseException = field(default_factory=HostError)
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        if volume.volume == "root":
+            raise self.error
+        MemoryPool.snapshot(self, volume, name, taken_s)
+
+
+def broken(host: Host, error: BaseException) -> Host:
+    pool = host.pools["default"]
+    assert isinstance(pool, MemoryPool)
+    pools = {"default": Breaking(pool.root, pool.volumes, error=error)}
+    return Host(host.config, host.registry, host.drivers, Opened.of("pool", pools))
+
+
+def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host: Host) -> None:
+    failing = broken(host, HostError("no space left on device"))
+    made = snapshots.snapshot(failing, "web01", "monday")
+    applied = failing.apply(made)
+    assert isinstance(applied, Failure)
+    interrupted = applied.failure()
+    assert [type(step.action).__name__ for step in interrupted.done] == [
+        "Hold",
+        "SnapshotVolume",
+        "Unfreeze",
+    ]
+    assert interrupted.not_tried == ()
+    assert host.observe("web01").power is Power.RUNNING
+
+    again = snapshots.snapshot(host, "web01", "monday")
+    assert [type(step.action).__name__ for step in again.plan.steps] == [
+        "Hold",
+        "SnapshotVolume",
+        "Unfreeze",
+    ]
+    assert host.apply(again) == Success(again.plan.steps)
+
+
+def test_a_vm_goes_on_where_the_call_is_ended_from_outside(host: Host) -> None:
+    failing = broken(host, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        failing.apply(snapshots.snapshot(failing, "web01", "monday"))
+    assert host.observe("web01").power is Power.RUNNING
+
+
+def test_what_another_vm_mounts_is_not_rolled_back(tmp_path: Path) -> None:
+    data = {**VOLUMES[1], "shared": True}
+    web = {"profile": "small", "volumes": [VOLUMES[0], data]}
+    mounts = {"other": {"vm": "web01", "volume": "data", "mount": "/other"}}
+    mail = {"profile": "small", "shared_volumes": mounts}
+    host = memory_host(tmp_path, {"vms": {"web01": web, "mail": mail}})
+    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    taken(host)
+    host.apply(lifecycle.plan_to(host, "mail", "defined")).unwrap()
+    with pytest.raises(Refused, match="is mounted by mail, and so its data stays as it is"):
+        snapshots.restore(host, "web01", "monday", allow_data_loss=True)

@@ -1,0 +1,378 @@
+"""The command line: what it answers, and its exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from geats_core.declared.pillar_schema import pillar_schema
+from geats_host.calls import reports
+from geats_host.cli.main import cli
+from geats_host.errors import HostError
+from geats_host.inputs import configuration
+from geats_host.locks.operation_lock import operation_lock
+from tests.host.cli.conftest import Geats, answer
+from tests.memory_host import memory_config
+
+
+def test_a_vm_is_planned_applied_and_then_rests(geats: Geats) -> None:
+    assert geats("plan", "web01", "--exit-code")[0] == 3
+    code, out, _ = geats("apply", "web01")
+    assert (code, "start web01" in out) == (0, True)
+    assert geats("plan", "web01", "--exit-code")[0] == 0
+    assert geats("apply", "web01")[1] == "web01 is as described: nothing to do\n"
+
+
+def test_without_names_every_declared_vm_is_meant(geats: Geats) -> None:
+    assert geats("apply")[0] == 0
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert {name: row["power"] for name, row in listed.items()} == {
+        "db01": "running",
+        "web01": "running",
+    }
+
+
+def test_a_plan_is_shown_as_a_table_with_reasons_and_impacts(geats: Geats) -> None:
+    code, out, _ = geats("plan", "web01")
+    assert code == 0
+    for word in ("because", "impact", "define web01", "web01 is not defined", "none"):
+        assert word in out
+
+
+def test_a_vm_that_is_wrong_is_told_where_it_is_meant_and_harms_no_other(
+    geats: Geats, config: Path
+) -> None:
+    assert geats("start", "web01")[0] == 0
+    assert geats("start", "db01")[0] == 0
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["vms"]["db01"] = 5
+    config.write_text(yaml.safe_dump(raw))
+    said = "db01: a VM must be a mapping, got 5"
+    assert geats("list")[0] == 0
+    assert geats("stop", "web01")[0] == 0
+    assert geats("stop", "db01")[0] == 0
+    assert geats("apply", "web01")[0] == 0
+    for command in ("apply", "apply db01", "plan --to defined db01", "reinit db01"):
+        assert geats(*command.split()) == (2, "", f"refused: {said}\n"), command
+    assert geats("validate") == (2, f"{said}\n", "")
+
+
+def test_a_refusal_exits_with_2_and_says_why(geats: Geats) -> None:
+    code, out, err = geats("start", "web1")
+    assert (code, out) == (2, "")
+    assert (
+        err == "refused: name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)\n"
+    )
+
+
+def test_the_problems_of_all_vms_are_told_at_once_and_none_is_applied(geats: Geats) -> None:
+    code, _, err = geats("apply", "web1", "web01", "db1")
+    assert (code, len(err.splitlines())) == (2, 2)
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert not any(row["defined"] for row in listed.values())
+
+
+def test_an_operation_on_one_vm_keeps_a_plan_for_several_from_being_applied(
+    geats: Geats, tmp_path: Path
+) -> None:
+    with operation_lock(tmp_path / "run", "db01"):
+        code, out, err = geats("--json", "apply", "db01", "web01")
+    assert (code, err) == (2, "")
+    (refused,) = json.loads(out)["refused"]
+    assert refused.startswith("db01: another operation is under way")
+    assert geats("apply", "web01")[0] == 0
+
+
+def test_bad_usage_exits_with_2(geats: Geats) -> None:
+    assert geats("plan", "--to", "nowhere")[0] == 2
+    assert geats("fly", "web01")[0] == 2
+
+
+def test_a_locked_vm_is_not_deprovisioned(geats: Geats) -> None:
+    geats("apply", "web01")
+    assert geats("lock", "web01")[0] == 0
+    code, _, err = geats("deprovision", "web01")
+    assert (code, err) == (2, "refused: web01: is locked, and so cannot be deprovisioned\n")
+    assert geats("unlock", "web01")[0] == 0
+    assert geats("deprovision", "web01")[0] == 0
+
+
+def test_a_dry_run_of_a_verb_changes_nothing(geats: Geats) -> None:
+    before = answer(geats, "list")
+    assert "start web01" in geats("start", "web01", "--dry-run")[1]
+    assert answer(geats, "list") == before
+
+
+def test_trouble_with_the_host_exits_with_1(geats: Geats) -> None:
+    geats("apply", "web01")
+    assert geats("console", "web01")[:2] == (1, "")
+
+
+def test_every_report_has_a_table_and_json(geats: Geats) -> None:
+    geats("apply", "web01")
+    for command in (["list"], ["info", "web01"], ["status"], ["journal", "web01"], ["validate"]):
+        code, out, err = geats(*command)
+        assert (code, err) == (0, "")
+        assert out.strip()
+        assert answer(geats, *command)
+
+
+def test_sizes_and_load_are_told_as_people_read_them(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.getloadavg", lambda: (0.123456, 2.0, 1.239))
+    told = [line.split() for line in geats("status")[1].splitlines()]
+    assert ["load", "0.12,", "2.0,", "1.24"] in told
+    assert [line[0] for line in told if line[-1] == "MiB"] == [
+        "memory.total",
+        "memory.available",
+        "memory.used",
+        "swap.total",
+        "swap.used",
+    ]
+
+
+def test_invalid_vms_are_listed_and_exit_with_2(geats: Geats, config: Path, tmp_path: Path) -> None:
+    raw = memory_config(tmp_path) | {"vms": {"bad": {"memory": 0, "colour": "red"}}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert code == 2
+    assert [line.partition(":")[0] for line in out.splitlines()] == [
+        "bad.template",
+        "bad.memory",
+        "bad.colour",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("geats: [", "is not valid YAML"),
+        ("- x", "must hold one key, geats"),
+        ("geats: 5", "geats: must be a mapping, got 5"),
+    ],
+)
+def test_a_wrong_file_is_refused(geats: Geats, config: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    code, _, err = geats("list")
+    assert code == 2
+    assert said in err
+
+
+def test_a_missing_file_is_refused(geats: Geats, config: Path) -> None:
+    config.unlink()
+    code, _, err = geats("list")
+    assert (code, err) == (2, f"refused: {config}: does not exist\n")
+
+
+def test_version_imports_neither_lxc_nor_salt() -> None:
+    code = (
+        "import sys; sys.argv = ['geats', '--version']; from geats_host.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'lxc', 'salt', '_lxc'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_json_and_the_configuration_may_be_said_after_the_command(
+    call: Geats, config: Path
+) -> None:
+    code, out, _ = call("list", "--json", "--config", str(config))
+    assert (code, json.loads(out)["web01"]["power"]) == (0, None)
+
+
+def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:
+    code, out, err = geats("plan", "web1", "--json")
+    assert (code, err) == (2, "")
+    assert json.loads(out) == {
+        "refused": ["name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)"]
+    }
+    geats("apply", "web01")
+    code, out, err = geats("--json", "console", "web01")
+    assert (code, list(json.loads(out)), err) == (1, ["failed"], "")
+
+
+def test_every_option_of_every_command_says_what_it_does() -> None:
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (name, parameter.name)
+
+
+def test_validate_shows_the_problems_of_vms_beside_those_of_the_configuration(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    raw = memory_config(tmp_path)
+    raw |= {"pols": {}, "vms": {"bad": {"template": "debian", "memory": 0}, "good": {}}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert (code, [line.partition(":")[0] for line in out.splitlines()]) == (
+        2,
+        ["geats.pols", "bad.memory", "good.template"],
+    )
+    raw |= {"vms": 5}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    assert geats("validate")[0] == 2
+
+
+def test_validate_sees_what_two_vms_cannot_both_have(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    raw = memory_config(tmp_path)
+    vm = {"driver": "memory", "template": "debian"}
+    nic = {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}
+    raw |= {"vms": {"a": vm | {"nics": [nic]}, "b": vm | {"nics": [nic]}}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    code, out, _ = geats("validate")
+    assert (code, "10.0.0.2" in out) == (2, True)
+
+
+def test_the_list_says_how_much_is_pending(geats: Geats, config: Path, tmp_path: Path) -> None:
+    geats("apply", "web01")
+    raw = memory_config(tmp_path)
+    raw["profiles"] = {"small": {"driver": "memory", "template": "debian", "hostname": "www"}}
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    assert geats("apply", "web01", "--restart", "never")[0] == 0
+    listed = answer(geats, "list")
+    assert isinstance(listed, dict)
+    assert (listed["web01"]["pending"], listed["db01"]["pending"]) == (1, 0)
+
+
+def test_without_a_configuration_that_is_said(
+    call: Geats, geats: Geats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "DEFAULT_FILE", tmp_path / "default.yaml")
+    recording = tmp_path / "host.json"
+    recording.write_text(geats("observe")[1])
+    code, out, err = call("plan", "--from", str(recording))
+    assert (code, out) == (0, "no VM is concerned: nothing to do\n")
+    assert err == f"there is no configuration: {tmp_path}/default.yaml does not exist\n"
+
+
+def test_who_only_looks_leaves_no_trace(geats: Geats, config: Path, tmp_path: Path) -> None:
+    raw = memory_config(tmp_path) | {
+        "registry": "sqlite",
+        "drivers": {"memory": {}, "lxc": {"path": str(tmp_path / "state" / "lxc")}},
+        "pools": {"default": {"type": "directory", "path": str(tmp_path / "state" / "volumes")}},
+    }
+    config.write_text(yaml.safe_dump({"geats": raw}))
+    for command in ("list", "status", "validate", "plan", "observe"):
+        geats(command)
+        assert [path.name for path in tmp_path.iterdir()] == ["geats.yaml"], command
+
+
+def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(geats: Geats, config: Path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["pools"]["more"] = {"type": "director"}
+    config.write_text(yaml.safe_dump(raw))
+    code, out, _ = geats("doctor")
+    assert (code, "director" in out) == (1, True)
+    found = json.loads(geats("--json", "doctor")[1])
+    assert [*found[0]] == ["what", "health", "found", "fix"]
+    assert "director" in found[-1]["found"]
+
+
+def test_the_schema_needs_no_configuration(call: Geats) -> None:
+    code, out, err = call("schema")
+    assert (code, json.loads(out), err) == (0, pillar_schema(), "")
+
+
+def test_files_of_the_first_geats_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    overlay = tmp_path / "overlay/debian.tar.gz"
+    overlay.parent.mkdir()
+    overlay.touch()
+    conf, vm = tmp_path / "geats.conf", tmp_path / "web.yaml"
+    conf.write_text(f"[vms]\n[[lxc]]\ntemplate_path = {tmp_path}\n")
+    vm.write_text("{name: web, template: debian, ram: 256, description: 'a\\nb'}")
+    code, out, err = call("import-legacy", str(conf), str(vm))
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out) == {
+        "geats": {
+            "templates": {"debian": {"path": f"{tmp_path}/debian.tar.gz", "overlay": str(overlay)}},
+            "vms": {"web": {"template": "debian", "memory": "256MiB"}},
+        }
+    }
+    told = f"# {vm}: description: left out: VMs have no description: make it a comment\n"
+    assert (told in out, f"# {vm}: ram: is vms.web.memory\n" in out) == (True, True)
+
+
+def test_every_file_of_the_first_geats_that_cannot_be_read_is_told(
+    call: Geats, tmp_path: Path
+) -> None:
+    wrong = {"a.yaml": b"[", "b.yaml": b"[]", "c.yaml": b"{}", "d.conf": b"[a", "e.conf": b"\xff"}
+    for name, content in wrong.items():
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in (*wrong, "f.conf")]
+    code, out, err = call("import-legacy", *files)
+    lines = err.splitlines()
+    assert (code, out, len(lines)) == (2, "", 6)
+    assert lines[1:] == [
+        f"refused: {files[1]}: must be the definition of a VM, with its name, got a list",
+        f"refused: {files[2]}: must be the definition of a VM, with its name, got one without",
+        f"refused: {files[3]}:1: must be [section], key = value or # comment, got '[a'",
+        f"refused: {files[4]}: is not text",
+        f"refused: {files[5]}: No such file or directory",
+    ]
+
+
+def test_pools_volumes_drivers_strays_and_what_is_pending_are_shown(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    geats("apply")
+    for command, said in (
+        ("pools", "default"),
+        ("volumes", "web01"),
+        ("drivers", "memory"),
+        ("strays", "no strays"),
+        ("pending", "nothing is pending"),
+    ):
+        code, out, err = geats(command)
+        assert (code, said in out, err) == (0, True, ""), command
+    drivers = {"memory": {"vms": ["db01", "web01"], "bridges": None, "problem": None}}
+    assert (answer(geats, "drivers"), answer(geats, "strays")) == (drivers, {})
+
+
+def test_the_journal_says_who_called(geats: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    geats("start", "web01")
+    entries = answer(geats, "journal", "web01")
+    assert isinstance(entries, list)
+    assert {entry["origin"] for entry in entries} == {"geats, called by ada"}
+
+
+def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    config = tmp_path / "web/config"
+    config.parent.mkdir()
+    config.write_text("lxc.rootfs.path = dir:/srv/web\nlxc.hook.start = /bin/true\n")
+    code, out, err = call("import-lxc", str(config))
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out) == {
+        "geats": {
+            "templates": {"web-root": {"path": "/srv/web"}},
+            "vms": {"web": {"privileged": True, "template": "web-root"}},
+        }
+    }
+    assert f"# {config}: lxc.hook.start: left out: has no key" in out
+    assert call("import-lxc", str(tmp_path / "x"))[0] == 2
+
+
+def test_who_is_not_root_is_told_that_geats_has_to_be(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def denied(*_: object) -> None:
+        raise HostError("registry.sqlite: permission denied")
+
+    monkeypatch.setattr(reports, "list_report", denied)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    why = "registry.sqlite: permission denied (you are not root, and geats has to be)"
+    assert geats("list") == (1, "", f"failed: {why}\n")

@@ -1,0 +1,89 @@
+"""``geats templates``: list, import, verify and prune."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.host.cli.conftest import Geats, answer
+from tests.host.templates.archives import file, write
+from tests.memory_host import memory_config
+
+
+def configure(directory: Path, templates: Mapping[str, object]) -> None:
+    pools = {"layers": {"type": "overlay", "path": str(directory / "layers")}}
+    raw = memory_config(directory) | {"pools": pools, "templates": templates, "vms": {}}
+    (directory / "geats.yaml").write_text(yaml.safe_dump({"geats": raw}))
+
+
+@pytest.fixture
+def archive(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COLUMNS", "300")  # so that no line of a table is folded
+    archive = write(config.parent / "base.tar", [file("new", "x")])
+    other = write(config.parent / "other.tar", [file("other", "y")])
+    build = {"command": ["cp", str(other), "{output}"]}
+    configure(config.parent, {"debian": {"path": str(archive)}, "built": {"build": build}})
+    return archive
+
+
+def test_templates_are_listed(geats: Geats, archive: Path) -> None:
+    code, out, _ = geats("templates", "list")
+    assert (code, "debian" in out, "is not imported yet" in out) == (0, True, True)
+    listed = answer(geats, "templates", "list")
+    assert isinstance(listed, dict)
+    assert listed["debian"]["from"] == str(archive)
+
+
+def test_templates_are_imported(geats: Geats, archive: Path) -> None:
+    code, out, _ = geats("templates", "import", "built", "--dry-run")
+    assert (code, "build it, unpack it in pool layers" in out) == (0, True)
+    assert answer(geats, "templates", "import") == {
+        "debian": ["unpack it in pool layers"],
+        "built": ["build it", "unpack it in pool layers"],
+    }
+    assert "nothing" in geats("templates", "import", "built")[1]
+    assert "MiB" in geats("templates", "list")[1]
+    assert answer(geats, "templates", "import", "built", "--refresh") == {"built": ["build it"]}
+
+
+def test_a_template_that_fails_keeps_no_other_from_being_imported(
+    geats: Geats, archive: Path
+) -> None:
+    archive.write_text("damaged")
+    code, out, err = geats("templates", "import", "debia", "debian", "built", "--json")
+    report = json.loads(out)
+    assert (code, report["built"]) == (1, ["build it", "unpack it in pool layers"])
+    assert report["debia"]["failed"].startswith("name: unknown template 'debia', did you mean")
+    assert report["debian"]["failed"].startswith("templates.debian.path: must be a tar archive")
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["failed", "failed"]
+
+
+def test_templates_are_verified(geats: Geats, archive: Path) -> None:
+    assert geats("templates", "verify") == (0, "all templates are sound\n", "")
+    archive.write_text("damaged")
+    code, out, _ = geats("templates", "verify")
+    assert (code, out.startswith("templates.debian.path: must be a tar archive")) == (2, True)
+    code, out, _ = geats("templates", "verify", "--json")
+    assert (code, json.loads(out)["built"]) == (2, [])
+
+
+def test_templates_are_pruned(geats: Geats, archive: Path, config: Path) -> None:
+    geats("templates", "import")
+    configure(config.parent, {})
+    told = answer(geats, "templates", "prune", "--dry-run")
+    assert isinstance(told, list)
+    assert {row["action"] for row in told} == {"destroy"}
+    assert answer(geats, "templates", "prune") == told
+    assert geats("templates", "prune") == (0, "There is nothing to prune.\n", "")
+    assert geats("templates", "list") == (0, "There are no templates.\n", "")
+
+
+def test_a_copy_that_is_half_unpacked_is_listed_as_such(
+    geats: Geats, archive: Path, config: Path
+) -> None:
+    geats("templates", "import", "debian")
+    (marks,) = (config.parent / "layers").rglob("geats.json")
+    marks.write_text(marks.read_text().replace("INSTALLED", "FILLING"))
+    assert "half unpacked" in geats("templates", "list")[1]

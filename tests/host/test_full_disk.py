@@ -1,0 +1,124 @@
+"""A state directory that is full or read-only: all is shown, and what makes room is done."""
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from geats_core.vm.observation import Power
+from geats_host.calls import inventory, lifecycle, reports
+from geats_host.host import Host
+from tests.memory_host import memory_config
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
+SHOWING = (
+    reports.list_report,
+    reports.status_report,
+    inventory.pools_report,
+    inventory.volumes_report,
+    inventory.drivers_report,
+    inventory.pending_report,
+    inventory.strays_report,
+    inventory.overview_report,
+    lambda host: reports.info_report(host, "web01"),
+    lambda host: reports.journal_report(host, "web01", 5),
+    Host.recorded,
+    Host.candidate,
+)
+MAKING_ROOM = ("stop", "deprovision")
+
+
+def mounted(directory: Path) -> Path:
+    """A small filesystem on which a host keeps its state."""
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(directory)], check=True)
+    return directory
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """Two VMs that run, on a host whose state is on a small filesystem."""
+    state = mounted(tmp_path / "state")
+    try:
+        host = Host.from_config({**memory_config(tmp_path), "registry": "sqlite"})
+        for name in ("web01", "db01"):
+            host.apply(lifecycle.plan_to(host, name)).unwrap()
+        yield host
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
+def fill(state: Path) -> None:
+    """Leave no byte on it."""
+    with (state / "filler").open("wb", buffering=0) as file:
+        size = 1 << 16
+        while size:
+            try:
+                file.write(b"x" * size)
+            except OSError:
+                size //= 2
+
+
+def read_only(state: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(state)], check=True)
+
+
+WAYS = {"full": fill, "read-only": read_only}
+
+
+def powers(host: Host) -> Mapping[str, Power]:
+    return {name: have.power for name, have in host.observe_all().items()}
+
+
+@needs_root
+@pytest.mark.parametrize("way", WAYS)
+def test_everything_is_shown_where_nothing_can_be_written(
+    host: Host, tmp_path: Path, way: str
+) -> None:
+    shown = [_steady(show(host)) for show in SHOWING]
+    WAYS[way](tmp_path / "state")
+    assert [_steady(show(host)) for show in SHOWING] == shown
+    assert lifecycle.validate({**memory_config(tmp_path), "registry": "sqlite"}, "web01") == {
+        "web01": []
+    }
+
+
+def _steady(report: object) -> object:
+    """What does not change with time: not the load of the machine."""
+    return {**report, "host": None} if isinstance(report, dict) and "host" in report else report
+
+
+@needs_root
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("verb", ["stop", "shutdown", "freeze"])
+def test_a_vm_is_powered_off_and_frozen_where_nothing_can_be_written(
+    host: Host, tmp_path: Path, way: str, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state" / ".registry.sqlite.reserve").unlink()
+    WAYS[way](tmp_path / "state")
+    host.apply(lifecycle.plan_verb(host, verb, "web01")).unwrap()
+    expected = Power.FROZEN if verb == "freeze" else Power.STOPPED
+    assert powers(host) == {"web01": expected, "db01": Power.RUNNING}
+    assert "the journal could not be written" in caplog.text
+
+
+@needs_root
+def test_a_vm_is_deprovisioned_on_a_full_disk_with_the_room_that_is_kept(
+    host: Host, tmp_path: Path
+) -> None:
+    fill(tmp_path / "state")
+    host.apply(lifecycle.plan_verb(host, "deprovision", "web01")).unwrap()
+    assert powers(host) == {"db01": Power.RUNNING}
+    (tmp_path / "state" / "filler").unlink()
+    host.apply(lifecycle.plan_verb(host, "stop", "db01")).unwrap()
+    assert (tmp_path / "state" / ".registry.sqlite.reserve").stat().st_size == 1 << 20
+
+
+@needs_root
+def test_what_takes_room_is_refused_with_the_reason(host: Host, tmp_path: Path) -> None:
+    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    read_only(tmp_path / "state")
+    interrupted = host.apply(lifecycle.plan_verb(host, "start", "web01")).failure()
+    assert "registry.sqlite: " in interrupted.failed[0].error

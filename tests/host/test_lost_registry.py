@@ -1,0 +1,166 @@
+"""A registry that is lost while VMs are there: locks stay, and a plan records all of it again."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from returns.result import Success
+
+from geats_core.planning.actions import Define, Lock, Unlock
+from geats_core.planning.goal import Goal, Target
+from geats_core.vm.observation import Observation, Power
+from geats_host.calls import lifecycle
+from geats_host.calls.registry_health import troubles
+from geats_host.cli.main import cli
+from geats_host.engine.goals import Wishes
+from geats_host.errors import Refused
+from geats_host.host import Host
+from tests.memory_host import memory_config, memory_host
+
+SQLITE = {"registry": "sqlite"}
+LOST = "its driver has it, and the registry does not: that may have been lost"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host on which web01 and db01 run, and db01 is locked."""
+    made = memory_host(tmp_path, SQLITE)
+    for name in ("web01", "db01"):
+        made.apply(lifecycle.plan_to(made, name, "running")).unwrap()
+    made.apply(lifecycle.plan_verb(made, "lock", "db01")).unwrap()
+    return made
+
+
+@pytest.fixture
+def before(host: Host, tmp_path: Path) -> Mapping[str, Observation]:
+    """What was there before the registry of that host was lost."""
+    seen = host.observe_all()
+    lose(tmp_path)
+    return seen
+
+
+def lose(directory: Path) -> None:
+    for part in (directory / "state").glob("registry.sqlite*"):
+        part.unlink()
+
+
+def raw(directory: Path, **change: object) -> dict[str, object]:
+    return {**memory_config(directory), **SQLITE, **change}
+
+
+@pytest.mark.usefixtures("before")
+@pytest.mark.parametrize("verb", ["undefine", "deprovision", "reinit"])
+def test_a_vm_that_was_locked_is_kept_though_the_registry_is_lost(host: Host, verb: str) -> None:
+    with pytest.raises(Refused, match="is locked"):
+        lifecycle.plan_verb(host, verb, "db01")
+
+
+def test_a_lock_is_lifted_where_it_is_kept_in_one_place_only(host: Host, tmp_path: Path) -> None:
+    lose(tmp_path)
+    assert host.observe("db01").half_locked
+    host.apply(lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    assert (host.observe("db01").locked, host.observe("db01").half_locked) == (False, False)
+    host.registry.set_locked("db01", locked=True)
+    assert (host.observe("db01").locked, host.observe("db01").half_locked) == (True, True)
+    host.apply(lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    assert (host.observe("db01").locked, host.observe("db01").half_locked) == (False, False)
+
+
+def test_a_vm_that_was_locked_without_a_mark_gets_it_by_lock(host: Host, tmp_path: Path) -> None:
+    whole = host.observe("db01")
+    host.drivers["memory"].set_locked("db01", locked=False)
+    assert troubles(raw(tmp_path))[0].found == "differs from the drivers in the locks of db01"
+    planned = lifecycle.plan_verb(host, "lock", "db01")
+    assert [step.action for step in planned.plan.steps] == [Lock()]
+    host.apply(planned).unwrap()
+    assert host.observe("db01") == whole
+    assert lifecycle.plan_verb(host, "lock", "db01").plan.is_empty
+    assert troubles(raw(tmp_path)) == ()
+
+
+def test_each_vm_that_is_declared_is_recorded_again_with_its_lock(
+    host: Host, before: Mapping[str, Observation]
+) -> None:
+    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    assert {step.vm: step.reason for step in made.plan.steps} == {"web01": LOST, "db01": LOST}
+    host.apply_host(made).unwrap()
+    assert host.observe_all() == before
+    assert host.registry.locked() == {"db01"}
+
+
+@pytest.mark.usefixtures("before")
+def test_no_vm_is_stopped_as_a_stray_because_the_registry_is_lost(
+    host: Host, tmp_path: Path
+) -> None:
+    policy = {"strays": "stop", "at_most": 9}
+    for vms in ({}, {"web01": {"profile": "small"}}):
+        less = Host.from_config(raw(tmp_path, vms=vms, policy=policy))
+        made = less.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+        assert {step.vm for step in made.plan.steps} <= vms.keys()
+        left = {stray.name for stray in made.plan.strays if stray.left_alone}
+        assert left == {"web01", "db01"} - vms.keys()
+    assert all(have.power is Power.RUNNING for have in host.observe_all().values())
+
+
+def test_a_host_starts_and_ends_with_what_the_registry_lost(host: Host, tmp_path: Path) -> None:
+    described = {"profile": "small", "autostart": True}
+    more = Host.from_config(raw(tmp_path, vms={"db01": described}))
+    more.apply(lifecycle.plan_to(more, "db01", "running")).unwrap()
+    lose(tmp_path)
+    host.apply_host(host.plan_halt()).unwrap()
+    assert all(have.power is Power.STOPPED for have in host.observe_all().values())
+    started, lost = host.plan_boot(), host.observe("db01").defined
+    assert lost is not None
+    assert started.plan.steps[0].action == Define(lost)
+    host.apply_host(started).unwrap()
+    assert host.observe("db01").power is Power.RUNNING
+    assert host.observe("db01").recorded == host.observe("db01").defined
+
+
+def test_the_command_line_shows_what_is_recorded_again_and_records_it(
+    host: Host, before: Mapping[str, Observation], tmp_path: Path
+) -> None:
+    config = tmp_path / "geats.json"
+    config.write_text(json.dumps({"geats": raw(tmp_path, vms={})}))
+    command = ["--config", f"{config}", "registry", "rebuild"]
+    shown = CliRunner().invoke(cli, [*command, "--dry-run"])
+    assert shown.exit_code == 0
+    assert [line.split()[:3] for line in shown.output.splitlines() if "define" in line] == [
+        ["1", "define", "db01"],
+        ["2", "define", "web01"],
+    ]
+    assert host.registry.definitions() == {}
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    assert host.observe_all() == before
+    assert [entry.action for entry in host.journal("web01")] == ["define web01", "define web01"]
+    assert host.plan_rebuild().plan.is_empty
+    assert troubles(raw(tmp_path)) == ()
+
+
+def test_one_that_cannot_be_recorded_again_keeps_no_other_from_it(
+    host: Host, before: Mapping[str, Observation], tmp_path: Path
+) -> None:
+    db01 = before["db01"].recorded
+    assert db01 is not None
+    host.registry.record(db01)
+    assert troubles(raw(tmp_path))[0].found == "has lost the definitions of web01"
+    poor = Host.from_config(raw(tmp_path, templates={}))
+    made = poor.plan_rebuild()
+    assert [(step.vm, step.action) for step in made.plan.steps] == [("db01", Lock())]
+    assert made.refused == {"web01": ("web01.template: unknown template 'debian' (there is none)",)}
+
+
+def test_a_lock_of_a_vm_whose_driver_is_away_is_marked_later(host: Host, tmp_path: Path) -> None:
+    away = Host.from_config(raw(tmp_path, drivers={"memory": {"loud": True}}))
+    away.apply(lifecycle.plan_verb(away, "lock", "web01")).unwrap()
+    assert away.observe("web01").locked
+    assert host.observe("web01").half_locked
+    made = host.plan_rebuild()
+    assert host.apply_host(made) == Success(made.plan.steps)
+    assert not host.observe("web01").half_locked
+    planned = lifecycle.plan_verb(away, "unlock", "web01")
+    assert [step.action for step in planned.plan.steps] == [Unlock()]
+    assert "unknown option 'loud'" in away.apply(planned).failure().failed[0].error
+    assert host.observe("web01").locked

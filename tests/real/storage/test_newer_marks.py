@@ -1,0 +1,104 @@
+"""What a newer geats remembered of a volume is left as it is, in every form that marks have."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from geats_core.reading import file_formats
+from geats_core.vm.observation import Stage, VolumeSeen
+from geats_host.errors import HostError
+from geats_host.guest_trees.folders import open_directory
+from geats_host.storage import Pool, VolumeId, directory, lvm_volumes, sparsefile, zfs
+from geats_host.storage.layers import Below, read_below, write_below
+from geats_host.storage.lvm_commands import LogicalVolume
+from geats_host.storage.marks import check_readable
+from geats_host.storage.zfs_commands import Dataset
+
+VOLUME = VolumeId("web01", "root")
+NEWER = file_formats.MARKS + 1
+WHY = (
+    f"its marks: was written by a newer geats (format {NEWER}, "
+    f"and this one knows {file_formats.MARKS})"
+    ": install the geats that wrote it"
+)
+UNREADABLE = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, unreadable=WHY)
+INSTALLED = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, template="debian", guest="f")
+
+
+@pytest.fixture(params=[directory.open_pool, sparsefile.open_pool], ids=["directory", "sparsefile"])
+def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Pool:
+    opened: Callable[[Mapping[object, object], Pool | None], Pool] = request.param
+    made = opened({"path": f"{tmp_path}/pool"}, None)
+    made.allocate(VOLUME, 2**20)
+    made.format(VOLUME)
+    return made
+
+
+def test_marks_of_a_newer_geats_are_not_read_and_not_replaced(pool: Pool, tmp_path: Path) -> None:
+    marks = tmp_path / "pool" / "web01" / "root" / "geats.json"
+    raw = json.loads(marks.read_text())
+    assert raw["format"] == file_formats.MARKS
+    marks.write_text(json.dumps({**raw, "format": NEWER, "stage": "of the future"}))
+    before = marks.read_bytes()
+    assert dict(pool.observe()) == {VOLUME: UNREADABLE}
+    changes: list[Callable[[], None]] = [
+        lambda: pool.mark(VOLUME, INSTALLED),
+        lambda: pool.activate(VOLUME),
+        lambda: pool.grow(VOLUME, 2**30),
+    ]
+    for change in changes:
+        with pytest.raises(HostError, match="is left alone: its marks: was written by a newer"):
+            change()
+    assert marks.read_bytes() == before
+
+
+def test_marks_that_say_no_format_are_those_of_the_first(pool: Pool, tmp_path: Path) -> None:
+    marks = tmp_path / "pool" / "web01" / "root" / "geats.json"
+    raw = json.loads(marks.read_text())
+    before = dict(pool.observe())
+    del raw["format"]
+    marks.write_text(json.dumps(raw))
+    assert dict(pool.observe()) == before
+
+
+def test_properties_of_a_newer_geats_are_not_read() -> None:
+    text = zfs._text(INSTALLED)  # what no ZFS here can hold
+    assert zfs._parse(Dataset("a", 1, "", text), VOLUME) == INSTALLED
+    raw = json.loads(text)
+    newer = json.dumps({**raw, "format": NEWER, "stage": "of the future"})
+    assert zfs._parse(Dataset("a", 1, "", newer), VOLUME) == UNREADABLE
+    del raw["format"]
+    assert zfs._parse(Dataset("a", 1, "", json.dumps(raw)), VOLUME) == INSTALLED
+    with pytest.raises(HostError, match="left alone"):
+        zfs._text(UNREADABLE)
+
+
+def held(tags: frozenset[str]) -> lvm_volumes.Held:
+    return lvm_volumes.Held(own=LogicalVolume(name="a", size_bytes=1, tags=tags))
+
+
+def test_tags_of_a_newer_geats_are_not_read() -> None:
+    tags = lvm_volumes.tags_of(VOLUME, INSTALLED)
+    said = {tag for tag in tags if "format" in tag}
+    assert said == {f"geats.format={file_formats.MARKS}"}
+    assert lvm_volumes.seen_of(VOLUME, held(tags)) == INSTALLED
+    assert lvm_volumes.seen_of(VOLUME, held(tags - said)) == INSTALLED
+    newer = tags - said | {f"geats.format={NEWER}"}
+    assert lvm_volumes.seen_of(VOLUME, held(newer)) == UNREADABLE
+    with pytest.raises(HostError, match="left alone"):
+        lvm_volumes.tags_of(VOLUME, UNREADABLE)
+
+
+def test_layers_of_a_newer_geats_are_not_read(tmp_path: Path) -> None:
+    with open_directory(tmp_path) as at:
+        write_below(at, Below("f" * 40, 100_000))
+        raw = json.loads((tmp_path / "layers.json").read_text())
+        assert read_below(at) == Below("f" * 40, 100_000)
+        (tmp_path / "layers.json").write_text(json.dumps({**raw, "format": NEWER}))
+        assert read_below(at) is None
+
+
+def test_what_can_be_read_may_be_replaced() -> None:
+    check_readable(INSTALLED)

@@ -1,0 +1,212 @@
+"""Directories of the host in real containers: read-only is read-only, and no link leads out."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_host.calls import lifecycle
+from geats_host.engine.apply import Interrupted
+from geats_host.errors import Refused
+from geats_host.host import Host
+from tests.real.conftest import sh
+
+ONE, TWO = "geats-test-binds1", "geats-test-binds2"
+GUEST = 100_000  # root of unprivileged guests
+
+
+@dataclass
+class Operator:
+    """Someone who runs VMs from one template, and lets them bind what is below ``media``."""
+
+    directory: Path
+    vms: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def host(self) -> Host:
+        return Host.from_config(
+            {
+                "state_dir": f"{self.directory}/state",
+                "run_dir": f"{self.directory}/run",
+                "registry": "memory",
+                "drivers": {
+                    "lxc": {"settle": 0.3, "idmap_first": GUEST, "path": f"{self.directory}/lxc"}
+                },
+                "pools": {"default": {"type": "directory", "path": f"{self.directory}/pool"}},
+                "templates": {"busybox": {"path": f"{self.directory}/root"}},
+                "bind_sources": [f"{self.directory}/media"],
+                "profiles": {"small": {"template": "busybox", "init": "busybox"}},
+                "vms": self.vms,
+            }
+        )
+
+    @property
+    def media(self) -> Path:
+        return self.directory / "media"
+
+    def bind(self, source: Path, mount: str, **keys: object) -> dict[str, object]:
+        return {"source": str(source), "mount": mount, **keys}
+
+    def apply(self, name: str, target: str) -> None:
+        opened = self.host
+        planned = lifecycle.plan_to(opened, name, target)
+        assert opened.apply(planned) == Success(planned.plan.steps)
+
+    def run(self, name: str, script: str) -> str:
+        argv = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name, "--", "sh", "-c", script)
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def root_of(self, name: str) -> Path:
+        return next((self.directory / "pool").glob(f"**/{name}/root/**/bin/busybox")).parent.parent
+
+
+@pytest.fixture
+def operator(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Operator]:
+    """That person, with films in ``media``; no VM is left afterwards."""
+    (tmp_path / "media/films").mkdir(parents=True)
+    (tmp_path / "media/films/one").write_text("film\n")
+    someone = Operator(tmp_path)
+    yield someone
+    for name in (ONE, TWO):
+        someone.vms.setdefault(name, {"profile": "small"})
+        someone.apply(name, "deprovisioned")
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_read_only_is_read_only_and_files_of_roots_are_nobodys(
+    operator: Operator, privileged: bool
+) -> None:
+    (operator.media / "up").mkdir()
+    for folder in ("up", "films"):  # it is not for want of rights that root of the guest cannot
+        os.chown(operator.media / folder, GUEST, GUEST)
+    films = operator.bind(operator.media / "films", "/srv/films")
+    up = operator.bind(operator.media / "up", "/srv/up", read_only=False)
+    operator.vms[ONE] = {
+        "profile": "small",
+        "privileged": privileged,
+        "binds": {"films": films, "up": up},
+    }
+    operator.apply(ONE, "running")
+
+    assert operator.run(ONE, "cat /srv/films/one") == "film\n"
+    operator.run(ONE, "! echo x > /srv/films/new")
+    if not privileged:
+        operator.run(ONE, "! mount -o remount,rw,bind /srv/films && ! echo x > /srv/films/new")
+    operator.run(ONE, "echo up > /srv/up/new")
+    assert (operator.media / "up/new").read_text() == "up\n"
+    assert (operator.media / "up/new").stat().st_uid == (0 if privileged else GUEST)
+    assert lifecycle.plan_to(operator.host, ONE, "running").plan.is_empty
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_what_is_mounted_below_a_source_is_not_bound_with_it(
+    operator: Operator, privileged: bool
+) -> None:
+    disk = operator.media / "films/disk"
+    disk.mkdir()
+    binds = {
+        "media": operator.bind(operator.media, "/srv/media"),
+        "films": operator.bind(operator.media / "films", "/srv/films"),
+    }
+    operator.vms[ONE] = {"profile": "small", "privileged": privileged, "binds": binds}
+    with tmpfs(disk):
+        (disk / "secret").touch()
+        operator.apply(ONE, "running")
+        assert operator.run(ONE, "cd /srv/media/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
+        assert operator.run(ONE, "cd /srv/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
+
+
+def test_root_of_an_unprivileged_guest_cannot_write_to_a_read_only_volume(
+    operator: Operator,
+) -> None:
+    data = {"name": "data", "mount": "/srv/data", "read_only": True}
+    operator.vms[ONE] = {"profile": "small", "volumes": [{"name": "root"}, data]}
+    operator.apply(ONE, "running")
+    operator.run(ONE, "! echo x > /srv/data/new")
+    operator.run(ONE, "! mount -o remount,rw,bind /srv/data && ! echo x > /srv/data/new")
+
+
+def test_two_vms_share_a_directory_that_one_of_them_may_only_read(operator: Operator) -> None:
+    shared = operator.media / "our films \\ here"
+    shared.mkdir()
+    os.chown(shared, GUEST, GUEST)
+    for name, read_only in ((ONE, False), (TWO, True)):
+        films = operator.bind(shared, "/srv/films", read_only=read_only)
+        operator.vms[name] = {"profile": "small", "binds": {"films": films}}
+        operator.apply(name, "running")
+    operator.run(ONE, "echo two > /srv/films/two")
+    assert operator.run(TWO, "cat /srv/films/two") == "two\n"
+    operator.run(TWO, "! echo x > /srv/films/two")
+    operator.run(ONE, "echo three > /srv/films/two")
+    assert operator.run(TWO, "cat /srv/films/two") == "three\n"
+
+
+@contextmanager
+def tmpfs(at: Path) -> Iterator[None]:
+    """A filesystem mounted there."""
+    sh("mount", "-t", "tmpfs", "tmpfs", str(at))
+    yield
+    sh("umount", str(at))
+
+
+def test_a_bind_changes_by_a_restart_and_goes_with_its_key(operator: Operator) -> None:
+    operator.vms[ONE] = {"profile": "small"}
+    operator.apply(ONE, "running")
+    films = operator.bind(operator.media / "films", "/srv/films")
+    operator.vms[ONE] = {"profile": "small", "binds": {"films": films}}
+    planned = lifecycle.plan_to(operator.host, ONE, "running").plan
+    reason = f"binds changed [] → [films {operator.media}/films /srv/films read_only]"
+    assert [(str(step.impact), step.reason) for step in planned.steps][:2] == [
+        ("none", reason),
+        ("restart", reason),
+    ]
+    operator.apply(ONE, "running")
+    assert operator.run(ONE, "cat /srv/films/one") == "film\n"
+    operator.vms[ONE] = {"profile": "small"}
+    operator.apply(ONE, "running")
+    assert operator.run(ONE, "cat /srv/films/one || true") == ""
+
+
+def test_a_source_that_leads_out_of_what_is_allowed_is_refused(operator: Operator) -> None:
+    (operator.media / "out").symlink_to("/etc")
+    binds = {"out": operator.bind(operator.media / "out", "/out")}
+    operator.vms[ONE] = {"profile": "small", "binds": binds}
+    with pytest.raises(Refused, match=r"/media/out' leads to '/etc'"):
+        operator.apply(ONE, "running")
+    binds["out"] = operator.bind(Path("/etc"), "/out")
+    with pytest.raises(Refused, match=r"'/etc' is not within what bind_sources allows"):
+        operator.apply(ONE, "running")
+    binds["out"] = operator.bind(operator.media / "gone", "/out")
+    with pytest.raises(Refused, match=r"/gone' cannot be bound: No such file or directory"):
+        operator.apply(ONE, "running")
+    assert operator.host.observe_all() == {}
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+@pytest.mark.parametrize("link", ["{}", "../../../../../../../../../../../..{}"])
+def test_a_mount_point_that_the_guest_made_a_link_leads_nowhere(
+    operator: Operator, privileged: bool, link: str
+) -> None:
+    films = operator.bind(operator.media / "films", "/srv/new/films")
+    operator.vms[ONE] = {"profile": "small", "privileged": privileged, "binds": {"films": films}}
+    operator.apply(ONE, "provisioned")
+    outside = operator.directory / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    (operator.root_of(ONE) / "srv").symlink_to(link.format(outside))
+
+    opened = operator.host
+    match opened.apply(lifecycle.plan_to(opened, ONE, "running")):
+        case Failure(Interrupted(failed=(failed,))):
+            assert failed.error == (
+                f"/srv/new/films in {ONE} cannot be a mount point: there is a symbolic link on the"
+                " way to it"
+            )
+        case other:
+            raise AssertionError(other)
+    assert sh("find", str(outside)).split() == [str(outside)]
