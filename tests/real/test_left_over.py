@@ -2,16 +2,24 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geats_core.planning.actions import Leftover
+from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.calls import repair as repairing
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import monitors
 from geats_host.errors import HostError
+from geats_host.leftovers import Left
+from geats_host.storage import VolumeId
 from tests.real.conftest import CGROUPS, sh, spec
 from tests.real.test_holds import NAME, host
 
@@ -116,4 +124,132 @@ def test_a_plan_repairs_it(tmp_path: Path, busybox_rootfs: Path, target: str) ->
 
     assert "Repair" in [type(step.action).__name__ for step in planned.plan.steps]
     assert lifecycle.plan_to(here, NAME, target).plan.is_empty
+    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+
+
+VETH = veth_name(NAME, 0)
+
+
+def links() -> str:
+    return sh("ip", "-o", "link")
+
+
+@contextmanager
+def another_network() -> Iterator[int]:
+    """The pid of a process that is in one."""
+    argv = ["unshare", "--net", "sh", "-c", "echo; exec cat"]
+    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout
+        assert other.stdin
+        other.stdout.readline()
+        yield other.pid
+        other.stdin.close()
+
+
+def test_an_interface_of_which_both_ends_are_on_the_host_stops_no_start(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    """As where liblxc was killed between making the pair and moving one end into the guest."""
+    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    sh("ip", "link", "add", VETH, "type", "veth", "peer", "name", "vethleft")
+    driver.start(NAME)
+    assert driver.observe()[NAME].power is Power.RUNNING
+    assert "vethleft" not in links()
+
+
+def test_an_interface_that_somebody_has_is_named_with_who_has_it(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    sh("ip", "link", "add", VETH, "type", "veth", "peer", "name", "vethleft")
+    with another_network() as pid:
+        sh("ip", "link", "set", "vethleft", "netns", f"{pid}")
+        who = rf"interface {VETH} on the host: its other end is in the network of process {pid} \("
+        with pytest.raises(HostError, match=who):
+            driver.start(NAME)
+        assert list(driver.leftovers([NAME])) == []
+    while VETH in links():
+        pass
+    sh("ip", "link", "add", VETH, "type", "bridge")
+    with pytest.raises(HostError, match="another program than geats made it"):
+        driver.start(NAME)
+    sh("ip", "link", "delete", VETH)
+    driver.start(NAME)
+
+
+def shown(left: Iterator[Left]) -> list[tuple[Leftover, str, str, str]]:
+    return [(each.kind, each.name, each.vm, each.owner) for each in left]
+
+
+def test_interfaces_and_folders_are_left_over_only_of_containers_that_are_off(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    driver.start(NAME)
+    assert shown(driver.leftovers([NAME])) == []
+    driver.stop(NAME)
+    assert shown(driver.leftovers([NAME])) == []
+    unknown = veth_name("geats-test-unknown", 0)
+    for name in (VETH, unknown):
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name[1:]}")
+    of_lxc, empty = driver.options.path / "geats-test-lxc", driver.options.path / "geats-test-x"
+    of_lxc.mkdir(mode=0o770)
+    empty.mkdir(mode=0o700)
+    (driver.options.path / NAME / "config").unlink()
+    stays = "it is that of a VM which this host does not know"
+    found = list(driver.leftovers([NAME]))
+    assert sorted(shown(iter(found))) == sorted(
+        [
+            (Leftover.FOLDER, f"{driver.options.path / NAME}", NAME, ""),
+            (Leftover.FOLDER, f"{empty}", "geats-test-x", ""),
+            (Leftover.INTERFACE, VETH, NAME, ""),
+            (Leftover.INTERFACE, unknown, "", stays),
+        ]
+    )
+    for each in found:
+        each.remove()
+    assert VETH not in links()
+    assert [path.name for path in driver.options.path.iterdir()] == ["geats-test-lxc"]
+    of_lxc.rmdir()
+
+
+def test_a_folder_that_holds_what_is_not_ours_or_is_locked_is_not_left_over(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    driver.define(spec("held"), {"root": busybox_rootfs})
+    config = driver.options.path / NAME / "config"
+    kept = config.read_text()
+    config.unlink()
+    for file in ("notes.txt", "geats.locked"):
+        (config.parent / file).write_text("")
+        assert shown(driver.leftovers([NAME])) == []
+        (config.parent / file).unlink()
+    config.write_text(kept)
+
+
+def test_a_whole_host_is_repaired_by_one_plan(tmp_path: Path, busybox_rootfs: Path) -> None:
+    here = host(tmp_path, busybox_rootfs, "plain")
+    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    driver = here.drivers["lxc"]
+    assert isinstance(driver, LxcDriver)
+    driver.freeze(NAME)
+    kill_monitor(driver, NAME)
+    veth = veth_name("geats-test-gone", 0)
+    here.registry.record(spec("gone", nics=[NIC]))
+    sh("ip", "link", "add", veth, "type", "veth", "peer", "name", "vethleft")
+    here.pools["plain"].allocate(VolumeId("geats-test-gone", "root"), None)
+    (driver.options.path / "geats-test-gone").mkdir(mode=0o700)
+
+    made = repairing.plan(here)
+    assert sorted(type(step.action).__name__ for step in made.plan.steps) == [
+        *("DestroyVolume", "RemoveLeftover", "RemoveLeftover", "Repair", "Start"),
+    ]
+    here.apply_host(made).unwrap()
+
+    seen = here.observe_all()
+    assert seen[NAME].power is Power.RUNNING
+    assert seen["geats-test-gone"].volumes == ()
+    assert veth not in links()
+    assert repairing.plan(here).plan.is_empty
+    here.registry.forget("geats-test-gone")
     here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()

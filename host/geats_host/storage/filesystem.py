@@ -28,7 +28,7 @@ is thawed by the next call. Every filesystem carries a label made from its volum
 that carries another is not mounted, nor is anything made over it: names of devices can change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +42,17 @@ from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.guest_trees.tree_copies import copy
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, fstypes, key_of
+from geats_host.leftovers import Left
+from geats_host.storage import (
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_snapshot,
+    fstypes,
+    key_of,
+    left_mounted,
+)
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.fstypes import FILESYSTEMS, Filesystem
 from geats_host.storage.mounted import Mounted, is_mounted, writable_points
@@ -107,6 +117,11 @@ class FilesystemPool:
             volume: self._seen(volume, seen, points)
             for volume, seen in self.below.observe(only).items()
         }
+
+    def leftovers(self, vms: Collection[str]) -> Iterator[Left]:
+        """Mounts of volumes that are not there any more, and loop devices; see ``Clearing``."""
+        with host_errors(self.points.root):
+            yield from left_mounted.leftovers(self.below, self.points)
 
     def path(self, volume: VolumeId) -> Path:
         """The root of the guest's tree."""

@@ -44,6 +44,7 @@ class Place:
 
         Where it *is_clone*, it may still carry the label of what it was cloned from.
         """
+        self._check_mount()
         if Mounted(self.point).is_broken():
             self.take_down()
         if not is_mounted(self.point):
@@ -128,6 +129,18 @@ class Place:
         self.take_down()
         fstypes.grow_unmounted(self.device, size_bytes)
         self._mount(is_clone=False)
+
+    def _check_mount(self) -> None:
+        """See that nothing else is mounted in its place; a device that is gone cannot be asked."""
+        if not is_mounted(self.point) or not self.device.exists():
+            return
+        source = Mounted(self.point).device()
+        if self.below.offers is Offer.FILE:
+            ours = source in loops.loops_on(self.device)
+        else:
+            ours = source.exists() and source.stat().st_rdev == self.device.stat().st_rdev
+        if not ours:
+            raise HostError(f"{self.point}: something else is mounted there: {source}")
 
     def _detach(self) -> None:
         """Take leftover loop devices off a file, and make sure that none is in use."""

@@ -13,7 +13,7 @@ it, is read from its command socket (``monitor``), from /proc, and from the cgro
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -39,13 +39,15 @@ from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran
 from geats_host.drivers.lxc import addresses as lxc_addresses
-from geats_host.drivers.lxc import cgroups, container_files, definition, monitor, process
+from geats_host.drivers.lxc import cgroups, container_files, definition, links, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
+from geats_host.drivers.lxc import leftovers as lxc_left
 from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.lazy import later
+from geats_host.leftovers import Left
 from geats_host.linux.network import bridges
 from geats_host.linux.subordinate_ids import subordinate_ids
 
@@ -144,6 +146,14 @@ class LxcDriver:
                 if name in known or power is not Power.STOPPED
             }
 
+    def leftovers(self, vms: Collection[str]) -> Iterator[Left]:
+        """Folders and interfaces of containers that are off; see ``Clearing``."""
+        seen = self.observe()
+        on = {name for name, vm in seen.items() if vm.power is not Power.STOPPED}
+        with container_files.host_errors("cannot look for what is left of containers"):
+            yield from lxc_left.folders(self.options.path, seen.keys() - on)
+            yield from links.leftovers({*vms, *seen}, on)
+
     def bridges(self) -> frozenset[str] | None:
         """The bridges of the host."""
         return bridges()
@@ -217,6 +227,7 @@ class LxcDriver:
             self._check_address(name)
             if name in lxc_payload.names():  # of a monitor that was killed
                 cgroups.remove_leftovers(name, frozenset(self._names()))
+            links.make_way(config.spec)
             container_files.remove_files(folder, (LOG, HELD))
             definition.write_started(folder, config.spec)
             try:
