@@ -1,5 +1,6 @@
 """Trouble with the host: raised by adapters, turned into a value in one place (``apply``)."""
 
+import os
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,6 +13,14 @@ T = TypeVar("T")
 
 class HostError(Exception):
     """The host refused, or failed at, something that was asked of it; the text says why."""
+
+
+def trouble(error: OSError, where: object = "") -> HostError:
+    """What the system says of a call that failed: of which file, and why."""
+    file = error.filename if error.filename2 is None else error.filename2
+    named = os.fsdecode(file) if isinstance(file, str | bytes) else ""
+    why = error.strerror or str(error)
+    return HostError(": ".join(filter(None, (f"{where}", named, why))))
 
 
 class Refused(Exception):

@@ -482,18 +482,26 @@ class Host:
         """Check that all is as the plan wants it, and hold what it takes until *locks* end."""
         made, run_dir = planned.plan, Path(self.config.run_dir)
         if not any(map(takes, made.plans)):
-            _check_unmoved(planned, self.observe_all())
+            self._check_unmoved(planned, self.observe_all())
             return
         with reservations.alone(run_dir):
             others = reservations.of_others(run_dir)  # before the look: one that ends is seen then
             seen = self.observe_all()
-            _check_unmoved(planned, seen)
+            self._check_unmoved(planned, seen)
             wanted = recheck.reservations(made.plans, seen)
             facts = self.facts(each.spec.driver for each in wanted.values())
             problems = no_longer(made.plans, seen, facts, self.config.policy, others)
             if problems:
                 raise Refused(*problems)
             locks.enter_context(reservations.reserved(run_dir, wanted))
+
+    def _check_unmoved(self, planned: SavedPlan, seen: Mapping[str, Observation]) -> None:
+        """Compare the VMs that the plan is about, and what it was saved with."""
+        about = {*planned.observations, *(each.name for each in planned.plan.plans)}
+        problems = moved(planned, {name: have for name, have in seen.items() if name in about})
+        if problems:  # what is not available has not moved
+            away = (f"not available: {why}" for why in self.unavailable.values())
+            raise Refused(*problems, *away)
 
     def _remember(self, planned: SavedPlan) -> None:
         """What an older geats did not remember of the VMs that the plan is about, and was there."""
@@ -616,14 +624,6 @@ class Host:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes
-
-
-def _check_unmoved(planned: SavedPlan, seen: Mapping[str, Observation]) -> None:
-    """Compare the VMs that the plan is about, and what it was saved with."""
-    about = {*planned.observations, *(each.name for each in planned.plan.plans)}
-    problems = moved(planned, {name: have for name, have in seen.items() if name in about})
-    if problems:
-        raise Refused(*problems)
 
 
 def _concerns_others(goal: Goal, have: Observation) -> bool:

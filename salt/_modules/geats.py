@@ -1359,6 +1359,8 @@ def _answered(answer):
         return answer()
     except (errors.Refused, errors.HostError) as error:
         raise CommandExecutionError(str(error)) from None
+    except OSError as error:
+        raise CommandExecutionError(str(errors.trouble(error))) from None
 
 
 def _applied(make_plan, test):

@@ -9,6 +9,7 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_host.calls import inventory, lifecycle, reports
+from geats_host.errors import HostError
 from geats_host.host import Host
 from tests.memory_host import memory_config
 
@@ -114,6 +115,25 @@ def test_a_vm_is_deprovisioned_on_a_full_disk_with_the_room_that_is_kept(
     (tmp_path / "state" / "filler").unlink()
     host.apply(lifecycle.plan_verb(host, "stop", "db01")).unwrap()
     assert (tmp_path / "state" / ".registry.sqlite.reserve").stat().st_size == 1 << 20
+
+
+@needs_root
+@pytest.mark.parametrize("verb", ["stop", "deprovision"])
+def test_a_full_run_directory_keeps_nothing_from_being_powered_off(
+    tmp_path: Path, verb: str
+) -> None:
+    run = mounted(tmp_path / "run")
+    try:
+        host = Host.from_config(memory_config(tmp_path))
+        host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+        fill(run)
+        host.apply(lifecycle.plan_verb(host, verb, "web01")).unwrap()
+        with pytest.raises(HostError, match=r"run/reservations/.*: No space left on device"):
+            host.apply(lifecycle.plan_verb(host, "start", "db01"))
+        (run / "filler").unlink()
+        host.apply(lifecycle.plan_verb(host, "start", "db01")).unwrap()
+    finally:
+        subprocess.run(["umount", str(run)], check=True)
 
 
 @needs_root

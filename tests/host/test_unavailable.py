@@ -1,8 +1,11 @@
 """A pool, driver or plugin that is not there, or is wrong, concerns its own VMs and no other."""
 
+import errno
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -255,6 +258,21 @@ def _only(pool: Pool, fails: Callable[[Pool], None]) -> Callable[..., None]:
         real(self, *arguments)  # type: ignore[arg-type]  # as it was called
 
     return allocate
+
+
+def test_a_pool_that_cannot_be_read_in_the_midst_is_why_a_plan_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(tmp_path)
+    host = Host.from_config(config(tmp_path))
+    planned = lifecycle.plan_verb(host, "stop", "near")
+    monkeypatch.setattr(type(host.pools["slow"]), "observe", _broken)
+    with pytest.raises(Refused, match="not available: pool slow: /disk: Input/output error"):
+        host.apply(planned)
+
+
+def _broken(*_: object) -> NoReturn:
+    raise OSError(errno.EIO, os.strerror(errno.EIO), "/disk")
 
 
 def test_a_plugin_is_opened_only_where_it_is_needed(tmp_path: Path) -> None:

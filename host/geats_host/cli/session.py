@@ -14,7 +14,7 @@ import click
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.reading.checked import said_once
-from geats_host.errors import HostError, Refused, accepted
+from geats_host.errors import HostError, Refused, accepted, trouble
 from geats_host.host import Host
 from geats_host.inputs import configuration
 
@@ -133,6 +133,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except Refused as refused:
             session.stop(refused)
-        except HostError as error:
+        except (HostError, OSError) as failed:
+            error = trouble(failed) if isinstance(failed, OSError) else failed
             needs_root = f"{error} (you are not root, and geats has to be)"
             session.stop(HostError(needs_root) if os.geteuid() else error)

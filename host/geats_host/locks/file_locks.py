@@ -113,6 +113,19 @@ def is_taken(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
+def sign(descriptor: int) -> None:
+    """Write into the file of a lock who has it; on a full disk nobody is told, and it holds."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def unsign(descriptor: int) -> None:
+    """Take that back, as whoever has it comes to an end; one who is gone has it no more anyway."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+
+
 def holders_of(descriptor: int) -> str:
     """Who has the lock, by process and command: see proc_locks(5)."""
     found = os.fstat(descriptor)

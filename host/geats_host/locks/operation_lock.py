@@ -33,7 +33,7 @@ def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
             _take(descriptor, vm_name)
             _held[vm_name] = descriptor
             yield
-            os.ftruncate(descriptor, 0)  # it came to its end
+            file_locks.unsign(descriptor)
         finally:
             _held.pop(vm_name, None)
 
@@ -82,8 +82,7 @@ def _take(descriptor: int, vm_name: str) -> None:
     if not _wait(descriptor, time.monotonic() + ORPHANS_S, fcntl.LOCK_EX):
         holder = _holder(descriptor)
         raise Refused(f"{vm_name}: another operation is under way (process {holder or 'unknown'})")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    file_locks.sign(descriptor)
 
 
 def _wait(descriptor: int, deadline: float, how: int) -> bool:

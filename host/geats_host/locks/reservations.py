@@ -44,7 +44,7 @@ def of_others(run_dir: Path) -> Mapping[str, Reservation]:
     for file in sorted(file_locks.private(run_dir, ROOM).iterdir()):
         with file_locks.opened(run_dir, ROOM, file.name) as descriptor:
             if file_locks.is_taken(descriptor):
-                file.unlink(missing_ok=True)
+                _remove(file)
             else:
                 found |= _read(descriptor, file)
     return found
@@ -61,8 +61,7 @@ def reserved(run_dir: Path, wanted: Mapping[str, Reservation]) -> Iterator[None]
             _write(descriptor, json.dumps(encode(Reserved(vms=wanted))), file)
             yield
         finally:
-            with suppress(OSError):  # nobody holds it any more: who looks next removes it
-                file.unlink(missing_ok=True)
+            _remove(file)
 
 
 def _wait_for(descriptor: int, place: Path) -> None:
@@ -72,8 +71,13 @@ def _wait_for(descriptor: int, place: Path) -> None:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             raise HostError(f"{place}: process {holder or 'unknown'} holds the lock of the host")
         time.sleep(BETWEEN_TRIES_S)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    file_locks.sign(descriptor)
+
+
+def _remove(file: Path) -> None:
+    """One that cannot be removed reserves nothing, as nobody holds it: the next who looks does."""
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 def _write(descriptor: int, text: str, file: Path) -> None:

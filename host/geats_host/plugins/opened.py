@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from geats_host.errors import HostError, Refused
+from geats_host.errors import HostError, Refused, trouble
 
 T = TypeVar("T")
 Answer = TypeVar("Answer")
@@ -95,6 +95,9 @@ def guarded(who: str, call: Callable[[], T]) -> T:
         return call()
     except (Refused, HostError):
         raise
+    except OSError as error:  # as of a disk that is full or broken, which is nobody's fault
+        LOG.info("a call of %s failed", who, exc_info=True)
+        raise trouble(error, who) from error
     except Exception as error:  # nothing is known of the code of others, see the module
         LOG.exception("the plugin of %s failed", who)
         said = f"{type(error).__name__}: {error}".removesuffix(": ")

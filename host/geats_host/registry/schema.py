@@ -120,6 +120,8 @@ def copy_to(database: sqlite3.Connection, path: Path) -> None:
     with closing(sqlite3.connect(new)) as copy:
         database.backup(copy)
         copy.execute("pragma journal_mode = delete")
+    for suffix in ("-wal", "-shm"):  # SQLite does not say where it cannot remove them
+        new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
     new.rename(path)
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -19,7 +19,7 @@ from geats_core.reading.checked import Problem
 from geats_core.reading.fields import NAME, Reader
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.guest_trees import subvolumes
+from geats_host.guest_trees import subvolumes, trees
 from geats_host.guest_trees.folders import (
     GUEST_ONLY,
     check_directory,
@@ -238,9 +238,8 @@ class DirectoryPool:
         with self.opened(source) as from_, opened_tree(from_) as tree, self.opened(target) as at:
             check_directory(ROOTFS, at)
             check_no_mounts(self.path(target))
-            subvolumes.remove(ROOTFS, at)
-            make_directory(ROOTFS, at, mode=0o755)
-            with open_directory(ROOTFS, at) as rootfs:
+            with open_directory(ROOTFS, at) as rootfs:  # emptied, not made anew: it is always there
+                trees.empty(rootfs, subvolumes.removed_as_subvolume)
                 copy(tree, rootfs)
 
     def used_bytes(self, volume: VolumeId) -> int:

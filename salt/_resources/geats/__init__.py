@@ -89,3 +89,5 @@ def _accepted(answer):
         return answer()
     except (errors.Refused, errors.HostError) as error:
         raise CommandExecutionError(str(error)) from None
+    except OSError as error:
+        raise CommandExecutionError(str(errors.trouble(error))) from None
