@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 from returns.result import Success
 
-from geats_core.declared.config import HostConfig, read_config
+from geats_core.declared.config import HostConfig, read_config, read_in_part
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide import recheck
 from geats_core.hostwide.host_planner import HostPlan, boot_goals, halt_goals, rebuild_goals
@@ -36,7 +36,7 @@ from geats_core.planning.planner import plan
 from geats_core.planning.refusals import unreliable_parts
 from geats_core.plans.plan_files import Recorded, SavedPlan, alone, moved, saved
 from geats_core.reading import fields
-from geats_core.reading.checked import Problems, unknown
+from geats_core.reading.checked import Checked, Problems, unknown
 from geats_core.vm.observation import Observation, Power, VolumeMissing, VolumeSeen
 from geats_core.vm.origins import origins
 from geats_core.vm.secrets import observed_without_secrets, without_secrets
@@ -138,7 +138,19 @@ class Host:
     @classmethod
     def from_config(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
         """Open a host from the mapping that pillar or ``geats.yaml`` hold under ``geats``."""
-        config = accepted(read_config(raw), "geats")
+        return cls._opened(read_config(raw), origin, listening)
+
+    @classmethod
+    def in_part(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
+        """The same, where keys of it may be wrong: for those who look, power off, or start again.
+
+        They plan nothing from it. ``config.unsound`` is what is wrong.
+        """
+        return cls._opened(read_in_part(raw), origin, listening)
+
+    @classmethod
+    def _opened(cls, read: Checked[HostConfig], origin: str, listening: Listening) -> "Host":
+        config = accepted(read, "geats")
         state_dir = Path(config.state_dir)
         return cls(
             config,
@@ -436,7 +448,8 @@ class Host:
     def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""
         made = planned.plan
-        known_places.remember(self._places(), self._defined_here)
+        if not self.config.unsound:
+            known_places.remember(self._places(), self._defined_here)
         if made.is_empty:
             return Success(())
         with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:

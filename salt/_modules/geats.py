@@ -8,7 +8,8 @@ lost its ``geats`` must not make another host of this one.
 
 If the pillar failed to render, nobody knows what it lacks: every function refuses then, but for
 ``list``, ``info``, ``status`` and ``journal``, which show what there is, log a warning, and exit
-with 5, as Salt does for a broken pillar.
+with 5, as Salt does for a broken pillar. These, ``stop`` and ``shutdown`` go on in the same way
+where keys under ``geats`` are wrong.
 
 :depends: geats
 """
@@ -898,7 +899,7 @@ def shutdown(name, test=None):
         salt '*' geats.shutdown web01
         salt '*' geats.shutdown web01 test=True
     """
-    return _applied(lambda host: lifecycle.plan_verb(host, "shutdown", name), test)
+    return _off("shutdown", name, test)
 
 
 def stop(name, test=None):
@@ -912,7 +913,7 @@ def stop(name, test=None):
         salt '*' geats.stop web01
         salt '*' geats.stop web01 test=True
     """
-    return _applied(lambda host: lifecycle.plan_verb(host, "stop", name), test)
+    return _off("stop", name, test)
 
 
 def reboot(name, test=None):
@@ -1336,6 +1337,19 @@ def _told(tell):
     return _answered(lambda: tell(host_.Host.from_config(_raw(), _origin(), _listening)))
 
 
+def _in_part(tell):
+    """The same, for what goes on where keys of the configuration are wrong: that is told."""
+    return _answered(lambda: tell(_warned(host_.Host.in_part(_raw(), _origin(), _listening))))
+
+
+def _warned(host):
+    """The host; what is wrong with its configuration is logged, and told by the exit code."""
+    if host.config.unsound:
+        log.warning("nothing is planned before this is mended:\n%s", "\n".join(host.config.unsound))
+        __context__["retcode"] = EX_PILLAR_FAILURE
+    return host
+
+
 def _seen(tell):
     """What *tell*, which changes nothing, says of the host, though the pillar may not be whole.
 
@@ -1345,7 +1359,7 @@ def _seen(tell):
     if wrong:
         log.warning("what is declared may be missing here:\n%s", "\n".join(map(str, wrong)))
         __context__["retcode"] = EX_PILLAR_FAILURE
-    return _answered(lambda: tell(host_.Host.from_config(_as_rendered(), _origin())))
+    return _answered(lambda: tell(_warned(host_.Host.in_part(_as_rendered(), _origin()))))
 
 
 def _listening(events, origin):
@@ -1366,6 +1380,11 @@ def _answered(answer):
 def _applied(make_plan, test):
     """Make the plan and, but in test mode, apply it; an interrupted one is an error."""
     return _told(lambda host: _apply(host, make_plan(host), test))
+
+
+def _off(verb, name, test):
+    """Power off; what is wrong with the configuration does not stand in the way."""
+    return _in_part(lambda host: _apply(host, lifecycle.plan_verb(host, verb, name), test))
 
 
 def _shown(planned):

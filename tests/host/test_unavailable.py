@@ -364,3 +364,46 @@ def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerne
 def test_what_is_wrong_with_the_whole_configuration_is_refused_as_before(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"geats\.pols: unknown key"):
         Host.from_config({**config(tmp_path), "pols": {}})
+
+
+WRONG_KEYS: Mapping[str, Raw] = {
+    "an unknown one": {"polciy": {}},
+    "the policy": {"policy": {"memory": "much"}},
+    "the pools": {"pools": []},
+    "the templates": {"templates": 5},
+    "the VMs": {"vms": ["near"]},
+    "those to be gone": {"gone": "near"},
+    "several": {"colour": 1, "events": "loud", "profiles": "x"},
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_KEYS)
+def test_where_a_whole_key_is_wrong_the_host_is_seen_and_powered_off(
+    tmp_path: Path, kind: str
+) -> None:
+    running(tmp_path)
+    wrong = config(tmp_path, **WRONG_KEYS[kind])
+    with pytest.raises(Refused):
+        Host.from_config(wrong)
+    host = Host.in_part(wrong)
+    assert {why.partition(":")[0].split(".")[1] for why in host.config.unsound} == {
+        *WRONG_KEYS[kind]
+    }
+    assert {name: row["power"] for name, row in reports.list_report(host).items()} == dict.fromkeys(
+        VMS, "running"
+    )
+    assert reports.info_report(host, "far")["power"] == "running"
+    host.apply(lifecycle.plan_verb(host, "stop", "far")).unwrap()
+    host.apply_host(host.plan_halt()).unwrap()
+    assert {have.power for have in host.observe_all().values()} == {Power.STOPPED}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"state_dir": "here"}, {"statedir": "/x"}, {"drivers": []}, {"drivres": {}}, {"run_dir": 5}],
+)
+def test_where_it_is_not_clear_where_the_vms_are_nothing_goes_on(
+    tmp_path: Path, wrong: Raw
+) -> None:
+    with pytest.raises(Refused, match=f"geats.{next(iter(wrong))}: "):
+        Host.in_part(config(tmp_path, **wrong))

@@ -86,6 +86,31 @@ def test_what_only_looks_goes_on_and_says_so(broken, name, caplog):
         assert "web01" in str(answer)
 
 
+GO_ON = (LOOKS - {"geats.doctor"}) | {"geats.stop", "geats.shutdown"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - NEEDS_NO_PILLAR - {"geats.doctor"}))
+def test_where_a_key_is_wrong_what_plans_refuses_and_the_rest_goes_on(
+    minion, modules, geats_config, name, caplog
+):
+    modules["geats.apply_host"](test=False)
+    minion.says("here", {"geats": {**geats_config, "polciy": {}}})
+    minion.says("top", "base: {'*': [here]}")
+    context: dict[str, object] = {}
+    function: Any = salt.loader.minion_mods(minion.opts(), whitelist=["geats"], context=context)[
+        name
+    ]
+    if name in GO_ON:
+        assert "web01" in str(function(*filled(MODULES[name])))
+        assert context["retcode"] == 5
+        assert "geats.polciy: unknown key 'polciy'" in caplog.text
+    elif name == "geats.validate":
+        assert "unknown key" in str(function())
+    else:
+        with pytest.raises(CommandExecutionError, match=r"geats\.polciy: unknown key"):
+            function(*filled(MODULES[name]))
+
+
 def test_where_nothing_is_left_of_a_broken_pillar_nothing_is_shown_of_another_host(broken):
     broken.says("here", BROKEN["a file with wrong Jinja"])
     with pytest.raises(CommandExecutionError, match="failed to render"):

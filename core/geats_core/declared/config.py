@@ -1,7 +1,8 @@
 """A host's configuration: pools, templates, profiles, paths and the VMs declared on it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from enum import StrEnum
 
 from returns.result import Failure, Success
@@ -16,6 +17,7 @@ from geats_core.reading.schemas import Described, Schema, taking
 Raw = Mapping[object, object]
 DEEPEST_STACK = 8
 GONE = "gone"
+WHERE = frozenset({"state_dir", "run_dir", "registry", "drivers"})
 APART = ("drivers", "pools", "templates", "profiles", GONE)  # whose entries concern some VMs only
 A_VM, A_PROFILE, A_LAYER = (
     {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
@@ -53,7 +55,7 @@ class HostConfig:
 
     ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
     none away. ``wrong`` says why drivers, pools, templates, profiles and entries of ``gone`` are
-    left out, by names such as ``pools.fast``.
+    left out, by names such as ``pools.fast``; and see ``read_in_part``.
     """
 
     state_dir: str = "/var/lib/geats"
@@ -76,6 +78,11 @@ class HostConfig:
         return frozenset({*self.vms, *self.gone, *self.unclear})
 
     @property
+    def unsound(self) -> tuple[str, ...]:
+        """What is wrong with whole keys, that are left out: see ``read_in_part``."""
+        return tuple(why for entry, why in self.wrong.items() if "." not in entry)
+
+    @property
     def unclear(self) -> Mapping[str, str]:
         """The VMs of which it is not clear whether they are to be gone, and why: they stay."""
         split = {entry.partition("."): why for entry, why in self.wrong.items()}
@@ -91,9 +98,21 @@ def parse_config(raw: object) -> Checked[HostConfig]:
 
 def read_config(raw: object) -> Checked[HostConfig]:
     """The same, without the entries that are wrong and concern some VMs only: see ``wrong``."""
+    return _leaving_out(raw, _wrong_entry)
+
+
+def read_in_part(raw: object) -> Checked[HostConfig]:
+    """The same, for those who plan nothing from it: without any key that is wrong.
+
+    But where VMs are must be right, and whatever could have been meant to say it.
+    """
+    return _leaving_out(raw, lambda one: _wrong_entry(one) or _wrong_key(one))
+
+
+def _leaving_out(raw: object, part_of: Callable[[Problem], str]) -> Checked[HostConfig]:
     match parse_config(raw):
         case Failure(problems) if isinstance(raw, Mapping):
-            wrong = _wrong_entries(problems)
+            wrong = _wrong_parts(problems, part_of)
             match parse_config(_without(raw, wrong)):
                 case Success(config) if wrong:
                     return Success(replace(config, wrong=wrong))
@@ -103,15 +122,27 @@ def read_config(raw: object) -> Checked[HostConfig]:
             return checked
 
 
-def _wrong_entries(problems: Problems) -> dict[str, str]:
-    """What is wrong with each entry that can be left out."""
+def _wrong_parts(problems: Problems, part_of: Callable[[Problem], str]) -> dict[str, str]:
+    """What is wrong with each part that can be left out."""
     found: dict[str, list[str]] = {}
     for one in problems:
-        key, _, rest = one.path.partition(".")
-        name = rest.partition(".")[0].partition("[")[0]
-        if key in APART and fields.NAME.fullmatch(name):
-            found.setdefault(f"{key}.{name}", []).append(f"geats.{one}")
-    return {entry: "; ".join(said) for entry, said in found.items()}
+        if part := part_of(one):
+            found.setdefault(part, []).append(f"geats.{one}")
+    return {part: "; ".join(said) for part, said in found.items()}
+
+
+def _wrong_entry(one: Problem) -> str:
+    """The entry that a problem is about; empty where it is about more."""
+    key, _, rest = one.path.partition(".")
+    name = rest.partition(".")[0].partition("[")[0]
+    return f"{key}.{name}" if key in APART and fields.NAME.fullmatch(name) else ""
+
+
+def _wrong_key(one: Problem) -> str:
+    """The key that a problem is about; empty where that says where VMs are, or tried to."""
+    key = one.path.partition(".")[0].partition("[")[0]
+    meant = get_close_matches(key, HostConfig.__dataclass_fields__, n=1)
+    return "" if WHERE.intersection([key, *meant]) else key
 
 
 def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
@@ -120,6 +151,7 @@ def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
         if key in APART and isinstance(given, Mapping)
         else given
         for key, given in raw.items()
+        if printable(key) not in wrong
     }
 
 

@@ -1,7 +1,7 @@
 """The command line: ``geats``, with no Salt around.
 
-Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes; of
-``exec`` the program's own.
+Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes, 5 done
+although the configuration is wrong as a whole; of ``exec`` the program's own.
 """
 
 import json
@@ -13,6 +13,7 @@ from io import TextIOWrapper
 import click
 
 from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.planning.goal import Target
 from geats_core.planning.verbs import VERBS, Verb
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import doctor, lifecycle, reports
@@ -32,7 +33,8 @@ def cli() -> None:
     """Look after the LXC containers and virtual machines of this host.
 
     Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 'plan --exit-code' found changes; of
-    'exec' the program's own.
+    'exec' the program's own; 5 where the configuration is wrong as a whole: 'list', 'info',
+    'status', 'journal', 'console', 'stop', 'shutdown', 'boot' and 'halt' go on then.
     """
 
 
@@ -52,7 +54,7 @@ def cli() -> None:
 def list_(session: Session, /, **only: object) -> None:
     """List every VM; or those whose name is one of NAMES, which may be patterns such as 'web*'."""
     some = {key: value for key, value in only.items() if value != ()}
-    report = reports.list_report(session.host, some)
+    report = reports.list_report(session.host_in_part, some)
     session.answer(report, lambda: tables.show_list(report))
 
 
@@ -61,7 +63,7 @@ def list_(session: Session, /, **only: object) -> None:
 @in_session
 def info(session: Session, name: str) -> None:
     """Show one VM."""
-    report = reports.info_report(session.host, name)
+    report = reports.info_report(session.host_in_part, name)
     session.answer(report, lambda: tables.show_mapping(report))
 
 
@@ -69,8 +71,8 @@ def info(session: Session, name: str) -> None:
 @in_session
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
-    report = reports.status_report(session.host)
-    session.answer(report, lambda: tables.show_status(session.host, report))
+    report = reports.status_report(session.host_in_part)
+    session.answer(report, lambda: tables.show_status(report))
 
 
 @cli.command()
@@ -109,7 +111,7 @@ def examine(session: Session) -> None:
 @in_session
 def journal(session: Session, name: str, limit: int) -> None:
     """Show the newest steps that were applied to a VM."""
-    report = reports.journal_report(session.host, name, limit)
+    report = reports.journal_report(session.host_in_part, name, limit)
     session.answer(report, lambda: tables.show_journal(report))
 
 
@@ -118,7 +120,7 @@ def journal(session: Session, name: str, limit: int) -> None:
 @in_session
 def console(session: Session, name: str) -> None:
     """Attach this terminal to a VM's console."""
-    command = session.host.console_command(name)
+    command = session.host_in_part.console_command(name)
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -165,7 +167,8 @@ def _verb_command(verb: Verb) -> click.Command:
     @plans.dry_run_option
     @in_session
     def command(session: Session, name: str, dry_run: bool) -> None:
-        planned = lifecycle.plan_verb(session.host, verb.name, name)
+        host = session.host_in_part if verb.target is Target.OFF else session.host
+        planned = lifecycle.plan_verb(host, verb.name, name)
         plans.show_or_apply(session, planned.as_saved(), dry_run=dry_run)
 
     return click.command(verb.name, help=verb.summary)(command)

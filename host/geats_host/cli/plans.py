@@ -264,7 +264,7 @@ def boot(session: Session, dry_run: bool) -> None:
 
     One that cannot start keeps no other from it.
     """
-    show_or_apply(session, session.host.plan_boot(), dry_run=dry_run)
+    show_or_apply(session, session.host_in_part.plan_boot(), dry_run=dry_run)
 
 
 @click.command()
@@ -272,7 +272,7 @@ def boot(session: Session, dry_run: bool) -> None:
 @in_session
 def halt(session: Session, dry_run: bool) -> None:
     """Shut every VM down, in the reverse order: for the host's own end."""
-    show_or_apply(session, session.host.plan_halt(), dry_run=dry_run)
+    show_or_apply(session, session.host_in_part.plan_halt(), dry_run=dry_run)
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
@@ -294,7 +294,7 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
     Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
     """
     with tables.progress(made, quiet=session.as_json) as progress:
-        applied = session.host.apply_host(made, progress)
+        applied = (session.used or session.host).apply_host(made, progress)
     report = reports.apply_host_report(made, applied)
     session.answer(report, lambda: tables.show_notes(made))
     if isinstance(applied, Failure):

@@ -18,7 +18,7 @@ from geats_host.errors import HostError, Refused, accepted, trouble
 from geats_host.host import Host
 from geats_host.inputs import configuration
 
-FAILED, REFUSED, CHANGES = 1, 2, 3
+FAILED, REFUSED, CHANGES, UNSOUND = 1, 2, 3, 5
 
 
 @dataclass
@@ -46,6 +46,16 @@ class Session:
         """This host."""
         return Host.from_config(self.raw, f"geats, called by {_user()}")
 
+    @cached_property
+    def host_in_part(self) -> Host:
+        """The same, where keys of the configuration may be wrong: see ``Host.in_part``."""
+        return Host.in_part(self.raw, f"geats, called by {_user()}")
+
+    @property
+    def used(self) -> Host | None:
+        """The host, if it was opened."""
+        return next((host for host in vars(self).values() if isinstance(host, Host)), None)
+
     def answer(self, report: object, show: Callable[[], None]) -> None:
         """Print *report* as JSON, or *show* it to a person."""
         if self.as_json:
@@ -56,9 +66,14 @@ class Session:
 
     def _warn(self) -> None:
         """Tell on standard error what of the host, if that was looked at, is not available."""
-        host = self.__dict__.get("host")
-        for why in host.unavailable.values() if isinstance(host, Host) else ():
-            click.echo(f"warning: not available: {why}", err=True)
+        if self.used is None:
+            return
+        wrong = self.used.config.unsound
+        for why in wrong:
+            click.echo(f"warning: {why} (nothing is planned before that is mended)", err=True)
+        for why in self.used.unavailable.values():
+            if why not in wrong:
+                click.echo(f"warning: not available: {why}", err=True)
 
     def stop(self, error: Refused | HostError) -> NoReturn:
         """End the call, with what was *refused*, or what *failed*."""
@@ -130,7 +145,10 @@ class Commands(click.Group):
         """Run a command; refusals and trouble become messages and exit codes."""
         session = ctx.ensure_object(Session)
         try:
-            return super().invoke(ctx)
+            answer = super().invoke(ctx)
+            if session.used is not None and session.used.config.unsound:
+                sys.exit(UNSOUND)
+            return answer
         except Refused as refused:
             session.stop(refused)
         except (HostError, OSError) as failed:

@@ -17,7 +17,6 @@ from geats_core.reading.checked import said_once
 from geats_core.reading.sizes import format_size
 from geats_host.calls import reports
 from geats_host.engine.apply import Progress, silent
-from geats_host.host import Host
 from geats_host.registry import Outcome
 
 console = Console(highlight=False)
@@ -68,7 +67,7 @@ def show_mapping(report: Mapping[str, object]) -> None:
     console.print(table)
 
 
-def show_status(host: Host, report: Mapping[str, object]) -> None:
+def show_status(report: Mapping[str, object]) -> None:
     """The VMs, and the host below them."""
     vms = report["vms"]
     if isinstance(vms, Mapping):

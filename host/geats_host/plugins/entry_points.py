@@ -44,7 +44,7 @@ def registry_plugin(path: str, name: str) -> OpenRegistry:
 
 def pools_of(config: HostConfig) -> Mapping[str, StackLayer]:
     """The pools of a host, as they are configured; one where none is."""
-    if config.pools or wrong_of(POOLS, config.wrong):
+    if config.pools or POOLS in config.wrong or wrong_of(POOLS, config.wrong):
         return config.pools
     return default_pools(Path(config.state_dir))
 

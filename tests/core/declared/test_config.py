@@ -4,7 +4,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import Gone, HostConfig, Problem, parse_config
-from geats_core.declared.config import StackLayer, read_config
+from geats_core.declared.config import StackLayer, read_config, read_in_part
 from geats_core.declared.template import Files, Template
 
 LOWEST = StackLayer(type="z", options={})
@@ -200,3 +200,22 @@ def test_of_a_vm_that_is_described_and_gone_neither_holds_and_no_other_is_concer
 )
 def test_what_is_wrong_with_no_entry_is_wrong_with_all(raw: object) -> None:
     assert read_config(raw) == parse_config(raw)
+
+
+def test_a_key_that_is_wrong_is_left_out_for_those_who_plan_nothing() -> None:
+    raw = {"polciy": {}, "pools": {"bad": {}, "good": {"type": "x"}}, "templates": 5, 7: 1}
+    config = read_in_part(raw).unwrap()
+    assert (list(config.pools), config.templates) == (["good"], {})
+    assert list(config.wrong) == ["pools.bad", "templates", "polciy", "7"]
+    assert [why.partition(":")[0] for why in config.unsound] == [
+        "geats.templates",
+        "geats.polciy",
+        "geats.7",
+    ]
+    assert read_in_part({"pools": {"bad": {}}}) == read_config({"pools": {"bad": {}}})
+    assert read_config({"pools": {"bad": {}}}).unwrap().unsound == ()
+
+
+@pytest.mark.parametrize("raw", [5, {"state_dir": "x"}, {"drivers": 1}, {"regstry": "x"}])
+def test_where_the_vms_are_is_never_left_out(raw: object) -> None:
+    assert read_in_part(raw) == parse_config(raw)

@@ -151,6 +151,33 @@ def test_invalid_vms_are_listed_and_exit_with_2(geats: Geats, config: Path, tmp_
     ]
 
 
+def test_a_wrong_key_stops_what_plans_and_nothing_else(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    auto = {"web01": {"profile": "small", "autostart": True}}
+    config.write_text(yaml.safe_dump({"geats": {**memory_config(tmp_path), "vms": auto}}))
+    assert geats("apply")[0] == 0
+    wrong = {**memory_config(tmp_path), "vms": auto, "polciy": {}}
+    config.write_text(yaml.safe_dump({"geats": wrong}))
+    going_on = (["stop", "web01"], ["boot"], ["shutdown", "web01"], ["boot"], ["halt"])
+    looking = (["list"], ["info", "web01"], ["status"], ["journal", "web01"], ["--json", "list"])
+    for command in (*going_on, *looking):
+        code, _, err = geats(*command)
+        assert code == 5
+        assert err.startswith("warning: geats.polciy: unknown key 'polciy', did you mean 'policy'?")
+        assert err.count("\n") == 1
+    assert json.loads(geats("--json", "list")[1])["web01"]["power"] == "stopped"
+    for refused in (
+        ["plan"],
+        ["apply"],
+        ["start", "web01"],
+        ["deprovision", "web01"],
+        ["unlock", "a"],
+    ):
+        code, _, err = geats(*refused)
+        assert (code, err.startswith("refused: geats.polciy: unknown key")) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
