@@ -125,7 +125,9 @@ def _short(value: object) -> str:
     match value:
         case None:
             return "(not set)"
-        case list():
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
             return f"[{'; '.join(map(_entry, value))}]"
         case dict():
             return f"{{{', '.join(f'{key}: {_short(item)}' for key, item in value.items())}}}"
@@ -136,12 +138,12 @@ def _short(value: object) -> str:
 def _entry(value: object) -> str:
     """An entry of a list: a mapping, such as a NIC, is written without its keys."""
     if not isinstance(value, dict):
-        return str(value)
+        return _short(value)
     words = [key if item is True else _entry_word(item) for key, item in value.items()]
     return " ".join(word for word in words if word)
 
 
 def _entry_word(item: object) -> str:
-    if isinstance(item, list):
-        return ",".join(map(str, item))
-    return "" if item is False else str(item)
+    if isinstance(item, list | tuple):
+        return ",".join(map(_short, item))
+    return "" if item is False else _short(item)

@@ -4,6 +4,7 @@ from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import Enum
 from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
@@ -108,13 +109,19 @@ def some_of(names: Iterable[str], most: int = MOST_NAMED) -> str:
 
 
 def shown(raw: object) -> str:
-    """A user's value for a message: of bounded length, and for any value (``repr`` can raise)."""
+    """A user's value for a message: as in YAML, and of bounded length (``repr`` can raise)."""
     match raw:
+        case None:
+            return "null"
+        case bool():
+            return str(raw).lower()
+        case Enum():
+            return shown(raw.value)
         case str() if len(raw) > LONGEST_SHOWN:
             return f"{raw[:LONGEST_SHOWN]!r}…"
         case int() if raw.bit_length() > LARGEST_SHOWN_BITS:
             return f"a number of {raw.bit_length()} bits"
-        case None | str() | int() | float():
+        case str() | int() | float():
             return repr(raw)
         case Mapping():
             return "a mapping"

@@ -53,9 +53,9 @@ def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
 
 def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
     """One line a row, with these keys of it; or the word that there is *nothing*."""
-    table = _table(*columns)
+    table = _table(*(column.removesuffix("_bytes") for column in columns))
     for row in rows:
-        table.add_row(*(_text(row[column]) for column in columns))
+        table.add_row(*(_value(column, row[column]) for column in columns))
     console.print(table if table.row_count else nothing)
 
 
@@ -63,7 +63,7 @@ def show_mapping(report: Mapping[str, object]) -> None:
     """One line a key; mappings within are shown below their key."""
     table = _table("what", "value")
     for key, value in _flat("", report):
-        table.add_row(escape(key.removesuffix("_bytes")), escape(_value(key, value)))
+        table.add_row(escape(key.removesuffix("_bytes")), _value(key, value))
     console.print(table)
 
 
@@ -170,7 +170,7 @@ def _text(value: object) -> str:
         case list() | tuple():
             return escape(", ".join(map(_plain, value))) or "–"
         case Mapping():
-            return escape(_plain(value))
+            return escape(_plain(value)) or "–"
         case _:
             return escape(str(value))
 

@@ -20,7 +20,7 @@ def test_the_key_on_is_read_whatever_yaml_makes_of_it() -> None:
     assert parse_config({"pools": pools}).unwrap().pools == {"a": stack}
     twice = {"a": {"type": "x", "on": {"type": "z"}, True: {"type": "z"}}}
     assert [str(each) for each in parse_config({"pools": twice}).failure()] == [
-        "pools.a.True: unknown key True (there is: on, type)"
+        "pools.a.true: unknown key true (there is: on, type)"
     ]
     other = {"a": {"type": "x", 1: {"type": "z"}}}
     assert parse_config({"pools": other}).failure()[0].path == "pools.a.1"
@@ -182,7 +182,7 @@ def test_of_a_vm_that_is_described_and_gone_neither_holds_and_no_other_is_concer
     assert config.gone == {"old": Gone.UNDEFINED}
     assert config.known == {"db", "odd", "old", "web"}
     assert config.unclear == {
-        "odd": "geats.gone.odd: unknown way to be gone None"
+        "odd": "geats.gone.odd: unknown way to be gone null"
         " (there is: deprovisioned, stopped, undefined)",
         "web": "geats.gone.web: is under vms as well: take it out of one of the two",
     }

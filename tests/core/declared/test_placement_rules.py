@@ -27,4 +27,4 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]
     assert problems[1] == "together[0]: must name two VMs at least"
     assert problems[4] == "reserve: must be a share from 0 to below 1, got 1"
-    assert str(parse_rules({"reserve": True}).failure()[0]).endswith("got True")
+    assert str(parse_rules({"reserve": True}).failure()[0]).endswith("got true")

@@ -59,7 +59,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
     assert parse_policy("policy", raw) == Failure(
         (
             Problem("policy.overcommit.memory", f"{factor}, got 0"),
-            Problem("policy.overcommit.cpus", f"{factor}, got True"),
+            Problem("policy.overcommit.cpus", f"{factor}, got true"),
             Problem("policy.overcommit.disk", f"{factor}, got nan"),
             Problem("policy.overcommit.swap", "unknown key 'swap' (there is: cpus, disk, memory)"),
             Problem(

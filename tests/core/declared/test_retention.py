@@ -148,7 +148,7 @@ def test_every_mistake_in_the_rules_is_reported() -> None:
     assert parse_keep("keep", {"last": -1, "hourly": True, "daily": "x", "dayly": 1}) == Failure(
         (
             Problem("keep.last", f"{number}, got -1"),
-            Problem("keep.hourly", f"{number}, got True"),
+            Problem("keep.hourly", f"{number}, got true"),
             Problem("keep.daily", f"{number}, got 'x'"),
             Problem(
                 "keep.dayly",

@@ -46,17 +46,17 @@ LINES = {
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
     "init": "init changed systemd → busybox",
-    "privileged": "privileged changed False → True",
+    "privileged": "privileged changed no → yes",
     "memory": "memory changed (not set) → 1GiB",
     "volume sizes": "volume sizes changed {} → {root: 1GiB}",
-    "volume sharing": "volume sharing changed {} → {data: True}",
+    "volume sharing": "volume sharing changed {} → {data: yes}",
     "cpus": "cpus changed (not set) → 2.0",
     "processes": "processes changed (not set) → 10",
-    "transient": "transient changed False → True",
+    "transient": "transient changed no → yes",
     "shutdown_timeout": "shutdown_timeout changed 60 → 5",
     "after": "after changed [] → [db]",
-    "autostart": "autostart changed {enabled: False, priority: 0, delay: 0} → "
-    "{enabled: True, priority: 10, delay: 5}",
+    "autostart": "autostart changed {enabled: no, priority: 0, delay: 0} → "
+    "{enabled: yes, priority: 10, delay: 5}",
 }
 
 

@@ -148,7 +148,7 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
     name = "must be 1 to 63 lower-case letters, digits and inner hyphens"
 
     assert sorted(problems(Observation, raw)) == [
-        "x.locked: must be true or false, got None",
+        "x.locked: must be true or false, got null",
         "x.power: unknown power 'on' (there is: frozen, held, running, stopped, stuck)",
         "x.recorded.cpus: must be a number of CPUs from 0.01 to 4096, got 0",
         f"x.recorded.name: {name}, got 'Web'",
@@ -165,9 +165,9 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "message"),
     [
-        (int, True, "must be a whole number, got True"),
+        (int, True, "must be a whole number, got true"),
         (int, 1.0, "must be a whole number, got 1.0"),
-        (float, True, "must be a number, got True"),
+        (float, True, "must be a number, got true"),
         (float, float("nan"), "must be a number, got nan"),
         (float, float("inf"), "must be a number, got inf"),
         (float, 2**1000, "must be a number, got a number of 1001 bits"),
@@ -179,7 +179,7 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
         (tuple[str, int], ["a"], "must be a list of 2, got a list"),
         (frozenset[str], {"a": 1}, "must be a list, got a mapping"),
         (Mapping[str, int], [], "must be a mapping, got a list"),
-        (Limits, None, "must be a mapping, got None"),
+        (Limits, None, "must be a mapping, got null"),
         (WEB.__class__, "web", "must be a mapping, got 'web'"),
         (Action, [], "must be a mapping, got a list"),
     ],
@@ -200,7 +200,7 @@ def test_an_unknown_action_is_refused_where_its_name_stands() -> None:
 
     assert [problem.path for problem in found] == ["x.do"]
     assert found[0].message.startswith("unknown kind 'Strat', did you mean 'Start'?")
-    assert parser_of(Action)("x", {}).failure()[0].message.startswith("unknown kind None")
+    assert parser_of(Action)("x", {}).failure()[0].message.startswith("unknown kind null")
 
 
 def test_only_what_is_chosen_among_says_which_it_is() -> None:

@@ -2,14 +2,18 @@
 
 import pytest
 
+from geats_core.planning.actions import Impact
 from geats_core.reading.checked import Problem, said_once, shown, unknown
+from geats_core.vm.observation import Power
 
 
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (None, "None"),
-        (True, "True"),
+        (None, "null"),
+        (True, "true"),
+        (Impact.LIVE, "1"),
+        (Power.RUNNING, "'running'"),
         (1.5, "1.5"),
         ("it's", '"it\'s"'),
         ("x" * 80, f"'{'x' * 80}'"),

@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 
 from geats_core import Problem
 from geats_core.reading import fields
+from geats_core.reading.checked import shown
 from geats_core.reading.fields import Parser
 
 
@@ -108,7 +109,7 @@ def test_a_value_out_of_bounds_is_refused_in_these_words(
     parse: Parser[object], wanted: str, raws: list[object]
 ) -> None:
     assert [parse("x", raw) for raw in raws] == [
-        Failure((Problem("x", f"must be {wanted}, got {raw!r}"),)) for raw in raws
+        Failure((Problem("x", f"must be {wanted}, got {shown(raw)}"),)) for raw in raws
     ]
 
 

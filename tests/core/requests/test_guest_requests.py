@@ -73,7 +73,7 @@ def test_what_is_no_user_is_refused(raw: object) -> None:
         (["", "x"], "command: must begin with a program"),
         ("echo 'open", "command: cannot be split into words: no closing quotation"),
         (5, "command: must be a list of words, or one line, got 5"),
-        (None, "command: must be a list of words, or one line, got None"),
+        (None, "command: must be a list of words, or one line, got null"),
         (["a", True], "command[1]: must be text without zero bytes, got a bool"),
         (["a\0b"], "command[0]: must be text without zero bytes, got a str"),
         (["\ud800"], "command[0]: must be text without zero bytes, got a str"),

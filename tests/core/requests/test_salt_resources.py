@@ -39,7 +39,7 @@ def test_what_is_wrong_with_the_offer_is_told_with_its_path() -> None:
         Problem("resources.geats.vm", "unknown key 'vm', did you mean 'vms'? (there is: vms)"),
     )
     assert problems_of(parse_offer("resources.geats", True)) == (
-        Problem("resources.geats", "must be a mapping, got True"),
+        Problem("resources.geats", "must be a mapping, got true"),
     )
 
 

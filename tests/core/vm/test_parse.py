@@ -6,6 +6,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import Problem, VMSpec, parse_vm, to_plain
+from geats_core.reading.checked import shown
 from geats_core.reading.sizes import parse_size
 from geats_core.vm.parse import derived_mac
 from geats_core.vm.spec import Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
@@ -391,7 +392,7 @@ def test_a_size_is_read_as_people_write_it(raw: object, size_bytes: int) -> None
     "raw", [0, -1, "0", "0.1B", "-1GiB", 1.5, True, None, "1 GB", "1e3", "GiB", "1025PiB", "1GiB\n"]
 )
 def test_what_is_no_size_is_refused(raw: object) -> None:
-    message = f"must be a positive size such as 10GiB, got {raw!r}"
+    message = f"must be a positive size such as 10GiB, got {shown(raw)}"
 
     assert parse_size("size", raw) == Failure((Problem("size", message),))
 
@@ -433,7 +434,7 @@ EXPECTED = (
         "init", "unknown init 'systemmd', did you mean 'systemd'? (there is: busybox, systemd)"
     ),
     Problem("privileged", "must be true or false, got 'yes'"),
-    Problem("shutdown_timeout", "must be a positive whole number, got True"),
+    Problem("shutdown_timeout", "must be a positive whole number, got true"),
     Problem(
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "

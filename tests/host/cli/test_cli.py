@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -403,3 +404,45 @@ def test_who_is_not_root_is_told_that_geats_has_to_be(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     why = "registry.sqlite: permission denied (you are not root, and geats has to be)"
     assert geats("list") == (1, "", f"failed: {why}\n")
+
+
+def test_what_is_shown_to_people_has_no_words_of_python(
+    geats: Geats, config: Path, tmp_path: Path
+) -> None:
+    """Enums, dataclasses, tuples, and what Python calls nothing, yes and no."""
+    web: dict[str, object] = {
+        "profile": "small",
+        "autostart": True,
+        "nics": [{"name": "eth0", "bridge": "br0"}],
+        "volumes": [{"name": "root", "size": "1GiB"}, {"name": "data", "mount": "/data"}],
+        "binds": {"logs": {"source": "/srv", "mount": "/logs"}},
+        "metadata": {"ROLE": "web"},
+    }
+    changed: dict[str, object] = {
+        "profile": "small",
+        "cpus": 1.5,
+        "privileged": True,
+        "transient": True,
+        "after": ["db01"],
+        "dns": {"nameservers": ["10.0.0.1"], "search": ["x.y"]},
+        "nics": [{"name": "eth0", "bridge": "br1", "addresses": ["10.0.0.3/24", "fd00::3/64"]}],
+        "volumes": [{"name": "root"}, {"name": "data", "mount": "/dat", "read_only": True}],
+    }
+    for described in (web, changed):
+        host = memory_config(tmp_path) | {"bind_sources": ["/srv"]}
+        vms = {"web01": described, "db01": {"profile": "small"}}
+        config.write_text(yaml.safe_dump({"geats": host | {"vms": vms}}))
+        shown = [
+            geats("plan", "--restart", "never"),
+            geats("plan"),
+            geats("plan", "--format", "dot"),
+        ]
+        shown += [geats("apply", "--restart", "never")]
+    for command in ("list", "status", "pending", "pools", "volumes", "drivers", "strays", "doctor"):
+        shown.append(geats(command))
+    shown += [geats("info", "web01"), geats("journal", "web01"), geats("snapshots", "web01")]
+    text = "".join(out + err for _, out, err in shown)
+    assert "autostart changed {enabled: yes, priority: 0, delay: 0} → {enabled: no" in " ".join(
+        text.split()
+    )
+    assert re.findall(r"\w*(?:<[A-Z]\w*|\b(?:True|False|None)\b|\w\(\w+=|\('|\['|\{')", text) == []
