@@ -428,11 +428,12 @@ def test_what_is_shown_to_people_has_no_words_of_python(
         "nics": [{"name": "eth0", "bridge": "br1", "addresses": ["10.0.0.3/24", "fd00::3/64"]}],
         "volumes": [{"name": "root"}, {"name": "data", "mount": "/dat", "read_only": True}],
     }
+    shown: list[tuple[int, str, str]] = []
     for described in (web, changed):
         host = memory_config(tmp_path) | {"bind_sources": ["/srv"]}
         vms = {"web01": described, "db01": {"profile": "small"}}
         config.write_text(yaml.safe_dump({"geats": host | {"vms": vms}}))
-        shown = [
+        shown += [
             geats("plan", "--restart", "never"),
             geats("plan"),
             geats("plan", "--format", "dot"),
