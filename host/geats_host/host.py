@@ -90,14 +90,13 @@ from geats_host.storage import Offer, Pool, VolumeId
 if TYPE_CHECKING:
     from geats_core.fleet import placement
     from geats_host import templates
-    from geats_host.calls import repair as repairing
-    from geats_host.engine import perform
+    from geats_host.engine import interrupted, perform
     from geats_host.templates import store as stores
     from geats_host.templates import upkeep
 else:
     placement = later("geats_core.fleet.placement")
+    interrupted = later("geats_host.engine.interrupted")
     perform = later("geats_host.engine.perform")
-    repairing = later("geats_host.calls.repair")
     templates = later("geats_host.templates")
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
@@ -472,7 +471,7 @@ class Host:
                         upgrade_registry(self.registry, upgrade)
                         self._remember(planned)
                     case RemoveLeftover() as left:
-                        guarded(step.vm, lambda: repairing.remove(self, step.vm, left))
+                        guarded(step.vm, lambda: interrupted.remove(self, step.vm, left))
                     case action:
                         guarded(step.vm, lambda: performers[step.vm].perform(action))
 

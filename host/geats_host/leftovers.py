@@ -1,4 +1,4 @@
-"""What pools and drivers say of what interrupted operations left with them: see ``repair``."""
+"""What pools and drivers say of what interrupted operations left: see ``engine.interrupted``."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass

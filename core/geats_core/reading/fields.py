@@ -2,8 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address, ip_interface
-from typing import TypeVar
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+    ip_address,
+    ip_interface,
+)
+from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
@@ -24,9 +31,10 @@ from geats_core.reading.schemas import (
 )
 from geats_core.reading.schemas import Parser as Parser
 from geats_core.reading.schemas import Schema as Schema
-from geats_core.vm.spec import Address, Gateway
 
 T = TypeVar("T")
+Address: TypeAlias = IPv4Interface | IPv6Interface
+Gateway: TypeAlias = IPv4Address | IPv6Address
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import TypeAlias
 
-Address: TypeAlias = IPv4Interface | IPv6Interface
-Gateway: TypeAlias = IPv4Address | IPv6Address
+from geats_core.reading.fields import Address as Address
+from geats_core.reading.fields import Gateway as Gateway
 
 ROOT = "root"  # the name of the volume that holds the VM's root filesystem
 

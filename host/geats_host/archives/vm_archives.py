@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from geats_core.declared.config import HostConfig
 from geats_core.jobs.copies import Manifest, PackedVolume, manifest_from_json, manifest_to_json
 from geats_core.vm.spec import VMSpec
 from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack
@@ -59,6 +60,11 @@ def write(
             new.unlink(missing_ok=True)
             raise
         _sync_directory(path.parent)
+
+
+def folder_of(config: HostConfig) -> Path:
+    """Where the archives of a host are that were given no path."""
+    return Path(config.state_dir) / "exports"
 
 
 def new_of(path: Path) -> Path:

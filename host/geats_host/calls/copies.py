@@ -21,7 +21,6 @@ from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import vm_archives
-from geats_host.calls.exports import folder_of
 from geats_host.engine.apply import Applied, Progress, silent
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
@@ -66,7 +65,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
     """
     have = host.whole(name)
     if path is None:
-        archive = _free_place(folder_of(host), name)
+        archive = _free_place(vm_archives.folder_of(host.config), name)
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)

@@ -35,7 +35,7 @@ def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Re
     if keep is None:
         raise Refused("exports: say how many stay, such as last: 3, here or in policy.exports")
     report: list[Report] = []
-    for each, reasons in _divided(folder_of(host), keep):
+    for each, reasons in _divided(vm_archives.folder_of(host.config), keep):
         gone = not reasons
         if gone and not dry_run:
             _delete(each.path)
@@ -48,11 +48,6 @@ def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Re
             }
         )
     return report
-
-
-def folder_of(host: Host) -> Path:
-    """Where archives are that were given no path."""
-    return Path(host.config.state_dir) / "exports"
 
 
 def _divided(folder: Path, keep: Keep) -> Iterator[tuple[Exported, tuple[str, ...]]]:

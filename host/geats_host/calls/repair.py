@@ -1,41 +1,20 @@
-"""Repairing a host: what interrupted operations left beside its VMs is found, and removed.
+"""Repairing a host: what interrupted operations left becomes one plan (see ``interrupted``)."""
 
-Theory of operation
--------------------
-Each place where geats works says itself what can be left there: the folder of exports, the store of
-templates, and those pools and drivers that are ``Clearing``. What is found becomes the steps of a
-plan. A step is carried out by looking once more: what is not there any more, or is used by then, is
-not removed. So nothing can be removed that is not found, whatever a plan says that comes from a
-file. What belongs to a VM that somebody works on is not left over: it is passed over.
-"""
-
-import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
 from geats_core.jobs.repairs import Found, plan_repair
-from geats_core.planning.actions import Leftover, RemoveLeftover
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.vm.observation import Observation
-from geats_host.archives import export_clones, vm_archives
-from geats_host.calls.exports import folder_of
-from geats_host.errors import HostError, accepted
+from geats_host.engine import interrupted
+from geats_host.errors import accepted
 from geats_host.host import Host
-from geats_host.leftovers import Clearing, Left
 from geats_host.locks import operation_lock
-from geats_host.storage import COPIES, Pool, VolumeId
-from geats_host.templates import clearing
-
-KILLED_EXPORT = "an export was killed before the archive was whole"
-ENTRIES = 1000  # of a VM's journal, that are looked through for exports
 
 
 def plan(host: Host) -> SavedPlan:
     """The plan that ends all that is left over on a host; warnings name what is of others."""
     seen = host.observe_all()
-    everything = dict(_everything(host, seen))
+    everything = dict(interrupted.everything(host, seen))
     at_work = _at_work(host, {*seen, *(each.vm for each in everything.values())})
     found = [
         Found(action=action, reason=each.reason, vm=each.vm)
@@ -56,115 +35,8 @@ def plan(host: Host) -> SavedPlan:
     return host.saved(made, about, warnings)
 
 
-def remove(host: Host, vm: str, action: RemoveLeftover) -> None:
-    """Remove what is left over; what is not there any more is removed already."""
-    left = dict(_everything(host, host.observe_all())).get((vm, action))
-    if left is None:
-        return
-    if left.owner:
-        raise HostError(f"the {left.kind} {left.name} stays: {left.owner}")
-    left.remove()
-
-
-def _everything(
-    host: Host, seen: Mapping[str, Observation]
-) -> Iterator[tuple[tuple[str, RemoveLeftover], Left]]:
-    """Whatever is left over, by the step that removes it."""
-    names = {*seen, *host.config.vms}
-    for place, left in (
-        *(("", each) for each in _of_exports(host, names)),
-        *clearing.leftovers(host.pools, host.store),
-        *_of_clones(host, seen),
-        *_of_plugins(host.pools.asked(lambda pool: _asked(pool, names))),
-        *_of_plugins(host.drivers.asked(lambda driver: _asked(driver, names))),
-    ):
-        yield (left.vm, RemoveLeftover(left.kind, left.name, place)), left
-
-
-def _asked(plugin: object, names: set[str]) -> tuple[Left, ...]:
-    return tuple(plugin.leftovers(names)) if isinstance(plugin, Clearing) else ()
-
-
-def _of_plugins(answers: Mapping[str, Iterable[Left]]) -> Iterator[tuple[str, Left]]:
-    return ((place, each) for place, found in answers.items() for each in found)
-
-
 def _at_work(host: Host, names: Iterable[str]) -> dict[str, str]:
     """The VMs that some other process works on, and which one does."""
     run_dir = Path(host.config.run_dir)
     found = {name: operation_lock.at_work(run_dir, name) for name in sorted(names) if name}
     return {name: who for name, who in found.items() if who}
-
-
-def _of_exports(host: Host, names: Iterable[str]) -> Iterator[Left]:
-    """Archives that were never whole: in the folder of exports, or where a journal says."""
-    for vm, path in {**_half_exported(folder_of(host)), **_journaled(host, names)}.values():
-        yield Left(
-            kind=Leftover.FILE,
-            name=f"{path}",
-            reason=KILLED_EXPORT,
-            remove=partial(_unlink, path),
-            vm=vm,
-        )
-
-
-def _half_exported(folder: Path) -> dict[Path, tuple[str, Path]]:
-    there = sorted(folder.glob(".*.new")) if folder.is_dir() else []
-    named = {path: vm_archives.named_new(path) for path in there}
-    return {path: (vm, path) for path, vm in named.items() if vm and _is_file(path)}
-
-
-def _journaled(host: Host, names: Iterable[str]) -> dict[Path, tuple[str, Path]]:
-    found: dict[Path, tuple[str, Path]] = {}
-    for name in sorted(names):
-        for entry in host.registry.journal(name, ENTRIES):
-            words = entry.action.removeprefix(f"export {name} to ").partition(", frozen only")[0]
-            path = vm_archives.new_of(Path(words))
-            if entry.action.startswith(f"export {name} to /") and _is_file(path):
-                found[path] = (name, path)
-    return found
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        seen = path.lstat()
-    except OSError:
-        return False
-    return stat.S_ISREG(seen.st_mode) and seen.st_uid == os.geteuid()
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from None
-
-
-def _of_clones(host: Host, seen: Mapping[str, Observation]) -> Iterator[tuple[str, Left]]:
-    """Clones that exports read, of VMs whose export was killed."""
-    vm_of = {
-        export_clones.clone_of(VolumeId(name, volume.name)): name
-        for name, have in seen.items()
-        for volume in have.volumes
-    }
-    for pool, there in host.pools.asked(_clones_in).items():
-        for clone in there:
-            yield (
-                pool,
-                Left(
-                    kind=Leftover.CLONE,
-                    name=clone.volume,
-                    reason="an export that was killed read it",
-                    remove=partial(_destroy, host, pool, clone),
-                    vm=vm_of.get(clone, ""),
-                ),
-            )
-
-
-def _clones_in(pool: Pool) -> tuple[VolumeId, ...]:
-    return tuple(volume for volume in pool.observe() if volume.vm == COPIES)
-
-
-def _destroy(host: Host, pool: str, clone: VolumeId) -> None:
-    host.pools[pool].deactivate(clone)
-    host.pools[pool].destroy(clone)

@@ -114,7 +114,7 @@ class Performer:
             case UpgradeRegistry():
                 upgrade_registry(self.registry, action)
             case RemoveLeftover():
-                raise AssertionError("what is left over is removed for the host, see calls.repair")
+                raise AssertionError("what is left over is removed for the host, see interrupted")
             case ForgetVolume(pool, volume):
                 forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):

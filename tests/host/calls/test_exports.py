@@ -20,7 +20,7 @@ def archive(
     host: Host, vm: str, day: int, of: str | None = None, suffix: str = "", year: int = 2020
 ) -> Path:
     """An archive of *of*, under the name that an export of *vm* at that day has."""
-    folder = exports.folder_of(host)
+    folder = vm_archives.folder_of(host.config)
     folder.mkdir(parents=True, exist_ok=True)
     at = datetime(year, 11, day, tzinfo=UTC)
     path = folder / f"{vm}-{at:%Y-%m-%d-%H%M%S}{suffix}.geats.tar"

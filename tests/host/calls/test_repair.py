@@ -18,10 +18,11 @@ from geats_core.planning.goal import Goal, Target
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Stage
-from geats_host.archives import export_clones
-from geats_host.calls import exports, repair, reports
+from geats_host.archives import export_clones, vm_archives
+from geats_host.calls import repair, reports
 from geats_host.cli.main import cli
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine import interrupted
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
 from geats_host.storage import TEMPLATES, VolumeId
@@ -58,7 +59,7 @@ def words(made: SavedPlan) -> list[str]:
 
 
 def half_exported(host: Host, name: str = NEW) -> Path:
-    folder = exports.folder_of(host)
+    folder = vm_archives.folder_of(host.config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("half")
     return folder / name
@@ -157,11 +158,11 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_it(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    interrupted = host.apply_host(repair.plan(host)).failure()
-    assert [(each.step.vm, each.error) for each in interrupted.failed] == [
+    failed = host.apply_host(repair.plan(host)).failure()
+    assert [(each.step.vm, each.error) for each in failed.failed] == [
         ("web01", f"{archive}: Read-only file system")
     ]
-    assert interrupted.not_tried == ()
+    assert failed.not_tried == ()
     assert set(host.observe_all()) == {"web01"}
 
 
@@ -178,7 +179,7 @@ def test_what_a_step_names_is_removed_only_if_it_is_left_over(host: Host, tmp_pa
     precious = tmp_path / "precious"
     precious.write_text("mine")
     for kind in Leftover:
-        repair.remove(host, "web01", RemoveLeftover(kind, f"{precious}", "default"))
+        interrupted.remove(host, "web01", RemoveLeftover(kind, f"{precious}", "default"))
     assert precious.read_text() == "mine"
 
 
