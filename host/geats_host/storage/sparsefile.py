@@ -10,8 +10,9 @@ A file takes space only where something was written to it. An adapter or a VM ma
           on: {type: sparsefile, path: /srv/images, default_size: 10GiB}
 
 Snapshots, and clones that take no time, are had where files can share their content: on xfs and on
-btrfs, but not on ext4. What is in a file is never looked at: a guest could make it look like
-anything, an image that names other files too.
+btrfs, but not on ext4. A snapshot is there when its file and its mark are. The mark comes first and
+the file goes first, so that what a cut leaves of one takes no space. What is in a file is never
+looked at: a guest could make it look like anything, an image that names other files too.
 """
 
 import os
@@ -36,7 +37,13 @@ from geats_host.linux.loops import loops_on
 from geats_host.linux.mounts import who_sees
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.marks import (
+    MARKS,
+    check_readable,
+    read_marks,
+    write_marks,
+    write_marks_if_there_is_room,
+)
 from geats_host.storage.pool_path import existing, pool_path
 
 DISK = "disk.raw"
@@ -162,8 +169,6 @@ class SparseFilePool:
             seen = _seen_at(at, volume)
             if seen.snapshot(name) is not None:
                 return
-            with _opened(DISK, at) as disk:
-                _replace_disk(at, _snapshot_file(name), lambda new: copy_file(disk, new))
             taken = SnapshotSeen(
                 name=name,
                 taken_s=taken_s,
@@ -172,6 +177,8 @@ class SparseFilePool:
                 guest=seen.guest,
             )
             write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
+            with _opened(DISK, at) as disk:
+                _replace_disk(at, _snapshot_file(name), lambda new: copy_file(disk, new))
 
     def rollback(self, volume: VolumeId, name: str) -> None:
         """Share the snapshot's content; a cut leaves all of the old content, or all of the new."""
@@ -189,17 +196,17 @@ class SparseFilePool:
             write_marks(at, marked)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Forget the snapshot, then remove its file."""
+        """Remove the snapshot's file, then forget it."""
         check_snapshot(volume, name)
         if not os.path.lexists(self.path(volume).parent):
             return
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
-            left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)
-            if left != seen.snapshots:
-                write_marks(at, replace(seen, snapshots=left))
+            check_readable(_seen_at(at, volume))
             with suppress(FileNotFoundError):
                 os.unlink(_snapshot_file(name), dir_fd=at)
+            marked = read_marks(at, volume)
+            if marked is not None and marked.snapshot(name) is not None:
+                write_marks_if_there_is_room(at, _seen_at(at, volume))
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Share the content of *source*, else copy it; *target* stays as large as it is."""
@@ -270,7 +277,8 @@ def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
         size_bytes = None if marked is None else marked.size_bytes
         return _new(volume, Stage.ALLOCATED, size_bytes)
     if marked is not None:
-        return marked
+        there = tuple(each for each in marked.snapshots if exists(_snapshot_file(each.name), at))
+        return replace(marked, snapshots=there)
     with _opened(DISK, at) as disk:  # the marks are lost: what holds anything may be precious
         found = os.fstat(disk)
     stage = Stage.INSTALLED if found.st_blocks else Stage.ALLOCATED

@@ -57,6 +57,7 @@ def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> Non
     pool.mark(volume, started)
     if pool.offers is not Offer.NOTHING:
         install(template, pool.path(volume), store)
+    pool.deactivate(volume)  # it is cloned, and never used where it is
     pool.mark(volume, replace(started, stage=Stage.INSTALLED, template=template.name))
 
 

@@ -105,6 +105,14 @@ def test_what_does_not_fit_is_not_left_there(
     assert (unpack(pool, template, store) / "etc/new").read_text() == "overlay"
 
 
+def test_it_is_in_use_only_while_it_is_filled(pool: Pool, template: Template, store: Store) -> None:
+    """So that nothing stays mounted, and the host's restart changes nothing."""
+    unpack(pool, template, store)
+    volume = VolumeId(TEMPLATES, templates.key_of(template, store))
+    there = pool.observe()[volume]
+    assert (there.stage, there.active) == (Stage.INSTALLED, False)
+
+
 def test_a_template_is_not_destroyed_while_it_is_cloned(
     pool: Pool, template: Template, store: Store
 ) -> None:

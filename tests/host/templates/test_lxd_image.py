@@ -10,6 +10,7 @@ from geats_core.declared.template import Template
 from geats_host import templates
 from geats_host.errors import HostError, Refused
 from geats_host.templates.store import Store
+from tests.host.inputs.test_yaml_text import LAUGHS
 from tests.host.templates.archives import Members, device, file, folder, hard_link, link, write
 from tests.host.templates.lxd_images import METADATA, lxd, whole_image
 
@@ -132,6 +133,10 @@ def test_without_unsquashfs_that_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         ((file("metadata.yaml", "- x"), file("rootfs/x")), "that tells the architecture"),
         ((file("metadata.yaml", "[" * 9999), file("rootfs/x")), "that tells the architecture"),
         ((file("metadata.yaml", "a: 2001-99-99"), file("rootfs/x")), "tells the architecture"),
+        ((file("metadata.yaml", "a: !!bool abc"), file("rootfs/x")), "tells the architecture"),
+        ((file("metadata.yaml", "a: 1" + ":59" * 400 + ".5"), file("rootfs/x")), "architecture"),
+        ((file("metadata.yaml", "- " * 3000 + "x"), file("rootfs/x")), "tells the architecture"),
+        ((file("metadata.yaml", LAUGHS), file("rootfs/x")), "tells the architecture"),
         ((file("metadata.yaml", " " * 2**20 + "x"), file("rootfs/x")), "at most 1048576 bytes"),
         ((file("metadata.yaml", METADATA),), "must have a rootfs"),
         ((file("metadata.yaml", METADATA), file("rootfs")), "must have a rootfs"),

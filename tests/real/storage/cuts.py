@@ -11,7 +11,11 @@ import pytest
 from geats_core.vm.observation import Stage
 from geats_host.storage import Pool, VolumeId
 
-ASKED = ((subprocess, "run"), (os, "rename"), (os, "mkdir"), (os, "ftruncate"), (fcntl, "ioctl"))
+ASKED = (
+    *((os, name) for name in ("rename", "mkdir", "ftruncate", "unlink")),
+    (subprocess, "run"),
+    (fcntl, "ioctl"),
+)
 
 
 class Cut(BaseException):

@@ -173,6 +173,28 @@ def test_a_cut_rollback_or_clone_leaves_the_old_content_or_the_new(pool: Pool) -
             ready(pool, "old".ljust(len(new), "\0"))
 
 
+def test_a_cut_leaves_no_file_of_a_snapshot_that_is_not_there(pool: Pool) -> None:
+    """It would take space that nobody sees, and that deleting the snapshot again does not free."""
+    disk = ready(pool, "mine")
+
+    def files() -> list[str]:
+        return sorted(each.name for each in disk.parent.glob("*.snapshot"))
+
+    def known() -> list[str]:
+        return [f"{each.name}.snapshot" for each in pool.observe()[VOLUME].snapshots]
+
+    for _ in cuts_of(lambda: pool.snapshot(VOLUME, "first", 1)):
+        assert files() == known()
+        pool.snapshot(VOLUME, "first", 1)
+        assert (files(), known()) == (["first.snapshot"], ["first.snapshot"])
+        pool.delete_snapshot(VOLUME, "first")
+    for _ in cuts_of(lambda: pool.delete_snapshot(VOLUME, "first")):
+        assert files() == known()
+        pool.delete_snapshot(VOLUME, "first")
+        assert (files(), known()) == ([], [])
+        pool.snapshot(VOLUME, "first", 1)
+
+
 def test_a_full_disk_is_told_and_leaves_no_part(in_memory: Path, tmp_path: Path) -> None:
     small = in_memory / tmp_path.name
     small.mkdir()
