@@ -1,11 +1,14 @@
 """Where chaos happens: a host with a pool of each kind, and geats, which can be killed."""
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from geats_core.vm.observation import Observation
+from geats_host.calls import snapshots
 from geats_host.cli.main import cli
 from geats_host.drivers.lxc.process import monitors
 from geats_host.host import Host
@@ -23,11 +27,13 @@ from tests.real.test_storage import on_btrfs
 NAME, COPY = "geats-test-chaos", "geats-test-chaos-copy"
 POOLS = ("plain", "layers", "fast", "files", "shared")
 WITH_SNAPSHOTS = ("fast", "shared")
-LONGEST_S = 120
+RETENTION = "retention"  # no command, but a call: see ``_retain``
+LONGEST_S = 60
 NOT_LEFT_OVER = (
     *("registry.sqlite", "/run/", "/templates/", "/_templates/", "/exports"),
     "/geats-pool.json",
 )
+OF_GUESTS = ("rootfs", "upper", "work")
 
 
 @dataclass
@@ -66,6 +72,7 @@ class Ground:
 
     at: Path
     wish: Wish = field(default_factory=lambda: Wish("plain"))
+    name: str = NAME
 
     @property
     def raw(self) -> dict[str, object]:
@@ -91,7 +98,7 @@ class Ground:
             "drivers": {"lxc": {"settle": 0.05, "timeout": 20}},
             "pools": {self.wish.pool: pools[self.wish.pool]},
             "templates": {"busybox": {"path": f"{at}/root"}},
-            "vms": {NAME: self.wish.vm()},
+            "vms": {self.name: self.wish.vm()},
         }
 
     @property
@@ -101,33 +108,44 @@ class Ground:
     def observe(self, name: str = NAME) -> Observation:
         return self.host.observe(name)
 
-    def geats(self, *argv: str, kill_after_s: float | None = None) -> "Ended":
-        """Run a command in a process group of its own, and kill all of that after a while."""
-        config = self.at / "geats.yaml"
+    def geats(
+        self, *argv: str, kill_after_s: float | None = None, when_held: float = 0.0
+    ) -> "Ended":
+        """Run a command in a process group of its own, and kill all of that after a while.
+
+        With *when_held*, the while begins when the VM is frozen.
+        """
+        child = self.begin(*argv)
+        if when_held:
+            child.wait(LONGEST_S, self._is_frozen)
+        return child.end(LONGEST_S if kill_after_s is None else kill_after_s)
+
+    def begin(self, *argv: str, gate: int | None = None) -> "Child":
+        """Have a command run, as soon as there is nothing more to come through *gate*."""
+        config, said = self.at / f"{self.name}.yaml", self.at / f"{self.name}.said"
         config.write_text(yaml.safe_dump({"geats": self.raw}))
-        said = self.at / "said"
-        began = time.monotonic()
-        pid = os.fork()
+        began, pid = time.monotonic(), os.fork()
         if pid == 0:
-            _run(config, said, argv)
+            os.setsid()
+            if gate is not None:
+                os.read(gate, 1)
+            _run(config, said, argv, self.raw)
         while os.getpgid(pid) != pid:  # it has still to make a group of its own
             time.sleep(0)
-        if kill_after_s is not None:
-            _wait(pid, kill_after_s)
-            os.killpg(pid, signal.SIGKILL)
-        elif not _wait(pid, LONGEST_S):
-            os.killpg(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        return Ended(
-            os.waitstatus_to_exitcode(status), time.monotonic() - began, said.read_text().strip()
-        )
+        return Child(pid, said, began)
 
     def inside(self, script: str, name: str = NAME) -> str:
-        """What a guest that answers says."""
-        return sh(
-            *("lxc-attach", "-P", f"{self.at}/state/lxc", "-n", name),
-            *("--", "/bin/sh", "-c", script),
-        ).strip()
+        """What a guest that answers says; into a file: a pipe would wait for one that is frozen."""
+        said = self.at / "inside"
+        argv = ["lxc-attach", "-P", f"{self.at}/state/lxc", "-n", name, "--", "/bin/sh", "-c"]
+        with said.open("w") as out:
+            subprocess.run([*argv, script], check=True, stdout=out, timeout=LONGEST_S)
+        return said.read_text().strip()
+
+    def _is_frozen(self) -> bool:
+        """Cheaper than to observe: a VM is frozen for a moment only."""
+        payloads = CGROUPS.glob(f"freezer/lxc.payload.{NAME}*/freezer.state")
+        return any(each.read_text().strip() != "THAWED" for each in payloads)
 
     def kill_monitors(self) -> None:
         """Kill what watches over the guests; those that are not frozen end with it."""
@@ -157,7 +175,7 @@ class Ground:
                 line.split(":")[1].split("@")[0].strip()
                 for line in sh("ip", "-o", "link").splitlines()
             ),
-            "cgroup": frozenset(map(str, CGROUPS.glob("*/lxc.*.geats-test-chaos*"))),
+            "cgroup": frozenset(_cgroups()),
             "loop": frozenset(
                 Path(file).read_text().strip()
                 for file in Path("/sys/block").glob("loop*/loop/backing_file")
@@ -169,11 +187,11 @@ class Ground:
 
     def _files(self) -> Iterator[str]:
         for top, folders, files in os.walk(self.at):
-            folders[:] = [each for each in folders if not each.startswith("rootfs")]
             for each in (*folders, *files):
                 path = f"{top}/{each}"
                 if each != "snapshots" and not any(part in path for part in NOT_LEFT_OVER):
                     yield path
+            folders[:] = [each for each in folders if not each.startswith(OF_GUESTS)]
 
     def _processes(self) -> Iterator[str]:
         for entry in Path("/proc").glob("[0-9]*"):
@@ -194,31 +212,65 @@ class Ended:
     said: str
 
 
-def _run(config: Path, said: Path, argv: tuple[str, ...]) -> None:
+@dataclass(frozen=True)
+class Child:
+    """A command that runs."""
+
+    pid: int
+    said: Path
+    began: float
+
+    def wait(self, timeout_s: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Whether it ends in time; it is still there to be asked for its exit code."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end and not until():
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+            time.sleep(0.0005)
+        return False
+
+    def end(self, timeout_s: float) -> Ended:
+        """Kill its whole group, if it has not ended by itself in time."""
+        has_ended = self.wait(timeout_s)
+        took_s = time.monotonic() - self.began
+        if not has_ended:
+            os.killpg(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        return Ended(os.waitstatus_to_exitcode(status), took_s, self.said.read_text().strip())
+
+
+def _cgroups() -> Iterator[str]:
+    """Whatever number liblxc gave each, where an earlier one had still to go."""
+    found = sorted(CGROUPS.glob("*/lxc.*.geats-test-chaos*"))
+    named = [re.sub(r"-[0-9]+$", "", str(each)) for each in found]
+    yield from (f"{name}, {named[:at].count(name) + 1}" for at, name in enumerate(named))
+
+
+def _run(config: Path, said: Path, argv: tuple[str, ...], raw: dict[str, object]) -> None:
     """The child: geats' own command line, and nothing of the parent after it."""
     code = 70
     try:
-        os.setsid()
-        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        cli.main([*argv, "--config", str(config)], "geats", standalone_mode=True)
+        sys.stdout = sys.stderr = said.open("w")  # also where pytest has its own
+        os.dup2(sys.stdout.fileno(), 1)
+        os.dup2(sys.stdout.fileno(), 2)
+        if argv[0] == RETENTION:
+            _retain(Host.from_config(raw), argv[1])
+            code = 0
+        else:
+            cli.main([*argv, "--config", str(config)], "geats", standalone_mode=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except BaseException:  # a bug, of which nobody else would tell
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
-def _wait(pid: int, timeout_s: float) -> bool:
-    """Whether the child ends in time; it is still there to be asked for its exit code."""
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            return True
-        time.sleep(0.0005)
-    return False
+def _retain(host: Host, name: str) -> None:
+    """What ``geats.keep_snapshots`` of Salt does."""
+    host.apply(snapshots.kept(host, name, {"last": 1}).planned).unwrap()
 
 
 @contextmanager
@@ -234,13 +286,20 @@ def a_ground(at: Path) -> Iterator[Ground]:
         stack.enter_context(on_btrfs(at / "on-btrfs"))
         ground = Ground(at)
         for pool in POOLS:
+            stack.callback(prune, Ground(at, Wish(pool)))
             stack.callback(clear, Ground(at, Wish(pool)))
         yield ground
 
 
 def clear(ground: Ground) -> None:
     """Take both VMs away, in whatever state they are."""
-    for name in (NAME, COPY):
+    for name in (ground.name, COPY):
         ground.geats("unlock", name)
         ground.geats("stop", name)
         ground.geats("deprovision", name)
+
+
+def prune(ground: Ground) -> None:
+    """Take the unpacked templates of the pool away, which hold it."""
+    host = Host.from_config({**ground.raw, "templates": {}, "vms": {}})
+    assert all(each["action"] == "destroy" for each in host.templates.pruned(dry_run=False))

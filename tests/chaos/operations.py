@@ -1,12 +1,14 @@
 """The operations that are killed: what is there before, the command, and what holds after it."""
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geats_core.vm.observation import Power
-from tests.chaos.ground import COPY, NAME, WITH_SNAPSHOTS, Ground
+from tests.chaos.ground import COPY, NAME, RETENTION, WITH_SNAPSHOTS, Ground
 
+HOLD_S = 0.02  # about as long as a VM is frozen for a snapshot
 FIRST, SECOND = "first", "second"  # what the guest wrote, before and after a snapshot
 WRITE = "echo {0} > /data/marker; echo {0} > /tmp/marker; sync"
 
@@ -25,8 +27,9 @@ class Operation:
     """One command, asked of a VM that runs unless *before* changes that.
 
     Afterwards the VM has the power *then* (None is not there), and ``/data/marker`` and
-    ``/tmp/marker`` hold what *data* and *root* say (None is nothing). Where
-    it *is_done* already, it may be refused.
+    ``/tmp/marker`` hold what *data* and *root* say (None is nothing). Where it *is_done* already,
+    it may be refused. One that has *when_held* is killed while it holds the VM frozen, at most so
+    many seconds after that began.
     """
 
     name: str
@@ -38,6 +41,12 @@ class Operation:
     root: str | None = FIRST
     pools: Sequence[str] = ()
     is_done: Callable[[Ground], bool] = never
+    when_held: float = 0.0
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether a VM that is frozen right after a kill is so without anybody's wish."""
+        return self.then is not Power.FROZEN and self.name != "unfreeze"
 
 
 def told(*argv: str) -> Callable[[Ground], Sequence[str]]:
@@ -102,6 +111,35 @@ def _rebooted(ground: Ground) -> None:
     ground.lose_mounts()
 
 
+def _monitor_killed_running(ground: Ground) -> None:
+    """As for want of memory: the guest ends with it, and nobody takes its cgroups away."""
+    ground.kill_monitors()
+
+
+def _exported_and_gone(ground: Ground) -> None:
+    """As on the host that a VM comes to."""
+    (ground.at / "exports").mkdir(exist_ok=True)
+    Path(archive(ground, "moved")).unlink(missing_ok=True)
+    done(("export", NAME, archive(ground, "moved")), ("deprovision", NAME))(ground)
+
+
+def _provisioned(ground: Ground) -> bool:
+    return ground.geats("plan", "--exit-code", "--to", "stopped", NAME).code == 0
+
+
+def _two_snapshots(ground: Ground) -> None:
+    done(("snapshot", NAME, "before"), ("snapshot", NAME, "known"))(ground)
+
+
+def _two_exports(ground: Ground) -> None:
+    folder = ground.at / "state/exports"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _exported(ground)
+    for second in range(4):
+        copy = folder / f"{NAME}-2026-11-01-00000{second}.geats.tar"
+        shutil.copy(archive(ground, "known"), copy)
+
+
 def _has_copy(ground: Ground) -> bool:
     """A whole one: nothing is left to do for it to be off."""
     return ground.geats("plan", "--exit-code", "--to", "stopped", COPY).code == 0
@@ -116,7 +154,7 @@ def _has_no_snapshot(ground: Ground) -> bool:
     return not any(volume.snapshots for volume in ground.observe().volumes)
 
 
-OPERATIONS = (
+ORDINARY = (
     Operation("start", told("start", NAME), done(("stop", NAME))),
     Operation("stop", told("stop", NAME), then=Power.STOPPED),
     Operation("shutdown", told("shutdown", NAME), then=Power.STOPPED),
@@ -133,6 +171,23 @@ OPERATIONS = (
     Operation("hostname", told("apply", NAME), _renamed),
     Operation("grow", told("apply", NAME), _grown),
     Operation("make", told("apply", NAME), done(("deprovision", NAME)), data=None, root=None),
+    Operation(
+        "provision",
+        told("provision", NAME),
+        done(("deprovision", NAME)),
+        then=Power.STOPPED,
+        data=None,
+        root=None,
+    ),
+    Operation(
+        "move in",
+        lambda ground: ("import", archive(ground, "moved")),
+        _exported_and_gone,
+        then=Power.STOPPED,
+        is_done=_provisioned,
+    ),
+    Operation("monitor killed", told("apply", NAME), _monitor_killed_running),
+    Operation("prune-exports", told("prune-exports", "--last", "1"), _two_exports),
     Operation("reinit", told("reinit", NAME), root=None),
     Operation("undefine", told("undefine", NAME), then=None),
     Operation("deprovision", told("deprovision", NAME), then=None, data=None, root=None),
@@ -171,6 +226,13 @@ OPERATIONS = (
         is_done=_has_no_snapshot,
     ),
     Operation(
+        "retention",
+        told(RETENTION, NAME),
+        _two_snapshots,
+        done(("delete-snapshot", NAME, "known")),
+        pools=WITH_SNAPSHOTS,
+    ),
+    Operation(
         "restore",
         told("restore", NAME, "known", "--allow-data-loss"),
         _rewritten,
@@ -178,3 +240,11 @@ OPERATIONS = (
         pools=WITH_SNAPSHOTS,
     ),
 )
+
+HELD = tuple(
+    replace(each, name=f"{each.name}, held", when_held=HOLD_S)
+    for each in ORDINARY
+    if each.name in ("export", "clone", "snapshot")
+)
+
+OPERATIONS = (*ORDINARY, *HELD)

@@ -3,62 +3,31 @@
 import random
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import chain, count, islice
 
 from geats_core.vm.observation import Power
-from tests.chaos.ground import NAME, Ended, Ground, Wish, clear
+from tests.chaos.ground import NAME, POOLS, Ended, Ground, Wish, clear
 from tests.chaos.operations import FIRST, OPERATIONS, WRITE, Operation
+from tests.chaos.tally import Fault, Found, Round, Tally
 
 SETTLES_S = 5.0
+SUSPENDED = (Power.FROZEN, Power.HELD)
 
 
-class Fault(StrEnum):
-    """What can be wrong after a round."""
-
-    LOST = "lost"
-    FROZEN = "frozen"
-    LEFT_OVER = "left over"
-    NOT_CONVERGED = "not converged"
-    REFUSED_AGAIN = "refused again"
+def able(pool: str) -> list[Operation]:
+    """The operations that a VM in *pool* can do."""
+    return [each for each in OPERATIONS if not each.pools or pool in each.pools]
 
 
-@dataclass(frozen=True)
-class Found:
-    """Something wrong, in which round, and how to see it again."""
-
-    operation: str
-    pool: str
-    fault: Fault
-    killed_after_s: float
-    detail: str
-
-
-@dataclass
-class Tally:
-    """What came of all rounds: kills by operation and pool, and everything that was wrong."""
-
-    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
-    found: list[Found] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.kills.total()} kills so far, {len(self.found)} faults"
-
-    def table(self) -> str:
-        """By operation, as Markdown."""
-        lines = ["| operation | kills | " + " | ".join(Fault) + " |", "|---|" + "---|" * 6]
-        names = [each.name for each in OPERATIONS]
-        for name in (*names, "all"):
-            kills = sum(n for (op, _), n in self.kills.items() if name in (op, "all"))
-            wrong = Counter(each.fault for each in self.found if name in (each.operation, "all"))
-            lines.append(f"| {name} | {kills} | " + " | ".join(str(wrong[f]) for f in Fault) + " |")
-        pools = Counter[str]()
-        for (_, pool), n in self.kills.items():
-            pools[pool] += n
-        return "\n".join([*lines, "", f"kills by pool: {dict(pools)}"])
+def dealt() -> Mapping[str, Sequence[Operation]]:
+    """Every operation once, each in one of the pools that can do it."""
+    hands: dict[str, list[Operation]] = {pool: [] for pool in POOLS}
+    for operation in sorted(OPERATIONS, key=lambda each: not each.pools):
+        pool = min(operation.pools or POOLS, key=lambda each: len(hands[each]))
+        hands[pool].append(operation)
+    return hands
 
 
 @dataclass
@@ -68,108 +37,110 @@ class Chaos:
     ground: Ground
     choose: random.Random
     tally: Tally = field(default_factory=Tally)
-    durations_s: dict[tuple[str, str], float] = field(default_factory=dict)
+    durations_s: dict[str, float] = field(default_factory=dict)
     clean: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    wrong: list[Found] = field(default_factory=list)
 
-    def on_pool(self, pool: str, kills: int, until_s: float, without: Collection[str] = ()) -> None:
-        """So many kills, or until then, of a VM in *pool*: each operation as often as others.
-
-        But for those that are *without*.
-        """
-        clear(self.ground)  # while the pool that it is in is still there
-        self.ground.wish = Wish(pool)
-        self._begin()
-        able = [
-            each
-            for each in OPERATIONS
-            if each.name not in without and (not each.pools or pool in each.pools)
-        ]
-        turns = chain.from_iterable(self.choose.sample(able, len(able)) for _ in count())
+    def on_pool(self, pool: str, kills: int, until_s: float) -> None:
+        """So many rounds, or until then, of a VM in *pool*: each operation as often as others."""
+        self.settle_in(pool)
+        there = able(pool)
+        turns = chain.from_iterable(self.choose.sample(there, len(there)) for _ in count())
         for operation in islice(turns, kills):
             if time.monotonic() > until_s:
                 break
             self.round(operation)
 
-    def _begin(self) -> None:
-        """With a VM that nothing has happened to yet."""
-        clear(self.ground)
-        self.clean = {}
-        self._settle()
-        self.clean = self.ground.traces()
+    def settle_in(self, pool: str) -> None:
+        """From now on the VM is in *pool*."""
+        clear(self.ground)  # while the pool that it is in is still there
+        self.ground.wish = Wish(pool)
+        self._begin()
 
     def round(self, operation: Operation) -> None:
         """Kill it once at a moment that is as likely as any other, and look what comes of it."""
-        key = (operation.name, self.ground.wish.pool)
-        if key not in self.durations_s:
-            operation.before(self.ground)
-            whole = self.ground.geats(*operation.argv(self.ground))
-            assert whole.code == 0, (operation.name, whole)
-            self.durations_s[key] = whole.took_s
-            operation.after(self.ground)
-            self._settle()
+        began, self.wrong = time.monotonic(), []
         operation.before(self.ground)
-        at_s = self.choose.uniform(0, self.durations_s[key])
-        killed = self.ground.geats(*operation.argv(self.ground), kill_after_s=at_s)
-        self.tally.kills[key] += 1
-        before = len(self.tally.found)
+        at_s = self.choose.random() * self._duration_s(operation)
+        argv = operation.argv(self.ground)
+        killed = self.ground.geats(*argv, kill_after_s=at_s, when_held=operation.when_held)
+        if killed.code == 0:
+            self.durations_s[operation.name] = killed.took_s
         try:
-            self._look(operation, at_s, killed)
+            self._look(operation, killed)
         except (AssertionError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            self._found(operation, at_s, Fault.NOT_CONVERGED, f"{error!r:.600}")
-        if len(self.tally.found) > before:
+            self._found(Fault.NOT_CONVERGED, f"{error!r:.600}")
+        took_s = time.monotonic() - began
+        pool, found = self.ground.wish.pool, tuple(self.wrong)
+        self.tally.add(Round(operation.name, pool, at_s, killed.code < 0, took_s, found))
+        if found:
+            print(operation.name, pool, at_s, *found, sep="\n    ", flush=True)
             self._begin()
 
-    def _look(self, operation: Operation, at_s: float, killed: Ended) -> None:
+    def _duration_s(self, operation: Operation) -> float:
+        """How long it takes where nothing kills it, from what is there *before*."""
+        if operation.when_held:
+            return operation.when_held
+        if operation.name not in self.durations_s:
+            whole = self.ground.geats(*operation.argv(self.ground))
+            assert whole.code == 0, (operation.name, whole)
+            self.durations_s[operation.name] = whole.took_s
+            operation.after(self.ground)
+            self._settle()
+            operation.before(self.ground)
+        return self.durations_s[operation.name]
+
+    def _begin(self) -> None:
+        """With a VM that nothing has happened to yet."""
+        clear(self.ground)
+        self._settle()
+        self.clean = self.ground.traces()
+
+    def _look(self, operation: Operation, killed: Ended) -> None:
         ground = self.ground
-        if (
-            operation.then is not Power.FROZEN
-            and ground.observe().power
-            in (
-                Power.FROZEN,
-                Power.HELD,
-            )
-            and operation.name != "unfreeze"
-        ):
-            self._found(operation, at_s, Fault.FROZEN, "right after the kill")
+        if operation.is_outage and ground.observe().power in SUSPENDED:
+            self._found(Fault.FROZEN, "right after the kill")
         again = ground.geats(*operation.argv(ground))
         there = ground.observe()
         if again.code != 0 and killed.code != 0 and not operation.is_done(ground):
-            self._found(operation, at_s, Fault.REFUSED_AGAIN, again.said)
+            self._found(Fault.REFUSED_AGAIN, again.said)
         if there.power is not (operation.then or Power.STOPPED):
-            detail = f"{there.power} after the same again: {again.said}"
-            frozen = there.power in (Power.FROZEN, Power.HELD)
-            self._found(operation, at_s, Fault.FROZEN if frozen else Fault.NOT_CONVERGED, detail)
+            fault = Fault.OFF if there.power is Power.STOPPED else Fault.NOT_CONVERGED
+            fault = Fault.FROZEN if there.power in SUSPENDED else fault
+            self._found(fault, f"{there.power} after the same again: {again.said}")
         if operation.then is None and there.recorded is not None:
-            self._found(operation, at_s, Fault.NOT_CONVERGED, f"is still there: {again.said}")
+            self._found(Fault.NOT_CONVERGED, f"is still there: {again.said}")
         operation.after(ground)
-        self._check_applied(operation, at_s)
-        self._check_kept(operation, at_s)
-        self._check_nothing_left(operation, at_s)
+        self._check_applied()
+        self._check_kept(operation)
+        self._check_nothing_left()
 
-    def _check_applied(self, operation: Operation, at_s: float) -> None:
+    def _check_applied(self) -> None:
         applied = self.ground.geats("apply", NAME)
         planned = self.ground.geats("plan", "--exit-code", NAME)
         if (applied.code, planned.code) != (0, 0):
-            detail = f"apply: {applied.said}\nplan: {planned.said}"
-            self._found(operation, at_s, Fault.NOT_CONVERGED, detail)
+            self._found(Fault.NOT_CONVERGED, f"apply: {applied.said}\nplan: {planned.said}")
 
-    def _check_kept(self, operation: Operation, at_s: float) -> None:
+    def _check_kept(self, operation: Operation) -> None:
         """The guest answers, and what was written is there."""
+        power = self.ground.observe().power
+        if power is not Power.RUNNING:
+            self._found(Fault.OFF, f"{power} after apply")
+            return
         read = 'echo "$(cat /data/marker)|$(cat /tmp/marker)|$(hostname)"'
         data, root, hostname = self.ground.inside(f"{read} 2>/dev/null").split("|")
         wanted = (operation.data or "", operation.root or "", self.ground.wish.hostname)
         if (data, root, hostname) != wanted:
-            detail = f"{(data, root, hostname)} instead of {wanted}"
-            self._found(operation, at_s, Fault.LOST, detail)
+            self._found(Fault.LOST, f"{(data, root, hostname)} instead of {wanted}")
         if (data, root) != (FIRST, FIRST):
             self.ground.inside(WRITE.format(FIRST))
 
-    def _check_nothing_left(self, operation: Operation, at_s: float) -> None:
+    def _check_nothing_left(self) -> None:
         end = time.monotonic() + SETTLES_S
         while (wrong := self._differences()) and time.monotonic() < end:
             time.sleep(0.05)
         if wrong:
-            self._found(operation, at_s, Fault.LEFT_OVER, "; ".join(wrong))
+            self._found(Fault.LEFT_OVER, "; ".join(wrong))
 
     def _differences(self) -> list[str]:
         now = self.ground.traces()
@@ -185,8 +156,5 @@ class Chaos:
         assert ended.code == 0, ended
         self.ground.inside(WRITE.format(FIRST))
 
-    def _found(self, operation: Operation, at_s: float, fault: Fault, detail: str) -> None:
-        pool = self.ground.wish.pool
-        found = Found(operation.name, pool, fault, at_s, detail)
-        print(found, flush=True)
-        self.tally.found.append(found)
+    def _found(self, fault: Fault, detail: str) -> None:
+        self.wrong.append(Found(fault, detail))
