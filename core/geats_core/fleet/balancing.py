@@ -4,12 +4,14 @@ Moves are found one after the other, each from what the ones before it lead to.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
 
 from returns.result import Failure, Success
 
 from geats_core.declared.placement_rules import Rules, Strategy
-from geats_core.fleet.placement import Candidate, load_of, place, with_goal
+from geats_core.fleet.outlook import Outlook
+from geats_core.fleet.placement import Candidate, load_with, place, with_goal, without
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.refusals import unreliable_parts
 from geats_core.reading.checked import Checked, Problem, problem, unknown
@@ -51,7 +53,7 @@ def _drained(
     rest = {name: host for name, host in hosts.items() if name != source}
     moves: list[Move] = []
     problems: list[Problem] = []
-    for name in _largest_first(hosts[source]):
+    for name, _ in _largest_first(hosts[source]):
         match _taken_over(name, hosts[source], rest, rules):
             case Success((goal, target)):
                 rest[target] = with_goal(rest[target], goal)
@@ -70,9 +72,12 @@ def rebalance(
     The host with the highest load is relieved first; where it cannot be, the next one is.
     """
     rules = replace(rules or Rules(), strategy=Strategy.SPREAD)
+    outlooks = {name: Outlook.of(host) for name, host in hosts.items()}
     moves: list[Move] = []
-    while (best := _best_move(hosts, rules, tolerance)) is not None:
-        move, hosts = best
+    while (best := _best_move(outlooks, rules, tolerance)) is not None:
+        move, after = best
+        moved = {name: outlooks[name].moved(after[name]) for name in (move.source, move.target)}
+        outlooks |= moved
         moves.append(move)
     return tuple(moves)
 
@@ -93,56 +98,99 @@ def _taken_over(
 
 
 def _best_move(
-    hosts: Mapping[str, Candidate], rules: Rules, tolerance: float
+    outlooks: Mapping[str, Outlook], rules: Rules, tolerance: float
 ) -> tuple[Move, Mapping[str, Candidate]] | None:
     """The move that lowers the highest load most that can be lowered, and where it leads."""
-    loads = {name: load_of(host) for name, host in hosts.items()}
+    loads = {name: outlook.load for name, outlook in outlooks.items()}
     least = min(loads.values(), default=0.0)
     for source in sorted(loads, key=lambda name: (-loads[name], name)):
         if loads[source] - least <= tolerance:
             break  # no move can gain more than the difference
-        found = dict(_moves_from(source, loads[source], hosts, rules))
-        gains = {
-            move: loads[source] - max(load_of(after[source]), load_of(after[move.target]))
-            for move, after in found.items()
-        }
-        best = max(gains, key=lambda move: gains[move], default=None)
-        if best and gains[best] > tolerance:
-            return best, found[best]
+        if found := _best_from(source, outlooks, rules, tolerance):
+            return found
     return None
 
 
-def _moves_from(
-    source: str, load: float, hosts: Mapping[str, Candidate], rules: Rules
-) -> Iterable[tuple[Move, Mapping[str, Candidate]]]:
-    """A move of each VM that can leave, and where it leads."""
-    reason = f"{load:.0%} of what {source} has is promised"
-    for vm in _largest_first(hosts[source]):
-        after = {**hosts, source: without(hosts[source], vm)}
-        match _taken_over(vm, hosts[source], after, rules):
-            case Success((goal, target)) if target != source:
-                after[target] = with_goal(after[target], goal)
-                yield Move(vm=vm, source=source, target=target, reason=reason), after
+def _best_from(
+    source: str, outlooks: Mapping[str, Outlook], rules: Rules, tolerance: float
+) -> tuple[Move, Mapping[str, Candidate]] | None:
+    """The move away from *source* that gains most.
+
+    Whether a host can take a VM is looked at only where no other move could gain more.
+    """
+    load = outlooks[source].load
+    hosts = {name: outlook.host for name, outlook in outlooks.items()}
+    waiting = list(_chances(source, outlooks))
+    heapify(waiting)
+    while waiting and -waiting[0].loss > tolerance:
+        chance = heappop(waiting)
+        after = {**hosts, source: without(hosts[source], chance.goal.name)}
+        left, (_, target), *others = chance.left_load, *chance.targets
+        match load_with(chance.goal, target, after, rules):
+            case Success() if target != source:
+                reason = f"{load:.0%} of what {source} has is promised"
+                move = Move(vm=chance.goal.name, source=source, target=target, reason=reason)
+                return move, {**after, target: with_goal(after[target], chance.goal)}
+            case Failure() if others:
+                loss = max(left, others[0][0]) - load
+                heappush(waiting, replace(chance, loss=loss, targets=tuple(others)))
             case _:
-                pass  # it has to stay
+                pass  # it has to stay, or nowhere is better
+    return None
 
 
-def _largest_first(host: Candidate) -> list[str]:
-    """The VMs of a host, by the memory that their specs ask for."""
-    goals = {name: movable(name, host).value_or(None) for name in host.vms}
-    specs = {name: goal.spec for name, goal in goals.items() if goal is not None and goal.spec}
-    sizes = {name: spec.limits.memory_bytes or 0 for name, spec in specs.items()}
-    return sorted(host.vms, key=lambda name: (-sizes.get(name, 0), name))
+@dataclass(frozen=True, slots=True, order=True)
+class _Chance:
+    """A VM that may move: what the highest load loses by it, and where to, the best host first."""
+
+    loss: float  # below nothing: it gains
+    position: int
+    left_load: float = field(compare=False)
+    goal: Goal = field(compare=False)
+    targets: tuple[tuple[float, str], ...] = field(compare=False)
+
+
+def _chances(source: str, outlooks: Mapping[str, Outlook]) -> Iterable[_Chance]:
+    elsewhere = frozenset[str]().union(
+        *(each.host.vms for name, each in outlooks.items() if name != source)
+    )
+    own = outlooks[source]
+    for position, (name, goal) in enumerate(_largest_first(own.host)):
+        if goal is None or name in elsewhere:
+            continue
+        loads = ((each.with_(goal), host) for host, each in outlooks.items())
+        targets = tuple(sorted((load, host) for load, host in loads if load is not None))
+        if targets:
+            left = own.without(name)
+            yield _Chance(max(left, targets[0][0]) - own.load, position, left, goal, targets)
+
+
+def _largest_first(host: Candidate) -> list[tuple[str, Goal | None]]:
+    """The VMs of a host, by the memory that their specs ask for, and what each is to be elsewhere.
+
+    None stands for one that has to stay.
+    """
+    wanted = {goal.name: goal for goal in reversed(host.goals) if goal.spec is not None}
+    goals = {name: _movable(name, host, wanted.get(name)).value_or(None) for name in host.vms}
+    sizes = {
+        name: goal.spec.limits.memory_bytes or 0 if goal and goal.spec else 0
+        for name, goal in goals.items()
+    }
+    return sorted(goals.items(), key=lambda each: (-sizes[each[0]], each[0]))
 
 
 def movable(name: str, host: Candidate) -> Checked[Goal]:
     """What the VM is to be on another host: what it is to be here, or else as it is."""
+    goals = (goal for goal in host.goals if goal.name == name and goal.spec is not None)
+    return _movable(name, host, next(goals, None))
+
+
+def _movable(name: str, host: Candidate, wanted: Goal | None) -> Checked[Goal]:
     have = host.observations.get(name, Observation())
-    goals = [goal for goal in host.goals if goal.name == name and goal.spec is not None]
     if have.locked:
         return problem(name, "is locked, and so stays where it is")
-    if goals:
-        return Success(goals[0])
+    if wanted is not None:
+        return Success(wanted)
     found = tuple(unreliable_parts(name, have))
     if found:
         return Failure(found)
@@ -150,10 +198,3 @@ def movable(name: str, host: Candidate) -> Checked[Goal]:
         return problem(name, "is not of geats, which cannot move it")
     target = Target.PROVISIONED if have.power is Power.STOPPED else Target.RUNNING
     return Success(Goal(name=name, target=target, spec=have.recorded))
-
-
-def without(host: Candidate, vm: str) -> Candidate:
-    """The same host, had it never heard of *vm*."""
-    goals = tuple(goal for goal in host.goals if goal.name != vm)
-    there = {name: have for name, have in host.observations.items() if name != vm}
-    return replace(host, goals=goals, observations=there)

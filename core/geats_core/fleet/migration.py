@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from returns.result import Failure, Success
 
-from geats_core.fleet.balancing import movable, without
-from geats_core.fleet.placement import Candidate, place
+from geats_core.fleet.balancing import movable
+from geats_core.fleet.placement import Candidate, place, without
 from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, unknown
 from geats_core.vm.observation import Power
 

@@ -8,7 +8,7 @@ the plan is applied. Of the hosts that can, the strategy takes one by its *load*
 promised of the resource of which it has the least left.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -65,7 +65,7 @@ def place(
     loads: dict[str, float] = {}
     refused: dict[str, tuple[Problem, ...]] = {}
     for name in hosts:
-        match _load_with(wanted, name, hosts, rules):
+        match load_with(wanted, name, hosts, rules):
             case Success(load):
                 loads[name] = load
             case Failure(found):
@@ -83,13 +83,13 @@ def place(
     return Success(Placement(host=best, load=loads[best], refused=refused))
 
 
-def _load_with(
+def load_with(
     wanted: Goal, name: str, hosts: Mapping[str, Candidate], rules: Rules
 ) -> Checked[float]:
     """The load of the host *name* with the VM on it; refused where the VM cannot be there."""
     host = with_goal(hosts[name], wanted)
     problems = list(_neighbours(wanted.name, name, hosts, rules))
-    match _end(host):
+    match end_of(host):
         case Success(end):
             problems += _above_reserve(wanted.name, host, end, rules)
             return Failure(tuple(problems)) if problems else Success(load_of(host))
@@ -99,7 +99,7 @@ def _load_with(
 
 def _above_reserve(name: str, host: Candidate, end: Ends, rules: Rules) -> Iterable[Problem]:
     """The resources that the VM takes, and of which too little would be left."""
-    shares, most = _shares(host, end), 1 - rules.reserve
+    shares, most = _shares(promises(end), host), 1 - rules.reserve
     taken = {resource for (resource, _, _), amount in promised(end[name], name).items() if amount}
     for resource in sorted(taken & shares.keys()):
         if shares[resource] > most:
@@ -123,20 +123,30 @@ def _neighbours(
 
 def load_of(host: Candidate) -> float:
     """The highest share of any resource, once what is wanted is reached, or else as it is now."""
-    return max(_shares(host, _end(host).value_or(host.observations)).values(), default=0.0)
+    return share(promises(end_of(host).value_or(host.observations)), host)
 
 
-def _shares(host: Candidate, end: Ends) -> dict[str, float]:
-    """How much of each resource is promised, as a share of what may be."""
-    total: dict[str, int] = defaultdict(int)
+def share(total: Mapping[str, int], host: Candidate) -> float:
+    """The highest share that *total* is of what may be promised on *host*, of any resource."""
+    return max(_shares(total, host).values(), default=0.0)
+
+
+def promises(end: Ends) -> Counter[str]:
+    """How much of each resource is promised to VMs."""
+    total: Counter[str] = Counter()
     for name, have in end.items():
         for (resource, _, _), amount in promised(have, name).items():
             total[resource] += amount
+    return total
+
+
+def _shares(total: Mapping[str, int], host: Candidate) -> dict[str, float]:
+    """How much of each resource is promised, as a share of what may be."""
     limits = {resource: limit_of(resource, host.facts, host.policy) for resource in total}
     return {resource: total[resource] / limit for resource, limit in limits.items() if limit}
 
 
-def _end(host: Candidate) -> Checked[Ends]:
+def end_of(host: Candidate) -> Checked[Ends]:
     """What there is once all is as wanted; refused where the host has no plan for that."""
     match plan_host(host.goals, host.observations, host.facts, host.policy):
         case Success(made):
@@ -149,4 +159,12 @@ def _end(host: Candidate) -> Checked[Ends]:
 
 
 def with_goal(host: Candidate, goal: Goal) -> Candidate:
+    """The same host, with one more VM to have."""
     return replace(host, goals=(*host.goals, goal))
+
+
+def without(host: Candidate, vm: str) -> Candidate:
+    """The same host, had it never heard of *vm*."""
+    goals = tuple(goal for goal in host.goals if goal.name != vm)
+    there = {name: have for name, have in host.observations.items() if name != vm}
+    return replace(host, goals=goals, observations=there)

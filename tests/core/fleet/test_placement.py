@@ -193,3 +193,11 @@ def test_a_host_whose_own_plan_is_refused_has_the_load_that_it_has_now() -> None
     broken = replace(HALF, goals=(to_run(sized("huge", 50)),))
     assert load_of(broken) == 0.5
     assert placed(sized("web", 1), {"a": broken, "b": FULL, "c": HALF}) == "c"
+
+
+def test_what_a_host_cannot_have_is_not_moved_there() -> None:
+    lacks = host(gib=64, templates=frozenset({"alpine"}))
+    full = host(sized("a", 4), sized("b", 4))
+    (move,) = rebalance({"full": full, "lacks": lacks, "small": EMPTY}, tolerance=0.1)
+    assert (move.vm, move.target) == ("a", "small")
+    assert rebalance({"full": full, "lacks": lacks}) == ()
