@@ -55,6 +55,7 @@ from geats_core.planning.actions import (
     Hold,
     Identity,
     InstallTemplate,
+    KeepOff,
     Leftover,
     Lock,
     Pause,
@@ -122,6 +123,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, fingerprint(SPEC)),
     Adopt(SPEC, SPEC, (), ""),
     ForgetVolume(*ROOT),
+    KeepOff(),
     Pause(),
     UpgradeRegistry(1, 2),
     RemoveLeftover(Leftover.FILE, "/a"),
@@ -279,6 +281,7 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
     "made by geats": lambda have: "no" if have.foreign else "yes",
     "locked": lambda have: "yes" if have.locked else "no",
     "power": lambda have: str(have.power),
+    "to run": lambda have: "yes" if have.to_run else "no",
     "recorded": lambda have: _spec_in(have.recorded),
     "defined": lambda have: _spec_in(have.defined),
     "in effect": lambda have: _spec_in(have.in_effect),
@@ -286,7 +289,9 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
     "stage": _of_root(lambda root: "reserved" if root.is_reserved else root.stage.name.lower()),
     "active": _of_root(lambda root: "yes" if root.active else "no"),
     "size": _of_root(lambda root: "smaller" if root.size_bytes == SMALL else "as wanted"),
-    "guest files": _of_root(lambda root: "as described" if root.guest else "not as described"),
+    "guest files": _of_root(
+        lambda root: "as described" if root.guest and not root.is_copy else "not as described"
+    ),
     "snapshot": _of_root(lambda root: "there" if root.snapshots else "absent"),
     "missing": lambda have: "yes" if have.missing else "no",
 }
@@ -326,11 +331,12 @@ EVERY_STATE: tuple[Observation, ...] = tuple(
         in_effect=in_effect,
         volumes=volumes,
         missing=missing,
+        to_run=to_run,
     )
-    for foreign, locked, power, recorded, defined, in_effect, volumes, missing in product(
+    for foreign, locked, (power, to_run), recorded, defined, in_effect, volumes, missing in product(
         (False, True),
         (False, True),
-        Power,
+        (*((power, False) for power in Power), (Power.STOPPED, True)),
         (None, SPEC),
         (None, SPEC),
         (None, SPEC),

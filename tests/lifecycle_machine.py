@@ -39,6 +39,7 @@ from geats_core.planning.actions import (
     GrowVolume,
     Hold,
     InstallTemplate,
+    KeepOff,
     Lock,
     Pause,
     Repair,
@@ -48,6 +49,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    Then,
     Undefine,
     Unfreeze,
     Unlock,
@@ -328,9 +330,10 @@ class Life:
         self.resume((replace(self.have, volumes=volumes, missing=missing),))
 
     def end(self) -> None:
-        """The VM ends by itself."""
+        """The VM ends by itself; what a fault left noted of it counts then."""
         self.world.end()
-        self.resume((replace(self.have, power=Power.STOPPED, in_effect=None),))
+        off = replace(self.have, power=Power.STOPPED, in_effect=None)
+        self.resume((off, replace(off, to_run=True)) if self.struck else (off,))
 
 
 def in_order(missing: Iterable[VolumeMissing]) -> tuple[VolumeMissing, ...]:
@@ -400,7 +403,9 @@ def actions(name: str, driver: str) -> tuple[Action, ...]:
 def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
     yield from (Define(each, keep) for each, keep in product(specs, LINES))
     yield from (Undefine(), Lock(), Unlock(), Pause())
-    yield from (Start(), Shutdown(TIMEOUT_S), Stop(), Freeze(), Hold(), Unfreeze(), Repair())
+    yield from (Start(), KeepOff(), Freeze(), Hold(), Unfreeze())
+    for then in Then:
+        yield from (Shutdown(TIMEOUT_S, then), Stop(then), Repair(then))
     yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))
     for pool, volume in (("default", ROOT), ("other", ROOT), ("default", DATA)):
         yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
@@ -427,6 +432,7 @@ def is_refused(life: Life, action: Action) -> bool:
 
     Only the planner knows of locks, of the stages of volumes, of those that are missing, and of
     what must be off first; to shut down what cannot hear, or to repair what is not stuck, ends it.
+    What is to become of a VM is noted before it is looked at.
     """
     power = life.have.power
     if isinstance(after(action, life.have), Success):
@@ -437,10 +443,12 @@ def is_refused(life: Life, action: Action) -> bool:
             return False
         case Start():
             return power in ON or life.have.defined is None
-        case Stop() | Freeze() | Hold() | Unfreeze() | SetLimits():
+        case Stop(then):
+            return power is not Power.STOPPED or (then is Then.ON) is life.have.to_run
+        case Shutdown(_, then):
+            return power is Power.STOPPED and (then is Then.ON) is life.have.to_run
+        case Freeze() | Hold() | Unfreeze() | SetLimits():
             return True
-        case Shutdown():
-            return power is Power.STOPPED
         case Undefine():
             return power in ON and life.have.defined is not None
         case AllocateVolume(pool, volume) | FormatVolume(pool, volume):

@@ -31,7 +31,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.availability import DRIVERS, POOLS, TEMPLATES, out_of_sight
 from geats_core.planning.goal import Goal, HostFacts, Plan, PoolFacts, Step, Target
-from geats_core.planning.model import volumes_in_order
+from geats_core.planning.model import ON, volumes_in_order
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import unreliable_parts
 from geats_core.plans.plan_files import Recorded, SavedPlan, alone, moved, saved
@@ -42,7 +42,7 @@ from geats_core.vm.origins import origins
 from geats_core.vm.secrets import observed_without_secrets, without_secrets
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, DriverSeen, Info
-from geats_host.engine import binds, known_places
+from geats_host.engine import binds, known_places, unfinished_restarts
 from geats_host.engine.apply import (
     Applied,
     Listening,
@@ -199,7 +199,7 @@ class Host:
             for name, vm in seen.items()
             if name not in out_of_sight and (vm.locked or vm.defined is not None)
         }
-        filled = remembered(self.registry)
+        filled, interrupted = remembered(self.registry), unfinished_restarts.noted(self.registry)
         identities = self._identities(filled)
         volumes = {
             vm: told_apart(filled.get(vm, ()), found, identities)
@@ -216,6 +216,7 @@ class Host:
                     self.pools.away,
                     identities,
                 ),
+                to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 locked=name in locked or marked.get(name) is True,
                 half_locked=marked.get(name, name in locked) is not (name in locked),
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
@@ -516,7 +517,15 @@ class Host:
             raise Refused(*problems, *away)
 
     def _remember(self, planned: SavedPlan) -> None:
-        """What an older geats did not remember of the VMs that the plan is about, and was there."""
+        """What an older geats did not remember of the VMs that the plan is about, and was there.
+
+        Those that are on, nobody has to start.
+        """
+        locked = {step.vm for step in planned.plan.steps}  # others may be about to be powered off
+        seen = planned.observations
+        unfinished_restarts.forget(
+            self.registry, [vm for vm in locked & seen.keys() if seen[vm].power in ON]
+        )
         for each in planned.plan.plans:
             have = planned.observations.get(each.name, Observation())
             places = {
@@ -644,6 +653,12 @@ def _concerns_others(goal: Goal, have: Observation) -> bool:
     return any(
         spec.shared_volumes or any(volume.shared for volume in spec.volumes) for spec in known
     )
+
+
+def _may_run(seen: DriverSeen | None, is_recorded: bool) -> bool:
+    """Whether a VM is one that can be started: it is defined, and off."""
+    vm = seen or DriverSeen()
+    return vm.power is Power.STOPPED and (is_recorded or vm.defined is not None)
 
 
 def _remembered(spec: VMSpec) -> DriverSeen:

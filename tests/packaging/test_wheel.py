@@ -26,6 +26,7 @@ PILLAR = {
 LISTED: dict[str, object] = {
     "web01": {
         "power": None,
+        "to_run": False,
         "declared": True,
         "defined": False,
         "locked": False,

@@ -51,6 +51,7 @@ from geats_core.planning.actions import (
     GrowVolume,
     Hold,
     InstallTemplate,
+    KeepOff,
     Lock,
     Pause,
     RemoveLeftover,
@@ -62,6 +63,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    Then,
     Undefine,
     Unfreeze,
     Unlock,
@@ -73,7 +75,7 @@ from geats_core.vm.guest_files import fingerprint
 from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
-Powered: TypeAlias = tuple[Power, VMSpec | None]  # power, in_effect
+Powered: TypeAlias = tuple[Power, VMSpec | None, bool]  # power, in_effect, to_run
 Place: TypeAlias = tuple[VolumeSeen | None, ...]  # what can be in one place of one pool
 Table: TypeAlias = "array[int]"  # by state, the number of another
 
@@ -139,9 +141,12 @@ class Space:
                 locked=locked,
                 by_hand=by_hand,
                 missing=missing,
+                to_run=to_run,
             )
-            for (recorded, defined), (power, in_effect), locked, by_hand, missing, volumes in every
+            for (recorded, defined), powered, locked, by_hand, missing, volumes in every
+            for power, in_effect, to_run in (powered,)
             if not missing or not _is_there(volumes, missing)
+            if not to_run or recorded or defined  # what nobody knows is not to be started
         )
 
     @cached_property
@@ -150,8 +155,10 @@ class Space:
         return (
             *(Define(self.want, lines) for lines in self.by_hand),
             *(Undefine(), Lock(), Unlock()),
-            *(Start(), Shutdown(self.want.shutdown_timeout_s), Stop(), Freeze(), Unfreeze()),
-            *(Repair(), SetLimits(self.want.limits)),
+            *(Start(), KeepOff(), Freeze(), Unfreeze(), SetLimits(self.want.limits)),
+            *(Shutdown(self.want.shutdown_timeout_s, then) for then in Then),
+            *(Stop(then) for then in Then),
+            *(Repair(then) for then in Then),
             *(each for volume in self.want.volumes for each in _building(volume)),
             *(
                 InstallTemplate(HERE, ROOT, self.want.template),
@@ -180,7 +187,7 @@ class Space:
     def _key(self, have: Observation) -> tuple[object, ...]:
         return (
             *(_letter(spec) for spec in (have.recorded, have.defined, have.in_effect)),
-            *(have.power, have.locked, have.by_hand, have.missing, have.volumes),
+            *(have.power, have.to_run, have.locked, have.by_hand, have.missing, have.volumes),
         )
 
     @cached_property
@@ -227,7 +234,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
     An action that is one system call, or that an adapter does aside and then puts in place, has
     nothing between before and after.
     """
-    stuck = replace(have, power=Power.STUCK, in_effect=None)
+    on = replace(have, power=Power.RUNNING, in_effect=None, to_run=False)
+    stuck = replace(on, power=Power.STUCK)
     match action:
         case Define(spec, keep):  # the registry first, then the driver, then its mark
             half = replace(have, recorded=spec)
@@ -235,10 +243,11 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return (half, unmarked) if have.locked else (half,)
         case Lock() | Unlock():  # in the registry, and not marked at the driver
             return (replace(have, locked=True, half_locked=True),)
-        case Undefine():  # the driver first, then the registry
-            return (replace(have, defined=None, by_hand=()),)
+        case Undefine():  # that it is to run first, then the driver, then the registry
+            off = replace(have, to_run=False)
+            return (off, replace(off, defined=None, by_hand=()))
         case Start():  # it runs, and what it was started with was not written down
-            return (stuck, replace(have, power=Power.RUNNING, in_effect=None))
+            return (stuck, on)
         case Shutdown() | Stop():
             return (stuck,)
         case InstallTemplate(pool, name):
@@ -249,6 +258,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return (_with(have, pool, name, active=False),)
         case (
             Repair()
+            | KeepOff()
             | Freeze()
             | Unfreeze()
             | SetLimits()  # limits set, and not written down, are seen as those of before
@@ -355,13 +365,13 @@ def left_behind(pool: str, name: str, *, active: bool = False) -> Place:
 
 
 def powers(*in_effect: VMSpec | None, stuck: Sequence[VMSpec | None] = (None,)) -> list[Powered]:
-    """Off, or on with any of *in_effect*, or stuck; None is not known what it was started with."""
+    """Off, on with any of *in_effect*, or stuck; None is not known what it was started with."""
     return [
-        (Power.STOPPED, None),
-        *((Power.RUNNING, spec) for spec in in_effect),
-        *((Power.FROZEN, spec) for spec in in_effect),
-        *((Power.HELD, spec) for spec in in_effect),
-        *((Power.STUCK, spec) for spec in stuck),
+        *((Power.STOPPED, None, to_run) for to_run in (False, True)),
+        *((Power.RUNNING, spec, False) for spec in in_effect),
+        *((Power.FROZEN, spec, False) for spec in in_effect),
+        *((Power.HELD, spec, False) for spec in in_effect),
+        *((Power.STUCK, spec, False) for spec in stuck),
     ]
 
 

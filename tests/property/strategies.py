@@ -26,6 +26,7 @@ from geats_core.planning.actions import UpgradeRegistry
 from geats_core.planning.model import volumes_in_order
 from geats_core.vm.guest_files import fingerprint
 from geats_core.vm.lxc_config import LxcFacts
+from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
 
 POOLS = ["fast", "slow"]
@@ -153,7 +154,9 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
         size_bytes=draw(st.none() | st.just(1) | st.just(spec.root.size_bytes)),
         template=spec.template if installed else None,
         unreadable=draw(st.sampled_from([""] * 15 + ["of a newer geats"])),
-        guest=draw(st.sampled_from([fingerprint(spec), None])) if installed else None,
+        guest=draw(st.sampled_from([fingerprint(spec), None, UNFINISHED_COPY]))
+        if installed
+        else None,
     )
 
 
@@ -189,10 +192,13 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         stage = Stage.ALLOCATED if place[1] != ROOT else Stage.FORMATTED
         less = replace(seen[place], template=None, guest=None, active=False)
         seen[place] = replace(less, stage=min(stage, less.stage))
+    recorded, defined = draw(st.none() | known), draw(st.none() | known)
+    may_run = power is Power.STOPPED and (recorded is not None or defined is not None)
     return Observation(
-        recorded=draw(st.none() | known),
+        recorded=recorded,
         unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
-        defined=draw(st.none() | known),
+        defined=defined,
+        to_run=may_run and draw(st.booleans()),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,
         volumes=volumes_in_order(list(seen.values())),

@@ -31,9 +31,9 @@ from geats_core import (
     plan_export,
     plan_import,
 )
-from geats_core.hostwide.conflicts import claims
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import DestroyVolume, InstallTemplate, Start, UnpackVolume
+from geats_core.vm.claims import claims
 from tests.property.strategies import host_facts, junk, observations, specs
 
 many = settings(max_examples=200, deadline=None)

@@ -11,7 +11,9 @@ The planner gives a plan, or a refusal, for every goal and state; then, for each
   come to the same end.
 - Law 4: each such set of steps done leads to a state of the space, which has a plan of its own
   (checked like all others) to the same end. So has each state that a fault in the midst of a step
-  can leave (``half_way``), and each that a power cut of the host leaves.
+  can leave (``half_way``), and each that a power cut of the host leaves. In each that is off, on
+  the way of a VM that was on and is to be again, it is noted that it is to run; and the same
+  request made again, were it a reboot, has it on.
 - Law 5: it costs what the cheapest way through the model costs, found by a search (``distances``)
   through the whole space along the actions that the policy allows (``allowed``). Where there is no
   plan, there is no way either, or the refusal is one of those that are listed (``is_refused``).
@@ -65,12 +67,14 @@ from geats_core.planning.actions import (
     Freeze,
     GrowVolume,
     InstallTemplate,
+    KeepOff,
     Lock,
     Repair,
     SetLimits,
     Shutdown,
     Start,
     Stop,
+    Then,
     Undefine,
     Unfreeze,
     Unlock,
@@ -89,6 +93,7 @@ WITHOUT_SPEC = (
     *(Target.UNDEFINED, Target.DEPROVISIONED),
 )
 KEEPING_POWER = (Target.LOCKED, Target.UNLOCKED, Target.DEFINED, Target.PROVISIONED)
+ENDING_OFF = (Target.OFF, Target.STOPPED, Target.UNDEFINED, Target.DEPROVISIONED)
 HARMFUL = (DestroyVolume, ForgetVolume, Undefine)
 UNREACHABLE = 2**60
 COST = {impact: 1 + (1 << 10 * impact if impact else 0) for impact in Impact}
@@ -104,6 +109,7 @@ class Case(NamedTuple):
     held: bool = False
     transient: bool = False
     by_hand: tuple[str, ...] = ()
+    to_run: bool = False  # where the target leaves the power as it is to be
 
 
 def case_of(goal: Goal, have: Observation) -> Case:
@@ -111,12 +117,13 @@ def case_of(goal: Goal, have: Observation) -> Case:
     power = None
     if goal.target is Target.REINITIALISED:
         went_on = (Power.STUCK, Power.HELD)
-        power = Power.RUNNING if have.power in went_on else have.power
+        power = Power.RUNNING if have.power in went_on or have.to_run else have.power
     elif goal.target in POWERED and goal.restart is Restart.NEVER:
         power = Power.STOPPED if have.power is Power.STOPPED else Power.RUNNING
     known = have.recorded or have.defined
     transient = goal.target is Target.UNDEFINED and known is not None and known.transient
-    return Case(power, have.power is Power.HELD, transient, have.by_hand)
+    to_run = have.to_run and goal.target is Target.PROVISIONED
+    return Case(power, have.power is Power.HELD, transient, have.by_hand, to_run)
 
 
 def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
@@ -130,7 +137,7 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
         case Target.UNLOCKED:
             return not end.locked
         case Target.OFF:
-            return end.power is Power.STOPPED
+            return end.power is Power.STOPPED and not end.to_run
         case Target.UNDEFINED:
             forgotten = end.recorded is None and end.defined is None and end.by_hand == ()
             left = case.transient and (end.volumes or end.missing)
@@ -152,10 +159,11 @@ def _ends_provisioned(goal: Goal, case: Case, space: Space, end: Observation) ->
     match goal.target:
         case Target.DEFINED:
             return True
+        case Target.PROVISIONED if case.to_run and end.power is not Power.RUNNING:
+            return False
         case Target.PROVISIONED:
-            return usable(space, end, left_on=True) and (
-                end.power is not Power.STOPPED or made(want, end)
-            )
+            is_made = made(want, end) or (end.power in ON and not case.to_run)
+            return is_made and usable(space, end, left_on=not case.to_run)
         case Target.STOPPED:
             power = Power.STOPPED
         case Target.FROZEN:
@@ -165,7 +173,7 @@ def _ends_provisioned(goal: Goal, case: Case, space: Space, end: Observation) ->
         case _:
             power = Power.RUNNING
     left_on = goal.target in POWERED and case.power in ON
-    if end.power is not power or not usable(space, end, left_on=left_on):
+    if end.power is not power or end.to_run or not usable(space, end, left_on=left_on):
         return False
     if left_on:
         return True  # what waits for a restart is pending
@@ -247,6 +255,8 @@ def is_refused(goal: Goal, want: VMSpec, have: Observation) -> bool:
                 bool(lost and without_leave)
                 or would_shrink(want, have)
                 or _would_make_anew(goal, want, have)
+                or _would_forget(goal, want, have)
+                or _would_leave_unmade(goal, want, have)
             )
 
 
@@ -268,6 +278,20 @@ def _would_make_anew(goal: Goal, want: VMSpec, have: Observation) -> bool:
     return goal.target is not Target.DEFINED and bool(missing) and (without_leave or stays_on)
 
 
+def _would_forget(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether what a VM that stays on may use is known of its definition only, and that changes."""
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    stays_on = never or goal.target in (Target.DEFINED, Target.PROVISIONED)
+    known = have.defined or have.recorded
+    unknown = have.power is not Power.STOPPED and have.in_effect is None
+    return stays_on and unknown and known is not None and known.limits != want.limits
+
+
+def _would_leave_unmade(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether the root of a VM that stays stuck is not as described."""
+    return goal.target is Target.PROVISIONED and have.power is Power.STUCK and not made(want, have)
+
+
 def _go_with_it(goal: Goal, have: Observation) -> bool:
     """Whether the volumes of a VM that is taken away go as well."""
     known = have.recorded or have.defined
@@ -283,9 +307,12 @@ BUILDING = (
 
 def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
     """Whether a plan for *goal* may have *action* in it."""
-    is_off = isinstance(action, Stop if goal.power_off is PowerOff.STOP else Shutdown)
+    kind = Stop if goal.power_off is PowerOff.STOP else Shutdown
+    then = Then.OFF if goal.target in ENDING_OFF else Then.ON
+    is_off = isinstance(action, kind | Repair) and action.then is then
     # A frozen VM cannot shut down: to thaw it is part of asking it to.
-    off = is_off or isinstance(action, Repair | Unfreeze)
+    off = is_off or isinstance(action, Unfreeze)
+    keep_off = isinstance(action, KeepOff)
     if case.held and isinstance(action, Unfreeze):
         return True
     kept = case.by_hand if goal.by_hand is ByHand.KEPT else ()
@@ -297,7 +324,7 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
         case Target.UNLOCKED:
             return isinstance(action, Unlock)
         case Target.OFF:
-            return off
+            return off or keep_off
         case Target.UNDEFINED:
             gone = case.transient and _destroys(goal, action)
             return off or isinstance(action, Undefine) or gone
@@ -306,9 +333,9 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
         case Target.DEFINED:
             return defining
         case Target.PROVISIONED:
-            return building
+            return building or (case.to_run and isinstance(action, Start))
         case Target.STOPPED:
-            return building or off
+            return building or off or keep_off
         case _:
             if goal.target in POWERED and goal.restart is Restart.NEVER:
                 off = isinstance(action, Unfreeze)
@@ -679,6 +706,7 @@ class Checks:
             cuts, faults = walk(self.space, state, shape)
             for cut in cuts:
                 self._check_resumable(cut)
+                self._check_is_to_run(state, cut, end)
                 assert self._leads_to(cut, end), f"another end from {self.space.shown(cut)}"
             for cut in faults:
                 self._check_resumable(cut)
@@ -694,14 +722,27 @@ class Checks:
             there = self.space.leads_to[action][state]
             if there == NOWHERE or self.answers[there] is not self.shapes.get(left):
                 return False
+            self._check_is_to_run(state, there, self.ends[state])
             assert self._leads_to(there, self.ends[state]), f"another end after {action}"
             for cut in self.space.cut_short(action, state):
                 self._check_resumable(cut)
         return True
 
     def _leads_to(self, cut: int, end: int) -> bool:
-        """Whether the plan resumed at *cut* ends at *end*, as it must unless it is a request."""
-        return self.goal.target in REQUESTS or self.ends[cut] in (NOWHERE, end)
+        """Whether the plan resumed at *cut* ends at *end*; one for a request, with that power."""
+        if self.goal.target not in REQUESTS or NOWHERE in (self.ends[cut], end):
+            return self.ends[cut] in (NOWHERE, end)
+        return self._is_on(self.ends[cut]) is self._is_on(end)
+
+    def _check_is_to_run(self, start: int, cut: int, end: int) -> None:
+        """A VM that was on, and is to be, is not off without a note that it is to run."""
+        states = self.space.states
+        was_on = states[start].power is not Power.STOPPED or states[start].to_run
+        if was_on and self._is_on(end) and states[cut].power is Power.STOPPED:
+            assert states[cut].to_run, f"left off for ever at {self.space.shown(cut)}"
+
+    def _is_on(self, state: int) -> bool:
+        return self.space.states[state].power in ON
 
     def _is_harmful(self, action: int) -> bool:
         return isinstance(self.space.actions[action], HARMFUL)
@@ -840,7 +881,8 @@ def test_nothing_is_taken_from_a_vm_that_nobody_named(target: Target) -> None:
 
 def takes_unasked(step: Step) -> bool:
     """Whether a step powers off, freezes, undefines, empties or unlocks, and no change needs it."""
-    lowers = isinstance(step.action, Shutdown | Stop | Freeze | Undefine | Unlock | DestroyVolume)
+    takes = KeepOff | Freeze | Undefine | Unlock | DestroyVolume
+    lowers = isinstance(step.action, Shutdown | Stop | takes)
     guest = step.reason == "its guest is not configured as described"
     return lowers and not step.changes and not guest
 
@@ -885,7 +927,7 @@ def test_a_vm_of_which_a_part_cannot_be_read_is_powered_off_and_else_left_alone(
             case Failure(problems):
                 assert said in problems[0].message
     assert touched == {
-        Target.OFF: {Repair, Shutdown, Unfreeze},
+        Target.OFF: {KeepOff, Repair, Shutdown, Unfreeze},
         Target.LOCKED: {Lock, Unfreeze},  # none stays held
         Target.UNLOCKED: {Unlock, Unfreeze},
         Target.DEFINED: anew,

@@ -24,6 +24,8 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SnapshotVolume,
+    Stop,
+    Then,
     UnpackVolume,
     UpgradeRegistry,
 )
@@ -131,6 +133,8 @@ STORY: tuple[tuple[Move, str], ...] = (
     (to(Target.RUNNING), "pool"),
     (Hold(), "pool"),
     (to(Target.RUNNING), "pool"),
+    (Stop(Then.ON), "pool"),
+    (to(Target.OFF), "pool"),
     (to(Target.STOPPED), "grown"),
     (Life.take_away, "grown"),
     (Life.bring_back, "grown"),

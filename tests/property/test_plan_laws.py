@@ -79,7 +79,7 @@ def reached(goal: Goal, start: Observation, end: Observation) -> bool:
         case Target.UNLOCKED, _:
             return not end.locked
         case Target.OFF, _:
-            return end.power is Power.STOPPED
+            return end.power is Power.STOPPED and not end.to_run
         case Target.UNDEFINED, _:
             known = start.recorded or start.defined
             kept = () if known and known.transient else start.volumes
@@ -104,14 +104,16 @@ def limits_in_effect(want: VMSpec, end: Observation) -> bool:
 
 def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
     left = Power.RUNNING if start.power is Power.HELD else start.power
-    former = Power.RUNNING if start.power is Power.STUCK else left
+    former = Power.RUNNING if start.power is Power.STUCK or start.to_run else left
+    if goal.target is not Target.DEFINED and end.to_run:
+        return False
     return end.power is {
         Target.RUNNING: Power.RUNNING,
         Target.FROZEN: Power.FROZEN,
         Target.STOPPED: Power.STOPPED,
         Target.REBOOTED: Power.RUNNING,
         Target.REINITIALISED: former,
-        Target.PROVISIONED: left,
+        Target.PROVISIONED: Power.RUNNING if start.to_run else left,
         Target.DEFINED: left,
     }.get(goal.target)
 
@@ -122,7 +124,8 @@ def storage_ready(goal: Goal, want: VMSpec, start: Observation, end: Observation
         return False
     if left_on(goal, start):
         return True
-    return root_is_made(want, end) and (end.power is Power.STOPPED or is_in_effect(want, end))
+    off = end.power in (Power.STOPPED, Power.STUCK)
+    return root_is_made(want, end) and (off or is_in_effect(want, end))
 
 
 def usable(seen: VolumeSeen | None, size_bytes: int | None) -> bool:
@@ -135,7 +138,7 @@ def left_on(goal: Goal, start: Observation) -> bool:
     if start.power is Power.STOPPED:
         return False
     held_on = goal.target in (Target.RUNNING, Target.FROZEN) and goal.restart is Restart.NEVER
-    return held_on or goal.target is Target.PROVISIONED
+    return held_on or (goal.target is Target.PROVISIONED and start.power in ON)
 
 
 def root_is_made(want: VMSpec, end: Observation) -> bool:
@@ -231,6 +234,35 @@ def test_a_plan_cut_short_is_resumed_to_its_goal(
     assert reached(goal, cut, end)
     if goal.target not in REQUESTS:
         assert end == carry_out(planned, have)
+
+
+@many
+@given(situations, st.data())
+def test_a_vm_that_a_cut_plan_was_to_start_again_is_started_by_the_next(
+    situation: tuple[Goal, Observation], data: st.DataObject
+) -> None:
+    """Law 4: off in the midst of a plan that ends with it on, it is to run; and whoever asks for
+    it as it is described, or for the same again, has it on. Whoever asks for it to be off, has not.
+    """
+    goal = replace(situation[0], max_impact=Impact.DATA_LOSS)
+    have = situation[1]
+    planned = plan_or_none(goal, have)
+    was_on = have.power is not Power.STOPPED or have.to_run
+    if planned is None or not was_on or carry_out(planned, have).power not in ON:
+        return
+    order = data.draw(orders_of(planned.steps))
+    cut = follow(have, order[: data.draw(st.integers(0, len(order)))])
+    assert cut.power is not Power.STOPPED or cut.to_run
+    for target in (goal.target, Target.RUNNING, Target.PROVISIONED):
+        again = plan(replace(goal, target=target), cut).value_or(None)
+        if target is goal.target and goal.target is not Target.DEFINED:
+            assert again is not None
+        if again is not None:
+            end = carry_out(again, cut)
+            assert end.power in ON or cut.power is Power.STUCK
+            assert not end.to_run
+    off = carry_out(plan(replace(goal, target=Target.OFF), cut).unwrap(), cut)
+    assert (off.power, off.to_run) == (Power.STOPPED, False)
 
 
 @many

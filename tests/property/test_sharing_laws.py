@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import DataLoss, Goal, HostPlan, Observation, Restart, Target, VMSpec, plan_host
-from geats_core.hostwide.conflicts import running_spec
 from geats_core.planning.actions import DestroyVolume, RollbackVolume, Start
+from geats_core.vm.claims import running_spec
 from geats_core.vm.spec import ROOT, SharedVolume, Volume
 from tests.property.test_host_laws import an_order, as_left, follow, many, shuffles
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from geats_core.fleet.placement import Candidate
-from geats_core.hostwide.conflicts import HOST_INTERFACE, Claim, claims, described
+from geats_core.hostwide.conflicts import described
+from geats_core.vm.claims import HOST_INTERFACE, Claim, claims
 from geats_core.vm.spec import VMSpec
 
 

@@ -8,13 +8,11 @@ from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
 from geats_core.planning.goal import Goal, HostFacts, Plan, Target
 from geats_core.reading.checked import Problem
-from geats_core.vm.lxc_config import veth_name
-from geats_core.vm.observation import Observation, Power
+from geats_core.vm.claims import Claim, claims, running_spec
+from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
-Claim: TypeAlias = tuple[str, str]  # what it is, and which one
 VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
-HOST_INTERFACE = "the interface on the host"
 OFF_OR_GONE = frozenset({Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED})
 WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
 
@@ -22,13 +20,6 @@ WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
 def described(goal: Goal) -> VMSpec | None:
     """The spec that *goal* makes the VM's; None where it leaves it as it is, or takes it away."""
     return None if goal.target in WITHOUT_SPEC else goal.spec
-
-
-def running_spec(have: Observation) -> VMSpec | None:
-    """What a VM that is not off was started with, as far as anything is known of it."""
-    if have.power is Power.STOPPED:
-        return None
-    return have.in_effect or have.defined or have.recorded
 
 
 def conflicts(
@@ -134,16 +125,6 @@ def _hand_over_places(graph: Graph, placed: Iterable[tuple[Plan, range]], facts:
     for claim, number in allocations:
         for earlier in destroys[claim]:
             graph.take(number, earlier)
-
-
-def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
-    """What a VM of this name and spec has to itself while it runs, and where its spec says so."""
-    for index, nic in enumerate(spec.nics):
-        path = f"nics[{nic.name}]"
-        yield ("the MAC address", nic.mac.lower()), f"{path}.mac"
-        yield (HOST_INTERFACE, veth_name(name, index)), path
-        for address in nic.addresses:
-            yield ("the address", str(address.ip)), f"{path}.addresses"
 
 
 def _places(

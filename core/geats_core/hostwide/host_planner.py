@@ -179,6 +179,7 @@ def _known(have: Observation | None) -> VMSpec | None:
 def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     """What is to run after the host's start: VMs that are off and defined with ``autostart``.
 
+    So are those that a plan powered off to start them again, and was cut, as by the host's end.
     Those of the highest priority come first. A VM that geats did not make is left alone. One whose
     recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
     So it is with one that is stuck, and perhaps runs, or whose driver is not available. One that
@@ -189,7 +190,7 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
         spec
         for have in observations.values()
         if (spec := have.recorded or have.defined) is not None
-        and spec.autostart.enabled
+        and (spec.autostart.enabled or have.to_run)
         and have.power in (Power.STOPPED, Power.STUCK)
         and not have.foreign
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from geats_core.hostwide.conflicts import described, running_spec
+from geats_core.hostwide.conflicts import described
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import (
     POWER_OFFS,
@@ -23,6 +23,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.goal import Goal, Plan, Step, Target
 from geats_core.reading.checked import Problem
+from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 

@@ -89,6 +89,8 @@ def _template(spec: VMSpec, from_: Observation, installed: str | None) -> str | 
 def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
     """The plan of the new VM, and before and after it fills volumes, what the source does."""
     kinds = [type(step.action) for step in alone.steps]
+    if CloneVolume not in kinds and from_.power is not Power.HELD:
+        return alone  # an earlier try came so far
     first = kinds.index(CloneVolume) if CloneVolume in kinds else len(kinds)
     hold = Step(
         vm=source,

@@ -16,7 +16,6 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
-from geats_core.hostwide.conflicts import claims
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -37,6 +36,7 @@ from geats_core.planning.refusals import foreign, incomplete, refusals, undefine
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Problem, Problems, problem
+from geats_core.vm.claims import claims
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import ROOT, VMSpec, Volume
@@ -212,12 +212,21 @@ def make_room(draft: Draft, spec: VMSpec) -> None:
     """Define the VM; make its volumes, and reserve those that are not filled."""
     if draft.state.recorded != spec or draft.state.defined != spec:
         draft.add(Define(spec), f"{spec.name} is not defined")
+    filled = _filled(spec, draft.state)
     for volume in spec.volumes:
         _make_volume(draft, volume)
     for volume in spec.volumes:
         seen = draft.state.volume(volume.pool, volume.name)
-        if seen is not None and seen.stage is Stage.FORMATTED:
+        if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
             draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
+
+
+def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
+    """The volumes that an earlier try filled: all that can be, once the root is a copy."""
+    root = have.volume(spec.root.pool, ROOT)
+    if root is None or not root.is_copy:
+        return frozenset()
+    return frozenset(seen.name for seen in have.volumes if seen.stage >= Stage.FORMATTED)
 
 
 def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
@@ -226,11 +235,13 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
     is_left = (
         have.recorded == spec
         and have.power is Power.STOPPED
+        and not have.to_run
         and not have.foreign
         and not have.missing
         and (
             root is None
             or root.stage < Stage.FILLING
+            or root.is_copy
             or any(seen.is_reserved for seen in have.volumes)
         )
     )

@@ -4,22 +4,23 @@ Theory of operation
 -------------------
 A plan that was interrupted is finished by the same plan, made again. If nobody asks for it again,
 what it left stays: a VM that is frozen, or stuck; a volume that never held anything, or of which a
-part was destroyed; a copy that was never finished. These are seen in the observation of the VM.
+part was destroyed; a copy that was never finished; a VM that was powered off only to be started
+again. These are seen in the observation of the VM.
 Whatever else is left was *found* on the host by whoever looked there. Nothing goes that anybody
 could miss: no volume that holds anything but an unfinished copy, and nothing of a VM that is
 locked, that geats did not make, or of which not everything is known.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from returns.result import Success
 
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
-from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Undefine
+from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Then, Undefine
 from geats_core.planning.availability import out_of_sight
-from geats_core.planning.draft import Draft
+from geats_core.planning.draft import LEFT_OFF, Draft
 from geats_core.planning.goal import HostFacts, Plan
 from geats_core.planning.model import after
 from geats_core.reading.checked import Checked
@@ -77,23 +78,24 @@ def _of_vm(name: str, left: list[Found], host: Setting, *, restarting: bool) -> 
     for each in left:
         draft.add(each.action, each.reason)
     if not have.foreign and not out_of_sight(name, have, host.facts):
-        _end_stuck(draft, restarting=restarting)
+        _power_on(draft, restarting=restarting)
         _take_away_volumes(draft, host)
     return draft.finished().value_or(Plan(name=name))
 
 
-def _end_stuck(draft: Draft, *, restarting: bool) -> None:
-    """What is held goes on in the end, see ``Draft``."""
+def _power_on(draft: Draft, *, restarting: bool) -> None:
+    """End what is stuck, and start what is to be on; what is held goes on in the end."""
     have = draft.state
-    if have.power is not Power.STUCK:
-        return
-    draft.add(Repair(), "its monitor does not answer, or is gone")
-    if (
-        restarting
-        and have.in_effect is not None
-        and isinstance(after(Start(), draft.state), Success)
-    ):
-        draft.add(Start(), "it was on")
+    off = have if have.power is Power.STOPPED else replace(have, power=Power.STOPPED)
+    starts = restarting and isinstance(after(Start(), off), Success)
+    if have.power is Power.STUCK:
+        starts = starts and have.in_effect is not None
+        repair = Repair(Then.ON if starts else Then.OFF)
+        draft.add(repair, "its monitor does not answer, or is gone")
+        if starts:
+            draft.add(Start(), "it was on")
+    elif have.to_run and starts:
+        draft.add(Start(), LEFT_OFF)
 
 
 def _take_away_volumes(draft: Draft, host: Setting) -> None:

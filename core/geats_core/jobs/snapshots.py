@@ -27,8 +27,8 @@ from geats_core.planning.actions import (
     Start,
     Unfreeze,
 )
-from geats_core.planning.draft import Draft
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Target
+from geats_core.planning.draft import LEFT_OFF, Draft, for_now
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Step, Target
 from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import foreign, incomplete, undefined
@@ -148,22 +148,22 @@ def plan_restore(
         return Failure(found)
     match plan(Goal(name=name, target=Target.OFF), have, facts):
         case Success(off):
-            return _back(off, snapshot, have, recorded)
+            return _back(for_now(off.steps), snapshot, have, recorded)
         case Failure() as refused:
             return refused
 
 
-def _back(off: Plan, snapshot: str, have: Observation, spec: VMSpec) -> Checked[Plan]:
+def _back(off: Iterable[Step], snapshot: str, have: Observation, spec: VMSpec) -> Checked[Plan]:
     """First *off*, then all that makes the VM what it was, and gives it the power it had."""
-    draft = Draft(off.name, have)
-    for step in off.steps:
+    draft = Draft(spec.name, have)
+    for step in off:
         draft.add(step.action, "its volumes can be rolled back only while it is off")
     for seen in _own(have):
         if seen.snapshot(snapshot) is not None:
             action = RollbackVolume(seen.pool, seen.name, snapshot)
             draft.add(action, f"it is to be as in snapshot {snapshot}")
     _as_defined(draft, spec)
-    _power_again(draft, have.power)
+    _power_again(draft, have)
     return draft.finished()
 
 
@@ -285,11 +285,13 @@ def _as_defined(draft: Draft, spec: VMSpec) -> None:
     draft.add(ConfigureGuest(root.pool, ROOT, spec), reason)
 
 
-def _power_again(draft: Draft, before: Power) -> None:
-    if before is Power.STOPPED:
+def _power_again(draft: Draft, before: Observation) -> None:
+    power = before.power
+    if power is Power.STOPPED and not before.to_run:
         return
     for seen in _own(draft.state):
         _activate(draft, seen)
-    draft.add(Start(), f"it was {before} before" if before in ON else "it was on before")
-    if before is Power.FROZEN:
+    reason = LEFT_OFF if before.to_run else "it was on before"
+    draft.add(Start(), f"it was {power} before" if power in ON else reason)
+    if power is Power.FROZEN:
         draft.add(Freeze(), "it was frozen before")

@@ -216,16 +216,35 @@ class Start:
     """Power on."""
 
 
+class Then(StrEnum):
+    """What becomes of a VM that is powered off: it stays off, or is only off to be started again.
+
+    That it is to be on again is recorded before it is powered off: where its plan is cut, the next
+    one starts it.
+    """
+
+    OFF = "off"
+    ON = "on"
+
+
 @dataclass(frozen=True, slots=True)
 class Shutdown:
     """Ask the guest to power off, wait up to ``timeout_s`` seconds, then power off."""
 
     timeout_s: int
+    then: Then = Then.OFF
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Power off at once."""
+
+    then: Then = Then.OFF
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOff:
+    """Let a VM that is off stay so, which a plan that was cut was to start again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +265,8 @@ class Unfreeze:
 @dataclass(frozen=True, slots=True)
 class Repair:
     """End a monitor that no longer answers, and with it the VM."""
+
+    then: Then = Then.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +338,8 @@ VolumeAction: TypeAlias = (
     | CloneVolume
     | AdoptVolume
 )
-PowerAction: TypeAlias = Start | Shutdown | Stop | Freeze | Hold | Unfreeze | Repair | SetLimits
+PowerOffAction: TypeAlias = Shutdown | Stop | Repair
+PowerAction: TypeAlias = PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
@@ -351,6 +373,7 @@ def impact_of(action: Action) -> Impact:
             | Adopt()
             | Export()
             | Start()
+            | KeepOff()
             | Lock()
             | Unlock()
             | Pause()
@@ -415,10 +438,12 @@ def describe(action: Action, vm_name: str) -> str:
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
         case Start():
             return f"start {vm_name}"
-        case Shutdown(timeout_s):
+        case Shutdown(timeout_s, _):
             return f"shut down {vm_name} (power off after {timeout_s} s)"
         case Stop():
             return f"stop {vm_name}"
+        case KeepOff():
+            return f"keep {vm_name} off"
         case Freeze():
             return f"freeze {vm_name}"
         case Hold():

@@ -1,11 +1,19 @@
 """A plan while it is made: steps one after the other, each of them followed in the model."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import Action, Impact, Unfreeze, describe
+from geats_core.planning.actions import (
+    POWER_OFFS,
+    Action,
+    Impact,
+    KeepOff,
+    Then,
+    Unfreeze,
+    describe,
+)
 from geats_core.planning.goal import Plan, Step
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
@@ -14,6 +22,7 @@ from geats_core.reading.checked import Checked, Problem
 from geats_core.vm.observation import Observation, Power
 
 LEFT_HELD = "an operation that was interrupted left it frozen"
+LEFT_OFF = "a plan that was interrupted powered it off, to start it again"
 
 
 @dataclass(slots=True)
@@ -61,3 +70,14 @@ class Draft:
                     f"step {position}, {describe(step.action, self.name)}, because {step.reason}, "
                     f"has impact {step.impact}, and {self.max_impact} is the most that is allowed",
                 )
+
+
+def for_now(off: Iterable[Step]) -> tuple[Step, ...]:
+    """Steps that power a VM *off*, where it is to be started again afterwards."""
+    return tuple(
+        replace(step, action=replace(step.action, then=Then.ON))
+        if isinstance(step.action, POWER_OFFS)
+        else step
+        for step in off
+        if not isinstance(step.action, KeepOff)
+    )

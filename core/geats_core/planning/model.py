@@ -30,6 +30,7 @@ from geats_core.planning.actions import (
     GrowVolume,
     Hold,
     InstallTemplate,
+    KeepOff,
     Lock,
     OnVolume,
     Pause,
@@ -43,6 +44,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    Then,
     Undefine,
     Unfreeze,
     Unlock,
@@ -88,7 +90,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 (not have.unreliable, "its definition cannot be relied on"),
-                then=replace(have, recorded=None, defined=None, by_hand=()),
+                then=replace(have, recorded=None, defined=None, by_hand=(), to_run=False),
             )
         case Adopt(spec, running, keep):
             root = have.volume(spec.root.pool, ROOT)
@@ -139,22 +141,21 @@ def after(action: Action, have: Observation) -> After:
                     have.defined is not None and is_ready(have.defined, have),
                     "a volume is not ready",
                 ),
-                then=replace(have, power=Power.RUNNING, in_effect=have.defined),
+                then=replace(have, power=Power.RUNNING, in_effect=have.defined, to_run=False),
             )
-        case Shutdown():
+        case Shutdown(_, then):
             return _need(
-                (have.power is Power.RUNNING, f"it is {have.power}"),
-                then=replace(have, power=Power.STOPPED, in_effect=None),
+                (have.power is Power.RUNNING, f"it is {have.power}"), then=_powered_off(have, then)
             )
-        case Stop():
+        case Stop(then):
+            return _need((have.power in ON, f"it is {have.power}"), then=_powered_off(have, then))
+        case Repair(then):
             return _need(
-                (have.power in ON, f"it is {have.power}"),
-                then=replace(have, power=Power.STOPPED, in_effect=None),
+                (have.power is Power.STUCK, f"it is {have.power}"), then=_powered_off(have, then)
             )
-        case Repair():
+        case KeepOff():
             return _need(
-                (have.power is Power.STUCK, f"it is {have.power}"),
-                then=replace(have, power=Power.STOPPED, in_effect=None),
+                (have.to_run, "it is not to be started again"), then=replace(have, to_run=False)
             )
         case Freeze():
             return _need(
@@ -189,6 +190,13 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
         if seen is None or not seen.active or seen.stage < needed or seen.is_reserved:
             return False
     return True
+
+
+def _powered_off(have: Observation, then: Then) -> Observation:
+    """Off, and to run again if so wished: but for what nobody knows how to start."""
+    known = have.recorded is not None or have.defined is not None
+    to_run = known and then is Then.ON
+    return replace(have, power=Power.STOPPED, in_effect=None, to_run=to_run)
 
 
 def _is_missing(have: Observation, pool: str, volume: str) -> bool:
@@ -313,11 +321,12 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             )
         case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+            guest = None if template is None else UNFINISHED_COPY
             return _need(
                 off,
                 (seen.active, "it is not active"),
                 (seen.is_reserved, "it is not reserved for a copy"),
-                then=_with_volume(have, replace(seen, stage=stage, template=template)),
+                then=_with_volume(have, replace(seen, stage=stage, template=template, guest=guest)),
             )
         case _:
             assert_never(action)

@@ -17,6 +17,7 @@ from geats_core.planning.actions import (
     Action,
     Freeze,
     Impact,
+    KeepOff,
     Repair,
     Shutdown,
     Start,
@@ -39,7 +40,7 @@ AS_DESCRIBED = frozenset({Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Ta
 def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step, ...]:
     """The steps that take from a VM what no change of its description does.
 
-    They power it off, freeze it, undefine it, lose its data, or unlock it.
+    They power it off or keep it off, freeze it, undefine it, lose its data, or unlock it.
     """
     starts = any(isinstance(step.action, Start) for step in made.steps)
     changed = want is not None and _guest_changed(want, have)
@@ -54,7 +55,7 @@ def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step
 
 def _lowers(action: Action, *, starts: bool) -> bool:
     match action:
-        case Shutdown() | Stop() | Freeze() | Undefine() | Unlock():
+        case Shutdown() | Stop() | KeepOff() | Freeze() | Undefine() | Unlock():
             return True
         case Repair():  # nothing was running that anybody could reach
             return not starts

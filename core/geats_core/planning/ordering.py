@@ -29,6 +29,7 @@ from geats_core.planning.actions import (
     GrowVolume,
     Hold,
     InstallTemplate,
+    KeepOff,
     Lock,
     OnVolume,
     Pause,
@@ -130,7 +131,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({VOLUMES})
         case OnVolume():
             return frozenset({(*VOLUMES, action.pool, action.volume)})
-        case Start() | Shutdown() | Stop() | Repair() | SetLimits():
+        case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits():
             return frozenset({POWER})
         case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):
             return frozenset({POWER})
@@ -152,7 +153,9 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION, VOLUMES, POWER})
         case Adopt():
             return frozenset({VOLUMES, POWER})
-        case Undefine() | GrowVolume():  # some pools cannot grow a volume while the VM is on
+        # What a VM that is off was defined as, no other needs to know. Some pools cannot grow a
+        # volume while the VM is on.
+        case Define() | Undefine() | GrowVolume():
             return frozenset({POWER})
         case SnapshotVolume():  # it is taken of what is on the disk before, or after, a start
             return frozenset({POWER})
@@ -172,8 +175,7 @@ def _reads(action: Action) -> frozenset[Resource]:
         case SetLimits():
             return frozenset({DEFINITION})
         case (
-            Define()
-            | AdoptVolume()
+            AdoptVolume()
             | Lock()
             | Unlock()
             | FormatVolume()
@@ -181,6 +183,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Shutdown()
             | Stop()
             | Repair()
+            | KeepOff()
             | Freeze()
             | Hold()
             | Unfreeze()

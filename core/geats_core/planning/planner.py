@@ -25,17 +25,19 @@ from geats_core.planning.actions import (
     GrowVolume,
     Impact,
     InstallTemplate,
+    KeepOff,
     Lock,
     Repair,
     SetLimits,
     Shutdown,
     Start,
     Stop,
+    Then,
     Undefine,
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.draft import Draft
+from geats_core.planning.draft import LEFT_OFF, Draft
 from geats_core.planning.goal import (
     ByHand,
     DataLoss,
@@ -68,6 +70,7 @@ from geats_core.planning.restarts import (
 )
 from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
 from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import fingerprint
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
@@ -104,6 +107,7 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
                 _tear_down(draft)
             elif have.exists:
                 _power_off(draft, f"{goal.name} should be off")
+                _keep_off(draft, f"{goal.name} should be off")
             else:
                 return problem(goal.name, "is not defined")
         case _:
@@ -146,6 +150,8 @@ class _Draft(Draft):
 def _converge(draft: _Draft, want: VMSpec) -> None:
     goal = draft.goal
     final = _final_power(goal, draft.state)
+    if would_forget(want, draft.state):
+        _power_off_if_needed(draft, want, final)
     _define(draft, want)
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
@@ -155,7 +161,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         for volume in want.volumes:  # so that the VM is off as late, and as little, as can be
             if volume is not want.root or _root_stays(draft, want, anew):
                 _prepare_volume(draft, volume)
-    _power_off_if_needed(draft, want)
+    _power_off_if_needed(draft, want, final)
     _destroy(draft, anew, f"{goal.name} is to be made anew")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         because = rebuilds(want, draft.state)
@@ -167,6 +173,8 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     _set_limits(draft, want)
     if goal.target in (*WITH_POWER, Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
+    elif draft.state.to_run:
+        _power_to(draft, Power.RUNNING, LEFT_OFF)
 
 
 def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
@@ -183,8 +191,10 @@ def _final_power(goal: Goal, have: Observation) -> Power:
             return Power.FROZEN
         case Target.STOPPED:
             return Power.STOPPED
-        case Target.REINITIALISED if have.power in (Power.STOPPED, Power.FROZEN):
-            return have.power
+        case Target.REINITIALISED if have.power is Power.STOPPED and not have.to_run:
+            return Power.STOPPED
+        case Target.REINITIALISED if have.power is Power.FROZEN:
+            return Power.FROZEN
         case _:
             return Power.RUNNING
 
@@ -210,36 +220,46 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     draft.add(Define(want, keep), reason, draft.changes)
 
 
-def _power_off_if_needed(draft: _Draft, want: VMSpec) -> None:
+def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
     """Power off where the goal asks for it, or where a change of a running VM does."""
     goal = draft.goal
+    then = Then.OFF if final is Power.STOPPED else Then.ON
     match goal.target:
         case Target.REBOOTED:
-            _power_off(draft, "a reboot was asked for")
+            _power_off(draft, "a reboot was asked for", then=then)
         case Target.REINITIALISED:
-            _power_off(draft, "it is to be made anew")
+            _power_off(draft, "it is to be made anew", then=then)
         case Target.STOPPED:
             _power_off(draft, f"{goal.name} should be stopped")
+            _keep_off(draft, f"{goal.name} should be stopped")
         case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
             because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
             reason = "" if because else why_restart(want, draft.state)
             if because or reason:
-                _power_off(draft, reason, because)
+                _power_off(draft, reason, because, then)
         case _:
             pass  # the power stays as it is
 
 
-def _power_off(draft: _Draft, reason: str, because: tuple[Change, ...] = ()) -> None:
+def _power_off(
+    draft: _Draft, reason: str, because: tuple[Change, ...] = (), then: Then = Then.OFF
+) -> None:
     """Power off from wherever the VM is; a stuck monitor is repaired, whatever the reason."""
     if draft.state.power is Power.STUCK:
-        draft.add(Repair(), "its monitor does not answer")
+        draft.add(Repair(then), "its monitor does not answer")
     elif draft.state.power in ON and draft.goal.power_off is PowerOff.STOP:
-        draft.add(Stop(), reason, because)
+        draft.add(Stop(then), reason, because)
     elif draft.state.power in ON:
         if draft.state.power in SUSPENDED:
             draft.add(Unfreeze(), "a frozen VM cannot shut down")
         known = draft.state.in_effect or draft.state.recorded or draft.goal.spec
-        draft.add(Shutdown(known.shutdown_timeout_s if known else 60), reason, because)
+        draft.add(Shutdown(known.shutdown_timeout_s if known else 60, then), reason, because)
+
+
+def _keep_off(draft: _Draft, reason: str) -> None:
+    """Let no later plan start what one that was cut was to start again."""
+    if draft.state.to_run:
+        draft.add(KeepOff(), f"{reason}, and a plan that was interrupted was to start it again")
 
 
 def _destroy(

@@ -8,6 +8,8 @@ from geats_core.planning.availability import without_driver, without_pools, with
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Restart, Target
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
+from geats_core.vm.claims import would_forget
+from geats_core.vm.guest_files import fingerprint
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 
@@ -31,7 +33,8 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_missing(goal, want, have),
-        *(() if without else _stuck(goal, have)),  # nobody knows then
+        *(() if without else _stuck(goal, want, have)),  # nobody knows then
+        *(() if without else _forgotten(goal, want, have)),
     ]
     return _within(goal, found)
 
@@ -282,6 +285,29 @@ def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...
     return have.missing_of({volume.name for volume in want.volumes})
 
 
-def _stuck(goal: Goal, have: Observation) -> Iterable[Problem]:
-    if goal.target in POWERED and have.power is Power.STUCK and goal.restart is Restart.NEVER:
+def _stuck(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """Neither what keeps a VM on, nor what leaves its power as it is, ends a stuck monitor."""
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    unmade = goal.target is Target.PROVISIONED and not _is_made(want, have)
+    if have.power is Power.STUCK and (never or unmade):
         yield Problem("restart", "its monitor is stuck, and repairing it would restart the VM")
+
+
+def _is_made(want: VMSpec, have: Observation) -> bool:
+    """Whether the root volume is as described, and nothing is left of an earlier spec."""
+    root = have.volume(want.root.pool, ROOT)
+    if root is None or root.stage is not Stage.INSTALLED:
+        return False
+    return root.guest == fingerprint(want) and not outdated_volumes(want, have)
+
+
+def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """Addresses and volumes that a VM may still use are not given up before it is off."""
+    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    stays_on = never or goal.target in (Target.DEFINED, Target.PROVISIONED)
+    if stays_on and would_forget(want, have):
+        message = (
+            "it is not known what the VM was started with, and to define it otherwise would forget "
+            "what it may still use: restart it, or power it off first"
+        )
+        yield Problem("restart", message)

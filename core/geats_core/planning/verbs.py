@@ -26,7 +26,10 @@ class SpecFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One lifecycle verb; ``only_from`` are the powers that it makes sense in (all, if empty)."""
+    """One lifecycle verb; ``only_from`` are the powers that it makes sense in (all, if empty).
+
+    One that is off and ``to_run`` counts as on.
+    """
 
     name: str
     target: Target
@@ -136,7 +139,7 @@ def goal_of(
     data_loss: DataLoss = DataLoss.REFUSED,
 ) -> Checked[Goal]:
     """What *verb* asks for, of a VM that is *declared* so and is what *have* says."""
-    if verb.only_from and have.power not in verb.only_from:
+    if verb.only_from and have.power not in verb.only_from and not have.to_run:
         state = have.power if have.has_power else "not defined"
         return problem(name, f"cannot {verb.name} it: it is {state}")
     first, second = declared, have.recorded

@@ -107,7 +107,7 @@ class Course:
         if not isinstance(step.action, Start) or step.vm not in self._off or have.defined is None:
             return False
         root = have.volume(have.defined.root.pool, ROOT)
-        configured = root is not None and root.guest is not None
+        configured = root is not None and root.guest is not None and not root.is_copy
         needed = (self.steps[need] for need in missing)
         taken = any(each.vm != step.vm and not isinstance(each.action, Start) for each in needed)
         return configured and not taken and isinstance(after(step.action, have), Success)

@@ -19,6 +19,7 @@ from geats_core.planning.actions import (
     RollbackVolume,
     SnapshotVolume,
 )
+from geats_core.planning.draft import for_now
 from geats_core.planning.goal import ByHand, DataLoss, Goal, HostFacts, Plan, Step, Target
 from geats_core.planning.model import ON, after
 from geats_core.planning.observation_changes import differences
@@ -109,7 +110,8 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     if rollbacks:
         match plan(_goal(made.name, Target.OFF), now, facts):
             case Success(off):
-                first = (*off.steps, *rollbacks)
+                ends_off = goal_before(made.name, have, now).target is Target.STOPPED
+                first = (*(off.steps if ends_off else for_now(off.steps)), *rollbacks)
             case Failure() as refused:
                 return refused
     return _back(made, have, now, first, facts)
@@ -199,6 +201,8 @@ def _state_before(name: str, have: Observation, start: Observation) -> Goal:
     spec = have.recorded
     provisioned = any(volume.name == spec.root.name for volume in have.volumes)
     target = TARGET_OF[have.power] if provisioned or have.power in ON else Target.DEFINED
+    if have.to_run and provisioned:
+        target = Target.RUNNING
     return replace(_goal(name, target), spec=_never_smaller(spec, start))
 
 

@@ -6,7 +6,9 @@ from enum import IntEnum, StrEnum
 
 from geats_core.vm.spec import ROOT, VMSpec
 
-UNFINISHED_COPY = "(unfinished copy)"  # stands for the template, on a volume that is being copied
+# Stands for the template, on a volume that a copy is still to be put on; and for the guest, on one
+# whose files in the guest are still those of another VM.
+UNFINISHED_COPY = "(unfinished copy)"
 
 
 class Power(StrEnum):
@@ -52,10 +54,11 @@ class VolumeSeen:
 
     ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
     files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
-    UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it. ``snapshots`` are in
-    the order in which they were taken. Where what its pool remembers of it is ``unreadable`` to
-    this geats, or is that of another volume of its name (why, and what to do), nothing else of it
-    is known, and it may be precious.
+    UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it; where ``guest`` is, it
+    is a copy whose guest is still to be configured. ``snapshots`` are in the order in which they
+    were taken. Where what its pool remembers of it is ``unreadable`` to this geats, or is that of
+    another volume of its name (why, and what to do), nothing else of it is known, and it may be
+    precious.
     """
 
     name: str
@@ -72,6 +75,11 @@ class VolumeSeen:
     def is_reserved(self) -> bool:
         """Whether a copy is still to be put on it."""
         return self.template == UNFINISHED_COPY
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy whose guest is still to be configured."""
+        return self.guest == UNFINISHED_COPY
 
     def snapshot(self, name: str) -> SnapshotSeen | None:
         """The snapshot of that name, if there is one."""
@@ -111,7 +119,8 @@ class Observation:
     than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
     remembered, and are not found: a disk that is not mounted is no disk that is empty. One that is
     ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only, as
-    where the other was lost.
+    where the other was lost. One that is off is ``to_run`` where a plan powered it off to start it
+    again, and was cut: the next plan starts it, unless it is to be off.
     """
 
     recorded: VMSpec | None = None
@@ -125,6 +134,7 @@ class Observation:
     foreign: bool = False
     unreliable: str = ""
     missing: tuple[VolumeMissing, ...] = ()
+    to_run: bool = False
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""

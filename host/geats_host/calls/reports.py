@@ -45,7 +45,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
     ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
-    in effect until the VM restarts. ``problems`` say why part of the VM cannot be seen or read now.
+    in effect until the VM restarts. ``to_run`` is a VM that an interrupted plan powered off to
+    start it again. ``problems`` say why part of the VM cannot be seen or read now.
     *only* says which VMs are meant, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
@@ -61,6 +62,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
     spec = have.in_effect or have.defined or have.recorded
     return {
         "power": power_of(host, have),
+        "to_run": have.to_run,
         "declared": name in host.config.vms,
         "defined": have.is_recorded,
         "locked": have.locked,

@@ -26,13 +26,13 @@ IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS:
 
 
 def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
-    """One line a VM."""
+    """One line a VM; one that is off, and that the next plan starts, is ``(to run)``."""
     table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
     for name, row in rows.items():
         power = _text(row["power"])
         table.add_row(
             name,
-            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]",
+            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]{' (to run)' if row['to_run'] else ''}",
             _text(row["driver"]),
             _text(row["addresses"]),
             _text(row["declared"]),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from geats_core.declared.template import Template
 from geats_core.jobs.adoption import root_of
@@ -28,10 +28,11 @@ from geats_core.planning.actions import (
     Hold,
     Identity,
     InstallTemplate,
+    KeepOff,
     Lock,
     OnVolume,
     Pause,
-    PowerAction,
+    PowerOffAction,
     Reading,
     RemoveLeftover,
     Repair,
@@ -57,7 +58,7 @@ from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
 from geats_host.archives.volume_archives import Tree
 from geats_host.drivers import AdoptingDriver, Driver
-from geats_host.engine import binds
+from geats_host.engine import binds, unfinished_restarts
 from geats_host.engine.known_volumes import forget, is_filled, remember, upgrade_registry
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_files import write_guest_files
@@ -69,6 +70,7 @@ from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
 
 EMPTYING = (DestroyVolume, RollbackVolume)
+DriverAction: TypeAlias = PowerOffAction | Start | Freeze | Hold | Unfreeze | SetLimits
 FILLING = (
     *(FormatVolume, InstallTemplate, UnpackVolume),
     *(CloneVolume, AdoptVolume, RollbackVolume),
@@ -107,6 +109,7 @@ class Performer:
             case Adopt():
                 self._adopt(action)
             case Undefine():
+                unfinished_restarts.forget(self.registry, [self.name])
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
             case Pause(seconds):
@@ -124,7 +127,15 @@ class Performer:
             case Unlock():
                 self.driver.set_locked(self.name, locked=False)
                 self.registry.set_locked(self.name, locked=False)
-            case Start() | Shutdown() | Stop() | Repair() | SetLimits():
+            case KeepOff():
+                unfinished_restarts.forget(self.registry, [self.name])
+            case Shutdown() | Stop() | Repair():
+                unfinished_restarts.before_power_off(self.registry, self.name, action.then)
+                self._power(action)
+            case Start():
+                self._power(action)
+                unfinished_restarts.forget(self.registry, [self.name])
+            case SetLimits():
                 self._power(action)
             case Freeze() | Hold() | Unfreeze():
                 self._power(action)
@@ -166,14 +177,14 @@ class Performer:
             raise HostError(f"{self.name}: its driver cannot adopt VMs")
         return self.driver
 
-    def _power(self, action: PowerAction) -> None:
+    def _power(self, action: DriverAction) -> None:
         driver = self.driver
         match action:
             case Start():
                 self._check_mounts()
                 self._follow_root()
                 driver.start(self.name)
-            case Shutdown(timeout_s):
+            case Shutdown(timeout_s, _):
                 driver.shutdown(self.name, timeout_s)
             case Stop():
                 driver.stop(self.name)
@@ -291,8 +302,9 @@ class Performer:
         if tree is not None and template is not None and identity is Identity.NEW:
             renew_machine_id(tree.path, owner=tree.shifted_by)
         stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+        guest = None if template is None else UNFINISHED_COPY  # until it is configured
         seen = self._seen(pool, volume)
-        pool.mark(volume, replace(seen, stage=stage, template=template, guest=None))
+        pool.mark(volume, replace(seen, stage=stage, template=template, guest=guest))
 
     def _export(self, archive: Path, reading: Reading) -> None:
         """Read the volumes; or clones, made while the VM is held."""

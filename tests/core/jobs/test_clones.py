@@ -120,18 +120,26 @@ def test_a_source_that_is_off_is_held_off() -> None:
 
 def test_a_clone_that_was_cut_is_finished() -> None:
     made = cloned(RUNNING).unwrap()
-    for cut in range(12):
+    for cut in range(13):
         left = after_steps(made, {"web": RUNNING}, cut)
         rest = cloned(left["web"], COPY, None, web2=left.get("web2", Observation())).unwrap()
         end = after_steps(rest, left)
         assert end["web2"] == at(Target.STOPPED, COPY)
 
 
-def test_what_only_lacks_its_files_in_the_guest_is_left_to_a_plan() -> None:
+def test_what_only_lacks_its_files_in_the_guest_is_finished_by_a_clone_or_a_plan() -> None:
     left = after_steps(cloned().unwrap(), {"web": STOPPED}, 12)
-    said = ["web2: there is a VM of this name, or a volume of one: give another name"]
 
-    assert lines(cloned(STOPPED, COPY, None, web2=left["web2"])) == said
+    configure = ["configure the guest on volume web2/root"]
+    for power in (Power.RUNNING, Power.FROZEN, Power.STOPPED):
+        source = replace(STOPPED, power=power, in_effect=RUNNING.in_effect)
+        assert lines(cloned(source, COPY, None, web2=left["web2"])) == configure
+    held = replace(RUNNING, power=Power.HELD)
+    assert lines(cloned(held, COPY, None, web2=left["web2"])) == [
+        *configure,
+        "wait for the steps before",
+        "unfreeze web",
+    ]
     goal = Goal(name="web2", target=Target.STOPPED, spec=COPY)
     assert len(plan(goal, left["web2"]).unwrap().steps) == 1
 

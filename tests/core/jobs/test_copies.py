@@ -29,6 +29,7 @@ from geats_core import (
     plan_export,
     plan_import,
 )
+from geats_core.planning.actions import describe
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.parse import derived_mac
 
@@ -175,9 +176,39 @@ def test_what_a_cut_left_neither_starts_nor_gets_a_template() -> None:
 
 def test_what_a_cut_left_is_finished_by_the_same_import() -> None:
     made = imported().unwrap()
-    for cut in range(len(made.steps) - 1):
+    for cut in range(len(made.steps)):
         left = follow(replace(made, steps=made.steps[:cut]), Observation()).unwrap()
         assert follow(imported(left).unwrap(), left).unwrap() == at(Target.STOPPED, vm())
+
+
+def test_what_is_filled_is_not_filled_again_unless_it_was_taken_away() -> None:
+    """Once the root is filled, all volumes were reserved: those that are not were filled."""
+    made = imported().unwrap()
+    left = follow(replace(made, steps=made.steps[:11]), Observation()).unwrap()
+    configure = "configure the guest on volume web/root"
+
+    def said(have: Observation) -> list[str]:
+        return [describe(step.action, "web") for step in imported(have).unwrap().steps]
+
+    assert said(left) == [configure]
+    without = replace(left, volumes=tuple(v for v in left.volumes if v.name != "data"))
+    assert said(without) == [
+        "allocate volume web/data in pool fast",
+        "format volume web/data in pool fast",
+        "activate volume web/data in pool fast",
+        "reserve volume web/data for a copy",
+        "unpack volume web/data from /a.tar",
+        configure,
+    ]
+
+
+def test_a_vm_that_is_to_run_again_is_not_what_is_left_of_an_import() -> None:
+    have = replace(at(Target.STOPPED, vm()), to_run=True)
+    made_anew = replace(have, volumes=tuple(v for v in have.volumes if v.name != "root"))
+
+    assert lines(imported(made_anew)) == [
+        "web: there is a VM of this name, or a volume of one: give another name"
+    ]
 
 
 def test_an_import_never_takes_the_place_of_a_vm() -> None:

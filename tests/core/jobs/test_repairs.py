@@ -63,6 +63,19 @@ def test_a_stuck_vm_is_repaired_and_started_again() -> None:
     ]
 
 
+def test_a_vm_that_a_plan_was_to_start_again_is_started_where_it_can_be() -> None:
+    to_run = replace(OFF, to_run=True)
+
+    assert steps({"web01": to_run}) == [
+        "1. start web01 because a plan that was interrupted powered it off, to start it again"
+        " (impact: none)"
+    ]
+    assert steps({"web01": replace(to_run, volumes=(EMPTY,))}) == [
+        "1. destroy volume web01/root in pool default because what made it, or destroyed it, was "
+        "interrupted, and it holds nothing (impact: data_loss)"
+    ]
+
+
 def test_a_stuck_vm_that_cannot_start_is_repaired_all_the_same() -> None:
     repaired = [
         "1. repair web01: end its stuck monitor because its monitor does not answer, or is gone"

@@ -134,7 +134,7 @@ def test_what_is_not_known_or_not_finished_is_a_reason_to_restart() -> None:
 
 
 def test_nothing_is_pending_where_it_is_not_known_what_is_in_effect() -> None:
-    goal = Goal(name="web", target=Target.DEFINED, spec=web(init="busybox", memory="1GiB"))
+    goal = Goal(name="web", target=Target.DEFINED, spec=web(init="busybox"))
     made = plan(goal, replace(ON, in_effect=None)).unwrap()
 
     assert [describe(step.action, "web") for step in made.steps] == ["define web"]

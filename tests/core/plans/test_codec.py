@@ -72,6 +72,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "volumes": [PLAIN_ROOT],
         "locked": False,
         "half_locked": False,
+        "to_run": False,
         "by_hand": ["a = b"],
         "foreign": False,
         "unreliable": "",

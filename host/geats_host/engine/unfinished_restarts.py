@@ -1,0 +1,37 @@
+"""Which VMs a plan powered off to start them again: remembered until they are on, or stay off.
+
+Theory of operation
+-------------------
+A note is written before such a VM is powered off, and removed once it was started: so wherever a
+plan is cut, a VM that is off and has a note is one that nobody wished to be off. It counts only
+while the VM is off, and a plan for a VM that is on removes what an earlier one left. Before a VM is
+powered off to stay so, its note is removed, so that a wish for it to be off is never forgotten.
+"""
+
+from collections.abc import Iterable
+
+from geats_core.planning.actions import Then
+from geats_host.registry import Registry
+
+KIND = "to run"  # of the registry's notes: the key of each is the name of a VM
+
+
+def noted(registry: Registry) -> frozenset[str]:
+    """The VMs that have a note."""
+    return frozenset(registry.notes(KIND))
+
+
+def before_power_off(registry: Registry, vm: str, then: Then) -> None:
+    """Remember, durably, what is to become of a VM that is about to be powered off."""
+    if then is Then.ON:
+        registry.note(KIND, vm, "")
+    else:
+        forget(registry, [vm])
+
+
+def forget(registry: Registry, vms: Iterable[str]) -> None:
+    """They are on, or are to stay off; nothing is written where there is no note."""
+    known = noted(registry)
+    for vm in vms:
+        if vm in known:
+            registry.forget_note(KIND, vm)
