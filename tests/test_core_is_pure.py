@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[1] / "core" / "geats_core"
+HOST = Path(__file__).parents[1] / "host" / "geats_host"
 ALLOWED = {
     *(
         "bisect",
@@ -26,19 +27,19 @@ ALLOWED = {
     *("ipaddress", "json", "re", "shlex", "types", "typing", "returns", "geats_core"),
 }
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+SALTS = ("salt.", "geats_host.for_salt.")
 CLOCKS = {"now", "today", "utcnow"}
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
 def test_the_core_imports_nothing_with_effects(path: Path) -> None:
-    imported = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").partition(".")[0])
+    assert {name.partition(".")[0] for name in _imported(path)} <= ALLOWED
 
-    assert imported <= ALLOWED
+
+@pytest.mark.parametrize("path", sorted(HOST.rglob("*.py")), ids=lambda path: path.name)
+def test_only_what_is_for_salt_imports_salt(path: Path) -> None:
+    salts = {name for name in _imported(path) if f"{name}.".startswith(SALTS)}
+    assert path.parent.name == "for_salt" or salts == set()
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)
@@ -54,3 +55,14 @@ def test_the_core_reads_no_clock(path: Path) -> None:
     names = {called.attr for called in calls if isinstance(called, ast.Attribute)}
 
     assert names.isdisjoint(CLOCKS)
+
+
+def _imported(path: Path) -> set[str]:
+    """The modules that it imports, by their full names."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return imported

@@ -472,9 +472,11 @@ class Host:
                         upgrade_registry(self.registry, upgrade)
                         self._remember(planned)
                     case RemoveLeftover() as left:
-                        guarded(step.vm, lambda: interrupted.remove(self, step.vm, left))
+                        with guarded(step.vm):
+                            interrupted.remove(self, step.vm, left)
                     case action:
-                        guarded(step.vm, lambda: performers[step.vm].perform(action))
+                        with guarded(step.vm):
+                            performers[step.vm].perform(action)
 
             def tell(step: Step, outcome: Outcome, detail: str) -> None:
                 progress(step, outcome, detail)

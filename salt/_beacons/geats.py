@@ -36,14 +36,8 @@ from typing import TYPE_CHECKING, Any
 import salt.utils.beacons
 from salt.exceptions import CommandExecutionError
 
-from geats_host.lazy import later
-
-if TYPE_CHECKING:
-    from geats_core.requests import beacon as watch
-    from geats_host import errors
-else:
-    watch = later("geats_core.requests.beacon")
-    errors = later("geats_host.errors")
+from geats_core.requests import beacon as watch
+from geats_host import errors
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]

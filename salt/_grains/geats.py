@@ -9,15 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geats_host.lazy import later
-
-if TYPE_CHECKING:
-    from geats_host import errors
-    from geats_host.inputs import configuration
-else:
-    configuration = later("geats_host.inputs.configuration")
-    errors = later("geats_host.errors")
-
 if TYPE_CHECKING:  # Salt's loader injects it
     __opts__: dict[str, Any]
 
@@ -64,6 +55,10 @@ def _said():
 
 
 def _of_file(file):
+    # Not at the top: it takes longer than all other grains of ours, and few minions need it.
+    from geats_host import errors
+    from geats_host.inputs import configuration
+
     try:
         return configuration.from_file(file)
     except errors.Refused:

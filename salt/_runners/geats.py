@@ -9,6 +9,7 @@ out. ``tgt`` says which minions are asked, and ``tgt_type`` how it is read (``gl
 :depends: geats, on the master as well
 """
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,9 @@ def list_(tgt="*", tgt_type="glob"):
         salt-run geats.list tgt='rack1-*'
     """
     found = answers(_ask(tgt_type)(tgt, "geats.list"))
-    return _told(lambda: {"hosts": found.hosts, "problems": found.problems})
+    with _answer() as report:
+        report |= {"hosts": found.hosts, "problems": found.problems}
+    return report
 
 
 def find(what, tgt="*", tgt_type="glob"):
@@ -52,7 +55,9 @@ def find(what, tgt="*", tgt_type="glob"):
         salt-run geats.find 'web*'
         salt-run geats.find 10.0.3.17
     """
-    return _told(lambda: _fleet(tgt, tgt_type).find(str(what)))
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).find(str(what))
+    return report
 
 
 def duplicates(tgt="*", tgt_type="glob"):
@@ -68,7 +73,9 @@ def duplicates(tgt="*", tgt_type="glob"):
 
         salt-run geats.duplicates
     """
-    return _told(lambda: _fleet(tgt, tgt_type).duplicates())
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).duplicates()
+    return report
 
 
 def plan(tgt="*", tgt_type="glob"):
@@ -84,7 +91,9 @@ def plan(tgt="*", tgt_type="glob"):
         salt-run geats.plan
     """
     found = answers(_ask(tgt_type)(tgt, "geats.plan_host"))
-    return _told(lambda: {"hosts": found.hosts, "problems": found.problems})
+    with _answer() as report:
+        report |= {"hosts": found.hosts, "problems": found.problems}
+    return report
 
 
 def place(name, spec, tgt="*", tgt_type="glob", **rules):
@@ -111,7 +120,9 @@ def place(name, spec, tgt="*", tgt_type="glob", **rules):
 
         salt-run geats.place web02 '{template: debian, memory: 2GiB}' apart='[[web01, web02]]'
     """
-    return _told(lambda: _fleet(tgt, tgt_type).place(name, spec, _words(rules)))
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).place(name, spec, _words(rules))
+    return report
 
 
 def drain(host, tgt="*", tgt_type="glob", **rules):
@@ -126,7 +137,9 @@ def drain(host, tgt="*", tgt_type="glob", **rules):
 
         salt-run geats.drain minion1 strategy=pack
     """
-    return _told(lambda: _fleet(tgt, tgt_type).drain(host, _words(rules)))
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).drain(host, _words(rules))
+    return report
 
 
 def rebalance(tgt="*", tgt_type="glob", **rules):
@@ -141,7 +154,9 @@ def rebalance(tgt="*", tgt_type="glob", **rules):
 
         salt-run geats.rebalance reserve=0.1
     """
-    return _told(lambda: _fleet(tgt, tgt_type).rebalance(_words(rules)))
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).rebalance(_words(rules))
+    return report
 
 
 def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
@@ -173,7 +188,9 @@ def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
         salt-run geats.migrate web01 minion2 test=True
         salt-run geats.migrate web01 minion2
     """
-    return _told(lambda: _migrate(name, target, source, test, (tgt, tgt_type)))
+    with _answer() as report:
+        report |= _migrate(name, target, source, test, (tgt, tgt_type))
+    return report
 
 
 def _migrate(name, target, source, test, asked):
@@ -222,13 +239,13 @@ def _words(rules):
     return {key: value for key, value in rules.items() if not key.startswith("__")}
 
 
-def _told(answer):
-    """What *answer* returns; a refusal and its problems under ``refused``."""
+@contextmanager
+def _answer():
+    """A report to fill; what is refused meanwhile is in its ``problems``, which are a failure."""
+    report: dict[str, Any] = {}
     try:
-        report = answer()
+        yield report
     except Refused as refused:
-        report = {"problems": list(refused.problems)}
-    if not report["problems"]:
-        return report
-    __context__["retcode"] = 1
-    return {**report, "retcode": 1}
+        report |= {"problems": list(refused.problems)}
+    if report["problems"]:
+        __context__["retcode"] = report["retcode"] = 1

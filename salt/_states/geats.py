@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
+from geats_core.vm.origins import in_words
 from geats_host.for_salt.aggregation import FOLDED, TOGETHER, arguments, foldable, is_expanded
-from geats_host.lazy import later
-
-if TYPE_CHECKING:
-    from geats_core.vm import origins
-else:
-    origins = later("geats_core.vm.origins")
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -237,12 +232,10 @@ def host(name, vms=None, **policies):
     if is_expanded(__low__):
         return _ret(name, False, {}, f"{name}: {EXPANDED}")
     test = __opts__["test"]
-    try:
-        report = __salt__["geats.apply_host"](vms, test=test, called=name, **arguments(policies))
-    except CommandExecutionError as error:
-        done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, _host_changes(done, test), error.error)
+    report, error = _asked("geats.apply_host", vms, test=test, called=name, **arguments(policies))
     changes = _host_changes(report, test)
+    if error is not None:
+        return _ret(name, False, changes, error)
     result = None if test and changes else True
     return _ret(name, result, changes, _host_comment(report, changes, test))
 
@@ -263,10 +256,9 @@ def template_present(name, refresh=False, **options):
     if unknown:
         return _ret(name, False, {}, f"unknown: {', '.join(unknown)} (there is: refresh)")
     test = __opts__["test"]
-    try:
-        report = __salt__["geats.import_template"](name, refresh=refresh, test=test)
-    except CommandExecutionError as error:
-        return _ret(name, False, {}, error.error)
+    report, error = _asked("geats.import_template", name, refresh=refresh, test=test)
+    if error is not None:
+        return _ret(name, False, {}, error)
     steps = list(report["would" if test else "done"])
     comment = f"the template {name} is ready"
     if steps:
@@ -293,11 +285,9 @@ def mod_watch(name, sfun=None, **_):
     test = __opts__["test"]
     if sfun != "running":
         return _ret(name, True, {}, f"geats.{sfun} has nothing to restart for what it watches")
-    try:
-        report = __salt__["geats.reboot"](name, test=test)
-    except CommandExecutionError as error:
-        done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, done.get("changes", {}), error.error)
+    report, error = _asked("geats.reboot", name, test=test)
+    if error is not None:
+        return _ret(name, False, report.get("changes", {}), error)
     comment = f"{name} {'would be' if test else 'was'} restarted, for what it watches changed"
     return _ret(name, None if test else True, report["changes"], comment)
 
@@ -349,11 +339,9 @@ def _host_comment(report, changes, test):
 
 def _ensure_by(name, function, given, words):
     """Ask an execution function, which does nothing in test mode, and translate the answer."""
-    try:
-        report = __salt__[function](name, *given, **words)
-    except CommandExecutionError as error:
-        done = error.info if isinstance(error.info, dict) else {}
-        return _ret(name, False, done.get("changes", {}), error.error)
+    report, error = _asked(function, name, *given, **words)
+    if error is not None:
+        return _ret(name, False, report.get("changes", {}), error)
     result = None if words["test"] and report["changes"] else True
     return _ret(name, result, report["changes"], _snapshots_comment(name, report, words["test"]))
 
@@ -384,11 +372,8 @@ def _ensure(name, target, given):
 def _done_alone(name, target, given):
     """What one plan for this VM came to."""
     wish = _wish(target, given)
-    try:
-        return {**__salt__["geats.apply"](name, test=__opts__["test"], **wish), "error": None}
-    except CommandExecutionError as error:
-        done = error.info if isinstance(error.info, dict) else {}
-        return {"changes": done.get("changes", {}), "error": error.error}
+    report, error = _asked("geats.apply", name, test=__opts__["test"], **wish)
+    return {"changes": {}, **report, "error": error}
 
 
 def _done_together(name, group):
@@ -404,15 +389,20 @@ def _done_together(name, group):
     if len(members) < 2:
         return None
     wishes = {each["name"]: _wish(each["fun"], arguments(each)) for each in members}
-    try:
-        reports = __salt__["geats.apply_several"](wishes, test=__opts__["test"])
-    except CommandExecutionError as error:
-        if not isinstance(error.info, dict):  # nothing was done: each of them tells its own trouble
-            return None
-        reports = error.info
+    reports, _ = _asked("geats.apply_several", wishes, test=__opts__["test"])
+    if not reports:  # nothing was done: each of them tells its own trouble
+        return None
     for each in members[1:]:
         each[TOGETHER] = _kept(reports[each["name"]])
     return reports[name]
+
+
+def _asked(function, *given, **words):
+    """What an execution function returns, and None; or what it did before it failed, and why."""
+    try:
+        return __salt__[function](*given, **words), None
+    except CommandExecutionError as error:
+        return error.info if isinstance(error.info, dict) else {}, error.error
 
 
 def _kept(value):
@@ -438,7 +428,7 @@ def _comment(name, target, report, test):
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
     ]
-    said = origins.in_words(report["origins"]) if steps else ""
+    said = in_words(report["origins"]) if steps else ""
     return "\n".join([first, *pending, *([f"{said}; all else by default"] if said else [])])
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
@@ -160,9 +161,12 @@ def test_the_modules_work_from_file_roots(minion: Minion) -> None:
     """Files that Salt syncs to a minion take the place of the installed ones."""
     for kind in ("_modules", "_states"):
         shutil.copytree(REPO / "salt" / kind, minion.root / "states" / kind)
-    assert minion.call("saltutil.sync_modules") == ["modules.geats"]
+    files = sorted(f"modules.{each.stem}" for each in (REPO / "salt/_modules").glob("*.py"))
+    synced: Any = minion.call("saltutil.sync_modules")
+    assert sorted(synced) == files
     assert minion.call("saltutil.sync_states") == ["states.geats"]
     assert minion.call("geats.list") == LISTED
+    assert minion.call("geats.strays") == {}
 
 
 def test_the_command_needs_no_salt(environment: Path) -> None:

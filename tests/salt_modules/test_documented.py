@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -30,6 +31,18 @@ EXAMPLES = {
 }
 MODULES = {  # those of each kind, below salt/
     **{kind: (f"_{kind}.geats",) for kind in PACKAGES},
+    "modules": tuple(
+        f"_modules.{each}"
+        for each in (
+            "geats",
+            "geats_inventory",
+            "geats_copies",
+            "geats_guest",
+            "geats_templates",
+            "geats_adoption",
+            "geats_upkeep",
+        )
+    ),
     "resources": tuple(f"_resources.geats.modules.{each}" for each in ("cmd", "geats_vm", "test")),
 }
 
@@ -49,16 +62,26 @@ def functions() -> Iterator[tuple[str, str, FunctionType]]:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             is_public = not name.startswith("_") and name not in SALTS_OWN
             if function.__module__ == module.__name__ and is_public:
-                yield kind, f"{path.stem}.{aliases.get(name, name)}", function
+                module_of_salt = getattr(module, "__virtualname__", path.stem)
+                yield kind, f"{module_of_salt}.{aliases.get(name, name)}", function
 
 
 def test_every_kind_that_the_loader_is_told_of_has_an_example_to_look_for() -> None:
     assert set(EXAMPLES) == set(PACKAGES)
 
 
-def test_every_module_in_the_place_of_salts_own_is_looked_at() -> None:
-    files = (REPO / "salt/_resources/geats/modules").glob("*.py")
-    assert {f"_resources.geats.modules.{each.stem}" for each in files} == set(MODULES["resources"])
+@pytest.mark.parametrize(
+    ("kind", "folder"), [("modules", "_modules"), ("resources", "_resources/geats/modules")]
+)
+def test_every_file_of_a_kind_that_has_several_is_looked_at(kind: str, folder: str) -> None:
+    files = (REPO / "salt" / folder).glob("*.py")
+    assert {f"{folder.replace('/', '.')}.{each.stem}" for each in files} == set(MODULES[kind])
+
+
+def test_no_two_files_of_one_name_have_a_function_in_common() -> None:
+    """Salt would take that of the file which it happens to load first."""
+    named = Counter((kind, name) for kind, name, _ in functions())
+    assert [name for name, count in named.items() if count > 1] == []
 
 
 @pytest.mark.parametrize(

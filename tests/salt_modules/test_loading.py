@@ -1,31 +1,25 @@
-"""What is loaded with our modules: a call of Salt's is often a process of its own."""
+"""What is loaded when: a minion starts often without us, and each job is a process of its own."""
 
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.memory_host import memory_config
+from tests.salt_modules.test_documented import REPO
 
-REPO = Path(__file__).parents[2]
 LOADED = """
 import json, sys
-import salt.minion, salt.state
-from importlib.util import module_from_spec, spec_from_file_location
+import salt.config, salt.loader, salt.minion
 
-before = set(sys.modules)
-spec = spec_from_file_location("loaded", sys.argv[1])
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-if len(sys.argv) > 2:
-    module.__opts__ = {"cachedir": "", "geats": json.loads(sys.argv[2])}
-    module.__pillar__ = {}
-    module.apply_host(test=False)
-print(json.dumps(sorted(set(sys.modules) - before)))
+opts = salt.config.minion_config(sys.argv[1])
+opts["grains"] = salt.loader.grains(opts)
+minion = salt.minion.SMinion(opts)
+function, words = json.loads(sys.argv[2])
+minion.functions[function](**words)
+print(json.dumps(sorted(name for name in sys.modules if "geats" in name)))
 """
-NEEDS = ["geats_host", "geats_host.lazy"]
 RARE = {
     "geats_core.on_demand",
     "geats_core.requests.guest_requests",
@@ -40,30 +34,39 @@ RARE = {
     "geats_host.archives.vm_archives",
     "geats_host.calls.waiting",
 }
+NOTHING = ["test.ping", {}]
+AN_EMPTY_RUN = ["state.single", {"fun": "geats.host", "name": "all of this host"}]
 
 
-def loaded(*words: str) -> list[str]:
-    """The modules that a fresh process loads, which has Salt's already."""
-    argv = [sys.executable, "-W", "ignore", "-c", LOADED, *words]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture
+def loaded(tmp_path, geats_config):
+    """The modules with geats in their names that a minion has loaded, by what it was called for."""
+    config = {
+        "root_dir": str(tmp_path / "salt"),
+        "file_client": "local",
+        "geats": {**geats_config, "vms": {}},
+        "module_dirs": [str(REPO / "salt")],
+    }
+    (tmp_path / "minion").write_text(yaml.safe_dump(config))
+
+    def names(call):
+        argv = [sys.executable, "-W", "ignore", "-c", LOADED]
+        argv += [str(tmp_path / "minion"), json.dumps(call)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return set(json.loads(done.stdout.splitlines()[-1]))
+
     return names
 
 
-@pytest.mark.parametrize(
-    ("kind", "needs"),
-    [
-        ("modules", NEEDS),
-        ("states", [NEEDS[0], "geats_host.for_salt", "geats_host.for_salt.aggregation", NEEDS[1]]),
-    ],
-)
-def test_our_modules_are_loaded_without_what_they_stand_on(kind, needs):
-    assert loaded(str(REPO / f"salt/_{kind}/geats.py")) == needs
+def test_a_minion_starts_and_does_what_is_not_ours_without_what_we_stand_on(loaded):
+    names = {name for name in loaded(NOTHING) if name.startswith(("geats_core", "geats_host"))}
+    assert names <= {"geats_host", "geats_host.for_salt", "geats_host.for_salt.loader"}
 
 
-def test_a_run_that_has_nothing_to_do_loads_nothing_that_few_calls_use(tmp_path):
-    config = {**memory_config(tmp_path), "vms": {}}
-    names = loaded(str(REPO / "salt/_modules/geats.py"), json.dumps(config))
-
+def test_a_run_that_has_nothing_to_do_loads_nothing_that_few_calls_use(loaded):
+    names = loaded(AN_EMPTY_RUN)
     assert "geats_core.planning.planner" in names
-    assert RARE.intersection(names) == set()
+    assert {each.rpartition(".")[2] for each in names if each.startswith("salt.loaded")} == {
+        "geats"
+    }
+    assert RARE & names == set()

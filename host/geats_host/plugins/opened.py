@@ -10,6 +10,7 @@ known: here it is the fault of one plugin, and concerns what depends on that plu
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -42,7 +43,8 @@ class Opened(Mapping[str, T]):
         if name not in self.there:
             opener = self.openers[name]
             try:
-                self.there[name] = guarded(f"{self.kind} {name}", opener)
+                with guarded(f"{self.kind} {name}"):
+                    self.there[name] = opener()
             except Refused as refused:
                 raise HostError("; ".join(refused.problems)) from None
         return self.there[name]
@@ -83,16 +85,18 @@ class Opened(Mapping[str, T]):
 
     def _answer(self, name: str, question: Callable[[T], Answer]) -> Answer:
         plugin = self[name]
-        return guarded(f"{self.kind} {name}", lambda: question(plugin))
+        with guarded(f"{self.kind} {name}"):
+            return question(plugin)
 
 
-def guarded(who: str, call: Callable[[], T]) -> T:
-    """What *call* of a plugin returns; what it must not raise becomes ``HostError``, and is logged.
+@contextmanager
+def guarded(who: str) -> Iterator[None]:
+    """What a plugin raises meanwhile, and must not, becomes ``HostError``, and is logged.
 
     *who* names the plugin. ``Refused`` and ``HostError`` are its to raise.
     """
     try:
-        return call()
+        yield
     except (Refused, HostError):
         raise
     except OSError as error:  # as of a disk that is full or broken, which is nobody's fault

@@ -10,21 +10,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import CommandExecutionError
 from salt.utils.resources import pillar_resources_tree
 
-from geats_host.lazy import later
-
-if TYPE_CHECKING:
-    from geats_core.requests import salt_resources as rules
-    from geats_host import errors
-    from geats_host.for_salt import resources
-    from geats_host.inputs import configuration
-else:
-    configuration = later("geats_host.inputs.configuration")
-    errors = later("geats_host.errors")
-    resources = later("geats_host.for_salt.resources")
-    rules = later("geats_core.requests.salt_resources")
+from geats_core.requests import salt_resources as rules
+from geats_host.for_salt import resources
+from geats_host.for_salt.errors import salts_errors
+from geats_host.inputs import configuration
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]
@@ -44,11 +35,9 @@ def discover(opts):
     :rtype: list[str]
     """
     offer = pillar_resources_tree(opts).get("geats")
-    return _accepted(
-        lambda: resources.resource_ids(
-            opts["id"], configuration.from_salt(opts, opts["pillar"]), offer
-        )
-    )
+    with salts_errors():
+        host = configuration.from_salt(opts, opts["pillar"])
+        return resources.resource_ids(opts["id"], host, offer)
 
 
 def grains():
@@ -81,13 +70,3 @@ def call(function, job, tell=None, **arguments):
 
 def _vm():
     return rules.vm_of(__opts__["id"], __resource__["id"])
-
-
-def _accepted(answer):
-    """What *answer* returns; a refusal as Salt's own error."""
-    try:
-        return answer()
-    except (errors.Refused, errors.HostError) as error:
-        raise CommandExecutionError(str(error)) from None
-    except OSError as error:
-        raise CommandExecutionError(str(errors.trouble(error))) from None

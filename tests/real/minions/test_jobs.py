@@ -110,6 +110,11 @@ def _job(salt: Master, function: str) -> str:
     raise AssertionError(f"{function} does not run")
 
 
+def files(kind: str) -> Iterator[Path]:
+    """Our modules of that kind."""
+    return (REPO / f"salt/_{kind}").glob("*.py")
+
+
 def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Master) -> None:
     """And new ones are used at once, by the same minion processes."""
     roots = salt.directory / "states"
@@ -119,7 +124,8 @@ def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Ma
     try:
         synced = salt.cmd("*", "saltutil.sync_all")
         assert {name: sorted(chain(*each.values())) for name, each in synced.items()} == {
-            name: [f"{kind}.geats" for kind in kinds] for name in ("a", "b")
+            name: sorted(f"{kind}.{each.stem}" for kind in kinds for each in files(kind))
+            for name in ("a", "b")
         }
         for words in ("first", "second"):
             with (roots / "_modules/geats.py").open("a") as module:

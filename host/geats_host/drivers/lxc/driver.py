@@ -231,12 +231,9 @@ class LxcDriver:
             container_files.remove_files(folder, (LOG, HELD))
             definition.write_started(folder, config.spec)
             try:
-                process.start(
-                    self.options.path,
-                    name,
-                    set_apart=_set_apart(config.spec),
-                    timeout_s=self.options.timeout_s,
-                )
+                path, timeout_s = self.options.path, self.options.timeout_s
+                argv = process.starting(path, name, _set_apart(config.spec))
+                process.run("start", argv, path, name, timeout_s)
                 self._settle(name)
             except HostError:
                 self._end(name)

@@ -6,9 +6,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypedDict
 
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.errors import HostError
@@ -18,8 +19,17 @@ SCRIPT = Path(__file__).with_name("child.py")
 LINES = 10  # of the log, in an error
 
 
-def start(lxcpath: Path, name: str, *, set_apart: Sequence[str] | None, timeout_s: float) -> None:
-    """Start the container, from a process that is killed after *timeout_s* seconds.
+class Apart(TypedDict):
+    """Arguments of ``os.posix_spawn``, as it has them."""
+
+    file_actions: Sequence[tuple[int, int, int] | tuple[int, int, str, int, int]]
+    setsid: bool
+    setsigmask: Iterable[int]
+    setsigdef: Iterable[int]
+
+
+def starting(lxcpath: Path, name: str, set_apart: Sequence[str] | None) -> list[str]:
+    """The command that starts the container.
 
     *set_apart* are the writable sources of its mounts, to be mounted for it alone as the read-only
     ones are; None where there are none of either, which is several times faster.
@@ -27,8 +37,8 @@ def start(lxcpath: Path, name: str, *, set_apart: Sequence[str] | None, timeout_
     log = lxcpath / name / LOG
     argv = ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
     if set_apart is not None:
-        argv = [*_script("start", lxcpath, name), *set_apart, "--", *argv]
-    run("start", argv, lxcpath, name, timeout_s)
+        return [*_script("start", lxcpath, name), *set_apart, "--", *argv]
+    return argv
 
 
 def call(action: str, lxcpath: Path, name: str, *args: str, timeout_s: float) -> None:
@@ -42,11 +52,13 @@ def _script(action: str, lxcpath: Path, name: str) -> list[str]:
 
 
 def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: float) -> None:
+    """Do *action* by a command, in a process that is killed after *timeout_s* seconds."""
     log = lxcpath / name / LOG
     before = log.stat().st_size if log.exists() else 0
     # A file and not a pipe: a monitor that hangs would keep the pipe open.
     with tempfile.TemporaryFile() as said:
-        child = _spawn(argv, said.fileno(), operation_lock.held(name))
+        apart = _inheriting_nothing(said.fileno(), operation_lock.held(name))
+        child = os.posix_spawn(_program(argv[0]), [*argv], os.environ, **apart)
         if not ends_within(child, timeout_s):
             os.kill(child, signal.SIGKILL)
             _exit_code(child)
@@ -59,17 +71,22 @@ def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: f
             raise HostError(f"{action} of {name} failed: {why or 'liblxc does not say why'}")
 
 
-def _spawn(argv: Sequence[str], output: int, lock: int | None) -> int:
-    """The pid of a process that inherits nothing of ours: no signal ignored, no file, no session.
+def _program(name: str) -> str:
+    """Where the program is."""
+    program = shutil.which(name)
+    if program is None:
+        raise HostError(f"{name} is not installed (package lxc)")
+    return program
+
+
+def _inheriting_nothing(output: int, lock: int | None) -> Apart:
+    """How to spawn a process that inherits nothing of ours: no signal ignored, no file, no session.
 
     With SIGCHLD ignored, liblxc never sees the guest's end. The *lock* of the operation is the one
     thing that it has too: where we are killed, the next operation waits for it. A monitor, and what
     is in a guest, has not: liblxc closes all that it does not know.
     """
-    program = shutil.which(argv[0])
-    if program is None:
-        raise HostError(f"{argv[0]} is not installed (package lxc)")
-    files = [
+    files: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
@@ -77,15 +94,7 @@ def _spawn(argv: Sequence[str], output: int, lock: int | None) -> int:
     if lock is not None:
         files.append((os.POSIX_SPAWN_DUP2, lock, lock))  # on itself: it is not closed then
     signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-    return os.posix_spawn(
-        program,
-        list(argv),
-        os.environ,
-        file_actions=files,
-        setsid=True,
-        setsigmask=(),
-        setsigdef=signals,
-    )
+    return {"file_actions": files, "setsid": True, "setsigmask": (), "setsigdef": signals}
 
 
 def _exit_code(child: int) -> int:

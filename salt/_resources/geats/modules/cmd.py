@@ -27,16 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError
 
-from geats_host.lazy import later
-
-if TYPE_CHECKING:
-    from geats_core.requests import salt_resources as rules
-    from geats_core.requests import shell_requests
-    from geats_host import errors
-else:
-    errors = later("geats_host.errors")
-    rules = later("geats_core.requests.salt_resources")
-    shell_requests = later("geats_core.requests.shell_requests")
+from geats_core.requests import salt_resources as rules
+from geats_core.requests import shell_requests
+from geats_host.errors import accepted
+from geats_host.for_salt.errors import salts_errors
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -152,7 +146,5 @@ def _apart(ran):
 
 
 def _accepted(checked):
-    try:
-        return errors.accepted(checked)
-    except errors.Refused as refused:
-        raise CommandExecutionError(str(refused)) from None
+    with salts_errors():
+        return accepted(checked)

@@ -1,0 +1,155 @@
+"""What our execution modules have in common: the host of a call, and how its answer is given.
+
+Salt has options and a pillar for each call. Here they are those of the call that runs, whichever of
+our modules it is in: names such as ``__opts__`` stand for what Salt's loader holds at the moment.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import salt.utils.msgpack
+from salt.defaults.exitcodes import EX_PILLAR_FAILURE
+from salt.exceptions import CommandExecutionError
+from salt.loader.context import LoaderContext
+
+from geats_core.declared.config import Events
+from geats_core.planning.goal import Plan
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.calls import reports
+from geats_host.engine.apply import Applied, Progress
+from geats_host.for_salt.errors import salts_errors
+from geats_host.for_salt.events import told_of_steps
+from geats_host.host import Host, Planned
+from geats_host.inputs import configuration
+
+Report: TypeAlias = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+__opts__ = LoaderContext().named_context("__opts__")
+__pillar__ = LoaderContext().named_context("__pillar__")
+__context__ = LoaderContext().named_context("__context__")
+
+
+@contextmanager
+def opened() -> Iterator[Host]:
+    """The host as it is configured; what it refuses, and its trouble, is Salt's own error."""
+    with salts_errors():
+        yield Host.from_config(configured(), _origin(), _listening)
+
+
+@contextmanager
+def opened_in_part() -> Iterator[Host]:
+    """The same for what goes on where keys of the configuration are wrong: that is told."""
+    with salts_errors():
+        yield _warned(Host.in_part(configured(), _origin(), _listening))
+
+
+@contextmanager
+def looked_at() -> Iterator[Host]:
+    """The same for a call that changes nothing, also if the pillar may not be whole.
+
+    That is logged, and told by the exit code.
+    """
+    wrong = pillar_problems()
+    if wrong:
+        log.warning("what is declared may be missing here:\n%s", "\n".join(wrong))
+        __context__["retcode"] = EX_PILLAR_FAILURE
+    with salts_errors():
+        yield _warned(Host.in_part(as_rendered(), _origin()))
+
+
+def configured() -> object:
+    """The configuration of the host; refused if the pillar failed to render."""
+    return configuration.from_salt(__opts__, __pillar__)
+
+
+def as_rendered() -> object:
+    """The same, as far as the pillar was rendered."""
+    return configuration.as_rendered(__opts__, __pillar__)
+
+
+def pillar_problems() -> list[str]:
+    """Why the pillar may not be whole; empty if it is."""
+    return [str(each) for each in configuration.failed(__pillar__)]
+
+
+def is_test(test: object) -> bool:
+    """Whether nothing is to be done: *test*, else as Salt's options say."""
+    return bool(__opts__.get("test") if test is None else test)
+
+
+def words(given: Mapping[str, object]) -> dict[Any, object]:
+    """What a caller gave, without what Salt adds."""
+    return {key: value for key, value in given.items() if not key.startswith("__")}
+
+
+def applied(host: Host, planned: Planned, test: object) -> Report:
+    """Carry the plan of one VM out, but in test mode; and say who said what of its spec."""
+    if is_test(test):
+        report = would(planned.plan)
+    else:
+        report = done(planned.plan, host.apply_host(planned.as_saved()))
+    return {**report, "origins": dict(planned.origins)}
+
+
+def would(plan: Plan) -> Report:
+    """What the plan of one VM would do."""
+    return {**reports.plan_report(plan), "changes": reports.would_change(plan)}
+
+
+def done(plan: Plan, how_far: Applied) -> Report:
+    """What the plan of one VM did; that it did not come to its end is an error."""
+    report = reports.apply_report(plan, how_far)
+    error = reports.error_of(how_far)
+    return unless([error] if error else [], report, {"changes": report["changes"]})
+
+
+def applied_to_host(host: Host, made: SavedPlan, test: object) -> Report:
+    """Carry a plan for several VMs out, but in test mode; who is refused or fails is an error."""
+    errors = reports.refused_lines(made)
+    if is_test(test):
+        changes = reports.would_change_host(made.plan)
+        report: Report = {**reports.host_plan_report(made), "changes": changes}
+    else:
+        how_far = host.apply_host(made)
+        report = reports.apply_host_report(made, how_far)
+        errors += filter(None, [reports.error_of(how_far)])
+    return unless(errors, report)
+
+
+def unless(errors: Sequence[str], report: Report, told: Report | None = None) -> Report:
+    """The *report*; if there are *errors*, they are Salt's own, with *told* (or all) of it."""
+    if errors:
+        raise CommandExecutionError("\n".join(errors), info=report if told is None else told)
+    return report
+
+
+def _warned(host: Host) -> Host:
+    """The host; what is wrong with its configuration is logged, and told by the exit code."""
+    if host.config.unsound:
+        log.warning("nothing is planned before this is mended:\n%s", "\n".join(host.config.unsound))
+        __context__["retcode"] = EX_PILLAR_FAILURE
+    return host
+
+
+def _origin() -> str:
+    """The job that this is, for the journal: while it runs, Salt has a file with it."""
+    for file in Path(__opts__["cachedir"], "proc").glob("[0-9]*"):
+        try:
+            job = salt.utils.msgpack.unpackb(file.read_bytes(), raw=False)
+        except (OSError, ValueError):
+            continue  # it has ended, or is just being written
+        if isinstance(job, dict) and job.get("pid") == os.getpid():
+            user = job.get("user") or "somebody"
+            return f"salt, job {job.get('jid')} ({job.get('fun')}) of {user}"
+    return "salt"
+
+
+def _listening(events: Events, origin: str) -> AbstractContextManager[Progress]:
+    """Whoever is on the minion's bus."""
+    return told_of_steps(__opts__, events, origin)

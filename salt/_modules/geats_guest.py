@@ -1,0 +1,241 @@
+"""
+Work in the VMs that run: commands, files, the console.
+
+Part of the module ``geats``: Salt puts the functions of all its files under that one name.
+
+:depends: geats
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from geats_host.calls import guest, reports, waiting
+from geats_host.for_salt.calls import opened, unless
+
+if TYPE_CHECKING:  # Salt's loader injects it
+    __context__: dict[str, Any]
+
+TIMED_OUT = 124  # as timeout(1) says it
+
+__func_alias__ = {"exec_": "exec"}
+__virtualname__ = "geats"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
+    """
+    Run a program in a VM that runs, and wait for it. There is no shell, and the input is empty.
+
+    Returns a mapping: ``code`` (the exit code; 128 and the signal's number where one killed it; 127
+    where the program is not found, 126 where it cannot be run), ``stdout`` and ``stderr`` (text;
+    bytes that are no UTF-8 are replaced), ``truncated`` (True where one of them was longer than
+    1 MiB, of which the beginning is kept), and ``timed_out``, with ``code`` None. The exit code is
+    Salt's too. What the program leaves in the background goes on, and is not waited for.
+
+    name (str)
+        the VM
+    command (list or str)
+        the program and its arguments; a line is split into them as a shell splits it
+    user (str or int)
+        a name or an id, looked up in the VM's ``/etc/passwd`` (default: root). Its groups are those
+        of the VM's ``/etc/group``.
+    cwd (str)
+        the directory to run it in (default: ``/``)
+    env (dict)
+        variables, beside ``PATH``, ``HOME``, ``USER``, ``LOGNAME`` and ``container``; nothing else
+        is in the environment. They are neither logged nor in any list of processes of the host.
+    timeout (int)
+        seconds, after which the program and its process group are killed (default: 60)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.exec web01 'systemctl is-active nginx'
+        salt '*' geats.exec web01 '[psql, -c, select 1]' user=postgres timeout=10
+    """
+    options = {"user": user, "cwd": cwd, "env": env, "timeout": timeout}
+    with opened() as host:
+        report = reports.ran_report(guest.run_in(host, name, command, options))
+    __context__["retcode"] = TIMED_OUT if report["timed_out"] else report["code"]
+    return report
+
+
+def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
+    """
+    Copy a file of this host into a VM that runs. It is there whole, or not at all.
+
+    What has the name in the VM is replaced, a link too; the directory must be there. Links on the
+    way never lead out of the VM. Returns the size in bytes.
+
+    name (str)
+        the VM
+    source (str)
+        the absolute path of a regular file of this host
+    path (str)
+        the absolute path in the VM
+    mode (str)
+        octal digits (default: ``0644``)
+    owner, group (str or int)
+        names or ids of the VM's (default: root)
+    timeout (int)
+        seconds, after which it is given up (default: 600)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.push web01 /srv/files/app.conf /etc/app.conf mode=0640 group=www-data
+    """
+    options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
+    with opened() as host:
+        return {"path": path, "size_bytes": guest.push(host, name, source, path, options)}
+
+
+def write_file(name, path, content, mode=None, owner=None, group=None, timeout=None):
+    """
+    Write text to a file of a VM that runs, as :py:func:`push` does. It is never logged.
+
+    name, path, mode, owner, group, timeout
+        as for :py:func:`push`
+    content (str or bytes)
+        what the file is to hold
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.write_file web01 /etc/motd 'Welcome'
+    """
+    options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
+    with opened() as host:
+        return {"path": path, "size_bytes": guest.write_file(host, name, path, content, options)}
+
+
+def pull(name, path, target, max_size=None, timeout=None):
+    """
+    Copy a regular file out of a VM that runs to this host. It is there whole, or not at all.
+
+    Only root can read it there. Returns the size in bytes.
+
+    name (str)
+        the VM
+    path (str)
+        the absolute path in the VM; links never lead out of the VM
+    target (str)
+        the absolute path of a file on this host, which is replaced; its directory must be there
+    max_size (int or str)
+        a size such as ``5GiB``; a file that is larger is an error (default: 1 GiB)
+    timeout (int)
+        seconds, after which it is given up (default: 600)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.pull web01 /var/log/syslog /srv/logs/web01.log
+    """
+    options = {"max_size": max_size, "timeout": timeout}
+    with opened() as host:
+        return {"target": target, "size_bytes": guest.pull(host, name, path, target, options)}
+
+
+def read_file(name, path, max_size=None, timeout=None):
+    """
+    Return what a regular file of a VM that runs holds, as text; bytes that are no UTF-8 are
+    replaced.
+
+    name (str)
+        the VM
+    path (str)
+        the absolute path in the VM; links never lead out of the VM
+    max_size (int or str)
+        a size such as ``64KiB``; a file that is larger is an error (default: 1 MiB)
+    timeout (int)
+        seconds, after which it is given up (default: 600)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.read_file web01 /etc/os-release
+    """
+    options = {"max_size": max_size, "timeout": timeout}
+    with opened() as host:
+        return guest.read_file(host, name, path, options).decode(errors="replace")
+
+
+def wait(name, until=None, command=None, timeout=None, user=None):
+    """
+    Wait until a VM is what is wanted of it. An error, with what was seen last, where it is not so
+    in time.
+
+    Returns a mapping: ``took_s`` (seconds), ``seen`` (what was seen last), ``until``, ``reached``.
+
+    name (str)
+        the VM
+    until (str)
+        ``running``; ``stopped``, as it is too where it is not defined; ``ip``: it has an address;
+        ``command``: a command in it succeeds (default: ``running``, or with a command ``command``)
+    command (list or str)
+        as for :py:func:`exec`; run again and again, a second apart at most, until its exit code is
+        0
+    timeout (int)
+        seconds (default: 60)
+    user (str or int)
+        who runs the command (default: root)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.wait web01 ip timeout=30
+        salt '*' geats.wait web01 command='systemctl is-active nginx'
+    """
+    options = {"timeout": timeout, "user": user}
+    with opened() as host:
+        waited = waiting.wait(host, name, until, command, options)
+    wrong = [] if waited.reached else [waiting.told(name, waited)]
+    return unless(wrong, reports.waited_report(name, waited))
+
+
+def console_command(name):
+    """
+    Return the command, as a list of words, that attaches a terminal of this host to a VM's console.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.console_command web01
+    """
+    with opened() as host:
+        return host.console_command(name)
+
+
+def ssh_command(name, user=None, identity=None, port=None):
+    """
+    Return the command, as a list of words, that opens an ssh session to a VM's first address.
+
+    An error where the VM has no address now.
+
+    name (str)
+        the VM
+    user (str)
+        whom to log in as
+    identity (str)
+        the absolute path of a key
+    port (int)
+        where ssh listens
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.ssh_command web01 user=admin identity=/root/.ssh/id_ed25519
+    """
+    options = {"user": user, "identity": identity, "port": port}
+    with opened() as host:
+        return guest.ssh_command(host, name, options)

@@ -1,0 +1,220 @@
+"""
+Look at the VMs, the pools and drivers of this host, and change nothing.
+
+Part of the module ``geats``: Salt puts the functions of all its files under that one name.
+
+:depends: geats
+"""
+
+from geats_core.plans import codec
+from geats_host.calls import inventory, reports
+from geats_host.for_salt.calls import looked_at, opened, words
+
+__func_alias__ = {"list_": "list"}
+__virtualname__ = "geats"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked=None, **others):
+    """
+    List VMs: their power, and whether they are declared, defined and locked.
+
+    vms
+        patterns of names such as ``web*``, or one of them (default: all)
+    power
+        only VMs that are ``running``, ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown``,
+        which is of one whose driver is not available, or ``none``, which is of one that is not
+        defined; or a list of such words
+    driver
+        only VMs of this driver, or of a list of drivers
+    declared, defined, locked
+        only VMs that are so (``True``), or are not (``False``)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.list
+        salt '*' geats.list 'web*' power=running
+        salt '*' geats.list declared=False
+    """
+    only = {
+        "vms": vms,
+        "power": power,
+        "driver": driver,
+        "declared": declared,
+        "defined": defined,
+        "locked": locked,
+        **words(others),
+    }
+    with looked_at() as host:
+        return reports.list_report(host, only)
+
+
+def info(name):
+    """
+    Show one VM: definition, state, volumes, pid, addresses, memory used and limit, cpu time.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.info web01
+    """
+    with looked_at() as host:
+        return reports.info_report(host, name)
+
+
+def status():
+    """
+    Show every VM's definition and state, and the host's memory, swap, load and cpu.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.status
+    """
+    with looked_at() as host:
+        return reports.status_report(host)
+
+
+def journal(name, limit=50):
+    """
+    Show the newest steps that were applied to a VM, oldest first.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.journal web01 limit=10
+    """
+    with looked_at() as host:
+        return reports.journal_report(host, name, limit)
+
+
+def pools():
+    """
+    Show every pool: what it is made of, what it can do, its space, and how many volumes are in it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.pools
+    """
+    with opened() as host:
+        return inventory.pools_report(host)
+
+
+def volumes():
+    """
+    List every volume of a VM: its pool, stage, size, path, snapshots, and the space that it takes.
+
+    One that no VM is defined with is not ``wanted``: it is left over.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.volumes
+    """
+    with opened() as host:
+        return inventory.volumes_report(host)
+
+
+def drivers():
+    """
+    Show every driver: the VMs that it knows, and the bridges that NICs can be put on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.drivers
+    """
+    with opened() as host:
+        return inventory.drivers_report(host)
+
+
+def pending():
+    """
+    Show the VMs that run with something else than they are defined with: old and new by field.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.pending
+    """
+    with opened() as host:
+        return inventory.pending_report(host)
+
+
+def strays():
+    """
+    Show the VMs of this host that nobody declared, and what the policy says of each.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.strays
+    """
+    with opened() as host:
+        return inventory.strays_report(host)
+
+
+def overview(vms="*", **others):
+    """
+    Show what the beacon looks at: the power of each VM, strays, drift, and the room in the pools.
+
+    ``drift`` has the VMs that are not as described, with the fields in which they are not.
+
+    vms
+        patterns of names such as ``web*``, or one of them
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.overview
+        salt '*' geats.overview 'web*'
+    """
+    wanted = {"vms": [vms] if isinstance(vms, str) else vms, **words(others)}
+    with opened() as host:
+        return inventory.overview_report(host, wanted)
+
+
+def observe():
+    """
+    Return all that a plan is made from: what every VM is now, and what the host offers.
+
+    Kept in a file as JSON, ``geats plan --from FILE`` makes plans from it on any machine.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt --out json --static '*' geats.observe
+    """
+    with opened() as host:
+        return codec.encode(host.recorded())
+
+
+def candidate():
+    """
+    Return what a master has to know of this host to place VMs, or to move them, as
+    ``salt-run geats.place`` and its kin do: what is wanted here, what there is, what it offers.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.candidate
+    """
+    with opened() as host:
+        return codec.encode(host.candidate())

@@ -1,0 +1,84 @@
+"""
+The templates that VMs are made from.
+
+Part of the module ``geats``: Salt puts the functions of all its files under that one name.
+
+:depends: geats
+"""
+
+from geats_host.for_salt.calls import is_test, opened
+
+__virtualname__ = "geats"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def templates():
+    """
+    List every declared template: its source, key, and the pools in which it is unpacked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.templates
+    """
+    with opened() as host:
+        return host.templates.listed()
+
+
+def import_template(name, refresh=False, test=None):
+    """
+    Make a template ready ahead of VMs: download or build it, and unpack it in pools that clone.
+
+    refresh
+        look for a newer image on the server, or build anew
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_template debian
+        salt '*' geats.import_template debian refresh=True
+    """
+    with opened() as host:
+        if is_test(test):
+            return {"name": name, "would": host.templates.missing(name, refresh=refresh)}
+        return host.templates.make_ready(name, refresh=refresh)
+
+
+def verify_templates():
+    """
+    List everything that is wrong with each template: its files, and its unpacked copies.
+
+    Returns an empty list for each template that is sound.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.verify_templates
+    """
+    with opened() as host:
+        return host.templates.verified()
+
+
+def prune_templates(test=None):
+    """
+    Destroy unpacked templates and downloaded files that no declared template needs.
+
+    Returns what is destroyed and what is kept, each with the reason.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.prune_templates test=True
+        salt '*' geats.prune_templates
+    """
+    with opened() as host:
+        return host.templates.pruned(dry_run=is_test(test))
