@@ -4,9 +4,10 @@ usage (root): .venv/bin/python benchmarks/salt_states.py [RUNS] [VMS...]    (def
 
 Makes so many containers of busybox, each with a NIC, in namespaces and an lxcpath of its own, and
 then times whole processes of ``salt-call --local``, all kinds in turn: medians, and ratios to the
-``test.ping`` beside them. ``test.nop`` is what a state costs that does nothing, without geats.
-Below, what it costs a minion to load our modules: the processor's time in a fresh interpreter
-that has imported ``salt.minion`` already.
+``test.ping`` beside them, of the time and of the processor's time, which other users of the machine
+disturb less. ``test.nop`` is what a state costs that does nothing, without geats. Above, what our
+modules cost the processor in a fresh interpreter that has Salt's: those that a minion has loaded
+once it has started, and those of a run that has nothing to do.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
 import yaml
@@ -32,7 +34,6 @@ REPO = Path(__file__).parents[1]
 SALT_CALL = str(Path(sys.executable).parent / "salt-call")
 BRIDGE = "geatsbench0"
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000  # linux/sched.h
-KINDS = ("modules", "states", "grains", "beacons")
 # It sleeps until it is told to power off.
 INIT = "#!/bin/sh\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 1000 & wait $!; done\n"
 EACH = "{% for name in pillar['geats']['vms'] %}\n{{ name }}:\n  geats.running: []\n{% endfor %}\n"
@@ -42,13 +43,22 @@ STATES = {
     "each": EACH,
 }
 LOAD = """
-import importlib.util, sys, time
-import salt.minion
+import importlib, sys, time
+import salt.minion, salt.state
 began = time.process_time()
-for file in sys.argv[1:]:
-    spec = importlib.util.spec_from_file_location("geats_" + file.replace("/", "_"), file)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 print(time.process_time() - began)
+"""
+LOADED = """
+import sys
+import salt.config, salt.loader, salt.minion
+opts = salt.config.minion_config(sys.argv[1])
+opts["grains"] = salt.loader.grains(opts)
+minion = salt.minion.SMinion(opts)
+if len(sys.argv) > 2:
+    minion.functions[sys.argv[2]](*sys.argv[3:])
+print(*sorted(name for name in sys.modules if name.startswith(("geats_core", "geats_host"))))
 """
 
 
@@ -59,6 +69,14 @@ class Timed:
     what: str
     words: tuple[str, ...]
     config: str = "minion"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one call took: seconds, and seconds of the processor."""
+
+    s: float
+    processor_s: float
 
 
 # Python keeps compiled modules, as it does where nobody forbids it.
@@ -78,40 +96,46 @@ def main() -> None:
     """Time all kinds of calls, with more and more VMs."""
     numbers = [int(word) for word in sys.argv[1:]] or [9]
     runs, sizes = numbers[0], sorted(numbers[1:]) or [10, 50, 100]
-    show_imports(runs)
     with own_host() as directory:
-        rows: dict[int, list[list[float]]] = {}
+        rows: dict[int, list[list[Taken]]] = {}
         for size in sizes:
             make(directory, size)
+            if not rows:
+                show_imports(directory, runs)
             rows[size] = measured(directory, runs)
         show(rows)
 
 
-def show_imports(runs: int) -> None:
-    """What our modules cost a minion when it loads them first."""
-    print(f"loading in a process that has salt.minion, {runs} runs, medians")
-    for kinds in (*((kind,) for kind in KINDS), KINDS):
-        files = [str(file) for kind in kinds for file in (REPO / f"salt/_{kind}").glob("*.py")]
-        if files:
-            said = [run(sys.executable, "-c", LOAD, *files) for _ in range(runs)]
-            what = "all of them" if len(kinds) > 1 else f"salt/_{kinds[0]}"
-            print(f"{what:35} {median(map(float, said)) * 1e3:6.1f} ms of the processor")
+def show_imports(directory: Path, runs: int) -> None:
+    """What our modules cost a minion that starts, and a run that has nothing to do."""
+    print(f"loading in a process that has Salt's modules, {runs} runs, medians")
+    for what, words in (
+        ("a minion's start", ()),
+        ("state.single geats.host", ("state.single", "geats.host", "all")),
+    ):
+        names = run(sys.executable, "-c", LOADED, f"{directory}/minion/minion", *words)
+        modules = names.splitlines()[-1].split()
+        said = [run(sys.executable, "-c", LOAD, *modules) for _ in range(runs)]
+        taken = median(map(float, said)) * 1e3
+        print(f"{what:35} {len(modules):4} modules {taken:6.1f} ms of the processor")
 
 
-def measured(directory: Path, runs: int) -> list[list[float]]:
-    """Seconds of each run of each kind; in turn, so that a drift harms none."""
-    times: list[list[float]] = [[] for _ in CALLS]
+def measured(directory: Path, runs: int) -> list[list[Taken]]:
+    """What each run of each kind took; in turn, so that a drift harms none."""
+    times: list[list[Taken]] = [[] for _ in CALLS]
     for number in range(runs + 1):
         for taken, call in zip(times, CALLS, strict=True):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), getrusage(RUSAGE_CHILDREN)
             argv = (SALT_CALL, "--local", "-c", f"{directory}/{call.config}", "-l", "quiet")
             run(*argv, "--retcode-passthrough", *call.words)
             if number:  # the first run fills caches
-                taken.append(time.perf_counter() - began)
+                after = getrusage(RUSAGE_CHILDREN)
+                used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+                taken.append(Taken(time.perf_counter() - began, used))
     return times
 
 
-def show(rows: Mapping[int, Sequence[Sequence[float]]]) -> None:
+def show(rows: Mapping[int, Sequence[Sequence[Taken]]]) -> None:
     """A table in Markdown."""
     print("\n| " + " | ".join(["salt-call --local", *(f"{size} VMs" for size in rows)]) + " |")
     print("|---" * (len(rows) + 1) + "|")
@@ -126,15 +150,17 @@ def show(rows: Mapping[int, Sequence[Sequence[float]]]) -> None:
             print(f"{call.what:35} {grown / (largest - smallest) * 1e3:6.2f} ms")
 
 
-def beyond_ping(times: Sequence[Sequence[float]], index: int) -> float:
+def beyond_ping(times: Sequence[Sequence[Taken]], index: int) -> float:
     """Seconds that a kind of call takes more than the ping beside it, in the median."""
-    return median(own - ping for own, ping in zip(times[index], times[0], strict=True))
+    return median(own.s - ping.s for own, ping in zip(times[index], times[0], strict=True))
 
 
-def cell(times: Sequence[float], pings: Sequence[float]) -> str:
-    """The median in ms, and the median of the ratios to the pings beside it."""
-    ratio = median(own / ping for own, ping in zip(times, pings, strict=True))
-    return f"{median(times) * 1e3:.0f} ms (× {ratio:.2f})"
+def cell(times: Sequence[Taken], pings: Sequence[Taken]) -> str:
+    """The median in ms, and the medians of the ratios to the pings beside it."""
+    both = list(zip(times, pings, strict=True))
+    ratio = median(own.s / ping.s for own, ping in both)
+    of_processor = median(own.processor_s / ping.processor_s for own, ping in both)
+    return f"{median(own.s for own in times) * 1e3:.0f} ms (× {ratio:.2f}; {of_processor:.2f})"
 
 
 def make(directory: Path, size: int) -> None:
@@ -152,6 +178,8 @@ def own_host() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="geats-bench-") as name:
         directory = Path(name)
         directory.chmod(0o711)
+        # This machine may have hosts of its own.
+        os.environ["GEATS_HOST_FILE"] = ENVIRONMENT["GEATS_HOST_FILE"] = f"{directory}/host.json"
         own_network()
         busybox(directory / "root")
         write_minion(directory)

@@ -1,6 +1,7 @@
 """What VMs should be, and the plan for several: on this host, or on one that was recorded."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import chain
@@ -310,6 +311,8 @@ def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> tuple[SavedPlan
 
     The second answer is why each of the rest has no part in it, by the name of the VM.
     """
+    with suppress(Refused):
+        return plan_all(wanted), {}
     kept, problems = _together(tuple(wanted), (), plan_all)
     tried = None
     while problems and kept != tried:  # one may need another that comes after it
