@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from geats_core import (
+    DriverFacts,
     Goal,
     HostFacts,
     Observation,
@@ -37,7 +38,7 @@ from geats_core import (
 
 T = TypeVar("T")
 FACTS = HostFacts(
-    drivers=frozenset({"lxc"}),
+    drivers={"lxc": DriverFacts()},
     pools={"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**60)},
     templates=frozenset({"debian"}),
     bridges=frozenset({"br0"}),

@@ -14,6 +14,7 @@ from returns.result import Failure, Success
 
 from geats_core import (
     COST,
+    DriverFacts,
     Goal,
     HostFacts,
     HostPlan,
@@ -390,7 +391,7 @@ def recorded_host() -> str:
         enforces_size=False,
     )
     facts = HostFacts(
-        drivers=frozenset({"lxc"}),
+        drivers={"lxc": DriverFacts()},
         pools={"default": pool},
         templates=frozenset({"debian"}),
         bridges=frozenset({"br0"}),

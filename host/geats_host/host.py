@@ -30,7 +30,7 @@ from geats_core.planning.actions import (
     VolumeAction,
 )
 from geats_core.planning.availability import DRIVERS, POOLS, TEMPLATES, out_of_sight
-from geats_core.planning.goal import Goal, HostFacts, Plan, PoolFacts, Step, Target
+from geats_core.planning.goal import DriverFacts, Goal, HostFacts, Plan, PoolFacts, Step, Target
 from geats_core.planning.model import ON, volumes_in_order
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import unreliable_parts
@@ -256,9 +256,10 @@ class Host:
         used = self.drivers.keys() & set(drivers)
         bridges = self.drivers.asked(lambda driver: driver.bridges(), sorted(used))
         known = [each for each in bridges.values() if each is not None]
-        pools = self.pools.asked(lambda pool: pool.facts)
+        able = self.drivers.asked(lambda driver: driver.facts, sorted(used))
+        pools = self.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
         return HostFacts(
-            drivers=frozenset(self.drivers),
+            drivers={name: able.get(name, DriverFacts()) for name in self.drivers},
             pools={name: pools.get(name, PoolFacts()) for name in self.pools},
             templates=frozenset({*self.config.templates, *wrong_of(TEMPLATES, self.config.wrong)}),
             bridges=frozenset[str]().union(*known) if known and len(known) == len(used) else None,

@@ -17,6 +17,7 @@ from geats_core import (
     Change,
     Checked,
     DataLoss,
+    DriverFacts,
     Duplicate,
     Goal,
     Gone,
@@ -31,6 +32,7 @@ from geats_core import (
     Migration,
     Move,
     Observation,
+    Offer,
     PackedVolume,
     Parts,
     Placement,
@@ -109,8 +111,10 @@ from geats_core import (
     with_snapshots,
 )
 
+TAKES = frozenset({Offer.DIRECTORY})
+DRIVERS = {"lxc": DriverFacts(roots=TAKES, volumes=TAKES)}
 POOLS = {"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**40, snapshots=True)}
-FACTS = HostFacts(pools=POOLS, memory_bytes=2**34, cpus=8.0)
+FACTS = HostFacts(drivers=DRIVERS, pools=POOLS, memory_bytes=2**34, cpus=8.0)
 
 
 def declared(raw: object) -> Checked[tuple[VMSpec, ...]]:

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from geats_core import (
     ByHand,
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Impact,
     Observation,
+    Offer,
     PoolFacts,
     Power,
     PowerOff,
@@ -235,10 +237,16 @@ def situation_pairs(draw: st.DrawFn) -> tuple[Goal, Observation]:
 situations = situation_pairs()
 observations = spec_lists().map(st.sampled_from).flatmap(observations_of)
 known_names = st.none() | st.frozensets(st.sampled_from([*POOLS, *TEMPLATES, "lxc", "br0"]))
+offers = st.none() | st.frozensets(st.sampled_from(Offer))
+known_drivers = st.none() | st.dictionaries(
+    st.sampled_from(["lxc", "memory"]),
+    st.builds(DriverFacts, roots=offers, volumes=offers),
+)
 known_pools = st.none() | st.dictionaries(
     st.sampled_from(POOLS),
     st.builds(
         PoolFacts,
+        offers=st.none() | st.sampled_from(Offer),
         location=st.none() | st.just("/srv/{vm}/{volume}"),
         size_bytes=st.none() | sizes,
         snapshots=st.booleans(),
@@ -248,7 +256,7 @@ known_pools = st.none() | st.dictionaries(
 )
 host_facts = st.builds(
     HostFacts,
-    drivers=known_names,
+    drivers=known_drivers,
     pools=known_pools,
     templates=known_names,
     bridges=known_names,

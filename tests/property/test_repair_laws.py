@@ -64,7 +64,7 @@ def test_a_host_is_repaired_whatever_state_it_is_in_and_then_there_is_nothing_to
 
 @many
 @given(hosts, host_facts)
-@example({"web": Observation(power=Power.STUCK)}, HostFacts(memory_bytes=1, drivers=frozenset()))
+@example({"web": Observation(power=Power.STUCK)}, HostFacts(memory_bytes=1, drivers={}))
 def test_nothing_goes_that_anybody_could_miss(
     seen: dict[str, Observation], known: HostFacts
 ) -> None:

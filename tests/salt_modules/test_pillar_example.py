@@ -10,7 +10,7 @@ from returns.result import Success
 
 from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan_host
 from geats_core.declared.pillar_schema import pillar_schema
-from geats_core.planning.goal import HostFacts
+from geats_core.planning.goal import DriverFacts, HostFacts
 
 EXAMPLE = Path(__file__).parents[2] / "salt" / "_pillar_example"
 TEXT = (EXAMPLE / "geats.sls").read_text()
@@ -24,7 +24,7 @@ def test_the_vms_of_the_example_pillar_have_a_plan_together():
         for name, vm in config.vms.items()
     ]
     facts = HostFacts(
-        drivers=frozenset(config.drivers),
+        drivers=dict.fromkeys(config.drivers, DriverFacts()),
         templates=frozenset(config.templates),
         bind_sources=frozenset(config.bind_sources),
     )

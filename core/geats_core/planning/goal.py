@@ -89,20 +89,42 @@ class Goal:
     asked: Asked = Asked.NAMED
 
 
+class Offer(StrEnum):
+    """What a volume is for whoever uses it."""
+
+    DIRECTORY = "directory"
+    BLOCK_DEVICE = "block device"
+    FILE = "file"
+    NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverFacts:
+    """What a driver can do; None where it is not known, and so not checked.
+
+    ``roots`` are what the root volume of its VMs may be, and ``volumes`` what all others may be.
+    """
+
+    roots: frozenset[Offer] | None = None
+    volumes: frozenset[Offer] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
     """What a pool offers; None where it is not known, and so not checked.
 
-    ``location`` is where a volume is, with ``{vm}`` and ``{volume}`` standing for its names: two
-    volumes at one location are a conflict. ``size_bytes`` is the space of the whole pool, and
-    ``free_bytes`` what was left of it when it was looked at. A pool that ``clones`` copies a volume
-    in no time; one that does not ``enforces_size`` only remembers how large a volume may become. No
-    volume is made smaller than ``least_bytes``. Where ``shifted_by`` is not 0, a volume shows its
-    files with ids that are higher by so much, as unprivileged VMs need them, and is of no use to
-    any other. ``identity`` tells the pool from any other that is found at its place, such as on
-    another disk; it is None until the first volume is made, and where the pool has none.
+    ``offers`` is what its volumes are. ``location`` is where a volume is, with ``{vm}`` and
+    ``{volume}`` standing for its names: two volumes at one location are a conflict. ``size_bytes``
+    is the space of the whole pool, and ``free_bytes`` what was left of it when it was looked at. A
+    pool that ``clones`` copies a volume in no time; one that does not ``enforces_size`` only
+    remembers how large a volume may become. No volume is made smaller than ``least_bytes``. Where
+    ``shifted_by`` is not 0, a volume shows its files with ids that are higher by so much, as
+    unprivileged VMs need them, and is of no use to any other. ``identity`` tells the pool from any
+    other that is found at its place, such as on another disk; it is None until the first volume is
+    made, and where the pool has none.
     """
 
+    offers: Offer | None = None
     location: str | None = None
     size_bytes: int | None = None
     free_bytes: int | None = None
@@ -128,7 +150,7 @@ class HostFacts:
     configuration does not look.
     """
 
-    drivers: frozenset[str] | None = None
+    drivers: Mapping[str, DriverFacts] | None = None
     pools: Mapping[str, PoolFacts] | None = None
     templates: frozenset[str] | None = None
     bridges: frozenset[str] | None = None
@@ -139,6 +161,10 @@ class HostFacts:
     upgrade: UpgradeRegistry | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def driver(self, name: str) -> DriverFacts:
+        """What is known of the driver *name*."""
+        return (self.drivers or {}).get(name, DriverFacts())
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from geats_core.planning.availability import without_driver, without_pools, without_template
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Restart, Target
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, Target
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import would_forget
@@ -28,6 +28,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *without_template(goal, want, have, facts),
         *_another_driver(want, have),
         *_privileged(want, facts),
+        *_offers(want, facts),
         *_binds(want, facts),
         *_too_small(want, have, facts),
         *_shrinking(goal, want, have),
@@ -193,6 +194,29 @@ def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
                 f"volumes[{volume.name}].pool",
                 f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
             )
+
+
+def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    """A driver takes some kinds of volumes only: no template makes it start from another."""
+    able = facts.driver(want.driver)
+    for path, pool, takes in (
+        *((f"volumes[{v.name}]", v.pool, able.volumes) for v in want.volumes if v is not want.root),
+        (f"volumes[{ROOT}]", want.root.pool, able.roots),
+        *((f"shared_volumes.{v.name}", v.pool, able.volumes) for v in want.shared_volumes),
+    ):
+        offers = facts.pool(pool).offers
+        if takes is not None and offers is not None and offers not in takes:
+            kinds = " or a ".join(sorted(takes)) or "volume of no kind"
+            message = f"the driver {want.driver!r} needs a {kinds}, and pool {pool!r} offers "
+            yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}")
+
+
+def _what(offers: Offer, takes: Collection[Offer]) -> str:
+    """What a pool offers, and what to do where that can be made into what is needed."""
+    if offers is Offer.NOTHING:
+        return "nothing that files could be put on"
+    can_hold = Offer.DIRECTORY in takes and offers is not Offer.DIRECTORY
+    return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
 
 
 def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:

@@ -93,9 +93,18 @@ def recorded_from_json(text: str) -> Checked[Recorded]:
     """Read what ``geats observe`` wrote; report everything that is wrong with it."""
     match _read(text, file_formats.RECORDED, 1):
         case Success(raw):
-            return decode(Recorded, "", raw)
+            return decode(Recorded, "", _with_facts_of_drivers(raw))
         case Failure() as refused:
             return refused
+
+
+def _with_facts_of_drivers(raw: dict[str, object]) -> dict[str, object]:
+    """Before format 3, drivers were only named."""
+    match raw:
+        case {"facts": {"drivers": list(names), **others}}:
+            return {**raw, "facts": {**others, "drivers": {f"{name}": {} for name in names}}}
+        case _:
+            return raw
 
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:

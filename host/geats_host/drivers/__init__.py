@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.planning.actions import Adopt
+from geats_core.planning.goal import DriverFacts
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 
@@ -78,6 +79,11 @@ class ConfigText:
 
 class Driver(Protocol):
     """What geats asks of a driver. Every method raises ``HostError`` where the host fails."""
+
+    @property
+    def facts(self) -> DriverFacts:
+        """What the planner has to know of the driver: what it can start VMs from."""
+        ...
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every VM that this driver knows, or *only* that one, in one pass that cannot hang."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.planning.goal import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Power
@@ -26,6 +27,10 @@ class MemoryDriver:
 
     vms: dict[str, DriverSeen] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
+
+    @property
+    def facts(self) -> DriverFacts:
+        return DriverFacts()  # where nothing is run, anything will do
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         return {name: vm for name, vm in self.vms.items() if only in (None, name)}

@@ -343,7 +343,7 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
     """The plan for a host that is elsewhere: as *config* wants it, and as it was *recorded*."""
     facts = replace(
         recorded.facts,
-        drivers=frozenset(config.drivers or DEFAULT_DRIVERS),
+        drivers={name: recorded.facts.driver(name) for name in config.drivers or DEFAULT_DRIVERS},
         pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
         templates=frozenset(config.templates),
         declared=config.known,

@@ -11,24 +11,14 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from geats_core.planning.goal import Offer as Offer
 from geats_core.planning.goal import PoolFacts
 from geats_core.reading.fields import NAME
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError
-
-
-class Offer(StrEnum):
-    """What a volume is for whoever stands on it."""
-
-    DIRECTORY = "directory"
-    BLOCK_DEVICE = "block device"
-    FILE = "file"
-    NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
-
 
 KEY_LENGTH = 12
 TEMPLATES = "_templates"  # owns the unpacked templates of a pool; no VM can have this name

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 
 from geats_core import (
     Checked,
+    DriverFacts,
     HostFacts,
     Observation,
     Plan,
@@ -74,7 +75,7 @@ SAID: Mapping[str, object] = {
     "autostart": {"enabled": True},
 }
 FACTS = HostFacts(
-    drivers=frozenset({"lxc"}),
+    drivers={"lxc": DriverFacts()},
     pools={"default": PoolFacts(), "fast": PoolFacts()},
     templates=frozenset({"debian"}),
 )
@@ -316,7 +317,7 @@ def test_a_line_that_cannot_be_kept_is_refused() -> None:
 def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() -> None:
     volumes = [{"name": "data", "mount": "/data"}, {"name": "root", "size": "1GiB"}]
     want = vm(volumes=volumes, nics=[], driver="other")
-    facts = replace(FACTS, drivers=frozenset({"other"}))
+    facts = replace(FACTS, drivers={"other": DriverFacts()})
     made = plan_adopt(found(), want, ROOT, ON, facts, {}).unwrap()
     assert [step.action for step in made.steps] == [
         AdoptVolume("default", "root", 1 << 30, TREE, "debian", fingerprint(vm())),

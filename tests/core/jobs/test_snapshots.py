@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 from geats_core import (
     Checked,
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Keep,
@@ -267,7 +268,7 @@ def test_a_vm_whose_pool_is_out_of_reach_or_whose_root_was_empty_then_does_not_r
         replace(seen, snapshots=tuple(replace(s, stage=Stage.FORMATTED) for s in seen.snapshots))
         for seen in have.volumes
     )
-    nowhere = replace(FACTS, drivers=frozenset({"libvirt"}))
+    nowhere = replace(FACTS, drivers={"libvirt": DriverFacts()})
 
     assert restored(replace(have, volumes=empty)) == [
         "web: cannot start web: a volume is not ready"

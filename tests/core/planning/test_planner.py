@@ -8,6 +8,7 @@ from returns.result import Failure, Success
 
 from geats_core import (
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Impact,
@@ -317,7 +318,7 @@ def test_a_volume_never_shrinks_and_a_driver_never_changes() -> None:
 
 def test_a_name_that_the_host_does_not_know_is_refused_with_those_it_knows() -> None:
     facts = HostFacts(
-        drivers=frozenset({"memory"}),
+        drivers={"memory": DriverFacts()},
         pools={"fasts": PoolFacts(), "slow": PoolFacts()},
         templates=frozenset(),
         bridges=frozenset({"br1"}),

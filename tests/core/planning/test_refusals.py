@@ -7,10 +7,12 @@ from returns.result import Success
 
 from geats_core import (
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Impact,
     Observation,
+    Offer,
     PoolFacts,
     Power,
     Restart,
@@ -36,7 +38,7 @@ WEB = web()
 TRANSIENT = web(transient=True)
 OFF = at(Target.STOPPED, WEB)["web"]
 ON = at(Target.RUNNING, WEB)["web"]
-NOTHING_KNOWN = HostFacts(drivers=frozenset(), pools={})
+NOTHING_KNOWN = HostFacts(drivers={}, pools={})
 
 
 def reasons(goal: Goal, have: Observation, facts: HostFacts | None = None) -> list[str]:
@@ -219,3 +221,50 @@ def test_a_privileged_vm_stays_out_of_pools_for_others() -> None:
         "privileged"
     ]
     assert isinstance(plan(goal(Target.STOPPED, web(ROOT)), Observation(), facts), Success)
+
+
+DIRECTORY = frozenset({Offer.DIRECTORY})
+SHARING = web(ROOT, shared_volumes={"films": {"vm": "nas", "pool": "slow", "mount": "/films"}})
+
+
+def able(
+    roots: frozenset[Offer] | None, volumes: frozenset[Offer] | None, **offers: Offer | None
+) -> HostFacts:
+    pools = {name: PoolFacts(offers=offer) for name, offer in offers.items()}
+    return HostFacts(drivers={"lxc": DriverFacts(roots=roots, volumes=volumes)}, pools=pools)
+
+
+@pytest.mark.parametrize("target", [Target.RUNNING, Target.PROVISIONED, Target.DEFINED])
+@pytest.mark.parametrize("offer", [Offer.FILE, Offer.BLOCK_DEVICE])
+def test_a_root_that_the_driver_cannot_start_from_is_refused_before_anything_is_made(
+    target: Target, offer: Offer
+) -> None:
+    pool = f"offers a {offer}: use a pool of the type filesystem on it"
+    assert reasons(goal(target, WEB), Observation(), able(DIRECTORY, DIRECTORY, fast=offer)) == [
+        f"web.volumes[data].pool: the driver 'lxc' needs a directory, and pool 'fast' {pool}",
+        f"web.volumes[root].pool: the driver 'lxc' needs a directory, and pool 'fast' {pool}",
+    ]
+
+
+def test_what_a_driver_needs_is_told_of_each_volume() -> None:
+    disks = frozenset({Offer.FILE, Offer.BLOCK_DEVICE})
+    facts = able(disks, frozenset(), fast=Offer.DIRECTORY, slow=Offer.NOTHING)
+    assert reasons(goal(Target.RUNNING, SHARING), Observation(), facts) == [
+        "web.volumes[root].pool: the driver 'lxc' needs a block device or a file, and pool 'fast' "
+        "offers a directory",
+        "web.shared_volumes.films.pool: the driver 'lxc' needs a volume of no kind, and pool "
+        "'slow' offers nothing that files could be put on",
+    ]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        able(DIRECTORY, DIRECTORY, fast=Offer.DIRECTORY),
+        able(DIRECTORY, DIRECTORY, fast=None),
+        able(None, None, fast=Offer.FILE),
+        able(frozenset({Offer.FILE}), None, fast=Offer.FILE),
+    ],
+)
+def test_what_a_driver_takes_and_what_is_not_known_is_no_reason(facts: HostFacts) -> None:
+    assert isinstance(plan(goal(Target.RUNNING, WEB), Observation(), facts), Success)

@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 
 from geats_core import (
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Observation,
@@ -221,7 +222,7 @@ def test_a_locked_vm_has_a_way_back_and_is_not_rolled_back() -> None:
 
 def test_a_vm_without_its_driver_is_not_rolled_back() -> None:
     have = at(Target.RUNNING, web())
-    facts = HostFacts(drivers=frozenset({"memory"}))
+    facts = HostFacts(drivers={"memory": DriverFacts()})
 
     refused = reverse(renamed_with_snapshot(have), have, facts).failure()
     assert [str(each) for each in refused] == [

@@ -120,7 +120,13 @@ def test_everything_that_a_plan_would_be_refused_for(
         return [each.fix for each in found if each.what == "configuration"]
 
     assert fixes(
-        {**memory_config(tmp_path), "drivers": {"lxc": {}}, "templates": templates, **raw}
+        {
+            **memory_config(tmp_path),
+            "drivers": {"lxc": {}},
+            "pools": {"default": {"type": "directory", "path": f"{tmp_path}/pool"}},
+            "templates": templates,
+            **raw,
+        }
     ) == [
         "ip link add nobr0 type bridge && ip link set nobr0 up",
         "correct it in the configuration, at web01.memory",

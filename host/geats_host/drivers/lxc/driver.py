@@ -24,6 +24,7 @@ from returns.result import Failure, Success
 
 from geats_core.jobs.adoption import root_of
 from geats_core.planning.actions import Adopt
+from geats_core.planning.goal import DriverFacts, Offer
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 else:
     lxc_attach = later("geats_host.drivers.lxc.attach")
 
+DIRECTORIES = frozenset({Offer.DIRECTORY})
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
 
@@ -127,6 +129,11 @@ class LxcDriver:
         """Make the directory of all containers, or make it root's where it is there."""
         with container_files.host_errors(f"cannot make {self.options.path}"):
             container_files.make_folder(self.options.path, 0o711)
+
+    @property
+    def facts(self) -> DriverFacts:
+        """Directories, and nothing else: what is in a file or a block device has to be mounted."""
+        return DriverFacts(roots=DIRECTORIES, volumes=DIRECTORIES)
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
