@@ -41,7 +41,7 @@ class DriverSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """Statistics of one VM; None where there is nothing to say, as of one that is off."""
+    """Statistics of one VM; None if a value is not known, for example because the VM is off."""
 
     pid: int | None = None
     addresses: tuple[str, ...] = ()
@@ -54,9 +54,9 @@ class Info:
 class Ran:
     """What a program in a guest came to.
 
-    ``code`` is its exit code, 128 and the signal's number where one killed it, 127 where it was not
-    found and 126 where it cannot be run; None where it was killed because its time was up. Of each
-    output at most ``OUTPUT_BYTES`` are kept; ``truncated`` where there was more.
+    ``code`` is its exit code; 128 plus the signal's number if a signal killed it, 127 if it was not
+    found, 126 if it cannot be run, and None if it was killed because its time was up. Of each
+    output at most ``OUTPUT_BYTES`` are kept; ``truncated`` is true if there was more.
     """
 
     code: int | None
@@ -78,7 +78,11 @@ class ConfigText:
 
 
 class Driver(Protocol):
-    """What geats asks of a driver. Every method raises ``HostError`` where the host fails."""
+    """What geats asks of a driver. Every method raises ``HostError`` if the host fails.
+
+    Methods that change a VM are idempotent: if one is interrupted, calling it again finishes the
+    work.
+    """
 
     @property
     def facts(self) -> DriverFacts:
@@ -86,11 +90,14 @@ class Driver(Protocol):
         ...
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
-        """Every VM that this driver knows, or *only* that one, in one pass that cannot hang."""
+        """Every VM that this driver knows, or *only* that one, by name.
+
+        This must not hang, not even if a VM's monitor does not answer: that VM is STUCK.
+        """
         ...
 
     def bridges(self) -> frozenset[str] | None:
-        """The bridges that NICs can be put on; None where any name will do."""
+        """The bridges that NICs can be connected to; None if any name is fine."""
         ...
 
     def define(
@@ -100,33 +107,32 @@ class Driver(Protocol):
         keep: tuple[str, ...] = (),
         shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
-        """Write the definition, whole and atomically.
+        """Replace the VM's definition in one atomic step.
 
-        *volume_paths* are by the names of the volumes, the VM's own and those that others share.
-
-        *keep* are the lines added by hand (those that ``observe`` shows) that stay in it.
-        *shifted_by* says, by their names, which volumes show ids that are higher by so much.
+        *volume_paths* are the paths of the volumes by name: the VM's own, and those of others that
+        it mounts. *keep* are the lines that a person added (``by_hand`` of ``observe``) and that
+        stay. *shifted_by* names volumes whose files have ids that are higher by this number.
         """
         ...
 
     def set_locked(self, name: str, *, locked: bool) -> None:
-        """Mark the VM as protected from deletion beside its definition, or take the mark away.
+        """Add or remove a mark beside the definition which says that the VM must not be deleted.
 
-        The mark outlives ``define``, ends with ``undefine``, and protects by being seen: it is
-        there for a registry that is lost. A VM that is not known has none.
+        ``observe`` shows it as ``locked``, so that the protection survives if the registry is lost.
+        ``define`` keeps the mark, ``undefine`` removes it. A VM that is not known has none.
         """
         ...
 
     def undefine(self, name: str) -> None:
-        """Forget the VM; one that is not known is forgotten already."""
+        """Delete the definition. If the VM is not known, there is nothing to do."""
         ...
 
     def start(self, name: str) -> None:
-        """Power on, and make sure that it stays on for a moment."""
+        """Power on. Raises ``HostError``, with the cause, if the VM does not stay on."""
         ...
 
     def shutdown(self, name: str, timeout_s: int) -> None:
-        """Ask the guest to power off; after *timeout_s* seconds power off."""
+        """Ask the guest to power off. If it still runs after *timeout_s* seconds, power off."""
         ...
 
     def stop(self, name: str) -> None:
@@ -138,18 +144,19 @@ class Driver(Protocol):
         ...
 
     def hold(self, name: str) -> None:
-        """Suspend every process, until ``unfreeze`` or the end of this process, whatever ends it.
+        """Suspend every process until ``unfreeze``, or until this process ends.
 
-        Until then, or where that too fails, the VM is seen as HELD.
+        The guest must go on even if this process is killed. ``observe`` shows the VM as HELD until
+        it does.
         """
         ...
 
     def unfreeze(self, name: str) -> None:
-        """Let the processes go on."""
+        """Let the processes of a frozen VM continue."""
         ...
 
     def repair(self, name: str) -> None:
-        """End a monitor that no longer answers."""
+        """End a VM whose monitor no longer answers, with all of its processes."""
         ...
 
     def set_limits(self, name: str, limits: Limits) -> None:
@@ -169,24 +176,24 @@ class Driver(Protocol):
         ...
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
-        """Write what is left to read of the descriptor *source* to a file of the guest, whole.
+        """Copy the rest of the file descriptor *source* to a file in the guest.
 
-        What had the name before is replaced, a link too. Links on the way lead where they lead for
-        the guest.
+        The file appears whole or not at all. An existing file or link of that name is replaced.
+        Links in the path are followed as the guest sees them.
         """
         ...
 
     def read_file(self, name: str, file: "FileToRead", target: int) -> None:
-        """Write what a regular file of the guest holds to the descriptor *target*."""
+        """Copy a regular file of the guest to the file descriptor *target*."""
         ...
 
 
 @runtime_checkable
 class AdoptingDriver(Protocol):
-    """What a driver can do as well that can adopt VMs which something else made."""
+    """What a driver offers if it can adopt VMs that other programs made."""
 
     def config_text(self, name: str) -> ConfigText | None:
-        """The definition of a VM, whoever made it; None where there is none to be read."""
+        """The definition of a VM, whoever made it; None if there is none."""
         ...
 
     def adopt(
@@ -195,8 +202,8 @@ class AdoptingDriver(Protocol):
         volume_paths: Mapping[str, Path],
         shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
-        """Note what the VM runs with, then replace its definition, whole and atomically.
+        """Record what the VM runs with, then replace its definition in one atomic step.
 
-        Refused where the old one is not that which the adoption was planned from.
+        Raises ``HostError`` if the old definition is not the one that the plan was made from.
         """
         ...

@@ -16,9 +16,10 @@ from geats_core.vm.spec import VMSpec
 
 
 class Outcome(StrEnum):
-    """How far a journaled step came; INTENT that is never followed by another was cut.
+    """How far a step in the journal came. An INTENT that nothing follows was interrupted.
 
-    A power cut may take the last DONE with it, and what was done then seems cut; never an INTENT.
+    A power failure may lose the last DONE, so that a finished step looks interrupted. It never
+    loses an INTENT.
     """
 
     INTENT = "intent"
@@ -42,18 +43,22 @@ class Entry:
 
 
 class Registry(Protocol):
-    """What geats asks of a registry. Every method raises ``HostError`` where the store fails."""
+    """What geats asks of a registry. Every method raises ``HostError`` if the store fails.
+
+    Several threads and processes use a registry at the same time. What a method wrote must survive
+    a power failure once it returns, unless it says otherwise.
+    """
 
     def problems(self) -> Sequence[str]:
-        """What is wrong with the store as a whole; nothing where it can be relied on."""
+        """What is wrong with the store as a whole; empty if it is sound."""
         ...
 
     def outdated(self) -> UpgradeRegistry | None:
-        """What has to be done before anything is written: where an older geats wrote the store."""
+        """The upgrade that the store needs before it can be written to; None if it needs none."""
         ...
 
     def upgrade(self, upgrade: UpgradeRegistry) -> None:
-        """Do that, and keep a copy of what was there; nothing where it is done already."""
+        """Upgrade the store, and keep a copy of the old one. A second call does nothing."""
         ...
 
     def definitions(self) -> Mapping[str, VMSpec]:
@@ -61,15 +66,15 @@ class Registry(Protocol):
         ...
 
     def unreadable(self) -> Mapping[str, str]:
-        """The names of all others, and why each cannot be read: one concerns its VM alone."""
+        """Why each of the other definitions cannot be read, by name."""
         ...
 
     def record(self, spec: VMSpec) -> None:
-        """Store a definition, durably, in place of an earlier one of that name."""
+        """Store a definition; it replaces an earlier one of that name."""
         ...
 
     def forget(self, name: str) -> None:
-        """Remove a definition and its lock; one that is not there is forgotten already."""
+        """Delete a definition and its lock. If it does not exist, there is nothing to do."""
         ...
 
     def locked(self) -> frozenset[str]:
@@ -77,23 +82,23 @@ class Registry(Protocol):
         ...
 
     def set_locked(self, name: str, *, locked: bool) -> None:
-        """Protect a VM from deletion, or lift the protection."""
+        """Protect a VM from deletion, or remove the protection."""
         ...
 
     def notes(self, kind: str) -> Mapping[str, str]:
-        """What the host remembers of *kind*, by key; nothing where nothing was ever noted."""
+        """All notes of this *kind*, by key; empty if there are none."""
         ...
 
     def note(self, kind: str, key: str, text: str) -> None:
-        """Remember *text* under *kind* and *key*, durably, in place of an earlier one."""
+        """Store a note; it replaces an earlier one of that *kind* and *key*."""
         ...
 
     def forget_note(self, kind: str, key: str) -> None:
-        """Remove a note; one that is not there is forgotten already."""
+        """Delete a note. If it does not exist, there is nothing to do."""
         ...
 
     def write(self, entry: Entry) -> None:
-        """Append to the journal: DONE may become durable with the next entry, others at once."""
+        """Append to the journal. A DONE need not survive a power failure before the next entry."""
         ...
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
@@ -101,30 +106,30 @@ class Registry(Protocol):
         ...
 
     def prune(self, before_s: float, entries: int) -> None:
-        """Forget what the journal has from before that time, and all but its newest *entries*."""
+        """Delete entries of the journal that are older, and all but the newest *entries*."""
         ...
 
     def kept_open(self) -> AbstractContextManager[None]:
-        """While this lasts, many writes follow each other; a registry may use that to be fast."""
+        """A context for many writes in a row, which a registry may use to be faster."""
         ...
 
 
 @runtime_checkable
 class CopiedRegistry(Registry, Protocol):
-    """A registry that can be kept in a file, and brought back from it, with all that is in it."""
+    """A registry that can be backed up to a file, and restored from it."""
 
     def is_there(self) -> bool:
-        """Whether anything was ever written."""
+        """Whether the store exists."""
         ...
 
     def back_up(self, path: Path) -> None:
-        """Write a copy that only its owner can read, whole or not at all, and durably."""
+        """Write a copy with mode 0600. The file appears whole or not at all."""
         ...
 
     def at(self, path: Path) -> Registry:
-        """The copy at *path*, to be read."""
+        """The copy at *path*, opened for reading."""
         ...
 
     def restore(self, path: Path) -> None:
-        """Be again what the copy at *path* is; what there was is kept beside the store first."""
+        """Replace the store by the copy at *path*, and keep the old store beside it."""
         ...

@@ -76,49 +76,54 @@ def key_of(pool: "Pool") -> str:
 
 
 class Pool(Protocol):
-    """What geats asks of a pool. Every method raises ``HostError`` where the host fails.
+    """What geats asks of a pool. Every method raises ``HostError`` if the host fails.
 
-    Methods that change a volume are idempotent: called again after a cut, they finish the work.
+    Methods that change a volume are idempotent: if one is interrupted, calling it again finishes
+    the work. A method must not leave a volume that ``observe`` shows as further than it is.
     """
 
     @property
     def offers(self) -> Offer:
-        """What ``path`` leads to once a volume is active."""
+        """What is found at ``path`` once a volume is active: a directory, a device or a file."""
         ...
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
-        """Every volume in the pool, in one pass; ``pool`` in the values is left to the caller.
+        """Every volume in the pool, by its name. The caller fills in ``pool`` in the values.
 
-        Given *only*, that volume alone: in no more time for a pool that holds many.
+        With *only*, just that volume, or nothing if it does not exist. This must not take longer
+        because the pool holds many others.
         """
         ...
 
     def path(self, volume: VolumeId) -> Path:
-        """Where an active volume is (or will be) on the host."""
+        """The path of the volume on the host. It need not exist before ``activate``."""
         ...
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Reserve the space."""
+        """Create the volume, with room for *size_bytes*; None means as much as the pool has."""
         ...
 
     def format(self, volume: VolumeId) -> None:
-        """Make it ready to hold files."""
+        """Make the volume ready to hold files, for example with an empty filesystem."""
         ...
 
     def activate(self, volume: VolumeId) -> None:
-        """Make it usable on the host."""
+        """Make the volume usable at ``path``, for example by mounting it."""
         ...
 
     def deactivate(self, volume: VolumeId) -> None:
-        """Take it out of use on the host; its data stays."""
+        """Undo ``activate``. The data stays."""
         ...
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
-        """Make it larger."""
+        """Make the volume larger. Nobody asks for less than it has."""
         ...
 
     def destroy(self, volume: VolumeId) -> None:
-        """Destroy it and all data on it, and nothing outside it."""
+        """Delete the volume with its data and snapshots, and nothing outside it.
+
+        If the volume does not exist, there is nothing to do.
+        """
         ...
 
     @property
@@ -127,38 +132,52 @@ class Pool(Protocol):
         ...
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
-        """Keep what the volume holds now; *taken_s* is remembered with it. Not if it can't."""
+        """Keep what the volume holds now, under *name*.
+
+        ``observe`` shows *taken_s* (seconds since the epoch) as the time of the snapshot. Raises
+        ``HostError`` if the pool has no snapshots (``facts.snapshots``) or the disk is full.
+        """
         ...
 
     def rollback(self, volume: VolumeId, name: str) -> None:
-        """Make the volume what it was when the snapshot was taken; the snapshot stays."""
+        """Restore what the volume held when the snapshot was taken. The snapshot stays.
+
+        Raises ``HostError`` if there is no such snapshot.
+        """
         ...
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Give a snapshot up; one that is not there is given up already."""
+        """Delete a snapshot. If it does not exist, there is nothing to do."""
         ...
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
-        """Let *target*, which is formatted, hold what *source* holds, and nothing else.
+        """Copy what *source* holds to *target*, which is formatted. Nothing else stays on it.
 
-        *source* is a template's volume, or any other that is not in use. Where ``facts.clones``, it
-        takes no time that grows with what is held. The marks of *target* stay as they are.
+        *source* is a template's volume, or another one that nobody writes to. If ``facts.clones``
+        is true, the time must not grow with the amount of data. The marks of *target* (see
+        ``mark``) stay as they are.
         """
         ...
 
     def used_bytes(self, volume: VolumeId) -> int:
-        """How much of the pool's space only this volume takes."""
+        """The space that would become free if the volume were deleted, in bytes."""
         ...
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
-        """Remember the stage, template and guest of *seen*, durably; an adapter asks below."""
+        """Store the stage, template and guest of *seen*, so that ``observe`` shows them again.
+
+        They must survive a power failure once this returns. An adapter lets the pool below do it.
+        """
         ...
 
 
 @runtime_checkable
 class AdoptingPool(Protocol):
-    """What a pool can do as well whose volumes may be directories that something else made."""
+    """What a pool offers if its volumes may also be directories that other programs made."""
 
     def adopt(self, volume: VolumeId, tree: Path, seen: VolumeSeen) -> None:
-        """Have a directory of the host as a volume, with the marks of *seen*, where it is."""
+        """Take the directory *tree* of the host as a volume, with the marks of *seen*.
+
+        It is neither moved nor copied.
+        """
         ...
