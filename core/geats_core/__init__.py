@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        """Whatever few plans need is loaded with the first of it that is asked for."""
+        """Import rarely used names when they are first used."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from geats_core import on_demand

@@ -27,7 +27,7 @@ All of them are on unless turned off. Each event is told once, not with every lo
 - ``salt/beacon/MINION/geats/trouble``: ``error`` says why the host could not be looked at; nothing
   once it can again
 
-A minion that was started anew tells what is not as it should be, but no state that has changed.
+A minion that was restarted tells what is not as it should be, but no state that has changed.
 """
 
 from collections.abc import Callable

@@ -180,7 +180,7 @@ def deprovision(name, test=None):
 
 def reinit(name, test=None):
     """
-    Make a VM's root volume anew from its template; other volumes keep their data.
+    Make a VM's root volume again from its template; other volumes keep their data.
 
     CLI Example:
 

@@ -32,7 +32,7 @@ def adopt(name, spec=None, template=None, test=None):
         a description in place of that in the pillar
     template
         where nothing describes the VM: it is taken as its ``config`` has it, and counts as
-        installed from this template, from which a ``reinit`` would make it anew
+        installed from this template, from which a ``reinit`` would recreate it
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 

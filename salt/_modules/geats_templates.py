@@ -34,7 +34,7 @@ def import_template(name, refresh=False, test=None):
     Make a template ready ahead of VMs: download or build it, and unpack it in pools that clone.
 
     refresh
-        look for a newer image on the server, or build anew
+        look for a newer image on the server, or build again
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 

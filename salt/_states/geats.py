@@ -245,7 +245,7 @@ def template_present(name, refresh=False, **options):
     Ensure that a template of the pillar is ready, and unpacked in each pool that clones.
 
     refresh
-        look for a newer image on the server, or build anew, each time
+        look for a newer image on the server, or build again, each time
 
     .. code-block:: yaml
 

@@ -68,7 +68,7 @@ def test_a_registry_is_read_and_upgraded(path: Path, tmp_path: Path) -> None:
 
 @every("config")
 def test_a_config_is_read(path: Path) -> None:
-    """One of before there was a list of lines is known to be of geats, and is written anew."""
+    """One of before there was a list of lines is known to be of geats, and is written again."""
     read = read_lxc_config(path.read_text(), "web01")
     assert (read.foreign, read.unreadable) == (False, "")
     assert read.spec == (None if path.parent.name == "2b4724a" else SPEC)

@@ -270,7 +270,7 @@ def would_shrink(want: VMSpec, have: Observation) -> bool:
 
 
 def _would_make_anew(goal: Goal, want: VMSpec, have: Observation) -> bool:
-    """Whether a volume that is wanted is missing: it is made anew with leave, and if off."""
+    """Whether a volume that is wanted is missing: it is recreated with leave, and if off."""
     never = goal.target in POWERED and goal.restart is Restart.NEVER
     stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     without_leave = have.locked or goal.data_loss is DataLoss.REFUSED
@@ -915,7 +915,7 @@ def test_a_vm_of_which_a_part_cannot_be_read_is_powered_off_and_else_left_alone(
 ) -> None:
     """Law 6: in every state, and with every leave; what geats holds frozen may go on.
 
-    But a definition is made anew.
+    But a definition is recreated.
     """
     spec = None if target in WITHOUT_SPEC else BY_HAND.want
     goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)

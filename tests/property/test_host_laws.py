@@ -227,7 +227,7 @@ def resizings(draw: st.DrawFn) -> Situation:
 
 @st.composite
 def restarts(draw: st.DrawFn) -> Situation:
-    """VMs that are on, and mostly have to restart; some get a volume, some are made anew."""
+    """VMs that are on, and mostly have to restart; some get a volume, some are recreated."""
     names = draw(st.permutations(NAMES))[: draw(st.integers(2, 4))]
     was, becomes = draw(st.permutations(range(5))), draw(st.permutations(range(5)))
     goals: list[Goal] = []
@@ -570,7 +570,7 @@ def test_a_failure_makes_no_vm_take_what_another_has(situation: Situation, shuff
 def test_what_ran_runs_again_after_a_failure_if_it_can(
     situation: Situation, shuffle: Random
 ) -> None:
-    """It cannot where its start fails, its volumes are not ready, its guest was made anew and not
+    """It cannot where its start fails, its volumes are not ready, its guest was recreated and not
     configured, or another has what it would take.
     """
     for made, ran in failures(situation, shuffle):

@@ -255,7 +255,7 @@ def test_leave_to_lose_data_is_for_a_changed_description_only(lost: Lost, restar
         return
     for step in made.plan.steps:
         if isinstance(step.action, DestroyVolume) and step.vm not in config.gone:
-            event("a volume is made anew")
+            event("a volume is recreated")
             assert step.changes
             assert described(config, step.vm) != lost.there[step.vm].recorded
 

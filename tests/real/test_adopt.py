@@ -134,7 +134,7 @@ def test_a_container_is_adopted_as_it_is(operator: Operator, power: Power) -> No
     assert (row["power"], row["defined"], row["pending"]) == (str(power), True, 0)
     target = {Power.STOPPED: "stopped", Power.FROZEN: "frozen"}.get(power, "running")
     assert lifecycle.plan_to(operator.host, NAME, target).plan.is_empty
-    with pytest.raises(Refused, match="is a VM of geats already"):
+    with pytest.raises(Refused, match="is managed by geats already"):
         operator.adopt("busybox")
 
 

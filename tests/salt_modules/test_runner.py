@@ -161,8 +161,7 @@ def test_a_move_is_shown_before_it_is_made(passes_files_on, opts, tmp_path):
     master["a"]["geats.start"]("web01")
     declared = master.runner["geats.migrate"]("web01", "b")["problems"]
     assert declared == [
-        "web01: is declared on a, which would make it anew: "
-        "move its declaration to the target first"
+        "web01: is declared on a, which would recreate it: move its declaration to the target first"
     ]
 
 

@@ -195,6 +195,6 @@ def _movable(name: str, host: Candidate, wanted: Goal | None) -> Checked[Goal]:
     if found:
         return Failure(found)
     if have.recorded is None:
-        return problem(name, "is not of geats, which cannot move it")
+        return problem(name, "is not managed by geats, so it cannot be moved")
     target = Target.PROVISIONED if have.power is Power.STOPPED else Target.RUNNING
     return Success(Goal(name=name, target=target, spec=have.recorded))

@@ -40,7 +40,7 @@ class Undo(StrEnum):
     START_AGAIN = "start it again"
 
 
-_DECLARED = "is declared on {}, which would make it anew: move its declaration to the target first"
+_DECLARED = "is declared on {}, which would recreate it: move its declaration to the target first"
 ONLY_RUNNING = frozenset({Phase.SHUTDOWN, Phase.START})
 
 
@@ -55,7 +55,7 @@ class Migration:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """All there is to do."""
+        """Every step of the migration, in order."""
         return tuple(phase for phase in Phase if self.running or phase not in ONLY_RUNNING)
 
     def undone_by(self, failed: Phase) -> tuple[Undo, ...]:

@@ -164,7 +164,7 @@ def _problem(each: SharedVolume, why: str) -> Problem:
 
 
 def _why_no_longer(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
-    """Why the VM of *spec* cannot mount it any more; empty where it can, or never could."""
+    """Why the VM of *spec* can no longer mount it; empty if it can, or never could."""
     never_could = _why_not_of(host.have(each.vm).recorded, spec, each)
     return "" if never_could else _why_not_of(host.at_end(each.vm), spec, each)
 

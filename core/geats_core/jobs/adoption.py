@@ -214,7 +214,7 @@ def _line_problems(
 
 def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Problem]:
     if not have.foreign:
-        yield Problem(found.name, "is a VM of geats already")
+        yield Problem(found.name, "is managed by geats already")
     elif have.power is Power.STUCK:
         yield Problem(found.name, "its monitor does not answer: end that first")
     yield from unreliable_parts(found.name, have)

@@ -122,7 +122,7 @@ def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
 def _not_whole(source: str, from_: Observation) -> Iterable[Problem]:
     active = replace(from_, volumes=tuple(replace(seen, active=True) for seen in from_.volumes))
     if from_.recorded is not None and not is_ready(from_.recorded, active):
-        yield Problem(source, "has not all of its volumes, or they are not ready")
+        yield Problem(source, "some of its volumes are missing or not ready")
 
 
 def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:

@@ -86,7 +86,7 @@ def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
     if why:
         return problem(path, why)
     if digest != _digest(plain):
-        return problem(path, "has not the checksum that it should have: it was changed")
+        return problem(path, "has another checksum than it should: the file was changed")
     match decode(Manifest, path, plain):
         case Success(manifest):
             wrong = tuple(_inconsistent(path, manifest))

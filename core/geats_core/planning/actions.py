@@ -85,7 +85,7 @@ class DestroyVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class ForgetVolume:
-    """Give up a volume that is not found where it was, and all data on it: it may be made anew."""
+    """Give up a volume that is not found where it was, and all data on it: it may be recreated."""
 
     pool: str
     volume: str

@@ -162,7 +162,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
             if volume is not want.root or _root_stays(draft, want, anew):
                 _prepare_volume(draft, volume)
     _power_off_if_needed(draft, want, final)
-    _destroy(draft, anew, f"{goal.name} is to be made anew")
+    _destroy(draft, anew, f"{goal.name} is to be recreated")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         because = rebuilds(want, draft.state)
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
@@ -228,7 +228,7 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
         case Target.REBOOTED:
             _power_off(draft, "a reboot was asked for", then=then)
         case Target.REINITIALISED:
-            _power_off(draft, "it is to be made anew", then=then)
+            _power_off(draft, "it is to be recreated", then=then)
         case Target.STOPPED:
             _power_off(draft, f"{goal.name} should be stopped")
             _keep_off(draft, f"{goal.name} should be stopped")

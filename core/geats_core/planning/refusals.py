@@ -81,7 +81,7 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
     """What is known of the VM, and cannot be relied on: why, and what to do."""
     if have.unreliable:
         message = f"its definition cannot be relied on: {have.unreliable}"
-        yield Problem(name, f"{message}, or define it anew as it is described")
+        yield Problem(name, f"{message}, or define it again as it is described")
     for seen in have.volumes:
         if seen.unreadable:
             path = f"{name}.volumes[{seen.pool}/{seen.name}]"
@@ -297,11 +297,11 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     for each in missing_volumes(want, have):
         if have.locked:
-            yield Problem(*not_found(each, "it is not made anew, since the VM is locked"))
+            yield Problem(*not_found(each, "it is not recreated, since the VM is locked"))
         elif goal.data_loss is DataLoss.REFUSED:
-            yield Problem(*not_found(each, "allow data loss to make it anew, without its data"))
+            yield Problem(*not_found(each, "allow data loss to recreate it, without its data"))
         elif stays_on:
-            yield Problem(*not_found(each, "it is not made anew while the VM is on"))
+            yield Problem(*not_found(each, "it is not recreated while the VM is on"))
 
 
 def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...]:

@@ -1,4 +1,4 @@
-"""Why a VM that is on has to restart, or a volume has to be made anew."""
+"""Why a VM that is on has to restart, or a volume has to be recreated."""
 
 from geats_core.planning.actions import Impact
 from geats_core.planning.goal import HostFacts, Restart
@@ -29,7 +29,7 @@ def why_restart(want: VMSpec, have: Observation) -> str:
     if have.power is Power.STOPPED:
         return ""
     if missing_volumes(want, have):
-        return "a volume of it is not found, and is to be made anew"
+        return "a volume of it is not found, and is to be recreated"
     if have.in_effect is None:
         return "it is not known what it was started with"
     root = have.volume(want.root.pool, ROOT)

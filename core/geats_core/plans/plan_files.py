@@ -133,7 +133,7 @@ def _read(text: str, known: int, oldest: int) -> Checked[dict[str, object]]:
     except (ValueError, RecursionError) as error:
         return problem("", f"is not JSON: {error}")
     if not isinstance(raw, dict) or raw.get("version") is None:
-        return problem("version", "is missing: this is no file of geats")
+        return problem("version", "is missing: geats did not write this file")
     found = raw["version"]
     why = file_formats.newer(found, known)
     if not why and found < oldest:

@@ -101,7 +101,7 @@ class Course:
         """Whether a VM that was powered off can start, though changes of it are *missing*.
 
         It can though one that it starts after did not: it ran before. It must not where another
-        still has what it would take, or where its root was made anew, and is configured for nobody.
+        still has what it would take, or where its root was recreated, and is configured for nobody.
         """
         have = self.seen.get(step.vm, Observation())
         if not isinstance(step.action, Start) or step.vm not in self._off or have.defined is None:

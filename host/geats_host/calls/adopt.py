@@ -77,7 +77,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
         known = unknown("name", "container", name, foreign)
         raise Refused(f"{known}: the option path of the driver lxc says where they are")
     if not have.foreign:
-        raise Refused(f"{name}: is a VM of geats already")
+        raise Refused(f"{name}: is managed by geats already")
     old = _read(host, name)
     if old is not None:
         return old
@@ -96,7 +96,7 @@ def _wanted(
     if template is None:
         raise Refused(
             f"template: is missing: nothing describes {found.name}, so that nobody knows what it is"
-            " to be made of, if it is ever made anew"
+            " to be made of, if it is ever recreated"
         )
     described = {**found.vm, "template": template}
     return accepted(parse_vm(found.name, described), found.name), described

@@ -14,7 +14,7 @@ HOW = "# Nothing describes this VM yet. It is now as if this were in the configu
 @click.argument("name")
 @click.option(
     "--template",
-    help="What a VM that nothing describes counts as installed from: used if it is made anew.",
+    help="What a VM that nothing describes counts as installed from: used if it is recreated.",
 )
 @dry_run_option
 @in_session

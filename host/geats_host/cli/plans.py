@@ -189,7 +189,7 @@ def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryI
     """Bring VMs to what is declared.
 
     Without NAMES: every VM that is declared. VMs that do not wait for each other are brought there
-    side by side, and one that fails or is refused keeps no other from it.
+    side by side. One that fails or is refused does not hold up the others.
     """
     session = context.ensure_object(Session)
     if saved is None:
@@ -262,7 +262,7 @@ def reverse(
 def boot(session: Session, dry_run: bool) -> None:
     """Start every VM that is defined with autostart, in its order: for the host's own start.
 
-    One that cannot start keeps no other from it.
+    A VM that cannot start does not hold up the others.
     """
     show_or_apply(session, session.host_in_part.plan_boot(), dry_run=dry_run)
 

@@ -43,7 +43,7 @@ def list_(session: Session) -> None:
 
 @templates.command("import")
 @click.argument("names", nargs=-1)
-@click.option("--refresh", is_flag=True, help="Look for a newer image, or build anew.")
+@click.option("--refresh", is_flag=True, help="Look for a newer image, or build again.")
 @dry_run_option
 @in_session
 def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bool) -> None:

@@ -110,7 +110,7 @@ def _read(file: Path) -> Machine | None:
             return machine
         case Failure(problems):
             found = "; ".join(map(str, problems))
-            LOG.warning("%s: remove it, and the next plan that is applied writes it anew", found)
+            LOG.warning("%s: remove it, and the next plan that is applied writes it again", found)
             return None
 
 

@@ -102,7 +102,7 @@ class Performer:
         return self.driver_of()
 
     def perform(self, action: Action) -> None:
-        """Do it."""
+        """Carry out one action on the VM."""
         match action:
             case Define(spec, keep):
                 self._define(spec, keep)
@@ -212,7 +212,7 @@ class Performer:
         check_mount_points(spec, self._paths(spec))
 
     def _follow_root(self) -> None:
-        """One that was adopted, and was made anew since, is not where the definition says."""
+        """One that was adopted, and was recreated since, is not where the definition says."""
         spec, driver = self.spec, self.driver
         if spec is None or not isinstance(driver, AdoptingDriver):
             return

@@ -238,7 +238,7 @@ class DirectoryPool:
         with self.opened(source) as from_, opened_tree(from_) as tree, self.opened(target) as at:
             check_directory(ROOTFS, at)
             check_no_mounts(self.path(target))
-            with open_directory(ROOTFS, at) as rootfs:  # emptied, not made anew: it is always there
+            with open_directory(ROOTFS, at) as rootfs:  # emptied, not recreated: it is always there
                 trees.empty(rootfs, subvolumes.removed_as_subvolume)
                 copy(tree, rootfs)
 
@@ -279,7 +279,7 @@ class DirectoryPool:
         return not is_there and os.path.lexists(self.root / _aside(volume))
 
     def finish_destroying(self, volume: VolumeId) -> None:
-        """Make a volume anew of which a destroy that was cut left something."""
+        """Recreate a volume of which a destroy that was cut left something."""
         if self.is_half_destroyed(volume):
             seen = self.observe(volume).get(volume)
             self.allocate(volume, None if seen is None else seen.size_bytes)

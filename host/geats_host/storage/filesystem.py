@@ -223,7 +223,7 @@ class FilesystemPool:
         return self.below.used_bytes(volume)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
-        """Let the pool below remember it; what is to be filled is mounted anew if it is broken."""
+        """Let the pool below remember it; what is to be filled is mounted again if it is broken."""
         mounted = Mounted(self._point(volume))
         if seen.stage is Stage.FILLING and not mounted.takes_writes():
             self._place(volume).bring_up(is_clone=True)

@@ -146,7 +146,7 @@ class ZfsPool:
             )
             run(commands.create(name, _text(new), self._limits(size_bytes)))
         elif _parse(there, volume) is None:
-            raise HostError(f"{name}: is there, and is not of geats")
+            raise HostError(f"{name}: exists, and was not made by geats")
 
     def format(self, volume: VolumeId) -> None:
         """It is a filesystem from the start."""

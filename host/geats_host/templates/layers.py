@@ -113,7 +113,7 @@ def _put_tree(path: str, target: Path, store: Store) -> None:
 
 
 def _copy_tree(path: str, names: list[str], target: Path) -> None:
-    """Copy all but what is in ``dev``, which is made anew."""
+    """Copy all but what is in ``dev``, which is recreated."""
     sources = [os.path.join(os.path.realpath(path), name) for name in names if name != "dev"]
 
     def copy() -> None:

@@ -102,7 +102,7 @@ def record_of(source: Source) -> str | None:
 
 
 def discard_damaged(source: Source, store: Store) -> None:
-    """Forget what was downloaded or built where that is damaged, so that it is made anew."""
+    """Forget what was downloaded or built where that is damaged, so that it is recreated."""
     record = record_of(source)
     if record is None:
         return

@@ -232,7 +232,7 @@ def _fate(
 ) -> tuple[Fate, str]:
     """What becomes of an unpacked template: one that may still be declared is kept."""
     if not _is_whole(seen):
-        return Fate.DESTROY, "is half unpacked: what needs it begins anew"
+        return Fate.DESTROY, "is half unpacked: what needs it begins again"
     if volume.volume in keys:
         return Fate.KEEP, f"template {keys[volume.volume]} is declared"
     problem = unknown_keys.get(seen.template or "")

@@ -38,7 +38,7 @@ def test_that_it_is_declared_on_the_target_is_as_it_should_be() -> None:
 def test_a_vm_that_its_own_host_would_make_anew_stays() -> None:
     declared = replace(host(ON), goals=tuple(goals(Target.RUNNING, WEB)))
     assert refused({"a": declared, "b": EMPTY}) == [
-        "web: is declared on a, which would make it anew: move its declaration to the target first"
+        "web: is declared on a, which would recreate it: move its declaration to the target first"
     ]
 
 
@@ -48,7 +48,9 @@ def test_all_that_is_wrong_with_source_and_target_is_told_at_once() -> None:
     assert refused({"a": locked, "b": small})[0] == "web: is locked, and so stays where it is"
     assert refused({"a": host(ON), "b": small})[0].startswith("b.memory: web (1GiB) would take")
     foreign = host({"web": Observation(power=Power.RUNNING, foreign=True)})
-    assert refused({"a": foreign, "b": EMPTY}) == ["web: is not of geats, which cannot move it"]
+    assert refused({"a": foreign, "b": EMPTY}) == [
+        "web: is not managed by geats, so it cannot be moved"
+    ]
 
 
 def test_hosts_that_are_not_there_or_not_meant() -> None:

@@ -146,7 +146,7 @@ def test_what_cannot_be_moved_is_told_at_once() -> None:
     }
     hosts = {"old": replace(EMPTY, observations=there), "half": HALF}
     assert [*map(str, drain("old", hosts).failure())] == [
-        "foreign: is not of geats, which cannot move it",
+        "foreign: is not managed by geats, so it cannot be moved",
         "held: is locked, and so stays where it is",
     ]
     unknown = str(drain("odl", hosts).failure()[0])

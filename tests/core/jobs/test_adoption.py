@@ -375,7 +375,7 @@ def test_every_reason_is_given_at_once() -> None:
 
 def test_a_vm_of_geats_is_not_adopted() -> None:
     assert lines(adopted(have=Observation(recorded=vm(), defined=vm()))) == [
-        "web: is a VM of geats already"
+        "web: is managed by geats already"
     ]
 
 

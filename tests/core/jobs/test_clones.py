@@ -157,7 +157,7 @@ def test_a_source_that_is_not_whole_or_not_there_is_refused() -> None:
 
     assert lines(cloned(Observation())) == ["web: is not defined"]
     assert lines(cloned(at(Target.DEFINED, vm()))) == [
-        "web: has not all of its volumes, or they are not ready"
+        "web: some of its volumes are missing or not ready"
     ]
     assert lines(cloned(stuck)) == [
         "web: its monitor is stuck, so that it cannot be frozen: stop it first"

@@ -312,7 +312,7 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
     )
     edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
     assert said(json.dumps(edited)) == (
-        "a.tar: has not the checksum that it should have: it was changed"
+        "a.tar: has another checksum than it should: the file was changed"
     )
     hostile = manifest_to_json(replace(manifest(), spec=replace(vm(), name="../x")))
     assert said(hostile).startswith("a.tar.spec")

@@ -62,7 +62,7 @@ def steps(wanted: Goal, have: Observation) -> list[str]:
 @pytest.mark.parametrize("have", [OFF, ON], ids=["off", "on"])
 @pytest.mark.parametrize("target", NEEDING)
 def test_a_root_that_is_gone_is_not_a_root_to_make(target: Target, have: Observation) -> None:
-    advice = "allow data loss to make it anew, without its data"
+    advice = "allow data loss to recreate it, without its data"
 
     assert reasons(goal(target), have) == [f"{LOOK}{advice}"]
 
@@ -70,7 +70,7 @@ def test_a_root_that_is_gone_is_not_a_root_to_make(target: Target, have: Observa
 @pytest.mark.parametrize("have", [OFF, ON], ids=["off", "on"])
 @pytest.mark.parametrize("target", NEEDING)
 def test_what_a_locked_vm_misses_is_never_made_anew(target: Target, have: Observation) -> None:
-    told = f"{LOOK}it is not made anew, since the VM is locked"
+    told = f"{LOOK}it is not recreated, since the VM is locked"
 
     assert told in reasons(leave(target), replace(have, locked=True))
 
@@ -105,7 +105,7 @@ def test_one_that_is_on_is_off_before_anything_is_made_anew() -> None:
     ids=["provisioned", "never"],
 )
 def test_one_that_has_to_stay_on_gets_no_new_root(wanted: Goal) -> None:
-    assert reasons(wanted, ON) == [f"{LOOK}it is not made anew while the VM is on"]
+    assert reasons(wanted, ON) == [f"{LOOK}it is not recreated while the VM is on"]
 
 
 def test_a_root_that_is_gone_from_another_pool_is_gone_all_the_same() -> None:
@@ -191,7 +191,7 @@ def test_to_undo_something_else_is_no_leave_to_give_it_up() -> None:
     shut_down = Plan(name="web", steps=plan(goal(Target.OFF), ON).unwrap().steps)
 
     assert [str(each) for each in reverse(shut_down, ON).failure()] == [
-        f"{LOOK}allow data loss to make it anew, without its data"
+        f"{LOOK}allow data loss to recreate it, without its data"
     ]
 
 

@@ -72,8 +72,8 @@ def test_a_request_is_a_reason() -> None:
     assert steps(Target.REBOOTED, ON, WEB) == [f"{SHUT_DOWN}: a reboot was asked for", START]
     assert steps(Target.STOPPED, ON, WEB) == [f"{SHUT_DOWN}: web should be stopped"]
     assert steps(Target.REINITIALISED, ON, WEB)[:2] == [
-        f"{SHUT_DOWN}: it is to be made anew",
-        "destroy volume web/root in pool fast: web is to be made anew",
+        f"{SHUT_DOWN}: it is to be recreated",
+        "destroy volume web/root in pool fast: web is to be recreated",
     ]
 
 

@@ -36,7 +36,7 @@ MARKS = VolumeSeen(
 VOLUME = Observation(recorded=SPEC, defined=SPEC, volumes=(MARKS,))
 ROW_PROBLEM = Problem(
     "web01",
-    f"its definition cannot be relied on: {WHY}, or define it anew as it is described",
+    f"its definition cannot be relied on: {WHY}, or define it again as it is described",
 )
 VOLUME_PROBLEM = Problem(
     "web01.volumes[default/root]",

@@ -94,11 +94,11 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1", "is missing: this is no file of geats"),
-        ("{}", "is missing: this is no file of geats"),
+        ("1", "is missing: geats did not write this file"),
+        ("{}", "is missing: geats did not write this file"),
         ('{"version": 9}', "was written by a newer geats (format 9, and this one knows {known})"),
         ('{"version": "1"}', "says a format that geats never had: '1'"),
-        ('{"version": null}', "is missing: this is no file of geats"),
+        ('{"version": null}', "is missing: geats did not write this file"),
     ],
 )
 def test_another_format_is_refused(text: str, said: str) -> None:

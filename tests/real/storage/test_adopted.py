@@ -149,7 +149,7 @@ def test_an_adoption_that_is_cut_anywhere_goes_on(pool: DirectoryPool, tree: Pat
         shutil.rmtree(pool.root)
 
 
-@pytest.mark.parametrize("ends", ["destroyed", "made anew"])
+@pytest.mark.parametrize("ends", ["destroyed", "recreated"])
 def test_a_destroy_that_is_cut_anywhere_leaves_no_half_of_a_tree_for_a_volume(
     pool: DirectoryPool, tree: Path, ends: str
 ) -> None:
@@ -159,7 +159,7 @@ def test_a_destroy_that_is_cut_anywhere_leaves_no_half_of_a_tree_for_a_volume(
         seen = pool.observe().get(VOLUME)
         if seen is not None and seen.stage is Stage.INSTALLED:
             assert (tree / "etc/hostname").read_text() == "web01"
-        if ends == "made anew" and seen is not None and seen.stage is Stage.ALLOCATED:
+        if ends == "recreated" and seen is not None and seen.stage is Stage.ALLOCATED:
             pool.format(VOLUME)
             assert pool.path(VOLUME) == pool.root / "web01/root/rootfs"
             assert pool.observe()[VOLUME].stage is Stage.FORMATTED

@@ -94,7 +94,7 @@ def test_a_foreign_dataset_is_left_alone(fake: FakeZfs, pool: Pool) -> None:
     fake.run(["zfs", "create", "tank/geats/web01:root"])
     fake.run(["zfs", "create", "tank/geats/backup"])
     assert pool.observe() == {}
-    with pytest.raises(HostError, match="is there, and is not of geats"):
+    with pytest.raises(HostError, match="exists, and was not made by geats"):
         pool.allocate(VOLUME, None)
     pool.destroy(VOLUME)
     assert sorted(fake.datasets) == ["tank/geats/backup", "tank/geats/web01:root"]

@@ -41,7 +41,7 @@ def config(folder: Path) -> LxcConfig | None:
 
 
 def write_config(folder: Path, text: str) -> None:
-    """Make it the container's ``config``."""
+    """Put the new text in place as the container's ``config``."""
     container_files.make_folder(folder, 0o700)
     container_files.write_atomically(folder, CONFIG, text)
 
