@@ -1,5 +1,6 @@
 """Where calls fail: a host whose storage is real and whose driver exists in memory only."""
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ VM, OTHER, COPY = "geats-test-vm", "geats-test-other", "geats-test-copy"
 POOLS = ("plain", "layers", "fast", "files")
 WITH_SNAPSHOTS = ("fast",)
 NEEDING_MOUNTS = ("layers", "fast", "files")
-LONGEST_S = 120.0
+LONGEST_S = 60.0
 PASSING = ("registry.sqlite", ".registry.sqlite", "/run/", "/said", "/vms", "geats.yaml")
 
 
@@ -115,6 +116,7 @@ class Ground:
             out = os.open(self.at / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(out, 1)
             os.dup2(out, 2)
+            faulthandler.dump_traceback_later(LONGEST_S - 5)  # where it hangs
             cli.main([*argv, "--config", f"{self.at}/geats.yaml"], "geats", standalone_mode=True)
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1

@@ -24,6 +24,7 @@ SHARE_OF_LASTING = 0.4
 CAUSES = (
     *(os.strerror(error) for error in (ENOSPC, EIO, EROFS)),
     *("disk is full", "disk I/O error", "readonly database", "unable to open database file"),
+    "can't read superblock",
 )
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,6 +12,7 @@ from geats_core.vm.observation import Power
 from geats_host.calls import inventory, lifecycle, reports
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.registry import schema
 from tests.memory_host import memory_config
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
@@ -134,6 +136,24 @@ def test_a_full_run_directory_keeps_nothing_from_being_powered_off(
         host.apply(lifecycle.plan_verb(host, "start", "db01")).unwrap()
     finally:
         subprocess.run(["umount", str(run)], check=True)
+
+
+@needs_root
+def test_a_database_that_sqlite_tried_in_vain_for_long_is_left_alone_for_a_while(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "SLOW_S", -1.0)  # whatever fails took long
+    read_only(tmp_path / "state")
+    known = host.recorded()
+
+    def tried(_: Path) -> NoReturn:
+        raise AssertionError("SQLite tries again")
+
+    monkeypatch.setattr(schema, "_connected_to_read", tried)
+    assert host.recorded() == known
+    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    interrupted = host.apply(lifecycle.plan_verb(host, "start", "web01")).failure()
+    assert "cannot be used, as was found a moment ago" in interrupted.failed[0].error
 
 
 @needs_root

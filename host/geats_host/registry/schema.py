@@ -13,6 +13,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import count
@@ -55,16 +56,23 @@ BUSY_TIMEOUT_S = 30
 IN_MEMORY = ("/dev/shm", "/run")  # filesystems that are never on the disk that is full
 RESERVE_BYTES = 1 << 20  # kept beside the database, for what is to be written on a full disk
 LOCK = "registry.lock"
+BROKEN = ("SQLITE_PROTOCOL", "SQLITE_CANTOPEN", "SQLITE_IOERR")  # nobody who writes is in the way
+SLOW_S, REST_S = 1.0, 30.0
+_broken_until: dict[Path, float] = {}
 
 
 def opened_to_write(path: Path) -> sqlite3.Connection:
     """A connection to the database, which is made where it is not there."""
+    if not is_usable(path):
+        raise HostError(f"{path}: cannot be used, as was found a moment ago: disk I/O error")
     if not path.exists():
         make_passage(path.parent)
         path.touch(mode=0o600)
     database = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
     try:
-        if schema_of(database) == 0:
+        with _known_if_broken(path):
+            found = schema_of(database)
+        if found == 0:
             with _alone_in(path.parent):
                 _bring_up_to_date(database)
         _check_current(database, path)
@@ -163,9 +171,10 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     With its log, SQLite reads no file beside which it cannot write: where the disk is full or
     read-only, a copy in memory is read, of what the file and its log hold.
     """
-    database = _connected_to_read(path)
+    database = _connected_to_read(path) if is_usable(path) else _in_memory(path)
     try:
-        schema_of(database)
+        with _known_if_broken(path):
+            schema_of(database)
     except sqlite3.OperationalError:
         database.close()
         if not os.access(path, os.R_OK):
@@ -180,6 +189,26 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def is_usable(path: Path) -> bool:
+    """Whether SQLite has not just given a database up, after it had tried for long."""
+    return time.monotonic() >= _broken_until.get(path, 0.0)
+
+
+@contextmanager
+def _known_if_broken(path: Path) -> Iterator[None]:
+    """SQLite tries some errors of the disk again for 10 s: whoever comes next need not.
+
+    One that fails at once, as on a full disk, is tried each time.
+    """
+    began = time.monotonic()
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname in BROKEN and time.monotonic() - began > SLOW_S:
+            _broken_until[path] = time.monotonic() + REST_S
+        raise
 
 
 def _connected_to_read(path: Path) -> sqlite3.Connection:
