@@ -3,22 +3,24 @@
 import errno
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import pytest
 
 from geats_core.planning.goal import Goal, Target
-from geats_core.vm.observation import Power
+from geats_core.vm.observation import Power, VolumeSeen
 from geats_host.calls import inventory, lifecycle, reports
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.goals import Wishes
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.plugins import entry_points
-from geats_host.storage import Pool
+from geats_host.plugins import entry_points, opened
+from geats_host.storage import Pool, VolumeId
 from tests.memory_host import memory_config
 
 Raw = dict[str, object]
@@ -273,6 +275,38 @@ def test_a_pool_that_cannot_be_read_in_the_midst_is_why_a_plan_is_refused(
 
 def _broken(*_: object) -> NoReturn:
     raise OSError(errno.EIO, os.strerror(errno.EIO), "/disk")
+
+
+def test_a_pool_that_never_answers_keeps_no_other_vm_from_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(tmp_path)
+    host = Host.from_config(config(tmp_path))
+    hung, back, asked = host.pools["fast"], Event(), list[Pool]()
+    real = type(hung).observe
+
+    def observe(pool: Pool, *only: VolumeId) -> Mapping[VolumeId, VolumeSeen]:
+        if pool is hung:
+            asked.append(pool)
+            back.wait()
+        return real(pool, *only)
+
+    monkeypatch.setattr(type(hung), "observe", observe)
+    monkeypatch.setattr(opened, "LIMIT_S", 0.05)
+    try:
+        for verb in ("stop", "start", "reboot"):
+            host.apply(lifecycle.plan_verb(host, verb, "near")).unwrap()
+        with pytest.raises(Refused, match="pool fast: has not answered for 0 s: is its disk"):
+            lifecycle.plan_to(host, "far", "rebooted")
+        assert list(reports.list_report(host)) == ["far", "near"]
+        assert len(asked) == 1  # as long as one waits, nobody else does
+    finally:
+        back.set()
+    monkeypatch.undo()
+    for thread in threading.enumerate():
+        if thread.name == "pool fast":
+            thread.join()
+    host.apply(lifecycle.plan_to(host, "far", "rebooted")).unwrap()
 
 
 def test_a_plugin_is_opened_only_where_it_is_needed(tmp_path: Path) -> None:

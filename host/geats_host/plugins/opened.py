@@ -4,21 +4,30 @@ Theory of operation
 -------------------
 Plugins are code of others, that looks at disks and networks which may be away. So each is opened
 and asked by itself, and what it cannot answer is remembered here as the reason why it is not
-available, until the host is looked at anew. Nowhere else is an exception caught of which nothing is
-known: here it is the fault of one plugin, and concerns what depends on that plugin only.
+available, until the host is looked at anew. A network disk whose server is away may not answer at
+all: the first question after each look is bounded in time. One that does not answer in time is not
+available, and its question is left to wait by itself: nobody asks it more until that has ended. (A
+process with a thread that waits for a broken local disk cannot end before the kernel gives up.)
+
+Nowhere else is an exception caught of which nothing is known: here it is the fault of one plugin,
+and concerns what depends on that plugin only.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from geats_host.errors import HostError, Refused, trouble
+from geats_host.plugins.questions import Question
 
 T = TypeVar("T")
 Answer = TypeVar("Answer")
 LOG = logging.getLogger(__name__)
+LIMIT_S = 30.0  # for all that are asked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Opened(Mapping[str, T]):
     openers: Mapping[str, Callable[[], T]]
     there: dict[str, T] = field(default_factory=dict)
     away: dict[str, str] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    waiting: dict[str, Question[object]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, kind: str, plugins: Mapping[str, T]) -> "Opened[T]":
@@ -65,19 +76,43 @@ class Opened(Mapping[str, T]):
     def look_anew(self) -> None:
         """Forget which were not available: they may be by now."""
         self.away.clear()
+        self.answered.clear()
 
     def asked(
         self, question: Callable[[T], Answer], names: Iterable[str] | None = None
     ) -> dict[str, Answer]:
         """What each answers, or each of *names*; without those that are not available."""
         answers: dict[str, Answer] = {}
-        for name in self if names is None else names:
-            if name in self._names and name not in self.away:
+        wanted = [name for name in (self if names is None else names) if name in self._names]
+        anew = self._asked_anew(wanted, question)
+        for name in wanted:
+            if name not in self.away:
                 try:
-                    answers[name] = self._answer(name, question)
+                    asked = anew[name].answer.result if name in anew else None
+                    answers[name] = asked() if asked else self._answer(name, question)
                 except HostError as error:
                     self.away[name] = _one_line(str(error))
         return answers
+
+    def _asked_anew(
+        self, names: Iterable[str], question: Callable[[T], Answer]
+    ) -> dict[str, Question[Answer]]:
+        """Ask all at once that were not asked since the last look; no wait is without end."""
+        asked: dict[str, Question[Answer]] = {}
+        for name in names:
+            if name in self.away or name in self.answered:
+                continue
+            if name in self.waiting and not self.waiting[name].is_answered():
+                self.away[name] = self.waiting[name].in_vain
+                continue
+            answer = partial(self._answer, name, question)
+            asked[name] = Question.asked(f"{self.kind} {name}", answer)
+        until_s = time.monotonic() + LIMIT_S
+        for name, each in asked.items():
+            self.answered.add(name)
+            if not each.is_answered(until_s):
+                self.away[name], self.waiting[name] = each.in_vain, each
+        return asked
 
     def ask(self, name: str, question: Callable[[T], Answer]) -> Answer | None:
         """What one answers; None where it is not available."""
