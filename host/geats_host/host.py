@@ -72,6 +72,7 @@ from geats_host.engine.known_volumes import (
     told_apart,
     upgrade_registry,
 )
+from geats_host.engine.obstacles import obstacles
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
 from geats_host.locks import reservations
@@ -418,9 +419,12 @@ class Host:
         return Recorded(observations=self.observe_all(), facts=self.facts(self.drivers))
 
     def _check_sources(self, steps: Iterable[Step], seen: Mapping[str, Observation]) -> None:
-        """Whether the files of the host that *steps* use are there, and as they should be."""
+        """Whether the files of the host that *steps* use are as they should be, and unused."""
         steps = list(steps)
         self._verify_templates(steps)
+        in_the_way = tuple(obstacles(steps, seen, self.drivers, self.pools))
+        if in_the_way:
+            raise Refused(*in_the_way)
         specs = {name: have.recorded for name, have in seen.items()}
         specs |= {s.vm: s.action.spec for s in steps if isinstance(s.action, Define | Adopt)}
         using = {step.vm for step in steps if isinstance(step.action, Define | Adopt | Start)}

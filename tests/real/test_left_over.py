@@ -17,7 +17,7 @@ from geats_host.calls import lifecycle
 from geats_host.calls import repair as repairing
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import monitors
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.leftovers import Left
 from geats_host.storage import VolumeId
 from tests.real.conftest import CGROUPS, sh, spec
@@ -253,3 +253,39 @@ def test_a_whole_host_is_repaired_by_one_plan(tmp_path: Path, busybox_rootfs: Pa
     assert repairing.plan(here).plan.is_empty
     here.registry.forget("geats-test-gone")
     here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+
+
+def test_what_is_in_the_way_is_refused_before_anything_is_destroyed(
+    tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    here = host(tmp_path, busybox_rootfs, "plain")
+    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    driver = here.drivers["lxc"]
+    assert isinstance(driver, LxcDriver)
+    notes = driver.options.path / NAME / "notes.txt"
+    within = here.pools["plain"].path(VolumeId(NAME, "data")) / "within"
+    elsewhere = tmp_path / "elsewhere"
+    for folder in (within, elsewhere):
+        folder.mkdir()
+    notes.write_text("of the operator")
+    sh("mount", "--bind", f"{tmp_path}", f"{within}")
+
+    def why(target: str = "deprovisioned") -> list[str]:
+        with pytest.raises(Refused) as refused:
+            lifecycle.plan_to(here, NAME, target)
+        return list(refused.value.problems)
+
+    stray = f"{NAME}: cannot be undefined: {notes.parent} holds what geats did not make: notes.txt"
+    data = f"{NAME}.volumes[data]: cannot be destroyed:"
+    assert why("undefined") == [stray]
+    assert why() == [f"{data} {within} is mounted in it", stray]
+    notes.unlink()
+    sh("umount", f"{within}")
+    here.apply(lifecycle.plan_to(here, NAME, "off")).unwrap()
+    sh("mount", "--bind", f"{within.parent}", f"{elsewhere}")
+    (told,) = why()
+    assert told.startswith(f"{data} it is mounted on {elsewhere} where process ")
+    sh("umount", f"{elsewhere}")
+    assert set(here.observe_all()) == {NAME}
+    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    assert here.observe_all() == {}

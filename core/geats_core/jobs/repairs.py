@@ -59,7 +59,7 @@ def plan_repair(
     specs = {name: spec for name, spec in known.items() if spec}
     setting = Setting(specs, observations, facts, policy or HostPolicy())
     of_vm: dict[str, list[Found]] = {name: [] for name in observations if name not in at_work}
-    for each in found:
+    for each in (each for each in found if each.vm not in at_work):
         of_vm.setdefault(each.vm, []).append(each)
 
     def made(*, restarting: bool) -> Checked[HostPlan]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from geats_core.jobs.repairs import Found, plan_repair
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.engine import interrupted
+from geats_host.engine.obstacles import obstacles
 from geats_host.errors import accepted
 from geats_host.host import Host
 from geats_host.locks import operation_lock
@@ -21,11 +22,18 @@ def plan(host: Host) -> SavedPlan:
         for (_, action), each in everything.items()
         if not each.owner and each.vm not in at_work
     ]
-    facts = host.facts(host.drivers)
-    made = accepted(plan_repair(found, seen, facts, host.config.policy, frozenset(at_work)))
+    facts, policy = host.facts(host.drivers), host.config.policy
+    whole = accepted(plan_repair(found, seen, facts, policy, at_work.keys()))
+    used = {
+        each.name: tuple(obstacles(each.steps, seen, host.drivers, host.pools))
+        for each in whole.plans
+    }
+    stay = {name for name, why in used.items() if why}
+    made = accepted(plan_repair(found, seen, facts, policy, {*at_work, *stay})) if stay else whole
     about = {each.name: seen[each.name] for each in made.plans if each.name in seen}
     warnings = (
         *(f"{name} is left as it is: {who} works on it" for name, who in at_work.items()),
+        *(f"{each}" for why in used.values() for each in why),
         *(
             f"the {each.kind} {each.name} stays: {each.owner}"
             for each in everything.values()

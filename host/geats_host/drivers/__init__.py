@@ -207,3 +207,12 @@ class AdoptingDriver(Protocol):
         Raises ``HostError`` if the old definition is not the one that the plan was made from.
         """
         ...
+
+
+@runtime_checkable
+class ForeseeingDriver(Protocol):
+    """What a driver can do as well that knows beforehand why it could not forget a VM."""
+
+    def cannot_undefine(self, name: str) -> str:
+        """Why ``undefine`` would refuse, once the VM is off; empty if it would not."""
+        ...

@@ -181,3 +181,12 @@ class AdoptingPool(Protocol):
         It is neither moved nor copied.
         """
         ...
+
+
+@runtime_checkable
+class ForeseeingPool(Protocol):
+    """What a pool can do as well that knows beforehand why it could not destroy a volume."""
+
+    def cannot_destroy(self, volume: VolumeId) -> str:
+        """Who uses a volume of a VM that is off; empty if nobody does. Mounts are looked for."""
+        ...

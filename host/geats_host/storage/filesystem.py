@@ -173,6 +173,10 @@ class FilesystemPool:
         self.points.destroy(volume)
         self.below.destroy(volume)
 
+    def cannot_destroy(self, volume: VolumeId) -> str:
+        """Who has it mounted elsewhere: see ``ForeseeingPool``."""
+        return self._place(volume).mounted_elsewhere()
+
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Let the pool below do it, while the filesystem is frozen."""
         check_snapshot(volume, name)

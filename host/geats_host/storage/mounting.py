@@ -7,6 +7,7 @@ from pathlib import Path
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import check_unused, host_errors
 from geats_host.linux import loops
+from geats_host.linux.mounts import command_of, mounts_everywhere
 from geats_host.linux.run import run
 from geats_host.storage import Offer, Pool, VolumeId, fstypes
 from geats_host.storage.directory import DirectoryPool
@@ -64,6 +65,17 @@ class Place:
                 mounted.thaw()
                 run(["umount", "--", f"{self.point}"])
             self._detach()
+
+    def mounted_elsewhere(self) -> str:
+        """Where else it is mounted, and who sees that; empty if it is not."""
+        point = os.path.realpath(self.point)
+        sources = {f"{each}" for each in loops.loops_on(self.device)}
+        if self.below.offers is Offer.BLOCK_DEVICE:
+            sources = {f"{self.device}", os.path.realpath(self.device)}
+        for process, mount in mounts_everywhere() if sources else ():
+            if mount.source in sources and mount.point != point:
+                return f"it is mounted on {mount.point} where {command_of(process)} sees it"
+        return ""
 
     def settle(self) -> None:
         """All that makes a mounted filesystem of use, and at the end the note that it is."""

@@ -161,6 +161,11 @@ class SparseFilePool:
         self._check_no_loop(volume)
         self.folders.destroy(volume)
 
+    def cannot_destroy(self, volume: VolumeId) -> str:
+        """Which loop device stands on it: see ``ForeseeingPool``."""
+        found = loops_on(self.path(volume))
+        return f"it is in use by {found[0]}{who_sees(found[0])}" if found else ""
+
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Let another file share the content that the volume has now."""
         check_snapshot(volume, name)
@@ -263,9 +268,9 @@ class SparseFilePool:
             raise HostError(f"{self.path(volume)}: has no snapshots, files cannot share content")
 
     def _check_no_loop(self, volume: VolumeId) -> None:
-        found = loops_on(self.path(volume))
-        if found:
-            raise HostError(f"{self.path(volume)}: is in use by {found[0]}{who_sees(found[0])}")
+        used = self.cannot_destroy(volume)
+        if used:
+            raise HostError(f"{self.path(volume)}: {used.removeprefix('it ')}")
 
 
 def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:

@@ -9,7 +9,7 @@ from geats_core.planning.actions import Leftover
 from geats_host.errors import HostError
 from geats_host.leftovers import Clearing, Left
 from geats_host.linux.loops import loops_on
-from geats_host.storage import Pool, VolumeId
+from geats_host.storage import ForeseeingPool, Pool, VolumeId
 from geats_host.storage.filesystem import FilesystemPool
 from geats_host.storage.mounted import is_mounted
 from tests.real.storage.places import in_memory, memory, mounted, own_mounts, sh
@@ -121,4 +121,26 @@ def test_a_loop_device_that_somebody_mounted_is_named_and_stays(
         (left,) = found(pool)
         assert left.owner.startswith(f"is mounted on {tmp_path} where process ")
     assert found(pool) == []
+    pool.destroy(VOLUME)
+
+
+def test_who_has_it_mounted_elsewhere_is_known_beforehand(
+    pool: FilesystemPool, tmp_path: Path
+) -> None:
+    ready(pool, VOLUME)
+    assert pool.cannot_destroy(VOLUME) == ""
+    with mounted(pool.path(VOLUME).parent, tmp_path, "--bind"):
+        told = pool.cannot_destroy(VOLUME)
+    assert told.startswith(f"it is mounted on {tmp_path} where process ")
+    pool.deactivate(VOLUME)
+    pool.destroy(VOLUME)
+
+
+def test_a_file_on_which_a_loop_device_stands_is_known_to_be_in_use(pool: FilesystemPool) -> None:
+    ready(pool, VOLUME)
+    below, device = pool.below, loops_on(pool.below.path(VOLUME))[0]
+    assert isinstance(below, ForeseeingPool)
+    assert below.cannot_destroy(VOLUME).startswith(f"it is in use by {device}, which is mounted")
+    pool.deactivate(VOLUME)
+    assert below.cannot_destroy(VOLUME) == ""
     pool.destroy(VOLUME)

@@ -100,14 +100,21 @@ def remove_folder(folder: Path, files: Sequence[str], stays: str) -> None:
 
     But where there is what *stays*, the folder stays with it.
     """
-    with _opened(folder) as at:
-        there = set(os.listdir(at))
-    strange = there.difference(files, [stays])
+    strange = strange_files(folder, files, stays)
     if strange:
-        raise HostError(f"{folder} holds what geats did not make: {', '.join(sorted(strange))}")
+        raise HostError(strange)
     remove_files(folder, files)
-    if stays not in there:
+    if not os.path.lexists(folder / stays):
         folder.rmdir()
+
+
+def strange_files(folder: Path, files: Sequence[str], stays: str) -> str:
+    """Which entries of *folder* are neither *files* nor what *stays*; empty if none are."""
+    with _opened(folder) as at:
+        strange = set(os.listdir(at)).difference(files, [stays])
+    if not strange:
+        return ""
+    return f"{folder} holds what geats did not make: {', '.join(sorted(strange))}"
 
 
 def make_folder(folder: Path, mode: int) -> None:

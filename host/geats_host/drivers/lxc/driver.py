@@ -222,6 +222,12 @@ class LxcDriver:
             if folder.is_symlink() or folder.exists():
                 container_files.remove_folder(folder, OURS, ROOTFS)
 
+    def cannot_undefine(self, name: str) -> str:
+        """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
+        folder = self._folder(name)
+        with container_files.host_errors(f"cannot look into {folder}"):
+            return container_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
+
     def start(self, name: str) -> None:
         """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
         folder = self._folder(name)

@@ -1,0 +1,67 @@
+"""What is in the way of taking a VM away, as far as that can be known before anything is done.
+
+A step that destroys would refuse the same; but by then others may be done. So it is looked for when
+a plan is made, and once more before its first step. What a VM that is on has mounted itself is in
+nobody's way: it is off by then.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from geats_core.planning.actions import DestroyVolume, Undefine
+from geats_core.planning.goal import Offer, Step
+from geats_core.reading.checked import Problem
+from geats_core.vm.observation import Observation, Power
+from geats_host.drivers import Driver, ForeseeingDriver
+from geats_host.linux.mounts import command_of, mounts_below, other_places_of
+from geats_host.plugins.opened import Opened
+from geats_host.storage import ForeseeingPool, Pool, VolumeId
+
+
+def obstacles(
+    steps: Iterable[Step],
+    seen: Mapping[str, Observation],
+    drivers: Opened[Driver],
+    pools: Opened[Pool],
+) -> Iterator[Problem]:
+    """Everything that is in the way of *steps*; plugins that are not available say nothing."""
+    for step in steps:
+        have = seen.get(step.vm, Observation())
+        match step.action:
+            case DestroyVolume(pool, name):
+                of_volume = partial(_of_volume, VolumeId(step.vm, name), have.power)
+                path, what = f"{step.vm}.volumes[{name}]", "destroyed"
+                found = pools.ask(pool, of_volume) or ()
+            case Undefine():
+                known = have.recorded or have.defined
+                names = [known.driver] if known else list(drivers)
+                path, what = step.vm, "undefined"
+                found = tuple(drivers.asked(partial(_of_driver, step.vm), names).values())
+            case _:
+                continue
+        yield from (Problem(path, f"cannot be {what}: {why}") for why in found if why)
+
+
+def _of_driver(name: str, driver: Driver) -> str:
+    return driver.cannot_undefine(name) if isinstance(driver, ForeseeingDriver) else ""
+
+
+def _of_volume(volume: VolumeId, power: Power, pool: Pool) -> tuple[str, ...]:
+    found = list(_of_tree(pool, volume, power)) if pool.offers is Offer.DIRECTORY else []
+    if power is Power.STOPPED and isinstance(pool, ForeseeingPool):
+        found.append(pool.cannot_destroy(volume))
+    return tuple(found)
+
+
+def _of_tree(pool: Pool, volume: VolumeId, power: Power) -> Iterator[str]:
+    """Mounts within the volume's tree, and of it elsewhere."""
+    tree = pool.path(volume)
+    if not tree.is_dir():
+        return
+    yield from (f"{point} is mounted in it" for point in mounts_below(tree, itself=False)[:1])
+    own = {os.path.realpath(tree), os.path.realpath(tree.parent)}
+    for process, point in other_places_of(tree) if power is Power.STOPPED else ():
+        if point not in own:
+            yield f"it is mounted on {point} where {command_of(process)} sees it"
+            return
