@@ -77,7 +77,7 @@ from geats_core.planning.actions import (
     impact_of,
 )
 from geats_core.planning.spec_changes import DRIVERS
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import Limits
 
@@ -121,7 +121,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     GrowVolume(*ROOT, LARGE),
     Lock(),
     Unlock(),
-    AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, fingerprint(SPEC)),
+    AdoptVolume(*ROOT, LARGE, "/old/rootfs", SPEC.template, guest_digest(SPEC)),
     Adopt(SPEC, SPEC, (), ""),
     ForgetVolume(*ROOT),
     KeepOff(),
@@ -298,7 +298,7 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
 }
 TAKEN = (
     SnapshotSeen(name="before", taken_s=0, stage=Stage.FORMATTED),
-    SnapshotSeen(name="before", taken_s=0, stage=Stage.INSTALLED, guest=fingerprint(SPEC)),
+    SnapshotSeen(name="before", taken_s=0, stage=Stage.INSTALLED, guest=guest_digest(SPEC)),
 )
 UNRESERVED: tuple[VolumeSeen, ...] = tuple(
     VolumeSeen(
@@ -314,7 +314,7 @@ UNRESERVED: tuple[VolumeSeen, ...] = tuple(
         Stage,
         (False, True),
         (SMALL, LARGE),
-        (None, fingerprint(SPEC)),
+        (None, guest_digest(SPEC)),
         ((), *((taken,) for taken in TAKEN)),
     )
 )

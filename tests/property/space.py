@@ -71,7 +71,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
 )
 from geats_core.planning.model import volumes_in_order
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
@@ -335,10 +335,10 @@ def root_places(*, other: bool) -> Place:
     """The root volume in the pool wanted, from absent to made; *other*: or made otherwise."""
     allocated = VolumeSeen(name=ROOT, pool=HERE, stage=Stage.ALLOCATED)
     installed = replace(allocated, stage=Stage.INSTALLED, template=WANT.template)
-    made = replace(installed, guest=fingerprint(WANT))
+    made = replace(installed, guest=guest_digest(WANT))
     otherwise = (
-        replace(installed, guest=fingerprint(RESTART)),
-        replace(installed, template="alpine", guest=fingerprint(WANT)),
+        replace(installed, guest=guest_digest(RESTART)),
+        replace(installed, template="alpine", guest=guest_digest(WANT)),
     )
     stages = (
         replace(allocated, stage=Stage.FORMATTED),

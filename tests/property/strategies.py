@@ -26,7 +26,7 @@ from geats_core import (
 )
 from geats_core.planning.actions import UpgradeRegistry
 from geats_core.planning.model import volumes_in_order
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
@@ -156,7 +156,7 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
         size_bytes=draw(st.none() | st.just(1) | st.just(spec.root.size_bytes)),
         template=spec.template if installed else None,
         unreadable=draw(st.sampled_from([""] * 15 + ["of a newer geats"])),
-        guest=draw(st.sampled_from([fingerprint(spec), None, UNFINISHED_COPY]))
+        guest=draw(st.sampled_from([guest_digest(spec), None, UNFINISHED_COPY]))
         if installed
         else None,
     )

@@ -81,7 +81,7 @@ from geats_core.planning.actions import (
     describe,
     impact_of,
 )
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import ROOT, VMSpec
 from tests.property.space import BARE_FREE, BY_HAND, MISSING, NAME, NOWHERE, SPACES, Space
 
@@ -219,7 +219,7 @@ def made(want: VMSpec, end: Observation) -> bool:
     )
 
 
-fingerprint_of = cache(fingerprint)
+fingerprint_of = cache(guest_digest)
 
 
 def outdated(want: VMSpec, have: Observation) -> list[VolumeSeen]:

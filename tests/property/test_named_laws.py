@@ -43,7 +43,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
-from geats_host.engine.goals import Wishes, named, plan_recorded, wishes
+from geats_host.engine.goals import Wishes, goal_by_name, plan_recorded, wishes
 from geats_host.errors import Refused
 from tests.property.strategies import situation_pairs
 from tests.property.test_host_laws import Situation, as_left, situations
@@ -268,7 +268,7 @@ def test_one_vm_whose_configuration_says_less_loses_nothing(lost: Lost, name: st
         return
     have = lost.there.get(name, Observation())
     try:
-        goal = named(Goal(name="", target=Target.RUNNING), name, config, lost.there)
+        goal = goal_by_name(Goal(name="", target=Target.RUNNING), name, config, lost.there)
     except Refused:
         return
     match plan(goal, have, replace(FACTS, declared=config.known)):

@@ -41,7 +41,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from tests.property.strategies import host_facts, situations, specs
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
@@ -143,7 +143,7 @@ def left_on(goal: Goal, start: Observation) -> bool:
 
 def root_is_made(want: VMSpec, end: Observation) -> bool:
     made = [(seen.pool, seen.stage, seen.template, seen.guest) for seen in end.roots]
-    return made == [(want.root.pool, Stage.INSTALLED, want.template, fingerprint(want))]
+    return made == [(want.root.pool, Stage.INSTALLED, want.template, guest_digest(want))]
 
 
 def is_in_effect(want: VMSpec, end: Observation) -> bool:

@@ -25,7 +25,7 @@ from geats_core import (
     snapshots_of,
 )
 from geats_core.planning.actions import RollbackVolume, SnapshotVolume, Start
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from tests.property.strategies import host_facts, observations
 
 NOW_S = 1  # what is taken at 2 is dated later
@@ -147,8 +147,8 @@ def test_going_back_makes_volumes_what_they_were_and_the_power_what_it_is(
         assert now.snapshots == before.snapshots
         if touched and old is not None:
             assert (now.stage, now.template) == (old.stage, old.template)
-            assert now.guest in (old.guest, fingerprint(have.recorded))
-        elif now.guest != fingerprint(have.recorded):
+            assert now.guest in (old.guest, guest_digest(have.recorded))
+        elif now.guest != guest_digest(have.recorded):
             assert replace(now, active=before.active) == before
 
 

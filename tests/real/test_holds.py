@@ -168,7 +168,8 @@ def ground(own_namespaces: None, tmp_path: Path) -> Iterator[Path]:
 EXPORTING = """
 import sys
 from pathlib import Path
-from geats_host import copies, vm_archives
+from geats_host.archives import vm_archives
+from geats_host.calls import copies
 from tests.real.test_holds import host
 def told(*args):
     print("writing", flush=True)

@@ -12,9 +12,9 @@ from geats_core.declared.template import Template, parse_template
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem
 from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
+from geats_core.reading.mappings import Raw
 from geats_core.reading.schemas import Described, Schema, taking
 
-Raw = Mapping[object, object]
 DEEPEST_STACK = 8
 GONE = "gone"
 WHERE = frozenset({"state_dir", "run_dir", "registry", "drivers"})

@@ -15,7 +15,7 @@ from returns.result import Failure, Success
 
 from geats_core.declared.config import parse_config
 from geats_core.foreign.legacy_ini import section
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Raw, Taken
+from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken, Written
 from geats_core.reading.checked import Problems, problems_of
 from geats_core.reading.fields import printable
 from geats_core.vm.mounts import DEFAULT_POOL
@@ -39,7 +39,7 @@ LEFT_DATABASE = "definitions come from pillar or geats.yaml, and geats keeps its
 
 
 def import_legacy(
-    definitions: Mapping[str, Raw],
+    definitions: Mapping[str, Written],
     settings: Mapping[str, Mapping[str, object]],
     overlays: frozenset[str] = frozenset(),
 ) -> Imported:
@@ -65,7 +65,7 @@ def import_legacy(
 
 
 def template_names(
-    definitions: Iterable[Raw], settings: Iterable[Mapping[str, object]]
+    definitions: Iterable[Written], settings: Iterable[Mapping[str, object]]
 ) -> tuple[tuple[str, str], ...]:
     """Each template that is named, with the directory that it is in."""
     folder = TEMPLATE_PATH
@@ -140,7 +140,7 @@ def _storage(taken: Taken, name: str, given: object, geats: Pillar) -> None:
 
 
 def _definition(
-    taken: Taken, raw: Raw, geats: Pillar, templates: str, overlays: frozenset[str]
+    taken: Taken, raw: Written, geats: Pillar, templates: str, overlays: frozenset[str]
 ) -> None:
     """Take the definition of one VM."""
     kind = raw.get("vm_type", "lxc")
@@ -197,7 +197,7 @@ def _network(taken: Taken, raw: object, at: str, vm: Plain) -> None:
         vm["nics"] = [_nic(taken, {**nic, "name": name}, path, f"{at}.nics[0]")]
 
 
-def _nic(taken: Taken, raw: Raw, path: str, at: str) -> Plain:
+def _nic(taken: Taken, raw: Written, path: str, at: str) -> Plain:
     nic: Plain = {"name": raw["name"], "bridge": raw.get("bridge", BRIDGE)}
     taken.went(f"{path}.name", f"{at}.name")
     why = "" if "bridge" in raw else "was not given: the default then"
@@ -239,7 +239,7 @@ def _volumes(taken: Taken, raw: object, at: str, vm: Plain, geats: Pillar) -> No
         taken.rest(f"{path}.", volume, {"type", "name", "directory"})
 
 
-def _pool_of(taken: Taken, volume: Raw, path: str, geats: Pillar) -> str:
+def _pool_of(taken: Taken, volume: Written, path: str, geats: Pillar) -> str:
     directory = volume.get("directory")
     if directory is None:
         kind = volume.get("type")

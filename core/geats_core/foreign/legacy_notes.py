@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from geats_core.reading.checked import Problems
 from geats_core.reading.fields import printable
 
-Raw: TypeAlias = Mapping[Any, object]
+Written: TypeAlias = Mapping[Any, object]
 Plain: TypeAlias = dict[str, object]
 Pillar: TypeAlias = dict[str, Plain]
 
@@ -48,7 +48,7 @@ class Taken:
         """Note that *key* is nowhere."""
         self.notes.append(Note(file=self.file, key=key, to=None, why=why))
 
-    def rest(self, at: str, raw: Raw, known: Collection[object], why: str = UNKNOWN) -> None:
+    def rest(self, at: str, raw: Written, known: Collection[object], why: str = UNKNOWN) -> None:
         """Note every key of *raw* but those that are *known*."""
         for key in raw:
             if key not in known:

@@ -6,20 +6,18 @@ from typing import TypeAlias
 
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
-from geats_core.planning.goal import Goal, HostFacts, Plan, Target
+from geats_core.planning.goal import Goal, HostFacts, Plan
 from geats_core.reading.checked import Problem
 from geats_core.vm.claims import Claim, claims, running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
 VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
-OFF_OR_GONE = frozenset({Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED})
-WITHOUT_SPEC = OFF_OR_GONE | {Target.LOCKED, Target.UNLOCKED}
 
 
 def described(goal: Goal) -> VMSpec | None:
     """The spec that *goal* makes the VM's; None where it leaves it as it is, or takes it away."""
-    return None if goal.target in WITHOUT_SPEC else goal.spec
+    return goal.spec if goal.target.takes_spec else None
 
 
 def conflicts(
@@ -58,7 +56,7 @@ def _conflict(path: str, claim: Claim, other: str) -> Problem:
 
 def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:
     """What counts for the VM once its goal is reached: as described, or else as it runs."""
-    if goal is not None and (goal.target in OFF_OR_GONE or described(goal)):
+    if goal is not None and (goal.target.takes_vm_away or described(goal)):
         return described(goal)
     return running_spec(have)
 

@@ -21,7 +21,7 @@ from geats_core.planning.actions import (
     RollbackVolume,
     Start,
 )
-from geats_core.planning.goal import Goal, Plan, Step, Target
+from geats_core.planning.goal import Goal, Plan, Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation
@@ -30,7 +30,6 @@ from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 Key: TypeAlias = tuple[str, str, str]  # the owner of a volume, its pool, and its name
 Placed: TypeAlias = Iterable[tuple[Plan, range]]
 NOTHING = Observation()
-GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED})
 
 
 def wrong_sharing(
@@ -85,7 +84,7 @@ class _Host:
 
     def at_end(self, vm: str) -> VMSpec | None:
         """What the VM is defined as once its goal is reached."""
-        if vm in self.goals and self.goals[vm].target in GONE:
+        if vm in self.goals and self.goals[vm].target.is_gone:
             return None
         return self.wanted(vm) or self.have(vm).recorded
 

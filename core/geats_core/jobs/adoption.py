@@ -31,7 +31,7 @@ from geats_core.planning.refusals import incomplete, is_within, unreliable_parts
 from geats_core.planning.spec_changes import changes
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.fields import bind_source
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm
@@ -155,7 +155,7 @@ def _planned(
     seen = have.volume(want.root.pool, ROOT)
     if seen is None or seen.stage is Stage.ALLOCATED:
         where = (want.root.pool, ROOT, want.root.size_bytes)
-        action = AdoptVolume(*where, found.root, want.template, fingerprint(running))
+        action = AdoptVolume(*where, found.root, want.template, guest_digest(running))
         draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256)
     draft.add(adopt, "something else made it, and an adoption was asked for")

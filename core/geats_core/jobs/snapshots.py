@@ -33,7 +33,7 @@ from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import foreign, incomplete, undefined
 from geats_core.reading.checked import Checked, Problem, Problems, unknown
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 
@@ -278,7 +278,7 @@ def _activate(draft: Draft, seen: VolumeSeen) -> None:
 def _as_defined(draft: Draft, spec: VMSpec) -> None:
     """The files that geats writes into the guest are those of now, not those of the snapshot."""
     root = draft.state.volume(spec.root.pool, ROOT)
-    if root is None or root.stage is not Stage.INSTALLED or root.guest == fingerprint(spec):
+    if root is None or root.stage is not Stage.INSTALLED or root.guest == guest_digest(spec):
         return
     _activate(draft, root)
     reason = "its files in the guest are not as described"

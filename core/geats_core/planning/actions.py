@@ -162,7 +162,7 @@ class AdoptVolume(OnVolume):
     """Let a pool have a directory of the host as a volume: where it is, with what it holds.
 
     ``tree`` is the path. The volume counts as installed from ``template``, and its guest as
-    configured by what has the fingerprint ``guest``.
+    configured by what has the digest ``guest``.
     """
 
     size_bytes: int | None

@@ -30,6 +30,46 @@ class Target(StrEnum):
     REBOOTED = "rebooted"
     REINITIALISED = "reinitialised"
 
+    @property
+    def takes_spec(self) -> bool:
+        """Whether the VM is brought to what is described of it."""
+        return not self.takes_vm_away and self not in (Target.LOCKED, Target.UNLOCKED)
+
+    @property
+    def takes_vm_away(self) -> bool:
+        """Whether nothing of the VM runs at the end, whatever is described of it."""
+        return self is Target.OFF or self.is_gone
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the VM is not defined at the end."""
+        return self in (Target.UNDEFINED, Target.DEPROVISIONED)
+
+    @property
+    def is_met_by_none(self) -> bool:
+        """Whether there is nothing to do if there is no such VM, even one that nobody knows."""
+        return self.is_gone or self is Target.UNLOCKED
+
+    @property
+    def is_for_those_there(self) -> bool:
+        """Whether it is no wish for a VM that is declared, and not on the host yet."""
+        return self in (Target.OFF, Target.LOCKED)
+
+    @property
+    def is_as_described(self) -> bool:
+        """Whether a VM comes to it by its description alone: it may be wished for all of a host."""
+        return self in (Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED)
+
+    @property
+    def says_power(self) -> bool:
+        """Whether it says if the VM is on or off, once that is provisioned."""
+        return self in (Target.RUNNING, Target.FROZEN, Target.STOPPED)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the VM is on at the end."""
+        return self in (Target.RUNNING, Target.FROZEN)
+
 
 class Restart(StrEnum):
     """Whether a plan may restart a VM: where a change needs it, for any change, or not at all."""

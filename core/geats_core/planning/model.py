@@ -52,7 +52,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import (
     UNFINISHED_COPY,
     Observation,
@@ -308,7 +308,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage is Stage.INSTALLED, "no template is installed on it"),
-                then=_with_volume(have, replace(seen, guest=fingerprint(spec))),
+                then=_with_volume(have, replace(seen, guest=guest_digest(spec))),
             )
         case ReserveVolume():
             reserved = replace(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)

@@ -27,14 +27,13 @@ from geats_core.planning.actions import (
     describe,
     impact_of,
 )
-from geats_core.planning.goal import Asked, Goal, Plan, Step, Target
+from geats_core.planning.goal import Asked, Goal, Plan, Step
 from geats_core.reading.checked import Problem, Problems, some_of
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec
 
 NAMES = "vms"  # where problems stand that are about all VMs which nobody named
-AS_DESCRIBED = frozenset({Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED})
 
 
 def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step, ...]:
@@ -68,7 +67,7 @@ def _guest_changed(want: VMSpec, have: Observation) -> bool:
     root = have.volume(want.root.pool, want.root.name)
     if have.in_effect is None or root is None or root.stage is not Stage.INSTALLED:
         return False
-    return root.guest != fingerprint(want)
+    return root.guest != guest_digest(want)
 
 
 def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
@@ -81,7 +80,7 @@ def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
             f"would {describe(step.action, goal.name)}, because {step.reason}, and no change of "
             "its description needs that: name the VM to have it done",
         )
-        for step in takes_away(made, goal.spec if goal.target in AS_DESCRIBED else None, have)
+        for step in takes_away(made, goal.spec if goal.target.is_as_described else None, have)
     )
 
 
@@ -119,7 +118,7 @@ def too_many(
 
 def is_sweep(goal: Goal) -> bool:
     """Whether the goal is a wish for all VMs, and one that takes something away."""
-    return goal.asked is Asked.SWEPT and goal.target not in AS_DESCRIBED
+    return goal.asked is Asked.SWEPT and not goal.target.is_as_described
 
 
 def too_few_declared(observations: Mapping[str, Observation], declared: Collection[str]) -> str:

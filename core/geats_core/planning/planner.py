@@ -71,11 +71,10 @@ from geats_core.planning.restarts import (
 from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.vm.claims import would_forget
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
 
-WITH_POWER = frozenset({Target.RUNNING, Target.FROZEN, Target.STOPPED})
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
 
@@ -171,7 +170,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _prepare_volume(draft, volume)
     _fill_root(draft, want)
     _set_limits(draft, want)
-    if goal.target in (*WITH_POWER, Target.REBOOTED, Target.REINITIALISED):
+    if goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
     elif draft.state.to_run:
         _power_to(draft, Power.RUNNING, LEFT_OFF)
@@ -317,7 +316,7 @@ def _fill_root(draft: _Draft, want: VMSpec) -> None:
             InstallTemplate(*where, want.template),
             "an earlier install was not finished" if unfinished else "it is empty",
         )
-    if seen.guest != fingerprint(want):
+    if seen.guest != guest_digest(want):
         draft.add(ConfigureGuest(*where, want), "its files in the guest are not as described")
 
 

@@ -9,11 +9,10 @@ from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, 
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import would_forget
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 
-POWERED = (Target.RUNNING, Target.FROZEN)
 Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
 
 
@@ -293,7 +292,7 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     """A volume that is gone is not one to make: only with leave, unlocked, and while it is off."""
     if goal.target is Target.DEFINED:
         return
-    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    never = goal.target.is_on and goal.restart is Restart.NEVER
     stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     for each in missing_volumes(want, have):
         if have.locked:
@@ -311,7 +310,7 @@ def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...
 
 def _stuck(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     """Neither what keeps a VM on, nor what leaves its power as it is, ends a stuck monitor."""
-    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    never = goal.target.is_on and goal.restart is Restart.NEVER
     unmade = goal.target is Target.PROVISIONED and not _is_made(want, have)
     if have.power is Power.STUCK and (never or unmade):
         yield Problem("restart", "its monitor is stuck, and repairing it would restart the VM")
@@ -322,12 +321,12 @@ def _is_made(want: VMSpec, have: Observation) -> bool:
     root = have.volume(want.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED:
         return False
-    return root.guest == fingerprint(want) and not outdated_volumes(want, have)
+    return root.guest == guest_digest(want) and not outdated_volumes(want, have)
 
 
 def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     """Addresses and volumes that a VM may still use are not given up before it is off."""
-    never = goal.target in POWERED and goal.restart is Restart.NEVER
+    never = goal.target.is_on and goal.restart is Restart.NEVER
     stays_on = never or goal.target in (Target.DEFINED, Target.PROVISIONED)
     if stays_on and would_forget(want, have):
         message = (

@@ -5,7 +5,7 @@ from geats_core.planning.goal import HostFacts, Restart
 from geats_core.planning.refusals import missing_volumes, outdated_volumes
 from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
 from geats_core.reading.sizes import format_size
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 
@@ -35,7 +35,7 @@ def why_restart(want: VMSpec, have: Observation) -> str:
     root = have.volume(want.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED:
         return "its root volume has no template installed"
-    return "" if root.guest == fingerprint(want) else "its guest is not configured as described"
+    return "" if root.guest == guest_digest(want) else "its guest is not configured as described"
 
 
 def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
@@ -19,6 +19,8 @@ from geats_core.reading.schemas import (
 )
 
 T = TypeVar("T")
+Raw: TypeAlias = Mapping[object, object]  # as it was written: YAML and JSON have keys of any kind
+Options: TypeAlias = Mapping[str, object]  # as it was called, by keywords
 
 FORMER: Mapping[object, str] = {"names": "vms"}  # Salt takes ``names`` of any state for itself
 NONE: Mapping[object, str] = {}
@@ -29,7 +31,7 @@ class Reader:
     """Reads the keys of one mapping, and collects every problem on the way."""
 
     path: str
-    raw: Mapping[object, object]
+    raw: Raw
     problems: list[Problem] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 

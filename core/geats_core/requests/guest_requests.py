@@ -4,16 +4,13 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from returns.result import Failure, Success
 
 from geats_core.reading.checked import Checked, gather, problem, shown
 from geats_core.reading.fields import whole_number
-from geats_core.reading.mappings import options
+from geats_core.reading.mappings import Options, options
 from geats_core.reading.sizes import parse_size
-
-Raw: TypeAlias = Mapping[str, object]
 
 USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,31}\$?")  # useradd(8), and what directories have
 MODE = re.compile(r"0?[0-7]{3,4}")
@@ -56,7 +53,7 @@ class FileToRead:
     timeout_s: int = 600
 
 
-def parse_command(argv: object, raw: Raw) -> Checked[Command]:
+def parse_command(argv: object, raw: Options) -> Checked[Command]:
     """A command: a list of words, or a line that is split as a shell splits it.
 
     *raw* may have ``user``, ``cwd``, ``env`` and ``timeout`` (whole seconds, a day at most).
@@ -73,7 +70,7 @@ def parse_command(argv: object, raw: Raw) -> Checked[Command]:
     )
 
 
-def parse_file_to_write(path: object, raw: Raw) -> Checked[FileToWrite]:
+def parse_file_to_write(path: object, raw: Options) -> Checked[FileToWrite]:
     """A file to write; *raw* may have ``mode``, ``owner``, ``group`` and ``timeout``."""
     read, default = options(raw), FileToWrite(path="")
     return read.done(
@@ -87,7 +84,7 @@ def parse_file_to_write(path: object, raw: Raw) -> Checked[FileToWrite]:
     )
 
 
-def parse_file_to_read(path: object, raw: Raw) -> Checked[FileToRead]:
+def parse_file_to_read(path: object, raw: Options) -> Checked[FileToRead]:
     """A file to read; *raw* may have ``max_size`` and ``timeout``."""
     read, default = options(raw), FileToRead(path="")
     return read.done(

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.fields import boolean
-from geats_core.reading.mappings import options
+from geats_core.reading.mappings import Options, options
 from geats_core.requests.guest_requests import (
     LONGEST_S,
     command_words,
@@ -15,8 +14,6 @@ from geats_core.requests.guest_requests import (
     owner,
     timeout_s,
 )
-
-Raw: TypeAlias = Mapping[str, object]
 
 SHELL = "/bin/sh"
 ONE_STREAM = (SHELL, "-c", 'exec "$@" 2>&1', SHELL)  # before the words of a command
@@ -41,7 +38,7 @@ class ShellCommand:
         return (*ONE_STREAM, *self.argv)
 
 
-def parse_shell_command(cmd: object, raw: Raw) -> Checked[ShellCommand]:
+def parse_shell_command(cmd: object, raw: Options) -> Checked[ShellCommand]:
     """A line for a shell, or a list of words for none.
 
     *raw* may have ``cwd``, ``runas``, ``shell``, ``python_shell`` (false: a line is split into

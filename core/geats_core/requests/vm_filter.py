@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Parser, each, one_of
-from geats_core.reading.mappings import FORMER, options
+from geats_core.reading.mappings import FORMER, Options, options
 
 T = TypeVar("T")
-Raw: TypeAlias = Mapping[str, object]
 
 
 class ListedPower(StrEnum):
@@ -57,7 +56,7 @@ class ListFilter:
         )
 
 
-def parse_filter(raw: Raw, drivers: Iterable[str]) -> Checked[ListFilter]:
+def parse_filter(raw: Options, drivers: Iterable[str]) -> Checked[ListFilter]:
     """Read the fields of a filter, on a host with these drivers; a list may be one word alone."""
     read = options(raw)
     return read.done(

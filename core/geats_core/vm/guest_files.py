@@ -22,7 +22,7 @@ def guest_files(spec: VMSpec) -> Mapping[str, str]:
     return files
 
 
-def fingerprint(spec: VMSpec) -> str:
+def guest_digest(spec: VMSpec) -> str:
     """Names the content of ``guest_files(spec)``: equal exactly when all files are."""
     digest = sha256()
     for path, content in sorted(guest_files(spec).items()):

@@ -25,8 +25,8 @@ def read_mounts(read: Reader, vm_name: str) -> Mounts:
     others = read.take("shared_volumes", _shared_volumes, NO_SHARED_VOLUMES)
     shared = tuple(_named(others[key], key) for key in sorted(others))
     read.problems += [
-        *duplicates("volumes", "name", [volume.name for volume in volumes]),
-        *duplicates("volumes", "mount", [volume.mount for volume in volumes]),
+        *repeated("volumes", "name", [volume.name for volume in volumes]),
+        *repeated("volumes", "mount", [volume.mount for volume in volumes]),
         *_within_others(binds, shared, volumes),
         *_both_ways(binds),
         *_wrong_shared_volumes(vm_name, shared, volumes),
@@ -127,7 +127,7 @@ def _wrong_shared_volumes(
             yield Problem(f"{path}.vm", "cannot name the VM itself")
         if other.name in own:
             yield Problem(path, "has the name of a volume of the VM's own")
-    yield from duplicates("shared_volumes", "volume", [str(other) for other in shared])
+    yield from repeated("shared_volumes", "volume", [str(other) for other in shared])
 
 
 def _both_ways(binds: Collection[Bind]) -> Iterable[Problem]:
@@ -186,7 +186,7 @@ def without_none(plain: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def duplicates(path: str, what: str, values: Iterable[str]) -> list[Problem]:
+def repeated(path: str, what: str, values: Iterable[str]) -> list[Problem]:
     seen: set[str] = set()
     twice: list[Problem] = []
     for value in values:

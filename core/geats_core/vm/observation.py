@@ -52,7 +52,7 @@ class SnapshotSeen:
 class VolumeSeen:
     """One volume of the VM, as its pool shows it.
 
-    ``template`` is the name of the template installed on it, ``guest`` the fingerprint of the
+    ``template`` is the name of the template installed on it, ``guest`` the digest of the
     files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
     UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it; where ``guest`` is, it
     is a copy whose guest is still to be configured. ``snapshots`` are in the order in which they

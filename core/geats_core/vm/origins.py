@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from functools import reduce
 from typing import TypeAlias
 
-Raw: TypeAlias = Mapping[object, object]
+from geats_core.reading.mappings import Raw
+
 Said: TypeAlias = dict[str, str | dict[str, str]]  # by key, and in a mapping by its keys
 
 

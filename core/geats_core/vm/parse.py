@@ -15,9 +15,9 @@ from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
 from geats_core.vm.mounts import (
-    duplicates,
     mounts_to_plain,
     read_mounts,
+    repeated,
     size_or_none,
     without_none,
 )
@@ -103,12 +103,12 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     volumes, binds, shared = read_mounts(read, name)
     nics = tuple(_with_mac(nic, name) for nic in read.take("nics", _nics, NO_NICS))
     read.problems += [
-        *duplicates("nics", "name", [nic.name for nic in nics]),
-        *duplicates("nics", "mac", [nic.mac for nic in nics]),
-        *duplicates("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
+        *repeated("nics", "name", [nic.name for nic in nics]),
+        *repeated("nics", "mac", [nic.mac for nic in nics]),
+        *repeated("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
     ]
     after = read.take("after", _names, NO_NAMES)
-    read.problems += duplicates("after", "name", after)
+    read.problems += repeated("after", "name", after)
     if name and name in after:
         read.problems.append(Problem("after", "cannot name the VM itself"))
     return read.done(

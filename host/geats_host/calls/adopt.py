@@ -13,6 +13,7 @@ from geats_core.planning.goal import Goal, Plan, Target
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown
+from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
@@ -21,8 +22,6 @@ from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
 from geats_host.storage import AdoptingPool, VolumeId
-
-Raw = Mapping[object, object]
 
 
 @dataclass(frozen=True, slots=True)

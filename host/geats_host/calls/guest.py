@@ -6,15 +6,15 @@ Nothing of it is written to the journal or to a log: environments and contents m
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
 
 from returns.result import Success
 
 from geats_core.reading import fields, mappings
 from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.mappings import Options
 from geats_core.requests.guest_requests import (
     owner,
     parse_command,
@@ -25,18 +25,17 @@ from geats_host.drivers import Ran
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 
-Raw: TypeAlias = Mapping[str, object]
 LARGEST_PULLED = "1GiB"  # where the caller says nothing: a guest's file may pretend to any size
 port = fields.whole_number(1, 65535)
 
 
-def run_in(host: Host, name: str, argv: object, options: Raw) -> Ran:
+def run_in(host: Host, name: str, argv: object, options: Options) -> Ran:
     """What a program in the VM came to; see ``parse_command`` for *argv* and *options*."""
     command = accepted(parse_command(argv, options))
     return host.running(name).exec(name, command)
 
 
-def write_file(host: Host, name: str, path: object, content: object, options: Raw) -> int:
+def write_file(host: Host, name: str, path: object, content: object, options: Options) -> int:
     """Write text or bytes to a file of the VM; returns its size in bytes.
 
     See ``parse_file_to_write`` for *path* and *options*.
@@ -54,7 +53,7 @@ def write_file(host: Host, name: str, path: object, content: object, options: Ra
     return len(data)
 
 
-def read_file(host: Host, name: str, path: object, options: Raw) -> bytes:
+def read_file(host: Host, name: str, path: object, options: Options) -> bytes:
     """What a regular file of the VM holds; see ``parse_file_to_read``."""
     wanted = accepted(parse_file_to_read(path, options))
     driver = host.running(name)
@@ -64,7 +63,7 @@ def read_file(host: Host, name: str, path: object, options: Raw) -> bytes:
         return target.read()
 
 
-def push(host: Host, name: str, source: object, path: object, options: Raw) -> int:
+def push(host: Host, name: str, source: object, path: object, options: Options) -> int:
     """Write what the regular file *source* of the host holds to a file of the VM.
 
     Returns its size in bytes. See ``parse_file_to_write`` for *path* and *options*.
@@ -79,7 +78,7 @@ def push(host: Host, name: str, source: object, path: object, options: Raw) -> i
         return os.fstat(opened).st_size
 
 
-def pull(host: Host, name: str, path: object, target: object, options: Raw) -> int:
+def pull(host: Host, name: str, path: object, target: object, options: Options) -> int:
     """Write what a regular file of the VM holds to the file *target* of the host, whole.
 
     Only its owner, who is this process's user, may read *target* then. Returns its size in bytes.
@@ -101,7 +100,7 @@ def pull(host: Host, name: str, path: object, target: object, options: Raw) -> i
         raise HostError(f"cannot write {to_host}: {error.strerror}") from error
 
 
-def ssh_command(host: Host, name: str, options: Raw) -> list[str]:
+def ssh_command(host: Host, name: str, options: Options) -> list[str]:
     """The argv of ssh to the VM's first address; refused where it has none.
 
     *options* may have ``user``, ``identity`` (a file of the host) and ``port``.

@@ -11,13 +11,13 @@ from geats_core.planning.actions import Impact
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
 from geats_core.reading.checked import unknown
+from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_host.calls.registry_health import troubles
-from geats_host.engine.goals import GONE, WITHOUT_SPEC, Scope, declared, goal_for, wanted
+from geats_host.engine.goals import Scope, declared, goal_for, wanted
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host, Planned
 
-Raw: TypeAlias = Mapping[object, object]
 Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
 REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
 
@@ -34,7 +34,7 @@ def plan_verb(
     if verb not in VERBS:
         raise Refused(unknown("verb", "verb", verb, VERBS))
     as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.recorded is not None
-    needless = raw is None and (as_defined or VERBS[verb].target in WITHOUT_SPEC)
+    needless = raw is None and (as_defined or not VERBS[verb].target.takes_spec)
     declared = None if needless else host.declared(name, raw)
     match goal_of(VERBS[verb], name, declared, have, data_loss):
         case Success(goal):
@@ -73,7 +73,7 @@ def plan_to(
     )
     have = _have(host, name, goal.target, raw)
     planned = host.plan(goal_for(goal, name, host.config, have, raw), have)
-    says_spec = raw is not None or goal.target not in WITHOUT_SPEC
+    says_spec = raw is not None or goal.target.takes_spec
     return replace(planned, origins=host.origins(name, raw)) if says_spec else planned
 
 
@@ -152,6 +152,6 @@ def _spec_problems(config: HostConfig, name: str) -> list[str]:
 
 def _have(host: Host, name: str, target: Target, raw: Raw | None) -> Observation:
     """What the VM is now; one that nobody knows is refused, unless it should be gone anyway."""
-    if raw is not None or target in GONE:
+    if raw is not None or target.is_met_by_none:
         return host.observe(name)
     return host.known(name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from geats_core.planning.goal import Goal
 from geats_core.plans.plan_files import SavedPlan
-from geats_host.engine.goals import Refusals, named, wanted
+from geats_host.engine.goals import Refusals, goal_by_name, wanted
 from geats_host.errors import Refused
 from geats_host.host import Host
 
@@ -34,7 +34,7 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
     for name, words in vms.items():
         try:
             goal, spec = _read(name, words)
-            goals.append(named(goal, name, host.config, seen, spec))
+            goals.append(goal_by_name(goal, name, host.config, seen, spec))
             origins[name] = host.origins(name, spec)
         except Refused as why:
             refused[name] = why.problems

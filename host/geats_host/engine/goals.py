@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from returns.result import Failure
 
-from geats_core.declared.config import Gone, HostConfig, Raw
+from geats_core.declared.config import Gone, HostConfig
 from geats_core.declared.policy import HostPolicy, count
 from geats_core.hostwide.host_planner import plan_host
 from geats_core.hostwide.registry_upgrade import with_upgrade
@@ -30,7 +30,7 @@ from geats_core.plans.plan_files import Recorded, SavedPlan, saved
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problems_of, unknown
 from geats_core.reading.fields import Reader, boolean, one_of
-from geats_core.reading.mappings import FORMER
+from geats_core.reading.mappings import FORMER, Raw
 from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
@@ -42,16 +42,11 @@ Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
 PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
 NO_COUNT: int | None = None
 
-WITHOUT_SPEC = frozenset(
-    {Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED, Target.LOCKED, Target.UNLOCKED}
-)
-NEEDS_ONE = frozenset({Target.OFF, Target.LOCKED})
 LEAVES_BY = {
     Gone.STOPPED: Target.OFF,
     Gone.UNDEFINED: Target.UNDEFINED,
     Gone.DEPROVISIONED: Target.DEPROVISIONED,
 }
-GONE = frozenset({Target.UNDEFINED, Target.DEPROVISIONED, Target.UNLOCKED})
 
 
 class Scope(Enum):
@@ -162,11 +157,11 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
 
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
     """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
-    if name in config.gone and goal.target not in WITHOUT_SPEC:
+    if name in config.gone and goal.target.takes_spec:
         raise Refused(f"{name}: is to be {config.gone[name]}: take it out of gone first")
-    if name in config.unclear and goal.target not in WITHOUT_SPEC:
+    if name in config.unclear and goal.target.takes_spec:
         raise Refused(f"{name}: it is not clear if it is to be gone: {config.unclear[name]}")
-    if goal.target in WITHOUT_SPEC and raw is None:  # a wrong one must not stand in the way
+    if not goal.target.takes_spec and raw is None:  # a wrong one must not stand in the way
         return replace(goal, name=name, spec=have.recorded)
     return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
 
@@ -185,14 +180,14 @@ def goals(
     found: list[Goal] = []
     wrong: Refusals = {}
     goal = replace(wishes.goal, asked=wishes.asked)
-    there = seen if goal.target in NEEDS_ONE else config.vms
+    there = seen if goal.target.is_for_those_there else config.vms
     unclear = config.unclear.keys() & seen if goal.target is Target.RUNNING else ()
     names = wishes.names or [*(name for name in config.vms if name in there), *sorted(unclear)]
     for name in dict.fromkeys(names):
         if is_leaving(wishes, name, config):
             continue
         try:
-            found.append(named(goal, name, config, seen))
+            found.append(goal_by_name(goal, name, config, seen))
         except Refused as refused:
             wrong[name] = refused.problems
     return tuple(found), wrong
@@ -214,7 +209,7 @@ def _unknown(
     goal: Goal, name: str, config: HostConfig, seen: Mapping[str, Observation]
 ) -> Problems:
     wrong = problems_of(fields.name("name", name))
-    if wrong or goal.target in GONE or name in config.vms or name in seen:
+    if wrong or goal.target.is_met_by_none or name in config.vms or name in seen:
         return wrong
     return (unknown("name", "VM", name, {*config.vms, *seen}),)
 
@@ -272,7 +267,7 @@ def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
             raise Refused(*of_all) from None
 
 
-def named(
+def goal_by_name(
     goal: Goal,
     name: str,
     config: HostConfig,

@@ -51,7 +51,7 @@ from geats_core.planning.actions import (
     VolumeAction,
 )
 from geats_core.planning.model import adopted
-from geats_core.vm.guest_files import FIRSTBOOT, fingerprint, guest_files
+from geats_core.vm.guest_files import FIRSTBOOT, guest_digest, guest_files
 from geats_core.vm.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
@@ -264,7 +264,7 @@ class Performer:
                     for path, text in guest_files(spec).items():
                         mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
                         write_guest_files(pool.path(volume), {path: text}, mode=mode, owner=owner)
-                pool.mark(volume, replace(self._seen(pool, volume), guest=fingerprint(spec)))
+                pool.mark(volume, replace(self._seen(pool, volume), guest=guest_digest(spec)))
             case ReserveVolume():
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
                 pool.mark(volume, replace(seen, template=UNFINISHED_COPY))

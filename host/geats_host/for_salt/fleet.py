@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.declared.config import Raw
 from geats_core.declared.placement_rules import Rules, parse_rules
 from geats_core.fleet.balancing import Move, drain, rebalance
 from geats_core.fleet.duplicates import duplicates
@@ -20,6 +19,7 @@ from geats_core.fleet.migration import Migration, migration
 from geats_core.fleet.placement import Candidate, place
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode, encode
+from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
 from geats_host.errors import Refused, accepted

@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 
 from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
 from geats_core.foreign.legacy_ini import Section, parse_ini
-from geats_core.foreign.legacy_notes import Imported, Raw
+from geats_core.foreign.legacy_notes import Imported, Written
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.reading.checked import shown
 from geats_host.errors import Refused
@@ -22,7 +22,7 @@ def imported(files: Iterable[str]) -> Imported:
 
     Raises ``Refused`` with every file that cannot be read.
     """
-    definitions: dict[str, Raw] = {}
+    definitions: dict[str, Written] = {}
     settings: dict[str, Section] = {}
     problems: list[str] = []
     for file in files:
@@ -94,7 +94,7 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _definition(file: str, text: str) -> Raw:
+def _definition(file: str, text: str) -> Written:
     try:
         raw = read_yaml(text)
     except WrongYaml as error:

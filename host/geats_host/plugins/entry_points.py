@@ -7,9 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn, TypeAlias
 
-from geats_core.declared.config import HostConfig, Raw, StackLayer
+from geats_core.declared.config import HostConfig, StackLayer
 from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.reading.checked import unknown
+from geats_core.reading.mappings import Raw
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.plugins.opened import Opened

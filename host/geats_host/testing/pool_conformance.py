@@ -45,7 +45,7 @@ from geats_core.planning.actions import (
     VolumeAction,
 )
 from geats_core.planning.model import after, volumes_in_order
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Observation, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError
@@ -377,7 +377,7 @@ def perform(action: VolumeAction, pool: Pool) -> None:
             pool.mark(volume, replace(seen, stage=Stage.FILLING))
             pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template))
         case ConfigureGuest(_, _, spec):
-            pool.mark(volume, replace(pool.observe()[volume], guest=fingerprint(spec)))
+            pool.mark(volume, replace(pool.observe()[volume], guest=guest_digest(spec)))
         case ReserveVolume():
             seen = replace(pool.observe()[volume], stage=Stage.FILLING)
             pool.mark(volume, replace(seen, template=UNFINISHED_COPY))

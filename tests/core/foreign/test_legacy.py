@@ -10,7 +10,7 @@ from returns.result import Success
 from geats_core import parse_config
 from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
 from geats_core.foreign.legacy_ini import parse_ini
-from geats_core.foreign.legacy_notes import Imported, Note, Raw
+from geats_core.foreign.legacy_notes import Imported, Note, Written
 from tests.property.strategies import junk
 
 SETTINGS = """\
@@ -45,7 +45,7 @@ SETTINGS = """\
         factory = a:F
 [lock]
 """
-WEB: Raw = {
+WEB: Written = {
     "vm_type": "lxc",
     "name": "web",
     "description": "the web",
@@ -77,7 +77,7 @@ def settings_of(text: str) -> Mapping[str, Mapping[str, object]]:
     return {"geats.conf": parse_ini("geats.conf", text).unwrap()}
 
 
-def vm_of(definition: Raw) -> object:
+def vm_of(definition: Written) -> object:
     """The VM that a definition makes, whatever else it makes."""
     vms = import_legacy({"vm.yaml": definition}, {}).geats["vms"]
     assert isinstance(vms, dict)
@@ -274,7 +274,7 @@ hosts = st.dictionaries(st.sampled_from(["vms", "storage", "database", "x"]), se
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*WEB]), junk, max_size=6), hosts)
-def test_an_import_never_raises(raw: Raw, conf: Mapping[str, object]) -> None:
+def test_an_import_never_raises(raw: Written, conf: Mapping[str, object]) -> None:
     made = import_legacy({"f": raw}, {"g": conf})
     assert made.problems or isinstance(parse_config(made.geats), Success)
     template_names([raw], [conf])

@@ -26,7 +26,7 @@ from geats_core import (
 from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, root_of
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 
 FILE = "/lxc/web/config"
 TREE = "/lxc/web/rootfs"
@@ -140,7 +140,7 @@ def test_the_lines_that_stay_are_those_of_interfaces_that_the_vm_has() -> None:
 
 def test_one_that_runs_as_it_is_described_is_adopted_with_nothing_pending() -> None:
     made = adopted().unwrap()
-    volume = AdoptVolume("default", "root", None, TREE, "debian", fingerprint(vm()))
+    volume = AdoptVolume("default", "root", None, TREE, "debian", guest_digest(vm()))
     assert [step.action for step in made.steps] == [
         volume,
         Adopt(vm(), vm(), KEPT, found().sha256),
@@ -160,7 +160,7 @@ def test_one_that_runs_as_it_is_described_is_adopted_with_nothing_pending() -> N
                 stage=Stage.INSTALLED,
                 active=True,
                 template="debian",
-                guest=fingerprint(vm()),
+                guest=guest_digest(vm()),
             ),
         ),
         by_hand=KEPT,
@@ -187,7 +187,7 @@ def test_what_is_described_otherwise_is_pending_but_limits_change_at_once() -> N
     assert [change.field for change in made.pending] == ["hostname", "privileged"]
     assert (made.changes[0].old, made.changes[0].new) == ("web", "other")
     assert [step.action for step in made.steps] == [
-        AdoptVolume("default", "root", None, TREE, "debian", fingerprint(vm())),
+        AdoptVolume("default", "root", None, TREE, "debian", guest_digest(vm())),
         Adopt(want, vm(), KEPT, found().sha256),
         SetLimits(want.limits),
     ]
@@ -320,7 +320,7 @@ def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() ->
     facts = replace(FACTS, drivers={"other": DriverFacts()})
     made = plan_adopt(found(), want, ROOT, ON, facts, {}).unwrap()
     assert [step.action for step in made.steps] == [
-        AdoptVolume("default", "root", 1 << 30, TREE, "debian", fingerprint(vm())),
+        AdoptVolume("default", "root", 1 << 30, TREE, "debian", guest_digest(vm())),
         Adopt(
             want,
             vm(volumes=volumes[1:], driver="other"),

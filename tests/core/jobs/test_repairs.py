@@ -7,7 +7,7 @@ from returns.result import Success
 from geats_core import HostFacts, HostPlan, Observation, Power, Stage, explain, parse_vm
 from geats_core.jobs.repairs import Found, plan_repair
 from geats_core.planning.actions import Leftover, RemoveLeftover
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import VMSpec
 
@@ -24,7 +24,7 @@ ROOT = VolumeSeen(
     stage=Stage.INSTALLED,
     active=True,
     template="debian",
-    guest=fingerprint(WEB),
+    guest=guest_digest(WEB),
 )
 EMPTY = replace(ROOT, stage=Stage.ALLOCATED, active=False, template=None, guest=None)
 RESERVED = replace(ROOT, stage=Stage.FILLING, template=UNFINISHED_COPY, guest=None)

@@ -32,7 +32,7 @@ from geats_core.planning.actions import (
     Unlock,
 )
 from geats_core.planning.model import volumes_in_order
-from geats_core.vm.guest_files import fingerprint
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import SnapshotSeen
 from geats_core.vm.spec import Limits
 
@@ -45,7 +45,7 @@ def web(**changed: object) -> VMSpec:
 
 
 WEB = web()
-GUEST = fingerprint(WEB)
+GUEST = guest_digest(WEB)
 MONDAY = SnapshotSeen(name="monday", taken_s=1, stage=Stage.FILLING, template="old", guest="old")
 DATA = VolumeSeen(name="data", pool="default", stage=Stage.FORMATTED, active=True)
 DISK = VolumeSeen(

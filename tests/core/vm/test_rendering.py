@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from returns.result import Failure
 
 from geats_core import Problem, VMSpec, parse_vm
-from geats_core.vm.guest_files import fingerprint, guest_files
+from geats_core.vm.guest_files import guest_digest, guest_files
 from geats_core.vm.lxc_config import (
     BY_HAND,
     LxcConfig,
@@ -394,6 +394,6 @@ def test_a_guest_without_network_or_dns_gets_its_name_alone() -> None:
     assert only["etc/resolv.conf"] == "# written by geats\nnameserver fd00::1\n"
 
 
-def test_a_fingerprint_names_the_guests_files() -> None:
-    assert fingerprint(web()) == fingerprint(web(memory="2GiB"))
-    assert fingerprint(web()) != fingerprint(web(hostname="other"))
+def test_a_digest_names_the_guests_files() -> None:
+    assert guest_digest(web()) == guest_digest(web(memory="2GiB"))
+    assert guest_digest(web()) != guest_digest(web(hostname="other"))
