@@ -25,6 +25,7 @@ LOOKING = frozenset(
             "notes",
             "journal",
             "kept_open",
+            "read_at_once",
         ),
         *("path", "bridges", "info", "config_text"),
     }

@@ -1,13 +1,13 @@
 """The facade of one host: Salt modules, command line and other callers use nothing else."""
 
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import psutil
 from returns.result import Success
@@ -103,6 +103,7 @@ else:
     upkeep = later("geats_host.templates.upkeep")
 
 DAY_S = 86_400
+Facts: TypeAlias = Callable[[Iterable[str]], HostFacts]  # by the drivers of the VMs
 ROW_ADVICE = "install the geats that wrote it, or restore a backup of the registry"
 
 
@@ -181,6 +182,10 @@ class Host:
         return self._observed()
 
     def _observed(self, only: str | None = None) -> Mapping[str, Observation]:
+        with self.registry.read_at_once():
+            return self._seen(only)
+
+    def _seen(self, only: str | None) -> Mapping[str, Observation]:
         wait_for_orphans(Path(self.config.run_dir), only)
         self.drivers.look_anew()
         self.pools.look_anew()
@@ -254,24 +259,36 @@ class Host:
 
     def facts(self, drivers: Iterable[str]) -> HostFacts:
         """What the planner has to know of this host, to plan for VMs run by *drivers*."""
-        used = self.drivers.keys() & set(drivers)
-        bridges = self.drivers.asked(lambda driver: driver.bridges(), sorted(used))
-        known = [each for each in bridges.values() if each is not None]
-        able = self.drivers.asked(lambda driver: driver.facts, sorted(used))
+        return self._facts()(drivers)
+
+    def _facts(self) -> Facts:
+        """The same for any drivers, from one look at the host."""
         pools = self.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
-        return HostFacts(
-            drivers={name: able.get(name, DriverFacts()) for name in self.drivers},
+        of_host = HostFacts(
             pools={name: pools.get(name, PoolFacts()) for name in self.pools},
             templates=frozenset({*self.config.templates, *wrong_of(TEMPLATES, self.config.wrong)}),
-            bridges=frozenset[str]().union(*known) if known and len(known) == len(used) else None,
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
             declared=self.config.known,
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
-            unavailable=self.unavailable,
             elsewhere=known_places.elsewhere(self._places()),
         )
+        bridges = cache(lambda name: self.drivers.ask(name, lambda driver: driver.bridges()))
+        able = cache(lambda name: self.drivers.ask(name, lambda driver: driver.facts))
+
+        def facts(drivers: Iterable[str]) -> HostFacts:
+            used = sorted(self.drivers.keys() & set(drivers))
+            found = [bridges(name) for name in used]
+            known = [each for each in found if each is not None]
+            return replace(
+                of_host,
+                drivers={n: (n in used and able(n)) or DriverFacts() for n in self.drivers},
+                bridges=frozenset[str]().union(*known) if known and known == found else None,
+                unavailable=self.unavailable,
+            )
+
+        return facts
 
     def _defined_here(self) -> frozenset[str]:
         seen = self.drivers.asked(lambda driver: driver.observe()).values()
@@ -311,15 +328,17 @@ class Host:
     def plan(self, goal: Goal, have: Observation | None = None) -> Planned:
         """The plan that brings the VM to *goal*; what other VMs have it must not take."""
         have = self.observe(goal.name) if have is None else have
-        planned = self.plan_alone(goal, have)
-        if not (takes(planned.plan) or _concerns_others(goal, have)):
-            return planned
-        made = self.plan_host([goal], {**self.observe_all(), goal.name: have}, Scope.SOME)
-        return Planned(have, made.plan.plans[0])
+        facts = self._facts()
+        made = accepted(plan(goal, have, facts(_drivers([goal]))))
+        if not (takes(made) or _concerns_others(goal, have)):
+            self._check_sources(made.steps, {goal.name: have})
+            return Planned(have, with_upgrade(made, facts(()).upgrade))
+        seen = {**self.observe_all(), goal.name: have}
+        return Planned(have, self.plan_host([goal], seen, Scope.SOME, facts=facts).plan.plans[0])
 
     def plan_alone(self, goal: Goal, have: Observation) -> Planned:
         """The same, whatever other VMs there are."""
-        made = accepted(plan(goal, have, self.facts([goal.spec.driver] if goal.spec else [])))
+        made = accepted(plan(goal, have, self.facts(_drivers([goal]))))
         self._check_sources(made.steps, {goal.name: have})
         return self.planned(have, made)
 
@@ -342,13 +361,14 @@ class Host:
         seen: Mapping[str, Observation],
         scope: Scope,
         policy: HostPolicy | None = None,
+        facts: Facts | None = None,
     ) -> SavedPlan:
         """The plan that brings VMs to their goals, on a host where *seen* is all there is.
 
-        The *policy* is that of the configuration, where none is given.
+        The *policy* is that of the configuration, where none is given, and *facts* are asked for.
         """
-        facts = self.facts(spec.driver for spec in (goal.spec for goal in wanted) if spec)
-        made = plan_goals(wanted, seen, facts, policy or self.config.policy, scope)
+        of_host = (facts or self.facts)(_drivers(wanted))
+        made = plan_goals(wanted, seen, of_host, policy or self.config.policy, scope)
         self._check_sources(made.plan.steps, seen)
         return made
 
@@ -357,14 +377,15 @@ class Host:
 
         One of the configuration's that is elsewhere on this machine is not taken for gone.
         """
-        lost = self.config.known.intersection(known_places.elsewhere(self._places()))
-        seen = {**dict.fromkeys(sorted(lost), Observation()), **self.observe_all()}
+        there, facts = self.observe_all(), self._facts()
+        lost = self.config.known.intersection(facts(()).elsewhere)
+        seen = {**dict.fromkeys(sorted(lost), Observation()), **there}
         policy = wishes.policy(self.config.policy)
         return plan_wished(
             wishes,
             self.config,
             seen,
-            lambda wanted: self.plan_host(wanted, seen, wishes.scope, policy),
+            lambda wanted: self.plan_host(wanted, seen, wishes.scope, policy, facts),
         )
 
     def plan_boot(self) -> SavedPlan:
@@ -394,7 +415,10 @@ class Host:
         self, wanted: Sequence[Goal], seen: Mapping[str, Observation]
     ) -> tuple[SavedPlan, Refusals]:
         """One plan for as many VMs as have one together; and why each of the others has none."""
-        return as_many_as_can(wanted, lambda some: self.plan_host(some, seen, Scope.SOME))
+        facts = self._facts()
+        return as_many_as_can(
+            wanted, lambda some: self.plan_host(some, seen, Scope.SOME, facts=facts)
+        )
 
     def _as_many_as_can(self, wanted: Sequence[Goal], seen: Mapping[str, Observation]) -> SavedPlan:
         made, refused = self.plan_each(wanted, seen)
@@ -652,6 +676,10 @@ class Host:
                     continue
                 volumes.setdefault(volume.vm, []).append(replace(seen, pool=pool_name))
         return volumes
+
+
+def _drivers(wanted: Iterable[Goal]) -> set[str]:
+    return {goal.spec.driver for goal in wanted if goal.spec is not None}
 
 
 def _concerns_others(goal: Goal, have: Observation) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from geats_core.reading.fields import NAME
 from geats_host.errors import Refused
 from geats_host.linux.descriptors import closing
 from geats_host.locks import file_locks
@@ -74,8 +75,9 @@ def wait_for_orphans(run_dir: Path, only: str | None) -> None:
 
 
 def _is_cut(entry: "os.DirEntry[str]") -> bool:
-    """Whether whoever held the lock last has ended without giving it up."""
-    return entry.stat(follow_symlinks=False).st_size > 0
+    """Whether it is a lock, and whoever held it last has ended without giving it up."""
+    is_lock = NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+    return bool(is_lock) and entry.stat(follow_symlinks=False).st_size > 0
 
 
 def _take(descriptor: int, vm_name: str) -> None:

@@ -8,6 +8,7 @@ lock of the whole host for that moment: what is decided then is true until it is
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from geats_host.locks import file_locks
 LONGEST_WAIT_S = 60.0
 BETWEEN_TRIES_S = 0.005
 ROOM = "reservations"
+NAMED = re.compile("[0-9]+-[0-9a-f]{32}")
 
 
 @contextmanager
@@ -42,6 +44,8 @@ def of_others(run_dir: Path) -> Mapping[str, Reservation]:
     """
     found: dict[str, Reservation] = {}
     for file in sorted(file_locks.private(run_dir, ROOM).iterdir()):
+        if not NAMED.fullmatch(file.name):
+            continue  # it is none
         with file_locks.opened(run_dir, ROOM, file.name) as descriptor:
             if file_locks.is_taken(descriptor):
                 _remove(file)

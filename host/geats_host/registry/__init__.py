@@ -109,6 +109,10 @@ class Registry(Protocol):
         """Delete entries of the journal that are older, and all but the newest *entries*."""
         ...
 
+    def read_at_once(self) -> AbstractContextManager[None]:
+        """While this lasts, many reads follow each other; a registry may use that to be fast."""
+        ...
+
     def kept_open(self) -> AbstractContextManager[None]:
         """A context for many writes in a row, which a registry may use to be faster."""
         ...

@@ -69,6 +69,9 @@ class MemoryRegistry:
         young = [entry for entry in self.entries if entry.time_s >= before_s]
         self.entries[:] = young[max(0, len(young) - entries) :]
 
+    def read_at_once(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def kept_open(self) -> AbstractContextManager[None]:
         return nullcontext()
 

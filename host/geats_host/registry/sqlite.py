@@ -51,6 +51,7 @@ class SqliteRegistry:
     waiting: list[Entry] = field(default_factory=list, compare=False, repr=False)
     writing: Lock = field(default_factory=Lock, compare=False, repr=False)
     kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
+    read: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
 
     def problems(self) -> Sequence[str]:
         if not self.path.exists():
@@ -183,6 +184,17 @@ class SqliteRegistry:
             )
 
     @contextmanager
+    def read_at_once(self) -> Iterator[None]:
+        """Read with one connection, which is no other's to write with."""
+        with ExitStack() as stack:
+            if not (self.read or self.kept) and self.path.exists():
+                with self._errors_named(), TURN:
+                    database = opened_to_read(self.path)
+                self.read.append(database)
+                stack.callback(self._give_up, self.read, database)
+            yield
+
+    @contextmanager
     def kept_open(self) -> Iterator[None]:
         """Use one connection for all; SQLite also empties its log with the last one that closes.
 
@@ -192,13 +204,13 @@ class SqliteRegistry:
             with suppress(HostError, OSError, sqlite3.Error), TURN:
                 database = opened_to_write(self.path)
                 self.kept.append(database)
-                stack.callback(self._give_up, database)
+                stack.callback(self._give_up, self.kept, database)
             yield
 
-    def _give_up(self, database: sqlite3.Connection) -> None:
+    def _give_up(self, among: list[sqlite3.Connection], database: sqlite3.Connection) -> None:
         """No other thread is in the midst of using it, nor will be."""
         with TURN:
-            self.kept.remove(database)
+            among.remove(database)
             database.close()
 
     def _specs(self) -> Iterator[tuple[str, VMSpec | str]]:
@@ -251,8 +263,9 @@ class SqliteRegistry:
         self, opened: Callable[[Path], sqlite3.Connection]
     ) -> Iterator[sqlite3.Connection]:
         """The one that is kept open, or one that is opened for now."""
-        if self.kept:
-            yield self.kept[-1]
+        there = self.kept or (self.read if opened is opened_to_read else [])
+        if there:
+            yield there[-1]
             return
         with closing(opened(self.path)) as database:
             yield database

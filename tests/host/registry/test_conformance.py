@@ -125,6 +125,18 @@ def test_what_many_threads_write_at_once_is_all_there(reopen: Callable[[], Regis
     assert sorted(there, key=lambda each: each.time_s) == entries
 
 
+def test_what_is_written_between_many_reads_is_read(reopen: Callable[[], Registry]) -> None:
+    registry, first, second = reopen(), spec("web01"), spec("db01")
+    registry.record(first)
+    with registry.read_at_once(), registry.read_at_once():
+        assert registry.definitions() == {"web01": first}
+        registry.record(second)
+        reopen().set_locked("db01", locked=True)
+        assert registry.definitions() == {"web01": first, "db01": second}
+        assert registry.locked() == {"db01"}
+    assert reopen().definitions() == registry.definitions()
+
+
 def test_an_entry_is_in_the_file_once_it_is_written(tmp_path: Path) -> None:
     """Not only when the file is no longer kept open."""
     registry = sqlite.open_registry(tmp_path)

@@ -1,0 +1,102 @@
+"""What others put beside our own things, whatever it is called, stops nothing."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from geats_core.planning.goal import Goal, Target
+from geats_core.vm.observation import Power
+from geats_host.calls import exports, lifecycle, reports
+from geats_host.drivers.lxc.driver import open_driver
+from geats_host.engine.goals import Wishes
+from geats_host.host import Host
+from geats_host.plugins.entry_points import storage_plugin
+from geats_host.storage import VolumeId
+from tests.memory_host import memory_config
+
+NAMES = (
+    *(b"a\nb", b"\xff\xfe", b"x" * 255, b"-rf", b"--help", b"with space", b"...", b"..x", b"..-"),
+    *(b"a:b", b"*", b"\x1b[31m", b"$(x)", b"UPPER", b".hidden", b"~", b"a\\b", b"'q'"),
+    *(b".destroying-", b".destroying-a", b".destroying-..-x", b"web01\n", b"web01 ", b"%n", b"{}"),
+)
+
+
+def folder(at: bytes) -> None:
+    os.mkdir(at)
+
+
+def file(at: bytes) -> None:
+    os.close(os.open(at, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+
+
+def dangling(at: bytes) -> None:
+    os.symlink("/nowhere/at/all", at)
+
+
+def link(at: bytes) -> None:
+    os.symlink(".", at)
+
+
+def loop(at: bytes) -> None:
+    os.symlink(os.path.basename(at), at)
+
+
+KINDS: Mapping[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (folder, file, dangling, link, loop, os.mkfifo)
+}
+
+
+@pytest.fixture(params=KINDS)
+def littered(request: pytest.FixtureRequest) -> Callable[[Path], Path]:
+    """Puts a thing of every odd name into a directory, and one that a VM could be called."""
+
+    def litter(directory: Path) -> Path:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = NAMES if request.param == "folder" else (*NAMES, b"not-ours")
+        for name in names:
+            KINDS[request.param](os.path.join(os.fsencode(directory), name))
+        return directory
+
+    return litter
+
+
+def test_in_the_run_and_state_directories_it_stops_no_command(
+    tmp_path: Path, littered: Callable[[Path], Path]
+) -> None:
+    for room in ("run/operations", "run/reservations", "run", "state/exports", "state"):
+        littered(tmp_path / room)
+    host = Host.from_config({**memory_config(tmp_path), "registry": "sqlite"})
+    host.apply_host(host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
+    assert {row["power"] for row in reports.list_report(host).values()} == {"running"}
+    host.apply_host(host.plan_halt()).unwrap()
+    assert host.observe("web01").power is Power.STOPPED
+    for name in ("web01", "db01"):
+        host.apply(lifecycle.plan_verb(host, "deprovision", name)).unwrap()
+    assert host.observe_all() == {}
+    assert exports.pruned(host, {"last": 1}, dry_run=False) == []
+
+
+@pytest.mark.parametrize("plugin", ["directory", "sparsefile"])
+def test_in_a_pool_it_is_no_volume(
+    tmp_path: Path, littered: Callable[[Path], Path], plugin: str
+) -> None:
+    place = littered(tmp_path / "pool")
+    pool = storage_plugin("pools.x", plugin)({"path": str(place)}, None)
+    ours, before = VolumeId("web01", "root"), set(os.listdir(place))
+    pool.allocate(ours, 1 << 30)
+    assert list(pool.observe()) == [ours]
+    pool.format(ours)
+    assert list(pool.observe()) == [ours]
+    pool.destroy(ours)
+    assert dict(pool.observe()) == {}
+    assert before <= set(os.listdir(place))
+
+
+def test_in_the_directory_of_containers_it_is_no_container(
+    tmp_path: Path, littered: Callable[[Path], Path]
+) -> None:
+    driver = open_driver({"path": str(littered(tmp_path / "lxc"))}, tmp_path / "state")
+    assert dict(driver.observe()) == {}
+    assert dict(driver.observe("web01")) == {}
