@@ -631,7 +631,10 @@ def plan_host_of(situation: Situation) -> Checked[HostPlan]:
 def test_a_host_plan_cut_anywhere_is_resumed(
     situation: Situation, shuffle: Random, part: float
 ) -> None:
-    """Unless the host had promised too much: then a VM that is off has no right to what it had."""
+    """Unless the host had promised too much: then a VM that is off has no right to what it had.
+
+    What was on, and was to be on in the end, is on then: also where that was powered off meanwhile.
+    """
     made = situation.planned()
     if made is None:
         return
@@ -646,6 +649,10 @@ def test_a_host_plan_cut_anywhere_is_resumed(
     for goal in later.goals:
         start = cut.get(goal.name, Observation())
         assert reached(goal, start, end.get(goal.name, Observation()))
+    whole = end_of(situation.there, order)
+    for name, have in situation.there.items():
+        was_on = have.power is not Power.STOPPED or have.to_run
+        assert not was_on or whole[name].power not in ON or end[name].power in ON
 
 
 @many

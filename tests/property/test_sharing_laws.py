@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
-from geats_core import DataLoss, Goal, HostPlan, Observation, Restart, Target, VMSpec, plan_host
+from geats_core import (
+    DataLoss,
+    Goal,
+    HostFacts,
+    HostPlan,
+    HostPolicy,
+    Observation,
+    Restart,
+    Strays,
+    Target,
+    VMSpec,
+    plan_host,
+)
 from geats_core.planning.actions import DestroyVolume, RollbackVolume, Start
 from geats_core.vm.claims import running_spec
 from geats_core.vm.spec import ROOT, SharedVolume, Volume
@@ -137,27 +149,47 @@ def test_what_a_vm_is_defined_to_mount_stays(
             ]
 
 
+STOPPING = HostPolicy(strays=(("*", Strays.STOP),), at_most=3)
+REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+
+
+@st.composite
+def unknown(draw: st.DrawFn, have: Observation) -> Observation:
+    """A VM that the registry, or nobody, or only something else, knows of."""
+    gone: list[dict[str, object]] = [
+        {},
+        {"recorded": None},
+        {"recorded": None, "defined": None},
+        {"recorded": None, "foreign": True},
+    ]
+    return replace(have, **draw(st.sampled_from(gone)))  # type: ignore[arg-type]
+
+
 @many
-@given(hosts(), shuffles, st.floats(0, 1))
+@given(hosts(), shuffles, st.floats(0, 1), st.sampled_from([HostPolicy(), STOPPING]), st.data())
 def test_a_plan_with_shared_volumes_that_is_cut_anywhere_is_resumed(
-    host: tuple[tuple[Goal, ...], dict[str, Observation]], shuffle: Random, cut: float
+    host: tuple[tuple[Goal, ...], dict[str, Observation]],
+    shuffle: Random,
+    cut: float,
+    policy: HostPolicy,
+    data: st.DataObject,
 ) -> None:
+    """Also where it takes owners away, and stops strays."""
     goals, there = host
-    made = planned(goals, there)
+    named = frozenset(goal.name for goal in goals)
+    stray = data.draw(st.sampled_from(sorted(there)))
+    if stray not in named:
+        there = {**there, stray: data.draw(unknown(there[stray]))}
+    facts = HostFacts(declared=named)
+    made = plan_host(goals, there, facts, policy).value_or(None)
     if made is None:
         return
     states = list(follow(there, an_order(made, shuffle)))
-    once = tuple(goal for goal in goals if goal.target in LASTING)
-    if once != goals:
-        return
-    rest = planned(goals, states[round(cut * (len(states) - 1))])
-    assert rest is not None
-    end = list(follow(states[round(cut * (len(states) - 1))], an_order(rest, shuffle)))[-1]
-    last = planned(goals, end)
-    assert last is not None
-    assert last.is_empty
-
-
-LASTING = frozenset(
-    {Target.RUNNING, Target.STOPPED, Target.DEFINED, Target.PROVISIONED, Target.FROZEN}
-)
+    left = states[round(cut * (len(states) - 1))]
+    goals = tuple(  # to power off what is gone is refused
+        goal for goal in goals if goal.target is not Target.OFF or left[goal.name].exists
+    )
+    rest = plan_host(goals, left, facts, policy).unwrap()
+    end = list(follow(left, an_order(rest, shuffle)))[-1]
+    if not any(goal.target in REQUESTS for goal in goals):
+        assert plan_host(goals, end, facts, policy).unwrap().is_empty
