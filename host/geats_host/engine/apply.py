@@ -30,6 +30,7 @@ from geats_core.planning.actions import (
     Freeze,
     Hold,
     InstallTemplate,
+    KeepOff,
     RemoveLeftover,
     Repair,
     Shutdown,
@@ -47,7 +48,7 @@ from geats_host.registry import Entry, Outcome, Registry
 
 LOG = logging.getLogger(__name__)
 GIVING = (  # what is done also where no journal can be kept, as on a full disk
-    *(Shutdown, Stop, Repair, Freeze, Unfreeze),
+    *(Shutdown, Stop, KeepOff, Repair, Freeze, Unfreeze),
     *(Undefine, DestroyVolume, DeleteSnapshot, RemoveLeftover),
 )
 MOST_AT_ONCE = 256

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -134,7 +134,8 @@ class Performer:
                 self._power(action)
             case Start():
                 self._power(action)
-                unfinished_restarts.forget(self.registry, [self.name])
+                with suppress(HostError):  # it is on: the next plan removes the note
+                    unfinished_restarts.forget(self.registry, [self.name])
             case SetLimits():
                 self._power(action)
             case Freeze() | Hold() | Unfreeze():

@@ -1,0 +1,107 @@
+"""What a host notes of a VM that is powered off to be started again, and for how long."""
+
+from pathlib import Path
+
+import pytest
+from returns.result import Failure, Success
+
+from geats_core.planning.actions import Shutdown, Start, Then
+from geats_core.vm.observation import Power
+from geats_host.calls import lifecycle
+from geats_host.calls.reports import list_report
+from geats_host.cli.tables import console, show_list
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine.unfinished_restarts import noted
+from geats_host.errors import HostError
+from geats_host.host import Host
+from tests.memory_host import memory_host
+
+
+def use(host: Host, verb: str) -> None:
+    planned = lifecycle.plan_verb(host, verb, "web01")
+    assert host.apply(planned) == Success(planned.plan.steps)
+
+
+def is_seen(host: Host) -> tuple[Power, bool]:
+    have = host.observe("web01")
+    return have.power, have.to_run
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host on which a reboot came no further than to power the VM off."""
+    host = memory_host(tmp_path)
+    use(host, "start")
+
+    def fail(driver: MemoryDriver, name: str) -> None:
+        raise HostError("it does not start")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryDriver, "start", fail)
+        applied = host.apply(lifecycle.plan_verb(host, "reboot", "web01"))
+    assert isinstance(applied, Failure)
+    assert is_seen(host) == (Power.STOPPED, True)
+    return host
+
+
+def test_whoever_lists_vms_sees_that_it_is_to_run(interrupted: Host) -> None:
+    rows = list_report(interrupted)
+
+    assert {name: row["to_run"] for name, row in rows.items()} == {"db01": False, "web01": True}
+    with console.capture() as shown:
+        show_list(rows)
+    assert "stopped (to run)" in shown.get()
+
+
+@pytest.mark.parametrize("verb", ["reboot", "start", "provision"])
+def test_it_is_noted_until_the_vm_is_on(interrupted: Host, verb: str) -> None:
+    use(interrupted, verb)
+
+    assert is_seen(interrupted) == (Power.RUNNING, False)
+    assert noted(interrupted.registry) == frozenset()
+
+
+@pytest.mark.parametrize("verb", ["stop", "shutdown", "undefine", "deprovision"])
+def test_it_is_noted_until_the_vm_is_to_be_off(interrupted: Host, verb: str) -> None:
+    use(interrupted, verb)
+
+    assert is_seen(interrupted) == (Power.STOPPED, False)
+    assert noted(interrupted.registry) == frozenset()
+
+
+def test_it_is_noted_before_the_vm_is_powered_off(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    use(host, "start")
+    seen: list[tuple[Power, bool]] = []
+
+    def fail(driver: MemoryDriver, name: str, timeout_s: int) -> None:
+        seen.append((is_seen(host)[0], "web01" in noted(host.registry)))
+        raise HostError("it does not answer")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MemoryDriver, "shutdown", fail)
+        planned = lifecycle.plan_verb(host, "reboot", "web01")
+        assert [step.action for step in planned.plan.steps] == [Shutdown(60, Then.ON), Start()]
+        assert isinstance(host.apply(planned), Failure)
+
+    assert seen == [(Power.RUNNING, True)]
+    assert is_seen(host) == (Power.RUNNING, False)  # it never was off
+
+
+def test_what_is_noted_of_a_vm_that_is_on_is_forgotten_with_the_next_plan(tmp_path: Path) -> None:
+    """So that nothing starts it, should it end by itself later."""
+    host = memory_host(tmp_path)
+    use(host, "start")
+    host.registry.note("to run", "web01", "")
+    host.registry.note("to run", "db01", "")
+
+    use(host, "freeze")
+
+    assert noted(host.registry) == frozenset({"db01"})
+
+
+def test_what_nobody_can_start_is_not_to_run(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    host.registry.note("to run", "web01", "")
+
+    assert not host.observe("web01").exists
