@@ -15,6 +15,7 @@ from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.calls import repair as repairing
+from geats_host.drivers.lxc import cgroups
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import monitors
 from geats_host.errors import HostError, Refused
@@ -107,6 +108,40 @@ def test_cgroups_of_a_monitor_that_was_killed_go_with_the_next_start(
     assert {each.name for each in CGROUPS.glob(f"*/lxc.*.{NAME}*")} == {
         f"lxc.monitor.{NAME}",
         f"lxc.payload.{NAME}",
+    }
+
+
+@pytest.mark.parametrize("number", [0, 1, 4, 9])
+def test_a_cut_while_cgroups_are_removed_is_made_good_by_the_next_start(
+    driver: LxcDriver, busybox_rootfs: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    name = spec("cut").name
+    driver.define(spec("cut"), {"root": busybox_rootfs})
+    driver.start(name)
+    kill_monitor(driver, name)
+    while driver.observe()[name].power is not Power.STOPPED:
+        pass
+    removed: list[Path] = []
+    rmdir = Path.rmdir
+
+    def cut(folder: Path) -> None:
+        if len(removed) == number:
+            raise KeyboardInterrupt
+        rmdir(folder)
+        removed.append(folder)
+
+    def remove() -> None:
+        while True:  # what ends is in them for a moment yet
+            cgroups.remove_leftovers(name, frozenset())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rmdir", cut)
+        with pytest.raises(KeyboardInterrupt):
+            remove()
+    driver.start(name)
+    assert {each.name for each in CGROUPS.glob(f"*/lxc.*.{name}*")} == {
+        f"lxc.monitor.{name}",
+        f"lxc.payload.{name}",
     }
 
 

@@ -48,11 +48,12 @@ def usage(name: str, pid: int) -> Usage:
 def remove_leftovers(name: str, others: frozenset[str]) -> None:
     """Remove the empty cgroups of a container that is off; *others* are further containers.
 
-    liblxc appends ``-1``, ``-2``... to a name that is taken; ``web-1`` may be a container too.
+    liblxc appends ``-1``, ``-2``... to a name that is taken; ``web-1`` may be a container too. The
+    payload's in the freezer, by which leftovers are seen, goes last: a cut leaves it there.
     """
     wanted = re.compile(f"lxc\\.(?:payload|monitor)\\.({re.escape(name)}(?:-[0-9]+)?)")
-    for base in _bases():
-        for entry in _directories(base):
+    for base in sorted(_bases(), key=lambda each: each == freezer()):
+        for entry in sorted(_directories(base)):
             match = wanted.fullmatch(entry.name)
             if match and (match[1] == name or match[1] not in others):
                 _remove_if_empty(entry)
