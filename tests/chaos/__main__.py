@@ -30,7 +30,7 @@ def main() -> int:
         leave_namespaces(Path(folder))
         with a_bridge(), a_ground(Path(folder)) as ground:
             if asked.races:
-                wrong = races(ground.at, asked.races)
+                wrong = races(ground, asked.races)
                 print(f"{asked.races} races, {len(wrong)} of them wrong", *wrong, sep="\n")
                 return 1 if wrong else 0
             chaos = Chaos(ground, random.Random(seed), tally)

@@ -25,8 +25,9 @@ from tests.real.conftest import BRIDGE, CGROUPS, busybox_root, sh
 from tests.real.test_storage import on_btrfs
 
 NAME, COPY = "geats-test-chaos", "geats-test-chaos-copy"
-POOLS = ("plain", "layers", "fast", "files", "shared")
-WITH_SNAPSHOTS = ("fast", "shared")
+POOLS = ("plain", "layers", "fast", "files", "shared", "xfs")
+WITH_SNAPSHOTS = ("fast", "shared", "xfs")
+LEAST_MIB = {"xfs": 304}
 RETENTION = "retention"  # no command, but a call: see ``_retain``
 LONGEST_S = 60
 NOT_LEFT_OVER = (
@@ -34,6 +35,7 @@ NOT_LEFT_OVER = (
     "/geats-pool.json",
 )
 OF_GUESTS = ("rootfs", "upper", "work")
+EMPTY = ("snapshots", "work")  # folders that are there from the first use on
 
 
 @dataclass
@@ -41,11 +43,12 @@ class Wish:
     """What the configuration says of the VM, in so far as chaos changes it."""
 
     pool: str
-    size_mib: int = 32
+    grown_mib: int = 0
     memory_mib: int = 64
     hostname: str = NAME
 
     def vm(self) -> dict[str, object]:
+        least_mib = LEAST_MIB.get(self.pool, 32)
         return {
             "template": "busybox",
             "init": "busybox",
@@ -55,11 +58,11 @@ class Wish:
             "shutdown_timeout": 10,
             "nics": [{"name": "eth0", "bridge": BRIDGE, "addresses": ["10.77.0.9/24"]}],
             "volumes": [
-                {"name": "root", "pool": self.pool, "size": "32MiB"},
+                {"name": "root", "pool": self.pool, "size": f"{least_mib}MiB"},
                 {
                     "name": "data",
                     "pool": self.pool,
-                    "size": f"{self.size_mib}MiB",
+                    "size": f"{least_mib + self.grown_mib}MiB",
                     "mount": "/data",
                 },
             ],
@@ -90,6 +93,12 @@ class Ground:
                 "type": "filesystem",
                 "mounts": f"{at}/mnt",
                 "on": {"type": "sparsefile", "path": f"{at}/on-btrfs/images"},
+            },
+            "xfs": {
+                "type": "filesystem",
+                "fstype": "xfs",
+                "mounts": f"{at}/mnt",
+                "on": {"type": "sparsefile", "path": f"{at}/on-btrfs/xfs"},
             },
         }
         return {
@@ -189,7 +198,7 @@ class Ground:
         for top, folders, files in os.walk(self.at):
             for each in (*folders, *files):
                 path = f"{top}/{each}"
-                if each != "snapshots" and not any(part in path for part in NOT_LEFT_OVER):
+                if each not in EMPTY and not any(part in path for part in NOT_LEFT_OVER):
                     yield path
             folders[:] = [each for each in folders if not each.startswith(OF_GUESTS)]
 

@@ -69,7 +69,7 @@ def archive(ground: Ground, name: str) -> str:
 
 
 def _grown(ground: Ground) -> None:
-    ground.wish.size_mib += 4
+    ground.wish.grown_mib += 4
 
 
 def _limited(ground: Ground) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from itertools import cycle, islice
-from pathlib import Path
 
 from geats_core.vm.observation import Power
 from tests.chaos.ground import LONGEST_S, NAME, Ended, Ground, Wish, clear
@@ -11,9 +10,10 @@ OTHER = f"{NAME}-other"
 VERBS = (("apply", "apply"), ("start", "start"), ("apply", "start"))
 
 
-def races(at: Path, turns: int) -> list[str]:
+def races(ground: Ground, turns: int) -> list[str]:
     """Let them run so many times; all that was wrong."""
-    both = [Ground(at, Wish("plain", hostname=name), name) for name in (NAME, OTHER)]
+    clear(ground)
+    both = [Ground(ground.at, Wish("plain", hostname=name), name) for name in (NAME, OTHER)]
     for each in both:
         assert each.geats("provision", each.name).code == 0
     wrong = [found for verbs in islice(cycle(VERBS), turns) for found in _race(both, verbs)]

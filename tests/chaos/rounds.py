@@ -13,6 +13,7 @@ from tests.chaos.operations import FIRST, OPERATIONS, WRITE, Operation
 from tests.chaos.tally import Fault, Found, Round, Tally
 
 SETTLES_S = 5.0
+TRIES = 4
 SUSPENDED = (Power.FROZEN, Power.HELD)
 
 
@@ -37,6 +38,7 @@ class Chaos:
     ground: Ground
     choose: random.Random
     tally: Tally = field(default_factory=Tally)
+    making_s: float = 0.0
     durations_s: dict[str, float] = field(default_factory=dict)
     clean: Mapping[str, frozenset[str]] = field(default_factory=dict)
     wrong: list[Found] = field(default_factory=list)
@@ -56,6 +58,13 @@ class Chaos:
         clear(self.ground)  # while the pool that it is in is still there
         self.ground.wish = Wish(pool)
         self._begin()
+
+    def until_killed(self, operation: Operation) -> None:
+        """One round, and others where it had ended before, which tells how long it takes."""
+        for _ in range(TRIES):
+            self.round(operation)
+            if self.tally.rounds[-1].was_killed:
+                break
 
     def round(self, operation: Operation) -> None:
         """Kill it once at a moment that is as likely as any other, and look what comes of it."""
@@ -78,22 +87,16 @@ class Chaos:
             self._begin()
 
     def _duration_s(self, operation: Operation) -> float:
-        """How long it takes where nothing kills it, from what is there *before*."""
-        if operation.when_held:
-            return operation.when_held
-        if operation.name not in self.durations_s:
-            whole = self.ground.geats(*operation.argv(self.ground))
-            assert whole.code == 0, (operation.name, whole)
-            self.durations_s[operation.name] = whole.took_s
-            operation.after(self.ground)
-            self._settle()
-            operation.before(self.ground)
-        return self.durations_s[operation.name]
+        """How long it takes; until that is known, as long as it took to make the VM."""
+        return operation.when_held or self.durations_s.get(operation.name, self.making_s)
 
     def _begin(self) -> None:
         """With a VM that nothing has happened to yet."""
         clear(self.ground)
-        self._settle()
+        made = self.ground.geats("apply", NAME)
+        assert made.code == 0, made
+        self.making_s = made.took_s
+        self.ground.inside(WRITE.format(FIRST))
         self.clean = self.ground.traces()
 
     def _look(self, operation: Operation, killed: Ended) -> None:
@@ -128,7 +131,7 @@ class Chaos:
             self._found(Fault.OFF, f"{power} after apply")
             return
         read = 'echo "$(cat /data/marker)|$(cat /tmp/marker)|$(hostname)"'
-        data, root, hostname = self.ground.inside(f"{read} 2>/dev/null").split("|")
+        data, root, hostname = self.ground.inside(f"exec 2>/dev/null; {read}").split("|")
         wanted = (operation.data or "", operation.root or "", self.ground.wish.hostname)
         if (data, root, hostname) != wanted:
             self._found(Fault.LOST, f"{(data, root, hostname)} instead of {wanted}")
@@ -149,12 +152,6 @@ class Chaos:
             f"no {kind} {each}" for kind in now for each in sorted(self.clean[kind] - now[kind])
         ]
         return [*more, *less]
-
-    def _settle(self) -> None:
-        """The VM as it is to be before each operation: it runs, and holds the markers."""
-        ended = self.ground.geats("apply", NAME)
-        assert ended.code == 0, ended
-        self.ground.inside(WRITE.format(FIRST))
 
     def _found(self, fault: Fault, detail: str) -> None:
         self.wrong.append(Found(fault, detail))
