@@ -41,6 +41,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
+from geats_core.vm.claims import claims, running_spec
 from geats_core.vm.guest_files import guest_digest
 from tests.property.strategies import host_facts, situations, specs
 
@@ -263,6 +264,26 @@ def test_a_vm_that_a_cut_plan_was_to_start_again_is_started_by_the_next(
             assert not end.to_run
     off = carry_out(plan(replace(goal, target=Target.OFF), cut).unwrap(), cut)
     assert (off.power, off.to_run) == (Power.STOPPED, False)
+
+
+@many
+@given(situations)
+def test_what_a_vm_may_still_use_is_known_as_long_as_it_is_on(
+    situation: tuple[Goal, Observation],
+) -> None:
+    """Law 6: others take what nobody uses, so it is not forgotten before it is given back."""
+    goal, have = situation
+    planned = plan_or_none(goal, have)
+    for step in planned.steps if planned is not None else ():
+        before, have = have, after(step.action, have).unwrap()
+        if Power.STOPPED not in (before.power, have.power):
+            assert used(before) <= used(have)
+
+
+def used(have: Observation) -> set[object]:
+    """The addresses and the like of a VM that is on, and what it mounts of others."""
+    known = running_spec(have)
+    return set() if known is None else {*claims("web", known), *known.shared_volumes}
 
 
 @many
