@@ -59,6 +59,7 @@ from geats_core.planning.actions import (
     KeepOff,
     Leftover,
     Lock,
+    NotePlaces,
     Pause,
     RemoveLeftover,
     Repair,
@@ -128,6 +129,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     Pause(),
     UpgradeRegistry(1, 2),
     RemoveLeftover(Leftover.FILE, "/a"),
+    NotePlaces(()),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 

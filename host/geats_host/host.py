@@ -5,7 +5,6 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,12 +16,13 @@ from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide import recheck
 from geats_core.hostwide.host_planner import HostPlan, boot_goals, halt_goals, rebuild_goals
 from geats_core.hostwide.recheck import no_longer, takes
-from geats_core.hostwide.registry_upgrade import with_upgrade
+from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
 from geats_core.planning.actions import (
     Action,
     Adopt,
     Define,
     InstallTemplate,
+    NotePlaces,
     Pause,
     RemoveLeftover,
     Start,
@@ -42,7 +42,7 @@ from geats_core.vm.origins import origins
 from geats_core.vm.secrets import observed_without_secrets, without_secrets
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, DriverSeen, Info
-from geats_host.engine import binds, known_places, unfinished_restarts
+from geats_host.engine import binds, unfinished_restarts
 from geats_host.engine.apply import (
     Applied,
     Listening,
@@ -67,12 +67,14 @@ from geats_host.engine.known_volumes import (
     Identities,
     Remembered,
     keep,
+    learn_identities,
     missing,
     remembered,
     told_apart,
     upgrade_registry,
 )
 from geats_host.engine.obstacles import obstacles
+from geats_host.engine.place_checks import Places
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
 from geats_host.locks import reservations
@@ -272,7 +274,8 @@ class Host:
             declared=self.config.known,
             bind_sources=frozenset(self.config.bind_sources),
             upgrade=self.registry.outdated(),
-            elsewhere=known_places.elsewhere(self._places()),
+            elsewhere=self.places.elsewhere(),
+            moved=self.places.moved(pools),
         )
         bridges = cache(lambda name: self.drivers.ask(name, lambda driver: driver.bridges()))
         able = cache(lambda name: self.drivers.ask(name, lambda driver: driver.facts))
@@ -290,17 +293,10 @@ class Host:
 
         return facts
 
-    def _defined_here(self) -> frozenset[str]:
-        seen = self.drivers.asked(lambda driver: driver.observe()).values()
-        return frozenset(chain.from_iterable(seen))
-
-    def _places(self) -> tuple[known_places.Place, ...]:
-        """Where this configuration has its VMs, by each of its drivers."""
-        options = {name: self.config.drivers.get(name, {}) for name in self.drivers}
-        wrong = wrong_of(DRIVERS, self.config.wrong)
-        return known_places.places(
-            self.config.state_dir, {name: options[name] for name in options if name not in wrong}
-        )
+    @property
+    def places(self) -> Places:
+        """Where this host has its VMs and pools, and where it is remembered to have them."""
+        return Places(self.config, self.registry, self.drivers, self.pools, self.observe_all)
 
     @property
     def unavailable(self) -> dict[str, str]:
@@ -338,9 +334,11 @@ class Host:
 
     def plan_alone(self, goal: Goal, have: Observation) -> Planned:
         """The same, whatever other VMs there are."""
-        made = accepted(plan(goal, have, self.facts(_drivers([goal]))))
+        facts = self.facts(_drivers([goal]))
+        made = accepted(plan(goal, have, facts))
         self._check_sources(made.steps, {goal.name: have})
-        return self.planned(have, made)
+        seen = {goal.name: have}
+        return self.planned(have, with_places(made, facts.moved, seen, whole_host=False))
 
     def planned(self, have: Observation, made: Plan) -> Planned:
         """A plan that was made for a VM of this host, with what the host needs first."""
@@ -477,8 +475,7 @@ class Host:
     def apply_host(self, planned: SavedPlan, progress: Progress = silent) -> Applied:
         """Carry a plan out; refused where a VM is no longer what the plan was made from."""
         made = planned.plan
-        if not self.config.unsound:
-            known_places.remember(self._places(), self._defined_here)
+        self.places.remember()
         if made.is_empty:
             return Success(())
         with self.listening(self.config.events, self.origin) as listener, ExitStack() as locks:
@@ -503,6 +500,8 @@ class Host:
                     case RemoveLeftover() as left:
                         with guarded(step.vm):
                             interrupted.remove(self, step.vm, left)
+                    case NotePlaces() as noting:
+                        self.places.note(noting.moved)
                     case action:
                         with guarded(step.vm):
                             performers[step.vm].perform(action)
@@ -514,6 +513,7 @@ class Host:
             onlooker = Onlooker(planned.observations, self.observe)
             applied = apply_steps(made.steps, carry_out, self.registry, tell, self.origin, onlooker)
             self._bound_journal()
+            self.places.remember()  # a pool has its identity from its first volume on
             return applied
 
     def _bound_journal(self) -> None:
@@ -550,8 +550,9 @@ class Host:
     def _remember(self, planned: SavedPlan) -> None:
         """What an older geats did not remember of the VMs that the plan is about, and was there.
 
-        Those that are on, nobody has to start.
+        Those that are on, nobody has to start. A pool that an older geats filled gets its identity.
         """
+        learn_identities(self.registry, self.pools)
         locked = {step.vm for step in planned.plan.steps}  # others may be about to be powered off
         seen = planned.observations
         unfinished_restarts.forget(

@@ -116,7 +116,7 @@ def _marks() -> list[str]:
 
 def _pool() -> list[str]:
     with tempfile.TemporaryDirectory() as directory, open_directory(directory) as at:
-        identity.ensure(at)
+        identity.ensure(at, "directory")
         return sorted(_paths("pool", json.loads((Path(directory) / identity.FILE).read_text())))
 
 

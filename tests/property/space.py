@@ -53,6 +53,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    NotePlaces,
     Pause,
     RemoveLeftover,
     Repair,
@@ -270,6 +271,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | Pause()
             | UpgradeRegistry()
             | RemoveLeftover()
+            | NotePlaces()
         ):
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():

@@ -24,7 +24,7 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
 )
-from geats_core.planning.actions import UpgradeRegistry
+from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.model import volumes_in_order
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
@@ -254,6 +254,14 @@ known_pools = st.none() | st.dictionaries(
         identity=st.sampled_from([None, "0123456789ab"]),
     ),
 )
+moves = st.builds(
+    Moved,
+    what=st.sampled_from([*(f"pools.{name}" for name in POOLS), "drivers.lxc"]),
+    was=st.just("directory at /srv/a"),
+    now=st.just("directory at /srv/b"),
+    left=st.sampled_from([(), ("db",), ("app", "db")]),
+)
+moved_lists = st.lists(moves, max_size=3, unique_by=lambda each: each.what).map(tuple)
 host_facts = st.builds(
     HostFacts,
     drivers=known_drivers,
@@ -265,6 +273,7 @@ host_facts = st.builds(
     ),
     upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
     elsewhere=st.sampled_from([{}] * 7 + [{"web": "with state_dir: /srv/geats"}]),
+    moved=st.just(()) | moved_lists,
 )
 lxc_facts = st.builds(
     LxcFacts,

@@ -45,6 +45,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     Leftover,
     Lock,
+    NotePlaces,
     Pause,
     Reading,
     RemoveLeftover,
@@ -68,6 +69,7 @@ from tests.property.strategies import (
     junk,
     limits,
     mappings,
+    moved_lists,
     observations,
     pools,
     situations,
@@ -126,6 +128,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Pause: st.builds(Pause, st.integers()),
     UpgradeRegistry: st.builds(UpgradeRegistry, st.integers(), st.integers()),
     RemoveLeftover: st.builds(RemoveLeftover, st.sampled_from(Leftover), st.text(), st.text()),
+    NotePlaces: st.builds(NotePlaces, moved_lists),
 }
 actions = st.sampled_from(list(ACTIONS)).flatmap(ACTIONS.__getitem__)
 snapshots_seen = st.builds(

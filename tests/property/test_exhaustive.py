@@ -69,6 +69,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    Moved,
     Repair,
     SetLimits,
     Shutdown,
@@ -948,6 +949,36 @@ def test_a_vm_that_is_elsewhere_is_left_alone_but_where_it_is_here_as_well(targe
             case made:
                 assert is_here
                 assert made == plan(goal, state)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_nothing_is_made_where_other_vms_would_be_left_behind(target: Target) -> None:
+    """Law 6: in every state; and what makes nothing there is planned as ever."""
+    goal = Goal(name=NAME, target=target, spec=None if target in WITHOUT_SPEC else BY_HAND.want)
+    pool, driver = (Moved(what, "/a", "/b", ("db",)) for what in ("pools.fast", "drivers.lxc"))
+    for state in BY_HAND.states:
+        before = plan(goal, state)
+        for moved in (pool, driver):
+            match plan(goal, state, HostFacts(moved=(moved,))):
+                case Success(made):
+                    assert Success(made) == before
+                    assert not _made_in(moved, made, state)
+                case Failure(problems) as refused:
+                    left = [each for each in problems if "db is left there" in each.message]
+                    assert left or refused == before
+
+
+def _made_in(moved: Moved, made: Plan, have: Observation) -> list[Action]:
+    return [
+        step.action
+        for step in made.steps
+        if (
+            isinstance(step.action, AllocateVolume)
+            and f"pools.{step.action.pool}" == moved.what
+            and have.volume(step.action.pool, step.action.volume) is None
+        )
+        or (isinstance(step.action, Define) and moved.what == "drivers.lxc" and not have.exists)
+    ]
 
 
 @pytest.mark.parametrize("target", Target)

@@ -19,6 +19,7 @@ from geats_core.planning.actions import (
     DeleteSnapshot,
     Export,
     Hold,
+    NotePlaces,
     Pause,
     RemoveLeftover,
     ReserveVolume,
@@ -175,6 +176,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -
         Pause,
         UpgradeRegistry,
         RemoveLeftover,
+        NotePlaces,
     } - copying - adopting
     assert life.have == Observation()
 

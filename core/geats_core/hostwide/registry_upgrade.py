@@ -1,14 +1,29 @@
-"""A registry of an older geats is upgraded as a part of the first plan that writes to it."""
+"""What a host needs before, or beside, the steps of its VMs.
 
-from collections.abc import Sequence
+A registry of an older geats is upgraded as a part of the first plan that writes to it. Where pools
+or drivers are not where the host remembers them, a step of its own notes where they are now.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import Start, UpgradeRegistry
+from geats_core.planning.actions import (
+    AllocateVolume,
+    Define,
+    Moved,
+    NotePlaces,
+    ReserveVolume,
+    Start,
+    UpgradeRegistry,
+)
+from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.planning.goal import Plan, Step
+from geats_core.vm.observation import Observation
 
 APlan = TypeVar("APlan", Plan, HostPlan)
+ELSEWHERE = "the configuration, or a disk, is not as this host remembers"
 
 
 def with_upgrade(made: APlan, upgrade: UpgradeRegistry | None) -> APlan:
@@ -21,6 +36,45 @@ def with_upgrade(made: APlan, upgrade: UpgradeRegistry | None) -> APlan:
     steps = _all_after(made.steps, upgrade)
     if isinstance(made, HostPlan):
         plans = tuple(with_upgrade(each, upgrade) for each in made.plans)
+        return replace(made, plans=plans, steps=steps)
+    return replace(made, steps=steps)
+
+
+def with_places(
+    made: APlan, moved: Iterable[Moved], seen: Mapping[str, Observation], *, whole_host: bool
+) -> APlan:
+    """*made*, with a step that notes what has *moved*; nothing waits for it.
+
+    What leaves VMs behind is noted only by a plan that makes something in the new place: it has
+    leave. A plan that does nothing else notes what has moved if it is for the *whole_host*.
+    """
+    here = _made_here(made.steps, seen)
+    due = tuple(each for each in moved if not each.left or each.what in here)
+    if not due or not (made.steps or whole_host):
+        return made
+    return _noting(made, NotePlaces(due))
+
+
+def _made_here(steps: Iterable[Step], seen: Mapping[str, Observation]) -> frozenset[str]:
+    """The pools and drivers in which *steps* make something that was not there."""
+    found: set[str] = set()
+    for step in steps:
+        have = seen.get(step.vm, Observation())
+        match step.action:
+            case AllocateVolume(pool, volume) | ReserveVolume(pool, volume):
+                if have.volume(pool, volume) is None:  # else it is made anew where it is
+                    found.add(f"{POOLS}.{pool}")
+            case Define(spec) if not have.exists:
+                found.add(f"{DRIVERS}.{spec.driver}")
+            case _:
+                pass
+    return frozenset(found)
+
+
+def _noting(made: APlan, note: NotePlaces) -> APlan:
+    steps = (Step(vm="", action=note, reason=ELSEWHERE), *map(_moved, made.steps))
+    if isinstance(made, HostPlan):
+        plans = tuple(_noting(each, note) if each.steps else each for each in made.plans)
         return replace(made, plans=plans, steps=steps)
     return replace(made, steps=steps)
 

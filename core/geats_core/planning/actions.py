@@ -322,6 +322,27 @@ class RemoveLeftover:
     place: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A pool or a driver, such as ``pools.fast``, that a host has elsewhere than it remembers.
+
+    ``was`` and ``now`` say where, in words. ``left`` are the VMs that are found in the old place
+    only: who goes on in the new one leaves them behind.
+    """
+
+    what: str
+    was: str
+    now: str
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotePlaces:
+    """Remember where the host has its pools and drivers now; it concerns the host, and no VM."""
+
+    moved: tuple[Moved, ...]
+
+
 VolumeAction: TypeAlias = (
     AllocateVolume
     | FormatVolume
@@ -341,7 +362,7 @@ VolumeAction: TypeAlias = (
 PowerOffAction: TypeAlias = Shutdown | Stop | Repair
 PowerAction: TypeAlias = PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
-HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover
+HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
 POWER_OFFS = (Shutdown, Stop, Repair)
 
@@ -350,6 +371,8 @@ def impact_of(action: Action) -> Impact:
     """What *action* costs a user of the VM."""
     match action:
         case DestroyVolume() | ForgetVolume() | RollbackVolume() | DeleteSnapshot():
+            return Impact.DATA_LOSS
+        case NotePlaces(moved) if any(each.left for each in moved):
             return Impact.DATA_LOSS
         case Shutdown() | Stop() | Repair():
             return Impact.RESTART
@@ -379,6 +402,7 @@ def impact_of(action: Action) -> Impact:
             | Pause()
             | UpgradeRegistry()
             | RemoveLeftover()
+            | NotePlaces()
         ):
             return Impact.NONE
         case _:
@@ -464,8 +488,15 @@ def describe(action: Action, vm_name: str) -> str:
             return f"upgrade the registry from schema {found} to {wanted}, and keep a copy of it"
         case RemoveLeftover(kind, name, place):
             return f"remove the {kind} {name}{f' of {place}' if place else ''}"
+        case NotePlaces(moved):
+            return f"remember that {'; '.join(map(_moved, moved))}"
         case _:
             assert_never(action)
+
+
+def _moved(moved: Moved) -> str:
+    left = f", and {', '.join(moved.left)} left behind" if moved.left else ""
+    return f"{moved.what} is now {moved.now} (was: {moved.was}){left}"
 
 
 def describe_limits(limits: Limits) -> str:

@@ -2,12 +2,14 @@
 
 A VM needs its driver for whatever is done to it, and its pools wherever its volumes count. One that
 is only to be powered off needs no pool. What is in a pool that cannot be looked at is not known,
-and never taken for missing.
+and never taken for missing. A pool or driver that is not the one which the host remembers is not
+there either, for what would be made in it.
 """
 
 from collections.abc import Iterable
 
-from geats_core.planning.goal import Goal, HostFacts, Target
+from geats_core.planning.actions import Impact, Moved
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec
@@ -59,3 +61,34 @@ def out_of_sight(name: str, have: Observation, facts: HostFacts) -> tuple[Proble
     specs = [spec for spec in (have.recorded, have.defined) if spec]
     found = (*without_driver(specs, facts), *without_pools(specs, facts))
     return tuple(Problem(f"{name}.{each.path}", each.message) for each in found)
+
+
+def would_leave_behind(
+    goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterable[Problem]:
+    """Without leave, nothing is made in another place than that remembered, while VMs are there.
+
+    What is missing, or is here already, has reasons of its own.
+    """
+    if goal.data_loss is DataLoss.ALLOWED and goal.max_impact is Impact.DATA_LOSS:
+        return
+    known = {(seen.pool, seen.name) for seen in have.volumes}
+    known |= {(each.pool, each.name) for each in have.missing}
+    made = [v for v in want.volumes if (v.pool, v.name) not in known]
+    if goal.target is Target.DEFINED:
+        made = []
+    paths = {f"{POOLS}.{volume.pool}": f"volumes[{volume.name}].pool" for volume in made}
+    if not have.exists:
+        paths[f"{DRIVERS}.{want.driver}"] = "driver"
+    for moved in facts.moved:
+        if moved.left and moved.what in paths:
+            yield Problem(paths[moved.what], _moved_away(moved))
+
+
+def _moved_away(moved: Moved) -> str:
+    vms = ", ".join(moved.left)
+    return (
+        f"{moved.what} is now {moved.now}; it was {moved.was}, and {vms} is left there: look"
+        " whether its disk is mounted, and whether its path, its type and state_dir are right;"
+        f" allow data loss to go on here, and leave {vms} behind"
+    )

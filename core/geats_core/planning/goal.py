@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from geats_core.planning.actions import Action, Impact, UpgradeRegistry, impact_of
+from geats_core.planning.actions import Action, Impact, Moved, UpgradeRegistry, impact_of
 from geats_core.planning.spec_changes import Change
 from geats_core.vm.spec import VMSpec
 
@@ -187,7 +187,8 @@ class HostFacts:
     is what its registry needs before anything can be written to it. ``unavailable`` are drivers,
     pools and templates that are configured, and cannot be used or looked at now: why, by names such
     as ``pools.fast``. ``elsewhere`` says of VMs, by name, where they are on this host that this
-    configuration does not look.
+    configuration does not look. ``moved`` are the pools and drivers that it has elsewhere than the
+    host remembers.
     """
 
     drivers: Mapping[str, DriverFacts] | None = None
@@ -201,6 +202,7 @@ class HostFacts:
     upgrade: UpgradeRegistry | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[Moved, ...] = ()
 
     def driver(self, name: str) -> DriverFacts:
         """What is known of the driver *name*."""

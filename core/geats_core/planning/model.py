@@ -32,6 +32,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    NotePlaces,
     OnVolume,
     Pause,
     Reading,
@@ -115,7 +116,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "the VM is locked"),
                 then=_found(have, pool, volume),
             )
-        case Pause() | UpgradeRegistry() | RemoveLeftover():
+        case Pause() | UpgradeRegistry() | RemoveLeftover() | NotePlaces():
             return Success(have)
         case Export(_, reading):
             ready = have.recorded is not None and is_ready(have.recorded, have)

@@ -31,6 +31,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    NotePlaces,
     OnVolume,
     Pause,
     Reading,
@@ -139,7 +140,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({EVERYTHING})
         case RemoveLeftover(kind, name, place):
             return frozenset({("leftovers", kind, place, name)})
-        case Export() | Pause():
+        case Export() | Pause() | NotePlaces():
             return frozenset()
         case _:
             assert_never(action)
@@ -190,6 +191,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | Pause()
             | UpgradeRegistry()
             | RemoveLeftover()
+            | NotePlaces()
         ):
             return frozenset()
         case _:

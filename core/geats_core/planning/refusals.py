@@ -4,7 +4,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from geats_core.planning.availability import without_driver, without_pools, without_template
+from geats_core.planning.availability import (
+    without_driver,
+    without_pools,
+    without_template,
+    would_leave_behind,
+)
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, Target
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
@@ -33,6 +38,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_shrinking(goal, want, have),
         *_data_loss(goal, want, have),
         *_missing(goal, want, have),
+        *would_leave_behind(goal, want, have, facts),
         *(() if without else _stuck(goal, want, have)),  # nobody knows then
         *(() if without else _forgotten(goal, want, have)),
     ]

@@ -13,7 +13,14 @@ from typing import Any
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import Adopt, ConfigureGuest, Define, Pause, UpgradeRegistry
+from geats_core.planning.actions import (
+    Adopt,
+    ConfigureGuest,
+    Define,
+    NotePlaces,
+    Pause,
+    UpgradeRegistry,
+)
 from geats_core.planning.goal import HostFacts, Plan, Step
 from geats_core.planning.model import after
 from geats_core.planning.observation_changes import host_differences
@@ -24,7 +31,7 @@ from geats_core.reading.fields import Parser
 from geats_core.vm.observation import Observation
 
 FINGERPRINT = "fingerprint"
-OF_HOST = (Pause, UpgradeRegistry)  # what concerns no VM may stand in a plan without one
+OF_HOST = (Pause, UpgradeRegistry, NotePlaces)  # may stand in a plan in which no VM has them
 NAMES: Mapping[str, Parser[str]] = {
     "pool": fields.name,
     "volume": fields.name,

@@ -11,7 +11,7 @@ from geats_core.hostwide.host_planner import Setting, arranged
 from geats_core.hostwide.registry_upgrade import with_upgrade
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.hostwide.step_graph import Graph
-from geats_core.planning.actions import UpgradeRegistry
+from geats_core.planning.actions import NotePlaces, UpgradeRegistry
 from geats_core.planning.goal import HostFacts, Plan, Step
 from geats_core.plans.plan_files import SavedPlan, saved
 from geats_core.plans.reverse import follow, goal_before, reverse, with_snapshots
@@ -51,7 +51,7 @@ def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
     known = {
         step.action: number
         for number, step in enumerate(there)
-        if step.vm == plan.name or isinstance(step.action, UpgradeRegistry)
+        if step.vm == plan.name or isinstance(step.action, UpgradeRegistry | NotePlaces)
     }
     numbers = [
         known[step.action] if step.action in known else graph.add(step) for step in plan.steps

@@ -10,7 +10,7 @@ import psutil
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import describe
+from geats_core.planning.actions import NotePlaces, describe
 from geats_core.planning.goal import Plan, Step
 from geats_core.planning.spec_changes import Change, changes
 from geats_core.plans.explain import (
@@ -39,6 +39,7 @@ else:
     listing = later("geats_core.requests.vm_filter")
 
 Report = dict[str, object]
+HOST = "this host"  # what concerns no VM is told under it; no VM can have this name
 
 
 def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -> dict[str, Report]:
@@ -174,7 +175,8 @@ def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
 
     What a plan does beside VMs is in ``host``.
     """
-    done = {each.name: apply_report(each, applied) for each in made.plan.plans}
+    plans = [*made.plan.plans, *_of_host(made.plan)]
+    done = {each.name: apply_report(each, applied) for each in plans}
     host = {"host": done.pop("")} if "" in done else {}
     return {"vms": done, **host, **_beside(made)}
 
@@ -256,7 +258,17 @@ def would_change_host(plan: HostPlan) -> dict[str, dict[str, object]]:
     for step in plan.steps:
         if step.vm:
             steps[step.vm].append(step)
-    return {each.name: salt_changes(each, steps[each.name]) for each in plan.plans if each.name}
+    of_host = {each.name: would_change(each) for each in _of_host(plan)}
+    named = [each for each in plan.plans if each.name]
+    return {each.name: salt_changes(each, steps[each.name]) for each in named} | of_host
+
+
+def _of_host(plan: HostPlan) -> Iterable[Plan]:
+    """What concerns the whole host, and is in no plan of a VM: as if it were one's."""
+    of_vms = {step.action for each in plan.plans for step in each.steps if not step.vm}
+    steps = [s for s in plan.steps if isinstance(s.action, NotePlaces) and s.action not in of_vms]
+    if steps:
+        yield Plan(name=HOST, steps=tuple(steps))
 
 
 def error_of(applied: Applied) -> str | None:

@@ -12,7 +12,7 @@ from returns.result import Failure
 from geats_core.declared.config import Gone, HostConfig
 from geats_core.declared.policy import HostPolicy, count
 from geats_core.hostwide.host_planner import plan_host
-from geats_core.hostwide.registry_upgrade import with_upgrade
+from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
 from geats_core.hostwide.strays import left_alone
 from geats_core.planning.actions import Impact
 from geats_core.planning.goal import (
@@ -293,9 +293,10 @@ def plan_goals(
     if scope is Scope.SOME:
         facts = replace(facts, declared=facts.declared | seen.keys())
     made = accepted(plan_host(wanted, seen, facts, policy))
+    noting = with_places(made, facts.moved, seen, whole_host=scope is Scope.HOST)
     about = {plan.name for plan in made.plans}
     return saved(
-        with_upgrade(made, facts.upgrade),
+        with_upgrade(noting, facts.upgrade),
         {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
         tuple(left_alone(made.strays)),
     )

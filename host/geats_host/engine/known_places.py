@@ -9,6 +9,11 @@ places in that file are looked at: a VM that is there, and not where the configu
 lost by it. Only what is there now counts, never what was noted: a place that is gone, or that has
 no VM which this host lacks, stands in nobody's way, and is forgotten.
 
+Pools are remembered by what they are, where, and by their identity; and the registry remembers the
+identity of the pool with each volume. What is not as it is remembered has ``moved``: that is no
+matter of course, and so it is a step of a plan, which ``note`` carries out. ``remember`` adds only
+what was not known.
+
 A file that cannot be read is left as it is, and a warning says so: it protects, and must not keep
 a host from its start. Several hosts on one machine, such as those of tests, have a file each, or
 none: the environment says which.
@@ -19,11 +24,12 @@ import logging
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from returns.result import Failure, Success
 
+from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
@@ -54,11 +60,41 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolPlace:
+    """Where a pool of the host with this ``state_dir`` is.
+
+    ``kind`` are its plugins from the top down, ``at`` is where the lowest of them has its volumes,
+    and ``identity`` as in ``PoolFacts``.
+    """
+
+    state_dir: str
+    name: str
+    kind: str
+    at: str
+    identity: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at}"
+
+    @property
+    def marked(self) -> str:
+        """The same, with its identity."""
+        return f"{self} ({f'pool {self.identity}' if self.identity else 'with no mark of geats'})"
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
-    """All places that are remembered."""
+    """All places that are remembered, or that a host has."""
 
     places: tuple[Place, ...] = ()
+    pools: tuple[PoolPlace, ...] = ()
     format: int = file_formats.MACHINE
+
+
+def known() -> Machine:
+    """All that is remembered; nothing where that cannot be read."""
+    file = _file()
+    return (_read(file) if file else None) or Machine()
 
 
 def places(state_dir: str, drivers: Mapping[str, object]) -> tuple[Place, ...]:
@@ -69,26 +105,88 @@ def places(state_dir: str, drivers: Mapping[str, object]) -> tuple[Place, ...]:
 
 def elsewhere(here: Container[Place]) -> dict[str, str]:
     """The VMs that are in any place that is remembered, but *here*: where that is."""
-    file = _file()
-    known = _read(file) if file else None
-    others = [place for place in known.places if place not in here] if known else []
-    return {name: str(place) for place in others for name in _vms(place) or ()}
+    others = [place for place in known().places if place not in here]
+    return {name: str(place) for place in others for name in vms_in(place) or ()}
 
 
-def remember(here: Sequence[Place], defined: Callable[[], Container[str]]) -> None:
-    """Note the places of this host; forget others that have no VM but those *defined* here."""
+def moved_from(place: Place, known: Machine) -> tuple[Place, ...]:
+    """Where its driver was, if it is in a place that is not *known*."""
+    others = tuple(each for each in known.places if each.driver == place.driver)
+    return () if place in others else others
+
+
+def remembered_as(pool: PoolPlace, known: Machine) -> PoolPlace | None:
+    """What is *known* of a pool."""
+    of_host = (each for each in known.pools if each.state_dir == pool.state_dir)
+    return next((each for each in of_host if each.name == pool.name), None)
+
+
+def is_another(was: PoolPlace, now: PoolPlace) -> bool:
+    """Whether a pool is another one than it *was*; that it got an identity is no change."""
+    return now != (was if was.identity else replace(was, identity=now.identity))
+
+
+def remember(here: Machine, defined: Callable[[], Container[str]]) -> None:
+    """Note what of a host's places is not known yet; what has moved is left to ``note``.
+
+    Other places that have no VM but those *defined* here are forgotten.
+    """
+
+    def learned(known: Machine) -> Machine:
+        places = [each for each in here.places if not moved_from(each, known)]
+        pools = [p for p in here.pools if not is_another(remembered_as(p, known) or p, p)]
+        return _with(known, places, pools)
+
+    _change(here, defined, learned)
+
+
+def note(here: Machine, whats: Container[str], defined: Callable[[], Container[str]]) -> None:
+    """Note where a host has the drivers and pools that are called so, such as ``pools.fast``."""
+
+    def noted(known: Machine) -> Machine:
+        places = [each for each in here.places if f"{DRIVERS}.{each.driver}" in whats]
+        pools = [each for each in here.pools if f"{POOLS}.{each.name}" in whats]
+        return _with(known, places, pools)
+
+    _change(here, defined, noted)
+
+
+def _with(known: Machine, places: Sequence[Place], pools: Sequence[PoolPlace]) -> Machine:
+    """*known*, with these *places* as well, and these *pools* as they are here."""
+    new = [each for each in places if each not in known.places]
+    named = {(each.state_dir, each.name) for each in pools}
+    others = [each for each in known.pools if (each.state_dir, each.name) not in named]
+    return replace(known, places=(*new, *known.places), pools=(*others, *pools))
+
+
+def _change(
+    here: Machine, defined: Callable[[], Container[str]], change: Callable[[Machine], Machine]
+) -> None:
     file = _file()
-    if file is None or os.geteuid() != ROOT or _has_all(_read(file), here):
+    if file is None or os.geteuid() != ROOT or _is_so(_read(file), change):
         return
     try:
         with _alone(file.parent) as folder:
-            known, there = _read(file), defined()
-            if known is None:
+            found = _read(file)
+            if found is None:
                 return
-            others = [each for each in known.places if each not in here and _has_more(each, there)]
-            replace_file(folder, file.name, json.dumps(encode(Machine((*here, *others)))))
+            changed, there = change(found), defined()
+            kept = [p for p in changed.places if p in here.places or _has_more(p, there)]
+            text = json.dumps(encode(replace(changed, places=tuple(kept))))
+            replace_file(folder, file.name, text)
     except (OSError, HostError) as error:
         LOG.warning("%s: cannot note where the VMs of this host are: %s", file, error)
+
+
+def _is_so(found: Machine | None, change: Callable[[Machine], Machine]) -> bool:
+    """Whether nothing is to be written: in another order it is the same."""
+    if found is None:
+        return True
+    new = change(found)
+    return (set(map(str, map(encode, new.places))), set(new.pools)) == (
+        set(map(str, map(encode, found.places))),
+        set(found.pools),
+    )
 
 
 def _file() -> Path | None:
@@ -120,16 +218,12 @@ def _machine(path: str, raw: object) -> Checked[Machine]:
     return problem(path, wrong) if wrong else decode(Machine, path, raw)
 
 
-def _has_all(known: Machine | None, here: Sequence[Place]) -> bool:
-    return known is None or all(place in known.places for place in here)
-
-
 def _has_more(place: Place, there: Container[str]) -> bool:
-    found = _vms(place)
+    found = vms_in(place)
     return found is None or any(name not in there for name in found)
 
 
-def _vms(place: Place) -> frozenset[str] | None:
+def vms_in(place: Place) -> frozenset[str] | None:
     """The VMs of geats that are there now; None where nobody can tell."""
     options: dict[object, object] = dict(place.options.items())
     drivers = open_drivers({place.driver: options}, Path(place.state_dir))

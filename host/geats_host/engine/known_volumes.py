@@ -16,6 +16,7 @@ seen of its VMs is remembered; and what a VM runs on was there, whether or not i
 import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,7 +26,9 @@ from geats_core.planning.actions import UpgradeRegistry
 from geats_core.plans.codec import decode, encode
 from geats_core.vm.observation import Observation, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
+from geats_host.plugins.opened import Opened
 from geats_host.registry import Entry, Outcome, Registry
+from geats_host.storage import IdentifiedPool, Pool, VolumeId
 
 ADVICE = "look which disk is mounted, and whether the path of the pool is right"
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
@@ -108,6 +111,35 @@ def remember(
 ) -> None:
     """Remember a volume that is filled, where it is, and in which pool."""
     _note(registry, vm, _as_missing(seen, place, identity))
+
+
+def learn_identities(registry: Registry, pools: Opened[Pool]) -> None:
+    """Give the pools that an older geats filled an identity, and note it with their volumes.
+
+    One where none of these is found is not that pool, or not all of it: it is left as it is.
+    """
+    without: dict[str, dict[VolumeId, VolumeMissing]] = {}
+    known = remembered(registry)
+    marked = {each.pool for volumes in known.values() for each in volumes if each.identity}
+    for vm, volumes in known.items():
+        for each in volumes:
+            if each.pool not in marked:
+                without.setdefault(each.pool, {})[VolumeId(vm, each.name)] = each
+    for name, volumes_ in without.items():
+        found = pools.ask(name, partial(_identity_of, volumes=volumes_)) or {}
+        for volume, identity in found.items():
+            _note(registry, volume.vm, replace(volumes_[volume], identity=identity))
+
+
+def _identity_of(pool: Pool, volumes: Container[VolumeId]) -> dict[VolumeId, str]:
+    """The identity of the pool, by each of the *volumes* that it holds."""
+    if not isinstance(pool, IdentifiedPool):
+        return {}
+    held = [each for each, seen in pool.observe().items() if each in volumes and is_filled(seen)]
+    if held:
+        pool.identify()
+    identity = pool.facts.identity if held else None
+    return {} if identity is None else dict.fromkeys(held, identity)
 
 
 def forget(registry: Registry, vm: str, pool: str, volume: str) -> None:

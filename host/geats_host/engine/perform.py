@@ -30,6 +30,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    NotePlaces,
     OnVolume,
     Pause,
     PowerOffAction,
@@ -118,6 +119,8 @@ class Performer:
                 upgrade_registry(self.registry, action)
             case RemoveLeftover():
                 raise AssertionError("what is left over is removed for the host, see interrupted")
+            case NotePlaces():
+                raise HostError("the places of a host are noted by the host, not for one VM")
             case ForgetVolume(pool, volume):
                 forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):

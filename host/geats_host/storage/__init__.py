@@ -172,6 +172,15 @@ class Pool(Protocol):
 
 
 @runtime_checkable
+class IdentifiedPool(Protocol):
+    """A pool that has an identity, which is written into it: see ``PoolFacts``."""
+
+    def identify(self) -> None:
+        """Give it one, unless it has one already."""
+        ...
+
+
+@runtime_checkable
 class AdoptingPool(Protocol):
     """What a pool offers if its volumes may also be directories that other programs made."""
 

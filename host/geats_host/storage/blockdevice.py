@@ -73,7 +73,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "a block device stands on no other pool"))
     match read.done(Path(marks) / quote(device, safe="")):
         case Success(path):
-            return BlockDevicePool(Path(device), DirectoryPool(path, 0), wipe)
+            return BlockDevicePool(Path(device), DirectoryPool(path, 0, "blockdevice"), wipe)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -116,6 +116,10 @@ class BlockDevicePool:
             enforces_size=False,
             identity=self.folders.identity,
         )
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """The volume, if there is one; where the device is gone, it is not in use."""

@@ -81,7 +81,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("type", "btrfs is not installed (package btrfs-progs)"))
     match read.done(pool_path(read, _place_on_btrfs)):
         case Success(path):
-            return BtrfsPool(DirectoryPool(Path(path), group), quota)
+            return BtrfsPool(DirectoryPool(Path(path), group, "btrfs"), quota)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -115,6 +115,10 @@ class BtrfsPool:
         """The space of the whole filesystem; sizes are limits if there are quotas."""
         facts = self.folders.facts
         return replace(facts, snapshots=True, clones=True, enforces_size=self.quota)
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume, with the snapshots that are there and that something is known of."""

@@ -60,6 +60,7 @@ from geats_host.storage.volume_trees import (
 
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
+KIND = "directory"
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
@@ -88,10 +89,14 @@ def _make(root: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryPool:
-    """See the module; *root* is made when the first volume is, and has no other than root."""
+    """See the module; *root* is made when the first volume is, and has no other than root.
+
+    *kind* is the type of the pool that keeps its volumes so.
+    """
 
     root: Path
     guest_group: int
+    kind: str = KIND
 
     @property
     def offers(self) -> Offer:
@@ -117,7 +122,12 @@ class DirectoryPool:
         if not os.path.lexists(self.root):
             return None
         with host_errors(self.root), open_directory(self.root) as pool:
-            return identity.read(pool)
+            return identity.read(pool, self.kind)
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        with host_errors(self.root), open_directory(self.root) as pool:
+            identity.ensure(pool, self.kind)
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over.
@@ -143,7 +153,7 @@ class DirectoryPool:
         with host_errors(self._place(volume)):
             _make(self.root)
         with host_errors(self._place(volume)), open_directory(self.root) as pool:
-            identity.ensure(pool)
+            identity.ensure(pool, self.kind)
             _finish_destroying(pool, self.root, volume)
             make_directory(volume.vm, pool, mode=GUEST_ONLY)
             with open_directory(volume.vm, pool) as vm:

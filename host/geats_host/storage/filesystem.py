@@ -44,6 +44,7 @@ from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_er
 from geats_host.guest_trees.tree_copies import copy
 from geats_host.leftovers import Left
 from geats_host.storage import (
+    IdentifiedPool,
     Offer,
     Pool,
     VolumeId,
@@ -109,6 +110,11 @@ class FilesystemPool:
         online = below.grows_online and fstypes.grows_online(self.kind)
         least_bytes = max(below.least_bytes, self.kind.least_bytes)
         return replace(below, enforces_size=True, grows_online=online, least_bytes=least_bytes)
+
+    def identify(self) -> None:
+        """Give the pool below its identity, where it can have one."""
+        if isinstance(self.below, IdentifiedPool):
+            self.below.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is a filesystem."""

@@ -1,7 +1,8 @@
 """What tells a pool from others at the same place: a random id in its root, ``geats-pool.json``.
 
-It is written when the first volume is made. Another disk that is mounted there has another id; an
-empty mount point has none.
+It is written when the first volume is made, with the type of the pool. Another disk that is mounted
+there has another id; an empty mount point has none. A pool of another type keeps its volumes in
+another way, and would take them for its own, or for nothing.
 """
 
 import fcntl
@@ -19,8 +20,11 @@ KEY = "identity"
 LENGTH = 6  # bytes: short enough for people to compare
 
 
-def read(at: int) -> str | None:
-    """The id of the pool whose root is the directory *at*; None where it has none yet."""
+def read(at: int, kind: str) -> str | None:
+    """The id of the pool of this *kind* whose root is the directory *at*; None where it has none.
+
+    That of another kind is none if nothing is left of it, and ``HostError`` otherwise.
+    """
     try:
         descriptor = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
     except FileNotFoundError:
@@ -34,28 +38,38 @@ def read(at: int) -> str | None:
     match raw:
         case {file_formats.FORMAT: found} if why := file_formats.newer(found, file_formats.POOL):
             raise HostError(f"{FILE} of the pool {why}: install the geats that wrote it")
-        case {"identity": str(identity)} if identity:
-            return identity
+        case {"identity": str(identity), **rest} if identity:
+            return identity if _is_of(kind, rest.get("type", kind), at) else None
         case _:
             raise HostError(f"{FILE} of the pool makes no sense: put it back as it was")
 
 
-def ensure(at: int) -> None:
+def _is_of(kind: str, found: object, at: int) -> bool:
+    if found != kind and not {FILE, NEW}.issuperset(os.listdir(at)):
+        raise HostError(
+            f"is a pool of type {found}, and configured as {kind}: say type: {found} again, or"
+            f" empty it first ({FILE} in it says so)"
+        )
+    return found == kind
+
+
+def ensure(at: int, kind: str) -> None:
     """Give the pool an id, unless it has one; of two that do so at once, one wins.
 
     What a cut left of it goes with the next call.
     """
-    if read(at) is not None:
+    if read(at, kind) is not None:
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(NEW, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if read(at) is not None:  # another was first, and may have given it this very file
+        if read(at, kind) is not None:  # another was first, and may have given it this very file
             with suppress(FileNotFoundError):
                 os.unlink(NEW, dir_fd=at)
             return
         file.truncate(0)
-        json.dump({file_formats.FORMAT: file_formats.POOL, KEY: secrets.token_hex(LENGTH)}, file)
+        new = {KEY: secrets.token_hex(LENGTH), "type": kind}
+        json.dump({file_formats.FORMAT: file_formats.POOL, **new}, file)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

@@ -44,7 +44,15 @@ from geats_host.guest_trees.folders import host_errors
 from geats_host.linux import loops
 from geats_host.linux.block_devices import size_of
 from geats_host.linux.run import run
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot, key_of
+from geats_host.storage import (
+    IdentifiedPool,
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_snapshot,
+    key_of,
+)
 from geats_host.storage.fstypes import fitting, signatures
 from geats_host.storage.luks_commands import HEADER_BYTES, Cryptsetup, header_label, open_mappings
 
@@ -125,6 +133,11 @@ class LuksPool:
     def facts(self) -> PoolFacts:
         """What the pool below has."""
         return self.below.facts
+
+    def identify(self) -> None:
+        """Give the pool below its identity, where it can have one."""
+        if isinstance(self.below, IdentifiedPool):
+            self.below.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume of the pool below, as far as it is encrypted; active if it is open."""

@@ -91,7 +91,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "an overlay pool stands on no other pool"))
     match read.done(pool_path(read, _place_for_layers)):
         case Success(path):
-            return OverlayPool(DirectoryPool(Path(path), group), first, count)
+            return OverlayPool(DirectoryPool(Path(path), group, "overlay"), first, count)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -128,6 +128,10 @@ class OverlayPool:
     def facts(self) -> PoolFacts:
         """The space of the whole filesystem; there are no snapshots, and no limits."""
         return replace(self.folders.facts, clones=True, enforces_size=False, shifted_by=self.first)
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; those of VMs are active if they are mounted."""

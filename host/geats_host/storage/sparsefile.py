@@ -62,7 +62,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "a pool of sparse files stands on no other pool"))
     match read.done(pool_path(read)):
         case Success(path):
-            return SparseFilePool(DirectoryPool(Path(path), 0), default_bytes)
+            return SparseFilePool(DirectoryPool(Path(path), 0, "sparsefile"), default_bytes)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -95,6 +95,10 @@ class SparseFilePool:
             clones=shares,
             identity=self.folders.identity,
         )
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over."""

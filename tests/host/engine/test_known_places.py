@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.actions import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_host.calls import lifecycle
 from geats_host.drivers.memory import MemoryDriver
@@ -82,13 +83,26 @@ def test_one_that_is_elsewhere_is_not_said_to_be_gone(
         lifecycle.plan_to(lost(tmp_path, vms={}), "web01", end.replace("stopped", "undefined"))
 
 
-def test_other_vms_go_on_and_both_places_are_remembered(
+def test_another_vm_is_not_made_where_web01_would_be_left_behind(
     tmp_path: Path, there: Host, file: Path
 ) -> None:
     host = lost(tmp_path)
-    run(host, "db01")
+    with pytest.raises(Refused, match=r"db01.driver: drivers.memory is now .*/lost.* was .*/state"):
+        lifecycle.plan_to(host, "db01")
+    assert places(file) == ["state"]
+
+
+def test_with_leave_other_vms_go_on_and_both_places_are_remembered(
+    tmp_path: Path, there: Host, file: Path
+) -> None:
+    host = lost(tmp_path)
+    planned = lifecycle.plan_to(host, "db01", allow_data_loss=True)
+    assert (planned.plan.impact, planned.plan.steps[0].vm) == (Impact.DATA_LOSS, "")
+    host.apply(planned).unwrap()
 
     assert places(file) == ["lost", "state"]
+    more = lost(tmp_path, vms={"db02": {"profile": "small"}})
+    assert lifecycle.plan_to(more, "db02").plan.impact is Impact.NONE
     with pytest.raises(Refused, match="web01: is on this host already"):
         lifecycle.plan_to(host, "web01")
     assert lifecycle.plan_to(there, "web01").plan.is_empty
@@ -114,7 +128,8 @@ def test_what_cannot_be_looked_at_is_kept_in_mind(
         return dict(self.vms)
 
     monkeypatch.setattr(MemoryDriver, "observe", observe)
-    run(lost(tmp_path), "db01")
+    host = lost(tmp_path)
+    host.apply(lifecycle.plan_to(host, "db01", allow_data_loss=True)).unwrap()
     assert places(file) == ["lost", "state"]
 
 

@@ -57,8 +57,8 @@ def test_a_pool_has_an_identity_from_its_first_volume_on(
 def test_two_that_use_a_pool_first_give_it_one_identity(tmp_path: Path) -> None:
     def given(_: int) -> str | None:
         with open_directory(tmp_path) as at:
-            identity.ensure(at)
-            return identity.read(at)
+            identity.ensure(at, "directory")
+            return identity.read(at, "directory")
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(given, range(64)))) == 1

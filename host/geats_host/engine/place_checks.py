@@ -1,0 +1,131 @@
+"""Where a host has its VMs and pools, held against what its machine and its registry remember."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from geats_core.declared.config import HostConfig, StackLayer
+from geats_core.planning.actions import Moved
+from geats_core.planning.availability import DRIVERS, POOLS
+from geats_core.planning.goal import PoolFacts
+from geats_core.vm.observation import Observation
+from geats_host.drivers import Driver
+from geats_host.engine import known_places
+from geats_host.engine.known_places import Machine, Place, PoolPlace
+from geats_host.engine.known_volumes import remembered
+from geats_host.errors import HostError
+from geats_host.plugins.entry_points import pools_of, registry_plugin, wrong_of
+from geats_host.plugins.opened import Opened
+from geats_host.registry import Registry
+from geats_host.storage import Pool
+
+BEFORE_NAMES = "{vm}"  # a pool's location is up to here that of the pool itself
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Those of one host; ``observe_all`` looks at all its VMs."""
+
+    config: HostConfig
+    registry: Registry
+    drivers: Opened[Driver]
+    pools: Opened[Pool]
+    observe_all: Callable[[], Mapping[str, Observation]]
+
+    def elsewhere(self) -> dict[str, str]:
+        """The VMs that this machine has where this host does not look: where that is."""
+        return known_places.elsewhere(self._of_drivers())
+
+    def moved(self, facts: Mapping[str, PoolFacts]) -> tuple[Moved, ...]:
+        """What is elsewhere than remembered, with the VMs left there; *facts* are of the pools."""
+        if self.config.unsound:
+            return ()  # who knows where it has them?
+        known = known_places.known()
+        return (*self._drivers_moved(known), *self._pools_moved(known, facts))
+
+    def remember(self) -> None:
+        """Note what was not known; nothing by a configuration of which whole keys are wrong."""
+        if not self.config.unsound:
+            known_places.remember(self._now(), self._defined)
+
+    def note(self, moved: tuple[Moved, ...]) -> None:
+        """Note what has moved."""
+        known_places.note(self._now(), {each.what for each in moved}, self._defined)
+
+    def _now(self) -> Machine:
+        facts = self.pools.asked(lambda pool: pool.facts)
+        return Machine(self._of_drivers(), tuple(self._of_pools(facts)))
+
+    def _of_drivers(self) -> tuple[Place, ...]:
+        """Where this configuration has its VMs, by each of its drivers."""
+        options = {name: self.config.drivers.get(name, {}) for name in self.drivers}
+        wrong = wrong_of(DRIVERS, self.config.wrong)
+        right = {name: options[name] for name in options if name not in wrong}
+        return known_places.places(self.config.state_dir, right)
+
+    def _of_pools(self, facts: Mapping[str, PoolFacts]) -> Iterator[PoolPlace]:
+        """Where its pools are; without those that do not answer, or do not say it."""
+        for name, layer in pools_of(self.config).items():
+            if name in facts and (location := facts[name].location) is not None:
+                at = location.partition(BEFORE_NAMES)[0].rstrip("/")
+                yield PoolPlace(self.config.state_dir, name, _kind(layer), at, facts[name].identity)
+
+    def _defined(self) -> frozenset[str]:
+        seen = self.drivers.asked(lambda driver: driver.observe()).values()
+        return frozenset(chain.from_iterable(seen))
+
+    def _drivers_moved(self, known: Machine) -> Iterator[Moved]:
+        for place in self._of_drivers():
+            if others := known_places.moved_from(place, known):
+                left = {name for each in others for name in self._only_in(each)}
+                was = " and ".join(map(str, others))
+                yield Moved(f"{DRIVERS}.{place.driver}", was, f"{place}", tuple(sorted(left)))
+
+    def _only_in(self, place: Place) -> frozenset[str]:
+        """The VMs that are run, or recorded, there and not here."""
+        run = frozenset(known_places.vms_in(place) or ()) - self._defined()
+        if place.state_dir == self.config.state_dir:
+            return run
+        there = registry_plugin("geats.registry", self.config.registry)(Path(place.state_dir))
+        with suppress(HostError):  # what cannot be read says nothing
+            return run | (there.definitions().keys() - self.registry.definitions().keys())
+        return run
+
+    def _pools_moved(self, known: Machine, facts: Mapping[str, PoolFacts]) -> Iterator[Moved]:
+        noted = self._noted_identities()
+        for pool in self._of_pools(facts):
+            was = known_places.remembered_as(pool, known) or replace(pool, identity=None)
+            with_volumes = noted.get(pool.name, frozenset())
+            if was.identity is None and with_volumes and pool.identity not in with_volumes:
+                was = replace(was, identity=min(with_volumes))
+            if known_places.is_another(was, pool):
+                marked = was.identity not in (None, pool.identity)
+                texts = (was.marked, pool.marked) if marked else (f"{was}", f"{pool}")
+                left = self._left_in(pool.name, retyped=was.kind != pool.kind)
+                yield Moved(f"{POOLS}.{pool.name}", *texts, left)
+
+    def _noted_identities(self) -> dict[str, frozenset[str]]:
+        """The identities of pools that volumes are remembered in."""
+        found: dict[str, frozenset[str]] = {}
+        if self.registry.outdated() is not None:
+            return found  # an older geats knew of none
+        for each in chain.from_iterable(remembered(self.registry).values()):
+            if each.identity is not None:
+                found[each.pool] = found.get(each.pool, frozenset()) | {each.identity}
+        return found
+
+    def _left_in(self, pool: str, *, retyped: bool) -> tuple[str, ...]:
+        """The VMs whose volumes are not in the pool as it is now, or are of another type."""
+        return tuple(
+            name
+            for name, have in sorted(self.observe_all().items())
+            if any(each.pool == pool for each in have.missing)
+            or any(s.pool == pool and (s.unreadable or retyped) for s in have.volumes)
+        )
+
+
+def _kind(layer: StackLayer) -> str:
+    """The plugins of a pool, from the top down."""
+    return f"{layer.type} on {_kind(layer.on)}" if layer.on else layer.type
