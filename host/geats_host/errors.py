@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.reading.checked import Checked, said_once
+from geats_core.reading.checked import Checked, Code, Problem, said_once
 
 T = TypeVar("T")
 
@@ -24,10 +24,14 @@ def trouble(error: OSError, where: object = "") -> HostError:
 
 
 class Refused(Exception):
-    """What was asked cannot be done as asked; each problem says where and why."""
+    """What was asked cannot be done as asked; each problem says where and why.
+
+    ``problems`` are lines of text, and ``found`` the same as values, with a code each.
+    """
 
     def __init__(self, *problems: object) -> None:
         self.problems = tuple(map(str, problems))
+        self.found = tuple(map(_as_problem, problems))
         super().__init__("\n".join(said_once(self.problems)))
 
 
@@ -47,6 +51,15 @@ def sound(checked: Checked[T]) -> T:
             return value
         case Failure(problems):
             raise HostError("\n".join(map(str, problems)))
+
+
+def _as_problem(given: object) -> Problem:
+    """A problem, or a text such as ``web01: is locked``: what is before the colon is a path."""
+    if isinstance(given, Problem):
+        return given
+    path, _, message = str(given).partition(": ")
+    has_path = bool(message) and " " not in path
+    return Problem(path if has_path else "", message if has_path else str(given), Code.REFUSED)
 
 
 def _under(where: str, path: str) -> str:

@@ -13,6 +13,7 @@ import click
 import pytest
 import yaml
 
+from geats_core.reading.checked import Code
 from geats_host.cli.main import cli
 from geats_host.engine.known_places import VARIABLE
 
@@ -105,3 +106,9 @@ def test_the_reference_holds_every_command_and_option() -> None:
         for parameter in command.params:
             for option in parameter.opts if isinstance(parameter, click.Option) else ():
                 assert re.search(rf"`{option}\b", text), f"{name} {option}"
+
+
+def test_the_reference_has_every_code_of_a_problem() -> None:
+    page = (DOCS / "reference/command-line.md").read_text()
+    told = page.partition("| code | what is wrong |")[2]
+    assert re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE) == list(map(str, Code))

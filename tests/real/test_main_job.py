@@ -48,7 +48,7 @@ class Operator:
         plan = lifecycle.plan_to(self.host, NAME, **options).plan  # type: ignore[arg-type]
         steps = reports.plan_report(plan)["steps"]
         assert isinstance(steps, list)
-        return [(step["action"], step["impact"]) for step in steps]
+        return [(step["text"], step["impact"]) for step in steps]
 
     def apply(self, **options: object) -> None:
         planned = lifecycle.plan_to(self.host, NAME, **options)  # type: ignore[arg-type]

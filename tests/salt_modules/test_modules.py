@@ -268,7 +268,7 @@ def test_a_vm_goes_back_to_a_snapshot_with_leave_to_lose_data(modules):
     with pytest.raises(CommandExecutionError, match="loses what was written since"):
         modules["geats.restore"]("web01", "monday")
     report = modules["geats.restore"]("web01", "monday", allow_data_loss=True)
-    assert [step["action"] for step in report["done"]] == [
+    assert [step["text"] for step in report["done"]] == [
         "shut down web01 (power off after 60 s)",
         "roll volume web01/root back to snapshot monday",
         "start web01",
@@ -362,7 +362,7 @@ def test_what_the_registry_lost_is_recorded_again_and_shown_first(modules, geats
     before = modules["geats.list"]()
     geats_config["registry"] = "sqlite"  # which has nothing of it
     shown = modules["geats.rebuild_registry"](test=True)
-    assert [step["action"] for step in shown["steps"]] == ["define web01"]
+    assert [step["text"] for step in shown["steps"]] == ["define web01"]
     assert modules["geats.list"]() != before
     assert modules["geats.rebuild_registry"]()["vms"]["web01"]["failed"] is None
     assert modules["geats.list"]() == before

@@ -73,7 +73,7 @@ def place(
     if not loads:
         return Failure(
             tuple(
-                Problem(f"{name}.{each.path}", each.message)
+                replace(each, path=f"{name}.{each.path}")
                 for name, found in refused.items()
                 for each in found
             )

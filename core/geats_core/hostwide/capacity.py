@@ -26,7 +26,7 @@ from geats_core.planning.actions import SetLimits
 from geats_core.planning.goal import HostFacts, Plan, Step
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
-from geats_core.reading.checked import Problem
+from geats_core.reading.checked import Code, Problem
 from geats_core.reading.sizes import UNITS
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits
@@ -218,6 +218,7 @@ def _too_much(
         resource,
         f"{_by_vm(resource, asked)} would take {_shown(resource, sum(asked.values()))}, but of the "
         f"{_shown(resource, limit)} that may be promised {_shown(resource, free)} can be free{by}",
+        Code.CAPACITY,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
 from geats_core.planning.goal import Goal, HostFacts, Plan
-from geats_core.reading.checked import Problem
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.claims import Claim, claims, running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
@@ -51,7 +51,7 @@ def conflicts(
 
 
 def _conflict(path: str, claim: Claim, other: str) -> Problem:
-    return Problem(path, f"{claim[0]} {claim[1]} is also that of {other}")
+    return Problem(path, f"{claim[0]} {claim[1]} is also that of {other}", Code.CONFLICT)
 
 
 def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:
@@ -104,7 +104,7 @@ def hand_over(
                     graph.take(start, graph.stops[holder])
                 else:
                     message = f"{claim[0]} {claim[1]} is in use by {holder} until that restarts"
-                    problems.append(Problem(f"{name}.{path}", message))
+                    problems.append(Problem(f"{name}.{path}", message, Code.CONFLICT))
     return problems
 
 

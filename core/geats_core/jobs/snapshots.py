@@ -32,7 +32,7 @@ from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Step, Targ
 from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import foreign, incomplete, undefined
-from geats_core.reading.checked import Checked, Problem, Problems, unknown
+from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
@@ -198,7 +198,7 @@ def _delete(draft: Draft, reasons: dict[str, str]) -> None:
     """Give up the snapshots that *reasons* has by name; of a locked VM, none."""
     if draft.state.locked and reasons:
         message = f"is locked, and so keeps its snapshots {', '.join(sorted(reasons))}"
-        draft.problems.append(Problem(draft.name, message))
+        draft.problems.append(Problem(draft.name, message, Code.LOCKED))
         return
     for name, reason in reasons.items():
         for seen in draft.state.volumes:
@@ -255,7 +255,8 @@ def _unsafe(
     """Why the VM should not be made what it was, all reasons at once."""
     path = f"{name}.snapshot"
     if have.locked:
-        yield Problem(name, f"is locked: going back to {taken.name} would lose data")
+        message = f"is locked: going back to {taken.name} would lose data"
+        yield Problem(name, message, Code.LOCKED)
     elif data_loss is DataLoss.REFUSED:
         message = f"going back to {taken.name} loses what was written since: allow data loss"
         yield Problem(path, message)

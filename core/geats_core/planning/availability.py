@@ -7,10 +7,11 @@ there either, for what would be made in it.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from geats_core.planning.actions import Impact, Moved
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
-from geats_core.reading.checked import Problem
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec
 
@@ -30,7 +31,7 @@ def without_driver(specs: Iterable[VMSpec], facts: HostFacts) -> Iterable[Proble
     """Nothing is done to a VM, described in any of *specs*, whose driver is not available."""
     for driver in dict.fromkeys(spec.driver for spec in specs):
         if why := unavailable(DRIVERS, driver, facts):
-            yield Problem("driver", why)
+            yield Problem("driver", why, Code.UNAVAILABLE)
 
 
 def without_pools(specs: Iterable[VMSpec], facts: HostFacts) -> Iterable[Problem]:
@@ -41,7 +42,7 @@ def without_pools(specs: Iterable[VMSpec], facts: HostFacts) -> Iterable[Problem
         needed |= {(f"shared_volumes.{each.name}", each.pool): None for each in spec.shared_volumes}
     for path, pool in needed:
         if why := unavailable(POOLS, pool, facts):
-            yield Problem(f"{path}.pool", why)
+            yield Problem(f"{path}.pool", why, Code.UNAVAILABLE)
 
 
 def without_template(
@@ -53,14 +54,14 @@ def without_template(
     if installed and goal.target is not Target.REINITIALISED:
         return
     if why := unavailable(TEMPLATES, want.template, facts):
-        yield Problem("template", why)
+        yield Problem("template", why, Code.UNAVAILABLE)
 
 
 def out_of_sight(name: str, have: Observation, facts: HostFacts) -> tuple[Problem, ...]:
     """Why not everything of the VM *name* is known now: its driver, or a pool, is not available."""
     specs = [spec for spec in (have.recorded, have.defined) if spec]
     found = (*without_driver(specs, facts), *without_pools(specs, facts))
-    return tuple(Problem(f"{name}.{each.path}", each.message) for each in found)
+    return tuple(replace(each, path=f"{name}.{each.path}") for each in found)
 
 
 def would_leave_behind(

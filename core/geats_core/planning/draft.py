@@ -18,7 +18,7 @@ from geats_core.planning.goal import Plan, Step
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
 from geats_core.planning.spec_changes import Change
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
 
 LEFT_HELD = "an operation that was interrupted left it frozen"
@@ -69,6 +69,7 @@ class Draft:
                     self.name,
                     f"step {position}, {describe(step.action, self.name)}, because {step.reason}, "
                     f"has impact {step.impact}, and {self.max_impact} is the most that is allowed",
+                    Code.IMPACT,
                 )
 
 

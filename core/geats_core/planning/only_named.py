@@ -28,7 +28,7 @@ from geats_core.planning.actions import (
     impact_of,
 )
 from geats_core.planning.goal import Asked, Goal, Plan, Step
-from geats_core.reading.checked import Problem, Problems, some_of
+from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec
@@ -79,6 +79,7 @@ def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
             goal.name,
             f"would {describe(step.action, goal.name)}, because {step.reason}, and no change of "
             "its description needs that: name the VM to have it done",
+            Code.UNNAMED,
         )
         for step in takes_away(made, goal.spec if goal.target.is_as_described else None, have)
     )
@@ -102,7 +103,7 @@ def too_many(
         return ()
     few = too_few_declared(observations, declared)
     if few:
-        return (Problem(NAMES, few),)
+        return (Problem(NAMES, few, Code.UNNAMED),)
     if len(concerned) <= policy.at_most:
         return ()
     count, target = len(concerned), goals[concerned[0]].target
@@ -112,6 +113,7 @@ def too_many(
             f"{count} of {len(swept)} VMs would be {target} that nobody named "
             f"({some_of(concerned)}), and at_most {policy.at_most} may be: name those that you "
             f"mean, or say at_most: {count}",
+            Code.UNNAMED,
         ),
     )
 

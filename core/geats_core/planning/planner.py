@@ -69,7 +69,7 @@ from geats_core.planning.restarts import (
     why_restart,
 )
 from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
-from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
@@ -359,7 +359,8 @@ def _tear_down(draft: _Draft) -> None:
     is_known = known is not None or bool(have.by_hand)
     gone = f"{goal.name} should be {goal.target}"
     if have.locked and have.exists:
-        draft.problems.append(Problem(goal.name, f"is locked, and so cannot be {goal.target}"))
+        message = f"is locked, and so cannot be {goal.target}"
+        draft.problems.append(Problem(goal.name, message, Code.LOCKED))
         return
     if goal.target is Target.DEPROVISIONED or is_known:
         _power_off(draft, gone)

@@ -11,7 +11,7 @@ from geats_core.planning.availability import (
     would_leave_behind,
 )
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, Target
-from geats_core.reading.checked import Problem, Problems, unknown
+from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
@@ -137,7 +137,9 @@ def lost(goal: Goal, have: Observation) -> Problems:
     if not have.missing or not torn_down(goal, have) or goal.data_loss is DataLoss.ALLOWED:
         return ()
     advice = "allow data loss to give it up"
-    return _within(goal, (Problem(*not_found(each, advice)) for each in have.missing))
+    return _within(
+        goal, (Problem(*not_found(each, advice), Code.DATA_LOSS) for each in have.missing)
+    )
 
 
 def not_found(missing: VolumeMissing, advice: str) -> tuple[str, str]:
@@ -273,7 +275,7 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
     """A volume that the spec has no more use for goes only with leave, and unlocked."""
     reinit = goal.target is Target.REINITIALISED
     if reinit and have.locked:
-        yield Problem("lock", "is locked: a reinit would lose data")
+        yield Problem("lock", "is locked: a reinit would lose data", Code.LOCKED)
         return
     pools = {volume.name: volume.pool for volume in want.volumes}
     for seen in outdated_volumes(want, have):
@@ -285,12 +287,14 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
             else ("template", seen.template, want.template)
         )
         if have.locked:
-            yield Problem(path, f"cannot change from {old} to {new}: the VM is locked")
+            message = f"cannot change from {old} to {new}: the VM is locked"
+            yield Problem(path, message, Code.LOCKED)
         elif goal.data_loss is DataLoss.REFUSED:
             yield Problem(
                 path,
                 f"changing it from {old} to {new} loses the data on the volume {seen.name}: "
                 f"{'reinit, or ' if seen.name == ROOT else ''}allow data loss",
+                Code.DATA_LOSS,
             )
 
 
@@ -302,9 +306,11 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     for each in missing_volumes(want, have):
         if have.locked:
-            yield Problem(*not_found(each, "it is not recreated, since the VM is locked"))
+            said = not_found(each, "it is not recreated, since the VM is locked")
+            yield Problem(*said, Code.LOCKED)
         elif goal.data_loss is DataLoss.REFUSED:
-            yield Problem(*not_found(each, "allow data loss to recreate it, without its data"))
+            said = not_found(each, "allow data loss to recreate it, without its data")
+            yield Problem(*said, Code.DATA_LOSS)
         elif stays_on:
             yield Problem(*not_found(each, "it is not recreated while the VM is on"))
 

@@ -7,7 +7,7 @@ write it, with its name, and read by ``parse_vm``: one that comes from a file is
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import Enum, IntEnum, StrEnum
 from functools import lru_cache
 from types import NoneType, UnionType
@@ -146,7 +146,7 @@ def _spec(read: Reader) -> Checked[VMSpec]:
         case Success(spec):
             return Success(spec)
         case Failure(found):
-            return Failure(tuple(Problem(read.at(each.path), each.message) for each in found))
+            return Failure(tuple(replace(each, path=read.at(each.path)) for each in found))
 
 
 SCALARS: Mapping[Any, Parser[Any]] = {

@@ -1,16 +1,18 @@
 """A plan in words: as text, as tables, and as plain data for JSON and Salt."""
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from returns.result import Success
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.strays import Stray
-from geats_core.planning.actions import describe
+from geats_core.planning.actions import Action, describe
 from geats_core.planning.goal import Plan, Step
 from geats_core.planning.spec_changes import Change
+from geats_core.plans.codec import DO, encode, names_of
 from geats_core.reading.checked import Checked, problem, shown
+from geats_core.vm.spec import VMSpec
 
 AnyPlan: TypeAlias = Plan | HostPlan
 MOST_NAMED = 20  # steps that a refusal of a question names
@@ -184,10 +186,15 @@ def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
 
 
 def step_to_plain(step: Step) -> dict[str, object]:
-    """One step as plain data; ``needs`` and ``after`` hold positions of steps, from 0."""
+    """One step as plain data; ``needs`` and ``after`` hold positions of steps, from 0.
+
+    ``do`` is the kind of the action, and what belongs to that is beside it, such as ``pool`` and
+    ``volume``; but for specs, which are long. ``text`` says the same in a line.
+    """
     return {
+        **_action_to_plain(step.action),
         "vm": step.vm,
-        "action": describe(step.action, step.vm),
+        "text": describe(step.action, step.vm),
         "reason": step.reason,
         "impact": str(step.impact),
         "changes": {
@@ -198,6 +205,13 @@ def step_to_plain(step: Step) -> dict[str, object]:
         "needs": list(step.needs),
         "after": list(step.after),
     }
+
+
+def _action_to_plain(action: Action) -> dict[str, object]:
+    kind: Any = type(action)
+    parts = {name: getattr(action, name) for name in names_of(kind)}
+    told = {name: encode(part) for name, part in parts.items() if not isinstance(part, VMSpec)}
+    return {DO: kind.__name__, **told}
 
 
 def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:

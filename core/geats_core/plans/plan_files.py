@@ -26,7 +26,7 @@ from geats_core.planning.model import after
 from geats_core.planning.observation_changes import host_differences
 from geats_core.plans.codec import decode, encode, names_of
 from geats_core.reading import fields, file_formats
-from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of
+from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of
 from geats_core.reading.fields import Parser
 from geats_core.vm.observation import Observation
 
@@ -85,7 +85,7 @@ def fingerprint(value: object) -> str:
 def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
     """Why *plan* must not be applied any more: all that is not as it was when it was made."""
     found = (line.partition(": ") for line in host_differences(plan.observations, now))
-    return tuple(Problem(path, f"{what}: plan again") for path, _, what in found)
+    return tuple(Problem(path, f"{what}: plan again", Code.CHANGED) for path, _, what in found)
 
 
 def to_json(value: Recorded | SavedPlan) -> str:

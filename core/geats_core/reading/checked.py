@@ -2,9 +2,9 @@
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
@@ -18,15 +18,40 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
 
 
+class Code(StrEnum):
+    """What kind of problem it is, for programs: these words stay, where messages may change."""
+
+    INVALID = "invalid"  # a value is not what it must be
+    UNKNOWN = "unknown"  # there is no key, name or word of this kind
+    MISSING = "missing"  # something must be said, and is not
+    REFUSED = "refused"  # it does not go with what there is now
+    LOCKED = "locked"  # the VM is protected from it
+    DATA_LOSS = "data_loss"  # it would lose data, and was not allowed to
+    IMPACT = "impact"  # it would cost more than was allowed
+    UNNAMED = "unnamed"  # it would take something from a VM that nobody named
+    CONFLICT = "conflict"  # another VM has it
+    CAPACITY = "capacity"  # the host has too little of it
+    UNAVAILABLE = "unavailable"  # a driver, a pool or a template cannot be used now
+    CHANGED = "changed"  # what a plan was made from is not as it was
+    HOST = "host"  # the host failed at it
+    USAGE = "usage"  # the command line is wrong
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong, and where it stands (a path such as ``volumes[0].size``)."""
 
     path: str
     message: str
+    code: Code = field(default=Code.INVALID, compare=False)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+def problem_to_plain(found: Problem) -> dict[str, str]:
+    """The problem as plain data."""
+    return {"code": str(found.code), "path": found.path, "message": found.message}
 
 
 Problems: TypeAlias = tuple[Problem, ...]
@@ -83,7 +108,7 @@ def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     hint = f", did you mean {close[0]!r}?" if close else ""
     more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
     there = f" (there is: {', '.join(near)}{more})" if names else " (there is none)"
-    return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}")
+    return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}", Code.UNKNOWN)
 
 
 def _near(word: str, names: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.reading.checked import Checked, Problem, gather, problem, shown, unknown
+from geats_core.reading.checked import Checked, Code, Problem, gather, problem, shown, unknown
 from geats_core.reading.schemas import (
     Described,
     Parser,
@@ -63,7 +63,7 @@ class Reader:
         """Keep a problem where *key* is not there, or has no value."""
         if self.raw.get(key) is None:
             what = "is empty" if key in self.raw else "is missing"
-            self.problems.append(Problem(self.at(key), what))
+            self.problems.append(Problem(self.at(key), what, Code.MISSING))
 
     def rest(self, *read: str) -> Mapping[object, object]:
         """All but the keys that are *read* otherwise, whatever they are; no text is unknown now."""

@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from geats_core.declared.config import HostConfig, parse_config
-from geats_core.reading.checked import said_once
+from geats_core.reading.checked import Code, Problem, problem_to_plain, said_once
 from geats_host.errors import HostError, Refused, accepted, trouble
 from geats_host.host import Host
 from geats_host.inputs import configuration
@@ -79,14 +79,18 @@ class Session:
         """End the call, with what was *refused*, or what *failed*."""
         refused = isinstance(error, Refused)
         if self.as_json and isinstance(error, Refused):
-            click.echo(json.dumps({"refused": list(error.problems)}, indent=2))
+            _answer_with_problems("refused", *error.found)
         elif self.as_json:
-            click.echo(json.dumps({"failed": str(error)}, indent=2))
+            _answer_with_problems("failed", Problem("", str(error), Code.HOST))
         elif isinstance(error, Refused):
             click.echo("\n".join(map("refused: {}".format, said_once(error.problems))), err=True)
         else:
             click.echo(f"failed: {error}", err=True)
         sys.exit(REFUSED if refused else FAILED)
+
+
+def _answer_with_problems(what: str, *problems: Problem) -> None:
+    click.echo(json.dumps({what: list(map(problem_to_plain, problems))}, indent=2))
 
 
 def _user() -> str:
@@ -140,6 +144,18 @@ class Commands(click.Group):
         """Add *cmd*, with the shared options."""
         cmd.params += shared_options()
         super().add_command(cmd, name)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line; with ``--json``, what is wrong with it is JSON too."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given:
+            return super().main(given, *rest, **options)
+        try:
+            code = super().main(given, *rest, **{**options, "standalone_mode": False})
+        except click.ClickException as error:
+            _answer_with_problems("refused", Problem("", error.format_message(), Code.USAGE))
+            code = error.exit_code
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; refusals and trouble become messages and exit codes."""

@@ -1,10 +1,13 @@
 """A plan in words, and as plain data."""
 
 from dataclasses import replace
+from typing import Any, get_args
 
+import pytest
 from returns.result import Success
 
 from geats_core import (
+    Action,
     Goal,
     HostPlan,
     Observation,
@@ -23,6 +26,7 @@ from geats_core import (
     table,
     why,
 )
+from geats_core.plans.codec import names_of
 from geats_core.plans.explain import notes
 from tests.core.hosts import at, goals, nic, planned, vm
 
@@ -151,8 +155,10 @@ def test_a_host_plan_is_plain_data() -> None:
     there = at(Target.RUNNING, DB, OLD)
     made = planned([Goal(name="db", target=Target.OFF)], there)
     step = {
+        "do": "Shutdown",
+        "timeout_s": 60,
         "vm": "db",
-        "action": "shut down db (power off after 60 s)",
+        "text": "shut down db (power off after 60 s)",
         "reason": "db should be off",
         "impact": "restart",
         "changes": {},
@@ -193,8 +199,10 @@ def test_a_plan_is_plain_data() -> None:
             "impact": "none",
             "steps": [
                 {
+                    "do": "Define",
+                    "keep": [],
                     "vm": "web",
-                    "action": "define web",
+                    "text": "define web",
                     "reason": "memory changed 1KiB → 2KiB",
                     "impact": "none",
                     "changes": {"memory": {"old": "1KiB", "new": "2KiB", "impact": "live"}},
@@ -207,3 +215,9 @@ def test_a_plan_is_plain_data() -> None:
             "by_hand": [],
         }
     )
+
+
+@pytest.mark.parametrize("kind", get_args(Action))
+def test_no_part_of_an_action_is_called_as_a_part_of_its_step(kind: Any) -> None:
+    of_step = {"do", "vm", "text", "reason", "impact", "changes", "needs", "after"}
+    assert of_step & set(names_of(kind)) == set()

@@ -258,7 +258,7 @@ def test_the_command_shows_it_first_then_does_it_then_says_that_nothing_is_left(
     call = ["--config", f"{config}"]
     shown = CliRunner().invoke(cli, [*call, "--json", "repair", "--dry-run"])
     plain = json.loads(shown.output)
-    assert [step["action"] for step in plain["steps"]] == [f"remove the file {archive}"]
+    assert [step["text"] for step in plain["steps"]] == [f"remove the file {archive}"]
     assert archive.exists()
     assert CliRunner().invoke(cli, [*call, "repair"]).exit_code == 0
     assert not archive.exists()

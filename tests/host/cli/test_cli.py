@@ -87,7 +87,8 @@ def test_an_operation_on_one_vm_keeps_a_plan_for_several_from_being_applied(
         code, out, err = geats("--json", "apply", "db01", "web01")
     assert (code, err) == (2, "")
     (refused,) = json.loads(out)["refused"]
-    assert refused.startswith("db01: another operation is under way")
+    assert (refused["code"], refused["path"]) == ("refused", "db01")
+    assert refused["message"].startswith("another operation is under way")
     assert geats("apply", "web01")[0] == 0
 
 
@@ -222,12 +223,39 @@ def test_json_and_the_configuration_may_be_said_after_the_command(
 def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:
     code, out, err = geats("plan", "web1", "--json")
     assert (code, err) == (2, "")
-    assert json.loads(out) == {
-        "refused": ["name: unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)"]
-    }
+    message = "unknown VM 'web1', did you mean 'web01'? (there is: db01, web01)"
+    assert json.loads(out) == {"refused": [{"code": "unknown", "path": "name", "message": message}]}
     geats("apply", "web01")
     code, out, err = geats("--json", "console", "web01")
-    assert (code, list(json.loads(out)), err) == (1, ["failed"], "")
+    (failed,) = json.loads(out)["failed"]
+    assert (code, failed["code"], err) == (1, "host", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--json", "nowhere"), "No such command 'nowhere'."),
+        (
+            ("plan", "--to", "nowhere", "--json"),
+            "Invalid value for '--to': 'nowhere' is not one of",
+        ),
+        (("start", "--json"), "Missing argument 'NAME'."),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_json_for_programs(
+    call: Geats, words: tuple[str, ...], message: str
+) -> None:
+    code, out, err = call(*words)
+    (refused,) = json.loads(out)["refused"]
+    assert (code, refused["code"], refused["path"], err) == (2, "usage", "", "")
+    assert refused["message"].startswith(message)
+
+
+def test_a_locked_vm_is_refused_with_a_code_of_its_own(geats: Geats) -> None:
+    geats("start", "web01")
+    geats("lock", "web01")
+    code, out, _ = geats("--json", "undefine", "web01")
+    assert (code, [each["code"] for each in json.loads(out)["refused"]]) == (2, ["locked"])
 
 
 def test_every_option_of_every_command_says_what_it_does() -> None:

@@ -120,7 +120,7 @@ def test_with_restart_always_any_change_restarts(geats: Geats, config: Path) -> 
     assert isinstance(first, dict)
     always = answer(geats, "plan", "web01", "--restart", "always")
     assert isinstance(always, dict)
-    assert [step["action"].split()[0] for step in always["steps"]][-1] == "start"
+    assert [step["text"].split()[0] for step in always["steps"]][-1] == "start"
 
 
 def test_a_failing_vm_is_told_and_the_others_come_to_their_goals(
@@ -139,7 +139,7 @@ def test_a_failing_vm_is_told_and_the_others_come_to_their_goals(
     assert code == 1
     assert err.startswith("could not start db01: no init\n")
     assert (report["db01"]["error"], report["web01"]["error"]) == ("no init", None)
-    assert report["db01"]["failed"]["action"] == "start db01"
+    assert report["db01"]["failed"]["text"] == "start db01"
     assert powers(geats) == {"db01": "stopped", "web01": "running"}
 
 

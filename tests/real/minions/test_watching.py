@@ -29,7 +29,7 @@ def test_each_step_is_told_on_the_minions_bus(salt: Master) -> None:
     with listening(salt, "minion") as bus:
         report = salt.cmd("a", "geats.start", vm)
         events = heard(bus, f"geats/{vm}/", len(report["done"]))
-    assert [data["action"] for _, data in events] == [step["action"] for step in report["done"]]
+    assert [data["action"] for _, data in events] == [step["text"] for step in report["done"]]
     tag, last = events[-1]
     assert tag == f"geats/{vm}/start"
     assert (
