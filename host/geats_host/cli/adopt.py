@@ -6,6 +6,7 @@ import yaml
 from geats_host.calls import adopt
 from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
+from geats_host.inputs import legacy_files
 
 HOW = "# Nothing describes this VM yet. It is now as if this were in the configuration:"
 
@@ -34,4 +35,32 @@ def adopt_(session: Session, name: str, template: str | None, dry_run: bool) -> 
         click.echo(f"{HOW}\n{yaml.safe_dump(vms, sort_keys=False, allow_unicode=True)}", nl=False)
 
 
-COMMANDS = (adopt_,)
+@click.command("import-legacy")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_legacy(session: Session, files: tuple[str, ...]) -> None:
+    """Print the configuration that the files of the first geats make: YAML, with notes below.
+
+    Files named .yaml define a VM each, any other is a configuration. Nothing is changed.
+    """
+    made = legacy_files.imported(files)
+    session.answer(
+        legacy_files.report(made), lambda: click.echo(legacy_files.as_file(made), nl=False)
+    )
+
+
+@click.command("import-lxc")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_lxc(session: Session, files: tuple[str, ...]) -> None:
+    """Print the configuration that the config files of LXC containers make, with notes below.
+
+    For example of /var/lib/lxc/web01/config. Nothing is changed.
+    """
+    made = legacy_files.imported_lxc(files)
+    session.answer(
+        legacy_files.report(made), lambda: click.echo(legacy_files.as_file(made), nl=False)
+    )
+
+
+COMMANDS = (adopt_, import_legacy, import_lxc)

@@ -32,3 +32,6 @@ def prune_exports(session: Session, /, dry_run: bool, **rules: int | None) -> No
     report = exports.pruned(session.host, given, dry_run=dry_run)
     columns = ("archive", "vm", "action", "reason")
     session.answer(report, lambda: tables.show_rows(columns, report, "There are no exports."))
+
+
+COMMANDS = (prune_exports,)

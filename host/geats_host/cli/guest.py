@@ -10,6 +10,7 @@ from geats_host.calls import guest, reports, waiting
 from geats_host.calls.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.drivers import Ran
+from geats_host.errors import HostError
 
 TIMED_OUT = 124  # as timeout(1) says it
 
@@ -106,6 +107,18 @@ def wait(
     sys.exit(0 if waited.reached else FAILED)
 
 
+@click.command()
+@click.argument("name")
+@in_session
+def console(session: Session, name: str) -> None:
+    """Attach this terminal to a VM's console."""
+    command = session.host_in_part.console_command(name)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise HostError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
 def _environment(given: tuple[str, ...]) -> dict[str, str | None]:
     pairs = (each.partition("=") for each in given)
     return {key: value if equals else os.environ.get(key, "") for key, equals, value in pairs}
@@ -121,4 +134,4 @@ def _show(name: str, ran: Ran) -> None:
         click.echo(f"{name}: it was killed, as its time was up", err=True)
 
 
-COMMANDS = (exec_, push, pull, wait)
+COMMANDS = (exec_, push, pull, wait, console)

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from geats_host.calls import registry_copies, registry_health
+from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option, show_or_apply
-from geats_host.cli.session import Session, in_session, shared_options
+from geats_host.cli.session import Session, in_session
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -63,3 +64,6 @@ def rebuild(session: Session, dry_run: bool) -> None:
     has the journal and the notes as well.
     """
     show_or_apply(session, session.host.plan_rebuild(), dry_run=dry_run)
+
+
+COMMANDS = (registry,)

@@ -24,3 +24,6 @@ def repair(session: Session, dry_run: bool) -> None:
         tables.show_notes(made)
     else:
         show_or_apply(session, made, dry_run=dry_run)
+
+
+COMMANDS = (repair,)

@@ -4,17 +4,17 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.reading.checked import Code, Problem, problem_to_plain, said_once
-from geats_host.errors import HostError, Refused, accepted, trouble
+from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
 
@@ -100,74 +100,3 @@ def _user() -> str:
 
 
 in_session = click.make_pass_decorator(Session)
-
-
-def _config(context: click.Context, _: click.Parameter, file: Path | None) -> None:
-    if file is not None:
-        context.ensure_object(Session).file = file
-
-
-def _json(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        context.ensure_object(Session).as_json = True
-
-
-def shared_options() -> list[click.Parameter]:
-    """``--config`` and ``--json``, which may stand before a command or after it."""
-    return [
-        click.Option(
-            ["--config"],
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            expose_value=False,
-            callback=_config,
-            help=f"The host's configuration (default: {configuration.DEFAULT_FILE}).",
-        ),
-        click.Option(
-            ["--json"],
-            is_flag=True,
-            expose_value=False,
-            callback=_json,
-            help="Answer with JSON, for programs.",
-        ),
-    ]
-
-
-class Commands(click.Group):
-    """Commands that all take the shared options, and end in the same way where there is trouble."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.params += shared_options()
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add *cmd*, with the shared options."""
-        cmd.params += shared_options()
-        super().add_command(cmd, name)
-
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        """Run the command line; with ``--json``, what is wrong with it is JSON too."""
-        given = list(sys.argv[1:] if args is None else args)
-        if "--json" not in given:
-            return super().main(given, *rest, **options)
-        try:
-            code = super().main(given, *rest, **{**options, "standalone_mode": False})
-        except click.ClickException as error:
-            _answer_with_problems("refused", Problem("", error.format_message(), Code.USAGE))
-            code = error.exit_code
-        sys.exit(code if isinstance(code, int) else 0)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a command; refusals and trouble become messages and exit codes."""
-        session = ctx.ensure_object(Session)
-        try:
-            answer = super().invoke(ctx)
-            if session.used is not None and session.used.config.unsound:
-                sys.exit(UNSOUND)
-            return answer
-        except Refused as refused:
-            session.stop(refused)
-        except (HostError, OSError) as failed:
-            error = trouble(failed) if isinstance(failed, OSError) else failed
-            needs_root = f"{error} (you are not root, and geats has to be)"
-            session.stop(HostError(needs_root) if os.geteuid() else error)

@@ -5,8 +5,9 @@ import sys
 import click
 
 from geats_host.cli import tables
+from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option
-from geats_host.cli.session import FAILED, REFUSED, Session, in_session, shared_options
+from geats_host.cli.session import FAILED, REFUSED, Session, in_session
 from geats_host.errors import HostError, Refused
 from geats_host.templates.upkeep import Report
 
@@ -117,3 +118,6 @@ def _space(copy: object) -> str:
 def _done(done: object) -> object:
     """What is shown of it in a table."""
     return "failed" if isinstance(done, dict) else done or "nothing"
+
+
+COMMANDS = (templates,)

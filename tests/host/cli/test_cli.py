@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -13,9 +14,10 @@ import yaml
 
 from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.calls import reports
-from geats_host.cli.main import cli
+from geats_host.cli.main import MODULES, cli
 from geats_host.errors import HostError
 from geats_host.inputs import configuration
+from geats_host.inputs.configuration import DEFAULT_FILE
 from geats_host.locks.operation_lock import operation_lock
 from tests.host.cli.conftest import Geats, answer
 from tests.memory_host import memory_config
@@ -258,8 +260,29 @@ def test_a_locked_vm_is_refused_with_a_code_of_its_own(geats: Geats) -> None:
     assert (code, [each["code"] for each in json.loads(out)["refused"]]) == (2, ["locked"])
 
 
+def test_each_command_is_in_the_module_where_it_is_looked_for() -> None:
+    found = {name: import_module(f"geats_host.cli.{name}").COMMANDS for name in MODULES}
+    assert {name: tuple(each.name for each in commands) for name, commands in found.items()} == {
+        name: tuple(names) for name, names in MODULES.items()
+    }
+
+
+def test_the_version_and_the_names_of_commands_are_told_without_what_commands_stand_on() -> None:
+    argv = [sys.executable, "-X", "importtime", "-m", "geats_host.cli.main", "--version"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    loaded = set(re.findall(r"(geats_(?:core|host)\S*)$", done.stderr, re.MULTILINE))
+    assert loaded == {"geats_host", "geats_host.cli", "geats_host.cli.commands"}
+
+
+def test_the_help_names_the_file_that_is_read_by_default(call: Geats) -> None:
+    assert f"(default: {DEFAULT_FILE})" in " ".join(call("list", "--help")[1].split())
+
+
 def test_every_option_of_every_command_says_what_it_does() -> None:
-    for name, command in cli.commands.items():
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, (name, parameter.name)

@@ -1,0 +1,45 @@
+"""The commands that check a host and its configuration."""
+
+import json
+import sys
+
+import click
+
+from geats_core.declared.pillar_schema import pillar_schema
+from geats_host.calls import doctor, lifecycle
+from geats_host.cli import tables
+from geats_host.cli.session import FAILED, REFUSED, Session, in_session
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@in_session
+def validate(session: Session, names: tuple[str, ...]) -> None:
+    """List everything that is wrong with the configuration and the declared VMs."""
+    report: dict[str, list[str]] = {}
+    for name in names or (None,):
+        report |= lifecycle.validate(session.raw, name)
+    problems = [problem for found in report.values() for problem in found]
+    session.answer(report, lambda: click.echo("\n".join(problems) or "all VMs are valid"))
+    sys.exit(REFUSED if problems else 0)
+
+
+@click.command("doctor")
+@in_session
+def examine(session: Session) -> None:
+    """Examine this host: can it run what it is configured to run, and what is to be mended."""
+    findings = doctor.examine(session.raw)
+    report = doctor.to_plain(findings)
+    columns = ("what", "health", "found", "fix")
+    session.answer(report, lambda: tables.show_rows(columns, report, "nothing was found"))
+    sys.exit(FAILED if any(each.health is doctor.Health.PROBLEM for each in findings) else 0)
+
+
+@click.command()
+@in_session
+def schema(_: Session) -> None:
+    """Print the JSON Schema of the configuration, by which editors complete and check it."""
+    click.echo(json.dumps(pillar_schema(), indent=2))
+
+
+COMMANDS = (validate, examine, schema)

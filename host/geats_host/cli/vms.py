@@ -1,0 +1,64 @@
+"""The commands that show VMs: all of them, one, and what was done to it."""
+
+import click
+
+from geats_core.requests.vm_filter import ListedPower
+from geats_host.calls import reports
+from geats_host.cli import tables
+from geats_host.cli.session import Session, in_session
+
+
+@click.command("list")
+@click.argument("vms", nargs=-1, metavar="[NAMES]...")
+@click.option(
+    "--power",
+    multiple=True,
+    type=click.Choice(list(map(str, ListedPower))),
+    help="Only VMs whose power is this, or one of these.",
+)
+@click.option("--driver", multiple=True, help="Only VMs of this driver, or of one of these.")
+@click.option("--declared/--undeclared", default=None, help="Only VMs that are, or are not.")
+@click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
+@click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
+@in_session
+def list_(session: Session, /, **only: object) -> None:
+    """List every VM; or those whose name is one of NAMES, which may be patterns such as 'web*'."""
+    some = {key: value for key, value in only.items() if value != ()}
+    report = reports.list_report(session.host_in_part, some)
+    session.answer(report, lambda: tables.show_list(report))
+
+
+@click.command()
+@click.argument("name")
+@in_session
+def info(session: Session, name: str) -> None:
+    """Show one VM."""
+    report = reports.info_report(session.host_in_part, name)
+    session.answer(report, lambda: tables.show_mapping(report))
+
+
+@click.command()
+@in_session
+def status(session: Session) -> None:
+    """Show every VM, and the host's memory, swap, load and cpu."""
+    report = reports.status_report(session.host_in_part)
+    session.answer(report, lambda: tables.show_status(report))
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many entries to show at most.",
+)
+@in_session
+def journal(session: Session, name: str, limit: int) -> None:
+    """Show the newest steps that were applied to a VM."""
+    report = reports.journal_report(session.host_in_part, name, limit)
+    session.answer(report, lambda: tables.show_journal(report))
+
+
+COMMANDS = (list_, info, status, journal)
