@@ -157,6 +157,7 @@ def test_a_host_plan_is_plain_data() -> None:
     step = {
         "do": "Shutdown",
         "timeout_s": 60,
+        "then": "off",
         "vm": "db",
         "text": "shut down db (power off after 60 s)",
         "reason": "db should be off",
