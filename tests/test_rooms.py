@@ -26,7 +26,8 @@ ORDERS = {
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}
 MANY = 16  # modules in a room: more are hard to take in at one look
-ALIKE = {"storage", "templates"}  # whose modules are plugins and their parts, each like the next
+# Whose modules are plugins and their parts, or commands by theme, each like the next.
+ALIKE = {"storage", "templates", "cli"}
 
 
 def modules() -> dict[str, Path]:
