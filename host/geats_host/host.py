@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import psutil
 from returns.result import Success
 
 from geats_core.declared.config import HostConfig, read_config, read_in_part
@@ -265,6 +264,8 @@ class Host:
 
     def _facts(self) -> Facts:
         """The same for any drivers, from one look at the host."""
+        import psutil  # who only looks at VMs does without, and it takes long to load
+
         pools = self.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
         of_host = HostFacts(
             pools={name: pools.get(name, PoolFacts()) for name in self.pools},

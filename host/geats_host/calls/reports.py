@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import psutil
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
@@ -118,6 +117,8 @@ def pending_of(have: Observation) -> tuple[Change, ...]:
 
 def host_report() -> Report:
     """Memory and swap in bytes, load as three averages, cpu as count and percent in use."""
+    import psutil  # few calls need it, and it takes long to load
+
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     return {
         "memory": {

@@ -40,7 +40,7 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _text(row["locked"]),
             _pending(row["pending"]),
         )
-    console.print(table if rows else "There are no VMs.")
+    console.print(table)
     for problem in said_once(_problems(rows.values())):
         console.print(escape(problem), style="red", soft_wrap=True)
 

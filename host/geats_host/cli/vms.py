@@ -4,7 +4,6 @@ import click
 
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import reports
-from geats_host.cli import tables
 from geats_host.cli.session import Session, in_session
 
 
@@ -25,7 +24,16 @@ def list_(session: Session, /, **only: object) -> None:
     """List every VM; or those whose name is one of NAMES, which may be patterns such as 'web*'."""
     some = {key: value for key, value in only.items() if value != ()}
     report = reports.list_report(session.host_in_part, some)
-    session.answer(report, lambda: tables.show_list(report))
+
+    def show() -> None:
+        if not report:
+            click.echo("There are no VMs.")
+            return
+        from geats_host.cli import tables  # which takes as long to load as all else
+
+        tables.show_list(report)
+
+    session.answer(report, show)
 
 
 @click.command()
@@ -34,6 +42,8 @@ def list_(session: Session, /, **only: object) -> None:
 def info(session: Session, name: str) -> None:
     """Show one VM."""
     report = reports.info_report(session.host_in_part, name)
+    from geats_host.cli import tables
+
     session.answer(report, lambda: tables.show_mapping(report))
 
 
@@ -42,6 +52,8 @@ def info(session: Session, name: str) -> None:
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
     report = reports.status_report(session.host_in_part)
+    from geats_host.cli import tables
+
     session.answer(report, lambda: tables.show_status(report))
 
 
@@ -58,6 +70,8 @@ def status(session: Session) -> None:
 def journal(session: Session, name: str, limit: int) -> None:
     """Show the newest steps that were applied to a VM."""
     report = reports.journal_report(session.host_in_part, name, limit)
+    from geats_host.cli import tables
+
     session.answer(report, lambda: tables.show_journal(report))
 
 
