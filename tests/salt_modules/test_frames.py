@@ -10,6 +10,7 @@ import pytest
 import salt.loader
 from salt.exceptions import CommandExecutionError
 
+from geats_core.planning.goal import Offer
 from geats_core.planning.planner import plan
 
 REPO = Path(__file__).parents[2]
@@ -54,6 +55,8 @@ def test_from_a_verb_to_lxc_start_it_is_not_far(opts, geats_config, tmp_path, mo
         raise OSError("it is not to be started here")
 
     monkeypatch.setattr(os, "posix_spawn", spawned)
+    # The volumes of this host hold nothing, which the driver would not take.
+    monkeypatch.setattr("geats_host.drivers.lxc.driver.DIRECTORIES", frozenset(Offer))
     geats_config["drivers"] = {"lxc": {"path": f"{tmp_path}/lxc"}}
     geats_config["vms"] = {"web01": {"template": "debian"}}
     modules = salt.loader.minion_mods(opts, whitelist=["geats"])
