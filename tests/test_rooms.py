@@ -16,7 +16,7 @@ ORDERS = {
     "geats_core": (
         *("reading", "requests", "vm", "declared", "foreign", "planning", "hostwide", "plans"),
         *("jobs", "fleet"),
-        *("actions", "spec", "on_demand", ""),  # the names that programs import
+        *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),

@@ -29,68 +29,22 @@ What is not here is internal, but for two modules: the parts of a ``VMSpec`` are
 
 from typing import TYPE_CHECKING
 
-from geats_core.declared.config import Gone, HostConfig, parse_config
-from geats_core.declared.policy import HostPolicy, Strays
-from geats_core.hostwide.host_planner import (
-    HostPlan,
-    boot_goals,
-    halt_goals,
-    plan_host,
-    rebuild_goals,
-)
-from geats_core.hostwide.strays import Stray
-from geats_core.planning.actions import Action, Impact, describe
-from geats_core.planning.goal import (
-    Asked,
-    ByHand,
-    DataLoss,
-    DriverFacts,
-    Goal,
-    HostFacts,
-    Offer,
-    Plan,
-    PoolFacts,
-    PowerOff,
-    Restart,
-    Step,
-    Target,
-)
-from geats_core.planning.model import after
-from geats_core.planning.planner import plan
-from geats_core.planning.spec_changes import COST, Change, changes
-from geats_core.plans.explain import explain, host_plan_to_plain, plan_to_plain, table, why
-from geats_core.plans.plan_files import (
-    Recorded,
-    SavedPlan,
-    moved,
-    plan_from_json,
-    recorded_from_json,
-    saved,
-    to_json,
-)
-from geats_core.reading.checked import Checked, Problem, Problems
-from geats_core.vm.observation import (
-    Observation,
-    Power,
-    SnapshotSeen,
-    Stage,
-    VolumeMissing,
-    VolumeSeen,
-)
-from geats_core.vm.parse import parse_vm, to_plain
-from geats_core.vm.spec import VMSpec
-
 if TYPE_CHECKING:
+    from geats_core.everyday import *
     from geats_core.on_demand import *
 else:
 
     def __getattr__(name):
-        """Import rarely used names when they are first used."""
+        """Names are loaded with the first that is asked for; those that few plans need, later."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from geats_core import on_demand
+        from geats_core import everyday
 
-        return getattr(on_demand, name)
+        if not hasattr(everyday, name):
+            from geats_core import on_demand
+
+            return getattr(on_demand, name)
+        return getattr(everyday, name)
 
 
 __all__ = [
