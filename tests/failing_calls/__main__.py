@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.failing_calls import library
 from tests.failing_calls.ground import POOLS, a_ground
 from tests.failing_calls.operations import OPERATIONS
-from tests.failing_calls.rounds import ERRORS, Rounds, Tally
+from tests.failing_calls.rounds import CLOCK, ERRORS, Rounds, Tally
 
 
 def main() -> int:
@@ -41,7 +41,10 @@ def main() -> int:
             for operation in OPERATIONS:
                 if operation.name in asked.operations and pool in (operation.pools or POOLS):
                     for error in asked.errors:
-                        rounds.operation(operation, error, asked.at_most)
+                        if error == CLOCK:
+                            rounds.while_the_clock_jumps(operation)
+                        else:
+                            rounds.operation(operation, error, asked.at_most)
             print(f"{pool}: {tally.rounds.total()} rounds so far", flush=True)
     print(tally.table())
     return 1 if tally.found else 0

@@ -75,6 +75,7 @@ class Ground:
             "run_dir": f"{at}/run",
             "drivers": {"memory": {}},
             "pools": {self.pool: pools[self.pool]},
+            "policy": {"exports": {"last": 3}},
             "templates": {"small": {"path": f"{at}/small.tar"}},
             "vms": {
                 VM: self._vm(self.memory_mib, self.size_mib, self.hostname),

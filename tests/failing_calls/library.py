@@ -15,8 +15,8 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("calls.c")
 WHERE = "GEATS_TEST_CALLS"
 SIZE = 4096
-HEAD = struct.Struct("=IIIIIIq2048s1024s")  # as ``struct orders`` in calls.c
-ARMED_AT, COUNT_AT, AHEAD_AT = 0, 8, 24
+HEAD = struct.Struct("=IIIIIIIIq2048s1024s")  # as ``struct orders`` in calls.c
+ARMED_AT, JUMP_AT = 0, 32
 HANGS = 0  # instead of an errno
 
 
@@ -87,7 +87,7 @@ class Calls:
         """Count calls of some kinds below some paths; number *at* fails, and maybe all after it."""
         self._log.unlink(missing_ok=True)
         paths = "".join(f"{path}\n" for path in below).encode()
-        head = (1, kinds, 0, at, lasting, error, self.ahead_s, paths, os.fsencode(self._log))
+        head = (1, kinds, 0, at, lasting, error, 0, 0, 0, paths, os.fsencode(self._log))
         self._orders[: HEAD.size] = HEAD.pack(*head)
         try:
             yield
@@ -98,15 +98,17 @@ class Calls:
         """From now on no call fails, and what hangs goes on."""
         self._orders[ARMED_AT : ARMED_AT + 4] = struct.pack("=I", 0)
 
-    @property
-    def ahead_s(self) -> int:
-        """By how much the clock of the day is wrong."""
-        (ahead_s,) = struct.unpack_from("=q", self._orders, AHEAD_AT)
-        return int(ahead_s)
+    @contextmanager
+    def jumping(self, jump_s: int) -> Iterator[None]:
+        """Each time that somebody asks, the clock of the day is wrong by up to so much."""
+        self._jump(jump_s)
+        try:
+            yield
+        finally:
+            self._jump(0)
 
-    def jump(self, ahead_s: int) -> None:
-        """Let the clock of the day be wrong by that much from now on."""
-        self._orders[AHEAD_AT : AHEAD_AT + 8] = struct.pack("=q", ahead_s)
+    def _jump(self, jump_s: int) -> None:
+        self._orders[JUMP_AT : JUMP_AT + 8] = struct.pack("=q", jump_s)
 
     def counted(self) -> Sequence[Call]:
         """The calls since it was armed."""

@@ -14,11 +14,14 @@ from tests.failing_calls.ground import OTHER, VM, Ended, Ground, clear, make_rea
 from tests.failing_calls.library import CHANGES, Call, Calls, Kind
 from tests.failing_calls.operations import Operation
 
+CLOCK = "clock"
+TEN_YEARS_S = 10 * 365 * 24 * 3600
 ERRORS: Mapping[str, tuple[int, Kind]] = {
     "ENOSPC": (ENOSPC, Kind.GROWS),
     "EROFS": (EROFS, Kind.NAMES),
     "EIO": (EIO, CHANGES),
     "EIO looks": (EIO, Kind.LOOKS),
+    CLOCK: (0, CHANGES),  # nothing fails, it is the clock that jumps
 }
 SHARE_OF_LASTING = 0.4
 CAUSES = (
@@ -46,14 +49,12 @@ class Found:
     operation: str
     pool: str
     error: str
-    lasting: bool
-    call: str
+    at: str
     fault: Fault
     detail: str
 
     def __str__(self) -> str:
-        lasting = "from then on " if self.lasting else ""
-        where = f"{self.operation} on {self.pool}: {lasting}{self.error} at {self.call}"
+        where = f"{self.operation} on {self.pool}: {self.error} at {self.at}"
         return f"{self.fault}: {where}\n{textwrap.indent(self.detail, '    ')}"
 
 
@@ -109,6 +110,19 @@ class Rounds:
         for call in self._chosen(calls, at_most):
             lasting = self.choose.random() < SHARE_OF_LASTING
             self._round(operation, error, self._strike(calls, call, lasting=lasting), wanted)
+
+    def while_the_clock_jumps(self, operation: Operation) -> None:
+        """By years, back and forth: it is done all the same, and nothing else is."""
+        wanted, _ = self._count(operation, CLOCK)
+        operation.before(self.ground)
+        with self.calls.jumping(TEN_YEARS_S):
+            ended = self.ground.geats(*operation.argv(self.ground))
+        self.tally.rounds[operation.name, CLOCK] += 1
+        there = self.ground.world()
+        if there != wanted or ended.code != 0:
+            detail = f"{_differences(wanted, there)}\n{ended}"
+            self._tell(operation, CLOCK, "any moment", [(Fault.DIFFERENT, detail)])
+        self._take_back(operation)
 
     def _chosen(self, calls: Sequence[Call], at_most: int | None) -> Sequence[Call]:
         """Some, of as many kinds as there are: SQLite writes a lot to the same few files."""
@@ -176,17 +190,21 @@ class Rounds:
             wrong.append((fault, f"{_differences(wanted, there)}\n{ended}\n{again}"))
         elif again.code != 0 and ended.code != 0 and _is_a_failure(again):
             wrong.append((Fault.STUCK, f"{again}"))
-        for fault, detail in wrong:
-            found = Found(
-                operation.name, self.ground.pool, error, strike.lasting, f"{failed}", fault, detail
-            )
-            print(found, flush=True)
-            self.tally.found.append(found)
+        lasting = "from then on " if strike.lasting else ""
+        self._tell(operation, f"{lasting}{error}", f"{failed}", wrong)
         try:
             assert there == wanted
             self._take_back(operation)
         except (AssertionError, OSError, ValueError):
             self.begin()
+
+    def _tell(
+        self, operation: Operation, error: str, at: str, wrong: Sequence[tuple[Fault, str]]
+    ) -> None:
+        for fault, detail in wrong:
+            found = Found(operation.name, self.ground.pool, error, at, fault, detail)
+            print(found, flush=True)
+            self.tally.found.append(found)
 
     def _others(self, strike: "Strike", error: str) -> list[tuple[Fault, str]]:
         """What must be possible as long as calls fail: to see all, and to power another VM off.

@@ -8,10 +8,11 @@ later, and then its parts are of different moments; it says so, and it is gone b
 that is asked for. Going back loses what was written since, so that needs leave, and a VM off.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import count
 
 from returns.result import Failure, Success
 
@@ -70,6 +71,12 @@ class Retained:
 def name_at(taken_s: int) -> str:
     """What a snapshot is called that nobody named, such as ``2026-11-23-070000`` (UTC)."""
     return datetime.fromtimestamp(taken_s, UTC).strftime("%Y-%m-%d-%H%M%S")
+
+
+def numbered(stem: str) -> Iterator[str]:
+    """*stem*, and what to try where it is taken, as a clock that is set back gives a name twice."""
+    yield stem
+    yield from (f"{stem}-{number}" for number in count(2))
 
 
 def snapshots_of(have: Observation) -> tuple[VMSnapshot, ...]:

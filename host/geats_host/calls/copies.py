@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 
 from returns.result import Failure
@@ -13,7 +12,7 @@ from geats_core.hostwide.host_planner import Setting, arranged
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
-from geats_core.jobs.snapshots import name_at
+from geats_core.jobs.snapshots import name_at, numbered
 from geats_core.planning.goal import Goal, Plan, Target
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
@@ -156,8 +155,7 @@ def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> App
 def _free_place(folder: Path, name: str) -> Path:
     """Named for VM and time; and numbered, if another has that name: a clock is set back."""
     stem = f"{name}-{name_at(int(time.time()))}"
-    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    places = (folder / f"{each}{SUFFIX}" for each in names)
+    places = (folder / f"{each}{SUFFIX}" for each in numbered(stem))
     return next(place for place in places if not os.path.lexists(place))
 
 

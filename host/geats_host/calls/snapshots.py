@@ -10,6 +10,7 @@ from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.jobs.snapshots import (
     Parts,
     name_at,
+    numbered,
     plan_delete,
     plan_kept,
     plan_restore,
@@ -20,6 +21,7 @@ from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
 from geats_core.reading import fields
 from geats_core.reading.fields import boolean, text
 from geats_core.reading.mappings import options
+from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host, Planned
 
@@ -72,9 +74,8 @@ def snapshot(
     *partial* leaves out volumes whose pools have no snapshots. One that there is already is
     ``Refused``, or with *present* an empty plan.
     """
-    taken_s = int(time.time())
-    called, parts, _ = _words(name_at(taken_s) if wanted is None else wanted, partial)
-    have = host.whole(name)
+    taken_s, have = int(time.time()), host.whole(name)
+    called, parts, _ = _words(_free_name(taken_s, have) if wanted is None else wanted, partial)
     made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
     if made.is_empty and not present:
         raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
@@ -121,6 +122,11 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     have = host.whole(name)
     made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
     return Kept(host.planned(have, made.plan), made.retention)
+
+
+def _free_name(taken_s: int, have: Observation) -> str:
+    there = {each.name for each in snapshots_of(have)}
+    return next(each for each in numbered(name_at(taken_s)) if each not in there)
 
 
 def _words(wanted: object, partial: object, loss: object = False) -> tuple[str, Parts, DataLoss]:

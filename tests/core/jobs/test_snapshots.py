@@ -1,6 +1,7 @@
 """Snapshots of a whole VM, told as stories."""
 
 from dataclasses import replace
+from itertools import islice
 
 from returns.result import Failure, Success
 
@@ -31,6 +32,7 @@ from geats_core import (
     plan_snapshot,
     snapshots_of,
 )
+from geats_core.jobs.snapshots import numbered
 
 FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
@@ -332,3 +334,7 @@ def test_what_no_rule_keeps_goes_and_why_the_rest_stays_is_said() -> None:
 
 def test_a_snapshot_is_named_for_the_time_in_utc() -> None:
     assert name_at(1763881200) == "2025-11-23-070000"
+
+
+def test_a_name_that_is_taken_gets_a_number() -> None:
+    assert list(islice(numbered("monday"), 3)) == ["monday", "monday-2", "monday-3"]

@@ -58,6 +58,16 @@ def test_without_a_name_it_is_called_after_the_time(
     assert (listed["name"], listed["taken"]) == (name_at(1763881200), "2025-11-23T07:00:00+00:00")
 
 
+def test_a_clock_that_is_set_back_gives_another_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1763881200.5)
+    for _ in range(3):
+        host.apply(snapshots.snapshot(host, "web01")).unwrap()
+    names = {each["name"] for each in snapshots.listed(host, "web01")}
+    assert names == {f"2025-11-23-070000{number}" for number in ("", "-2", "-3")}
+
+
 def test_a_name_is_taken_once_unless_it_only_has_to_be_there(host: Host) -> None:
     taken(host)
     with pytest.raises(Refused, match=r"web01\.snapshot: there is a snapshot 'monday' already"):
