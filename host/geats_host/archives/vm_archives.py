@@ -55,11 +55,20 @@ def write(
                 out.flush()
                 os.fsync(out.fileno())
             os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
-            new.rename(path)
+            _take_place(new, path)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
         _sync_directory(path.parent)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Put the archive where its name is held by an empty file; that does not stay by itself."""
+    try:
+        new.rename(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def folder_of(config: HostConfig) -> Path:

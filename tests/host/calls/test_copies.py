@@ -1,5 +1,6 @@
 """Archives of VMs: on a host without a driver, on pools of directories and in memory."""
 
+import errno
 import hashlib
 import io
 import os
@@ -8,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from returns.result import Failure
@@ -260,6 +262,19 @@ def test_nothing_is_left_of_an_export_that_fails(
     assert isinstance(copies.apply_export(host, copying), Failure)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     assert host.observe("web01").power is Power.RUNNING
+
+
+def test_an_export_whose_last_step_fails_leaves_its_name_free(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "rename", broken)
+    copying = copies.export(host, "web01", str(tmp_path / "a.tar"))
+    (failed,) = copies.apply_export(host, copying).failure().failed
+    assert failed.error == f"{tmp_path}/a.tar: Input/output error"
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_an_import_that_fails_is_taken_away_again(
