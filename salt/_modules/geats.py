@@ -20,6 +20,7 @@ from geats_host.errors import Refused
 from geats_host.for_salt.calls import (
     applied,
     applied_to_host,
+    for_schedule,
     is_test,
     opened,
     opened_in_part,
@@ -361,8 +362,12 @@ def apply_host(vms=None, test=None, called="", **policies):
         salt '*' geats.apply_host test=True
         salt '*' geats.apply_host vms='[web01, db01]' max_impact=live
     """
-    with opened() as host:
-        return applied_to_host(host, _plan_host(host, vms, policies, called), test)
+
+    def run():
+        with opened() as host:
+            return applied_to_host(host, _plan_host(host, vms, policies, called), test)
+
+    return for_schedule(policies, run)
 
 
 def apply_several(vms, test=None):

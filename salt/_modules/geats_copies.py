@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from geats_host.calls import copies, exports
 from geats_host.calls import snapshots as taken
 from geats_host.errors import Refused
-from geats_host.for_salt.calls import applied, done, is_test, opened, words, would
+from geats_host.for_salt.calls import applied, done, for_schedule, is_test, opened, words, would
 
 if TYPE_CHECKING:  # Salt's loader injects it
     __salt__: dict[str, Callable[..., Any]]
@@ -129,9 +129,13 @@ def keep_snapshots(name, prefix="", test=None, **rules):
 
         salt '*' geats.keep_snapshots web01 last=3 daily=7 weekly=4 test=True
     """
-    with opened() as host:
-        kept = taken.kept(host, name, words(rules), prefix)
-        return {**applied(host, kept.planned, test), **kept.report()}
+
+    def run():
+        with opened() as host:
+            kept = taken.kept(host, name, words(rules), prefix)
+            return {**applied(host, kept.planned, test), **kept.report()}
+
+    return for_schedule(rules, run)
 
 
 def export(name, path=None, test=None):
@@ -239,8 +243,12 @@ def prune_exports(test=None, **rules):
 
         salt '*' geats.prune_exports last=3 monthly=12 test=True
     """
-    with opened() as host:
-        return exports.pruned(host, words(rules), dry_run=is_test(test))
+
+    def run():
+        with opened() as host:
+            return exports.pruned(host, words(rules), dry_run=is_test(test))
+
+    return for_schedule(rules, run)
 
 
 def _copied(host, copying, test):

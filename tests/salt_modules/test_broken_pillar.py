@@ -117,6 +117,29 @@ def test_where_nothing_is_left_of_a_broken_pillar_nothing_is_shown_of_another_ho
         broken.call("geats.list")
 
 
+@pytest.mark.parametrize(
+    "name", ["geats.apply_host", "geats.prune_exports", "geats.keep_snapshots"]
+)
+def test_the_schedule_which_keeps_no_error_is_answered_with_it(broken, modules, name):
+    """Salt gives ``__pub_schedule`` to what it runs by schedule."""
+    context: dict[str, object] = {}
+    opts = broken.opts()
+    function: Any = salt.loader.minion_mods(opts, whitelist=["geats"], context=context)[name]
+    answer = function(*filled(MODULES[name]), __pub_schedule="hourly")
+    assert list(answer) == ["error"]
+    assert answer["error"].startswith("pillar: failed to render: ")
+    assert context["retcode"] == 1
+    assert powers(modules) == {"web01": "running", "db01": "running"}
+
+
+def test_the_schedule_is_answered_with_what_was_done_beside_the_error(modules, geats_config):
+    geats_config["vms"]["db01"]["memory"] = "10 bananas"
+    answer = modules["geats.apply_host"](__pub_schedule="hourly", test=False)
+    assert answer["error"].startswith("db01.memory: must be a positive size")
+    assert list(answer["vms"]) == ["web01"]
+    assert powers(modules) == {"web01": "running", "db01": None}
+
+
 @pytest.mark.parametrize("state", ["all: {geats.host: []}", "web01: {geats.stopped: []}"])
 def test_no_state_runs_not_even_by_force(broken, modules, state):
     broken.says("vms", state, "states")

@@ -6,13 +6,13 @@ our modules it is in: names such as ``__opts__`` stand for what Salt's loader ho
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import salt.utils.msgpack
-from salt.defaults.exitcodes import EX_PILLAR_FAILURE
+from salt.defaults.exitcodes import EX_GENERIC, EX_PILLAR_FAILURE
 from salt.exceptions import CommandExecutionError
 from salt.loader.context import LoaderContext
 
@@ -127,6 +127,20 @@ def unless(errors: Sequence[str], report: Report, told: Report | None = None) ->
     if errors:
         raise CommandExecutionError("\n".join(errors), info=report if told is None else told)
     return report
+
+
+def for_schedule(given: Mapping[str, object], run: Callable[[], object]) -> object:
+    """What *run* returns; an error too, if Salt's schedule calls, which keeps none that is raised.
+
+    It shows only that there was one: "Unhandled exception". *given* has what Salt adds to a call.
+    """
+    try:
+        return run()
+    except CommandExecutionError as error:
+        if "__pub_schedule" not in given:
+            raise
+        __context__["retcode"] = EX_GENERIC
+        return {**(error.info if isinstance(error.info, dict) else {}), "error": error.error}
 
 
 def _warned(host: Host) -> Host:
