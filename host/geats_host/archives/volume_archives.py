@@ -7,9 +7,11 @@ lists and capabilities of files. Hard links and holes stay what they are. What i
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,8 @@ PACK = (
     "--exclude=./dev/*",
     "--file=-",
 )
+LONGEST_PATH = 4095  # bytes that the kernel takes, see PATH_MAX
+ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")
 NOTHING = ("--files-from=/dev/null",)
 
 
@@ -67,6 +71,7 @@ def pack(tree: Tree | None, out: BinaryIO) -> Packed:
         below = mounts_below(tree.path, itself=False)
         if below:
             raise HostError(f"{tree.path}: is not packed, since {below[0]} is mounted")
+        _refuse_too_long(_longest_below(tree.path))
     digest, size_bytes = hashlib.sha256(), 0
     with _running(argv, at, tree, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -78,9 +83,50 @@ def pack(tree: Tree | None, out: BinaryIO) -> Packed:
 
 
 def check(file: BinaryIO, packed: Packed) -> None:
-    """Read a packed volume from *file*, whole; ``HostError`` where it is not what it should be."""
-    argv = [*READ, "--zstd", "--list", "--file=-"]
-    _feed(argv, Path("/"), None, file, packed, stdout=subprocess.DEVNULL)
+    """Read a packed volume from *file*, whole; ``HostError`` where it is not what it should be.
+
+    Or where a path in it is too long: tar packs those that a guest can make, and unpacks none.
+    """
+    argv = [*READ, "--zstd", "--list", "--quoting-style=escape", "--file=-"]
+    names, told = os.pipe()
+    with ThreadPoolExecutor(1) as reader:
+        longest = reader.submit(_longest_line, names)
+        try:
+            _feed(argv, Path("/"), None, file, packed, stdout=told)
+        finally:
+            os.close(told)
+        _refuse_too_long(longest.result())
+
+
+def _longest_line(stream: int) -> bytes:
+    with open(stream, "rb") as lines:
+        return max(map(_plain, lines), key=len, default=b"")
+
+
+def _plain(line: bytes) -> bytes:
+    """A path that is as long as the one on this line, of which tar has escaped some."""
+    return ESCAPED.sub(b"?", line.rstrip(b"\n"))
+
+
+def _longest_below(top: Path) -> bytes:
+    """The longest path of a tree, as far as it matters; find(1) follows no link, however deep."""
+    argv = ["find", ".", "-print0"]
+    with _running(argv, top, None, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        longest, left = b"", b""
+        while chunk := process.stdout.read(CHUNK_BYTES):
+            *paths, left = (left + chunk).split(b"\0")
+            longest = max([longest, *paths], key=len)
+        return longest
+
+
+def _refuse_too_long(path: bytes) -> None:
+    if len(path) > LONGEST_PATH:
+        where = path[:100].decode(errors="replace")
+        raise HostError(
+            f"it holds a path of {len(path)} bytes, and one of more than {LONGEST_PATH} cannot be"
+            f" unpacked: shorten or remove it in the guest, below {where}…"
+        )
 
 
 def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
