@@ -209,16 +209,22 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
 
 
 def make_room(draft: Draft, spec: VMSpec) -> None:
-    """Define the VM; make its volumes, and reserve those that are not filled."""
+    """Define the VM; make its volumes, and reserve those that are not filled.
+
+    The root is reserved before any other volume is made. So another volume beside a root that is
+    not reserved was not made for the copy (see ``in_the_way``).
+    """
     if draft.state.recorded != spec or draft.state.defined != spec:
         draft.add(Define(spec), f"{spec.name} is not defined")
     filled = _filled(spec, draft.state)
-    for volume in spec.volumes:
-        _make_volume(draft, volume)
-    for volume in spec.volumes:
-        seen = draft.state.volume(volume.pool, volume.name)
-        if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
-            draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
+    others = tuple(volume for volume in spec.volumes if volume is not spec.root)
+    for volumes in ((spec.root,), others):
+        for volume in volumes:
+            _make_volume(draft, volume)
+        for volume in volumes:
+            seen = draft.state.volume(volume.pool, volume.name)
+            if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
+                draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
 
 
 def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
@@ -230,25 +236,32 @@ def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
 
 
 def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
-    """A VM of this name, unless it is what is left of the same import."""
-    root = have.volume(spec.root.pool, ROOT)
+    """A VM of this name, unless it is what is left of the same import.
+
+    A reinit that was interrupted leaves a VM without a root too, but with volumes that hold data.
+    """
     is_left = (
         have.recorded == spec
         and have.power is Power.STOPPED
         and not have.to_run
         and not have.foreign
         and not have.missing
-        and (
-            root is None
-            or root.stage < Stage.FILLING
-            or root.is_copy
-            or any(seen.is_reserved for seen in have.volumes)
-        )
+        and _is_for_a_copy(spec, have)
     )
     if have.exists and not is_left:
         message = "there is a VM of this name, or a volume of one: give another name"
         yield Problem(spec.name, message)
     yield from incomplete(spec.name, have)
+
+
+def _is_for_a_copy(spec: VMSpec, have: Observation) -> bool:
+    """Whether nothing has been made of the VM but what ``make_room`` makes."""
+    if any(seen.is_reserved or (seen.is_copy and seen.name == ROOT) for seen in have.volumes):
+        return True
+    return all(
+        (seen.pool, seen.name) == (spec.root.pool, ROOT) and seen.stage < Stage.FILLING
+        for seen in have.volumes
+    )
 
 
 def not_there(name: str, have: Observation) -> Iterable[Problem]:

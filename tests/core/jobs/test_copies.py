@@ -30,7 +30,7 @@ from geats_core import (
     plan_import,
 )
 from geats_core.planning.actions import describe
-from geats_core.vm.observation import UNFINISHED_COPY
+from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from geats_core.vm.parse import derived_mac
 
 NICS = [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}]
@@ -146,17 +146,18 @@ def test_an_import_reserves_all_volumes_before_it_fills_any() -> None:
         "2. allocate volume web/root in pool fast",
         "3. format volume web/root in pool fast",
         "4. activate volume web/root in pool fast",
-        "5. allocate volume web/data in pool fast",
-        "6. format volume web/data in pool fast",
-        "7. activate volume web/data in pool fast",
-        "8. reserve volume web/root for a copy",
+        "5. reserve volume web/root for a copy",
+        "6. allocate volume web/data in pool fast",
+        "7. format volume web/data in pool fast",
+        "8. activate volume web/data in pool fast",
         "9. reserve volume web/data for a copy",
         "10. unpack volume web/root from /a.tar",
         "11. unpack volume web/data from /a.tar",
         "12. configure the guest on volume web/root",
     ]
-    reserved = [step.needs for step in made.unwrap().steps[7:11]]
-    assert reserved == [(3, 6), (7,), (8,), (8,)]
+    needs = [step.needs for step in made.unwrap().steps]
+    assert needs[4:6] == [(3,), (4,)]
+    assert needs[8:11] == [(7,), (8,), (8,)]
     end = follow(made.unwrap(), Observation()).unwrap()
     assert end == at(Target.STOPPED, vm())
 
@@ -209,6 +210,16 @@ def test_a_vm_that_is_to_run_again_is_not_what_is_left_of_an_import() -> None:
     assert lines(imported(made_anew)) == [
         "web: there is a VM of this name, or a volume of one: give another name"
     ]
+
+
+def test_data_beside_a_root_that_a_reinit_took_away_is_never_imported_over() -> None:
+    have = at(Target.STOPPED, vm())
+    data = tuple(volume for volume in have.volumes if volume.name != "root")
+    said = ["web: there is a VM of this name, or a volume of one: give another name"]
+
+    for stage in (None, Stage.ALLOCATED, Stage.FORMATTED):
+        root = () if stage is None else (VolumeSeen(name="root", pool="fast", stage=stage),)
+        assert lines(imported(replace(have, volumes=(*root, *data)))) == said
 
 
 def test_an_import_never_takes_the_place_of_a_vm() -> None:
