@@ -91,8 +91,9 @@ def test_the_way_to_a_vm_is_told(running):
 def test_all_that_is_wrong_is_told_in_one_message(modules, function, arguments, paths):
     with pytest.raises(CommandExecutionError) as refused:
         modules[f"geats.{function}"]("web01", **arguments)
-    named = {line.partition(":")[0] for line in refused.value.message.splitlines()}
-    assert named == set(arguments)
+    said = [line.partition(":")[0] for line in refused.value.message.splitlines()]
+    named = [name for names in said for name in names.split(", ")]
+    assert set(named) == set(arguments)
     assert len(named) == paths
 
 
