@@ -267,17 +267,20 @@ class Host:
         import psutil  # who only looks at VMs does without, and it takes long to load
 
         pools = self.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
-        of_host = HostFacts(
-            pools={name: pools.get(name, PoolFacts()) for name in self.pools},
-            templates=frozenset({*self.config.templates, *wrong_of(TEMPLATES, self.config.wrong)}),
-            memory_bytes=psutil.virtual_memory().total,
-            cpus=psutil.cpu_count(),
-            declared=self.config.known,
-            bind_sources=frozenset(self.config.bind_sources),
-            upgrade=self.registry.outdated(),
-            elsewhere=self.places.elsewhere(),
-            moved=self.places.moved(pools),
-        )
+        with self.registry.read_at_once():
+            of_host = HostFacts(
+                pools={name: pools.get(name, PoolFacts()) for name in self.pools},
+                templates=frozenset(
+                    {*self.config.templates, *wrong_of(TEMPLATES, self.config.wrong)}
+                ),
+                memory_bytes=psutil.virtual_memory().total,
+                cpus=psutil.cpu_count(),
+                declared=self.config.known,
+                bind_sources=frozenset(self.config.bind_sources),
+                upgrade=self.registry.outdated(),
+                elsewhere=self.places.elsewhere(),
+                moved=self.places.moved(pools),
+            )
         bridges = cache(lambda name: self.drivers.ask(name, lambda driver: driver.bridges()))
         able = cache(lambda name: self.drivers.ask(name, lambda driver: driver.facts))
 
