@@ -904,7 +904,7 @@ def _without_a_volume(have: Observation) -> Observation | None:
     ("seen", "said", "anew"),
     [
         (_without_definition, "cannot be relied on: of a newer geats", {Define, Unfreeze}),
-        (_without_a_volume, "cannot be read: of a newer geats", set()),
+        (_without_a_volume, "is left alone: of a newer geats", set()),
     ],
     ids=["definition", "volume"],
 )

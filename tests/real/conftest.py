@@ -73,7 +73,10 @@ def leave_namespaces(aside: Path) -> None:
 def traces() -> dict[str, list[str]]:
     """All that a container could leave on the host."""
     return {
-        "mounts": Path("/proc/self/mountinfo").read_text().splitlines(),
+        "mounts": sorted(
+            line.split(maxsplit=3)[3]  # without its number, which another mount namespace changes
+            for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        ),
         "links": sorted(line.split("@")[0] for line in sh("ip", "-o", "link").splitlines()),
         "cgroups": sorted(map(str, CGROUPS.glob("**/lxc.*.geats-test-*"))),
         "loop devices": sorted(map(str, Path("/sys/block").glob("loop*/loop/backing_file"))),

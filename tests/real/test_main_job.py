@@ -73,7 +73,7 @@ def operator(tmp_path: Path, bridge: str, debian: str) -> Iterator[Operator]:
     someone.do("unlock")
     someone.do("deprovision")
     assert someone.host.observe_all() == {}
-    assert list(tmp_path.glob("pool/*")) == []
+    assert [path.name for path in tmp_path.glob("pool/*")] in ([], ["geats-pool.json"])
 
 
 def answers(address: str) -> bool:

@@ -62,9 +62,12 @@ def plan_repair(
     for each in (each for each in found if each.vm not in at_work):
         of_vm.setdefault(each.vm, []).append(each)
 
+    staying = _staying(setting, of_vm)
+
     def made(*, restarting: bool) -> Checked[HostPlan]:
         of_each = (
-            _of_vm(name, left, setting, restarting=restarting) for name, left in of_vm.items()
+            _of_vm(name, left, setting, staying, restarting=restarting)
+            for name, left in of_vm.items()
         )
         return arranged([plan for plan in of_each if plan.steps], setting)
 
@@ -72,21 +75,23 @@ def plan_repair(
     return whole if isinstance(whole, Success) else made(restarting=False)
 
 
-def _of_vm(name: str, left: list[Found], host: Setting, *, restarting: bool) -> Plan:
+def _of_vm(
+    name: str, left: list[Found], host: Setting, staying: frozenset[str], *, restarting: bool
+) -> Plan:
     have = host.observations.get(name, Observation())
     draft = Draft(name, have)
     for each in left:
         draft.add(each.action, each.reason)
     if not have.foreign and not out_of_sight(name, have, host.facts):
         _power_on(draft, restarting=restarting)
-        _take_away_volumes(draft, host)
+        _take_away_volumes(draft, stays=name in staying)
     return draft.finished().value_or(Plan(name=name))
 
 
 def _power_on(draft: Draft, *, restarting: bool) -> None:
     """End what is stuck, and start what is to be on; what is held goes on in the end."""
     have = draft.state
-    off = have if have.power is Power.STOPPED else replace(have, power=Power.STOPPED)
+    off = replace(have, power=Power.STOPPED)
     starts = restarting and isinstance(after(Start(), off), Success)
     if have.power is Power.STUCK:
         starts = starts and have.in_effect is not None
@@ -98,13 +103,12 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
         draft.add(Start(), LEFT_OFF)
 
 
-def _take_away_volumes(draft: Draft, host: Setting) -> None:
+def _take_away_volumes(draft: Draft, *, stays: bool) -> None:
     have = draft.state
-    unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
-    if have.locked or unknown or have.power is not Power.STOPPED:
+    if not _may_lose_volumes(have):
         return
     if any(seen.is_reserved for seen in have.volumes):
-        if not _is_shared(draft.name, host):
+        if not stays:
             _destroy(draft, have.volumes, UNFINISHED)
             draft.add(Undefine(), UNFINISHED)
         return
@@ -117,6 +121,30 @@ def _destroy(draft: Draft, volumes: Iterable[VolumeSeen], reason: str) -> None:
         draft.add(DestroyVolume(seen.pool, seen.name), reason)
 
 
-def _is_shared(name: str, host: Setting) -> bool:
-    """Whether a volume of it is described as one that another VM mounts."""
-    return any(other.vm == name for spec in host.specs.values() for other in spec.shared_volumes)
+def _may_lose_volumes(have: Observation) -> bool:
+    """Whether all of the VM is known, and it is off and not locked."""
+    unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
+    return not (have.locked or unknown or have.power is not Power.STOPPED)
+
+
+def _ended(have: Observation) -> Observation:
+    """The VM once it is off, if it is stuck."""
+    return replace(have, power=Power.STOPPED) if have.power is Power.STUCK else have
+
+
+def _staying(host: Setting, names: Container[str]) -> frozenset[str]:
+    """The VMs that are no unfinished copies, and those whose volumes a VM that stays mounts."""
+    going = {
+        name
+        for name, have in host.observations.items()
+        if name in names
+        and not (have.foreign or out_of_sight(name, have, host.facts))
+        and _may_lose_volumes(_ended(have))
+        and any(seen.is_reserved for seen in have.volumes)
+    }
+    while True:
+        staying = {name: spec for name, spec in host.specs.items() if name not in going}
+        mounted = {each.vm for spec in staying.values() for each in spec.shared_volumes} & going
+        if not mounted:
+            return frozenset({*host.observations, *host.specs} - going)
+        going -= mounted

@@ -1,8 +1,8 @@
 """What is in the way of taking a VM away, as far as that can be known before anything is done.
 
 A step that destroys would refuse the same; but by then others may be done. So it is looked for when
-a plan is made, and once more before its first step. What a VM that is on has mounted itself is in
-nobody's way: it is off by then.
+a plan is made, and once more before its first step. What a VM that is on has mounted, of its own or
+of another VM, is in nobody's way: it is off by then, or the plan is refused for that.
 """
 
 import os
@@ -11,6 +11,7 @@ from functools import partial
 
 from geats_core.planning.actions import DestroyVolume, Undefine
 from geats_core.planning.goal import Offer, Step
+from geats_core.planning.model import ON
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
 from geats_host.drivers import Driver, ForeseeingDriver
@@ -30,7 +31,8 @@ def obstacles(
         have = seen.get(step.vm, Observation())
         match step.action:
             case DestroyVolume(pool, name):
-                of_volume = partial(_of_volume, VolumeId(step.vm, name), have.power)
+                in_use = have.power is not Power.STOPPED or _is_mounted(step.vm, name, seen)
+                of_volume = partial(_of_volume, VolumeId(step.vm, name), in_use)
                 path, what = f"{step.vm}.volumes[{name}]", "destroyed"
                 found = pools.ask(pool, of_volume) or ()
             case Undefine():
@@ -43,25 +45,36 @@ def obstacles(
         yield from (Problem(path, f"cannot be {what}: {why}") for why in found if why)
 
 
+def _is_mounted(vm: str, volume: str, seen: Mapping[str, Observation]) -> bool:
+    """Whether a VM that is on mounts the volume, which is another VM's."""
+    specs = (have.in_effect or have.recorded for have in seen.values() if have.power in ON)
+    return any(
+        (each.vm, each.volume) == (vm, volume)
+        for spec in specs
+        if spec
+        for each in spec.shared_volumes
+    )
+
+
 def _of_driver(name: str, driver: Driver) -> str:
     return driver.cannot_undefine(name) if isinstance(driver, ForeseeingDriver) else ""
 
 
-def _of_volume(volume: VolumeId, power: Power, pool: Pool) -> tuple[str, ...]:
-    found = list(_of_tree(pool, volume, power)) if pool.offers is Offer.DIRECTORY else []
-    if power is Power.STOPPED and isinstance(pool, ForeseeingPool):
+def _of_volume(volume: VolumeId, in_use: bool, pool: Pool) -> tuple[str, ...]:
+    found = list(_of_tree(pool, volume, in_use)) if pool.offers is Offer.DIRECTORY else []
+    if not in_use and isinstance(pool, ForeseeingPool):
         found.append(pool.cannot_destroy(volume))
     return tuple(found)
 
 
-def _of_tree(pool: Pool, volume: VolumeId, power: Power) -> Iterator[str]:
+def _of_tree(pool: Pool, volume: VolumeId, in_use: bool) -> Iterator[str]:
     """Mounts within the volume's tree, and of it elsewhere."""
     tree = pool.path(volume)
     if not tree.is_dir():
         return
     yield from (f"{point} is mounted in it" for point in mounts_below(tree, itself=False)[:1])
     own = {os.path.realpath(tree), os.path.realpath(tree.parent)}
-    for process, point in other_places_of(tree) if power is Power.STOPPED else ():
+    for process, point in () if in_use else other_places_of(tree):
         if point not in own:
             yield f"it is mounted on {point} where {command_of(process)} sees it"
             return
