@@ -169,7 +169,9 @@ def test_the_fullest_host_gives_to_the_others() -> None:
     assert rebalance({"x": full, "y": EMPTY}, tolerance=0.5) == ()
     assert rebalance({}) == ()
     assert rebalance({"x": HALF, "y": HALF}) == ()
-    assert rebalance({"x": host(sized("huge", 16)), "y": EMPTY}) == ()  # there is room nowhere
+    bare = frozenset[str]()  # without the template that they need, they can be made nowhere
+    lacking = host(sized("a", 3), sized("b", 3), templates=bare)
+    assert rebalance({"x": lacking, "y": host(templates=bare)}) == ()
 
 
 def test_where_the_fullest_cannot_be_relieved_the_next_one_is() -> None:
