@@ -42,7 +42,7 @@ def wrong_sharing(
 
 def order_sharing(graph: Graph, specs: Mapping[str, VMSpec], host: "_Seen", placed: Placed) -> None:
     """Let VMs start after what they mount is active, and let it go after they are off."""
-    mounting = _mounting(host)
+    mounted_by = mounting(host)
     activated: dict[Key, int] = {}
     for plan, numbers in placed:
         for number, step in zip(numbers, plan.steps, strict=True):
@@ -50,7 +50,7 @@ def order_sharing(graph: Graph, specs: Mapping[str, VMSpec], host: "_Seen", plac
                 case ActivateVolume(pool, volume):
                     activated[plan.name, pool, volume] = number
                 case DestroyVolume(pool, volume) | RollbackVolume(pool, volume, _):
-                    for vm in mounting.get((plan.name, pool, volume), ()):
+                    for vm in mounted_by.get((plan.name, pool, volume), ()):
                         if vm in graph.stops:
                             graph.need(number, graph.stops[vm])
                 case _:
@@ -168,7 +168,7 @@ def _why_no_longer(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
     return "" if never_could else _why_not_of(host.at_end(each.vm), spec, each)
 
 
-def _mounting(host: _Seen) -> Mapping[Key, list[str]]:
+def mounting(host: _Seen) -> Mapping[Key, list[str]]:
     """By volume, the VMs that are on, and mount it."""
     found: dict[Key, list[str]] = defaultdict(list)
     for vm, have in host.items():

@@ -62,11 +62,11 @@ def plan_repair(
     for each in (each for each in found if each.vm not in at_work):
         of_vm.setdefault(each.vm, []).append(each)
 
-    staying = _staying(setting, of_vm)
+    going = _unfinished(setting, of_vm)
 
     def made(*, restarting: bool) -> Checked[HostPlan]:
         of_each = (
-            _of_vm(name, left, setting, staying, restarting=restarting)
+            _of_vm(name, left, setting, going, restarting=restarting)
             for name, left in of_vm.items()
         )
         return arranged([plan for plan in of_each if plan.steps], setting)
@@ -76,7 +76,7 @@ def plan_repair(
 
 
 def _of_vm(
-    name: str, left: list[Found], host: Setting, staying: frozenset[str], *, restarting: bool
+    name: str, left: list[Found], host: Setting, going: frozenset[str], *, restarting: bool
 ) -> Plan:
     have = host.observations.get(name, Observation())
     draft = Draft(name, have)
@@ -84,7 +84,7 @@ def _of_vm(
         draft.add(each.action, each.reason)
     if not have.foreign and not out_of_sight(name, have, host.facts):
         _power_on(draft, restarting=restarting)
-        _take_away_volumes(draft, stays=name in staying)
+        _take_away_volumes(draft, going)
     return draft.finished().value_or(Plan(name=name))
 
 
@@ -103,12 +103,12 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
         draft.add(Start(), LEFT_OFF)
 
 
-def _take_away_volumes(draft: Draft, *, stays: bool) -> None:
+def _take_away_volumes(draft: Draft, going: Container[str]) -> None:
     have = draft.state
     if not _may_lose_volumes(have):
         return
     if any(seen.is_reserved for seen in have.volumes):
-        if not stays:
+        if draft.name in going:
             _destroy(draft, have.volumes, UNFINISHED)
             draft.add(Undefine(), UNFINISHED)
         return
@@ -132,8 +132,8 @@ def _ended(have: Observation) -> Observation:
     return replace(have, power=Power.STOPPED) if have.power is Power.STUCK else have
 
 
-def _staying(host: Setting, names: Container[str]) -> frozenset[str]:
-    """The VMs that are no unfinished copies, and those whose volumes a VM that stays mounts."""
+def _unfinished(host: Setting, names: Container[str]) -> frozenset[str]:
+    """The unfinished copies among *names* that can go: no VM that stays mounts their volumes."""
     going = {
         name
         for name, have in host.observations.items()
@@ -146,5 +146,5 @@ def _staying(host: Setting, names: Container[str]) -> frozenset[str]:
         staying = {name: spec for name, spec in host.specs.items() if name not in going}
         mounted = {each.vm for spec in staying.values() for each in spec.shared_volumes} & going
         if not mounted:
-            return frozenset({*host.observations, *host.specs} - going)
+            return frozenset(going)
         going -= mounted

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+from geats_core.hostwide.shared_volumes import mounting
 from geats_core.planning.actions import DestroyVolume, Undefine
 from geats_core.planning.goal import Offer, Step
-from geats_core.planning.model import ON
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
 from geats_host.drivers import Driver, ForeseeingDriver
@@ -27,11 +27,12 @@ def obstacles(
     pools: Opened[Pool],
 ) -> Iterator[Problem]:
     """Everything that is in the way of *steps*; plugins that are not available say nothing."""
+    mounted = mounting(seen)
     for step in steps:
         have = seen.get(step.vm, Observation())
         match step.action:
             case DestroyVolume(pool, name):
-                in_use = have.power is not Power.STOPPED or _is_mounted(step.vm, name, seen)
+                in_use = have.power is not Power.STOPPED or (step.vm, pool, name) in mounted
                 of_volume = partial(_of_volume, VolumeId(step.vm, name), in_use)
                 path, what = f"{step.vm}.volumes[{name}]", "destroyed"
                 found = pools.ask(pool, of_volume) or ()
@@ -43,17 +44,6 @@ def obstacles(
             case _:
                 continue
         yield from (Problem(path, f"cannot be {what}: {why}") for why in found if why)
-
-
-def _is_mounted(vm: str, volume: str, seen: Mapping[str, Observation]) -> bool:
-    """Whether a VM that is on mounts the volume, which is another VM's."""
-    specs = (have.in_effect or have.recorded for have in seen.values() if have.power in ON)
-    return any(
-        (each.vm, each.volume) == (vm, volume)
-        for spec in specs
-        if spec
-        for each in spec.shared_volumes
-    )
 
 
 def _of_driver(name: str, driver: Driver) -> str:
