@@ -8,11 +8,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.ground import POOLS, a_ground
+from tests.chaos.ground import CHAOS, POOLS, a_ground, in_memory
+from tests.chaos.operations import OPERATIONS
 from tests.chaos.races import races
 from tests.chaos.rounds import Chaos
 from tests.chaos.tally import Tally, read
 from tests.real.conftest import a_bridge, leave_namespaces
+
+ALL = [each.name for each in OPERATIONS]
+LOCKS_OF_LXC = Path("/run/lxc")  # where other tests look for what is left
 
 
 def main() -> int:
@@ -26,14 +30,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     end = time.monotonic() + 60 * asked.minutes
     tally = Tally(asked.record)
-    with tempfile.TemporaryDirectory(prefix="geats-test-chaos-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{CHAOS}-") as folder:
         leave_namespaces(Path(folder))
-        with a_bridge(), a_ground(Path(folder)) as ground:
+        LOCKS_OF_LXC.mkdir(exist_ok=True)
+        with a_bridge(), in_memory(LOCKS_OF_LXC), a_ground(Path(folder)) as ground:
             if asked.races:
                 wrong = races(ground, asked.races)
                 print(f"{asked.races} races, {len(wrong)} of them wrong", *wrong, sep="\n")
                 return 1 if wrong else 0
-            chaos = Chaos(ground, random.Random(seed), tally)
+            chaos = Chaos(ground, random.Random(seed), tally, asked.operations)
             for left, pool in zip(range(len(asked.pools), 0, -1), asked.pools, strict=True):
                 until_s = time.monotonic() + (end - time.monotonic()) / left
                 chaos.on_pool(pool, (asked.kills - len(tally.rounds)) // left, until_s)
@@ -48,6 +53,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=60, help="at most")
     parser.add_argument("--seed", type=int, default=None, help="of an earlier run, to repeat it")
     parser.add_argument("--pools", nargs="+", default=POOLS, choices=POOLS)
+    parser.add_argument("--operations", nargs="+", default=ALL, choices=ALL, metavar="NAME")
     parser.add_argument("--record", type=Path, help="write each round there, a line of JSON each")
     parser.add_argument("--races", type=int, help="start two VMs with one address, so many times")
     parser.add_argument("--table", type=Path, nargs="+", help="only count what is in records")

@@ -1,6 +1,8 @@
 """Where chaos happens: a host with a pool of each kind, and geats, which can be killed."""
 
+import importlib
 import os
+import pkgutil
 import re
 import shutil
 import signal
@@ -15,16 +17,21 @@ from pathlib import Path
 
 import yaml
 
+import geats_core
+import geats_host
 from geats_core.vm.observation import Observation
 from geats_host.calls import snapshots
 from geats_host.cli.main import cli
 from geats_host.drivers.lxc.process import monitors
 from geats_host.host import Host
+from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
 from tests.real.conftest import BRIDGE, CGROUPS, busybox_root, sh
 from tests.real.test_storage import on_btrfs
 
-NAME, COPY = "geats-test-chaos", "geats-test-chaos-copy"
+CHAOS = "geats-chaos"  # other tests, which may run meanwhile, look at nothing that is named so
+NAME = f"{CHAOS}-p{os.getpid()}"
+COPY = f"{NAME}-copy"
 POOLS = ("plain", "layers", "fast", "files", "shared", "xfs")
 WITH_SNAPSHOTS = ("fast", "shared", "xfs")
 LEAST_MIB = {"xfs": 304}
@@ -185,11 +192,7 @@ class Ground:
                 for line in sh("ip", "-o", "link").splitlines()
             ),
             "cgroup": frozenset(_cgroups()),
-            "loop": frozenset(
-                Path(file).read_text().strip()
-                for file in Path("/sys/block").glob("loop*/loop/backing_file")
-                if str(self.at) in file.read_text()
-            ),
+            "loop": frozenset(f"{file}" for file in loops() if file.is_relative_to(self.at)),
             "file": frozenset(self._files()),
             "process": frozenset(self._processes()),
         }
@@ -250,7 +253,7 @@ class Child:
 
 def _cgroups() -> Iterator[str]:
     """Whatever number liblxc gave each, where an earlier one had still to go."""
-    found = sorted(CGROUPS.glob("*/lxc.*.geats-test-chaos*"))
+    found = sorted(CGROUPS.glob(f"*/lxc.*.{NAME}*"))
     named = [re.sub(r"-[0-9]+$", "", str(each)) for each in found]
     yield from (f"{name}, {named[:at].count(name) + 1}" for at, name in enumerate(named))
 
@@ -283,21 +286,45 @@ def _retain(host: Host, name: str) -> None:
 
 
 @contextmanager
-def a_ground(at: Path) -> Iterator[Ground]:
-    """A host of its own, below *at*; at the end nothing of it is left."""
+def a_ground(below: Path) -> Iterator[Ground]:
+    """A host of its own, below a directory, in memory; at the end nothing of it is left."""
+    load_all()
+    with in_memory(below):
+        # Whoever sees its loop devices from other mounts sees the path from here on.
+        at = below / NAME
+        at.mkdir(mode=0o711)
+        root = busybox_root(at / "root")
+        for applet in ("hostname", "cat", "sync"):
+            if not (root / "bin" / applet).exists():
+                (root / "bin" / applet).symlink_to("busybox")
+        (at / "on-btrfs").mkdir(mode=0o711)
+        with ExitStack() as stack:
+            stack.enter_context(on_btrfs(at / "on-btrfs"))
+            ground = Ground(at)
+            for pool in POOLS:
+                stack.callback(prune, Ground(at, Wish(pool)))
+                stack.callback(clear, Ground(at, Wish(pool)))
+            yield ground
+        assert list(_cgroups()) == []
+
+
+def load_all() -> None:
+    """Load all of geats, so that each command is its own work, and not that of loading it."""
+    for package in (geats_core, geats_host):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.startswith(("geats_host.for_salt", "geats_host.cli.__main__")):
+                importlib.import_module(module.name)
+
+
+@contextmanager
+def in_memory(at: Path) -> Iterator[None]:
+    """Nothing waits for a disk there."""
     at.chmod(0o711)
-    root = busybox_root(at / "root")
-    for applet in ("hostname", "cat", "sync"):
-        if not (root / "bin" / applet).exists():
-            (root / "bin" / applet).symlink_to("busybox")
-    (at / "on-btrfs").mkdir(mode=0o711)
-    with ExitStack() as stack:
-        stack.enter_context(on_btrfs(at / "on-btrfs"))
-        ground = Ground(at)
-        for pool in POOLS:
-            stack.callback(prune, Ground(at, Wish(pool)))
-            stack.callback(clear, Ground(at, Wish(pool)))
-        yield ground
+    sh("mount", "-t", "tmpfs", "-o", "mode=711", "geats-chaos", str(at))
+    try:
+        yield
+    finally:
+        sh("umount", str(at))
 
 
 def clear(ground: Ground) -> None:

@@ -38,6 +38,7 @@ class Chaos:
     ground: Ground
     choose: random.Random
     tally: Tally = field(default_factory=Tally)
+    operations: Sequence[str] = tuple(each.name for each in OPERATIONS)
     making_s: float = 0.0
     durations_s: dict[str, float] = field(default_factory=dict)
     clean: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Chaos:
     def on_pool(self, pool: str, kills: int, until_s: float) -> None:
         """So many rounds, or until then, of a VM in *pool*: each operation as often as others."""
         self.settle_in(pool)
-        there = able(pool)
+        there = [each for each in able(pool) if each.name in self.operations]
         turns = chain.from_iterable(self.choose.sample(there, len(there)) for _ in count())
         for operation in islice(turns, kills):
             if time.monotonic() > until_s:

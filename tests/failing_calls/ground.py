@@ -18,6 +18,7 @@ import yaml
 from geats_host.cli.main import cli
 from geats_host.drivers import memory
 from geats_host.host import Host
+from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
 from geats_host.storage import VolumeId
 from tests.real.storage.btrfs_mounts import btrfs_in_a_file
@@ -141,11 +142,7 @@ class Ground:
         return {
             **dict(sorted(self._files())),
             "mounts": sorted(mounts_below(self.at, itself=False)),
-            "loops": sorted(
-                Path(file).read_text().strip()
-                for file in Path("/sys/block").glob("loop*/loop/backing_file")
-                if str(self.at) in file.read_text()
-            ),
+            "loops": sorted(f"{file}" for file in loops() if file.is_relative_to(self.at)),
             "listed": json.loads(listed.said) if listed.code == 0 else listed.said,
         }
 

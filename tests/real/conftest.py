@@ -15,6 +15,7 @@ from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from geats_host.errors import HostError
+from geats_host.linux.loops import loops
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 BRIDGE = "gtbr0"
@@ -71,7 +72,7 @@ def leave_namespaces(aside: Path) -> None:
 
 
 def traces() -> dict[str, list[str]]:
-    """All that a container could leave on the host."""
+    """All that a container could leave on the host; ``script/chaos`` may run meanwhile."""
     return {
         "mounts": sorted(
             line.split(maxsplit=3)[3]  # without its number, which another mount namespace changes
@@ -79,7 +80,7 @@ def traces() -> dict[str, list[str]]:
         ),
         "links": sorted(line.split("@")[0] for line in sh("ip", "-o", "link").splitlines()),
         "cgroups": sorted(map(str, CGROUPS.glob("**/lxc.*.geats-test-*"))),
-        "loop devices": sorted(map(str, Path("/sys/block").glob("loop*/loop/backing_file"))),
+        "loop devices": sorted(f"{file}" for file in loops() if "geats-chaos" not in str(file)),
         "sockets": [
             line
             for line in Path("/proc/net/unix").read_text().splitlines()

@@ -13,6 +13,7 @@ import pytest
 import salt.config
 import salt.loader
 
+from geats_host.linux.loops import loops
 from tests.real.conftest import CGROUPS, busybox_root, open_folder, sh, traces
 from tests.real.test_storage import on_btrfs
 from tests.salt_modules.test_documented import functions
@@ -124,9 +125,7 @@ def files(below: Path) -> dict[str, object]:
     Nor when it was written, where it is the disk of a loop device: a file system writes by itself.
     """
     found: dict[str, object] = {}
-    disks = {
-        each.read_text().strip() for each in Path("/sys/block").glob("loop*/loop/backing_file")
-    }
+    disks = {f"{each}" for each in loops()}
     for folder, folders, names in os.walk(below):
         for path in (Path(folder), *(Path(folder, name) for name in (*folders, *names))):
             seen = path.lstat()

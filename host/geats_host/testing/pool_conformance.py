@@ -49,6 +49,7 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Observation, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError
+from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts
 from geats_host.storage import TEMPLATES, Pool, VolumeId
 from geats_host.testing.pool_conformance_content import ContentConformance, Reopen
@@ -400,9 +401,7 @@ def observed(pool: Pool) -> Observation:
 
 def traces(path: Path) -> tuple[list[str], list[str]]:
     """All that volumes could leave below *path*: mounts, and files behind loop devices."""
-    loops = Path("/sys/block").glob("loop*/loop/backing_file")
-    backing = [file.read_text().strip() for file in loops]
     return (
         sorted(mount.point for mount in mounts() if mount.point.startswith(f"{path}/")),
-        sorted(file for file in backing if file.startswith(f"{path}/")),
+        sorted(f"{file}" for file in loops() if file.is_relative_to(path)),
     )
