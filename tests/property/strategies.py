@@ -68,12 +68,22 @@ root_volumes = st.builds(
     Volume, name=st.just(ROOT), pool=pools, mount=st.just("/"), size_bytes=sizes
 )
 volume_tuples = st.tuples(root_volumes) | st.tuples(root_volumes, data_volumes)
+bind_kinds = st.sampled_from([(False, False), (True, False), (False, True)])
 binds = st.builds(
-    Bind,
-    name=st.just("media"),
-    source=st.sampled_from(["/srv/media", "/srv/a \\b"]),
-    mount=st.sampled_from(["/media", "/srv/x/media"]),
-    read_only=st.booleans(),
+    lambda kind, optional, read_only, source, mount: Bind(
+        name="media",
+        source=source,
+        mount=mount,
+        read_only=read_only,
+        recursive=kind[0],
+        optional=optional,
+        file=kind[1],
+    ),
+    bind_kinds,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["/srv/media", "/srv/a \\b"]),
+    st.sampled_from(["/media", "/srv/x/media"]),
 )
 shared_volumes = st.builds(
     SharedVolume,

@@ -121,6 +121,36 @@ def test_what_is_mounted_below_a_source_is_not_bound_with_it(
         assert operator.run(ONE, "cd /srv/films; echo *; echo disk/*") == "disk one\ndisk/*\n"
 
 
+@pytest.mark.parametrize("privileged", [False, True])
+def test_what_is_mounted_below_a_recursive_source_is_bound_with_it(
+    operator: Operator, privileged: bool
+) -> None:
+    """Read-only is so all the way down; and a file, or nothing at all, can be a source too."""
+    for folder in ("films", "up"):
+        (operator.media / folder / "disk").mkdir(parents=True)
+    one = operator.media / "films/one"
+    how = {"recursive": True, "optional": True}
+    binds = {
+        "films": operator.bind(operator.media / "films", "/srv/films", **how),
+        "up": operator.bind(operator.media / "up", "/srv/up", **how, read_only=False),
+        "gone": operator.bind(operator.media / "gone", "/srv/gone", optional=True),
+        "lost": operator.bind(operator.media / "lost", "/lost", optional=True, read_only=False),
+        "one": operator.bind(one, "/etc/one", file=True),
+    }
+    operator.vms[ONE] = {"profile": "small", "privileged": privileged, "binds": binds}
+    with tmpfs(operator.media / "films/disk"), tmpfs(operator.media / "up/disk"):
+        for folder in ("films", "up"):
+            (operator.media / folder / "disk/new").touch()
+            (operator.media / folder / "disk").chmod(0o777)
+        operator.apply(ONE, "running")
+        said = operator.run(ONE, "cd /srv; echo films/disk/* up/disk/* gone/*; cat /etc/one")
+        assert said == "films/disk/new up/disk/new gone/*\nfilm\n"
+        operator.run(ONE, "! echo x > /srv/films/disk/other && echo x > /srv/up/disk/other")
+        operator.run(ONE, "! echo x > /etc/one")
+        assert lifecycle.plan_to(operator.host, ONE, "running").plan.is_empty
+        operator.apply(ONE, "off")
+
+
 def test_root_of_an_unprivileged_guest_cannot_write_to_a_read_only_volume(
     operator: Operator,
 ) -> None:

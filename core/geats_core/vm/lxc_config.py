@@ -264,8 +264,17 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         mode = "ro" if each.read_only else "rw"
         idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
         inside = each.mount.removeprefix("/")
-        options = f"bind,{mode},create=dir{idmap}"
+        options = f"{_bound(each, mode)}{idmap}"
         yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+
+
+def _bound(each: Mounted, mode: str) -> str:
+    """How it is mounted: see lxc.container.conf(5) for ``create`` and ``optional``."""
+    if not isinstance(each, Bind):
+        return f"bind,{mode},create=dir"
+    kind = "rbind" if each.recursive else "bind"
+    made = "create=file" if each.file else "create=dir"
+    return f"{kind},{mode},{made}{',optional' if each.optional else ''}"
 
 
 def _mapped(spec: VMSpec, each: Mounted, facts: LxcFacts) -> bool:

@@ -64,12 +64,21 @@ def _volume(read: Reader) -> Checked[Volume]:
 
 @of_mapping
 def _bind(read: Reader) -> Checked[Bind]:
+    recursive = read.take("recursive", fields.boolean, False)
+    file = read.take("file", fields.boolean, False)
+    if recursive and file:
+        read.problems.append(
+            Problem(read.at("recursive"), "is for directories, and not for a file")
+        )
     return read.done(
         Bind(
             name="",
             source=read.need("source", fields.bind_source, ""),
             mount=read.need("mount", fields.mount, ""),
             read_only=read.take("read_only", fields.boolean, True),
+            recursive=recursive,
+            optional=read.take("optional", fields.boolean, False),
+            file=file,
         )
     )
 
@@ -165,7 +174,14 @@ def _plain_volume(volume: Volume) -> dict[str, object]:
 
 
 def _plain_bind(bind: Bind) -> dict[str, object]:
-    return {"source": bind.source, "mount": bind.mount, "read_only": bind.read_only}
+    """What it is not is left out: an older geats, which does not know the keys, reads the rest."""
+    kinds = {"recursive": bind.recursive, "optional": bind.optional, "file": bind.file}
+    return {
+        "source": bind.source,
+        "mount": bind.mount,
+        "read_only": bind.read_only,
+        **{key: True for key, is_so in kinds.items() if is_so},
+    }
 
 
 def _plain_shared(other: SharedVolume) -> dict[str, object]:

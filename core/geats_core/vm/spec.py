@@ -73,12 +73,20 @@ class SharedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A directory of the host, ``source``, that the guest sees at ``mount``; it is no volume."""
+    """A directory of the host, ``source``, that the guest sees at ``mount``; it is no volume.
+
+    ``recursive`` is with all that is mounted below the source when the VM starts. An ``optional``
+    one is left out where its source is not there. Where it is a ``file``, the source is one, or a
+    device, and no directory.
+    """
 
     name: str
     source: str
     mount: str
     read_only: bool = True
+    recursive: bool = False
+    optional: bool = False
+    file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

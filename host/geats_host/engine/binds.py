@@ -1,4 +1,4 @@
-"""The directories of the host that VMs bind: that they are there, and nobody can exchange them.
+"""What VMs bind of the host, directories and files: it is there, and nobody can exchange it.
 
 Theory of operation
 -------------------
@@ -15,26 +15,30 @@ from pathlib import Path
 
 from geats_core.planning.refusals import is_within, not_within
 from geats_core.reading.checked import Problem
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import Bind, VMSpec
 
 
 def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
     """What is wrong with the binds of *spec*, where only what is within *allowed* may be bound."""
     for bind in spec.binds:
         try:
-            why = _wrong_with(bind.source, allowed)
+            why = _wrong_with(bind, allowed)
         except OSError as error:
-            why = f"{bind.source!r} cannot be bound: {error.strerror}"
+            absent = bind.optional and isinstance(error, FileNotFoundError)
+            why = "" if absent else f"{bind.source!r} cannot be bound: {error.strerror}"
         if why:
             yield Problem(f"binds.{bind.name}.source", why)
 
 
-def _wrong_with(source: str, allowed: Collection[str]) -> str:
-    """Why *source* cannot be bound; empty where it can."""
+def _wrong_with(bind: Bind, allowed: Collection[str]) -> str:
+    """Why the source of *bind* cannot be bound; empty where it can."""
+    source = bind.source
     tops = [top for top in allowed if is_within(source, [top])]
     if not tops:
         return not_within(source, allowed)
-    real = _real_path(source)
+    real = _real_path(source, 0 if bind.file else os.O_DIRECTORY)
+    if bind.file and Path(real).is_dir():
+        return f"{source!r} is a directory, and the bind is of a file"
     if real not in {os.path.realpath(top) + source.removeprefix(top) for top in tops}:
         return f"{source!r} leads to {real!r}: links below bind_sources are not followed"
     for part in (Path(real), *Path(real).parents):
@@ -43,9 +47,9 @@ def _wrong_with(source: str, allowed: Collection[str]) -> str:
     return ""
 
 
-def _real_path(directory: str) -> str:
-    """Where the kernel arrives."""
-    found = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _real_path(source: str, kind: int) -> str:
+    """Where the kernel arrives; what is no directory is none with the *kind* ``O_DIRECTORY``."""
+    found = os.open(source, os.O_PATH | kind | os.O_CLOEXEC)
     try:
         return os.readlink(f"/proc/self/fd/{found}")
     finally:

@@ -106,6 +106,20 @@ def test_binds_are_read_by_name_and_read_only_unless_told() -> None:
     )
 
 
+def test_a_bind_is_of_what_is_mounted_below_it_or_of_a_file_and_may_be_absent() -> None:
+    disks = {**BIND, "recursive": True, "optional": True}
+    tun = {"source": "/dev/net/tun", "mount": "/dev/net/tun", "file": True}
+    read = parse_vm("web", {"template": "debian", "binds": {"disks": disks, "tun": tun}}).unwrap()
+
+    assert read.binds == (
+        Bind(name="disks", source="/srv/media", mount="/media", recursive=True, optional=True),
+        Bind(name="tun", source="/dev/net/tun", mount="/dev/net/tun", file=True),
+    )
+    assert problems({"template": "debian", "binds": {"tun": {**tun, "recursive": True}}}) == [
+        "binds.tun.recursive: is for directories, and not for a file"
+    ]
+
+
 def test_a_bind_of_a_profile_is_replaced_as_a_whole_and_others_stay() -> None:
     profiles: dict[str, dict[object, object]]
     profiles = {"p": {"template": "debian", "binds": {"a": {**BIND, "read_only": False}, "b": {}}}}
@@ -154,7 +168,8 @@ def test_what_is_wrong_with_a_bind_is_said() -> None:
         "binds.b.source: must be an absolute path without '..', got '/srv/../etc'",
         "binds.b.mount: must be an absolute path of plain letters, digits and ._@+- without '.' or"
         " '..', got '/a b'",
-        "binds.b.ro: unknown key 'ro' (there is: mount, read_only, source)",
+        "binds.b.ro: unknown key 'ro' (there is: file, mount, optional, read_only, recursive,"
+        " source)",
         "binds.c: must be a mapping, got 1",
     ]
     assert problems({"template": "debian", "binds": []}) == ["binds: must be a mapping, got a list"]

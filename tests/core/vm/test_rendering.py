@@ -65,6 +65,19 @@ def web(**changed: object) -> VMSpec:
     return parse_vm("web", RAW | changed).unwrap()
 
 
+def test_what_a_bind_is_of_is_in_its_line() -> None:
+    kinds = {
+        "a": {"recursive": True, "read_only": False},
+        "b": {"optional": True, "file": True},
+    }
+    binds = {
+        key: {"source": f"/srv/{key}", "mount": f"/{key}", **kind} for key, kind in kinds.items()
+    }
+    lines = render_lxc_config(web(binds=binds), FACTS).splitlines()
+    assert "lxc.mount.entry = /srv/a a none rbind,rw,create=dir 0 0" in lines
+    assert "lxc.mount.entry = /srv/b b none bind,ro,create=file,optional 0 0" in lines
+
+
 def test_volumes_of_others_are_mounted_as_the_own_ones_are() -> None:
     spec = web(
         volumes=[{"name": "root"}],

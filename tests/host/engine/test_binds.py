@@ -20,9 +20,9 @@ from geats_host.registry import Outcome
 from tests.memory_host import memory_config, memory_host
 
 
-def wrong(source: Path, *allowed: Path) -> list[str]:
+def wrong(source: Path, *allowed: Path, file: bool = False, optional: bool = False) -> list[str]:
     """What is wrong with a VM that binds *source*, without the path of the problem."""
-    bind = Bind(name="media", source=str(source), mount="/media")
+    bind = Bind(name="media", source=str(source), mount="/media", file=file, optional=optional)
     spec = VMSpec(name="web", driver="lxc", template="t", hostname="web", volumes=(), binds=(bind,))
     found = [str(each) for each in problems(spec, [str(path) for path in allowed])]
     return [each.removeprefix("binds.media.source: ") for each in found]
@@ -53,6 +53,22 @@ def test_what_is_not_there_or_no_directory_is_not_bound(media: Path) -> None:
         f"'{media}/gone' cannot be bound: No such file or directory"
     ]
     assert wrong(media / "file", media) == [f"'{media}/file' cannot be bound: Not a directory"]
+
+
+def test_a_file_is_bound_as_one_and_what_is_optional_may_be_absent(media: Path) -> None:
+    (media / "file").touch()
+
+    assert wrong(media / "file", media, file=True) == []
+    assert wrong(media / "films", media, file=True) == [
+        f"'{media}/films' is a directory, and the bind is of a file"
+    ]
+    assert wrong(media / "gone", media, optional=True) == []
+    assert wrong(media / "file", media, optional=True) == [
+        f"'{media}/file' cannot be bound: Not a directory"
+    ]
+    assert wrong(media / "gone", media / "films", optional=True) == [
+        f"'{media}/gone' is not within what bind_sources allows ({media}/films)"
+    ]
 
 
 def test_a_link_below_what_is_allowed_is_not_followed_wherever_it_leads(media: Path) -> None:

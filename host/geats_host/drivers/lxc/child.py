@@ -24,7 +24,8 @@ FILESYSTEMS = ("ext4", "xfs", "btrfs")
 TAKEN_UP = "trusted.geats.size"  # on each filesystem that a pool mounted for a volume
 OVERLAYS_OF_SYSTEMS = 2  # directories deep, at most: /usr, /var/lib
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-ATTR_RDONLY, AT_FDCWD, SYS_MOUNT_SETATTR = 1, -100, 442
+ATTR_RDONLY, AT_FDCWD, AT_RECURSIVE, SYS_MOUNT_SETATTR = 1, -100, 0x8000, 442
+READ_ONLY = re.compile(r" none (r?)bind,ro,create=(?:dir|file)\b")  # as geats writes them
 libc = ctypes.CDLL(None, use_errno=True)
 RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later ones come slower
 
@@ -60,39 +61,51 @@ def _set_apart(container: lxc.Container, writable: Sequence[str]) -> None:
     """Mount sources of the guest's mounts on themselves, for the monitor and nobody else.
 
     The guest's mounts are copies of these. What was read-only before the guest's namespaces were,
-    its root cannot make writable. And what is mounted below a source is not in the copy: the kernel
-    refuses to make one that the guest could uncover. Root of a privileged guest is root on the
-    host, which no mount keeps from anything.
+    its root cannot make writable. And what is mounted below a source is not in the copy, but where
+    the bind is recursive: the kernel refuses to make one that the guest could uncover. Root of a
+    privileged guest is root on the host, which no mount keeps from anything; but liblxc makes only
+    the top of a recursive bind read-only.
     """
-    read_only = set(_read_only(container.get_config_item("lxc.mount.entry") or ()))
-    sources = read_only.union(writable)
-    if not sources or not container.get_config_item("lxc.idmap"):
+    read_only = dict(_read_only(container.get_config_item("lxc.mount.entry") or ()))
+    recursive = {source for source, below in read_only.items() if below}
+    wanted = read_only.keys() | set(writable)
+    if not container.get_config_item("lxc.idmap"):
+        wanted = recursive
+    sources = {source for source in wanted if os.path.lexists(source)}  # one may be optional
+    if not sources:
         return
     _check(libc.unshare(CLONE_NEWNS))
     _check(libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None))
     rootfs = str(container.get_config_item("lxc.rootfs.path")).removeprefix("dir:")
-    _leave_mounts_of_others([rootfs, *sources, *_sources(container)])
+    _leave_mounts_of_others([rootfs, *sources, *_sources(container)], _whole_trees(container))
     attributes = (ctypes.c_uint64 * 4)(ATTR_RDONLY)  # struct mount_attr, see mount_setattr(2)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     for source in sorted(sources, reverse=True):  # those in others first
-        path = os.fsencode(source)
-        _check(libc.mount(path, path, None, MS_BIND, None))
+        path, whole = os.fsencode(source), source in recursive
+        _check(libc.mount(path, path, None, MS_BIND | (MS_REC if whole else 0), None))
         if source in read_only:
-            _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, 0, attributes, size))
+            flags = AT_RECURSIVE if whole else 0
+            _check(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, attributes, size))
 
 
-def _leave_mounts_of_others(needed: Sequence[str]) -> None:
+def _leave_mounts_of_others(needed: Sequence[str], whole: Sequence[str]) -> None:
     """Unmount here what other VMs have mounted: the monitor would keep it busy for its life.
 
+    What leads to the paths that are *needed* stays, and what is below those needed as a *whole*.
     Where ``/`` is shared, what the host unmounts goes from here as well; elsewhere nothing does.
     """
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mountinfo:
         lines = [line.split() for line in mountinfo]
     for fields in reversed(lines):
         point, fstype = _plain(fields[4]), fields[fields.index("-") + 1]
-        is_needed = any(f"{path}/".startswith(f"{point.rstrip('/')}/") for path in needed)
+        is_needed = any(_is_within(path, point) for path in needed)
+        is_needed = is_needed or any(_is_within(point, path) for path in whole)
         if not is_needed and _is_of_a_volume(point, fstype):
             libc.umount2(os.fsencode(point), MNT_DETACH)  # where it is gone already, all is well
+
+
+def _is_within(path: str, above: str) -> bool:
+    return f"{path}/".startswith(f"{above.rstrip('/')}/")
 
 
 def _is_of_a_volume(point: str, fstype: str) -> bool:
@@ -113,17 +126,26 @@ def _sources(container: lxc.Container) -> Iterator[str]:
         yield _plain(entry.partition(" ")[0])
 
 
+def _whole_trees(container: lxc.Container) -> Sequence[str]:
+    """The sources that are mounted with all that is below them."""
+    entries = container.get_config_item("lxc.mount.entry") or ()
+    return [_plain(entry.partition(" ")[0]) for entry in entries if "rbind" in entry]
+
+
 def _plain(escaped: str) -> str:
     """A path as it is, out of fstab(5) or mountinfo, where spaces and such are octal."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped)
 
 
-def _read_only(entries: Iterable[str]) -> Iterator[str]:
-    """The sources of geats' own read-only mounts, out of all lines, which are as in fstab(5)."""
+def _read_only(entries: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The sources of geats' own read-only mounts, and whether they are recursive.
+
+    The lines, which are as in fstab(5), may be by hand as well.
+    """
     for entry in entries:
         source, _, rest = entry.partition(" ")
-        if " none bind,ro,create=dir" in rest:
-            yield _plain(source)
+        if found := READ_ONLY.search(rest):
+            yield _plain(source), bool(found[1])
 
 
 def _check(returned: int) -> None:
