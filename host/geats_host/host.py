@@ -723,6 +723,7 @@ def _observation(
         power=vm.power,
         by_hand=vm.by_hand,
         foreign=vm.foreign,
+        foreign_nics=vm.foreign_nics,
         volumes=volumes_in_order(volumes),
         missing=missing(
             filled,

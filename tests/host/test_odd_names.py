@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from geats_core import parse_vm
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
 from geats_host.calls import exports, lifecycle, reports
 from geats_host.drivers.lxc.driver import open_driver
 from geats_host.engine.goals import Wishes
+from geats_host.errors import HostError
 from geats_host.host import Host
 from geats_host.plugins.entry_points import storage_plugin
 from geats_host.storage import VolumeId
 from tests.memory_host import memory_config
 
+SPEC = parse_vm("web01", {"template": "t", "privileged": True}).unwrap()
 NAMES = (
     *(b"a\nb", b"\xff\xfe", b"x" * 255, b"-rf", b"--help", b"with space", b"...", b"..x", b"..-"),
     *(b"a:b", b"*", b"\x1b[31m", b"$(x)", b"UPPER", b".hidden", b"~", b"a\\b", b"'q'"),
@@ -100,3 +103,35 @@ def test_in_the_directory_of_containers_it_is_no_container(
     driver = open_driver({"path": str(littered(tmp_path / "lxc"))}, tmp_path / "state")
     assert dict(driver.observe()) == {}
     assert dict(driver.observe("web01")) == {}
+
+
+def test_to_look_at_containers_changes_nothing_of_their_directory(tmp_path: Path) -> None:
+    lxcpath = tmp_path / "lxc"
+    lxcpath.mkdir()
+    lxcpath.chmod(0o755)
+    os.chown(lxcpath, 1234, 1234)
+    assert dict(open_driver({"path": str(lxcpath)}, tmp_path / "state").observe()) == {}
+    seen = lxcpath.stat()
+    assert (seen.st_mode & 0o7777, seen.st_uid, seen.st_gid) == (0o755, 1234, 1234)
+
+
+def test_a_directory_of_containers_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk/old").mkdir(parents=True)
+    (tmp_path / "disk/old/config").write_text("lxc.uts.name = old\n")
+    (tmp_path / "lxc").symlink_to(tmp_path / "disk")
+    driver = open_driver({"path": str(tmp_path / "lxc")}, tmp_path / "state")
+    assert driver.observe()["old"].foreign
+    driver.define(SPEC, {"root": tmp_path / "root"})
+    assert driver.observe()["web01"].defined == SPEC
+    assert (tmp_path / "disk/web01/config").exists()
+    driver.undefine("web01")
+    assert set(driver.observe()) == {"old"}
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_no_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "lxc").symlink_to(tmp_path / "disk")
+    driver = open_driver({"path": str(tmp_path / "lxc")}, tmp_path / "state")
+    for act in (driver.observe, lambda: driver.define(SPEC, {"root": tmp_path / "root"})):
+        with pytest.raises(HostError, match="a link that leads nowhere"):
+            act()
+    assert not (tmp_path / "disk").exists()

@@ -28,7 +28,7 @@ from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.model import volumes_in_order
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
-from geats_core.vm.observation import UNFINISHED_COPY
+from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic
 from geats_core.vm.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
 
 POOLS = ["fast", "slow"]
@@ -172,6 +172,14 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
     )
 
 
+foreign_nics = st.builds(
+    ForeignNic,
+    mac=st.sampled_from(["", "02:00:00:00:00:01"]),
+    pair=st.sampled_from(["", "vethweb"]),
+    addresses=st.sampled_from([(), ("10.0.0.2",), ("10.0.0.2", "fd00::2")]),
+)
+
+
 @st.composite
 def missing_volumes(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -> VolumeMissing:
     """A volume that once held what some plan for one of the *known* specs put on it."""
@@ -205,6 +213,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         less = replace(seen[place], template=None, guest=None, active=False)
         seen[place] = replace(less, stage=min(stage, less.stage))
     recorded, defined = draw(st.none() | known), draw(st.none() | known)
+    foreign = draw(st.sampled_from([False] * 7 + [True]))
     may_run = power is Power.STOPPED and (recorded is not None or defined is not None)
     return Observation(
         recorded=recorded,
@@ -217,7 +226,8 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         locked=locked,
         half_locked=locked and draw(st.booleans()),
         by_hand=draw(st.sampled_from([(), ("lxc.environment = X=1",)])),
-        foreign=draw(st.sampled_from([False] * 7 + [True])),
+        foreign=foreign,
+        foreign_nics=tuple(draw(st.lists(foreign_nics, max_size=2))) if foreign else (),
         missing=tuple(missing),
     )
 

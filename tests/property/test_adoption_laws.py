@@ -13,7 +13,7 @@ from geats_core.planning.goal import Restart
 from geats_core.planning.spec_changes import changes
 from geats_core.vm.lxc_config import LxcFacts, read_lxc_config, render_lxc_config
 from geats_core.vm.spec import ROOT, Dns, VMSpec
-from tests.property.strategies import specs
+from tests.property.strategies import foreign_nics, specs
 
 many = settings(max_examples=200, deadline=None)
 TREE, FILE = "/lxc/web/rootfs", "/lxc/web/config"
@@ -33,6 +33,7 @@ foreigners = st.builds(
     foreign=st.just(True),
     power=st.sampled_from([Power.STOPPED, Power.RUNNING, Power.FROZEN]),
     locked=st.booleans(),
+    foreign_nics=st.lists(foreign_nics, max_size=2).map(tuple),
 )
 
 

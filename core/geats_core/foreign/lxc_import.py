@@ -6,11 +6,14 @@ first geats, each line leaves a note: where it went, or why it went nowhere.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import TypeAlias
 
 from geats_core.foreign.legacy import problems_of_pillar
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import ForeignNic
 
 Line: TypeAlias = tuple[str, str]
 Words: TypeAlias = Mapping[str, str]
@@ -109,6 +112,37 @@ def lines_of(text: str) -> Iterable[Line]:
             nics += key == "lxc.network.type"
             key = f"lxc.net.{max(nics, 0)}.{key.removeprefix('lxc.network.')}"
         yield OLD_NAMES.get(key, key), value
+
+
+def nics_of(text: str) -> tuple[ForeignNic, ...]:
+    """The interfaces in a container's config, by their numbers; those of no address too."""
+    found: dict[int, ForeignNic] = {}
+    for key, value in lines_of(text):
+        if nic := NIC.fullmatch(key):
+            number = int(nic[1])
+            found[number] = _with(found.get(number, ForeignNic()), nic[2], value)
+    return tuple(nic for _, nic in sorted(found.items()) if nic != ForeignNic())
+
+
+def _with(nic: ForeignNic, word: str, value: str) -> ForeignNic:
+    match word:
+        case "hwaddr" if "x" not in value.lower():  # those stand for digits that liblxc draws
+            return replace(nic, mac=value.lower())
+        case "veth.pair":
+            return replace(nic, pair=value)
+        case "ipv4.address" | "ipv6.address" | "ipv4" | "ipv6" if value:
+            address = value.split()[0].partition("/")[0]
+            return replace(nic, addresses=(*nic.addresses, _plain_address(address)))
+        case _:
+            return nic
+
+
+def _plain_address(written: str) -> str:
+    """The address as geats writes it; one that is none stands as it is."""
+    try:
+        return str(ip_address(written))
+    except ValueError:
+        return written
 
 
 def _nic(taken: Taken, key: str, word: str, value: str, nic: Plain, at: str) -> None:

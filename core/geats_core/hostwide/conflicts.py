@@ -8,7 +8,7 @@ from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
 from geats_core.planning.goal import Goal, HostFacts, Plan
 from geats_core.reading.checked import Code, Problem
-from geats_core.vm.claims import Claim, claims, running_spec
+from geats_core.vm.claims import Claim, claims, foreign_claims, running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
@@ -32,6 +32,7 @@ def conflicts(
     """
     plan_of = {plan.name: plan for plan in plans}
     by_goal = [name for name, goal in goals.items() if described(goal)]
+    foreign = _foreign(goals, observations)
     owners: dict[Claim, tuple[str, str]] = {}
     problems: list[Problem] = []
     for name in dict.fromkeys([*by_goal, *goals, *observations]):
@@ -40,6 +41,8 @@ def conflicts(
         volumes = _volumes_at_end(goal, have, plan_of.get(name))
         found = [*(claims(name, spec) if spec else ()), *_places(name, volumes, facts)]
         for claim, path in dict.fromkeys(found):
+            if goal and described(goal) and claim in foreign:
+                problems.append(_conflict(f"{name}.{path}", claim, foreign[claim]))
             if claim not in owners:
                 owners[claim] = (name, f"{name}.{path}")
             elif goal and described(goal):
@@ -48,6 +51,18 @@ def conflicts(
                 other = f"{name}.{path}, which is on the host and stays as it is"
                 problems.append(_conflict(owners[claim][1], claim, other))
     return problems
+
+
+def _foreign(
+    goals: Mapping[str, Goal], observations: Mapping[str, Observation]
+) -> dict[Claim, str]:
+    """What VMs that geats did not make use, and go on to use: whose it is, and what to do."""
+    return {
+        claim: f"{name}, which runs, and which geats did not make: power it off, or adopt it"
+        for name, have in observations.items()
+        if name not in goals
+        for claim in foreign_claims(have)
+    }
 
 
 def _conflict(path: str, claim: Claim, other: str) -> Problem:
@@ -91,7 +106,8 @@ def hand_over(
     holders: dict[Claim, list[str]] = defaultdict(list)
     for name, have in observations.items():
         spec = running_spec(have)
-        for claim, _ in dict.fromkeys(claims(name, spec)) if spec else ():
+        of_spec = (claim for claim, _ in claims(name, spec)) if spec else ()
+        for claim in dict.fromkeys([*of_spec, *foreign_claims(have)]):
             holders[claim].append(name)
     problems: list[Problem] = []
     for name, start in graph.starts.items():

@@ -107,6 +107,7 @@ def after(action: Action, have: Observation) -> After:
                     in_effect=running if have.power in ON else None,
                     by_hand=keep,
                     foreign=False,
+                    foreign_nics=(),
                 ),
             )
         case ForgetVolume(pool, volume):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from geats_core.planning.spec_changes import changes
 from geats_core.reading.sizes import format_size
-from geats_core.vm.observation import Observation, VolumeMissing, VolumeSeen
+from geats_core.vm.observation import ForeignNic, Observation, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import VMSpec
 
 
@@ -34,6 +34,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("half locked", _yes(then.half_locked), _yes(now.half_locked)),
         ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
+        ("foreign nics", _nics(then.foreign_nics), _nics(now.foreign_nics)),
         ("unreliable", then.unreliable or "no", now.unreliable or "no"),
     ]
     return (
@@ -98,6 +99,10 @@ def _plain(seen: VolumeSeen) -> dict[str, str]:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _nics(nics: Iterable[ForeignNic]) -> str:
+    return _lines(f"[{' '.join((nic.mac, nic.pair, *nic.addresses))}]" for nic in nics)
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -9,16 +9,28 @@ from geats_core.vm.spec import VMSpec
 
 Claim: TypeAlias = tuple[str, str]  # what it is, and which one
 HOST_INTERFACE = "the interface on the host"
+THE_MAC = "the MAC address"
+THE_ADDRESS = "the address"
 
 
 def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
     """What a VM of this name and spec has to itself while it runs, and where its spec says so."""
     for index, nic in enumerate(spec.nics):
         path = f"nics[{nic.name}]"
-        yield ("the MAC address", nic.mac.lower()), f"{path}.mac"
+        yield (THE_MAC, nic.mac.lower()), f"{path}.mac"
         yield (HOST_INTERFACE, veth_name(name, index)), path
         for address in nic.addresses:
-            yield ("the address", str(address.ip)), f"{path}.addresses"
+            yield (THE_ADDRESS, str(address.ip)), f"{path}.addresses"
+
+
+def foreign_claims(have: Observation) -> Iterable[Claim]:
+    """What a VM that geats did not make has to itself while it is on, as its definition says."""
+    if not have.foreign or have.power is Power.STOPPED:
+        return
+    for nic in have.foreign_nics:
+        yield from ((THE_MAC, mac) for mac in [nic.mac.lower()] if mac)
+        yield from ((HOST_INTERFACE, pair) for pair in [nic.pair] if pair)
+        yield from ((THE_ADDRESS, address) for address in nic.addresses)
 
 
 def running_spec(have: Observation) -> VMSpec | None:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from ipaddress import IPv4Interface
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -23,7 +24,7 @@ from returns.result import Failure, Success
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.vm.parse import parse_text, to_text
-from geats_core.vm.spec import Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
+from geats_core.vm.spec import Address, Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
 SPEC_LINE = f"{RESERVED}spec: "
@@ -36,6 +37,7 @@ HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
 INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
+NO_BROADCAST = "0.0.0.0"
 BLANKS = " \t"
 Mounted: TypeAlias = Volume | Bind | SharedVolume
 
@@ -296,6 +298,17 @@ def _nic(vm_name: str, index: int, nic: Nic) -> Iterable[str]:
     yield f"{key}.hwaddr = {nic.mac}"
     yield f"{key}.veth.pair = {veth_name(vm_name, index)}"
     for address in nic.addresses:
-        yield f"{key}.ipv{address.version}.address = {address.with_prefixlen}"
+        yield f"{key}.ipv{address.version}.address = {address.with_prefixlen}{_broadcast(address)}"
     for gateway in nic.gateways:
         yield f"{key}.ipv{gateway.version}.gateway = {gateway}"
+
+
+def _broadcast(address: Address) -> str:
+    """What follows an IPv4 address: without it liblxc 5 has 0.0.0.255 for a /24 (lxc issue 4522).
+
+    The two addresses of a /31, and that of a /32, have none (RFC 3021).
+    """
+    if not isinstance(address, IPv4Interface):
+        return ""
+    network = address.network
+    return f" {network.broadcast_address if network.prefixlen < 31 else NO_BROADCAST}"

@@ -109,12 +109,25 @@ class VolumeMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignNic:
+    """What the definition of a VM that geats did not make says of one of its NICs.
+
+    ``pair`` is the interface on the host. What it does not say is empty.
+    """
+
+    mac: str = ""
+    pair: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
 
     ``in_effect`` is what the VM was started with (None when it is off): where it differs from
     ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
-    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats. Where
+    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats, and
+    ``foreign_nics`` are those that its definition has. Where
     its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
     than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
     remembered, and are not found: a disk that is not mounted is no disk that is empty. One that is
@@ -132,6 +145,7 @@ class Observation:
     half_locked: bool = False
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    foreign_nics: tuple[ForeignNic, ...] = ()
     unreliable: str = ""
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False

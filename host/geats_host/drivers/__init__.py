@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.planning.actions import Adopt
 from geats_core.planning.goal import DriverFacts
-from geats_core.vm.observation import Power
+from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class DriverSeen:
     power: Power = Power.STOPPED
     by_hand: tuple[str, ...] = ()
     foreign: bool = False
+    foreign_nics: tuple[ForeignNic, ...] = ()
     locked: bool = False
     unreliable: str = ""
     places: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -52,7 +52,7 @@ from geats_core.planning.actions import (
     VolumeAction,
 )
 from geats_core.planning.model import adopted
-from geats_core.vm.guest_files import FIRSTBOOT, guest_digest, guest_files
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Stage, VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
@@ -62,7 +62,7 @@ from geats_host.drivers import AdoptingDriver, Driver
 from geats_host.engine import binds, unfinished_restarts
 from geats_host.engine.known_volumes import forget, is_filled, remember, upgrade_registry
 from geats_host.errors import HostError
-from geats_host.guest_trees.guest_files import write_guest_files
+from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.registry import Registry
 from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
@@ -263,12 +263,11 @@ class Performer:
             case InstallTemplate(_, _, template):
                 self._install(pool, volume, self.templates[template])
             case ConfigureGuest(_, _, spec):
+                seen = self._seen(pool, volume)
                 if pool.offers is not Offer.NOTHING:
-                    owner = pool.facts.shifted_by
-                    for path, text in guest_files(spec).items():
-                        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
-                        write_guest_files(pool.path(volume), {path: text}, mode=mode, owner=owner)
-                pool.mark(volume, replace(self._seen(pool, volume), guest=guest_digest(spec)))
+                    owner, new = pool.facts.shifted_by, seen.guest is None
+                    configure_guest(pool.path(volume), spec, owner=owner, new=new)
+                pool.mark(volume, replace(seen, guest=guest_digest(spec)))
             case ReserveVolume():
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
                 pool.mark(volume, replace(seen, template=UNFINISHED_COPY))

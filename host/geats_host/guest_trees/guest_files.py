@@ -16,6 +16,9 @@ from geats_host.linux.descriptors import closing
 SYS_OPENAT2 = 437
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+LONGEST_READ = 1 << 20  # bytes
+# Of what is not there, is a link, a socket, or a device without a driver.
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV)
 TEMPORARY = re.compile(r"\.geats-[0-9a-f]{16}")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -45,18 +48,48 @@ def write_guest_files(
     with _open_root(rootfs) as root:
         for path, content in files.items():
             with _host_errors(rootfs, path):
-                _write(root, _names(path), content.encode(), mode, owner)
+                _write(root, _names(path), content.encode(errors="surrogateescape"), mode, owner)
 
 
 def is_guest_file(rootfs: Path, path: str) -> bool:
     """Whether *path* within *rootfs* is a regular file (a symbolic link to one is not)."""
+    return stat.S_ISREG(_mode(rootfs, path))
+
+
+def is_there(rootfs: Path, path: str) -> bool:
+    """Whether there is anything at *path* within *rootfs*, whatever it is."""
+    return _mode(rootfs, path) != 0
+
+
+def _mode(rootfs: Path, path: str) -> int:
+    """The type and permissions of what is there, a link too; 0 if there is nothing."""
     with _open_root(rootfs) as root, _host_errors(rootfs, path):
         try:
             found = openat2(root, "/".join(_names(path)), os.O_PATH | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            return 0
         with closing(found):
-            return stat.S_ISREG(os.fstat(found).st_mode)
+            return os.fstat(found).st_mode
+
+
+def read_guest_file(rootfs: Path, path: str) -> str | None:
+    """The text of a regular file; None if there is none, or if it is longer than LONGEST_READ.
+
+    What is not UTF-8 in it comes back as it was, if it is written with ``write_guest_files``.
+    """
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+            found = openat2(root, "/".join(_names(path)), flags)
+        except OSError as error:
+            if error.errno in NO_FILE:
+                return None
+            raise
+        with closing(found):
+            seen = os.fstat(found)
+            if not stat.S_ISREG(seen.st_mode) or seen.st_size > LONGEST_READ:
+                return None
+            return os.read(found, LONGEST_READ).decode(errors="surrogateescape")
 
 
 def passes_link(rootfs: Path, path: str) -> bool:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geats_core.foreign.legacy_notes import Imported
-from geats_core.foreign.lxc_import import import_lxc
+from geats_core.foreign.lxc_import import import_lxc, nics_of
+from geats_core.vm.observation import ForeignNic
 
 NEW = """\
 # by hand
@@ -166,3 +167,26 @@ def test_a_quota_that_is_none_is_left_out(value: str) -> None:
 @given(st.lists(st.sampled_from([*NEW.splitlines(), *OLD.splitlines()]) | st.text(max_size=9)))
 def test_an_import_of_any_lines_never_raises(lines: list[str]) -> None:
     imported("\n".join(lines))
+
+
+def test_the_interfaces_of_a_config_are_read_however_they_are_written() -> None:
+    text = """
+lxc.net.1.type = veth
+lxc.net.1.hwaddr = 02:AB:00:00:00:01
+lxc.net.1.veth.pair = fw0
+lxc.net.1.ipv4.address = 10.0.0.2/24 10.0.0.255
+lxc.net.1.ipv4.address = 10.0.0.3
+lxc.net.1.ipv6.address = FD00:0::2/64
+lxc.net.0.type = veth
+lxc.net.2.hwaddr = 02:xx:xx:xx:xx:xx
+lxc.net.2.ipv4.address = nonsense
+lxc.net.2.ipv4.address =
+"""
+    assert nics_of(text) == (
+        ForeignNic(
+            mac="02:ab:00:00:00:01", pair="fw0", addresses=("10.0.0.2", "10.0.0.3", "fd00::2")
+        ),
+        ForeignNic(addresses=("nonsense",)),
+    )
+    old = "lxc.network.ipv4 = 10.0.0.9/24\nlxc.network.hwaddr = 02:00:00:00:00:09"
+    assert nics_of(old) == (ForeignNic(mac="02:00:00:00:00:09", addresses=("10.0.0.9",)),)

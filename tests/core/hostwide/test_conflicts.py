@@ -16,7 +16,9 @@ from geats_core import (
     Strays,
     Target,
 )
+from geats_core.planning.actions import describe
 from geats_core.vm.lxc_config import veth_name
+from geats_core.vm.observation import ForeignNic
 from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits
 
 MAC = "02:00:00:00:00:0a"
@@ -38,6 +40,39 @@ def test_an_address_and_a_mac_belong_to_one_vm() -> None:
             "nics[eth0].addresses: the address 10.0.0.2",
         )
     ]
+
+
+def foreign(**changes: object) -> Observation:
+    """A container that something else made, and that runs with the address and MAC of WEB."""
+    own = ForeignNic(mac=WEB.nics[0].mac, pair=veth_name("web", 0), addresses=("10.0.0.2",))
+    have = Observation(foreign=True, power=Power.RUNNING, foreign_nics=(ForeignNic(), own))
+    return replace(have, **changes)  # type: ignore[arg-type]
+
+
+def test_what_a_running_vm_of_somebody_else_has_is_not_taken() -> None:
+    theirs = "old, which runs, and which geats did not make: power it off, or adopt it"
+    wanted = [
+        f"web.nics[eth0].mac: the MAC address {WEB.nics[0].mac} is also that of {theirs}",
+        f"web.nics[eth0]: the interface on the host {veth_name('web', 0)} is also that of {theirs}",
+        f"web.nics[eth0].addresses: the address 10.0.0.2 is also that of {theirs}",
+    ]
+    for target in (Target.RUNNING, Target.DEFINED):
+        assert refused(goals(target, WEB), {"old": foreign()}) == wanted
+
+
+def test_a_vm_of_somebody_else_that_is_off_or_has_other_addresses_is_in_nobodys_way() -> None:
+    for seen in (foreign(power=Power.STOPPED), foreign(foreign_nics=())):
+        assert planned(goals(Target.RUNNING, WEB), {"old": seen}).steps
+
+
+def test_an_address_is_taken_once_the_stray_that_has_it_is_powered_off() -> None:
+    stop = Goal(name="old", target=Target.OFF, foreign=True)
+    made = planned([*goals(Target.RUNNING, WEB), stop], {"old": foreign()})
+    start, power_off = (
+        next(n for n, step in enumerate(made.steps) if describe(step.action, step.vm).startswith(w))
+        for w in ("start web", "shut down old")
+    )
+    assert power_off in made.steps[start].needs
 
 
 def test_the_same_address_in_another_network_is_still_the_same() -> None:

@@ -75,6 +75,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "to_run": False,
         "by_hand": ["a = b"],
         "foreign": False,
+        "foreign_nics": [],
         "unreliable": "",
         "missing": [],
     }

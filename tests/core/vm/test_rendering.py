@@ -132,8 +132,8 @@ def test_an_lxc_config_says_all_of_a_spec() -> None:
         "lxc.net.1.hwaddr = 02:00:00:00:00:02\n"
         f"lxc.net.1.veth.pair = {veth_name('web', 1)}\n"
         "lxc.net.1.ipv6.address = fd00:1::2/64\n"
-        "lxc.net.1.ipv4.address = 10.0.0.2/24\n"
-        "lxc.net.1.ipv4.address = 10.0.0.3/24\n"
+        "lxc.net.1.ipv4.address = 10.0.0.2/24 10.0.0.255\n"
+        "lxc.net.1.ipv4.address = 10.0.0.3/24 10.0.0.255\n"
         "lxc.net.1.ipv6.gateway = fd00:1::1\n"
         "lxc.net.1.ipv4.gateway = 10.0.0.1\n"
         "lxc.cgroup.memory.limit_in_bytes = 1073741824\n"
@@ -143,6 +143,22 @@ def test_an_lxc_config_says_all_of_a_spec() -> None:
         "lxc.cgroup.pids.max = 100\n"
         "lxc.cgroup2.pids.max = 100\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("10.88.0.78/24", "10.88.0.78/24 10.88.0.255"),
+        ("10.1.2.3/8", "10.1.2.3/8 10.255.255.255"),
+        ("10.0.0.5/30", "10.0.0.5/30 10.0.0.7"),
+        ("10.0.0.4/31", "10.0.0.4/31 0.0.0.0"),
+        ("10.0.0.4/32", "10.0.0.4/32 0.0.0.0"),
+    ],
+)
+def test_an_ipv4_address_is_written_with_its_broadcast(address: str, written: str) -> None:
+    """liblxc 5 makes a wrong one of an address without; two hosts, or one, have none."""
+    spec = web(nics=[{"name": "eth0", "bridge": "br0", "addresses": [address]}])
+    assert f"lxc.net.0.ipv4.address = {written}\n" in render_lxc_config(spec, FACTS)
 
 
 def test_a_privileged_container_has_no_id_map() -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
+from geats_core.foreign.lxc_import import nics_of
 from geats_core.jobs.adoption import root_of
 from geats_core.planning.actions import Adopt
 from geats_core.planning.goal import DriverFacts, Offer
@@ -96,10 +97,7 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
     )
     match checked:
         case Success(parsed):
-            driver = LxcDriver(parsed)
-            if parsed.path.exists():
-                driver.make_lxcpath()
-            return driver
+            return LxcDriver(parsed)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -127,8 +125,16 @@ class LxcDriver:
 
     def make_lxcpath(self) -> None:
         """Make the directory of all containers, or make it root's where it is there."""
+        self._check_link()
         with container_files.host_errors(f"cannot make {self.options.path}"):
-            container_files.make_folder(self.options.path, 0o711)
+            container_files.make_folder(self.options.path.resolve(), 0o711)
+
+    def _check_link(self) -> None:
+        """The lxcpath may be a link, but one that leads nowhere is a disk that is not mounted."""
+        if self.options.path.is_symlink() and not self.options.path.exists():
+            raise HostError(
+                f"{self.options.path} is a link that leads nowhere: mount what it is on"
+            )
 
     @property
     def facts(self) -> DriverFacts:
@@ -378,6 +384,7 @@ class LxcDriver:
         return lxc_attach.attached(self.options.path, name, request, timeout_s, file)
 
     def _names(self) -> Iterator[str]:
+        self._check_link()
         if not self.options.path.exists():  # nothing was defined yet
             return
         with os.scandir(self.options.path) as entries:
@@ -401,7 +408,8 @@ class LxcDriver:
         in_effect = None if off else definition.started(folder)
         made_by_geats = off or in_effect is not None if config is None else not config.foreign
         if not made_by_geats:
-            return DriverSeen(power=power, foreign=True, locked=locked)
+            nics = nics_of(container_files.read(folder, CONFIG) or "")
+            return DriverSeen(power=power, foreign=True, locked=locked, foreign_nics=nics)
         if power is Power.FROZEN:
             held = lxc_hold.is_held(folder)
             power = Power.HELD if held else monitor.power(str(self.options.path), name)

@@ -1,0 +1,34 @@
+"""The files of a guest that geats writes: those of the spec, and those that name the guest."""
+
+from pathlib import Path
+
+from geats_core.vm.guest_files import (
+    FIRSTBOOT,
+    HOSTNAME,
+    HOSTS,
+    NAMING,
+    guest_files,
+    guest_names,
+)
+from geats_core.vm.spec import VMSpec
+from geats_host.guest_trees.guest_files import (
+    is_guest_file,
+    is_there,
+    read_guest_file,
+    write_guest_files,
+)
+
+
+def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> None:
+    """Write them; *owner* is the id of the guest's root, and a *new* guest is no copy of a VM.
+
+    The hostname is written after what is found by the old one: an interrupted run can be repeated.
+    """
+    was = (read_guest_file(rootfs, HOSTNAME) or "").strip()
+    found = {path: text for path in NAMING if (text := read_guest_file(rootfs, path)) is not None}
+    for path, text in guest_names(found, was, spec, new=new).items():
+        if path != HOSTS or is_guest_file(rootfs, path) or not is_there(rootfs, path):
+            write_guest_files(rootfs, {path: text}, owner=owner)
+    for path, text in guest_files(spec).items():
+        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
+        write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)
