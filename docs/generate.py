@@ -14,10 +14,13 @@ from returns.result import Failure, Success
 
 from geats_core import (
     COST,
+    LIVE_LIMITS,
+    Cost,
     DriverFacts,
     Goal,
     HostFacts,
     HostPlan,
+    Impact,
     Observation,
     PoolFacts,
     Power,
@@ -77,7 +80,6 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     impact_of,
 )
-from geats_core.planning.spec_changes import DRIVERS
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import Limits
@@ -88,6 +90,7 @@ ROOT = (SPEC.root.pool, SPEC.root.name)
 SMALL, LARGE = 1, 2  # sizes of a volume
 LIMITS = Limits(memory_bytes=1)
 LIMITED = replace(SPEC, limits=LIMITS)
+SAID = {"lxc": LIVE_LIMITS, "memory": LIVE_LIMITS}  # as these drivers say in their facts
 POWER_ACTIONS: tuple[Action, ...] = (
     Start(),
     Shutdown(SPEC.shutdown_timeout_s),
@@ -393,7 +396,7 @@ def recorded_host() -> str:
         enforces_size=False,
     )
     facts = HostFacts(
-        drivers={"lxc": DriverFacts()},
+        drivers={"lxc": DriverFacts(costs=LIVE_LIMITS)},
         pools={"default": pool},
         templates=frozenset({"debian"}),
         bridges=frozenset({"br0"}),
@@ -408,11 +411,17 @@ def recorded_host() -> str:
 def costs() -> str:
     """What a change of each field costs, by driver."""
     rows = [
-        [f"`{field}`", *(f"`{costs[driver]}`" for driver in DRIVERS)]
-        for field, costs in COST.items()
+        [f"`{field}`", f"`{cost}`", *(f"`{_cost(field, costs)}`" for costs in SAID.values())]
+        for field, cost in COST.items()
     ]
-    head = ["changed field", *(f"driver {driver}" for driver in DRIVERS)]
+    head = ["changed field", "any driver", *(f"driver `{driver}`" for driver in SAID)]
     return NOTE + "\n" + table(head, rows)
+
+
+def _cost(field: str, costs: Mapping[str, Cost]) -> Impact:
+    """What a change of a field costs at most with a driver that says so."""
+    said = costs.get(field)
+    return max(said.rises, said.falls) if said else COST[field]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

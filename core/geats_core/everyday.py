@@ -30,7 +30,9 @@ from geats_core.planning.goal import Target as Target
 from geats_core.planning.model import after as after
 from geats_core.planning.planner import plan as plan
 from geats_core.planning.spec_changes import COST as COST
+from geats_core.planning.spec_changes import LIVE_LIMITS as LIVE_LIMITS
 from geats_core.planning.spec_changes import Change as Change
+from geats_core.planning.spec_changes import Cost as Cost
 from geats_core.planning.spec_changes import changes as changes
 from geats_core.plans.explain import explain as explain
 from geats_core.plans.explain import host_plan_to_plain as host_plan_to_plain

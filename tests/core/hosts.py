@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 
 from geats_core import (
+    LIVE_LIMITS,
+    DriverFacts,
     Goal,
     HostFacts,
     HostPlan,
@@ -19,6 +21,7 @@ from geats_core import (
 )
 
 Hosts = Mapping[str, Observation]
+LXC = {"lxc": DriverFacts(costs=LIVE_LIMITS)}  # a driver that changes limits live
 
 
 def vm(name: str, **raw: object) -> VMSpec:

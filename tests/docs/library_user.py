@@ -10,12 +10,14 @@ from returns.result import Failure, Success
 
 from geats_core import (
     COST,
+    LIVE_LIMITS,
     Action,
     Asked,
     ByHand,
     Candidate,
     Change,
     Checked,
+    Cost,
     DataLoss,
     DriverFacts,
     Duplicate,
@@ -111,8 +113,9 @@ from geats_core import (
     with_snapshots,
 )
 
+COSTS = {**LIVE_LIMITS, "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART)}
 TAKES = frozenset({Offer.DIRECTORY})
-DRIVERS = {"lxc": DriverFacts(roots=TAKES, volumes=TAKES)}
+DRIVERS = {"lxc": DriverFacts(roots=TAKES, volumes=TAKES, costs=COSTS)}
 POOLS = {"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**40, snapshots=True)}
 FACTS = HostFacts(drivers=DRIVERS, pools=POOLS, memory_bytes=2**34, cpus=8.0)
 
@@ -169,8 +172,8 @@ def one_vm(spec: VMSpec) -> list[str]:
             case Failure(reason):
                 print(reason.capitalize())
     new = replace(spec, hostname="www")
-    found: tuple[Change, ...] = changes(spec, new)
-    dear = [change.field for change in found if change.impact is COST[change.field][spec.driver]]
+    found: tuple[Change, ...] = changes(spec, new, FACTS.driver(spec.driver).costs)
+    dear = [change.field for change in found if change.impact is COST[change.field]]
     second = plan(goal_of(new), have, FACTS).unwrap()
     safe: Undoable = with_snapshots(second, have, FACTS, "before", 0)
     back = reverse(safe.plan, have, FACTS).unwrap()

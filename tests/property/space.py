@@ -23,6 +23,8 @@ from typing import TypeAlias, assert_never
 from returns.result import Failure, Success
 
 from geats_core import (
+    LIVE_LIMITS,
+    DriverFacts,
     HostFacts,
     Observation,
     PoolFacts,
@@ -85,7 +87,8 @@ HERE, ELSEWHERE = "fast", "slow"  # the pool wanted, and one from an earlier spe
 DATA, STRAY = "data", "old"  # a volume that is wanted, and one that the spec does not name
 SMALL, WANTED, LARGE = 1, 2, 3  # sizes in bytes
 LINE = "lxc.environment = X=1"
-NOTHING_KNOWN = HostFacts()
+LXC = {"lxc": DriverFacts(costs=LIVE_LIMITS)}  # which can change limits live
+NOTHING_KNOWN = HostFacts(drivers=LXC)
 NOWHERE = -1  # instead of a state: the action may not be done here
 
 WANT = VMSpec(
@@ -425,7 +428,9 @@ VOLUMES = Space(
         data_places(SMALL, WANTED, LARGE),
         left_behind(ELSEWHERE, DATA, active=True),
     ),
-    facts=HostFacts(pools={HERE: PoolFacts(grows_online=False), ELSEWHERE: PoolFacts()}),
+    facts=HostFacts(
+        drivers=LXC, pools={HERE: PoolFacts(grows_online=False), ELSEWHERE: PoolFacts()}
+    ),
 )
 # What MAIN leaves out of the rest: lines added by hand, a volume that the spec does not name, a
 # stuck VM of which it is known what it was started with, and changes that cost nothing.

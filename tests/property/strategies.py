@@ -6,7 +6,9 @@ from ipaddress import ip_address, ip_interface
 from hypothesis import strategies as st
 
 from geats_core import (
+    LIVE_LIMITS,
     ByHand,
+    Cost,
     DataLoss,
     DriverFacts,
     Goal,
@@ -257,10 +259,17 @@ def situation_pairs(draw: st.DrawFn) -> tuple[Goal, Observation]:
 situations = situation_pairs()
 observations = spec_lists().map(st.sampled_from).flatmap(observations_of)
 known_names = st.none() | st.frozensets(st.sampled_from([*POOLS, *TEMPLATES, "lxc", "br0"]))
+costs = st.builds(
+    Cost,
+    rises=st.sampled_from([Impact.LIVE, Impact.RESTART]),
+    falls=st.sampled_from([Impact.LIVE, Impact.RESTART]),
+    most=st.sampled_from(["", "memory"]),
+)
+driver_costs = st.just(LIVE_LIMITS) | st.dictionaries(st.sampled_from(sorted(LIVE_LIMITS)), costs)
 offers = st.none() | st.frozensets(st.sampled_from(Offer))
 known_drivers = st.none() | st.dictionaries(
     st.sampled_from(["lxc", "memory"]),
-    st.builds(DriverFacts, roots=offers, volumes=offers),
+    st.builds(DriverFacts, roots=offers, volumes=offers, costs=driver_costs),
 )
 known_pools = st.none() | st.dictionaries(
     st.sampled_from(POOLS),

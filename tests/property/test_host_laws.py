@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import (
+    LIVE_LIMITS,
     Checked,
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     HostPlan,
@@ -153,8 +155,11 @@ targets = st.sampled_from([*[Target.RUNNING] * 24, *[Target.STOPPED] * 3, *Targe
 room = st.none() | st.sampled_from([2, 4, 6, 8])
 places = st.sampled_from([None, "/srv/{vm}/{volume}", "/srv/{volume}"])
 pool_facts = st.builds(PoolFacts, location=places, size_bytes=room, grows_online=st.booleans())
+DRIVERS = {name: DriverFacts(costs=LIVE_LIMITS) for name in ("lxc", "memory")}
+LIVE = HostFacts(drivers=DRIVERS)
 host_facts = st.builds(
     HostFacts,
+    drivers=st.none() | st.just(DRIVERS),
     pools=st.fixed_dictionaries({"fast": pool_facts, "slow": pool_facts}),
     memory_bytes=room,
     cpus=st.sampled_from([None, 0.3, 0.6, 0.9]),
@@ -196,7 +201,7 @@ def situations_of(draw: st.DrawFn) -> Situation:
                     data_loss=draw(st.sampled_from([DataLoss.ALLOWED] * 4 + [DataLoss.REFUSED])),
                 )
             )
-    return Situation(tuple(goals), there, draw(st.just(HostFacts()) | host_facts), draw(policies))
+    return Situation(tuple(goals), there, draw(st.just(LIVE) | host_facts), draw(policies))
 
 
 @st.composite
@@ -221,7 +226,7 @@ def resizings(draw: st.DrawFn) -> Situation:
         goals.append(Goal(name=name, target=target, spec=new))
     most = 2 * len(names)
     memory, cpus = draw(st.integers(most - 1, most + 1)), draw(st.integers(most - 1, most + 1))
-    facts = HostFacts(memory_bytes=memory, cpus=cpus / 10)
+    facts = HostFacts(drivers=DRIVERS, memory_bytes=memory, cpus=cpus / 10)
     return Situation(tuple(goals), there, facts, HostPolicy(cpu_overcommit=1.0))
 
 
@@ -243,7 +248,7 @@ def restarts(draw: st.DrawFn) -> Situation:
             draw(st.sampled_from([*[Target.RUNNING] * 4, Target.FROZEN, Target.STOPPED])), old
         )
         goals.append(Goal(name=name, target=target, spec=new, data_loss=DataLoss.ALLOWED))
-    return Situation(tuple(goals), there, draw(st.just(HostFacts()) | host_facts), draw(policies))
+    return Situation(tuple(goals), there, draw(st.just(LIVE) | host_facts), draw(policies))
 
 
 situations = situations_of() | resizings() | restarts()

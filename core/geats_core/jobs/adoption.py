@@ -164,7 +164,8 @@ def _planned(
     match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
         case Success(rest):
             steps = ordered((*draft.steps, *rest.steps))
-            return Success(replace(rest, steps=steps, changes=changes(running, want)))
+            found_changes = changes(running, want, facts.driver(want.driver).costs)
+            return Success(replace(rest, steps=steps, changes=found_changes))
         case Failure() as refused:
             return refused
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from geats_core.planning.actions import Action, Impact, Moved, UpgradeRegistry, impact_of
-from geats_core.planning.spec_changes import Change
+from geats_core.planning.spec_changes import Change, Cost
 from geats_core.vm.spec import VMSpec
 
 
@@ -143,10 +143,13 @@ class DriverFacts:
     """What a driver can do; None where it is not known, and so not checked.
 
     ``roots`` are what the root volume of its VMs may be, and ``volumes`` what all others may be.
+    ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
+    change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
     """
 
     roots: frozenset[Offer] | None = None
     volumes: frozenset[Offer] | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,12 +68,12 @@ from geats_core.planning.restarts import (
     rebuilds,
     why_restart,
 )
-from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
+from geats_core.planning.spec_changes import Change, at_least, changes
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
-from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
+from geats_core.vm.spec import ROOT, VMSpec, Volume
 
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
@@ -129,6 +129,10 @@ class _Draft(Draft):
     facts: HostFacts
     changes: tuple[Change, ...] = ()
 
+    def changed(self, old: VMSpec | None, want: VMSpec) -> tuple[Change, ...]:
+        """What differs from *old* to what is wanted, at the cost that its driver says."""
+        return changes(old, want, self.facts.driver(want.driver).costs)
+
     def finished(self) -> Checked[Plan]:
         match super(_Draft, self).finished():
             case Success(drafted):
@@ -142,7 +146,7 @@ class _Draft(Draft):
         want, have = self.goal.spec, self.state
         if want is None or have.power not in ON or have.in_effect is None:
             return ()
-        found = at_least(Impact.RESTART, changes(have.in_effect, want))
+        found = at_least(Impact.RESTART, self.changed(have.in_effect, want))
         return (*found, *growth_while_off(want, have, self.facts))
 
 
@@ -204,7 +208,7 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     as_wanted = have.recorded == want and have.defined == want and have.by_hand == keep
     if as_wanted and not have.unreliable:
         return
-    draft.changes = changes(have.recorded, want)
+    draft.changes = draft.changed(have.recorded, want)
     reason = ""
     if have.unreliable:
         reason = f"its definition cannot be relied on ({have.unreliable})"
@@ -321,25 +325,18 @@ def _fill_root(draft: _Draft, want: VMSpec) -> None:
 
 
 def _set_limits(draft: _Draft, want: VMSpec) -> None:
+    """Change what the driver can change while the VM is on."""
     have = draft.state
-    if have.power not in ON or have.in_effect is None:
+    if have.power not in ON or have.in_effect is None or have.in_effect.limits == want.limits:
         return
-    limits = _live_limits(have.in_effect.limits, want)
-    if limits != have.in_effect.limits:
-        found = changes(have.in_effect, replace(have.in_effect, limits=limits))
-        draft.add(SetLimits(limits), "", found)
-
-
-def _live_limits(old: Limits, want: VMSpec) -> Limits:
-    """The limits of *want*, as far as its driver can change them while the VM is on."""
-    if old == want.limits:
-        return old
-    live = {
-        attribute: getattr(want.limits, attribute)
-        for field_name, attribute in LIMITS.items()
-        if cost_of(field_name, want.driver) <= Impact.LIVE
-    }
-    return replace(old, **live)
+    found = tuple(
+        change
+        for change in draft.changed(have.in_effect, want)
+        if change.field in LIMITS and change.impact <= Impact.LIVE
+    )
+    if found:
+        live = {LIMITS[each.field]: getattr(want.limits, LIMITS[each.field]) for each in found}
+        draft.add(SetLimits(replace(have.in_effect.limits, **live)), "", found)
 
 
 def _power_to(draft: _Draft, power: Power, reason: str) -> None:

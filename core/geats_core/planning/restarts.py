@@ -3,7 +3,7 @@
 from geats_core.planning.actions import Impact
 from geats_core.planning.goal import HostFacts, Restart
 from geats_core.planning.refusals import missing_volumes, outdated_volumes
-from geats_core.planning.spec_changes import Change, at_least, changes, cost_of
+from geats_core.planning.spec_changes import COST, Change, at_least, changes
 from geats_core.reading.sizes import format_size
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
@@ -18,7 +18,7 @@ def changes_that_restart(
     if anew or have.in_effect is None:
         return anew
     costs = Impact.NONE if restart is Restart.ALWAYS else Impact.RESTART
-    found = at_least(costs, changes(have.in_effect, want))
+    found = at_least(costs, changes(have.in_effect, want, facts.driver(want.driver).costs))
     return (*found, *growth_while_off(want, have, facts))
 
 
@@ -43,7 +43,7 @@ def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:
     pools = {volume.name: volume.pool for volume in want.volumes}
 
     def change(field_name: str, old: object, new: object) -> Change:
-        return Change(field_name, old, new, cost_of(field_name, want.driver))
+        return Change(field_name, old, new, COST[field_name])
 
     return tuple(
         change("volume pools", {seen.name: seen.pool}, {seen.name: pools[seen.name]})

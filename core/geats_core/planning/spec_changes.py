@@ -2,50 +2,71 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import inf
+from types import MappingProxyType
+from typing import TypeAlias
+
+from returns.result import Success
 
 from geats_core.planning.actions import Impact
-from geats_core.reading.sizes import format_size
+from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import SECRET, shown_change
 from geats_core.vm.spec import VMSpec
 
 NONE, LIVE, RESTART, REBUILD = Impact.NONE, Impact.LIVE, Impact.RESTART, Impact.DATA_LOSS
-DRIVERS = ("lxc", "memory", "other")
-OTHER = "other"  # any driver that has no column of its own: nothing is taken to change live
 
-# What a change of each field costs, by driver. Planner, explanations and docs read this table.
-COST: Mapping[str, Mapping[str, Impact]] = {
-    field: dict(zip(DRIVERS, costs, strict=True))
-    for field, *costs in (
-        ("driver", REBUILD, REBUILD, REBUILD),
-        ("template", REBUILD, REBUILD, REBUILD),
-        ("volume pools", REBUILD, REBUILD, REBUILD),
-        ("hostname", RESTART, RESTART, RESTART),
-        ("volumes", RESTART, RESTART, RESTART),
-        ("binds", RESTART, RESTART, RESTART),
-        ("shared_volumes", RESTART, RESTART, RESTART),
-        ("nics", RESTART, RESTART, RESTART),
-        ("dns", RESTART, RESTART, RESTART),
-        ("metadata", RESTART, RESTART, RESTART),
-        ("init", RESTART, RESTART, RESTART),
-        ("privileged", RESTART, RESTART, RESTART),
-        ("memory", LIVE, LIVE, RESTART),
-        ("volume sizes", LIVE, LIVE, LIVE),  # whether a pool can is a fact of the host
-        ("cpus", LIVE, LIVE, RESTART),
-        ("processes", LIVE, LIVE, RESTART),
-        ("volume sharing", NONE, NONE, NONE),
-        ("transient", NONE, NONE, NONE),
-        ("shutdown_timeout", NONE, NONE, NONE),
-        ("after", NONE, NONE, NONE),
-        ("autostart", NONE, NONE, NONE),
-    )
+# What a change of each field costs, unless the driver of the VM says otherwise (``DriverFacts``).
+# Planner, explanations and docs read this table.
+COST: Mapping[str, Impact] = {
+    "driver": REBUILD,
+    "template": REBUILD,
+    "volume pools": REBUILD,
+    "hostname": RESTART,
+    "volumes": RESTART,
+    "binds": RESTART,
+    "shared_volumes": RESTART,
+    "nics": RESTART,
+    "dns": RESTART,
+    "metadata": RESTART,
+    "init": RESTART,
+    "privileged": RESTART,
+    "memory": RESTART,
+    "volume sizes": LIVE,  # whether a pool can is a fact of the host
+    "cpus": RESTART,
+    "processes": RESTART,
+    "volume sharing": NONE,
+    "transient": NONE,
+    "shutdown_timeout": NONE,
+    "after": NONE,
+    "autostart": NONE,
 }
 
 
-def cost_of(field: str, driver: str) -> Impact:
-    """What a change of *field* (a key of ``COST``) costs a VM that *driver* runs."""
-    costs = COST[field]
-    return costs.get(driver, costs[OTHER])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a change of a field costs with one driver: as its value ``rises``, or ``falls``.
+
+    What is not set is without limit, and so above any value. A value that is no number, nor a size,
+    rises. Where ``most`` names a field, a value rises at that cost up to what this field has in the
+    old spec, and beyond it only with a restart.
+    """
+
+    rises: Impact
+    falls: Impact
+    most: str = ""
+
+    @classmethod
+    def always(cls, impact: Impact) -> "Cost":
+        """The same, whatever the value becomes."""
+        return cls(rises=impact, falls=impact)
+
+
+Costs: TypeAlias = Mapping[str, Cost]  # what a driver says, by the fields of ``COST``
+AS_EVER: Costs = MappingProxyType({})  # of a driver that says nothing
+LIVE_LIMITS: Costs = MappingProxyType(  # of a driver whose ``set_limits`` can change all of them
+    dict.fromkeys(("memory", "cpus", "processes"), Cost.always(LIVE))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +85,46 @@ class Change:
         return f"{self.field} changed {_short(self.old)} → {_short(self.new)}"
 
 
-def changes(old: VMSpec | None, new: VMSpec | None) -> tuple[Change, ...]:
+def changes(old: VMSpec | None, new: VMSpec | None, costs: Costs = AS_EVER) -> tuple[Change, ...]:
     """Every field that differs from *old* to *new*, in the order of ``COST``.
 
-    Costs are those of the new spec's driver. Where there was no spec, or will be none, what the
-    other leaves empty is no change.
+    *costs* are those of the new spec's driver (see ``DriverFacts``). Where there was no spec, or
+    will be none, what the other leaves empty is no change.
     """
-    known = new or old
-    if known is None or old == new:
+    if old is new or old == new:
         return ()
     before, now = _comparable(old, new), _comparable(new, old)
     both = old is not None and new is not None
     return tuple(
-        Change(field, *_shown(field, before, now), cost_of(field, known.driver))
+        Change(field, *_shown(field, before, now), _cost(field, before, now, costs))
         for field in COST
         if before.get(field) != now.get(field)
         and (both or _says_something(before.get(field)) or _says_something(now.get(field)))
     )
+
+
+def _cost(
+    field: str, before: Mapping[str, object], now: Mapping[str, object], costs: Costs
+) -> Impact:
+    cost = costs.get(field)
+    if cost is None:
+        return COST[field]
+    old, new = _amount(before.get(field)), _amount(now.get(field))
+    if new < old:
+        return cost.falls
+    most = _amount(before.get(cost.most, before.get(field))) if cost.most else inf
+    return cost.rises if new <= most else max(cost.rises, RESTART)
+
+
+def _amount(value: object) -> float:
+    """A value as a number; what is not set, or is none, is above any other."""
+    if isinstance(value, int | float):
+        return float(value)
+    match parse_size("", value):
+        case Success(size_bytes):
+            return size_bytes
+        case _:
+            return inf
 
 
 def _shown(

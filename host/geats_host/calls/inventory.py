@@ -133,7 +133,7 @@ def _driver(driver: Driver) -> Report:
 
 def pending_report(host: Host) -> dict[str, Report]:
     """The VMs that run with something else than they are defined with: old and new by field."""
-    pending = {name: pending_of(have) for name, have in host.observe_all().items()}
+    pending = {name: pending_of(host, have) for name, have in host.observe_all().items()}
     return {name: dict(changes_to_plain(found)) for name, found in pending.items() if found}
 
 

@@ -11,7 +11,7 @@ from returns.result import Failure, Success
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import NotePlaces, describe
 from geats_core.planning.goal import Plan, Step
-from geats_core.planning.spec_changes import Change, changes
+from geats_core.planning.spec_changes import AS_EVER, Change, changes
 from geats_core.plans.explain import (
     changes_to_plain,
     explain_step,
@@ -66,7 +66,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "declared": name in host.config.vms,
         "defined": have.is_recorded,
         "locked": have.locked,
-        "pending": len(pending_of(have)),
+        "pending": len(pending_of(host, have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
         "problems": [str(each) for each in host.out_of_sight(name, have)],
@@ -96,7 +96,7 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     return {
         **_row(host, name, have),
         "definition": shown_spec(have.recorded) if have.recorded else None,
-        "pending": changes_to_plain(pending_of(have)),
+        "pending": changes_to_plain(pending_of(host, have)),
         "volumes": [
             {
                 "name": volume.name,
@@ -110,9 +110,13 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     }
 
 
-def pending_of(have: Observation) -> tuple[Change, ...]:
+def pending_of(host: Host, have: Observation) -> tuple[Change, ...]:
     """What is written, but not in effect until the VM restarts."""
-    return changes(have.in_effect, have.recorded) if have.in_effect and have.recorded else ()
+    now, then = have.in_effect, have.recorded
+    if now is None or then is None or now == then:
+        return ()
+    able = host.drivers.ask(then.driver, lambda driver: driver.facts)
+    return changes(now, then, able.costs if able else AS_EVER)
 
 
 def host_report() -> Report:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from geats_core.planning.goal import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
+from geats_core.planning.spec_changes import LIVE_LIMITS
 from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
@@ -30,7 +31,7 @@ class MemoryDriver:
 
     @property
     def facts(self) -> DriverFacts:
-        return DriverFacts()  # where nothing is run, anything will do
+        return DriverFacts(costs=LIVE_LIMITS)  # where nothing is run, any volume will do
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         return {name: vm for name, vm in self.vms.items() if only in (None, name)}

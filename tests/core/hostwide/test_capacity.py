@@ -20,7 +20,7 @@ from geats_core import (
     plan,
 )
 from geats_core.hostwide.capacity import limit_of, lower_first, promised
-from tests.core.hosts import at, goals, order, planned, refused, vm, waits
+from tests.core.hosts import LXC, at, goals, order, planned, refused, vm, waits
 
 GIB = 2**30
 STOP = "(power off after 60 s)"
@@ -144,7 +144,7 @@ def test_two_volumes_change_places_between_full_pools() -> None:
 def test_limits_that_go_both_ways_are_set_in_two_steps_where_they_must() -> None:
     there = at(Target.RUNNING, vm("a", memory=2000, cpus=1), vm("b", memory=1000, cpus=2))
     wanted = goals(Target.RUNNING, vm("a", memory=1000, cpus=2), vm("b", memory=2000, cpus=1))
-    facts = HostFacts(memory_bytes=3000, cpus=3)
+    facts = HostFacts(drivers=LXC, memory_bytes=3000, cpus=3)
 
     made = planned(wanted, there, facts, HostPolicy(cpu_overcommit=1))
 
@@ -248,7 +248,8 @@ def test_five_vms_are_named_one_by_one() -> None:
 def lowered(old: VMSpec, new: VMSpec) -> list[tuple[str, tuple[int, ...]]]:
     """The steps, and what each waits for, of a change of limits that is done lowering first."""
     have = at(Target.RUNNING, old)["web"]
-    made = plan(Goal(name="web", target=Target.RUNNING, spec=new), have).unwrap()
+    goal = Goal(name="web", target=Target.RUNNING, spec=new)
+    made = plan(goal, have, HostFacts(drivers=LXC)).unwrap()
     steps = lower_first(made, have).steps
     return [(describe(step.action, "web"), step.needs) for step in steps]
 

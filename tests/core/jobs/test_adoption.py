@@ -27,6 +27,7 @@ from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, ro
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.guest_files import guest_digest
+from tests.core.hosts import LXC
 
 FILE = "/lxc/web/config"
 TREE = "/lxc/web/rootfs"
@@ -75,7 +76,7 @@ SAID: Mapping[str, object] = {
     "autostart": {"enabled": True},
 }
 FACTS = HostFacts(
-    drivers={"lxc": DriverFacts()},
+    drivers=LXC,
     pools={"default": PoolFacts(), "fast": PoolFacts()},
     templates=frozenset({"debian"}),
 )

@@ -26,6 +26,7 @@ from geats_core import (
     parse_vm,
     plan,
 )
+from tests.core.hosts import LXC
 
 SPEC: dict[object, object] = {
     "template": "debian",
@@ -48,7 +49,7 @@ def web(**changed: object) -> VMSpec:
 
 def text(target: Target, have: Observation, spec: VMSpec | None = None, **policy: object) -> str:
     goal = replace(Goal(name="web", target=target, spec=spec), **policy)  # type: ignore[arg-type]
-    return plan(goal, have).map(explain).value_or("refused")
+    return plan(goal, have, HostFacts(drivers=LXC)).map(explain).value_or("refused")
 
 
 def refused(target: Target, have: Observation, spec: VMSpec | None = None) -> list[str]:

@@ -25,7 +25,7 @@ from geats_core import (
 )
 from geats_core.planning.restarts import rebuilds, why_restart
 from geats_core.planning.spec_changes import Change
-from tests.core.hosts import at
+from tests.core.hosts import LXC, at
 
 ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
 DATA = {"name": "data", "mount": "/data", "pool": "slow", "size": "10GiB"}
@@ -62,7 +62,9 @@ def steps(
 def test_every_change_is_a_reason() -> None:
     why = "memory changed (not set) → 1GiB; cpus changed (not set) → 2.0"
 
-    assert steps(Target.RUNNING, ON, web(memory="1GiB", cpus=2)) == [
+    facts = HostFacts(drivers=LXC)
+
+    assert steps(Target.RUNNING, ON, web(memory="1GiB", cpus=2), facts) == [
         f"define web: {why}",
         f"set the limits of web: memory 1GiB, cpus 2, processes no limit: {why}",
     ]

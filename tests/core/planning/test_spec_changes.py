@@ -1,7 +1,9 @@
 """What differs between two specs, and what each difference costs."""
 
-from geats_core import COST, Change, Impact, changes, parse_vm
-from geats_core.planning.spec_changes import OTHER, at_least, cost_of
+import pytest
+
+from geats_core import COST, LIVE_LIMITS, Change, Cost, Impact, changes, parse_vm
+from geats_core.planning.spec_changes import at_least
 
 DATA: dict[object, object] = {"name": "data", "mount": "/data"}
 RAW: dict[object, object] = {
@@ -67,24 +69,65 @@ def test_each_field_changes_alone_and_at_its_own_cost() -> None:
     }
 
     assert {f: [(c.field, c.impact) for c in each] for f, each in found.items()} == {
-        field: [(field, costs["lxc"])] for field, costs in COST.items()
+        field: [(field, cost)] for field, cost in COST.items()
     }
     assert {field: str(each[0]) for field, each in found.items()} == {
         "metadata": "metadata changed {bridge: (hidden), name: (hidden)} → {mount: (hidden)}"
     } | {field: line for field, line in LINES.items() if field != "metadata"}
 
 
-def test_a_driver_that_is_not_in_the_table_changes_no_limit_live() -> None:
-    assert cost_of("memory", "lxc") is Impact.LIVE
-    assert cost_of("memory", "xen") is Impact.RESTART
-    assert all(costs[OTHER] >= max(costs.values()) for costs in COST.values())
+def cost(old: dict[object, object], new: dict[object, object], says: Cost) -> Impact:
+    """What a change of the memory costs with a driver that says so."""
+    before, now = (parse_vm("web", RAW | raw).unwrap() for raw in (old, new))
+    (found,) = (c for c in changes(before, now, {"memory": says}) if c.field == "memory")
+    return found.impact
+
+
+def test_a_driver_that_says_nothing_changes_no_limit_live() -> None:
+    new = parse_vm("web", RAW | CHANGED["memory"]).unwrap()
+
+    assert [each.impact for each in changes(OLD, new)] == [Impact.RESTART]
+    assert [each.impact for each in changes(OLD, new, LIVE_LIMITS)] == [Impact.LIVE]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "costs"),
+    [
+        ({"memory": "1GiB"}, {"memory": "2GiB"}, Impact.LIVE),
+        ({"memory": "1GiB"}, {}, Impact.LIVE),  # without limit is more than any limit
+        ({"memory": "2GiB"}, {"memory": "512MiB"}, Impact.RESTART),
+        ({}, {"memory": "512MiB"}, Impact.RESTART),
+    ],
+)
+def test_a_driver_says_what_a_rise_and_a_fall_cost(
+    old: dict[object, object], new: dict[object, object], costs: Impact
+) -> None:
+    assert cost(old, new, Cost(rises=Impact.LIVE, falls=Impact.RESTART)) is costs
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "costs"),
+    [
+        ({"memory": "1GiB", "processes": 2**31}, {"memory": "2GiB"}, Impact.LIVE),
+        ({"memory": "1GiB", "processes": 2**31}, {"memory": "3GiB"}, Impact.RESTART),
+        ({"memory": "1GiB"}, {"memory": "2GiB"}, Impact.RESTART),
+        ({"memory": "2GiB"}, {"memory": "1GiB"}, Impact.LIVE),
+    ],
+)
+def test_a_value_rises_no_further_than_another_says(
+    old: dict[object, object], new: dict[object, object], costs: Impact
+) -> None:
+    says = Cost(rises=Impact.LIVE, falls=Impact.LIVE, most="processes")
+    assert cost(old, new, says) is costs
 
 
 def test_changes_can_be_told_apart_by_what_they_cost() -> None:
     new = parse_vm("web", RAW | {"memory": "1GiB", "init": "busybox"}).unwrap()
 
-    assert [c.field for c in at_least(Impact.RESTART, changes(OLD, new))] == ["init"]
-    assert [c.field for c in at_least(Impact.LIVE, changes(OLD, new))] == ["init", "memory"]
+    found = changes(OLD, new, LIVE_LIMITS)
+
+    assert [c.field for c in at_least(Impact.RESTART, found)] == ["init"]
+    assert [c.field for c in at_least(Impact.LIVE, found)] == ["init", "memory"]
 
 
 def test_a_new_volume_is_not_one_that_changed_its_pool() -> None:

@@ -9,6 +9,7 @@ from returns.result import Success
 from geats_core import (
     Action,
     Goal,
+    HostFacts,
     HostPlan,
     Observation,
     Plan,
@@ -28,7 +29,7 @@ from geats_core import (
 )
 from geats_core.plans.codec import names_of
 from geats_core.plans.explain import notes
-from tests.core.hosts import at, goals, nic, planned, vm
+from tests.core.hosts import LXC, at, goals, nic, planned, vm
 
 OLD = vm("web", nics=nic("10.0.0.2", mac="02:00:00:00:00:01"), after=["db"])
 NEW = vm("web", nics=nic("10.0.0.3", mac="02:00:00:00:00:01"), after=["db"])
@@ -192,7 +193,7 @@ def test_a_plan_is_plain_data() -> None:
         for size in ("1KiB", "2KiB")
     )
     have = Observation(recorded=old, defined=old)
-    planned = plan(Goal(name="web", target=Target.DEFINED, spec=new), have)
+    planned = plan(Goal(name="web", target=Target.DEFINED, spec=new), have, HostFacts(drivers=LXC))
 
     assert planned.map(plan_to_plain) == Success(
         {

@@ -27,8 +27,9 @@ from geats_core import (
     with_snapshots,
 )
 from geats_core.planning.actions import DeleteSnapshot, RollbackVolume, SnapshotVolume, Start
+from tests.core.hosts import LXC
 
-FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
+FACTS = HostFacts(drivers=LXC, pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
 
 def web(pool: str = "snap", **changed: object) -> VMSpec:
@@ -38,7 +39,7 @@ def web(pool: str = "snap", **changed: object) -> VMSpec:
 
 def made(target: Target, have: Observation, spec: VMSpec | None = None) -> Plan:
     goal = Goal(name="web", target=target, spec=spec, data_loss=DataLoss.ALLOWED)
-    return plan(goal, have).unwrap()
+    return plan(goal, have, FACTS).unwrap()
 
 
 def then(planned: Plan, have: Observation) -> Observation:

@@ -26,6 +26,7 @@ from geats_core.foreign.lxc_import import nics_of
 from geats_core.jobs.adoption import root_of
 from geats_core.planning.actions import Adopt
 from geats_core.planning.goal import DriverFacts, Offer
+from geats_core.planning.spec_changes import LIVE_LIMITS
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader
@@ -139,7 +140,7 @@ class LxcDriver:
     @property
     def facts(self) -> DriverFacts:
         """Directories, and nothing else: what is in a file or a block device has to be mounted."""
-        return DriverFacts(roots=DIRECTORIES, volumes=DIRECTORIES)
+        return DriverFacts(roots=DIRECTORIES, volumes=DIRECTORIES, costs=LIVE_LIMITS)
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
