@@ -20,7 +20,16 @@ ORDERS = {
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),
-        *("storage", "testing", "drivers", "drivers/lxc", "plugins", "templates", "archives"),
+        *(
+            "storage",
+            "testing",
+            "drivers",
+            "drivers/lxc/scripts",
+            "drivers/lxc",
+            "plugins",
+            "templates",
+            "archives",
+        ),
         *("engine", "host", "calls", "for_salt", "cli"),
     ),
 }

@@ -5,6 +5,7 @@ Grains are loaded whenever a minion starts, so nothing of the host itself is loo
 wrong with the configuration is left out here: ``geats.doctor`` and ``geats.validate`` tell it.
 """
 
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,12 +67,14 @@ def _of_file(file):
 
 
 def _liblxc():
-    """None where the binding is missing."""
+    """None where LXC is missing. The binding is that of another Python on many hosts."""
     try:
-        import lxc
-    except ImportError:
+        said = subprocess.run(
+            ["lxc-start", "--version"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return lxc.version
+    return said.stdout.strip() or None
 
 
 def _types(layer):

@@ -12,6 +12,7 @@ geats:
     lxc:
       path: /var/lib/geats/lxc
       timeout: 30
+      # python: auto             # or the path of the Python whose binding to liblxc is to be used
       # settle: 1                 # seconds that a started container must stay up
       # idmap_first: 100000       # default: root's range in /etc/subuid and /etc/subgid
       # idmap_count: 65536

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import lxc
 import pytest
 
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
@@ -30,6 +29,7 @@ PATIENCE_S = (
     300  # a guest shuts down and boots in seconds, on a machine that has nothing else to do
 )
 NAME = "geats-test-adopt"
+DEFINE = Path(__file__).with_name("define_child.py")
 REBOOTING = (
     "#!/bin/sh\ntrap 'exit 0' USR1 PWR\ntrap 'reboot -f' HUP\nwhile :; do sleep 0.02; done\n"
 )
@@ -65,21 +65,16 @@ class Operator:
 
     def make(self, *lines: str) -> None:
         """As the binding does."""
-        container = lxc.Container(NAME, str(self.driver.options.path))
-        container.clear_config()
-        container.load_config("/usr/share/lxc/config/common.conf")
-        for item in (
+        sh(
+            *self.driver.binding.script(DEFINE),
+            *(str(self.driver.options.path), NAME),
             f"lxc.rootfs.path = {self.folder}/rootfs",
             f"lxc.uts.name = {NAME}",
             "lxc.apparmor.profile = unconfined",
             "lxc.signal.halt = SIGUSR1",
             *lines,
-        ):
-            key, _, value = item.partition(" = ")
-            assert container.append_config_item(key, value) or key == "lxc.rootfs.path"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        )
         shutil.copytree(self.directory / "root", self.folder / "rootfs", symlinks=True)
-        assert container.save_config()
 
     def start(self) -> None:
         """As LXC does."""

@@ -14,20 +14,19 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers.lxc.binding import Binding
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError
 
-SCRIPT = Path(__file__).with_name("attach_child.py")
+SCRIPT = Path(__file__).parent / "scripts" / "attach_child.py"
 CHUNK = 1 << 16
 LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
 KILLED_WITHIN_S = 5.0
@@ -69,6 +68,7 @@ class Child:
 
 
 def attached(
+    binding: Binding,
     lxcpath: Path,
     name: str,
     request: Mapping[str, object],
@@ -81,7 +81,7 @@ def attached(
     """
     log = lxcpath / name / LOG
     before = log.stat().st_size if log.exists() else 0
-    with _child([_packages(), str(lxcpath), name, str(log)], file) as child:
+    with _child([*binding.script(SCRIPT), str(lxcpath), name, str(log)], file) as child:
         _tell(child, json.dumps(request))
         in_time = _read_until(child, time.monotonic() + timeout_s)
     answer: dict[str, object] = {}
@@ -101,16 +101,8 @@ def attached(
     )
 
 
-def _packages() -> str:
-    """The directory from which the binding is imported."""
-    found = find_spec("lxc")
-    if found is None or found.origin is None:
-        raise HostError("the Python package lxc is not installed")
-    return str(Path(found.origin).parents[1])
-
-
 @contextmanager
-def _child(args: Sequence[str], file: int | None) -> Iterator[Child]:
+def _child(argv: Sequence[str], file: int | None) -> Iterator[Child]:
     """The child; what it does is over when the block is."""
     with ExitStack() as ours:
         with ExitStack() as theirs:
@@ -118,7 +110,7 @@ def _child(args: Sequence[str], file: int | None) -> Iterator[Child]:
             out, err, answer = (_pipe(ours, theirs) for _ in range(3))
             given = theirs.enter_context(open(os.devnull)).fileno() if file is None else file
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SCRIPT), *args, str(answer[1]), str(given)],
+                [*argv, str(answer[1]), str(given)],
                 stdin=from_us,
                 stdout=out[1],
                 stderr=err[1],

@@ -42,6 +42,7 @@ from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran
 from geats_host.drivers.lxc import addresses as lxc_addresses
+from geats_host.drivers.lxc import binding as lxc_binding
 from geats_host.drivers.lxc import cgroups, container_files, definition, links, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import leftovers as lxc_left
@@ -69,17 +70,20 @@ class Options:
     """Where containers are, and how long liblxc may take; ``settle_s`` is how long is "a moment".
 
     ``idmap`` is the first id and the number of ids of unprivileged guests; None is root's own
-    range in /etc/subuid and /etc/subgid.
+    range in /etc/subuid and /etc/subgid. ``python`` is the one whose binding is used, and what is
+    found of it is remembered in ``state_dir``: see ``binding``.
     """
 
     path: Path
+    state_dir: Path
+    python: str = lxc_binding.AUTO
     timeout_s: int = 30
     settle_s: float = 1.0
     idmap: tuple[int, int] | None = None
 
 
 def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver":
-    """The driver; its options are path, timeout and settle (seconds), idmap_first, idmap_count."""
+    """The driver; options: path, python, timeout and settle (seconds), idmap_first, idmap_count."""
     read = Reader("lxc", options)
     path = read.take("path", fields.absolute_path, str(state_dir / "lxc"))
     first = read.take("idmap_first", fields.positive_int, 0)
@@ -91,6 +95,8 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
     checked = read.done(
         Options(
             path=Path(path),
+            state_dir=state_dir,
+            python=read.take("python", _python, lxc_binding.AUTO),
             timeout_s=read.take("timeout", fields.positive_int, 30),
             settle_s=read.take("settle", _seconds, 1.0),
             idmap=(first, count) if first else None,
@@ -101,6 +107,14 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
             return LxcDriver(parsed)
         case Failure(problems):
             raise Refused(*problems)
+
+
+def _python(path: str, raw: object) -> Checked[str]:
+    if raw == lxc_binding.AUTO:
+        return Success(lxc_binding.AUTO)
+    if isinstance(fields.absolute_path(path, raw), Success):
+        return Success(str(raw))
+    return problem(path, f"must be {lxc_binding.AUTO}, or the path of a Python, got {raw!r}")
 
 
 def _seconds(path: str, raw: object) -> Checked[float]:
@@ -136,6 +150,11 @@ class LxcDriver:
             raise HostError(
                 f"{self.options.path} is a link that leads nowhere: mount what it is on"
             )
+
+    @property
+    def binding(self) -> lxc_binding.Binding:
+        """What calls liblxc; ``HostError`` if nothing on this host can."""
+        return lxc_binding.sound(self.options.python, self.options.state_dir)
 
     @property
     def facts(self) -> DriverFacts:
@@ -252,8 +271,7 @@ class LxcDriver:
             definition.write_started(folder, config.spec)
             try:
                 path, timeout_s = self.options.path, self.options.timeout_s
-                argv = process.starting(path, name, _set_apart(config.spec))
-                process.run("start", argv, path, name, timeout_s)
+                process.run("start", self._starting(config.spec), path, name, timeout_s)
                 self._settle(name)
             except HostError:
                 self._end(name)
@@ -285,7 +303,7 @@ class LxcDriver:
         if monitor.power(str(self.options.path), name) is not Power.RUNNING:
             raise HostError(f"{name} does not run: it cannot be held")
         try:
-            lxc_hold.hold(self.options.path, name, self.options.timeout_s)
+            lxc_hold.hold(self.binding, self.options.path, name, self.options.timeout_s)
         except HostError:
             with suppress(HostError):  # it may be frozen now, or not
                 self.unfreeze(name)
@@ -382,7 +400,8 @@ class LxcDriver:
         if power is not Power.RUNNING:  # attaching to one that is frozen does not end
             raise HostError(f"{name} is {power}")
         definition.bound_log(self._folder(name))
-        return lxc_attach.attached(self.options.path, name, request, timeout_s, file)
+        path = self.options.path
+        return lxc_attach.attached(self.binding, path, name, request, timeout_s, file)
 
     def _names(self) -> Iterator[str]:
         self._check_link()
@@ -480,7 +499,13 @@ class LxcDriver:
             raise HostError(f"{name} is not defined")
         definition.bound_log(self._folder(name))
         timeout_s = self.options.timeout_s if within_s is None else within_s
-        process.call(action, self.options.path, name, *args, timeout_s=timeout_s)
+        process.call(self.binding, action, self.options.path, name, *args, timeout_s=timeout_s)
+
+    def _starting(self, spec: VMSpec) -> list[str]:
+        path, writable = self.options.path, _set_apart(spec)
+        if writable is None:
+            return process.starting(path, spec.name)
+        return process.starting_apart(self.binding, path, spec.name, writable)
 
     def _settle(self, name: str) -> None:
         """See that init lives on for a moment."""

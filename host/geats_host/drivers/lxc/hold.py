@@ -6,22 +6,22 @@ is gone, the former is about to do so.
 """
 
 import os
-import sys
 import time
 from pathlib import Path
 
 from geats_host.drivers.lxc import cgroups, container_files, process
+from geats_host.drivers.lxc.binding import Binding
 from geats_host.drivers.lxc.definition import HELD, LOG
 
-SCRIPT = Path(__file__).with_name("hold_child.py")
+SCRIPT = Path(__file__).parent / "scripts" / "hold_child.py"
 LETTING_GO_S = 2.0
 
 
-def hold(lxcpath: Path, name: str, timeout_s: float) -> None:
+def hold(binding: Binding, lxcpath: Path, name: str, timeout_s: float) -> None:
     """Freeze the container until ``let_go``, or until this process ends."""
     folder = lxcpath / name
     who = [str(lxcpath), name, str(folder / LOG), str(folder / HELD), str(os.getpid())]
-    argv = [sys.executable, "-I", str(SCRIPT), *who, *cgroups.ways_out()]
+    argv = [*binding.script(SCRIPT), *who, *cgroups.ways_out()]
     process.run("hold", argv, lxcpath, name, timeout_s)
 
 

@@ -4,18 +4,18 @@ import os
 import select
 import shutil
 import signal
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
+from geats_host.drivers.lxc.binding import Binding
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.errors import HostError
 from geats_host.locks import operation_lock
 
-SCRIPT = Path(__file__).with_name("child.py")
+SCRIPT = Path(__file__).parent / "scripts" / "child.py"
 LINES = 10  # of the log, in an error
 
 
@@ -28,27 +28,33 @@ class Apart(TypedDict):
     setsigdef: Iterable[int]
 
 
-def starting(lxcpath: Path, name: str, set_apart: Sequence[str] | None) -> list[str]:
-    """The command that starts the container.
-
-    *set_apart* are the writable sources of its mounts, to be mounted for it alone as the read-only
-    ones are; None where there are none of either, which is several times faster.
-    """
+def starting(lxcpath: Path, name: str) -> list[str]:
+    """The command that starts the container."""
     log = lxcpath / name / LOG
-    argv = ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
-    if set_apart is not None:
-        return [*_script("start", lxcpath, name), *set_apart, "--", *argv]
-    return argv
+    return ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
 
 
-def call(action: str, lxcpath: Path, name: str, *args: str, timeout_s: float) -> None:
+def starting_apart(
+    binding: Binding, lxcpath: Path, name: str, writable: Sequence[str]
+) -> list[str]:
+    """The command that starts it with the sources of its mounts mounted for it alone.
+
+    They are the *writable* ones, and those that its definition has read-only. This takes several
+    times as long as a plain start.
+    """
+    script = _script(binding, "start", lxcpath, name)
+    return [*script, *writable, "--", *starting(lxcpath, name)]
+
+
+def call(
+    binding: Binding, action: str, lxcpath: Path, name: str, *args: str, timeout_s: float
+) -> None:
     """Have liblxc do *action*, in a process that is killed after *timeout_s* seconds."""
-    run(action, [*_script(action, lxcpath, name), *args], lxcpath, name, timeout_s)
+    run(action, [*_script(binding, action, lxcpath, name), *args], lxcpath, name, timeout_s)
 
 
-def _script(action: str, lxcpath: Path, name: str) -> list[str]:
-    log = str(lxcpath / name / LOG)
-    return [sys.executable, "-I", str(SCRIPT), action, str(lxcpath), name, log]
+def _script(binding: Binding, action: str, lxcpath: Path, name: str) -> list[str]:
+    return [*binding.script(SCRIPT), action, str(lxcpath), name, str(lxcpath / name / LOG)]
 
 
 def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: float) -> None:

@@ -1,9 +1,8 @@
 """One program run, or one file written or read, inside a container: a process of its own.
 
 It is run as a script by ``attach``, and imports nothing of geats: ``python -I -S
-attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the binding is: to
-look at all that site-packages may hold takes longer than what is done here. ANSWER and FILE are
-descriptors:
+attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the binding is (see
+``binding``). ANSWER and FILE are descriptors:
 
 - its input is the request, one line of JSON; when more comes, or the end, the caller wants no more
   or is gone: whatever was started is killed, with its process group;

@@ -2,7 +2,8 @@
 
 A daemonising ``start`` moves its caller into another cgroup, and any call can hang for ever on a
 monitor that is stuck. So each runs in a short-lived process, which the driver ends when its time
-is up. It imports nothing of geats: ``python -I child.py ACTION LXCPATH NAME LOG [ARG...]``.
+is up. It imports nothing of geats, and may run in another Python than that: ``python -I -S child.py
+PACKAGES ACTION LXCPATH NAME LOG [ARG...]``. PACKAGES is where the binding is (see ``binding``).
 For a start these are the writable sources to set apart, ``--``, and the command that then starts.
 The exit code is 0 where liblxc did it; where it did not, the reasons are in the file LOG.
 """
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+sys.path += sys.argv[1:2]
 import lxc
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
@@ -32,7 +34,7 @@ RESEND_S = (1, 2)  # a request that a guest gets while it boots is lost; later o
 
 def main(argv: Sequence[str]) -> int:
     """Do what *argv* asks for; a start, from mounts set apart, is left to the program it names."""
-    action, lxcpath, name, log, *rest = argv
+    _, action, lxcpath, name, log, *rest = argv
     container = lxc.Container(name, config_path=lxcpath)
     container.set_config_item("lxc.log.level", "ERROR")
     container.set_config_item("lxc.log.file", log)

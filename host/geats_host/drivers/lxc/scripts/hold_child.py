@@ -1,10 +1,11 @@
 """Freezes a container for an operation, and lets it go on when the operation's process has ended.
 
-Run as a script by ``hold``, as ``python -I SCRIPT LXCPATH NAME LOG HELD CALLER WAY...``. It
-imports nothing of geats. It returns once the container is frozen, and leaves a process behind that
-nothing of the caller's takes with it: it is in a session of its own and, by the files WAY, in the
-cgroups where liblxc makes its own. That ends when the file HELD is gone or names another, when the
-container ends, and when the caller does, however: then the container goes on.
+Run as a script by ``hold``, as ``python -I -S SCRIPT PACKAGES LXCPATH NAME LOG HELD CALLER
+WAY...``, where PACKAGES is where the binding is (see ``binding``). It imports nothing of geats. It
+returns once the container is frozen, and leaves a process behind that nothing of the caller's takes
+with it: it is in a session of its own and, by the files WAY, in the cgroups where liblxc makes its
+own. That ends when the file HELD is gone or names another, when the container ends, and when the
+caller does, however: then the container goes on.
 """
 
 import os
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+sys.path += sys.argv[1:2]
 import lxc
 
 LOOKS_MS = 200  # between two looks at the file
@@ -22,7 +24,7 @@ TRIES_S = 30  # liblxc has for an answer of the monitor, which may be stuck: the
 
 def main(argv: Sequence[str]) -> int:
     """Freeze the container; 0 where that was done."""
-    lxcpath, name, log, held, caller, *ways_out = argv
+    _, lxcpath, name, log, held, caller, *ways_out = argv
     caller_ends = os.pidfd_open(int(caller))
     if os.getppid() != int(caller):
         return 1

@@ -1,0 +1,1 @@
+"""What calls liblxc: scripts that import nothing of geats, and run in whichever Python can."""
