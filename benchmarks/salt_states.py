@@ -27,8 +27,10 @@ from statistics import median
 import yaml
 
 from geats_core.planning.goal import Goal, Target
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_wishes
 
 REPO = Path(__file__).parents[1]
 SALT_CALL = str(Path(sys.executable).parent / "salt-call")
@@ -168,7 +170,7 @@ def make(directory: Path, size: int) -> None:
     declared = {"geats": geats_config(directory, size)}
     (directory / "pillar/geats.sls").write_text(yaml.safe_dump(declared))
     host = Host.from_config(declared["geats"])
-    host.apply_host(host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
+    apply_plan(host, plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
     time.sleep(1)
 
 
@@ -189,7 +191,7 @@ def own_host() -> Iterator[Path]:
             host = Host.from_config(geats_config(directory, 0))
             seen = host.observe_all()
             gone = Goal(name="", target=Target.DEPROVISIONED)
-            host.apply_host(host.plan_wishes(Wishes(gone, tuple(seen)))).unwrap()
+            apply_plan(host, plan_wishes(host, Wishes(gone, tuple(seen)))).unwrap()
 
 
 def own_network() -> None:

@@ -28,8 +28,10 @@ import yaml
 from returns.result import Success
 
 from geats_host.calls.lifecycle import plan_verb
-from geats_host.engine.goals import Wishes, wanted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes, wanted
+from geats_host.planning.plans import plan_wishes
 
 P = ParamSpec("P")
 NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -198,12 +200,12 @@ def geats_config(kind: Kind, template: str, base: Path) -> dict[str, object]:
 
 def verb(host: Host, word: str, name: str) -> None:
     """Plan a verb, and apply it."""
-    check(host.apply(plan_verb(host, word, name)))
+    check(apply_plan(host, plan_verb(host, word, name)))
 
 
 def apply_all(host: Host) -> None:
     """What ``geats apply`` does."""
-    check(host.apply_host(host.plan_wishes(Wishes(wanted({})))))
+    check(apply_plan(host, plan_wishes(host, Wishes(wanted({})))))
 
 
 def check(applied: object) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from geats_host.engine import known_places
+from geats_host.observing import known_places
 
 os.environ[known_places.VARIABLE] = ""  # hosts of tests are many on this machine, with equal VMs
 

@@ -61,10 +61,13 @@ from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, 
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls import lifecycle
-from geats_host.engine.known_volumes import is_filled
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.perform import Performer
 from geats_host.errors import HostError, Refused
-from geats_host.host import Host, Planned
+from geats_host.host import Host
+from geats_host.observing.known_volumes import is_filled
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import Planned, plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.property.space import half_way
 
@@ -224,9 +227,9 @@ class Life:
 
     def planned(self, goal: Goal) -> Planned | None:
         """The plan from the host, which must be that from the model; None where there is none."""
-        foretold = plan(goal, self.have, self.host.facts([self.world.driver]))
+        foretold = plan(goal, self.have, facts_of(self.host, [self.world.driver]))
         try:
-            made = self.host.plan(goal)
+            made = plan_vm(self.host, goal)
         except Refused:
             assert isinstance(foretold, Failure)
             self.agree()
@@ -236,7 +239,7 @@ class Life:
 
     def apply(self, planned: Planned) -> None:
         """Carry a plan out as its callers do, several steps at once."""
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
         self.done += [step.action for step in planned.plan.steps]
         self.have = end_of(planned)
         self.agree()
@@ -251,7 +254,7 @@ class Life:
     def rest(self, goal: Goal) -> None:
         """The goal is reached."""
         if goal.target not in REQUESTS and not self.is_nothing(goal):
-            assert self.host.plan(goal).plan.steps == ()
+            assert plan_vm(self.host, goal).plan.steps == ()
 
     def is_nothing(self, goal: Goal) -> bool:
         """To power off what does not exist is refused."""
@@ -264,7 +267,7 @@ class Life:
             return
         self.struck = True
         with suppress(HostError, Killed):
-            fault.host(self.host).apply(planned)
+            apply_plan(fault.host(self.host), planned)
         self.resume(left_by(planned.plan.steps, self.have))
         if self.is_nothing(goal):
             return

@@ -20,17 +20,9 @@ ORDERS = {
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),
-        *(
-            "storage",
-            "testing",
-            "drivers",
-            "drivers/lxc/scripts",
-            "drivers/lxc",
-            "plugins",
-            "templates",
-            "archives",
-        ),
-        *("engine", "host", "calls", "for_salt", "cli"),
+        *("step_listeners", "storage", "testing", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
+        *("plugins", "templates", "archives", "observing", "host", "planning", "engine", "calls"),
+        *("for_salt", "cli"),
     ),
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}

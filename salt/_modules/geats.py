@@ -15,7 +15,7 @@ where keys under ``geats`` are wrong.
 """
 
 from geats_host.calls import lifecycle, reports, several_vms
-from geats_host.engine import goals
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.for_salt.calls import (
     applied,
@@ -27,6 +27,8 @@ from geats_host.for_salt.calls import (
     unless,
     words,
 )
+from geats_host.planning import goals
+from geats_host.planning.plans import plan_wishes
 
 
 def define(name, spec=None, test=None):
@@ -396,7 +398,7 @@ def apply_several(vms, test=None):
 
 def _plan_host(host, vms, policies, called=""):
     """The plan for the VMs that are named, else for the whole host."""
-    return host.plan_wishes(goals.wishes(words(policies), goals.names_in(vms), called))
+    return plan_wishes(host, goals.wishes(words(policies), goals.names_in(vms), called))
 
 
 def _apply_several(host, vms, test):
@@ -406,5 +408,5 @@ def _apply_several(host, vms, test):
     if is_test(test):
         report = reports.would_several_report(planned)
     else:
-        report = reports.several_report(planned, host.apply_host(planned.planned))
+        report = reports.several_report(planned, apply_plan(host, planned.planned))
     return unless([str(each["error"]) for each in report.values() if each["error"]], report)

@@ -7,6 +7,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 """
 
 from geats_host.calls import adopt as adoption
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.for_salt.calls import done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.inputs import legacy_files
@@ -52,7 +53,7 @@ def adopt(name, spec=None, template=None, test=None):
         if is_test(test):
             report = would(adopting.plan)
         else:
-            report = done(adopting.plan, host.apply_host(adopting.planned))
+            report = done(adopting.plan, apply_plan(host, adopting.planned))
         return {**report, "description": adopting.described}
 
 

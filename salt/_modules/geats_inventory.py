@@ -9,6 +9,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from geats_core.plans import codec
 from geats_host.calls import inventory, reports
 from geats_host.for_salt.calls import looked_at, opened, words
+from geats_host.planning import facts, plans
 
 __func_alias__ = {"list_": "list"}
 __virtualname__ = "geats"
@@ -202,7 +203,7 @@ def observe():
         salt --out json --static '*' geats.observe
     """
     with opened() as host:
-        return codec.encode(host.recorded())
+        return codec.encode(facts.record(host))
 
 
 def candidate():
@@ -217,4 +218,4 @@ def candidate():
         salt '*' geats.candidate
     """
     with opened() as host:
-        return codec.encode(host.candidate())
+        return codec.encode(plans.candidate(host))

@@ -19,6 +19,7 @@ from geats_host.for_salt.calls import (
     pillar_problems,
 )
 from geats_host.for_salt.errors import salts_errors
+from geats_host.planning.plans import plan_rebuild
 
 __virtualname__ = "geats"
 
@@ -131,7 +132,7 @@ def rebuild_registry(test=None):
         salt '*' geats.rebuild_registry
     """
     with opened() as host:
-        return applied_to_host(host, host.plan_rebuild(), test)
+        return applied_to_host(host, plan_rebuild(host), test)
 
 
 def repair(test=None):

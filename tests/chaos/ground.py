@@ -23,6 +23,7 @@ from geats_core.vm.observation import Observation
 from geats_host.calls import snapshots
 from geats_host.cli.main import cli
 from geats_host.drivers.lxc.process import monitors
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
@@ -282,7 +283,7 @@ def _run(config: Path, said: Path, argv: tuple[str, ...], raw: dict[str, object]
 
 def _retain(host: Host, name: str) -> None:
     """What ``geats.keep_snapshots`` of Salt does."""
-    host.apply(snapshots.kept(host, name, {"last": 1}).planned).unwrap()
+    apply_plan(host, snapshots.kept(host, name, {"last": 1}).planned).unwrap()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import yaml
 
 from geats_core.reading.checked import Code
 from geats_host.cli.main import cli
-from geats_host.engine.known_places import VARIABLE
+from geats_host.observing.known_places import VARIABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 CI = DOCS / "examples/plan-in-ci"

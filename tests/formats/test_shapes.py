@@ -23,8 +23,8 @@ from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
-from geats_host.engine.known_places import Machine
 from geats_host.guest_trees.folders import open_directory
+from geats_host.observing.known_places import Machine
 from geats_host.registry import sqlite
 from geats_host.storage import identity
 from geats_host.storage.marks import write_marks

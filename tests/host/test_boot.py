@@ -9,7 +9,9 @@ import pytest
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.planning.plans import plan_boot, plan_halt
 from tests.memory_host import memory_config
 
 Raw = dict[str, object]
@@ -77,25 +79,25 @@ KINDS: Mapping[str, tuple[Raw, Callable[[Path], Raw], str]] = {
 def test_one_that_cannot_start_is_told_and_all_others_start(tmp_path: Path, kind: str) -> None:
     bad, change, said = KINDS[kind]
     there = Host.from_config(before(tmp_path, FAST))
-    there.apply(lifecycle.plan_verb(there, "provision", "good")).unwrap()
+    apply_plan(there, lifecycle.plan_verb(there, "provision", "good")).unwrap()
     if bad is FAST:
-        there.apply(lifecycle.plan_verb(there, "provision", "bad")).unwrap()
+        apply_plan(there, lifecycle.plan_verb(there, "provision", "bad")).unwrap()
     spec = Host.from_config(before(tmp_path, bad)).declared("bad")
     assert spec is not None
     there.registry.record(spec)
     host = Host.from_config({**before(tmp_path, bad), **change(tmp_path)})
-    made = host.plan_boot()
+    made = plan_boot(host)
     assert {name: why[0][: len(said)] for name, why in made.refused.items()} == {"bad": said}
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert host.observe("good").power is Power.RUNNING
-    assert list(host.plan_boot().refused) == ["bad"]
+    assert list(plan_boot(host).refused) == ["bad"]
 
 
 def test_one_whose_driver_is_not_available_is_told_at_boot_and_at_halt(tmp_path: Path) -> None:
     there = Host.from_config(before(tmp_path, {}))
-    there.apply(lifecycle.plan_verb(there, "start", "good")).unwrap()
+    apply_plan(there, lifecycle.plan_verb(there, "start", "good")).unwrap()
     host = Host.from_config({**before(tmp_path, {}), "drivers": {"memory": {"loud": True}}})
-    for made in (host.plan_boot(), host.plan_halt()):
+    for made in (plan_boot(host), plan_halt(host)):
         (why,) = made.refused["good"]
         assert why.startswith("good.driver: the driver 'memory' is not available: ")
         assert made.plan.is_empty
@@ -103,14 +105,14 @@ def test_one_whose_driver_is_not_available_is_told_at_boot_and_at_halt(tmp_path:
 
 def test_one_that_is_stuck_is_told_at_boot_and_powered_off_with_the_host(tmp_path: Path) -> None:
     host = Host.from_config(before(tmp_path, {}))
-    host.apply(lifecycle.plan_verb(host, "start", "good")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "start", "good")).unwrap()
     driver = host.drivers["memory"]
     assert isinstance(driver, MemoryDriver)
     driver.vms["good"] = replace(driver.vms["good"], power=Power.STUCK)
-    made = host.plan_boot()
+    made = plan_boot(host)
     assert made.refused == {
         "good": ("good.restart: its monitor is stuck, and repairing it would restart the VM",)
     }
     assert made.plan.is_empty
-    host.apply_host(host.plan_halt()).unwrap()
+    apply_plan(host, plan_halt(host)).unwrap()
     assert host.observe("good").power is Power.STOPPED

@@ -10,8 +10,11 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_host.calls import inventory, lifecycle, reports
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.planning.facts import record
+from geats_host.planning.plans import candidate
 from geats_host.registry import schema
 from tests.memory_host import memory_config
 
@@ -27,8 +30,8 @@ SHOWING = (
     inventory.overview_report,
     lambda host: reports.info_report(host, "web01"),
     lambda host: reports.journal_report(host, "web01", 5),
-    Host.recorded,
-    Host.candidate,
+    record,
+    candidate,
 )
 MAKING_ROOM = ("stop", "deprovision")
 
@@ -47,7 +50,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
     try:
         host = Host.from_config({**memory_config(tmp_path), "registry": "sqlite"})
         for name in ("web01", "db01"):
-            host.apply(lifecycle.plan_to(host, name)).unwrap()
+            apply_plan(host, lifecycle.plan_to(host, name)).unwrap()
         yield host
     finally:
         subprocess.run(["umount", str(state)], check=True)
@@ -101,7 +104,7 @@ def test_a_vm_is_powered_off_and_frozen_where_nothing_can_be_written(
 ) -> None:
     (tmp_path / "state" / ".registry.sqlite.reserve").unlink()
     WAYS[way](tmp_path / "state")
-    host.apply(lifecycle.plan_verb(host, verb, "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, verb, "web01")).unwrap()
     expected = Power.FROZEN if verb == "freeze" else Power.STOPPED
     assert powers(host) == {"web01": expected, "db01": Power.RUNNING}
     assert "the journal could not be written" in caplog.text
@@ -112,10 +115,10 @@ def test_a_vm_is_deprovisioned_on_a_full_disk_with_the_room_that_is_kept(
     host: Host, tmp_path: Path
 ) -> None:
     fill(tmp_path / "state")
-    host.apply(lifecycle.plan_verb(host, "deprovision", "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "deprovision", "web01")).unwrap()
     assert powers(host) == {"db01": Power.RUNNING}
     (tmp_path / "state" / "filler").unlink()
-    host.apply(lifecycle.plan_verb(host, "stop", "db01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "db01")).unwrap()
     assert (tmp_path / "state" / ".registry.sqlite.reserve").stat().st_size == 1 << 20
 
 
@@ -127,13 +130,13 @@ def test_a_full_run_directory_keeps_nothing_from_being_powered_off(
     run = mounted(tmp_path / "run")
     try:
         host = Host.from_config(memory_config(tmp_path))
-        host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, "web01")).unwrap()
         fill(run)
-        host.apply(lifecycle.plan_verb(host, verb, "web01")).unwrap()
+        apply_plan(host, lifecycle.plan_verb(host, verb, "web01")).unwrap()
         with pytest.raises(HostError, match=r"run/reservations/.*: No space left on device"):
-            host.apply(lifecycle.plan_verb(host, "start", "db01"))
+            apply_plan(host, lifecycle.plan_verb(host, "start", "db01"))
         (run / "filler").unlink()
-        host.apply(lifecycle.plan_verb(host, "start", "db01")).unwrap()
+        apply_plan(host, lifecycle.plan_verb(host, "start", "db01")).unwrap()
     finally:
         subprocess.run(["umount", str(run)], check=True)
 
@@ -144,21 +147,21 @@ def test_a_database_that_sqlite_tried_in_vain_for_long_is_left_alone_for_a_while
 ) -> None:
     monkeypatch.setattr(schema, "SLOW_S", -1.0)  # whatever fails took long
     read_only(tmp_path / "state")
-    known = host.recorded()
+    known = record(host)
 
     def tried(_: Path) -> NoReturn:
         raise AssertionError("SQLite tries again")
 
     monkeypatch.setattr(schema, "_connected_to_read", tried)
-    assert host.recorded() == known
-    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
-    interrupted = host.apply(lifecycle.plan_verb(host, "start", "web01")).failure()
+    assert record(host) == known
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    interrupted = apply_plan(host, lifecycle.plan_verb(host, "start", "web01")).failure()
     assert "cannot be used, as was found a moment ago" in interrupted.failed[0].error
 
 
 @needs_root
 def test_what_takes_room_is_refused_with_the_reason(host: Host, tmp_path: Path) -> None:
-    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "web01")).unwrap()
     read_only(tmp_path / "state")
-    interrupted = host.apply(lifecycle.plan_verb(host, "start", "web01")).failure()
+    interrupted = apply_plan(host, lifecycle.plan_verb(host, "start", "web01")).failure()
     assert "registry.sqlite: " in interrupted.failed[0].error

@@ -9,9 +9,13 @@ from returns.result import Success
 from geats_core import Goal, Target
 from geats_core.planning.actions import describe
 from geats_host.calls import inventory, lifecycle
-from geats_host.engine.goals import Wishes, plan_recorded, wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.planning.facts import record
+from geats_host.planning.from_values import plan_recorded
+from geats_host.planning.goals import Wishes, wishes
+from geats_host.planning.plans import plan_boot, plan_wishes
 from tests.memory_host import memory_host
 
 AS_DESCRIBED = Wishes(Goal(name="", target=Target.RUNNING))
@@ -25,7 +29,7 @@ def host(directory: Path, vms: Mapping[str, object], **change: object) -> Host:
 
 def runs(directory: Path) -> None:
     made = host(directory, BOTH)
-    assert isinstance(made.apply_host(made.plan_wishes(AS_DESCRIBED)), Success)
+    assert isinstance(apply_plan(made, plan_wishes(made, AS_DESCRIBED)), Success)
 
 
 ONLY_WEB = {"web01": SMALL}
@@ -34,10 +38,10 @@ ONLY_WEB = {"web01": SMALL}
 def test_a_locked_vm_stays_and_keeps_no_other_from_its_plan(tmp_path: Path) -> None:
     runs(tmp_path)
     both = host(tmp_path, BOTH)
-    both.apply(lifecycle.plan_verb(both, "lock", "db01"))
+    apply_plan(both, lifecycle.plan_verb(both, "lock", "db01"))
     less = host(tmp_path, {"web01": {**SMALL, "memory": "1GiB"}}, gone={"db01": "deprovisioned"})
 
-    made = less.plan_wishes(AS_DESCRIBED)
+    made = plan_wishes(less, AS_DESCRIBED)
 
     assert [step.vm for step in made.plan.steps] == ["web01", "web01"]
     assert made.warnings == ("db01: is locked, and so cannot be deprovisioned",)
@@ -46,9 +50,9 @@ def test_a_locked_vm_stays_and_keeps_no_other_from_its_plan(tmp_path: Path) -> N
 def test_a_vm_that_is_to_be_gone_is_no_stray(tmp_path: Path) -> None:
     runs(tmp_path)
     less = host(tmp_path, ONLY_WEB, gone={"db01": "stopped"})
-    less.apply_host(less.plan_wishes(AS_DESCRIBED))
+    apply_plan(less, plan_wishes(less, AS_DESCRIBED))
 
-    assert less.plan_wishes(AS_DESCRIBED).plan.strays == ()
+    assert plan_wishes(less, AS_DESCRIBED).plan.strays == ()
     assert inventory.strays_report(less) == {}
     assert inventory.overview_report(less)["strays"] == []
 
@@ -56,15 +60,15 @@ def test_a_vm_that_is_to_be_gone_is_no_stray(tmp_path: Path) -> None:
 def test_a_vm_that_is_to_be_gone_stays_off_when_the_host_starts(tmp_path: Path) -> None:
     runs(tmp_path)
     less = host(tmp_path, ONLY_WEB, gone={"db01": "stopped"})
-    less.apply_host(less.plan_wishes(AS_DESCRIBED))
+    apply_plan(less, plan_wishes(less, AS_DESCRIBED))
 
-    assert less.plan_boot().plan.is_empty
-    assert not host(tmp_path, ONLY_WEB).plan_boot().plan.is_empty
+    assert plan_boot(less).plan.is_empty
+    assert not plan_boot(host(tmp_path, ONLY_WEB)).plan.is_empty
 
 
 def test_a_vm_that_was_never_here_is_gone(tmp_path: Path) -> None:
     for end in ("stopped", "undefined", "deprovisioned"):
-        made = host(tmp_path, {}, gone={"ghost": end}).plan_wishes(AS_DESCRIBED)
+        made = plan_wishes(host(tmp_path, {}, gone={"ghost": end}), AS_DESCRIBED)
         assert (made.plan.steps, made.warnings) == ((), ())
 
 
@@ -73,7 +77,7 @@ def test_a_wish_for_something_else_takes_nobody_away(tmp_path: Path) -> None:
     less = host(tmp_path, ONLY_WEB, gone={"db01": "deprovisioned"})
 
     for target in ("defined", "locked", "provisioned"):
-        made = less.plan_wishes(wishes({"target": target}))
+        made = plan_wishes(less, wishes({"target": target}))
         assert "db01" not in {step.vm for step in made.plan.steps}
 
 
@@ -81,12 +85,12 @@ def test_one_vm_is_taken_away_where_it_is_named_as_well(tmp_path: Path) -> None:
     runs(tmp_path)
     less = host(tmp_path, ONLY_WEB, gone={"db01": "stopped"})
 
-    made = less.plan_wishes(wishes({}, ("db01",)))
+    made = plan_wishes(less, wishes({}, ("db01",)))
 
     assert [describe(step.action, step.vm) for step in made.plan.steps] == [
         "shut down db01 (power off after 60 s)"
     ]
-    assert less.plan_wishes(wishes({}, ("web01",))).plan.is_empty
+    assert plan_wishes(less, wishes({}, ("web01",))).plan.is_empty
 
 
 def test_a_vm_that_is_to_be_gone_is_not_described_as_well(tmp_path: Path) -> None:
@@ -101,7 +105,7 @@ def test_a_vm_that_is_to_be_gone_is_not_described_as_well(tmp_path: Path) -> Non
 
 def test_a_host_elsewhere_is_planned_by_the_same_rules(tmp_path: Path) -> None:
     runs(tmp_path)
-    recorded = host(tmp_path, BOTH).recorded()
+    recorded = record(host(tmp_path, BOTH))
     less = host(tmp_path, ONLY_WEB, gone={"db01": "stopped"}).config
 
     made = plan_recorded(AS_DESCRIBED, less, recorded)
@@ -119,7 +123,7 @@ def test_a_wish_for_too_many_is_refused_for_all_and_not_done_for_a_few(tmp_path:
 
     for vms in (BOTH, more):
         with pytest.raises(Refused) as refused:
-            host(tmp_path, vms).plan_wishes(wishes({"target": "off"}))
+            plan_wishes(host(tmp_path, vms), wishes({"target": "off"}))
         assert refused.value.problems == (
             "vms: 2 of 2 VMs would be off that nobody named (web01 and db01), and at_most 1 may "
             "be: name those that you mean, or say at_most: 2",

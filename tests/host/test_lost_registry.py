@@ -14,9 +14,11 @@ from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
 from geats_host.calls.registry_health import troubles
 from geats_host.cli.main import cli
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_boot, plan_halt, plan_rebuild, plan_wishes
 from tests.memory_host import memory_config, memory_host
 
 SQLITE = {"registry": "sqlite"}
@@ -28,8 +30,8 @@ def host(tmp_path: Path) -> Host:
     """A host on which web01 and db01 run, and db01 is locked."""
     made = memory_host(tmp_path, SQLITE)
     for name in ("web01", "db01"):
-        made.apply(lifecycle.plan_to(made, name, "running")).unwrap()
-    made.apply(lifecycle.plan_verb(made, "lock", "db01")).unwrap()
+        apply_plan(made, lifecycle.plan_to(made, name, "running")).unwrap()
+    apply_plan(made, lifecycle.plan_verb(made, "lock", "db01")).unwrap()
     return made
 
 
@@ -60,11 +62,11 @@ def test_a_vm_that_was_locked_is_kept_though_the_registry_is_lost(host: Host, ve
 def test_a_lock_is_lifted_where_it_is_kept_in_one_place_only(host: Host, tmp_path: Path) -> None:
     lose(tmp_path)
     assert host.observe("db01").half_locked
-    host.apply(lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
     assert (host.observe("db01").locked, host.observe("db01").half_locked) == (False, False)
     host.registry.set_locked("db01", locked=True)
     assert (host.observe("db01").locked, host.observe("db01").half_locked) == (True, True)
-    host.apply(lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
     assert (host.observe("db01").locked, host.observe("db01").half_locked) == (False, False)
 
 
@@ -74,7 +76,7 @@ def test_a_vm_that_was_locked_without_a_mark_gets_it_by_lock(host: Host, tmp_pat
     assert troubles(raw(tmp_path))[0].found == "differs from the drivers in the locks of db01"
     planned = lifecycle.plan_verb(host, "lock", "db01")
     assert [step.action for step in planned.plan.steps] == [Lock()]
-    host.apply(planned).unwrap()
+    apply_plan(host, planned).unwrap()
     assert host.observe("db01") == whole
     assert lifecycle.plan_verb(host, "lock", "db01").plan.is_empty
     assert troubles(raw(tmp_path)) == ()
@@ -83,9 +85,9 @@ def test_a_vm_that_was_locked_without_a_mark_gets_it_by_lock(host: Host, tmp_pat
 def test_each_vm_that_is_declared_is_recorded_again_with_its_lock(
     host: Host, before: Mapping[str, Observation]
 ) -> None:
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert {step.vm: step.reason for step in made.plan.steps} == {"web01": LOST, "db01": LOST}
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert host.observe_all() == before
     assert host.registry.locked() == {"db01"}
 
@@ -97,7 +99,7 @@ def test_no_vm_is_stopped_as_a_stray_because_the_registry_is_lost(
     policy = {"strays": "stop", "at_most": 9}
     for vms in ({}, {"web01": {"profile": "small"}}):
         less = Host.from_config(raw(tmp_path, vms=vms, policy=policy))
-        made = less.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+        made = plan_wishes(less, Wishes(Goal(name="", target=Target.RUNNING)))
         assert {step.vm for step in made.plan.steps} <= vms.keys()
         left = {stray.name for stray in made.plan.strays if stray.left_alone}
         assert left == {"web01", "db01"} - vms.keys()
@@ -107,14 +109,14 @@ def test_no_vm_is_stopped_as_a_stray_because_the_registry_is_lost(
 def test_a_host_starts_and_ends_with_what_the_registry_lost(host: Host, tmp_path: Path) -> None:
     described = {"profile": "small", "autostart": True}
     more = Host.from_config(raw(tmp_path, vms={"db01": described}))
-    more.apply(lifecycle.plan_to(more, "db01", "running")).unwrap()
+    apply_plan(more, lifecycle.plan_to(more, "db01", "running")).unwrap()
     lose(tmp_path)
-    host.apply_host(host.plan_halt()).unwrap()
+    apply_plan(host, plan_halt(host)).unwrap()
     assert all(have.power is Power.STOPPED for have in host.observe_all().values())
-    started, lost = host.plan_boot(), host.observe("db01").defined
+    started, lost = plan_boot(host), host.observe("db01").defined
     assert lost is not None
     assert started.plan.steps[0].action == Define(lost)
-    host.apply_host(started).unwrap()
+    apply_plan(host, started).unwrap()
     assert host.observe("db01").power is Power.RUNNING
     assert host.observe("db01").recorded == host.observe("db01").defined
 
@@ -135,7 +137,7 @@ def test_the_command_line_shows_what_is_recorded_again_and_records_it(
     assert CliRunner().invoke(cli, command).exit_code == 0
     assert host.observe_all() == before
     assert [entry.action for entry in host.journal("web01")] == ["define web01", "define web01"]
-    assert host.plan_rebuild().plan.is_empty
+    assert plan_rebuild(host).plan.is_empty
     assert troubles(raw(tmp_path)) == ()
 
 
@@ -147,20 +149,20 @@ def test_one_that_cannot_be_recorded_again_keeps_no_other_from_it(
     host.registry.record(db01)
     assert troubles(raw(tmp_path))[0].found == "has lost the definitions of web01"
     poor = Host.from_config(raw(tmp_path, templates={}))
-    made = poor.plan_rebuild()
+    made = plan_rebuild(poor)
     assert [(step.vm, step.action) for step in made.plan.steps] == [("db01", Lock())]
     assert made.refused == {"web01": ("web01.template: unknown template 'debian' (there is none)",)}
 
 
 def test_a_lock_of_a_vm_whose_driver_is_away_is_marked_later(host: Host, tmp_path: Path) -> None:
     away = Host.from_config(raw(tmp_path, drivers={"memory": {"loud": True}}))
-    away.apply(lifecycle.plan_verb(away, "lock", "web01")).unwrap()
+    apply_plan(away, lifecycle.plan_verb(away, "lock", "web01")).unwrap()
     assert away.observe("web01").locked
     assert host.observe("web01").half_locked
-    made = host.plan_rebuild()
-    assert host.apply_host(made) == Success(made.plan.steps)
+    made = plan_rebuild(host)
+    assert apply_plan(host, made) == Success(made.plan.steps)
     assert not host.observe("web01").half_locked
     planned = lifecycle.plan_verb(away, "unlock", "web01")
     assert [step.action for step in planned.plan.steps] == [Unlock()]
-    assert "unknown option 'loud'" in away.apply(planned).failure().failed[0].error
+    assert "unknown option 'loud'" in apply_plan(away, planned).failure().failed[0].error
     assert host.observe("web01").locked

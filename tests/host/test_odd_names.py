@@ -11,9 +11,11 @@ from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
 from geats_host.calls import exports, lifecycle, reports
 from geats_host.drivers.lxc.driver import open_driver
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_halt, plan_wishes
 from geats_host.plugins.entry_points import storage_plugin
 from geats_host.storage import VolumeId
 from tests.memory_host import memory_config
@@ -71,12 +73,12 @@ def test_in_the_run_and_state_directories_it_stops_no_command(
     for room in ("run/operations", "run/reservations", "run", "state/exports", "state"):
         littered(tmp_path / room)
     host = Host.from_config({**memory_config(tmp_path), "registry": "sqlite"})
-    host.apply_host(host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
+    apply_plan(host, plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
     assert {row["power"] for row in reports.list_report(host).values()} == {"running"}
-    host.apply_host(host.plan_halt()).unwrap()
+    apply_plan(host, plan_halt(host)).unwrap()
     assert host.observe("web01").power is Power.STOPPED
     for name in ("web01", "db01"):
-        host.apply(lifecycle.plan_verb(host, "deprovision", name)).unwrap()
+        apply_plan(host, lifecycle.plan_verb(host, "deprovision", name)).unwrap()
     assert host.observe_all() == {}
     assert exports.pruned(host, {"last": 1}, dry_run=False) == []
 

@@ -12,10 +12,13 @@ from geats_core import explain, parse_vm, to_json
 from geats_core.plans.codec import encode
 from geats_core.plans.explain import host_plan_to_plain, table, why
 from geats_host.calls import inventory, lifecycle, reports
-from geats_host.engine.goals import Wishes, wanted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.inputs import configuration
+from geats_host.planning.facts import record
+from geats_host.planning.goals import Wishes, wanted
+from geats_host.planning.plans import candidate, plan_wishes
 from tests.memory_host import memory_config
 
 CANARY = "canary-7f3a"
@@ -34,19 +37,19 @@ def host(directory: Path, secret: object) -> Host:
 
 def said(host: Host) -> Iterator[object]:
     """Everything that can be seen of a host while VMs are brought up on it."""
-    made = host.plan_wishes(Wishes(wanted({"restart": "never"})))
+    made = plan_wishes(host, Wishes(wanted({"restart": "never"})))
     yield explain(made.plan)
     yield table(made.plan)
     yield host_plan_to_plain(made.plan)
     yield why(made.plan, "web01")
     yield reports.host_plan_report(made)
-    yield reports.apply_host_report(made, host.apply_host(made))
+    yield reports.apply_host_report(made, apply_plan(host, made))
     yield reports.list_report(host)
     yield reports.info_report(host, "web01")
     yield reports.status_report(host)
     yield reports.journal_report(host, "web01")
     yield inventory.pending_report(host)
-    yield encode(host.candidate())
+    yield encode(candidate(host))
 
 
 def test_no_secret_is_in_a_plan_a_report_or_the_journal(tmp_path: Path) -> None:
@@ -59,16 +62,16 @@ def test_no_secret_is_in_a_plan_a_report_or_the_journal(tmp_path: Path) -> None:
 
 def test_what_must_make_the_vm_again_holds_the_secret(tmp_path: Path) -> None:
     here = host(tmp_path, CANARY)
-    made = here.plan_wishes(Wishes(wanted({})))
-    here.apply_host(made).unwrap()
+    made = plan_wishes(here, Wishes(wanted({})))
+    apply_plan(here, made).unwrap()
     assert dict(here.registry.definitions()["web01"].metadata) == {"TOKEN": CANARY}
     assert CANARY in to_json(made)
-    assert CANARY in to_json(here.recorded())
+    assert CANARY in to_json(record(here))
 
 
 def test_the_files_that_hold_secrets_are_for_root_alone(tmp_path: Path) -> None:
     here = host(tmp_path, CANARY)
-    here.apply_host(here.plan_wishes(Wishes(wanted({})))).unwrap()
+    apply_plan(here, plan_wishes(here, Wishes(wanted({})))).unwrap()
     holding = [
         path
         for path in (tmp_path / "state").rglob("*")

@@ -9,8 +9,10 @@ import pytest
 from geats_core.hostwide.host_planner import boot_goals
 from geats_core.vm.observation import Observation
 from geats_host.calls import lifecycle
-from geats_host.engine.goals import Wishes, wanted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes, wanted
+from geats_host.planning.plans import plan_each, plan_halt, plan_wishes
 from tests.memory_host import memory_config, memory_host
 
 MEDIA = {"name": "media", "mount": "/media", "shared": True}
@@ -32,15 +34,15 @@ def host(tmp_path: Path) -> Host:
     """A host on which all of them run, and are to after its next start."""
     vms = {name: {**vm, "autostart": True} for name, vm in VMS.items()}
     host = memory_host(tmp_path, {"vms": vms})
-    planned = host.plan_wishes(Wishes(wanted({"target": "running"})))
-    host.apply_host(planned).unwrap()
+    planned = plan_wishes(host, Wishes(wanted({"target": "running"})))
+    apply_plan(host, planned).unwrap()
     return host
 
 
 def restarted(host: Host) -> dict[str, Observation]:
     """What there is once the host itself has started again."""
-    off = host.plan_halt()
-    host.apply_host(off).unwrap()
+    off = plan_halt(host)
+    apply_plan(host, off).unwrap()
     return {
         name: replace(have, volumes=tuple(replace(volume, active=False) for volume in have.volumes))
         for name, have in host.observe_all().items()
@@ -49,7 +51,7 @@ def restarted(host: Host) -> dict[str, Observation]:
 
 def started(host: Host, seen: dict[str, Observation]) -> tuple[set[str], tuple[str, ...]]:
     """Which VMs would start, and why the others would not."""
-    made, refused = host.plan_each(boot_goals(seen), seen)
+    made, refused = plan_each(host, boot_goals(seen), seen)
     return {plan.name for plan in made.plan.plans}, tuple(chain.from_iterable(refused.values()))
 
 

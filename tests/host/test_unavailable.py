@@ -16,9 +16,11 @@ from geats_core.vm.observation import Power, VolumeSeen
 from geats_host.calls import inventory, lifecycle, reports
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_halt, plan_wishes
 from geats_host.plugins import entry_points, opened
 from geats_host.storage import Pool, VolumeId
 from tests.memory_host import memory_config
@@ -57,7 +59,7 @@ def running(directory: Path) -> None:
     """Both VMs run, as everything was still there."""
     host = Host.from_config(config(directory))
     for name in VMS:
-        host.apply(lifecycle.plan_to(host, name)).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, name)).unwrap()
 
 
 @pytest.fixture
@@ -69,8 +71,8 @@ def host(tmp_path: Path) -> Host:
 
 def test_a_pool_that_is_not_mounted_keeps_no_other_vm_from_anything(host: Host) -> None:
     for verb in ("stop", "start", "freeze", "unfreeze", "reboot", "shutdown", "deprovision"):
-        host.apply(lifecycle.plan_verb(host, verb, "near")).unwrap()
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+        apply_plan(host, lifecycle.plan_verb(host, verb, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     assert host.observe("near").power is Power.RUNNING
 
 
@@ -86,7 +88,7 @@ def test_a_vm_whose_pool_is_not_mounted_is_refused_with_the_reason(host: Host) -
 
 def test_a_vm_whose_pool_is_not_mounted_is_powered_off_locked_and_undefined(host: Host) -> None:
     for verb in ("stop", "lock", "unlock", "undefine"):
-        host.apply(lifecycle.plan_verb(host, verb, "far")).unwrap()
+        apply_plan(host, lifecycle.plan_verb(host, verb, "far")).unwrap()
     assert not host.observe("far").has_power  # its root is remembered: the disk may come back
 
 
@@ -137,14 +139,14 @@ def test_a_pool_that_is_mounted_again_is_seen_with_all_that_is_in_it(tmp_path: P
 def test_a_whole_host_is_brought_to_its_description_but_for_who_is_refused(tmp_path: Path) -> None:
     vms = {**VMS_OF_TWO, "wrong": {"profile": "small", "memory": "10 bananas"}}
     host = Host.from_config(config(tmp_path, pools=gone(tmp_path), vms=vms))
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert sorted(made.refused) == ["far", "wrong"]
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert {name: have.power for name, have in host.observe_all().items()} == {
         "near": Power.RUNNING
     }
     with pytest.raises(Refused) as refused:
-        host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+        plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert [each.partition(".")[0] for each in refused.value.problems] == ["wrong", "far"]
 
 
@@ -152,17 +154,17 @@ def test_of_two_vms_with_one_address_the_one_that_has_it_keeps_it(tmp_path: Path
     nics = {"nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]}]}
     before = {"vms": {"near": {**VMS_OF_TWO["near"], **nics}}}
     host = Host.from_config(config(tmp_path, **before))
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     both = {"far": {**VMS_OF_TWO["far"], **nics}, **before["vms"], "third": {"profile": "small"}}
     pools = {name: there(tmp_path, name) for name in ("slow", "fast", "default")}
     host = Host.from_config(config(tmp_path, vms=both, pools=pools))
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert list(made.refused) == ["far"]
     assert {step.vm for step in made.plan.steps} == {"third"}
 
 
 def test_a_host_is_booted_and_halted_without_the_pool_that_is_away(host: Host) -> None:
-    assert host.apply_host(host.plan_halt()).unwrap()
+    assert apply_plan(host, plan_halt(host)).unwrap()
     assert {name: have.power for name, have in host.observe_all().items()} == {
         "near": Power.STOPPED,
         "far": Power.STOPPED,
@@ -180,13 +182,13 @@ def test_a_driver_with_a_wrong_option_hides_its_vms_and_says_so(tmp_path: Path) 
     for verb in ("stop", "start"):
         with pytest.raises(Refused, match=r"near\.driver: the driver 'memory' is not available"):
             lifecycle.plan_verb(host, verb, "near")
-    host.apply(lifecycle.plan_verb(host, "lock", "near")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "lock", "near")).unwrap()
     assert host.observe("near").locked
 
 
 def test_a_driver_that_nobody_ships_is_no_matter_for_vms_of_others(tmp_path: Path) -> None:
     host = Host.from_config(config(tmp_path, drivers={"memory": {}, "lxd": {}}))
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     drivers = inventory.drivers_report(host)
     assert drivers["memory"]["problem"] is None
     assert "unknown driver 'lxd'" in str(drivers["lxd"]["problem"])
@@ -228,7 +230,7 @@ def test_a_plugin_that_raises_what_it_must_not_is_one_problem_of_its_own(
 
     monkeypatch.setattr(entry_points, "driver_plugin", plugin)
     host = Host.from_config(config(tmp_path, drivers={"memory": {}, "odd": {}}))
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     with caplog.at_level(logging.ERROR):
         assert list(reports.list_report(host)) == ["far", "near"]
     assert host.unavailable == {"drivers.odd": said}
@@ -239,13 +241,13 @@ def test_a_pool_that_fails_in_the_midst_fails_a_step_and_no_other_vm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host.from_config(config(tmp_path))
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
 
     def fails(pool: Pool) -> None:
         raise LookupError("somebody else's mistake")
 
     monkeypatch.setattr(type(host.pools["fast"]), "allocate", _only(host.pools["fast"], fails))
-    interrupted = host.apply_host(made).failure()
+    interrupted = apply_plan(host, made).failure()
     assert [each.step.vm for each in interrupted.failed] == ["far"]
     assert "LookupError: somebody else's mistake" in interrupted.failed[0].error
     assert host.observe("near").power is Power.RUNNING
@@ -270,7 +272,7 @@ def test_a_pool_that_cannot_be_read_in_the_midst_is_why_a_plan_is_refused(
     planned = lifecycle.plan_verb(host, "stop", "near")
     monkeypatch.setattr(type(host.pools["slow"]), "observe", _broken)
     with pytest.raises(Refused, match="not available: pool slow: /disk: Input/output error"):
-        host.apply(planned)
+        apply_plan(host, planned)
 
 
 def _broken(*_: object) -> NoReturn:
@@ -295,7 +297,7 @@ def test_a_pool_that_never_answers_keeps_no_other_vm_from_anything(
     monkeypatch.setattr(opened, "LIMIT_S", 0.05)
     try:
         for verb in ("stop", "start", "reboot"):
-            host.apply(lifecycle.plan_verb(host, verb, "near")).unwrap()
+            apply_plan(host, lifecycle.plan_verb(host, verb, "near")).unwrap()
         with pytest.raises(Refused, match="pool fast: has not answered for 0 s: is its disk"):
             lifecycle.plan_to(host, "far", "rebooted")
         assert list(reports.list_report(host)) == ["far", "near"]
@@ -306,7 +308,7 @@ def test_a_pool_that_never_answers_keeps_no_other_vm_from_anything(
     for thread in threading.enumerate():
         if thread.name == "pool fast":
             thread.join()
-    host.apply(lifecycle.plan_to(host, "far", "rebooted")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "far", "rebooted")).unwrap()
 
 
 def test_a_plugin_is_opened_only_where_it_is_needed(tmp_path: Path) -> None:
@@ -340,10 +342,10 @@ def test_an_entry_that_is_wrong_concerns_those_that_need_it(tmp_path: Path, what
         "volumes": [{"name": "root", "pool": pool}],
     }
     host = Host.from_config({**raw, kind: {**given, "wrong": wrong}, "vms": vms})
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert list(made.refused) == ["far"]
     assert said in made.refused["far"][0]
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert list(reports.list_report(host)) == ["far", "near"]
     assert list(host.unavailable) == [f"{kind}.wrong"]
 
@@ -354,7 +356,7 @@ def test_a_profile_that_is_wrong_concerns_those_that_have_it(tmp_path: Path) -> 
     assert isinstance(given, dict)
     vms = {**VMS_OF_TWO, "far": {"profile": "wrong"}}
     host = Host.from_config({**raw, "profiles": {**given, "wrong": 5}, "vms": vms})
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     with pytest.raises(Refused, match=r"far\.profile: the profile 'wrong' is not available: geats"):
         lifecycle.plan_to(host, "far")
 
@@ -368,7 +370,7 @@ def test_a_profile_that_is_null_concerns_those_that_have_it(
     assert isinstance(given, dict)
     vms = {**VMS_OF_TWO, "far": {"profile": profile}}
     host = Host.from_config({**raw, "profiles": {**given, "wrong": None}, "vms": vms})
-    host.apply(lifecycle.plan_to(host, "near")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     with pytest.raises(Refused, match=r"far\.profile: the profile 'wrong' is not available: geats"):
         lifecycle.plan_to(host, "far")
 
@@ -380,16 +382,16 @@ def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerne
     vms = {"near": {**VMS_OF_TWO["near"], "hostname": "other"}, "new": VMS_OF_TWO["near"]}
     both = {"near": "deprovisioned", "far": None}
     host = Host.from_config(config(tmp_path, vms=vms, gone=both))
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert {name: why[0].partition(": geats.")[0] for name, why in made.refused.items()} == {
         name: f"{name}: it is not clear if it is to be gone" for name in ("far", "near")
     }
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert {name: have.power for name, have in host.observe_all().items()} == dict.fromkeys(
         ("far", "near", "new"), Power.RUNNING
     )
     assert inventory.strays_report(host) == {}
-    host.apply(lifecycle.plan_verb(host, "stop", "far")).unwrap()  # whoever names it is plain
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "far")).unwrap()  # whoever names it is plain
     for name in ("near", "far"):
         with pytest.raises(Refused, match=f"{name}: it is not clear if it is to be gone"):
             lifecycle.plan_to(host, name)
@@ -427,8 +429,8 @@ def test_where_a_whole_key_is_wrong_the_host_is_seen_and_powered_off(
         VMS, "running"
     )
     assert reports.info_report(host, "far")["power"] == "running"
-    host.apply(lifecycle.plan_verb(host, "stop", "far")).unwrap()
-    host.apply_host(host.plan_halt()).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "far")).unwrap()
+    apply_plan(host, plan_halt(host)).unwrap()
     assert {have.power for have in host.observe_all().values()} == {Power.STOPPED}
 
 

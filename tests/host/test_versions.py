@@ -18,9 +18,11 @@ from geats_core.vm.observation import Power, VolumeMissing
 from geats_core.vm.parse import parse_vm, to_text
 from geats_host.calls import lifecycle, reports
 from geats_host.calls.several_vms import plan_several
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 from geats_host.registry import Entry, Outcome, schema
 from tests.memory_host import memory_host
 
@@ -46,9 +48,9 @@ def actions(steps: Iterable[Step]) -> list[Action]:
 PLANS: dict[str, Callable[[Host], SavedPlan]] = {
     "a verb": lambda host: lifecycle.plan_verb(host, "provision", "web01").as_saved(),
     "a target": lambda host: lifecycle.plan_to(host, "db01", "running").as_saved(),
-    "the host": lambda host: host.plan_wishes(Wishes(Goal(name="", target=Target.DEFINED))),
+    "the host": lambda host: plan_wishes(host, Wishes(Goal(name="", target=Target.DEFINED))),
     "several": lambda host: plan_several(host, {"web01": {}, "db01": {}}).planned,
-    "the boot": lambda host: host.plan_boot(),
+    "the boot": lambda host: plan_boot(host),
 }
 
 
@@ -61,7 +63,7 @@ def test_every_plan_upgrades_the_registry_before_anything_else(
     assert made.plan.steps[0].action == UPGRADE
     assert all(step.needs for step in made.plan.steps[1:])
     assert all(each.steps[0].action == UPGRADE for each in made.plan.plans if each.steps)
-    assert old_host.apply_host(made) == Success(made.plan.steps)
+    assert apply_plan(old_host, made) == Success(made.plan.steps)
     assert old_host.registry.outdated() is None
     assert UPGRADE not in actions(make(old_host).plan.steps)
 
@@ -80,7 +82,7 @@ def test_looking_at_a_host_and_a_plan_that_does_nothing_leave_the_registry_as_it
 
 def test_what_was_done_for_a_vm_tells_of_the_upgrade_as_its_preview_did(old_host: Host) -> None:
     planned = lifecycle.plan_verb(old_host, "provision", "db01")
-    report = reports.apply_report(planned.plan, old_host.apply(planned))
+    report = reports.apply_report(planned.plan, apply_plan(old_host, planned))
     assert report["changes"] == reports.would_change(planned.plan)
     assert "upgrade the registry" in reports.plan_report(planned.plan)["text"][0]  # type: ignore[index]
 
@@ -90,7 +92,7 @@ def test_what_was_done_for_several_vms_tells_of_the_upgrade_as_its_preview_did(
 ) -> None:
     several = plan_several(old_host, {"web01": {}, "db01": {}})
     would = reports.would_several_report(several)
-    done = reports.several_report(several, old_host.apply_host(several.planned))
+    done = reports.several_report(several, apply_plan(old_host, several.planned))
     for name in ("web01", "db01"):
         assert done[name]["changes"] == would[name]["changes"]
         assert "upgrade the registry" in str(would[name]["changes"])
@@ -101,7 +103,7 @@ def test_where_the_upgrade_fails_nothing_is_touched_and_every_vm_says_why(
 ) -> None:
     (tmp_path / "state" / ".registry.sqlite.schema-2.backup.new").mkdir()
     planned = lifecycle.plan_to(old_host, "db01", "running")
-    applied = old_host.apply(planned)
+    applied = apply_plan(old_host, planned)
     assert isinstance(applied, Failure)
     assert actions(each.step for each in applied.failure().not_tried) == actions(
         planned.plan.steps[1:]
@@ -116,7 +118,7 @@ def test_a_plan_without_the_upgrade_touches_nothing(old_host: Host) -> None:
     made = lifecycle.plan_to(old_host, "db01", "running").as_saved()
     steps = tuple(replace(step, needs=()) for step in made.plan.steps[1:])
     bare = replace(made, plan=replace(made.plan, steps=steps))
-    applied = old_host.apply_host(bare)
+    applied = apply_plan(old_host, bare)
     assert isinstance(applied, Failure)
     assert "plan again" in applied.failure().failed[0].error
     assert applied.failure().done == ()
@@ -127,7 +129,7 @@ def test_the_journal_keeps_what_the_policy_says(tmp_path: Path) -> None:
     old = Entry(time_s=0.0, vm="web01", action="start", outcome=Outcome.DONE)
     for n in range(200):
         host.registry.write(replace(old, time_s=float(n) if n < 50 else time.time()))
-    host.apply(lifecycle.plan_to(host, "web01", "running"))
+    apply_plan(host, lifecycle.plan_to(host, "web01", "running"))
     kept = list(host.journal("web01", 500))
     assert len(kept) == 100
     assert kept[-1].action == "start web01"
@@ -148,14 +150,14 @@ def half_read(tmp_path: Path) -> Host:
     """A host on which web01 runs, and the row of db01, which runs too, has a key of the future."""
     host = memory_host(tmp_path, {"registry": "sqlite"})
     for name in ("web01", "db01"):
-        host.apply(lifecycle.plan_to(host, name, "running"))
+        apply_plan(host, lifecycle.plan_to(host, name, "running"))
     with closing(sqlite3.connect(tmp_path / "state" / "registry.sqlite")) as database, database:
         database.execute("update definition set spec = '{\"colour\": 1}' where name = 'db01'")
     return host
 
 
 def test_a_row_that_cannot_be_read_stops_no_other_vm(half_read: Host) -> None:
-    assert half_read.apply(lifecycle.plan_verb(half_read, "stop", "web01")).value_or(None)
+    assert apply_plan(half_read, lifecycle.plan_verb(half_read, "stop", "web01")).value_or(None)
     assert half_read.observe("web01").power is Power.STOPPED
 
 
@@ -171,15 +173,15 @@ def test_a_row_that_cannot_be_read_is_shown_and_refused_with_the_reason(half_rea
 
 
 def test_a_vm_whose_row_cannot_be_read_is_powered_off_with_the_host(half_read: Host) -> None:
-    made = half_read.plan_halt()
-    assert half_read.apply_host(made) == Success(made.plan.steps)
+    made = plan_halt(half_read)
+    assert apply_plan(half_read, made) == Success(made.plan.steps)
     assert half_read.observe("db01").power is Power.STOPPED
-    boot = half_read.plan_boot()
+    boot = plan_boot(half_read)
     assert [each.name for each in boot.plan.plans] == []
 
 
 def test_a_row_that_cannot_be_read_is_written_anew_by_define(half_read: Host) -> None:
-    half_read.apply(lifecycle.plan_verb(half_read, "define", "db01"))
+    apply_plan(half_read, lifecycle.plan_verb(half_read, "define", "db01"))
     assert half_read.observe("db01").unreliable == ""
     assert lifecycle.plan_to(half_read, "db01", "running").plan.is_empty
 
@@ -218,6 +220,6 @@ def test_what_an_older_geats_filled_is_missed_where_only_its_journal_tells(
     journaled(old_host, *journal)
     assert old_host.observe("db01").missing == missing
     lock = lifecycle.plan_verb(old_host, "lock", "db01").as_saved()
-    assert old_host.apply_host(lock) == Success(lock.plan.steps)
+    assert apply_plan(old_host, lock) == Success(lock.plan.steps)
     assert old_host.registry.outdated() is None
     assert old_host.observe("db01").missing == missing

@@ -43,8 +43,9 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
-from geats_host.engine.goals import Wishes, goal_by_name, plan_recorded, wishes
 from geats_host.errors import Refused
+from geats_host.planning.from_values import plan_recorded
+from geats_host.planning.goals import Wishes, goal_by_name, wishes
 from tests.property.strategies import situation_pairs
 from tests.property.test_host_laws import Situation, as_left, situations
 

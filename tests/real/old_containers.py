@@ -16,6 +16,7 @@ from pathlib import Path
 from geats_host.calls import adopt, lifecycle
 from geats_host.drivers.lxc import monitor
 from geats_host.drivers.lxc.driver import open_driver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.inputs.legacy_files import imported_lxc
 from tests.real.conftest import sh
@@ -115,13 +116,13 @@ def adopted(old: Old, *, while_it_runs: bool = False) -> Facts:
     with ended(lxcpath, old.name):
         if while_it_runs:
             sh("lxc-start", "-P", f"{lxcpath}", "-n", old.name)
-        host.apply_host(adopt.adopt(host, old.name, None, "old").planned).unwrap()
+        apply_plan(host, adopt.adopt(host, old.name, None, "old").planned).unwrap()
         if while_it_runs:
-            host.apply(lifecycle.plan_to(host, old.name, "off")).unwrap()
+            apply_plan(host, lifecycle.plan_to(host, old.name, "off")).unwrap()
             (folder / "rootfs" / STOPPED_CLEANLY).unlink(missing_ok=True)
-        host.apply(lifecycle.plan_to(host, old.name, "running")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, old.name, "running")).unwrap()
         seen = facts(old, lxcpath, folder / "rootfs")
-        host.apply(lifecycle.plan_to(host, old.name, "off")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, old.name, "off")).unwrap()
         return with_end(seen, folder / "rootfs")
 
 
@@ -133,10 +134,10 @@ def imported(old: Old) -> Facts:
     lxcpath = old.around / "imported"
     host = host_of(old, lxcpath, made.geats)
     with ended(lxcpath, old.name):
-        host.apply(lifecycle.plan_to(host, old.name, "running")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, old.name, "running")).unwrap()
         root = host.pools["default"].path(next(iter(host.pools["default"].observe())))
         seen = facts(old, lxcpath, root)
-        host.apply(lifecycle.plan_to(host, old.name, "off")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, old.name, "off")).unwrap()
         return with_end(seen, root)
 
 

@@ -17,10 +17,11 @@ from geats_core.planning.goal import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, lifecycle, reports
 from geats_host.drivers.lxc.driver import LxcDriver
-from geats_host.engine import known_volumes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
+from geats_host.observing import known_volumes
 from geats_host.storage import VolumeId
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.real.conftest import set_init, sh
@@ -87,7 +88,7 @@ class Operator:
 
     def adopt(self, template: str | None = None) -> Plan:
         adopting = adopt.adopt(self.host, NAME, None, template)
-        self.host.apply_host(adopting.planned).unwrap()
+        apply_plan(self.host, adopting.planned).unwrap()
         return adopting.plan
 
 
@@ -146,10 +147,10 @@ def test_it_stops_starts_and_reboots_by_itself_and_is_deprovisioned(operator: Op
         operator.host.pools["default"].destroy(VolumeId(NAME, "root"))
     for target in ("off", "running"):
         host = operator.host
-        host.apply(lifecycle.plan_to(host, NAME, target)).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, NAME, target)).unwrap()
     assert operator.run("cat /tmp/mine") == "here\n"
     host = operator.host
-    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
     assert not operator.folder.exists()
     assert [each.name for each in (operator.directory / "pool").iterdir()] == ["geats-pool.json"]
     assert host.observe_all() == {}
@@ -187,11 +188,11 @@ def test_what_it_is_described_as_is_pending_and_comes_with_a_restart(
     assert (planned.steps, planned.pending) == ((), plan.pending)
 
     host = operator.host
-    host.apply(lifecycle.plan_to(host, NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME)).unwrap()
     assert operator.run("hostname; cat /sys/class/net/eth0/mtu; id -u") == "other\n1400\n0\n"
     assert "100000" in Path(f"/proc/{operator.driver.info(NAME).pid}/uid_map").read_text()
     assert lifecycle.plan_to(operator.host, NAME).plan.is_empty
-    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
     assert not operator.folder.exists()
 
 
@@ -203,7 +204,7 @@ def test_one_that_is_undefined_leaves_its_files_and_can_be_defined_again(
     operator.adopt()
     for target in ("undefined", "running", "deprovisioned"):
         host = operator.host
-        host.apply(lifecycle.plan_to(host, NAME, target)).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, NAME, target)).unwrap()
         assert (operator.folder / "rootfs/bin/busybox").exists() == (target != "deprovisioned")
     assert not operator.folder.exists()
 
@@ -215,7 +216,7 @@ def test_one_made_anew_is_made_in_the_pool(operator: Operator) -> None:
     operator.adopt()
     host = operator.host
     assert host.pools["default"].path(VolumeId(NAME, "root")) == operator.folder / "rootfs"
-    host.apply(lifecycle.plan_verb(host, "reinit", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "reinit", NAME)).unwrap()
     assert (
         host.pools["default"]
         .path(VolumeId(NAME, "root"))
@@ -223,7 +224,7 @@ def test_one_made_anew_is_made_in_the_pool(operator: Operator) -> None:
     )
     assert host.observe(NAME).power is Power.RUNNING
     assert not (operator.folder / "rootfs").exists()
-    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
 
 
 def test_one_that_runs_from_another_root_than_its_volume_is_not_as_described(
@@ -245,16 +246,16 @@ def test_one_that_runs_from_another_root_than_its_volume_is_not_as_described(
             lifecycle.plan_to(host, NAME, target)
     assert said in str(reports.list_report(host)[NAME]["problems"])
     operator.start()
-    host.apply(lifecycle.plan_to(host, NAME, "off")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "off")).unwrap()
     assert rebuilt.exists()
     assert (operator.folder / "rootfs").exists()
 
-    host.apply(lifecycle.plan_verb(host, "define", NAME)).unwrap()
-    host.apply(lifecycle.plan_to(host, NAME, "running")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "define", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "running")).unwrap()
     assert lifecycle.plan_to(host, NAME, "running").plan.is_empty
     operator.run("touch /mine")
     assert (operator.folder / "rootfs" / "mine").exists()
-    host.apply(lifecycle.plan_to(host, NAME, "off")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "off")).unwrap()
 
 
 def test_a_config_of_a_newer_geats_is_left_alone_until_it_is_defined_anew(
@@ -262,7 +263,7 @@ def test_a_config_of_a_newer_geats_is_left_alone_until_it_is_defined_anew(
 ) -> None:
     operator.vm = {"template": "busybox", "init": "busybox", "privileged": True}
     host = operator.host
-    host.apply(lifecycle.plan_to(host, NAME, "running")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "running")).unwrap()
     before = life(operator)
     config = operator.folder / "config"
     newer = config.read_text().replace("# geats-format: 1", "# geats-format: 99")
@@ -270,10 +271,10 @@ def test_a_config_of_a_newer_geats_is_left_alone_until_it_is_defined_anew(
     with pytest.raises(Refused, match=r"its config was written by a newer geats \(format 99"):
         lifecycle.plan_to(host, NAME, "running")
     assert config.read_text() == newer
-    host.apply(lifecycle.plan_verb(host, "define", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "define", NAME)).unwrap()
     assert lifecycle.plan_to(host, NAME, "running").plan.is_empty
     assert life(operator) == before
-    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
 
 
 @pytest.mark.parametrize(("moment", "manner"), [*product(Moment, Manner)])
@@ -286,14 +287,14 @@ def test_an_adoption_that_is_cut_at_any_call_goes_on(
     before, config = life(operator), (operator.folder / "config").read_bytes()
     adopting = adopt.adopt(operator.host, NAME, None, "busybox")
     counted = Fault()
-    counted.host(operator.host).apply_host(adopting.planned).unwrap()
+    apply_plan(counted.host(operator.host), adopting.planned).unwrap()
     after = operator.host.observe(NAME)
     for at in range(1, counted.calls + 1):
         undo(operator, config)
         fault = Fault(at, moment, manner)
         planned = adopt.adopt(operator.host, NAME, None, "busybox").planned
         with suppress(Killed):
-            fault.host(operator.host).apply_host(planned)
+            apply_plan(fault.host(operator.host), planned)
         have = operator.host.observe(NAME)
         if have != after:
             assert have.foreign
@@ -364,7 +365,7 @@ def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None
     config = operator.folder / "config"
     config.write_text(config.read_text() + "lxc.environment = B=2\n")
     assert "was changed since the adoption was planned" in str(
-        operator.host.apply_host(planned).failure()
+        apply_plan(operator.host, planned).failure()
     )
     assert operator.adopt("busybox").by_hand[-1] == "lxc.environment = B=2"
 
@@ -376,9 +377,9 @@ def test_one_whose_operation_lock_is_held_is_adopted_later(operator: Operator) -
         operation_lock(operator.directory / "run", NAME),
         pytest.raises(Refused, match="another operation is under way"),
     ):
-        operator.host.apply_host(planned)
+        apply_plan(operator.host, planned)
     assert operator.host.observe(NAME).foreign
-    operator.host.apply_host(planned).unwrap()
+    apply_plan(operator.host, planned).unwrap()
 
 
 def test_debian_is_adopted_while_it_runs_and_reboots_by_itself(
@@ -416,9 +417,9 @@ lxc.mount.entry = tmpfs srv tmpfs defaults 0 0
     wait_for(lambda: operator.driver.info(NAME).pid not in (before[0], None))
     host = operator.host
     assert lifecycle.plan_to(host, NAME).plan.is_empty
-    host.apply(lifecycle.plan_verb(host, "reboot", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "reboot", NAME)).unwrap()
     assert operator.run("findmnt -no FSTYPE /srv") == "tmpfs\n"
-    host.apply(lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
     assert not folder.exists()
 
 

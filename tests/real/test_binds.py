@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import Interrupted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
 from tests.real.conftest import sh
@@ -55,7 +56,7 @@ class Operator:
     def apply(self, name: str, target: str) -> None:
         opened = self.host
         planned = lifecycle.plan_to(opened, name, target)
-        assert opened.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(opened, planned) == Success(planned.plan.steps)
 
     def run(self, name: str, script: str) -> str:
         argv = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name, "--", "sh", "-c", script)
@@ -231,7 +232,7 @@ def test_a_mount_point_that_the_guest_made_a_link_leads_nowhere(
     (operator.root_of(ONE) / "srv").symlink_to(link.format(outside))
 
     opened = operator.host
-    match opened.apply(lifecycle.plan_to(opened, ONE, "running")):
+    match apply_plan(opened, lifecycle.plan_to(opened, ONE, "running")):
         case Failure(Interrupted(failed=(failed,))):
             assert failed.error == (
                 f"/srv/new/films in {ONE} cannot be a mount point: there is a symbolic link on the"

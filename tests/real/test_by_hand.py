@@ -20,8 +20,10 @@ from geats_host.calls import lifecycle
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.monitor import Listener, address, listener, power
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.planning.plans import plan_rebuild
 from tests.real.conftest import spec
 
 NAME = "geats-test-byhand"
@@ -65,7 +67,7 @@ class Operator:
 
     def apply(self, target: str = "running", by_hand: str = "kept") -> Plan:
         planned = lifecycle.plan_to(self.host, NAME, target, by_hand=by_hand)
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
         return planned.plan
 
     def environment(self) -> str:
@@ -84,7 +86,7 @@ def operator(busybox_rootfs: Path, tmp_path: Path) -> Iterator[Operator]:
     someone = Operator(tmp_path, template)
     yield someone
     planned = lifecycle.plan_verb(someone.host, "deprovision", NAME)
-    assert someone.host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(someone.host, planned) == Success(planned.plan.steps)
     assert someone.host.observe_all() == {}
 
 
@@ -104,7 +106,7 @@ def test_a_line_added_by_hand_stays_and_is_in_effect_after_a_restart(operator: O
 def test_a_lock_outlives_edits_by_hand_and_a_registry_that_is_lost(operator: Operator) -> None:
     operator.apply()
     host = operator.host
-    host.apply(lifecycle.plan_verb(host, "lock", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "lock", NAME)).unwrap()
     before = host.observe(NAME)
     operator.add(LINE)
     for part in (operator.directory / "state").glob("registry.sqlite*"):
@@ -114,11 +116,11 @@ def test_a_lock_outlives_edits_by_hand_and_a_registry_that_is_lost(operator: Ope
         with pytest.raises(Refused, match="is locked"):
             lifecycle.plan_verb(operator.host, verb, NAME)
 
-    made = operator.host.plan_rebuild()
+    made = plan_rebuild(operator.host)
     assert [(step.vm, type(step.action)) for step in made.plan.steps] == [(NAME, Define)]
-    operator.host.apply_host(made).unwrap()
+    apply_plan(operator.host, made).unwrap()
     assert operator.host.observe(NAME) == replace(before, by_hand=(LINE,))
-    host.apply(lifecycle.plan_verb(host, "unlock", NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", NAME)).unwrap()
     assert not (operator.config.parent / "geats.locked").exists()
     assert not operator.host.observe(NAME).locked
 
@@ -165,7 +167,7 @@ def test_a_line_that_cannot_be_kept_is_named_and_nothing_is_lost(operator: Opera
     operator.vm["memory"] = "64MiB"
     planned = lifecycle.plan_to(operator.host, NAME, "defined")
     assert "cannot be kept: 'lxc.environment = N=J\ufffdrgen'" in str(
-        operator.host.apply(planned).failure()
+        apply_plan(operator.host, planned).failure()
     )
     assert operator.config.read_bytes() == before
     operator.apply("defined", by_hand="removed")

@@ -9,6 +9,7 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_host.calls import copies, lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.storage import VolumeId
 from tests.real.conftest import DEFAULT_DEBIAN, sh
@@ -65,7 +66,7 @@ def operator(own_namespaces: None, tmp_path: Path, busybox_rootfs: Path) -> Iter
         host = someone.host("plain")
         for name in (NAME, COPY):
             if host.observe(name).exists:
-                host.apply(lifecycle.plan_to(host, name, "deprovisioned")).unwrap()
+                apply_plan(host, lifecycle.plan_to(host, name, "deprovisioned")).unwrap()
 
 
 WRITE = """
@@ -83,7 +84,7 @@ def test_a_running_container_is_copied_from_pool_to_pool(
     operator: Operator, source: str, target: str
 ) -> None:
     host = operator.host(source)
-    host.apply(lifecycle.plan_to(host, NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME)).unwrap()
     operator.run(NAME, WRITE)
     before = operator.run(NAME, SHOW)
 
@@ -94,7 +95,7 @@ def test_a_running_container_is_copied_from_pool_to_pool(
         host, writing.path.as_posix(), COPY, {"pools": target}, f"{writing.written()['sha256']}"
     )
     copies.apply_copy(host, reading).unwrap()
-    host.apply(lifecycle.plan_verb(host, "start", COPY)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "start", COPY)).unwrap()
 
     assert before.replace(NAME, COPY) == operator.run(COPY, SHOW)
     assert "33 34 4750 2 regular file" in before
@@ -108,12 +109,12 @@ def test_a_running_container_is_copied_from_pool_to_pool(
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_running_container_is_cloned_in_its_pool(operator: Operator, pool: str) -> None:
     host = operator.host(pool)
-    host.apply(lifecycle.plan_to(host, NAME)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, NAME)).unwrap()
     operator.run(NAME, WRITE)
     before = operator.run(NAME, SHOW)
     copies.apply_copy(host, copies.clone(host, NAME, COPY)).unwrap()
     assert host.observe(NAME).power is Power.RUNNING
-    host.apply(lifecycle.plan_verb(host, "start", COPY)).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "start", COPY)).unwrap()
 
     assert operator.run(COPY, SHOW) == before.replace(NAME, COPY)
     operator.run(COPY, "echo other > /data/file")
@@ -144,21 +145,21 @@ def debian(own_namespaces: None, tmp_path: Path) -> Iterator[Host]:
     )
     yield host
     for name in host.observe_all():
-        host.apply(lifecycle.plan_to(host, name, "deprovisioned", power_off="stop")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, name, "deprovisioned", power_off="stop")).unwrap()
 
 
 def test_debian_boots_from_an_archive_of_it_under_another_name(
     debian: Host, tmp_path: Path
 ) -> None:
     """From a pool of directories to one whose files have other ids."""
-    debian.apply(lifecycle.plan_to(debian, NAME)).unwrap()
+    apply_plan(debian, lifecycle.plan_to(debian, NAME)).unwrap()
     someone = Operator(tmp_path, tmp_path)
     before = someone.run(NAME, ASK).split()
     writing = copies.export(debian, NAME)
     copies.apply_export(debian, writing).unwrap()
     reading = copies.import_(debian, str(writing.path), COPY, {"pools": "layers"})
     copies.apply_copy(debian, reading).unwrap()
-    debian.apply(lifecycle.plan_verb(debian, "start", COPY)).unwrap()
+    apply_plan(debian, lifecycle.plan_verb(debian, "start", COPY)).unwrap()
 
     state, hostname, machine_id = someone.run(COPY, ASK).split()
     assert (state, hostname) == (before[0], COPY)

@@ -15,8 +15,10 @@ from geats_core.planning.goal import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power
 from geats_host.engine.apply import Interrupted
-from geats_host.engine.goals import wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.planning.goals import wishes
+from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 from geats_host.registry import Outcome
 from tests.real.conftest import sh
 
@@ -53,8 +55,8 @@ class Operator:
 
     def apply(self, target: str) -> None:
         words: dict[object, object] = {"target": target, "power_off": "stop", "at_most": len(ALL)}
-        made = self.host.plan_wishes(wishes(words))
-        assert self.host.apply_host(made) == Success(made.plan.steps)
+        made = plan_wishes(self.host, wishes(words))
+        assert apply_plan(self.host, made) == Success(made.plan.steps)
 
     def carry_out(
         self, made: SavedPlan, before: Callable[[Step], None] = lambda step: None
@@ -68,7 +70,7 @@ class Operator:
             elif outcome is Outcome.DONE:
                 told.append(describe(step.action, step.vm))
 
-        return told, self.host.apply_host(made, progress).failure()
+        return told, apply_plan(self.host, made, progress).failure()
 
     def on(self) -> set[str]:
         seen = self.host.observe_all()
@@ -102,7 +104,7 @@ def test_at_boot_the_others_start_in_their_order(
     operator.apply("stopped")
     break_it(operator)
 
-    started, how_far = operator.carry_out(operator.host.plan_boot())
+    started, how_far = operator.carry_out(plan_boot(operator.host))
 
     assert [word for word in started if word.startswith("start")] == [
         f"start {FIRST}",
@@ -116,7 +118,7 @@ def test_at_boot_the_others_start_in_their_order(
 
 def test_at_halt_the_others_stop_though_one_hangs(operator: Operator) -> None:
     operator.apply("running")
-    made = operator.host.plan_halt()
+    made = plan_halt(operator.host)
     monitor = int(sh("pgrep", "-f", f"lxc monitor.* {operator.directory}/lxc {BROKEN}$"))
 
     def hang(step: Step) -> None:

@@ -18,6 +18,7 @@ from geats_core.vm.observation import Power
 from geats_host.calls import guest, lifecycle, waiting
 from geats_host.drivers import OUTPUT_BYTES, Ran
 from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
 from tests.real.conftest import spec
@@ -405,7 +406,7 @@ def test_a_host_reaches_into_debian(debian_rootfs: Path, tmp_path: Path, bridge:
             "vms": {name: {"template": "debian", "nics": [nic]}},
         }
     )
-    assert isinstance(host.apply(lifecycle.plan_verb(host, "start", name)), Success)
+    assert isinstance(apply_plan(host, lifecycle.plan_verb(host, "start", name)), Success)
     try:
         assert waiting.wait(host, name, "ip", None, {"timeout": 20}).seen == "10.77.0.9"
         up = ["systemctl", "is-active", "systemd-journald"]
@@ -420,4 +421,4 @@ def test_a_host_reaches_into_debian(debian_rootfs: Path, tmp_path: Path, bridge:
         assert (tmp_path / "a").read_text() == "grüezi\n"
         assert guest.ssh_command(host, name, {}) == ["ssh", "--", "10.77.0.9"]
     finally:
-        host.apply(lifecycle.plan_to(host, name, "deprovisioned"))
+        apply_plan(host, lifecycle.plan_to(host, name, "deprovisioned"))

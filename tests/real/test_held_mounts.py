@@ -9,6 +9,7 @@ from returns.result import Failure
 
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
 from tests.real.test_storage import MIB
@@ -39,23 +40,23 @@ def host(at: Path, rootfs: Path, size: str = "32MiB") -> Host:
 def here(own_namespaces: None, tmp_path: Path, busybox_rootfs: Path) -> Iterator[Host]:
     """A host on which one VM has volumes mounted, and is off."""
     made = host(tmp_path, busybox_rootfs)
-    made.apply(lifecycle.plan_to(made, OTHER, "stopped")).unwrap()
+    apply_plan(made, lifecycle.plan_to(made, OTHER, "stopped")).unwrap()
     yield made
     for name in (OTHER, APART):
-        made.apply(lifecycle.plan_to(made, name, "deprovisioned")).unwrap()
+        apply_plan(made, lifecycle.plan_to(made, name, "deprovisioned")).unwrap()
 
 
 def test_a_vm_whose_mounts_are_set_apart_keeps_none_of_another_busy(
     here: Host, tmp_path: Path, busybox_rootfs: Path
 ) -> None:
-    here.apply(lifecycle.plan_to(here, APART)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, APART)).unwrap()
     grown = host(tmp_path, busybox_rootfs, "40MiB")
-    grown.apply(lifecycle.plan_to(grown, OTHER, "stopped")).unwrap()
+    apply_plan(grown, lifecycle.plan_to(grown, OTHER, "stopped")).unwrap()
     data = grown.observe(OTHER).volume("files", "data")
     assert data is not None
     assert data.size_bytes == 40 * MIB
 
-    here.apply(lifecycle.plan_to(here, OTHER, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, OTHER, "deprovisioned")).unwrap()
 
     assert not any(OTHER in point for point in mounts_below(tmp_path, itself=False))
     assert here.observe(APART).power is Power.RUNNING
@@ -69,7 +70,7 @@ def test_who_keeps_a_volume_busy_is_named(here: Host) -> None:
     with subprocess.Popen(argv) as holder:
         while Path(f"/proc/{holder.pid}/comm").read_text() != "sleep\n":
             pass
-        applied = here.apply(lifecycle.plan_to(here, OTHER, "deprovisioned"))
+        applied = apply_plan(here, lifecycle.plan_to(here, OTHER, "deprovisioned"))
         holder.kill()
     assert isinstance(applied, Failure)
     errors = [failed.error for failed in applied.failure().failed]

@@ -17,6 +17,7 @@ from geats_host.calls import copies, lifecycle
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.lxc.definition import HELD
 from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
 from geats_host.storage import COPIES, VolumeId
@@ -207,7 +208,7 @@ def test_an_export_that_is_killed_leaves_it_running_and_the_same_again_leaves_no
 ) -> None:
     """While the archive is written, the VM runs where its volumes are cloned in no time."""
     here = host(ground, busybox_rootfs, pool)
-    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME)).unwrap()
     on = here.observe(NAME)
     with killed_export(ground, busybox_rootfs, pool):
         assert here.observe(NAME) == replace(on, power=meanwhile)
@@ -219,18 +220,18 @@ def test_an_export_that_is_killed_leaves_it_running_and_the_same_again_leaves_no
     assert here.observe(NAME) == on
     assert (ground / "it.tar").exists()
     assert clones(here, pool) == []
-    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
 
 
 def test_what_a_killed_export_left_goes_with_the_volumes(
     ground: Path, busybox_rootfs: Path
 ) -> None:
     here = host(ground, busybox_rootfs, "fast")
-    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME)).unwrap()
     with killed_export(ground, busybox_rootfs, "fast"):
         pass
     assert len(clones(here, "fast")) == 2
 
-    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
 
     assert clones(here, "fast") == []

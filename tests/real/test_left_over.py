@@ -18,6 +18,7 @@ from geats_host.calls import repair as repairing
 from geats_host.drivers.lxc import cgroups
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import monitors
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.leftovers import Left
 from geats_host.storage import VolumeId
@@ -148,18 +149,18 @@ def test_a_cut_while_cgroups_are_removed_is_made_good_by_the_next_start(
 @pytest.mark.parametrize("target", ["running", "stopped", "deprovisioned"])
 def test_a_plan_repairs_it(tmp_path: Path, busybox_rootfs: Path, target: str) -> None:
     here = host(tmp_path, busybox_rootfs, "plain")
-    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME)).unwrap()
     driver = here.drivers["lxc"]
     assert isinstance(driver, LxcDriver)
     driver.freeze(NAME)
     kill_monitor(driver, NAME)
 
     planned = lifecycle.plan_to(here, NAME, target)
-    here.apply(planned).unwrap()
+    apply_plan(here, planned).unwrap()
 
     assert "Repair" in [type(step.action).__name__ for step in planned.plan.steps]
     assert lifecycle.plan_to(here, NAME, target).plan.is_empty
-    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
 
 
 VETH = veth_name(NAME, 0)
@@ -264,7 +265,7 @@ def test_a_folder_that_holds_what_is_not_ours_or_is_locked_is_not_left_over(
 
 def test_a_whole_host_is_repaired_by_one_plan(tmp_path: Path, busybox_rootfs: Path) -> None:
     here = host(tmp_path, busybox_rootfs, "plain")
-    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME)).unwrap()
     driver = here.drivers["lxc"]
     assert isinstance(driver, LxcDriver)
     driver.freeze(NAME)
@@ -279,7 +280,7 @@ def test_a_whole_host_is_repaired_by_one_plan(tmp_path: Path, busybox_rootfs: Pa
     assert sorted(type(step.action).__name__ for step in made.plan.steps) == [
         *("DestroyVolume", "RemoveLeftover", "RemoveLeftover", "Repair", "Start"),
     ]
-    here.apply_host(made).unwrap()
+    apply_plan(here, made).unwrap()
 
     seen = here.observe_all()
     assert seen[NAME].power is Power.RUNNING
@@ -287,14 +288,14 @@ def test_a_whole_host_is_repaired_by_one_plan(tmp_path: Path, busybox_rootfs: Pa
     assert veth not in links()
     assert repairing.plan(here).plan.is_empty
     here.registry.forget("geats-test-gone")
-    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
 
 
 def test_what_is_in_the_way_is_refused_before_anything_is_destroyed(
     tmp_path: Path, busybox_rootfs: Path
 ) -> None:
     here = host(tmp_path, busybox_rootfs, "plain")
-    here.apply(lifecycle.plan_to(here, NAME)).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME)).unwrap()
     driver = here.drivers["lxc"]
     assert isinstance(driver, LxcDriver)
     notes = driver.options.path / NAME / "notes.txt"
@@ -316,11 +317,11 @@ def test_what_is_in_the_way_is_refused_before_anything_is_destroyed(
     assert why() == [f"{data} {within} is mounted in it", stray]
     notes.unlink()
     sh("umount", f"{within}")
-    here.apply(lifecycle.plan_to(here, NAME, "off")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "off")).unwrap()
     sh("mount", "--bind", f"{within.parent}", f"{elsewhere}")
     (told,) = why()
     assert told.startswith(f"{data} it is mounted on {elsewhere} where process ")
     sh("umount", f"{elsewhere}")
     assert set(here.observe_all()) == {NAME}
-    here.apply(lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
+    apply_plan(here, lifecycle.plan_to(here, NAME, "deprovisioned")).unwrap()
     assert here.observe_all() == {}

@@ -9,9 +9,10 @@ from returns.result import Success
 
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
-from geats_host.engine import known_places
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.observing import known_places
 
 NAME = "geats-test-lost"
 TARGETS = ("running", "off", "stopped", "provisioned", "undefined", "deprovisioned")
@@ -52,4 +53,4 @@ def test_a_running_container_is_not_made_again_nor_said_to_be_gone(
 def apply(config: object, target: str) -> None:
     host = Host.from_config(config)
     planned = lifecycle.plan_to(host, NAME, target)
-    assert host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(host, planned) == Success(planned.plan.steps)

@@ -145,6 +145,7 @@ APPLY = """
 import json, os, signal, sys, threading
 from geats_host.host import Host
 from geats_host.calls.lifecycle import plan_to
+from geats_host.engine.apply_plan import apply_plan
 
 raw, name, target, at, after_s = json.loads(sys.argv[1])
 
@@ -159,7 +160,7 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 host = Host.from_config(raw)
-host.apply(plan_to(host, name, target), on_step)
+apply_plan(host, plan_to(host, name, target), on_step)
 """
 
 

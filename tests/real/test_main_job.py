@@ -15,6 +15,7 @@ from returns.result import Failure, Success
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle, reports
 from geats_host.engine.apply import Interrupted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
 from tests.real.conftest import DEFAULT_DEBIAN, sh
@@ -52,11 +53,11 @@ class Operator:
 
     def apply(self, **options: object) -> None:
         planned = lifecycle.plan_to(self.host, NAME, **options)  # type: ignore[arg-type]
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
     def do(self, verb: str) -> None:
         planned = lifecycle.plan_verb(self.host, verb, NAME)
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ def test_a_full_disk_fails_the_step_and_the_next_apply_carries_on(
     operator = Operator(tmp_path, {"template": "debian"}, debian)
     with small_disk(tmp_path / "pool", "20m") as resize:
         planned = lifecycle.plan_to(operator.host, NAME, "provisioned")
-        match operator.host.apply(planned):
+        match apply_plan(operator.host, planned):
             case Failure(Interrupted(failed=failed)):
                 ((step, error),) = ((each.step, each.error) for each in failed)
                 assert "No space left on device" in error

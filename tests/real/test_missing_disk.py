@@ -9,8 +9,10 @@ from returns.result import Success
 
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.planning.plans import plan_boot
 from tests.real.conftest import sh
 
 NAME = "geats-test-disk"
@@ -67,7 +69,7 @@ class Operator:
 
     def apply(self, target: str, *, allow_data_loss: bool = False) -> None:
         planned = lifecycle.plan_to(self.host, NAME, target, allow_data_loss=allow_data_loss)
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
     def run(self, script: str) -> str:
         lxcpath = str(self.directory / "state" / "lxc")
@@ -118,7 +120,7 @@ def test_a_guests_file_is_there_after_its_disk_was_away(operator: Operator) -> N
             lifecycle.plan_to(operator.host, NAME, target)
     with pytest.raises(Refused, match=r"disk|not available"):
         lifecycle.plan_verb(operator.host, "start", NAME)
-    boot = operator.host.plan_boot()
+    boot = plan_boot(operator.host)
     assert boot.plan.is_empty
     assert not list(operator.disk.iterdir())
 

@@ -12,6 +12,7 @@ from returns.result import Success
 
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
@@ -64,12 +65,12 @@ class Operator:
         """Bring the VM there; how many seconds that took."""
         began = time.monotonic()
         planned = lifecycle.plan_to(self.host, name, target)
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
         return time.monotonic() - began
 
     def do(self, verb: str, name: str) -> None:
         planned = lifecycle.plan_verb(self.host, verb, name)
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
     def run(self, name: str, script: str) -> str:
         lxcpath = str(self.directory / "state" / "lxc")

@@ -8,9 +8,11 @@ import pytest
 from returns.result import Success
 
 from geats_host.calls import lifecycle
-from geats_host.engine.goals import wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.planning.goals import wishes
+from geats_host.planning.plans import plan_wishes
 from tests.real.conftest import sh
 
 NAS, WEB = "geats-test-share1", "geats-test-share2"
@@ -41,8 +43,8 @@ class Operator:
         )
 
     def apply(self, host: Host, target: str) -> None:
-        made = host.plan_wishes(wishes({"target": target, "power_off": "stop", "at_most": 2}))
-        assert host.apply_host(made) == Success(made.plan.steps)
+        made = plan_wishes(host, wishes({"target": target, "power_off": "stop", "at_most": 2}))
+        assert apply_plan(host, made) == Success(made.plan.steps)
 
     def run(self, name: str, script: str) -> str:
         attach = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name)
@@ -65,7 +67,7 @@ def test_what_one_writes_the_other_reads_and_cannot_change(operator: Operator) -
     assert operator.run(WEB, "cat /films/one") == "film\n"
     operator.run(WEB, "! echo x > /films/one")
     operator.run(WEB, "! mount -o remount,rw,bind /films && ! echo x > /films/one")
-    assert host.plan_wishes(wishes({})).plan.is_empty
+    assert plan_wishes(host, wishes({})).plan.is_empty
 
 
 def test_the_other_may_write_where_it_is_told_so(operator: Operator) -> None:
@@ -87,7 +89,7 @@ def test_the_owner_stays_as_long_as_the_other_mounts_it(operator: Operator) -> N
         f"{NAS}.volumes[media]: is in use by {WEB}, which is on",
     )
     planned = lifecycle.plan_verb(host, "stop", NAS)
-    assert host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(host, planned) == Success(planned.plan.steps)
     assert operator.run(WEB, "cat /films/one") == "film\n"
 
 

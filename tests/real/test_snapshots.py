@@ -9,8 +9,10 @@ from returns.result import Success
 
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle, snapshots
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
-from geats_host.host import Host, Planned
+from geats_host.host import Host
+from geats_host.planning.plans import Planned
 from tests.real.conftest import sh
 from tests.real.test_storage import on_btrfs
 
@@ -47,7 +49,7 @@ class Operator:
         )
 
     def do(self, planned: Planned) -> None:
-        assert self.host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
     def run(self, script: str) -> str:
         lxcpath = f"{self.directory}/state/lxc"

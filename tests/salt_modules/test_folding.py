@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine import locked_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
 
@@ -15,18 +16,18 @@ MEMORY = "{driver: memory}, {template: debian}"
 def looks(monkeypatch):
     """How often the host was looked at, and in which plans VMs were changed together."""
     counted: Counter[object] = Counter()
-    observe, apply = Host.observe_all, Host.apply_host
+    observe, locked = Host.observe_all, locked_plan.locked
 
     def observed(host):
         counted["looks"] += 1
         return observe(host)
 
-    def applied(host, planned, *args):
+    def applied(host, planned):
         counted[tuple(plan.name for plan in planned.plan.plans)] += 1
-        return apply(host, planned, *args)
+        return locked(host, planned)
 
     monkeypatch.setattr(Host, "observe_all", observed)
-    monkeypatch.setattr(Host, "apply_host", applied)
+    monkeypatch.setattr(locked_plan, "locked", applied)
     return counted
 
 
@@ -215,14 +216,14 @@ def test_a_watch_restarts_a_vm_that_was_as_it_should_be(run, looks, testmode, mo
 def test_where_the_plan_cannot_be_applied_each_state_goes_by_itself(
     run, looks, testmode, monkeypatch
 ):
-    applied = Host.apply_host
+    locked = locked_plan.locked
 
-    def together_never(host, planned, *args):
+    def together_never(host, planned):
         if len(planned.plan.plans) > 1:
             raise HostError("the VM c is locked by another job")
-        return applied(host, planned, *args)
+        return locked(host, planned)
 
-    monkeypatch.setattr(Host, "apply_host", together_never)
+    monkeypatch.setattr(locked_plan, "locked", together_never)
     returned = run(vms("a", "b", "c"))
     assert [each["result"] for each in returned.values()] == [None if testmode else True] * 3
 

@@ -39,7 +39,7 @@ def test_from_a_verb_to_the_planner_it_is_not_far(modules, monkeypatch):
         found.append([*on_the_way(sys._getframe(1)), "plan"])
         return plan(*given)
 
-    monkeypatch.setattr("geats_host.host.plan", planned)
+    monkeypatch.setattr("geats_host.planning.plans.plan", planned)
     modules["geats.start"]("web01", test=True)
     assert found[0][0] == "start"
     assert len(found[0]) <= 5, found[0]

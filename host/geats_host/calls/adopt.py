@@ -21,6 +21,8 @@ from geats_host.drivers import AdoptingDriver, ConfigText, Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import saved
 from geats_host.storage import AdoptingPool, VolumeId
 
 
@@ -58,14 +60,14 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     root = _root_seen(host, found, spec, seen)
     known = {each: there.recorded or there.defined for each, there in seen.items()}
     others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
-    facts = host.facts([spec.driver])
+    facts = facts_of(host, [spec.driver])
     made = accepted(plan_adopt(found, spec, root, have, facts, others))
     goal = Goal(name=called, target=Target.DEFINED, spec=spec)
     wrong = wrong_sharing({called: goal}, seen, [made])
     if wrong:
         raise Refused(*wrong)
     setting = Setting({called: spec}, seen, facts, host.config.policy)
-    return Adopting(host.saved(accepted(arranged([made], setting)), {called: have}), described)
+    return Adopting(saved(host, accepted(arranged([made], setting)), {called: have}), described)
 
 
 def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:

@@ -20,9 +20,13 @@ from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import vm_archives
-from geats_host.engine.apply import Applied, Progress, silent
+from geats_host.engine.apply import Applied
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import plan_vm, saved
+from geats_host.step_listeners import Progress, silent
 from geats_host.templates.digests import sha256_of
 
 Report = dict[str, object]
@@ -68,8 +72,8 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
-    made = accepted(plan_export(name, str(archive), have, host.facts([])))
-    return Exporting(host.saved(alone(made), {name: have}), name, archive)
+    made = accepted(plan_export(name, str(archive), have, facts_of(host, [])))
+    return Exporting(saved(host, alone(made), {name: have}), name, archive)
 
 
 def import_(
@@ -98,7 +102,7 @@ def import_(
     called = given or found.manifest.spec.name
     spec = accepted(copied(found.manifest.spec, called, changes or {}), called)
     seen = host.observe_all()
-    have, facts = seen.get(called, Observation()), host.facts([spec.driver])
+    have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
     others = _others(seen)
     made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others))
     wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
@@ -108,7 +112,7 @@ def import_(
     setting = Setting({called: spec}, seen, facts, host.config.policy)
     arranged_ = accepted(arranged([made], setting))
     about = {called: have} if have.exists else {}
-    return Copying(host.saved(arranged_, about), called)
+    return Copying(saved(host, arranged_, about), called)
 
 
 def clone(
@@ -124,14 +128,14 @@ def clone(
     if from_ is None:
         raise Refused(f"{source}: is not defined")
     spec = accepted(copied(from_, called, changes or {}), called)
-    facts = host.facts([spec.driver])
+    facts = facts_of(host, [spec.driver])
     made = accepted(plan_clone(source, spec, seen, facts, host.config.policy))
     wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
     wrong = wrong_sharing({called: wanted}, seen, made.plans)
     if wrong:
         raise Refused(*wrong)
     about = {each: seen[each] for each in (source, called) if each in seen}
-    return Copying(host.saved(made, about), called)
+    return Copying(saved(host, made, about), called)
 
 
 def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:
@@ -141,14 +145,16 @@ def apply_export(host: Host, copying: Exporting, progress: Progress = silent) ->
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(f"{folder}: {error.strerror}") from None
-    return host.apply_host(copying.planned, progress)
+    return apply_plan(host, copying.planned, progress)
 
 
 def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
     """Carry an import or a clone out; what fails is taken away, as far as that can be done."""
-    applied = host.apply_host(copying.planned, progress)
+    applied = apply_plan(host, copying.planned, progress)
     if isinstance(applied, Failure):
-        host.apply(host.plan(Goal(name=copying.name, target=Target.DEPROVISIONED)), progress)
+        apply_plan(
+            host, plan_vm(host, Goal(name=copying.name, target=Target.DEPROVISIONED)), progress
+        )
     return applied
 
 

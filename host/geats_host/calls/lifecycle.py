@@ -14,9 +14,12 @@ from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_host.calls.registry_health import troubles
-from geats_host.engine.goals import Scope, declared, goal_for, wanted
 from geats_host.errors import HostError, Refused
-from geats_host.host import Host, Planned
+from geats_host.host import Host
+from geats_host.inputs.declared import declared, declared_by
+from geats_host.planning.facts import facts_of
+from geats_host.planning.goals import Scope, goal_for, wanted
+from geats_host.planning.plans import Planned, plan_alone, plan_vm, plan_vms
 
 Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
 REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
@@ -38,7 +41,7 @@ def plan_verb(
     declared = None if needless else host.declared(name, raw)
     match goal_of(VERBS[verb], name, declared, have, data_loss):
         case Success(goal):
-            return host.plan(goal, have)
+            return plan_vm(host, goal, have)
         case Failure(problems):
             raise Refused(*problems)
 
@@ -72,9 +75,9 @@ def plan_to(
         }
     )
     have = _have(host, name, goal.target, raw)
-    planned = host.plan(goal_for(goal, name, host.config, have, raw), have)
+    planned = plan_vm(host, goal_for(goal, name, host.config, have, raw), have)
     says_spec = raw is not None or goal.target.takes_spec
-    return replace(planned, origins=host.origins(name, raw)) if says_spec else planned
+    return replace(planned, origins=declared_by(host.config, name, raw)) if says_spec else planned
 
 
 def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:
@@ -100,7 +103,7 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Probl
         return {name: _problems(host, name, spec)}
     found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
     together = _together(host, [each for each, problems in found.items() if not problems])
-    away = list(host.facts(host.drivers).unavailable.values())
+    away = list(facts_of(host, host.drivers).unavailable.values())
     around = {CONFIGURATION: away} if away else {}
     return {**around, **found, **({TOGETHER: together} if together else {})}
 
@@ -109,7 +112,7 @@ def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
     try:
         spec = host.declared(name, raw)
         if spec is not None:
-            host.plan_alone(Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
+            plan_alone(host, Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
     except Refused as refused:
         return list(refused.problems)
     return []
@@ -119,7 +122,7 @@ def _together(host: Host, names: list[str]) -> list[str]:
     specs = [host.declared(name) for name in names]
     wanted = [Goal(name=s.name, target=Target.DEFINED, spec=s) for s in specs if s is not None]
     try:
-        host.plan_host(wanted, {}, Scope.SOME)
+        plan_vms(host, wanted, {}, Scope.SOME)
     except Refused as refused:
         return list(refused.problems)
     return []

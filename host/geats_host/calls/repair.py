@@ -6,10 +6,12 @@ from pathlib import Path
 from geats_core.jobs.repairs import Found, plan_repair
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.engine import interrupted
-from geats_host.engine.obstacles import obstacles
 from geats_host.errors import accepted
 from geats_host.host import Host
 from geats_host.locks import operation_lock
+from geats_host.planning.facts import facts_of
+from geats_host.planning.obstacles import obstacles
+from geats_host.planning.plans import saved
 
 
 def plan(host: Host) -> SavedPlan:
@@ -22,7 +24,7 @@ def plan(host: Host) -> SavedPlan:
         for (_, action), each in everything.items()
         if not each.owner and each.vm not in at_work
     ]
-    facts, policy = host.facts(host.drivers), host.config.policy
+    facts, policy = facts_of(host, host.drivers), host.config.policy
     whole = accepted(plan_repair(found, seen, facts, policy, at_work.keys()))
     used = {
         each.name: tuple(obstacles(each.steps, seen, host.drivers, host.pools))
@@ -40,7 +42,7 @@ def plan(host: Host) -> SavedPlan:
             if each.owner
         ),
     )
-    return host.saved(made, about, warnings)
+    return saved(host, made, about, warnings)
 
 
 def _at_work(host: Host, names: Iterable[str]) -> dict[str, str]:

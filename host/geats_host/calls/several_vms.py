@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from geats_core.planning.goal import Goal
 from geats_core.plans.plan_files import SavedPlan
-from geats_host.engine.goals import Refusals, goal_by_name, wanted
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.inputs.declared import declared_by
+from geats_host.planning.goals import Refusals, goal_by_name, wanted
+from geats_host.planning.plans import plan_each
 
 Words = Mapping[object, object]
 
@@ -18,7 +20,7 @@ class Several:
 
     planned: SavedPlan
     refused: Refusals
-    origins: Mapping[str, Mapping[str, str]]  # see ``Host.origins``
+    origins: Mapping[str, Mapping[str, str]]  # see ``declared_by``
 
 
 def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
@@ -35,10 +37,10 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
         try:
             goal, spec = _read(name, words)
             goals.append(goal_by_name(goal, name, host.config, seen, spec))
-            origins[name] = host.origins(name, spec)
+            origins[name] = declared_by(host.config, name, spec)
         except Refused as why:
             refused[name] = why.problems
-    planned, also_refused = host.plan_each(goals, seen)
+    planned, also_refused = plan_each(host, goals, seen)
     return Several(planned, {**refused, **also_refused}, origins)
 
 

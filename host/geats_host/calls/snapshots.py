@@ -23,7 +23,9 @@ from geats_core.reading.fields import boolean, text
 from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
-from geats_host.host import Host, Planned
+from geats_host.host import Host
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import Planned, planned
 
 Report = dict[str, object]
 
@@ -79,7 +81,7 @@ def snapshot(
     made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
     if made.is_empty and not present:
         raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
-    return host.planned(have, made)
+    return planned(host, have, made)
 
 
 def restore(
@@ -101,14 +103,14 @@ def restore(
     wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
     if wrong:
         raise Refused(*wrong)
-    return host.planned(have, made)
+    return planned(host, have, made)
 
 
 def delete(host: Host, name: str, wanted: object) -> Planned:
     """The plan that gives a snapshot up."""
     called, _, _ = _words(wanted, False)
     have = host.whole(name)
-    return host.planned(have, accepted(plan_delete(name, called, have)))
+    return planned(host, have, accepted(plan_delete(name, called, have)))
 
 
 def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = "") -> Kept:
@@ -121,7 +123,7 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     begins = accepted(text("prefix", prefix))
     have = host.whole(name)
     made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
-    return Kept(host.planned(have, made.plan), made.retention)
+    return Kept(planned(host, have, made.plan), made.retention)
 
 
 def _free_name(taken_s: int, have: Observation) -> str:
@@ -140,4 +142,4 @@ def _words(wanted: object, partial: object, loss: object = False) -> tuple[str, 
 
 
 def _facts(host: Host) -> HostFacts:
-    return host.facts([])
+    return facts_of(host, [])

@@ -27,8 +27,12 @@ from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_host.calls import reports
 from geats_host.cli import tables
 from geats_host.cli.session import CHANGES, FAILED, REFUSED, Session, in_session
-from geats_host.engine.goals import Wishes, plan_recorded, wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
+from geats_host.planning.facts import facts_of, record
+from geats_host.planning.from_values import plan_recorded
+from geats_host.planning.goals import Wishes, wishes
+from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 
 DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
 FORMATS = ("text", *DIAGRAMS, "json")
@@ -232,7 +236,7 @@ def why_(
 @in_session
 def observe(session: Session) -> None:
     """Print all that a plan is made from, as JSON, for 'plan --from' on another machine."""
-    click.echo(to_json(session.host.recorded()), nl=False)
+    click.echo(to_json(record(session.host)), nl=False)
 
 
 @click.command()
@@ -264,7 +268,7 @@ def boot(session: Session, dry_run: bool) -> None:
 
     A VM that cannot start does not hold up the others.
     """
-    show_or_apply(session, session.host_in_part.plan_boot(), dry_run=dry_run)
+    show_or_apply(session, plan_boot(session.host_in_part), dry_run=dry_run)
 
 
 @click.command()
@@ -272,7 +276,7 @@ def boot(session: Session, dry_run: bool) -> None:
 @in_session
 def halt(session: Session, dry_run: bool) -> None:
     """Shut every VM down, in the reverse order: for the host's own end."""
-    show_or_apply(session, session.host_in_part.plan_halt(), dry_run=dry_run)
+    show_or_apply(session, plan_halt(session.host_in_part), dry_run=dry_run)
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
@@ -294,7 +298,7 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
     Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
     """
     with tables.progress(made, quiet=session.as_json) as progress:
-        applied = (session.used or session.host).apply_host(made, progress)
+        applied = apply_plan(session.used or session.host, made, progress)
     report = reports.apply_host_report(made, applied)
     session.answer(report, lambda: tables.show_notes(made))
     if isinstance(applied, Failure):
@@ -309,7 +313,7 @@ def _plan(
 ) -> SavedPlan:
     """The plan for this host, or for the one that was recorded."""
     if recorded is None:
-        made = session.host.plan_wishes(wishes)
+        made = plan_wishes(session.host, wishes)
     else:
         made = plan_recorded(wishes, session.config, recorded)
     if not snapshot:
@@ -320,7 +324,7 @@ def _plan(
 
 
 def _facts(session: Session, recorded: Recorded | None) -> HostFacts:
-    return session.host.facts(session.host.drivers) if recorded is None else recorded.facts
+    return facts_of(session.host, session.host.drivers) if recorded is None else recorded.facts
 
 
 def _recorded(file: BinaryIO | None) -> Recorded | None:

@@ -8,6 +8,7 @@ from geats_host.calls import registry_copies, registry_health
 from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
+from geats_host.planning.plans import plan_rebuild
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -63,7 +64,7 @@ def rebuild(session: Session, dry_run: bool) -> None:
     No VM is powered off, started or changed. Restore a backup rather than this, if there is one: it
     has the journal and the notes as well.
     """
-    show_or_apply(session, session.host.plan_rebuild(), dry_run=dry_run)
+    show_or_apply(session, plan_rebuild(session.host), dry_run=dry_run)
 
 
 COMMANDS = (registry,)

@@ -16,8 +16,8 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import said_once
 from geats_core.reading.sizes import format_size
 from geats_host.calls import reports
-from geats_host.engine.apply import Progress, silent
 from geats_host.registry import Outcome
+from geats_host.step_listeners import Progress, silent
 
 console = Console(highlight=False)
 MOST_IN_A_TABLE = 2_000

@@ -16,14 +16,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.declared.config import Events
 from geats_core.planning.actions import (
     DeleteSnapshot,
     DestroyVolume,
@@ -45,6 +44,7 @@ from geats_core.plans.progress import Course
 from geats_core.vm.observation import Observation
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
+from geats_host.step_listeners import Progress, silent
 
 LOG = logging.getLogger(__name__)
 GIVING = (  # what is done also where no journal can be kept, as on a full disk
@@ -55,8 +55,6 @@ MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
 Perform: TypeAlias = Callable[[Step], None]
-Progress: TypeAlias = Callable[[Step, Outcome, str], None]  # and what the journal says of it
-Listening: TypeAlias = Callable[[Events, str], AbstractContextManager[Progress]]
 Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
 Errors: TypeAlias = dict[int, str | None]  # by the position of each step that was tried
 Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
@@ -103,18 +101,9 @@ class Interrupted:
 Applied: TypeAlias = Success[tuple[Step, ...]] | Failure[Interrupted]
 
 
-def nobody(_: Events, __: str) -> AbstractContextManager[Progress]:
-    """Nobody listens."""
-    return nullcontext(silent)
-
-
 def nothing_seen(name: str) -> Observation:
     """Nobody looks: nothing is known of the VM."""
     return Observation()
-
-
-def silent(step: Step, outcome: Outcome, detail: str) -> None:
-    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,50 +14,23 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TypeAlias
 
-from geats_core.declared.config import HostConfig
 from geats_core.planning.actions import Leftover, RemoveLeftover
 from geats_core.vm.observation import Observation
 from geats_host.archives import export_clones, vm_archives
-from geats_host.drivers import Driver
 from geats_host.errors import HostError
+from geats_host.host import Host
 from geats_host.leftovers import Clearing, Left
-from geats_host.plugins.opened import Opened
-from geats_host.registry import Registry
 from geats_host.storage import COPIES, Pool, VolumeId
 from geats_host.templates import clearing
-
-if TYPE_CHECKING:
-    from geats_host.templates.store import Store
 
 Found: TypeAlias = Iterator[tuple[tuple[str, RemoveLeftover], Left]]  # by the VM, and the step
 KILLED_EXPORT = "an export was killed before the archive was whole"
 ENTRIES = 1000  # of a VM's journal, that are looked through for exports
 
 
-class Place(Protocol):
-    """A host, as far as something can be left on it."""
-
-    @property
-    def config(self) -> HostConfig: ...
-
-    @property
-    def registry(self) -> Registry: ...
-
-    @property
-    def drivers(self) -> Opened[Driver]: ...
-
-    @property
-    def pools(self) -> Opened[Pool]: ...
-
-    @property
-    def store(self) -> "Store": ...
-
-    def observe_all(self) -> Mapping[str, Observation]: ...
-
-
-def remove(host: Place, vm: str, action: RemoveLeftover) -> None:
+def remove(host: Host, vm: str, action: RemoveLeftover) -> None:
     """Remove what is left over; what is not there any more is removed already."""
     left = dict(everything(host, host.observe_all())).get((vm, action))
     if left is None:
@@ -67,7 +40,7 @@ def remove(host: Place, vm: str, action: RemoveLeftover) -> None:
     left.remove()
 
 
-def everything(host: Place, seen: Mapping[str, Observation]) -> Found:
+def everything(host: Host, seen: Mapping[str, Observation]) -> Found:
     """Whatever is left over, by the step that removes it."""
     names = {*seen, *host.config.vms}
     for place, left in (
@@ -88,7 +61,7 @@ def _of_plugins(answers: Mapping[str, Iterable[Left]]) -> Iterator[tuple[str, Le
     return ((place, each) for place, found in answers.items() for each in found)
 
 
-def _of_exports(host: Place, names: Iterable[str]) -> Iterator[Left]:
+def _of_exports(host: Host, names: Iterable[str]) -> Iterator[Left]:
     """Archives that were never whole: in the folder of exports, or where a journal says."""
     named = _half_exported(vm_archives.folder_of(host.config))
     for vm, path in {**named, **_journaled(host, names)}.values():
@@ -107,7 +80,7 @@ def _half_exported(folder: Path) -> dict[Path, tuple[str, Path]]:
     return {path: (vm, path) for path, vm in named.items() if vm and _is_file(path)}
 
 
-def _journaled(host: Place, names: Iterable[str]) -> dict[Path, tuple[str, Path]]:
+def _journaled(host: Host, names: Iterable[str]) -> dict[Path, tuple[str, Path]]:
     found: dict[Path, tuple[str, Path]] = {}
     for name in sorted(names):
         for entry in host.registry.journal(name, ENTRIES):
@@ -133,7 +106,7 @@ def _unlink(path: Path) -> None:
         raise HostError(f"{path}: {error.strerror}") from None
 
 
-def _of_clones(host: Place, seen: Mapping[str, Observation]) -> Iterator[tuple[str, Left]]:
+def _of_clones(host: Host, seen: Mapping[str, Observation]) -> Iterator[tuple[str, Left]]:
     """Clones that exports read, of VMs whose export was killed."""
     vm_of = {
         export_clones.clone_of(VolumeId(name, volume.name)): name
@@ -158,6 +131,6 @@ def _clones_in(pool: Pool) -> tuple[VolumeId, ...]:
     return tuple(volume for volume in pool.observe() if volume.vm == COPIES)
 
 
-def _destroy(host: Place, pool: str, clone: VolumeId) -> None:
+def _destroy(host: Host, pool: str, clone: VolumeId) -> None:
     host.pools[pool].deactivate(clone)
     host.pools[pool].destroy(clone)

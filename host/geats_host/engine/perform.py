@@ -59,11 +59,12 @@ from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
 from geats_host.archives.volume_archives import Tree
 from geats_host.drivers import AdoptingDriver, Driver
-from geats_host.engine import binds, unfinished_restarts
-from geats_host.engine.known_volumes import forget, is_filled, remember, upgrade_registry
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
+from geats_host.observing import unfinished_restarts
+from geats_host.observing.known_volumes import forget, is_filled, remember, upgrade_registry
+from geats_host.planning import binds
 from geats_host.registry import Registry
 from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
 from geats_host.templates.cache import unpacked

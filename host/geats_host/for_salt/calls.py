@@ -20,11 +20,14 @@ from geats_core.declared.config import Events
 from geats_core.planning.goal import Plan
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
-from geats_host.engine.apply import Applied, Progress
+from geats_host.engine.apply import Applied
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.for_salt.errors import salts_errors
 from geats_host.for_salt.events import told_of_steps
-from geats_host.host import Host, Planned
+from geats_host.host import Host
 from geats_host.inputs import configuration
+from geats_host.planning.plans import Planned
+from geats_host.step_listeners import Progress
 
 Report: TypeAlias = dict[str, Any]
 
@@ -93,7 +96,7 @@ def applied(host: Host, planned: Planned, test: object) -> Report:
     if is_test(test):
         report = would(planned.plan)
     else:
-        report = done(planned.plan, host.apply_host(planned.as_saved()))
+        report = done(planned.plan, apply_plan(host, planned.as_saved()))
     return {**report, "origins": dict(planned.origins)}
 
 
@@ -116,7 +119,7 @@ def applied_to_host(host: Host, made: SavedPlan, test: object) -> Report:
         changes = reports.would_change_host(made.plan)
         report: Report = {**reports.host_plan_report(made), "changes": changes}
     else:
-        how_far = host.apply_host(made)
+        how_far = apply_plan(host, made)
         report = reports.apply_host_report(made, how_far)
         errors += filter(None, [reports.error_of(how_far)])
     return unless(errors, report)

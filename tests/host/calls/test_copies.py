@@ -19,6 +19,7 @@ from geats_core.vm.observation import Observation, Power
 from geats_host.archives import vm_archives
 from geats_host.calls import copies, lifecycle
 from geats_host.calls.copies import Copying
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.storage import VolumeId
@@ -51,7 +52,7 @@ def host_at(directory: Path, **change: object) -> Host:
 def host(tmp_path: Path) -> Host:
     """The host on which web01 runs, and on whose data volume there are files of every kind."""
     host = host_at(tmp_path / "here")
-    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "web01")).unwrap()
     data = tree(host, "web01")
     (data / "file").write_text("what a person wrote")
     os.link(data / "file", data / "hard")
@@ -112,7 +113,7 @@ def test_a_vm_goes_to_another_host_with_all_that_is_on_its_volumes(
     assert (have.recorded, have.power) == (before.recorded, Power.STOPPED)
     assert shown(tree(there, "web01")) == {**shown(tree(host, "web01")), "dev": []}
     assert (tree(there, "web01", "root") / "etc/machine-id").read_text().startswith("")
-    there.apply(lifecycle.plan_verb(there, "start", "web01")).unwrap()
+    apply_plan(there, lifecycle.plan_verb(there, "start", "web01")).unwrap()
     assert there.observe("web01").power is Power.RUNNING
 
 
@@ -189,7 +190,7 @@ def test_the_same_vm_elsewhere_keeps_its_machine_id(host: Host, tmp_path: Path) 
 
 def test_a_vm_in_memory_is_exported_and_imported_as_well(tmp_path: Path) -> None:
     host = host_at(tmp_path, vms={"db01": {"profile": "small", "volumes": in_memory()}})
-    host.apply(lifecycle.plan_to(host, "db01")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "db01")).unwrap()
     imported(host, exported(host, "db01"), "db02")
     assert len(host.observe("db02").volumes) == 2
 
@@ -422,7 +423,7 @@ def test_a_clone_holds_what_its_source_holds_and_the_source_goes_on(host: Host) 
     root = tree(host, "web02", "root")
     assert ((root / "etc/machine-id").read_text(), machine_id.read_text()) == ("", "of web01")
     assert (root / "etc/hostname").read_text() == "web02\n"
-    host.apply(lifecycle.plan_verb(host, "start", "web02")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "start", "web02")).unwrap()
 
 
 def test_a_clone_is_refused_where_there_is_no_source_or_a_vm_of_the_name(host: Host) -> None:
@@ -433,7 +434,7 @@ def test_a_clone_is_refused_where_there_is_no_source_or_a_vm_of_the_name(host: H
     ):
         with pytest.raises(Refused, match=said):
             copies.clone(host, source, name)
-    host.apply(lifecycle.plan_to(host, "web01", "undefined")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "web01", "undefined")).unwrap()
     with pytest.raises(Refused, match="web01: is not defined"):
         copies.clone(host, "web01", "web02")
 
@@ -451,8 +452,8 @@ def test_a_clone_that_fails_is_taken_away_and_the_source_goes_on(
 
 
 def test_a_source_that_was_started_since_is_not_cloned(host: Host) -> None:
-    host.apply(lifecycle.plan_verb(host, "stop", "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "web01")).unwrap()
     copying = copies.clone(host, "web01", "web02")
-    host.apply(lifecycle.plan_verb(host, "start", "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "start", "web01")).unwrap()
     with pytest.raises(Refused, match=r"web01\.power: was stopped, is running: plan again"):
         copies.apply_copy(host, copying)

@@ -11,6 +11,7 @@ from geats_host.calls import guest, lifecycle, waiting
 from geats_host.calls.waiting import Until, Waited
 from geats_host.drivers import Info, Ran
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from tests.memory_host import memory_host
@@ -22,7 +23,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def apply(host: Host, verb: str, name: str = "web01") -> None:
-    host.apply(lifecycle.plan_verb(host, verb, name))
+    apply_plan(host, lifecycle.plan_verb(host, verb, name))
 
 
 def test_a_program_of_a_running_vm_is_run(host: Host) -> None:

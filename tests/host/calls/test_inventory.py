@@ -5,7 +5,9 @@ from pathlib import Path
 from geats_core import Goal, Target
 from geats_core.planning.goal import Restart
 from geats_host.calls import inventory
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_vm, plan_wishes
 from tests.memory_host import memory_config, memory_host
 
 
@@ -13,7 +15,7 @@ def running(directory: Path, **change: object) -> None:
     """Bring every VM up that is declared, with what is changed."""
     host = memory_host(directory, change)
     wishes = Wishes(Goal(name="", target=Target.RUNNING, restart=Restart.NEVER))
-    host.apply_host(host.plan_wishes(wishes)).unwrap()
+    apply_plan(host, plan_wishes(host, wishes)).unwrap()
 
 
 def test_a_pool_tells_what_it_is_and_how_much_is_in_it(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_a_stack_of_layers_is_named_from_the_top(tmp_path: Path) -> None:
 def test_a_volume_that_no_vm_is_defined_with_is_not_wanted(tmp_path: Path) -> None:
     running(tmp_path)
     host = memory_host(tmp_path)
-    host.apply(host.plan(Goal(name="db01", target=Target.UNDEFINED))).unwrap()
+    apply_plan(host, plan_vm(host, Goal(name="db01", target=Target.UNDEFINED))).unwrap()
     report = inventory.volumes_report(host)
     assert [(row["vm"], row["name"], row["wanted"]) for row in report] == [
         ("db01", "root", False),

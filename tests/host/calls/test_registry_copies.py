@@ -13,6 +13,7 @@ from geats_host.calls import doctor, lifecycle, registry_copies
 from geats_host.calls.doctor import Finding, Health
 from geats_host.calls.registry_health import troubles, unchecked
 from geats_host.cli.main import cli
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
@@ -26,8 +27,8 @@ def host(tmp_path: Path) -> Host:
     """A host on which web01 and db01 run, and db01 is locked."""
     made = memory_host(tmp_path, SQLITE)
     for name in ("web01", "db01"):
-        made.apply(lifecycle.plan_to(made, name, "running"))
-    made.apply(lifecycle.plan_verb(made, "lock", "db01"))
+        apply_plan(made, lifecycle.plan_to(made, name, "running"))
+    apply_plan(made, lifecycle.plan_verb(made, "lock", "db01"))
     return made
 
 
@@ -62,7 +63,7 @@ def test_a_lost_registry_is_brought_back_with_all_that_was_in_it(
 def test_nothing_is_replaced_without_leave_and_what_was_there_is_kept(
     host: Host, raw: dict[str, object], copy: Path, tmp_path: Path
 ) -> None:
-    host.apply(lifecycle.plan_verb(host, "unlock", "db01"))
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01"))
     with pytest.raises(Refused, match="overwrite: what the registry holds would be replaced"):
         registry_copies.restored(raw, f"{copy}", False, False)
     assert not host.observe("db01").locked
@@ -80,9 +81,9 @@ def test_a_test_shows_what_would_be_and_changes_nothing(
     host: Host, raw: dict[str, object], copy: Path, tmp_path: Path
 ) -> None:
     other = lifecycle.plan_to(host, "web01", "running", {"driver": "memory", "template": "debian"})
-    host.apply(other)
-    host.apply(lifecycle.plan_to(host, "db01", "unlocked"))
-    host.apply(lifecycle.plan_to(host, "db01", "undefined"))
+    apply_plan(host, other)
+    apply_plan(host, lifecycle.plan_to(host, "db01", "unlocked"))
+    apply_plan(host, lifecycle.plan_to(host, "db01", "undefined"))
     before = file_of(tmp_path).read_bytes()
     report = registry_copies.restored(raw, f"{copy}", False, True)
     assert "db01: is recorded" in str(report["would"])
@@ -145,7 +146,7 @@ def test_the_command_line_backs_up_shows_and_brings_back(
     shared = ["--config", f"{config}", "registry"]
     wrote = CliRunner().invoke(cli, [*shared, "backup", f"{tmp_path}/copy"])
     assert wrote.output == f"written: {tmp_path}/copy\n"
-    host.apply(lifecycle.plan_verb(host, "unlock", "db01"))
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01"))
     shown = CliRunner().invoke(cli, [*shared, "restore", f"{tmp_path}/copy", "--dry-run"])
     assert shown.output == "db01: is protected from deletion\n"
     assert not host.observe("db01").locked

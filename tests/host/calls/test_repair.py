@@ -23,8 +23,10 @@ from geats_host.calls import repair, reports
 from geats_host.cli.main import cli
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import interrupted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
+from geats_host.planning.plans import plan_vm
 from geats_host.storage import TEMPLATES, VolumeId
 from tests.memory_host import memory_config, memory_host
 
@@ -51,7 +53,7 @@ def powered(host: Host, name: str, power: Power) -> None:
 def running(host: Host, name: str) -> None:
     spec = host.declared(name)
     assert spec is not None
-    host.apply(host.plan(Goal(name=name, target=Target.RUNNING, spec=spec))).unwrap()
+    apply_plan(host, plan_vm(host, Goal(name=name, target=Target.RUNNING, spec=spec))).unwrap()
 
 
 def words(made: SavedPlan) -> list[str]:
@@ -133,7 +135,7 @@ def test_all_that_is_left_over_is_in_one_plan_and_goes(host: Host) -> None:
         ]
     )
     assert plan_from_json(to_json(made)).unwrap() == made
-    report = reports.apply_host_report(made, host.apply_host(made))
+    report = reports.apply_host_report(made, apply_plan(host, made))
     assert json.loads(json.dumps(report)) == report
     assert sorted(report) == ["host", "notes", "refused", "vms", "warnings"]
     seen = host.observe_all()
@@ -158,7 +160,7 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_it(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(Path, "unlink", unlink)
-    failed = host.apply_host(repair.plan(host)).failure()
+    failed = apply_plan(host, repair.plan(host)).failure()
     assert [(each.step.vm, each.error) for each in failed.failed] == [
         ("web01", f"{archive}: Read-only file system")
     ]
@@ -171,7 +173,7 @@ def test_what_is_not_there_any_more_is_removed_already(host: Host) -> None:
     made = repair.plan(host)
     archive.unlink()
     archive.mkdir()
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert archive.is_dir()
 
 
@@ -194,7 +196,7 @@ def test_what_somebody_works_on_is_left_to_them(host: Host) -> None:
             RemoveLeftover(Leftover.FILE, f"{other}")
         ]
         assert made.warnings == (f"web01 is left as it is: process {pid} works on it",)
-        host.apply_host(made).unwrap()
+        apply_plan(host, made).unwrap()
     assert archive.exists()
     with operation_lock(Path(host.config.run_dir), "web01"):  # our own work is no other's
         assert len(repair.plan(host).plan.steps) == 2
@@ -213,7 +215,7 @@ def test_the_part_of_an_archive_that_has_a_path_is_known_by_the_journal(
         host.registry.write(replace(last, action=f"export web01 to {path}"))
     made = repair.plan(host)
     assert [step.action for step in made.plan.steps] == [RemoveLeftover(Leftover.FILE, f"{part}")]
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert not part.exists()
     assert link.is_symlink()
 
@@ -234,7 +236,7 @@ def test_a_template_that_is_unpacked_just_now_is_not_left_over(host: Host) -> No
     assert len(made.plan.steps) == 1
     with host.store.locked("abc") as lock:  # it is used by then
         lock.hold()
-        host.apply_host(made).unwrap()  # and so not left over any more
+        apply_plan(host, made).unwrap()  # and so not left over any more
     assert len(host.pools["files"].observe()) == 1
 
 
@@ -244,7 +246,7 @@ def test_what_a_process_left_of_a_download_goes(host: Host) -> None:
     (left / "half").write_text("")
     made = repair.plan(host)
     assert [step.action for step in made.plan.steps] == [RemoveLeftover(Leftover.FILE, f"{left}")]
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert not left.exists()
 
 

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core.jobs.snapshots import name_at
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle, snapshots
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.plugins.opened import Opened
@@ -27,12 +28,12 @@ WEB = {"profile": "small", "volumes": VOLUMES}
 def host(tmp_path: Path) -> Host:
     """A host on which web01 runs, with two volumes."""
     host = memory_host(tmp_path, {"vms": {"web01": WEB}})
-    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "web01")).unwrap()
     return host
 
 
 def taken(host: Host, name: str = "monday") -> None:
-    host.apply(snapshots.snapshot(host, "web01", name)).unwrap()
+    apply_plan(host, snapshots.snapshot(host, "web01", name)).unwrap()
 
 
 def test_a_snapshot_is_taken_listed_gone_back_to_and_given_up(host: Host) -> None:
@@ -43,9 +44,9 @@ def test_a_snapshot_is_taken_listed_gone_back_to_and_given_up(host: Host) -> Non
         ["data", "root"],
         True,
     )
-    host.apply(snapshots.restore(host, "web01", "monday", allow_data_loss=True)).unwrap()
+    apply_plan(host, snapshots.restore(host, "web01", "monday", allow_data_loss=True)).unwrap()
     assert host.observe("web01").power is Power.RUNNING
-    host.apply(snapshots.delete(host, "web01", "monday")).unwrap()
+    apply_plan(host, snapshots.delete(host, "web01", "monday")).unwrap()
     assert snapshots.listed(host, "web01") == []
 
 
@@ -53,7 +54,7 @@ def test_without_a_name_it_is_called_after_the_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 1763881200.5)
-    host.apply(snapshots.snapshot(host, "web01")).unwrap()
+    apply_plan(host, snapshots.snapshot(host, "web01")).unwrap()
     (listed,) = snapshots.listed(host, "web01")
     assert (listed["name"], listed["taken"]) == (name_at(1763881200), "2025-11-23T07:00:00+00:00")
 
@@ -63,7 +64,7 @@ def test_a_clock_that_is_set_back_gives_another_name(
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 1763881200.5)
     for _ in range(3):
-        host.apply(snapshots.snapshot(host, "web01")).unwrap()
+        apply_plan(host, snapshots.snapshot(host, "web01")).unwrap()
     names = {each["name"] for each in snapshots.listed(host, "web01")}
     assert names == {f"2025-11-23-070000{number}" for number in ("", "-2", "-3")}
 
@@ -108,7 +109,7 @@ def test_what_no_rule_keeps_is_given_up_and_the_rest_says_why_it_stays(
         "kept": {"day-2": ["last 1 of 1", "daily 1970-01-03"], "day-1": ["daily 1970-01-02"]},
         "gone": ["day-0"],
     }
-    host.apply(found.planned).unwrap()
+    apply_plan(host, found.planned).unwrap()
     assert [each["name"] for each in snapshots.listed(host, "web01")] == ["day-1", "day-2"]
     assert snapshots.kept(host, "web01", rules).planned.plan.is_empty
 
@@ -135,7 +136,7 @@ def broken(host: Host, error: BaseException) -> Host:
 def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host: Host) -> None:
     failing = broken(host, HostError("no space left on device"))
     made = snapshots.snapshot(failing, "web01", "monday")
-    applied = failing.apply(made)
+    applied = apply_plan(failing, made)
     assert isinstance(applied, Failure)
     interrupted = applied.failure()
     assert [type(step.action).__name__ for step in interrupted.done] == [
@@ -152,13 +153,13 @@ def test_a_vm_goes_on_where_a_snapshot_fails_and_asking_again_completes_it(host:
         "SnapshotVolume",
         "Unfreeze",
     ]
-    assert host.apply(again) == Success(again.plan.steps)
+    assert apply_plan(host, again) == Success(again.plan.steps)
 
 
 def test_a_vm_goes_on_where_the_call_is_ended_from_outside(host: Host) -> None:
     failing = broken(host, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        failing.apply(snapshots.snapshot(failing, "web01", "monday"))
+        apply_plan(failing, snapshots.snapshot(failing, "web01", "monday"))
     assert host.observe("web01").power is Power.RUNNING
 
 
@@ -168,8 +169,8 @@ def test_what_another_vm_mounts_is_not_rolled_back(tmp_path: Path) -> None:
     mounts = {"other": {"vm": "web01", "volume": "data", "mount": "/other"}}
     mail = {"profile": "small", "shared_volumes": mounts}
     host = memory_host(tmp_path, {"vms": {"web01": web, "mail": mail}})
-    host.apply(lifecycle.plan_to(host, "web01")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "web01")).unwrap()
     taken(host)
-    host.apply(lifecycle.plan_to(host, "mail", "defined")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "mail", "defined")).unwrap()
     with pytest.raises(Refused, match="is mounted by mail, and so its data stays as it is"):
         snapshots.restore(host, "web01", "monday", allow_data_loss=True)

@@ -13,16 +13,18 @@ from geats_core.planning.goal import Plan, Step
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import Failed, Interrupted, NotTried, apply_steps
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
-from geats_host.host import Host, Planned
+from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
+from geats_host.planning.plans import Planned
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
 from tests.memory_host import memory_config, memory_host
 
 
 def applied(host: Host, planned: Planned) -> None:
-    assert host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(host, planned) == Success(planned.plan.steps)
 
 
 def test_a_vm_is_run_and_a_second_apply_has_nothing_to_do(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_a_plan_is_refused_where_the_host_has_moved(tmp_path: Path) -> None:
     stale = lifecycle.plan_to(host, "web01")
     applied(host, lifecycle.plan_verb(host, "define", "web01"))
     with pytest.raises(Refused, match="web01: is new on the host: plan again"):
-        host.apply(stale)
+        apply_plan(host, stale)
 
 
 def test_two_operations_on_one_vm_never_run_at_once(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_two_operations_on_one_vm_never_run_at_once(tmp_path: Path) -> None:
     planned = lifecycle.plan_to(host, "web01")
     held = operation_lock(Path(host.config.run_dir), "web01")
     with held, pytest.raises(Refused, match=rf"another operation .* \(process {os.getpid()}\)"):
-        host.apply(planned)
+        apply_plan(host, planned)
     applied(host, planned)
 
 
@@ -135,7 +137,7 @@ def test_a_plan_that_was_cut_is_finished_by_the_next(tmp_path: Path, cut: int) -
     host = memory_host(tmp_path)
     first = lifecycle.plan_to(host, "web01")
     kept = replace(first.plan, steps=first.plan.steps[:cut])
-    assert host.apply(replace(first, plan=kept)) == Success(kept.steps)
+    assert apply_plan(host, replace(first, plan=kept)) == Success(kept.steps)
     applied(host, lifecycle.plan_to(host, "web01"))
     assert lifecycle.plan_to(host, "web01").plan.is_empty
 

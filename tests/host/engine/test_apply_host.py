@@ -26,10 +26,12 @@ from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import apply
 from geats_host.engine.apply import Failed, Interrupted, NotTried, Onlooker, apply_steps
-from geats_host.engine.goals import Scope
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
+from geats_host.planning.goals import Scope
+from geats_host.planning.plans import plan_vms
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage import VolumeId
@@ -45,7 +47,7 @@ def goal(name: str, target: Target = Target.RUNNING, **raw: object) -> Goal:
 
 
 def planned(host: Host, *goals: Goal) -> SavedPlan:
-    return host.plan_host(goals, host.observe_all(), Scope.SOME)
+    return plan_vms(host, goals, host.observe_all(), Scope.SOME)
 
 
 def powers(host: Host) -> dict[str, Power]:
@@ -66,17 +68,17 @@ def test_all_vms_of_a_plan_come_to_their_goals_and_then_rest(tmp_path: Path) -> 
     host = memory_host(tmp_path)
     both = goal("db01", autostart={"priority": 1, "delay": 0}), goal("web01", after=["db01"])
     first = planned(host, *both)
-    assert host.apply_host(first) == Success(first.plan.steps)
+    assert apply_plan(host, first) == Success(first.plan.steps)
     assert powers(host) == {"db01": Power.RUNNING, "web01": Power.RUNNING}
     assert planned(host, *both).plan.is_empty
-    assert host.apply_host(planned(host, *both)) == Success(())
+    assert apply_plan(host, planned(host, *both)) == Success(())
     started = [entry.action for entry in host.journal("web01")]
     assert started.count("start web01") == 2  # what was intended, and that it was done
 
 
 def test_one_vm_is_seen_as_it_is_among_all_and_asks_about_no_other(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
-    host.apply_host(planned(host, goal("db01"), goal("web01"), goal("old", Target.DEFINED)))
+    apply_plan(host, planned(host, goal("db01"), goal("web01"), goal("old", Target.DEFINED)))
     everything = host.observe_all()
     driver = host.drivers["memory"]
 
@@ -89,9 +91,9 @@ def test_one_vm_is_seen_as_it_is_among_all_and_asks_about_no_other(tmp_path: Pat
 def test_a_plan_made_of_what_is_no_more_is_refused_with_what_moved(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
     stale = planned(host, goal("web01"), goal("db01"))
-    host.apply_host(planned(host, goal("db01", Target.DEFINED)))
+    apply_plan(host, planned(host, goal("db01", Target.DEFINED)))
     with pytest.raises(Refused) as refused:
-        host.apply_host(stale)
+        apply_plan(host, stale)
     assert refused.value.problems == ("db01: is new on the host: plan again",)
     assert powers(host) == {"db01": Power.STOPPED}
 
@@ -103,16 +105,16 @@ def test_what_is_left_of_a_definition_that_was_cut_is_no_vm(tmp_path: Path) -> N
     driver.vms["web01"] = driver.vms["stranger"] = DriverSeen()  # as of an empty directory
     assert host.observe_all() == {}
     made = planned(host, goal("web01"))
-    assert host.apply_host(made) == Success(made.plan.steps)
+    assert apply_plan(host, made) == Success(made.plan.steps)
     assert powers(host) == {"web01": Power.RUNNING}
 
 
 def test_what_moves_elsewhere_does_not_stand_in_the_way(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
-    host.apply_host(planned(host, goal("db01", Target.DEFINED)))
+    apply_plan(host, planned(host, goal("db01", Target.DEFINED)))
     mine = planned(host, goal("web01"))
-    host.apply_host(planned(host, goal("db01")))
-    assert host.apply_host(mine) == Success(mine.plan.steps)
+    apply_plan(host, planned(host, goal("db01")))
+    assert apply_plan(host, mine) == Success(mine.plan.steps)
 
 
 def test_an_operation_on_any_vm_of_a_plan_keeps_all_of_it_from_being_applied(
@@ -124,7 +126,7 @@ def test_an_operation_on_any_vm_of_a_plan_keeps_all_of_it_from_being_applied(
         operation_lock(Path(host.config.run_dir), "web01"),
         pytest.raises(Refused, match="web01: another operation"),
     ):
-        host.apply_host(both)
+        apply_plan(host, both)
     assert powers(host) == {}
     with operation_lock(Path(host.config.run_dir), "db01"):  # it did not stay locked
         pass
@@ -143,7 +145,7 @@ def test_a_vm_that_fails_keeps_no_other_from_its_goal(
 
     monkeypatch.setattr(MemoryDriver, "start", fails)
     three = planned(host, goal("db01"), goal("web01", after=["db01"]), goal("mail"))
-    interrupted = host.apply_host(three).failure()
+    interrupted = apply_plan(host, three).failure()
     assert [(each.step.vm, each.error) for each in interrupted.failed] == [("db01", "no init")]
     waited = [tuple(map(in_words, (each.step, each.because_of))) for each in interrupted.not_tried]
     assert waited == [("start web01", "start db01")]
@@ -176,7 +178,7 @@ def test_what_waits_for_a_failure_through_others_is_not_tried() -> None:
 
 
 def reinit(host: Host) -> SavedPlan:
-    host.apply_host(planned(host, goal("web01")))
+    apply_plan(host, planned(host, goal("web01")))
     return planned(host, replace(goal("web01"), target=Target.REINITIALISED))
 
 
@@ -190,7 +192,7 @@ def test_a_vm_whose_root_is_in_use_starts_again_as_it_was(
         raise HostError("in use by /dev/loop2")
 
     monkeypatch.setattr(MemoryPool, "deactivate", is_busy)
-    interrupted = host.apply_host(made).failure()
+    interrupted = apply_plan(host, made).failure()
     assert [each.error for each in interrupted.failed] == ["in use by /dev/loop2"]
     assert [in_words(step) for step in interrupted.done][-1] == "start web01"
     assert powers(host) == {"web01": Power.RUNNING}
@@ -330,10 +332,10 @@ def test_the_host_pauses_where_the_plan_says_so_and_no_journal_holds_it(
 ) -> None:
     host = memory_host(tmp_path)
     slept: list[float] = []
-    monkeypatch.setattr("geats_host.host.time.sleep", slept.append)
+    monkeypatch.setattr("geats_host.engine.locked_plan.time.sleep", slept.append)
     pause = Step(vm="", action=Pause(7), reason="db01 is given that time before others start")
     made = HostPlan(plans=(Plan(name="web01"),), steps=(pause,))
-    assert host.apply_host(saved(made, {})) == Success((pause,))
+    assert apply_plan(host, saved(made, {})) == Success((pause,))
     assert slept == [7]
     assert host.registry.journal("") == []
 
@@ -343,7 +345,7 @@ def test_a_plan_whose_pool_is_no_longer_configured_is_refused(tmp_path: Path) ->
     made = planned(host, goal("web01"))
     other = {"other": {"type": "memory", "path": str(tmp_path / "other")}}
     with pytest.raises(Refused, match="web01: pool 'default'"):
-        memory_host(tmp_path, {"pools": other}).apply_host(made)
+        apply_plan(memory_host(tmp_path, {"pools": other}), made)
     with pytest.raises(Refused, match="web01: template 'debian'"):
-        memory_host(tmp_path, {"templates": {}}).apply_host(made)
+        apply_plan(memory_host(tmp_path, {"templates": {}}), made)
     assert host.observe_all() == {}

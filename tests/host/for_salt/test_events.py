@@ -6,9 +6,9 @@ from typing import get_args
 from geats_core.declared.config import Events
 from geats_core.planning.actions import Action, word_of
 from geats_host.calls import lifecycle
-from geats_host.engine.apply import silent
 from geats_host.for_salt.events import event_data, told_of_steps
 from geats_host.registry import Outcome
+from geats_host.step_listeners import silent
 from tests.memory_host import memory_host
 
 SECRET = "correct horse"

@@ -14,10 +14,12 @@ from geats_core.hostwide.recheck import Reservation
 from geats_core.planning.goal import Target
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
-from geats_host.host import Host, Planned
+from geats_host.host import Host
 from geats_host.linux.descriptors import closing
 from geats_host.locks import file_locks, reservations
+from geats_host.planning.plans import Planned
 from tests.memory_host import memory_config
 
 BOTH = ("a", "b")
@@ -46,11 +48,11 @@ def test_a_single_verb_does_not_take_what_another_vm_has(
 ) -> None:
     both, said = RULES[rule]
     here = host(tmp_path, both, both)
-    here.apply(lifecycle.plan_verb(here, "start", "a")).unwrap()
+    apply_plan(here, lifecycle.plan_verb(here, "start", "a")).unwrap()
     with pytest.raises(Refused, match=said):
         lifecycle.plan_verb(here, verb, "b")
-    here.apply(lifecycle.plan_verb(here, "stop", "a")).unwrap()
-    here.apply(lifecycle.plan_verb(here, "start", "b")).unwrap()
+    apply_plan(here, lifecycle.plan_verb(here, "stop", "a")).unwrap()
+    apply_plan(here, lifecycle.plan_verb(here, "start", "b")).unwrap()
     with pytest.raises(Refused, match=said):
         lifecycle.plan_verb(here, "start", "a")
 
@@ -58,7 +60,7 @@ def test_a_single_verb_does_not_take_what_another_vm_has(
 def test_a_reboot_does_not_take_the_address_that_another_vm_has(tmp_path: Path) -> None:
     before = host(tmp_path, {"nics": [NIC]}, {})
     for name in BOTH:
-        before.apply(lifecycle.plan_verb(before, "start", name)).unwrap()
+        apply_plan(before, lifecycle.plan_verb(before, "start", name)).unwrap()
     here = host(tmp_path, {"nics": [NIC]}, {"nics": [NIC]})
     spec = here.declared("b")
     assert spec is not None
@@ -77,7 +79,7 @@ def test_a_single_verb_does_not_take_more_memory_than_there_is(tmp_path: Path) -
 def test_what_a_vm_itself_has_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
     here = host(tmp_path, {"nics": [NIC]}, {})
     for verb in ("start", "reboot", "freeze", "unfreeze", "reinit", "stop", "start"):
-        here.apply(lifecycle.plan_verb(here, verb, "a")).unwrap()
+        apply_plan(here, lifecycle.plan_verb(here, verb, "a")).unwrap()
 
 
 def together(work: Callable[[str], object]) -> dict[str, object]:
@@ -107,7 +109,7 @@ def test_of_two_vms_with_one_address_that_are_started_at_once_one_starts(tmp_pat
             ready: Barrier = ready,
         ) -> object:
             ready.wait()
-            return hosts[name].apply(planned[name]).unwrap()
+            return apply_plan(hosts[name], planned[name]).unwrap()
 
         done = together(apply)
         refused = [name for name, came_to in done.items() if isinstance(came_to, Refused)]
@@ -128,20 +130,20 @@ def test_what_an_operation_that_is_under_way_takes_is_taken(tmp_path: Path) -> N
             with pytest.raises(
                 Refused, match=r"an operation that is under way takes it"
             ) as refused:
-                here.apply(made["b"])
+                apply_plan(here, made["b"])
             under_way.extend(refused.value.problems)
 
-    here.apply(made["a"], progress).unwrap()
+    apply_plan(here, made["a"], progress).unwrap()
     assert under_way[0].startswith("b.nics[eth0].addresses: the address 10.0.0.9 is also that of a")
     assert list((tmp_path / "run" / "reservations").iterdir()) == []
 
 
 def test_what_takes_nothing_waits_for_nobody(tmp_path: Path) -> None:
     here = host(tmp_path, {"nics": [NIC]}, {})
-    here.apply(lifecycle.plan_verb(here, "start", "a")).unwrap()
+    apply_plan(here, lifecycle.plan_verb(here, "start", "a")).unwrap()
     with reservations.alone(tmp_path / "run"):
-        here.apply(lifecycle.plan_verb(here, "freeze", "a")).unwrap()
-        here.apply(lifecycle.plan_to(here, "a", str(Target.OFF))).unwrap()
+        apply_plan(here, lifecycle.plan_verb(here, "freeze", "a")).unwrap()
+        apply_plan(here, lifecycle.plan_to(here, "a", str(Target.OFF))).unwrap()
 
 
 def test_what_a_process_reserved_that_is_gone_is_taken_by_who_comes_next(tmp_path: Path) -> None:
@@ -159,7 +161,7 @@ def test_what_a_process_reserved_that_is_gone_is_taken_by_who_comes_next(tmp_pat
     assert os.read(read, 1) == b"x"
     os.waitpid(child, 0)
     assert len(list((run / "reservations").iterdir())) == 1
-    here.apply(lifecycle.plan_verb(here, "start", "a")).unwrap()
+    apply_plan(here, lifecycle.plan_verb(here, "start", "a")).unwrap()
     assert list((run / "reservations").iterdir()) == []
 
 

@@ -25,6 +25,7 @@ from salt.config import master_config, minion_config
 from salt.utils.event import SaltEvent, get_event
 
 from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from tests.real.conftest import busybox_root, open_folder, sh
 
@@ -297,4 +298,4 @@ def remove_vms(minion: Minion) -> None:
     for name, have in host.observe_all().items():
         if have.exists:
             made = lifecycle.plan_to(host, name, "deprovisioned", power_off="stop")
-            assert isinstance(host.apply(made), Success)
+            assert isinstance(apply_plan(host, made), Success)

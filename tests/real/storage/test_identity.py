@@ -11,10 +11,11 @@ from returns.result import Success
 
 from geats_core.reading import file_formats
 from geats_host.calls import lifecycle
-from geats_host.engine.known_volumes import KIND
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import open_directory
 from geats_host.host import Host
+from geats_host.observing.known_volumes import KIND
 from geats_host.plugins.entry_points import OpenPool
 from geats_host.registry import Registry
 from geats_host.storage import Pool, VolumeId, directory, identity, sparsefile
@@ -113,7 +114,7 @@ class Site:
     def apply(self, target: str, *, allow_data_loss: bool = False) -> None:
         host = self.host
         planned = lifecycle.plan_to(host, "web01", target, allow_data_loss=allow_data_loss)
-        assert host.apply(planned) == Success(planned.plan.steps)
+        assert apply_plan(host, planned) == Success(planned.plan.steps)
 
     def noted(self) -> str | None:
         """The identity of the pool that web01 is remembered in."""

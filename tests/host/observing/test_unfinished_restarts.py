@@ -11,15 +11,16 @@ from geats_host.calls import lifecycle
 from geats_host.calls.reports import list_report
 from geats_host.cli.tables import console, show_list
 from geats_host.drivers.memory import MemoryDriver
-from geats_host.engine.unfinished_restarts import noted
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.observing.unfinished_restarts import noted
 from tests.memory_host import memory_host
 
 
 def use(host: Host, verb: str) -> None:
     planned = lifecycle.plan_verb(host, verb, "web01")
-    assert host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(host, planned) == Success(planned.plan.steps)
 
 
 def is_seen(host: Host) -> tuple[Power, bool]:
@@ -38,7 +39,7 @@ def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
     with monkeypatch.context() as patched:
         patched.setattr(MemoryDriver, "start", fail)
-        applied = host.apply(lifecycle.plan_verb(host, "reboot", "web01"))
+        applied = apply_plan(host, lifecycle.plan_verb(host, "reboot", "web01"))
     assert isinstance(applied, Failure)
     assert is_seen(host) == (Power.STOPPED, True)
     return host
@@ -82,7 +83,7 @@ def test_it_is_noted_before_the_vm_is_powered_off(tmp_path: Path) -> None:
         patched.setattr(MemoryDriver, "shutdown", fail)
         planned = lifecycle.plan_verb(host, "reboot", "web01")
         assert [step.action for step in planned.plan.steps] == [Shutdown(60, Then.ON), Start()]
-        assert isinstance(host.apply(planned), Failure)
+        assert isinstance(apply_plan(host, planned), Failure)
 
     assert seen == [(Power.RUNNING, True)]
     assert is_seen(host) == (Power.RUNNING, False)  # it never was off

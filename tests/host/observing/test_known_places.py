@@ -12,10 +12,12 @@ from geats_core.planning.actions import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_host.calls import lifecycle
 from geats_host.drivers.memory import MemoryDriver
-from geats_host.engine import known_places
-from geats_host.engine.goals import Wishes
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.observing import known_places
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_wishes
 from tests.memory_host import memory_host
 
 
@@ -37,7 +39,7 @@ def there(tmp_path: Path) -> Host:
 
 
 def run(host: Host, name: str) -> None:
-    host.apply(lifecycle.plan_to(host, name)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, name)).unwrap()
 
 
 def lost(tmp_path: Path, **change: object) -> Host:
@@ -66,8 +68,9 @@ def test_one_that_is_elsewhere_is_refused_where_all_of_the_host_is_wanted(
     tmp_path: Path, there: Host, target: Target
 ) -> None:
     with pytest.raises(Refused, match="web01: is on this host already"):
-        lost(tmp_path, vms={"web01": {"profile": "small"}}).plan_wishes(
-            Wishes(Goal(name="", target=target))
+        plan_wishes(
+            lost(tmp_path, vms={"web01": {"profile": "small"}}),
+            Wishes(Goal(name="", target=target)),
         )
 
 
@@ -76,7 +79,7 @@ def test_one_that_is_elsewhere_is_not_said_to_be_gone(
     tmp_path: Path, there: Host, end: str
 ) -> None:
     host = lost(tmp_path, vms={}, gone={"web01": end})
-    made = host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert (made.plan.is_empty, len(made.warnings)) == (True, 1)
     assert made.warnings[0].startswith("web01: is on this host already")
     with pytest.raises(Refused, match="web01: is on this host already"):
@@ -98,7 +101,7 @@ def test_with_leave_other_vms_go_on_and_both_places_are_remembered(
     host = lost(tmp_path)
     planned = lifecycle.plan_to(host, "db01", allow_data_loss=True)
     assert (planned.plan.impact, planned.plan.steps[0].vm) == (Impact.DATA_LOSS, "")
-    host.apply(planned).unwrap()
+    apply_plan(host, planned).unwrap()
 
     assert places(file) == ["lost", "state"]
     more = lost(tmp_path, vms={"db02": {"profile": "small"}})
@@ -111,7 +114,9 @@ def test_with_leave_other_vms_go_on_and_both_places_are_remembered(
 def test_what_is_no_longer_there_stands_in_nobodys_way(
     tmp_path: Path, there: Host, file: Path
 ) -> None:
-    there.apply(lifecycle.plan_to(there, "web01", "deprovisioned", allow_data_loss=True)).unwrap()
+    apply_plan(
+        there, lifecycle.plan_to(there, "web01", "deprovisioned", allow_data_loss=True)
+    ).unwrap()
     host = lost(tmp_path)
     run(host, "web01")
     assert places(file) == ["lost"]
@@ -129,7 +134,7 @@ def test_what_cannot_be_looked_at_is_kept_in_mind(
 
     monkeypatch.setattr(MemoryDriver, "observe", observe)
     host = lost(tmp_path)
-    host.apply(lifecycle.plan_to(host, "db01", allow_data_loss=True)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "db01", allow_data_loss=True)).unwrap()
     assert places(file) == ["lost", "state"]
 
 

@@ -12,10 +12,10 @@ from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.planning.goal import PoolFacts
 from geats_core.vm.observation import Observation
 from geats_host.drivers import Driver
-from geats_host.engine import known_places
-from geats_host.engine.known_places import Machine, Place, PoolPlace
-from geats_host.engine.known_volumes import remembered
 from geats_host.errors import HostError
+from geats_host.observing import known_places
+from geats_host.observing.known_places import Machine, Place, PoolPlace
+from geats_host.observing.known_volumes import remembered
 from geats_host.plugins.entry_points import pools_of, registry_plugin, wrong_of
 from geats_host.plugins.opened import Opened
 from geats_host.registry import Registry
@@ -34,16 +34,19 @@ class Places:
     pools: Opened[Pool]
     observe_all: Callable[[], Mapping[str, Observation]]
 
-    def elsewhere(self) -> dict[str, str]:
-        """The VMs that this machine has where this host does not look: where that is."""
-        return known_places.elsewhere(self._of_drivers())
+    def held_against_memory(
+        self, facts: Mapping[str, PoolFacts]
+    ) -> tuple[dict[str, str], tuple[Moved, ...]]:
+        """Where VMs are that this host does not look for; and what is elsewhere than remembered.
 
-    def moved(self, facts: Mapping[str, PoolFacts]) -> tuple[Moved, ...]:
-        """What is elsewhere than remembered, with the VMs left there; *facts* are of the pools."""
-        if self.config.unsound:
-            return ()  # who knows where it has them?
+        The first is by the names of the VMs. The second has with each pool or driver the VMs that
+        are left there. *facts* are those of the pools. What is remembered is read once.
+        """
         known = known_places.known()
-        return (*self._drivers_moved(known), *self._pools_moved(known, facts))
+        elsewhere = known_places.elsewhere(known, self._of_drivers())
+        if self.config.unsound:
+            return elsewhere, ()  # who knows where it has them?
+        return elsewhere, (*self._drivers_moved(known), *self._pools_moved(known, facts))
 
     def remember(self) -> None:
         """Note what was not known; nothing by a configuration of which whole keys are wrong."""

@@ -1,45 +1,31 @@
-"""What VMs should be, and the plan for several: on this host, or on one that was recorded."""
+"""What VMs should be: the words of callers, and the configuration, become a goal for each VM."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from itertools import chain
 from typing import TypeAlias
-
-from returns.result import Failure
 
 from geats_core.declared.config import Gone, HostConfig
 from geats_core.declared.policy import HostPolicy, count
-from geats_core.hostwide.host_planner import plan_host
-from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
-from geats_core.hostwide.strays import left_alone
 from geats_core.planning.actions import Impact
 from geats_core.planning.goal import (
     Asked,
     ByHand,
     DataLoss,
     Goal,
-    HostFacts,
     PowerOff,
     Restart,
     Target,
 )
-from geats_core.planning.only_named import NAMES, is_sweep
-from geats_core.plans.plan_files import Recorded, SavedPlan, saved
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problems_of, unknown
 from geats_core.reading.fields import Reader, boolean, one_of
 from geats_core.reading.mappings import FORMER, Raw
-from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
-from geats_core.vm.parse import parse_vm
-from geats_core.vm.spec import VMSpec
 from geats_host.errors import Refused, accepted
-from geats_host.plugins.entry_points import DEFAULT_DRIVERS
+from geats_host.inputs.declared import declared
 
 Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
-PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
 NO_COUNT: int | None = None
 
 LEAVES_BY = {
@@ -138,23 +124,6 @@ def names_in(raw: object) -> tuple[str, ...]:
     return names
 
 
-def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | None:
-    """What *raw*, else the configuration, says of the VM; None where neither says anything."""
-    if raw is None and name not in config.vms:
-        return None
-    said = config.vms[name] if raw is None else raw
-    profile = said.get("profile") if isinstance(said, Mapping) else None
-    for each in profile if isinstance(profile, list) else [profile]:
-        if why := config.wrong.get(f"profiles.{each}"):
-            raise Refused(f"{name}.profile: the profile {each!r} is not available: {why}")
-    match parse_vm(name, said, config.profiles):
-        case Failure(problems) if raw is not None and name in config.vms:
-            alone = Problem("", f"these arguments are all of it: vms.{name} is not added to them")
-            return accepted(Failure((*problems, alone)), name)
-        case checked:
-            return accepted(checked, name)
-
-
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
     """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
     if name in config.gone and goal.target.takes_spec:
@@ -235,38 +204,6 @@ def leaving(
     )
 
 
-def plan_wished(
-    wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation], plan_all: PlanAll
-) -> SavedPlan:
-    """The plan for what is wished, for as many VMs as have one together.
-
-    ``refused`` says why each of the others has none, and the warnings why a VM that is to be gone
-    cannot be. Where nothing is to be done for any of them, what is refused is raised.
-    """
-    wanted, wrong = goals(wishes, config, seen)
-    going = leaving(wishes, config, seen)
-    if is_sweep(replace(wishes.goal, asked=wishes.asked)):
-        _refuse_too_many(wanted, plan_all)
-    made, unplanned = as_many_as_can((*wanted, *going), plan_all)
-    stay = {goal.name for goal in going}
-    refused = wrong | {name: why for name, why in unplanned.items() if name not in stay}
-    problems = list(dict.fromkeys(chain.from_iterable(refused.values())))
-    if problems and made.plan.is_empty:
-        raise Refused(*problems)
-    left = chain.from_iterable(why for name, why in unplanned.items() if name in stay)
-    return replace(made, refused=refused, warnings=(*made.warnings, *left))
-
-
-def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
-    """Look at all VMs that nobody named together: a part of them might be few enough."""
-    try:
-        _ = plan_all(wanted)
-    except Refused as refused:
-        of_all = [each for each in refused.problems if each.startswith(f"{NAMES}: ")]
-        if of_all:
-            raise Refused(*of_all) from None
-
-
 def goal_by_name(
     goal: Goal,
     name: str,
@@ -280,74 +217,3 @@ def goal_by_name(
     if wrong:
         raise Refused(*wrong)
     return goal_for(goal, name, config, seen.get(name, Observation()), raw)
-
-
-def plan_goals(
-    wanted: Sequence[Goal],
-    seen: Mapping[str, Observation],
-    facts: HostFacts,
-    policy: HostPolicy,
-    scope: Scope,
-) -> SavedPlan:
-    """The plan for all of them, with what it must find unchanged: with Scope.SOME, only those."""
-    if scope is Scope.SOME:
-        facts = replace(facts, declared=facts.declared | seen.keys())
-    made = accepted(plan_host(wanted, seen, facts, policy))
-    noting = with_places(made, facts.moved, seen, whole_host=scope is Scope.HOST)
-    about = {plan.name for plan in made.plans}
-    return saved(
-        with_upgrade(noting, facts.upgrade),
-        {name: have for name, have in seen.items() if scope is Scope.HOST or name in about},
-        tuple(left_alone(made.strays)),
-    )
-
-
-def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> tuple[SavedPlan, Refusals]:
-    """The plan for as many of *wanted* as have one together, the first of them before others.
-
-    The second answer is why each of the rest has no part in it, by the name of the VM.
-    """
-    with suppress(Refused):
-        return plan_all(wanted), {}
-    kept, problems = _together(tuple(wanted), (), plan_all)
-    tried = None
-    while problems and kept != tried:  # one may need another that comes after it
-        tried = kept
-        left = tuple(goal for goal in wanted if goal not in tried)
-        kept, problems = _together(left, tried, plan_all)
-    return plan_all(kept), problems
-
-
-def _together(
-    more: tuple[Goal, ...], kept: tuple[Goal, ...], plan_all: PlanAll
-) -> tuple[tuple[Goal, ...], Refusals]:
-    """*kept*, and of *more* those that go with it; and what is wrong with the others."""
-    try:
-        plan_all((*kept, *more))
-    except Refused as refused:
-        if len(more) <= 1:
-            return kept, {goal.name: refused.problems for goal in more}
-    else:
-        return (*kept, *more), {}
-    half = len(more) // 2
-    kept, wrong = _together(more[:half], kept, plan_all)
-    kept, also_wrong = _together(more[half:], kept, plan_all)
-    return kept, {**wrong, **also_wrong}
-
-
-def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> SavedPlan:
-    """The plan for a host that is elsewhere: as *config* wants it, and as it was *recorded*."""
-    facts = replace(
-        recorded.facts,
-        drivers={name: recorded.facts.driver(name) for name in config.drivers or DEFAULT_DRIVERS},
-        pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
-        templates=frozenset(config.templates),
-        declared=config.known,
-        bind_sources=frozenset(config.bind_sources),
-    )
-    seen, policy = recorded.observations, wishes.policy(config.policy)
-
-    def plan_all(wanted: Sequence[Goal]) -> SavedPlan:
-        return plan_goals(wanted, seen, facts, policy, wishes.scope)
-
-    return plan_wished(wishes, config, seen, plan_all)

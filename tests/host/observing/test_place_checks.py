@@ -13,11 +13,14 @@ from geats_core.planning.goal import Goal, Target
 from geats_core.plans.explain import explain
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import lifecycle, reports
-from geats_host.engine import known_places
-from geats_host.engine.goals import Wishes
-from geats_host.engine.known_volumes import KIND
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.observing import known_places
+from geats_host.observing.known_volumes import KIND
+from geats_host.planning.facts import facts_of
+from geats_host.planning.goals import Wishes
+from geats_host.planning.plans import plan_wishes
 from geats_host.storage import identity
 from tests.host.templates.archives import file, folder, write
 from tests.memory_host import memory_config
@@ -62,11 +65,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def run(host: Host, name: str, target: Target = Target.RUNNING, *, loss: bool = False) -> None:
-    host.apply(lifecycle.plan_to(host, name, target, allow_data_loss=loss)).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, name, target, allow_data_loss=loss)).unwrap()
 
 
 def whole(host: Host) -> SavedPlan:
-    return host.plan_wishes(Wishes(Goal(name="", target=Target.RUNNING)))
+    return plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
 
 
 def more(host: Host, *, loss: bool = False) -> None:
@@ -96,7 +99,7 @@ def test_a_pool_that_was_moved_with_all_that_is_in_it_is_a_step_of_its_own(site:
         f" {site.at}/pool) because the configuration, or a disk, is not as this host remembers"
         " (impact: none)"
     ]
-    host.apply_host(made).unwrap()
+    apply_plan(host, made).unwrap()
     assert site.remembered == [("directory", "new", site_is)]
 
 
@@ -109,7 +112,7 @@ def test_in_test_mode_and_in_the_run_the_change_is_told_under_a_name_of_its_own(
     would = reports.would_change_host(made.plan)
     assert list(would) == [reports.HOST]
 
-    done = reports.apply_host_report(made, host.apply_host(made))["vms"]
+    done = reports.apply_host_report(made, apply_plan(host, made))["vms"]
     assert isinstance(done, dict)
     assert {name: each["changes"] for name, each in done.items()} == would
     assert whole(host).plan.is_empty
@@ -134,7 +137,7 @@ def test_leave_is_an_impact_of_data_loss_and_what_is_left_behind_is_no_longer_re
     run(host, "web01", Target.OFF)
     planned = lifecycle.plan_to(host, "web01", Target.STOPPED, allow_data_loss=True)
     assert planned.plan.steps[0].impact is Impact.DATA_LOSS
-    host.apply(planned).unwrap()
+    apply_plan(host, planned).unwrap()
     assert [at for _, at, _ in site.remembered] == ["elsewhere"]
     more(host)
 
@@ -186,7 +189,7 @@ def test_one_whose_registry_alone_knows_the_vms_is_no_other(site: Site) -> None:
         more(site.host(state_dir=f"{site.at}/other"))
     shutil.copytree(site.at / "state", site.at / "other")
     host = site.host(state_dir=f"{site.at}/other")
-    assert [each.left for each in host.facts([]).moved] == [()]
+    assert [each.left for each in facts_of(host, []).moved] == [()]
 
 
 def test_an_older_pool_gets_its_identity_with_the_next_plan_that_is_applied(site: Site) -> None:

@@ -103,9 +103,9 @@ def places(state_dir: str, drivers: Mapping[str, object]) -> tuple[Place, ...]:
     return tuple(Place(state_dir, name, options) for name, options in plain.items())
 
 
-def elsewhere(here: Container[Place]) -> dict[str, str]:
-    """The VMs that are in any place that is remembered, but *here*: where that is."""
-    others = [place for place in known().places if place not in here]
+def elsewhere(known: Machine, here: Container[Place]) -> dict[str, str]:
+    """The VMs that are in any place that is *known*, but not *here*: where that is."""
+    others = [place for place in known.places if place not in here]
     return {name: str(place) for place in others for name in vms_in(place) or ()}
 
 

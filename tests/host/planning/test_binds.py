@@ -12,10 +12,12 @@ from geats_core.planning.goal import Step
 from geats_core.vm.spec import Bind
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import Interrupted
-from geats_host.engine.binds import problems
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.mount_points import check_mount_points
-from geats_host.host import Host, Planned
+from geats_host.host import Host
+from geats_host.planning.binds import problems
+from geats_host.planning.plans import Planned
 from geats_host.registry import Outcome
 from tests.memory_host import memory_config, memory_host
 
@@ -160,7 +162,7 @@ def test_binds_are_looked_at_when_a_plan_is_made_and_before_it_is_applied(tmp_pa
     planned = to_running(opened)
     (tmp_path / "media").rmdir()
     with pytest.raises(Refused) as refused:
-        opened.apply(planned)
+        apply_plan(opened, planned)
     assert refused.value.problems == (f"web01.{GONE.format(tmp_path)}",)
     assert opened.observe_all() == {}
 
@@ -173,7 +175,7 @@ def test_binds_are_looked_at_once_more_right_before_the_start(tmp_path: Path) ->
         if isinstance(step.action, ActivateVolume) and outcome is Outcome.DONE:
             (tmp_path / "media").rmdir()
 
-    match opened.apply(to_running(opened), remove):
+    match apply_plan(opened, to_running(opened), remove):
         case Failure(Interrupted(failed=(failed,))):
             assert failed.error == GONE.format(tmp_path)
             assert failed.step.reason == "web01 should be running"
@@ -186,7 +188,7 @@ def test_where_volumes_hold_nothing_no_bind_is_looked_for(tmp_path: Path) -> Non
     web = {"profile": "small", "binds": {"media": {"source": source, "mount": "/media"}}}
     opened = memory_host(tmp_path, {"vms": {"web01": web}, "bind_sources": [source]})
 
-    assert opened.apply(to_running(opened)).unwrap()
+    assert apply_plan(opened, to_running(opened)).unwrap()
     with pytest.raises(Refused, match="not within what bind_sources allows"):
         to_running(memory_host(tmp_path / "other", {"vms": {"web01": web}}))
     assert "bind_sources" not in memory_config(tmp_path)

@@ -11,9 +11,11 @@ from geats_core.planning.actions import ForgetVolume
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import VolumeMissing
 from geats_host.calls import lifecycle
-from geats_host.engine.known_volumes import KIND, remembered
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.observing.known_volumes import KIND, remembered
+from geats_host.planning.plans import plan_vm
 from geats_host.storage.memory import MemoryPool
 from tests.memory_host import memory_config, memory_host
 
@@ -28,7 +30,7 @@ def provisioned(directory: Path, change: Mapping[str, object] | None = None) -> 
 
 def apply(host: Host, target: str, *, allow_data_loss: bool = False) -> None:
     planned = lifecycle.plan_to(host, "web01", target, allow_data_loss=allow_data_loss)
-    assert host.apply(planned) == Success(planned.plan.steps)
+    assert apply_plan(host, planned) == Success(planned.plan.steps)
 
 
 def pool_of(host: Host) -> MemoryPool:
@@ -116,7 +118,7 @@ def test_a_vm_that_is_on_has_a_root_whether_or_not_it_is_remembered(tmp_path: Pa
     assert host.observe("web01").missing == (ROOT,)
     with pytest.raises(Refused, match="is not found there"):
         lifecycle.plan_to(host, "web01", "running")
-    host.apply(host.plan(Goal(name="web01", target=Target.OFF)))
+    apply_plan(host, plan_vm(host, Goal(name="web01", target=Target.OFF)))
     assert host.observe("web01").missing == (ROOT,)  # it was noted before it was powered off
 
 

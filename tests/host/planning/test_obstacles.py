@@ -7,6 +7,7 @@ import pytest
 from geats_core.vm.observation import Stage
 from geats_host.calls import lifecycle, repair
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.storage import VolumeId
@@ -28,7 +29,7 @@ def used(pool: MemoryPool, volume: VolumeId) -> str:
 def host(tmp_path: Path) -> Host:
     made = memory_host(tmp_path)
     for name in ("web01", "db01"):
-        made.apply(lifecycle.plan_to(made, name)).unwrap()
+        apply_plan(made, lifecycle.plan_to(made, name)).unwrap()
     return made
 
 
@@ -45,7 +46,7 @@ def test_a_stray_file_is_known_before_the_volumes_are_destroyed(
     for refuse in (
         lambda: lifecycle.plan_to(host, "web01", "deprovisioned"),
         lambda: lifecycle.plan_to(host, "web01", "undefined"),
-        lambda: host.apply(planned),  # it came in between
+        lambda: apply_plan(host, planned),  # it came in between
     ):
         with pytest.raises(Refused) as refused:
             refuse()
@@ -53,7 +54,7 @@ def test_a_stray_file_is_known_before_the_volumes_are_destroyed(
     assert volumes(host) == before
     assert host.observe("web01").recorded is not None
     lifecycle.plan_to(host, "web01", "off")
-    host.apply(lifecycle.plan_to(host, "db01", "deprovisioned")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "db01", "deprovisioned")).unwrap()
 
 
 def test_what_uses_a_volume_is_known_once_the_vm_is_off(
@@ -61,7 +62,7 @@ def test_what_uses_a_volume_is_known_once_the_vm_is_off(
 ) -> None:
     monkeypatch.setattr(MemoryPool, "cannot_destroy", used, raising=False)
     lifecycle.plan_to(host, "web01", "deprovisioned")  # it may be the VM itself
-    host.apply(lifecycle.plan_to(host, "web01", "off")).unwrap()
+    apply_plan(host, lifecycle.plan_to(host, "web01", "off")).unwrap()
     why = "web01.volumes[root]: cannot be destroyed: it is in use by /dev/loop3"
     for target in ("deprovisioned", "reinitialised"):
         with pytest.raises(Refused) as refused:
@@ -73,7 +74,7 @@ def test_of_a_whole_host_only_the_vm_that_is_in_use_stays(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("web01", "db01"):
-        host.apply(lifecycle.plan_to(host, name, "off")).unwrap()
+        apply_plan(host, lifecycle.plan_to(host, name, "off")).unwrap()
         host.pools["default"].destroy(VolumeId(name, "root"))
         host.registry.forget_note("volume", f"{name}/default/root")
         host.pools["default"].allocate(VolumeId(name, "root"), None)

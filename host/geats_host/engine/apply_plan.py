@@ -1,0 +1,49 @@
+"""A plan applied to its host: what callers use to change anything."""
+
+from typing import TYPE_CHECKING
+
+from returns.result import Success
+
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.host import Host
+from geats_host.lazy import later
+from geats_host.planning.facts import places_of
+from geats_host.planning.plans import Planned
+from geats_host.step_listeners import Progress, silent
+
+if TYPE_CHECKING:
+    from geats_core.planning.goal import Step
+    from geats_host.engine import apply, locked_plan
+    from geats_host.registry import Outcome
+else:  # most plans have nothing to do
+    apply = later("geats_host.engine.apply")
+    locked_plan = later("geats_host.engine.locked_plan")
+
+
+def apply_plan(
+    host: Host, planned: Planned | SavedPlan, progress: Progress = silent
+) -> "apply.Applied":
+    """Carry a plan out; refused where a VM is no longer what the plan was made from."""
+    planned = planned.as_saved() if isinstance(planned, Planned) else planned
+    places = places_of(host)
+    places.remember()
+    if planned.plan.is_empty:
+        return Success(())
+    listening = host.listening(host.config.events, host.origin)
+    with listening as listener, locked_plan.locked(host, planned):
+
+        def tell(step: "Step", outcome: "Outcome", detail: str) -> None:
+            progress(step, outcome, detail)
+            listener(step, outcome, detail)
+
+        applied = apply.apply_steps(
+            planned.plan.steps,
+            locked_plan.performing(host, planned, places),
+            host.registry,
+            tell,
+            host.origin,
+            apply.Onlooker(planned.observations, host.observe),
+        )
+        locked_plan.bound_journal(host)
+        places.remember()  # a pool has its identity from its first volume on
+        return applied

@@ -1,0 +1,1 @@
+"""What a host remembers of its VMs, and what it takes to look at them."""

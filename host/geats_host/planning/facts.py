@@ -1,0 +1,65 @@
+"""What the planner has to know of this host, and what others need to plan for it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from typing import TypeAlias
+
+import psutil
+
+from geats_core.planning.availability import TEMPLATES
+from geats_core.planning.goal import DriverFacts, HostFacts, PoolFacts
+from geats_core.plans.plan_files import Recorded
+from geats_host.host import Host
+from geats_host.observing.place_checks import Places
+from geats_host.plugins.entry_points import wrong_of
+
+Facts: TypeAlias = Callable[[Iterable[str]], HostFacts]  # by the drivers of the VMs
+
+
+def facts_of(host: Host, drivers: Iterable[str]) -> HostFacts:
+    """What the planner has to know of a host, to plan for VMs run by *drivers*."""
+    return facts_by_driver(host)(drivers)
+
+
+def facts_by_driver(host: Host) -> Facts:
+    """The same for any drivers, from one look at the host."""
+    pools = host.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
+    with host.registry.read_at_once():
+        elsewhere, moved = places_of(host).held_against_memory(pools)
+        of_host = HostFacts(
+            pools={name: pools.get(name, PoolFacts()) for name in host.pools},
+            templates=frozenset({*host.config.templates, *wrong_of(TEMPLATES, host.config.wrong)}),
+            memory_bytes=psutil.virtual_memory().total,
+            cpus=psutil.cpu_count(),
+            declared=host.config.known,
+            bind_sources=frozenset(host.config.bind_sources),
+            upgrade=host.registry.outdated(),
+            elsewhere=elsewhere,
+            moved=moved,
+        )
+    bridges = cache(lambda name: host.drivers.ask(name, lambda driver: driver.bridges()))
+    able = cache(lambda name: host.drivers.ask(name, lambda driver: driver.facts))
+
+    def facts(drivers: Iterable[str]) -> HostFacts:
+        used = sorted(host.drivers.keys() & set(drivers))
+        found = [bridges(name) for name in used]
+        known = [each for each in found if each is not None]
+        return replace(
+            of_host,
+            drivers={n: (n in used and able(n)) or DriverFacts() for n in host.drivers},
+            bridges=frozenset[str]().union(*known) if known and known == found else None,
+            unavailable=host.unavailable,
+        )
+
+    return facts
+
+
+def places_of(host: Host) -> Places:
+    """Where a host has its VMs and pools, and where it is remembered to have them."""
+    return Places(host.config, host.registry, host.drivers, host.pools, host.observe_all)
+
+
+def record(host: Host) -> Recorded:
+    """All that a plan is made from, to make plans elsewhere."""
+    return Recorded(observations=host.observe_all(), facts=facts_of(host, host.drivers))

@@ -1,0 +1,185 @@
+"""Plans for the VMs of this host: from one look at it, and from what the configuration says.
+
+Every function here takes the ``Host``, only looks at it, and raises ``Refused`` where there is no
+such plan. ``engine.apply_plan`` carries plans out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from geats_core.declared.policy import HostPolicy
+from geats_core.hostwide.host_planner import HostPlan, boot_goals, halt_goals, rebuild_goals
+from geats_core.hostwide.recheck import takes
+from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
+from geats_core.planning.goal import Goal, Plan, Target
+from geats_core.planning.planner import plan
+from geats_core.plans.plan_files import SavedPlan, alone
+from geats_core.plans.plan_files import saved as as_saved
+from geats_core.vm.observation import Observation
+from geats_core.vm.secrets import observed_without_secrets, without_secrets
+from geats_host.errors import accepted
+from geats_host.host import Host
+from geats_host.lazy import later
+from geats_host.planning.facts import Facts, facts_by_driver, facts_of
+from geats_host.planning.from_values import as_many_as_can, plan_goals, plan_wished
+from geats_host.planning.goals import Refusals, Scope, Wishes, goals
+from geats_host.planning.sources import check_sources
+
+if TYPE_CHECKING:
+    from geats_core.fleet import placement
+else:
+    placement = later("geats_core.fleet.placement")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, with the observation that it was made from, and who says what (``declared_by``)."""
+
+    have: Observation
+    plan: Plan
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def as_saved(self) -> SavedPlan:
+        """The same, as the plan of a host on which nothing else is to do."""
+        name, have = self.plan.name, self.have
+        return as_saved(alone(self.plan), {name: have} if have.exists else {})
+
+
+def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> Planned:
+    """The plan that brings one VM to *goal*; what other VMs have it must not take."""
+    have = host.observe(goal.name) if have is None else have
+    facts = facts_by_driver(host)
+    made = accepted(plan(goal, have, facts(_drivers([goal]))))
+    if not (takes(made) or _concerns_others(goal, have)):
+        check_sources(host, made.steps, {goal.name: have})
+        return Planned(have, with_upgrade(made, facts(()).upgrade))
+    seen = {**host.observe_all(), goal.name: have}
+    together = plan_vms(host, [goal], seen, Scope.SOME, facts=facts)
+    return Planned(have, together.plan.plans[0])
+
+
+def plan_alone(host: Host, goal: Goal, have: Observation) -> Planned:
+    """The same, whatever other VMs there are."""
+    facts = facts_of(host, _drivers([goal]))
+    made = accepted(plan(goal, have, facts))
+    check_sources(host, made.steps, {goal.name: have})
+    seen = {goal.name: have}
+    return planned(host, have, with_places(made, facts.moved, seen, whole_host=False))
+
+
+def plan_vms(
+    host: Host,
+    wanted: Sequence[Goal],
+    seen: Mapping[str, Observation],
+    scope: Scope,
+    policy: HostPolicy | None = None,
+    facts: Facts | None = None,
+) -> SavedPlan:
+    """The plan that brings VMs to their goals, on a host where *seen* is all there is.
+
+    The *policy* is that of the configuration, where none is given, and *facts* are asked for.
+    """
+    of_host = (facts or facts_by_driver(host))(_drivers(wanted))
+    made = plan_goals(wanted, seen, of_host, policy or host.config.policy, scope)
+    check_sources(host, made.plan.steps, seen)
+    return made
+
+
+def plan_wishes(host: Host, wishes: Wishes) -> SavedPlan:
+    """The plan for the VMs that are named, else for the whole host.
+
+    One of the configuration's that is elsewhere on this machine is not taken for gone.
+    """
+    there, facts = host.observe_all(), facts_by_driver(host)
+    lost = host.config.known.intersection(facts(()).elsewhere)
+    seen = {**dict.fromkeys(sorted(lost), Observation()), **there}
+    policy = wishes.policy(host.config.policy)
+    return plan_wished(
+        wishes,
+        host.config,
+        seen,
+        lambda wanted: plan_vms(host, wanted, seen, wishes.scope, policy, facts),
+    )
+
+
+def plan_boot(host: Host) -> SavedPlan:
+    """The plan that starts every VM which is to run after the host's own start.
+
+    One that cannot start keeps no other from it: ``refused`` says why it cannot. One that is to be
+    gone stays off.
+    """
+    seen = host.observe_all()
+    wanted = [goal for goal in boot_goals(seen) if goal.name not in host.config.gone]
+    return _as_many_as_can(host, wanted, seen)
+
+
+def plan_halt(host: Host) -> SavedPlan:
+    """The plan that powers off every VM, before the host does; ``refused`` as at its start."""
+    seen = host.observe_all()
+    return _as_many_as_can(host, halt_goals(seen), seen)
+
+
+def plan_rebuild(host: Host) -> SavedPlan:
+    """The plan that records again what the registry lost, and marks locks where they are not.
+
+    No VM is touched, and nothing of volumes. One that cannot be recorded is refused alone.
+    """
+    seen = host.observe_all()
+    return _as_many_as_can(host, rebuild_goals(seen), seen)
+
+
+def plan_each(
+    host: Host, wanted: Sequence[Goal], seen: Mapping[str, Observation]
+) -> tuple[SavedPlan, Refusals]:
+    """One plan for as many VMs as have one together; and why each of the others has none."""
+    facts = facts_by_driver(host)
+    return as_many_as_can(wanted, lambda some: plan_vms(host, some, seen, Scope.SOME, facts=facts))
+
+
+def planned(host: Host, have: Observation, made: Plan) -> Planned:
+    """A plan that was made for a VM of this host, with what the host needs first."""
+    return Planned(have, with_upgrade(made, host.registry.outdated()))
+
+
+def saved(
+    host: Host,
+    made: HostPlan,
+    observations: Mapping[str, Observation],
+    warnings: tuple[str, ...] = (),
+) -> SavedPlan:
+    """A plan that was made for VMs of this host, with what the host needs first."""
+    return as_saved(with_upgrade(made, host.registry.outdated()), observations, warnings)
+
+
+def candidate(host: Host) -> "placement.Candidate":
+    """All that has to be known of this host to place VMs on it, or on others: no secrets."""
+    seen = host.observe_all()
+    wanted, _ = goals(Wishes(Goal(name="", target=Target.RUNNING)), host.config, seen)
+    return placement.Candidate(
+        goals=tuple(
+            replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal for goal in wanted
+        ),
+        observations={name: observed_without_secrets(have) for name, have in seen.items()},
+        facts=facts_of(host, host.drivers),
+        policy=host.config.policy,
+    )
+
+
+def _as_many_as_can(
+    host: Host, wanted: Sequence[Goal], seen: Mapping[str, Observation]
+) -> SavedPlan:
+    made, refused = plan_each(host, wanted, seen)
+    return replace(made, refused=refused)
+
+
+def _drivers(wanted: Iterable[Goal]) -> set[str]:
+    return {goal.spec.driver for goal in wanted if goal.spec is not None}
+
+
+def _concerns_others(goal: Goal, have: Observation) -> bool:
+    """Whether the VM shares volumes, or mounts those of others; before, or as it is to be."""
+    known = [spec for spec in (goal.spec, have.recorded, have.in_effect) if spec]
+    return any(
+        spec.shared_volumes or any(volume.shared for volume in spec.volumes) for spec in known
+    )

@@ -1,0 +1,55 @@
+"""What steps use of the host: asked when a plan is made, and once more before it is applied."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
+from geats_core.planning.goal import Step
+from geats_core.vm.observation import Observation
+from geats_host.errors import Refused
+from geats_host.host import Host
+from geats_host.lazy import later
+from geats_host.planning import binds
+from geats_host.planning.obstacles import obstacles
+from geats_host.storage import Offer
+
+if TYPE_CHECKING:
+    from geats_host import templates
+else:
+    templates = later("geats_host.templates")
+
+
+def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observation]) -> None:
+    """Whether the files of the host that *steps* use are as they should be, and unused."""
+    steps = list(steps)
+    _verify_templates(host, steps)
+    in_the_way = tuple(obstacles(steps, seen, host.drivers, host.pools))
+    if in_the_way:
+        raise Refused(*in_the_way)
+    specs = {name: have.recorded for name, have in seen.items()}
+    specs |= {s.vm: s.action.spec for s in steps if isinstance(s.action, Define | Adopt)}
+    using = {step.vm for step in steps if isinstance(step.action, Define | Adopt | Start)}
+    problems = [
+        replace(each, path=f"{name}.{each.path}")
+        for name in sorted(using)
+        if (spec := specs.get(name)) and _holds_files(host, spec.root.pool)
+        for each in binds.problems(spec, host.config.bind_sources)
+    ]
+    if problems:
+        raise Refused(*problems)
+
+
+def _verify_templates(host: Host, steps: Iterable[Step]) -> None:
+    needed = {
+        step.action.template
+        for step in steps
+        if isinstance(step.action, InstallTemplate) and _holds_files(host, step.action.pool)
+    }
+    for name in sorted(needed):
+        templates.verify(host.config.templates[name], host.store)
+
+
+def _holds_files(host: Host, pool: str) -> bool:
+    """Whether files are put on its volumes; not that of a pool that is not available."""
+    return host.pools.ask(pool, lambda each: each.offers) not in (None, Offer.NOTHING)
