@@ -1,5 +1,5 @@
 """
-Tell when a VM changes its state, a stray comes or goes, a VM drifts, a pool is nearly full or away.
+Send an event when a VM changes its state, a stray appears, a VM drifts, or a pool is full or away.
 
 .. code-block:: yaml
 
@@ -10,24 +10,24 @@ Tell when a VM changes its state, a stray comes or goes, a VM drifts, a pool is 
         - states: true
         - strays: true
         - drift: true
-        - pool_space: 90        # percent from which on a pool is full; false: not told
+        - pool_space: 90        # percent from which on a pool counts as full; false: off
         - unavailable: true
 
-All of them are on unless turned off. Each event is told once, not with every look:
+All of them are on by default. Each event is sent once, when something changes:
 
 - ``salt/beacon/MINION/geats/state/VM``: ``vm``, ``from`` and ``to``, which are ``running``,
-  ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown`` where its driver is not available, or
-  nothing where the VM is not defined
+  ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown`` if its driver is not available, or
+  nothing if the VM is not defined
 - ``salt/beacon/MINION/geats/stray/VM``: ``vm``, and whether it is a ``stray`` now
-- ``salt/beacon/MINION/geats/drift/VM``: ``vm``, and the ``fields`` in which it is not as described;
-  none of them once it is
+- ``salt/beacon/MINION/geats/drift/VM``: ``vm``, and the ``fields`` that differ from the
+  description; no fields when it is as described again
 - ``salt/beacon/MINION/geats/pool/POOL``: ``pool``, ``used_percent``, and whether it is ``full``
 - ``salt/beacon/MINION/geats/unavailable/WHAT``: ``what``, such as ``pools.fast`` or
-  ``drivers.lxc``, and ``why`` it cannot be used or looked at; nothing once it can again
-- ``salt/beacon/MINION/geats/trouble``: ``error`` says why the host could not be looked at; nothing
-  once it can again
+  ``drivers.lxc``, and ``why`` it is not available; empty when it is available again
+- ``salt/beacon/MINION/geats/trouble``: ``error`` says why the host could not be looked at; empty
+  when it could again
 
-A minion that was restarted tells what is not as it should be, but no state that has changed.
+After a restart, the minion reports everything that is not as it should be, but no changes of state.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ SALTS_OWN = {
 
 def validate(config):
     """
-    Say whether the configuration of this beacon is right, and all that is wrong with it.
+    Check the configuration of this beacon; list everything that is wrong with it.
 
     .. code-block:: yaml
 
@@ -74,7 +74,7 @@ def validate(config):
 
 def beacon(config):
     """
-    Look at the host, and tell what is not as it was at the look before.
+    Look at the host, and report what has changed since the last look.
 
     .. code-block:: yaml
 

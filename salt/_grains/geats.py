@@ -1,8 +1,8 @@
 """
-Tell what geats is on this host, for targeting: ``salt -G 'geats:drivers:lxc' ...``.
+Grains that say which geats this host has, for targeting: ``salt -G 'geats:drivers:lxc' ...``.
 
-Grains are loaded whenever a minion starts, so nothing of the host itself is looked at, and what is
-wrong with the configuration is left out here: ``geats.doctor`` and ``geats.validate`` tell it.
+Grains are loaded whenever a minion starts. So they do not look at the host itself, and leave out
+what is wrong with the configuration: ``geats.doctor`` and ``geats.validate`` report that.
 """
 
 import subprocess
@@ -18,10 +18,10 @@ DEFAULT_FILE = Path("/etc/geats/geats.yaml")
 
 def geats():
     """
-    The version of geats, and of liblxc; the drivers; and the pools, with what each is made of.
+    The versions of geats and liblxc, the drivers, and the pools with the plugins of each.
 
-    What the pillar says is in it once the minion has its pillar: see ``saltutil.refresh_grains``.
-    If the pillar failed to render, only the version is.
+    Drivers and pools are included when the minion has its pillar: see ``saltutil.refresh_grains``.
+    If the pillar failed to render, only the version is included.
 
     CLI Example:
 

@@ -1,15 +1,15 @@
 """
-Manage LXC containers and virtual machines on this host: the verbs, plans, and their carrying out.
+Manage LXC containers and virtual machines on this host: lifecycle verbs, and plans.
 
-VMs, pools and templates come from the pillar, or the minion's configuration, under ``geats``. With
-``geats: /etc/geats/geats.yaml`` in the minion's configuration they come from that file. Without a
-master, that is what is read where neither has ``geats``; with one it is not, because a pillar that
-lost its ``geats`` must not make another host of this one.
+VMs, pools and templates come from the pillar, or from the minion's configuration, under ``geats``.
+With ``geats: /etc/geats/geats.yaml`` in the minion's configuration they come from that file.
+Without a master, that file is also the default. With a master it is not, because a pillar that lost
+its ``geats`` must not lead to another description of this host.
 
-If the pillar failed to render, nobody knows what it lacks: every function refuses then, but for
-``list``, ``info``, ``status`` and ``journal``, which show what there is, log a warning, and exit
-with 5, as Salt does for a broken pillar. These, ``stop`` and ``shutdown`` go on in the same way
-where keys under ``geats`` are wrong.
+If the pillar failed to render, every function is refused, because nobody knows what the pillar
+lacks. Only ``list``, ``info``, ``status`` and ``journal`` still show what there is, log a warning,
+and exit with 5, as Salt does for a broken pillar. If keys under ``geats`` are wrong, these,
+``stop`` and ``shutdown`` still work in the same way.
 
 :depends: geats
 """
@@ -33,7 +33,7 @@ from geats_host.planning.plans import plan_wishes
 
 def define(name, spec=None, test=None):
     """
-    Write a VM's definition down and make it known to its driver.
+    Record the definition of a VM and give it to its driver.
 
     CLI Example:
 
@@ -48,7 +48,7 @@ def define(name, spec=None, test=None):
 
 def provision(name, spec=None, test=None):
     """
-    Define a VM, and make its volumes and its root filesystem: ready to start.
+    Define a VM, and create its volumes and its root filesystem, so that it is ready to start.
 
     CLI Example:
 
@@ -63,7 +63,7 @@ def provision(name, spec=None, test=None):
 
 def start(name, spec=None, test=None):
     """
-    Power a VM on. One that is only declared is provisioned first.
+    Power a VM on. If it is only declared, it is provisioned first.
 
     CLI Example:
 
@@ -78,7 +78,7 @@ def start(name, spec=None, test=None):
 
 def shutdown(name, test=None):
     """
-    Ask a VM's guest to power off; after its ``shutdown_timeout`` power off.
+    Ask the guest of a VM to shut down; power off after its ``shutdown_timeout``.
 
     CLI Example:
 
@@ -108,7 +108,7 @@ def stop(name, test=None):
 
 def reboot(name, test=None):
     """
-    Shut a VM down and start it again; what was pending is then in effect.
+    Shut a VM down and start it again. Pending changes take effect.
 
     CLI Example:
 
@@ -138,7 +138,7 @@ def freeze(name, test=None):
 
 def unfreeze(name, test=None):
     """
-    Let the processes of a frozen VM go on.
+    Resume the processes of a frozen VM.
 
     CLI Example:
 
@@ -153,7 +153,7 @@ def unfreeze(name, test=None):
 
 def undefine(name, test=None):
     """
-    Power a VM off and forget it; its data stays, unless it is ``transient``.
+    Power a VM off and delete its definition. Its data stays, unless it is ``transient``.
 
     CLI Example:
 
@@ -183,7 +183,7 @@ def deprovision(name, test=None):
 
 def reinit(name, test=None):
     """
-    Make a VM's root volume again from its template; other volumes keep their data.
+    Recreate the root volume of a VM from its template. Other volumes keep their data.
 
     CLI Example:
 
@@ -213,7 +213,7 @@ def lock(name, test=None):
 
 def unlock(name, test=None):
     """
-    Lift a VM's protection from deletion.
+    Remove the protection of a VM from deletion.
 
     CLI Example:
 
@@ -239,7 +239,7 @@ def plan(
     """
     Show what :py:func:`apply` with the same arguments would do, and do nothing.
 
-    ``origins`` is who says each key of the spec: the arguments, the pillar, or a profile of it.
+    ``origins`` says where each key of the spec comes from: the arguments, the pillar, or a profile.
 
     CLI Example:
 
@@ -276,22 +276,23 @@ def apply(
     test=None,
 ):
     """
-    Bring a VM to ``target`` as it is described by ``spec``, or by the pillar.
+    Change a VM to ``target``, as described by ``spec`` or by the pillar.
 
     target
         ``running``, ``frozen``, ``stopped``, ``off``, ``provisioned``, ``defined``, ``undefined``,
         ``deprovisioned``, ``locked`` or ``unlocked``; ``rebooted`` or ``reinitialised``
     restart
-        ``if_needed``; ``always``, for any change; or ``never``: what needs a restart is then
-        written, and reported as pending
+        ``if_needed``; ``always``, for any change; or ``never``: changes that need a restart are
+        recorded, and reported as pending
     power_off
-        ``shutdown``: ask the guest, and power off after its ``shutdown_timeout``; or ``stop``
+        ``shutdown``: ask the guest, and power off after its ``shutdown_timeout``; ``stop``: at once
     allow_data_loss
-        let a changed template or root pool replace the root volume
+        allow steps that lose data, for example if a changed template replaces the root volume
     by_hand
-        what becomes of lines that somebody added to the VM's definition: ``kept`` or ``removed``
+        what to do with lines that somebody added to the VM's definition: ``kept`` or ``removed``
     max_impact
-        refuse a plan with a step that costs more: ``none``, ``live``, ``restart`` or ``data_loss``
+        refuse a plan with a step of a higher impact: ``none``, ``live``, ``restart`` or
+        ``data_loss``
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -337,24 +338,23 @@ def plan_host(vms=None, **policies):
 
 def apply_host(vms=None, test=None, called="", **policies):
     """
-    Bring every VM of the pillar to what it is described as; or only some of them.
+    Change every VM of the pillar to its description, or only some of them.
 
-    VMs that do not wait for each other are brought there side by side, and one that fails keeps no
-    other from it. Without ``vms``, VMs of the host that nobody declared are reported or stopped,
-    as ``policy:strays`` of the configuration says.
+    VMs that do not wait for each other are changed side by side. If one fails, the others are still
+    done. Without ``vms``, VMs of the host that nobody declared are reported or stopped, as
+    ``policy:strays`` of the configuration says.
 
     vms
         the names of the VMs (default: all that are declared)
     target, restart, power_off, allow_data_loss, by_hand, max_impact
         for each VM, as in :py:func:`apply`
     at_most
-        without ``vms``: how many VMs that nobody named may be powered off, frozen, undefined,
-        emptied or unlocked (default: ``policy:at_most`` of the configuration, else 1)
+        without ``vms``: at most so many VMs may be powered off, frozen, undefined, emptied or
+        unlocked (default: ``policy:at_most`` of the configuration, else 1)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
     called
-        what this is called in a state file: refused where that is a VM's name, and no ``vms`` are
-        given
+        the id in a state file: refused if that is the name of a VM, and ``vms`` is not given
 
     CLI Example:
 
@@ -374,10 +374,10 @@ def apply_host(vms=None, test=None, called="", **policies):
 
 def apply_several(vms, test=None):
     """
-    Bring several VMs, each to a target of its own, with one look at the host and in one plan.
+    Change several VMs, each to its own target, with one look at the host and in one plan.
 
-    Returns what :py:func:`apply` does for each of them, by name. One that is refused, or fails,
-    keeps no other from it; ``error`` says why.
+    Returns what :py:func:`apply` returns, for each of them by name. If one is refused or fails, the
+    others are still done; ``error`` says why.
 
     vms
         by name, for each VM: ``target``, ``spec``, ``restart``, ``power_off``, ``allow_data_loss``,

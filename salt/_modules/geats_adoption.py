@@ -1,5 +1,5 @@
 """
-Move in: from the first geats, or from containers that something else made.
+Take over containers that something else made, or the files of the first geats.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -21,24 +21,24 @@ def __virtual__():
 
 def adopt(name, spec=None, template=None, test=None):
     """
-    Make an LXC container that something else made a VM of geats, as it is and as it runs.
+    Take over an LXC container that something else made, as it is and while it runs.
 
-    It must be in the ``path`` of the driver ``lxc``, with a directory as its root filesystem. That
-    stays where it is, and becomes a volume; its ``config`` is replaced, and kept beside the new one
-    as ``config.before-geats``. Nothing restarts: what the description has otherwise than the
-    container is ``pending`` until it does. Lines that geats has no key for are kept. What a cut
-    leaves is not of geats, and is finished by the same call.
+    It must be in the ``path`` of the driver ``lxc``, with a directory as its root filesystem. The
+    root stays where it is, and becomes a volume. The ``config`` is replaced; the old one is kept as
+    ``config.before-geats``. Nothing restarts: what differs from the description is ``pending``
+    until the VM restarts. Lines that geats has no key for are kept. If the adoption is interrupted,
+    the container is not yet managed by geats, and the same call finishes it.
 
     spec
-        a description in place of that in the pillar
+        a description to use instead of that in the pillar
     template
-        where nothing describes the VM: it is taken as its ``config`` has it, and counts as
-        installed from this template, from which a ``reinit`` would recreate it
+        if nothing describes the VM: the template from which ``reinit`` would recreate it; the VM is
+        then adopted as its ``config`` describes it
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
-    Returns what :py:func:`apply` returns; and as ``description`` what the pillar should have for
-    the VM, where it has nothing.
+    Returns what :py:func:`apply` returns. If the pillar does not describe the VM, ``description``
+    is what to write there.
 
     CLI Example:
 
@@ -59,14 +59,14 @@ def adopt(name, spec=None, template=None, test=None):
 
 def import_legacy(files):
     """
-    Return the pillar that the files of the first geats make, and change nothing.
+    Convert files of the first geats to a pillar, and change nothing.
 
     files
-        paths on the minion, as a list, or one: those named ``.yaml`` define a VM each, any other
-        is a configuration
+        paths on the minion, one or a list: a file named ``.yaml`` defines a VM, any other file is a
+        configuration
 
-    Returns the ``pillar``; the keys that were ``carried`` over, each with the place where it is
-    now; those that were ``left``, with the reason; and the ``problems`` that the pillar has.
+    Returns the ``pillar``; the keys that were ``carried`` over, each with its new place; those that
+    were ``left`` out, with the reason; and the ``problems`` of the pillar.
 
     CLI Example:
 
@@ -81,13 +81,13 @@ def import_legacy(files):
 
 def import_lxc(files):
     """
-    Return the pillar for LXC containers that something else made, and change nothing.
+    Convert the ``config`` of LXC containers to a pillar, and change nothing.
 
     files
-        their ``config`` files on the minion, as a list, or one
+        the ``config`` files on the minion, one or a list
 
-    Returns the same as :py:func:`import_legacy`. The root filesystem of each is the template of the
-    new VM, which gets a copy.
+    Returns the same as :py:func:`import_legacy`. The root filesystem of each container is the
+    template of the new VM, which gets a copy.
 
     CLI Example:
 

@@ -26,14 +26,14 @@ def __virtual__():
 
 def snapshot(name, snapshot=None, partial=False, present=False, test=None):
     """
-    Take a snapshot of all volumes of a VM together; one that runs is frozen meanwhile.
+    Take a snapshot of all volumes of a VM together. A running VM is frozen meanwhile.
 
     snapshot
-        what it is called (default: the time in UTC, such as ``2026-11-23-070000``)
+        its name (default: the time in UTC, such as ``2026-11-23-070000``)
     partial
-        leave volumes out whose pools have no snapshots, instead of refusing
+        leave out volumes whose pools do not support snapshots, instead of refusing
     present
-        let a snapshot of that name be, instead of refusing
+        if there is a snapshot of that name, leave it, instead of refusing
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -54,8 +54,9 @@ def snapshots(name, **rules):
     """
     List the snapshots of a VM, from the oldest to the newest: name, time (UTC), and volumes.
 
-    ``together`` is whether all of it is of one moment. With rules (``last``, ``hourly``, ``daily``,
-    ``weekly``, ``monthly``: whole numbers), ``kept_by`` are those that keep it.
+    ``together`` is True if it was taken of all volumes at one moment. With rules (``last``,
+    ``hourly``, ``daily``, ``weekly``, ``monthly``: whole numbers), ``kept_by`` lists the rules that
+    keep it.
 
     CLI Example:
 
@@ -70,16 +71,16 @@ def snapshots(name, **rules):
 
 def restore(name, snapshot, allow_data_loss=False, partial=False, test=None):
     """
-    Make the volumes of a VM what they were; it is off meanwhile, and on again if it was.
+    Roll the volumes of a VM back to a snapshot. A running VM is shut down, and started again.
 
-    Its definition stays as it is now, and so do other snapshots.
+    The definition of the VM stays as it is now, and so do other snapshots.
 
     snapshot
         the name of the snapshot
     allow_data_loss
-        leave to lose what was written since; without it, this is refused
+        permission to lose what was written since then; without it, this is refused
     partial
-        accept a snapshot that lacks a volume, which stays as it is, or is not of one moment
+        accept a snapshot that is not of one moment, or that lacks a volume (which stays as it is)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -100,7 +101,7 @@ def restore(name, snapshot, allow_data_loss=False, partial=False, test=None):
 
 def delete_snapshot(name, snapshot, test=None):
     """
-    Give up a snapshot of a VM, on all volumes; refused while the VM is locked.
+    Delete a snapshot of a VM, on all volumes. Refused if the VM is locked.
 
     CLI Example:
 
@@ -114,12 +115,13 @@ def delete_snapshot(name, snapshot, test=None):
 
 def keep_snapshots(name, prefix="", test=None, **rules):
     """
-    Give up the snapshots of a VM that no rule keeps. Returns why each of the others stays, too.
+    Delete the snapshots of a VM that no rule keeps. Returns also why each of the others stays.
 
     prefix
-        look only at snapshots whose names begin so
+        look only at snapshots whose names begin with this
     last, hourly, daily, weekly, monthly
-        how many of the newest stay, and of how many hours, days, weeks and months the newest one
+        how many of the newest to keep, and for how many hours, days, weeks and months to keep the
+        newest one
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -140,14 +142,14 @@ def keep_snapshots(name, prefix="", test=None, **rules):
 
 def export(name, path=None, test=None):
     """
-    Write a VM to an archive, with all that its volumes hold; one that runs may be frozen meanwhile.
+    Write a VM and the content of its volumes to an archive. A running VM may be frozen meanwhile.
 
-    Returns the ``path`` of the archive, its ``sha256``, and its size in ``bytes``, beside what was
+    Returns the ``path`` of the archive, its ``sha256`` and its size in ``bytes``, besides what was
     done. The VM itself stays as it is.
 
     path
-        where the archive is to be: absolute, and not there yet (default: a new name in the folder
-        ``exports`` of the ``state_dir``)
+        the absolute path of the archive, which must not exist yet (default: a new name in the
+        folder ``exports`` of the ``state_dir``)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -167,21 +169,21 @@ def export(name, path=None, test=None):
 
 def import_(path, name=None, changes=None, sha256=None, test=None):
     """
-    Make a VM of an archive that :py:func:`export` wrote, on this host or another. It is off then.
+    Create a VM from an archive that :py:func:`export` wrote on any host. The VM is off.
 
-    The archive is read whole before anything is changed. What a cut leaves neither starts nor is
-    in the way of another try; what fails is taken away again.
+    The archive is checked before anything is changed. If the import is interrupted, the VM cannot
+    start; repeat the call to finish it. If the import fails, what it made is removed.
 
     path
-        where the archive is: absolute, or a URL that Salt can fetch, such as ``salt://web01.tar``
+        the archive: an absolute path, or a URL that Salt can fetch, such as ``salt://web01.tar``
     name
-        another name for the VM: it is then a new one, with MAC addresses and a machine id of its
-        own, and may have no address of another VM
+        another name: the VM is then a new one, with its own MAC addresses and machine id, and must
+        not have an address of another VM
     changes
-        keys of its spec that are to be different; and ``pools``: the pool of all volumes, or of
-        each by its name
+        keys of its spec to change; and ``pools``: the pool of all volumes, or a mapping from volume
+        names to pools
     sha256
-        what the archive's sha256 must be
+        the sha256 that the archive must have
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -200,18 +202,18 @@ def import_(path, name=None, changes=None, sha256=None, test=None):
 
 def clone(source, target, changes=None, test=None):
     """
-    Make a new VM of what another one holds now, in the same pools. It is off then.
+    Create a VM as a copy of another one, in the same pools. The new VM is off.
 
-    It has a hostname, MAC addresses and a machine id of its own. A source that runs is frozen
-    meanwhile; snapshots are not copied. What a cut leaves does not start, and is finished by the
-    same call; what fails is taken away again.
+    It has its own hostname, MAC addresses and machine id. A running source is frozen meanwhile.
+    Snapshots are not copied. If the call is interrupted, the new VM cannot start; repeat the call
+    to finish it. If the call fails, what it made is removed.
 
     source
-        the VM that is copied
+        the VM to copy
     target
         the name of the new one
     changes
-        keys of its spec that are to be different; addresses have to be, where there are any
+        keys of its spec to change; addresses must be changed, if there are any
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -228,12 +230,13 @@ def clone(source, target, changes=None, test=None):
 
 def prune_exports(test=None, **rules):
     """
-    Delete the archives in the folder ``exports`` that no rule keeps, of each VM by itself.
+    Delete archives in the folder ``exports`` that no rule keeps, for each VM separately.
 
-    Returns what becomes of each, and why. What geats did not write there is left alone.
+    Returns what happens to each, and why. Files that geats did not write are left alone.
 
     last, hourly, daily, weekly, monthly
-        how many stay, as for :py:func:`keep_snapshots` (default: ``policy:exports`` in the pillar)
+        how many to keep, as for :py:func:`keep_snapshots` (default: ``policy:exports`` in the
+        pillar)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 

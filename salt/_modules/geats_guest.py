@@ -1,5 +1,5 @@
 """
-Work in the VMs that run: commands, files, the console.
+Work in running VMs: commands, files, the console.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -26,26 +26,27 @@ def __virtual__():
 
 def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
     """
-    Run a program in a VM that runs, and wait for it. There is no shell, and the input is empty.
+    Run a program in a running VM, and wait for it. There is no shell, and the input is empty.
 
-    Returns a mapping: ``code`` (the exit code; 128 and the signal's number where one killed it; 127
-    where the program is not found, 126 where it cannot be run), ``stdout`` and ``stderr`` (text;
-    bytes that are no UTF-8 are replaced), ``truncated`` (True where one of them was longer than
-    1 MiB, of which the beginning is kept), and ``timed_out``, with ``code`` None. The exit code is
-    Salt's too. What the program leaves in the background goes on, and is not waited for.
+    Returns a mapping: ``code`` (the exit code; 128 plus the signal number if a signal killed it;
+    127 if the program is not found, 126 if it cannot be run), ``stdout`` and ``stderr`` (text;
+    bytes that are not UTF-8 are replaced), ``truncated`` (True if one of them was longer than 1
+    MiB; the first MiB is kept), and ``timed_out`` (then ``code`` is None). Salt exits with the same
+    exit code. Programs in the background continue, and are not waited for.
 
     name (str)
         the VM
     command (list or str)
-        the program and its arguments; a line is split into them as a shell splits it
+        the program and its arguments; a string is split as a shell splits it
     user (str or int)
-        a name or an id, looked up in the VM's ``/etc/passwd`` (default: root). Its groups are those
-        of the VM's ``/etc/group``.
+        a name or an id, looked up in the VM's ``/etc/passwd`` (default: root). Its groups come from
+        the VM's ``/etc/group``.
     cwd (str)
-        the directory to run it in (default: ``/``)
+        the working directory (default: ``/``)
     env (dict)
-        variables, beside ``PATH``, ``HOME``, ``USER``, ``LOGNAME`` and ``container``; nothing else
-        is in the environment. They are neither logged nor in any list of processes of the host.
+        variables, in addition to ``PATH``, ``HOME``, ``USER``, ``LOGNAME`` and ``container``;
+        nothing else is in the environment. They are neither logged nor visible in any list of
+        processes of the host.
     timeout (int)
         seconds, after which the program and its process group are killed (default: 60)
 
@@ -65,10 +66,10 @@ def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
 
 def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
-    Copy a file of this host into a VM that runs. It is there whole, or not at all.
+    Copy a file of this host into a running VM. It is copied completely, or not at all.
 
-    What has the name in the VM is replaced, a link too; the directory must be there. Links on the
-    way never lead out of the VM. Returns the size in bytes.
+    A file or link of that name in the VM is replaced; the directory must exist. Links in the path
+    never lead out of the VM. Returns the size in bytes.
 
     name (str)
         the VM
@@ -96,12 +97,12 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
 
 def write_file(name, path, content, mode=None, owner=None, group=None, timeout=None):
     """
-    Write text to a file of a VM that runs, as :py:func:`push` does. It is never logged.
+    Write text to a file of a running VM, as :py:func:`push` does. It is never logged.
 
     name, path, mode, owner, group, timeout
         as for :py:func:`push`
     content (str or bytes)
-        what the file is to hold
+        the content of the file
 
     CLI Example:
 
@@ -116,18 +117,18 @@ def write_file(name, path, content, mode=None, owner=None, group=None, timeout=N
 
 def pull(name, path, target, max_size=None, timeout=None):
     """
-    Copy a regular file out of a VM that runs to this host. It is there whole, or not at all.
+    Copy a regular file of a running VM to this host. It is copied completely, or not at all.
 
-    Only root can read it there. Returns the size in bytes.
+    Only root can read the copy. Returns the size in bytes.
 
     name (str)
         the VM
     path (str)
         the absolute path in the VM; links never lead out of the VM
     target (str)
-        the absolute path of a file on this host, which is replaced; its directory must be there
+        the absolute path of a file on this host, which is replaced; its directory must exist
     max_size (int or str)
-        a size such as ``5GiB``; a file that is larger is an error (default: 1 GiB)
+        a size such as ``5GiB``; a larger file is an error (default: 1 GiB)
     timeout (int)
         seconds, after which it is given up (default: 600)
 
@@ -144,7 +145,7 @@ def pull(name, path, target, max_size=None, timeout=None):
 
 def read_file(name, path, max_size=None, timeout=None):
     """
-    Return what a regular file of a VM that runs holds, as text; bytes that are no UTF-8 are
+    Return the content of a regular file of a running VM as text; bytes that are not UTF-8 are
     replaced.
 
     name (str)
@@ -152,7 +153,7 @@ def read_file(name, path, max_size=None, timeout=None):
     path (str)
         the absolute path in the VM; links never lead out of the VM
     max_size (int or str)
-        a size such as ``64KiB``; a file that is larger is an error (default: 1 MiB)
+        a size such as ``64KiB``; a larger file is an error (default: 1 MiB)
     timeout (int)
         seconds, after which it is given up (default: 600)
 
@@ -169,23 +170,21 @@ def read_file(name, path, max_size=None, timeout=None):
 
 def wait(name, until=None, command=None, timeout=None, user=None):
     """
-    Wait until a VM is what is wanted of it. An error, with what was seen last, where it is not so
-    in time.
+    Wait until a VM is in a wanted state. If the time runs out, the error says what was seen last.
 
     Returns a mapping: ``took_s`` (seconds), ``seen`` (what was seen last), ``until``, ``reached``.
 
     name (str)
         the VM
     until (str)
-        ``running``; ``stopped``, as it is too where it is not defined; ``ip``: it has an address;
-        ``command``: a command in it succeeds (default: ``running``, or with a command ``command``)
+        ``running``; ``stopped`` (also if it is not defined); ``ip``: it has an address;
+        ``command``: a command in it succeeds (default: ``running``, or ``command`` if one is given)
     command (list or str)
-        as for :py:func:`exec`; run again and again, a second apart at most, until its exit code is
-        0
+        as for :py:func:`exec`; repeated, with at most a second between, until its exit code is 0
     timeout (int)
         seconds (default: 60)
     user (str or int)
-        who runs the command (default: root)
+        the user who runs the command (default: root)
 
     CLI Example:
 
@@ -203,7 +202,7 @@ def wait(name, until=None, command=None, timeout=None, user=None):
 
 def console_command(name):
     """
-    Return the command, as a list of words, that attaches a terminal of this host to a VM's console.
+    Return the command, as a list of words, that connects a terminal of this host to a VM's console.
 
     CLI Example:
 
@@ -219,16 +218,16 @@ def ssh_command(name, user=None, identity=None, port=None):
     """
     Return the command, as a list of words, that opens an ssh session to a VM's first address.
 
-    An error where the VM has no address now.
+    If the VM has no address now, that is an error.
 
     name (str)
         the VM
     user (str)
-        whom to log in as
+        the user to log in as
     identity (str)
         the absolute path of a key
     port (int)
-        where ssh listens
+        the port on which ssh listens
 
     CLI Example:
 

@@ -26,13 +26,12 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
     vms
         patterns of names such as ``web*``, or one of them (default: all)
     power
-        only VMs that are ``running``, ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown``,
-        which is of one whose driver is not available, or ``none``, which is of one that is not
-        defined; or a list of such words
+        only VMs that are ``running``, ``stopped``, ``frozen``, ``held``, ``stuck``, ``unknown``
+        (its driver is not available) or ``none`` (it is not defined); or a list of such words
     driver
         only VMs of this driver, or of a list of drivers
     declared, defined, locked
-        only VMs that are so (``True``), or are not (``False``)
+        only VMs that are (``True``), or that are not (``False``)
 
     CLI Example:
 
@@ -71,7 +70,7 @@ def info(name):
 
 def status():
     """
-    Show every VM's definition and state, and the host's memory, swap, load and cpu.
+    Show every VM's definition and state, and the host's memory, swap, load and CPU.
 
     CLI Example:
 
@@ -99,7 +98,7 @@ def journal(name, limit=50):
 
 def pools():
     """
-    Show every pool: what it is made of, what it can do, its space, and how many volumes are in it.
+    Show every pool: its plugins, what it can do, its space, and how many volumes it has.
 
     CLI Example:
 
@@ -113,9 +112,9 @@ def pools():
 
 def volumes():
     """
-    List every volume of a VM: its pool, stage, size, path, snapshots, and the space that it takes.
+    List the volumes of all VMs: pool, stage, size, path, snapshots, and the space that each takes.
 
-    One that no VM is defined with is not ``wanted``: it is left over.
+    If no VM is defined with a volume, it is not ``wanted``: it is left over.
 
     CLI Example:
 
@@ -129,7 +128,7 @@ def volumes():
 
 def drivers():
     """
-    Show every driver: the VMs that it knows, and the bridges that NICs can be put on.
+    Show every driver: the VMs that it knows, and the bridges that NICs can use.
 
     CLI Example:
 
@@ -143,7 +142,7 @@ def drivers():
 
 def pending():
     """
-    Show the VMs that run with something else than they are defined with: old and new by field.
+    Show the running VMs with pending changes: old and new value for each field.
 
     CLI Example:
 
@@ -171,9 +170,9 @@ def strays():
 
 def overview(vms="*", **others):
     """
-    Show what the beacon looks at: the power of each VM, strays, drift, and the room in the pools.
+    Show what the beacon looks at: the power of each VM, strays, drift, and the space in the pools.
 
-    ``drift`` has the VMs that are not as described, with the fields in which they are not.
+    ``drift`` has the VMs that are not as described, with the fields that differ.
 
     vms
         patterns of names such as ``web*``, or one of them
@@ -192,9 +191,9 @@ def overview(vms="*", **others):
 
 def observe():
     """
-    Return all that a plan is made from: what every VM is now, and what the host offers.
+    Return everything that a plan is made from: what every VM is now, and what the host offers.
 
-    Kept in a file as JSON, ``geats plan --from FILE`` makes plans from it on any machine.
+    If you save it in a file as JSON, ``geats plan --from FILE`` makes plans from it on any machine.
 
     CLI Example:
 
@@ -208,8 +207,8 @@ def observe():
 
 def candidate():
     """
-    Return what a master has to know of this host to place VMs, or to move them, as
-    ``salt-run geats.place`` and its kin do: what is wanted here, what there is, what it offers.
+    Return what a master needs to know about this host to place or move VMs, for example for
+    ``salt-run geats.place``: what is wanted here, what there is, what it offers.
 
     CLI Example:
 

@@ -31,7 +31,7 @@ def templates():
 
 def import_template(name, refresh=False, test=None):
     """
-    Make a template ready ahead of VMs: download or build it, and unpack it in pools that clone.
+    Prepare a template before VMs need it: download or build it, and unpack it in pools that clone.
 
     refresh
         look for a newer image on the server, or build again
@@ -69,9 +69,9 @@ def verify_templates():
 
 def prune_templates(test=None):
     """
-    Destroy unpacked templates and downloaded files that no declared template needs.
+    Delete unpacked templates and downloaded files that no declared template needs.
 
-    Returns what is destroyed and what is kept, each with the reason.
+    Returns what is deleted and what is kept, each with the reason.
 
     CLI Example:
 

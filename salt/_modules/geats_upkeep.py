@@ -1,5 +1,5 @@
 """
-Look after the host itself: examine it, check what the pillar says, keep its registry.
+Maintain the host itself: examine it, check its pillar, back up and restore its registry.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -30,10 +30,10 @@ def __virtual__():
 
 def doctor():
     """
-    Examine this host: can it run what it is configured to run?
+    Check whether this host can run what is configured. Nothing is changed.
 
-    Returns a list of findings: ``what`` was looked at, its ``health`` (``well``, ``warning`` or
-    ``problem``), what was ``found``, and a ``fix`` where it is not well. Nothing is changed.
+    Returns a list of findings: ``what`` was checked, its ``health`` (``well``, ``warning`` or
+    ``problem``), what was ``found``, and a ``fix`` if it is not well.
 
     CLI Example:
 
@@ -48,7 +48,7 @@ def doctor():
 
 def validate(name=None, spec=None):
     """
-    List everything that is wrong with the spec of a VM, or of all that are declared.
+    List everything that is wrong with the spec of a VM, or of all declared VMs.
 
     Returns an empty list for each VM whose spec is valid.
 
@@ -65,9 +65,9 @@ def validate(name=None, spec=None):
 
 def schema():
     """
-    Return the JSON Schema of the pillar, by which editors complete and check it.
+    Return the JSON Schema of the pillar, for completion and checks in editors.
 
-    It is made from what reads the pillar, and allows whatever that accepts.
+    It is generated from the parsers of the pillar, and allows everything that they accept.
 
     CLI Example:
 
@@ -80,9 +80,9 @@ def schema():
 
 def backup_registry(path):
     """
-    Write all that geats has recorded (definitions, locks, notes, journal) to a new file.
+    Back up the registry (definitions, locks, notes, journal) to a new file.
 
-    Only root can read it: it holds secrets. It holds nothing of what is on the VMs' volumes.
+    Only root can read the file, because it contains secrets. The content of volumes is not in it.
 
     CLI Example:
 
@@ -96,12 +96,13 @@ def backup_registry(path):
 
 def restore_registry(path, overwrite=False, test=None):
     """
-    Bring back what :py:func:`backup_registry` wrote; no VM and no volume is touched.
+    Restore a backup of :py:func:`backup_registry`. No VM and no volume is touched.
 
-    ``would`` is what is different, VM by VM. What was recorded before stays in a file beside it.
+    ``would`` says what is different, VM by VM. The old registry is kept in a file beside the new
+    one.
 
     overwrite
-        leave to replace what is recorded now, if anything is
+        replace the current registry, if there is one; without it, this is refused
 
     CLI Example:
 
@@ -116,10 +117,10 @@ def restore_registry(path, overwrite=False, test=None):
 
 def rebuild_registry(test=None):
     """
-    Record again what the registry lost and the drivers still have: definitions, and locks.
+    Record definitions and locks again that the registry lost and the drivers still have.
 
-    No VM is powered off, started or changed. :py:func:`restore_registry` brings back more, where
-    there is a backup.
+    No VM is powered off, started or changed. If you have a backup, use :py:func:`restore_registry`
+    instead: it brings back more.
 
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
@@ -137,12 +138,12 @@ def rebuild_registry(test=None):
 
 def repair(test=None):
     """
-    End what interrupted operations left on this host.
+    Clean up what interrupted operations left on this host.
 
-    That is VMs that are stuck or were left frozen, volumes that hold nothing, copies that were
-    never finished, half-unpacked templates, parts of archives, and network interfaces, mounts and
-    loop devices that nobody uses. What cannot be removed keeps nothing else from it; what somebody
-    else has is named in ``warnings``, and stays. ``host`` is what was done beside VMs.
+    That is VMs that are stuck or were left frozen, empty volumes, unfinished copies, partly
+    unpacked templates, partly written archives, and network interfaces, mounts and loop devices
+    that nobody uses. If one thing cannot be removed, the others still are. What somebody else uses
+    is named in ``warnings``, and stays. ``host`` says what was done besides VMs.
 
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)

@@ -1,9 +1,9 @@
 """
-Look after the LXC containers and virtual machines of many hosts: each minion with geats is one.
+Manage the LXC containers and virtual machines of many hosts: each minion with geats is a host.
 
-Every answer is a mapping. ``problems`` in it says, by the minion, why one is not in the answer;
-where there are any, or where the whole is refused, ``retcode`` is 1. Minions without geats are left
-out. ``tgt`` says which minions are asked, and ``tgt_type`` how it is read (``glob``, ``list``,
+Every answer is a mapping. If a minion is missing from the answer, ``problems`` says why, by minion.
+If there are any problems, or if the call is refused, ``retcode`` is 1. Minions without geats are
+left out. ``tgt`` says which minions are asked, and ``tgt_type`` how it is read (``glob``, ``list``,
 ``grain``, ...), as on Salt's command line.
 
 :depends: geats, on the master as well
@@ -27,7 +27,7 @@ __func_alias__ = {"list_": "list"}
 
 def list_(tgt="*", tgt_type="glob"):
     """
-    List the VMs of all hosts: ``hosts`` maps each minion to what its ``geats.list`` says.
+    List the VMs of all hosts: ``hosts`` maps each minion to the answer of its ``geats.list``.
 
     CLI Example:
 
@@ -62,10 +62,10 @@ def find(what, tgt="*", tgt_type="glob"):
 
 def duplicates(tgt="*", tgt_type="glob"):
     """
-    Find what VMs on two hosts both have, and must not: a name, an address, or a MAC address.
+    Find names, addresses and MAC addresses that VMs on two hosts both have, but must not.
 
     Each of ``duplicates`` says ``what`` it is, its ``value``, and its ``owners``. VMs that are
-    stopped count, and those that are declared and not yet there.
+    stopped count too, and so do VMs that are declared but do not exist yet.
 
     CLI Example:
 
@@ -80,9 +80,9 @@ def duplicates(tgt="*", tgt_type="glob"):
 
 def plan(tgt="*", tgt_type="glob"):
     """
-    Show the plan of every host for all that its pillar declares; nothing is changed.
+    Show the plan of every host for everything that its pillar declares. Nothing is changed.
 
-    ``hosts`` maps each minion to what its ``geats.plan_host`` says.
+    ``hosts`` maps each minion to the answer of its ``geats.plan_host``.
 
     CLI Example:
 
@@ -98,21 +98,22 @@ def plan(tgt="*", tgt_type="glob"):
 
 def place(name, spec, tgt="*", tgt_type="glob", **rules):
     """
-    Choose the host for a new VM: one that has a plan with it. Nothing is changed.
+    Choose a host that can take a new VM. Nothing is changed.
 
     name
         of the VM
     spec
-        its description, as in the pillar; ``profile`` cannot be used, for profiles are of hosts
+        its description, as in the pillar; ``profile`` cannot be used, because each host has its own
+        profiles
     strategy
-        ``spread`` (default) takes the host of which least is promised, ``pack`` that of which most
+        ``spread`` (default) takes the host with the least promised, ``pack`` the one with the most
     together, apart
-        lists of lists of VMs that are to be on one host, or all on different ones
+        lists of lists of VMs that must be on one host, or all on different hosts
     reserve
-        the share (0 to 1) of each resource that is to be left
+        the share (0 to 1) of each resource to keep free
 
-    ``host`` is the choice, ``load`` (0 to 1) the share of its scarcest resource that is then
-    promised, and ``refused`` says why other hosts cannot take the VM.
+    ``host`` is the choice, ``load`` (0 to 1) is the promised share of its scarcest resource with
+    the VM, and ``refused`` says why other hosts cannot take the VM.
 
     CLI Example:
 
@@ -129,7 +130,7 @@ def drain(host, tgt="*", tgt_type="glob", **rules):
     """
     Show the moves that empty a host, with the ``command`` for each. Nothing is changed.
 
-    Rules are those of :py:func:`place`; the host itself is among the minions that are asked.
+    The rules are those of :py:func:`place`; ``tgt`` must include the host itself.
 
     CLI Example:
 
@@ -144,9 +145,9 @@ def drain(host, tgt="*", tgt_type="glob", **rules):
 
 def rebalance(tgt="*", tgt_type="glob", **rules):
     """
-    Show the moves that level the loads of the hosts. Nothing is changed.
+    Show the moves that even out the loads of the hosts. Nothing is changed.
 
-    Rules are those of :py:func:`place`; the strategy is always ``spread``.
+    The rules are those of :py:func:`place`; the strategy is always ``spread``.
 
     CLI Example:
 
@@ -161,25 +162,25 @@ def rebalance(tgt="*", tgt_type="glob", **rules):
 
 def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
     """
-    Move a VM to another host: off, exported, copied, imported there, forgotten here, started again.
+    Move a VM to another host: shut down, export, copy, import there, delete here, start again.
 
     name
         of the VM
     target
-        the minion that it goes to
+        the minion to move it to
     source
-        the minion that it leaves; needed only where several have a VM of this name
+        the minion to move it from; needed only if several have a VM of this name
     test
         true shows what would be done
 
-    Refused, with every reason, where the target has no plan with it, where the VM is locked or is
-    still declared in the source's pillar, and where the master passes no files on: it needs
-    ``file_recv: True``, ``file_recv_max_size`` (MiB) above the archive's, and ``minionfs`` among
-    ``fileserver_backend``.
+    The move is refused, with every reason, if the target cannot take the VM, if the VM is locked or
+    still declared in the source's pillar, or if the master does not pass files on. The master needs
+    ``file_recv: True``, ``file_recv_max_size`` (MiB) above the size of the archive, and
+    ``minionfs`` in ``fileserver_backend``.
 
-    ``counts`` in the answer is the host whose copy is the VM, also where the move failed; ``done``
-    are the phases behind it, ``failed`` is the one that failed and why, and ``left`` what could not
-    be tidied up.
+    ``counts`` in the answer is the host with the valid copy of the VM, also if the move failed.
+    ``done`` lists the completed phases, ``failed`` the phase that failed and why, and ``left`` what
+    could not be cleaned up.
 
     CLI Example:
 

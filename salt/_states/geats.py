@@ -1,8 +1,8 @@
 """
 Keep LXC containers and virtual machines as described.
 
-Each state takes the VM's spec as its own arguments, or, where it is given none, from the pillar
-(``geats:vms:NAME``). In test mode it shows the plan; the run applies that same plan.
+Each state takes the VM's spec from its arguments, or, if it has none, from the pillar
+(``geats:vms:NAME``). In test mode it shows the plan; the run applies the same plan.
 
 :depends: geats
 """
@@ -32,22 +32,22 @@ POLICIES = ("restart", "power_off", "allow_data_loss", "by_hand", "max_impact")
 
 def running(name, **spec):
     """
-    Ensure that a VM is as described, and runs.
+    Ensure that a VM is as described, and is running.
 
     restart
-        ``if_needed`` (default); ``always`` restarts for any change; ``never`` writes what needs a
-        restart, and leaves it pending
+        ``if_needed`` (default); ``always`` restarts for any change; ``never`` records changes that
+        need a restart, and leaves them pending
     max_impact
-        fail, and change nothing, where a step would cost more: ``none``, ``live``, ``restart`` or
+        fail, and change nothing, if a step has a higher impact: ``none``, ``live``, ``restart`` or
         ``data_loss`` (default)
     by_hand
         lines that somebody added to the VM's definition are ``kept`` (default) or ``removed``
     power_off
         ``shutdown`` (default) asks the guest first; ``stop`` powers off at once
     allow_data_loss
-        true lets a changed template or root pool replace the root volume
+        true allows steps that lose data, for example if a changed template replaces the root volume
 
-    These go with every state here; everything else is the VM's spec.
+    All states here accept these options; everything else is the VM's spec.
 
     .. code-block:: yaml
 
@@ -152,12 +152,12 @@ def unlocked(name, **options):
 
 def snapshot_present(name, snapshot, partial=False, **options):
     """
-    Ensure that a VM has a snapshot of all of its volumes; one that is there is left as it is.
+    Ensure that a VM has a snapshot of all of its volumes. An existing snapshot is left as it is.
 
     snapshot
-        what it is called
+        the name of the snapshot
     partial
-        true leaves volumes out whose pools have no snapshots
+        true leaves out volumes whose pools do not support snapshots
 
     .. code-block:: yaml
 
@@ -172,16 +172,17 @@ def snapshot_present(name, snapshot, partial=False, **options):
 
 def snapshots_kept(name, prefix="", **rules):
     """
-    Ensure that of a VM's snapshots only those are left which a rule keeps.
+    Ensure that a VM has only those snapshots that a rule keeps.
 
-    Test mode shows which would go, and why each of the others stays. A locked VM keeps them all.
+    Test mode shows which would be deleted, and why each of the others stays. If the VM is locked,
+    none is deleted.
 
     prefix
-        only snapshots whose names begin so are looked at
+        look only at snapshots whose names begin with this
     last
-        how many of the newest stay
+        how many of the newest to keep
     hourly, daily, weekly, monthly
-        of how many hours, days, weeks and months the newest one stays
+        for how many hours, days, weeks and months to keep the newest one
 
     .. code-block:: yaml
 
@@ -197,25 +198,27 @@ def snapshots_kept(name, prefix="", **rules):
 
 def host(name, vms=None, **policies):
     """
-    Ensure that all VMs of the pillar are as described, and run: one plan for the whole host.
+    Ensure that all VMs of the pillar are as described, and are running: one plan for the whole
+    host.
 
-    Steps that do not wait for each other run side by side. A VM that fails or is refused keeps no
-    other from becoming as described; the state has failed then, and names it. Strays are reported,
-    or stopped, as the pillar's ``policy`` says.
+    Steps that do not wait for each other run side by side. If a VM fails or is refused, the others
+    are still changed; the state fails, and names the VM. Strays are reported or stopped, as the
+    pillar's ``policy`` says.
 
-    The state is about all VMs, so its id may not be the name of one unless ``vms`` says which are
-    meant. Neither ``name`` nor ``names`` goes with it: Salt makes a state of its own of each name,
-    and each would be about all VMs.
+    The state is about all VMs, so its id must not be the name of a VM, unless ``vms`` selects some.
+    ``name`` and ``names`` are refused: Salt makes a separate state for each name, and each of them
+    would be about all VMs.
 
     vms
         only the VMs of these names
     target
-        what they are to be instead: ``running`` (default), ``frozen``, ``stopped``, ``off``,
-        ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or ``unlocked``
+        the state that the VMs should be in: ``running`` (default), ``frozen``, ``stopped``,
+        ``off``, ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or
+        ``unlocked``
     at_most
-        how many VMs that nobody named, neither in ``vms`` nor under ``gone`` of the pillar, may be
-        powered off, frozen, undefined, emptied or unlocked (default: ``policy:at_most`` of the
-        pillar, else 1). None is for a description that is missing.
+        at most so many VMs that are named neither in ``vms`` nor under ``gone`` of the pillar may
+        be powered off, frozen, undefined, emptied or unlocked (default: ``policy:at_most`` of the
+        pillar, else 1). This is never done because a description is missing.
     restart, max_impact, by_hand, power_off, allow_data_loss
         as for :py:func:`running`
 
@@ -270,10 +273,10 @@ def template_present(name, refresh=False, **options):
 
 def mod_watch(name, sfun=None, **_):
     """
-    Restart a VM that is ``running``, since something changed that its state watches.
+    Restart a VM that is ``running``, because something changed that its state watches.
 
-    Salt calls this where the state itself changed nothing: a VM that was just started or restarted
-    is not restarted again. Other states have nothing to restart.
+    Salt calls this only if the state itself changed nothing, so a VM that was just started or
+    restarted is not restarted again. Other states have nothing to restart.
 
     .. code-block:: yaml
 
@@ -294,12 +297,12 @@ def mod_watch(name, sfun=None, **_):
 
 def mod_aggregate(low, chunks, running):
     """
-    Bring the VMs of many states of one run to where they should be in one plan, side by side.
+    Combine many states of one run into one plan, so that their VMs are changed side by side.
 
-    Where ``state_aggregate`` says so, Salt calls this before each ``running``, ``stopped``,
-    ``frozen`` or ``defined``. The first of them that runs also does what the others ask for: those
-    whose requisites are met by then, and that nothing else keeps from it, such as ``onlyif``. Each
-    still reports what is its own. Salt takes a requisite on one of them for one on all.
+    If ``state_aggregate`` says so, Salt calls this before each ``running``, ``stopped``, ``frozen``
+    or ``defined``. The first of them that runs also does what the others ask for, if their
+    requisites are met and nothing else prevents it, such as ``onlyif``. Each state still reports
+    its own result. Salt treats a requisite on one of them as one on all of them.
 
     .. code-block:: yaml
 

@@ -47,25 +47,25 @@ VERBS: Mapping[str, Verb] = {
             name="define",
             target=Target.DEFINED,
             spec_from=SpecFrom.DECLARED,
-            summary="Write the definition down and make it known to the driver.",
+            summary="Record the definition of the VM and give it to the driver.",
         ),
         Verb(
             name="provision",
             target=Target.PROVISIONED,
             spec_from=SpecFrom.DECLARED,
-            summary="Define the VM, and make its volumes and its root filesystem.",
+            summary="Define the VM, and create its volumes and its root filesystem.",
         ),
         Verb(
             name="start",
             target=Target.RUNNING,
             spec_from=SpecFrom.DEFINED,
-            summary="Power on; a VM that is only declared is provisioned first.",
+            summary="Power the VM on. A VM that is only declared is provisioned first.",
         ),
         Verb(
             name="shutdown",
             target=Target.OFF,
             spec_from=SpecFrom.DEFINED,
-            summary="Ask the guest to power off; after its shutdown_timeout power off.",
+            summary="Ask the guest to shut down; power off after its shutdown_timeout.",
         ),
         Verb(
             name="stop",
@@ -80,7 +80,7 @@ VERBS: Mapping[str, Verb] = {
             spec_from=SpecFrom.DEFINED,
             restart=Restart.IF_NEEDED,
             only_from=frozenset({*ON, Power.STUCK}),
-            summary="Shut down and start again; what was pending is then in effect.",
+            summary="Shut down and start again. Pending changes take effect.",
         ),
         Verb(
             name="freeze",
@@ -94,13 +94,16 @@ VERBS: Mapping[str, Verb] = {
             target=Target.RUNNING,
             spec_from=SpecFrom.DEFINED,
             only_from=ON,
-            summary="Let the processes of a frozen VM go on.",
+            summary="Resume the processes of a frozen VM.",
         ),
         Verb(
             name="undefine",
             target=Target.UNDEFINED,
             spec_from=SpecFrom.DEFINED,
-            summary="Power off and forget the VM; its data stays, unless it is transient.",
+            summary=(
+                "Power off the VM and delete its definition. Its data stays, unless the VM "
+                "is transient."
+            ),
         ),
         Verb(
             name="deprovision",
@@ -113,7 +116,7 @@ VERBS: Mapping[str, Verb] = {
             target=Target.REINITIALISED,
             spec_from=SpecFrom.DECLARED,
             restart=Restart.IF_NEEDED,
-            summary="Make the root volume anew from the template; other volumes keep their data.",
+            summary="Recreate the root volume from the template. Other volumes keep their data.",
         ),
         Verb(
             name="lock",
@@ -125,7 +128,7 @@ VERBS: Mapping[str, Verb] = {
             name="unlock",
             target=Target.UNLOCKED,
             spec_from=SpecFrom.DEFINED,
-            summary="Lift the protection from deletion.",
+            summary="Remove the protection from deletion.",
         ),
     )
 }

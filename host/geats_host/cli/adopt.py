@@ -1,4 +1,4 @@
-"""The command that adopts containers which something else made."""
+"""The commands that take over what something else made."""
 
 import click
 import yaml
@@ -15,15 +15,15 @@ HOW = "# Nothing describes this VM yet. It is now as if this were in the configu
 @click.argument("name")
 @click.option(
     "--template",
-    help="What a VM that nothing describes counts as installed from: used if it is recreated.",
+    help="If nothing describes the VM: the template from which to recreate it.",
 )
 @dry_run_option
 @in_session
 def adopt_(session: Session, name: str, template: str | None, dry_run: bool) -> None:
-    """Make a container of LXC that something else made a VM of geats, without a restart.
+    """Take over an LXC container that something else made, without a restart.
 
-    It must be in the path of the driver. It becomes what the configuration describes; what that
-    has otherwise than the container is pending. Without a description it is taken as it is.
+    It must be in the path of the driver. What differs from its description in the configuration is
+    pending. Without a description, it is adopted as it is.
     """
     adopting = adopt.adopt(session.host, name, None, template)
     if dry_run:
@@ -39,9 +39,9 @@ def adopt_(session: Session, name: str, template: str | None, dry_run: bool) -> 
 @click.argument("files", nargs=-1, required=True)
 @in_session
 def import_legacy(session: Session, files: tuple[str, ...]) -> None:
-    """Print the configuration that the files of the first geats make: YAML, with notes below.
+    """Convert files of the first geats: print a configuration in YAML, with notes after it.
 
-    Files named .yaml define a VM each, any other is a configuration. Nothing is changed.
+    A file named .yaml defines a VM, any other file is a configuration. Nothing is changed.
     """
     made = legacy_files.imported(files)
     session.answer(
@@ -53,9 +53,9 @@ def import_legacy(session: Session, files: tuple[str, ...]) -> None:
 @click.argument("files", nargs=-1, required=True)
 @in_session
 def import_lxc(session: Session, files: tuple[str, ...]) -> None:
-    """Print the configuration that the config files of LXC containers make, with notes below.
+    """Convert config files of LXC containers: print a configuration in YAML, with notes after it.
 
-    For example of /var/lib/lxc/web01/config. Nothing is changed.
+    For example /var/lib/lxc/web01/config. Nothing is changed.
     """
     made = legacy_files.imported_lxc(files)
     session.answer(

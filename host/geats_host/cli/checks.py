@@ -27,7 +27,7 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
 @click.command("doctor")
 @in_session
 def examine(session: Session) -> None:
-    """Examine this host: can it run what it is configured to run, and what is to be mended."""
+    """Check whether this host can run what is configured, and say what to do if not."""
     findings = doctor.examine(session.raw)
     report = doctor.to_plain(findings)
     columns = ("what", "health", "found", "fix")
@@ -38,7 +38,7 @@ def examine(session: Session) -> None:
 @click.command()
 @in_session
 def schema(_: Session) -> None:
-    """Print the JSON Schema of the configuration, by which editors complete and check it."""
+    """Print the JSON Schema of the configuration, for completion and checks in editors."""
     click.echo(json.dumps(pillar_schema(), indent=2))
 
 

@@ -1,7 +1,7 @@
 """The commands by name, each loaded when it is called, and the options that all of them take.
 
-Nothing is imported here but what every call needs, and ``--version`` and ``--help`` of a command
-are such calls: what a command stands on takes ten times as long to load as Python takes to start.
+Only what every call needs is imported here, because loading the modules that a command needs takes
+ten times as long as Python takes to start. ``--version`` and ``--help`` are such calls too.
 """
 
 import json
@@ -21,7 +21,7 @@ Modules = Mapping[str, Sequence[str]]  # the names of the commands in each modul
 
 
 def shared_options() -> list[click.Parameter]:
-    """``--config`` and ``--json``, which may stand before a command or after it."""
+    """``--config`` and ``--json``, which may be given before a command or after it."""
     return [
         click.Option(
             ["--config"],
@@ -58,7 +58,7 @@ def _session(context: click.Context) -> "Session":
 
 
 class Commands(click.Group):
-    """Commands that all take the shared options, and end in the same way where there is trouble."""
+    """Commands that all take the shared options, and that all report errors in the same way."""
 
     def __init__(self, *arguments: Any, modules: Modules, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -79,7 +79,7 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        """Run the command line; with ``--json``, what is wrong with it is JSON too."""
+        """Run the command line; with ``--json``, usage errors are JSON too."""
         given = list(sys.argv[1:] if args is None else args)
         if "--json" not in given:
             return super().main(given, *rest, **options)
@@ -92,7 +92,7 @@ class Commands(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; refusals and trouble become messages and exit codes."""
+        """Run a command; refusals and failures become messages and exit codes."""
         from geats_host.cli.session import UNSOUND
         from geats_host.errors import HostError, Refused, trouble
 

@@ -19,8 +19,8 @@ set_option = click.option(
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A key of the spec that is to be different, with its value in YAML; for an import, "
-    "'pools' is the pool of all volumes, or of each by its name.",
+    help="Change a key of the spec, with its value in YAML. For an import, 'pools' is the pool "
+    "of all volumes, or a mapping from volume names to pools.",
 )
 
 
@@ -30,9 +30,9 @@ set_option = click.option(
 @dry_run_option
 @in_session
 def export(session: Session, name: str, path: Path | None, dry_run: bool) -> None:
-    """Write a VM to an archive, with all that its volumes hold; one that runs is frozen meanwhile.
+    """Write a VM and the content of its volumes to an archive. A running VM is frozen meanwhile.
 
-    Without PATH, it is written to the folder exports in the state_dir.
+    Without PATH, the archive is written to the folder exports in the state_dir.
     """
     copying = copies.export(session.host, name, None if path is None else str(path))
     if dry_run:
@@ -47,8 +47,8 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
 
 @click.command("import")
 @click.argument("path", type=click.Path(path_type=Path, resolve_path=True))
-@click.option("--name", help="Another name: it is then a new VM, with an identity of its own.")
-@click.option("--sha256", metavar="DIGEST", help="What the archive's sha256 must be.")
+@click.option("--name", help="Import under another name, as a new VM with its own identity.")
+@click.option("--sha256", metavar="DIGEST", help="The sha256 that the archive must have.")
 @set_option
 @dry_run_option
 @in_session
@@ -60,7 +60,7 @@ def import_(
     changes: tuple[str, ...],
     dry_run: bool,
 ) -> None:
-    """Make a VM of an archive, which is read whole before anything is changed. It is off then."""
+    """Create a VM from an archive, which is checked before anything is changed. The VM is off."""
     different = _changes(changes)
     copying = copies.import_(session.host, str(path), name, different, sha256)
     _show_or_copy(session, copying, dry_run=dry_run)
@@ -75,9 +75,9 @@ def import_(
 def clone(
     session: Session, source: str, name: str, changes: tuple[str, ...], dry_run: bool
 ) -> None:
-    """Make a new VM of what SOURCE holds now, in the same pools; SOURCE is frozen meanwhile.
+    """Create a VM as a copy of SOURCE, in the same pools. SOURCE is frozen meanwhile.
 
-    It has an identity of its own, is off, and may have no address of another VM.
+    The new VM has its own identity, is off, and must not have an address of another VM.
     """
     different = _changes(changes)
     copying = copies.clone(session.host, source, name, different)

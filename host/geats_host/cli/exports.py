@@ -1,4 +1,4 @@
-"""The command that looks after archives of VMs: ``geats prune-exports``."""
+"""The command that deletes old archives of VMs: ``geats prune-exports``."""
 
 import click
 
@@ -13,7 +13,7 @@ RULES = ("last", "hourly", "daily", "weekly", "monthly")
 def _rules(command: click.Command) -> click.Command:
     """An option for each rule."""
     command.params += [
-        click.Option([f"--{rule}"], type=click.IntRange(0), help=f"How many stay: {rule}.")
+        click.Option([f"--{rule}"], type=click.IntRange(0), help=f"How many to keep: {rule}.")
         for rule in RULES
     ]
     return command
@@ -24,9 +24,9 @@ def _rules(command: click.Command) -> click.Command:
 @dry_run_option
 @in_session
 def prune_exports(session: Session, /, dry_run: bool, **rules: int | None) -> None:
-    """Delete the archives in the folder exports that no rule keeps, of each VM by itself.
+    """Delete archives in the folder exports that no rule keeps, for each VM separately.
 
-    Without a rule, those of policy.exports count. What geats did not write there is left alone.
+    Without a rule, those of policy.exports apply. Files that geats did not write are left alone.
     """
     given = {name: count for name, count in rules.items() if count is not None}
     report = exports.pruned(session.host, given, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""The commands that reach into a VM that runs, or wait for one."""
+"""The commands that work in a running VM, or wait for one."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from geats_host.errors import HostError
 TIMED_OUT = 124  # as timeout(1) says it
 
 timeout_option = click.option(
-    "--timeout", type=int, metavar="SECONDS", help="Give up after so long."
+    "--timeout", type=int, metavar="SECONDS", help="Stop after this time."
 )
 mode_option = click.option("--mode", help="Octal digits (default: 0644).")
 owner_option = click.option("--owner", help="A user of the VM, by name or id (default: root).")
@@ -26,12 +26,15 @@ group_option = click.option("--group", help="A group of the VM, by name or id (d
 @click.argument("name")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--user", help="A user of the VM, by name or id (default: root).")
-@click.option("--cwd", metavar="PATH", help="The directory to run it in (default: /).")
+@click.option("--cwd", metavar="PATH", help="The working directory (default: /).")
 @click.option(
     "--env",
     multiple=True,
     metavar="NAME[=VALUE]",
-    help="A variable; without a value, that of this environment, which no list of processes shows.",
+    help=(
+        "A variable. Without a value, it is taken from this environment, so that no list of "
+        "processes shows it."
+    ),
 )
 @timeout_option
 @in_session
@@ -44,9 +47,9 @@ def exec_(
     env: tuple[str, ...],
     timeout: int | None,
 ) -> None:
-    """Run a program in a VM: geats exec web01 -- ls -l. Its exit code is that of geats.
+    """Run a program in a VM: geats exec web01 -- ls -l. geats exits with its exit code.
 
-    It is killed after the timeout, by default 60 seconds; the exit code is then 124.
+    After the timeout, by default 60 seconds, the program is killed, and the exit code is 124.
     """
     options = {"user": user, "cwd": cwd, "env": _environment(env), "timeout": timeout}
     ran = guest.run_in(session.host, name, command, options)
@@ -77,7 +80,7 @@ def push(session: Session, /, name: str, source: Path, path: str, **options: obj
 @timeout_option
 @in_session
 def pull(session: Session, /, name: str, path: str, target: Path, **options: object) -> None:
-    """Copy the file PATH of a VM to TARGET on this host, which only its owner can read then."""
+    """Copy the file PATH of a VM to TARGET on this host. Only its owner can read TARGET."""
     to = str(target.absolute())
     size_bytes = guest.pull(session.host, name, path, to, options)
     session.answer({"target": to, "size_bytes": size_bytes}, lambda: None)
@@ -89,9 +92,9 @@ def pull(session: Session, /, name: str, path: str, target: Path, **options: obj
 @click.option(
     "--until",
     type=click.Choice(list(map(str, Until))),
-    help="What to wait for (default: running, or with a command that it succeeds).",
+    help="What to wait for (default: running; with a command: that it succeeds).",
 )
-@click.option("--user", help="Who runs the command: a name or an id (default: root).")
+@click.option("--user", help="The user who runs the command: a name or an id (default: root).")
 @timeout_option
 @in_session
 def wait(
@@ -99,7 +102,7 @@ def wait(
 ) -> None:
     """Wait for a VM: geats wait web01 --until ip, geats wait web01 -- systemctl is-active nginx.
 
-    The exit code is 1 where it is not so in time, by default in 60 seconds.
+    The exit code is 1 if that does not happen within the timeout, by default 60 seconds.
     """
     waited = waiting.wait(session.host, name, until, command or None, options)
     report = reports.waited_report(name, waited)
@@ -131,7 +134,7 @@ def _show(name: str, ran: Ran) -> None:
     if ran.truncated:
         click.echo(f"{name}: there was more output than is kept", err=True)
     if ran.code is None:
-        click.echo(f"{name}: it was killed, as its time was up", err=True)
+        click.echo(f"{name}: the program was killed because its time was up", err=True)
 
 
 COMMANDS = (exec_, push, pull, wait, console)

@@ -32,7 +32,7 @@ def _command(
 @click.command()
 @in_session
 def pending(session: Session) -> None:
-    """Show the VMs that run with something else than they are defined with."""
+    """Show the running VMs with pending changes: their definition is not yet in effect."""
     told = inventory.pending_report(session.host)
     columns = ("VM", "field", "old", "new")
     session.answer(told, lambda: tables.show_rows(columns, _fields(told), "nothing is pending"))

@@ -1,7 +1,7 @@
 """The command line: ``geats``, with no Salt around.
 
-Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 ``plan --exit-code`` found changes, 5 done
-although the configuration is wrong as a whole; of ``exec`` the program's own.
+Exit codes: 0 done, 1 failed, 2 wrong input or refused, 3 ``plan --exit-code`` found changes, 5 done
+although the configuration is wrong; for ``exec``, the exit code of the program.
 """
 
 import sys
@@ -36,11 +36,11 @@ MODULES = {  # where each command is: a module is loaded when one of its command
 )
 @click.version_option(package_name="geats", prog_name="geats")
 def cli() -> None:
-    """Look after the LXC containers and virtual machines of this host.
+    """Manage the LXC containers and virtual machines of this host.
 
-    Exit codes: 0 done, 1 failed, 2 bad input or refused, 3 'plan --exit-code' found changes; of
-    'exec' the program's own; 5 where the configuration is wrong as a whole: 'list', 'info',
-    'status', 'journal', 'console', 'stop', 'shutdown', 'boot' and 'halt' go on then.
+    Exit codes: 0 done; 1 failed; 2 wrong input, or refused; 3 'plan --exit-code' found changes. 5:
+    done, but the configuration is wrong ('list', 'info', 'status', 'journal', 'console', 'stop',
+    'shutdown', 'boot' and 'halt' work anyway). 'exec' exits with the code of the program.
     """
     from geats_host.cli.system_log import log_to_the_system
 
@@ -48,7 +48,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The console script; what a terminal cannot show is no reason to stop in the midst."""
+    """The console script. Characters that the terminal cannot show are replaced."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""The commands that make plans, show them, keep them in files, and apply them."""
+"""The commands that make plans, show them, save them in files, and apply them."""
 
 import json
 import sys
@@ -50,7 +50,7 @@ save_option = click.option(
     "--save",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep the plan in a file, for 'apply --saved' and 'reverse'.",
+    help="Save the plan in a file, for 'apply --saved' and 'reverse'.",
 )
 from_option = click.option(
     "--from",
@@ -58,12 +58,14 @@ from_option = click.option(
     type=click.File("rb"),
     metavar="FILE",
     help="Plan for the host that 'geats observe' recorded in this file ('-' is standard input), "
-    "and not for this one.",
+    "instead of this one.",
 )
 snapshot_option = click.option(
     "--snapshot",
     is_flag=True,
-    help="Before a volume's content is changed, take a snapshot of it, where its pool can.",
+    help=(
+        "Take a snapshot of each volume before its content changes, if its pool supports snapshots."
+    ),
 )
 POLICIES = (
     click.option(
@@ -72,53 +74,59 @@ POLICIES = (
         type=click.Choice(list(map(str, Target))),
         default="running",
         show_default=True,
-        help="Where the VMs should end.",
+        help="The state that the VMs should be in.",
     ),
     click.option(
         "--restart",
         type=click.Choice(list(map(str, Restart))),
         default="if_needed",
         show_default=True,
-        help="Restart a VM where a change needs it, for any change, or leave changes pending.",
+        help="Restart a VM if a change needs it, for any change, or never (changes stay pending).",
     ),
     click.option(
         "--power-off",
         type=click.Choice(list(map(str, PowerOff))),
         default="shutdown",
         show_default=True,
-        help="Ask the guest, and power off after its shutdown_timeout; or power off at once.",
+        help=(
+            "Ask the guest to shut down, and power off after its shutdown_timeout; or power "
+            "off at once."
+        ),
     ),
     click.option(
         "--by-hand",
         type=click.Choice(list(map(str, ByHand))),
         default="kept",
         show_default=True,
-        help="What becomes of lines that somebody added to a VM's definition.",
+        help="What to do with lines that somebody added to a VM's definition.",
     ),
     click.option(
         "--max-impact",
         type=click.Choice(list(map(str, Impact))),
         default="data_loss",
         show_default=True,
-        help="Refuse a plan with a step that costs more than this.",
+        help="Refuse a plan with a step of a higher impact than this.",
     ),
     click.option(
         "--allow-data-loss",
         is_flag=True,
-        help="Let a changed template or root pool replace the root volume.",
+        help=(
+            "Allow steps that lose data, for example if a changed template replaces the root "
+            "volume."
+        ),
     ),
     click.option(
         "--at-most",
         type=click.IntRange(0),
         metavar="COUNT",
-        help="Without NAMES, let so many VMs be powered off, undefined or emptied that no name was "
-        "given of (policy:at_most of the configuration, else 1).",
+        help="Without NAMES, power off, undefine or empty at most so many VMs (default: "
+        "policy:at_most of the configuration, else 1).",
     ),
 )
 
 
 def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say where VMs should end and on which terms, as one ``Wishes``."""
+    """The options that say which state VMs should be in and what is allowed, as one ``Wishes``."""
 
     @wraps(command)
     def with_wishes(
@@ -156,7 +164,7 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
 @from_option
 @format_option
 @save_option
-@click.option("--exit-code", is_flag=True, help="Exit with 3 where there is something to do.")
+@click.option("--exit-code", is_flag=True, help="Exit with 3 if there is something to do.")
 @in_session
 def plan(
     session: Session,
@@ -169,7 +177,7 @@ def plan(
 ) -> None:
     """Show what 'apply' would do, and do nothing.
 
-    Without NAMES: for every VM that is declared, and with the VMs on the host that are not.
+    Without NAMES: for every declared VM. VMs on the host that are not declared are shown too.
     """
     made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
     _save(made, save)
@@ -186,14 +194,14 @@ def plan(
     "--saved",
     type=click.File("rb"),
     metavar="FILE",
-    help="Apply the plan that 'plan --save' kept; refused where the host has moved since.",
+    help="Apply the plan that 'plan --save' saved; refused if the host has changed since then.",
 )
 @click.pass_context
 def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryIO | None) -> None:
-    """Bring VMs to what is declared.
+    """Change VMs to what is declared.
 
-    Without NAMES: every VM that is declared. VMs that do not wait for each other are brought there
-    side by side. One that fails or is refused does not hold up the others.
+    Without NAMES: every declared VM. VMs that do not wait for each other are changed side by side.
+    If one fails or is refused, the others are still done.
     """
     session = context.ensure_object(Session)
     if saved is None:
@@ -206,7 +214,9 @@ def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryI
         and context.params[name]
     }
     if given != {"saved"}:
-        raise click.UsageError("--saved goes with no other option and no NAMES: the plan is made")
+        raise click.UsageError(
+            "--saved cannot be combined with NAMES or other options: the plan is already made"
+        )
     apply_saved(session, accepted(plan_from_json(_text(saved)), saved.name))
 
 
@@ -223,9 +233,9 @@ def why_(
     snapshot: bool,
     recording: BinaryIO | None,
 ) -> None:
-    """Tell everything about the steps of a plan that QUESTION names, such as 'restart web01'.
+    """Explain the steps of a plan that QUESTION names, such as 'restart web01'.
 
-    The plan is that of 'plan' with the same NAMES and options.
+    The plan is the same as that of 'plan' with the same NAMES and options.
     """
     made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
     answer = accepted(why(made.plan, question))
@@ -235,7 +245,7 @@ def why_(
 @click.command()
 @in_session
 def observe(session: Session) -> None:
-    """Print all that a plan is made from, as JSON, for 'plan --from' on another machine."""
+    """Print everything that a plan is made from, as JSON, for 'plan --from' on another machine."""
     click.echo(to_json(record(session.host)), nl=False)
 
 
@@ -252,7 +262,7 @@ def reverse(
     form: str,
     save: Path | None,
 ) -> None:
-    """Show the plan that undoes the one in FILE once it is applied, and what it cannot undo."""
+    """Show the plan that undoes the one in FILE after it was applied, and what it cannot undo."""
     made = accepted(plan_from_json(_text(file)), file.name)
     facts = _facts(session, _recorded(recording))
     back = accepted(reverse_host(made, facts, session.config.policy))
@@ -264,9 +274,9 @@ def reverse(
 @dry_run_option
 @in_session
 def boot(session: Session, dry_run: bool) -> None:
-    """Start every VM that is defined with autostart, in its order: for the host's own start.
+    """Start every VM that is defined with autostart, in order. Run this when the host starts.
 
-    A VM that cannot start does not hold up the others.
+    If a VM cannot start, the others are still started.
     """
     show_or_apply(session, plan_boot(session.host_in_part), dry_run=dry_run)
 
@@ -275,7 +285,7 @@ def boot(session: Session, dry_run: bool) -> None:
 @dry_run_option
 @in_session
 def halt(session: Session, dry_run: bool) -> None:
-    """Shut every VM down, in the reverse order: for the host's own end."""
+    """Shut all VMs down, in the reverse order. Run this when the host shuts down."""
     show_or_apply(session, plan_halt(session.host_in_part), dry_run=dry_run)
 
 
@@ -283,7 +293,7 @@ COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
 
 
 def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
-    """Apply a plan, or with *dry_run* only show it; exit with 2 where it leaves out VMs."""
+    """Apply a plan, or with *dry_run* only show it; exit with 2 if it leaves out VMs."""
     if not dry_run:
         apply_saved(session, made)
         return
@@ -295,7 +305,7 @@ def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
 def apply_saved(session: Session, made: SavedPlan) -> None:
     """Apply a plan, and show progress on a terminal.
 
-    Exit with 1 where a step failed, and with 2 where the plan leaves out VMs that were meant.
+    Exit with 1 if a step failed, and with 2 if the plan leaves out VMs.
     """
     with tables.progress(made, quiet=session.as_json) as progress:
         applied = apply_plan(session.used or session.host, made, progress)
@@ -336,7 +346,7 @@ def _text(file: BinaryIO) -> str:
 
 
 def _save(made: SavedPlan, file: Path | None) -> None:
-    """Keep a plan where only its owner can read it: what guests are told stands in it."""
+    """Save a plan. Only its owner can read the file, because it contains metadata of guests."""
     if file is None:
         return
     try:
@@ -347,7 +357,7 @@ def _save(made: SavedPlan, file: Path | None) -> None:
 
 
 def _show(session: Session, made: SavedPlan, form: str) -> None:
-    """Print a plan in one of the FORMATS; where that is a picture, warnings stand beside it."""
+    """Print a plan in one of the FORMATS; for pictures, warnings go to standard error."""
     if form in DIAGRAMS and not session.as_json:
         click.echo(DIAGRAMS[form](made.plan), nl=False)
         for problem in reports.refused_lines(made):

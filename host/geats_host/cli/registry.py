@@ -1,4 +1,4 @@
-"""The commands for the registry as a whole: in a file, and what it lost: ``geats registry ...``."""
+"""The commands that back up, restore and rebuild the registry: ``geats registry ...``."""
 
 from pathlib import Path
 
@@ -31,20 +31,20 @@ def registry() -> None:
 @file_argument
 @in_session
 def backup(session: Session, file: Path) -> None:
-    """Write all that is recorded to FILE, which must not be there yet, and holds secrets."""
+    """Back up the registry to FILE, which must not exist yet. FILE contains secrets."""
     written = registry_copies.back_up(session.host, f"{file.absolute()}")
     session.answer({"path": f"{written}"}, lambda: click.echo(f"written: {written}"))
 
 
 @registry.command()
 @file_argument
-@click.option("--overwrite", is_flag=True, help="Replace what is recorded now, if anything is.")
+@click.option("--overwrite", is_flag=True, help="Replace the current registry, if there is one.")
 @dry_run_option
 @in_session
 def restore(session: Session, file: Path, overwrite: bool, dry_run: bool) -> None:
-    """Bring back what FILE holds, after showing what is different. No VM and no volume is touched.
+    """Restore the registry from FILE, and show what is different. No VM and no volume is touched.
 
-    What was recorded before stays in a file beside the registry.
+    The old registry is kept in a file beside the new one.
     """
     now = registry_health.unchecked(session.config)
     wish = registry_copies.restoring(now, f"{file.absolute()}")
@@ -59,10 +59,10 @@ def restore(session: Session, file: Path, overwrite: bool, dry_run: bool) -> Non
 @dry_run_option
 @in_session
 def rebuild(session: Session, dry_run: bool) -> None:
-    """Record again what the registry lost and the drivers still have: definitions, and locks.
+    """Record definitions and locks again that the registry lost and the drivers still have.
 
-    No VM is powered off, started or changed. Restore a backup rather than this, if there is one: it
-    has the journal and the notes as well.
+    No VM is powered off, started or changed. If you have a backup, restore it instead: it also
+    contains the journal and the notes.
     """
     show_or_apply(session, plan_rebuild(session.host), dry_run=dry_run)
 

@@ -1,4 +1,4 @@
-"""The command that ends what interrupted operations left on this host: ``geats repair``."""
+"""The command that cleans up what interrupted operations left on this host: ``geats repair``."""
 
 import click
 
@@ -12,11 +12,11 @@ from geats_host.cli.session import Session, in_session
 @dry_run_option
 @in_session
 def repair(session: Session, dry_run: bool) -> None:
-    """End what interrupted operations left on this host: look at it with --dry-run first.
+    """Clean up what interrupted operations left on this host. Look at it with --dry-run first.
 
-    That is VMs that are stuck or were left frozen, volumes that hold nothing, copies that were
-    never finished, half-unpacked templates, parts of archives, and network interfaces, mounts and
-    loop devices that nobody uses. What somebody else has is named, and stays.
+    That is VMs that are stuck or were left frozen, empty volumes, unfinished copies, partly
+    unpacked templates, partly written archives, and network interfaces, mounts and loop devices
+    that nobody uses. What somebody else uses is named, and stays.
     """
     made = repairing.plan(session.host)
     if made.plan.is_empty and not session.as_json:

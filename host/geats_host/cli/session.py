@@ -1,4 +1,4 @@
-"""What every command of the command line shares: where the host is, and how answers are given."""
+"""What all commands share: the configuration, the host, and how answers are printed."""
 
 import getpass
 import json
@@ -30,7 +30,7 @@ class Session:
 
     @cached_property
     def raw(self) -> object:
-        """The configuration as it is written; where there is none, that is said."""
+        """The configuration as it is written; if there is none, a message says so."""
         if self.file is None and not configuration.DEFAULT_FILE.exists():
             default = configuration.DEFAULT_FILE
             click.echo(f"there is no configuration: {default} does not exist", err=True)
@@ -48,7 +48,7 @@ class Session:
 
     @cached_property
     def host_in_part(self) -> Host:
-        """The same, where keys of the configuration may be wrong: see ``Host.in_part``."""
+        """The same, if keys of the configuration may be wrong: see ``Host.in_part``."""
         return Host.in_part(self.raw, f"geats, called by {_user()}")
 
     @property
@@ -65,12 +65,12 @@ class Session:
         self._warn()
 
     def _warn(self) -> None:
-        """Tell on standard error what of the host, if that was looked at, is not available."""
+        """Say on standard error which parts of the host are not available, if it was opened."""
         if self.used is None:
             return
         wrong = self.used.config.unsound
         for why in wrong:
-            click.echo(f"warning: {why} (nothing is planned before that is mended)", err=True)
+            click.echo(f"warning: {why} (nothing is planned until this is corrected)", err=True)
         for why in self.used.unavailable.values():
             if why not in wrong:
                 click.echo(f"warning: not available: {why}", err=True)
@@ -94,7 +94,7 @@ def _answer_with_problems(what: str, *problems: Problem) -> None:
 
 
 def _user() -> str:
-    """Who called: the one that became root for it, where that is known."""
+    """The user who called; with sudo, the user before sudo."""
     name = os.environ.get("SUDO_USER") or getpass.getuser()
     return name if name.isprintable() else "somebody"
 

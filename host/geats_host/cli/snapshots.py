@@ -1,4 +1,4 @@
-"""The commands that take snapshots of VMs, list them, go back to them and give them up."""
+"""The commands that take, list, restore and delete snapshots of VMs."""
 
 import click
 
@@ -10,7 +10,7 @@ from geats_host.cli.session import Session, in_session
 partial_option = click.option(
     "--partial",
     is_flag=True,
-    help="Leave out what cannot be, or was not, kept.",
+    help="Leave out volumes that cannot have, or do not have, this snapshot.",
 )
 
 
@@ -23,9 +23,9 @@ partial_option = click.option(
 def snapshot(
     session: Session, name: str, snapshot: str | None, partial: bool, dry_run: bool
 ) -> None:
-    """Take a snapshot of all volumes of a VM together; one that runs is frozen meanwhile.
+    """Take a snapshot of all volumes of a VM together. A running VM is frozen meanwhile.
 
-    It is called SNAPSHOT, or after the time in UTC, such as 2026-11-23-070000.
+    Its name is SNAPSHOT, or the time in UTC, such as 2026-11-23-070000.
     """
     planned = snapshots_.snapshot(session.host, name, snapshot, partial=partial)
     show_or_apply(session, planned.as_saved(), dry_run=dry_run)
@@ -44,14 +44,14 @@ def snapshots(session: Session, name: str) -> None:
 @click.command()
 @click.argument("name")
 @click.argument("snapshot")
-@click.option("--allow-data-loss", is_flag=True, help="Lose what was written since.")
+@click.option("--allow-data-loss", is_flag=True, help="Lose what was written since then.")
 @partial_option
 @dry_run_option
 @in_session
 def restore(
     session: Session, name: str, snapshot: str, allow_data_loss: bool, partial: bool, dry_run: bool
 ) -> None:
-    """Make the volumes of a VM what they were; it is off meanwhile, and on again if it was."""
+    """Roll the volumes of a VM back to a snapshot. A running VM is shut down, and started again."""
     planned = snapshots_.restore(
         session.host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
     )
@@ -64,7 +64,7 @@ def restore(
 @dry_run_option
 @in_session
 def delete_snapshot(session: Session, name: str, snapshot: str, dry_run: bool) -> None:
-    """Give up a snapshot of a VM, on all volumes."""
+    """Delete a snapshot of a VM, on all volumes."""
     planned = snapshots_.delete(session.host, name, snapshot)
     show_or_apply(session, planned.as_saved(), dry_run=dry_run)
 

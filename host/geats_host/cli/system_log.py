@@ -1,4 +1,4 @@
-"""Where what geats logs goes without Salt: the system's log, and a line for who called."""
+"""Where log messages go without Salt: to the system's log, and one line to standard error."""
 
 import logging
 import logging.handlers

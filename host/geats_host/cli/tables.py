@@ -52,7 +52,7 @@ def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
-    """One line a row, with these keys of it; or the word that there is *nothing*."""
+    """One line for each row, with these keys; or the text *nothing* if there are no rows."""
     table = _table(*(column.removesuffix("_bytes") for column in columns))
     for row in rows:
         table.add_row(*(_value(column, row[column]) for column in columns))
@@ -60,7 +60,7 @@ def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], noth
 
 
 def show_mapping(report: Mapping[str, object]) -> None:
-    """One line a key; mappings within are shown below their key."""
+    """One line for each key; nested mappings are shown after their key."""
     table = _table("what", "value")
     for key, value in _flat("", report):
         table.add_row(escape(key.removesuffix("_bytes")), _value(key, value))
@@ -78,7 +78,7 @@ def show_status(report: Mapping[str, object]) -> None:
 
 
 def show_plan(made: SavedPlan) -> None:
-    """The steps, with reasons and impacts; below, what a person should know."""
+    """The steps, with reasons and impacts; then the notes."""
     plan = made.plan
     if plan.is_empty:
         _show_nothing_to_do(made)
@@ -95,7 +95,7 @@ def show_plan(made: SavedPlan) -> None:
 
 
 def show_notes(made: SavedPlan) -> None:
-    """What a plan cannot undo, whom it leaves out, and what it leaves as it is."""
+    """What a plan refuses, what it warns about, and what it does not change."""
     for problem in reports.refused_lines(made):
         console.print(escape(f"refused: {problem}"), style="red", soft_wrap=True)
     for warning in made.warnings:
@@ -105,7 +105,7 @@ def show_notes(made: SavedPlan) -> None:
 
 
 def _show_nothing_to_do(made: SavedPlan) -> None:
-    """Say that all is well, but where somebody is left out."""
+    """Say that there is nothing to do, unless a VM is left out."""
     if not made.refused:
         console.print(escape(nothing_to_do(_as_single(made.plan))))
 
@@ -119,7 +119,7 @@ def _title(plan: HostPlan) -> str:
 
 
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
-    """One line an entry; many of them are not brought into a table, which takes its time."""
+    """One line for each entry. If there are many, they are not put into a table, which is slow."""
     columns = ("time", "action", "outcome", "detail", "origin")
     if len(entries) > MOST_IN_A_TABLE:
         click.echo("\n".join("  ".join(str(each[key]) for key in columns) for each in entries))

@@ -1,4 +1,4 @@
-"""The commands that look after templates: ``geats templates ...``."""
+"""The commands that manage templates: ``geats templates ...``."""
 
 import sys
 
@@ -26,13 +26,13 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def templates() -> None:
-    """List, import, verify and prune what VMs are provisioned from."""
+    """List, import, verify and prune templates."""
 
 
 @templates.command("list")
 @in_session
 def list_(session: Session) -> None:
-    """List every template that is declared, and the pools in which it is unpacked."""
+    """List every declared template, and the pools in which it is unpacked."""
     report = session.host.templates.listed()
     rows = [
         {"template": name, **row, "pools": _copies(row), "key": _key(row)}
@@ -48,10 +48,10 @@ def list_(session: Session) -> None:
 @dry_run_option
 @in_session
 def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bool) -> None:
-    """Make templates ready ahead of VMs: download or build them, and unpack them in pools.
+    """Prepare templates before VMs need them: download or build them, and unpack them in pools.
 
-    Without NAMES: every template that is declared. In pools that cannot clone nothing is unpacked.
-    One that fails keeps no other from being imported.
+    Without NAMES: every declared template. In pools that cannot clone, nothing is unpacked. If one
+    template fails, the others are still imported.
     """
     upkeep, what = session.host.templates, "to do" if dry_run else "done"
     report: dict[str, object] = {}
@@ -76,7 +76,7 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
 @templates.command()
 @in_session
 def verify(session: Session) -> None:
-    """Check every template that is declared: its files, and its unpacked copies."""
+    """Check every declared template: its files, and its unpacked copies."""
     report = session.host.templates.verified()
     problems = [problem for found in report.values() for problem in found]
     session.answer(report, lambda: click.echo("\n".join(problems) or "all templates are sound"))
@@ -87,14 +87,14 @@ def verify(session: Session) -> None:
 @dry_run_option
 @in_session
 def prune(session: Session, dry_run: bool) -> None:
-    """Destroy unpacked templates and files that no template that is declared needs."""
+    """Delete unpacked templates and files that no declared template needs."""
     report = session.host.templates.pruned(dry_run=dry_run)
     columns = ("action", "name", "pool", "reason")
     session.answer(report, lambda: tables.show_rows(columns, report, "There is nothing to prune."))
 
 
 def _key(row: Report) -> str:
-    """Enough of the key to know it by; or why there is none."""
+    """The first characters of the key, or why there is none."""
     return f"{row['key']}"[:SHOWN_OF_KEY] if row["key"] else f"{row['problem']}"
 
 

@@ -13,7 +13,7 @@ from geats_host.cli.session import Session, in_session
     "--power",
     multiple=True,
     type=click.Choice(list(map(str, ListedPower))),
-    help="Only VMs whose power is this, or one of these.",
+    help="Only VMs in this power state, or one of these.",
 )
 @click.option("--driver", multiple=True, help="Only VMs of this driver, or of one of these.")
 @click.option("--declared/--undeclared", default=None, help="Only VMs that are, or are not.")
@@ -21,7 +21,7 @@ from geats_host.cli.session import Session, in_session
 @click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
 @in_session
 def list_(session: Session, /, **only: object) -> None:
-    """List every VM; or those whose name is one of NAMES, which may be patterns such as 'web*'."""
+    """List all VMs, or those that match NAMES: names, or patterns such as 'web*'."""
     some = {key: value for key, value in only.items() if value != ()}
     report = reports.list_report(session.host_in_part, some)
 
@@ -64,7 +64,7 @@ def status(session: Session) -> None:
     default=50,
     show_default=True,
     type=click.IntRange(1),
-    help="How many entries to show at most.",
+    help="Show at most this number of entries.",
 )
 @in_session
 def journal(session: Session, name: str, limit: int) -> None:

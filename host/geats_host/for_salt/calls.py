@@ -149,7 +149,9 @@ def for_schedule(given: Mapping[str, object], run: Callable[[], object]) -> obje
 def _warned(host: Host) -> Host:
     """The host; what is wrong with its configuration is logged, and told by the exit code."""
     if host.config.unsound:
-        log.warning("nothing is planned before this is mended:\n%s", "\n".join(host.config.unsound))
+        log.warning(
+            "nothing is planned until this is corrected:\n%s", "\n".join(host.config.unsound)
+        )
         __context__["retcode"] = EX_PILLAR_FAILURE
     return host
 

@@ -18,7 +18,7 @@ NOWHERE = (
     "geats: is neither in the pillar nor in the minion's configuration: describe this host in one "
     f"of them; or say geats: {DEFAULT_FILE} in the minion's configuration, to have it in that file"
 )
-MEND = "nothing is planned or changed before that is mended; then run saltutil.refresh_pillar"
+MEND = "nothing is planned or changed until this is corrected; then run saltutil.refresh_pillar"
 
 
 def from_file(path: Path | None = None) -> object:

@@ -1,7 +1,7 @@
 """
-VMs of this host as targets of their own, which Salt calls resources.
+VMs of this host as Salt targets, which Salt calls resources.
 
-Salt loads this on hosts whose pillar has ``geats`` under ``resources``, and nowhere else.
+Salt loads this only on hosts whose pillar has ``geats`` under ``resources``.
 
 :depends: geats
 """
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 def discover(opts):
     """
-    List the ids of the VMs: called by Salt at its start, before each job, and on a refresh.
+    List the ids of the VMs. Salt calls this at its start, before each job, and on a refresh.
 
     :param dict opts: the minion's options, with its pillar
     :rtype: list[str]
@@ -42,7 +42,7 @@ def discover(opts):
 
 def grains():
     """
-    Return what the VM can be targeted by: the names of its host's minion and of itself.
+    Return the grains of the VM for targeting: the name of its host's minion, and its own name.
 
     :rtype: dict
     """
@@ -51,11 +51,11 @@ def grains():
 
 def call(function, job, tell=None, **arguments):
     """
-    Call a function of the host's module ``geats`` for the VM that Salt brings a job to.
+    Call a function of the host's module ``geats`` for the VM that gets the job.
 
-    With a target such as ``b*``, Salt 3008 brings it to the VMs of all hosts. A VM that is not
-    meant, nor its host, gives no answer at all, as a minion would not: with ``--batch``, Salt takes
-    for a target whatever answers ``test.ping``.
+    With a target such as ``b*``, Salt 3008 sends the job to the VMs of all hosts. If neither the VM
+    nor its host matches the target, there is no answer, as from a minion: with ``--batch``, Salt
+    treats everything that answers ``test.ping`` as a target.
 
     :param str function: its name, without ``geats.``
     :param dict job: what else was given, and what Salt says of the job

@@ -40,7 +40,8 @@ def test_a_program_whose_time_is_up_ends_with_124(
     code, out, err = running("exec", "web01", "sleep", "9")
     assert (code, out) == (124, "begun\n")
     assert err == (
-        "oh\nweb01: there was more output than is kept\nweb01: it was killed, as its time was up\n"
+        "oh\nweb01: there was more output than is kept\n"
+        "web01: the program was killed because its time was up\n"
     )
 
 

@@ -157,7 +157,8 @@ def test_a_saved_plan_is_applied_once_and_then_refused_with_what_moved(
 
 
 @pytest.mark.parametrize(
-    ("more", "said"), [(("web01",), "--saved goes with"), (("--to", "off"), "--saved goes with")]
+    ("more", "said"),
+    [(("web01",), "--saved cannot be combined"), (("--to", "off"), "--saved cannot be combined")],
 )
 def test_a_saved_plan_is_what_it_is(
     geats: Geats, tmp_path: Path, more: tuple[str, ...], said: str

@@ -1,25 +1,25 @@
 """
-Run commands in a VM that is a target of its own, as Salt's ``cmd`` does on a minion.
+Run commands in a VM that is a Salt target, as Salt's ``cmd`` does on a minion.
 
-Of the options of that module, these are known here; any other is refused:
+These options of that module are supported; any other is refused:
 
 cwd (str)
-    the directory in the VM to run it in (default: ``/``)
+    the working directory in the VM (default: ``/``)
 runas (str or int)
-    a name or an id of the VM's (default: root)
+    the name or id of a user of the VM (default: root)
 shell (str)
     the path in the VM of the shell that runs a line (default: ``/bin/sh``)
 python_shell (bool)
-    with ``False``, a line is split into words as a shell splits it, and no shell runs it; a command
-    that is a list is always run so
+    with ``False``, a line is split into words as a shell splits it, but no shell runs it; a list is
+    always run in this way
 env (dict)
-    variables; nothing of the minion's environment is there
+    variables; the minion's environment is not passed on
 timeout (int)
     seconds, after which the command is killed and the call is an error (default: a day)
 ignore_retcode (bool)
-    with ``True``, the exit code of the command is not that of the job
+    with ``True``, the job does not fail with the exit code of the command
 
-There is no input, and of output the first MiB is kept: more is an error, except for ``retcode``.
+There is no input. More than 1 MiB of output is an error, except for ``retcode``.
 """
 
 from collections.abc import Callable
@@ -39,10 +39,11 @@ if TYPE_CHECKING:  # Salt's loader injects these
 
 def run(cmd, **options):
     """
-    Run a command in the VM; return what it writes, errors among the output.
+    Run a command in the VM; return its output and errors together.
 
     cmd (str or list)
-        a line for a shell, or a program and its arguments for none; ``/bin/sh`` must be there
+        a line for a shell, or a list of a program and its arguments, without a shell; ``/bin/sh``
+        must exist
     options
         as above
 
@@ -58,7 +59,7 @@ def run(cmd, **options):
 
 def run_stdout(cmd, **options):
     """
-    Run a command in the VM; return what it writes to its standard output.
+    Run a command in the VM; return its standard output.
 
     cmd, options
         as for :py:func:`run`

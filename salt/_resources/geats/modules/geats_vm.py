@@ -1,10 +1,11 @@
 """
-Look after a VM that is a target of its own: the functions of ``geats``, without its name.
+Manage a VM that is a Salt target: the functions of ``geats``, without the name of the VM.
 
-What ends a VM, such as ``undefine``, is asked of its host, as is all that concerns more than one.
-Jobs that Salt brings to a VM though neither it nor its host was asked for are not answered.
+To remove a VM (``undefine`` and so on), or for anything about several VMs, call ``geats`` on the
+host. If Salt sends a job to a VM although neither the VM nor its host is a target, there is no
+answer.
 
-``job`` is what Salt adds to each call.
+Salt adds ``job`` to each call.
 
 :depends: geats
 """
@@ -33,9 +34,9 @@ def info(**job):
 
 def status(**job):
     """
-    Show the VM in short: its power, and whether it is declared, defined and locked.
+    Show a summary of the VM: its power, and whether it is declared, defined and locked.
 
-    Returns ``None`` where there is no such VM any more.
+    Returns ``None`` if the VM no longer exists.
 
     CLI Example:
 
@@ -64,7 +65,7 @@ def journal(limit=50, **job):
 
 def start(test=None, **job):
     """
-    Power the VM on. One that is only declared is provisioned first.
+    Power the VM on. If it is only declared, it is provisioned first.
 
     test (bool)
         do nothing, and return what would be done (default: the minion's ``test`` option)
@@ -81,7 +82,7 @@ def start(test=None, **job):
 
 def shutdown(test=None, **job):
     """
-    Ask the VM's guest to power off; after its ``shutdown_timeout`` power off.
+    Ask the guest of the VM to shut down; power off after its ``shutdown_timeout``.
 
     test (bool)
         do nothing, and return what would be done (default: the minion's ``test`` option)
@@ -115,7 +116,7 @@ def stop(test=None, **job):
 
 def reboot(test=None, **job):
     """
-    Shut the VM down and start it again; what was pending is then in effect.
+    Shut the VM down and start it again. Pending changes take effect.
 
     test (bool)
         do nothing, and return what would be done (default: the minion's ``test`` option)
@@ -149,7 +150,7 @@ def freeze(test=None, **job):
 
 def unfreeze(test=None, **job):
     """
-    Let the processes of the frozen VM go on.
+    Resume the processes of the frozen VM.
 
     test (bool)
         do nothing, and return what would be done (default: the minion's ``test`` option)
@@ -185,7 +186,7 @@ def exec_(command, user=None, cwd=None, env=None, timeout=None, **job):
 
 def wait(until=None, command=None, timeout=None, user=None, **job):
     """
-    Wait until the VM is what is wanted of it. An error where it is not so in time.
+    Wait until the VM is in a wanted state. If the time runs out, that is an error.
 
     until, command, timeout, user
         as for ``geats.wait``, which says what is returned, too
@@ -228,7 +229,7 @@ def write_file(path, content, mode=None, owner=None, group=None, timeout=None, *
 
 def read_file(path, max_size=None, timeout=None, **job):
     """
-    Return what a regular file of the VM holds, as text; the VM must run.
+    Return the content of a regular file of the VM as text; the VM must run.
 
     path, max_size, timeout
         as for ``geats.read_file``
@@ -282,7 +283,8 @@ def snapshots(**job):
 
 def restore(snapshot, allow_data_loss=False, partial=False, test=None, **job):
     """
-    Make the volumes of the VM what they were; it is off meanwhile, and on again if it was.
+    Roll the volumes of the VM back to a snapshot. If it is running, it is shut down and started
+    again.
 
     snapshot, allow_data_loss, partial, test
         as for ``geats.restore``
@@ -305,7 +307,7 @@ def restore(snapshot, allow_data_loss=False, partial=False, test=None, **job):
 
 def delete_snapshot(snapshot, test=None, **job):
     """
-    Give up a snapshot of the VM, on all volumes; refused while the VM is locked.
+    Delete a snapshot of the VM, on all volumes. Refused if the VM is locked.
 
     snapshot (str)
         its name

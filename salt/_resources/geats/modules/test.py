@@ -1,4 +1,4 @@
-"""What ``test.ping`` says of a VM that is a target of its own."""
+"""What ``test.ping`` answers for a VM that is a Salt target."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
