@@ -168,12 +168,12 @@ class Host:
 
     def observe(self, name: str) -> Observation:
         """What one VM is now; an empty observation where there is nothing of it."""
-        accepted(fields.name("name", name))
+        accepted(fields.vm_name("name", name))
         return self._observed(name).get(name, Observation())
 
     def known(self, name: str) -> Observation:
         """What one VM is now; refused where it is neither declared nor on the host."""
-        accepted(fields.name("name", name))
+        accepted(fields.vm_name("name", name))
         have = self.observe(name)
         if not have.exists and name not in self.config.vms:
             raise Refused(unknown("name", "VM", name, {*self.observe_all(), *self.config.vms}))
@@ -242,7 +242,7 @@ class Host:
 
     def journal(self, name: str, limit: int = 50) -> Iterable[Entry]:
         """The newest steps that were applied to a VM, oldest first."""
-        accepted(fields.name("name", name))
+        accepted(fields.vm_name("name", name))
         return self.registry.journal(name, accepted(fields.positive_int("limit", limit)))
 
     def driver_of(self, name: str, spec: VMSpec | None) -> Driver:

@@ -45,6 +45,12 @@ def _one_at(target: Target, spec: VMSpec) -> Observation:
     return reduce(lambda have, step: after(step.action, have).unwrap(), steps, Observation())
 
 
+VM_RULE = (
+    "1 to 63 letters, digits, '-' and '_', in parts between dots that begin and end with a letter"
+    " or digit"
+)
+
+
 def goals(target: Target, *specs: VMSpec) -> list[Goal]:
     return [Goal(name=each.name, target=target, spec=each) for each in specs]
 

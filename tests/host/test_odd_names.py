@@ -23,7 +23,7 @@ from tests.memory_host import memory_config
 SPEC = parse_vm("web01", {"template": "t", "privileged": True}).unwrap()
 NAMES = (
     *(b"a\nb", b"\xff\xfe", b"x" * 255, b"-rf", b"--help", b"with space", b"...", b"..x", b"..-"),
-    *(b"a:b", b"*", b"\x1b[31m", b"$(x)", b"UPPER", b".hidden", b"~", b"a\\b", b"'q'"),
+    *(b"a:b", b"*", b"\x1b[31m", b"$(x)", b"UPPER_", b".hidden", b"~", b"a\\b", b"'q'"),
     *(b".destroying-", b".destroying-a", b".destroying-..-x", b"web01\n", b"web01 ", b"%n", b"{}"),
 )
 

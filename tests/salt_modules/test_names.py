@@ -48,6 +48,16 @@ def test_a_state_of_the_host_that_names_a_vm_some_other_way_is_refused_and_chang
     assert powers(modules) == {"web01": "running", "db01": "running"}
 
 
+def test_a_name_that_no_vm_can_have_concerns_no_state_of_another(minion, geats_config):
+    good = {"web01.example.com": {"profile": "small"}, "db_1": {"profile": "small"}}
+    geats_config["vms"] = good | {"a b": {}} | {7: {}}
+    minion.says("here", {"geats": geats_config})
+    returned = minion.apply("\n".join(f"{name}: {{geats.running: []}}" for name in (*good, "a b")))
+    refused = {name for name, each in returned.items() if each["result"] is False}
+    assert refused == {"a b"}
+    assert all(returned[name]["changes"] for name in good)
+
+
 def test_a_stray_is_known_by_its_name_too(minion, modules, two_run, geats_config):
     del geats_config["vms"]["db01"]
     minion.says("here", {"geats": geats_config})

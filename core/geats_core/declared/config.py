@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import partial
 
 from returns.result import Failure, Success
 
@@ -16,9 +17,11 @@ from geats_core.reading.mappings import Raw
 from geats_core.reading.schemas import Described, Schema, taking
 
 DEEPEST_STACK = 8
-GONE = "gone"
+VMS, GONE = "vms", "gone"
 WHERE = frozenset({"state_dir", "run_dir", "registry", "drivers"})
-APART = ("drivers", "pools", "templates", "profiles", GONE)  # whose entries concern some VMs only
+APART = ("drivers", "pools", "templates", "profiles", VMS, GONE)  # each entry is of some VMs only
+# A driver or a pool whose name is wrong may be what was meant to say where all VMs are.
+WHERE_NAMED = ("drivers", "pools")
 A_VM, A_PROFILE, A_LAYER = (
     {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
 )
@@ -83,10 +86,18 @@ class HostConfig:
         return tuple(why for entry, why in self.wrong.items() if "." not in entry)
 
     @property
+    def misnamed(self) -> Mapping[str, str]:
+        """The entries of ``vms`` that no VM can be called, as far as they can be shown, and why."""
+        return self._wrong_of(VMS)
+
+    @property
     def unclear(self) -> Mapping[str, str]:
         """The VMs of which it is not clear whether they are to be gone, and why: they stay."""
+        return self._wrong_of(GONE)
+
+    def _wrong_of(self, which: str) -> dict[str, str]:
         split = {entry.partition("."): why for entry, why in self.wrong.items()}
-        return {name: why for (key, _, name), why in split.items() if key == GONE}
+        return {name: why for (key, _, name), why in split.items() if key == which and name}
 
 
 def parse_config(raw: object) -> Checked[HostConfig]:
@@ -98,7 +109,7 @@ def parse_config(raw: object) -> Checked[HostConfig]:
 
 def read_config(raw: object) -> Checked[HostConfig]:
     """The same, without the entries that are wrong and concern some VMs only: see ``wrong``."""
-    return _leaving_out(raw, _wrong_entry)
+    return _leaving_out(raw, partial(_wrong_entry, raw))
 
 
 def read_in_part(raw: object) -> Checked[HostConfig]:
@@ -106,7 +117,7 @@ def read_in_part(raw: object) -> Checked[HostConfig]:
 
     But where VMs are must be right, and whatever could have been meant to say it.
     """
-    return _leaving_out(raw, lambda one: _wrong_entry(one) or _wrong_key(one))
+    return _leaving_out(raw, lambda one: _wrong_entry(raw, one) or _wrong_key(one))
 
 
 def _leaving_out(raw: object, part_of: Callable[[Problem], str]) -> Checked[HostConfig]:
@@ -131,11 +142,21 @@ def _wrong_parts(problems: Problems, part_of: Callable[[Problem], str]) -> dict[
     return {part: "; ".join(said) for part, said in found.items()}
 
 
-def _wrong_entry(one: Problem) -> str:
+def _wrong_entry(raw: object, one: Problem) -> str:
     """The entry that a problem is about; empty where it is about more."""
-    key, _, rest = one.path.partition(".")
-    name = rest.partition(".")[0].partition("[")[0]
-    return f"{key}.{name}" if key in APART and fields.NAME.fullmatch(name) else ""
+    key = one.path.partition(".")[0]
+    entries = raw.get(key) if isinstance(raw, Mapping) and key in APART else None
+    if not isinstance(entries, Mapping):
+        return ""
+    about = (each for each in map(printable, entries) if _is_about(one, f"{key}.{each}"))
+    found = max(about, key=len, default="")  # one name may begin as another, with a dot after it
+    if key in WHERE_NAMED and not fields.NAME.fullmatch(found):
+        return ""
+    return f"{key}.{found}" if found else ""
+
+
+def _is_about(one: Problem, entry: str) -> bool:
+    return one.path == entry or one.path.startswith((f"{entry}.", f"{entry}["))
 
 
 def _wrong_key(one: Problem) -> str:
@@ -147,7 +168,7 @@ def _wrong_key(one: Problem) -> str:
 
 def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
     return {
-        key: {name: said for name, said in given.items() if f"{key}.{name}" not in wrong}
+        key: {name: said for name, said in given.items() if f"{key}.{printable(name)}" not in wrong}
         if key in APART and isinstance(given, Mapping)
         else given
         for key, given in raw.items()
@@ -174,15 +195,15 @@ def _config(read: Reader) -> Checked[HostConfig]:
         pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
         templates=read.take("templates", named(parse_template), {}),
         profiles=read.take("profiles", named(_profile), {}),
-        vms=read.take("vms", named(_vm), {}),
-        gone=read.take(GONE, named(one_of("way to be gone", Gone)), {}),
+        vms=read.take(VMS, named(_vm, fields.vm_name), {}),
+        gone=read.take(GONE, named(one_of("way to be gone", Gone), fields.vm_name), {}),
     )
     read.problems += [
         Problem(
             read.at(f"{GONE}.{printable(name)}"),
             "is under vms as well: take it out of one of the two",
         )
-        for name in _in_both(read.raw.get("vms"), read.raw.get(GONE))
+        for name in _in_both(read.raw.get(VMS), read.raw.get(GONE))
     ]
     return read.done(config)
 

@@ -54,7 +54,7 @@ def parse_rules(raw: object) -> Checked[Rules]:
 
 
 def _group(path: str, raw: object) -> Checked[Group]:
-    match each(fields.name)(path, raw):
+    match each(fields.vm_name)(path, raw):
         case Success(names) if len(set(names)) > 1:
             return Success(frozenset(names))
         case Success():

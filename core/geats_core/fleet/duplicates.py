@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from geats_core.fleet.placement import Candidate
 from geats_core.hostwide.conflicts import described
+from geats_core.reading.fields import dns_name
 from geats_core.vm.claims import HOST_INTERFACE, Claim, claims
 from geats_core.vm.spec import VMSpec
 
@@ -27,7 +28,7 @@ def duplicates(hosts: Mapping[str, Candidate]) -> tuple[Duplicate, ...]:
     owners: dict[Claim, dict[str, str]] = defaultdict(dict)  # the paths, by the host
     for host, candidate in sorted(hosts.items()):
         for vm in sorted(candidate.vms):
-            owners["the name", vm].setdefault(host, f"{host}.{vm}")
+            owners["the name", dns_name(vm)].setdefault(host, f"{host}.{vm}")
             for spec in _specs(candidate, vm):
                 for claim, path in claims(vm, spec):
                     if claim[0] != HOST_INTERFACE:  # each host has its own

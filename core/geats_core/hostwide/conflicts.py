@@ -8,7 +8,7 @@ from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
 from geats_core.planning.goal import Goal, HostFacts, Plan
 from geats_core.reading.checked import Code, Problem
-from geats_core.vm.claims import Claim, claims, foreign_claims, running_spec
+from geats_core.vm.claims import Claim, claims, foreign_claims, name_claim, running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
@@ -39,7 +39,11 @@ def conflicts(
         goal, have = goals.get(name), observations.get(name, Observation())
         spec = _spec_at_end(goal, have)
         volumes = _volumes_at_end(goal, have, plan_of.get(name))
-        found = [*(claims(name, spec) if spec else ()), *_places(name, volumes, facts)]
+        found = [
+            *_names(name, goal, have),
+            *(claims(name, spec) if spec else ()),
+            *_places(name, volumes, facts),
+        ]
         for claim, path in dict.fromkeys(found):
             if goal and described(goal) and claim in foreign:
                 problems.append(_conflict(f"{name}.{path}", claim, foreign[claim]))
@@ -67,6 +71,13 @@ def _foreign(
 
 def _conflict(path: str, claim: Claim, other: str) -> Problem:
     return Problem(path, f"{claim[0]} {claim[1]} is also that of {other}", Code.CONFLICT)
+
+
+def _names(name: str, goal: Goal | None, have: Observation) -> Iterable[tuple[Claim, str]]:
+    """What is made of the VM's name, where there is such a VM once its goal is reached."""
+    stays = have.was_described and not (goal and goal.target.is_gone)
+    if stays or (goal and described(goal)):
+        yield name_claim(name)
 
 
 def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:

@@ -36,7 +36,8 @@ from geats_core.planning.refusals import foreign, incomplete, refusals, undefine
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Problem, Problems, problem
-from geats_core.vm.claims import claims
+from geats_core.reading.fields import hostname_of
+from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import ROOT, VMSpec, Volume
@@ -106,8 +107,7 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
     pools = given.pop("pools", {})
     raw = to_plain(spec)
     if name != spec.name:
-        first, dot, rest = spec.hostname.partition(".")
-        raw["hostname"] = f"{name}{dot}{rest}" if first == spec.name else spec.hostname
+        raw["hostname"] = hostname_under(spec, name)
         raw["nics"] = [_without_mac(nic) for nic in _mappings(raw["nics"])]
     raw["volumes"] = [_in_pool(volume, pools) for volume in _mappings(raw["volumes"])]
     wrong = list(_wrong_pools(spec, pools))
@@ -118,6 +118,14 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
             return Failure(tuple(wrong))
         case Failure(found):
             return Failure((*found, *wrong))
+
+
+def hostname_under(spec: VMSpec, name: str) -> str:
+    """The hostname of the same VM under another name: it follows, where it was that name."""
+    own, new = hostname_of(spec.name), hostname_of(name)
+    if spec.hostname == own or spec.hostname.startswith(f"{own}."):
+        return f"{new}{spec.hostname.removeprefix(own)}"
+    return spec.hostname
 
 
 def plan_export(
@@ -194,16 +202,16 @@ def plan_import(
 
 
 def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
-    """Each address of *spec* that another VM has as well, whether that is on or off."""
+    """What of *spec* another VM has as well, on or off: addresses, or a name too much like its."""
     owners = {
         claim: f"{name}.{path}"
         for name, other in others.items()
         if name != spec.name
-        for claim, path in claims(name, other)
+        for claim, path in (name_claim(name), *claims(name, other))
     }
     return tuple(
         Problem(f"{spec.name}.{path}", f"{claim[0]} {claim[1]} is also that of {owners[claim]}")
-        for claim, path in claims(spec.name, spec)
+        for claim, path in (name_claim(spec.name), *claims(spec.name, spec))
         if claim in owners
     )
 

@@ -164,7 +164,7 @@ def _wrong_names(path: str, step: Step) -> Problems:
         for name in names_of(kind)
         if name in NAMES
     ]
-    of_vm = [fields.name(f"{path}.vm", step.vm)] if step.vm else []
+    of_vm = [fields.vm_name(f"{path}.vm", step.vm)] if step.vm else []
     return problems_of(*checked, *of_vm)
 
 

@@ -16,6 +16,15 @@ MOST_NAMED = 5
 MOST_LISTED = 50  # names that are all told, since whoever reads them may look for one
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
+# What follows the name of a VM in a path: the keys of a VM, and what is seen of one.
+KEYS = frozenset(
+    (
+        *("after", "autostart", "binds", "by_hand", "cpus", "defined", "dns", "driver", "hostname"),
+        *("in_effect", "init", "locked", "memory", "metadata", "missing", "name", "nics", "power"),
+        *("privileged", "processes", "profile", "recorded", "shared_volumes", "shutdown_timeout"),
+        *("snapshot", "target", "template", "transient", "volumes"),
+    )
+)
 
 
 class Code(StrEnum):
@@ -77,13 +86,22 @@ def said_once(problems: Iterable[str]) -> list[str]:
     alike: dict[tuple[str, str], dict[str, str]] = {}
     for each in problems:
         path, _, message = each.partition(": ")
-        name, _, within = path.partition(".")
+        name, within = _divided(path)
         alike.setdefault((within, message), {}).setdefault(name, each)
     return [
         f"{', '.join(whole)}: {each[len(name) + 1 :].lstrip()}" if len(whole) > 1 else each
         for whole in alike.values()
         for name, each in [next(iter(whole.items()))]
     ]
+
+
+def _divided(path: str) -> tuple[str, str]:
+    """The name of a VM, in which there may be dots, and the rest of a path that begins with it."""
+    parts = path.split(".")
+    for at, part in enumerate(parts[1:], start=1):
+        if part.partition("[")[0] in KEYS:
+            return ".".join(parts[:at]), ".".join(parts[at:])
+    return path, ""
 
 
 def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:

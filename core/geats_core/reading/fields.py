@@ -37,10 +37,15 @@ Address: TypeAlias = IPv4Interface | IPv6Interface
 Gateway: TypeAlias = IPv4Address | IPv6Address
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+VM_NAME = re.compile(
+    r"(?=.{1,63}$)"
+    r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*"
+)
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
 MAC = re.compile(r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
+HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 DOMAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 ZONE = "%"  # of an IPv6 address: ipaddress takes any text after it, line breaks too
 LONGEST_SOURCE = 512  # bytes: liblxc takes no line of mounts of more than 4095, escapes and all
@@ -61,15 +66,16 @@ def mapping(path: str, raw: object) -> Checked[Mapping[object, object]]:
     return problem(path, f"must be a mapping, got {shown(raw)}")
 
 
-def named(item: Parser[T]) -> Described[Mapping[str, T]]:
-    """A mapping of valid names to what *item* reads."""
+def named(item: Parser[T], kind: Described[str] | None = None) -> Described[Mapping[str, T]]:
+    """A mapping of valid names, of that *kind*, to what *item* reads."""
+    key_of = kind or name
 
     @of_mapping
     def parse(read: Reader) -> Checked[Mapping[str, T]]:
         values: dict[str, T] = {}
         for key, value in read.raw.items():
             at = read.at(printable(key))
-            named_, parsed = name(at, key), item(at, value)
+            named_, parsed = key_of(at, key), item(at, value)
             read.problems += problems_of(named_, parsed)
             match named_, parsed:
                 case Success(name_), Success(parsed_):
@@ -78,7 +84,7 @@ def named(item: Parser[T]) -> Described[Mapping[str, T]]:
                     pass  # its problems are kept
         return Failure(tuple(read.problems)) if read.problems else Success(values)
 
-    return Described(parse, lambda: by_name(name.schema(), schema_of(item)))
+    return Described(parse, lambda: by_name(key_of.schema(), schema_of(item)))
 
 
 def matching(pattern: re.Pattern[str], wanted: str) -> Described[str]:
@@ -93,6 +99,21 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Described[str]:
 
 
 name = matching(NAME, "1 to 63 lower-case letters, digits and inner hyphens")
+_vm_name = matching(
+    VM_NAME,
+    "1 to 63 letters, digits, '-' and '_', in parts between dots that begin and end with a letter"
+    " or digit",
+)
+
+
+@taking(_vm_name.schema())
+def vm_name(path: str, raw: object) -> Checked[str]:
+    """The name of a VM: the one rule for it."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and VM_NAME.fullmatch(shown(raw)):
+        return problem(path, f"must be text, got {raw}: write '{raw}'")
+    return _vm_name(path, raw)
+
+
 interface = matching(INTERFACE, "an interface name of 1 to 15 letters, digits, '.', '_' and '-'")
 key_name = matching(KEY, "a name of up to 64 letters, digits and underscores")
 mount = matching(MOUNT, "an absolute path of plain letters, digits and ._@+- without '.' or '..'")
@@ -100,12 +121,25 @@ domain = matching(DOMAIN, "a domain name")
 sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
 
 
-@taking({**domain.schema(), "maxLength": LONGEST_HOSTNAME})
+_hostname = matching(HOSTNAME, "a domain name")
+
+
+@taking({**_hostname.schema(), "maxLength": LONGEST_HOSTNAME})
 def hostname(path: str, raw: object) -> Checked[str]:
-    """A domain name that the kernel takes as a hostname."""
+    """A name that the kernel takes as a hostname."""
     if isinstance(raw, str) and len(raw) > LONGEST_HOSTNAME:
         return problem(path, f"must be of at most {LONGEST_HOSTNAME} characters, got {shown(raw)}")
-    return domain(path, raw)
+    return _hostname(path, raw)
+
+
+def hostname_of(vm: str) -> str:
+    """The hostname of a VM of this name that says none: DNS has no underscores (RFC 952)."""
+    return vm.replace("_", "-")
+
+
+def dns_name(vm: str) -> str:
+    """The same as DNS has it, for which upper and lower case are one."""
+    return hostname_of(vm).lower()
 
 
 _mac = matching(MAC, "a unicast MAC address such as 02:00:00:12:34:56")

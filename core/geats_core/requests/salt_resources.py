@@ -1,6 +1,7 @@
 """VMs as targets of Salt's own, which it calls resources: their ids, and the jobs meant for them.
 
-An id holds that of the host's minion, for ids must differ between all hosts of a master.
+An id holds that of the host's minion, for ids must differ between all hosts of a master. Dots in
+the name of a VM are plus signs in it: the name begins after the last dot.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,12 +37,12 @@ def offered(minion: str, vms: Iterable[str], patterns: Iterable[str]) -> list[st
     """The ids of those *vms* of the host that any of *patterns* matches, sorted."""
     wanted = tuple(patterns)
     names = sorted(vm for vm in vms if any(fnmatchcase(vm, pattern) for pattern in wanted))
-    return [f"{minion}.{vm}" for vm in names]
+    return [f"{minion}.{vm.replace('.', '+')}" for vm in names]
 
 
 def vm_of(minion: str, resource_id: str) -> str:
     """The name of the VM that has this id on the host of *minion*."""
-    return resource_id.removeprefix(f"{minion}.")
+    return resource_id.removeprefix(f"{minion}.").replace("+", ".")
 
 
 def is_meant(job: Job) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from geats_core.reading.fields import dns_name
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import VMSpec
@@ -21,6 +22,11 @@ def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
         yield (HOST_INTERFACE, veth_name(name, index)), path
         for address in nic.addresses:
             yield (THE_ADDRESS, str(address.ip)), f"{path}.addresses"
+
+
+def name_claim(name: str) -> tuple[Claim, str]:
+    """What is made of the name of a VM, on or off: for DNS, others may be too much like it."""
+    return ("the name in DNS,", f"{dns_name(name)},"), "name"
 
 
 def foreign_claims(have: Observation) -> Iterable[Claim]:

@@ -88,7 +88,7 @@ def _shared_volume(read: Reader) -> Checked[SharedVolume]:
     return read.done(
         SharedVolume(
             name="",
-            vm=read.need("vm", fields.name, ""),
+            vm=read.need("vm", fields.vm_name, ""),
             volume=read.take("volume", fields.name, ""),
             pool=read.take("pool", fields.name, DEFAULT_POOL),
             mount=read.need("mount", fields.mount, ""),

@@ -99,7 +99,7 @@ def _merged(_: str, raw: object) -> Checked[object]:
 
 def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     read.take("profile", _merged, None)
-    name = read.keep(fields.name("name", vm_name), "")
+    name = read.keep(fields.vm_name("name", vm_name), "")
     volumes, binds, shared = read_mounts(read, name)
     nics = tuple(_with_mac(nic, name) for nic in read.take("nics", _nics, NO_NICS))
     read.problems += [
@@ -116,7 +116,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             name=name,
             driver=read.take("driver", fields.name, DEFAULT_DRIVER),
             template=read.need("template", fields.name, ""),
-            hostname=read.take("hostname", fields.hostname, name),
+            hostname=read.take("hostname", fields.hostname, fields.hostname_of(name)),
             volumes=volumes,
             binds=binds,
             shared_volumes=shared,
@@ -206,7 +206,7 @@ _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapp
 _domains = each(fields.domain)
 _init = fields.one_of("init", Init)
 _ips = each(fields.ip)
-_names = each(fields.name)
+_names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
 _processes_or_none = fields.or_none(fields.positive_int)
 _size_or_none = fields.or_none(parse_size)

@@ -49,7 +49,7 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     is taken as its config has it, and counts as installed from *template*. Raises ``Refused`` where
     there is no such container, or no such plan.
     """
-    called = accepted(fields.name("name", name))
+    called = accepted(fields.vm_name("name", name))
     seen = host.observe_all()
     have = seen.get(called, Observation())
     driver, old = _old_config(host, called, seen)

@@ -91,7 +91,7 @@ def import_(
     """
     read = options({"path": path, "name": name, "sha256": sha256})
     archive = Path(read.need("path", fields.absolute_path, "/"))
-    given = read.take("name", fields.name, "")
+    given = read.take("name", fields.vm_name, "")
     digest = read.take("sha256", fields.sha256, "")
     accepted(read.done(None))
     try:
@@ -122,7 +122,7 @@ def clone(
 
     *changes* are keys of its spec that are to be different: its addresses have to be.
     """
-    called = accepted(fields.name("target", name))
+    called = accepted(fields.vm_name("target", name))
     seen = host.observe_all()
     from_ = host.whole(source).recorded
     if from_ is None:

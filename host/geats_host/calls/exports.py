@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from geats_core.declared.retention import Keep, Snapshot, parse_keep, retain
-from geats_core.reading.fields import NAME
+from geats_core.reading.fields import VM_NAME
 from geats_host.archives import vm_archives
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
@@ -66,7 +66,7 @@ def _found(folder: Path) -> Iterator[Exported]:
         return
     for path in sorted(folder.iterdir()):
         named = vm_archives.NAMED.fullmatch(path.name)
-        if named is None or not NAME.fullmatch(named["vm"]) or path.is_symlink():
+        if named is None or not VM_NAME.fullmatch(named["vm"]) or path.is_symlink():
             continue
         with suppress(HostError, Refused, ValueError):  # it is none, or no moment: it stays
             if vm_archives.read(path).manifest.spec.name == named["vm"]:

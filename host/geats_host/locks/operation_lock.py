@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from geats_core.reading.fields import NAME
+from geats_core.reading.fields import VM_NAME
 from geats_host.errors import Refused
 from geats_host.linux.descriptors import closing
 from geats_host.locks import file_locks
@@ -76,7 +76,7 @@ def wait_for_orphans(run_dir: Path, only: str | None) -> None:
 
 def _is_cut(entry: "os.DirEntry[str]") -> bool:
     """Whether it is a lock, and whoever held it last has ended without giving it up."""
-    is_lock = NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+    is_lock = VM_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
     return bool(is_lock) and entry.stat(follow_symlinks=False).st_size > 0
 
 

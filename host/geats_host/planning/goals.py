@@ -118,7 +118,7 @@ def names_in(raw: object) -> tuple[str, ...]:
     if raw is None:
         return ()
     given = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
-    names = accepted(fields.each(fields.name)("vms", given))
+    names = accepted(fields.each(fields.vm_name)("vms", given))
     if not names:
         raise Refused("vms: is empty: leave it out to mean every VM that is declared")
     return names
@@ -147,7 +147,7 @@ def goals(
         raise Refused(_is_a_vm(wishes.called))
     _check_known(wishes, config, seen)
     found: list[Goal] = []
-    wrong: Refusals = {}
+    wrong: Refusals = {} if wishes.names else _misnamed(config)
     goal = replace(wishes.goal, asked=wishes.asked)
     there = seen if goal.target.is_for_those_there else config.vms
     unclear = config.unclear.keys() & seen if goal.target is Target.RUNNING else ()
@@ -160,6 +160,11 @@ def goals(
         except Refused as refused:
             wrong[name] = refused.problems
     return tuple(found), wrong
+
+
+def _misnamed(config: HostConfig) -> Refusals:
+    """Why each entry that can be no VM has no part in a plan for all of them."""
+    return {name: (why,) for name, why in config.misnamed.items()}
 
 
 def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> None:
@@ -177,7 +182,7 @@ def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observat
 def _unknown(
     goal: Goal, name: str, config: HostConfig, seen: Mapping[str, Observation]
 ) -> Problems:
-    wrong = problems_of(fields.name("name", name))
+    wrong = problems_of(fields.vm_name("name", name))
     if wrong or goal.target.is_met_by_none or name in config.vms or name in seen:
         return wrong
     return (unknown("name", "VM", name, {*config.vms, *seen}),)
@@ -212,7 +217,7 @@ def goal_by_name(
     raw: Raw | None = None,
 ) -> Goal:
     """*goal* for the VM *name*; refused where nobody knows it, unless it should be gone anyway."""
-    accepted(fields.name("name", name))
+    accepted(fields.vm_name("name", name))
     wrong = _unknown(goal, name, config, seen) if raw is None else ()
     if wrong:
         raise Refused(*wrong)

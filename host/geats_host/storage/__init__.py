@@ -16,11 +16,12 @@ from typing import Protocol, runtime_checkable
 
 from geats_core.planning.goal import Offer as Offer
 from geats_core.planning.goal import PoolFacts
-from geats_core.reading.fields import NAME
+from geats_core.reading.fields import NAME, VM_NAME
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError
 
 KEY_LENGTH = 12
+IDENTITY = "geats-pool.json"  # a pool's own file, beside the folders of VMs: see ``identity``
 TEMPLATES = "_templates"  # owns the unpacked templates of a pool; no VM can have this name
 COPIES = "_copies"  # owns the clones that exports read, nor can any VM have this one
 
@@ -48,7 +49,7 @@ class VolumeId:
 
 def check_names(volume: VolumeId) -> None:
     """Raise ``HostError`` unless both parts can name what they do, in a path as well."""
-    if volume.is_of_vm and not NAME.fullmatch(volume.vm):
+    if volume.is_of_vm and (not VM_NAME.fullmatch(volume.vm) or volume.vm == IDENTITY):
         raise HostError(f"{volume.vm!r} cannot name a VM or a volume")
     if not NAME.fullmatch(volume.volume):
         raise HostError(f"{volume.volume!r} cannot name a VM or a volume")

@@ -6,6 +6,7 @@ for the one that leads to a tree which was adopted (``adopted``).
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from returns.result import Failure, Success
 
 from geats_core.planning.goal import PoolFacts
 from geats_core.reading.checked import Problem
-from geats_core.reading.fields import NAME, Reader
+from geats_core.reading.fields import NAME, VM_NAME, Reader
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import subvolumes, trees
@@ -310,7 +311,7 @@ class DirectoryPool:
 
 
 def _aside(volume: VolumeId) -> str:
-    """What a volume is called while it is destroyed; no name has a dot in it."""
+    """What a volume is called while it is destroyed; a volume's own name has no dot in it."""
     return f"{DESTROYING}{volume.vm}.{volume.volume}"
 
 
@@ -323,33 +324,33 @@ def _finish_destroying(pool: int, root: Path, volume: VolumeId) -> None:
 
 def _half_destroyed(pool: int) -> Iterator[VolumeId]:
     for name in os.listdir(pool):
-        vm, _, volume = name.removeprefix(DESTROYING).partition(".")
-        is_owner = NAME.fullmatch(vm) or vm in (TEMPLATES, COPIES)
+        vm, _, volume = name.removeprefix(DESTROYING).rpartition(".")
+        is_owner = VM_NAME.fullmatch(vm) or vm in (TEMPLATES, COPIES)
         if name.startswith(DESTROYING) and NAME.fullmatch(volume) and is_owner:
             yield VolumeId(vm, volume)
 
 
 def _volumes(pool: int) -> Iterator[VolumeId]:
     yield from _half_destroyed(pool)
-    for vm in (*_names(pool), TEMPLATES, COPIES):
+    for vm in (*_names(pool, VM_NAME), TEMPLATES, COPIES):
         for volume in _names_below(pool, vm):
             yield VolumeId(vm, volume)
 
 
-def _names(directory: int) -> list[str]:
-    """The entries that can name a VM or a volume; anything else is not ours."""
+def _names(directory: int, pattern: re.Pattern[str]) -> list[str]:
+    """The entries that can name what *pattern* is of; anything else is not ours."""
     with os.scandir(directory) as entries:
         return [
             entry.name
             for entry in entries
-            if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
         ]
 
 
 def _names_below(pool: int, vm: str) -> list[str]:
     try:
         with open_directory(vm, pool) as directory:
-            return _names(directory)
+            return _names(directory, NAME)
     except FileNotFoundError:
         return []  # destroyed meanwhile
 

@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from geats_core.reading import file_formats
 from geats_host.errors import HostError
+from geats_host.storage import IDENTITY
 
-FILE = "geats-pool.json"  # no VM can have this name
+FILE = IDENTITY  # no VM can have this name
 NEW = f"{FILE}.new"
 KEY = "identity"
 LENGTH = 6  # bytes: short enough for people to compare

@@ -35,10 +35,19 @@ def lv_name(vg: str, volume: VolumeId, *rest: str) -> str:
 
     Where all of it would be too long for device-mapper, a digest stands in for it.
     """
-    name = ".".join((OWNER, volume.vm, volume.volume, *rest))
+    name = ".".join((OWNER, _plain(volume.vm), volume.volume, *rest))
     if len(mapped(vg, name)) <= LONGEST_NAME:
         return name
     return f"{OWNER}.{hashlib.sha256(name.encode()).hexdigest()[:DIGITS]}"
+
+
+def _plain(vm: str) -> str:
+    """The name of a VM without dots, which stand between the parts of ours, and underscores.
+
+    LVM refuses names that hold any of its own suffixes, such as ``_tdata``. In no VM's name is
+    there a ``+``, nor a dot beside one of the two: no two names become one.
+    """
+    return vm.replace(".", "+").replace("_", "++")
 
 
 @dataclass(slots=True)

@@ -66,7 +66,10 @@ SPEC = VMSpec(
 ROOT_ID = VolumeId(SPEC.name, ROOT)
 TEMPLATE_ID = VolumeId(TEMPLATES, "0123456789" * 4)
 INSTALLED = VolumeSeen(name="x", pool="", stage=Stage.INSTALLED)
-NOT_NAMES = ["..", ".", "", "a/b", "/etc", "-x", "A", "a\n", "a" * 64, "a\0b", "*"]
+NOT_NAMES = ["..", ".", "", "a/b", "/etc", "-x", "_A", "a\n", "a" * 64, "a\0b", "*", "a..b"]
+# No two of these are one, nor is any of them refused, however a pool makes its own names of them.
+ALIKE = [("a.b", "c"), ("a", "b"), ("a_b", "c"), ("A.B", "c"), ("web01.example.com", "root")]
+ALIKE += [("db_tdata", "root"), ("a-b", "c"), ("_".join("x" * 32), "y" * 63)]
 STEPS = 17  # in ``actions``
 
 
@@ -120,6 +123,14 @@ class PoolConformance(ContentConformance):
             assert isinstance(expected, Success), expected
             have = expected.unwrap()
             assert observed(reopen()) == have, action
+
+    def test_volumes_of_vms_with_names_alike_are_apart(self, reopen: Reopen) -> None:
+        volumes = {VolumeId(vm, volume) for vm, volume in ALIKE}
+        for volume in volumes:
+            reopen().allocate(volume, self.size_bytes)
+        assert reopen().observe().keys() == volumes
+        reopen().destroy(VolumeId("a.b", "c"))
+        assert reopen().observe().keys() == volumes - {VolumeId("a.b", "c")}
 
     def test_one_volume_is_observed_as_among_all(self, reopen: Reopen) -> None:
         for action in self.actions()[:9]:

@@ -6,6 +6,7 @@ from returns.result import Failure, Success
 from geats_core import Gone, HostConfig, Problem, parse_config
 from geats_core.declared.config import StackLayer, read_config, read_in_part
 from geats_core.declared.template import Files, Template
+from tests.core.hosts import VM_RULE
 
 LOWEST = StackLayer(type="z", options={})
 
@@ -83,7 +84,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
         "bind_sources": ["/", "srv", f"/{'ä' * 256}"],
         "pools": {"a b": {"type": "x"}, "p": {"on": {"type": "X"}, 1: 2}},
         "templates": {"t": {"sha256": "0"}},
-        "vms": {"Web": {}},
+        "vms": {"-web": {}},
         "gone": {"web": "away", "db": "stopped"},
         "profiles": [],
         "vm": {},
@@ -110,7 +111,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("templates.t.sha256", "goes with path only"),
             Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),
             Problem("profiles", "must be a mapping, got a list"),
-            Problem("vms.Web", f"{name}, got 'Web'"),
+            Problem("vms.-web", f"must be {VM_RULE}, got '-web'"),
             Problem(
                 "gone.web",
                 "unknown way to be gone 'away' (there is: deprovisioned, stopped, undefined)",
@@ -127,6 +128,34 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
 def test_a_wrong_vm_harms_no_other() -> None:
     vms = {"web": 1, "db": [], "mail": {"template": "debian", "memory": "lots"}}
     assert parse_config({"vms": vms}) == Success(HostConfig(vms=vms))
+
+
+def test_a_wrong_name_harms_no_other_vm() -> None:
+    """Nor does that of what only some VMs need; a driver or a pool may be where all VMs are."""
+    good: dict[str, dict[object, object]] = {
+        "vms": {"web.example.com": {}, "web": 1},
+        "gone": {"db_1": "stopped"},
+    }
+    bad: dict[str, dict[object, object]] = {
+        "vms": {"web.": {}, "web.example": None, 7: {}, None: {}, "a\nb": {}},
+        "gone": {"-x": "stopped", "db.1": "away", "Mail": "stopped"},
+        "templates": {"Debian": {"path": "/t"}},
+        "profiles": {"Small.1": {}},
+    }
+    raw = {key: {**good.get(key, {}), **entries} for key, entries in bad.items()}
+    config = read_config(raw).unwrap()
+    assert set(config.vms) == {"web.example.com", "web", "web.example"}
+    assert set(config.gone) == {"db_1", "Mail"}
+    assert config.misnamed == {
+        "web.": f"geats.vms.web.: must be {VM_RULE}, got 'web.'",
+        "7": "geats.vms.7: must be text, got 7: write '7'",
+        "null": f"geats.vms.null: must be {VM_RULE}, got null",
+        "'a\\nb'": f"geats.vms.'a\\nb': must be {VM_RULE}, got 'a\\nb'",
+    }
+    assert set(config.unclear) == {"-x", "db.1"}
+    assert {"templates.Debian", "profiles.Small.1"} <= config.wrong.keys()
+    for key in ("drivers", "pools"):
+        assert isinstance(read_config({key: {"Fast": {"type": "memory"}}}), Failure)
 
 
 def stack(layers: int) -> dict[str, object]:

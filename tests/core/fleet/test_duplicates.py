@@ -29,6 +29,13 @@ def test_a_name_on_two_hosts_is_one_whoever_made_the_vm() -> None:
     )
 
 
+def test_names_that_dns_takes_for_one_are_one() -> None:
+    hosts = {"a": there(("Web_1", "10.0.0.2")), "b": there(("web-1", "10.0.0.3"))}
+    assert duplicates(hosts) == (
+        Duplicate(what="the name", value="web-1", owners=("a.Web_1", "b.web-1")),
+    )
+
+
 def test_macs_count_and_names_of_interfaces_on_the_hosts_do_not() -> None:
     one, two = there(("web", "10.0.0.2")), there(("web", "10.0.0.3"))
     found = [(each.what, each.value) for each in duplicates({"a": one, "b": two})]

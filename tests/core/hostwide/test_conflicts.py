@@ -91,6 +91,29 @@ def test_one_vm_does_not_have_an_address_twice() -> None:
     ]
 
 
+TWINS = [("web01", "Web01"), ("db_1", "db-1"), ("a.B_c", "A.b-C")]
+
+
+@pytest.mark.parametrize(("one", "other"), TWINS)
+def test_two_names_that_dns_takes_for_one_are_refused(one: str, other: str) -> None:
+    first, second = vm(one), vm(other)
+    name = second.hostname.lower()
+    wanted = f"{other}.name: the name in DNS, {name}, is also that of {one}.name"
+    assert refused(goals(Target.DEFINED, first, second), {}) == [wanted]
+    there = at(Target.STOPPED, first)
+    assert refused(goals(Target.DEFINED, second), there) == [
+        f"{wanted}, which is on the host and stays as it is"
+    ]
+    gone = Goal(name=one, target=Target.DEPROVISIONED)
+    assert planned([*goals(Target.DEFINED, second), gone], there).steps
+    assert planned(goals(Target.DEFINED, second), {one: Observation(foreign=True)}).steps
+
+
+def test_names_that_differ_in_a_dot_go_together() -> None:
+    specs = [vm(name) for name in ("a.b", "a-b", "a", "b.a", "ab")]
+    assert planned(goals(Target.DEFINED, *specs), {}).steps
+
+
 def test_two_names_that_give_one_interface_on_the_host_are_refused() -> None:
     twins = [vm(name, nics=nic(f"10.0.0.{n}")) for n, name in enumerate(COLLIDING, start=1)]
     interface = veth_name(COLLIDING[0], 0)

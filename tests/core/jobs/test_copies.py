@@ -275,6 +275,7 @@ def test_a_copy_has_a_hostname_and_mac_addresses_of_its_own() -> None:
 
     assert (copy.hostname, copy.nics[0].mac) == ("mail.example.org", derived_mac("mail", "eth0"))
     assert copied(vm(hostname="www"), "mail", {}).unwrap().hostname == "www"
+    assert copied(vm(), "db_1.example.org", {}).unwrap().hostname == "db-1.example.org"
     assert copied(spec, "web", {}) == Success(spec)
 
 

@@ -24,6 +24,7 @@ from geats_core.planning.actions import Action, AllocateVolume, Define, SetLimit
 from geats_core.planning.spec_changes import Change
 from geats_core.plans.codec import DEEPEST, decode, encode, parser_of
 from geats_core.vm.spec import Limits
+from tests.core.hosts import VM_RULE
 
 WEB = parse_vm("web", {"template": "debian", "memory": "512MiB"}).unwrap()
 ROOT = VolumeSeen(name="root", pool="fast", stage=Stage.FORMATTED, active=True)
@@ -143,17 +144,16 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
     raw = {
         "power": "on",
         "volumes": [PLAIN_ROOT, {"name": 1, "stage": "Formatted", "active": 1, "sise_bytes": 1}],
-        "recorded": {"name": "Web", "template": "debian", "cpus": 0},
+        "recorded": {"name": "-web", "template": "debian", "cpus": 0},
         "locked": None,
     }
     fields = "active, guest, name, pool, size_bytes, snapshots, stage, template, unreadable"
-    name = "must be 1 to 63 lower-case letters, digits and inner hyphens"
 
     assert sorted(problems(Observation, raw)) == [
         "x.locked: must be true or false, got null",
         "x.power: unknown power 'on' (there is: frozen, held, running, stopped, stuck)",
         "x.recorded.cpus: must be a number of CPUs from 0.01 to 4096, got 0",
-        f"x.recorded.name: {name}, got 'Web'",
+        f"x.recorded.name: must be {VM_RULE}, got '-web'",
         "x.volumes[1].active: must be true or false, got 1",
         "x.volumes[1].name: must be text, got 1",
         "x.volumes[1].pool: is missing",

@@ -28,6 +28,7 @@ from geats_core import (
 from geats_core.plans.plan_files import fingerprint
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Problem
+from tests.core.hosts import VM_RULE
 
 SPEC = parse_vm("web", {"template": "debian", "memory": "1GiB"}).unwrap()
 HAVE = {"web": Observation(), "db": Observation(recorded=SPEC, power=Power.RUNNING)}
@@ -200,7 +201,7 @@ def test_names_that_could_lead_elsewhere_are_refused() -> None:
     ]
     assert refused(step(1, vm="..", pool="/")) == [
         f"plan.steps[1].action.pool: {wanted}, got '/'",
-        f"plan.steps[1].vm: {wanted}, got '..'",
+        f"plan.steps[1].vm: must be {VM_RULE}, got '..'",
     ]
 
 

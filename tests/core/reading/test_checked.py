@@ -3,8 +3,9 @@
 import pytest
 
 from geats_core.planning.actions import Impact
-from geats_core.reading.checked import Problem, said_once, shown, unknown
+from geats_core.reading.checked import KEYS, Problem, said_once, shown, unknown
 from geats_core.vm.observation import Power
+from geats_core.vm.parse import parse_vm, to_plain
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,14 @@ def test_what_is_wrong_with_several_is_said_once_with_all_their_names() -> None:
         "no path at all",
     ]
     assert said_once([]) == []
+
+
+def test_what_is_wrong_with_several_is_said_once_whatever_dots_are_in_their_names() -> None:
+    long, why = "nics[eth0].addresses", "must be a list"
+    found = said_once([f"web01.example.com.{long}: {why}", f"web.{long}: {why}"])
+    assert found == [f"web01.example.com, web: {long}: {why}"]
+
+
+def test_every_key_of_a_vm_ends_its_name_in_a_path() -> None:
+    spec = parse_vm("web", {"template": "t"}).unwrap()
+    assert to_plain(spec).keys() <= KEYS

@@ -9,6 +9,7 @@ from geats_core import Problem
 from geats_core.reading import fields
 from geats_core.reading.checked import shown
 from geats_core.reading.fields import Parser
+from tests.core.hosts import VM_RULE
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,11 @@ from geats_core.reading.fields import Parser
         (fields.mac, ["02:00:00:00:00:0f", "fe:ff:ff:ff:ff:ff"]),
         (fields.sha256, ["0123456789abcdef" * 4]),
         (fields.text, ["", "two words", "\u00e9", "x" * 4096]),
+        (
+            fields.vm_name,
+            ["web01.example.com", "db_1", "Web01", "a", "7", "x" * 63, "a__b", "a--b"],
+        ),
+        (fields.hostname, ["db_1", "web01.example.com"]),
         (fields.absolute_path, ["/", "/a", "/a b/..c"]),
         (fields.boolean, [True, False]),
         (fields.positive_int, [1, 2**31]),
@@ -59,7 +65,8 @@ def test_a_value_within_bounds_is_taken_as_it_is(parse: Parser[object], raws: li
             ["", "/", "a", "/a/", "//a", "/.", "/a/..", "/a b", "/a\n", 1],
         ),
         (fields.domain, "a domain name", ["", ".a", "a.", "-a", "a-", "a b", 1]),
-        (fields.hostname, "a domain name", ["", "a_b", 1]),
+        (fields.hostname, "a domain name", ["", "_b", 1]),
+        (fields.vm_name, VM_RULE, ["", "-", "a.", "a..b", "a_", "x" * 64, "a\n", True, None]),
         (
             fields.mac,
             "a unicast MAC address such as 02:00:00:12:34:56",

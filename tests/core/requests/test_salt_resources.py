@@ -24,6 +24,12 @@ def test_an_id_is_that_of_the_minion_and_the_name_of_the_vm() -> None:
     assert vm_of("a.example", ID) == "web01"
 
 
+def test_the_ids_of_two_hosts_differ_whatever_dots_are_in_their_names() -> None:
+    one, other = offered("host", ["a.web01"], ("*",)), offered("host.a", ["web01"], ("*",))
+    assert (one, other) == (["host.a+web01"], ["host.a.web01"])
+    assert (vm_of("host", *one), vm_of("host.a", *other)) == ("a.web01", "web01")
+
+
 def test_the_pillar_may_offer_some_vms_only() -> None:
     assert parse_offer("resources.geats", None) == Success(("*",))
     assert parse_offer("resources.geats", {}) == Success(("*",))

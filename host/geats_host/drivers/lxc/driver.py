@@ -165,7 +165,7 @@ class LxcDriver:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
         with container_files.host_errors("cannot observe containers"):
             known, lxcpath = frozenset(self._names()), str(self.options.path)
-            there = known.union(filter(fields.NAME.fullmatch, monitor.addressed(lxcpath)))
+            there = known.union(filter(fields.VM_NAME.fullmatch, monitor.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
             powers = dict(monitor.powers(lxcpath, names))
             off = [name for name, power in powers.items() if power is Power.STOPPED]
@@ -409,7 +409,7 @@ class LxcDriver:
             return
         with os.scandir(self.options.path) as entries:
             for entry in entries:
-                if fields.NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                if fields.VM_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                     yield entry.name
 
     def _check_none_is_elsewhere(self) -> None:
@@ -457,7 +457,7 @@ class LxcDriver:
 
     def _folder(self, name: str) -> Path:
         """The container's directory; every name that comes in is checked here."""
-        if not fields.NAME.fullmatch(name):
+        if not fields.VM_NAME.fullmatch(name):
             raise HostError(f"{name!r} cannot be the name of a container")
         return self.options.path / name
 
