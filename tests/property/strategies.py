@@ -124,6 +124,7 @@ specs = st.builds(
     metadata=st.just(()) | metadata,
     init=st.sampled_from(Init),
     privileged=st.booleans(),
+    includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),

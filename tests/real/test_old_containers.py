@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.real.conftest import sh
 from tests.real.old_containers import Old, adopted, before, differences, imported
 
 STOPS = (
@@ -35,3 +36,47 @@ def test_a_container_is_the_same_adopted_and_imported(
     assert was.clean
     assert differences(was, adopted(old)) == {}
     assert differences(was, imported(old)) == {}
+
+
+def test_what_it_includes_mounts_and_says_nothing_of_is_as_it_was(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
+) -> None:
+    """No common.conf, but a file of the site; mounts of each kind; an interface that is down."""
+    data = tmp_path / "data"
+    for folder in ("below", "my data"):
+        (data / folder).mkdir(parents=True)
+    (tmp_path / "site.conf").write_text(
+        "lxc.cgroup.memory.limit_in_bytes = 128M\nlxc.cgroup2.memory.max = 128M\n"
+        f"lxc.net.0.type = veth\nlxc.net.0.link = {bridge}\nlxc.net.0.mtu = 1400\n"
+        "lxc.net.0.ipv4.address = 10.77.0.44\nlxc.net.0.hwaddr = 00:16:3e:11:22:44\n"
+        "lxc.mount.auto = proc:rw sys:rw\nlxc.cap.drop = sys_time\n"
+    )
+    old = Old(
+        name="geats-test-old",
+        lines=(
+            'lxc.uts.name = "old"',
+            "lxc.rootfs.path = 'dir:@P/rootfs'",
+            f"lxc.include = {tmp_path}/site.conf",
+            "lxc.signal.halt = SIGUSR1",
+            "lxc.environment = MODE=prod",
+            "lxc.mount.entry = @D srv none rbind,create=dir 0 0",
+            "lxc.mount.entry = @D @P/rootfs/mnt none bind,create=dir 0 0",
+            "lxc.mount.entry = @D/gone opt/gone none bind,create=dir,optional 0 0",
+            "lxc.mount.entry = @D/my\\040data opt/a.b none bind,create=dir 0 0",
+            "lxc.mount.entry = @D/my\\040data opt/a-b none bind,create=dir 0 0",
+            "lxc.mount.entry = tmpfs run tmpfs rw,nodev,mode=755,create=dir 0 0",
+        ),
+        root=busybox_rootfs,
+        around=tmp_path,
+        init=STOPS.format("USR1"),
+        described={"bind_sources": [f"{data}"]},
+    )
+    sh("mount", "-t", "tmpfs", "tmpfs", f"{data}/below")
+    try:
+        was = before(old)
+        assert any("/srv/below tmpfs" in mount for mount in was.mounts)
+        assert differences(was, adopted(old)) == {}
+        told = ("environment", "mounts", "network")  # a line, the tmpfs and the MTU: by hand
+        assert differences(was, imported(old), told) == {}
+    finally:
+        sh("umount", f"{data}/below")

@@ -12,15 +12,31 @@ What the old config says is what the VM runs with (``in_effect``) until it resta
 description has otherwise is pending, as after any other change.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from returns.result import Failure, Success
 
-from geats_core.foreign.legacy_notes import Note, Plain, Taken
-from geats_core.foreign.lxc_import import NIC, NO_NIC, OF_GEATS, WRITTEN, container, lines_of
+from geats_core.foreign.legacy_notes import Taken
+from geats_core.foreign.lxc_container import (
+    MOUNT_IT,
+    OPTIONS,
+    OnHost,
+    container,
+    kind_of_root,
+)
+from geats_core.foreign.lxc_lines import (
+    INCLUDE,
+    ROOTFS,
+    Line,
+    all_lines,
+    included_by,
+    own_lines,
+    unread,
+)
+from geats_core.foreign.lxc_mounts import ENTRY, doubles, entry_of
+from geats_core.foreign.lxc_nics import NIC
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume
 from geats_core.planning.draft import Draft
@@ -37,10 +53,9 @@ from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 
-ROOTFS, OPTIONS, INCLUDE = "lxc.rootfs.path", "lxc.rootfs.options", "lxc.include"
 IDMAP = "idmap=container"
-STANDARD_INCLUDE = re.compile(r"/usr/share/lxc/config/([a-z0-9-]+\.)?(common|userns)\.conf")
 COPY_IT = "geats import-lxc makes a template of it instead"
+OTHER_TYPES = "geats has NICs on bridges only (veth), got"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +75,22 @@ class Found:
     sha256: str
 
     def kept(self, want: VMSpec) -> tuple[str, ...]:
-        """The lines that stay in the config of *want*: not those of interfaces that it has not."""
-        numbers = ((line, NIC.match(line)) for line in self.keep)
-        return tuple(line for line, nic in numbers if nic is None or int(nic[1]) < len(want.nics))
+        """The lines that stay in the config of *want*.
+
+        Not those of interfaces that it does not have, nor mounts at which it has its own.
+        """
+        return tuple(line for line in self.keep if not self._is_in_the_way(line, want))
+
+    def _is_in_the_way(self, line: str, want: VMSpec) -> bool:
+        key, _, value = (part.strip() for part in line.partition("="))
+        if nic := NIC.fullmatch(key):
+            return int(nic[1]) >= len(want.nics)
+        entry = entry_of(value, (self.root,)) if key == ENTRY else None
+        if entry is None:
+            return False
+        own = {bind.mount for bind in want.binds} | {volume.mount for volume in want.all_volumes}
+        replaced = "includes" in self.vm and want.includes is None
+        return entry.target in own or (replaced and doubles(entry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,32 +109,26 @@ class RootSeen:
     others: Mapping[str, str]
 
 
-def read_found(name: str, file: str, text: str, standard: str = "") -> Checked[Found]:
+def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> Checked[Found]:
     """What the *text* of a container's config says, or why it cannot be that of a VM of geats.
 
-    *standard* is the text that geats includes in every config; some tools write it out in each.
+    *host* is what it names of the host.
     """
-    taken = Taken(file)
-    own = _without(text, standard)
-    vm: Plain = {**container(taken, name, own, {}, [])}
-    vm.pop("template", None)
-    lines = tuple(lines_of(own))
-    keep = tuple(
-        f"{key} = {value}"
-        for (key, value), note in zip(lines, taken.notes, strict=True)
-        if _stays(key, value, note)
+    known = host or OnHost()
+    made = container(Taken(file), name, text, known, in_place=True)
+    lines = [line.pair for line in all_lines([*own_lines(text)], known.includes)]
+    problems = (
+        *_root_problems(file, dict(lines).get(ROOTFS, ""), made.root),
+        *_include_problems(file, text, known),
+        *_line_problems(file, lines, made.keep),
+        *(Problem(f"{file}: {key}", why) for key, why in made.wrong),
     )
-    root = root_of(text)
-    problems = (*_root_problems(file, root), *_line_problems(file, lines, keep))
     if problems:
         return Failure(problems)
     digest = sha256(text.encode()).hexdigest()
-    return Success(Found(name=name, file=file, vm=vm, root=root, keep=keep, sha256=digest))
-
-
-def root_of(text: str) -> str:
-    """What a config says of its container's root filesystem; empty where it says nothing."""
-    return dict(lines_of(text)).get(ROOTFS, "").removeprefix("dir:")
+    return Success(
+        Found(name=name, file=file, vm=made.vm, root=made.root, keep=made.keep, sha256=digest)
+    )
 
 
 def plan_adopt(
@@ -170,42 +192,40 @@ def _planned(
             return refused
 
 
-def _without(text: str, standard: str) -> str:
-    """The lines of *text* that are not in *standard* as well."""
-    there = {*map(_same, standard.split("\n"))}
-    return "\n".join(line for line in text.split("\n") if _same(line) not in there)
-
-
-def _same(line: str) -> tuple[str, ...]:
-    """Equal for lines that liblxc reads alike."""
-    return tuple(part.strip() for part in line.split("=", 1))
-
-
-def _stays(key: str, value: str, note: Note) -> bool:
-    """Whether a line stays that went nowhere in the pillar: but for what geats writes itself."""
-    if note.to is not None or key == ROOTFS or (key, value) == (OPTIONS, IDMAP):
-        return False
-    if key == INCLUDE:
-        return STANDARD_INCLUDE.fullmatch(value) is None
-    return key in WRITTEN or note.why not in (OF_GEATS, NO_NIC)
-
-
-def _root_problems(file: str, root: str) -> Iterable[Problem]:
-    if not root or bind_source("", root).value_or("") != root:
+def _root_problems(file: str, said: str, root: str) -> Iterable[Problem]:
+    if root and bind_source("", root).value_or("") == root:
+        return
+    if ":" in said and not root.startswith("/"):
+        message = f"must be a directory: {kind_of_root(said)}: {MOUNT_IT}"
+    else:
         message = f"must be a directory by its plain path, got {root!r}: {COPY_IT}"
-        yield Problem(f"{file}: {ROOTFS}", message)
+    yield Problem(f"{file}: {ROOTFS}", message)
+
+
+def _include_problems(file: str, text: str, host: OnHost) -> Iterable[Problem]:
+    """liblxc reads no config whose includes are not there: not even the one that runs, again."""
+    said = [Line(INCLUDE, each, INCLUDE) for each in included_by(text)]
+    for each in unread(said, host.includes) if host.includes else ():
+        yield Problem(f"{file}: {INCLUDE}", f"{each!r} is not there, or cannot be read")
 
 
 def _line_problems(
     file: str, lines: Iterable[tuple[str, str]], keep: Iterable[str]
 ) -> Iterable[Problem]:
     numbers: list[int] = []
-    for key, value in lines:
+    said = dict(lines)
+    for key, value in said.items():
         nic = NIC.fullmatch(key)
         if nic and nic[2] == "type" and value != "empty":
             numbers.append(int(nic[1]))
         if nic and nic[2] == "type" and value not in ("veth", "empty"):
-            message = f"geats has NICs on bridges only (veth), got {value!r}"
+            yield Problem(f"{file}: {key}", f"{OTHER_TYPES} {value!r}")
+        elif nic and nic[2] == "type" and value == "veth" and f"lxc.net.{nic[1]}.link" not in said:
+            mode = said.get(f"lxc.net.{nic[1]}.veth.mode", "bridge")
+            message = f"is missing: geats has no veth without a bridge (mode {mode})"
+            yield Problem(f"{file}: lxc.net.{nic[1]}.link", message)
+        elif (key, value) == ("lxc.ephemeral", "1"):
+            message = "would have it destroyed once it is off: take the line out"
             yield Problem(f"{file}: {key}", message)
     if numbers != list(range(len(numbers))):
         yield Problem(f"{file}: lxc.net", "interfaces must be numbered from 0 on, in their order")

@@ -196,6 +196,18 @@ def bind_source(path: str, raw: object) -> Checked[str]:
             return refused
 
 
+@taking(absolute_path.schema())
+def include(path: str, raw: object) -> Checked[str]:
+    """An absolute path on the host, as an include of LXC has it: without blanks at its ends."""
+    match absolute_path(path, raw):
+        case Success(read) if read == read.strip() and read[-1] not in "'\"":
+            return Success(read)
+        case Success():
+            return problem(path, f"must not end with a blank or a quote, got {shown(raw)}")
+        case Failure() as refused:
+            return refused
+
+
 @taking({"type": "boolean"})
 def boolean(path: str, raw: object) -> Checked[bool]:
     """A YAML boolean."""

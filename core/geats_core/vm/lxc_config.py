@@ -39,6 +39,18 @@ CPU_PERIOD_US = 100_000
 UNLIMITED = ""
 NO_BROADCAST = "0.0.0.0"
 BLANKS = " \t"
+INCLUDE = re.compile(r"[ \t]*lxc\.include[ \t]*=")
+UNSET = (  # what geats says, by these keys: what is included has to say nothing of it
+    "lxc.net =",
+    "lxc.idmap =",
+    "lxc.rootfs.options =",
+    "lxc.cgroup.memory.limit_in_bytes =",
+    "lxc.cgroup.cpu.cfs_quota_us =",
+    "lxc.cgroup.pids.max =",
+    "lxc.cgroup2.memory.max =",
+    "lxc.cgroup2.cpu.max =",
+    "lxc.cgroup2.pids.max =",
+)
 Mounted: TypeAlias = Volume | Bind | SharedVolume
 
 
@@ -81,18 +93,25 @@ class LxcConfig:
 def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -> str:
     """The whole text of the container's ``config`` file, with the lines *keep*, added by hand.
 
-    None of them may be ``unwritable``. They stand last, as what comes last wins.
+    None of them may be ``unwritable``. They stand last, as what comes last wins; but includes stand
+    first, so that what they set does not win over the spec.
     """
+    first = [line for line in keep if INCLUDE.match(line)]
+    last = [line for line in keep if line not in first]
     body = [
-        f"lxc.include = {facts.includes}/common.conf",
+        *_includes(spec, facts),
+        *([BY_HAND] if first else []),
+        *first,
+        *(UNSET if first or spec.includes is not None else ()),
         *_identity(spec, facts),
         *_storage(spec, facts),
         *(line for index, nic in enumerate(spec.nics) for line in _nic(spec.name, index, nic)),
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
-        *([BY_HAND] if keep else []),
+        *([BY_HAND] if last else []),
     ]
     head = [TITLE, FORMAT_LINE + f"{file_formats.CONFIG}", spec_line(spec)]
-    return "".join(f"{line}\n" for line in (*head, _wrote_line([*head, *body]), *body, *keep))
+    wrote = Counter([*head, *body]) - Counter(first)
+    return "".join(f"{line}\n" for line in (*head, _wrote_line(wrote.elements()), *body, *last))
 
 
 def read_lxc_config(text: str, name: str) -> LxcConfig:
@@ -244,9 +263,18 @@ def veth_name(vm_name: str, index: int) -> str:
     return f"gt{digest}n{index}"
 
 
-def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
+def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
+    """What is said; else what LXC has for every container, and for unprivileged ones."""
+    if spec.includes is not None:
+        yield from (f"lxc.include = {path}" for path in spec.includes)
+        return
+    yield f"lxc.include = {facts.includes}/common.conf"
     if not spec.privileged:
         yield f"lxc.include = {facts.includes}/userns.conf"
+
+
+def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
+    if not spec.privileged:
         yield f"lxc.idmap = u 0 {facts.idmap_first} {facts.idmap_count}"
         yield f"lxc.idmap = g 0 {facts.idmap_first} {facts.idmap_count}"
     yield f"lxc.uts.name = {spec.hostname}"

@@ -130,6 +130,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             metadata=read.take("metadata", _metadata, ()),
             init=read.take("init", _init, Init.SYSTEMD),
             privileged=read.take("privileged", fields.boolean, False),
+            includes=read.take("includes", _includes, None),
             transient=read.take("transient", fields.boolean, False),
             shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
             after=after,
@@ -204,6 +205,7 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
 _addresses = each(fields.ip_address_with_prefix)
 _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
 _domains = each(fields.domain)
+_includes = fields.or_none(each(fields.include))
 _init = fields.one_of("init", Init)
 _ips = each(fields.ip)
 _names = each(fields.vm_name)
@@ -232,6 +234,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "metadata": dict(spec.metadata),
             "init": str(spec.init),
             "privileged": spec.privileged,
+            "includes": None if spec.includes is None else list(spec.includes),
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
             "after": list(spec.after),

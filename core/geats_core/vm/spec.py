@@ -111,7 +111,11 @@ class Autostart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VMSpec:
-    """Everything wanted of one VM; ``after`` names the VMs that are started before it."""
+    """Everything wanted of one VM; ``after`` names the VMs that are started before it.
+
+    ``includes`` are the files that the container's config includes before all else; None are those
+    of LXC's own that geats includes if nothing is said.
+    """
 
     name: str
     driver: str
@@ -126,6 +130,7 @@ class VMSpec:
     metadata: tuple[tuple[str, str], ...] = ()
     init: Init = Init.SYSTEMD
     privileged: bool = False
+    includes: tuple[str, ...] | None = None
     transient: bool = False
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from geats_core.foreign.lxc_lines import root_of
 from geats_core.hostwide.host_planner import Setting, arranged
 from geats_core.hostwide.shared_volumes import wrong_sharing
-from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, root_of
+from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
 from geats_core.planning.goal import Goal, Plan, Target
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
@@ -53,7 +54,7 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     seen = host.observe_all()
     have = seen.get(called, Observation())
     driver, old = _old_config(host, called, seen)
-    found = accepted(read_found(called, old.file, old.text, old.standard))
+    found = accepted(read_found(called, old.file, old.text, old.on_host))
     spec, described = _wanted(host, found, raw, template)
     if spec.driver != driver:
         raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")

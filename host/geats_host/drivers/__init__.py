@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from geats_core.foreign.lxc_container import OnHost
 from geats_core.planning.actions import Adopt
 from geats_core.planning.goal import DriverFacts
 from geats_core.vm.observation import ForeignNic, Power
@@ -70,12 +71,12 @@ class Ran:
 class ConfigText:
     """The definition of a VM, whoever made it: its text, and the file where that is.
 
-    ``standard`` is what stands in every definition that geats makes.
+    ``on_host`` is what the definition names of the host.
     """
 
     file: str
     text: str
-    standard: str = ""
+    on_host: OnHost = field(default_factory=OnHost)
 
 
 class Driver(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias, assert_never
 
 from geats_core.declared.template import Template
-from geats_core.jobs.adoption import root_of
+from geats_core.foreign.lxc_lines import root_of
 from geats_core.planning.actions import (
     Action,
     ActivateVolume,

@@ -12,6 +12,7 @@ from geats_core.foreign.legacy_notes import Imported, Written
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.reading.checked import shown
 from geats_host.errors import Refused
+from geats_host.inputs.lxc_includes import on_host
 from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 
 OF_DEFINITIONS = (".yaml", ".yml", ".json")
@@ -45,7 +46,9 @@ def imported(files: Iterable[str]) -> Imported:
 
 
 def imported_lxc(files: Iterable[str]) -> Imported:
-    """The pillar out of containers of LXC: each file is its ``config``, in a directory of its name.
+    """The pillar out of containers of LXC: each file is the ``config`` of one.
+
+    It has the name of its directory; or its own, where that is not ``config``.
 
     Raises ``Refused`` with every file that cannot be read.
     """
@@ -53,12 +56,14 @@ def imported_lxc(files: Iterable[str]) -> Imported:
     problems: list[str] = []
     for file in files:
         try:
-            configs[file] = Path(file).absolute().parent.name, Path(file).read_text()
+            path = Path(file).absolute()
+            name = path.parent.name if path.name == "config" else path.stem
+            configs[file] = name, path.read_text()
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
     if problems:
         raise Refused(*problems)
-    return import_lxc(configs)
+    return import_lxc(configs, on_host(text for _, text in configs.values()))
 
 
 def report(made: Imported) -> dict[str, object]:

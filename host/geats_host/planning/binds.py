@@ -1,4 +1,4 @@
-"""What VMs bind of the host, directories and files: it is there, and nobody can exchange it.
+"""What VMs bind of the host, and what their configs include: it is there, and nobody exchanges it.
 
 Theory of operation
 -------------------
@@ -19,7 +19,17 @@ from geats_core.vm.spec import Bind, VMSpec
 
 
 def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
-    """What is wrong with the binds of *spec*, where only what is within *allowed* may be bound."""
+    """What is wrong with the binds of *spec*, where only what is within *allowed* may be bound.
+
+    And with its includes: who can write one has the rights of root.
+    """
+    for path in spec.includes or ():
+        try:
+            why = _wrong_include(path)
+        except OSError as error:
+            why = f"{path!r} cannot be included: {error.strerror}"
+        if why:
+            yield Problem("includes", why)
     for bind in spec.binds:
         try:
             why = _wrong_with(bind, allowed)
@@ -28,6 +38,22 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
             why = "" if absent else f"{bind.source!r} cannot be bound: {error.strerror}"
         if why:
             yield Problem(f"binds.{bind.name}.source", why)
+
+
+def _wrong_include(path: str) -> str:
+    """Why the file, or the directory of files, cannot be included; empty where it can."""
+    if path.endswith("/") and not os.path.lexists(path):
+        return ""  # as liblxc does with a directory that is not there
+    real = Path(_real_path(path, 0))
+    files = [real, *real.glob("*.conf")] if real.is_dir() else [real]
+    for each in files:
+        seen = each.stat()
+        if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{path!r} is not safe: others than root can write {str(each)!r}"
+    for part in (real, *real.parents):
+        if _is_exchangeable(part):
+            return f"{path!r} is not safe: others than root can exchange {str(part)!r}"
+    return ""
 
 
 def _wrong_with(bind: Bind, allowed: Collection[str]) -> str:

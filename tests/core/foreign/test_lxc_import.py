@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geats_core.foreign.legacy_notes import Imported
-from geats_core.foreign.lxc_import import import_lxc, nics_of
+from geats_core.foreign.lxc_container import OnHost
+from geats_core.foreign.lxc_import import import_lxc
+from geats_core.foreign.lxc_nics import nics_of
 from geats_core.vm.observation import ForeignNic
 
 NEW = """\
@@ -50,12 +52,13 @@ lxc.cgroup.memory.limit_in_bytes = 1048576
 
 
 def imported(text: str, name: str = "web") -> Imported:
-    return import_lxc({"config": (name, text)})
+    return import_lxc({"config": (name, text)}, OnHost(kinds={"/srv/media": True}))
 
 
 def test_a_container_becomes_a_vm() -> None:
     made = imported(NEW)
     media = {"source": "/srv/media", "read_only": True, "mount": "/srv/media"}
+    again = {**media, "recursive": True}
     assert made.geats == (
         {
             "templates": {"web-root": {"path": "/var/lib/lxc/web/rootfs"}},
@@ -70,7 +73,7 @@ def test_a_container_becomes_a_vm() -> None:
                     "autostart": {"enabled": True, "priority": -5, "delay": 3},
                     "binds": {
                         "srv-media": media,
-                        "srv-again": {**media, "mount": "/srv/again", "read_only": False},
+                        "srv-again": {**again, "mount": "/srv/again", "read_only": False},
                     },
                     "nics": [
                         {
@@ -112,20 +115,24 @@ def test_each_line_leaves_a_note() -> None:
 
 def test_the_names_of_lxc_2_are_read_too() -> None:
     made = imported(OLD, "old")
-    assert (made.geats["vms"], made.problems) == (
+    assert (made.geats["vms"], [*map(str, made.problems)]) == (
         {
             "old": {
                 "privileged": True,
+                "includes": [],
                 "hostname": "old",
                 "template": "old-root",
                 "memory": "1MiB",
                 "nics": [
                     {"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]},
-                    {"name": "eth1", "bridge": "br2"},
+                    {"name": "eth1"},
                 ],
             }
         },
-        (),
+        [
+            "vms.old: lxc.net.1.type: geats has NICs on bridges only (veth), got 'macvlan'",
+            "vms.old.nics[1].bridge: is missing",
+        ],
     )
 
 
@@ -144,12 +151,17 @@ def test_a_root_filesystem_with_ids_of_a_guest_is_no_template(lines: str, templa
     assert ("privileged" in str(made.geats)) == ("map" not in lines.split("\n")[0])
 
 
-def test_a_file_is_no_directory_to_bind_and_an_empty_network_is_no_nic() -> None:
+def test_a_file_is_bound_as_one_and_an_empty_network_is_no_nic() -> None:
     made = imported(
         "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0\n"
         "lxc.net.0.type = empty\nlxc.net.0.flags = up\n"
     )
-    assert made.geats == {"vms": {"web": {"privileged": True}}}
+    bind = {"source": "/etc/localtime", "mount": "/etc/localtime", "read_only": False}
+    binds = {"etc-localtime": {**bind, "file": True}}
+    assert made.geats == {
+        "vms": {"web": {"privileged": True, "includes": [], "binds": binds}},
+        "bind_sources": ["/etc/localtime"],
+    }
     assert [note.key for note in made.notes] == [
         "lxc.mount.entry",
         "lxc.net.0.type",
@@ -160,7 +172,7 @@ def test_a_file_is_no_directory_to_bind_and_an_empty_network_is_no_nic() -> None
 @pytest.mark.parametrize("value", ["-1", "max 100000", "", "1 2 3"])
 def test_a_quota_that_is_none_is_left_out(value: str) -> None:
     assert imported(f"lxc.cgroup2.cpu.max = {value}").geats == {
-        "vms": {"web": {"privileged": True}}
+        "vms": {"web": {"privileged": True, "includes": []}}
     }
 
 

@@ -23,7 +23,9 @@ from geats_core import (
     parse_vm,
     plan,
 )
-from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found, root_of
+from geats_core.foreign.lxc_container import COMMON, OnHost
+from geats_core.foreign.lxc_lines import root_of
+from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.guest_files import guest_digest
@@ -54,9 +56,18 @@ lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0
 lxc.hook.start = /bin/true
 """
 STANDARD = "lxc.cap.drop=sys_time\nlxc.mount.auto = proc\n"
+DEBIAN, NESTING = (COMMON.replace("common", each) for each in ("debian.common", "nesting"))
+HOST = OnHost(
+    standard=STANDARD,
+    includes={
+        COMMON: ((COMMON, STANDARD),),
+        DEBIAN: ((DEBIAN, f"lxc.include = {COMMON}\n"),),
+        NESTING: ((NESTING, "lxc.mount.entry = proc dev/.lxc/proc proc create=dir 0 0\n"),),
+    },
+)
 KEPT = (
-    "lxc.include = /usr/share/lxc/config/nesting.conf",
     "lxc.apparmor.profile = generated",
+    "lxc.cap.drop = sys_time",
     "lxc.net.0.mtu = 1400",
     "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0",
     "lxc.hook.start = /bin/true",
@@ -67,10 +78,12 @@ NIC = {
     "mac": "00:16:3e:00:00:02",
     "addresses": ["10.0.0.2/24"],
 }
+NO_PROFILE = "lxc.apparmor.profile ="  # liblxc's default, in place of the one that geats writes
 SAID: Mapping[str, object] = {
     "privileged": True,
     "hostname": "web",
     "init": "systemd",
+    "includes": [COMMON, DEBIAN, NESTING],
     "memory": 1 << 30,
     "nics": [NIC],
     "autostart": {"enabled": True},
@@ -90,7 +103,7 @@ def vm(**changed: object) -> VMSpec:
 
 
 def found(text: str = CONFIG) -> Found:
-    return read_found("web", FILE, text, STANDARD).unwrap()
+    return read_found("web", FILE, text, HOST).unwrap()
 
 
 def adopted(
@@ -122,6 +135,7 @@ def test_a_config_becomes_a_vm_and_the_lines_that_stay() -> None:
             "privileged": True,
             "hostname": "web",
             "init": "systemd",
+            "includes": [COMMON, DEBIAN, NESTING],
             "memory": "1GiB",
             "nics": [NIC],
             "autostart": {"enabled": True},
@@ -281,15 +295,36 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
                 f"lxc.rootfs.path: must be a directory by its plain path, got '{path}': "
                 "geats import-lxc makes a template of it instead",
             )
-            for path in ("overlay:/a:/b", "loop:/srv/a.img", "rootfs", "/a/../b", "/a/", "//a", "/")
+            for path in ("rootfs", "/a/../b", "/a/", "//a", "/")
         ),
+        (
+            "lxc.rootfs.path = loop:/srv/a.img",
+            "lxc.rootfs.path: must be a directory: it is an image in a file (loop:): copy its files"
+            " into a directory, and give that",
+        ),
+        (
+            "lxc.rootfs.path = overlay:/a:/b",
+            "lxc.rootfs.path: must be a directory: it is a layer on another directory (overlay:):"
+            " copy its files into a directory, and give that",
+        ),
+        (
+            "lxc.net.0.type = veth\nlxc.net.0.veth.mode = router",
+            "lxc.net.0.link: is missing: geats has no veth without a bridge (mode router)",
+        ),
+        (
+            "lxc.ephemeral = 1",
+            "lxc.ephemeral: would have it destroyed once it is off: take the line out",
+        ),
+        ("lxc.cgroup2 =", "lxc.cgroup2: unsets all that geats writes: unset the single keys"),
+        ("lxc.include = /gone.conf", "lxc.include: '/gone.conf' is not there, or cannot be read"),
         (
             "lxc.net.0.type = macvlan",
             "lxc.net.0.type: geats has NICs on bridges only (veth), got 'macvlan'",
         ),
         *(
             (
-                f"lxc.net.0.type = {first}\nlxc.net.{second}.type = veth",
+                f"lxc.net.0.type = {first}\nlxc.net.{second}.type = veth\n"
+                f"lxc.net.0.link = b\nlxc.net.{second}.link = b",
                 "lxc.net: interfaces must be numbered from 0 on, in their order",
             )
             for first, second in (("veth", 2), ("empty", 1))
@@ -298,7 +333,7 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
 )
 def test_a_config_of_what_geats_cannot_have_is_refused(line: str, problem: str) -> None:
     text = f"lxc.rootfs.path = {TREE}\n{line}"
-    assert lines(read_found("web", FILE, text)) == [f"{FILE}: {problem}"]
+    assert lines(read_found("web", FILE, text, HOST)) == [f"{FILE}: {problem}"]
 
 
 def test_a_config_without_a_root_filesystem_is_refused() -> None:
@@ -333,7 +368,7 @@ def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() ->
 
 
 def test_the_root_filesystem_is_no_line_to_keep_even_where_its_ids_are_shifted() -> None:
-    assert found(f"lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = {TREE}").keep == ()
+    assert found(f"lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = {TREE}").keep == (NO_PROFILE,)
 
 
 def test_no_network_and_shifted_ids_that_the_kernel_maps_are_what_geats_has_too() -> None:
@@ -345,13 +380,13 @@ lxc.idmap = g 0 100000 65536
 lxc.net.0.type = empty
 lxc.net.0.flags = up
 """
-    assert (found(text).vm, found(text).keep) == ({}, ())
+    assert (found(text).vm, found(text).keep) == ({"includes": []}, (NO_PROFILE,))
     assert lines(adopted(vm(privileged=False, nics=[]), text=text))
 
 
 def test_other_options_of_the_root_filesystem_are_kept_only_where_the_vm_is_privileged() -> None:
     text = f"lxc.rootfs.path = {TREE}\nlxc.rootfs.options = discard\n"
-    assert adopted(text=text).unwrap().by_hand == ("lxc.rootfs.options = discard",)
+    assert adopted(text=text).unwrap().by_hand == ("lxc.rootfs.options = discard", NO_PROFILE)
     assert lines(adopted(vm(privileged=False), text=text)) == [
         f"{FILE}: lxc.rootfs.options: would take the place of idmap=container, which an "
         "unprivileged VM needs"

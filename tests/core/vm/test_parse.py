@@ -459,8 +459,9 @@ EXPECTED = (
     Problem(
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
-        "cpus, dns, driver, hostname, init, memory, metadata, nics, privileged, "
-        "processes, profile, shared_volumes, shutdown_timeout, template, transient, volumes)",
+        "cpus, dns, driver, hostname, includes, init, memory, metadata, nics, "
+        "privileged, processes, profile, shared_volumes, shutdown_timeout, template, transient, "
+        "volumes)",
     ),
 )
 
@@ -556,3 +557,21 @@ def test_numbers_are_read_from_text() -> None:
     assert parse_vm("web", {"template": "debian", **text}) == parse_vm(
         "web", {"template": "debian", **numbers}
     )
+
+
+def test_what_is_included_is_a_list_of_paths_and_an_empty_one_is_not_none() -> None:
+    def includes(said: object) -> object:
+        match parse_vm("web", {"template": "t", "includes": said}):
+            case Success(spec):
+                return spec.includes
+            case Failure(found):
+                return [str(each) for each in found]
+
+    assert includes("none") is None
+    assert includes([]) == ()
+    assert includes(["/etc/lxc/a.conf", "/etc/lxc/b.d/"]) == ("/etc/lxc/a.conf", "/etc/lxc/b.d/")
+    assert includes(["a", "/b ", "/c'"]) == [
+        "includes[0]: must be an absolute path without '..', got 'a'",
+        "includes[1]: must not end with a blank or a quote, got '/b '",
+        'includes[2]: must not end with a blank or a quote, got "/c\'"',
+    ]

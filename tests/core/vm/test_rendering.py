@@ -426,3 +426,32 @@ def test_a_guest_without_network_or_dns_gets_its_name_alone() -> None:
 def test_a_digest_names_the_guests_files() -> None:
     assert guest_digest(web()) == guest_digest(web(memory="2GiB"))
     assert guest_digest(web()) != guest_digest(web(hostname="other"))
+
+
+def test_what_is_included_stands_first_and_says_nothing_of_what_geats_writes() -> None:
+    """Of lines added by hand, those that include something stand there as well."""
+    keep = ("lxc.include = /etc/by-hand.conf", "lxc.environment = A=1")
+    spec = web(includes=["/etc/lxc/site.conf", "/etc/lxc/a b.d/"])
+    written = render_lxc_config(spec, FACTS, keep)
+    body = [line for line in written.splitlines() if not line.startswith("#")]
+    assert body[:5] == [
+        "lxc.include = /etc/lxc/site.conf",
+        "lxc.include = /etc/lxc/a b.d/",
+        "lxc.include = /etc/by-hand.conf",
+        "lxc.net =",
+        "lxc.idmap =",
+    ]
+    assert body[-1] == "lxc.environment = A=1"
+    assert (read_lxc_config(written, "web").spec, read_lxc_config(written, "web").by_hand) == (
+        spec,
+        keep,
+    )
+    usual = render_lxc_config(web(), FACTS, keep).splitlines()
+    assert [line for line in usual if line.startswith("lxc.include")] == [
+        "lxc.include = /usr/share/lxc/config/common.conf",
+        "lxc.include = /usr/share/lxc/config/userns.conf",
+        "lxc.include = /etc/by-hand.conf",
+    ]
+    assert "lxc.net =" in usual
+    assert "lxc.net =" not in render_lxc_config(web(), FACTS)
+    assert "lxc.include" not in render_lxc_config(web(includes=[]), FACTS)

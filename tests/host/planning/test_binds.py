@@ -225,3 +225,29 @@ def test_mount_points_are_where_they_seem_to_be(tmp_path: Path) -> None:
         )
     with pytest.raises(HostError, match="root/file/x: Not a directory"):
         mounting(tmp_path, "/file/x")
+
+
+def wrong_include(path: object) -> list[str]:
+    spec = parse_vm("web", {"template": "t", "includes": [str(path)]}).unwrap()
+    return [str(each).removeprefix("includes: ") for each in problems(spec, [])]
+
+
+def test_what_is_included_is_there_and_nobody_but_root_writes_it(tmp_path: Path) -> None:
+    site, folder = tmp_path / "site.conf", tmp_path / "site.d"
+    site.touch()
+    folder.mkdir()
+    (folder / "a.conf").touch()
+    assert wrong_include(site) == wrong_include(folder) == wrong_include(f"{tmp_path}/no.d/") == []
+    assert wrong_include(tmp_path / "no") == [
+        f"'{tmp_path}/no' cannot be included: No such file or directory"
+    ]
+    for each in (folder / "a.conf", folder):
+        each.chmod(0o777)
+        assert wrong_include(folder) == [
+            f"'{folder}' is not safe: others than root can write '{each}'"
+        ]
+    os.chown(site, 100_000, 0)
+    assert wrong_include(site) == [f"'{site}' is not safe: others than root can write '{site}'"]
+    os.chown(site, 0, 0)
+    os.chown(tmp_path, 100_000, 0)
+    assert wrong_include(site) == [f"'{site}' is not safe: others than root can exchange '{site}'"]

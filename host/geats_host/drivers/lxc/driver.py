@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
-from geats_core.foreign.lxc_import import nics_of
-from geats_core.jobs.adoption import root_of
+from geats_core.foreign.lxc_lines import root_of
+from geats_core.foreign.lxc_nics import nics_of
 from geats_core.planning.actions import Adopt
 from geats_core.planning.goal import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS
@@ -31,7 +31,6 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader
 from geats_core.vm.lxc_config import (
-    INCLUDES,
     LxcConfig,
     LxcFacts,
     live_items,
@@ -50,6 +49,7 @@ from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
+from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
 from geats_host.linux.network import bridges
@@ -212,8 +212,7 @@ class LxcDriver:
         text = container_files.read(folder, CONFIG)
         if text is None:
             return None
-        standard = container_files.read(Path(INCLUDES), "common.conf") or ""
-        return ConfigText(file=f"{folder / CONFIG}", text=text, standard=standard)
+        return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
 
     def adopt(
         self,

@@ -1,0 +1,353 @@
+"""One ``config`` of LXC, line by line: what goes to the VM, what stays, and what is left out."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from geats_core.foreign.legacy_notes import Plain, Taken
+from geats_core.foreign.lxc_lines import (
+    GONE,
+    INCLUDE,
+    ROOTFS,
+    Includes,
+    Line,
+    all_lines,
+    own_lines,
+    settled,
+    tree_of,
+    unread,
+)
+from geats_core.foreign.lxc_mounts import (
+    ENTRY,
+    Entry,
+    bind_of,
+    doubles,
+    entry_of,
+    entry_text,
+    is_device,
+    name_of,
+    needs_leave,
+)
+from geats_core.foreign.lxc_nics import (
+    NIC,
+    NIC_NAMES,
+    NICS,
+    UNSETS,
+    VETH,
+    put,
+    said,
+    wrong_nics,
+)
+from geats_core.foreign.lxc_values import NO_LIMIT, SIMPLE
+from geats_core.vm.lxc_config import INCLUDES
+from geats_core.vm.lxc_config import UNSET as AGAIN
+
+Words: TypeAlias = Mapping[str, str]
+
+WHOLE = re.compile("-?[0-9]{1,9}")
+BY_HAND = "has no key: add it to the new VM's config by hand, where it stays"
+OF_GEATS = "geats writes what is needed"
+NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
+UNSET = "unsets what came before"
+NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by hand"
+MOUNT_IT = "copy its files into a directory, and give that"
+OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
+PROFILE = "lxc.apparmor.profile"
+COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
+ROOTS: Words = {
+    "loop": "it is an image in a file (loop:)",
+    "lvm": "it is a logical volume (lvm:)",
+    "nbd": "it is a network block device (nbd:)",
+    "overlay": "it is a layer on another directory (overlay:)",
+    "overlayfs": "it is a layer on another directory (overlayfs:)",
+    "rbd": "it is an image of Ceph (rbd:)",
+    "zfs": "it is a dataset of ZFS (zfs:)",
+}
+TOO_MUCH = ("lxc.cgroup", "lxc.cgroup2", "lxc.mount")
+USUAL = (("lxc.autodev", "1"), (PROFILE, "generated"), ("lxc.tty.max", "4"))
+OF_32_BITS = ("x86", "i386", "i486", "i586", "i686", "athlon", "linux32", "arm", "mips", "ppc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnHost:
+    """What a host has of what configs name.
+
+    ``includes`` is what they include (see ``all_lines``), ``standard`` the text of LXC's own
+    ``common.conf``, and ``kinds`` says of sources of binds whether they are directories.
+    """
+
+    includes: Includes = field(default_factory=dict)
+    standard: str = ""
+    kinds: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What one ``config`` says. ``vm`` is as in a pillar, but for its template and volumes.
+
+    ``keep`` are the lines that no key of geats says, ``root`` is the path of the root filesystem,
+    and ``template`` the same where that can be the template of a new VM. ``sources`` are those of
+    the binds. ``wrong`` is what can be neither said nor kept, by keys of LXC.
+    """
+
+    vm: Plain
+    keep: tuple[str, ...]
+    root: str
+    template: str
+    sources: tuple[str, ...]
+    wrong: tuple[tuple[str, str], ...]
+
+
+def container(
+    taken: Taken, name: str, text: str, host: OnHost, *, in_place: bool = False
+) -> Container:
+    """What one ``config`` says; each line of it leaves a note in *taken*.
+
+    If the container stays *in_place*, its lines can stay as well. So files and devices of the host
+    are then no binds, for which there would have to be leave.
+    """
+    own = settled([*own_lines(text)], host.standard, COMMON)
+    reading = _Reading(taken, name, host, in_place, own)
+    for line in own:
+        if line.key == INCLUDE:
+            reading.note_include(line)
+        for each in all_lines([line], host.includes):
+            reading.take(each)
+    return reading.finished()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One config, while its lines are taken."""
+
+    taken: Taken
+    name: str
+    host: OnHost
+    in_place: bool
+    own: Sequence[Line]
+    vm: Plain = field(default_factory=dict)
+    nics: dict[str, Plain] = field(default_factory=dict)
+    keep: list[str] = field(default_factory=list)
+    template: str = ""
+    sources: list[str] = field(default_factory=list)
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    last: dict[str, str] = field(default_factory=dict)
+    entries: list[tuple[Line, Entry]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        lines = [*all_lines(self.own, self.host.includes)]
+        self.last = {line.key: line.value for line in lines}
+        if not self.last.get(IDMAP):
+            self.vm["privileged"] = True
+        said = [line.value for line in self.own if line.key == INCLUDE and line.value]
+        if not self._is_usual(said):
+            self.vm["includes"] = said
+        for line in lines:
+            if line.key == ENTRY and not line.value:
+                self._clear_mounts()
+            elif line.key == ENTRY and (entry := entry_of(line.value, self._roots)) is not None:
+                self.entries.append((line, entry))
+
+    def note_include(self, line: Line) -> None:
+        """Where an include of the config itself goes."""
+        if "includes" not in self.vm or not line.value:
+            self.taken.left(INCLUDE, "geats includes it by itself")
+            return
+        missing = unread([line], self.host.includes)
+        why = f"what it sets is not known: {', '.join(missing)}: not found" if missing else ""
+        self._went(line, "includes", why)
+
+    def take(self, line: Line) -> None:
+        """One line, own or included: into the VM, to those that stay, or nowhere."""
+        key, value = line.pair
+        if found := NIC.fullmatch(key):
+            self._nic(line, found[1], NIC_NAMES.get(found[2], found[2]))
+        elif (nets := NICS.fullmatch(key)) and not value:
+            for number in [nets[1]] if nets[1] else [*self.nics]:
+                self.nics.pop(number, None)
+            self._left(line, UNSET)
+        elif key in SIMPLE:
+            self._simple(line, *SIMPLE[key])
+        elif key.startswith("lxc.start."):
+            self._start(line)
+        elif not line.included or key == OPTIONS:
+            self._own(line)
+
+    def finished(self) -> Container:
+        """All of it; with what geats writes though no key says it, as it was, said or not."""
+        if self.in_place:
+            self._keep_as_it_was(PROFILE, self.last.get(PROFILE, ""))
+            for number in self.nics:
+                if self.last.get(f"lxc.net.{number}.flags", "") != "up":
+                    self._keep_as_it_was(f"lxc.net.{number}.flags", "")
+        else:
+            self.wrong += wrong_nics(self.last, self.nics)
+        vm = {**self.vm, "nics": [*self.nics.values()]} if self.nics else self.vm
+        return Container(
+            vm=vm,
+            keep=tuple(self.keep),
+            root=tree_of(self.last.get(ROOTFS, "")),
+            template=self.template,
+            sources=tuple(self.sources),
+            wrong=tuple(self.wrong),
+        )
+
+    def _own(self, line: Line) -> None:
+        key, value = line.pair
+        if key == ROOTFS:
+            self._rootfs(line)
+        elif key == ENTRY:
+            self._mount(line)
+        elif key == IDMAP:
+            self._went(line, "privileged", "VMs are unprivileged unless they say otherwise")
+        elif key in GONE:
+            self._left(line, "has no effect since LXC 3")
+        elif key in TOO_MUCH and not value:
+            self.wrong.append((key, "unsets all that geats writes: unset the single keys"))
+            self._left(line, "unsets all that geats writes")
+        elif (key, value) == (OPTIONS, "idmap=container") or (
+            not self.in_place and is_usual(key, value)
+        ):
+            self._left(line, OF_GEATS)
+        else:
+            self._stays(line, BY_HAND)
+
+    def _nic(self, line: Line, number: str, word: str) -> None:
+        if self.last.get(f"lxc.net.{number}.type") == "empty":
+            self._left(line, NO_NIC)
+            return
+        nic = self.nics.setdefault(number, {"name": f"eth{number}"})
+        to = f"nics[{[*self.nics].index(number)}]"
+        if not line.value and word in UNSETS:
+            nic.pop(UNSETS[word], None)
+            self._left(line, UNSET)
+            return
+        kind = self.last.get(f"lxc.net.{number}.type", VETH)
+        found = said(word, line.value, kind, f"{self.name}/{nic['name']}")
+        if found.key:
+            put(nic, found.key, found.value)
+            self._went(line, f"{to}.{found.key}", found.why)
+        elif found.stays:
+            self._stays(line, found.why)
+        else:
+            self._left(line, found.why)
+
+    def _simple(self, line: Line, key: str, read: Callable[[str], object]) -> None:
+        value = read(line.value) if line.value else None
+        if value is not None:
+            self.vm[key] = value
+            self._went(line, key)
+        elif not line.value or line.value.startswith(NO_LIMIT):
+            self.vm.pop(key, None)
+            self._left(line, OF_GEATS if line.value else UNSET)
+        else:
+            self._stays(line, BY_HAND)
+
+    def _start(self, line: Line) -> None:
+        """LXC starts the lowest order first, geats the highest priority."""
+        word = line.key.removeprefix("lxc.start.")
+        if word not in ("auto", "order", "delay") or not WHOLE.fullmatch(line.value):
+            self._stays(line, BY_HAND)
+            return
+        said_: Mapping[str, Plain] = {
+            "auto": {"enabled": line.value == "1"},
+            "order": {"priority": -int(line.value)},
+            "delay": {"delay": int(line.value)},
+        }
+        before = _mapping(self.vm.get("autostart"))
+        self.vm["autostart"] = {"enabled": False, **before, **said_[word]}
+        self._went(line, "autostart")
+
+    def _rootfs(self, line: Line) -> None:
+        """The root filesystem becomes the template that the new one is copied from."""
+        path = tree_of(line.value)
+        shifted = self.last.get(IDMAP) and "idmap=container" not in self.last.get(OPTIONS, "")
+        if not path.startswith("/"):
+            self._left(line, f"{kind_of_root(line.value)}: {MOUNT_IT}")
+        elif shifted:
+            self._left(line, "its files have the ids of an unprivileged guest: geats adopt can")
+        else:
+            self.template = path
+            why = "the new VM gets a copy: stop the old one before, and keep it until all is well"
+            self.taken.went(line.said, f"templates.{self.name}-root.path", why)
+
+    def _mount(self, line: Line) -> None:
+        """A bind where one does the same; else it stays, with its target wherever the root is."""
+        entry = next((entry for known, entry in self.entries if known is line), None)
+        if entry is None or entry.target is None:
+            self._left(line, UNSET if not line.value else "liblxc mounts nothing for it")
+            return
+        others = [other for known, other in self.entries if known is not line]
+        bind = bind_of(entry, others, self.host.kinds)
+        can_stay = self.in_place and any(entry.is_both_ways(other) for other in others)
+        if bind is not None and not can_stay and not (self.in_place and needs_leave(bind)):
+            binds = _mapping(self.vm.get("binds"))
+            name = name_of(entry.target, binds)
+            self.vm["binds"] = {**binds, name: bind}
+            self.sources.append(f"{bind['source']}")
+            self._went(line, f"binds.{name}", NO_DEVICE if is_device(bind) else "")
+        elif doubles(entry) and not self.in_place and "includes" not in self.vm:
+            self._left(line, "LXC mounts it by itself")
+        else:
+            self._stays(replace(line, value=entry_text(line.value, self._roots)), BY_HAND)
+
+    def _clear_mounts(self) -> None:
+        """What was said before counts no more; but what is included cannot be taken back."""
+        if any(line.included for line, _ in self.entries):
+            self.wrong.append((ENTRY, "unsets mounts of what is included: include something else"))
+        self.entries.clear()
+
+    @property
+    def _roots(self) -> tuple[str, ...]:
+        own = tree_of(self.last.get(ROOTFS, ""))
+        return f"{self.taken.file.rpartition('/')[0]}/rootfs", own
+
+    def _is_usual(self, said_: Sequence[str]) -> bool:
+        """Whether the config includes what geats does: by name, or by what it comes to."""
+        usual = [COMMON] if "privileged" in self.vm else [COMMON, USERNS]
+        if said_ == usual:
+            return True
+        here, there = [[Line(INCLUDE, each, INCLUDE) for each in names] for names in (said_, usual)]
+        known = not unread([*here, *there], self.host.includes)
+        pairs = [
+            [line.pair for line in all_lines(lines, self.host.includes)] for lines in (here, there)
+        ]
+        return bool(said_) and known and pairs[0] == pairs[1]
+
+    def _keep_as_it_was(self, key: str, value: str) -> None:
+        text = Line(key, value, key).text
+        before = [line for line in self.keep if line.partition("=")[0].strip() == key]
+        if before[-1:] != [text]:
+            self.keep.append(text)
+
+    def _went(self, line: Line, to: str, why: str = "") -> None:
+        """An included line is the business of its include, and is shown as such."""
+        came = f"from the include {line.included}" if line.included else ""
+        whole = "; ".join(each for each in (came, why) if each)
+        self.taken.went(line.said, f"vms.{self.name}.{to}", whole)
+
+    def _left(self, line: Line, why: str) -> None:
+        if not line.included:
+            self.taken.left(line.said, why)
+
+    def _stays(self, line: Line, why: str) -> None:
+        """It stays where it is; of what is included, only what geats unsets has to be repeated."""
+        if not line.included or NIC.fullmatch(line.key) or f"{line.key} =" in AGAIN:
+            self.keep.append(line.text)
+            self.taken.left(line.said, why)
+
+
+def is_usual(key: str, value: str) -> bool:
+    """Whether every container that geats makes is so."""
+    return (key, value) in USUAL or (key == "lxc.arch" and value not in OF_32_BITS)
+
+
+def kind_of_root(value: str) -> str:
+    """What a root filesystem is that is no directory, in words."""
+    kind = value.partition(":")[0] if ":" in value else value
+    return ROOTS.get(kind, f"geats knows no root filesystem {value!r}")
+
+
+def _mapping(there: object) -> Plain:
+    return there if isinstance(there, dict) else {}

@@ -1,0 +1,153 @@
+"""What a container's config says of network interfaces, as liblxc understands it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from ipaddress import IPv4Address, ip_address
+
+from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.lxc_lines import lines_of
+from geats_core.vm.observation import ForeignNic
+
+NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
+NICS = re.compile(r"lxc\.net(?:\.([0-9]+))?")
+VETH = "veth"
+NIC_NAMES: Mapping[str, str] = {
+    "ipv4": "ipv4.address",
+    "ipv6": "ipv6.address",
+    "link": "bridge",
+    "hwaddr": "mac",
+}
+LISTS = {
+    "addresses": ("ipv4.address", "ipv6.address"),
+    "gateways": ("ipv4.gateway", "ipv6.gateway"),
+}
+UNSETS = {word: key for key, words in LISTS.items() for word in words} | {
+    word: word for word in ("bridge", "mac", "name")
+}
+ON_BRIDGES = "geats has NICs on bridges only (veth), with these addresses"
+OF_GEATS = "geats writes what is needed"
+ASKS = "stands for no address: the guest asks for one, if it does so by itself"
+OF_HOST = "geats names the host's end by itself: tell it to what goes by this name, as a firewall"
+NO_VLAN = "a VLAN on a veth has no key of geats, and without it the guest is in another network"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Where a line of an interface goes: to *key* of the NIC, or nowhere, for a reason.
+
+    What goes nowhere ``stays`` in the config, where there is one.
+    """
+
+    key: str = ""
+    value: str = ""
+    why: str = ""
+    stays: bool = False
+
+
+def said(word: str, value: str, kind: str, whose: str) -> Said:
+    """What one line says of an interface of that *kind*, ``veth`` or another."""
+    if (word, value) in (("type", VETH), ("flags", "up")):
+        return Said(why=OF_GEATS)
+    if word == "bridge" and kind != VETH:
+        return Said(why=ON_BRIDGES, stays=True)
+    if word in ("name", "bridge"):
+        return Said(word, value)
+    if word == "mac":
+        drawn = "x" in value.lower()
+        why = "liblxc drew the digits x at each start: they are these from now on" if drawn else ""
+        return Said("mac", mac_of(value, whose), why)
+    if word in LISTS["addresses"] and value:
+        return _address(value)
+    if word in LISTS["gateways"] and value and value not in ("auto", "dev"):
+        return Said("gateways", value)
+    return Said(why=OF_HOST if word == "veth.pair" else ON_BRIDGES, stays=True)
+
+
+def put(nic: Plain, key: str, value: str) -> None:
+    """Set it; or add it, to what there can be several of."""
+    there = nic.get(key)
+    if key not in LISTS:
+        nic[key] = value
+    else:
+        nic[key] = [*(there if isinstance(there, list) else []), value]
+
+
+def wrong_nics(last: Mapping[str, str], nics: Mapping[str, Plain]) -> Iterable[tuple[str, str]]:
+    """Interfaces that no NIC of geats is like, by keys of LXC: a guess would be another network."""
+    for number, nic in nics.items():
+        at = f"lxc.net.{number}"
+        kind = last.get(f"{at}.type", "none")
+        if kind != VETH:
+            yield f"{at}.type", f"geats has NICs on bridges only (veth), got {kind!r}"
+        elif "bridge" not in nic:
+            mode = last.get(f"{at}.veth.mode", "bridge")
+            yield f"{at}.link", f"is missing: geats has no veth without a bridge (mode {mode})"
+        for key in (f"{at}.veth.vlan.id", f"{at}.veth.vlan.tagged.id"):
+            if key in last:
+                yield key, NO_VLAN
+
+
+def nics_of(text: str) -> tuple[ForeignNic, ...]:
+    """The interfaces in a container's config, by their numbers; those of no address too."""
+    found: dict[int, ForeignNic] = {}
+    for key, value in lines_of(text):
+        if nic := NIC.fullmatch(key):
+            number = int(nic[1])
+            found[number] = _with(found.get(number, ForeignNic()), nic[2], value)
+    return tuple(nic for _, nic in sorted(found.items()) if nic != ForeignNic())
+
+
+def _with(nic: ForeignNic, word: str, value: str) -> ForeignNic:
+    match word:
+        case "hwaddr" if "x" not in value.lower():  # those stand for digits that liblxc draws
+            return replace(nic, mac=value.lower())
+        case "veth.pair":
+            return replace(nic, pair=value)
+        case "ipv4.address" | "ipv6.address" | "ipv4" | "ipv6" if value:
+            address = value.split()[0].partition("/")[0]
+            return replace(nic, addresses=(*nic.addresses, _plain_address(address)))
+        case _:
+            return nic
+
+
+def _plain_address(written: str) -> str:
+    """The address as geats writes it; one that is none stands as it is."""
+    try:
+        return str(ip_address(written))
+    except ValueError:
+        return written
+
+
+def mac_of(value: str, whose: str) -> str:
+    """The address, with digits for each ``x``, which are the same each time for one interface."""
+    digest = iter(sha256(whose.encode()).hexdigest())
+    digits = [next(digest) if each == "x" else each for each in value.lower()]
+    if value[1:2].lower() == "x":  # not one of a group, and its own
+        digits[1] = "2"
+    return "".join(digits)
+
+
+def _address(value: str) -> Said:
+    """liblxc takes a prefix of its own where there is none; a broadcast may follow."""
+    address, _, prefix = value.split()[0].partition("/")
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return Said("addresses", value.split()[0])
+    if parsed == IPv4Address(0):
+        return Said(why=ASKS)
+    if prefix:
+        return Said("addresses", f"{address}/{prefix}")
+    taken = prefix_of(parsed) if isinstance(parsed, IPv4Address) else 64
+    return Said("addresses", f"{address}/{taken}", f"has no prefix, and liblxc takes /{taken}")
+
+
+def prefix_of(address: IPv4Address) -> int:
+    """What liblxc takes: the class of the address, of which it looks at the last byte first.
+
+    See config_ip_prefix in confile.c, on a machine whose numbers begin with their lowest byte.
+    """
+    last = address.packed[-1]
+    return 8 if last < 128 else 16 if last < 192 else 24 if last < 224 else 0

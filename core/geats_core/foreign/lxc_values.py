@@ -1,0 +1,42 @@
+"""Keys of LXC that are one value for a container, and what each is in a pillar."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from geats_core.reading.sizes import format_size
+
+CPU_PERIOD_US = 100_000
+NO_LIMIT = ("max", "-1")
+INITS: Mapping[str, str] = {"SIGRTMIN+3": "systemd", "SIGUSR1": "busybox"}
+
+
+def _limit(value: str) -> object:
+    if value in NO_LIMIT:
+        return None
+    return int(value) if value.isdigit() and len(value) < 20 else value
+
+
+def _memory(value: str) -> object:
+    limit = _limit(value)
+    return format_size(limit) if isinstance(limit, int) else value.upper()
+
+
+def _cpus(value: str) -> object:
+    """A quota, and perhaps the period that it is of, in µs."""
+    words = value.split()
+    if not all(re.fullmatch("[1-9][0-9]{0,9}", word) for word in words) or not 0 < len(words) < 3:
+        return None
+    period = int(words[1]) if len(words) == 2 else CPU_PERIOD_US
+    return int(words[0]) / period
+
+
+SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "lxc.uts.name": ("hostname", str),
+    "lxc.cgroup.memory.limit_in_bytes": ("memory", _memory),
+    "lxc.cgroup.pids.max": ("processes", _limit),
+    "lxc.cgroup2.memory.max": ("memory", _memory),
+    "lxc.cgroup2.pids.max": ("processes", _limit),
+    "lxc.cgroup.cpu.cfs_quota_us": ("cpus", _cpus),
+    "lxc.cgroup2.cpu.max": ("cpus", _cpus),
+    "lxc.signal.halt": ("init", INITS.get),
+}

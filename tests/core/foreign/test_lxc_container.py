@@ -1,0 +1,349 @@
+"""Situations of old containers: what goes to the VM, what stays as it is, and what is told."""
+
+import pytest
+
+from geats_core.foreign.legacy_notes import Taken
+from geats_core.foreign.lxc_container import COMMON, USERNS, Container, OnHost, container
+from geats_core.foreign.lxc_import import import_lxc
+
+FILE = "/lxc/old/config"
+ROOT = "lxc.rootfs.path = dir:/lxc/old/rootfs\n"
+NESTING = "/usr/share/lxc/config/nesting.conf"
+USUAL = f"lxc.include = {COMMON}\n{ROOT}"
+HOST = OnHost(
+    includes={
+        COMMON: ((COMMON, "lxc.tty.max = 4\nlxc.mount.auto = proc:mixed sys:mixed\n"),),
+        USERNS: ((USERNS, "lxc.cap.drop =\n"),),
+        NESTING: (
+            (
+                NESTING,
+                "lxc.apparmor.profile = nesting\n"
+                "lxc.mount.entry = proc dev/.lxc/proc proc create=dir,optional 0 0\n",
+            ),
+        ),
+        "/etc/lxc/debian.conf": (("/etc/lxc/debian.conf", f"lxc.include = {COMMON}\n"),),
+        "/etc/lxc/site.conf": (
+            (
+                "/etc/lxc/site.conf",
+                "lxc.cgroup2.memory.max = 128M\nlxc.signal.halt = SIGUSR1\n"
+                "lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.flags = up\n"
+                "lxc.net.0.mtu = 1400\nlxc.cgroup2.cpu.max = 1 2 3\n"
+                "lxc.rootfs.options = discard\nlxc.environment = SITE=1\nlxc.start.group = a\n",
+            ),
+        ),
+    },
+    kinds={"/srv": True, "/srv/a": True, "/etc/hosts": False, "/dev/dri": True},
+)
+
+
+def adopted(text: str, host: OnHost = HOST) -> Container:
+    """What stays in place, without what is so of every case here."""
+    return container(Taken(FILE), "old", text, host, in_place=True)
+
+
+def kept(text: str) -> list[str]:
+    return [line for line in adopted(text).keep if line != "lxc.apparmor.profile ="]
+
+
+def new(text: str) -> tuple[object, list[str]]:
+    """The VM that an import makes, and the notes of what is left out, and why."""
+    made = import_lxc({FILE: ("old", text)}, HOST)
+    vms = made.geats["vms"]
+    assert isinstance(vms, dict)
+    vm = {key: value for key, value in vms["old"].items() if key not in ("privileged", "template")}
+    return vm, [f"{note.key}: {note.why}" for note in made.notes if note.to is None and note.why]
+
+
+def mounted(*entries: str) -> tuple[object, list[str]]:
+    """The binds, and the lines that stay, of a container with these mounts."""
+    text = "".join(f"lxc.mount.entry = {entry}\n" for entry in entries)
+    made = adopted(USUAL + text)
+    stays = [line.removeprefix("lxc.mount.entry = ") for line in kept(USUAL + text)]
+    binds = made.vm.get("binds", {})
+    assert isinstance(binds, dict)
+    return {name: [*bind.values()] for name, bind in binds.items()}, stays
+
+
+def test_an_include_that_geats_has_anyway_is_no_key_whatever_its_name() -> None:
+    assert "includes" not in adopted(USUAL).vm
+    assert "includes" not in adopted(f"lxc.include = /etc/lxc/debian.conf\n{ROOT}").vm
+    unprivileged = f"lxc.include = {USERNS}\nlxc.idmap = u 0 100000 65536\n"
+    assert "includes" not in adopted(USUAL + unprivileged).vm
+    assert adopted(USUAL + "lxc.idmap = u 0 100000 65536\n").vm["includes"] == [COMMON]
+
+
+def test_other_includes_and_none_at_all_are_what_the_vm_includes() -> None:
+    assert adopted(f"{USUAL}lxc.include = {NESTING}\n").vm["includes"] == [COMMON, NESTING]
+    assert adopted(ROOT).vm["includes"] == []
+    assert new(f"{USUAL}lxc.include = {NESTING}\n") == ({"includes": [COMMON, NESTING]}, [])
+
+
+def test_what_an_include_says_and_geats_writes_is_said_by_the_vm() -> None:
+    """All else stays with the include; but what geats writes in its place is repeated."""
+    text = f"{USUAL}lxc.include = /etc/lxc/site.conf\n"
+    made = adopted(text)
+    assert made.vm == {
+        "privileged": True,
+        "includes": [COMMON, "/etc/lxc/site.conf"],
+        "memory": "128M",
+        "init": "busybox",
+        "nics": [{"name": "eth0", "bridge": "br0"}],
+    }
+    assert made.keep == (
+        "lxc.net.0.mtu = 1400",
+        "lxc.cgroup2.cpu.max = 1 2 3",
+        "lxc.rootfs.options = discard",
+        "lxc.apparmor.profile =",
+    )
+    made_new = import_lxc({FILE: ("old", text)}, HOST)
+    assert "from the include /etc/lxc/site.conf" in [note.why for note in made_new.notes]
+
+
+def test_what_geats_writes_though_no_key_says_it_stays_as_it_was() -> None:
+    profile = "lxc.apparmor.profile ="
+    assert adopted(USUAL).keep == (profile,)
+    assert adopted(f"{USUAL}lxc.apparmor.profile = a\n").keep == (f"{profile} a",)
+    nesting = f"lxc.include = {NESTING}\n"
+    assert adopted(USUAL + nesting).keep == (f"{profile} nesting",)
+    both = f"{USUAL}lxc.apparmor.profile = a\n{nesting}"
+    assert adopted(both).keep == (f"{profile} a", f"{profile} nesting")
+    veth = "lxc.net.0.type = veth\nlxc.net.0.link = br0\n"
+    assert kept(USUAL + veth) == ["lxc.net.0.flags ="]
+    assert kept(f"{USUAL}{veth}lxc.net.0.flags =\n") == ["lxc.net.0.flags ="]
+    assert kept(f"{USUAL}{veth}lxc.net.0.flags = up\n") == []
+
+
+def test_a_bind_is_what_it_was() -> None:
+    assert mounted(
+        "/srv srv none bind,create=dir 0 0",
+        "/srv mnt/a.b none rbind,optional,create=dir",
+        "/srv mnt/a-b/ none bind,defaults 0 0",
+        "/srv/gone /lxc/old/rootfs/gone none bind,create=dir",
+    ) == (
+        {
+            "srv": ["/srv", "/srv", False],
+            "mnt-a-b": ["/srv", "/mnt/a.b", False, True, True],
+            "mnt-a-b-2": ["/srv", "/mnt/a-b", False],
+            "gone": ["/srv/gone", "/gone", False],
+        },
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "tmpfs run tmpfs rw,nodev,relatime,mode=755 0 0",
+        "/srv srv none rslave,rbind,create=dir 0 0",  # its options have no key
+        "/srv srv none rbind,ro 0 0",  # what is below stays writable, as liblxc does it
+        "/srv/new srv none bind 0 0",  # of what, nobody knows
+        "/srv srv none bind,optional 0 0",  # not there if the target is not
+        "/srv srv none bind,create=file 0 0",
+        "/etc/hosts etc/hosts none bind,ro 0 0",  # files and devices take no leave where they are
+        "/etc/hosts etc/hosts none bind,ro,create=file 0 0",
+        "/dev/dri dev/dri none bind,optional,create=dir",
+        "/dev/net/tun dev/net/tun none bind,create=file",
+        "/srv srv/my\\040data none bind,create=dir 0 0",
+        "srv srv none bind,create=dir 0 0",
+        "proc proc proc nodev 0 0",
+    ],
+)
+def test_what_no_bind_is_like_stays_as_it_is(entry: str) -> None:
+    assert mounted(entry) == ({}, [entry])
+
+
+def test_a_target_with_the_path_of_the_root_stays_where_it_is_once_the_root_moves() -> None:
+    assert mounted("tmpfs /lxc/old/rootfs/srv/a\\040b tmpfs rw 0 0") == (
+        {},
+        ["tmpfs srv/a\\040b tmpfs rw 0 0"],
+    )
+
+
+def test_what_liblxc_mounts_nothing_for_goes() -> None:
+    assert mounted("/srv /elsewhere none bind 0 0", "# a b", "x") == ({}, [])
+    assert mounted("/srv /elsewhere none bind", "/srv srv none bind") == (
+        {"srv": ["/srv", "/srv", False]},
+        [],
+    )
+    text = f"{USUAL}lxc.mount.entry = /srv srv none bind 0 0\nlxc.mount.entry =\n"
+    assert (adopted(text).vm.get("binds"), kept(text)) == (None, [])
+
+
+def test_mounts_within_each_other_stay_in_their_order() -> None:
+    entries = ("tmpfs srv tmpfs rw 0 0", "/srv/a srv/a none bind,create=dir 0 0")
+    assert mounted(*entries) == ({}, [*entries])
+    twice = ("/srv srv none bind 0 0", "/srv/a srv none bind 0 0")
+    assert mounted(*twice) == ({}, [*twice])
+
+
+def test_what_is_read_only_in_one_place_and_not_in_another_stays() -> None:
+    entries = ("/srv a none bind,create=dir", "/srv/a b none bind,ro,create=dir")
+    assert mounted(*entries) == ({}, [*entries])
+    assert len(mounted(entries[0], "/srv2 b none bind,ro,create=dir")[0]) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["lxc.cgroup", "lxc.cgroup2", "lxc.mount.entry"])
+def test_what_would_unset_what_geats_writes_is_told(key: str) -> None:
+    text = f"{USUAL}lxc.include = {NESTING}\n{key} =\n"
+    assert [each for each, _ in adopted(text).wrong] == [key]
+    assert [
+        str(each).split(":")[1].strip() for each in import_lxc({"f": ("a", text)}, HOST).problems
+    ]
+
+
+NETWORK = """\
+lxc.net.0.type = veth
+lxc.net.0.link = br0
+lxc.net.0.flags = up
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "nic", "stays"),
+    [
+        ("hwaddr = 00:16:3E:aa:bb:cc", {"mac": "00:16:3e:aa:bb:cc"}, False),
+        ("ipv4.address = 192.168.188.11", {"addresses": ["192.168.188.11/8"]}, False),
+        ("ipv4.address = 10.0.0.130", {"addresses": ["10.0.0.130/16"]}, False),
+        ("ipv4.address = 10.0.0.200", {"addresses": ["10.0.0.200/24"]}, False),
+        ("ipv4.address = 10.0.0.230", {"addresses": ["10.0.0.230/0"]}, False),
+        ("ipv4.address = 10.0.0.2/24 10.0.0.255", {"addresses": ["10.0.0.2/24"]}, False),
+        ("ipv4.address = bananas", {"addresses": ["bananas"]}, False),
+        ("ipv6.address = fd00:88::5", {"addresses": ["fd00:88::5/64"]}, False),
+        ("ipv4.address = 0.0.0.0", {}, False),
+        ("ipv4.gateway = auto", {}, True),
+        ("ipv6.gateway = dev", {}, True),
+        ("veth.pair = pbfwweb", {}, True),
+        ("veth.vlan.id = 30", {}, True),
+        ("mtu = 1400", {}, True),
+    ],
+)
+def test_a_line_of_an_interface_is_in_the_nic_or_stays(
+    line: str, nic: dict[str, object], stays: bool
+) -> None:
+    text = f"{USUAL}{NETWORK}lxc.net.0.{line}\n"
+    assert adopted(text).vm["nics"] == [{"name": "eth0", "bridge": "br0", **nic}]
+    assert kept(text) == ([f"lxc.net.0.{line}"] if stays else [])
+
+
+def test_digits_that_liblxc_draws_are_the_same_from_now_on() -> None:
+    text = f"{USUAL}{NETWORK}lxc.net.0.hwaddr = xx:16:3e:xx:xX:01\n"
+    first, again = adopted(text).vm["nics"], adopted(text).vm["nics"]
+    assert first == again
+    assert isinstance(first, list)
+    mac = first[0]["mac"]
+    assert (mac[1], mac[2:9], mac[14:], "x" in mac) == ("2", ":16:3e:", ":01", False)
+
+
+def test_what_is_unset_is_not_there() -> None:
+    lines = f"{NETWORK}lxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.uts.name = a\n"
+    assert adopted(f"{USUAL}{lines}lxc.net =\nlxc.uts.name =\n").vm == {"privileged": True}
+    assert adopted(f"{USUAL}{lines}lxc.net.0 =\n").vm == {"privileged": True, "hostname": "a"}
+    assert adopted(
+        f"{USUAL}{NETWORK}lxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.net.0.ipv4.address =\n"
+    ).vm["nics"] == [{"name": "eth0", "bridge": "br0"}]
+    unset = "lxc.idmap = u 0 1 2\nlxc.idmap =\nlxc.cap.drop =\nlxc.cap.drop = sys_time\n"
+    assert adopted(USUAL + unset).vm == {"privileged": True}
+    assert kept(USUAL + unset) == ["lxc.cap.drop =", "lxc.cap.drop = sys_time"]
+
+
+def test_an_interface_that_is_no_nic_of_geats_is_wrong_and_never_another_network() -> None:
+    text = f"{USUAL}{NETWORK}lxc.net.0.veth.vlan.id = 30\nlxc.net.1.type = vlan\n"
+    text += "lxc.net.1.link = br1\nlxc.net.2.type = veth\nlxc.net.2.veth.mode = router\n"
+    made = import_lxc({FILE: ("old", text)}, HOST)
+    assert made.geats["vms"]["old"]["nics"] == [  # type: ignore[index]
+        {"name": "eth0", "bridge": "br0"},
+        {"name": "eth1"},
+        {"name": "eth2"},
+    ]
+    assert [str(each) for each in made.problems[:3]] == [
+        "vms.old: lxc.net.0.veth.vlan.id: a VLAN on a veth has no key of geats, and without it the"
+        " guest is in another network",
+        "vms.old: lxc.net.1.type: geats has NICs on bridges only (veth), got 'vlan'",
+        "vms.old: lxc.net.2.link: is missing: geats has no veth without a bridge (mode router)",
+    ]
+
+
+def test_a_new_vm_binds_files_and_devices_and_is_told_what_has_no_key() -> None:
+    made = new(
+        USUAL
+        + "lxc.mount.entry = /dev/net/tun dev/net/tun none bind,create=file\n"
+        + "lxc.mount.entry = /etc/hosts etc/hosts none bind,ro 0 0\n"
+        + "lxc.mount.entry = proc proc proc nodev 0 0\n"
+        + "lxc.mount.entry = /dev/fuse dev/fuse none bind,optional 0 0\n"
+        + "lxc.cgroup2.devices.allow = c 10:200 rwm\nlxc.autodev = 1\nlxc.arch = amd64\n"
+        + "lxc.kmsg = 0\nlxc.rootfs.options = idmap=container\nlxc.start.order = x\n"
+    )
+    by_hand = "has no key: add it to the new VM's config by hand, where it stays"
+    assert made == (
+        {
+            "binds": {
+                "dev-net-tun": {
+                    "source": "/dev/net/tun",
+                    "mount": "/dev/net/tun",
+                    "read_only": False,
+                    "file": True,
+                },
+                "etc-hosts": {
+                    "source": "/etc/hosts",
+                    "mount": "/etc/hosts",
+                    "read_only": True,
+                    "file": True,
+                },
+            }
+        },
+        [
+            "lxc.include: geats includes it by itself",
+            "lxc.mount.entry: LXC mounts it by itself",
+            f"lxc.mount.entry: {by_hand}",
+            f"lxc.cgroup2.devices.allow: {by_hand}",
+            "lxc.autodev: geats writes what is needed",
+            "lxc.arch: geats writes what is needed",
+            "lxc.kmsg: has no effect since LXC 3",
+            "lxc.rootfs.options: geats writes what is needed",
+            f"lxc.start.order: {by_hand}",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("root", "why"),
+    [
+        ("loop:/a.img", "it is an image in a file (loop:)"),
+        ("zfs:lxc/a", "it is a dataset of ZFS (zfs:)"),
+        ("nonsense", "geats knows no root filesystem 'nonsense'"),
+    ],
+)
+def test_a_root_that_is_no_directory_is_said_to_be_what_it_is(root: str, why: str) -> None:
+    _, notes = new(f"lxc.include = {COMMON}\nlxc.rootfs.path = {root}\n")
+    assert f"lxc.rootfs.path: {why}: copy its files into a directory, and give that" in notes
+
+
+def test_a_subvolume_is_a_directory() -> None:
+    assert adopted("lxc.rootfs.path = btrfs:/lxc/old/rootfs\n").root == "/lxc/old/rootfs"
+
+
+def test_an_include_that_is_not_there_is_noted() -> None:
+    made = import_lxc({"f": ("a", "lxc.include = /gone\n")}, HOST)
+    whys = {note.key: note.why for note in made.notes}
+    assert whys["lxc.include"] == "what it sets is not known: /gone: not found"
+
+
+def test_several_files_are_several_vms_and_what_is_no_config_is_none() -> None:
+    proxmox = "arch: amd64\nrootfs: local:101/disk\nlxc.apparmor.profile: a=b\n"
+    made = import_lxc(
+        {
+            "/a/web/config": ("web", USUAL),
+            "/b/web/config": ("web", USUAL),
+            "/etc/pve/lxc/101.conf": ("101", proxmox),
+            "notes.txt": ("notes", "hello\n"),
+        },
+        HOST,
+    )
+    assert sorted(made.geats["vms"]) == ["web", "web-2"]  # type: ignore[call-overload]
+    assert sorted(made.geats["templates"]) == ["web-2-root", "web-root"]  # type: ignore[call-overload]
+    assert [str(each) for each in made.problems] == [
+        "/etc/pve/lxc/101.conf: is no config of LXC: it is one of Proxmox: use"
+        " /var/lib/lxc/NUMBER/config, which Proxmox writes of it",
+        "notes.txt: is no config of LXC: it has no line with a key that begins with lxc.",
+    ]
+    assert "another file has it as well: this is vms.web-2" in [note.why for note in made.notes]
