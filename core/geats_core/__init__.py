@@ -72,6 +72,7 @@ __all__ = [
     "Manifest",
     "Migration",
     "Move",
+    "NoStart",
     "Observation",
     "Offer",
     "PackedVolume",

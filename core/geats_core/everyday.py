@@ -20,6 +20,7 @@ from geats_core.planning.goal import DataLoss as DataLoss
 from geats_core.planning.goal import DriverFacts as DriverFacts
 from geats_core.planning.goal import Goal as Goal
 from geats_core.planning.goal import HostFacts as HostFacts
+from geats_core.planning.goal import NoStart as NoStart
 from geats_core.planning.goal import Offer as Offer
 from geats_core.planning.goal import Plan as Plan
 from geats_core.planning.goal import PoolFacts as PoolFacts

@@ -14,6 +14,7 @@ from geats_core import (
     Goal,
     HostFacts,
     Impact,
+    NoStart,
     Observation,
     Offer,
     PoolFacts,
@@ -268,9 +269,12 @@ costs = st.builds(
 )
 driver_costs = st.just(LIVE_LIMITS) | st.dictionaries(st.sampled_from(sorted(LIVE_LIMITS)), costs)
 offers = st.none() | st.frozensets(st.sampled_from(Offer))
+no_starts = st.sampled_from(
+    [*[None] * 7, NoStart(why="there is no parser: install it", unless="lxc.environment")]
+)
 known_drivers = st.none() | st.dictionaries(
     st.sampled_from(["lxc", "memory"]),
-    st.builds(DriverFacts, roots=offers, volumes=offers, costs=driver_costs),
+    st.builds(DriverFacts, roots=offers, volumes=offers, costs=driver_costs, no_start=no_starts),
 )
 known_pools = st.none() | st.dictionaries(
     st.sampled_from(POOLS),

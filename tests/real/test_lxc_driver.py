@@ -13,6 +13,7 @@ import pytest
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits
 from geats_host.drivers import DriverSeen
+from geats_host.drivers.lxc import binding, trial
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from geats_host.errors import HostError, Refused
 from tests.real.conftest import set_init, sh, spec
@@ -213,3 +214,21 @@ def test_a_volume_whose_ids_are_of_another_range_is_refused(
     with pytest.raises(HostError, match="holds ids from 100000, and its guest has them from 0"):
         driver.define(spec("range", privileged=True), where, shifted_by={"root": 100_000})
     assert driver.observe() == {}
+
+
+def test_a_small_container_is_tried_and_leaves_nothing(
+    driver: LxcDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(os.listdir(driver.options.state_dir))
+    whats = [(each.what, each.fix) for each in driver.trials()]
+    assert whats == [("lxc for Python", ""), ("start", ""), ("attach", "")]
+    assert set(os.listdir(driver.options.state_dir)) - before <= {binding.MEMORY}
+
+    broken = replace(driver.options, python="/bin/false")
+    assert [(each.what, bool(each.fix)) for each in LxcDriver(broken).trials()] == [
+        ("lxc for Python", True),
+        ("start", True),  # read-only mounts need it
+    ]
+    monkeypatch.setattr(trial, "INIT", "#!/bin/sh\nexit 1\n")
+    _, failed = driver.trials()
+    assert "a small container does not start" in failed.found

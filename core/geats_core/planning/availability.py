@@ -9,8 +9,8 @@ there either, for what would be made in it.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from geats_core.planning.actions import Impact, Moved
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
+from geats_core.planning.actions import Impact, Moved, Start
+from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Target
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec
@@ -55,6 +55,16 @@ def without_template(
         return
     if why := unavailable(TEMPLATES, want.template, facts):
         yield Problem("template", why, Code.UNAVAILABLE)
+
+
+def without_start(goal: Goal, made: Plan, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    """Nothing is made or powered off for a start that would fail on this host."""
+    if goal.spec is None or not any(isinstance(step.action, Start) for step in made.steps):
+        return
+    no = facts.driver(goal.spec.driver).no_start
+    if no is not None and not any(line.startswith(no.unless) for line in have.by_hand):
+        message = f"the driver {goal.spec.driver!r} can start no VM now: {no.why}"
+        yield Problem(f"{goal.name}.driver", message, Code.UNAVAILABLE)
 
 
 def out_of_sight(name: str, have: Observation, facts: HostFacts) -> tuple[Problem, ...]:

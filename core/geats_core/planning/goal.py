@@ -139,17 +139,29 @@ class Offer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoStart:
+    """Why a driver can start no VM now, and what to do; a VM that has a line by hand that begins
+    with ``unless`` can be started all the same.
+    """
+
+    why: str
+    unless: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverFacts:
     """What a driver can do; None where it is not known, and so not checked.
 
     ``roots`` are what the root volume of its VMs may be, and ``volumes`` what all others may be.
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
     change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
+    ``no_start`` is why none of its VMs can be started now.
     """
 
     roots: frozenset[Offer] | None = None
     volumes: frozenset[Offer] | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    no_start: NoStart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

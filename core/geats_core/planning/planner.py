@@ -37,6 +37,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
+from geats_core.planning.availability import without_start
 from geats_core.planning.draft import LEFT_OFF, Draft
 from geats_core.planning.goal import (
     ByHand,
@@ -137,7 +138,10 @@ class _Draft(Draft):
         match super(_Draft, self).finished():
             case Success(drafted):
                 made = replace(drafted, changes=self.changes, pending=self._pending())
-                found = unnamed(self.goal, made, self.have)
+                found = (
+                    *unnamed(self.goal, made, self.have),
+                    *without_start(self.goal, made, self.have, self.facts),
+                )
                 return Failure(found) if found else Success(made)
             case Failure() as refused:
                 return refused

@@ -1,6 +1,7 @@
-"""Examine a host: can it run what it is configured to run? Nothing is changed by looking.
+"""Examine a host: can it run what it is configured to run? Nothing that is there is changed.
 
-Each finding says what was looked at, what was found, and, unless that is well, what to do about it.
+What a look does not tell is tried: drivers run a small VM, which is gone afterwards. Each finding
+says what was looked at, what was found, and, unless that is well, what to do about it.
 """
 
 import os
@@ -8,13 +9,15 @@ import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 
 from geats_host import templates
 from geats_host.calls import lifecycle, registry_health
+from geats_host.drivers import TryingDriver
+from geats_host.drivers.lxc import apparmor
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.inputs.configuration import MEND
@@ -22,6 +25,7 @@ from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
 
 OLDEST_KERNEL = (5, 12)  # mount_setattr(2), for idmapped mounts
 INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
+PTYS_PER_GUEST = 5  # its console, and four terminals (lxc.tty.max of common.conf)
 GUESTS = 500  # that should run at once
 CONTROLLERS = ("cpu", "memory", "pids")
 PROGRAMS = {  # what geats runs, and Debian's package that has it
@@ -76,8 +80,10 @@ class Tree:
 
 
 def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
-    """All findings on this host, of which *raw* is the configuration."""
-    tree = tree or Tree()
+    """All findings on this host, of which *raw* is the configuration; of another *tree*, none of
+    what is tried.
+    """
+    tried, tree = () if tree else _trials(raw), tree or Tree()
     return (
         *_registry(raw),
         _user(),
@@ -86,10 +92,12 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
         _subordinate_ids(tree),
         _cgroups(tree),
         _inotify(tree),
+        _ptys(tree),
+        _apparmor(tree),
         _lxcfs(tree),
         _mounts(tree),
-        _binding(),
         *_programs(),
+        *tried,
         *_configuration(raw),
     )
 
@@ -170,6 +178,26 @@ def _inotify(tree: Tree) -> Finding:
     return Finding("inotify", Health.WARNING, found, f"sysctl {name}={wanted}")
 
 
+def _ptys(tree: Tree) -> Finding:
+    most = tree.number("proc/sys/kernel/pty/max") or 0
+    wanted = GUESTS * PTYS_PER_GUEST
+    if most >= wanted:
+        return Finding("ptys", Health.WELL, f"at most {most}")
+    found = f"at most {most}: enough for about {most // PTYS_PER_GUEST} guests"
+    return Finding("ptys", Health.WARNING, found, f"sysctl kernel.pty.max={wanted}")
+
+
+def _apparmor(tree: Tree) -> Finding:
+    """Without the parser, a kernel that confines containers lets none start."""
+    if not apparmor.is_enforced(tree.root):
+        return Finding("apparmor", Health.WELL, "is not in the kernel, or off")
+    parser = shutil.which(apparmor.PARSER)
+    if parser is not None:
+        return Finding("apparmor", Health.WELL, f"is on, with {parser}")
+    found = f"is on, and {apparmor.PARSER} is not installed: no container can start"
+    return Finding("apparmor", Health.PROBLEM, found, apparmor.FIX)
+
+
 def _lxcfs(tree: Tree) -> Finding:
     if "fuse.lxcfs" in (tree.text("proc/self/mountinfo") or ""):
         return Finding("lxcfs", Health.WELL, "is mounted")
@@ -191,11 +219,18 @@ def _mounts(tree: Tree) -> Finding:
     )
 
 
-def _binding() -> Finding:
-    if find_spec("lxc") is not None:
-        return Finding("lxc for Python", Health.WELL, "is installed")
-    fix = "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
-    return Finding("lxc for Python", Health.PROBLEM, "is not installed", fix)
+def _trials(raw: object) -> Iterator[Finding]:
+    """What the drivers tried; nothing of those that cannot be opened, which has other findings."""
+    try:
+        drivers = Host.from_config(raw).drivers
+    except (Refused, HostError):
+        return
+    for name in drivers:
+        with suppress(HostError):
+            if isinstance(driver := drivers[name], TryingDriver):
+                for trial in driver.trials():
+                    health = Health.PROBLEM if trial.fix else Health.WELL
+                    yield Finding(trial.what, health, trial.found, trial.fix)
 
 
 def _programs() -> Iterator[Finding]:

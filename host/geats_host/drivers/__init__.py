@@ -4,7 +4,7 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 ``open_driver(options, state_dir) -> Driver`` that raises ``Refused`` on bad options.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -208,6 +208,24 @@ class AdoptingDriver(Protocol):
 
         Raises ``HostError`` if the old definition is not the one that the plan was made from.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What was tried on this host, what came of it, and how that is mended; empty if it is well."""
+
+    what: str
+    found: str
+    fix: str = ""
+
+
+@runtime_checkable
+class TryingDriver(Protocol):
+    """What a driver offers if it can try whether VMs run on this host."""
+
+    def trials(self) -> Iterator[Trial]:
+        """Run a small VM, which is not seen by ``observe`` and is gone afterwards."""
         ...
 
 

@@ -11,6 +11,7 @@ from geats_core import (
     Goal,
     HostFacts,
     Impact,
+    NoStart,
     Observation,
     Offer,
     PoolFacts,
@@ -221,6 +222,24 @@ def test_a_privileged_vm_stays_out_of_pools_for_others() -> None:
         "privileged"
     ]
     assert isinstance(plan(goal(Target.STOPPED, web(ROOT)), Observation(), facts), Success)
+
+
+def test_nothing_is_done_for_a_start_that_the_host_does_not_allow() -> None:
+    no = NoStart(why="AppArmor has no parser: install it", unless="lxc.apparmor.profile")
+    facts = HostFacts(drivers={"lxc": DriverFacts(no_start=no)})
+    said = "web.driver: the driver 'lxc' can start no VM now: AppArmor has no parser: install it"
+    assert reasons(goal(Target.RUNNING, WEB), Observation(), facts) == [said]
+    changed = web(privileged=True)
+    assert reasons(goal(Target.RUNNING, changed), ON, facts) == [said]
+    for target in (Target.STOPPED, Target.PROVISIONED, Target.DEFINED):
+        assert isinstance(plan(goal(target, WEB), Observation(), facts), Success)
+
+
+def test_a_vm_with_a_profile_by_hand_starts_without_the_parser() -> None:
+    no = NoStart(why="AppArmor has no parser", unless="lxc.apparmor.profile")
+    facts = HostFacts(drivers={"lxc": DriverFacts(no_start=no)})
+    have = Observation(by_hand=("lxc.apparmor.profile = unconfined",))
+    assert isinstance(plan(goal(Target.RUNNING, WEB), have, facts), Success)
 
 
 DIRECTORY = frozenset({Offer.DIRECTORY})

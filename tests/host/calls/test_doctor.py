@@ -10,6 +10,9 @@ import pytest
 
 from geats_host.calls import doctor
 from geats_host.calls.doctor import Finding, Health, Tree, examine
+from geats_host.drivers import Trial
+from geats_host.drivers.lxc import apparmor
+from geats_host.drivers.memory import MemoryDriver
 from tests.memory_host import memory_config
 
 HEALTHY = {
@@ -17,6 +20,7 @@ HEALTHY = {
     "etc/subgid": "root:100000:65536",
     "proc/sys/user/max_user_namespaces": "1000\n",
     "proc/sys/fs/inotify/max_user_instances": "1024\n",
+    "proc/sys/kernel/pty/max": "4096\n",
     "proc/self/mountinfo": (
         "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
         "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n"
@@ -51,6 +55,7 @@ def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("subordinate ids", "etc/subuid", "", Health.PROBLEM, "root:100000:65536 to /etc/subuid"),
         ("subordinate ids", "etc/subgid", "root:1:2", Health.PROBLEM, "/etc/subgid"),
         ("inotify", "proc/sys/fs/inotify/max_user_instances", "128", Health.WARNING, "=1000"),
+        ("ptys", "proc/sys/kernel/pty/max", "100", Health.WARNING, "kernel.pty.max=2500"),
         ("mounts", "proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw", Health.WARNING, "rshared"),
         ("lxcfs", "proc/self/mountinfo", "", Health.WARNING, "apt-get install lxcfs"),
         ("cgroups", "sys/fs/cgroup/cgroup.controllers", "cpu pids", Health.PROBLEM, "memory"),
@@ -94,16 +99,36 @@ def test_an_old_kernel_and_a_user_that_is_not_root(
     assert finding("user", host).fix == "run geats as root"
 
 
-def test_a_program_and_a_binding_that_are_not_installed(
+def test_apparmor_without_its_parser_lets_no_container_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    there: dict[str, str] = {}
+    monkeypatch.setattr(shutil, "which", there.get)
+    host = tree(tmp_path)
+    assert finding("apparmor", host).health is Health.WELL
+    tree(tmp_path, {apparmor.ENABLED: "Y\n", f"{apparmor.INTERFACE}/profiles": ""})
+    assert finding("apparmor", host) == Finding(
+        "apparmor",
+        Health.PROBLEM,
+        "is on, and apparmor_parser is not installed: no container can start",
+        "apt-get install apparmor",
+    )
+    there[apparmor.PARSER] = "/usr/sbin/apparmor_parser"
+    assert finding("apparmor", host).health is Health.WELL
+
+
+def test_what_drivers_tried_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [Trial(what="start", found="it starts"), Trial(what="attach", found="dies", fix="x")]
+    monkeypatch.setattr(MemoryDriver, "trials", lambda driver: iter(trials), raising=False)
+    found = {each.what: each for each in examine(memory_config(tmp_path))}
+    assert found["start"] == Finding("start", Health.WELL, "it starts")
+    assert found["attach"] == Finding("attach", Health.PROBLEM, "dies", "x")
+
+
+def test_a_program_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = tree(tmp_path)
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     assert finding("newuidmap", host).fix == "apt-get install uidmap"
-    assert finding("lxc for Python", host).fix == (
-        "script/install lxc, in a checkout of geats; or pip install lxc, beside geats"
-    )
 
 
 def test_everything_that_a_plan_would_be_refused_for(

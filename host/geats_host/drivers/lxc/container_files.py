@@ -9,7 +9,6 @@ from pathlib import Path
 
 from geats_host.errors import HostError
 
-APPARMOR = (Path("/sys/module/apparmor/parameters/enabled"), Path("/sys/kernel/security/apparmor"))
 SUM_LINE = "# geats-sha256: "
 LARGEST = 1 << 20  # bytes; a definition has a few thousand
 
@@ -126,12 +125,6 @@ def make_folder(folder: Path, mode: int) -> None:
             os.fchown(at, os.geteuid(), os.getegid())
         if stat.S_IMODE(seen.st_mode) != mode:
             os.fchmod(at, mode)
-
-
-def has_apparmor() -> bool:
-    """Whether the kernel enforces AppArmor, and shows the interface that liblxc needs."""
-    enabled, interface = APPARMOR
-    return enabled.exists() and enabled.read_text().startswith("Y") and interface.exists()
 
 
 @contextmanager

@@ -39,10 +39,18 @@ from geats_core.vm.lxc_config import (
 )
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran
+from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran, Trial
 from geats_host.drivers.lxc import addresses as lxc_addresses
+from geats_host.drivers.lxc import (
+    apparmor,
+    cgroups,
+    container_files,
+    definition,
+    links,
+    monitor,
+    process,
+)
 from geats_host.drivers.lxc import binding as lxc_binding
-from geats_host.drivers.lxc import cgroups, container_files, definition, links, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import leftovers as lxc_left
 from geats_host.drivers.lxc import payload as lxc_payload
@@ -58,8 +66,10 @@ from geats_host.linux.subordinate_ids import subordinate_ids
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.lxc import attach as lxc_attach
+    from geats_host.drivers.lxc import trial as lxc_trial
 else:
     lxc_attach = later("geats_host.drivers.lxc.attach")
+    lxc_trial = later("geats_host.drivers.lxc.trial")
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
@@ -138,6 +148,10 @@ class LxcDriver:
 
     options: Options
 
+    def trials(self) -> Iterator[Trial]:
+        """Try a container of this driver, below another lxcpath."""
+        return lxc_trial.trials(self)
+
     def make_lxcpath(self) -> None:
         """Make the directory of all containers, or make it root's where it is there."""
         self._check_link()
@@ -159,7 +173,12 @@ class LxcDriver:
     @property
     def facts(self) -> DriverFacts:
         """Directories, and nothing else: what is in a file or a block device has to be mounted."""
-        return DriverFacts(roots=DIRECTORIES, volumes=DIRECTORIES, costs=LIVE_LIMITS)
+        return DriverFacts(
+            roots=DIRECTORIES,
+            volumes=DIRECTORIES,
+            costs=LIVE_LIMITS,
+            no_start=apparmor.no_start(),
+        )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
@@ -478,7 +497,7 @@ class LxcDriver:
     def _facts(
         self, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]
     ) -> LxcFacts:
-        facts = LxcFacts(volume_paths=paths, apparmor=container_files.has_apparmor())
+        facts = LxcFacts(volume_paths=paths, apparmor=apparmor.is_enforced())
         if spec.privileged:
             _check_shifts(spec, shifted_by, 0)
             return facts
