@@ -1,6 +1,6 @@
 """Decide what to do; never do it.
 
-The planner and all it stands on: pure functions of plain values, with no root, LXC or Salt around.
+The planner and everything that it needs: pure functions of plain values, without root, LXC or Salt.
 
 >>> from geats_core import Goal, Observation, Target, explain, parse_vm, plan
 >>> want = parse_vm("web01", {"template": "debian", "memory": "512MiB"}).unwrap()
@@ -23,7 +23,7 @@ By theme:
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - which snapshots stay: ``retain``, ``Keep``
 
-What is not here is internal, but for two modules: the parts of a ``VMSpec`` are in
+Everything else is internal, except two modules: the parts of a ``VMSpec`` are in
 ``geats_core.vm.spec``, the single actions in ``geats_core.planning.actions``.
 """
 

@@ -16,7 +16,7 @@ class HostError(Exception):
 
 
 def trouble(error: OSError, where: object = "") -> HostError:
-    """What the system says of a call that failed: of which file, and why."""
+    """What the system says about a call that failed: which file, and why."""
     file = error.filename if error.filename2 is None else error.filename2
     named = os.fsdecode(file) if isinstance(file, str | bytes) else ""
     why = error.strerror or str(error)
@@ -24,9 +24,9 @@ def trouble(error: OSError, where: object = "") -> HostError:
 
 
 class Refused(Exception):
-    """What was asked cannot be done as asked; each problem says where and why.
+    """The request cannot be carried out; each problem says where and why.
 
-    ``problems`` are lines of text, and ``found`` the same as values, with a code each.
+    ``problems`` are lines of text, and ``found`` are the same as values, each with a code.
     """
 
     def __init__(self, *problems: object) -> None:
@@ -36,7 +36,7 @@ class Refused(Exception):
 
 
 def accepted(checked: Checked[T], where: str = "") -> T:
-    """The value; or, raised, every problem, under the path *where*."""
+    """Return the value, or raise ``Refused`` with every problem, under the path *where*."""
     match checked:
         case Success(value):
             return value

@@ -9,10 +9,10 @@ from geats_core.planning.actions import Leftover
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """Something that is left over: why that is known, and how to ``remove`` it.
+    """Something that is left over: why geats knows that, and how to ``remove`` it.
 
-    ``vm`` is the VM that it is a matter of: it is removed while nobody else works on that one.
-    ``owner`` says who has it, if that is somebody else: then it is named, and never removed.
+    ``vm`` is the VM that it belongs to: it is removed only while nobody else works on that VM.
+    ``owner`` says who uses it, if somebody else does: then it is reported, and never removed.
     """
 
     kind: Leftover

@@ -98,7 +98,7 @@ def test_a_vm_that_is_to_be_gone_is_not_described_as_well(tmp_path: Path) -> Non
     less = host(tmp_path, ONLY_WEB, gone={"db01": "stopped"})
 
     for raw in (None, SMALL):
-        with pytest.raises(Refused, match="db01: is to be stopped: take it out of gone first"):
+        with pytest.raises(Refused, match="db01: is to be stopped: remove it from gone first"):
             lifecycle.plan_to(less, "db01", raw=raw)
     assert lifecycle.plan_verb(less, "stop", "db01").plan.steps
 
@@ -125,8 +125,8 @@ def test_a_wish_for_too_many_is_refused_for_all_and_not_done_for_a_few(tmp_path:
         with pytest.raises(Refused) as refused:
             plan_wishes(host(tmp_path, vms), wishes({"target": "off"}))
         assert refused.value.problems == (
-            "vms: 2 of 2 VMs would be off that nobody named (web01 and db01), and at_most 1 may "
-            "be: name those that you mean, or say at_most: 2",
+            "vms: 2 of 2 VMs would be off that nobody named (web01 and db01), and at_most 1 "
+            "may be: name the VMs that you mean, or write at_most: 2",
         )
 
 

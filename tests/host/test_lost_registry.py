@@ -22,7 +22,7 @@ from geats_host.planning.plans import plan_boot, plan_halt, plan_rebuild, plan_w
 from tests.memory_host import memory_config, memory_host
 
 SQLITE = {"registry": "sqlite"}
-LOST = "its driver has it, and the registry does not: that may have been lost"
+LOST = "its driver has it, but the registry does not: the registry may have lost it"
 
 
 @pytest.fixture

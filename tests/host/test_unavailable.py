@@ -384,7 +384,7 @@ def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerne
     host = Host.from_config(config(tmp_path, vms=vms, gone=both))
     made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert {name: why[0].partition(": geats.")[0] for name, why in made.refused.items()} == {
-        name: f"{name}: it is not clear if it is to be gone" for name in ("far", "near")
+        name: f"{name}: it is not clear whether it should be removed" for name in ("far", "near")
     }
     apply_plan(host, made).unwrap()
     assert {name: have.power for name, have in host.observe_all().items()} == dict.fromkeys(
@@ -393,7 +393,7 @@ def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerne
     assert inventory.strays_report(host) == {}
     apply_plan(host, lifecycle.plan_verb(host, "stop", "far")).unwrap()  # whoever names it is plain
     for name in ("near", "far"):
-        with pytest.raises(Refused, match=f"{name}: it is not clear if it is to be gone"):
+        with pytest.raises(Refused, match=f"{name}: it is not clear whether it should be removed"):
             lifecycle.plan_to(host, name)
 
 

@@ -876,7 +876,7 @@ def test_nothing_is_taken_from_a_vm_that_nobody_named(target: Target) -> None:
                 assert not any(map(takes_unasked, made.steps))
             case Failure(problems):
                 assert isinstance(by_name, Failure) or all(
-                    each.message.endswith("name the VM to have it done") for each in problems
+                    each.message.endswith("name the VM if you want that") for each in problems
                 )
 
 

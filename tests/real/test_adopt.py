@@ -348,7 +348,7 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     rootfs.unlink()
     rootfs.mkdir()
     sh("mount", "-t", "tmpfs", "tmpfs", f"{rootfs}")
-    with pytest.raises(Refused, match="is mounted, so that nobody could remove it"):
+    with pytest.raises(Refused, match="is mounted, so it could not be removed"):
         operator.adopt("busybox")
     sh("umount", f"{rootfs}")
     with pytest.raises(Refused, match="template: is missing: nothing describes"):

@@ -131,7 +131,7 @@ def test_lines_added_by_hand_are_removed_where_the_policy_says_so(operator: Oper
     operator.add(LINE, "# a note")
     plan = operator.apply("defined", by_hand="removed")
     assert [step.reason for step in plan.steps] == [
-        f"lines added by hand are not to stay: {LINE}; # a note"
+        f"lines added by hand should be removed: {LINE}; # a note"
     ]
     assert operator.config.read_text() == clean
     assert operator.apply("defined", by_hand="removed") == Plan(name=NAME)
@@ -143,7 +143,9 @@ def test_a_line_of_geats_that_was_changed_by_hand_is_written_again(operator: Ope
     text = operator.config.read_text().replace(f"lxc.uts.name = {NAME}", changed)
     operator.config.write_text(text)
     plan = operator.apply("defined")
-    assert [step.reason for step in plan.steps] == ["what the driver holds is not what is recorded"]
+    assert [step.reason for step in plan.steps] == [
+        ("what the driver has differs from what is recorded")
+    ]
     lines = operator.config.read_text().split("\n")
     assert lines.index(f"lxc.uts.name = {NAME}") < lines.index(changed)
     assert operator.apply("defined") == Plan(name=NAME, by_hand=(changed,))

@@ -232,7 +232,7 @@ def test_interfaces_and_folders_are_left_over_only_of_containers_that_are_off(
     of_lxc.mkdir(mode=0o770)
     empty.mkdir(mode=0o700)
     (driver.options.path / NAME / "config").unlink()
-    stays = "it is that of a VM which this host does not know"
+    stays = "it belongs to a VM that this host does not know"
     found = list(driver.leftovers([NAME]))
     assert sorted(shown(iter(found))) == sorted(
         [
@@ -311,7 +311,9 @@ def test_what_is_in_the_way_is_refused_before_anything_is_destroyed(
             lifecycle.plan_to(here, NAME, target)
         return list(refused.value.problems)
 
-    stray = f"{NAME}: cannot be undefined: {notes.parent} holds what geats did not make: notes.txt"
+    stray = (
+        f"{NAME}: cannot be undefined: {notes.parent} contains what geats did not make: notes.txt"
+    )
     data = f"{NAME}.volumes[data]: cannot be destroyed:"
     assert why("undefined") == [stray]
     assert why() == [f"{data} {within} is mounted in it", stray]

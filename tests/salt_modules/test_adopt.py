@@ -32,8 +32,8 @@ def changed(container):
     return [
         f"adopt {container}/rootfs where it is, as volume old01/root in pool default because it is"
         " the root filesystem of the container (impact: none)",
-        "adopt old01 as it is: its config is geats' own from now on because something else made it,"
-        " and an adoption was asked for (impact: none)",
+        "adopt old01 as it is: its config is written by geats from now on because something "
+        "else made it, and an adoption was asked for (impact: none)",
     ]
 
 

@@ -64,8 +64,8 @@ def test_a_stray_is_known_by_its_name_too(minion, modules, two_run, geats_config
     returned = minion.apply("db01: {geats.host: [{restart: never}]}")["db01"]
     assert returned["result"] is False
     assert returned["comment"] == (
-        "name: 'db01' is the name of a VM, and this is about all VMs of the host: "
-        "say vms: [db01] to mean that one, or call it otherwise"
+        "name: 'db01' is the name of a VM, and this is about all VMs of the host: say vms: "
+        "[db01] to mean that VM, or use another id"
     )
 
 

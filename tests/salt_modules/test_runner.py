@@ -89,7 +89,7 @@ def test_a_vm_is_placed_apart_from_another(master):
     place = master.runner["geats.place"]
     spec = {"driver": "memory", "template": "debian"}
     found = place("web02", spec, apart=[["web01", "web02"]])
-    assert (found["host"], found["refused"]) == ("b", {"a": ["web02: is to be apart from web01"]})
+    assert (found["host"], found["refused"]) == ("b", {"a": ["web02: must be apart from web01"]})
     together = place(
         "web02", {"driver": "memory", "template": "debian"}, together=[["web02", "web01"]]
     )

@@ -37,7 +37,7 @@ class StackLayer:
 
 
 class Events(StrEnum):
-    """Who is told of each step that is applied: on a host whose minion does it."""
+    """Where an event is sent for each applied step, if a minion applies it."""
 
     NONE = "none"
     MINION = "minion"  # those who listen on the minion's own bus
@@ -45,7 +45,8 @@ class Events(StrEnum):
 
 
 class Gone(StrEnum):
-    """How a VM is to be gone: off, and all of it stays; forgotten; or with its data."""
+    """How to remove a VM: off, but everything stays; its definition deleted; or destroyed with its
+    data."""
 
     STOPPED = "stopped"
     UNDEFINED = "undefined"
@@ -54,11 +55,11 @@ class Gone(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostConfig:
-    """All that an operator says of one host; VMs stay raw, so that a wrong one harms no other.
+    """The configuration of one host. VMs stay raw, so that a wrong one does not affect the others.
 
-    ``gone`` are VMs that are to leave the host, by their names: a description that is missing takes
-    none away. ``wrong`` says why drivers, pools, templates, profiles and entries of ``gone`` are
-    left out, by names such as ``pools.fast``; and see ``read_in_part``.
+    ``gone`` are the VMs to remove from the host, by name, because a missing description removes
+    nothing. ``wrong`` says why drivers, pools, templates, profiles and entries of ``gone`` are left
+    out, by names such as ``pools.fast``; see also ``read_in_part``.
     """
 
     state_dir: str = "/var/lib/geats"
@@ -77,7 +78,7 @@ class HostConfig:
 
     @property
     def known(self) -> frozenset[str]:
-        """The VMs that something is said of: what they are, or that they are to be gone."""
+        """The VMs that the configuration names, under ``vms`` or ``gone``."""
         return frozenset({*self.vms, *self.gone, *self.unclear})
 
     @property
@@ -87,12 +88,12 @@ class HostConfig:
 
     @property
     def misnamed(self) -> Mapping[str, str]:
-        """The entries of ``vms`` that no VM can be called, as far as they can be shown, and why."""
+        """The entries of ``vms`` whose names are not allowed, if they can be shown, and why."""
         return self._wrong_of(VMS)
 
     @property
     def unclear(self) -> Mapping[str, str]:
-        """The VMs of which it is not clear whether they are to be gone, and why: they stay."""
+        """The VMs for which it is not clear whether they should be removed, and why: they stay."""
         return self._wrong_of(GONE)
 
     def _wrong_of(self, which: str) -> dict[str, str]:
@@ -103,7 +104,7 @@ class HostConfig:
 def parse_config(raw: object) -> Checked[HostConfig]:
     """Read the mapping under ``geats``; report everything that is wrong with it at once."""
     if raw is None:
-        return problem("", "is empty: leave the key out, or write {} if all of it is the defaults")
+        return problem("", "is empty: leave the key out, or write {} for the defaults")
     return _config("", raw)
 
 
@@ -113,9 +114,9 @@ def read_config(raw: object) -> Checked[HostConfig]:
 
 
 def read_in_part(raw: object) -> Checked[HostConfig]:
-    """The same, for those who plan nothing from it: without any key that is wrong.
+    """The same without the keys that are wrong, for callers that do not plan from it.
 
-    But where VMs are must be right, and whatever could have been meant to say it.
+    Keys that say where VMs are must be right, and so must keys that look like a misspelling of one.
     """
     return _leaving_out(raw, lambda one: _wrong_entry(raw, one) or _wrong_key(one))
 
@@ -177,7 +178,7 @@ def _without(raw: Raw, wrong: Mapping[str, str]) -> Raw:
 
 
 def config_schema() -> Schema:
-    """What ``parse_config`` takes, as JSON Schema, but for the definitions that it refers to."""
+    """What ``parse_config`` accepts, as JSON Schema, without the definitions that it refers to."""
     return _config.schema()
 
 
@@ -201,7 +202,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
     read.problems += [
         Problem(
             read.at(f"{GONE}.{printable(name)}"),
-            "is under vms as well: take it out of one of the two",
+            "is under vms as well: remove it from one of the two",
         )
         for name in _in_both(read.raw.get(VMS), read.raw.get(GONE))
     ]

@@ -24,8 +24,8 @@ class Strategy(StrEnum):
 class Rules:
     """How VMs are placed.
 
-    VMs of one group in ``together`` are on one host, those of one in ``apart`` on different ones.
-    ``reserve`` is the share (0 to 1) of each resource that placing leaves free.
+    VMs of one group in ``together`` must be on one host, VMs of one group in ``apart`` on different
+    hosts. ``reserve`` is the share (0 to 1) of each resource to keep free.
     """
 
     strategy: Strategy = Strategy.SPREAD

@@ -1,4 +1,4 @@
-"""What a host may promise its VMs, and what becomes of those that nobody declared or named."""
+"""What a host may promise its VMs, and what to do with VMs that nobody declared or named."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from geats_core.reading.schemas import any_of, by_name, taking
 
 
 class Strays(StrEnum):
-    """What is done about a VM on the host that nobody declared."""
+    """What to do with a VM on the host that nobody declared."""
 
     REPORT = "report"
     STOP = "stop"
@@ -24,7 +24,7 @@ class Strays(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalBounds:
-    """How much of the journal of a host is kept: what is older, or more, is forgotten."""
+    """How much of the journal of a host is kept: older or surplus entries are deleted."""
 
     days: int = 365
     entries: int = 100_000
@@ -32,11 +32,12 @@ class JournalBounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPolicy:
-    """How far a host is committed, as factors of what it has; and what becomes of strays.
+    """How much a host may promise, as factors of what it has, and what to do with strays.
 
-    ``strays`` pairs patterns of names (as in fnmatch(3)) with what is done: the first that matches
-    counts, and a stray that none matches is reported. ``at_most`` so many VMs that nobody named are
-    powered off, undefined or emptied by one plan. ``exports`` is how many archives of a VM stay.
+    ``strays`` pairs patterns of names (as in fnmatch(3)) with what to do: the first pattern that
+    matches counts, and if none matches, the stray is reported. ``at_most`` is how many VMs that
+    nobody named one plan may power off, undefine or empty. ``exports`` says which archives of a VM
+    to keep.
     """
 
     memory_overcommit: float = 1.0

@@ -1,13 +1,12 @@
-"""Which snapshots go, and why each of the others stays.
+"""Which snapshots to delete, and why each of the others stays.
 
-Theory of operation
--------------------
-Each rule walks the snapshots from the newest to the oldest, and keeps the newest one of each period
-until it has kept as many as it may. Periods without a snapshot do not count: a host that was off
-for a month loses none of its daily snapshots by it. A snapshot that several rules keep counts for
-each of them, as in restic. Periods are those of UTC, and weeks those of ISO 8601.
-What is dated later than now (a clock was wrong) stays, and no rule counts it: it would be the
-newest of all for a long time, and today's would go in its place.
+Theory of operation ------------------- Each rule walks the snapshots from the newest to the oldest,
+and keeps the newest one of each period until it has kept as many as it may. Periods without a
+snapshot do not count: a host that was off for a month loses none of its daily snapshots by it. A
+snapshot that several rules keep counts for each of them, as in restic. Periods are those of UTC,
+and weeks those of ISO 8601. A snapshot with a date in the future (because a clock was wrong) stays,
+and no rule counts it: otherwise it would be the newest for a long time, and today's would be
+deleted instead.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,10 +35,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot, by a name that no other has; ``taken_s`` is seconds since the epoch.
+    """A snapshot with a unique name; ``taken_s`` is seconds since the epoch.
 
-    Any number is a time: what is before the year 1 or after the year 9999 falls into the first or
-    the last period of those, and is still older or newer than what else is in it.
+    Any number is a valid time: times before the year 1 or after the year 9999 belong to the first
+    or the last period, and are still older or newer than the others in it.
     """
 
     name: str
@@ -50,7 +49,7 @@ class Snapshot:
 class Kept:
     """A snapshot that stays; ``reasons`` is never empty: ``last 1 of 3``, ``weekly 2026-W47``.
 
-    Of one that is dated later than now it is ``in the future 2031-01-01``.
+    If its date is in the future, the reason is ``in the future 2031-01-01``.
     """
 
     snapshot: Snapshot

@@ -102,7 +102,7 @@ def _source(read: Reader) -> Source:
         there = f"must have exactly one of {', '.join(SOURCES)}, got {got}"
         read.problems.append(Problem(read.path, there))
     if read.raw.get("sha256") is not None and "path" not in given:
-        read.problems.append(Problem(read.at("sha256"), "goes with path only"))
+        read.problems.append(Problem(read.at("sha256"), "is allowed only with path"))
     none = Files(path="/")
     found = [read_source(read, key) for key, (_, read_source) in SOURCES.items()]
     return next((each for each in found if each is not None), none)
@@ -120,7 +120,7 @@ def _one_overlay(read: Reader) -> tuple[Files, ...]:
     sha256 = read.take("overlay_sha256", fields.sha256, None)
     if read.raw.get("overlay") is None:
         if read.raw.get("overlay_sha256") is not None:
-            read.problems.append(Problem(read.at("overlay_sha256"), "goes with overlay only"))
+            read.problems.append(Problem(read.at("overlay_sha256"), "is allowed only with overlay"))
     elif read.raw.get("overlays") is not None:
         read.problems.append(Problem(read.path, "must have overlay or overlays, not both"))
     return () if path is None else (Files(path=path, sha256=sha256),)
@@ -158,7 +158,7 @@ def _image_mapping(read: Reader) -> Checked[Source | None]:
         rootfs_sha256=read.take("rootfs_sha256", fields.sha256, None),
     )
     if image.rootfs_sha256 is not None and read.raw.get("rootfs") is None:
-        read.problems.append(Problem(read.at("rootfs_sha256"), "goes with rootfs only"))
+        read.problems.append(Problem(read.at("rootfs_sha256"), "is allowed only with rootfs"))
     return read.done(image)
 
 

@@ -1,1 +1,2 @@
-"""Several hosts: where a VM goes, what moves, and what two hosts must not both have."""
+"""Several hosts: on which host to place a VM, what to move, and what two hosts must not both
+have."""

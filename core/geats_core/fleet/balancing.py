@@ -1,6 +1,6 @@
-"""Moves of VMs between hosts: to empty one, or to take from the one that has too much.
+"""Moves of VMs between hosts: to empty a host, or to relieve the one with the highest load.
 
-Moves are found one after the other, each from what the ones before it lead to.
+Moves are found one after the other, each from the state after the moves before it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ def drain(
 ) -> Checked[tuple[Move, ...]]:
     """The moves that empty a host, the largest VM first; or every reason why some VM must stay.
 
-    Where the strategy of *rules* finds none, the other is tried: the host is to be emptied.
+    Where the strategy of *rules* finds none, the other is tried: the host should be emptied.
     """
     if source not in hosts:
         return Failure((unknown("host", "host", source, hosts),))
@@ -57,7 +57,7 @@ def _drained(
         match _taken_over(name, hosts[source], rest, rules):
             case Success((goal, target)):
                 rest[target] = with_goal(rest[target], goal)
-                reason = f"{source} is to be emptied"
+                reason = f"{source} should be emptied"
                 moves.append(Move(vm=name, source=source, target=target, reason=reason))
             case Failure(why):
                 problems += why
@@ -69,7 +69,7 @@ def rebalance(
 ) -> tuple[Move, ...]:
     """Moves away from a host with a high load, while one lowers it by over *tolerance*.
 
-    The host with the highest load is relieved first; where it cannot be, the next one is.
+    The host with the highest load is relieved first. If that is not possible, the next one is.
     """
     rules = replace(rules or Rules(), strategy=Strategy.SPREAD)
     outlooks = {name: Outlook.of(host) for name, host in hosts.items()}

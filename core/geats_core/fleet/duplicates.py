@@ -21,9 +21,10 @@ class Duplicate:
 
 
 def duplicates(hosts: Mapping[str, Candidate]) -> tuple[Duplicate, ...]:
-    """Every claim that VMs on two hosts make: VMs that are there, running or not, or to be there.
+    """Every claim that VMs on two hosts both make, whether these exist (running or not) or are
+    wanted.
 
-    What two VMs of one host claim is refused by the plan of that host.
+    If two VMs of one host claim the same, the plan of that host is refused.
     """
     owners: dict[Claim, dict[str, str]] = defaultdict(dict)  # the paths, by the host
     for host, candidate in sorted(hosts.items()):

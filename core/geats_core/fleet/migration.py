@@ -72,7 +72,7 @@ class Migration:
         return tuple(undo for undo, is_needed in needed.items() if is_needed)
 
     def counts(self, *, source_defines: bool) -> str:
-        """The host whose copy is the VM; the other one's is to be removed."""
+        """The host with the valid copy of the VM; the other copy should be removed."""
         return self.source if source_defines else self.target
 
 

@@ -1,4 +1,4 @@
-"""Which of several hosts a VM goes to.
+"""On which of several hosts to place a VM.
 
 Theory of operation
 -------------------
@@ -29,7 +29,7 @@ Ends: TypeAlias = Mapping[str, Observation]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A host as ``plan_host`` is told of it: what is wanted there, and what there is."""
+    """A host, with the arguments of ``plan_host``: what is wanted there, and what there is."""
 
     goals: tuple[Goal, ...] = ()
     observations: Mapping[str, Observation] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Candidate:
 
     @property
     def vms(self) -> frozenset[str]:
-        """The VMs that are there, or are to be."""
+        """The VMs that are on the host, or should be."""
         there = {name for name, have in self.observations.items() if have.exists}
         return frozenset(there | {goal.name for goal in self.goals})
 
@@ -61,7 +61,7 @@ def place(
     if there:
         return problem(wanted.name, f"is on {there[0]} already")
     if not hosts:
-        return problem(wanted.name, "there is no host to place it on")
+        return problem(wanted.name, "there is no host for it")
     loads: dict[str, float] = {}
     refused: dict[str, tuple[Problem, ...]] = {}
     for name in hosts:
@@ -115,10 +115,10 @@ def _neighbours(
         for other in sorted(group - {vm}) if vm in group else ():
             for elsewhere in sorted(each for each in hosts if other in hosts[each].vms):
                 if elsewhere != name:
-                    yield Problem(vm, f"is to be together with {other}, which is on {elsewhere}")
+                    yield Problem(vm, f"must be together with {other}, which is on {elsewhere}")
     for group in rules.apart:
         for other in sorted(hosts[name].vms & group - {vm}) if vm in group else ():
-            yield Problem(vm, f"is to be apart from {other}")
+            yield Problem(vm, f"must be apart from {other}")
 
 
 def load_of(host: Candidate) -> float:

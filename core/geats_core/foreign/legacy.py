@@ -191,7 +191,7 @@ def _network(taken: Taken, raw: object, at: str, vm: Plain) -> None:
     for number, (key, nic) in enumerate(given):
         path = f"network.{printable(key)}" if by_name else f"network[{number}]"
         if number or not isinstance(nic, Mapping):
-            taken.left(path, "the first geats used the first interface alone")
+            taken.left(path, "the first geats used only the first interface")
             continue
         name = key if by_name else nic.get("name", NIC)
         vm["nics"] = [_nic(taken, {**nic, "name": name}, path, f"{at}.nics[0]")]
@@ -229,7 +229,7 @@ def _volumes(taken: Taken, raw: object, at: str, vm: Plain, geats: Pillar) -> No
     for number, volume in enumerate(raw if isinstance(raw, list | tuple) else [raw]):
         path = f"storage[{number}]"
         if number or not isinstance(volume, Mapping):
-            taken.left(path, "the first geats used the first volume alone")
+            taken.left(path, "the first geats used only the first volume")
             continue
         pool = _pool_of(taken, volume, path, geats)
         vm["volumes"] = [{"name": "root", "pool": pool}]

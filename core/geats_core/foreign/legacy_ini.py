@@ -44,7 +44,7 @@ def _read_line(line: str, stack: list[Section]) -> str | None:
             return "must be a section whose brackets match, one deeper than the last at most"
         section: Section = {}
         if head[2] in stack[depth - 1]:
-            return "must not be there twice"
+            return "must not be given twice"
         stack[depth - 1][head[2]] = section
         stack[depth:] = [section]
         return None
@@ -57,7 +57,7 @@ def _read_line(line: str, stack: list[Section]) -> str | None:
         return "must have quotes that match"
     key = pair[1].strip("'\"")
     if key in stack[-1]:
-        return "must not be there twice"
+        return "must not be given twice"
     stack[-1][key] = value
     return None
 

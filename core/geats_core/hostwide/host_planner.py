@@ -37,9 +37,9 @@ from geats_core.vm.spec import VMSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPlan:
-    """The steps that bring a host's VMs to their goals, in an order in which they may run.
+    """The steps that bring the VMs of a host to their goals, in an order in which they may run.
 
-    ``plans`` are those of the single VMs: the same steps, without what they wait for on other VMs.
+    ``plans`` are the plans of the single VMs: the same steps, without waiting for other VMs.
     """
 
     plans: tuple[Plan, ...] = ()
@@ -65,8 +65,8 @@ def plan_host(
 ) -> Checked[HostPlan]:
     """The steps that bring every VM to its goal, or every reason why there is no plan.
 
-    *observations* are all that there is on the host, by the names of the VMs. VMs that have no goal
-    and are not in ``facts.declared`` are strays. Never raises.
+    *observations* is everything on the host, by the names of the VMs. VMs without a goal that are
+    not in ``facts.declared`` are strays. Never raises.
     """
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     by_name, problems = _by_name(goals)
@@ -177,14 +177,13 @@ def _known(have: Observation | None) -> VMSpec | None:
 
 
 def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What is to run after the host's start: VMs that are off and defined with ``autostart``.
+    """Goals for the start of the host: VMs that are off and defined with ``autostart`` should run.
 
-    So are those that a plan powered off to start them again, and was cut, as by the host's end.
-    Those of the highest priority come first. A VM that geats did not make is left alone. One whose
-    recorded definition cannot be read is wanted too: there is no plan for it, and so that is said.
-    So it is with one that is stuck, and perhaps runs, or whose driver is not available. One that
-    the registry has lost is what its driver holds. One that an interrupted operation left frozen
-    goes on.
+    So should VMs that an interrupted plan powered off to start them again, for example because the
+    host stopped. The highest priority comes first. VMs that geats did not make are left alone. VMs
+    whose recorded definition cannot be read, that are stuck, or whose driver is not available get a
+    goal too: there is no plan for them, so they are reported. If the registry has lost a VM, the
+    definition of its driver counts. VMs that an interrupted operation left frozen are unfrozen.
     """
     wanted = [
         spec
@@ -212,9 +211,9 @@ def _to_start(spec: VMSpec, have: Observation) -> Goal:
 
 
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What is to be off before the host's end: every VM that is defined and on, or stuck.
+    """Goals for the shutdown of the host: every defined VM that is on or stuck should be off.
 
-    A VM that geats did not make is left alone.
+    VMs that geats did not make are left alone.
     """
     return tuple(
         Goal(name=name, target=Target.OFF)
@@ -224,9 +223,9 @@ def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 
 
 def rebuild_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
-    """What the registry is to have again: all that it lost and drivers hold, and locks in both.
+    """Goals to rebuild the registry from the drivers: definitions that it lost, and locks in both.
 
-    Each VM stays as it is; the lock of one that is recorded again comes with its definition.
+    The VMs themselves are not changed; the lock of a VM is recorded with its definition.
     """
     lost = {
         name: have.defined

@@ -35,7 +35,7 @@ from geats_core.vm.spec import VMSpec
 
 TAKING = (Define, Adopt, Start, AllocateVolume, GrowVolume, SetLimits)
 CHANGING = (*TAKING, *POWER_OFFS, Undefine)
-UNDER_WAY = "an operation that is under way takes it"
+UNDER_WAY = "an operation in progress takes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

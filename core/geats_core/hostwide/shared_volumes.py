@@ -151,7 +151,9 @@ def _still_mounted(host: _Host) -> Iterator[Problem]:
             if host.takes_away(*each.key):
                 yield _problem(each, f"is mounted by {spec.name}, and so its data stays as it is")
             elif spec.name not in host.goals and (why := _why_no_longer(host, spec, each)):
-                yield _problem(each, f"is mounted by {spec.name}, which then could not: {why}")
+                yield _problem(
+                    each, (f"is mounted by {spec.name}, which then could not mount it: {why}")
+                )
     for vm, have in host.observations.items():
         for each in _mounted(have):
             if host.takes_away(*each.key) and not host.does(vm, *POWER_OFFS):

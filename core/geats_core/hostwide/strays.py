@@ -1,4 +1,4 @@
-"""VMs on a host that nobody described, and what becomes of them."""
+"""VMs on a host that nobody described, and what to do with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from geats_core.vm.observation import Observation, Power
 class Stray:
     """A VM on the host that nobody declared; ``defined`` says whether geats once defined it.
 
-    Where the policy is to stop it, and it is left alone, ``left_alone`` says why.
+    If the policy is to stop it, but it is left alone, ``left_alone`` says why.
     """
 
     name: str
@@ -63,7 +63,7 @@ def left_alone(strays: Iterable[Stray]) -> list[str]:
         if stray.left_alone:
             by_reason.setdefault(stray.left_alone, []).append(stray.name)
     return [
-        f"{some_of(names)}: left alone, although strays are to be stopped: {why}"
+        f"{some_of(names)}: left alone, although the policy is to stop strays: {why}"
         for why, names in by_reason.items()
     ]
 
@@ -74,8 +74,8 @@ def _to_stop(stray: Stray) -> bool:
 
 def _left_alone(stray: Stray, why_none: str) -> Stray:
     gone = (
-        "the description is gone, and that is no order: describe it again, or write gone: "
-        "{NAME: stopped}"
+        "the description is gone, which is not a request to stop: describe it again, or write "
+        "gone: {NAME: stopped}"
     )
     return replace(stray, left_alone=gone if stray.defined else why_none)
 

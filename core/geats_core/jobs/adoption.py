@@ -254,10 +254,10 @@ def _tree_problems(
     elif root.owner:
         yield Problem(path, f"its files have ids of a guest, from {root.owner} on: {COPY_IT}")
     if root.mounted is not None:
-        yield Problem(path, f"{root.mounted!r} is mounted, so that nobody could remove it")
+        yield Problem(path, f"{root.mounted!r} is mounted, so it could not be removed")
     outside = {found.file, root.volume or found.file} - {found.root}
     if any(is_within(each, [found.root]) for each in outside):
-        yield Problem(path, f"{found.root!r} holds more than the files of the guest")
+        yield Problem(path, f"{found.root!r} contains more than the files of the guest")
     for name, other in sorted(root.others.items()):
         layers = [part for part in other.split(":") if part.startswith("/")]
         if is_within(found.root, layers) or any(is_within(each, [found.root]) for each in layers):

@@ -30,11 +30,11 @@ def plan_clone(
     facts: HostFacts | None = None,
     policy: HostPolicy | None = None,
 ) -> Checked[HostPlan]:
-    """Make the VM *spec* of what *source* holds now; it is off afterwards.
+    """Create the VM *spec* as a copy of *source*. The new VM is off.
 
-    Refused where there is a VM of this name, unless that is what is left of the same clone; where
-    another VM has one of its addresses; and where its volumes are not those of *source*.
-    *observations* are all that there is on the host, by the names of the VMs.
+    Refused if there is a VM of this name (unless it is left from the same clone), if another VM has
+    one of its addresses, or if its volumes are not those of *source*. *observations* is everything
+    on the host, by the names of the VMs.
     """
     facts = facts or HostFacts()
     from_ = observations.get(source, Observation())
@@ -74,7 +74,7 @@ def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> C
         seen, old = draft.state.volume(*where), from_.volume(*where)
         if seen is not None and seen.is_reserved and old is not None:
             template = _template(spec, from_, old.template) if volume.name == ROOT else None
-            draft.add(CloneVolume(*where, source, template), f"it is to be as that of {source}")
+            draft.add(CloneVolume(*where, source, template), f"it should be as that of {source}")
     reason = "its files in the guest are those of another VM"
     draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
     return draft.finished()
@@ -95,7 +95,7 @@ def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
     hold = Step(
         vm=source,
         action=Hold() if from_.power is Power.RUNNING else Pause(),
-        reason="it is to be copied as it is at one moment",
+        reason="it must be copied as it is at one moment",
         needs=tuple(range(first)),
     )
     steps = [*alone.steps[:first], hold, *_later(alone.steps, first)]
@@ -136,7 +136,9 @@ def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:
         path, old = f"{spec.name}.volumes[{volume.name}]", theirs[volume.name]
         seen = from_.volume(volume.pool, volume.name)
         if volume.pool != old.pool:
-            message = f"must be {old.pool!r}, as of the source: export and import go elsewhere"
+            message = (
+                f"must be {old.pool!r}, as in the source: to use another pool, export and import"
+            )
             yield Problem(f"{path}.pool", message)
         elif seen is not None and (volume.size_bytes or seen.size_bytes or 0) < (
             seen.size_bytes or 0

@@ -1,12 +1,11 @@
 """Copies of a whole VM: what an archive of one says, and plans to write one and to read one.
 
-Theory of operation
--------------------
-A VM that is read from an archive is defined first, then its volumes are made and *reserved*, all of
-them; only then is any of them filled. So what a cut leaves is never taken for a VM: neither can it
-be started nor has it room for a template. Reading the same archive again finishes it, and
-deprovisioning removes it. A VM that runs is frozen while it is written, or only until its volumes
-are cloned, where their pools can do that in no time.
+Theory of operation ------------------- A VM that is read from an archive is defined first, then its
+volumes are made and *reserved*, all of them; only then is any of them filled. So what an
+interruption leaves is never treated as a complete VM: it cannot be started, and no template can be
+installed on it. Reading the same archive again finishes it, and deprovisioning removes it. A
+running VM is frozen while it is written, or only until its volumes are cloned, if their pools can
+do that in no time.
 """
 
 import json
@@ -54,7 +53,7 @@ class PackedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What an archive holds: the VM's spec, its volumes, and what its root was installed from.
+    """What an archive contains: the VM's spec, its volumes, and the template of its root.
 
     ``taken_s`` is when it was written, in seconds since the epoch.
     """
@@ -67,13 +66,13 @@ class Manifest:
 
 
 def manifest_to_json(manifest: Manifest) -> str:
-    """As text, with a checksum of its own: ``manifest_from_json`` gives it back."""
+    """As text, with its own checksum: ``manifest_from_json`` reads it."""
     plain = encode(manifest)
     return json.dumps({"manifest": plain, "sha256": _digest(plain)}, indent=1) + "\n"
 
 
 def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
-    """Read what stands in an archive; report everything that is wrong with it."""
+    """Read the manifest of an archive; report everything that is wrong with it."""
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -97,11 +96,11 @@ def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
 
 
 def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VMSpec]:
-    """*spec* for a VM called *name*, with some keys *changes*: as in a spec, None takes one out.
+    """*spec* for a VM called *name*, with some keys changed by *changes*; None removes a key.
 
-    Under another name, the hostname follows where it was that name, and MAC addresses are derived
-    anew. ``pools`` in *changes* is the pool of each volume by its name; of all of them, if it is
-    the name of one.
+    Under another name, MAC addresses are derived again, and the hostname changes if it was the old
+    name. ``pools`` in *changes* is the name of the pool of all volumes, or maps names of volumes to
+    names of pools.
     """
     given = dict(changes)
     pools = given.pop("pools", {})
@@ -131,7 +130,7 @@ def hostname_under(spec: VMSpec, name: str) -> str:
 def plan_export(
     name: str, archive: str, have: Observation, facts: HostFacts | None = None
 ) -> Checked[Plan]:
-    """Write the VM to an archive at this path; one that runs is frozen for as short as can be."""
+    """Write the VM to an archive at this path. A running VM is frozen for as short as possible."""
     found = list(not_there(name, have))
     if found or have.recorded is None:
         return Failure(tuple(found))
@@ -147,7 +146,7 @@ def plan_export(
         draft.add(Export(archive, Reading.CLONES), "an export was asked for")
         return draft.finished()
     if have.power is Power.RUNNING:
-        draft.add(Hold(), "its volumes are to be read as they are at one moment")
+        draft.add(Hold(), "its volumes must be read as they are at one moment")
     draft.add(Export(archive), "an export was asked for")
     if have.power is Power.RUNNING:
         draft.add(Unfreeze(), "it ran before")
@@ -168,10 +167,10 @@ def plan_import(
     facts: HostFacts,
     others: Mapping[str, VMSpec],
 ) -> Checked[Plan]:
-    """Make the VM *spec* of what an archive holds; *others* are the VMs of the host by name.
+    """Create the VM *spec* from an archive; *others* are the VMs of the host by name. It is off.
 
-    It is off afterwards. Refused where there is a VM of this name, unless that is what is left of
-    the same import, and where another VM has one of its addresses.
+    Refused if there is a VM of this name (unless it is left from the same import), or if another VM
+    has one of its addresses.
     """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
@@ -195,7 +194,7 @@ def plan_import(
             of_root = template if volume.name == ROOT else None
             where = (volume.pool, volume.name, archive)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
-            draft.add(action, "it is to be as in the archive")
+            draft.add(action, "it should be as in the archive")
     reason = "its files in the guest are those of another host or name"
     draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
     return draft.finished()
@@ -232,7 +231,7 @@ def make_room(draft: Draft, spec: VMSpec) -> None:
         for volume in volumes:
             seen = draft.state.volume(volume.pool, volume.name)
             if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
-                draft.add(ReserveVolume(seen.pool, seen.name), "a copy is to be put on it")
+                draft.add(ReserveVolume(seen.pool, seen.name), "a copy will be written to it")
 
 
 def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
@@ -327,4 +326,6 @@ def _wrong_pools(spec: VMSpec, pools: object) -> Iterable[Problem]:
     names = {volume.name for volume in spec.volumes}
     for name in pools if isinstance(pools, Mapping) else ():
         if name not in names:
-            yield Problem("pools", f"{name!r} is no volume of the VM ({', '.join(sorted(names))})")
+            yield Problem(
+                "pools", (f"{name!r} is not a volume of the VM ({', '.join(sorted(names))})")
+            )

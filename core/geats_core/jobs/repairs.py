@@ -31,7 +31,7 @@ UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What an operation left beside the VMs of a host, and why it is known to be left over.
+    """What an interrupted operation left on a host besides VMs, and why geats knows that.
 
     ``vm`` is the VM that the operation was about; empty if it was about none, or about several.
     """
@@ -48,11 +48,11 @@ def plan_repair(
     policy: HostPolicy | None = None,
     at_work: Container[str] = (),
 ) -> Checked[HostPlan]:
-    """The steps that end all that is left over: each concerns itself, and needs no other VM's.
+    """The steps that clean up everything that is left over. They do not wait for other VMs.
 
-    A VM that was on, and that has to be powered off for it, is started again if that can be.
-    *observations* are all that there is on the host, by the names of the VMs. Those that somebody
-    is *at_work* on are left alone.
+    If a VM has to be powered off for it, it is started again if possible. *observations* is
+    everything on the host, by the names of the VMs. VMs in *at_work* are left alone, because an
+    operation is in progress there.
     """
     facts = facts or HostFacts()
     known = {name: have.recorded or have.defined for name, have in observations.items()}
@@ -113,7 +113,7 @@ def _take_away_volumes(draft: Draft, going: Container[str]) -> None:
             draft.add(Undefine(), UNFINISHED)
         return
     empty = [seen for seen in have.volumes if seen.stage is Stage.ALLOCATED]
-    _destroy(draft, empty, "what made it, or destroyed it, was interrupted, and it holds nothing")
+    _destroy(draft, empty, "its creation or destruction was interrupted, and it is empty")
 
 
 def _destroy(draft: Draft, volumes: Iterable[VolumeSeen], reason: str) -> None:

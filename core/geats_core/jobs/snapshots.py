@@ -1,11 +1,10 @@
-"""Snapshots of a whole VM: plans to take one, to go back to one, and to give some up.
+"""Snapshots of a whole VM: plans to take, restore and delete them.
 
-Theory of operation
--------------------
-A snapshot of a VM is one of each of its volumes, all of one name. They are taken *together*: a VM
-that runs is frozen around them, so that they are of one moment. What a cut left of one is completed
-later, and then its parts are of different moments; it says so, and it is gone back to only where
-that is asked for. Going back loses what was written since, so that needs leave, and a VM off.
+Theory of operation ------------------- A snapshot of a VM consists of a snapshot of each of its
+volumes, all with the same name. They are taken *together*: a running VM is frozen meanwhile, so
+that they are of one moment. If taking it was interrupted, it is completed later, and its parts are
+of different moments. It says so, and it is restored only if that is asked for. Restoring loses what
+was written since then, so it needs permission, and the VM must be off.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +39,7 @@ from geats_core.vm.spec import ROOT, VMSpec
 
 
 class Parts(StrEnum):
-    """Whether a snapshot has to be of every volume and of one moment, or of what there is."""
+    """Whether a snapshot must cover every volume at one moment, or may be partial."""
 
     ALL = "all"
     SOME = "some"
@@ -62,14 +61,14 @@ class VMSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What the rules keep and why, and the plan that gives up the rest."""
+    """What the rules keep and why, and the plan that deletes the rest."""
 
     plan: Plan
     retention: Retention
 
 
 def name_at(taken_s: int) -> str:
-    """What a snapshot is called that nobody named, such as ``2026-11-23-070000`` (UTC)."""
+    """The default name of a snapshot, such as ``2026-11-23-070000`` (UTC)."""
     return datetime.fromtimestamp(taken_s, UTC).strftime("%Y-%m-%d-%H%M%S")
 
 
@@ -105,10 +104,10 @@ def plan_snapshot(
     facts: HostFacts,
     parts: Parts = Parts.ALL,
 ) -> Checked[Plan]:
-    """Keep what all volumes of the VM hold now, under one name; empty where that is done already.
+    """Take a snapshot of all volumes of the VM; the plan is empty if the snapshot exists already.
 
-    Refused where a volume is in a pool without snapshots, unless *parts* is SOME: it is passed over
-    then.
+    Refused if a volume is in a pool without snapshots. If *parts* is SOME, such volumes are skipped
+    instead.
     """
     found = [*_wrong_with(name, have), *_stuck(name, have)]
     able = [seen for seen in _own(have) if facts.pool(seen.pool).snapshots]
@@ -123,7 +122,7 @@ def plan_snapshot(
         _activate(draft, seen)
     hold = have.power is Power.RUNNING and bool(missing)
     if hold:
-        draft.add(Hold(), "its volumes are to be kept as they are at one moment")
+        draft.add(Hold(), "the snapshot must be of one moment")
     for seen in missing:
         reason = "this part of it is missing" if begun else f"snapshot {snapshot} is wanted"
         draft.add(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)
@@ -140,10 +139,10 @@ def plan_restore(
     data_loss: DataLoss = DataLoss.REFUSED,
     parts: Parts = Parts.ALL,
 ) -> Checked[Plan]:
-    """Make the volumes of the VM what they were; it is off meanwhile, and on again if it was.
+    """Roll the volumes of the VM back. A running VM is shut down, and started again.
 
-    Refused without leave to lose data; and, unless *parts* is SOME, where the snapshot lacks a
-    volume (which then stays as it is), or is not of one moment.
+    Refused without permission to lose data. Unless *parts* is SOME, also refused if the snapshot
+    lacks a volume (which otherwise stays as it is) or is not of one moment.
     """
     recorded, taken = have.recorded, _named(have, snapshot)
     found = _wrong_with(name, have)
@@ -168,14 +167,14 @@ def _back(off: Iterable[Step], snapshot: str, have: Observation, spec: VMSpec) -
     for seen in _own(have):
         if seen.snapshot(snapshot) is not None:
             action = RollbackVolume(seen.pool, seen.name, snapshot)
-            draft.add(action, f"it is to be as in snapshot {snapshot}")
+            draft.add(action, f"it should be as in snapshot {snapshot}")
     _as_defined(draft, spec)
     _power_again(draft, have)
     return draft.finished()
 
 
 def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
-    """Give up a snapshot of all volumes; refused where there is none, or the VM is locked."""
+    """Delete a snapshot of all volumes; refused if there is none, or if the VM is locked."""
     if _named(have, snapshot) is None:
         return Failure((_unknown(name, snapshot, have),))
     draft = Draft(name, have)
@@ -186,9 +185,10 @@ def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
 def plan_kept(
     name: str, keep: Keep, have: Observation, now_s: int, prefix: str = ""
 ) -> Checked[Retained]:
-    """Give up the snapshots that no rule of *keep* keeps, of those whose names begin so.
+    """Delete the snapshots that no rule of *keep* keeps, among those whose names begin with
+    *prefix*.
 
-    *now_s* is seconds since the epoch; what is dated later stays, and no rule counts it.
+    *now_s* is seconds since the epoch; a snapshot with a later date stays, and no rule counts it.
     """
     there = (Snapshot(each.name, each.taken_s) for each in snapshots_of(have))
     retention = retain((each for each in there if each.name.startswith(prefix)), keep, now_s)
@@ -269,12 +269,12 @@ def _unsafe(
         yield Problem(path, message)
     lacking = [seen.name for seen in _own(have) if seen.snapshot(taken.name) is None]
     if lacking and len(lacking) == len(_own(have)):
-        yield Problem(path, f"{taken.name} is of none of the volumes that the VM has now")
+        yield Problem(path, f"{taken.name} has none of the volumes that the VM has now")
     elif lacking and parts is Parts.ALL:
         message = f"{taken.name} has nothing of {', '.join(lacking)}: leave that out with partial"
         yield Problem(path, message)
     if not taken.together and parts is Parts.ALL:
-        message = f"{taken.name} is not of one moment: go back to its parts with partial"
+        message = f"{taken.name} was not taken at one moment: restore its parts with partial"
         yield Problem(path, message)
 
 

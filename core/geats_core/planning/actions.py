@@ -24,7 +24,7 @@ class Impact(IntEnum):
 
 
 class Identity(StrEnum):
-    """Whether a copy of a VM is that VM elsewhere, or a new one with an identity of its own."""
+    """Whether a copy is the same VM elsewhere, or a new VM with its own identity."""
 
     KEPT = "kept"
     NEW = "new"
@@ -85,7 +85,7 @@ class DestroyVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class ForgetVolume:
-    """Give up a volume that is not found where it was, and all data on it: it may be recreated."""
+    """Forget a volume that is not found, and all data on it, so that it can be recreated."""
 
     pool: str
     volume: str
@@ -93,7 +93,7 @@ class ForgetVolume:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotVolume(OnVolume):
-    """Keep what a volume holds now under a name; ``taken_s`` is seconds since the epoch."""
+    """Take a snapshot of a volume; ``taken_s`` is seconds since the epoch."""
 
     snapshot: str
     taken_s: int
@@ -108,7 +108,7 @@ class RollbackVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class DeleteSnapshot(OnVolume):
-    """Give a snapshot up, and the space that only it uses."""
+    """Delete a snapshot, and free the space that only it uses."""
 
     snapshot: str
 
@@ -122,22 +122,22 @@ class InstallTemplate(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class ConfigureGuest(OnVolume):
-    """Write the files that tell the guest who it is: hostname, DNS, firstboot.config."""
+    """Write the files that identify the guest: hostname, DNS, firstboot.config."""
 
     spec: VMSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveVolume(OnVolume):
-    """Mark a volume as one that a copy is still to be put on: until then the VM does not start."""
+    """Reserve a volume for a copy: the VM cannot start until the copy is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnpackVolume(OnVolume):
-    """Let a reserved volume hold what an archive made by ``Export`` holds of it.
+    """Fill a reserved volume from an archive that ``Export`` wrote.
 
-    ``sha256`` is that of the volume's part of the archive. ``template`` is what the root volume was
-    once installed from, and None for any other.
+    ``sha256`` is the checksum of the volume's part of the archive. ``template`` is the template
+    from which the root volume was installed, and None for other volumes.
     """
 
     archive: str
@@ -148,9 +148,9 @@ class UnpackVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class CloneVolume(OnVolume):
-    """Let a reserved volume hold what the volume of this name of the VM ``source`` holds.
+    """Fill a reserved volume with a copy of the volume of the same name of the VM ``source``.
 
-    Both are in one pool. ``template`` is as in ``UnpackVolume``; the identity is a new one.
+    Both are in one pool. ``template`` is as in ``UnpackVolume``. The copy gets a new identity.
     """
 
     source: str
@@ -159,10 +159,10 @@ class CloneVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class AdoptVolume(OnVolume):
-    """Let a pool have a directory of the host as a volume: where it is, with what it holds.
+    """Take over a directory of the host as a volume of a pool, in its place and with its content.
 
-    ``tree`` is the path. The volume counts as installed from ``template``, and its guest as
-    configured by what has the digest ``guest``.
+    ``tree`` is its path. The volume counts as installed from ``template``, and ``guest`` is the
+    digest of the guest files that count as configured.
     """
 
     size_bytes: int | None
@@ -173,10 +173,10 @@ class AdoptVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Record a VM that something else made, and put geats' own definition in place of the old one.
+    """Record a VM that something else made, and replace its definition with one from geats.
 
-    ``running`` is what it runs with, where it is on; ``keep`` are the lines of the old definition
-    that stay, and ``sha256`` is that of all of it.
+    ``running`` is the spec that it runs with, if it is on; ``keep`` are the lines of the old
+    definition that stay, and ``sha256`` is the checksum of the old definition.
     """
 
     spec: VMSpec
@@ -194,9 +194,9 @@ class Reading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write the VM, with all that its volumes hold, to an archive at this path.
+    """Write the VM and the content of its volumes to an archive at this path.
 
-    Where it reads clones, the VM may run: it is frozen only until these are made, and they are gone
+    If it reads clones, the VM may run: it is frozen only until these are made. They are removed
     afterwards.
     """
 
@@ -217,10 +217,10 @@ class Start:
 
 
 class Then(StrEnum):
-    """What becomes of a VM that is powered off: it stays off, or is only off to be started again.
+    """Whether a VM that is powered off stays off, or will be started again.
 
-    That it is to be on again is recorded before it is powered off: where its plan is cut, the next
-    one starts it.
+    If it will be started again, this is recorded before it is powered off: if the plan is
+    interrupted, the next one starts it.
     """
 
     OFF = "off"
@@ -244,7 +244,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class KeepOff:
-    """Let a VM that is off stay so, which a plan that was cut was to start again."""
+    """Keep a VM off that an interrupted plan would have started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,12 +254,13 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Freeze a running VM for as long as this operation needs it: it goes on if that is cut."""
+    """Freeze a running VM for this operation. If the operation is interrupted, the VM is
+    unfrozen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfreeze:
-    """Let the processes of a frozen VM, or of one that is held, go on."""
+    """Resume the processes of a VM that is frozen or held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +299,7 @@ class UpgradeRegistry:
 
 
 class Leftover(StrEnum):
-    """What an operation that was interrupted can leave on a host, beside what VMs consist of."""
+    """What an interrupted operation can leave on a host, besides the parts of VMs."""
 
     TEMPLATE = "half-unpacked template"
     CLONE = "clone"
@@ -324,10 +325,10 @@ class RemoveLeftover:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A pool or a driver, such as ``pools.fast``, that a host has elsewhere than it remembers.
+    """A pool or a driver, such as ``pools.fast``, that is no longer where the host recorded it.
 
-    ``was`` and ``now`` say where, in words. ``left`` are the VMs that are found in the old place
-    only: who goes on in the new one leaves them behind.
+    ``was`` and ``now`` describe the places. ``left`` are the VMs that are found only in the old
+    place, and that would be left behind there.
     """
 
     what: str
@@ -338,7 +339,8 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class NotePlaces:
-    """Remember where the host has its pools and drivers now; it concerns the host, and no VM."""
+    """Record where the host has its pools and drivers now. This is about the host, not about a
+    VM."""
 
     moved: tuple[Moved, ...]
 
@@ -434,7 +436,7 @@ def describe(action: Action, vm_name: str) -> str:
         case DestroyVolume(pool, volume):
             return f"destroy volume {vm_name}/{volume} in pool {pool}"
         case ForgetVolume(pool, volume):
-            return f"give up volume {vm_name}/{volume} in pool {pool}, which is not found"
+            return f"forget volume {vm_name}/{volume} in pool {pool}, which is not found"
         case SnapshotVolume(_, volume, snapshot):
             return f"snapshot volume {vm_name}/{volume} as {snapshot}"
         case RollbackVolume(_, volume, snapshot):
@@ -454,7 +456,7 @@ def describe(action: Action, vm_name: str) -> str:
         case AdoptVolume(pool, volume, _, tree):
             return f"adopt {tree} where it is, as volume {vm_name}/{volume} in pool {pool}"
         case Adopt():
-            return f"adopt {vm_name} as it is: its config is geats' own from now on"
+            return f"adopt {vm_name} as it is: its config is written by geats from now on"
         case Export(archive, reading):
             clones = ", frozen only until its volumes are cloned"
             return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"

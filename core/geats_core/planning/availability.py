@@ -99,7 +99,7 @@ def would_leave_behind(
 def _moved_away(moved: Moved) -> str:
     vms = ", ".join(moved.left)
     return (
-        f"{moved.what} is now {moved.now}; it was {moved.was}, and {vms} is left there: look"
-        " whether its disk is mounted, and whether its path, its type and state_dir are right;"
-        f" allow data loss to go on here, and leave {vms} behind"
+        f"{moved.what} is now {moved.now}; it was {moved.was}, and {vms} is left there: check "
+        "whether its disk is mounted, and whether its path, its type and state_dir are right; "
+        f"allow data loss to go on here, and leave {vms} behind"
     )

@@ -21,8 +21,8 @@ from geats_core.planning.spec_changes import Change
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
 
-LEFT_HELD = "an operation that was interrupted left it frozen"
-LEFT_OFF = "a plan that was interrupted powered it off, to start it again"
+LEFT_HELD = "an interrupted operation left it frozen"
+LEFT_OFF = "an interrupted plan powered it off, to start it again"
 
 
 @dataclass(slots=True)

@@ -10,11 +10,11 @@ from geats_core.vm.spec import VMSpec
 
 
 class Target(StrEnum):
-    """Where a VM should end.
+    """The state in which a VM should end.
 
-    OFF is powered off and otherwise left as it is, whereas STOPPED is provisioned *and* off.
-    PROVISIONED and DEFINED leave the power as it is. REBOOTED and REINITIALISED are requests
-    rather than states: asked for twice, they are done twice.
+    OFF is powered off and otherwise left as it is; STOPPED is provisioned *and* off. PROVISIONED
+    and DEFINED leave the power as it is. REBOOTED and REINITIALISED are requests, not states: if
+    you ask twice, they are done twice.
     """
 
     RUNNING = "running"
@@ -72,7 +72,7 @@ class Target(StrEnum):
 
 
 class Restart(StrEnum):
-    """Whether a plan may restart a VM: where a change needs it, for any change, or not at all."""
+    """Whether a plan may restart a VM: if a change needs it, for any change, or never."""
 
     IF_NEEDED = "if_needed"
     ALWAYS = "always"
@@ -94,7 +94,7 @@ class DataLoss(StrEnum):
 
 
 class ByHand(StrEnum):
-    """What becomes of lines that a person added to the definition which the driver holds."""
+    """What to do with lines that a person added to the driver's definition."""
 
     KEPT = "kept"
     REMOVED = "removed"
@@ -109,12 +109,12 @@ class Asked(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """Where one VM should end, and what may be done on the way.
+    """The state in which one VM should end, and what may be done on the way.
 
-    ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED.
-    A plan with a step that costs more than ``max_impact`` is refused. ``foreign`` is leave to act
-    on a VM that geats did not make. What a VM may come to that was not ``asked`` for by its name is
-    in ``named``.
+    ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED. A
+    plan with a step of a higher impact than ``max_impact`` is refused. ``foreign`` allows acting on
+    a VM that geats did not make. ``asked`` says whether the VM was named; what may be done to one
+    that was not is in ``only_named``.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Goal:
 
 
 class Offer(StrEnum):
-    """What a volume is for whoever uses it."""
+    """What a volume is for its users: a directory, a file or a block device."""
 
     DIRECTORY = "directory"
     BLOCK_DEVICE = "block device"
@@ -150,7 +150,7 @@ class NoStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverFacts:
-    """What a driver can do; None where it is not known, and so not checked.
+    """What a driver can do; None if it is not known, and therefore not checked.
 
     ``roots`` are what the root volume of its VMs may be, and ``volumes`` what all others may be.
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
@@ -166,17 +166,17 @@ class DriverFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFacts:
-    """What a pool offers; None where it is not known, and so not checked.
+    """What a pool offers; None if it is not known, and therefore not checked.
 
-    ``offers`` is what its volumes are. ``location`` is where a volume is, with ``{vm}`` and
-    ``{volume}`` standing for its names: two volumes at one location are a conflict. ``size_bytes``
-    is the space of the whole pool, and ``free_bytes`` what was left of it when it was looked at. A
-    pool that ``clones`` copies a volume in no time; one that does not ``enforces_size`` only
-    remembers how large a volume may become. No volume is made smaller than ``least_bytes``. Where
-    ``shifted_by`` is not 0, a volume shows its files with ids that are higher by so much, as
-    unprivileged VMs need them, and is of no use to any other. ``identity`` tells the pool from any
-    other that is found at its place, such as on another disk; it is None until the first volume is
-    made, and where the pool has none.
+    ``offers`` is what its volumes are. ``location`` is the location of a volume, with ``{vm}`` and
+    ``{volume}`` for its names: two volumes at one location are a conflict. ``size_bytes`` is the
+    space of the whole pool, and ``free_bytes`` what was free when it was observed. ``clones``: it
+    copies a volume in no time. ``enforces_size``: a volume cannot become larger than its size;
+    otherwise the pool only records the size. No volume is made smaller than ``least_bytes``. If
+    ``shifted_by`` is not 0, a volume shows its files with ids that are higher by that number, as
+    unprivileged VMs need them; other VMs cannot use it. ``identity`` distinguishes the pool from
+    another one at the same place, for example on another disk; it is None until the first volume is
+    made, and if the pool has none.
     """
 
     offers: Offer | None = None
@@ -194,16 +194,15 @@ class PoolFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """What a host offers; None where it is not known, and so not checked.
+    """What a host offers; None if it is not known, and therefore not checked.
 
-    ``declared`` are the VMs that somebody described, whether or not there is a goal for them; or
-    said of by name that they are to be gone.
-    ``bind_sources`` are the directories that VMs may bind, with all that is below them. ``upgrade``
-    is what its registry needs before anything can be written to it. ``unavailable`` are drivers,
-    pools and templates that are configured, and cannot be used or looked at now: why, by names such
-    as ``pools.fast``. ``elsewhere`` says of VMs, by name, where they are on this host that this
-    configuration does not look. ``moved`` are the pools and drivers that it has elsewhere than the
-    host remembers.
+    ``declared`` are the VMs that the configuration describes or lists under ``gone``, whether or
+    not there is a goal for them. ``bind_sources`` are the directories that VMs may bind, including
+    everything below them. ``upgrade`` is the upgrade that its registry needs before anything can be
+    written to it. ``unavailable`` says why configured drivers, pools and templates cannot be used
+    now, by names such as ``pools.fast``. ``elsewhere`` says, by name, where on this host there are
+    VMs in places that this configuration does not look at. ``moved`` are the pools and drivers that
+    are no longer where the host recorded them.
     """
 
     drivers: Mapping[str, DriverFacts] | None = None
@@ -230,7 +229,7 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """An action in a plan, on the VM ``vm`` (empty for what concerns the whole host).
+    """An action in a plan, on the VM ``vm`` (empty for a step that is about the whole host).
 
     ``changes`` are the fields that make it necessary. ``needs`` are the positions of the steps that
     must be done before it, ``after`` those of steps that must have ended, done or not. None is in

@@ -1,10 +1,9 @@
 """The model of a host: what each action needs, and what the VM is after it.
 
-Theory of operation
--------------------
-An observation is a point, an action an arrow. ``after`` follows one arrow: it gives the next point,
-or, where the action's precondition does not hold, the reason why not. The planner looks for a way
-through this space, and the adapters must agree with it on the real host.
+Theory of operation ------------------- An observation is a point, an action an arrow. ``after``
+follows one arrow: it returns the next point, or, if the precondition of the action is not met, the
+reason. The planner looks for a way through this space, and the adapters must agree with it on the
+real host.
 """
 
 from dataclasses import replace
@@ -71,7 +70,7 @@ SUSPENDED = frozenset({Power.FROZEN, Power.HELD})
 
 
 def after(action: Action, have: Observation) -> After:
-    """The VM once *action* is done; or, where it may not be done, why."""
+    """The VM after *action*; or, if the action may not be done, the reason."""
     match action:
         case Define(spec, keep):
             return _need(
@@ -185,7 +184,8 @@ def after(action: Action, have: Observation) -> After:
 
 
 def is_ready(spec: VMSpec, have: Observation) -> bool:
-    """Whether every volume of *spec* is there, usable, and the root holds a template."""
+    """Whether every volume of *spec* exists and is usable, and a template is installed on the
+    root."""
     for volume in spec.volumes:
         seen = have.volume(volume.pool, volume.name)
         needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED

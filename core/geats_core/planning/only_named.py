@@ -1,4 +1,4 @@
-"""Law 8: nothing is powered off, undefined or lost that nobody named.
+"""Law 8: no VM is powered off or undefined, and no data is lost, unless somebody named the VM.
 
 Theory of operation
 -------------------
@@ -71,14 +71,14 @@ def _guest_changed(want: VMSpec, have: Observation) -> bool:
 
 
 def unnamed(goal: Goal, made: Plan, have: Observation) -> Problems:
-    """Why a VM that nobody named is not brought to its goal so; nothing where it was named."""
+    """Why this plan is refused for a VM that nobody named; empty if it was named."""
     if goal.asked is Asked.NAMED:
         return ()
     return tuple(
         Problem(
             goal.name,
             f"would {describe(step.action, goal.name)}, because {step.reason}, and no change of "
-            "its description needs that: name the VM to have it done",
+            "its description needs that: name the VM if you want that",
             Code.UNNAMED,
         )
         for step in takes_away(made, goal.spec if goal.target.is_as_described else None, have)
@@ -111,20 +111,20 @@ def too_many(
         Problem(
             NAMES,
             f"{count} of {len(swept)} VMs would be {target} that nobody named "
-            f"({some_of(concerned)}), and at_most {policy.at_most} may be: name those that you "
-            f"mean, or say at_most: {count}",
+            f"({some_of(concerned)}), and at_most {policy.at_most} may be: name the VMs that "
+            f"you mean, or write at_most: {count}",
             Code.UNNAMED,
         ),
     )
 
 
 def is_sweep(goal: Goal) -> bool:
-    """Whether the goal is a wish for all VMs, and one that takes something away."""
+    """Whether the goal is part of a request for all VMs that takes something away."""
     return goal.asked is Asked.SWEPT and not goal.target.is_as_described
 
 
 def too_few_declared(observations: Mapping[str, Observation], declared: Collection[str]) -> str:
-    """Why nothing is taken from VMs that nobody named: the configuration may well be broken.
+    """Why nothing is taken from VMs that nobody named: the configuration is probably broken.
 
     Empty where at least half of the VMs that geats defined are declared.
     """
@@ -135,6 +135,6 @@ def too_few_declared(observations: Mapping[str, Observation], declared: Collecti
     gone = f" (the description of {some_of(vanished)} is gone)" if vanished else ""
     return (
         f"{len(known) - len(vanished)} of the {len(known)} VMs that geats defined here are "
-        f"described{gone}, so nothing is done to VMs that nobody named: mend the configuration, or "
-        "write gone: {NAME: stopped} for those that are to leave"
+        f"described{gone}, so nothing is done to VMs that nobody named: correct the "
+        "configuration, or write gone: {NAME: stopped} for those that should be removed"
     )

@@ -95,7 +95,9 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if not have.locked:
                 draft.add(Lock(), "protection from deletion is wanted")
             elif have.half_locked:
-                draft.add(Lock(), "protection from deletion is kept in one place, and not in two")
+                draft.add(
+                    Lock(), ("protection from deletion is recorded in one place only, not in both")
+                )
         case Target.UNLOCKED:
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")
@@ -112,7 +114,7 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
                 return problem(goal.name, "is not defined")
         case _:
             if goal.spec is None:
-                return problem(goal.name, "is not defined, and nothing says what it should be")
+                return problem(goal.name, "is not defined, and nothing describes it")
             found = refusals(goal, goal.spec, have, draft.facts)
             if found:
                 return Failure(found)
@@ -169,7 +171,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
             if volume is not want.root or _root_stays(draft, want, anew):
                 _prepare_volume(draft, volume)
     _power_off_if_needed(draft, want, final)
-    _destroy(draft, anew, f"{goal.name} is to be recreated")
+    _destroy(draft, anew, f"{goal.name} should be recreated")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
         because = rebuilds(want, draft.state)
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
@@ -217,13 +219,13 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     if have.unreliable:
         reason = f"its definition cannot be relied on ({have.unreliable})"
     elif have.recorded is None and have.defined is not None:
-        reason = "its driver has it, and the registry does not: that may have been lost"
+        reason = "its driver has it, but the registry does not: the registry may have lost it"
     elif have.recorded is None:
         reason = f"{want.name} is not defined"
     elif have.recorded == want and have.defined != want:
-        reason = "what the driver holds is not what is recorded"
+        reason = "what the driver has differs from what is recorded"
     elif have.recorded == want:
-        reason = f"lines added by hand are not to stay: {'; '.join(have.by_hand)}"
+        reason = f"lines added by hand should be removed: {'; '.join(have.by_hand)}"
     draft.add(Define(want, keep), reason, draft.changes)
 
 
@@ -235,7 +237,7 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
         case Target.REBOOTED:
             _power_off(draft, "a reboot was asked for", then=then)
         case Target.REINITIALISED:
-            _power_off(draft, "it is to be recreated", then=then)
+            _power_off(draft, "it should be recreated", then=then)
         case Target.STOPPED:
             _power_off(draft, f"{goal.name} should be stopped")
             _keep_off(draft, f"{goal.name} should be stopped")
@@ -266,7 +268,9 @@ def _power_off(
 def _keep_off(draft: _Draft, reason: str) -> None:
     """Let no later plan start what one that was cut was to start again."""
     if draft.state.to_run:
-        draft.add(KeepOff(), f"{reason}, and a plan that was interrupted was to start it again")
+        draft.add(
+            KeepOff(), (f"{reason}, and an interrupted plan had powered it off to start it again")
+        )
 
 
 def _destroy(
@@ -371,5 +375,5 @@ def _tear_down(draft: _Draft) -> None:
         _give_up(draft, draft.state.missing)
     if is_known:
         left = "; ".join(f"its volume {each.name}, {each}, is not found" for each in have.missing)
-        stays = f" ({left}: what is remembered of it stays)" if draft.state.missing else ""
+        stays = f" ({left}: its record is kept)" if draft.state.missing else ""
         draft.add(Undefine(), f"{gone}{stays}")

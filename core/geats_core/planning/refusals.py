@@ -65,9 +65,9 @@ def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     if where is None or have.defined is not None or have.power is not Power.STOPPED:
         return ()
     message = (
-        f"is on this host already, {where}, and this configuration does not look there: has it lost"
-        " state_dir or options of drivers? Say them again; or, if that VM is no longer wanted, take"
-        " it away with the configuration that has them"
+        f"is on this host already, {where}, and this configuration does not look there: has it "
+        "lost state_dir or options of drivers? Put them back. If you no longer want that VM, "
+        "remove it with the configuration that has them"
     )
     return (Problem(goal.name, message),)
 
@@ -136,7 +136,7 @@ def lost(goal: Goal, have: Observation) -> Problems:
     """A VM is not taken away with its volumes where one of these is not found, but with leave."""
     if not have.missing or not torn_down(goal, have) or goal.data_loss is DataLoss.ALLOWED:
         return ()
-    advice = "allow data loss to give it up"
+    advice = "allow data loss to forget it"
     return _within(
         goal, (Problem(*not_found(each, advice), Code.DATA_LOSS) for each in have.missing)
     )
@@ -146,7 +146,7 @@ def not_found(missing: VolumeMissing, advice: str) -> tuple[str, str]:
     """The path to a volume that is missing, and what to look at; then the *advice*."""
     hint = f" ({missing.hint})" if missing.hint else ""
     return f"volumes[{missing.name}]", (
-        f"was {missing}, and is not found there{hint}: look whether its disk is mounted, and "
+        f"was {missing}, and is not found there{hint}: check whether its disk is mounted, and "
         f"whether the path of pool {missing.pool} is right; {advice}"
     )
 
@@ -221,7 +221,7 @@ def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
 def _what(offers: Offer, takes: Collection[Offer]) -> str:
     """What a pool offers, and what to do where that can be made into what is needed."""
     if offers is Offer.NOTHING:
-        return "nothing that files could be put on"
+        return "nothing that can hold files"
     can_hold = Offer.DIRECTORY in takes and offers is not Offer.DIRECTORY
     return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
 
@@ -306,7 +306,7 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     for each in missing_volumes(want, have):
         if have.locked:
-            said = not_found(each, "it is not recreated, since the VM is locked")
+            said = not_found(each, "it is not recreated because the VM is locked")
             yield Problem(*said, Code.LOCKED)
         elif goal.data_loss is DataLoss.REFUSED:
             said = not_found(each, "allow data loss to recreate it, without its data")
@@ -342,7 +342,7 @@ def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
     stays_on = never or goal.target in (Target.DEFINED, Target.PROVISIONED)
     if stays_on and would_forget(want, have):
         message = (
-            "it is not known what the VM was started with, and to define it otherwise would forget "
-            "what it may still use: restart it, or power it off first"
+            "it is not known what the VM was started with, and a new definition would lose "
+            "track of what it may still use: restart it, or power it off first"
         )
         yield Problem("restart", message)

@@ -29,7 +29,7 @@ def why_restart(want: VMSpec, have: Observation) -> str:
     if have.power is Power.STOPPED:
         return ""
     if missing_volumes(want, have):
-        return "a volume of it is not found, and is to be recreated"
+        return "one of its volumes is not found, and should be recreated"
     if have.in_effect is None:
         return "it is not known what it was started with"
     root = have.volume(want.root.pool, ROOT)

@@ -72,9 +72,9 @@ LIVE_LIMITS: Costs = MappingProxyType(  # of a driver whose ``set_limits`` can c
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that differs; ``old`` and ``new`` are plain data, None where it is not set.
+    """One field that differs; ``old`` and ``new`` are plain data, None if it is not set.
 
-    They are to be shown: what may be secret is hidden in them.
+    They can be shown: secret values are hidden in them.
     """
 
     field: str
@@ -140,7 +140,7 @@ def _says_something(value: object) -> bool:
 
 
 def at_least(impact: Impact, found: Iterable[Change]) -> tuple[Change, ...]:
-    """Those of *found* that cost *impact* or more."""
+    """The changes of *found* that cost *impact* or more."""
     return tuple(change for change in found if change.impact >= impact)
 
 

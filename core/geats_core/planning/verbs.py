@@ -18,7 +18,7 @@ from geats_core.vm.spec import VMSpec
 
 
 class SpecFrom(StrEnum):
-    """Which spec counts, where a VM is both declared and defined."""
+    """Which spec counts if a VM is both declared and defined."""
 
     DECLARED = "declared"
     DEFINED = "defined"
@@ -26,9 +26,10 @@ class SpecFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """One lifecycle verb; ``only_from`` are the powers that it makes sense in (all, if empty).
+    """One lifecycle verb; ``only_from`` are the power states in which it is allowed (all, if
+    empty).
 
-    One that is off and ``to_run`` counts as on.
+    A VM that is off and ``to_run`` counts as on.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """A plan as a picture: what waits for what, for Mermaid and for Graphviz (DOT).
 
-A step that needs another has a solid arrow from it, one that only comes after it a dashed one.
+A solid arrow leads to a step that needs another, a dashed one to a step that only comes after it.
 """
 
 from geats_core.planning.actions import Impact, describe

@@ -19,9 +19,9 @@ MOST_NAMED = 20  # steps that a refusal of a question names
 
 
 def explain(plan: AnyPlan) -> str:
-    """One line a step, with its reason and impact; below, what is pending, kept, or a stray.
+    """One line for each step, with its reason and impact; then what is pending or kept, and strays.
 
-    Where there are several VMs, the positions of the steps that a step waits for are told too.
+    If there are several VMs, each line also has the positions of the steps that it waits for.
     """
     several = isinstance(plan, HostPlan)  # the steps of one VM come one after the other
     lines = [
@@ -35,7 +35,7 @@ def explain(plan: AnyPlan) -> str:
 def nothing_to_do(plan: AnyPlan) -> str:
     """What an empty plan says."""
     if isinstance(plan, HostPlan) and not plan.plans:
-        return "no VM is concerned: nothing to do"
+        return "no VM is affected: nothing to do"
     who = plan.name if isinstance(plan, Plan) else "every VM"
     return f"{who} is as described: nothing to do"
 
@@ -62,7 +62,7 @@ def notes(plan: AnyPlan) -> list[str]:
 
 
 def _stray(stray: Stray) -> str:
-    known = "its description is gone" if stray.defined else "nobody ever described it"
+    known = "its description is gone" if stray.defined else "it was never described"
     left = ", left alone" if stray.left_alone else ""
     return f"stray: {stray.name} is {stray.power}, {known} (policy: {stray.policy}{left})"
 
@@ -167,7 +167,7 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
 def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
     """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs.
 
-    What is a step of the host, and of no VM, is among the ``steps`` only.
+    Steps that are about the whole host are only in ``steps``.
     """
     return {
         "impact": str(plan.impact),
@@ -186,10 +186,10 @@ def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
 
 
 def step_to_plain(step: Step) -> dict[str, object]:
-    """One step as plain data; ``needs`` and ``after`` hold positions of steps, from 0.
+    """One step as plain data; ``needs`` and ``after`` contain positions of steps, from 0.
 
-    ``do`` is the kind of the action, and what belongs to that is beside it, such as ``pool`` and
-    ``volume``; but for specs, which are long. ``text`` says the same in a line.
+    ``do`` is the kind of the action; its details are separate keys, such as ``pool`` and
+    ``volume``, except specs, which are long. ``text`` says the same in one line.
     """
     return {
         **_action_to_plain(step.action),

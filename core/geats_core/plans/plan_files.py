@@ -1,7 +1,7 @@
-"""Plans and observations kept in files: made in one place, looked at or applied in another.
+"""Plans and observations in files: made in one place, read or applied in another.
 
-``geats observe`` writes a ``Recorded`` host, from which plans can be made where there is no host. A
-``SavedPlan`` holds what it was made from, so that whoever applies it can see that nothing moved.
+``geats observe`` writes a ``Recorded`` host, from which plans can be made without the host. A
+``SavedPlan`` contains what it was made from, so that apply can check that nothing has changed.
 """
 
 import json
@@ -51,10 +51,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan, with the observations that it was made from; a file has the fingerprint of it all.
+    """A plan, with the observations that it was made from; the file has a fingerprint of all of it.
 
-    ``warnings`` are what whoever made the plan wants to be known before it is applied. ``refused``
-    are the VMs that were meant as well, and why each of them has no part in the plan.
+    ``warnings`` are what a user should know before the plan is applied. ``refused`` are the VMs
+    that were asked for but have no part in the plan, and why.
     """
 
     plan: HostPlan
@@ -72,18 +72,18 @@ def saved(
 
 
 def alone(plan: Plan) -> HostPlan:
-    """The plan of one VM as that of a host on which nothing else is to do."""
+    """The plan of one VM as the plan of a host with nothing else to do."""
     return HostPlan(plans=(plan,), steps=plan.steps)
 
 
 def fingerprint(value: object) -> str:
-    """Names a plan, or the state of a host: equal exactly where all of it is."""
+    """A fingerprint of a plan, or of the state of a host: equal only if everything is equal."""
     text = json.dumps(encode(value), sort_keys=True, ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
 
 
 def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
-    """Why *plan* must not be applied any more: all that is not as it was when it was made."""
+    """Why *plan* must not be applied any more: everything that has changed since it was made."""
     found = (line.partition(": ") for line in host_differences(plan.observations, now))
     return tuple(Problem(path, f"{what}: plan again", Code.CHANGED) for path, _, what in found)
 
@@ -115,7 +115,8 @@ def _with_facts_of_drivers(raw: dict[str, object]) -> dict[str, object]:
 
 
 def plan_from_json(text: str) -> Checked[SavedPlan]:
-    """Read a saved plan; refused where anything of it was changed, or its steps do not hold."""
+    """Read a saved plan; refused if anything in it was changed, or if the model refuses its
+    steps."""
     match _read(text, file_formats.PLAN, file_formats.OLDEST_PLAN):
         case Success(raw):
             return _plan(raw, raw.pop(FINGERPRINT, None))
@@ -183,7 +184,7 @@ def _out_of_place(plan: HostPlan) -> Problems:
             case _:
                 pass
         if step.vm not in vms and not (isinstance(step.action, OF_HOST) and not step.vm):
-            problems.append(Problem(f"{path}.vm", f"{step.vm!r} is no VM of the plan"))
+            problems.append(Problem(f"{path}.vm", f"{step.vm!r} is not a VM of the plan"))
     return tuple(problems)
 
 

@@ -1,7 +1,7 @@
-"""Undoing a plan: what can be undone, and what has to be kept first so that more of it can.
+"""Undoing a plan: what can be undone, and how snapshots make more of it undoable.
 
-A reverse plan is a plan like any other: its goal is what the VM was before. What no plan can bring
-back is said in ``warnings``, never passed over.
+A reverse plan is a plan like any other: its goal is what the VM was before. ``warnings`` always say
+what no plan can bring back.
 """
 
 from collections.abc import Iterable
@@ -51,8 +51,8 @@ def with_snapshots(
 ) -> Undoable:
     """The same plan, with a snapshot of each volume before its content is changed.
 
-    *name* is what the snapshots are called, *taken_s* the time (seconds since the epoch). Where a
-    pool has no snapshots, and where a volume is destroyed with its snapshots, there is a warning.
+    *name* is the name of the snapshots, *taken_s* the time (seconds since the epoch). There is a
+    warning if a pool has no snapshots, or if a volume is destroyed with its snapshots.
     """
     existing = {(volume.pool, volume.name) for volume in have.volumes}
     steps: list[Step] = []
@@ -74,7 +74,7 @@ def with_snapshots(
                 steps.append(Step(vm=made.name, action=action, reason="its content will change"))
         if isinstance(step.action, ForgetVolume):
             volume = f"{made.name}/{step.action.volume}"
-            warnings.append(f"giving up volume {volume}, which is not found, cannot be undone")
+            warnings.append(f"forgetting volume {volume}, which is not found, cannot be undone")
         steps.append(step)
     return Undoable(plan=replace(made, steps=ordered(steps)), warnings=tuple(warnings))
 
@@ -92,9 +92,9 @@ def _changed_volume(action: Action) -> tuple[str, str] | None:
 def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Checked[Undoable]:
     """The plan that undoes *made*, which was made from *have*, and what it cannot bring back.
 
-    Volumes of which *made* took snapshots are rolled back, and the snapshots given up; of a locked
-    VM both stay, with a warning. Refused where *made* does not go with *have*, or where there is no
-    way back at all.
+    If *made* took snapshots of volumes, these are rolled back, and the snapshots are deleted. If
+    the VM is locked, both stay, with a warning. Refused if *made* does not fit *have*, or if there
+    is no way back.
     """
     facts = facts or HostFacts()
     then = follow(made, have)
@@ -103,7 +103,7 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     now = then.unwrap()
     if have.unreliable and not now.unreliable:
         return problem(
-            made.name, "its definition could not be relied on, and nothing brings it back"
+            made.name, "its old definition could not be relied on, and cannot be restored"
         )
     rollbacks = () if now.locked else _rollbacks(made, now)
     first: tuple[Step, ...] = ()
@@ -144,11 +144,11 @@ def _lost(made: Plan, have: Observation) -> Iterable[str]:
             if seen is not None and seen.stage is not Stage.ALLOCATED:
                 yield f"what was on volume {made.name}/{seen.name} is lost"
         elif isinstance(step.action, ForgetVolume):
-            yield f"volume {made.name}/{step.action.volume}, which was not found, is given up"
+            yield f"volume {made.name}/{step.action.volume}, which was not found, is forgotten"
 
 
 def follow(made: Plan, have: Observation) -> Checked[Observation]:
-    """Where *made* leads from *have*; refused at the first step that does not apply."""
+    """The observation after *made*, from *have*; refused at the first step that cannot be done."""
     state = have
     for position, step in enumerate(made.steps, start=1):
         match after(step.action, state):
@@ -177,7 +177,7 @@ def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
     gone = [DeleteSnapshot(each.pool, each.volume, each.snapshot) for each in there]
     return (
         *(
-            Step(vm=made.name, action=each, reason="its content is to be as before")
+            Step(vm=made.name, action=each, reason="its content should be as before")
             for each in back
         ),
         *(Step(vm=made.name, action=each, reason="it has served its purpose") for each in gone),
@@ -185,9 +185,9 @@ def _rollbacks(made: Plan, now: Observation) -> tuple[Step, ...]:
 
 
 def goal_before(name: str, have: Observation, start: Observation) -> Goal:
-    """What a VM that is *start* should be, to be again what it was in *have*.
+    """The goal that brings a VM from *start* back to what it was in *have*.
 
-    To undo something is no leave to give up what is missing.
+    Undoing does not include permission to forget missing volumes.
     """
     wanted = _state_before(name, have, start)
     return replace(wanted, data_loss=DataLoss.REFUSED) if start.missing else wanted

@@ -25,8 +25,8 @@ def snapshots_first(
 ) -> Checked[SavedPlan]:
     """The same plan, with a snapshot of each volume before its content is changed.
 
-    *name* is what the snapshots are called, *taken_s* the time (seconds since the epoch). What no
-    snapshot can save is said in the warnings. Refused where steps of *made* wait for each other.
+    *name* is the name of the snapshots, *taken_s* the time (seconds since the epoch). The warnings
+    say what no snapshot can save. Refused if steps of *made* wait for each other.
     """
     graph, plans, warnings = Graph(), list[Plan](), list(made.warnings)
     numbers = [graph.add(step) for step in made.plan.steps]
@@ -63,7 +63,7 @@ def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
 def reverse_host(
     made: SavedPlan, facts: HostFacts | None = None, policy: HostPolicy | None = None
 ) -> Checked[SavedPlan]:
-    """The plan that undoes *made*, once that is applied, with warnings of what it cannot undo.
+    """The plan that undoes *made* after it was applied, with warnings about what it cannot undo.
 
     Refused with every reason why there is no way back.
     """

@@ -28,7 +28,7 @@ KEYS = frozenset(
 
 
 class Code(StrEnum):
-    """What kind of problem it is, for programs: these words stay, where messages may change."""
+    """The kind of a problem, for programs: codes are stable, messages may change."""
 
     INVALID = "invalid"  # a value is not what it must be
     UNKNOWN = "unknown"  # there is no key, name or word of this kind
@@ -48,7 +48,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where it stands (a path such as ``volumes[0].size``)."""
+    """One thing that is wrong, with its path (such as ``volumes[0].size``)."""
 
     path: str
     message: str

@@ -24,4 +24,4 @@ def newer(found: object, known: int) -> str:
         return ""
     if type(found) is int and found > known:
         return f"was written by a newer geats (format {found}, and this one knows {known})"
-    return f"says a format that geats never had: {found!r}"
+    return f"has a format number that geats never used: {found!r}"

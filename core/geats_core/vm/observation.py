@@ -12,10 +12,10 @@ UNFINISHED_COPY = "(unfinished copy)"
 
 
 class Power(StrEnum):
-    """What the driver says of the VM; STUCK is one whose monitor no longer answers, or is gone.
+    """The power state of the VM. STUCK: its monitor no longer answers, or is gone.
 
-    HELD is frozen too, but nobody wished for it: geats froze the VM while its volumes are read, and
-    where that was interrupted, the next plan lets it go on.
+    HELD is frozen too, but by geats, while it reads the volumes of the VM. If that was interrupted,
+    the next plan unfreezes the VM.
     """
 
     STOPPED = "stopped"
@@ -52,13 +52,13 @@ class SnapshotSeen:
 class VolumeSeen:
     """One volume of the VM, as its pool shows it.
 
-    ``template`` is the name of the template installed on it, ``guest`` the digest of the
-    files that geats wrote into it; both are None before the stage INSTALLED. Where the template is
-    UNFINISHED_COPY (at the stage FILLING), a copy is still to be put on it; where ``guest`` is, it
-    is a copy whose guest is still to be configured. ``snapshots`` are in the order in which they
-    were taken. Where what its pool remembers of it is ``unreadable`` to this geats, or is that of
-    another volume of its name (why, and what to do), nothing else of it is known, and it may be
-    precious.
+    ``template`` is the name of the template installed on it, ``guest`` the digest of the files that
+    geats wrote into it; both are None before the stage INSTALLED. If the template is
+    UNFINISHED_COPY (at the stage FILLING), the volume is reserved for a copy; if ``guest`` is, it
+    is a copy whose guest is not configured yet. ``snapshots`` are in the order in which they were
+    taken. ``unreadable`` says why this geats cannot read the records of the pool about it, or that
+    these are about another volume of the same name. Then nothing else is known about the volume,
+    and it may contain valuable data.
     """
 
     name: str
@@ -73,12 +73,12 @@ class VolumeSeen:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether a copy is still to be put on it."""
+        """Whether it is reserved for a copy that is not complete yet."""
         return self.template == UNFINISHED_COPY
 
     @property
     def is_copy(self) -> bool:
-        """Whether it is a copy whose guest is still to be configured."""
+        """Whether it is a copy whose guest is not configured yet."""
         return self.guest == UNFINISHED_COPY
 
     def snapshot(self, name: str) -> SnapshotSeen | None:
@@ -88,11 +88,11 @@ class VolumeSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMissing:
-    """A volume that held something when geats last had to do with it, and that is not found now.
+    """A volume that had content when geats last used it, and that is not found now.
 
-    ``template`` is what its root filesystem was installed from; None for any volume but the root.
-    ``place`` is where it was, for people to look at; ``identity`` is that of the pool that held it
-    (see ``PoolFacts``), and ``hint`` says what else is known of why it is not found.
+    ``template`` is the template of a root volume; None for other volumes. ``place`` is where it
+    was, for people; ``identity`` is that of its pool (see ``PoolFacts``), and ``hint`` says what
+    else is known about why it is not found.
     """
 
     name: str
@@ -122,18 +122,18 @@ class ForeignNic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One VM. ``recorded`` is what the registry holds, ``defined`` what the driver holds.
+    """One VM. ``recorded`` is the spec in the registry, ``defined`` the spec of the driver's
+    definition.
 
-    ``in_effect`` is what the VM was started with (None when it is off): where it differs from
-    ``defined``, a change is pending. ``by_hand`` are the lines that a person added to what the
-    driver holds. A VM that is ``foreign`` is known to the driver, but was not made by geats, and
-    ``foreign_nics`` are those that its definition has. Where
-    its definition is ``unreliable`` (why), as this geats cannot read it, or as it leads elsewhere
-    than to the VM's volumes, that concerns this VM alone. ``missing`` are volumes that are
-    remembered, and are not found: a disk that is not mounted is no disk that is empty. One that is
-    ``locked`` is so in the registry and at the driver; ``half_locked``, in one of them only, as
-    where the other was lost. One that is off is ``to_run`` where a plan powered it off to start it
-    again, and was cut: the next plan starts it, unless it is to be off.
+    ``in_effect`` is the spec with which the VM was started (None when it is off): if it differs
+    from ``defined``, a change is pending. ``by_hand`` are lines that a person added to the driver's
+    definition. A ``foreign`` VM is known to the driver, but was not made by geats; ``foreign_nics``
+    are the NICs of its definition. ``unreliable`` says why its definition cannot be relied on: this
+    geats cannot read it, or it leads to other directories than the VM's volumes. ``missing`` are
+    volumes that are recorded but not found, for example because a disk is not mounted. A ``locked``
+    VM is locked in the registry and at the driver; a ``half_locked`` one in one of them only, for
+    example because the other was lost. ``to_run``: an interrupted plan powered the VM off to start
+    it again; the next plan starts it, unless it should be off.
     """
 
     recorded: VMSpec | None = None
@@ -168,12 +168,12 @@ class Observation:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether it has a definition, be it one that cannot be relied on."""
+        """Whether it has a definition, even one that cannot be relied on."""
         return self.recorded is not None or bool(self.unreliable)
 
     @property
     def has_power(self) -> bool:
-        """Whether the VM can be on or off: not where only volumes of it are there, or nothing."""
+        """Whether the VM can be on or off: not if only its volumes exist, or nothing."""
         return self.was_described or self.foreign or self.power is not Power.STOPPED
 
     @property

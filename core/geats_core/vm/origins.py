@@ -10,10 +10,11 @@ Said: TypeAlias = dict[str, str | dict[str, str]]  # by key, and in a mapping by
 
 
 def origins(raw: Raw, profiles: Mapping[str, Raw], source: str) -> dict[str, str]:
-    """By key, or by ``key.part`` where the parts of a mapping were merged: who says it.
+    """Where each key comes from, by ``key``, or by ``key.part`` if the parts of a mapping were
+    merged.
 
-    *raw* and *profiles* are what ``parse_vm`` reads, and *source* is who says *raw*. A profile is
-    told as ``profiles.NAME``. A key that is not among them is not said, and has its default.
+    *raw* and *profiles* are what ``parse_vm`` reads, and *source* is where *raw* comes from. A
+    profile is called ``profiles.NAME``. Keys that are not in the result have their default.
     """
     names = raw.get("profile") or ()
     names = names if isinstance(names, list | tuple) else [names]

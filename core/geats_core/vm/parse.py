@@ -46,7 +46,7 @@ def parse_vm(
     merged key by key, anything else is replaced.
     """
     if raw is None:
-        return problem("", "is empty: write {} if all of it is the defaults")
+        return problem("", "is empty: write {} for the defaults")
     if not isinstance(raw, Mapping):
         return problem("", f"a VM must be a mapping, got {shown(raw)}")
     match _with_profiles(raw, profiles or {}):

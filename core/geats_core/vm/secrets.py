@@ -17,7 +17,7 @@ SECRET = "metadata"  # the field whose values may be secret
 
 
 def shown_spec(spec: VMSpec) -> dict[str, object]:
-    """*spec* as plain data, to be seen by anyone."""
+    """*spec* as plain data that everybody may see."""
     return {**to_plain(spec), SECRET: dict.fromkeys(dict(spec.metadata), HIDDEN)}
 
 

@@ -38,9 +38,9 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """One piece of storage; ``mount`` is where the guest sees it (``/`` for the root volume).
+    """One volume; ``mount`` is its mount point in the guest (``/`` for the root volume).
 
-    Where it is ``shared``, other VMs may mount it too (see ``SharedVolume``).
+    If it is ``shared``, other VMs may mount it too (see ``SharedVolume``).
     """
 
     name: str
@@ -73,11 +73,12 @@ class SharedVolume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A directory of the host, ``source``, that the guest sees at ``mount``; it is no volume.
+    """A directory of the host, ``source``, that is mounted at ``mount`` in the guest. It is not a
+    volume.
 
-    ``recursive`` is with all that is mounted below the source when the VM starts. An ``optional``
-    one is left out where its source is not there. Where it is a ``file``, the source is one, or a
-    device, and no directory.
+    ``recursive`` includes everything that is mounted below the source when the VM starts. An
+    ``optional`` bind is left out if its source does not exist. If ``file`` is True, the source is a
+    file or a device node, not a directory.
     """
 
     name: str
@@ -143,5 +144,5 @@ class VMSpec:
 
     @property
     def all_volumes(self) -> tuple[Volume | SharedVolume, ...]:
-        """The VM's own, and those of others that it mounts."""
+        """The volumes of the VM, and the volumes of other VMs that it mounts."""
         return *self.volumes, *self.shared_volumes

@@ -94,11 +94,11 @@ def read(path: Path) -> Archive:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 members = tar.getmembers()
         except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-            raise HostError(f"{path}: is no archive of a VM: {error}") from None
+            raise HostError(f"{path}: is not an archive of a VM: {error}") from None
         found = {member.name: member for member in members if member.type == tarfile.REGTYPE}
         last = found.get(MANIFEST)
         if last is None or len(found) != len(members) or last.size > LARGEST_MANIFEST_BYTES:
-            raise HostError(f"{path}: is no archive of a VM")
+            raise HostError(f"{path}: is not an archive of a VM")
         file.seek(last.offset_data)
         text = file.read(last.size).decode(errors="replace")
         manifest = accepted(manifest_from_json(str(path), text))
@@ -106,7 +106,7 @@ def read(path: Path) -> Archive:
         if {name: each.size_bytes for name, each in packed.items()} != {
             name: member.size for name, member in found.items() if name != MANIFEST
         }:
-            raise HostError(f"{path}: does not hold the volumes that it says it does")
+            raise HostError(f"{path}: does not contain the volumes that it lists")
         offsets = {each.name: found[name].offset_data for name, each in packed.items()}
     return Archive(path, manifest, offsets)
 
@@ -126,7 +126,7 @@ def unpack_volume(path: Path, name: str, sha256: str, tree: Tree | None) -> None
     archive = read(path)
     volume = next((each for each in archive.manifest.volumes if each.name == name), None)
     if volume is None or volume.sha256 != sha256:
-        raise HostError(f"{path}: is not the archive that it was")
+        raise HostError(f"{path}: has changed since it was checked")
     with _volume(archive, volume) as file:
         packed = Packed(volume.sha256, volume.size_bytes)
         if tree is None:

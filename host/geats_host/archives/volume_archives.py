@@ -70,7 +70,7 @@ def pack(tree: Tree | None, out: BinaryIO) -> Packed:
     if tree is not None:
         below = mounts_below(tree.path, itself=False)
         if below:
-            raise HostError(f"{tree.path}: is not packed, since {below[0]} is mounted")
+            raise HostError(f"{tree.path}: is not packed because {below[0]} is mounted")
         _refuse_too_long(_longest_below(tree.path))
     digest, size_bytes = hashlib.sha256(), 0
     with _running(argv, at, tree, stdout=subprocess.PIPE) as process:
@@ -167,7 +167,7 @@ def _feed(
         with suppress(BrokenPipeError):  # as above
             process.stdin.close()
     if left or digest.hexdigest() != packed.sha256:
-        raise HostError("the archive is not what it says: its checksum is another")
+        raise HostError("the archive is damaged: its checksum is different")
 
 
 @contextmanager

@@ -97,8 +97,8 @@ def _wanted(
         return said, None
     if template is None:
         raise Refused(
-            f"template: is missing: nothing describes {found.name}, so that nobody knows what it is"
-            " to be made of, if it is ever recreated"
+            f"template: is missing: nothing describes {found.name}, so it is not known what to "
+            "recreate it from"
         )
     described = {**found.vm, "template": template}
     return accepted(parse_vm(found.name, described), found.name), described

@@ -1,4 +1,4 @@
-"""Copies of the VMs of a host: to archives, from them, and beside the VM itself."""
+"""Copies of the VMs of a host: exports, imports and clones."""
 
 import os
 import time
@@ -83,11 +83,11 @@ def import_(
     changes: Mapping[str, object] | None = None,
     sha256: object = None,
 ) -> Copying:
-    """The plan that makes a VM of the archive at *path*, which is read whole before.
+    """The plan that creates a VM from the archive at *path*, which is checked first.
 
-    *name* is another name for it; *changes* are keys of its spec that are to be different, and
-    ``pools``: the pool of each volume, or of all. *sha256* is that of the whole file. ``Refused``
-    where the archive is not what it should be, and where there is no such plan.
+    *name* is another name for it; *changes* are keys of its spec to change, and ``pools``: the pool
+    of all volumes, or of each by name. *sha256* is the checksum of the whole file. Raises
+    ``Refused`` if the archive is wrong, and if there is no such plan.
     """
     read = options({"path": path, "name": name, "sha256": sha256})
     archive = Path(read.need("path", fields.absolute_path, "/"))
@@ -118,9 +118,9 @@ def import_(
 def clone(
     host: Host, source: str, name: object, changes: Mapping[str, object] | None = None
 ) -> Copying:
-    """The plan that makes a new VM called *name* of what *source* holds, in the same pools.
+    """The plan that creates a VM called *name* as a copy of *source*, in the same pools.
 
-    *changes* are keys of its spec that are to be different: its addresses have to be.
+    *changes* are keys of its spec to change; if it has addresses, they must be changed.
     """
     called = accepted(fields.vm_name("target", name))
     seen = host.observe_all()
@@ -139,7 +139,7 @@ def clone(
 
 
 def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:
-    """Carry an export out; where no path was given, there is a folder for it first."""
+    """Carry out an export; if no path was given, make the folder for it first."""
     folder = copying.path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, what was found, and how it is mended (empty where it is well)."""
+    """What was checked, what was found, and how to correct it (empty if it is well)."""
 
     what: str
     health: Health
@@ -103,7 +103,8 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
 
 
 def of_pillar(problems: Iterable[object]) -> tuple[Finding, ...]:
-    """What is found where Salt could not render a host's pillar: no more can be known then."""
+    """The findings if Salt could not render the pillar of a host: nothing else can be checked
+    then."""
     return tuple(Finding("pillar", Health.PROBLEM, str(each), MEND) for each in problems)
 
 
@@ -164,7 +165,7 @@ def _cgroups(tree: Tree) -> Finding:
     missing = [each for each in CONTROLLERS if each not in there]
     if not missing:
         return Finding("cgroups", Health.WELL, f"{layout}, with {', '.join(CONTROLLERS)}")
-    fix = "mount them, or boot with cgroup_enable=memory where it is that which is missing"
+    fix = "mount them, or boot with cgroup_enable=memory if memory is missing"
     return Finding("cgroups", Health.PROBLEM, f"{layout}, without {', '.join(missing)}", fix)
 
 
@@ -250,7 +251,7 @@ def _configuration(raw: object) -> Iterator[Finding]:
     problems = [each for found in by_name.values() for each in found]
     problems += _template_problems(raw)
     if not problems:
-        yield Finding("configuration", Health.WELL, "is valid, with all that it declares")
+        yield Finding("configuration", Health.WELL, "is valid, with everything that it declares")
     for each in dict.fromkeys(problems):
         yield Finding("configuration", Health.PROBLEM, each, _fix(each))
 

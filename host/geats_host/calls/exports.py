@@ -26,14 +26,14 @@ class Exported:
 
 
 def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Report]:
-    """Delete the archives that no rule keeps, of each VM by itself; or only say which, and why.
+    """Delete archives that no rule keeps, for each VM separately; or only say which, and why.
 
-    *rules* are as those for snapshots (``last``, ``daily``, ...), by default ``policy.exports``.
-    What geats did not name, and what is no archive of the VM that it is named for, is left alone.
+    *rules* are the same as for snapshots (``last``, ``daily``, ...), by default ``policy.exports``.
+    Files that geats did not name, or that are not archives of the VM in their name, are left alone.
     """
     keep = accepted(parse_keep("", rules), "keep") if rules else host.config.policy.exports
     if keep is None:
-        raise Refused("exports: say how many stay, such as last: 3, here or in policy.exports")
+        raise Refused("exports: say how many to keep, such as last: 3, here or in policy.exports")
     report: list[Report] = []
     for each, reasons in _divided(vm_archives.folder_of(host.config), keep):
         gone = not reasons

@@ -54,7 +54,7 @@ def write_file(host: Host, name: str, path: object, content: object, options: Op
 
 
 def read_file(host: Host, name: str, path: object, options: Options) -> bytes:
-    """What a regular file of the VM holds; see ``parse_file_to_read``."""
+    """The content of a regular file of the VM; see ``parse_file_to_read``."""
     wanted = accepted(parse_file_to_read(path, options))
     driver = host.running(name)
     with tempfile.TemporaryFile() as target:
@@ -64,7 +64,7 @@ def read_file(host: Host, name: str, path: object, options: Options) -> bytes:
 
 
 def push(host: Host, name: str, source: object, path: object, options: Options) -> int:
-    """Write what the regular file *source* of the host holds to a file of the VM.
+    """Copy the regular file *source* of the host to a file of the VM.
 
     Returns its size in bytes. See ``parse_file_to_write`` for *path* and *options*.
     """
@@ -79,10 +79,10 @@ def push(host: Host, name: str, source: object, path: object, options: Options) 
 
 
 def pull(host: Host, name: str, path: object, target: object, options: Options) -> int:
-    """Write what a regular file of the VM holds to the file *target* of the host, whole.
+    """Copy a regular file of the VM to the file *target* of the host, completely or not at all.
 
-    Only its owner, who is this process's user, may read *target* then. Returns its size in bytes.
-    See ``parse_file_to_read`` for *path* and *options*; by default 1 GiB are read at most.
+    Only its owner, the user of this process, can read *target*. Returns its size in bytes. See
+    ``parse_file_to_read`` for *path* and *options*; by default at most 1 GiB is read.
     """
     read = mappings.options({"target": target})
     to_host = Path(read.need("target", fields.absolute_path, "/"))
@@ -101,7 +101,7 @@ def pull(host: Host, name: str, path: object, target: object, options: Options) 
 
 
 def ssh_command(host: Host, name: str, options: Options) -> list[str]:
-    """The argv of ssh to the VM's first address; refused where it has none.
+    """The argv of ssh to the VM's first address; refused if it has none.
 
     *options* may have ``user``, ``identity`` (a file of the host) and ``port``.
     """

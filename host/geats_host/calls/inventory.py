@@ -1,4 +1,4 @@
-"""Reports on what is beside the VMs: pools, volumes, drivers; what is pending; strays."""
+"""Reports on pools, volumes, drivers, pending changes and strays."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -21,11 +21,11 @@ ALL: tuple[str, ...] = ("*",)
 
 
 def pools_report(host: Host) -> dict[str, Report]:
-    """Every pool by name: what it is made of, what it can do, and how much is in it.
+    """Every pool by name: its plugins, what it can do, and how much is in it.
 
-    ``size_bytes`` is the space of the whole pool, and ``free_bytes`` what is left of it, None where
-    that is not known; ``volumes`` and ``templates`` are counts. ``problem`` says why a pool is not
-    available; all else is None then.
+    ``size_bytes`` is the space of the whole pool, and ``free_bytes`` what is free, None if it is
+    not known; ``volumes`` and ``templates`` are counts. ``problem`` says why a pool is not
+    available; then everything else is None.
     """
     found = host.pools.asked(_pool)
     away = host.pools.away
@@ -71,10 +71,10 @@ def _types(layer: StackLayer | None) -> Iterator[str]:
 
 
 def volumes_report(host: Host) -> list[Report]:
-    """Every volume of a VM: where it is, how far it is made, and what is on it.
+    """Every volume of every VM: its location, its stage, and what is on it.
 
-    ``used_bytes`` is the space that only it takes. ``wanted`` tells whether its VM is defined with
-    it: one that is not is left over, say from a VM that was undefined.
+    ``used_bytes`` is the space that only it takes. ``wanted`` says whether its VM is defined with
+    it; otherwise it is left over, for example from a VM that was undefined.
     """
     definitions = host.registry.definitions()
     wanted = {
@@ -110,9 +110,9 @@ def _volumes(pool: Pool) -> list[Report]:
 
 
 def drivers_report(host: Host) -> dict[str, Report]:
-    """Every driver by name: the VMs that it knows, and the bridges that NICs can be put on.
+    """Every driver by name: the VMs that it knows, and the bridges that NICs can use.
 
-    ``bridges`` is None where any name will do. ``problem`` says why a driver is not available.
+    ``bridges`` is None if any name is fine. ``problem`` says why a driver is not available.
     """
     found = host.drivers.asked(_driver)
     away = host.drivers.away

@@ -28,9 +28,10 @@ REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)
 def plan_verb(
     host: Host, verb: str, name: str, raw: Raw | None = None, allow_data_loss: object = False
 ) -> Planned:
-    """The plan for a lifecycle verb (a key of ``VERBS``); *raw* is a spec in place of the pillar's.
+    """The plan for a lifecycle verb (a key of ``VERBS``); *raw* is a spec to use instead of the
+    pillar's.
 
-    Raises ``Refused`` on bad input, and where there is no such plan.
+    Raises ``Refused`` on wrong input, and if there is no such plan.
     """
     data_loss = wanted({"allow_data_loss": allow_data_loss}).data_loss
     have = host.known(name) if raw is None else host.observe(name)
@@ -60,9 +61,9 @@ def plan_to(
 ) -> Planned:
     """The plan that brings a VM to *target* as it is declared (by *raw*, else in the pillar).
 
-    A VM that is not declared is taken as it is defined. Words are those of ``Target``, ``Restart``,
-    ``PowerOff``, ``ByHand`` and ``Impact``. Raises ``Refused`` on bad input, and where there is no
-    such plan.
+    If the VM is not declared, its definition counts. The words are those of ``Target``,
+    ``Restart``, ``PowerOff``, ``ByHand`` and ``Impact``. Raises ``Refused`` on wrong input, and if
+    there is no such plan.
     """
     goal = wanted(
         {
@@ -81,11 +82,11 @@ def plan_to(
 
 
 def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:
-    """Everything that is wrong with one VM, or with all that are declared in *raw*, by name.
+    """Everything that is wrong with one VM, or with all VMs declared in *raw*, by name.
 
-    *raw* is a host's configuration: what is wrong with that itself stands under CONFIGURATION, what
-    is wrong with the VMs only together under TOGETHER. First of all stands what is wrong with the
-    registry, under REGISTRY.
+    *raw* is the configuration of a host. Problems of the registry come first, under REGISTRY;
+    problems of the configuration itself are under CONFIGURATION, and problems that VMs have only
+    together are under TOGETHER.
     """
     recorded = [f"registry: {each.found}: {each.fix}" for each in troubles(raw) if each.stops]
     return {**({REGISTRY: recorded} if recorded else {}), **_declared_problems(raw, name, spec)}

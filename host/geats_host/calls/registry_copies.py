@@ -64,7 +64,9 @@ def restoring(registry: Registry, path: object) -> Restoring:
         kept = copied.at(source)
         names, problems = _names(kept), kept.problems()
     except HostError as error:
-        raise Refused(f"path: is no copy of a registry that can be brought back: {error}") from None
+        raise Refused(
+            f"path: is not a backup of a registry that can be restored: {error}"
+        ) from None
     if problems:
         raise Refused(*(f"path: {problem}" for problem in problems))
     now = registry if _can_be_read(registry) else None
@@ -80,8 +82,8 @@ def restore(registry: Registry, run_dir: Path, wish: Restoring, *, overwrite: ob
     leave = accepted(fields.boolean("overwrite", overwrite))
     if wish.loses and not leave:
         raise Refused(
-            "overwrite: what the registry holds would be replaced: look at what would change, and"
-            " give leave with overwrite"
+            "overwrite: the content of the registry would be replaced: look at what would "
+            "change, then allow it with overwrite"
         )
     with ExitStack() as locks:
         for name in sorted(wish.names):
@@ -132,7 +134,7 @@ def _different(kept: Registry, now: Registry | None) -> Iterator[str]:
 
 def _of_vm(name: str, there: Mapping[str, VMSpec], wanted: Mapping[str, VMSpec]) -> Iterator[str]:
     if name not in wanted:
-        yield f"{name}: its definition is forgotten (its driver and its volumes stay)"
+        yield f"{name}: its record is removed (what its driver has, and its volumes, stay)"
     elif name not in there:
         yield f"{name}: is recorded"
     else:

@@ -1,4 +1,4 @@
-"""What geats tells people and programs, as plain data: for Salt, and for the command line."""
+"""The reports of geats as plain data, for Salt and for the command line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -44,10 +44,10 @@ HOST = "this host"  # what concerns no VM is told under it; no VM can have this 
 def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -> dict[str, Report]:
     """Every VM by name: its power, whether it is declared, defined and locked, and so on.
 
-    ``power`` is None where nothing is defined. ``pending`` is how many fields are written, but not
-    in effect until the VM restarts. ``to_run`` is a VM that an interrupted plan powered off to
-    start it again. ``problems`` say why part of the VM cannot be seen or read now.
-    *only* says which VMs are meant, see ``parse_filter``.
+    ``power`` is None if nothing is defined. ``pending`` is the number of fields that are recorded,
+    but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
+    start it again. ``problems`` say why part of the VM cannot be seen or read now. *only* selects
+    VMs, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -74,7 +74,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
 
 
 def power_of(host: Host, have: Observation) -> str | None:
-    """The power as people read it; None where nothing is defined."""
+    """The power state as text; None if nothing is defined."""
     if have.recorded and have.recorded.driver in host.drivers.away:
         return str(listing.ListedPower.UNKNOWN)
     return str(have.power) if have.has_power else None
@@ -157,10 +157,10 @@ def host_plan_report(made: SavedPlan) -> Report:
 
 
 def apply_report(plan: Plan, applied: Applied) -> Report:
-    """What was done of the plan of one VM, maybe among others.
+    """What was done of the plan of one VM, possibly among others.
 
-    ``failed`` (the first step that did) and ``error`` are None where none did; ``not_tried`` are
-    the steps that waited for one that failed, maybe of another VM.
+    ``failed`` (the first step that failed) and ``error`` are None if no step failed; ``not_tried``
+    are the steps that needed a failed step, possibly of another VM.
     """
     how_far = _how_far(applied).of_plan(plan)
     failed = how_far.failed
@@ -176,9 +176,9 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
 
 
 def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
-    """What was done for each VM (see ``apply_report``), and what the plan leaves as it is.
+    """What was done for each VM (see ``apply_report``), and what the plan does not change.
 
-    What a plan does beside VMs is in ``host``.
+    ``host`` is what was done besides VMs.
     """
     plans = [*made.plan.plans, *_of_host(made.plan)]
     done = {each.name: apply_report(each, applied) for each in plans}
@@ -202,7 +202,8 @@ def refused_lines(made: SavedPlan) -> list[str]:
 
 
 def several_report(several: "Several", applied: Applied) -> dict[str, Report]:
-    """What was done for each VM, see ``apply_report``; ``error`` is all that kept it from more."""
+    """What was done for each VM, see ``apply_report``; ``error`` says everything that went
+    wrong."""
     how_far = _how_far(applied)
     vms: dict[str, Report] = {}
     for plan in several.planned.plan.plans:
@@ -277,7 +278,7 @@ def _of_host(plan: HostPlan) -> Iterable[Plan]:
 
 
 def error_of(applied: Applied) -> str | None:
-    """Why a plan was not carried out to its end; None where it was."""
+    """Why a plan was not carried out completely; None if it was."""
     return failure_text(applied.failure()) if isinstance(applied, Failure) else None
 
 
@@ -312,7 +313,7 @@ def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
 
 
 def ran_report(ran: Ran) -> Report:
-    """What a program in a VM came to; bytes that are no UTF-8 are replaced by U+FFFD.
+    """The result of a program in a VM; bytes that are not UTF-8 are replaced by U+FFFD.
 
     ``code`` is None where ``timed_out``.
     """

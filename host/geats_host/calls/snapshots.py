@@ -32,7 +32,7 @@ Report = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The plan that gives up what no rule keeps, and what the rules say of each snapshot."""
+    """The plan that deletes what no rule keeps, and what the rules say about each snapshot."""
 
     planned: Planned
     retention: Retention
@@ -48,8 +48,8 @@ class Kept:
 def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> list[Report]:
     """Every snapshot of a VM, from the oldest to the newest, with times in UTC.
 
-    ``together`` tells whether it is of one moment. With *rules* (see ``kept``), ``kept_by`` are
-    those that keep it.
+    ``together`` says whether it is of one moment. With *rules* (see ``kept``), ``kept_by`` are the
+    rules that keep it.
     """
     found = snapshots_of(host.whole(name))
     reasons: Report = {}
@@ -71,10 +71,10 @@ def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> 
 def snapshot(
     host: Host, name: str, wanted: object = None, *, partial: object = False, present: bool = False
 ) -> Planned:
-    """The plan that takes a snapshot of a VM, named for the time (UTC) where no name is *wanted*.
+    """The plan that takes a snapshot of a VM; by default its name is the time (UTC).
 
-    *partial* leaves out volumes whose pools have no snapshots. One that there is already is
-    ``Refused``, or with *present* an empty plan.
+    *partial* leaves out volumes whose pools do not support snapshots. If the snapshot exists
+    already, raises ``Refused``, or with *present* returns an empty plan.
     """
     taken_s, have = int(time.time()), host.whole(name)
     called, parts, _ = _words(_free_name(taken_s, have) if wanted is None else wanted, partial)
@@ -92,9 +92,10 @@ def restore(
     allow_data_loss: object = False,
     partial: object = False,
 ) -> Planned:
-    """The plan that makes a VM's volumes what they were; needs leave to lose what came after.
+    """The plan that rolls the volumes of a VM back; needs permission to lose what was written since
+    then.
 
-    ``Refused`` as well where another VM mounts one of them.
+    Also raises ``Refused`` if another VM mounts one of them.
     """
     called, parts, loss = _words(wanted, partial, allow_data_loss)
     have = host.whole(name)
@@ -107,17 +108,17 @@ def restore(
 
 
 def delete(host: Host, name: str, wanted: object) -> Planned:
-    """The plan that gives a snapshot up."""
+    """The plan that deletes a snapshot."""
     called, _, _ = _words(wanted, False)
     have = host.whole(name)
     return planned(host, have, accepted(plan_delete(name, called, have)))
 
 
 def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = "") -> Kept:
-    """The plan that gives up all snapshots which no rule keeps, and why the others stay.
+    """The plan that deletes all snapshots that no rule keeps, and why the others stay.
 
-    *rules* are how many stay: ``last``, ``hourly``, ``daily``, ``weekly``, ``monthly``. With a
-    *prefix*, only the snapshots whose names begin so are looked at.
+    *rules* say how many to keep: ``last``, ``hourly``, ``daily``, ``weekly``, ``monthly``. With a
+    *prefix*, only snapshots whose names begin with it are considered.
     """
     keep = accepted(parse_keep("", rules), "keep")
     begins = accepted(text("prefix", prefix))

@@ -52,9 +52,10 @@ class Look:
 def wait(
     host: Host, name: str, until: object, command: object, options: Mapping[str, object]
 ) -> Waited:
-    """Look again and again; *options* may have ``timeout`` (seconds) and ``user`` (of the command).
+    """Wait until a VM is in a state; *options* may have ``timeout`` (seconds) and ``user``.
 
-    *until* is a word of ``Until``: where it is None, ``running``, or with a command ``command``.
+    *until* is a word of ``Until``. If it is None, it is ``command`` if there is a command, else
+    ``running``.
     """
     wanted, to_run, within_s = _parsed(until, command, options)
     driver = host.driver(name)

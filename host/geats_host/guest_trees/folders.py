@@ -29,7 +29,7 @@ def check_no_mounts(place: Path) -> None:
     """Raise ``HostError`` where anything is mounted on *place* or below it."""
     found = mounts_below(place, itself=True)
     if found:
-        raise HostError(f"{place}: is not emptied, since {found[0]} is mounted")
+        raise HostError(f"{place}: is not emptied because {found[0]} is mounted")
 
 
 def check_unused(tree: Path, itself: str = "") -> None:
@@ -37,7 +37,7 @@ def check_unused(tree: Path, itself: str = "") -> None:
     for process, point in other_places_of(tree):
         if point != itself:
             where = f"is mounted on {point} where {command_of(process)} sees it"
-            raise HostError(f"{tree}: is in use, since it {where}")
+            raise HostError(f"{tree}: is in use: it {where}")
 
 
 def make_directory(name: str, parent: int, *, mode: int = TRAVERSE) -> None:

@@ -35,9 +35,9 @@ def from_file(path: Path | None = None) -> object:
     except WrongYaml as error:
         raise Refused(f"{file}: is not valid YAML: {error}") from None
     if raw is None:
-        raise Refused(f"{file}: is empty: write geats: {{}} if all of it is the defaults")
+        raise Refused(f"{file}: is empty: write geats: {{}} for the defaults")
     if not isinstance(raw, Mapping) or set(raw) != {"geats"}:
-        raise Refused(f"{file}: must hold one key, geats, and everything under it")
+        raise Refused(f"{file}: must have one key, geats, with everything under it")
     return raw["geats"]
 
 

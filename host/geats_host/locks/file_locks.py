@@ -147,6 +147,6 @@ def _check_private(directory: Path) -> None:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS:
         raise HostError(
-            f"{directory}: must be a directory that only its owner, the user who runs geats, can"
-            " enter (mode 0700): remove it, and it is made so"
+            f"{directory}: must be a directory that only its owner, the user who runs geats, "
+            "can enter (mode 0700): remove it, and geats creates it"
         )

@@ -98,4 +98,7 @@ def _read(descriptor: int, file: Path) -> Mapping[str, Reservation]:
         case Success(read):
             return read.vms
         case _:
-            raise HostError(f"{file}: is no reservation of this geats: wait until it is done")
+            raise HostError(
+                f"{file}: is not a reservation of this version of geats: wait "
+                "until that operation is done"
+            )

@@ -79,7 +79,7 @@ class PoolPlace:
     @property
     def marked(self) -> str:
         """The same, with its identity."""
-        return f"{self} ({f'pool {self.identity}' if self.identity else 'with no mark of geats'})"
+        return f"{self} ({f'pool {self.identity}' if self.identity else 'without a mark of geats'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _change(
             text = json.dumps(encode(replace(changed, places=tuple(kept))))
             replace_file(folder, file.name, text)
     except (OSError, HostError) as error:
-        LOG.warning("%s: cannot note where the VMs of this host are: %s", file, error)
+        LOG.warning("%s: cannot record where the VMs of this host are: %s", file, error)
 
 
 def _is_so(found: Machine | None, change: Callable[[Machine], Machine]) -> bool:

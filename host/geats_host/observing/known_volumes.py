@@ -30,7 +30,7 @@ from geats_host.plugins.opened import Opened
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.storage import IdentifiedPool, Pool, VolumeId
 
-ADVICE = "look which disk is mounted, and whether the path of the pool is right"
+ADVICE = "check which disk is mounted, and whether the path of the pool is right"
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
 # How older journals call what fills a volume; and what makes one that guests fill.
 FILLING = ("install template ", "unpack volume ", "clone volume ", "adopt ")

@@ -120,16 +120,18 @@ def names_in(raw: object) -> tuple[str, ...]:
     given = [name.strip() for name in raw.split(",")] if isinstance(raw, str) else raw
     names = accepted(fields.each(fields.vm_name)("vms", given))
     if not names:
-        raise Refused("vms: is empty: leave it out to mean every VM that is declared")
+        raise Refused("vms: is empty: leave it out to mean every declared VM")
     return names
 
 
 def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: Raw | None) -> Goal:
     """*goal* for one VM: as it is declared (by *raw*, else *config*), else as it is defined."""
     if name in config.gone and goal.target.takes_spec:
-        raise Refused(f"{name}: is to be {config.gone[name]}: take it out of gone first")
+        raise Refused(f"{name}: is to be {config.gone[name]}: remove it from gone first")
     if name in config.unclear and goal.target.takes_spec:
-        raise Refused(f"{name}: it is not clear if it is to be gone: {config.unclear[name]}")
+        raise Refused(
+            f"{name}: it is not clear whether it should be removed: {config.unclear[name]}"
+        )
     if not goal.target.takes_spec and raw is None:  # a wrong one must not stand in the way
         return replace(goal, name=name, spec=have.recorded)
     return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
@@ -190,7 +192,7 @@ def _unknown(
 
 def _is_a_vm(name: str) -> Problem:
     why = f"{name!r} is the name of a VM, and this is about all VMs of the host"
-    return Problem("name", f"{why}: say vms: [{name}] to mean that one, or call it otherwise")
+    return Problem("name", f"{why}: say vms: [{name}] to mean that VM, or use another id")
 
 
 def is_leaving(wishes: Wishes, name: str, config: HostConfig) -> bool:

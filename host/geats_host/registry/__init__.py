@@ -29,9 +29,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the journal; ``time_s`` is seconds since the epoch.
+    """One entry of the journal; ``time_s`` is seconds since the epoch.
 
-    ``origin`` is who asked for it: a job of Salt, or a user of the command line.
+    ``origin`` is who asked for it: a Salt job, or a user of the command line.
     """
 
     time_s: float
@@ -135,5 +135,5 @@ class CopiedRegistry(Registry, Protocol):
         ...
 
     def restore(self, path: Path) -> None:
-        """Replace the store by the copy at *path*, and keep the old store beside it."""
+        """Replace the store with the copy at *path*, and keep the old store beside it."""
         ...

@@ -3,8 +3,8 @@
 A plugin is found by name through the entry-point group ``geats.storage``, as a function
 ``open_pool(options, below) -> Pool`` that raises ``Refused`` on bad options. An *adapter* is a
 plugin that wraps another: *below* is the opened pool that its configuration names under ``on``
-(None for a plugin that stands on its own). A pool says what its volumes are with ``offers``, so
-that an adapter can refuse one that it cannot stand on.
+(None for a plugin that is not an adapter). A pool says with ``offers`` what its volumes are, so
+that an adapter can refuse a pool that it cannot use.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class VolumeId:
 
     @property
     def is_template(self) -> bool:
-        """Whether it holds an unpacked template, for others to be cloned from."""
+        """Whether it contains an unpacked template, from which other volumes are cloned."""
         return self.vm == TEMPLATES
 
     @property
@@ -71,7 +71,7 @@ def check_clone(source: VolumeId, target: VolumeId) -> None:
 
 
 def key_of(pool: "Pool") -> str:
-    """Tells a pool from others, in the names of what an adapter makes for it on the host."""
+    """A name for a pool, unique on the host, for what an adapter makes for it there."""
     place = pool.path(VolumeId("vm", "volume"))
     return hashlib.sha256(os.fsencode(place)).hexdigest()[:KEY_LENGTH]
 
@@ -91,8 +91,8 @@ class Pool(Protocol):
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume in the pool, by its name. The caller fills in ``pool`` in the values.
 
-        With *only*, just that volume, or nothing if it does not exist. This must not take longer
-        because the pool holds many others.
+        With *only*, just that volume, or nothing if it does not exist. This must not take longer if
+        the pool has many others.
         """
         ...
 
@@ -105,7 +105,7 @@ class Pool(Protocol):
         ...
 
     def format(self, volume: VolumeId) -> None:
-        """Make the volume ready to hold files, for example with an empty filesystem."""
+        """Prepare the volume for files, for example with an empty filesystem."""
         ...
 
     def activate(self, volume: VolumeId) -> None:
@@ -117,7 +117,7 @@ class Pool(Protocol):
         ...
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
-        """Make the volume larger. Nobody asks for less than it has."""
+        """Make the volume larger. The caller never asks for less than its current size."""
         ...
 
     def destroy(self, volume: VolumeId) -> None:
@@ -133,7 +133,7 @@ class Pool(Protocol):
         ...
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
-        """Keep what the volume holds now, under *name*.
+        """Take a snapshot of the volume, called *name*.
 
         ``observe`` shows *taken_s* (seconds since the epoch) as the time of the snapshot. Raises
         ``HostError`` if the pool has no snapshots (``facts.snapshots``) or the disk is full.
@@ -141,7 +141,7 @@ class Pool(Protocol):
         ...
 
     def rollback(self, volume: VolumeId, name: str) -> None:
-        """Restore what the volume held when the snapshot was taken. The snapshot stays.
+        """Restore the content that the volume had when the snapshot was taken. The snapshot stays.
 
         Raises ``HostError`` if there is no such snapshot.
         """
@@ -152,7 +152,7 @@ class Pool(Protocol):
         ...
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
-        """Copy what *source* holds to *target*, which is formatted. Nothing else stays on it.
+        """Copy the content of *source* to *target*, which is formatted. Its old content is removed.
 
         *source* is a template's volume, or another one that nobody writes to. If ``facts.clones``
         is true, the time must not grow with the amount of data. The marks of *target* (see

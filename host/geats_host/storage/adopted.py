@@ -54,7 +54,9 @@ def check_not_lost(at: int) -> None:
     """Raise ``HostError`` where there should be an adopted tree, and is none."""
     tree = _target(at, LINK)
     if tree is not None and not is_there(at):
-        raise HostError(f"{tree}: is not there, and is what was adopted: mount it, or deprovision")
+        raise HostError(
+            f"{tree}: does not exist, but is the adopted root filesystem: mount it, or deprovision"
+        )
 
 
 def check_removable(at: int) -> None:

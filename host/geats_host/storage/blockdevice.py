@@ -70,7 +70,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     marks = read.take("marks", absolute_path, DEFAULT_MARKS)
     wipe = read.take("wipe", boolean, False)
     if below is not None:
-        read.problems.append(Problem("on", "a block device stands on no other pool"))
+        read.problems.append(Problem("on", "a block device cannot be on another pool"))
     match read.done(Path(marks) / quote(device, safe="")):
         case Success(path):
             return BlockDevicePool(Path(device), DirectoryPool(path, 0, "blockdevice"), wipe)
@@ -224,7 +224,7 @@ class BlockDevicePool:
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Refused: there are no two volumes."""
         check_clone(source, target)
-        raise HostError(f"{self.device}: holds one volume, which has no other to be cloned from")
+        raise HostError(f"{self.device}: has only one volume, so there is no source for a clone")
 
     def used_bytes(self, volume: VolumeId) -> int:
         """All of the device."""

@@ -76,7 +76,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     quota = read.take("quota", boolean, False)
     group = guest_group(read)
     if below is not None:
-        read.problems.append(Problem("on", "a btrfs pool stands on no other pool"))
+        read.problems.append(Problem("on", "a btrfs pool cannot be on another pool"))
     if shutil.which("btrfs") is None:
         read.problems.append(Problem("type", "btrfs is not installed (package btrfs-progs)"))
     match read.done(pool_path(read, _place_on_btrfs)):
@@ -322,7 +322,7 @@ class BtrfsPool:
             raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
         if seen_at(at, volume).snapshot(name) is None:
             where = self.path(volume).parent / SNAPSHOTS / name
-            raise HostError(f"{where}: nothing is known of this snapshot, its marks are lost")
+            raise HostError(f"{where}: the marks of this snapshot are lost")
 
 
 def _copy_of(source: int) -> Callable[[str, int], None]:

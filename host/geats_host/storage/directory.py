@@ -73,7 +73,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     read = Reader("", options)
     group = guest_group(read)
     if below is not None:
-        read.problems.append(Problem("on", "a directory pool stands on no other pool"))
+        read.problems.append(Problem("on", "a directory pool cannot be on another pool"))
     match read.done(pool_path(read)):
         case Success(path):
             return DirectoryPool(Path(path), group)
@@ -167,7 +167,7 @@ class DirectoryPool:
     def adopt(self, volume: VolumeId, tree: Path, seen: VolumeSeen) -> None:
         """Have *tree* as the volume, with the marks of *seen*; it stays where it is."""
         if not tree.is_dir() or os.path.realpath(tree) != f"{tree}":
-            raise HostError(f"{tree}: is no directory, or a link leads to it")
+            raise HostError(f"{tree}: is not a directory, or a link leads to it")
         self.allocate(volume, seen.size_bytes)
         with self.opened(volume) as at:
             if exists(ROOTFS, at):

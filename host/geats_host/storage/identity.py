@@ -42,7 +42,7 @@ def read(at: int, kind: str) -> str | None:
         case {"identity": str(identity), **rest} if identity:
             return identity if _is_of(kind, rest.get("type", kind), at) else None
         case _:
-            raise HostError(f"{FILE} of the pool makes no sense: put it back as it was")
+            raise HostError(f"{FILE} of the pool is not valid: restore it as it was")
 
 
 def _is_of(kind: str, found: object, at: int) -> bool:

@@ -298,7 +298,7 @@ class LuksPool:
         device, label = self._device(volume), self._label(volume)
         found = header_label(device)
         if found is None:
-            raise HostError(f"{device}: holds no LUKS2 header, and is not opened")
+            raise HostError(f"{device}: has no LUKS2 header, and is not opened")
         if found != label:
             if not is_clone:
                 wanted = f"the header of {found!r}, where that of {label!r} should be"

@@ -89,7 +89,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     thin_pool = read.take("thin_pool", LVM_NAME, "")
     default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
     if below is not None:
-        read.problems.append(Problem("on", "a pool of logical volumes stands on no other pool"))
+        read.problems.append(Problem("on", "a pool of logical volumes cannot be on another pool"))
     tools = TOOLS | THIN_TOOLS if thin_pool else TOOLS
     missing = [tool for tool in tools if shutil.which(tool) is None]
     read.problems += [
@@ -169,7 +169,7 @@ class LvmPool:
         if held.now is not None:
             return
         if any(lv.name == path.name for lv in found):
-            raise HostError(f"{path}: is there already, and is not of this pool")
+            raise HostError(f"{path}: exists already, and does not belong to this pool")
         seen = VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)
         create_bytes = size_bytes or self.default_bytes
         tags = tags_of(volume, seen)
@@ -267,7 +267,7 @@ class LvmPool:
         other, _, seen = self._need(target)
         if lv.size_bytes > other.size_bytes:
             sizes = f"{format_size(lv.size_bytes)} do not fit into {format_size(other.size_bytes)}"
-            raise HostError(f"{self.path(target)}: {source} is not cloned, since {sizes}")
+            raise HostError(f"{self.path(target)}: {source} is not cloned because {sizes}")
         if self.thin_pool is not None:
             self._replace(other, lv, target, seen)
             return
@@ -343,7 +343,7 @@ class LvmPool:
 
     def _check_thin(self, volume: VolumeId) -> None:
         if self.thin_pool is None:
-            raise HostError(f"{self.path(volume)}: has no snapshots, since it is not thin")
+            raise HostError(f"{self.path(volume)}: has no snapshots because it is not thin")
 
     def _check_not_needed(self, lv: LogicalVolume, found: Iterable[LogicalVolume]) -> None:
         """LVM would remove with it what depends on it: other thin volumes do not."""

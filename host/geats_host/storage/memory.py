@@ -25,7 +25,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     """The pool at ``path`` (absolute, made up, default ``/memory``); stands on no other."""
     read = Reader("", options)
     if below is not None:
-        read.problems.append(Problem("on", "a memory pool stands on no other pool"))
+        read.problems.append(Problem("on", "a memory pool cannot be on another pool"))
     match read.done(read.take("path", absolute_path, DEFAULT_PATH)):
         case Success(path):
             return _pools.setdefault(path, MemoryPool(Path(path)))

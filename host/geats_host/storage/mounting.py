@@ -120,7 +120,7 @@ class Place:
         device, point = self.device, self.point
         found = found_on(device)
         if found is None:
-            raise HostError(f"{device}: holds no filesystem, and is not mounted")
+            raise HostError(f"{device}: has no filesystem, and is not mounted")
         label = self._label(found)
         if found.label != label and not is_clone:
             wanted = f"the filesystem {found.label!r}, where {label!r} should be"

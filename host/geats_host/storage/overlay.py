@@ -88,7 +88,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     first, count = ids or (0, 0)
     group = read.take("guest_group", positive_int, first)
     if below is not None:
-        read.problems.append(Problem("on", "an overlay pool stands on no other pool"))
+        read.problems.append(Problem("on", "an overlay pool cannot be on another pool"))
     match read.done(pool_path(read, _place_for_layers)):
         case Success(path):
             return OverlayPool(DirectoryPool(Path(path), group, "overlay"), first, count)
@@ -211,7 +211,7 @@ class OverlayPool:
             with self._users_locked(fcntl.LOCK_EX):
                 users = sorted(map(str, self._users(volume.volume)))
                 if users:
-                    raise HostError(f"{place}: is not destroyed, since it is in use by {users[0]}")
+                    raise HostError(f"{place}: is not destroyed because it is in use by {users[0]}")
                 self.folders.destroy(volume)
         else:
             with self.folders.opened(volume) as at:

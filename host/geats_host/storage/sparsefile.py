@@ -59,7 +59,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     read = Reader("", options)
     default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
     if below is not None:
-        read.problems.append(Problem("on", "a pool of sparse files stands on no other pool"))
+        read.problems.append(Problem("on", "a pool of sparse files cannot be on another pool"))
     match read.done(pool_path(read)):
         case Success(path):
             return SparseFilePool(DirectoryPool(Path(path), 0, "sparsefile"), default_bytes)
@@ -230,7 +230,7 @@ class SparseFilePool:
                 room, needed = os.fstat(old).st_size, os.fstat(disk).st_size
             if needed > room:
                 sizes = f"{format_size(needed)} do not fit into {format_size(room)}"
-                raise HostError(f"{self.path(target)}: {source} is not cloned, since {sizes}")
+                raise HostError(f"{self.path(target)}: {source} is not cloned because {sizes}")
             self._copy_to_disk(disk, at)
 
     def used_bytes(self, volume: VolumeId) -> int:

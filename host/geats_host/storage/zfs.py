@@ -70,7 +70,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     mounts = read.take("mounts", absolute_path, DEFAULT_MOUNTS)
     group = guest_group(read)
     if below is not None:
-        read.problems.append(Problem("on", "a zfs pool stands on no other pool"))
+        read.problems.append(Problem("on", "a zfs pool cannot be on another pool"))
     if shutil.which("zfs") is None:
         read.problems.append(Problem("type", "zfs is not installed (package zfsutils-linux)"))
     elif dataset:

@@ -40,7 +40,7 @@ def leftovers(pools: Opened[Pool], store: Store) -> Iterator[tuple[str, Left]]:
                     Left(
                         kind=Leftover.TEMPLATE,
                         name=volume.volume,
-                        reason="it was not unpacked to its end: whatever needs it begins again",
+                        reason="it was not completely unpacked: whatever needs it starts again",
                         remove=partial(
                             _done, partial(destroy_copy, store, pools[name], volume.volume)
                         ),

@@ -61,7 +61,7 @@ def empty(target: Path) -> None:
     with _host_errors(target):
         below = mounts_below(target, itself=False)
         if below:
-            raise HostError(f"{target}: is not emptied, since {below[0]} is mounted")
+            raise HostError(f"{target}: is not emptied because {below[0]} is mounted")
         with _open_directory(target) as directory:
             trees.empty(directory, removed_as_subvolume)
 

@@ -91,7 +91,7 @@ def members(path: str) -> Iterator[Member]:
     for line in run(argv, timeout_s=TIMEOUT_S).splitlines():
         listed = LISTED.fullmatch(line)
         if listed is None:
-            raise HostError(f"{path}: tar says of an entry what cannot be understood: {line!r}")
+            raise HostError(f"{path}: tar lists an entry that cannot be understood: {line!r}")
         name = ESCAPED.sub(_unescaped, listed[3].encode("ascii", "replace"))
         yield Member(listed[1], name, int(listed[2]))
 
@@ -141,7 +141,7 @@ def _problems_of_content(path: str) -> Iterator[str]:
         yield f"must be a tar archive, plain or packed by gzip, xz or zstd, got {path!r}"
         return
     if not decompress and not _has_end(path):
-        yield f"is cut short: there is no end of the archive: {path!r}"
+        yield f"is truncated: the end of the archive is missing: {path!r}"
     try:
         run([*READ, *decompress, "--list", f"--file={path}"], timeout_s=TIMEOUT_S)
     except HostError as error:

@@ -209,7 +209,7 @@ class Upkeep:
                 reason = f"template {needed.get(path, 'whose description is wrong')} is declared"
                 yield Verdict(None, f"{path}", Fate.KEEP, reason)
             else:
-                reason = "no template that is declared needs it"
+                reason = "no declared template needs it"
                 yield Verdict(None, f"{path}", Fate.DESTROY, reason)
 
     def _carried_out(self, verdict: Verdict) -> Verdict:
@@ -232,13 +232,13 @@ def _fate(
 ) -> tuple[Fate, str]:
     """What becomes of an unpacked template: one that may still be declared is kept."""
     if not _is_whole(seen):
-        return Fate.DESTROY, "is half unpacked: what needs it begins again"
+        return Fate.DESTROY, "is only partly unpacked: what needs it starts again"
     if volume.volume in keys:
         return Fate.KEEP, f"template {keys[volume.volume]} is declared"
     problem = unknown_keys.get(seen.template or "")
     if problem is not None:
         return Fate.KEEP, f"template {seen.template} may need it: {problem}"
-    return Fate.DESTROY, "no template that is declared has its key"
+    return Fate.DESTROY, "no declared template has its key"
 
 
 def _is_cloning(pool: Pool) -> bool:

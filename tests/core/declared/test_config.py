@@ -108,7 +108,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
                 "templates.t",
                 "must have exactly one of path, oci, image, simplestreams, build, got none",
             ),
-            Problem("templates.t.sha256", "goes with path only"),
+            Problem("templates.t.sha256", "is allowed only with path"),
             Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),
             Problem("profiles", "must be a mapping, got a list"),
             Problem("vms.-web", f"must be {VM_RULE}, got '-web'"),
@@ -190,7 +190,7 @@ def test_a_vm_is_gone_by_its_name() -> None:
 
 def test_a_vm_is_described_or_gone_and_never_both() -> None:
     assert parse_config({"vms": {"web": {}}, "gone": {"web": "stopped"}}) == Failure(
-        (Problem("gone.web", "is under vms as well: take it out of one of the two"),)
+        (Problem("gone.web", "is under vms as well: remove it from one of the two"),)
     )
 
 
@@ -213,7 +213,7 @@ def test_of_a_vm_that_is_described_and_gone_neither_holds_and_no_other_is_concer
     assert config.unclear == {
         "odd": "geats.gone.odd: unknown way to be gone null"
         " (there is: deprovisioned, stopped, undefined)",
-        "web": "geats.gone.web: is under vms as well: take it out of one of the two",
+        "web": "geats.gone.web: is under vms as well: remove it from one of the two",
     }
 
 

@@ -87,10 +87,10 @@ def test_a_template_has_exactly_one_source() -> None:
 @pytest.mark.parametrize(
     ("raw", "problem"),
     [
-        ({"oci": "/o", "sha256": DIGEST}, Problem(f"{AT}.sha256", "goes with path only")),
+        ({"oci": "/o", "sha256": DIGEST}, Problem(f"{AT}.sha256", "is allowed only with path")),
         (
             {"path": "/t", "overlay_sha256": DIGEST},
-            Problem(f"{AT}.overlay_sha256", "goes with overlay only"),
+            Problem(f"{AT}.overlay_sha256", "is allowed only with overlay"),
         ),
         (
             {"path": "/t", "overlay": "/o", "overlays": ["/o"]},
@@ -98,7 +98,7 @@ def test_a_template_has_exactly_one_source() -> None:
         ),
         (
             {"image": {"path": "/i", "rootfs_sha256": DIGEST}},
-            Problem(f"{AT}.image.rootfs_sha256", "goes with rootfs only"),
+            Problem(f"{AT}.image.rootfs_sha256", "is allowed only with rootfs"),
         ),
         (
             {"path": "/t", "overlays": [{"sha256": DIGEST}]},

@@ -59,7 +59,7 @@ def test_no_host_can_take_it() -> None:
         "half.memory: web (5GiB) would take 5GiB, but of the 8GiB that may be promised 4GiB can be "
         "free: the rest is kept by db (4GiB)",
     ]
-    assert refused(vm("web"), {}) == ["web: there is no host to place it on"]
+    assert refused(vm("web"), {}) == ["web: there is no host for it"]
     assert refused(vm("db"), THREE) == ["db: is on half already"]
 
 
@@ -87,7 +87,7 @@ def test_groups_that_are_together_or_apart() -> None:
     assert placed(web, without, with_db) == "none"
     apart = Rules(apart=(frozenset({"web", "db"}),), strategy=Strategy.PACK)
     assert placed(web, THREE, apart) == "none"
-    assert refused(web, {"half": HALF}, apart) == ["half.web: is to be apart from db"]
+    assert refused(web, {"half": HALF}, apart) == ["half.web: must be apart from db"]
     others = Rules(apart=(frozenset({"x", "db"}),), together=(frozenset({"x", "db"}),))
     assert placed(web, {"half": HALF}, others) == "half"
 
@@ -95,7 +95,7 @@ def test_groups_that_are_together_or_apart() -> None:
 def test_together_with_a_vm_on_a_host_that_has_no_room() -> None:
     rules = Rules(together=(frozenset({"web", "big"}),))
     found = refused(sized("web", 1), {"full": FULL, "none": EMPTY}, rules)
-    assert found[1:] == ["none.web: is to be together with big, which is on full"]
+    assert found[1:] == ["none.web: must be together with big, which is on full"]
     assert found[0].startswith("full.memory: ")
 
 
@@ -121,9 +121,9 @@ def test_room_in_pools_counts_with_overcommit() -> None:
 def test_a_host_is_emptied_largest_first() -> None:
     hosts = {"old": host(sized("a", 1), sized("b", 4), vm("c")), "x": host(gib=4), "y": host(gib=4)}
     assert drain("old", hosts).unwrap() == (
-        Move(vm="b", source="old", target="x", reason="old is to be emptied"),
-        Move(vm="a", source="old", target="y", reason="old is to be emptied"),
-        Move(vm="c", source="old", target="y", reason="old is to be emptied"),
+        Move(vm="b", source="old", target="x", reason="old should be emptied"),
+        Move(vm="a", source="old", target="y", reason="old should be emptied"),
+        Move(vm="c", source="old", target="y", reason="old should be emptied"),
     )
     assert drain("x", hosts).unwrap() == ()
 

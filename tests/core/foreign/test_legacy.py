@@ -134,7 +134,7 @@ def test_a_host_and_its_vm_become_a_pillar() -> None:
 def test_what_is_left_out_is_told_with_the_reason() -> None:
     made = import_legacy({"web.yaml": WEB}, settings_of(SETTINGS))
     unknown = "is not known, nor was it to the first geats"
-    first = "the first geats used the first {} alone"
+    first = "the first geats used only the first {}"
     database = "definitions come from pillar or geats.yaml, and geats keeps its own registry"
     by_name = "pools and their adapters are found by their names"
     left = [(note.file, note.key, note.why) for note in made.notes if note.to is None]
@@ -306,8 +306,8 @@ def test_a_value_is_a_word_or_a_list(line: str, value: object) -> None:
         ("[a", "must be [section], key = value or # comment, got '[a'"),
         ("[[a]]", "must be a section whose brackets match, one deeper than the last at most, got"),
         ("[a]]", "must be a section whose brackets match, one deeper than the last at most, got"),
-        ("[a]\n[a]", "must not be there twice, got '[a]'"),
-        ("a = 1\na = 2", "must not be there twice, got 'a = 2'"),
+        ("[a]\n[a]", "must not be given twice, got '[a]'"),
+        ("a = 1\na = 2", "must not be given twice, got 'a = 2'"),
         ("a = '''b", "must be on one line, and not name other values, got"),
         ("a = %(home)s", "must be on one line, and not name other values, got"),
         ("a = 'b", "must have quotes that match, got"),

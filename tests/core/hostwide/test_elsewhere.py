@@ -16,8 +16,8 @@ ROOT = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, template="
 PROBLEM = Problem(
     "web01",
     'is on this host already, with state_dir: /srv and drivers: {"lxc": {}}, and this configuration'
-    " does not look there: has it lost state_dir or options of drivers? Say them again; or, if that"
-    " VM is no longer wanted, take it away with the configuration that has them",
+    " does not look there: has it lost state_dir or options of drivers? Put them back. If you no"
+    " longer want that VM, remove it with the configuration that has them",
 )
 
 

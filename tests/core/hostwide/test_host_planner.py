@@ -86,7 +86,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     ]
 
     assert refused(wrong, {}) == [
-        "app: is not defined, and nothing says what it should be",
+        "app: is not defined, and nothing describes it",
         "web.after[0]: unknown VM 'nowhere' (there is: app, web)",
     ]
 
@@ -147,8 +147,8 @@ def test_a_vm_whose_description_is_gone_is_no_stray_to_stop() -> None:
 
         assert order(made) == ["define app"]
         assert left_alone(made.strays) == [
-            "db: left alone, although strays are to be stopped: the description is gone, and that "
-            "is no order: describe it again, or write gone: {NAME: stopped}"
+            "db: left alone, although the policy is to stop strays: the description is gone, "
+            "which is not a request to stop: describe it again, or write gone: {NAME: stopped}"
         ]
 
 
@@ -161,9 +161,9 @@ def test_strays_are_stopped_all_or_none() -> None:
 
     assert made.is_empty
     assert left_alone(made.strays) == [
-        "tmp-0, tmp-1, tmp-2, tmp-3, tmp-4 and 2 more: left alone, although strays are to be "
-        "stopped: 7 strays would be stopped that nobody named, and at_most 1 may be: write gone: "
-        "{NAME: stopped}, or at_most: 7"
+        "tmp-0, tmp-1, tmp-2, tmp-3, tmp-4 and 2 more: left alone, although the policy is to "
+        "stop strays: 7 strays would be stopped that nobody named, and at_most 1 may be: write "
+        "gone: {NAME: stopped}, or at_most: 7"
     ]
     assert len(allowed.steps) == 7
 

@@ -44,9 +44,9 @@ def made(*moved: Moved, have: Observation | None = None, loss: DataLoss = DataLo
 @pytest.mark.parametrize("target", MAKING)
 def test_nothing_is_made_in_a_pool_that_would_leave_a_vm_behind(target: Target) -> None:
     message = (
-        "pools.default is now directory at /srv/b; it was directory at /srv/a, and web01 is left"
-        " there: look whether its disk is mounted, and whether its path, its type and state_dir are"
-        " right; allow data loss to go on here, and leave web01 behind"
+        "pools.default is now directory at /srv/b; it was directory at /srv/a, and web01 is "
+        "left there: check whether its disk is mounted, and whether its path, its type and "
+        "state_dir are right; allow data loss to go on here, and leave web01 behind"
     )
     refused = plan(goal(target), Observation(), HostFacts(moved=(LEFT[0],))).failure()
     assert refused == (Problem("web02.volumes[root].pool", message),)

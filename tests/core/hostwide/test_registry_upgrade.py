@@ -108,4 +108,4 @@ def test_a_file_of_a_newer_geats_says_so() -> None:
 
 @pytest.mark.parametrize("found", [0, -1, True, "2", 1.5, [], {}])
 def test_a_format_that_never_was_is_none(found: object) -> None:
-    assert newer(found, 3) == f"says a format that geats never had: {found!r}"
+    assert newer(found, 3) == f"has a format number that geats never used: {found!r}"

@@ -83,8 +83,8 @@ def test_a_volume_is_as_writable_for_others_as_for_its_owner() -> None:
         "and so can only be mounted read-only"
     ]
     assert refused(goals(Target.RUNNING, archive), at(Target.RUNNING, NAS, writer)) == [
-        "nas.volumes[media]: is mounted by web, which then could not: "
-        "nas/media is read-only in nas, and so can only be mounted read-only"
+        "nas.volumes[media]: is mounted by web, which then could not mount it: nas/media is "
+        "read-only in nas, and so can only be mounted read-only"
     ]
 
 
@@ -110,8 +110,8 @@ def test_a_volume_is_not_taken_from_those_who_mount_it() -> None:
         (why, *_) = refused([Goal(name="nas", target=target)], BOTH_ON)
         assert why.startswith("nas.volumes[media]: is mounted by web")
     assert refused(goals(Target.RUNNING, nas(shared=False)), BOTH_ON) == [
-        "nas.volumes[media]: is mounted by web, which then could not: "
-        "nas/media is not shared by nas"
+        "nas.volumes[media]: is mounted by web, which then could not mount it: nas/media is "
+        "not shared by nas"
     ]
     assert planned([Goal(name="nas", target=Target.OFF)], BOTH_ON).steps != ()
 

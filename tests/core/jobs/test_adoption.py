@@ -226,8 +226,8 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
         "web.volumes[root].pool: there is a volume of this VM already, at /pool/web/root/rootfs"
     ]
     assert lines(adopted(have=replace(ON, volumes=(seen,)), root=replace(ROOT, volume=TREE))) == [
-        "web: cannot adopt web as it is: its config is geats' own from now on: "
-        "its root volume is not ready"
+        "web: cannot adopt web as it is: its config is written by geats from now on: its root "
+        "volume is not ready"
     ]
 
 
@@ -250,7 +250,7 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
         (
             replace(ROOT, mounted=f"{TREE}/srv"),
             CONFIG,
-            [f"'{TREE}/srv' is mounted, so that nobody could remove it"],
+            [f"'{TREE}/srv' is mounted, so it could not be removed"],
         ),
         (
             replace(
@@ -273,9 +273,9 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
         (
             ROOT,
             "lxc.rootfs.path = /pool",
-            ["'/pool' holds more than the files of the guest"],
+            ["'/pool' contains more than the files of the guest"],
         ),
-        (ROOT, "lxc.rootfs.path = /lxc", ["'/lxc' holds more than the files of the guest"]),
+        (ROOT, "lxc.rootfs.path = /lxc", ["'/lxc' contains more than the files of the guest"]),
     ],
 )
 def test_a_tree_that_cannot_be_a_volume_is_refused(

@@ -76,7 +76,7 @@ def test_a_source_that_an_interrupted_operation_left_frozen_goes_on_afterwards()
     made = cloned(replace(RUNNING, power=Power.HELD)).unwrap()
 
     assert made.steps[-1].action == Unfreeze()
-    assert made.steps[-1].reason == "an operation that was interrupted left it frozen"
+    assert made.steps[-1].reason == "an interrupted operation left it frozen"
     assert Hold() not in [step.action for step in made.steps]
 
 
@@ -174,7 +174,7 @@ def test_volumes_are_those_of_the_source_in_its_pools_and_as_large() -> None:
     large = [{**VOLUMES[0], "size": "3GiB"}, VOLUMES[1]]
     larger = copied(vm(), "web2", {"nics": [], "volumes": large}).unwrap()
 
-    other = "must be 'fast', as of the source: export and import go elsewhere"
+    other = "must be 'fast', as in the source: to use another pool, export and import"
     assert lines(cloned(spec=elsewhere)) == [
         f"web2.volumes[root].pool: {other}",
         f"web2.volumes[data].pool: {other}",

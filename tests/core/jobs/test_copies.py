@@ -77,7 +77,7 @@ def imported(
 
 def test_a_running_vm_is_frozen_while_it_is_exported() -> None:
     assert lines(plan_export("web", "/a.tar", at(Target.RUNNING, vm()))) == [
-        "1. freeze web for a while because its volumes are to be read as they are at one moment",
+        "1. freeze web for a while because its volumes must be read as they are at one moment",
         "2. export web to /a.tar because an export was asked for",
         "3. unfreeze web because it ran before",
     ]
@@ -100,7 +100,7 @@ def test_where_its_volumes_can_be_cloned_in_no_time_it_is_frozen_only_until_they
 
 
 def test_one_that_an_interrupted_operation_left_frozen_goes_on() -> None:
-    left = "because an operation that was interrupted left it frozen"
+    left = "because an interrupted operation left it frozen"
     have = replace(at(Target.RUNNING, vm()), power=Power.HELD)
     able = HostFacts(pools={"fast": PoolFacts(snapshots=True, clones=True)})
 
@@ -295,7 +295,7 @@ def test_all_that_is_wrong_with_the_changes_is_said() -> None:
     def said(changes: dict[str, object]) -> list[str]:
         return [str(each) for each in copied(vm(), "mail", changes).failure()]
 
-    wrong = "pools: 'logs' is no volume of the VM (data, root)"
+    wrong = "pools: 'logs' is not a volume of the VM (data, root)"
     assert said({"pools": pools}) == [wrong]
     found = said({"pools": pools, "memory": "10 bananas"})
     assert (found[0].partition(":")[0], found[1]) == ("memory", wrong)

@@ -48,7 +48,7 @@ def made(seen: dict[str, Observation], *found: Found, facts: HostFacts | None = 
             raise AssertionError(refused)
 
 
-NOTHING = ["no VM is concerned: nothing to do"]
+NOTHING = ["no VM is affected: nothing to do"]
 
 
 def test_a_vm_that_came_to_its_end_is_left_as_it_is() -> None:
@@ -67,12 +67,12 @@ def test_a_vm_that_a_plan_was_to_start_again_is_started_where_it_can_be() -> Non
     to_run = replace(OFF, to_run=True)
 
     assert steps({"web01": to_run}) == [
-        "1. start web01 because a plan that was interrupted powered it off, to start it again"
-        " (impact: none)"
+        "1. start web01 because an interrupted plan powered it off, to start it again (impact: "
+        "none)"
     ]
     assert steps({"web01": replace(to_run, volumes=(EMPTY,))}) == [
-        "1. destroy volume web01/root in pool default because what made it, or destroyed it, was "
-        "interrupted, and it holds nothing (impact: data_loss)"
+        "1. destroy volume web01/root in pool default because its creation or destruction was "
+        "interrupted, and it is empty (impact: data_loss)"
     ]
 
 
@@ -95,15 +95,13 @@ def test_a_vm_whose_driver_or_pool_is_away_is_not_taken_for_stuck() -> None:
 def test_what_was_left_frozen_goes_on_and_what_is_frozen_by_wish_stays_so() -> None:
     assert steps(
         {"web01": replace(ON, power=Power.HELD), "ice": replace(ON, power=Power.FROZEN)}
-    ) == [
-        "1. unfreeze web01 because an operation that was interrupted left it frozen (impact: live)"
-    ]
+    ) == ["1. unfreeze web01 because an interrupted operation left it frozen (impact: live)"]
 
 
 def test_a_volume_that_holds_nothing_goes_and_its_vm_stays() -> None:
     gone = (
-        "1. destroy volume web01/root in pool default because what made it, or destroyed it,"
-        " was interrupted, and it holds nothing (impact: data_loss)"
+        "1. destroy volume web01/root in pool default because its creation or destruction was "
+        "interrupted, and it is empty (impact: data_loss)"
     )
     assert steps({"web01": replace(OFF, volumes=(EMPTY,))}) == [gone]
     assert steps({"web01": Observation(volumes=(EMPTY,))}) == [gone]
@@ -151,7 +149,7 @@ def test_what_was_found_goes_with_its_vm_or_with_none_and_each_by_itself() -> No
     assert [each.name for each in plan.plans] == ["web01", ""]
     assert explain(plan).splitlines() == [
         "1. remove the interface gt0n0 of lxc because nobody has it (impact: none)",
-        "2. unfreeze web01 because an operation that was interrupted left it frozen (impact: live)",
+        "2. unfreeze web01 because an interrupted operation left it frozen (impact: live)",
         "3. remove the file /a because it is half (impact: none)",
     ]
     foreign = {"web01": Observation(foreign=True, power=Power.STUCK)}

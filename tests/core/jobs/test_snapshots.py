@@ -74,7 +74,7 @@ def test_a_running_vm_is_frozen_around_the_snapshots_of_all_of_its_volumes() -> 
     made = plan_snapshot("web", "monday", 1, RUNNING, FACTS)
 
     assert lines(made) == [
-        "1. freeze web for a while because its volumes are to be kept as they are at one moment",
+        "1. freeze web for a while because the snapshot must be of one moment",
         "2. snapshot volume web/data as monday because snapshot monday is wanted",
         "3. snapshot volume web/root as monday because snapshot monday is wanted",
         "4. unfreeze web because it ran before",
@@ -128,7 +128,7 @@ def test_volumes_that_are_not_active_are_made_so() -> None:
 
 
 def test_asking_again_lets_one_go_on_that_a_kill_left_frozen() -> None:
-    left = "unfreeze web because an operation that was interrupted left it frozen"
+    left = "unfreeze web because an interrupted operation left it frozen"
     have = replace(snapped(RUNNING), power=Power.HELD)
 
     assert lines(plan_snapshot("web", "monday", 2, have, FACTS)) == [f"1. {left}"]
@@ -183,8 +183,14 @@ def test_a_running_vm_is_off_while_it_goes_back_and_runs_again() -> None:
     assert restored(snapped(RUNNING)) == [
         "1. shut down web (power off after 60 s) because "
         "its volumes can be rolled back only while it is off",
-        "2. roll volume web/data back to snapshot monday because it is to be as in snapshot monday",
-        "3. roll volume web/root back to snapshot monday because it is to be as in snapshot monday",
+        (
+            "2. roll volume web/data back to snapshot monday because it should be as in snapshot "
+            "monday"
+        ),
+        (
+            "3. roll volume web/root back to snapshot monday because it should be as in snapshot "
+            "monday"
+        ),
         "4. start web because it was running before",
     ]
 
@@ -239,7 +245,10 @@ def test_what_a_snapshot_lacks_is_left_alone_only_on_request() -> None:
         "web.snapshot: monday has nothing of data: leave that out with partial"
     ]
     assert restored(have, parts=Parts.SOME) == [
-        "1. roll volume web/root back to snapshot monday because it is to be as in snapshot monday"
+        (
+            "1. roll volume web/root back to snapshot monday because it should be as in snapshot "
+            "monday"
+        )
     ]
 
 
@@ -250,7 +259,7 @@ def test_a_snapshot_of_volumes_that_the_vm_no_longer_has_is_of_no_use() -> None:
     both = replace(moved, volumes=(*there.volumes, *have.volumes))
 
     assert restored(both, parts=Parts.SOME) == [
-        "web.snapshot: monday is of none of the volumes that the VM has now"
+        "web.snapshot: monday has none of the volumes that the VM has now"
     ]
 
 
@@ -259,7 +268,7 @@ def test_parts_of_different_moments_are_gone_back_to_only_on_request() -> None:
     have = snapped(at(Target.STOPPED, web("snap", "snap"), root_of_monday), taken_s=9)
 
     assert restored(have) == [
-        "web.snapshot: monday is not of one moment: go back to its parts with partial"
+        "web.snapshot: monday was not taken at one moment: restore its parts with partial"
     ]
     assert len(restored(have, parts=Parts.SOME)) == 2
 

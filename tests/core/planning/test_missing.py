@@ -34,8 +34,9 @@ GONE = VolumeMissing(name="root", pool="fast", template="debian", place="/srv/fa
 OFF = replace(at(Target.STOPPED, WEB)["web"], volumes=(), missing=(GONE,))
 ON = replace(at(Target.RUNNING, WEB)["web"], volumes=(), missing=(GONE,))
 LOOK = (
-    "web.volumes[root]: was in pool fast at /srv/fast/web/root, installed from debian, and is not "
-    "found there: look whether its disk is mounted, and whether the path of pool fast is right; "
+    "web.volumes[root]: was in pool fast at /srv/fast/web/root, installed from debian, and is "
+    "not found there: check whether its disk is mounted, and whether the path of pool fast is "
+    "right; "
 )
 NEEDING = (
     *(Target.RUNNING, Target.FROZEN, Target.STOPPED, Target.PROVISIONED),
@@ -70,7 +71,7 @@ def test_a_root_that_is_gone_is_not_a_root_to_make(target: Target, have: Observa
 @pytest.mark.parametrize("have", [OFF, ON], ids=["off", "on"])
 @pytest.mark.parametrize("target", NEEDING)
 def test_what_a_locked_vm_misses_is_never_made_anew(target: Target, have: Observation) -> None:
-    told = f"{LOOK}it is not recreated, since the VM is locked"
+    told = f"{LOOK}it is not recreated because the VM is locked"
 
     assert told in reasons(leave(target), replace(have, locked=True))
 
@@ -83,7 +84,7 @@ def test_with_leave_it_is_given_up_in_a_step_of_its_own_before_it_is_made_anew()
     assert first.reason == f"it was {GONE}, and is not found there"
     assert first.impact is Impact.DATA_LOSS
     assert steps(leave(Target.STOPPED), OFF) == [
-        "give up volume web/root in pool fast, which is not found",
+        "forget volume web/root in pool fast, which is not found",
         "allocate volume web/root in pool fast",
         "format volume web/root in pool fast",
         "activate volume web/root in pool fast",
@@ -95,7 +96,7 @@ def test_with_leave_it_is_given_up_in_a_step_of_its_own_before_it_is_made_anew()
 def test_one_that_is_on_is_off_before_anything_is_made_anew() -> None:
     assert steps(leave(Target.RUNNING), ON)[:2] == [
         "shut down web (power off after 60 s)",
-        "give up volume web/root in pool fast, which is not found",
+        "forget volume web/root in pool fast, which is not found",
     ]
 
 
@@ -131,9 +132,9 @@ def test_a_definition_is_written_without_its_volumes() -> None:
 
 
 def test_a_vm_is_not_deprovisioned_without_the_volumes_that_it_had() -> None:
-    assert reasons(goal(Target.DEPROVISIONED), OFF) == [f"{LOOK}allow data loss to give it up"]
+    assert reasons(goal(Target.DEPROVISIONED), OFF) == [f"{LOOK}allow data loss to forget it"]
     assert steps(leave(Target.DEPROVISIONED), OFF) == [
-        "give up volume web/root in pool fast, which is not found",
+        "forget volume web/root in pool fast, which is not found",
         "undefine web",
     ]
 
@@ -142,8 +143,7 @@ def test_a_vm_that_is_undefined_is_still_missed() -> None:
     made = plan(goal(Target.UNDEFINED), OFF).unwrap()
 
     assert [step.reason for step in made.steps] == [
-        f"web should be undefined (its volume root, {GONE}, is not found: what is remembered of it "
-        "stays)"
+        f"web should be undefined (its volume root, {GONE}, is not found: its record is kept)"
     ]
     assert after(made.steps[0].action, OFF).unwrap() == Observation(missing=(GONE,))
 
@@ -152,7 +152,7 @@ def test_a_transient_vm_is_not_undefined_without_the_volumes_that_go_with_it() -
     transient = parse_vm("web", {"template": "debian", "transient": True}).unwrap()
     have = replace(OFF, recorded=transient, defined=transient)
 
-    assert reasons(goal(Target.UNDEFINED), have) == [f"{LOOK}allow data loss to give it up"]
+    assert reasons(goal(Target.UNDEFINED), have) == [f"{LOOK}allow data loss to forget it"]
 
 
 def test_a_vm_is_neither_kept_nor_copied_without_a_volume_of_it() -> None:
@@ -178,10 +178,10 @@ def test_what_was_given_up_comes_back_by_no_plan() -> None:
     made = plan(leave(Target.STOPPED), OFF).unwrap()
 
     assert with_snapshots(made, OFF, HostFacts(), "before", 1).warnings == (
-        "giving up volume web/root, which is not found, cannot be undone",
+        "forgetting volume web/root, which is not found, cannot be undone",
     )
     assert reverse(made, OFF).unwrap().warnings == (
-        "volume web/root, which was not found, is given up",
+        "volume web/root, which was not found, is forgotten",
         "web.volumes[fast/root]: is new",
         "web.volumes[fast/root]: was not found, and is no longer missed",
     )
@@ -209,4 +209,4 @@ def test_why_it_is_not_found_is_told_if_that_is_known() -> None:
     have = replace(OFF, missing=(replace(GONE, hint=hint),))
 
     (told,) = reasons(goal(Target.RUNNING), have)
-    assert f"and is not found there ({hint}): look whether its disk is mounted" in told
+    assert f"and is not found there ({hint}): check whether its disk is mounted" in told

@@ -46,7 +46,7 @@ def many(there: Hosts, target: Target, policy: HostPolicy | None = None) -> list
 def test_a_wish_for_all_takes_nothing_from_more_than_one(target: Target) -> None:
     assert many(at(Target.RUNNING, *ALL), target) == [
         f"vms: 3 of 3 VMs would be {target} that nobody named (web, db and app), and at_most 1 "
-        "may be: name those that you mean, or say at_most: 3"
+        "may be: name the VMs that you mean, or write at_most: 3"
     ]
 
 
@@ -64,8 +64,8 @@ def test_only_those_that_something_is_taken_from_are_counted() -> None:
 
     assert order(planned(swept(Target.OFF, *ALL), there)) == [f"shut down db {STOP}"]
     assert many(there, Target.OFF, HostPolicy(at_most=0)) == [
-        "vms: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name those "
-        "that you mean, or say at_most: 1"
+        "vms: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name the "
+        "VMs that you mean, or write at_most: 1"
     ]
 
 
@@ -81,9 +81,10 @@ def test_a_count_is_no_order_where_most_descriptions_are_gone() -> None:
     there = at(Target.RUNNING, WEB, *others)
 
     assert refused(swept(Target.OFF, WEB), there, None, HostPolicy(at_most=100)) == [
-        "vms: 1 of the 8 VMs that geats defined here are described (the description of vm0, vm1, "
-        "vm2, vm3, vm4 and 2 more is gone), so nothing is done to VMs that nobody named: mend the "
-        "configuration, or write gone: {NAME: stopped} for those that are to leave"
+        "vms: 1 of the 8 VMs that geats defined here are described (the description of vm0, "
+        "vm1, vm2, vm3, vm4 and 2 more is gone), so nothing is done to VMs that nobody named: "
+        "correct the configuration, or write gone: {NAME: stopped} for those that should be "
+        "removed"
     ]
     half = HostFacts(declared=frozenset({"vm0", "vm1", "vm2"}))
     assert planned(swept(Target.OFF, WEB), there, half).steps
@@ -154,7 +155,7 @@ def test_what_is_missing_on_the_host_restarts_nobody_who_was_not_named(seen) -> 
     assert len(problems) == 1
     assert problems[0].startswith(f"web: would shut down web {STOP}, because ")
     assert problems[0].endswith(
-        ", and no change of its description needs that: name the VM to have it done"
+        ", and no change of its description needs that: name the VM if you want that"
     )
     assert plan(replace(goal, asked=Asked.NAMED), have).unwrap().steps
 

@@ -196,7 +196,7 @@ def test_a_frozen_vm_is_thawed_to_shut_down_and_frozen_again() -> None:
     )
 
 
-LEFT = "because an operation that was interrupted left it frozen (impact: live)"
+LEFT = "because an interrupted operation left it frozen (impact: live)"
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_a_definition_edited_by_hand_is_written_again() -> None:
     edited = replace(RUNNING, defined=web(memory="1GiB"))
 
     assert text(Target.DEFINED, edited, web()) == (
-        "1. define web because what the driver holds is not what is recorded (impact: none)"
+        "1. define web because what the driver has differs from what is recorded (impact: none)"
     )
 
 
@@ -417,8 +417,8 @@ def test_a_vm_is_locked_and_unlocked() -> None:
         "1. unlock web because protection from deletion is no longer wanted (impact: none)"
     )
     assert text(Target.LOCKED, replace(STOPPED, locked=True, half_locked=True)) == (
-        "1. lock web because protection from deletion is kept in one place, and not in two"
-        " (impact: none)"
+        "1. lock web because protection from deletion is recorded in one place only, not in "
+        "both (impact: none)"
     )
     assert refused(Target.LOCKED, Observation()) == ["web: cannot lock web: it is not defined"]
 

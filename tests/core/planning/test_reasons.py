@@ -74,8 +74,8 @@ def test_a_request_is_a_reason() -> None:
     assert steps(Target.REBOOTED, ON, WEB) == [f"{SHUT_DOWN}: a reboot was asked for", START]
     assert steps(Target.STOPPED, ON, WEB) == [f"{SHUT_DOWN}: web should be stopped"]
     assert steps(Target.REINITIALISED, ON, WEB)[:2] == [
-        f"{SHUT_DOWN}: it is to be recreated",
-        "destroy volume web/root in pool fast: web is to be recreated",
+        f"{SHUT_DOWN}: it should be recreated",
+        "destroy volume web/root in pool fast: web should be recreated",
     ]
 
 
@@ -169,7 +169,7 @@ def test_lines_added_by_hand_go_where_they_are_not_wanted() -> None:
     goal = Goal(name="web", target=Target.STOPPED, spec=WEB)
 
     assert steps(Target.STOPPED, edited, WEB, by_hand=ByHand.REMOVED) == [
-        "define web: lines added by hand are not to stay: lxc.tty.max = 2; lxc.pty.max = 3"
+        "define web: lines added by hand should be removed: lxc.tty.max = 2; lxc.pty.max = 3"
     ]
     assert plan(replace(goal, by_hand=ByHand.REMOVED), edited).unwrap().by_hand == ()
 

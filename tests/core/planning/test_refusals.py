@@ -123,7 +123,7 @@ def test_a_vm_is_taken_away_only_with_all_that_it_takes(
 
 def test_a_goal_without_a_spec_says_what_is_missing() -> None:
     assert reasons(goal(Target.RUNNING), Observation()) == [
-        "web: is not defined, and nothing says what it should be"
+        "web: is not defined, and nothing describes it"
     ]
 
 
@@ -272,7 +272,7 @@ def test_what_a_driver_needs_is_told_of_each_volume() -> None:
         "web.volumes[root].pool: the driver 'lxc' needs a block device or a file, and pool 'fast' "
         "offers a directory",
         "web.shared_volumes.films.pool: the driver 'lxc' needs a volume of no kind, and pool "
-        "'slow' offers nothing that files could be put on",
+        "'slow' offers nothing that can hold files",
     ]
 
 

@@ -51,7 +51,7 @@ def planned(target: Target, have: Observation, spec: VMSpec | None = None) -> Pl
 RUNNING = follow(planned(Target.RUNNING, Observation()), Observation())
 OFF = replace(RUNNING, power=Power.STOPPED, in_effect=None)
 TO_RUN = replace(OFF, to_run=True)
-LEFT_OFF = "because a plan that was interrupted powered it off, to start it again"
+LEFT_OFF = "because an interrupted plan powered it off, to start it again"
 
 
 def asked(verb: str, have: Observation, declared: VMSpec | None = None) -> Plan:
@@ -83,7 +83,7 @@ def test_who_asks_for_it_to_be_off_or_gone_has_it_so_for_good(verb: str) -> None
 
 
 def test_to_be_off_is_a_step_of_its_own_where_the_vm_is_off_already() -> None:
-    off = "web should be off, and a plan that was interrupted was to start it again"
+    off = "web should be off, and an interrupted plan had powered it off to start it again"
 
     assert explain(planned(Target.OFF, TO_RUN)) == f"1. keep web off because {off} (impact: none)"
     stopped = planned(Target.STOPPED, TO_RUN)
@@ -185,8 +185,8 @@ def test_what_a_vm_may_still_use_is_not_forgotten_while_it_is_on(target: Target)
     goal = Goal(name="web", target=target, spec=new, restart=Restart.NEVER)
 
     assert [str(each) for each in plan(goal, unknown).failure()] == [
-        "web.restart: it is not known what the VM was started with, and to define it otherwise "
-        "would forget what it may still use: restart it, or power it off first"
+        "web.restart: it is not known what the VM was started with, and a new definition would "
+        "lose track of what it may still use: restart it, or power it off first"
     ]
     kept = replace(goal, spec=replace(old, hostname="other"))
     assert isinstance(plan(kept, unknown), Success)

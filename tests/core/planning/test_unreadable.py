@@ -78,7 +78,7 @@ def test_a_definition_that_leads_elsewhere_is_written_anew_though_it_says_the_sa
 def test_a_vm_that_the_registry_has_lost_is_recorded_again_by_a_plan_that_says_so() -> None:
     (step,) = plan(goal(Target.DEFINED), Observation(defined=SPEC)).unwrap().steps
     assert step.action == Define(SPEC)
-    assert step.reason.startswith("its driver has it, and the registry does not")
+    assert step.reason.startswith("its driver has it, but the registry does not")
 
 
 def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
@@ -87,7 +87,7 @@ def test_nothing_is_written_anew_where_nothing_says_what_it_should_be() -> None:
 
 def test_what_cannot_be_read_cannot_be_brought_back() -> None:
     made = plan(goal(Target.DEFINED), ROW).unwrap()
-    why = "its definition could not be relied on, and nothing brings it back"
+    why = "its old definition could not be relied on, and cannot be restored"
     assert reverse(made, ROW).failure() == (Problem("web01", why),)
 
 

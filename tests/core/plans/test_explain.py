@@ -119,7 +119,7 @@ def test_why_names_the_steps_that_there_are() -> None:
             f"question: no step is named by {question!r} {words}"
         ]
     assert [each.message for each in why(HostPlan(), "restart").failure()] == [
-        "no step is named by 'restart' (no VM is concerned: nothing to do)"
+        "no step is named by 'restart' (no VM is affected: nothing to do)"
     ]
     many = replace(off, steps=off.steps * 22)
     (refused,) = why(many, "restart app").failure()
@@ -142,11 +142,11 @@ def test_what_stays_as_it_is_is_told_below() -> None:
     alone = plan(pending, replace(there["web"], by_hand=())).unwrap()
     assert notes(alone)[0].startswith("pending until web restarts: ")
     foreign = HostPlan(strays=(replace(stray, defined=False),))
-    assert explain(foreign) == "stray: db is running, nobody ever described it (policy: report)"
+    assert explain(foreign) == "stray: db is running, it was never described (policy: report)"
 
 
 def test_an_empty_host_plan_says_so() -> None:
-    assert explain(HostPlan()) == "no VM is concerned: nothing to do"
+    assert explain(HostPlan()) == "no VM is affected: nothing to do"
     both = HostPlan(plans=(Plan(name="db"), Plan(name="web")))
     assert explain(both) == "every VM is as described: nothing to do"
     assert explain(Plan(name="web")) == "web is as described: nothing to do"

@@ -98,7 +98,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         ("1", "is missing: geats did not write this file"),
         ("{}", "is missing: geats did not write this file"),
         ('{"version": 9}', "was written by a newer geats (format 9, and this one knows {known})"),
-        ('{"version": "1"}', "says a format that geats never had: '1'"),
+        ('{"version": "1"}', "has a format number that geats never used: '1'"),
         ('{"version": null}', "is missing: geats did not write this file"),
     ],
 )
@@ -226,9 +226,9 @@ def test_every_step_is_of_a_vm_of_the_plan_and_fit_for_it() -> None:
 
         return change
 
-    assert "plan.steps[0].vm: 'web' is no VM of the plan" in refused(no_plans)
+    assert "plan.steps[0].vm: 'web' is not a VM of the plan" in refused(no_plans)
     assert refused(more(do="Pause")) == []
-    assert refused(more(do="Unlock")) == ["plan.steps[7].vm: '' is no VM of the plan"]
+    assert refused(more(do="Unlock")) == ["plan.steps[7].vm: '' is not a VM of the plan"]
     for seconds in (-1, 10**30):
         assert (
             "plan.steps[7].action.seconds: must be" in refused(more(do="Pause", seconds=seconds))[0]

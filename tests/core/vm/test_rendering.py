@@ -280,7 +280,7 @@ def test_a_config_of_a_newer_geats_is_known_to_be_of_geats_and_nothing_else_of_i
     newer = text.replace("# geats-format: 1", "# geats-format: 2")
     assert read_lxc_config(newer, "web") == LxcConfig(unreadable=why)
     odd = text.replace("# geats-format: 1", "# geats-format: soon")
-    assert "never had: 'soon'" in read_lxc_config(odd, "web").unreadable
+    assert "never used: 'soon'" in read_lxc_config(odd, "web").unreadable
 
 
 def test_a_config_says_where_it_has_each_volume_and_the_last_line_counts() -> None:

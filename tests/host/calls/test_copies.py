@@ -304,7 +304,7 @@ def test_an_archive_that_changed_after_it_was_looked_at_is_not_unpacked(host: Ho
     archive.unlink()
     exported(host, path=archive)
     applied = copies.apply_copy(host, copying)
-    assert "is not the archive that it was" in str(applied.failure())
+    assert "has changed since it was checked" in str(applied.failure())
 
 
 def crafted(host: Host, path: Path, fill: Callable[[tarfile.TarFile], None]) -> Path:
@@ -383,7 +383,7 @@ def test_a_file_that_is_another_kind_of_tar_is_no_archive(host: Host, tmp_path: 
             copies.import_(host, str(archive))
     with tarfile.open(archive, "w") as tar:
         add(tar, "geats.json", type=tarfile.SYMTYPE, linkname="/etc/passwd")
-    with pytest.raises(Refused, match="is no archive of a VM"):
+    with pytest.raises(Refused, match="is not an archive of a VM"):
         copies.import_(host, str(archive))
 
 
@@ -394,7 +394,7 @@ def test_what_is_mounted_in_a_volume_is_not_passed_over(
         "geats_host.archives.volume_archives.mounts_below", lambda *_, **__: ("/x",)
     )
     applied = copies.apply_export(host, copies.export(host, "web01"))
-    assert "is not packed, since /x is mounted" in str(applied.failure())
+    assert "is not packed because /x is mounted" in str(applied.failure())
 
 
 def test_a_copy_mounts_only_what_there_is(host: Host, tmp_path: Path) -> None:

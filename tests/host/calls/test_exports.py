@@ -97,7 +97,7 @@ def test_what_a_killed_export_left_goes_with_the_next_one_of_that_vm(tmp_path: P
 def test_without_a_rule_nothing_goes(tmp_path: Path) -> None:
     host = memory_host(tmp_path)
     assert exports.pruned(host, {"last": 1}, dry_run=False) == []
-    with pytest.raises(Refused, match="say how many stay"):
+    with pytest.raises(Refused, match="say how many to keep"):
         exports.pruned(host, {}, dry_run=False)
     with pytest.raises(Refused, match="would keep no snapshot"):
         exports.pruned(host, {"last": 0}, dry_run=False)

@@ -114,7 +114,7 @@ def test_all_that_is_left_over_is_in_one_plan_and_goes(host: Host) -> None:
     archive = half_exported(host)
     host.pools["files"].allocate(VolumeId(TEMPLATES, "abc"), None)
     made = repair.plan(host)
-    empty = "what made it, or destroyed it, was interrupted, and it holds nothing"
+    empty = "its creation or destruction was interrupted, and it is empty"
     unused = "a copy to it was interrupted, and nobody ever used it"
     assert sorted(words(made)) == sorted(
         [
@@ -122,10 +122,9 @@ def test_all_that_is_left_over_is_in_one_plan_and_goes(host: Host) -> None:
             " (impact: none)",
             f"remove the clone {clone.volume} of default because an export that was killed read it"
             " (impact: none)",
-            "remove the half-unpacked template abc of files because it was not unpacked to its end:"
-            " whatever needs it begins again (impact: none)",
-            "unfreeze web01 because an operation that was interrupted left it frozen"
-            " (impact: live)",
+            "remove the half-unpacked template abc of files because it was not completely "
+            "unpacked: whatever needs it starts again (impact: none)",
+            "unfreeze web01 because an interrupted operation left it frozen (impact: live)",
             "repair db01: end its stuck monitor because its monitor does not answer, or is gone"
             " (impact: restart)",
             "start db01 because it was on (impact: none)",

@@ -52,7 +52,7 @@ def test_it_is_shown_then_adopted_and_its_description_is_told(
     row = json.loads(geats("--json", "list")[1])["old01"]
     assert (row["power"], row["defined"], row["declared"]) == ("stopped", True, False)
     actions = [each["action"] for each in json.loads(geats("--json", "journal", "old01")[1])]
-    assert actions[-1] == "adopt old01 as it is: its config is geats' own from now on"
+    assert actions[-1] == "adopt old01 as it is: its config is written by geats from now on"
 
 
 def test_what_cannot_be_adopted_is_refused(geats: Geats, container: Path) -> None:

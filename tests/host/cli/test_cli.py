@@ -186,7 +186,7 @@ def test_a_wrong_key_stops_what_plans_and_nothing_else(
     ("text", "said"),
     [
         ("geats: [", "is not valid YAML"),
-        ("- x", "must hold one key, geats"),
+        ("- x", "must have one key, geats"),
         ("geats: 5", "geats: must be a mapping, got 5"),
     ],
 )
@@ -334,7 +334,7 @@ def test_without_a_configuration_that_is_said(
     recording = tmp_path / "host.json"
     recording.write_text(geats("observe")[1])
     code, out, err = call("plan", "--from", str(recording))
-    assert (code, out) == (0, "no VM is concerned: nothing to do\n")
+    assert (code, out) == (0, "no VM is affected: nothing to do\n")
     assert err == f"there is no configuration: {tmp_path}/default.yaml does not exist\n"
 
 

@@ -46,7 +46,7 @@ def test_a_vm_whose_description_is_gone_is_left_alone_whatever_the_policy(
     geats("apply", "db01")
     change_config(config, vms={"web01": {"profile": "small"}}, policy={"strays": "stop"})
     code, out, _ = geats("apply")
-    assert (code, "db01: left alone, although strays are to be stopped" in out) == (0, True)
+    assert (code, "db01: left alone, although the policy is to stop strays" in out) == (0, True)
     assert powers(geats) == {"db01": "running", "web01": "running"}
 
 
@@ -241,7 +241,7 @@ def test_boot_starts_what_is_to_start_and_halt_powers_all_off(geats: Geats, conf
     assert powers(geats) == {"db01": "stopped", "web01": "stopped"}
     assert geats("boot")[0] == 0
     assert powers(geats) == {"db01": "stopped", "web01": "running"}
-    assert geats("boot")[1] == "no VM is concerned: nothing to do\n"
+    assert geats("boot")[1] == "no VM is affected: nothing to do\n"
 
 
 def test_all_that_is_there_is_powered_off_and_locked(geats: Geats) -> None:

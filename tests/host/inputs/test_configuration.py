@@ -18,13 +18,13 @@ def test_a_key_without_a_value_is_refused_by_a_host() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is empty: write geats: {} if all of it is the defaults"),
-        ("# geats:\n", "is empty: write geats: {} if all of it is the defaults"),
-        ("null", "is empty: write geats: {} if all of it is the defaults"),
-        ("[]", "must hold one key, geats, and everything under it"),
-        ("false", "must hold one key, geats, and everything under it"),
-        ('""', "must hold one key, geats, and everything under it"),
-        ("{}", "must hold one key, geats, and everything under it"),
+        ("", "is empty: write geats: {} for the defaults"),
+        ("# geats:\n", "is empty: write geats: {} for the defaults"),
+        ("null", "is empty: write geats: {} for the defaults"),
+        ("[]", "must have one key, geats, with everything under it"),
+        ("false", "must have one key, geats, with everything under it"),
+        ('""', "must have one key, geats, with everything under it"),
+        ("{}", "must have one key, geats, with everything under it"),
     ],
 )
 def test_a_file_that_says_nothing_is_refused(tmp_path: Path, text: str, said: str) -> None:

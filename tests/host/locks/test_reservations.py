@@ -127,9 +127,7 @@ def test_what_an_operation_that_is_under_way_takes_is_taken(tmp_path: Path) -> N
 
     def progress(*_: object) -> None:
         if not under_way:
-            with pytest.raises(
-                Refused, match=r"an operation that is under way takes it"
-            ) as refused:
+            with pytest.raises(Refused, match=r"an operation in progress takes it") as refused:
                 apply_plan(here, made["b"])
             under_way.extend(refused.value.problems)
 
@@ -170,7 +168,7 @@ def test_a_reservation_of_another_geats_is_waited_for(tmp_path: Path) -> None:
     with reservations.reserved(run, {}):
         (file,) = (run / "reservations").iterdir()
         file.write_text(json.dumps({"more": 1}))
-        with pytest.raises(HostError, match="is no reservation of this geats"):
+        with pytest.raises(HostError, match="is not a reservation of this version of geats"):
             reservations.of_others(run)
 
 

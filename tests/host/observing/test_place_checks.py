@@ -146,7 +146,7 @@ def test_a_pool_whose_mark_is_gone_takes_no_new_vm(site: Site) -> None:
     """As with an empty mount point, or a disk that was formatted."""
     (site.at / "pool" / identity.FILE).unlink()
     with pytest.raises(
-        Refused, match=r"directory at .*\(with no mark of geats\); it was .*\(pool "
+        Refused, match=r"directory at .*\(without a mark of geats\); it was .*\(pool "
     ):
         more(site.host())
 
@@ -156,7 +156,7 @@ def test_so_it_is_where_no_file_of_the_machine_is_kept(
 ) -> None:
     monkeypatch.setenv(known_places.VARIABLE, "")
     (site.at / "pool" / identity.FILE).unlink()
-    with pytest.raises(Refused, match=r"\(with no mark of geats\); it was"):
+    with pytest.raises(Refused, match=r"\(without a mark of geats\); it was"):
         more(site.host())
 
 

@@ -14,7 +14,7 @@ from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
 from tests.memory_host import memory_host
 
-STRAY = "/lxc/web01 holds what geats did not make: notes.txt"
+STRAY = "/lxc/web01 contains what geats did not make: notes.txt"
 
 
 def stray(driver: MemoryDriver, name: str) -> str:

@@ -140,7 +140,7 @@ def test_what_a_crash_left_half_unpacked_is_pruned(upkeep: Upkeep, is_declared: 
     half_unpack(upkeep, "t")
     later = upkeep if is_declared else replace(upkeep, declared={})
     told = actions(later.pruned(dry_run=False))
-    assert told == [("layers", "destroy", "is half unpacked: what needs it begins again")]
+    assert told == [("layers", "destroy", "is only partly unpacked: what needs it starts again")]
     assert upkeep.pools["layers"].observe() == {}
 
 

@@ -89,7 +89,7 @@ def test_one_whose_tree_is_lost_is_neither_made_anew_nor_in_the_way_of_its_end(
     pool.adopt(VOLUME, tree, SEEN)
     shutil.rmtree(tree.parent)
     assert pool.observe()[VOLUME].stage is Stage.ALLOCATED
-    with pytest.raises(HostError, match="is not there, and is what was adopted"):
+    with pytest.raises(HostError, match="does not exist, but is the adopted root filesystem"):
         pool.format(VOLUME)
     with pytest.raises(HostError):
         pool.activate(VOLUME)
@@ -122,7 +122,7 @@ def test_what_is_no_directory_is_not_adopted(pool: DirectoryPool, tree: Path, wh
     elif what == "link on the way":
         (tree.parent / "way").symlink_to(tree)
         place = tree.parent / "way/etc"
-    with pytest.raises(HostError, match="is no directory, or a link leads to it"):
+    with pytest.raises(HostError, match="is not a directory, or a link leads to it"):
         pool.adopt(VOLUME, place, SEEN)
     assert pool.observe() == {}
 

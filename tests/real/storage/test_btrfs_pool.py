@@ -125,7 +125,7 @@ def test_a_path_on_another_filesystem_is_refused_with_all_else(
         open_pool(options, below)
     assert refused.value.problems == (
         "quota: must be true or false, got '1G'",
-        "on: a btrfs pool stands on no other pool",
+        "on: a btrfs pool cannot be on another pool",
         "type: btrfs is not installed (package btrfs-progs)",
         f"path: must be on btrfs, and '{tmp_path}' is on {on}: '{tmp_path}/not/there'",
         "qouta: unknown key 'qouta', did you mean 'quota'? "

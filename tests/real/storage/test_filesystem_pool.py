@@ -213,7 +213,7 @@ def test_what_a_container_has_mounted_stays_mounted(pool: Pool, tmp_path: Path) 
     converge(pool, VOLUME, 64 * MIB)
     pool_conformance_content.put(pool, VOLUME, "kept")
     with pool_conformance_content.mounted_elsewhere(pool.path(VOLUME), tmp_path / "elsewhere"):
-        with pytest.raises(HostError, match=f"is in use, since it is mounted on {tmp_path}"):
+        with pytest.raises(HostError, match=f"is in use: it is mounted on {tmp_path}"):
             pool.deactivate(VOLUME)
         assert pool.observe()[VOLUME].active
     remove(pool)
@@ -443,7 +443,7 @@ def stack(top: str, *others: str) -> StackLayer:
         ),
         (
             ("overlay", "sparsefile"),
-            "on.type: an overlay pool stands on no other pool, and sparsefile offers a file",
+            "on.type: an overlay pool cannot be on another pool, and sparsefile offers a file",
         ),
     ],
 )

@@ -69,10 +69,10 @@ def test_two_that_use_a_pool_first_give_it_one_identity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "makes no sense"),
-        ("[]", "makes no sense"),
-        ('{"format": 1, "identity": ""}', "makes no sense"),
-        ('{"format": 1, "identity": 7}', "makes no sense"),
+        ("", "is not valid: restore it"),
+        ("[]", "is not valid: restore it"),
+        ('{"format": 1, "identity": ""}', "is not valid: restore it"),
+        ('{"format": 1, "identity": 7}', "is not valid: restore it"),
         (f'{{"format": {file_formats.POOL + 1}}}', "was written by a newer geats"),
     ],
 )

@@ -209,7 +209,7 @@ def test_what_geats_did_not_make_is_not_touched(fake: FakeLvm, tags: frozenset[s
     """Also where it has the name, or a tag, of what geats makes."""
     fake.volumes[NAME] = LogicalVolume(name=NAME, size_bytes=4 * MIB, tags=tags)
     before = dict(fake.volumes)
-    with pytest.raises(HostError, match="is there already, and is not of this pool"):
+    with pytest.raises(HostError, match="exists already, and does not belong to this pool"):
         thick().allocate(VOLUME, 8 * MIB)
     thick().destroy(VOLUME)
     thick().deactivate(VOLUME)

@@ -113,7 +113,7 @@ def strange_files(folder: Path, files: Sequence[str], stays: str) -> str:
         strange = set(os.listdir(at)).difference(files, [stays])
     if not strange:
         return ""
-    return f"{folder} holds what geats did not make: {', '.join(sorted(strange))}"
+    return f"{folder} contains what geats did not make: {', '.join(sorted(strange))}"
 
 
 def make_folder(folder: Path, mode: int) -> None:

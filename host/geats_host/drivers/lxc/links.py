@@ -72,7 +72,7 @@ def leftovers(vms: Collection[str], on: Collection[str]) -> Iterator[Left]:
             reason=f"{vm or 'its VM'} is off, and both ends of it are on the host",
             remove=partial(remove, name),
             vm=vm or "",
-            owner="" if vm else "it is that of a VM which this host does not know",
+            owner="" if vm else "it belongs to a VM that this host does not know",
         )
 
 
