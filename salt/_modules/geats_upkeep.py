@@ -10,6 +10,7 @@ from geats_core.declared import pillar_schema as schemas
 from geats_host.calls import doctor as doctors
 from geats_host.calls import lifecycle, registry_copies
 from geats_host.calls import repair as repairing
+from geats_host.calls import units as unit_steps
 from geats_host.for_salt.calls import (
     applied_to_host,
     as_rendered,
@@ -76,6 +77,33 @@ def schema():
         salt-call --local --out json geats.schema
     """
     return schemas.pillar_schema()
+
+
+def units(remove=False, test=None):
+    """
+    Have systemd start VMs after a boot, and shut them down before a poweroff.
+
+    ``geats.service`` runs ``geats boot`` and ``geats halt``; if the pillar has ``policy:exports``,
+    ``geats-exports.timer`` deletes old archives every day. They use a copy of the configuration,
+    for root only, so that they also work when no master answers. Returns the steps.
+
+    remove
+        true removes the units; no VM is powered off by that
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.units test=True
+        salt '*' geats.units
+    """
+    with salts_errors():
+        steps = unit_steps.of_salt(configured(), remove=remove)
+        if not is_test(test):
+            unit_steps.carry_out(steps)
+        return unit_steps.report(steps)
 
 
 def backup_registry(path):

@@ -196,6 +196,29 @@ def snapshots_kept(name, prefix="", **rules):
     return _ensure_by(name, "geats.keep_snapshots", (), words)
 
 
+def units(name, remove=False, **options):
+    """
+    Ensure that systemd starts the VMs after a boot, and shuts them down before a poweroff.
+
+    The copy of the configuration that the units use is kept as the pillar is.
+
+    remove
+        true ensures that there are no such units; no VM is powered off by that
+
+    .. code-block:: yaml
+
+        units of geats:
+          geats.units: []
+    """
+    test = __opts__["test"]
+    steps, error = _asked("geats.units", remove, test=test, **arguments(options))
+    if error is not None:
+        return _ret(name, False, {}, error)
+    lines = [step["do"] for step in steps]
+    comment = "; ".join(lines) or "the units are as they should be"
+    return _ret(name, None if test and lines else True, {"units": lines} if lines else {}, comment)
+
+
 def host(name, vms=None, **policies):
     """
     Ensure that all VMs of the pillar are as described, and are running: one plan for the whole

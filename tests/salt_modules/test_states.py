@@ -3,6 +3,7 @@
 import msgpack
 import pytest
 
+from geats_host.calls import units
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
 
@@ -254,3 +255,29 @@ def test_a_restart_that_is_refused_is_a_failure(minion, modules, monkeypatch):
     ret = minion.apply(WATCHING.replace("STATE", "running"))["web01"]
     assert ret["result"] in (None, False)
     assert ret["result"] is None or "could not start web01: no power" in ret["comment"]
+
+
+def test_units_are_shown_in_test_mode_and_there_after_the_run(
+    state, modules, testmode, tmp_path, monkeypatch
+):
+    for folder in ("etc/systemd/system", "run/systemd/system"):
+        (tmp_path / folder).mkdir(parents=True)
+    told = []
+    monkeypatch.setattr(units, "FOLDER", f"{tmp_path}/etc/systemd/system")
+    monkeypatch.setattr(units, "RUNS", f"{tmp_path}/run/systemd/system")
+
+    def systemctl(argv, **_):
+        told.append(argv[1:])
+        return "active\n"
+
+    monkeypatch.setattr(units, "run", systemctl)
+    first = state("geats.units", "units")
+    assert first["result"] is (None if testmode else True), first["comment"]
+    assert len(first["changes"]["units"]) == 4
+    assert (["enable", "geats.service"] in told) is not testmode
+    file = tmp_path / "etc/systemd/system/geats.service"
+    assert file.exists() is not testmode
+    if not testmode:
+        assert "units.json boot" in file.read_text()
+        state("geats.units", "units", remove=True)
+        assert not file.exists()

@@ -15,13 +15,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from geats_host import templates
-from geats_host.calls import lifecycle, registry_health
+from geats_host.calls import lifecycle, registry_health, units
 from geats_host.drivers import TryingDriver
 from geats_host.drivers.lxc import apparmor
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.inputs.configuration import MEND
 from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
+from geats_host.linux.unit_files import SERVICE
 
 OLDEST_KERNEL = (5, 12)  # mount_setattr(2), for idmapped mounts
 INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
@@ -96,6 +97,7 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
         _apparmor(tree),
         _lxcfs(tree),
         _mounts(tree),
+        _units(tree),
         *_programs(),
         *tried,
         *_configuration(raw),
@@ -218,6 +220,17 @@ def _mounts(tree: Tree) -> Finding:
         "/ is mounted private: a process with mounts of its own keeps those of VMs busy",
         "run 'mount --make-rshared /' before anything else starts, as systemd does",
     )
+
+
+def _units(tree: Tree) -> Finding:
+    """Whether guests are shut down before their host is."""
+    if not (tree.root / units.RUNS).is_dir():
+        found = "systemd is not the init here: what runs geats boot and halt is not known"
+        return Finding("units", Health.WELL, found)
+    if units.is_installed(tree.root):
+        return Finding("units", Health.WELL, f"{SERVICE} is enabled")
+    found = f"{SERVICE} is not enabled: a poweroff kills guests that are not off after 90 s"
+    return Finding("units", Health.WARNING, found, "geats units")
 
 
 def _trials(raw: object) -> Iterator[Finding]:

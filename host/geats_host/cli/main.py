@@ -23,6 +23,7 @@ MODULES = {  # where each command is: a module is loaded when one of its command
     "repair": ("repair",),
     "snapshots": ("snapshot", "snapshots", "restore", "delete-snapshot"),
     "templates": ("templates",),
+    "units": ("units",),
     "verbs": (
         *("define", "provision", "start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
         *("undefine", "deprovision", "reinit", "lock", "unlock"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_host.calls import doctor
+from geats_host.calls import doctor, units
 from geats_host.calls.doctor import Finding, Health, Tree, examine
 from geats_host.drivers import Trial
 from geats_host.drivers.lxc import apparmor
@@ -115,6 +115,17 @@ def test_apparmor_without_its_parser_lets_no_container_start(
     )
     there[apparmor.PARSER] = "/usr/sbin/apparmor_parser"
     assert finding("apparmor", host).health is Health.WELL
+
+
+def test_units_that_are_not_there_where_systemd_runs(tmp_path: Path) -> None:
+    host = tree(tmp_path)
+    assert finding("units", host).health is Health.WELL
+    (tmp_path / units.RUNS).mkdir(parents=True)
+    found = finding("units", host)
+    assert (found.health, found.fix) == (Health.WARNING, "geats units")
+    unit = f"{units.FOLDER}/geats.service"
+    tree(tmp_path, {unit: "", f"{units.FOLDER}/multi-user.target.wants/geats.service": ""})
+    assert finding("units", host) == Finding("units", Health.WELL, "geats.service is enabled")
 
 
 def test_what_drivers_tried_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,187 @@
+"""The units of systemd that start and end VMs with their host: installed, kept right and removed.
+
+Steps are looked up first and shown, and the same ones are carried out (see ``unit_files`` for why
+there are units at all). Only files that geats wrote are replaced or removed.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from geats_core.declared.config import HostConfig, parse_config
+from geats_core.reading import fields
+from geats_host.drivers.lxc import container_files
+from geats_host.errors import Refused, accepted
+from geats_host.linux import unit_files
+from geats_host.linux.run import run
+
+Report = dict[str, object]
+FOLDER, RUNS = "etc/systemd/system", "run/systemd/system"
+SAVED = "units.json"  # the configuration, for a host whose configuration comes from Salt
+ANY = range(256)  # exit codes of systemctl, which says the same in words
+DAILY = "daily"
+NAMES = (unit_files.SERVICE, "geats-exports.service", "geats-exports.timer")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done, in words, why, and how."""
+
+    text: str
+    reason: str
+    does: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The configuration of a host that has no file of it: what its units are given."""
+
+    path: Path
+    raw: object
+
+    @property
+    def text(self) -> str:
+        """JSON, which is YAML as well."""
+        return json.dumps(self.raw, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def command(file: Path) -> list[str]:
+    """What runs geats with the configuration in *file*."""
+    program = Path(sys.executable).with_name("geats")
+    runs = [f"{program}"] if program.exists() else [sys.executable, "-m", "geats_host.cli.main"]
+    return [*runs, "--config", f"{file}"]
+
+
+def of_salt(raw: object, *, remove: object) -> tuple[Step, ...]:
+    """The steps for a host whose configuration, *raw*, comes from Salt: units get a copy of it."""
+    config = accepted(parse_config(raw), "geats")
+    saved = Saved(Path(config.state_dir) / SAVED, raw)
+    if accepted(fields.boolean("remove", remove)):
+        return removing(saved)
+    return installing(config, saved.path, saved)
+
+
+def installing(
+    config: HostConfig, file: Path, saved: Saved | None = None, root: Path = Path("/")
+) -> tuple[Step, ...]:
+    """The steps after which the units are there, as they should be, and active."""
+    wanted = unit_files.units(command(file), exports=DAILY if config.policy.exports else None)
+    _check(root)
+    kept = [] if saved is None else list(_saving(saved))
+    gone = [name for name in NAMES if name not in wanted and _file(root, name).exists()]
+    steps = [*kept, *_removed(gone, root), *_written(wanted, root)]
+    if len(steps) > len(kept):
+        steps.append(_reload())
+    return (*steps, *_active([name for name in wanted if _is_started(name, wanted)], root))
+
+
+def removing(saved: Saved | None = None, root: Path = Path("/")) -> tuple[Step, ...]:
+    """The steps after which there are none; no VM is powered off by that."""
+    _check(root)
+    gone = [name for name in NAMES if _file(root, name).exists()]
+    steps = (*_removed(gone, root), _reload()) if gone else ()
+    if saved is not None and saved.path.exists():
+        return (*steps, Step(f"remove {saved.path}", "no unit needs it", saved.path.unlink))
+    return steps
+
+
+def is_installed(root: Path) -> bool:
+    """Whether the service is there, and systemd starts it with the host."""
+    name = unit_files.SERVICE
+    return _file(root, name).exists() and _is_enabled(name, root)
+
+
+def carry_out(steps: Sequence[Step]) -> None:
+    """Do each step; ``HostError`` says of the first that fails why."""
+    for step in steps:
+        with container_files.host_errors(f"cannot {step.text}"):
+            step.does()
+
+
+def report(steps: Sequence[Step]) -> list[Report]:
+    """The steps as plain data."""
+    return [{"do": step.text, "reason": step.reason} for step in steps]
+
+
+def _check(root: Path) -> None:
+    if not (root / RUNS).is_dir():
+        raise Refused("units: systemd is not the init here: have it run geats boot and halt")
+    for name in NAMES:
+        file = _file(root, name)
+        if file.exists() and not file.read_text(errors="replace").startswith(unit_files.HEAD):
+            raise Refused(f"units: {file} is there already, and geats did not write it: remove it")
+
+
+def _file(root: Path, name: str) -> Path:
+    return root / FOLDER / name
+
+
+def _saving(saved: Saved) -> Iterator[Step]:
+    folder, file = saved.path.parent, saved.path.name
+    if container_files.read(folder, file) != saved.text:
+        why = "the units need the configuration also when no master answers"
+        write = partial(_write_private, folder, file, saved.text)
+        yield Step(f"write {saved.path}, for root only", why, write)
+
+
+def _write_private(folder: Path, file: str, text: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    container_files.write_atomically(folder, file, text)
+    (folder / file).chmod(0o600)
+
+
+def _written(wanted: Mapping[str, str], root: Path) -> Iterator[Step]:
+    for name, text in wanted.items():
+        file = _file(root, name)
+        if file.exists() and file.read_text() == text:
+            continue
+        why = "it is not as it should be" if file.exists() else "it is not there"
+        yield Step(f"write {file}", why, partial(_write, file, text))
+
+
+def _write(file: Path, text: str) -> None:
+    container_files.write_atomically(file.parent, file.name, text)
+    file.chmod(0o644)
+
+
+def _removed(names: Sequence[str], root: Path) -> Iterator[Step]:
+    """A service is not stopped: that would shut all VMs down."""
+    for name in names:
+        if name.endswith(".timer"):
+            yield Step(f"stop {name}", "it goes", partial(_systemctl, "stop", name))
+        if _is_enabled(name, root):
+            yield Step(f"disable {name}", "it goes", partial(_systemctl, "disable", name))
+    for name in names:
+        yield Step(f"remove {_file(root, name)}", "it is not wanted", _file(root, name).unlink)
+
+
+def _reload() -> Step:
+    return Step("have systemd read its units", "they change", partial(_systemctl, "daemon-reload"))
+
+
+def _active(names: Sequence[str], root: Path) -> Iterator[Step]:
+    for name in names:
+        if not _is_enabled(name, root):
+            yield Step(f"enable {name}", "it is not enabled", partial(_systemctl, "enable", name))
+    for name in names:
+        if run(["systemctl", "is-active", name], accepted=ANY) != "active\n":
+            what = ", which runs geats boot" if name == unit_files.SERVICE else ""
+            why = "only what is active is stopped before a poweroff" if what else "it is not active"
+            yield Step(f"start {name}{what}", why, partial(_systemctl, "start", name))
+
+
+def _is_started(name: str, wanted: Mapping[str, str]) -> bool:
+    return "[Install]" in wanted[name]
+
+
+def _is_enabled(name: str, root: Path) -> bool:
+    wants = (root / FOLDER).glob("*.wants")
+    return any(os.path.lexists(each / name) for each in wants)
+
+
+def _systemctl(*words: str) -> None:
+    run(["systemctl", *words], timeout_s=unit_files.STOPS_WITHIN_S)

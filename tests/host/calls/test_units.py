@@ -1,0 +1,160 @@
+"""Units of systemd: what they say, and the steps that install and remove them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geats_core.declared.config import HostConfig, parse_config
+from geats_host.calls import units
+from geats_host.calls.units import Saved
+from geats_host.errors import Refused
+from geats_host.linux import unit_files
+
+FILE = Path("/etc/geats/geats.yaml")
+# Of systemd, what it keeps: links for what is enabled, files for what is active.
+SYSTEMCTL = """#!/bin/sh
+echo "$@" >>{root}/told
+wants={root}/etc/systemd/system/x.wants
+mkdir -p "$wants" {root}/active
+case $1 in
+    enable) ln -s "../$2" "$wants/$2" ;;
+    disable) rm "$wants/$2" ;;
+    start) touch "{root}/active/$2" ;;
+    stop) rm -f "{root}/active/$2" ;;
+    is-active) [ -e "{root}/active/$2" ] && echo active || {{ echo inactive; exit 3; }} ;;
+esac
+"""
+
+
+def config(**policy: object) -> HostConfig:
+    return parse_config({"policy": policy}).unwrap()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with a systemd that does what it is told."""
+    for folder in (units.RUNS, units.FOLDER, "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    program = tmp_path / "bin/systemctl"
+    program.write_text(SYSTEMCTL.format(root=tmp_path))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    return tmp_path
+
+
+def texts(steps: tuple[units.Step, ...], root: Path) -> list[str]:
+    return [str(each["do"]).replace(f"{root}/", "/") for each in units.report(steps)]
+
+
+def test_the_steps_come_first_and_are_what_is_done(root: Path) -> None:
+    steps = units.installing(config(), FILE, root=root)
+    assert texts(steps, root) == [
+        "write /etc/systemd/system/geats.service",
+        "have systemd read its units",
+        "enable geats.service",
+        "start geats.service, which runs geats boot",
+    ]
+    assert not (root / units.FOLDER / unit_files.SERVICE).exists()
+    units.carry_out(steps)
+    assert (root / "told").read_text().splitlines() == [
+        "is-active geats.service",
+        "daemon-reload",
+        "enable geats.service",
+        "start geats.service",
+    ]
+    assert units.installing(config(), FILE, root=root) == ()
+
+
+def test_a_change_is_written_and_nothing_is_started_again(root: Path) -> None:
+    units.carry_out(units.installing(config(), FILE, root=root))
+    again = units.installing(config(), Path("/srv/geats.yaml"), root=root)
+    assert texts(again, root) == [
+        "write /etc/systemd/system/geats.service",
+        "have systemd read its units",
+    ]
+    assert again[0].reason == "it is not as it should be"
+
+
+def test_the_timer_is_there_as_long_as_a_policy_says_how_many_exports_stay(root: Path) -> None:
+    units.carry_out(units.installing(config(exports={"last": 3}), FILE, root=root))
+    assert (root / "active/geats-exports.timer").exists()
+    assert not (root / "active/geats-exports.service").exists()
+    less = units.installing(config(), FILE, root=root)
+    assert texts(less, root) == [
+        "stop geats-exports.timer",
+        "disable geats-exports.timer",
+        "remove /etc/systemd/system/geats-exports.service",
+        "remove /etc/systemd/system/geats-exports.timer",
+        "have systemd read its units",
+    ]
+    units.carry_out(less)
+    assert units.installing(config(), FILE, root=root) == ()
+
+
+def test_what_is_removed_leaves_nothing_and_stops_no_vm(root: Path) -> None:
+    saved = Saved(root / "state/units.json", {"vms": {}})
+    units.carry_out(units.installing(config(exports={"last": 3}), saved.path, saved, root))
+    assert json.loads(saved.path.read_text()) == {"vms": {}}
+    assert saved.path.stat().st_mode & 0o777 == 0o600
+    (root / "told").unlink()
+    units.carry_out(units.removing(saved, root))
+    assert sorted(path.name for path in (root / units.FOLDER).iterdir()) == ["x.wants"]
+    assert not saved.path.exists()
+    assert "stop geats.service" not in (root / "told").read_text()
+    assert units.removing(saved, root) == ()
+
+
+def test_a_changed_configuration_of_salts_is_kept(root: Path) -> None:
+    path = root / "units.json"
+    for raw in ("one", "another"):
+        steps = units.installing(config(), path, Saved(path, raw), root)
+        assert texts(steps, root)[0] == "write /units.json, for root only"
+        units.carry_out(steps)
+    assert units.installing(config(), path, Saved(path, "another"), root) == ()
+
+
+def test_a_unit_of_somebody_else_and_a_host_without_systemd_are_left_alone(root: Path) -> None:
+    file = root / units.FOLDER / unit_files.SERVICE
+    file.write_text("[Service]\nExecStart=/bin/true\n")
+    theirs = r"geats\.service is there already, and geats did not"
+    with pytest.raises(Refused, match=theirs):
+        units.installing(config(), FILE, root=root)
+    with pytest.raises(Refused, match=theirs):
+        units.removing(root=root)
+    file.unlink()
+    (root / units.RUNS).rmdir()
+    with pytest.raises(Refused, match="systemd is not the init here"):
+        units.removing(root=root)
+
+
+def test_what_runs_geats_is_the_program_beside_its_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/python3")
+    config_option = ["--config", f"{FILE}"]
+    assert units.command(FILE) == [
+        f"{tmp_path}/python3",
+        *("-m", "geats_host.cli.main"),
+        *config_option,
+    ]
+    (tmp_path / "geats").touch()
+    assert units.command(FILE) == [f"{tmp_path}/geats", *config_option]
+
+
+def test_words_are_quoted_as_systemd_reads_them() -> None:
+    assert unit_files.quoted("/opt/geats") == "/opt/geats"
+    assert unit_files.quoted('/a b/"50%"$x\\') == '"/a b/\\"50%%\\"$$x\\\\"'
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
+    made = unit_files.units(["/usr/bin/env", "a b%", "--config", "/x"], exports="daily")
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+    paths = [f"{tmp_path}/{name}" for name in made]
+    done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
