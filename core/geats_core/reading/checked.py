@@ -32,17 +32,17 @@ class Code(StrEnum):
 
     INVALID = "invalid"  # a value is not what it must be
     UNKNOWN = "unknown"  # there is no key, name or word of this kind
-    MISSING = "missing"  # something must be said, and is not
-    REFUSED = "refused"  # it does not go with what there is now
-    LOCKED = "locked"  # the VM is protected from it
-    DATA_LOSS = "data_loss"  # it would lose data, and was not allowed to
-    IMPACT = "impact"  # it would cost more than was allowed
+    MISSING = "missing"  # a required key or value is missing
+    REFUSED = "refused"  # it does not fit the current state of the VM or the host
+    LOCKED = "locked"  # the VM is locked
+    DATA_LOSS = "data_loss"  # it would lose data, which was not allowed
+    IMPACT = "impact"  # it would have a higher impact than was allowed
     UNNAMED = "unnamed"  # it would take something from a VM that nobody named
     CONFLICT = "conflict"  # another VM has it
     CAPACITY = "capacity"  # the host has too little of it
     UNAVAILABLE = "unavailable"  # a driver, a pool or a template cannot be used now
-    CHANGED = "changed"  # what a plan was made from is not as it was
-    HOST = "host"  # the host failed at it
+    CHANGED = "changed"  # the state that a plan was made from has changed
+    HOST = "host"  # the host failed
     USAGE = "usage"  # the command line is wrong
 
 
@@ -67,9 +67,9 @@ Problems: TypeAlias = tuple[Problem, ...]
 Checked: TypeAlias = Success[T] | Failure[Problems]
 
 
-def problem(path: str, message: str) -> Failure[Problems]:
+def problem(path: str, message: str, code: Code = Code.INVALID) -> Failure[Problems]:
     """Refuse, for one reason."""
-    return Failure((Problem(path, message),))
+    return Failure((Problem(path, message, code),))
 
 
 def problems_of(*results: Checked[object]) -> Problems:
