@@ -41,6 +41,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
+from geats_core.reading.checked import Code
 from geats_core.vm.claims import claims, running_spec
 from geats_core.vm.guest_files import guest_digest
 from tests.property.strategies import host_facts, situations, specs
@@ -377,6 +378,7 @@ def test_planning_and_explaining_never_raise(
         case Failure(problems):
             assert problems
             assert all(each.path and each.message for each in problems)
+            assert all(each.code is not Code.INVALID for each in problems)  # the goal is valid
 
 
 @given(situations)

@@ -14,7 +14,7 @@ from geats_core.fleet.outlook import Outlook
 from geats_core.fleet.placement import Candidate, load_with, place, with_goal, without
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.refusals import unreliable_parts
-from geats_core.reading.checked import Checked, Problem, problem, unknown
+from geats_core.reading.checked import Checked, Code, Problem, problem, unknown
 from geats_core.vm.observation import Observation, Power
 
 TOLERANCE = 0.05
@@ -188,13 +188,13 @@ def movable(name: str, host: Candidate) -> Checked[Goal]:
 def _movable(name: str, host: Candidate, wanted: Goal | None) -> Checked[Goal]:
     have = host.observations.get(name, Observation())
     if have.locked:
-        return problem(name, "is locked, and so stays where it is")
+        return problem(name, "is locked, and so stays where it is", Code.LOCKED)
     if wanted is not None:
         return Success(wanted)
     found = tuple(unreliable_parts(name, have))
     if found:
         return Failure(found)
     if have.recorded is None:
-        return problem(name, "is not managed by geats, so it cannot be moved")
+        return problem(name, "is not managed by geats, so it cannot be moved", Code.REFUSED)
     target = Target.PROVISIONED if have.power is Power.STOPPED else Target.RUNNING
     return Success(Goal(name=name, target=target, spec=have.recorded))

@@ -16,7 +16,15 @@ from returns.result import Failure, Success
 
 from geats_core.fleet.balancing import movable
 from geats_core.fleet.placement import Candidate, place, without
-from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, unknown
+from geats_core.reading.checked import (
+    Checked,
+    Code,
+    Problem,
+    Problems,
+    problem,
+    problems_of,
+    unknown,
+)
 from geats_core.vm.observation import Power
 
 
@@ -100,15 +108,17 @@ def _source(vm: str, hosts: Mapping[str, Candidate], given: str | None) -> Check
             (unknown("name", "VM", vm, {each for h in hosts for each in _vms(hosts[h])}),)
         )
     if given is None and len(owners) > 1:
-        return problem("source", f"must say which: {vm} is on {', '.join(owners)}")
+        return problem("source", f"must say which: {vm} is on {', '.join(owners)}", Code.MISSING)
     if given is not None and given not in owners:
-        return problem("source", f"{vm} is not on {given}, but on {', '.join(owners)}")
+        why = f"{vm} is not on {given}, but on {', '.join(owners)}"
+        return problem("source", why, Code.REFUSED)
     return Success(given or next(iter(owners)))
 
 
 def _kept(vm: str, source: str, host: Candidate) -> Problems:
     """Why the VM cannot leave."""
-    declared = [Problem(vm, _DECLARED.format(source)) for goal in host.goals if goal.name == vm]
+    why = _DECLARED.format(source)
+    declared = [Problem(vm, why, Code.REFUSED) for goal in host.goals if goal.name == vm]
     return (*declared, *problems_of(movable(vm, host)))
 
 
@@ -117,7 +127,7 @@ def _not_taken(vm: str, source: str, target: str, hosts: Mapping[str, Candidate]
     if target not in hosts:
         return (unknown("target", "host", target, hosts),)
     if vm in _vms(hosts[target]):
-        return (Problem("target", f"{vm} is on {target} already"),)
+        return (Problem("target", f"{vm} is on {target} already", Code.REFUSED),)
     match movable(vm, replace(hosts[source], goals=())):
         case Success(goal):
             return problems_of(place(goal, {target: without(hosts[target], vm)}))

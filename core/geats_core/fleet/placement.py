@@ -21,7 +21,7 @@ from geats_core.hostwide.capacity import limit_of, promised
 from geats_core.hostwide.host_planner import plan_host
 from geats_core.planning.goal import Goal, HostFacts
 from geats_core.plans.reverse import follow
-from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.observation import Observation
 
 Ends: TypeAlias = Mapping[str, Observation]
@@ -59,9 +59,9 @@ def place(
     rules = rules or Rules()
     there = sorted(name for name, host in hosts.items() if wanted.name in host.vms)
     if there:
-        return problem(wanted.name, f"is on {there[0]} already")
+        return problem(wanted.name, f"is on {there[0]} already", Code.REFUSED)
     if not hosts:
-        return problem(wanted.name, "there is no host for it")
+        return problem(wanted.name, "there is no host for it", Code.REFUSED)
     loads: dict[str, float] = {}
     refused: dict[str, tuple[Problem, ...]] = {}
     for name in hosts:
@@ -104,7 +104,7 @@ def _above_reserve(name: str, host: Candidate, end: Ends, rules: Rules) -> Itera
     for resource in sorted(taken & shares.keys()):
         if shares[resource] > most:
             words = f"{shares[resource]:.0%} would be promised, and {most:.0%} may be"
-            yield Problem(resource, words)
+            yield Problem(resource, words, Code.CAPACITY)
 
 
 def _neighbours(
@@ -115,10 +115,11 @@ def _neighbours(
         for other in sorted(group - {vm}) if vm in group else ():
             for elsewhere in sorted(each for each in hosts if other in hosts[each].vms):
                 if elsewhere != name:
-                    yield Problem(vm, f"must be together with {other}, which is on {elsewhere}")
+                    why = f"must be together with {other}, which is on {elsewhere}"
+                    yield Problem(vm, why, Code.REFUSED)
     for group in rules.apart:
         for other in sorted(hosts[name].vms & group - {vm}) if vm in group else ():
-            yield Problem(vm, f"must be apart from {other}")
+            yield Problem(vm, f"must be apart from {other}", Code.REFUSED)
 
 
 def load_of(host: Candidate) -> float:

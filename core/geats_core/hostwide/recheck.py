@@ -88,7 +88,7 @@ def no_longer(
     for name, other in others.items():
         once_done[name] = _done(other, observations.get(name, Observation()))
     return tuple(
-        Problem(each.path, f"{each.message} ({UNDER_WAY})")
+        Problem(each.path, f"{each.message} ({UNDER_WAY})", each.code)
         for each in _wrong(plans, once_done, facts, policy)
     )
 

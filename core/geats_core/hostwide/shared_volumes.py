@@ -22,7 +22,7 @@ from geats_core.planning.actions import (
     Start,
 )
 from geats_core.planning.goal import Goal, Plan, Step
-from geats_core.reading.checked import Problem
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
@@ -112,7 +112,7 @@ def _not_lent(host: _Host) -> Iterator[Problem]:
         for each in spec.shared_volumes:
             why = _why_not(host, spec, each)
             if why:
-                yield Problem(f"{spec.name}.shared_volumes.{each.name}", why)
+                yield Problem(f"{spec.name}.shared_volumes.{each.name}", why, Code.REFUSED)
 
 
 def _why_not(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
@@ -161,7 +161,7 @@ def _still_mounted(host: _Host) -> Iterator[Problem]:
 
 
 def _problem(each: SharedVolume, why: str) -> Problem:
-    return Problem(f"{each.vm}.volumes[{each.volume}]", why)
+    return Problem(f"{each.vm}.volumes[{each.volume}]", why, Code.REFUSED)
 
 
 def _why_no_longer(host: _Host, spec: VMSpec, each: SharedVolume) -> str:

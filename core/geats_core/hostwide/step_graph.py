@@ -10,7 +10,7 @@ from returns.result import Success
 from geats_core.planning.actions import POWER_OFFS, OnVolume, Pause, Start, Unfreeze, describe
 from geats_core.planning.dependencies import Wait, nearest, tangles
 from geats_core.planning.goal import Plan, Step
-from geats_core.reading.checked import Checked, problem
+from geats_core.reading.checked import Checked, Code, problem
 
 Waits: TypeAlias = Mapping[Wait, list[set[int]]]
 OFF_FIRST = (*POWER_OFFS, Unfreeze)  # a frozen VM is thawed to be shut down
@@ -175,7 +175,8 @@ class Graph:
         numbers = list(walk)
         circle = [self.steps[number] for number in numbers[numbers.index(here) :]]
         words = "; ".join(f"{describe(each.action, each.vm)} ({each.reason})" for each in circle)
-        return problem("plan", f"each of these steps would wait for the next, in a circle: {words}")
+        why = f"each of these steps would wait for the next, in a circle: {words}"
+        return problem("plan", why, Code.REFUSED)
 
 
 def _all_before(waits: Waits) -> Iterable[set[int]]:

@@ -45,7 +45,7 @@ from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import incomplete, is_within, unreliable_parts
 from geats_core.planning.spec_changes import changes
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.fields import bind_source
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import unwritable
@@ -235,9 +235,9 @@ def _line_problems(
 
 def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Problem]:
     if not have.foreign:
-        yield Problem(found.name, "is managed by geats already")
+        yield Problem(found.name, "is managed by geats already", Code.REFUSED)
     elif have.power is Power.STUCK:
-        yield Problem(found.name, "its monitor does not answer: end that first")
+        yield Problem(found.name, "its monitor does not answer: end that first", Code.REFUSED)
     yield from unreliable_parts(found.name, have)
     yield from incomplete(found.name, have)
     if not want.privileged and any(line.startswith(OPTIONS) for line in found.keep):
@@ -250,18 +250,26 @@ def _tree_problems(
 ) -> Iterable[Problem]:
     path = f"{found.file}: {ROOTFS}"
     if root.owner is None:
-        yield Problem(path, f"there is no directory {found.root!r}, or a link leads to it")
+        yield Problem(
+            path, f"there is no directory {found.root!r}, or a link leads to it", Code.REFUSED
+        )
     elif root.owner:
-        yield Problem(path, f"its files have ids of a guest, from {root.owner} on: {COPY_IT}")
+        yield Problem(
+            path, f"its files have ids of a guest, from {root.owner} on: {COPY_IT}", Code.REFUSED
+        )
     if root.mounted is not None:
-        yield Problem(path, f"{root.mounted!r} is mounted, so it could not be removed")
+        yield Problem(
+            path, f"{root.mounted!r} is mounted, so it could not be removed", Code.REFUSED
+        )
     outside = {found.file, root.volume or found.file} - {found.root}
     if any(is_within(each, [found.root]) for each in outside):
-        yield Problem(path, f"{found.root!r} contains more than the files of the guest")
+        yield Problem(
+            path, f"{found.root!r} contains more than the files of the guest", Code.REFUSED
+        )
     for name, other in sorted(root.others.items()):
         layers = [part for part in other.split(":") if part.startswith("/")]
         if is_within(found.root, layers) or any(is_within(each, [found.root]) for each in layers):
-            yield Problem(path, f"{found.root!r} is used by {name} as well")
+            yield Problem(path, f"{found.root!r} is used by {name} as well", Code.CONFLICT)
     yield from _pool_problems(found, want, root, have, facts)
 
 
@@ -276,4 +284,6 @@ def _pool_problems(
             path, f"{pool!r} cannot have a directory where it is: a pool of the type directory can"
         )
     elif seen is not None and seen.stage is not Stage.ALLOCATED and root.volume != found.root:
-        yield Problem(path, f"there is a volume of this VM already, at {root.volume}")
+        yield Problem(
+            path, f"there is a volume of this VM already, at {root.volume}", Code.CONFLICT
+        )

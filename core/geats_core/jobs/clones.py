@@ -17,7 +17,7 @@ from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, HostFacts, Plan, Step, Target
 from geats_core.planning.model import is_ready
 from geats_core.planning.refusals import refusals
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT, VMSpec
@@ -122,7 +122,7 @@ def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
 def _not_whole(source: str, from_: Observation) -> Iterable[Problem]:
     active = replace(from_, volumes=tuple(replace(seen, active=True) for seen in from_.volumes))
     if from_.recorded is not None and not is_ready(from_.recorded, active):
-        yield Problem(source, "some of its volumes are missing or not ready")
+        yield Problem(source, "some of its volumes are missing or not ready", Code.REFUSED)
 
 
 def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:

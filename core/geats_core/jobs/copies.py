@@ -34,7 +34,7 @@ from geats_core.planning.goal import Goal, HostFacts, Plan, Target
 from geats_core.planning.refusals import foreign, incomplete, refusals, undefined
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
-from geats_core.reading.checked import Checked, Problem, Problems, problem
+from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
 from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.observation import Observation, Power, Stage
@@ -209,7 +209,11 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
         for claim, path in (name_claim(name), *claims(name, other))
     }
     return tuple(
-        Problem(f"{spec.name}.{path}", f"{claim[0]} {claim[1]} is also that of {owners[claim]}")
+        Problem(
+            f"{spec.name}.{path}",
+            f"{claim[0]} {claim[1]} is also that of {owners[claim]}",
+            Code.CONFLICT,
+        )
         for claim, path in (name_claim(spec.name), *claims(spec.name, spec))
         if claim in owners
     )
@@ -257,7 +261,7 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
     )
     if have.exists and not is_left:
         message = "there is a VM of this name, or a volume of one: give another name"
-        yield Problem(spec.name, message)
+        yield Problem(spec.name, message, Code.CONFLICT)
     yield from incomplete(spec.name, have)
 
 
@@ -275,7 +279,8 @@ def not_there(name: str, have: Observation) -> Iterable[Problem]:
     yield from foreign(Goal(name=name, target=Target.OFF), have)
     yield from undefined(name, have)
     if have.power is Power.STUCK:
-        yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+        message = "its monitor is stuck, so that it cannot be frozen: stop it first"
+        yield Problem(name, message, Code.REFUSED)
     yield from incomplete(name, have)
 
 

@@ -240,7 +240,8 @@ def _wrong_with(name: str, have: Observation) -> Problems:
 
 def _stuck(name: str, have: Observation) -> Iterable[Problem]:
     if have.power is Power.STUCK:
-        yield Problem(name, "its monitor is stuck, so that it cannot be frozen: stop it first")
+        message = "its monitor is stuck, so that it cannot be frozen: stop it first"
+        yield Problem(name, message, Code.REFUSED)
 
 
 def _unable(name: str, have: Observation, facts: HostFacts, parts: Parts) -> Iterable[Problem]:
@@ -248,12 +249,13 @@ def _unable(name: str, have: Observation, facts: HostFacts, parts: Parts) -> Ite
     own = _own(have)
     unable = [seen for seen in own if not facts.pool(seen.pool).snapshots]
     if not own:
-        yield Problem(name, "has no volumes yet")
+        yield Problem(name, "has no volumes yet", Code.REFUSED)
     elif parts is Parts.ALL or len(unable) == len(own):
         for seen in unable:
             path = f"{name}.volumes[{seen.name}].pool"
             advice = "" if len(unable) == len(own) else ": leave it out with partial"
-            yield Problem(path, f"the pool {seen.pool!r} has no snapshots{advice}")
+            message = f"the pool {seen.pool!r} has no snapshots{advice}"
+            yield Problem(path, message, Code.REFUSED)
 
 
 def _unsafe(
@@ -266,16 +268,17 @@ def _unsafe(
         yield Problem(name, message, Code.LOCKED)
     elif data_loss is DataLoss.REFUSED:
         message = f"going back to {taken.name} loses what was written since: allow data loss"
-        yield Problem(path, message)
+        yield Problem(path, message, Code.DATA_LOSS)
     lacking = [seen.name for seen in _own(have) if seen.snapshot(taken.name) is None]
     if lacking and len(lacking) == len(_own(have)):
-        yield Problem(path, f"{taken.name} has none of the volumes that the VM has now")
+        message = f"{taken.name} has none of the volumes that the VM has now"
+        yield Problem(path, message, Code.REFUSED)
     elif lacking and parts is Parts.ALL:
         message = f"{taken.name} has nothing of {', '.join(lacking)}: leave that out with partial"
-        yield Problem(path, message)
+        yield Problem(path, message, Code.REFUSED)
     if not taken.together and parts is Parts.ALL:
         message = f"{taken.name} was not taken at one moment: restore its parts with partial"
-        yield Problem(path, message)
+        yield Problem(path, message, Code.REFUSED)
 
 
 def _activate(draft: Draft, seen: VolumeSeen) -> None:

@@ -93,7 +93,7 @@ def would_leave_behind(
         paths[f"{DRIVERS}.{want.driver}"] = "driver"
     for moved in facts.moved:
         if moved.left and moved.what in paths:
-            yield Problem(paths[moved.what], _moved_away(moved))
+            yield Problem(paths[moved.what], _moved_away(moved), Code.DATA_LOSS)
 
 
 def _moved_away(moved: Moved) -> str:

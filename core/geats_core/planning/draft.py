@@ -50,7 +50,12 @@ class Draft:
                 self.steps.append(Step(vm=self.name, action=action, reason=words, changes=because))
             case Failure(why):
                 message = f"cannot {describe(action, self.name)}: {why}"
-                self.problems.append(Problem(self.name, message))
+                self.problems.append(Problem(self.name, message, self._code_of(action)))
+
+    def _code_of(self, refused: Action) -> Code:
+        """What kind of problem it is that the model does not allow the action."""
+        unlocked = after(refused, replace(self.state, locked=False))
+        return Code.LOCKED if isinstance(unlocked, Success) else Code.REFUSED
 
     def finished(self) -> Checked[Plan]:
         """The plan, each step with those that it waits for; or every problem. None stays held."""

@@ -111,10 +111,10 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
                 _power_off(draft, f"{goal.name} should be off")
                 _keep_off(draft, f"{goal.name} should be off")
             else:
-                return problem(goal.name, "is not defined")
+                return problem(goal.name, "is not defined", Code.REFUSED)
         case _:
             if goal.spec is None:
-                return problem(goal.name, "is not defined, and nothing describes it")
+                return problem(goal.name, "is not defined, and nothing describes it", Code.REFUSED)
             found = refusals(goal, goal.spec, have, draft.facts)
             if found:
                 return Failure(found)

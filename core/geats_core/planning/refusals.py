@@ -53,7 +53,7 @@ def foreign(goal: Goal, have: Observation) -> Problems:
         "there is a VM of this name on the host that geats did not make: it is left alone until it"
         " is adopted"
     )
-    return (Problem(goal.name, message),)
+    return (Problem(goal.name, message, Code.REFUSED),)
 
 
 def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
@@ -69,7 +69,7 @@ def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
         "lost state_dir or options of drivers? Put them back. If you no longer want that VM, "
         "remove it with the configuration that has them"
     )
-    return (Problem(goal.name, message),)
+    return (Problem(goal.name, message, Code.REFUSED),)
 
 
 def unreliable(goal: Goal, have: Observation) -> Problems:
@@ -86,18 +86,18 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
     """What is known of the VM, and cannot be relied on: why, and what to do."""
     if have.unreliable:
         message = f"its definition cannot be relied on: {have.unreliable}"
-        yield Problem(name, f"{message}, or define it again as it is described")
+        yield Problem(name, f"{message}, or define it again as it is described", Code.REFUSED)
     for seen in have.volumes:
         if seen.unreadable:
             path = f"{name}.volumes[{seen.pool}/{seen.name}]"
-            yield Problem(path, f"is left alone: {seen.unreadable}")
+            yield Problem(path, f"is left alone: {seen.unreadable}", Code.REFUSED)
 
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:
     """Why there is no definition to go by, where there is none."""
     found = tuple(unreliable_parts(name, have))
     if not found and have.recorded is None and not have.foreign:
-        found = (Problem(name, "is not defined"),)
+        found = (Problem(name, "is not defined", Code.REFUSED),)
     yield from found
 
 
@@ -122,7 +122,7 @@ def incomplete(name: str, have: Observation) -> Problems:
     known = have.recorded
     missing = have.missing if known is None else missing_volumes(known, have)
     found = (not_found(each, "then try again") for each in missing)
-    return tuple(Problem(f"{name}.{path}", message) for path, message in found)
+    return tuple(Problem(f"{name}.{path}", message, Code.REFUSED) for path, message in found)
 
 
 def torn_down(goal: Goal, have: Observation) -> bool:
@@ -190,6 +190,7 @@ def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
             yield Problem(
                 "driver",
                 f"cannot change from {spec.driver!r} to {want.driver!r}: deprovision the VM first",
+                Code.REFUSED,
             )
             return
 
@@ -200,6 +201,7 @@ def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
             yield Problem(
                 f"volumes[{volume.name}].pool",
                 f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
+                Code.REFUSED,
             )
 
 
@@ -215,7 +217,7 @@ def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
         if takes is not None and offers is not None and offers not in takes:
             kinds = " or a ".join(sorted(takes)) or "volume of no kind"
             message = f"the driver {want.driver!r} needs a {kinds}, and pool {pool!r} offers "
-            yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}")
+            yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}", Code.REFUSED)
 
 
 def _what(offers: Offer, takes: Collection[Offer]) -> str:
@@ -231,7 +233,8 @@ def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
         return
     for bind in want.binds:
         if not is_within(bind.source, facts.bind_sources):
-            yield Problem(f"binds.{bind.name}.source", not_within(bind.source, facts.bind_sources))
+            why = not_within(bind.source, facts.bind_sources)
+            yield Problem(f"binds.{bind.name}.source", why, Code.REFUSED)
 
 
 def is_within(path: str, tops: Iterable[str]) -> bool:
@@ -254,6 +257,7 @@ def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Pr
                 f"volumes[{volume.name}].size",
                 f"must be at least {format_size(least_bytes)} in the pool {volume.pool!r}, "
                 f"got {format_size(volume.size_bytes)}",
+                Code.REFUSED,
             )
 
 
@@ -268,6 +272,7 @@ def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
                 f"volumes[{volume.name}].size",
                 f"a volume cannot shrink from {format_size(seen.size_bytes)} "
                 f"to {format_size(volume.size_bytes)}",
+                Code.REFUSED,
             )
 
 
@@ -312,7 +317,8 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
             said = not_found(each, "allow data loss to recreate it, without its data")
             yield Problem(*said, Code.DATA_LOSS)
         elif stays_on:
-            yield Problem(*not_found(each, "it is not recreated while the VM is on"))
+            said = not_found(each, "it is not recreated while the VM is on")
+            yield Problem(*said, Code.REFUSED)
 
 
 def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...]:
@@ -325,7 +331,8 @@ def _stuck(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     never = goal.target.is_on and goal.restart is Restart.NEVER
     unmade = goal.target is Target.PROVISIONED and not _is_made(want, have)
     if have.power is Power.STUCK and (never or unmade):
-        yield Problem("restart", "its monitor is stuck, and repairing it would restart the VM")
+        message = "its monitor is stuck, and repairing it would restart the VM"
+        yield Problem("restart", message, Code.REFUSED)
 
 
 def _is_made(want: VMSpec, have: Observation) -> bool:
@@ -345,4 +352,4 @@ def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
             "it is not known what the VM was started with, and a new definition would lose "
             "track of what it may still use: restart it, or power it off first"
         )
-        yield Problem("restart", message)
+        yield Problem("restart", message, Code.REFUSED)

@@ -12,7 +12,7 @@ from returns.result import Success
 
 from geats_core.planning.goal import DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.planning.model import ON
-from geats_core.reading.checked import Checked, problem
+from geats_core.reading.checked import Checked, Code, problem
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import VMSpec
 
@@ -145,7 +145,7 @@ def goal_of(
     """What *verb* asks for, of a VM that is *declared* so and is what *have* says."""
     if verb.only_from and have.power not in verb.only_from and not have.to_run:
         state = have.power if have.has_power else "not defined"
-        return problem(name, f"cannot {verb.name} it: it is {state}")
+        return problem(name, f"cannot {verb.name} it: it is {state}", Code.REFUSED)
     first, second = declared, have.recorded
     if verb.spec_from is SpecFrom.DEFINED:
         first, second = second, first

@@ -17,6 +17,7 @@ from returns.result import Failure, Success
 
 from geats_core.reading.checked import (
     Checked,
+    Code,
     Problem,
     gather,
     problem,
@@ -208,7 +209,7 @@ def _dataclass(kind: type[T]) -> Parser[T]:
             if name in read.raw:
                 values[name] = read.keep(parser(read.at(name), read.raw[name]), None)
             elif needed:
-                read.problems.append(Problem(read.at(name), "is missing"))
+                read.problems.append(Problem(read.at(name), "is missing", Code.MISSING))
         unread = [
             unknown(read.at(printable(k)), "key", k, read.known)
             for k in read.raw

@@ -11,7 +11,7 @@ from geats_core.planning.actions import Action, describe
 from geats_core.planning.goal import Plan, Step
 from geats_core.planning.spec_changes import Change
 from geats_core.plans.codec import DO, encode, names_of
-from geats_core.reading.checked import Checked, problem, shown
+from geats_core.reading.checked import Checked, Code, problem, shown
 from geats_core.vm.spec import VMSpec
 
 AnyPlan: TypeAlias = Plan | HostPlan
@@ -113,7 +113,7 @@ def why(plan: AnyPlan, question: str) -> Checked[str]:
     named = [_named(plan, position) for position in range(1, len(plan.steps) + 1)]
     more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
     steps = "; ".join([*named[:MOST_NAMED], *more]) or nothing_to_do(plan)
-    return problem("question", f"no step is named by {shown(question)} ({steps})")
+    return problem("question", f"no step is named by {shown(question)} ({steps})", Code.UNKNOWN)
 
 
 def _waited_for_by(plan: AnyPlan) -> dict[int, list[str]]:

@@ -126,7 +126,8 @@ def plan_from_json(text: str) -> Checked[SavedPlan]:
 
 def _plan(raw: dict[str, object], named: object) -> Checked[SavedPlan]:
     if named != fingerprint(raw):
-        return problem(FINGERPRINT, "is not that of this plan: the file was changed: plan again")
+        why = "is not that of this plan: the file was changed: plan again"
+        return problem(FINGERPRINT, why, Code.CHANGED)
     match decode(SavedPlan, "", raw):
         case Success(read):
             problems = _wrong_with(read)
@@ -141,7 +142,7 @@ def _read(text: str, known: int, oldest: int) -> Checked[dict[str, object]]:
     except (ValueError, RecursionError) as error:
         return problem("", f"is not JSON: {error}")
     if not isinstance(raw, dict) or raw.get("version") is None:
-        return problem("version", "is missing: geats did not write this file")
+        return problem("version", "is missing: geats did not write this file", Code.MISSING)
     found = raw["version"]
     why = file_formats.newer(found, known)
     if not why and found < oldest:

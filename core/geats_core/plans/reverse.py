@@ -25,7 +25,7 @@ from geats_core.planning.model import ON, after
 from geats_core.planning.observation_changes import differences
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
-from geats_core.reading.checked import Checked, problem
+from geats_core.reading.checked import Checked, Code, problem
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.spec import VMSpec, Volume
 
@@ -103,7 +103,9 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     now = then.unwrap()
     if have.unreliable and not now.unreliable:
         return problem(
-            made.name, "its old definition could not be relied on, and cannot be restored"
+            made.name,
+            "its old definition could not be relied on, and cannot be restored",
+            Code.REFUSED,
         )
     rollbacks = () if now.locked else _rollbacks(made, now)
     first: tuple[Step, ...] = ()
@@ -155,7 +157,7 @@ def follow(made: Plan, have: Observation) -> Checked[Observation]:
             case Success(state):
                 pass
             case Failure(why):
-                return problem(made.name, f"step {position} cannot be done: {why}")
+                return problem(made.name, f"step {position} cannot be done: {why}", Code.REFUSED)
     return Success(state)
 
 
