@@ -19,7 +19,7 @@ def __virtual__():
     return __virtualname__
 
 
-def adopt(name, spec=None, template=None, test=None):
+def adopt(name, spec=None, template=None, new_name=None, test=None):
     """
     Take over an LXC container that something else made, as it is and while it runs.
 
@@ -34,6 +34,8 @@ def adopt(name, spec=None, template=None, test=None):
     template
         if nothing describes the VM: the template from which ``reinit`` would recreate it; the VM is
         then adopted as its ``config`` describes it
+    new_name
+        another name for it, if it is powered off; a container whose name no VM can have needs one
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -47,9 +49,10 @@ def adopt(name, spec=None, template=None, test=None):
         salt '*' geats.adopt web01 test=True
         salt '*' geats.adopt web01
         salt '*' geats.adopt web01 template=debian
+        salt '*' geats.adopt 'my old box' new_name=box template=debian
     """
     with opened() as host:
-        adopting = adoption.adopt(host, name, spec, template)
+        adopting = adoption.adopt(host, name, spec, template, new_name)
         if is_test(test):
             report = would(adopting.plan)
         else:

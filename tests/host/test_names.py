@@ -1,13 +1,17 @@
 """Names as fleets have them, and one in the configuration that no VM can have."""
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geats_core.hostwide.strays import NO_NAME
+from geats_core.planning.actions import describe
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
-from geats_host.calls import copies, exports, lifecycle, reports, snapshots
+from geats_host.calls import adopt, copies, exports, inventory, lifecycle, reports, snapshots
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -75,3 +79,81 @@ def test_a_name_too_much_like_another_is_refused_with_both_and_the_other_goes_on
     why = "db_1.name: the name in DNS, db-1, is also that of db-1.name"
     assert made.refused == {"db_1": (why,)}
     assert {plan.name for plan in made.plan.plans} == {"db-1", "web"}
+
+
+@pytest.fixture
+def lxc_host(tmp_path: Path) -> Host:
+    """With containers that something else made: one that no VM can be called, and a good name."""
+    for name in ("my old box", "web"):
+        rootfs = tmp_path / f"lxc/{name}/rootfs"
+        (rootfs / "etc").mkdir(parents=True)
+        text = f"lxc.rootfs.path = dir:{tmp_path}/lxc/{name}/rootfs\nlxc.uts.name = box\n"
+        (rootfs.parent / "config").write_text(text + "lxc.environment = A=1\n")
+    return Host.from_config(
+        {
+            **memory_config(tmp_path),
+            "registry": "sqlite",
+            "drivers": {"lxc": {"path": f"{tmp_path}/lxc"}},
+            "pools": {"default": {"type": "directory", "path": f"{tmp_path}/pool"}},
+            "vms": {},
+        }
+    )
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="adopts trees of root")
+
+
+def test_a_container_that_no_vm_can_be_called_is_a_stray_that_nothing_acts_on(
+    lxc_host: Host,
+) -> None:
+    rows = inventory.strays_report(lxc_host)
+    assert {name: row["problem"] for name, row in rows.items()} == {
+        "my old box": NO_NAME,
+        "web": None,
+    }
+    assert "my old box" in reports.list_report(lxc_host)
+    for verb in ("stop", "undefine", "lock", "deprovision"):
+        with pytest.raises(Refused, match="name: must be 1 to 63"):
+            lifecycle.plan_verb(lxc_host, verb, "my old box")
+    with pytest.raises(Refused, match="name: must be 1 to 63"):
+        adopt.adopt(lxc_host, "my old box", template="debian")
+    assert plan_halt(lxc_host).plan.is_empty
+
+
+@needs_root
+@pytest.mark.parametrize(("old", "new"), [("my old box", "box_1.example"), ("web", "Web02")])
+def test_a_container_is_adopted_under_a_name_that_is_given(
+    lxc_host: Host, tmp_path: Path, old: str, new: str
+) -> None:
+    adopting = adopt.adopt(lxc_host, old, template="debian", new_name=new)
+    said = [describe(step.action, step.vm) for step in adopting.plan.steps]
+    assert said[-1] == f"adopt {old!r} as {new}: its config is written by geats from now on"
+    apply_plan(lxc_host, adopting.planned).unwrap()
+    have = lxc_host.observe(new)
+    assert have.recorded is not None
+    assert have.recorded == have.defined
+    assert (have.recorded.hostname, have.by_hand[0]) == ("box", "lxc.environment = A=1")
+    assert old not in lxc_host.observe_all()
+    assert (tmp_path / f"lxc/{old}/config.before-geats").exists()
+    with pytest.raises(Refused, match="unknown container"):
+        adopt.adopt(lxc_host, old, template="debian", new_name=new)
+
+
+@needs_root
+def test_an_adoption_under_another_name_is_finished_by_the_same_call(lxc_host: Host) -> None:
+    steps = len(adopt.adopt(lxc_host, "my old box", template="debian", new_name="box").plan.steps)
+    for cut in range(steps):
+        adopting = adopt.adopt(lxc_host, "my old box", template="debian", new_name="box")
+        made = adopting.planned.plan
+        some = replace(made, plans=(), steps=made.steps[:1] if cut < steps - 1 else made.steps)
+        plans = tuple(replace(each, steps=some.steps) for each in made.plans)
+        apply_plan(lxc_host, replace(adopting.planned, plan=replace(some, plans=plans))).unwrap()
+    assert lxc_host.observe("box").defined
+    assert set(lxc_host.observe_all()) == {"box", "web"}
+
+
+@needs_root
+def test_a_name_that_is_taken_is_given_to_no_container(lxc_host: Host) -> None:
+    apply_plan(lxc_host, adopt.adopt(lxc_host, "web", template="debian").planned).unwrap()
+    with pytest.raises(Refused, match="web"):
+        adopt.adopt(lxc_host, "my old box", template="debian", new_name="web")

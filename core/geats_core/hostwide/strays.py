@@ -7,7 +7,10 @@ from geats_core.declared.policy import HostPolicy, Strays
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.only_named import too_few_declared
 from geats_core.reading.checked import some_of
+from geats_core.reading.fields import VM_NAME
 from geats_core.vm.observation import Observation, Power
+
+NO_NAME = "no VM can be called so: geats adopt NAME --as NEW, once it is off, gives it another name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,8 @@ def _to_stop(stray: Stray) -> bool:
 
 
 def _left_alone(stray: Stray, why_none: str) -> Stray:
+    if not VM_NAME.fullmatch(stray.name):
+        return replace(stray, left_alone=NO_NAME)
     gone = (
         "the description is gone, which is not a request to stop: describe it again, or write "
         "gone: {NAME: stopped}"

@@ -64,7 +64,8 @@ class Found:
 
     ``vm`` is the VM as in a pillar, but for its template and volumes; ``root`` is the path of its
     root filesystem. ``keep`` are the lines that geats has no key for, ``file`` is where all this
-    stands, and ``sha256`` that of the text.
+    stands, and ``sha256`` that of the text. ``called`` is the container's own name, if the VM is
+    to have another.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Found:
     root: str
     keep: tuple[str, ...]
     sha256: str
+    called: str = ""
 
     def kept(self, want: VMSpec) -> tuple[str, ...]:
         """The lines that stay in the config of *want*.
@@ -177,9 +179,10 @@ def _planned(
     seen = have.volume(want.root.pool, ROOT)
     if seen is None or seen.stage is Stage.ALLOCATED:
         where = (want.root.pool, ROOT, want.root.size_bytes)
-        action = AdoptVolume(*where, found.root, want.template, guest_digest(running))
+        digest = guest_digest(running)
+        action = AdoptVolume(*where, found.root, want.template, digest, found.called)
         draft.add(action, "it is the root filesystem of the container")
-    adopt = Adopt(want, running, found.kept(want), found.sha256)
+    adopt = Adopt(want, running, found.kept(want), found.sha256, found.called)
     draft.add(adopt, "something else made it, and an adoption was asked for")
     if draft.problems:
         return Failure(tuple(draft.problems))
@@ -234,7 +237,10 @@ def _line_problems(
 
 
 def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    if not have.foreign:
+    if found.called and (have.foreign or {have.recorded, have.defined} - {None, want}):
+        message = f"there is a VM of that name: {found.called!r} needs another"
+        yield Problem(found.name, message, Code.REFUSED)
+    elif not have.foreign and not found.called:
         yield Problem(found.name, "is managed by geats already", Code.REFUSED)
     elif have.power is Power.STUCK:
         yield Problem(found.name, "its monitor does not answer: end that first", Code.REFUSED)

@@ -162,13 +162,15 @@ class AdoptVolume(OnVolume):
     """Take over a directory of the host as a volume of a pool, in its place and with its content.
 
     ``tree`` is its path. The volume counts as installed from ``template``, and ``guest`` is the
-    digest of the guest files that count as configured.
+    digest of the guest files that count as configured. The tree is the root of the VM itself, or of
+    a container that is ``called`` otherwise and is adopted under the name of the VM.
     """
 
     size_bytes: int | None
     tree: str
     template: str
     guest: str
+    called: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +178,15 @@ class Adopt:
     """Record a VM that something else made, and replace its definition with one from geats.
 
     ``running`` is the spec that it runs with, if it is on; ``keep`` are the lines of the old
-    definition that stay, and ``sha256`` is the checksum of the old definition.
+    definition that stay, and ``sha256`` is the checksum of the old definition. If it is adopted
+    under another name, which it must be off for, ``called`` is the old one.
     """
 
     spec: VMSpec
     running: VMSpec
     keep: tuple[str, ...]
     sha256: str
+    called: str = ""
 
 
 class Reading(StrEnum):
@@ -455,6 +459,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"clone volume {vm_name}/{volume} from {source}/{volume}"
         case AdoptVolume(pool, volume, _, tree):
             return f"adopt {tree} where it is, as volume {vm_name}/{volume} in pool {pool}"
+        case Adopt(called=called) if called:
+            return f"adopt {called!r} as {vm_name}: its config is written by geats from now on"
         case Adopt():
             return f"adopt {vm_name} as it is: its config is written by geats from now on"
         case Export(archive, reading):

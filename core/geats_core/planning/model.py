@@ -92,10 +92,11 @@ def after(action: Action, have: Observation) -> After:
                 (not have.unreliable, "its definition cannot be relied on"),
                 then=replace(have, recorded=None, defined=None, by_hand=(), to_run=False),
             )
-        case Adopt(spec, running, keep):
+        case Adopt(spec, running, keep, _, called):
             root = have.volume(spec.root.pool, ROOT)
             return _need(
-                (have.foreign, "geats made it"),
+                (have.foreign or bool(called), "geats made it"),
+                (not called or _can_become(spec, have), "there is another VM of its new name"),
                 (not have.unreliable, "its definition cannot be relied on"),
                 (have.power is not Power.STUCK, f"it is {have.power}"),
                 (root is not None and _is_filled(root), "its root volume is not ready"),
@@ -201,6 +202,12 @@ def _powered_off(have: Observation, then: Then) -> Observation:
     return replace(have, power=Power.STOPPED, in_effect=None, to_run=to_run)
 
 
+def _can_become(spec: VMSpec, have: Observation) -> bool:
+    """Whether nothing but what an interrupted adoption under this name left is in its way."""
+    known = {have.recorded, have.defined} - {None, spec}
+    return not known and not have.foreign and have.power is Power.STOPPED
+
+
 def _is_missing(have: Observation, pool: str, volume: str) -> bool:
     return any((each.pool, each.name) == (pool, volume) for each in have.missing)
 
@@ -220,7 +227,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
     new = (not have.missing_of([action.volume]), "a volume of this name is missing")
     if isinstance(action, AdoptVolume):
         return _need(
-            (have.foreign, "geats made the VM"),
+            (have.foreign or bool(action.called), "geats made the VM"),
             new,
             (seen is None or seen.stage is Stage.ALLOCATED, "the volume holds files already"),
             then=_with_volume(have, adopted(action)),

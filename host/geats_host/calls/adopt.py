@@ -2,8 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geats_core.foreign.lxc_lines import root_of
@@ -15,7 +15,7 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
-from geats_core.vm.observation import Observation
+from geats_core.vm.observation import Observation, Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import AdoptingDriver, ConfigText, Driver
@@ -43,18 +43,31 @@ class Adopting:
         return self.planned.plan.plans[0]
 
 
-def adopt(host: Host, name: object, raw: Raw | None = None, template: object = None) -> Adopting:
+def adopt(
+    host: Host,
+    name: object,
+    raw: Raw | None = None,
+    template: object = None,
+    new_name: object = None,
+) -> Adopting:
     """The plan that adopts a container which geats did not make, without a restart.
 
     It becomes the VM that *raw*, else the configuration describes. Where neither says anything, it
-    is taken as its config has it, and counts as installed from *template*. Raises ``Refused`` where
-    there is no such container, or no such plan.
+    is taken as its config has it, and counts as installed from *template*. A container that is off
+    may get a *new_name*; one that no VM can be called must. Raises ``Refused`` where there is no
+    such container, or no such plan.
     """
-    called = accepted(fields.vm_name("name", name))
+    new = None if new_name is None else accepted(fields.vm_name("as", new_name))
+    container = accepted((fields.vm_name if new is None else fields.text)("name", name))
+    called = container if new is None else new
     seen = host.observe_all()
     have = seen.get(called, Observation())
-    driver, old = _old_config(host, called, seen)
+    driver, old = _old_config(host, container, seen)
     found = accepted(read_found(called, old.file, old.text, old.on_host))
+    if container != called:
+        found = replace(found, called=container)
+        if seen[container].power is not Power.STOPPED:
+            raise Refused(f"{container}: runs, and cannot get another name: power it off first")
     spec, described = _wanted(host, found, raw, template)
     if spec.driver != driver:
         raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
@@ -68,7 +81,8 @@ def adopt(host: Host, name: object, raw: Raw | None = None, template: object = N
     if wrong:
         raise Refused(*wrong)
     setting = Setting({called: spec}, seen, facts, host.config.policy)
-    return Adopting(saved(host, accepted(arranged([made], setting)), {called: have}), described)
+    about = {each: seen[each] for each in (called, container) if each in seen}
+    return Adopting(saved(host, accepted(arranged([made], setting)), about), described)
 
 
 def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:
@@ -112,7 +126,7 @@ def _root_seen(host: Host, found: Found, spec: VMSpec, seen: Mapping[str, Observ
         owner=owner,
         mounted=mounts[0] if mounts else None,
         volume=_place(host, spec),
-        others=dict(_roots(host, found.name, seen)),
+        others=dict(_roots(host, {found.name, found.called}, seen)),
     )
 
 
@@ -133,10 +147,12 @@ def _place(host: Host, spec: VMSpec) -> str | None:
     return f"{host.pools[spec.root.pool].path(root)}" if adopting else None
 
 
-def _roots(host: Host, name: str, seen: Mapping[str, Observation]) -> Iterator[tuple[str, str]]:
+def _roots(
+    host: Host, own: Container[str], seen: Mapping[str, Observation]
+) -> Iterator[tuple[str, str]]:
     """The root filesystem of every other container."""
     for other, there in seen.items():
-        if other == name:
+        if other in own:
             continue
         for root in there.roots:
             yield other, f"{host.pools[root.pool].path(VolumeId(other, root.name))}"

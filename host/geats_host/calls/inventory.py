@@ -5,9 +5,10 @@ from fnmatch import fnmatchcase
 
 from geats_core.declared.config import StackLayer
 from geats_core.declared.policy import Strays
+from geats_core.hostwide.strays import NO_NAME
 from geats_core.planning.drift import drift
 from geats_core.plans.explain import changes_to_plain
-from geats_core.reading.fields import each, text
+from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
 from geats_host.calls.reports import Report, pending_of, power_of
@@ -146,6 +147,7 @@ def strays_report(host: Host) -> dict[str, Report]:
             "foreign": have.foreign,
             "locked": have.locked,
             "policy": str(host.config.policy.on_stray(name)),
+            "problem": None if VM_NAME.fullmatch(name) else NO_NAME,
         }
         for name, have in host.observe_all().items()
         if name not in host.config.known

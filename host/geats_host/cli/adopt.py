@@ -17,21 +17,26 @@ HOW = "# Nothing describes this VM yet. It is now as if this were in the configu
     "--template",
     help="If nothing describes the VM: the template from which to recreate it.",
 )
+@click.option(
+    "--as", "new_name", metavar="NAME", help="Another name for it; it must be powered off."
+)
 @dry_run_option
 @in_session
-def adopt_(session: Session, name: str, template: str | None, dry_run: bool) -> None:
+def adopt_(
+    session: Session, name: str, template: str | None, new_name: str | None, dry_run: bool
+) -> None:
     """Take over an LXC container that something else made, without a restart.
 
     It must be in the path of the driver. What differs from its description in the configuration is
     pending. Without a description, it is adopted as it is.
     """
-    adopting = adopt.adopt(session.host, name, None, template)
+    adopting = adopt.adopt(session.host, name, None, template, new_name)
     if dry_run:
         show_or_apply(session, adopting.planned, dry_run=True)
         return
     apply_saved(session, adopting.planned)
     if adopting.described is not None and not session.as_json:
-        vms = {"geats": {"vms": {name: dict(adopting.described)}}}
+        vms = {"geats": {"vms": {new_name or name: dict(adopting.described)}}}
         click.echo(f"{HOW}\n{yaml.safe_dump(vms, sort_keys=False, allow_unicode=True)}", nl=False)
 
 

@@ -195,7 +195,7 @@ class AdoptingDriver(Protocol):
     """What a driver offers if it can adopt VMs that other programs made."""
 
     def config_text(self, name: str) -> ConfigText | None:
-        """The definition of a VM, whoever made it; None if there is none."""
+        """The definition of a VM, whoever made it, by its name in ``observe``; None if none."""
         ...
 
     def adopt(

@@ -171,11 +171,12 @@ class Performer:
         self.registry.record(action.spec)
         driver.adopt(action, self._paths(action.spec), self._shifts(action.spec))
 
-    def _check_root(self, tree: str) -> None:
+    def _check_root(self, action: AdoptVolume) -> None:
         """Once more, as a plan may come from a file: is that the container's root filesystem."""
-        old = self._adopting().config_text(self.name)
+        name, tree = action.called or self.name, action.tree
+        old = self._adopting().config_text(name)
         if old is None or root_of(old.text) != tree:
-            raise HostError(f"{tree}: is not the root filesystem of {self.name}")
+            raise HostError(f"{tree}: is not the root filesystem of {name}")
 
     def _adopting(self) -> AdoptingDriver:
         if not isinstance(self.driver, AdoptingDriver):
@@ -279,8 +280,8 @@ class Performer:
             case CloneVolume(_, _, source, template):
                 pool.clone(VolumeId(source, action.volume), volume)
                 self._filled(pool, volume, template, Identity.NEW)
-            case AdoptVolume(_, _, _, tree):
-                self._check_root(tree)
+            case AdoptVolume(tree=tree):
+                self._check_root(action)
                 if not isinstance(pool, AdoptingPool):
                     raise HostError(f"{tree}: the pool {action.pool} cannot have it as a volume")
                 pool.adopt(volume, Path(tree), adopted(action))

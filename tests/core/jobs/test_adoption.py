@@ -28,6 +28,7 @@ from geats_core.foreign.lxc_lines import root_of
 from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.model import after
 from geats_core.vm.guest_files import guest_digest
 from tests.core.hosts import LXC
 
@@ -183,6 +184,32 @@ def test_one_that_runs_as_it_is_described_is_adopted_with_nothing_pending() -> N
     assert (
         plan(Goal(name="web", target=Target.RUNNING, spec=vm()), then, FACTS).unwrap().steps == ()
     )
+
+
+def test_one_that_is_off_is_adopted_under_another_name() -> None:
+    theirs = replace(found(), called="my box")
+    made = plan_adopt(theirs, vm(), ROOT, Observation(), FACTS, {}).unwrap()
+    assert lines(Success(made))[:2] == [
+        f"1. adopt {TREE} where it is, as volume web/root in pool default because it is the root "
+        "filesystem of the container",
+        "2. adopt 'my box' as web: its config is written by geats from now on because something "
+        "else made it, and an adoption was asked for",
+    ]
+    then = follow(made, Observation()).unwrap()
+    assert (then.recorded, then.defined, then.by_hand) == (vm(), vm(), KEPT)
+    cut = replace(then, recorded=None)
+    there = replace(ROOT, volume=TREE)  # adopted by the first step
+    assert len(plan_adopt(theirs, vm(), there, cut, FACTS, {}).unwrap().steps) == 1
+    adopt = made.steps[-1].action
+    for seen in (
+        replace(then, recorded=vm(memory="2GiB")),
+        OFF,
+        replace(then, power=Power.RUNNING),
+    ):
+        assert after(adopt, seen) == Failure("there is another VM of its new name")
+    for seen in (OFF, replace(then, defined=vm(memory="2GiB"))):
+        why = "web: there is a VM of that name: 'my box' needs another"
+        assert why in lines(plan_adopt(theirs, vm(), ROOT, seen, FACTS, {}))
 
 
 def test_one_that_is_off_is_adopted_and_has_nothing_pending() -> None:

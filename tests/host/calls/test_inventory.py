@@ -79,5 +79,6 @@ def test_a_vm_that_nobody_declared_is_a_stray(tmp_path: Path) -> None:
             "foreign": False,
             "locked": False,
             "policy": "ignore",
+            "problem": None,
         }
     }

@@ -52,6 +52,11 @@ def keep_config(folder: Path) -> None:
     os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
 
 
+def put_aside(folder: Path) -> None:
+    """Rename the container's ``config``, so that it is none any more: its files stay."""
+    os.rename(folder / CONFIG, folder / BEFORE)
+
+
 def bound_log(folder: Path) -> None:
     """Let the log begin anew where it is long: what it held is in another file, until the next."""
     container_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)

@@ -29,7 +29,7 @@ from geats_core.planning.goal import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
-from geats_core.reading.fields import Reader
+from geats_core.reading.fields import Reader, printable
 from geats_core.vm.lxc_config import (
     LxcConfig,
     LxcFacts,
@@ -196,7 +196,24 @@ class LxcDriver:
                 name: self._seen(name, power)
                 for name, power in powers.items()
                 if name in known or power is not Power.STOPPED
-            }
+            } | (self._strangers() if only is None else {})
+
+    def _strangers(self) -> dict[str, DriverSeen]:
+        """The containers that no VM can be called, as far as their names can be shown."""
+        lxcpath, called = str(self.options.path), self._strange_names()
+        return {
+            label: self._foreign(self.options.path / name, monitor.power(lxcpath, name))
+            for label, name in called.items()
+        }
+
+    def _strange_names(self) -> dict[str, str]:
+        """The names of the containers that no VM can be called; by what can be shown of them."""
+        return {
+            printable(name): name
+            for name in sorted(self._folders())
+            if not fields.VM_NAME.fullmatch(name)
+            and os.path.lexists(self.options.path / name / CONFIG)
+        }
 
     def leftovers(self, vms: Collection[str]) -> Iterator[Left]:
         """Folders and interfaces of containers that are off; see ``Clearing``."""
@@ -227,7 +244,7 @@ class LxcDriver:
 
     def config_text(self, name: str) -> ConfigText | None:
         """The ``config`` of a container, where it is a plain file."""
-        folder = self._folder(name)
+        folder = self._any_folder(name)
         text = container_files.read(folder, CONFIG)
         if text is None:
             return None
@@ -242,14 +259,24 @@ class LxcDriver:
         """Replace the ``config``, and keep the old one beside it."""
         spec, folder = adopt.spec, self._folder(adopt.spec.name)
         text = self._rendered(spec, volume_paths, adopt.keep, shifted_by)
-        old = self.config_text(spec.name)
+        old = self.config_text(adopt.called or spec.name)
         if old is None or sha256(old.text.encode()).hexdigest() != adopt.sha256:
             raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
         with container_files.host_errors(f"cannot adopt {spec.name}"):
+            if adopt.called:
+                self._check_off(adopt.called)
+                definition.write_config(folder, text)
+                definition.put_aside(self._any_folder(adopt.called))
+                return
             if monitor.is_on(str(self.options.path), spec.name):
                 definition.write_started(folder, adopt.running)
             definition.keep_config(folder)
             definition.write_config(folder, text)
+
+    def _check_off(self, label: str) -> None:
+        """One that runs goes by its old name until it ends."""
+        if monitor.is_on(str(self.options.path), self._any_folder(label).name):
+            raise HostError(f"{label}: runs, and cannot get another name: power it off first")
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         """Put a file beside the container's ``config``, or remove it."""
@@ -422,12 +449,15 @@ class LxcDriver:
         return lxc_attach.attached(self.binding, path, name, request, timeout_s, file)
 
     def _names(self) -> Iterator[str]:
+        return filter(fields.VM_NAME.fullmatch, self._folders())
+
+    def _folders(self) -> Iterator[str]:
         self._check_link()
         if not self.options.path.exists():  # nothing was defined yet
             return
         with os.scandir(self.options.path) as entries:
             for entry in entries:
-                if fields.VM_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False):
                     yield entry.name
 
     def _check_none_is_elsewhere(self) -> None:
@@ -446,8 +476,7 @@ class LxcDriver:
         in_effect = None if off else definition.started(folder)
         made_by_geats = off or in_effect is not None if config is None else not config.foreign
         if not made_by_geats:
-            nics = nics_of(container_files.read(folder, CONFIG) or "")
-            return DriverSeen(power=power, foreign=True, locked=locked, foreign_nics=nics)
+            return replace(self._foreign(folder, power), locked=locked)
         if power is Power.FROZEN:
             held = lxc_hold.is_held(folder)
             power = Power.HELD if held else monitor.power(str(self.options.path), name)
@@ -461,6 +490,10 @@ class LxcDriver:
             unreliable=says.unreadable and f"its config {says.unreadable}: install that geats",
             places=says.places,
         )
+
+    def _foreign(self, folder: Path, power: Power) -> DriverSeen:
+        nics = nics_of(container_files.read(folder, CONFIG) or "")
+        return DriverSeen(power=power, foreign=True, foreign_nics=nics)
 
     def _check_ours(self, name: str) -> None:
         """A container that somebody else made is never overwritten, nor removed."""
@@ -478,6 +511,11 @@ class LxcDriver:
         if not fields.VM_NAME.fullmatch(name):
             raise HostError(f"{name!r} cannot be the name of a container")
         return self.options.path / name
+
+    def _any_folder(self, name: str) -> Path:
+        """The same, also of a container that no VM can be called: only to read it, or to adopt."""
+        strange = None if fields.VM_NAME.fullmatch(name) else self._strange_names().get(name)
+        return self._folder(name) if strange is None else self.options.path / strange
 
     def _rendered(
         self,
