@@ -83,6 +83,8 @@ from geats_core.planning.actions import (
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import Limits
+from geats_host.drivers import memory
+from geats_host.drivers.lxc import driver as lxc
 
 DOCS = Path(__file__).parent
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()
@@ -90,7 +92,7 @@ ROOT = (SPEC.root.pool, SPEC.root.name)
 SMALL, LARGE = 1, 2  # sizes of a volume
 LIMITS = Limits(memory_bytes=1)
 LIMITED = replace(SPEC, limits=LIMITS)
-SAID = {"lxc": LIVE_LIMITS, "memory": LIVE_LIMITS}  # as these drivers say in their facts
+SAID = {"lxc": lxc.COSTS, "memory": memory.COSTS}
 POWER_ACTIONS: tuple[Action, ...] = (
     Start(),
     Shutdown(SPEC.shutdown_timeout_s),

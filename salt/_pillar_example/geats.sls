@@ -114,7 +114,7 @@ geats:
     db01:
       profile: [small]
       driver: lxc
-      init: systemd               # or busybox
+      init: systemd               # default: auto, which is whatever runs in the guest
       privileged: false
       transient: false            # undefine keeps the volumes
       memory: 2GiB

@@ -315,6 +315,7 @@ def mod_watch(name, sfun=None, **_):
     if error is not None:
         return _ret(name, False, report.get("changes", {}), error)
     comment = f"{name} {'would be' if test else 'was'} restarted, for what it watches changed"
+    comment = "\n".join([comment, *report.get("notes", [])])
     return _ret(name, None if test else True, report["changes"], comment)
 
 
@@ -360,7 +361,8 @@ def _host_comment(report, changes, test):
         vms = f"{len(changes)} VM{'s' if len(changes) > 1 else ''}"
         verb = "would become" if test else "became"
         first = f"{vms} {verb} as described, in {_count(steps)}"
-    return "\n".join([first, *report["notes"], *report["warnings"]])
+    of_vms = [note for each in report.get("vms", {}).values() for note in each.get("notes", [])]
+    return "\n".join([first, *report["notes"], *of_vms, *report["warnings"]])
 
 
 def _ensure_by(name, function, given, words):
@@ -455,7 +457,12 @@ def _comment(name, target, report, test):
         for field, change in report["pending"].items()
     ]
     said = in_words(report["origins"]) if steps else ""
-    return "\n".join([first, *pending, *([f"{said}; all else by default"] if said else [])])
+    notes = [
+        *pending,
+        *report.get("notes", []),
+        *([f"{said}; all else by default"] if said else []),
+    ]
+    return "\n".join([first, *notes])
 
 
 def _count(steps):

@@ -24,6 +24,7 @@ SPEC = parse_vm(
     "web01",
     {
         "template": "debian",
+        "init": "systemd",  # the default of these versions
         "memory": "512MiB",
         "volumes": [
             {"name": "root", "size": "2GiB"},

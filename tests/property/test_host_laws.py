@@ -53,7 +53,7 @@ from geats_core.planning.model import ON
 from geats_core.plans.explain import step_words
 from geats_core.plans.progress import Course
 from geats_core.vm.lxc_config import veth_name
-from geats_core.vm.spec import ROOT, Autostart, Init, Limits, Nic, Volume
+from geats_core.vm.spec import ROOT, Autostart, Limits, Nic, Volume
 from tests.property.space import half_way
 from tests.property.strategies import addresses, observations_of
 from tests.property.test_plan_laws import reached
@@ -239,7 +239,7 @@ def restarts(draw: st.DrawFn) -> Situation:
     there: dict[str, Observation] = {}
     for index, name in enumerate(names):
         old = draw(specs_of(name, was[index], names[:index]))
-        new = replace(draw(specs_of(name, becomes[index], names[:index])), init=Init.BUSYBOX)
+        new = replace(draw(specs_of(name, becomes[index], names[:index])), privileged=True)
         new = replace(new, volumes=old.volumes) if draw(st.booleans()) else new
         data = Volume(name="data", pool="fast", mount="/data", size_bytes=draw(small))
         new = replace(new, volumes=(*new.volumes, data)) if draw(st.booleans()) else new

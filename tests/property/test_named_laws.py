@@ -75,7 +75,7 @@ vms: st.SearchStrategy[Raw] = st.fixed_dictionaries(
     optional={
         "memory": st.sampled_from(["1GiB", "2GiB", "none"]),
         "cpus": st.sampled_from([1, "0.5"]),
-        "init": st.just("busybox"),
+        "privileged": st.just(True),
         "template": st.sampled_from(["debian", "alpine"]),
         "volumes": st.just([{"name": "root", "pool": "fast"}, {"name": "d", "mount": "/d"}]),
         "autostart": st.sampled_from([True, {"priority": 5}]),

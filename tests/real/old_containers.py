@@ -192,7 +192,8 @@ def facts(old: Old, lxcpath: Path, root: Path) -> Facts:
     pid = init_pid(lxcpath, old.name)
     wait_until_up(pid)
     proc = Path(f"/proc/{pid}")
-    status = dict(line.partition(":\t")[::2] for line in (proc / "status").read_text().splitlines())
+    said = (line.partition(":\t") for line in (proc / "status").read_text().splitlines())
+    status = {key: value for key, _, value in said}
     environ = (proc / "environ").read_bytes().decode(errors="replace").split("\0")
     cgroups = dict(_cgroups(pid))
     attach = ["lxc-attach", "-P", f"{lxcpath}", "-n", old.name, "--", "/bin/sh", "-c", old.asks]

@@ -190,7 +190,7 @@ def test_undefine_leaves_what_is_not_ours(driver: LxcDriver, busybox_rootfs: Pat
 
 
 def test_debian_boots_and_shuts_down(driver: LxcDriver, debian_rootfs: Path) -> None:
-    want = replace(spec("debian"), init=Init.SYSTEMD)
+    want = replace(spec("debian"), init=Init.AUTO)
     driver.define(want, {"root": debian_rootfs})
     driver.start(want.name)
     begin = time.monotonic()

@@ -1,8 +1,11 @@
 """Containers that LXC made are the same once geats has them: adopted, and imported."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from tests.real.conftest import sh
+import pytest
+
+from tests.real.conftest import set_init, sh
 from tests.real.old_containers import Old, adopted, before, differences, imported
 
 STOPS = (
@@ -80,3 +83,42 @@ def test_what_it_includes_mounts_and_says_nothing_of_is_as_it_was(
         assert differences(was, imported(old), told) == {}
     finally:
         sh("umount", f"{data}/below")
+
+
+def test_a_guest_stops_cleanly_if_nothing_says_which_signal_its_init_takes(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    """As a sysvinit does, that knows SIGPWR only: liblxc chooses."""
+    old = old_container(tmp_path, busybox_rootfs, stops_on="PWR")
+    was = before(old)
+    assert was.clean
+    assert differences(was, adopted(old)) == {}
+    assert differences(was, imported(old)) == {}
+
+
+def test_busybox_as_it_is_stops_cleanly(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    (busybox_rootfs / "sbin/init").unlink()
+    (busybox_rootfs / "sbin/init").symlink_to("/bin/busybox")
+    ended = "::shutdown:/bin/sh -c ': > /stopped-cleanly'\n"
+    (busybox_rootfs / "etc/inittab").write_text(f"::respawn:/bin/sleep 1000\n{ended}")
+    old = replace(old_container(tmp_path, busybox_rootfs), init="")
+    was = before(old)
+    assert was.clean
+    assert differences(was, adopted(old)) == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "takes"),
+    [("openrc-init", "TERM"), ("runit-init", "CONT"), ("procd", "USR2"), ("s6-svscan", "USR1")],
+)
+def test_an_init_that_liblxc_does_not_know_is_found(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, program: str, takes: str
+) -> None:
+    """It would be sent SIGPWR, to which it does nothing: the guest is asked with its own signal."""
+    set_init(busybox_rootfs, STOPS.format(takes))
+    (busybox_rootfs / "sbin/init").rename(busybox_rootfs / "sbin" / program)
+    (busybox_rootfs / "sbin/init").symlink_to(program)
+    old = replace(old_container(tmp_path, busybox_rootfs), init="")
+    assert adopted(old).clean

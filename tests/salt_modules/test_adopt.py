@@ -41,6 +41,7 @@ def test_what_would_be_done_is_what_is_done(modules, container, testmode):
     answer = modules["geats.adopt"]("old01", spec=VM)
     assert answer["changes"] == {
         "hostname": {"old": "old", "new": "new"},
+        "init": {"old": "auto", "new": "systemd"},
         "steps": changed(container),
     }
     assert answer["description"] is None

@@ -4,7 +4,7 @@ import msgpack
 import pytest
 
 from geats_host.calls import units
-from geats_host.drivers.memory import MemoryDriver
+from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
 
 
@@ -281,3 +281,17 @@ def test_units_are_shown_in_test_mode_and_there_after_the_run(
         assert "units.json boot" in file.read_text()
         state("geats.units", "units", remove=True)
         assert not file.exists()
+
+
+def test_a_guest_that_had_to_be_powered_off_is_told(state, modules, tmp_path, testmode):
+    note = "web01: it did not shut down within 60 s, and was powered off"
+    modules["geats.start"]("web01", test=False)
+    open_driver({}, tmp_path / "state").deaf.add("web01")
+    assert modules["geats.shutdown"]("web01", test=False)["notes"] == [note]
+    modules["geats.start"]("web01", test=False)
+    ret = state("geats.stopped", "web01")
+    assert (note in ret["comment"].splitlines()) is not testmode
+    if not testmode:
+        modules["geats.start"]("web01", test=False)
+    ret = state("geats.host", "off", vms=["web01"], target="off")
+    assert (note in ret["comment"].splitlines()) is not testmode

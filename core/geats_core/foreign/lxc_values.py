@@ -7,7 +7,14 @@ from geats_core.reading.sizes import format_size
 
 CPU_PERIOD_US = 100_000
 NO_LIMIT = ("max", "-1")
-INITS: Mapping[str, str] = {"SIGRTMIN+3": "systemd", "SIGUSR1": "busybox"}
+INITS: Mapping[str, str] = {  # by signals, and these as numbers; s6 takes the same as busybox
+    **dict.fromkeys(("RTMIN+3", "37"), "systemd"),
+    **dict.fromkeys(("USR1", "10"), "busybox"),
+    **dict.fromkeys(("PWR", "30"), "sysvinit"),
+    **dict.fromkeys(("TERM", "15"), "openrc"),
+    **dict.fromkeys(("CONT", "18"), "runit"),
+    **dict.fromkeys(("USR2", "12"), "procd"),
+}
 
 
 def _limit(value: str) -> object:
@@ -30,6 +37,11 @@ def _cpus(value: str) -> object:
     return int(words[0]) / period
 
 
+def _init(value: str) -> object:
+    """liblxc reads a signal by its number, or by its name in any case, with SIG or without."""
+    return INITS.get(value.upper().removeprefix("SIG"))
+
+
 SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.uts.name": ("hostname", str),
     "lxc.cgroup.memory.limit_in_bytes": ("memory", _memory),
@@ -38,5 +50,5 @@ SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.cgroup2.pids.max": ("processes", _limit),
     "lxc.cgroup.cpu.cfs_quota_us": ("cpus", _cpus),
     "lxc.cgroup2.cpu.max": ("cpus", _cpus),
-    "lxc.signal.halt": ("init", INITS.get),
+    "lxc.signal.halt": ("init", _init),
 }

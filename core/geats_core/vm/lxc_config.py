@@ -33,7 +33,18 @@ WROTE_LINE = f"{RESERVED}wrote: "
 TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writes again."
 BY_HAND = "# Added by hand, and kept by geats:"
 UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all controls but tab
-HALT_SIGNAL = {Init.SYSTEMD: "SIGRTMIN+3", Init.BUSYBOX: "SIGUSR1"}
+# The sources of each are named in docs/how-to.md. AUTO has none: liblxc sends SIGRTMIN+3 to an init
+# that blocks it, as systemd does, and SIGPWR to any other (src/lxc/lxccontainer.c, shutdown).
+HALT_SIGNAL = {
+    Init.SYSTEMD: "SIGRTMIN+3",
+    Init.BUSYBOX: "SIGUSR1",
+    Init.SYSVINIT: "SIGPWR",
+    Init.OPENRC: "SIGTERM",
+    Init.RUNIT: "SIGCONT",
+    Init.S6: "SIGUSR1",
+    Init.PROCD: "SIGUSR2",
+}
+HALT = "lxc.signal.halt"
 INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
@@ -278,7 +289,8 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         yield f"lxc.idmap = u 0 {facts.idmap_first} {facts.idmap_count}"
         yield f"lxc.idmap = g 0 {facts.idmap_first} {facts.idmap_count}"
     yield f"lxc.uts.name = {spec.hostname}"
-    yield f"lxc.signal.halt = {HALT_SIGNAL[spec.init]}"
+    if spec.init is not Init.AUTO:
+        yield f"{HALT} = {HALT_SIGNAL[spec.init]}"
     yield f"lxc.apparmor.profile = {'generated' if facts.apparmor else 'unconfined'}"
 
 

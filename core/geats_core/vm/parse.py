@@ -128,7 +128,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             nics=nics,
             dns=read.take("dns", _dns, Dns()),
             metadata=read.take("metadata", _metadata, ()),
-            init=read.take("init", _init, Init.SYSTEMD),
+            init=read.take("init", _init, Init.AUTO),
             privileged=read.take("privileged", fields.boolean, False),
             includes=read.take("includes", _includes, None),
             transient=read.take("transient", fields.boolean, False),

@@ -10,10 +10,19 @@ ROOT = "root"  # the name of the volume that holds the VM's root filesystem
 
 
 class Init(StrEnum):
-    """What runs as process 1 in the guest, and so which signal asks it to power off."""
+    """What runs as process 1 in the guest, and so which signal asks it to power off.
 
+    AUTO is whatever is found there once the guest is asked.
+    """
+
+    AUTO = "auto"
     SYSTEMD = "systemd"
     BUSYBOX = "busybox"
+    SYSVINIT = "sysvinit"
+    OPENRC = "openrc"
+    RUNIT = "runit"
+    S6 = "s6"
+    PROCD = "procd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +138,7 @@ class VMSpec:
     nics: tuple[Nic, ...] = ()
     dns: Dns = Dns()
     metadata: tuple[tuple[str, str], ...] = ()
-    init: Init = Init.SYSTEMD
+    init: Init = Init.AUTO
     privileged: bool = False
     includes: tuple[str, ...] | None = None
     transient: bool = False

@@ -25,7 +25,7 @@ from geats_core.reading.checked import said_once
 from geats_core.vm.observation import Observation
 from geats_core.vm.secrets import shown_spec
 from geats_host.drivers import Ran
-from geats_host.engine.apply import Applied, Interrupted, NotTried
+from geats_host.engine.apply import Applied, Interrupted, Noted, NotTried
 from geats_host.errors import accepted
 from geats_host.host import Host
 from geats_host.lazy import later
@@ -160,7 +160,8 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
     """What was done of the plan of one VM, possibly among others.
 
     ``failed`` (the first step that failed) and ``error`` are None if no step failed; ``not_tried``
-    are the steps that needed a failed step, possibly of another VM.
+    are the steps that needed a failed step, possibly of another VM. ``notes`` tell of steps that
+    were done, but not as they should be.
     """
     how_far = _how_far(applied).of_plan(plan)
     failed = how_far.failed
@@ -172,7 +173,14 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
         "not_tried": [step_to_plain(each.step) for each in how_far.not_tried],
         "changes": salt_changes(plan, how_far.done),
         "pending": changes_to_plain(plan.pending),
+        "notes": done_notes(applied, plan),
     }
+
+
+def done_notes(applied: Applied, of: Plan | None = None) -> list[str]:
+    """What is to be known of steps that were done, such as a guest that had to be powered off."""
+    how_far = _how_far(applied) if of is None else _how_far(applied).of_plan(of)
+    return [f"{each.vm}: {each.note}" for each in how_far.done if isinstance(each, Noted)]
 
 
 def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
@@ -288,8 +296,12 @@ def failure_text(interrupted: Interrupted) -> str:
         f"could not {describe(each.step.action, each.step.vm)}: {each.error}"
         for each in interrupted.failed
     ]
-    done = [f"done before: {explain_step(step)}" for step in interrupted.done]
+    done = [f"done before: {_with_note(step)}" for step in interrupted.done]
     return "\n".join([*failed, *done, *map(_not_tried, interrupted.not_tried)])
+
+
+def _with_note(step: Step) -> str:
+    return f"{explain_step(step)}: {step.note}" if isinstance(step, Noted) else explain_step(step)
 
 
 def _not_tried(each: NotTried) -> str:

@@ -26,7 +26,7 @@ from geats_core.plans.plan_files import (
 from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_host.calls import reports
 from geats_host.cli import tables
-from geats_host.cli.session import CHANGES, FAILED, REFUSED, Session, in_session
+from geats_host.cli.session import CHANGES, FAILED, FORCED, REFUSED, Session, in_session
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
 from geats_host.planning.facts import facts_of, record
@@ -305,7 +305,8 @@ def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
 def apply_saved(session: Session, made: SavedPlan) -> None:
     """Apply a plan, and show progress on a terminal.
 
-    Exit with 1 if a step failed, and with 2 if the plan leaves out VMs.
+    Exit with 1 if a step failed, with 2 if the plan leaves out VMs, and with 4 if a guest did not
+    shut down when it was asked to, and was powered off.
     """
     with tables.progress(made, quiet=session.as_json) as progress:
         applied = apply_plan(session.used or session.host, made, progress)
@@ -316,6 +317,8 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
         sys.exit(FAILED)
     if made.refused:
         sys.exit(REFUSED)
+    if reports.done_notes(applied):
+        sys.exit(FORCED)
 
 
 def _plan(

@@ -18,7 +18,7 @@ from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
 
-FAILED, REFUSED, CHANGES, UNSOUND = 1, 2, 3, 5
+FAILED, REFUSED, CHANGES, FORCED, UNSOUND = 1, 2, 3, 4, 5
 
 
 @dataclass

@@ -140,14 +140,18 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
         _show_nothing_to_do(made)
     with console.status("applying") as spinner:
 
-        def show(step: Step, outcome: Outcome, _: str) -> None:
+        def show(step: Step, outcome: Outcome, detail: str) -> None:
             action = escape(describe(step.action, step.vm))
             with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
                 match outcome:
                     case Outcome.INTENT:
                         spinner.update(action)
                     case Outcome.DONE:
-                        console.print(f"[green]✓[/] {action} [dim]because {escape(step.reason)}[/]")
+                        mark = "[yellow]![/]" if detail else "[green]✓[/]"
+                        said = f": {escape(detail)}" if detail else ""
+                        console.print(
+                            f"{mark} {action}{said} [dim]because {escape(step.reason)}[/]"
+                        )
                     case Outcome.FAILED:
                         console.print(f"[red]✗[/] {action}")
 

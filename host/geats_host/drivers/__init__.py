@@ -133,8 +133,11 @@ class Driver(Protocol):
         """Power on. Raises ``HostError``, with the cause, if the VM does not stay on."""
         ...
 
-    def shutdown(self, name: str, timeout_s: int) -> None:
-        """Ask the guest to power off. If it still runs after *timeout_s* seconds, power off."""
+    def shutdown(self, name: str, timeout_s: int) -> str | None:
+        """Ask the guest to power off. If it still runs after *timeout_s* seconds, power off.
+
+        The answer is why that had to be; it is empty, or None, if the guest did it by itself.
+        """
         ...
 
     def stop(self, name: str) -> None:

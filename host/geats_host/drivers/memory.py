@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.planning.actions import Impact
 from geats_core.planning.goal import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
-from geats_core.planning.spec_changes import LIVE_LIMITS
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
 from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
@@ -17,6 +18,8 @@ from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+
+COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
 
 
 @dataclass(slots=True)
@@ -28,10 +31,11 @@ class MemoryDriver:
 
     vms: dict[str, DriverSeen] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
+    deaf: set[str] = field(default_factory=set)  # guests that do not listen when they are asked to
 
     @property
     def facts(self) -> DriverFacts:
-        return DriverFacts(costs=LIVE_LIMITS)  # where nothing is run, any volume will do
+        return DriverFacts(costs=COSTS)  # where nothing is run, any volume will do
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         return {name: vm for name, vm in self.vms.items() if only in (None, name)}
@@ -63,8 +67,10 @@ class MemoryDriver:
         vm = self._in(name, Power.STOPPED)
         self.vms[name] = replace(vm, power=Power.RUNNING, in_effect=vm.defined)
 
-    def shutdown(self, name: str, timeout_s: int) -> None:
+    def shutdown(self, name: str, timeout_s: int) -> str:
         self._off(name, Power.RUNNING)
+        forced = f"it did not shut down within {timeout_s} s, and was powered off"
+        return forced if name in self.deaf else ""
 
     def stop(self, name: str) -> None:
         self._off(name, *ON)

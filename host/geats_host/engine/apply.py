@@ -17,8 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -54,10 +53,16 @@ GIVING = (  # what is done also where no journal can be kept, as on a full disk
 MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
-Perform: TypeAlias = Callable[[Step], None]
-Run: TypeAlias = Callable[[Step], str | None]  # what went wrong
+Perform: TypeAlias = Callable[[Step], str | None]  # what is to be known of how it was done
 Errors: TypeAlias = dict[int, str | None]  # by the position of each step that was tried
 Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Step):
+    """A step that was done, and not as one would wish: ``note`` says how."""
+
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +144,33 @@ def apply_steps(
     *origin* is who asked for it, for the journal. The answer is what was done and what failed.
     """
     errors: Errors = {}
+    notes: dict[int, str] = {}
     begun: set[int] = set()
     onlooker = onlooker or Onlooker()
     course = Course.of(steps, onlooker.before)
-    run = partial(_run, perform=perform, registry=registry, progress=progress, origin=origin)
+
+    def run(position: int) -> str | None:
+        ended = _run(steps[position], perform, registry, progress, origin)
+        if ended.note:
+            notes[position] = ended.note
+        return ended.error
+
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
             _run_in_order(course, run, begun, errors, onlooker)
         finally:
             for position in _to_thaw(steps, begun, errors):
-                errors[position] = run(steps[position])
-    return _outcome(course, errors)
+                errors[position] = run(position)
+    return _outcome(course, errors, notes)
 
 
 def _run_in_order(
-    course: Course, run: Run, begun: set[int], errors: Errors, onlooker: Onlooker
+    course: Course,
+    run: Callable[[int], str | None],
+    begun: set[int],
+    errors: Errors,
+    onlooker: Onlooker,
 ) -> None:
     steps = course.steps
     running: dict[Future[str | None], int] = {}
@@ -168,7 +184,7 @@ def _run_in_order(
             for position in [*ready, *starts.due(idle=idle)]:
                 begun.add(position)
                 workers = installs if _installs(steps[position]) else others
-                running[workers.submit(run, steps[position])] = position
+                running[workers.submit(run, position)] = position
             if not running:
                 return
             for future in wait(running, starts.left_s(), return_when=FIRST_COMPLETED).done:
@@ -237,9 +253,13 @@ def _starts(step: Step) -> bool:
     return isinstance(step.action, Start)
 
 
-def _outcome(course: Course, errors: Errors) -> Applied:
+def _outcome(course: Course, errors: Errors, notes: Mapping[int, str]) -> Applied:
     steps = course.steps
-    done = tuple(step for at, step in enumerate(steps) if errors.get(at, "not tried") is None)
+    done = tuple(
+        _noted(step, notes.get(at, ""))
+        for at, step in enumerate(steps)
+        if errors.get(at, "not tried") is None
+    )
     failed = tuple(
         Failed(step, error)
         for at, step in enumerate(steps)
@@ -253,10 +273,23 @@ def _outcome(course: Course, errors: Errors) -> Applied:
     return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
 
 
+def _noted(step: Step, note: str) -> Step:
+    values = {each.name: getattr(step, each.name) for each in fields(Step)}
+    return Noted(**values, note=note) if note else step
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """What went wrong with a step, if anything did; else what is to be known of how it went."""
+
+    error: str | None = None
+    note: str = ""
+
+
 def _run(
     step: Step, perform: Perform, registry: Registry, progress: Progress, origin: str
-) -> str | None:
-    """Perform one step between two lines of its VM's journal; return what went wrong."""
+) -> _Ended:
+    """Perform one step between two lines of its VM's journal."""
 
     def journal(outcome: Outcome, detail: str) -> None:
         action = describe(step.action, step.vm)
@@ -274,11 +307,11 @@ def _run(
 
     try:
         journal(Outcome.INTENT, step.reason)
-        perform(step)
-        journal(Outcome.DONE, "")
+        note = perform(step) or ""
+        journal(Outcome.DONE, note)
     except HostError as error:
-        return _failed(journal, str(error))
-    return None
+        return _Ended(error=_failed(journal, str(error)))
+    return _Ended(note=note)
 
 
 def _write(registry: Registry, entry: Entry, step: Step) -> None:

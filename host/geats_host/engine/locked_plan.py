@@ -68,7 +68,7 @@ def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
     seen = planned.observations
     performers = {each.name: _performer(host, each, seen) for each in planned.plan.plans}
 
-    def carry_out(step: Step) -> None:
+    def carry_out(step: Step) -> str | None:
         match step.action:
             case Pause(seconds):
                 time.sleep(seconds)
@@ -82,7 +82,8 @@ def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
                 places.note(noting.moved)
             case action:
                 with guarded(step.vm):
-                    performers[step.vm].perform(action)
+                    return performers[step.vm].perform(action)
+        return None
 
     return carry_out
 

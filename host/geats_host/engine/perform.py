@@ -103,8 +103,8 @@ class Performer:
         """The driver that runs the VM."""
         return self.driver_of()
 
-    def perform(self, action: Action) -> None:
-        """Carry out one action on the VM."""
+    def perform(self, action: Action) -> str | None:
+        """Carry out one action on the VM; the answer is what is to be known of how that went."""
         match action:
             case Define(spec, keep):
                 self._define(spec, keep)
@@ -135,7 +135,7 @@ class Performer:
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
                 unfinished_restarts.before_power_off(self.registry, self.name, action.then)
-                self._power(action)
+                return self._power(action)
             case Start():
                 self._power(action)
                 with suppress(HostError):  # it is on: the next plan removes the note
@@ -148,6 +148,7 @@ class Performer:
                 self._remembering(action)
             case _:
                 assert_never(action)
+        return None
 
     def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
         """Record it, and write it; a lock kept in one place is kept in both from now on."""
@@ -183,7 +184,7 @@ class Performer:
             raise HostError(f"{self.name}: its driver cannot adopt VMs")
         return self.driver
 
-    def _power(self, action: DriverAction) -> None:
+    def _power(self, action: DriverAction) -> str | None:
         driver = self.driver
         match action:
             case Start():
@@ -191,7 +192,7 @@ class Performer:
                 self._follow_root()
                 driver.start(self.name)
             case Shutdown(timeout_s, _):
-                driver.shutdown(self.name, timeout_s)
+                return driver.shutdown(self.name, timeout_s)
             case Stop():
                 driver.stop(self.name)
             case Freeze():
@@ -206,6 +207,7 @@ class Performer:
                 driver.set_limits(self.name, limits)
             case _:
                 assert_never(action)
+        return None
 
     def _check_mounts(self) -> None:
         """Once more, as the steps before may have taken long; and the guest is off now."""

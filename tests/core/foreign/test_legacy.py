@@ -225,8 +225,8 @@ def test_what_is_still_wrong_with_the_pillar_is_told() -> None:
         "vms.web.template: is missing",
         "vms.web.memory: must be a positive size such as 10GiB, got 'muchMiB'",
     ]
-    [bad] = import_legacy({"f": {"name": "Web_1", "template": "d"}}, {}).problems
-    assert bad.path == "vms.Web_1"
+    [bad] = import_legacy({"f": {"name": "Web 1", "template": "d"}}, {}).problems
+    assert bad.path == "vms.Web 1"
 
 
 def test_the_templates_that_are_named_tell_where_overlays_may_be() -> None:

@@ -169,6 +169,28 @@ def test_a_file_is_bound_as_one_and_an_empty_network_is_no_nic() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("signal", "init"),
+    [
+        ("SIGRTMIN+3", "systemd"),
+        ("37", "systemd"),
+        ("sigpwr", "sysvinit"),
+        ("TERM", "openrc"),
+        ("18", "runit"),
+        ("SIGUSR2", "procd"),
+    ],
+)
+def test_a_halt_signal_says_what_the_init_is(signal: str, init: str) -> None:
+    made = imported(f"lxc.signal.halt = {signal}")
+    assert made.geats["vms"] == {"web": {"privileged": True, "includes": [], "init": init}}
+
+
+def test_a_halt_signal_that_no_init_takes_is_left() -> None:
+    made = imported("lxc.signal.halt = SIGRTMIN+4")
+    assert made.geats["vms"] == {"web": {"privileged": True, "includes": []}}
+    assert [(note.key, note.to) for note in made.notes] == [("lxc.signal.halt", None)]
+
+
 @pytest.mark.parametrize("value", ["-1", "max 100000", "", "1 2 3"])
 def test_a_quota_that_is_none_is_left_out(value: str) -> None:
     assert imported(f"lxc.cgroup2.cpu.max = {value}").geats == {

@@ -92,7 +92,10 @@ def test_a_stuck_vm_holds_its_memory_until_it_is_repaired() -> None:
 
 
 def test_a_host_that_promised_too_much_may_still_do_what_takes_no_more() -> None:
-    old, new = vm("db", memory="2GiB"), vm("db", memory="2GiB", init="busybox")
+    old, new = (
+        vm("db", memory="2GiB"),
+        vm("db", memory="2GiB", binds={"m": {"source": "/m", "mount": "/m"}}),
+    )
     facts = HostFacts(memory_bytes=GIB)
 
     made = planned(goals(Target.RUNNING, new), at(Target.RUNNING, old), facts)

@@ -222,7 +222,7 @@ def test_vms_without_a_goal_are_left_alone_with_each_other() -> None:
 
 def test_a_start_waits_for_all_that_have_its_address_now() -> None:
     twins = at(Target.RUNNING, *(vm(name, nics=nic("10.0.0.2")) for name in ("web", "db")))
-    changed = vm("web", nics=nic("10.0.0.2"), init="busybox")
+    changed = vm("web", nics=nic("10.0.0.2"), binds={"m": {"source": "/m", "mount": "/m"}})
     wanted = [*goals(Target.RUNNING, changed), Goal(name="db", target=Target.OFF)]
 
     made = waits(planned(wanted, twins))

@@ -103,7 +103,7 @@ def test_a_changed_description_may_restart_whom_nobody_named() -> None:
     changed = [
         vm("web", nics=nic("10.0.0.2")),
         vm("db", hostname="base"),
-        vm("app", init="busybox"),
+        vm("app", binds={"m": {"source": "/m", "mount": "/m"}}),
     ]
 
     made = planned(swept(Target.RUNNING, *changed), there)
@@ -112,7 +112,7 @@ def test_a_changed_description_may_restart_whom_nobody_named() -> None:
     assert {step.vm: [change.field for change in step.changes] for step in stops} == {
         "web": ["nics"],
         "db": ["hostname"],
-        "app": ["init"],
+        "app": ["binds"],
     }
 
 

@@ -183,10 +183,10 @@ def test_without_leave_to_restart_a_change_is_pending() -> None:
 def test_a_frozen_vm_is_thawed_to_shut_down_and_frozen_again() -> None:
     frozen = at(Target.FROZEN, web())
 
-    assert text(Target.FROZEN, frozen, web(init="busybox")) == (
-        "1. define web because init changed systemd → busybox (impact: none)\n"
+    assert text(Target.FROZEN, frozen, web(binds={"m": {"source": "/m", "mount": "/m"}})) == (
+        "1. define web because binds changed [] → [m /m /m read_only] (impact: none)\n"
         "2. unfreeze web because a frozen VM cannot shut down (impact: live)\n"
-        "3. shut down web (power off after 60 s) because init changed systemd → busybox "
+        "3. shut down web (power off after 60 s) because binds changed [] → [m /m /m read_only] "
         "(impact: restart)\n"
         "4. start web because web should be frozen (impact: none)\n"
         "5. freeze web because web should be frozen (impact: live)"

@@ -88,8 +88,8 @@ def test_a_stuck_monitor_is_the_reason_whatever_else_is_wanted() -> None:
 
 
 def test_a_change_is_the_reason_to_stop_too() -> None:
-    changed = web(init="busybox")
-    why = "init changed systemd → busybox"
+    changed = web(binds={"m": {"source": "/m", "mount": "/m"}})
+    why = "binds changed [] → [m /m /m read_only]"
 
     assert steps(Target.RUNNING, ON, changed, power_off=PowerOff.STOP) == [
         f"define web: {why}",
@@ -136,12 +136,14 @@ def test_what_is_not_known_or_not_finished_is_a_reason_to_restart() -> None:
 
 
 def test_nothing_is_pending_where_it_is_not_known_what_is_in_effect() -> None:
-    goal = Goal(name="web", target=Target.DEFINED, spec=web(init="busybox"))
+    goal = Goal(
+        name="web", target=Target.DEFINED, spec=web(binds={"m": {"source": "/m", "mount": "/m"}})
+    )
     made = plan(goal, replace(ON, in_effect=None)).unwrap()
 
     assert [describe(step.action, "web") for step in made.steps] == ["define web"]
     assert made.pending == ()
-    assert [change.field for change in plan(goal, ON).unwrap().pending] == ["init"]
+    assert [change.field for change in plan(goal, ON).unwrap().pending] == ["binds"]
 
 
 def test_a_vm_has_the_time_to_shut_down_that_it_was_started_with() -> None:

@@ -25,6 +25,7 @@ CHANGED: dict[str, dict[object, object]] = {
     "metadata": {"metadata": {"mount": "z"}},
     "init": {"init": "busybox"},
     "privileged": {"privileged": True},
+    "includes": {"includes": ["/etc/site.conf"]},
     "memory": {"memory": "1GiB"},
     "volume sizes": {"volumes": [{"name": "root", "size": "1GiB"}, DATA]},
     "volume sharing": {"volumes": [{"name": "root"}, {**DATA, "shared": True}]},
@@ -47,8 +48,9 @@ LINES = {
     "nics": "nics changed [] → [eth0 br0 02:00:00:00:00:01]",
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
-    "init": "init changed systemd → busybox",
+    "init": "init changed auto → busybox",
     "privileged": "privileged changed no → yes",
+    "includes": "includes changed (not set) → [/etc/site.conf]",
     "memory": "memory changed (not set) → 1GiB",
     "volume sizes": "volume sizes changed {} → {root: 1GiB}",
     "volume sharing": "volume sharing changed {} → {data: yes}",
@@ -122,12 +124,12 @@ def test_a_value_rises_no_further_than_another_says(
 
 
 def test_changes_can_be_told_apart_by_what_they_cost() -> None:
-    new = parse_vm("web", RAW | {"memory": "1GiB", "init": "busybox"}).unwrap()
+    new = parse_vm("web", RAW | {"memory": "1GiB", "hostname": "other"}).unwrap()
 
     found = changes(OLD, new, LIVE_LIMITS)
 
-    assert [c.field for c in at_least(Impact.RESTART, found)] == ["init"]
-    assert [c.field for c in at_least(Impact.LIVE, found)] == ["init", "memory"]
+    assert [c.field for c in at_least(Impact.RESTART, found)] == ["hostname"]
+    assert [c.field for c in at_least(Impact.LIVE, found)] == ["hostname", "memory"]
 
 
 def test_a_new_volume_is_not_one_that_changed_its_pool() -> None:

@@ -138,7 +138,7 @@ def test_what_stays_as_it_is_is_told_below() -> None:
 
     made = planned([goal], there)
     assert explain(made).splitlines() == notes(made) == told
-    pending = replace(goal, spec=vm("web", init="busybox", nics=nic("10.0.0.2"), after=["db"]))
+    pending = replace(goal, spec=vm("web", privileged=True, nics=nic("10.0.0.2"), after=["db"]))
     alone = plan(pending, replace(there["web"], by_hand=())).unwrap()
     assert notes(alone)[0].startswith("pending until web restarts: ")
     foreign = HostPlan(strays=(replace(stray, defined=False),))

@@ -452,7 +452,9 @@ EXPECTED = (
         "metadata.a-b", "must be a name of up to 64 letters, digits and underscores, got 'a-b'"
     ),
     Problem(
-        "init", "unknown init 'systemmd', did you mean 'systemd'? (there is: busybox, systemd)"
+        "init",
+        "unknown init 'systemmd', did you mean 'systemd'? (there is: auto, busybox, openrc, procd, "
+        "runit, s6, systemd, sysvinit)",
     ),
     Problem("privileged", "must be true or false, got 'yes'"),
     Problem("shutdown_timeout", "must be a positive whole number, got true"),

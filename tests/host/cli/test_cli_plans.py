@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geats_host.drivers.memory import MemoryDriver
+from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
 from geats_host.registry import Outcome
 from geats_host.registry.sqlite import open_registry
@@ -295,3 +295,21 @@ def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) ->
     code, out, _ = geats("boot")
     assert (code, "nothing to do" in out) == (2, False)
     assert geats("halt")[0] == 0
+
+
+@pytest.mark.parametrize("command", [("shutdown", "web01"), ("reboot", "web01"), ("halt",)])
+def test_a_guest_that_had_to_be_powered_off_is_told(
+    geats: Geats, config: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    note = "it did not shut down within 60 s, and was powered off"
+    change_config(config, registry="sqlite")
+    assert geats("start", "web01")[0] == 0
+    open_driver({}, tmp_path / "state").deaf.add("web01")
+    code, out, _ = geats(*command)
+    assert (code, note in " ".join(out.split())) == (4, True)
+    journal = open_registry(tmp_path / "state").journal("web01")
+    told = [(each.action.split()[0], each.outcome, each.detail) for each in journal if each.detail]
+    assert ("shut", Outcome.DONE, note) in told
+    assert geats("start", "web01")[0] == 0
+    code, out, _ = geats("--json", *command)
+    assert (code, json.loads(out)["vms"]["web01"]["notes"]) == (4, [f"web01: {note}"])

@@ -12,6 +12,7 @@ it, is read from its command socket (``monitor``), from /proc, and from the cgro
 """
 
 import os
+import signal
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,13 +25,15 @@ from returns.result import Failure, Success
 
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.foreign.lxc_nics import nics_of
-from geats_core.planning.actions import Adopt
+from geats_core.planning.actions import Adopt, Impact
 from geats_core.planning.goal import DriverFacts, Offer
-from geats_core.planning.spec_changes import LIVE_LIMITS
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, printable
 from geats_core.vm.lxc_config import (
+    HALT,
+    HALT_SIGNAL,
     LxcConfig,
     LxcFacts,
     live_items,
@@ -38,7 +41,7 @@ from geats_core.vm.lxc_config import (
     unwritable,
 )
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Init, Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran, Trial
 from geats_host.drivers.lxc import addresses as lxc_addresses
 from geats_host.drivers.lxc import (
@@ -57,6 +60,7 @@ from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
+from geats_host.guest_trees import guest_init
 from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
@@ -72,6 +76,8 @@ else:
     lxc_trial = later("geats_host.drivers.lxc.trial")
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
+# The halt signal is read from the config by whoever sends it: the next shutdown has the new one.
+COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
 
@@ -176,7 +182,7 @@ class LxcDriver:
         return DriverFacts(
             roots=DIRECTORIES,
             volumes=DIRECTORIES,
-            costs=LIVE_LIMITS,
+            costs=COSTS,
             no_start=apparmor.no_start(),
         )
 
@@ -322,15 +328,30 @@ class LxcDriver:
                 self._end(name)
                 raise
 
-    def shutdown(self, name: str, timeout_s: int) -> None:
+    def shutdown(self, name: str, timeout_s: int) -> str:
         """Send the guest its halt signal, again every few seconds; at last stop it."""
-        timeout_s = min(timeout_s, LONGEST_S)
+        timeout_s, forced = min(timeout_s, LONGEST_S), ""
         with container_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
+            asked = (str(timeout_s), *self._signal_of_its_init(name))
             try:
-                self._call("shutdown", name, str(timeout_s), within_s=timeout_s + 5)
+                self._call("shutdown", name, *asked, within_s=timeout_s + 5)
             except HostError:
                 if monitor.is_on(str(self.options.path), name):
+                    forced = f"it did not shut down within {timeout_s} s, and was powered off"
                     self._call("stop", name)
+        return forced
+
+    def _signal_of_its_init(self, name: str) -> tuple[str, ...]:
+        """The number of the signal, where nothing says it, and what liblxc sends is wrong."""
+        config = definition.config(self._folder(name))
+        pid = monitor.init_pid(str(self.options.path), name)
+        if config is None or config.spec is None or pid is None:
+            return ()
+        said = any(line.startswith(HALT) for line in config.by_hand)
+        if config.spec.init is not Init.AUTO or said:
+            return ()
+        found = guest_init.found(pid)
+        return () if found is None else (str(signal.Signals[HALT_SIGNAL[found]].value),)
 
     def stop(self, name: str) -> None:
         """Kill every process of the container."""

@@ -47,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
             done = container.stop()
         case "shutdown":
             _end_with_caller()
+            if rest[1:]:  # never saved
+                container.set_config_item("lxc.signal.halt", rest[1])
             done = _shutdown(container, float(rest[0]))
         case "freeze":
             done = container.freeze()
