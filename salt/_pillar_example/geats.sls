@@ -1,8 +1,8 @@
-# Everything that geats takes, each key at least once; what is commented out is shown with its default,
-# or with one way to use it. Only `vms` and `templates` are needed. `geats schema` prints the schema of this
-# file for editors; `salt '*' geats.validate` checks what stands in it, on the minion.
+# Every key of geats at least once. Keys that are commented out show their default, or one way to use them.
+# Only `vms` and `templates` are needed. `geats schema` prints the schema of this file for editors;
+# `salt '*' geats.validate` checks its content on the minion.
 geats:
-  # Where geats keeps what must last (registry, templates, LXC's configurations), and what need not.
+  # Where geats keeps permanent data (registry, templates, LXC's configurations), and temporary data.
   # state_dir: /var/lib/geats
   # run_dir: /run/geats
   # registry: sqlite
@@ -12,13 +12,13 @@ geats:
     lxc:
       path: /var/lib/geats/lxc
       timeout: 30
-      # python: auto             # or the path of the Python whose binding to liblxc is to be used
+      # python: auto             # or the path of the Python whose liblxc binding to use
       # settle: 1                 # seconds that a started container must stay up
       # idmap_first: 100000       # default: root's range in /etc/subuid and /etc/subgid
       # idmap_count: 65536
 
   # Where volumes come from. Without this: `default`, a directory in the state directory.
-  # A pool has a `type`, the options of that plugin, and maybe a pool that it stands `on`.
+  # A pool has a `type`, the options of that plugin, and optionally `on`, the pool below it.
   pools:
     default:
       type: directory
@@ -28,25 +28,25 @@ geats:
       fstype: ext4
       on: {type: sparsefile, path: /srv/geats/images}
 
-  # Directories of the host that VMs may bind, with all that is below them.
+  # Directories of the host that VMs may bind, including everything below them.
   bind_sources: [/srv/media]
 
-  # How far the host may be promised, as factors of what it has; and what becomes of VMs that nobody declared:
+  # How much may be promised, as factors of what the host has; and what to do with VMs that nobody declared:
   # report, stop or ignore, for each pattern of names (the first that matches counts).
   policy:
     overcommit: {memory: 1, cpus: 16, disk: 1.5}
     journal: {days: 365, entries: 100000}
-    # Which exports stay, of each VM by itself: here, and with `geats prune-exports`.
+    # Which exports to keep, for each VM separately: `geats prune-exports` deletes the others.
     # exports: {last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 12}
     strays: {'tmp-*': ignore, '*': report}
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1
 
-  # Who is told of each step that is applied, as geats/VM/STEP: `minion` (whoever listens on this minion's event
-  # bus), `master` (and on the master's), or `none`.
+  # Where an event geats/VM/STEP is sent for each applied step: `minion` (this minion's event bus), `master` (also
+  # the master's), or `none`.
   # events: minion
 
-  # What a VM's root volume is filled from: one source each, and overlays on top in their order.
+  # What root volumes are filled with: one source each, and overlays on top in this order.
   templates:
     debian:
       path: /srv/geats/templates/debian-12.tar.zst
@@ -68,7 +68,7 @@ geats:
     alpine:
       simplestreams: {url: 'https://images.linuxcontainers.org', alias: alpine/3.20, arch: amd64}
     built:
-      build:                      # {output} stands for the path of the tarball
+      build:                      # {output} is replaced with the path of the tarball
         command: [mmdebstrap, --variant=minbase, bookworm, '{output}']
         timeout: 3600
 
@@ -85,7 +85,7 @@ geats:
 
   vms:
     web01:
-      profile: small              # or a list of them, the later ones on top
+      profile: small              # or a list; later ones override earlier ones
       memory: 512MiB
       hostname: web01.example.org
       after: [db01]               # db01 starts before it, and stops after it
@@ -129,12 +129,12 @@ geats:
           addresses: [10.0.3.12/24]
           gateways: [10.0.3.1]
 
-  # VMs that are to leave the host, by name: `stopped` (off, and all of it stays), `undefined` (forgotten, its
-  # data stays), `deprovisioned` (with its data). A VM that is only missing under `vms` stays as it is.
+  # VMs to remove from the host, by name: `stopped` (off; everything stays), `undefined` (its definition is deleted;
+  # its data stays), `deprovisioned` (with its data). A VM that is only missing under `vms` stays as it is.
   gone:
     old01: deprovisioned
 
-# With Salt 3008, VMs can be targets of their own: salt -C 'T@geats:HOST.web01' cmd.run 'uname -n'. This changes what
+# With Salt 3008, VMs can be Salt targets: salt -C 'T@geats:HOST.web01' cmd.run 'uname -n'. This changes what
 # `salt '*'` means, and where `salt 'db*' state.apply` goes: read docs/resources.md first.
 # resources:
 #   geats:

@@ -144,7 +144,7 @@ def _wrong_parts(problems: Problems, part_of: Callable[[Problem], str]) -> dict[
 
 
 def _wrong_entry(raw: object, one: Problem) -> str:
-    """The entry that a problem is about; empty where it is about more."""
+    """The entry that a problem is about; empty if it is about more."""
     key = one.path.partition(".")[0]
     entries = raw.get(key) if isinstance(raw, Mapping) and key in APART else None
     if not isinstance(entries, Mapping):
@@ -161,7 +161,7 @@ def _is_about(one: Problem, entry: str) -> bool:
 
 
 def _wrong_key(one: Problem) -> str:
-    """The key that a problem is about; empty where that says where VMs are, or tried to."""
+    """The key that a problem is about; empty if that says where VMs are, or tried to."""
     key = one.path.partition(".")[0].partition("[")[0]
     meant = get_close_matches(key, HostConfig.__dataclass_fields__, n=1)
     return "" if WHERE.intersection([key, *meant]) else key

@@ -6,10 +6,10 @@ from geats_core.vm.parse import vm_schema
 
 
 def pillar_schema() -> Schema:
-    """What a pillar, or ``geats.yaml``, may hold under ``geats``, with all that is below.
+    """The JSON Schema of what a pillar, or ``geats.yaml``, may have under ``geats``.
 
-    It allows whatever the parsers accept. They refuse more: what breaks a rule between several
-    keys, names nothing that is there, or is an option that its plugin does not know.
+    It allows everything that the parsers accept. They refuse more: what breaks a rule between
+    several keys, names that do not exist, and options that the plugin does not know.
     """
     vm = vm_schema()
     return {

@@ -26,7 +26,7 @@ TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:/+-]{0,254}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """A tarball, or a directory: whoever opens it looks which."""
+    """A tarball or a directory; which of them is found out when it is opened."""
 
     path: str
     sha256: str | None = None
@@ -62,7 +62,7 @@ class Simplestreams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """A command that makes a tarball, at the path that stands in for ``{output}``."""
+    """A command that makes a tarball at the path that replaces ``{output}``."""
 
     command: tuple[str, ...]
     timeout_s: int = BUILD_TIMEOUT_S

@@ -116,7 +116,7 @@ def _best_from(
 ) -> tuple[Move, Mapping[str, Candidate]] | None:
     """The move away from *source* that gains most.
 
-    Whether a host can take a VM is looked at only where no other move could gain more.
+    Whether a host can take a VM is looked at only if no other move could gain more.
     """
     load = outlooks[source].load
     hosts = {name: outlook.host for name, outlook in outlooks.items()}
@@ -180,7 +180,7 @@ def _largest_first(host: Candidate) -> list[tuple[str, Goal | None]]:
 
 
 def movable(name: str, host: Candidate) -> Checked[Goal]:
-    """What the VM is to be on another host: what it is to be here, or else as it is."""
+    """The goal of the VM on another host: its goal here, or else its current state."""
     goals = (goal for goal in host.goals if goal.name == name and goal.spec is not None)
     return _movable(name, host, next(goals, None))
 

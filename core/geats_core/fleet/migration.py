@@ -67,9 +67,10 @@ class Migration:
         return tuple(phase for phase in Phase if self.running or phase not in ONLY_RUNNING)
 
     def undone_by(self, failed: Phase) -> tuple[Undo, ...]:
-        """What to do where *failed* did, perhaps half-way, and the source still has the VM.
+        """What to do if *failed* failed, perhaps half-way, and the source still has the VM.
 
-        An import that fails tidies up after itself: what is on the target then is not ours.
+        A failed import cleans up after itself, so what is on the target then does not belong to
+        this move.
         """
         done = self.phases[: self.phases.index(failed)]
         needed = {

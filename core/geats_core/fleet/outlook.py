@@ -33,8 +33,8 @@ from geats_core.vm.observation import Observation
 class Outlook:
     """A host, and the loads that it could have.
 
-    ``of_each`` is what each VM is promised in the end, by resource; None where there is no plan.
-    ``newcomers`` are what VMs of other hosts would be promised here, as far as it was asked.
+    ``of_each`` is what each VM is promised in the end, by resource; None if there is no plan.
+    ``newcomers`` is what VMs of other hosts would be promised here, if that was asked already.
     """
 
     host: Candidate
@@ -65,7 +65,7 @@ class Outlook:
         return share(self.total - self.of_each.get(vm, Counter()), self.host)
 
     def with_(self, goal: Goal) -> float | None:
-        """Its load with that VM, which it may have had; None where the VM cannot be there."""
+        """Its load with that VM, which it may already have; None if the VM cannot be there."""
         if self.of_each is None:
             there = with_goal(without(self.host, goal.name), goal)
             return load_of(there) if isinstance(end_of(there), Success) else None
@@ -81,7 +81,7 @@ class Outlook:
 
 
 def _promised_to(goal: Goal, host: Candidate) -> Counter[str] | None:
-    """What a VM that is not there yet is promised in the end; None where it cannot be there."""
+    """What a VM that is not there yet is promised in the end; None if it cannot be there."""
     match plan(goal, Observation(), host.facts):
         case Success(made):
             return promises({goal.name: follow(made, Observation()).unwrap()})

@@ -1,11 +1,10 @@
 """On which of several hosts to place a VM.
 
-Theory of operation
--------------------
-A host can take a VM where ``plan_host`` has a plan for it together with all else that the host is
-to do: so drivers, pools, templates, bridges, addresses and room count here exactly as they do when
-the plan is applied. Of the hosts that can, the strategy takes one by its *load*: the share that is
-promised of the resource of which it has the least left.
+Theory of operation ------------------- A host can take a VM if ``plan_host`` has a plan for it
+together with everything else that is wanted on the host. So drivers, pools, templates, bridges,
+addresses and space count exactly as they do when the plan is applied. Of the hosts that can, the
+strategy chooses one by its *load*: the promised share of the resource of which it has the least
+left.
 """
 
 from collections import Counter
@@ -86,7 +85,7 @@ def place(
 def load_with(
     wanted: Goal, name: str, hosts: Mapping[str, Candidate], rules: Rules
 ) -> Checked[float]:
-    """The load of the host *name* with the VM on it; refused where the VM cannot be there."""
+    """The load of the host *name* with the VM on it; refused if the VM cannot be there."""
     host = with_goal(hosts[name], wanted)
     problems = list(_neighbours(wanted.name, name, hosts, rules))
     match end_of(host):
@@ -148,7 +147,7 @@ def _shares(total: Mapping[str, int], host: Candidate) -> dict[str, float]:
 
 
 def end_of(host: Candidate) -> Checked[Ends]:
-    """What there is once all is as wanted; refused where the host has no plan for that."""
+    """What is on the host after its plan; refused if the host has no plan."""
     match plan_host(host.goals, host.observations, host.facts, host.policy):
         case Success(made):
             found = dict(host.observations)

@@ -53,7 +53,7 @@ class _Use:
 
 
 def limit_of(resource: Resource, facts: HostFacts, policy: HostPolicy) -> int | None:
-    """How much may be promised; None where it is not known, or has no bound."""
+    """How much may be promised; None if it is not known, or has no bound."""
     if resource == CPUS:
         return _times(_millionths(facts.cpus), policy.cpu_overcommit)
     if resource == MEMORY:

@@ -16,7 +16,7 @@ VolumeKey: TypeAlias = tuple[str, str]  # the pool, and the name
 
 
 def described(goal: Goal) -> VMSpec | None:
-    """The spec that *goal* makes the VM's; None where it leaves it as it is, or takes it away."""
+    """The spec that *goal* makes the VM's; None if it leaves it as it is, or takes it away."""
     return goal.spec if goal.target.takes_spec else None
 
 

@@ -116,7 +116,7 @@ def _not_lent(host: _Host) -> Iterator[Problem]:
 
 
 def _why_not(host: _Host, spec: VMSpec, each: SharedVolume) -> str:
-    """Why the VM of *spec* cannot mount it; empty where it can."""
+    """Why the VM of *spec* cannot mount it; empty if it can."""
     why = _why_not_of(host.at_end(each.vm), spec, each)
     if why or not host.does(spec.name, Start) or host.is_active_at_end(*each.key):
         return why

@@ -111,7 +111,7 @@ def _started(
 ) -> dict[str, int]:
     """The step after which each VM counts as started: its start, or the pause that follows it.
 
-    There is a pause only where another start waits for it.
+    There is a pause only if another start waits for it.
     """
     lowest = min(priorities.values(), default=0)
     waited_for = {other for others in before.values() for other in others}

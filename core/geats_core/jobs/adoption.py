@@ -1,15 +1,14 @@
-"""Adoption: making a container that something else made one of geats', as it is and as it runs.
+"""Adoption: geats takes over a container that something else made, as it is and while it runs.
 
-Theory of operation
--------------------
-Nothing is moved, and nobody in the guest notices. The root filesystem stays where it is, and the
-pool learns that it is a volume: a guest that reboots is mounted again from the path which its
-monitor has in memory, and liblxc takes no link there. Only then is the old ``config`` replaced by
-that of geats; this one step makes the VM ours. Whatever is cut before it leaves a container that
-geats does not touch, and that the same call adopts; what is done already is not done again.
+Theory of operation ------------------- Nothing is moved, and nobody in the guest notices. The root
+filesystem stays where it is, and the pool learns that it is a volume: a guest that reboots is
+mounted again from the path which its monitor has in memory, and liblxc takes no link there. Only
+then is the old ``config`` replaced with one from geats; from this step on, geats manages the VM. If
+the adoption is interrupted before it, geats does not touch the container, and the same call adopts
+it; what is already done is not done again.
 
-What the old config says is what the VM runs with (``in_effect``) until it restarts. So all that its
-description has otherwise is pending, as after any other change.
+The VM runs with what the old config says (``in_effect``) until it restarts. So everything that
+differs from its description is pending, as after any other change.
 """
 
 from collections.abc import Iterable, Mapping
@@ -99,9 +98,9 @@ class Found:
 class RootSeen:
     """The path of a container's root filesystem, as it is on the host.
 
-    ``owner`` is the user id of the directory there, None where there is none, or a link leads to
+    ``owner`` is the user id of the directory there, None if there is none, or a link leads to
     it. ``mounted`` is a mount point that is there, or below. ``volume`` is where the pool has the
-    root volume of the VM, or would make it; None where it cannot have a directory where it is.
+    root volume of the VM, or would make it; None if it cannot have a directory where it is.
     ``others`` are the root filesystems of other containers by name, as their configs have them.
     """
 

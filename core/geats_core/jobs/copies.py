@@ -120,7 +120,7 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
 
 
 def hostname_under(spec: VMSpec, name: str) -> str:
-    """The hostname of the same VM under another name: it follows, where it was that name."""
+    """The hostname of the same VM under another name: it changes if it was the old name."""
     own, new = hostname_of(spec.name), hostname_of(name)
     if spec.hostname == own or spec.hostname.startswith(f"{own}."):
         return f"{new}{spec.hostname.removeprefix(own)}"

@@ -1,14 +1,12 @@
 """One plan that ends what interrupted operations left on a host: of its VMs, and beside them.
 
-Theory of operation
--------------------
-A plan that was interrupted is finished by the same plan, made again. If nobody asks for it again,
-what it left stays: a VM that is frozen, or stuck; a volume that never held anything, or of which a
-part was destroyed; a copy that was never finished; a VM that was powered off only to be started
-again. These are seen in the observation of the VM.
-Whatever else is left was *found* on the host by whoever looked there. Nothing goes that anybody
-could miss: no volume that holds anything but an unfinished copy, and nothing of a VM that is
-locked, that geats did not make, or of which not everything is known.
+Theory of operation ------------------- An interrupted plan is finished if the same plan is made
+again. If nobody asks for it again, something stays: a VM that is frozen or stuck; a volume that was
+never filled, or that was partly destroyed; an unfinished copy; a VM that was powered off only to be
+started again. The observation of the VM shows these. Everything else that is left is *found* on the
+host by the caller. Nothing is removed that anybody could miss: no volume with any content except an
+unfinished copy, and nothing of a VM that is locked, that geats did not make, or that is not
+completely known.
 """
 
 from collections.abc import Container, Iterable, Mapping

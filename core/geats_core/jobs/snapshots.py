@@ -73,7 +73,7 @@ def name_at(taken_s: int) -> str:
 
 
 def numbered(stem: str) -> Iterator[str]:
-    """*stem*, and what to try where it is taken, as a clock that is set back gives a name twice."""
+    """*stem*, and what to try if it exists, because a clock that is set back gives a name twice."""
     yield stem
     yield from (f"{stem}-{number}" for number in count(2))
 

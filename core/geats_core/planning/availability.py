@@ -19,7 +19,7 @@ DRIVERS, POOLS, TEMPLATES = "drivers", "pools", "templates"
 
 
 def unavailable(kind: str, name: str, facts: HostFacts) -> str | None:
-    """Why there is no such driver, pool or template now; None where there is, as far as is known.
+    """Why there is no such driver, pool or template now; None if there is, as far as is known.
 
     *kind* is one of DRIVERS, POOLS and TEMPLATES.
     """

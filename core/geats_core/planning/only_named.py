@@ -7,7 +7,7 @@ A VM is *named* by a verb or a state with its name, in a list of names, or under
 it, or lose data of it with leave, where the description changed; that is told as the reason of the
 steps. Nothing else takes anything away from a VM that was swept, so that a description which is
 missing, empty or broken is no order. Where a wish itself is to take something away ("all off"), it
-is carried out for so many swept VMs as ``at_most`` says, and only where the host is well described.
+is carried out for so many swept VMs as ``at_most`` says, and only if the host is well described.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -126,7 +126,7 @@ def is_sweep(goal: Goal) -> bool:
 def too_few_declared(observations: Mapping[str, Observation], declared: Collection[str]) -> str:
     """Why nothing is taken from VMs that nobody named: the configuration is probably broken.
 
-    Empty where at least half of the VMs that geats defined are declared.
+    Empty if at least half of the VMs that geats defined are declared.
     """
     known = [name for name, have in observations.items() if have.was_described]
     vanished = [name for name in known if name not in declared]

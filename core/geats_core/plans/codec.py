@@ -120,7 +120,7 @@ def _plain(path: str, raw: object) -> Checked[object]:
 
 
 def _wrong_with(raw: object, levels: int) -> str:
-    """Why *raw* is not plain data of at most so many *levels*; empty where it is."""
+    """Why *raw* is not plain data of at most so many *levels*; empty if it is."""
     inner: Iterable[object] = ()
     match raw:
         case list() | dict() if not levels:

@@ -118,7 +118,8 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 
 
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
-    """Say that *got* is no *kind*, what there is instead, and what was perhaps meant."""
+    """Say that *got* is not a known *kind*, which ones there are, and which one was perhaps
+    meant."""
     names = sorted(known)
     word = shown(got).strip("'")
     near = names if len(names) <= MOST_LISTED else _near(word, names)

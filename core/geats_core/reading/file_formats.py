@@ -1,7 +1,8 @@
-"""The formats of all that geats keeps in files. Each file says its own; a newer one is not read.
+"""The formats of all files that geats writes. Each file has its format number; newer ones are not
+read.
 
-A number changes with the format that it names, and an older geats then leaves such a file alone. A
-file that says none is of the first one, from before there were numbers.
+If a format changes, its number changes, and an older geats leaves such a file alone. A file without
+a number has the first format, from before there were numbers.
 """
 
 REGISTRY = 3  # the registry's tables
@@ -19,7 +20,7 @@ FORMAT = "format"  # the key that holds it, where a file has keys
 
 
 def newer(found: object, known: int) -> str:
-    """Why a file that says the format *found* must not be used; empty where it may."""
+    """Why a file with the format *found* must not be used; empty if it may."""
     if found is None or (type(found) is int and 1 <= found <= known):
         return ""
     if type(found) is int and found > known:

@@ -1,4 +1,4 @@
-"""JSON that others wrote, and that may be of any shape: read, or said to be none."""
+"""JSON that others wrote, and that may have any shape: it is read, or there is a problem."""
 
 import json
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Read mappings and lists out of YAML or JSON: every problem is kept, and where it stands."""
+"""Read mappings and lists from YAML or JSON: every problem is collected, with its path."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ class Reader:
         return f"{self.path}.{key}" if self.path else key
 
     def take(self, key: str, parse: Parser[T], default: T) -> T:
-        """Read *key*; where it is absent or wrong, *default* stands in (a problem is kept).
+        """Read *key*; if it is absent or wrong, return *default* (if wrong, a problem is recorded).
 
-        A key with no value is wrong: a template that rendered nothing leaves one behind.
+        A key without a value is wrong, because a template that rendered nothing leaves one behind.
         """
         self.known.add(key)
         if key not in self.raw:
@@ -60,7 +60,7 @@ class Reader:
         return default
 
     def miss(self, key: str) -> None:
-        """Keep a problem where *key* is not there, or has no value."""
+        """Record a problem if *key* is missing or has no value."""
         if self.raw.get(key) is None:
             what = "is empty" if key in self.raw else "is missing"
             self.problems.append(Problem(self.at(key), what, Code.MISSING))
@@ -83,7 +83,7 @@ class Reader:
     def done(self, value: T, former: Mapping[object, str] = NONE) -> Checked[T]:
         """*value*, unless there was a problem or a key that nobody read.
 
-        *former* are keys that were called otherwise once, with what they are called now.
+        *former* maps old names of keys to their new names.
         """
         for key in self.raw:
             if key in former:
@@ -93,7 +93,7 @@ class Reader:
         return self.checked(value)
 
     def checked(self, value: T) -> Checked[T]:
-        """*value*, unless there was a problem; keys that nobody read are no concern of ours."""
+        """*value*, unless there was a problem; keys that nobody read are ignored."""
         return Failure(tuple(self.problems)) if self.problems else Success(value)
 
 

@@ -1,7 +1,7 @@
-"""Parsers that can say, as JSON Schema, what they take: for editors, and for other programs.
+"""Parsers that can say as JSON Schema what they accept, for editors and other programs.
 
-What a parser says may be wider than what it takes, never narrower: rules between several fields,
-and what names must exist, stand in no schema.
+A schema may allow more than its parser accepts, never less: rules between several fields, and which
+names must exist, are in no schema.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ ANYTHING: Schema = {}
 
 @dataclass(frozen=True, slots=True)
 class Described(Generic[T_co]):
-    """A parser, and what it takes; that is told when asked for, as it may be long."""
+    """A parser and its schema, which is made only when asked for, because it may be long."""
 
     parse: Parser[T_co]
     schema: Callable[[], Schema]
@@ -36,7 +36,7 @@ def taking(schema: Schema) -> Callable[[Parser[T]], Described[T]]:
 
 
 def schema_of(parse: Parser[object]) -> Schema:
-    """What *parse* takes: anything, for all we know, where it does not say."""
+    """The schema of *parse*; if it has none, anything is allowed."""
     return parse.schema() if isinstance(parse, Described) else ANYTHING
 
 
@@ -66,13 +66,13 @@ def by_name(name: Schema, item: Schema) -> Schema:
 
 
 def with_default(schema: Schema, default: object) -> Schema:
-    """The same for a key that may be left out; *default*, where it is plain, then stands in."""
+    """The same for a key that may be left out, with *default* if that is plain data."""
     plain = isinstance(default, bool | int | float | str) and default != ""
     return {**schema, "default": default} if plain else schema
 
 
 def empty_value(schema: object) -> str:
-    """How people write that there is none of what *schema* allows; empty where they cannot."""
+    """How to write that there is none of what *schema* allows; empty if that is not possible."""
     match schema:
         case {"type": "array"}:
             return "[]"

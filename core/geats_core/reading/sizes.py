@@ -29,7 +29,7 @@ SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,3})")
 def parse_size(path: str, raw: object) -> Checked[int]:
     """Read a positive size in bytes; a fraction is rounded down to whole bytes.
 
-    A small number without a unit is refused: 64 is not meant to be 64 bytes.
+    A small number without a unit is refused, because 64 hardly means 64 bytes.
     """
     size = _bytes(raw)
     if size is None or not 0 < size <= LARGEST:

@@ -1,4 +1,4 @@
-"""What a beacon tells: how a host's overview differs from the one before."""
+"""What a beacon reports: how a host's overview differs from the one before."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import boolean, each, text
 from geats_core.reading.mappings import FORMER, options
 
-# ``states``: the power of each VM, None where it is not defined; ``strays``: names; ``drift``: the
+# ``states``: the power of each VM, None if it is not defined; ``strays``: names; ``drift``: the
 # fields by name, see ``drift.drift``; ``pools``: size_bytes and free_bytes by name, or None;
 # ``unavailable``: why, by names such as ``pools.fast``.
 Overview: TypeAlias = Mapping[str, Any]
@@ -22,7 +22,7 @@ FULL_PERCENT = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What is to be told, and from how many percent on a pool is full (None: never told).
+    """What to report, and from how many percent on a pool is full (None: not reported).
 
     ``vms`` are patterns of VMs.
     """
@@ -67,7 +67,8 @@ def _percent_or_never(path: str, raw: object) -> Checked[float | None]:
 def told(before: Overview | None, now: Overview, watch: Watch) -> list[Event]:
     """The events that lead from one overview to the next; each has a ``tag``.
 
-    With no overview before, no VM has changed its state; but what is not as it should be is told.
+    Without an earlier overview, no changes of state are reported, but everything that is not as it
+    should be.
     """
     then = before or NOTHING
     events: list[Event] = []

@@ -1,7 +1,7 @@
-"""VMs as targets of Salt's own, which it calls resources: their ids, and the jobs meant for them.
+"""VMs as Salt targets, which Salt calls resources: their ids, and the jobs for them.
 
-An id holds that of the host's minion, for ids must differ between all hosts of a master. Dots in
-the name of a VM are plus signs in it: the name begins after the last dot.
+An id contains the id of the host's minion, because ids must be unique among all hosts of a master.
+Dots in the name of a VM are plus signs in it: the name begins after the last dot.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ def _offer(read: Reader) -> Checked[tuple[str, ...]]:
 
 
 def parse_offer(path: str, raw: object) -> Checked[tuple[str, ...]]:
-    """Which VMs are to be targets: patterns of their names under ``vms``, or all (``None``)."""
+    """Which VMs are targets: patterns of their names under ``vms``, or all (``None``)."""
     return _offer(path, {} if raw is None else raw)
 
 

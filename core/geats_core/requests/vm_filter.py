@@ -31,9 +31,9 @@ class ListedPower(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFilter:
-    """What a VM must be to be shown; an empty tuple and None let all through.
+    """Which VMs to show; an empty tuple and None select all.
 
-    ``vms`` are patterns such as ``web*``, in which case matters.
+    ``vms`` are case-sensitive patterns such as ``web*``.
     """
 
     vms: tuple[str, ...] = ()

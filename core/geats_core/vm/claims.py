@@ -15,7 +15,7 @@ THE_ADDRESS = "the address"
 
 
 def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
-    """What a VM of this name and spec has to itself while it runs, and where its spec says so."""
+    """What only this VM may have while it runs, and the path in its spec that says so."""
     for index, nic in enumerate(spec.nics):
         path = f"nics[{nic.name}]"
         yield (THE_MAC, nic.mac.lower()), f"{path}.mac"
@@ -47,9 +47,10 @@ def running_spec(have: Observation) -> VMSpec | None:
 
 
 def would_forget(want: VMSpec, have: Observation) -> bool:
-    """Whether to define a VM as *want* is to forget what it may use now, so that others take it.
+    """Whether defining a VM as *want* would lose track of what it uses now, so that others could
+    take it.
 
-    That is so where it is on, and nothing but its definition says with what.
+    That is so if it is on, and only its definition says what it uses.
     """
     known = running_spec(have)
     if known is None or have.in_effect is not None:

@@ -3,12 +3,11 @@
 The keys are those of lxc.container.conf(5) for LXC 4 and later. Limits are written for cgroup v1
 and v2 alike: LXC ignores those of the layout that the host does not have.
 
-Theory of operation
--------------------
-People edit these files. So the head of each holds the spec, and a list of short hashes, one for
-each line that geats wrote. A line whose hash is not in the list was added by hand; a hash without
-its line is a line of geats that somebody removed or changed, and then the file is no definition.
-The list starts with a sum over itself: where that is wrong, nothing is known of any line.
+Theory of operation ------------------- People edit these files. So the head of each contains the
+spec and a list of short hashes, one for each line that geats wrote. A line whose hash is not in the
+list was added by hand. A hash without a line is a line of geats that somebody removed or changed,
+and then the file is not a valid definition. The list starts with a checksum of itself: if that is
+wrong, nothing is known about any line.
 """
 
 import re
@@ -87,7 +86,7 @@ class LxcFacts:
 class LxcConfig:
     """What a ``config`` file says, however it was edited since.
 
-    ``spec`` is None where a line of geats was removed or changed. ``by_hand`` are the lines that
+    ``spec`` is None if a line of geats was removed or changed. ``by_hand`` are the lines that
     geats did not write, in their order. A file that geats never wrote is ``foreign``; so is one
     that it wrote for another container, as a copied directory holds. ``unreadable`` is why nothing
     more is known of one that geats wrote: a newer one did. ``places`` are the directories that the
@@ -192,7 +191,7 @@ def spec_of_lxc_config(text: str) -> Checked[VMSpec]:
 
 
 def wrong_format(lines: Iterable[str]) -> str:
-    """Why the file must not be read, by the format that it says; empty where it may."""
+    """Why the file must not be read, by the format that it says; empty if it may."""
     said = [line.removeprefix(FORMAT_LINE) for line in lines if line.startswith(FORMAT_LINE)]
     number = int(said[0]) if said and said[0].isdecimal() else 1 if not said else said[0]
     return file_formats.newer(number, file_formats.CONFIG)
@@ -211,7 +210,7 @@ def _wrote_line(lines: Iterable[str]) -> str:
 
 
 def _wrote(lines: Iterable[str]) -> Counter[str] | None:
-    """How often geats wrote each line, by their hashes; None where that cannot be read."""
+    """How often geats wrote each line, by their hashes; None if that cannot be read."""
     for line in lines:
         if line.startswith(WROTE_LINE):
             seal, _, digests = line.removeprefix(WROTE_LINE).partition(" ")

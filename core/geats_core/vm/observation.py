@@ -122,9 +122,9 @@ class ForeignNic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One VM. ``recorded`` is the spec in the registry, ``defined`` the spec of the driver's
-    definition.
+    """One VM as it is on the host.
 
+    ``recorded`` is the spec in the registry, ``defined`` the spec of the driver's definition.
     ``in_effect`` is the spec with which the VM was started (None when it is off): if it differs
     from ``defined``, a change is pending. ``by_hand`` are lines that a person added to the driver's
     definition. A ``foreign`` VM is known to the driver, but was not made by geats; ``foreign_nics``

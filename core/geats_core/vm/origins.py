@@ -10,8 +10,7 @@ Said: TypeAlias = dict[str, str | dict[str, str]]  # by key, and in a mapping by
 
 
 def origins(raw: Raw, profiles: Mapping[str, Raw], source: str) -> dict[str, str]:
-    """Where each key comes from, by ``key``, or by ``key.part`` if the parts of a mapping were
-    merged.
+    """Where each key comes from, by ``key``, or by ``key.part`` for merged mappings.
 
     *raw* and *profiles* are what ``parse_vm`` reads, and *source* is where *raw* comes from. A
     profile is called ``profiles.NAME``. Keys that are not in the result have their default.

@@ -38,7 +38,7 @@ def without_secrets(spec: VMSpec) -> VMSpec:
 
 
 def observed_without_secrets(have: Observation) -> Observation:
-    """The same of all that is known of a VM."""
+    """The same for everything that is known about a VM."""
     return replace(
         have,
         recorded=have.recorded and without_secrets(have.recorded),

@@ -31,7 +31,7 @@ from geats_host.storage import AdoptingPool, VolumeId
 class Adopting:
     """A plan that adopts a container.
 
-    ``described`` is what its description should be; None where it has one.
+    ``described`` is what its description should be; None if it has one.
     """
 
     planned: SavedPlan
@@ -131,7 +131,7 @@ def _root_seen(host: Host, found: Found, spec: VMSpec, seen: Mapping[str, Observ
 
 
 def _owner(tree: Path) -> int | None:
-    """Who owns a directory; None where there is none, or a link leads to it."""
+    """Who owns a directory; None if there is none, or a link leads to it."""
     try:
         seen = tree.lstat()
     except OSError:
@@ -141,7 +141,7 @@ def _owner(tree: Path) -> int | None:
 
 
 def _place(host: Host, spec: VMSpec) -> str | None:
-    """Where the root volume is, or would be; None where its pool cannot adopt."""
+    """Where the root volume is, or would be; None if its pool cannot adopt."""
     root = VolumeId(spec.name, spec.root.name)
     adopting = host.pools.ask(spec.root.pool, lambda pool: isinstance(pool, AdoptingPool))
     return f"{host.pools[spec.root.pool].path(root)}" if adopting else None

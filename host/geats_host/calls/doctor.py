@@ -68,7 +68,7 @@ class Tree:
     root: Path = Path("/")
 
     def text(self, path: str) -> str | None:
-        """What the file holds; None where it is not there."""
+        """What the file holds; None if it is not there."""
         try:
             return (self.root / path).read_text().strip()
         except (FileNotFoundError, NotADirectoryError):
@@ -270,7 +270,7 @@ def _configuration(raw: object) -> Iterator[Finding]:
 
 
 def _template_problems(raw: object) -> list[str]:
-    """What is wrong with the files of templates; nothing where no host can be opened."""
+    """What is wrong with the files of templates; nothing if no host can be opened."""
     try:
         host = Host.from_config(raw)
     except (Refused, HostError):  # which ``validate`` told already, or the registry's finding

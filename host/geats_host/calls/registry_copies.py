@@ -22,7 +22,7 @@ Report = dict[str, object]
 class Restoring:
     """What bringing a copy back changes, in words; and the VMs that are in it or in the registry.
 
-    ``current`` is None where what is there cannot be read.
+    ``current`` is None if what is there cannot be read.
     """
 
     path: Path
@@ -78,7 +78,7 @@ def restoring(registry: Registry, path: object) -> Restoring:
 
 
 def restore(registry: Registry, run_dir: Path, wish: Restoring, *, overwrite: object) -> None:
-    """Bring the copy back; without leave to *overwrite*, only where nothing is lost by it."""
+    """Bring the copy back; without leave to *overwrite*, only if nothing is lost by it."""
     leave = accepted(fields.boolean("overwrite", overwrite))
     if wish.loses and not leave:
         raise Refused(

@@ -31,7 +31,7 @@ class Trouble:
 
 
 def troubles(raw: object) -> tuple[Trouble, ...]:
-    """All that is wrong with the registry that *raw* configures; nothing where *raw* is wrong."""
+    """All that is wrong with the registry that *raw* configures; nothing if *raw* is wrong."""
     match parse_config(raw):
         case Failure():
             return ()

@@ -327,7 +327,7 @@ def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
 def ran_report(ran: Ran) -> Report:
     """The result of a program in a VM; bytes that are not UTF-8 are replaced by U+FFFD.
 
-    ``code`` is None where ``timed_out``.
+    ``code`` is None if ``timed_out``.
     """
     return {
         "code": ran.code,

@@ -30,7 +30,7 @@ def foldable(
 
     *group* is of Salt's choice: none of it waits for another of it. *everything* is all chunks of
     the run; those that have a group already, as *first* does, have the word TOGETHER. The list is
-    empty where *first* is to run by itself.
+    empty if *first* is to run by itself.
     """
     everything = list(everything)
     ours = Counter(each["name"] for each in everything if each["state"] == first["state"])

@@ -120,7 +120,7 @@ class Fleet:
         return self._moves(rebalance(self.hosts, _rules(rules)))
 
     def migration(self, name: str, target: str, source: str | None) -> Migration:
-        """The move of one VM; refused as well where a host that could have it did not answer."""
+        """The move of one VM; refused as well if a host that could have it did not answer."""
         found = migration(name, target, self.hosts, source)
         silent = [f"{host}: {why}" for host, why in self.problems.items()]
         match found:

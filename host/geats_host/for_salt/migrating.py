@@ -105,7 +105,7 @@ class Mover:
         )
 
     def _seen(self, host: str) -> Observation | None:
-        """What there is of the VM on the host; None where it does not answer."""
+        """What there is of the VM on the host; None if it does not answer."""
         found = Fleet.asked(self.ask, host).hosts.get(host)
         return None if found is None else found.observations.get(self.move.vm, Observation())
 

@@ -26,14 +26,14 @@ def guest_group(read: Reader) -> int:
 
 
 def check_no_mounts(place: Path) -> None:
-    """Raise ``HostError`` where anything is mounted on *place* or below it."""
+    """Raise ``HostError`` if anything is mounted on *place* or below it."""
     found = mounts_below(place, itself=True)
     if found:
         raise HostError(f"{place}: is not emptied because {found[0]} is mounted")
 
 
 def check_unused(tree: Path, itself: str = "") -> None:
-    """Raise ``HostError`` where *tree* is mounted besides *itself*, as by a container that runs."""
+    """Raise ``HostError`` if *tree* is mounted besides *itself*, as by a container that runs."""
     for process, point in other_places_of(tree):
         if point != itself:
             where = f"is mounted on {point} where {command_of(process)} sees it"

@@ -85,7 +85,7 @@ def _has_master(opts: Words) -> bool:
 
 
 def failed(pillar: Words) -> tuple[Problem, ...]:
-    """What went wrong when Salt rendered the pillar; empty where it is whole."""
+    """What went wrong when Salt rendered the pillar; empty if it is whole."""
     errors = pillar.get("_errors", ())
     listed = errors if isinstance(errors, list | tuple) else [errors]
     return tuple(Problem("pillar", f"failed to render: {each}") for each in listed)

@@ -14,7 +14,7 @@ from geats_host.errors import Refused, accepted
 
 
 def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | None:
-    """What *raw*, else the configuration, says of the VM; None where neither says anything."""
+    """What *raw*, else the configuration, says of the VM; None if neither says anything."""
     if raw is None and name not in config.vms:
         return None
     said = config.vms[name] if raw is None else raw

@@ -36,7 +36,7 @@ def on_host(texts: Iterable[str]) -> OnHost:
 
 
 def _files(value: str, most_bytes: int) -> Files | None:
-    """The files of an include, as liblxc reads them; None where it is not there, or too much.
+    """The files of an include, as liblxc reads them; None if it is not there, or too much.
 
     Of a directory that is not there, and is named as one, liblxc reads nothing.
     """

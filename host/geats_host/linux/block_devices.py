@@ -66,7 +66,7 @@ def wipe_device(device: Path) -> None:
 
 
 def check_unused(device: Path) -> None:
-    """Raise ``HostError`` where it is mounted anywhere, is swap, or another device stands on it."""
+    """Raise ``HostError`` if it is mounted anywhere, is swap, or another device stands on it."""
     for use in _uses(device):
         raise HostError(f"{device}: {use}")
 

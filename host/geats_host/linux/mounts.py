@@ -95,7 +95,7 @@ def command_of(pid: int) -> str:
 
 
 def who_sees(device: Path) -> str:
-    """Who has a block device mounted, in any namespace of mounts; empty where nobody has."""
+    """Who has a block device mounted, in any namespace of mounts; empty if nobody has."""
     with suppress(OSError):
         found = os.stat(device).st_rdev
         number = f"{os.major(found)}:{os.minor(found)}"

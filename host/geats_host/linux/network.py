@@ -40,7 +40,7 @@ def bridges() -> frozenset[str]:
 def _links() -> list[dict[int, bytes]] | None:
     """The attributes of each link, all but bridges left out where the kernel can do that.
 
-    None where links came or went meanwhile, so that some may be missing.
+    None if links came or went meanwhile, so that some may be missing.
     """
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.settimeout(TIMEOUT_S)

@@ -94,7 +94,7 @@ def is_supported() -> bool:
 
 
 def mount_overlay(layers: Layers) -> None:
-    """Mount it; raises OSError, also where the kernel would mount it read-only."""
+    """Mount it; raises OSError, also if the kernel would mount it read-only."""
     with closing(in_own_namespace(lambda: _overlay(layers))) as made, layers.volume() as at:
         if os.statvfs(made).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "the kernel mounts it read-only only, see dmesg")
@@ -123,7 +123,7 @@ def exchange(at: int, one: str, other: str) -> None:
 
 
 def lacks_for_upper_layer(path: Path) -> str:
-    """Why the filesystem of a directory cannot hold what is above; empty where it can."""
+    """Why the filesystem of a directory cannot hold what is above; empty if it can."""
     if _magic(path) == OVERLAYFS_SUPER_MAGIC:
         return "it is an overlay itself"
     try:

@@ -19,7 +19,7 @@ REMOVING = "adopted.removing"
 
 
 def tree_at(place: Path) -> Path | None:
-    """Where the tree of the volume is whose directory is *place*; None where it is in it."""
+    """Where the tree of the volume is whose directory is *place*; None if it is in it."""
     try:
         return Path(os.readlink(place / LINK))
     except (FileNotFoundError, NotADirectoryError):
@@ -41,7 +41,7 @@ def opened(at: int) -> Iterator[int]:
 
 
 def link(at: int, tree: Path) -> None:
-    """Make *tree* that of the volume; refused where it has another."""
+    """Make *tree* that of the volume; refused if it has another."""
     known = _target(at, LINK)
     if known not in (None, tree):
         raise HostError(f"{tree}: the volume is at {known} already")
@@ -51,7 +51,7 @@ def link(at: int, tree: Path) -> None:
 
 
 def check_not_lost(at: int) -> None:
-    """Raise ``HostError`` where there should be an adopted tree, and is none."""
+    """Raise ``HostError`` if there should be an adopted tree, and is none."""
     tree = _target(at, LINK)
     if tree is not None and not is_there(at):
         raise HostError(
@@ -60,7 +60,7 @@ def check_not_lost(at: int) -> None:
 
 
 def check_removable(at: int) -> None:
-    """Raise ``HostError`` where an adopted tree is in use, or anything is mounted in it."""
+    """Raise ``HostError`` if an adopted tree is in use, or anything is mounted in it."""
     tree = _target(at, LINK)
     if tree is not None and is_there(at):
         check_no_mounts(tree)

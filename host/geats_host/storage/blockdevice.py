@@ -144,7 +144,7 @@ class BlockDevicePool:
         return self.device
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Claim the device; refused where another volume has, where it is in use, or holds data."""
+        """Claim the device; refused if another volume has, where it is in use, or holds data."""
         check_names(volume)
         with self._claiming() as owners:
             if volume in owners:
@@ -170,7 +170,7 @@ class BlockDevicePool:
             write_marks(at, replace(seen, stage=Stage.FORMATTED, guest=None))
 
     def activate(self, volume: VolumeId) -> None:
-        """Remember that it is in use; refused where it is mounted already, or is another device."""
+        """Remember that it is in use; refused if it is mounted already, or is another device."""
         with self._marks(volume) as (at, seen):
             if seen.stage < Stage.FORMATTED:
                 raise HostError(f"{self.device}: is not formatted")
@@ -187,7 +187,7 @@ class BlockDevicePool:
                     write_marks_if_there_is_room(at, replace(seen, active=False))
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
-        """Remember that more of the device is used; refused where it is not as large."""
+        """Remember that more of the device is used; refused if it is not as large."""
         with self._marks(volume) as (at, seen):
             check_there(self.device)
             self._check_size(size_bytes)

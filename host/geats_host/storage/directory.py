@@ -223,7 +223,7 @@ class DirectoryPool:
         check_snapshot(volume, name)
 
     def destroy(self, volume: VolumeId) -> None:
-        """Remove the volume's directory; refused where a symlink or a mount is in the way.
+        """Remove the volume's directory; refused if a symlink or a mount is in the way.
 
         It is set aside under a hidden name first: what a cut leaves of it holds nothing any more,
         and goes with the next call that destroys or makes the same volume.

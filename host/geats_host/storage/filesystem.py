@@ -134,13 +134,13 @@ class FilesystemPool:
         return self.points.path(volume)
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Let the pool below do it; refused where the filesystem cannot be made as small."""
+        """Let the pool below do it; refused if the filesystem cannot be made as small."""
         if size_bytes is not None:
             self.kind.check_size(self.path(volume), size_bytes)
         self.below.allocate(volume, size_bytes)
 
     def format(self, volume: VolumeId) -> None:
-        """Make the filesystem, unless it is made; refused where there is anything else."""
+        """Make the filesystem, unless it is made; refused if there is anything else."""
         if self._need(volume).stage >= Stage.FORMATTED:
             return
         self.below.format(volume)

@@ -47,7 +47,7 @@ class Filesystem:
         return fitting(name, self.label_bytes)
 
     def check_size(self, what: object, size_bytes: int) -> None:
-        """Raise ``HostError`` where it cannot be made as small."""
+        """Raise ``HostError`` if it cannot be made as small."""
         if size_bytes < self.least_bytes:
             least, given = format_size(self.least_bytes), format_size(size_bytes)
             raise HostError(f"{what}: {self.name} needs at least {least}, got {given}")

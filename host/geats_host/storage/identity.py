@@ -22,7 +22,7 @@ LENGTH = 6  # bytes: short enough for people to compare
 
 
 def read(at: int, kind: str) -> str | None:
-    """The id of the pool of this *kind* whose root is the directory *at*; None where it has none.
+    """The id of the pool of this *kind* whose root is the directory *at*; None if it has none.
 
     That of another kind is none if nothing is left of it, and ``HostError`` otherwise.
     """

@@ -20,7 +20,7 @@ class Below:
 
 
 def read_below(at: int) -> Below | None:
-    """What it says in the directory *at*; None where it makes no sense, or is not there."""
+    """What it says in the directory *at*; None if it makes no sense, or is not there."""
     try:
         descriptor = os.open(LAYERS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
     except FileNotFoundError:

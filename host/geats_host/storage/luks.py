@@ -157,7 +157,7 @@ class LuksPool:
         self.below.allocate(volume, None if size_bytes is None else size_bytes + HEADER_BYTES)
 
     def format(self, volume: VolumeId) -> None:
-        """Write the header, unless it is there; refused where there is anything else."""
+        """Write the header, unless it is there; refused if there is anything else."""
         if self._need(volume).stage >= Stage.FORMATTED:
             return
         self.below.format(volume)

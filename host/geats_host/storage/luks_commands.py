@@ -64,7 +64,7 @@ class Cryptsetup:
 
 
 def header_label(device: Path) -> str | None:
-    """The label of the LUKS2 header on *device*; None where there is none."""
+    """The label of the LUKS2 header on *device*; None if there is none."""
     with device.open("rb") as file:
         start = file.read(LABEL_AT + LABEL_BYTES)
     if not start.startswith(MAGIC + VERSION):

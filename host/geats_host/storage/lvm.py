@@ -162,7 +162,7 @@ class LvmPool:
         return DEV / self.vg / lv_name(self.vg, volume)
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Make the logical volume; refused where its name is taken by another."""
+        """Make the logical volume; refused if its name is taken by another."""
         path = self.path(volume)
         found = self._list()
         held = held_by(found, self.vg, self.thin_pool).get(volume, Held())
@@ -352,7 +352,7 @@ class LvmPool:
                 raise HostError(f"{DEV}/{self.vg}/{lv.name}: is needed by {other.name}")
 
     def _room(self) -> tuple[int, int | None]:
-        """The space of all of it, and what is left; None where only an active pool could tell."""
+        """The space of all of it, and what is left; None if only an active pool could tell."""
         if self.thin_pool is None:
             groups = parse_report(run(lvm_commands.list_groups()), "vg")
             mine = [row for row in groups if row["vg_name"] == self.vg]

@@ -22,7 +22,7 @@ class LogicalVolume:
 
     ``pool`` is its thin pool, ``thin_id`` what it is there, ``origin`` what it is a snapshot of.
     ``zeroes`` is whether it is a thin pool itself that zeroes what it hands out. ``full`` is how
-    much of such a pool, or of a thin volume, is in use in percent; None where it is not active.
+    much of such a pool, or of a thin volume, is in use in percent; None if it is not active.
     """
 
     name: str

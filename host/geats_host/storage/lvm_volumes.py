@@ -93,7 +93,7 @@ def held_by(found: Iterable[LogicalVolume], vg: str, thin_pool: str | None) -> d
 
 
 def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
-    """What the tags say of the volume; None where there are only snapshots of it.
+    """What the tags say of the volume; None if there are only snapshots of it.
 
     What has lost its stage may be precious, and counts as installed.
     """

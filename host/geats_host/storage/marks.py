@@ -19,7 +19,7 @@ ADVICE = "install the geats that wrote it"
 
 
 def read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
-    """The marks in the directory *at*; None where there are none, or they make no sense."""
+    """The marks in the directory *at*; None if there are none, or they make no sense."""
     try:
         descriptor = os.open(MARKS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
 
 
 def check_readable(seen: VolumeSeen) -> None:
-    """Raise ``HostError`` where marks that cannot be read would be lost."""
+    """Raise ``HostError`` if marks that cannot be read would be lost."""
     if seen.unreadable:
         raise HostError(f"volume {seen.name}: is left alone: {seen.unreadable}")
 

@@ -1,6 +1,6 @@
 """A pool of raw files, POOL/VM/VOLUME/disk.raw, each as long as its volume is large.
 
-A file takes space only where something was written to it. An adapter or a VM makes use of it::
+A file takes space only if something was written to it. An adapter or a VM makes use of it::
 
     geats:
       pools:

@@ -135,7 +135,7 @@ class ZfsPool:
         return self.points.path(volume)
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Make the dataset, with its size as a limit; refused where there is a foreign one."""
+        """Make the dataset, with its size as a limit; refused if there is a foreign one."""
         check_names(volume)
         self._settle(volume)
         name = self._name(volume)

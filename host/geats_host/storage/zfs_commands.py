@@ -23,7 +23,7 @@ class Dataset:
     """One dataset of a volume: its marks as text, and its snapshots' by their names.
 
     ``origin`` is the snapshot that it stands on, ``origins`` are those of it that clones stand on,
-    and ``newest`` is the newest of all of its snapshots; they are empty where there is none.
+    and ``newest`` is the newest of all of its snapshots; they are empty if there is none.
     """
 
     name: str

@@ -94,5 +94,5 @@ def _is_unused(store: Store, key: str) -> bool:
 
 
 def _files_in(pool: Pool) -> Mapping[VolumeId, VolumeSeen] | None:
-    """Every volume of a pool; None where there are no files in any."""
+    """Every volume of a pool; None if there are no files in any."""
     return None if pool.offers is Offer.NOTHING else pool.observe()

@@ -57,7 +57,7 @@ Layer: TypeAlias = TarLayer | TreeLayer | OciLayer | SquashfsLayer
 
 
 def empty(target: Path) -> None:
-    """Remove all that is in *target*; refused where something is mounted below it."""
+    """Remove all that is in *target*; refused if something is mounted below it."""
     with _host_errors(target):
         below = mounts_below(target, itself=False)
         if below:

@@ -15,7 +15,7 @@ Kept = tuple[Form, str]  # and the sha256
 
 
 def kept(store: Store, record: str) -> Kept | None:
-    """What a source has in the store; None where it has nothing yet."""
+    """What a source has in the store; None if it has nothing yet."""
     blobs: Mapping[str, str] = store.record(record)
     return next(((form, blobs[form]) for form in Form if form in blobs), None)
 
@@ -56,7 +56,7 @@ def problems_of_file(path: str, form: Form, sha256: str | None) -> tuple[str, ..
 
 
 def check_file(path: str, form: Form) -> None:
-    """Raise ``HostError`` where a file that was just made or fetched is not sound."""
+    """Raise ``HostError`` if a file that was just made or fetched is not sound."""
     found = problems_of_file(path, form, None)
     if found:
         raise HostError("\n".join(found))

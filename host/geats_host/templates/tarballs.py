@@ -149,7 +149,7 @@ def _problems_of_content(path: str) -> Iterator[str]:
 
 
 def _decompressor(path: str) -> tuple[str, ...] | None:
-    """tar's option for how the archive is packed, by its first bytes; None where it is none."""
+    """tar's option for how the archive is packed, by its first bytes; None if it is none."""
     with open(path, "rb") as file:
         start = file.read(USTAR_OFFSET + len(USTAR))
     for magic, option in MAGIC.items():

@@ -107,7 +107,7 @@ class Upkeep:
         return {"name": name, "key": key_of(template, self.store), "done": done}
 
     def verified(self) -> dict[str, list[str]]:
-        """All that is wrong with each template and its unpacked copies; nothing where it is sound.
+        """All that is wrong with each template and its unpacked copies; nothing if it is sound.
 
         Archives are read whole; of a copy, what its pool remembers of it.
         """

@@ -387,7 +387,7 @@ def put(pool: Pool, volume: VolumeId, text: str) -> None:
 
 
 def held(pool: Pool, volume: VolumeId) -> str | None:
-    """What ``put`` let the volume hold; None where volumes hold nothing."""
+    """What ``put`` let the volume hold; None if volumes hold nothing."""
     match pool.offers:
         case Offer.DIRECTORY:
             content = pool.path(volume) / "content"
