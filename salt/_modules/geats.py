@@ -403,7 +403,7 @@ def _plan_host(host, vms, policies, called=""):
 
 def _apply_several(host, vms, test):
     if not isinstance(vms, dict):
-        raise Refused("vms: must be a mapping of names to what each VM is to be")
+        raise Refused("vms: must be a mapping of names to what each VM should be")
     planned = several_vms.plan_several(host, vms)
     if is_test(test):
         report = reports.would_several_report(planned)

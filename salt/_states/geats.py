@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # Salt's loader injects these
     __salt__: dict[str, Callable[..., Any]]
 
 EXPANDED = (
-    "a geats.host takes neither `name` nor `names`: it is about all VMs of the host, and Salt would"
-    " apply it once for each name; say `vms: [...]` to mean only some VMs"
+    "a geats.host takes neither `name` nor `names`: it is about all VMs of the host, and Salt "
+    "would apply it once for each name; write `vms: [...]` to select only some VMs"
 )
 POLICIES = ("restart", "power_off", "allow_data_loss", "by_hand", "max_impact")
 
@@ -310,11 +310,19 @@ def mod_watch(name, sfun=None, **_):
     """
     test = __opts__["test"]
     if sfun != "running":
-        return _ret(name, True, {}, f"geats.{sfun} has nothing to restart for what it watches")
+        return _ret(
+            name,
+            True,
+            {},
+            (f"geats.{sfun} has nothing to restart when something that it watches changes"),
+        )
     report, error = _asked("geats.reboot", name, test=test)
     if error is not None:
         return _ret(name, False, report.get("changes", {}), error)
-    comment = f"{name} {'would be' if test else 'was'} restarted, for what it watches changed"
+    comment = (
+        f"{name} {'would be' if test else 'was'} restarted, because something that it "
+        "watches changed"
+    )
     comment = "\n".join([comment, *report.get("notes", [])])
     return _ret(name, None if test else True, report["changes"], comment)
 
@@ -460,7 +468,7 @@ def _comment(name, target, report, test):
     notes = [
         *pending,
         *report.get("notes", []),
-        *([f"{said}; all else by default"] if said else []),
+        *([f"{said}; everything else has its default"] if said else []),
     ]
     return "\n".join([first, *notes])
 

@@ -125,8 +125,8 @@ def test_a_wish_for_too_many_is_refused_for_all_and_not_done_for_a_few(tmp_path:
         with pytest.raises(Refused) as refused:
             plan_wishes(host(tmp_path, vms), wishes({"target": "off"}))
         assert refused.value.problems == (
-            "vms: 2 of 2 VMs would be off that nobody named (web01 and db01), and at_most 1 "
-            "may be: name the VMs that you mean, or write at_most: 2",
+            "vms: 2 of 2 VMs would be off although nobody named them (web01 and db01), and "
+            "at_most 1 may be: name the VMs that you mean, or write at_most: 2",
         )
 
 

@@ -209,7 +209,7 @@ def test_a_watch_restarts_a_vm_that_was_as_it_should_be(run, looks, testmode, mo
         "db01: {geats.running: []}\n"
         "web01: {geats.running: [{watch: [{test: changed}]}]}\n"
     )
-    assert "restarted, for what it watches changed" in returned["web01"]["comment"]
+    assert "restarted, because something that it watches changed" in returned["web01"]["comment"]
     assert returned["db01"]["changes"] == {}
 
 
@@ -252,8 +252,9 @@ def test_failhard_for_all_folds_nothing(run, looks, testmode):
 def test_a_changed_vm_says_where_its_values_come_from(run):
     returned = run("web01: {geats.running: []}\na: {geats.running: [{profile: small}]}")
     assert returned["web01"]["comment"].splitlines()[-1] == (
-        "from profiles.small: driver, template; from vms.web01: memory, nics; all else by default"
+        "from profiles.small: driver, template; from vms.web01: memory, nics; everything else "
+        "has its default"
     )
     assert returned["a"]["comment"].splitlines()[-1] == (
-        "from profiles.small: driver, template; all else by default"
+        "from profiles.small: driver, template; everything else has its default"
     )

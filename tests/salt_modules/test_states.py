@@ -243,7 +243,9 @@ def test_a_state_with_nothing_to_restart_watches_in_vain(minion, modules):
     modules["geats.apply"]("web01", "stopped", test=False)
     ret = minion.apply(WATCHING.replace("STATE", "stopped"))["web01"]
     assert (ret["result"], ret["changes"]) == (True, {})
-    assert ret["comment"] == "geats.stopped has nothing to restart for what it watches"
+    assert ret["comment"] == (
+        "geats.stopped has nothing to restart when something that it watches changes"
+    )
 
 
 def test_a_restart_that_is_refused_is_a_failure(minion, modules, monkeypatch):

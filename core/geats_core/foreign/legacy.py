@@ -32,7 +32,7 @@ NOT_FOR_NAMES = re.compile(r"[^a-z0-9-]+")
 LEFT_VMS = {
     "factory": "drivers are found by their names",
     "lxc_bin_path": "LXC is used by its library",
-    "cgroup_path": "cgroups are found where they are",
+    "cgroup_path": "cgroups are found automatically",
     "valid_storage_types": "a volume may come from any pool that is configured",
 }
 LEFT_DATABASE = "definitions come from pillar or geats.yaml, and geats keeps its own registry"

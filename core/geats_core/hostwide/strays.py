@@ -99,6 +99,6 @@ def _why_none(
     if count <= policy.at_most:
         return ""
     return (
-        f"{count} strays would be stopped that nobody named, and at_most {policy.at_most} may be: "
-        f"write gone: {{NAME: stopped}}, or at_most: {count}"
+        f"{count} strays would be stopped although nobody named them, and at_most "
+        f"{policy.at_most} may be: write gone: {{NAME: stopped}}, or at_most: {count}"
     )

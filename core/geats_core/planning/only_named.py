@@ -110,7 +110,7 @@ def too_many(
     return (
         Problem(
             NAMES,
-            f"{count} of {len(swept)} VMs would be {target} that nobody named "
+            f"{count} of {len(swept)} VMs would be {target} although nobody named them "
             f"({some_of(concerned)}), and at_most {policy.at_most} may be: name the VMs that "
             f"you mean, or write at_most: {count}",
             Code.UNNAMED,

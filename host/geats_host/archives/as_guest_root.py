@@ -1,8 +1,8 @@
 """Runs a program as root of a user namespace: ``python -I as_guest_root.py DESCRIPTOR ARGV...``.
 
-DESCRIPTOR is an open file of the namespace. What the program reads and writes has the ids that a
-guest of that namespace sees. It is a script, since a namespace is entered by a process that has but
-one thread; and it needs no /proc, which is not there where writing is confined.
+DESCRIPTOR is an open file of the namespace. The program reads and writes the ids that a guest of
+that namespace sees. It is a script, because only a process with one thread can enter a user
+namespace. It does not need /proc, which is missing where writing is confined.
 """
 
 import ctypes

@@ -30,7 +30,8 @@ NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An archive that was read: what it holds, and where in the file each volume begins."""
+    """An archive that was read: its content, and the position in the file at which each volume
+    begins."""
 
     path: Path
     manifest: Manifest
@@ -40,9 +41,9 @@ class Archive:
 def write(
     path: Path, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
 ) -> None:
-    """Write the VM *spec* with the volumes at *trees*; there is no file until it is whole.
+    """Write the VM *spec* with the volumes at *trees*; the file appears only when it is complete.
 
-    What is at *path* by then is not replaced: ``HostError``.
+    If there is a file at *path* by then, it is not replaced: raises ``HostError``.
     """
     new = new_of(path)
     with _host_errors(path):

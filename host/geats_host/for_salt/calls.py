@@ -1,7 +1,7 @@
-"""What our execution modules have in common: the host of a call, and how its answer is given.
+"""What our execution modules share: the host of a call, and the form of its answer.
 
-Salt has options and a pillar for each call. Here they are those of the call that runs, whichever of
-our modules it is in: names such as ``__opts__`` stand for what Salt's loader holds at the moment.
+Salt has options and a pillar for each call. Here they are those of the running call, whichever of
+our modules it is in: names such as ``__opts__`` are what Salt's loader has at the moment.
 """
 
 import logging

@@ -1,8 +1,9 @@
-"""Many hosts as a Salt master sees them: what runs where, who could take a VM, what moves.
+"""Many hosts as a Salt master sees them: which VMs run on which host, which host can take one, what
+to move.
 
-Whoever calls gives an ``Ask``: the master's way to have minions run a function. Each report has
-``problems``, by the host: why a host is not in it, or not whole. Minions without geats are no hosts
-of ours, and are left out.
+The caller passes an ``Ask``: the master's way to run a function on minions. Each report has
+``problems``, by host: why a host is missing from it or incomplete. Minions without geats are left
+out.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ def _is_of_another(said: str) -> bool:
 class Fleet:
     """The hosts that answered, and why others did not.
 
-    Methods raise ``Refused`` on bad input, and where there is no answer to what is asked.
+    Methods raise ``Refused`` on wrong input, and if there is no answer to the question.
     """
 
     hosts: Mapping[str, Candidate]
@@ -120,7 +121,7 @@ class Fleet:
         return self._moves(rebalance(self.hosts, _rules(rules)))
 
     def migration(self, name: str, target: str, source: str | None) -> Migration:
-        """The move of one VM; refused as well if a host that could have it did not answer."""
+        """The move of one VM; also refused if a host that could have the VM did not answer."""
         found = migration(name, target, self.hosts, source)
         silent = [f"{host}: {why}" for host, why in self.problems.items()]
         match found:

@@ -1,8 +1,8 @@
 """Carry out the move of a VM between hosts, through the master that both are minions of.
 
-The archive goes the way that Salt's own file transfer goes: ``cp.push`` brings it to the master,
-and the target fetches it from the master's file server (``minionfs``). Which copy of the VM counts
-is never assumed: where a phase fails, the source is asked whether it still defines the VM.
+Salt's own file transfer moves the archive: ``cp.push`` sends it to the master, and the target
+fetches it from the master's file server (``minionfs``). Which copy of the VM counts is never
+assumed: if a phase fails, the source is asked whether it still defines the VM.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,10 +40,10 @@ class Mover:
     done: list[Phase] = field(default_factory=list)
 
     def carry_out(self) -> Report:
-        """All phases; where one fails, what it takes to leave one copy that counts.
+        """Carry out all phases; if one fails, clean up so that one copy counts.
 
-        The report says which one that is (``counts``, a host), what was done, what failed, and
-        what could not be tidied up (``left``).
+        The report says which host has that copy (``counts``), what was done, what failed, and what
+        could not be cleaned up (``left``).
         """
         for phase in self.move.phases:
             try:

@@ -1,4 +1,4 @@
-"""Which VMs of this host Salt has as targets of their own, where the pillar asks for that."""
+"""Which VMs of this host are Salt targets, if the pillar turns this on."""
 
 from pathlib import Path
 

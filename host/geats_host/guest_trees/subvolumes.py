@@ -56,7 +56,7 @@ def create(name: str, at: int) -> None:
 
 
 def snapshot(source: int, name: str, at: int, *, read_only: bool) -> None:
-    """Make a subvolume that holds what *source* holds; a cut leaves a part of it."""
+    """Make a subvolume with the content of *source*; an interruption leaves a part of it."""
     within = any(_within(source))
     arguments = _arguments(NAME_V2_AT, name)
     struct.pack_into("=q", arguments, 0, source)

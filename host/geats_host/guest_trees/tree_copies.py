@@ -1,7 +1,8 @@
-"""Copies of trees that a guest wrote, on the same host: all that cp(1) --archive keeps, and safely.
+"""Copies of trees that a guest wrote, on the same host: everything that cp(1) --archive keeps, but
+safely.
 
-Each entry is reached as ``trees`` tells; cp goes by paths, which a guest makes longer than it can
-take, and whose links it would follow. Content is shared where the filesystem can (reflinks), and
+Each entry is reached as in ``trees``. cp uses paths, which a guest can make longer than cp accepts,
+and it would follow links in them. Content is shared if the filesystem supports it (reflinks), and
 holes stay holes.
 """
 
@@ -32,10 +33,10 @@ class _Place(NamedTuple):
 
 
 def copy(source: int, target: int) -> None:
-    """Let the empty directory *target* become what *source* is, durably; both are open.
+    """Copy *source* into the empty directory *target*, durably; both are open.
 
-    Nobody else writes to *target* meanwhile. What is mounted in *source* is left out. ``OSError``
-    says where in the tree.
+    Nobody else writes to *target* meanwhile. What is mounted in *source* is left out. Raises
+    ``OSError`` with the place in the tree.
     """
     with Descent(source) as from_, Descent(target) as to:
         try:

@@ -42,13 +42,12 @@ def from_file(path: Path | None = None) -> object:
 
 
 def from_salt(opts: Words, pillar: Words) -> object:
-    """What a minion's configuration (in *opts*) and its pillar hold under ``geats``.
+    """What a minion's configuration (in *opts*) and its pillar have under ``geats``.
 
-    Without a master, it is that of the default file where neither has it; a path in place of the
-    minion's own stands for that file. Raises ``Refused`` where Salt could not render all of the
-    pillar, for nobody knows then what is missing; where one of them has ``geats`` but says nothing
-    under it; and where there is a master, and neither has it: the pillar may have lost it, and
-    another description is not that of this host.
+    If the minion's configuration has a path, that file is read. Without a master, the default file
+    is read if neither has ``geats``. Raises ``Refused`` if Salt could not render all of the pillar,
+    because it is not known what is missing; if one of them has ``geats`` with nothing under it; and
+    if there is a master and neither has it, because the pillar may have lost it.
     """
     wrong = failed(pillar)
     if wrong:
@@ -59,9 +58,9 @@ def from_salt(opts: Words, pillar: Words) -> object:
 
 
 def as_rendered(opts: Words, pillar: Words) -> object:
-    """The same of a pillar that may not be whole, for those who only look.
+    """The same for a pillar that may be incomplete, for callers that only look.
 
-    Where it failed to render and has no ``geats`` at all, that of another source is no answer.
+    If it failed to render and has no ``geats``, no other source is used.
     """
     places = {"the minion's configuration": opts, "pillar": pillar}
     # get(): what Salt's own mappings give for [] may be a copy

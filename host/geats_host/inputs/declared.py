@@ -31,9 +31,9 @@ def declared(config: HostConfig, name: str, raw: Raw | None = None) -> VMSpec | 
 
 
 def declared_by(config: HostConfig, name: str, raw: Raw | None = None) -> dict[str, str]:
-    """Who says each key of the VM's spec: *raw* or ``vms.NAME``, or ``profiles.NAME``.
+    """Where each key of the VM's spec comes from: *raw* or ``vms.NAME``, or ``profiles.NAME``.
 
-    A key that nobody says has its default; and nothing is said of what is no mapping.
+    Keys that are not in the result have their default; anything that is not a mapping is skipped.
     """
     said = config.vms.get(name) if raw is None else raw
     if not isinstance(said, Mapping):

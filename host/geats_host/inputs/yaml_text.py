@@ -24,7 +24,7 @@ RAISED_BY_LOADING = (
 
 
 class WrongYaml(Exception):
-    """The text is no YAML, or not such as anybody has to read; the message says why."""
+    """The text is not YAML, or exceeds the limits; the message says why."""
 
 
 def read_yaml(text: str | bytes) -> object:

@@ -1,4 +1,4 @@
-"""Loop devices: which stand on a file, and what the kernel is asked of one. See loop(4)."""
+"""Loop devices: which ones use a file, and what the kernel is asked about one. See loop(4)."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ PAUSE_S = 0.002
 
 
 def loops() -> Mapping[Path, list[Path]]:
-    """The files that loop devices stand on, and the devices."""
+    """The files that loop devices use, and the devices."""
     found: dict[Path, list[Path]] = {}
     for shown in sorted(BLOCK_DEVICES.glob("loop*/loop/backing_file")):
         with suppress(OSError):  # detached meanwhile
@@ -27,12 +27,12 @@ def loops() -> Mapping[Path, list[Path]]:
 
 
 def loops_on(file: Path) -> list[Path]:
-    """The loop devices that stand on *file*."""
+    """The loop devices that use *file*."""
     return loops().get(Path(os.path.realpath(file)), [])
 
 
 def detach_all(file: Path) -> None:
-    """Take every loop device off *file*; ``HostError`` where one stays in use."""
+    """Detach every loop device from *file*; raises ``HostError`` if one stays in use."""
     ends = time.monotonic() + UNUSED_WITHIN_S
     while left := loops_on(file):
         for device in left:
@@ -49,7 +49,7 @@ def take_up_size(device: Path) -> None:
 
 
 def bypass_cache(device: Path) -> None:
-    """Keep nothing in memory twice, where the file's filesystem can (direct I/O)."""
+    """Avoid caching everything twice, if the file's filesystem supports it (direct I/O)."""
     with suppress(OSError):
         _ask(device, LOOP_SET_DIRECT_IO, 1)
 

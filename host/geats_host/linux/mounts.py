@@ -95,7 +95,7 @@ def command_of(pid: int) -> str:
 
 
 def who_sees(device: Path) -> str:
-    """Who has a block device mounted, in any namespace of mounts; empty if nobody has."""
+    """Who has a block device mounted, in any mount namespace; empty if nobody has."""
     with suppress(OSError):
         found = os.stat(device).st_rdev
         number = f"{os.major(found)}:{os.minor(found)}"
@@ -154,8 +154,8 @@ def writing_only_to(target: Path, work: Callable[[], T]) -> T:
 def in_own_namespace(work: Callable[[], T]) -> T:
     """Call *work* in a thread with a mount namespace and a working directory of its own.
 
-    What it mounts is seen by nobody else, and ends with the call, also by a cut. A directory that
-    was opened before leads to mounts of the caller's: *work* has to open its own.
+    Nobody else sees what it mounts, and it ends with the call, also if that is interrupted. A
+    directory that was opened before leads to mounts of the caller, so *work* must open its own.
     """
 
     def alone() -> T:

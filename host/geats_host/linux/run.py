@@ -18,8 +18,9 @@ def run(
 ) -> str:
     """Run *argv* (no shell) and return its output; ``HostError`` says what it complained of.
 
-    Exit codes other than those *accepted* are failures. What *ends_with_us* is killed with this
-    process: what writes for a while must not go on beside whoever does the same anew.
+    Exit codes other than those *accepted* are failures. With *ends_with_us*, the program is killed
+    with this process: a program that writes for a while must not continue beside one that repeats
+    the work.
     """
     command = [*ENDS_WITH_US, *argv] if ends_with_us else argv
     try:

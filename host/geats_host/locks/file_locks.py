@@ -40,7 +40,7 @@ def opened(run_dir: Path, room: str, name: str) -> Iterator[int]:
 
 
 def private(run_dir: Path, room: str) -> Path:
-    """A directory of *run_dir* that only its owner can enter, made where it is not there."""
+    """A directory of *run_dir* that only its owner can enter; it is created if it is missing."""
     directory = run_dir / room
     try:
         make_passage(run_dir)
@@ -53,9 +53,9 @@ def private(run_dir: Path, room: str) -> Path:
 
 @contextmanager
 def place_locked(place: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock of a file or directory of this machine, by whatever path it is reached.
+    """Hold the lock of a file or directory of this machine, whatever path leads to it.
 
-    There is no end of such places, so the file of a lock goes when nobody holds it.
+    There can be any number of such places, so the file of a lock is removed when nobody holds it.
     """
     try:
         found = os.stat(place)

@@ -1,8 +1,8 @@
-"""What plans that are being applied take on this host, told to whoever applies another one.
+"""What plans that are being applied take on this host, so that other plans respect it.
 
-Each reservation is a file in the run directory, which whoever made it keeps locked: it ends with
-its process, however that ends, and with the host. Whoever looks at them, or adds one, holds the
-lock of the whole host for that moment: what is decided then is true until it is reserved.
+Each reservation is a file in the run directory that its process keeps locked: it ends with the
+process, however that ends, and with the host. A process that reads them, or adds one, holds the
+lock of the whole host for that moment, so that what it decides is still true when it is reserved.
 """
 
 import fcntl

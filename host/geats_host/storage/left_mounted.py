@@ -37,7 +37,7 @@ def _mount_point(place: Place) -> Left:
         reason=f"there is no volume {place.volume} any more",
         remove=partial(_take_down, place),
         vm=_vm(place.volume),
-        owner="it is no filesystem that geats made" if mounted and not ours else "",
+        owner="it is not a filesystem that geats made" if mounted and not ours else "",
     )
 
 
@@ -50,7 +50,7 @@ def _loop(place: Place, device: Path) -> Left:
     return Left(
         kind=Leftover.LOOP_DEVICE,
         name=f"{device}",
-        reason=f"it stands on the volume {place.volume}, which is not mounted",
+        reason=f"it is on the volume {place.volume}, which is not mounted",
         remove=partial(_detach, place),
         vm=_vm(place.volume),
         owner=who_sees(device).removeprefix(", which "),

@@ -1,7 +1,7 @@
-"""Templates: whether they are sound, what names their content, and putting one on a directory.
+"""Templates: whether they are sound, the key of their content, and unpacking one into a directory.
 
-Each kind of source has a module of its own, which turns it into layers. Whatever a layer holds,
-nothing is ever written outside the directory that it is put on.
+Each kind of source has its own module, which turns it into layers. Whatever a layer contains,
+nothing is ever written outside the directory into which it is unpacked.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def verify(template: Template, store: Store) -> None:
 
 
 def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:
-    """Download or build what has to be, unless that was done; with *refresh*, anew."""
+    """Download or build the template, unless that was done already; with *refresh*, do it again."""
     match template.source:
         case Simplestreams() | Build() as source:
             with store.in_use(), _named(template):

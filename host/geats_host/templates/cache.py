@@ -1,8 +1,9 @@
 """Unpacked templates: each is unpacked once in a pool that can clone, and then cloned.
 
-A template is kept as a volume of ``TEMPLATES``, named by its content, so that another one never
-stands in for it. It is filled under a lock that ends with its process, and marked as installed only
-when it is whole: after a crash it is filled again. Whoever clones it shares the lock meanwhile.
+A template is kept as a volume of ``TEMPLATES``, named after its content, so that it is never
+confused with another one. It is filled under a lock that ends with its process, and marked as
+installed only when it is complete: after a crash it is filled again. A process that clones it
+shares the lock meanwhile.
 """
 
 from collections.abc import Iterator

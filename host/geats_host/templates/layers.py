@@ -41,7 +41,7 @@ class TreeLayer:
 
 @dataclass(frozen=True, slots=True)
 class OciLayer:
-    """A layer of an OCI image: what it takes away from those below stands in it as whiteouts."""
+    """A layer of an OCI image: whiteouts in it say what it removes from the layers below."""
 
     path: str
 
@@ -57,7 +57,7 @@ Layer: TypeAlias = TarLayer | TreeLayer | OciLayer | SquashfsLayer
 
 
 def empty(target: Path) -> None:
-    """Remove all that is in *target*; refused if something is mounted below it."""
+    """Remove everything in *target*; refused if something is mounted below it."""
     with _host_errors(target):
         below = mounts_below(target, itself=False)
         if below:
@@ -92,7 +92,7 @@ def finish(target: Path) -> None:
 
 
 def renew_machine_id(target: Path, *, owner: int = 0) -> None:
-    """Let the guest whose tree this is find an id of its own as it starts."""
+    """Remove the machine id, so that the guest gets its own when it starts."""
     if is_guest_file(target, MACHINE_ID):
         write_guest_files(target, {MACHINE_ID: ""}, mode=0o444, owner=owner)
 

@@ -20,11 +20,11 @@ class NamedLock:
     name: str
 
     def share(self) -> None:
-        """Wait until nobody holds it alone; ``HostError`` where that takes too long."""
+        """Wait until nobody holds it exclusively; raises ``HostError`` if that takes too long."""
         self._take(fcntl.LOCK_SH)
 
     def hold(self) -> None:
-        """Wait until nobody else has it at all; ``HostError`` where that takes too long."""
+        """Wait until nobody else has it; raises ``HostError`` if that takes too long."""
         self._take(fcntl.LOCK_EX)
 
     def try_hold(self) -> bool:
@@ -37,7 +37,7 @@ class NamedLock:
 
 @contextmanager
 def named_lock(run_dir: Path, name: str) -> Iterator[NamedLock]:
-    """The lock *name*, which nobody has yet; given up at the end."""
+    """The lock *name*, not yet taken; released at the end."""
     with file_locks.opened(run_dir, "templates", name) as descriptor:
         yield NamedLock(descriptor, name)
 

@@ -59,7 +59,7 @@ class Store:
         return self.root / "blobs" / sha256
 
     def keep(self, path: Path, sha256: str) -> Path:
-        """Move a whole file out of scratch to where its digest leads, durably."""
+        """Move a complete file from scratch to the place of its digest, durably."""
         kept = self.blob(sha256)
         with _host_errors(kept):
             with path.open("rb") as file:

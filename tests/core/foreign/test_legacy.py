@@ -141,7 +141,7 @@ def test_what_is_left_out_is_told_with_the_reason() -> None:
     host = [
         ("vms.lxc.factory", "drivers are found by their names"),
         ("vms.lxc.lxc_bin_path", "LXC is used by its library"),
-        ("vms.lxc.cgroup_path", "cgroups are found where they are"),
+        ("vms.lxc.cgroup_path", "cgroups are found automatically"),
         ("vms.lxc.valid_storage_types", "a volume may come from any pool that is configured"),
         ("vms.lxc.colour", unknown),
         ("vms.dummy", "only VMs of LXC are imported"),

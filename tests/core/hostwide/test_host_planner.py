@@ -162,8 +162,8 @@ def test_strays_are_stopped_all_or_none() -> None:
     assert made.is_empty
     assert left_alone(made.strays) == [
         "tmp-0, tmp-1, tmp-2, tmp-3, tmp-4 and 2 more: left alone, although the policy is to "
-        "stop strays: 7 strays would be stopped that nobody named, and at_most 1 may be: write "
-        "gone: {NAME: stopped}, or at_most: 7"
+        "stop strays: 7 strays would be stopped although nobody named them, and at_most 1 may "
+        "be: write gone: {NAME: stopped}, or at_most: 7"
     ]
     assert len(allowed.steps) == 7
 

@@ -45,8 +45,8 @@ def many(there: Hosts, target: Target, policy: HostPolicy | None = None) -> list
 @pytest.mark.parametrize("target", AWAY)
 def test_a_wish_for_all_takes_nothing_from_more_than_one(target: Target) -> None:
     assert many(at(Target.RUNNING, *ALL), target) == [
-        f"vms: 3 of 3 VMs would be {target} that nobody named (web, db and app), and at_most 1 "
-        "may be: name the VMs that you mean, or write at_most: 3"
+        f"vms: 3 of 3 VMs would be {target} although nobody named them (web, db and app), and "
+        "at_most 1 may be: name the VMs that you mean, or write at_most: 3"
     ]
 
 
@@ -64,8 +64,8 @@ def test_only_those_that_something_is_taken_from_are_counted() -> None:
 
     assert order(planned(swept(Target.OFF, *ALL), there)) == [f"shut down db {STOP}"]
     assert many(there, Target.OFF, HostPolicy(at_most=0)) == [
-        "vms: 1 of 3 VMs would be off that nobody named (db), and at_most 0 may be: name the "
-        "VMs that you mean, or write at_most: 1"
+        "vms: 1 of 3 VMs would be off although nobody named them (db), and at_most 0 may be: "
+        "name the VMs that you mean, or write at_most: 1"
     ]
 
 

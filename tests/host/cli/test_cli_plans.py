@@ -64,7 +64,7 @@ def test_a_vm_is_taken_away_by_its_name(geats: Geats, config: Path) -> None:
 def test_all_vms_are_powered_off_only_by_their_names_or_number(geats: Geats) -> None:
     geats("apply")
     code, _, err = geats("apply", "--to", "off")
-    assert (code, "2 of 2 VMs would be off that nobody named (" in err) == (2, True)
+    assert (code, "2 of 2 VMs would be off although nobody named them (" in err) == (2, True)
     assert set(powers(geats).values()) == {"running"}
     assert geats("apply", "--to", "off", "--at-most", "2")[0] == 0
     assert set(powers(geats).values()) == {"stopped"}

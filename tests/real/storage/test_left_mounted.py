@@ -85,7 +85,7 @@ def test_what_somebody_else_mounted_there_is_named_and_stays(
     point = pool.path(VOLUME).parent
     with mounted(tmp_path, point, "--bind"):
         (left,) = found(pool)
-        assert left.owner == "it is no filesystem that geats made"
+        assert left.owner == "it is not a filesystem that geats made"
         pool.allocate(VOLUME, None)
         pool.format(VOLUME)
         with pytest.raises(HostError, match="something else is mounted there"):

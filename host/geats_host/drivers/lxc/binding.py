@@ -96,7 +96,7 @@ def _asked(python: str, state_dir: Path) -> Binding:
     except HostError as error:
         return Binding(python=python, fault=str(error))
     except (ValueError, TypeError, LookupError, OSError):
-        return Binding(python=python, fault="is no Python that can be asked for its binding")
+        return Binding(python=python, fault="is not a Python that can be asked for its binding")
     if found.get("packages"):  # one without a binding may have one the next time
         with suppress(OSError):  # then it is asked again the next time, which takes longer
             text = json.dumps({**_memory(state_dir), python: found})
