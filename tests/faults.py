@@ -65,12 +65,12 @@ class Fault:
         """*host*, with this fault in it."""
         return replace(
             host,
-            registry=_faulty(host.registry, self),
+            registry=faulty(host.registry, self),
             drivers=Opened.of(
-                "driver", {name: _faulty(driver, self) for name, driver in host.drivers.items()}
+                "driver", {name: faulty(driver, self) for name, driver in host.drivers.items()}
             ),
             pools=Opened.of(
-                "pool", {name: _faulty(pool, self) for name, pool in host.pools.items()}
+                "pool", {name: faulty(pool, self) for name, pool in host.pools.items()}
             ),
         )
 
@@ -109,5 +109,15 @@ class _Faulty:
         return lambda *args, **keys: self._fault.call(lambda: value(*args, **keys))
 
 
-def _faulty(real: T, fault: Fault) -> T:
-    return _Faulty(real, fault)  # type: ignore[return-value]  # it answers to every name of *real*
+def faulty(real: T, fault: Fault) -> T:
+    """What answers to every name of *real*, and says so to whoever asks for a Protocol.
+
+    From Python 3.12 on, ``isinstance`` looks at the class, and asks no ``__getattr__``.
+    """
+    names = [name for name in dir(real) if not name.startswith("_")]
+    stands_for = {name: _answer(name) for name in names}
+    return type("Faulty", (_Faulty,), stands_for)(real, fault)  # type: ignore[no-any-return]
+
+
+def _answer(name: str) -> property:
+    return property(lambda faulty: _Faulty.__getattr__(faulty, name))

@@ -180,6 +180,9 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
         if not os.access(path, os.R_OK):
             raise
         database = _in_memory(path)
+    except BaseException:
+        database.close()
+        raise
     try:
         if not _readable(database):
             raise _newer(path, schema_of(database))
@@ -230,9 +233,13 @@ def _in_memory(path: Path) -> sqlite3.Connection:
             part = path.with_name(f"{path.name}{suffix}")
             if part.exists():
                 shutil.copyfile(part, copy.with_name(part.name))
-        with closing(sqlite3.connect(copy)) as database:
-            database.backup(memory)
-            memory.execute(f"pragma user_version = {schema_of(database)}")
+        try:
+            with closing(sqlite3.connect(copy)) as database:
+                database.backup(memory)
+                memory.execute(f"pragma user_version = {schema_of(database)}")
+        except BaseException:
+            memory.close()
+            raise
     return memory
 
 

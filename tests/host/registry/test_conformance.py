@@ -150,11 +150,11 @@ def test_an_entry_that_could_not_be_written_keeps_no_other_out(tmp_path: Path) -
     registry = sqlite.open_registry(tmp_path)
     registry.set_locked("web01", locked=True)
     good = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE)
-    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database, database:
         database.execute("alter table journal rename to aside")
     with registry.kept_open(), pytest.raises(HostError, match="no such table"):
         registry.write(replace(good, action="lost"))
-    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database, database:
         database.execute("alter table aside rename to journal")
     registry.write(good)
     assert list(registry.journal("web01")) == [good]
@@ -264,7 +264,7 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     asked: list[str] = []
 
     def traced(path: Path, timeout: float, *, check_same_thread: bool) -> sqlite3.Connection:
-        database = sqlite3.Connection(path, timeout, check_same_thread=check_same_thread)
+        database = sqlite3.Connection(path, timeout=timeout, check_same_thread=check_same_thread)
         database.set_trace_callback(asked.append)
         return database
 
