@@ -64,7 +64,7 @@ def test_nothing_is_replaced_without_leave_and_what_was_there_is_kept(
     host: Host, raw: dict[str, object], copy: Path, tmp_path: Path
 ) -> None:
     apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01"))
-    with pytest.raises(Refused, match="overwrite: what the registry holds would be replaced"):
+    with pytest.raises(Refused, match="overwrite: the content of the registry would be replaced"):
         registry_copies.restored(raw, f"{copy}", False, False)
     assert not host.observe("db01").locked
     report = registry_copies.restored(raw, f"{copy}", True, False)
@@ -114,7 +114,7 @@ def test_while_an_operation_on_a_vm_runs_nothing_is_brought_back(
 
 def test_what_is_no_copy_is_refused(host: Host, copy: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database at all, but long enough to be one" * 30)
-    with pytest.raises(Refused, match="is no copy of a registry"):
+    with pytest.raises(Refused, match="is not a backup of a registry"):
         registry_copies.restoring(host.registry, f"{tmp_path}/text")
     with pytest.raises(Refused, match="there is no file"):
         registry_copies.restoring(host.registry, f"{tmp_path}/nothing")

@@ -234,7 +234,7 @@ def test_snapshots_whose_marks_are_lost_are_kept(pool: Pool) -> None:
         lambda: pool.snapshot(VOLUME, "first", 1),
     )
     for change in changes:
-        with pytest.raises(HostError, match="its marks are lost"):
+        with pytest.raises(HostError, match="the marks of this snapshot are lost"):
             change()
     assert (tree.parent / "snapshots/first/file").read_text() == "one"
     pool.delete_snapshot(VOLUME, "first")

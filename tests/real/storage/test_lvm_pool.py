@@ -229,7 +229,7 @@ def test_two_pools_of_one_group_do_not_see_each_other(fake: FakeLvm) -> None:
     make(thick(), VOLUME, "thick")
     make(thin(), SOURCE, "thin")
     assert (set(thick().observe()), set(thin().observe())) == ({VOLUME}, {SOURCE})
-    with pytest.raises(HostError, match="not of this pool"):
+    with pytest.raises(HostError, match="does not belong to this pool"):
         thin().allocate(VOLUME, 8 * MIB)
 
 
