@@ -22,7 +22,7 @@ from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import Refused, accepted
 from geats_host.lazy import later
 from geats_host.locks.operation_lock import wait_for_orphans
-from geats_host.observing import unfinished_restarts
+from geats_host.observing import lines_by_hand, unfinished_restarts
 from geats_host.observing.astray import astray
 from geats_host.observing.known_volumes import (
     Identities,
@@ -133,7 +133,10 @@ class Host:
             vm: told_apart(filled.get(vm, ()), found, identities)
             for vm, found in self._volumes().items()
         }
-        names = [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled})
+        by_hand = lines_by_hand.noted(self.registry)
+        names = (
+            [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled, *by_hand})
+        )
         all_ = {
             name: replace(
                 _observation(
@@ -144,6 +147,7 @@ class Host:
                     self.pools.away,
                     identities,
                 ),
+                by_hand=lines_by_hand.seen_of(seen.get(name), by_hand.get(name, ())),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 locked=name in locked or marked.get(name) is True,
                 half_locked=marked.get(name, name in locked) is not (name in locked),
@@ -294,7 +298,6 @@ def _observation(
         defined=vm.defined,
         in_effect=vm.in_effect,
         power=vm.power,
-        by_hand=vm.by_hand,
         foreign=vm.foreign,
         foreign_nics=vm.foreign_nics,
         volumes=volumes_in_order(volumes),

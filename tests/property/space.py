@@ -158,7 +158,8 @@ class Space:
         """Every action that can lead anywhere in this space, numbered by its position."""
         return (
             *(Define(self.want, lines) for lines in self.by_hand),
-            *(Undefine(), Lock(), Unlock()),
+            *(Undefine(lines) for lines in self.by_hand),
+            *(Lock(), Unlock()),
             *(Start(), KeepOff(), Freeze(), Unfreeze(), SetLimits(self.want.limits)),
             *(Shutdown(self.want.shutdown_timeout_s, then) for then in Then),
             *(Stop(then) for then in Then),
@@ -247,9 +248,9 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return (half, unmarked) if have.locked else (half,)
         case Lock() | Unlock():  # in the registry, and not marked at the driver
             return (replace(have, locked=True, half_locked=True),)
-        case Undefine():  # that it is to run first, then the driver, then the registry
+        case Undefine(keep):  # that it is to run first, then the driver, then the registry
             off = replace(have, to_run=False)
-            return (off, replace(off, defined=None, by_hand=()))
+            return (off, replace(off, defined=None, by_hand=keep))
         case Start():  # it runs, and what it was started with was not written down
             return (stuck, on)
         case Shutdown() | Stop():

@@ -85,7 +85,7 @@ lines = st.lists(st.text(max_size=5), max_size=2).map(tuple)
 of_volume = {"pool": pools, "volume": names}
 ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Define: st.builds(Define, specs, lines),
-    Undefine: st.just(Undefine()),
+    Undefine: st.builds(Undefine, st.just(()) | st.just(("lxc.environment = A=1",))),
     AllocateVolume: st.builds(AllocateVolume, **of_volume, size_bytes=sizes),
     FormatVolume: st.builds(FormatVolume, **of_volume),
     ActivateVolume: st.builds(ActivateVolume, **of_volume),

@@ -140,7 +140,8 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
         case Target.OFF:
             return end.power is Power.STOPPED and not end.to_run
         case Target.UNDEFINED:
-            forgotten = end.recorded is None and end.defined is None and end.by_hand == ()
+            lines = () if case.transient else case.by_hand
+            forgotten = end.recorded is None and end.defined is None and end.by_hand == lines
             left = case.transient and (end.volumes or end.missing)
             return forgotten and not left
         case Target.DEPROVISIONED:

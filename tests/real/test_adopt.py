@@ -334,8 +334,9 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")
     assert refused.value.problems == (
-        f"{at}: lxc.rootfs.path: its files have ids of a guest, from 100000 on: geats import-lxc"
-        " makes a template of it instead",
+        f"{at}: lxc.rootfs.path: its files have ids of a guest, from 100000 on: make a template of"
+        f" it by `lxc-usernsexec -m b:0:100000:65536 -- tar -C {rootfs} -cf - . > NEW.tar`, for a"
+        " new VM",
     )
     os.chown(rootfs, 0, 0)
     rootfs.rename(operator.directory / "elsewhere")

@@ -266,7 +266,9 @@ class _Reading:
         if not path.startswith("/"):
             self._left(line, f"{kind_of_root(line.value)}: {MOUNT_IT}")
         elif shifted:
-            self._left(line, "its files have the ids of an unprivileged guest: geats adopt can")
+            first = [*self.last[IDMAP].split(), "", ""][2]
+            why = f"its files have the ids of an unprivileged guest: {shift_back(first, path)}"
+            self._left(line, why)
         else:
             self.template = path
             why = "the new VM gets a copy: stop the old one before, and keep it until all is well"
@@ -341,6 +343,12 @@ class _Reading:
 def is_usual(key: str, value: str) -> bool:
     """Whether every container that geats makes is so."""
     return (key, value) in USUAL or (key == "lxc.arch" and value not in OF_32_BITS)
+
+
+def shift_back(first: str, root: str) -> str:
+    """How to get a template of files whose ids begin with *first*: with tar among such ids."""
+    tar = f"lxc-usernsexec -m b:0:{first}:65536 -- tar -C {root} -cf - . > NEW.tar"
+    return f"make a template of it by `{tar}`, for a new VM"
 
 
 def kind_of_root(value: str) -> str:

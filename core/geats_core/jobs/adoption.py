@@ -24,6 +24,7 @@ from geats_core.foreign.lxc_container import (
     OnHost,
     container,
     kind_of_root,
+    shift_back,
 )
 from geats_core.foreign.lxc_lines import (
     INCLUDE,
@@ -54,6 +55,7 @@ from geats_core.vm.spec import ROOT, VMSpec
 
 IDMAP = "idmap=container"
 COPY_IT = "geats import-lxc makes a template of it instead"
+NO_AUTOSTART = "it starts with the host by `geats boot` from then on, and not by lxc-autostart"
 OTHER_TYPES = "geats has NICs on bridges only (veth), got"
 
 
@@ -182,7 +184,8 @@ def _planned(
         action = AdoptVolume(*where, found.root, want.template, digest, found.called)
         draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256, found.called)
-    draft.add(adopt, "something else made it, and an adoption was asked for")
+    reason = "something else made it, and an adoption was asked for"
+    draft.add(adopt, f"{reason}{_autostart(running)}")
     if draft.problems:
         return Failure(tuple(draft.problems))
     match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
@@ -192,6 +195,11 @@ def _planned(
             return Success(replace(rest, steps=steps, changes=found_changes))
         case Failure() as refused:
             return refused
+
+
+def _autostart(running: VMSpec) -> str:
+    """What changes without any line of it: LXC starts with the host what it has a line for."""
+    return f" ({NO_AUTOSTART})" if running.autostart.enabled else ""
 
 
 def _root_problems(file: str, said: str, root: str) -> Iterable[Problem]:
@@ -259,9 +267,9 @@ def _tree_problems(
             path, f"there is no directory {found.root!r}, or a link leads to it", Code.REFUSED
         )
     elif root.owner:
-        yield Problem(
-            path, f"its files have ids of a guest, from {root.owner} on: {COPY_IT}", Code.REFUSED
-        )
+        message = f"its files have ids of a guest, from {root.owner} on: "
+        how = shift_back(f"{root.owner}", found.root)
+        yield Problem(path, f"{message}{how}", Code.REFUSED)
     if root.mounted is not None:
         yield Problem(
             path, f"{root.mounted!r} is mounted, so it could not be removed", Code.REFUSED

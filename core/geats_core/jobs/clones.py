@@ -12,7 +12,14 @@ from returns.result import Failure, Success
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
 from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there
-from geats_core.planning.actions import CloneVolume, ConfigureGuest, Hold, Pause, Unfreeze
+from geats_core.planning.actions import (
+    CloneVolume,
+    ConfigureGuest,
+    Hold,
+    Identity,
+    Pause,
+    Unfreeze,
+)
 from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, HostFacts, Plan, Step, Target
 from geats_core.planning.model import is_ready
@@ -68,7 +75,7 @@ def plan_clone(
 def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
     """The steps of the new VM."""
     draft = Draft(spec.name, have)
-    make_room(draft, spec)
+    make_room(draft, spec, from_.by_hand, Identity.NEW)
     for volume in spec.volumes:
         where = (volume.pool, volume.name)
         seen, old = draft.state.volume(*where), from_.volume(*where)

@@ -9,6 +9,7 @@ do that in no time.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,9 +38,13 @@ from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
 from geats_core.vm.claims import claims, name_claim
+from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import ROOT, VMSpec, Volume
+
+# What the host knows one VM by: two cannot have the same.
+OF_ONE_VM = re.compile(r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,8 @@ class PackedVolume:
 class Manifest:
     """What an archive contains: the VM's spec, its volumes, and the template of its root.
 
-    ``taken_s`` is when it was written, in seconds since the epoch.
+    ``taken_s`` is when it was written, in seconds since the epoch. ``by_hand`` are the lines that a
+    person added to the driver's definition.
     """
 
     spec: VMSpec
@@ -63,6 +69,7 @@ class Manifest:
     volumes: tuple[PackedVolume, ...]
     taken_s: int
     version: int = file_formats.ARCHIVE
+    by_hand: tuple[str, ...] = ()
 
 
 def manifest_to_json(manifest: Manifest) -> str:
@@ -186,7 +193,7 @@ def plan_import(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
-    make_room(draft, spec)
+    make_room(draft, spec, manifest.by_hand, identity)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -219,14 +226,21 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
     )
 
 
-def make_room(draft: Draft, spec: VMSpec) -> None:
+def make_room(draft: Draft, spec: VMSpec, by_hand: tuple[str, ...], identity: Identity) -> None:
     """Define the VM; make its volumes, and reserve those that are not filled.
+
+    The lines that were added *by_hand* to what it is a copy of come with it: but not, if it is a
+    VM of its own, those that no two VMs of a host can have.
 
     The root is reserved before any other volume is made. So another volume beside a root that is
     not reserved was not made for the copy (see ``in_the_way``).
     """
-    if draft.state.recorded != spec or draft.state.defined != spec:
-        draft.add(Define(spec), f"{spec.name} is not defined")
+    have = draft.state
+    left = [line for line in by_hand if identity is Identity.NEW and OF_ONE_VM.match(line)]
+    keep = tuple(line for line in by_hand if line not in left)
+    if have.recorded != spec or have.defined != spec or have.by_hand != keep:
+        only = f", without lines that are of one VM only: {'; '.join(left)}" if left else ""
+        draft.add(Define(spec, keep), f"{spec.name} is not defined{only}")
     filled = _filled(spec, draft.state)
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
     for volumes in ((spec.root,), others):
@@ -306,6 +320,8 @@ def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:
     packed = sorted(volume.name for volume in manifest.volumes)
     if packed != sorted(volume.name for volume in manifest.spec.volumes):
         yield Problem(path, "its volumes are not those of its VM")
+    for line in unwritable(manifest.by_hand):
+        yield Problem(path, f"it has a line that no config can hold: {line!r}")
 
 
 def _digest(plain: object) -> str:

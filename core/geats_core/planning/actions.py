@@ -43,7 +43,13 @@ class Define:
 
 @dataclass(frozen=True, slots=True)
 class Undefine:
-    """Make the driver, then the registry, forget the VM; its volumes stay."""
+    """Make the driver, then the registry, forget the VM; its volumes stay.
+
+    ``keep`` are the lines that a person added to the driver's definition, and that are remembered
+    for when the VM is defined again.
+    """
+
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,13 +84,13 @@ def after(action: Action, have: Observation) -> After:
                     half_locked=False,
                 ),
             )
-        case Undefine():
+        case Undefine(keep):
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 (not have.unreliable, "its definition cannot be relied on"),
-                then=replace(have, recorded=None, defined=None, by_hand=(), to_run=False),
+                then=replace(have, recorded=None, defined=None, by_hand=keep, to_run=False),
             )
         case Adopt(spec, running, keep, _, called):
             root = have.volume(spec.root.pool, ROOT)

@@ -361,7 +361,9 @@ def _power_to(draft: _Draft, power: Power, reason: str) -> None:
 def _tear_down(draft: _Draft) -> None:
     goal, have = draft.goal, draft.state
     known = have.recorded or have.defined
-    is_known = known is not None or bool(have.by_hand)
+    stays = goal.target is Target.UNDEFINED and not torn_down(goal, have)
+    keep = have.by_hand if stays else ()
+    is_known = known is not None or have.by_hand != keep
     gone = f"{goal.name} should be {goal.target}"
     if have.locked and have.exists:
         message = f"is locked, and so cannot be {goal.target}"
@@ -375,5 +377,5 @@ def _tear_down(draft: _Draft) -> None:
         _give_up(draft, draft.state.missing)
     if is_known:
         left = "; ".join(f"its volume {each.name}, {each}, is not found" for each in have.missing)
-        stays = f" ({left}: its record is kept)" if draft.state.missing else ""
-        draft.add(Undefine(), f"{gone}{stays}")
+        kept = f" ({left}: its record is kept)" if draft.state.missing else ""
+        draft.add(Undefine(keep), f"{gone}{kept}")

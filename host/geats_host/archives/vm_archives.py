@@ -9,7 +9,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -39,9 +39,16 @@ class Archive:
 
 
 def write(
-    path: Path, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
+    path: Path,
+    spec: VMSpec,
+    template: str,
+    trees: Mapping[str, Tree | None],
+    taken_s: int,
+    by_hand: tuple[str, ...] = (),
 ) -> None:
     """Write the VM *spec* with the volumes at *trees*; the file appears only when it is complete.
+
+    *by_hand* are the lines that a person added to it, and *taken_s* is now.
 
     If there is a file at *path* by then, it is not replaced: raises ``HostError``.
     """
@@ -52,7 +59,10 @@ def write(
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with open(os.open(new, flags, 0o600), "w+b") as out:
-                _write(out, spec, template, trees, taken_s)
+                about = Manifest(
+                    spec=spec, template=template, volumes=(), taken_s=taken_s, by_hand=by_hand
+                )
+                _write(out, about, trees)
                 out.flush()
                 os.fsync(out.fileno())
             os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
@@ -146,16 +156,14 @@ def _volume(archive: Archive, volume: PackedVolume) -> Iterator[BinaryIO]:
             raise HostError(f"{archive.path}: {volume.name}: {error}") from None
 
 
-def _write(
-    out: BinaryIO, spec: VMSpec, template: str, trees: Mapping[str, Tree | None], taken_s: int
-) -> None:
+def _write(out: BinaryIO, about: Manifest, trees: Mapping[str, Tree | None]) -> None:
+    """Each volume, and last what *about* says of the VM, with these volumes."""
     volumes: list[PackedVolume] = []
     for name, tree in trees.items():
-        packed = _append(out, f"{name}{SUFFIX}", taken_s, partial(pack, tree, out))
+        packed = _append(out, f"{name}{SUFFIX}", about.taken_s, partial(pack, tree, out))
         volumes.append(PackedVolume(name=name, sha256=packed.sha256, size_bytes=packed.size_bytes))
-    manifest = Manifest(spec=spec, template=template, volumes=tuple(volumes), taken_s=taken_s)
-    text = manifest_to_json(manifest).encode()
-    _append(out, MANIFEST, taken_s, lambda: Packed("", out.write(text)))
+    text = manifest_to_json(replace(about, volumes=tuple(volumes))).encode()
+    _append(out, MANIFEST, about.taken_s, lambda: Packed("", out.write(text)))
     out.write(bytes(2 * tarfile.BLOCKSIZE))
 
 

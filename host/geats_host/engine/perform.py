@@ -62,7 +62,7 @@ from geats_host.drivers import AdoptingDriver, Driver
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
-from geats_host.observing import unfinished_restarts
+from geats_host.observing import lines_by_hand, unfinished_restarts
 from geats_host.observing.known_volumes import forget, is_filled, remember, upgrade_registry
 from geats_host.planning import binds
 from geats_host.registry import Registry
@@ -110,8 +110,9 @@ class Performer:
                 self._define(spec, keep)
             case Adopt():
                 self._adopt(action)
-            case Undefine():
+            case Undefine(keep):
                 unfinished_restarts.forget(self.registry, [self.name])
+                lines_by_hand.note(self.registry, self.name, keep)
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
             case Pause(seconds):
@@ -154,6 +155,7 @@ class Performer:
         """Record it, and write it; a lock kept in one place is kept in both from now on."""
         self.registry.record(spec)
         self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+        lines_by_hand.note(self.registry, self.name, ())
         if self.locked:
             self._lock()
 
@@ -171,6 +173,7 @@ class Performer:
         driver = self._adopting()
         self.registry.record(action.spec)
         driver.adopt(action, self._paths(action.spec), self._shifts(action.spec))
+        lines_by_hand.note(self.registry, self.name, ())
 
     def _check_root(self, action: AdoptVolume) -> None:
         """Once more, as a plan may come from a file: is that the container's root filesystem."""
@@ -226,8 +229,12 @@ class Performer:
             return
         config, paths = driver.config_text(self.name), self._paths(spec)
         if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
-            keep = driver.observe(self.name)[self.name].by_hand
-            driver.define(spec, paths, keep, self._shifts(spec))
+            driver.define(spec, paths, self._by_hand(), self._shifts(spec))
+
+    def _by_hand(self) -> tuple[str, ...]:
+        """The lines that a person added to what the driver holds."""
+        seen = self.driver.observe(self.name).get(self.name)
+        return () if seen is None else seen.by_hand
 
     def _remembering(self, action: VolumeAction) -> None:
         """What is there is forgotten before it is destroyed; what is filled is remembered after."""
@@ -329,7 +336,7 @@ class Performer:
             if reading is Reading.CLONES:
                 volumes = stack.enter_context(export_clones.clones(volumes, self._held))
             trees = {name: self._tree(*where) for name, where in volumes.items()}
-            vm_archives.write(archive, spec, template, trees, taken_s)
+            vm_archives.write(archive, spec, template, trees, taken_s, self._by_hand())
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -318,6 +318,16 @@ def test_a_root_that_is_no_directory_is_said_to_be_what_it_is(root: str, why: st
     assert f"lxc.rootfs.path: {why}: copy its files into a directory, and give that" in notes
 
 
+def test_files_with_ids_of_a_guest_are_no_template_but_can_be_made_one() -> None:
+    shifted = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n"
+    made = import_lxc({"f": ("a", f"{USUAL}lxc.include = {USERNS}\n{shifted}")}, HOST)
+    assert "templates" not in made.geats
+    assert [note.why for note in made.notes if note.key == "lxc.rootfs.path"] == [
+        "its files have the ids of an unprivileged guest: make a template of it by `lxc-usernsexec"
+        " -m b:0:100000:65536 -- tar -C /lxc/old/rootfs -cf - . > NEW.tar`, for a new VM"
+    ]
+
+
 def test_a_subvolume_is_a_directory() -> None:
     assert adopted("lxc.rootfs.path = btrfs:/lxc/old/rootfs\n").root == "/lxc/old/rootfs"
 

@@ -193,7 +193,8 @@ def test_one_that_is_off_is_adopted_under_another_name() -> None:
         f"1. adopt {TREE} where it is, as volume web/root in pool default because it is the root "
         "filesystem of the container",
         "2. adopt 'my box' as web: its config is written by geats from now on because something "
-        "else made it, and an adoption was asked for",
+        "else made it, and an adoption was asked for (it starts with the host by `geats boot` from "
+        "then on, and not by lxc-autostart)",
     ]
     then = follow(made, Observation()).unwrap()
     assert (then.recorded, then.defined, then.by_hand) == (vm(), vm(), KEPT)
@@ -270,8 +271,9 @@ def test_a_volume_that_is_elsewhere_already_is_in_the_way() -> None:
             replace(ROOT, owner=100_000),
             CONFIG,
             [
-                "its files have ids of a guest, from 100000 on: "
-                "geats import-lxc makes a template of it instead"
+                "its files have ids of a guest, from 100000 on: make a template of it by"
+                f" `lxc-usernsexec -m b:0:100000:65536 -- tar -C {TREE} -cf - . > NEW.tar`,"
+                " for a new VM"
             ],
         ),
         (
@@ -450,3 +452,14 @@ def test_what_the_planner_refuses_is_refused() -> None:
     assert lines(adopted(unknown_pool, root=replace(ROOT, volume=None))) == [
         "web.volumes[root].pool: unknown pool 'gone' (there is: default, fast)"
     ]
+
+
+def test_that_lxc_does_not_start_it_with_the_host_any_more_is_said() -> None:
+    assert adopted().unwrap().steps[1].reason == (
+        "something else made it, and an adoption was asked for (it starts with the host by"
+        " `geats boot` from then on, and not by lxc-autostart)"
+    )
+    off = CONFIG.replace("lxc.start.auto = 1", "lxc.start.auto = 0")
+    assert adopted(text=off).unwrap().steps[1].reason == (
+        "something else made it, and an adoption was asked for"
+    )

@@ -209,3 +209,10 @@ def test_the_template_is_what_the_source_was_installed_from_unless_told() -> Non
 
     assert templates(cloned(old)) == [None, "old"]
     assert templates(cloned(old, other)) == [None, "new"]
+
+
+def test_lines_added_by_hand_come_with_a_clone_but_for_those_of_one_vm_only() -> None:
+    lines_ = ("lxc.environment = A=1", "lxc.net.0.hwaddr = 02:00:00:00:00:01")
+    made = cloned(replace(STOPPED, by_hand=lines_)).unwrap()
+    assert made.plans[0].by_hand == lines_[:1]
+    assert after_steps(made, {"web": STOPPED})["web2"].by_hand == lines_[:1]

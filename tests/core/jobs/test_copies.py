@@ -318,9 +318,9 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
         "line 1 column 2 (char 1)"
     )
     assert said("[]") == "a.tar: is not written by geats"
-    newer = {**raw, "manifest": {**raw["manifest"], "version": 2}}
+    newer = {**raw, "manifest": {**raw["manifest"], "version": 3}}
     assert said(json.dumps(newer)) == (
-        "a.tar: was written by a newer geats (format 2, and this one knows 1)"
+        "a.tar: was written by a newer geats (format 3, and this one knows 2)"
     )
     edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
     assert said(json.dumps(edited)) == (
@@ -344,4 +344,25 @@ def test_a_volume_that_is_half_copied_is_not_ready_even_if_it_is_no_root() -> No
 
     assert lines(plan(goal, replace(have, volumes=copying))) == [
         "web: cannot start web: a volume is not ready"
+    ]
+
+
+BY_HAND = ("lxc.environment = A=1", "lxc.net.0.veth.pair = fw0", " lxc.net.0.mtu = 1400")
+
+
+def test_lines_added_by_hand_come_with_an_import_but_for_those_of_one_vm_only() -> None:
+    packed = replace(manifest(), by_hand=BY_HAND)
+    assert imported(packed=packed).unwrap().by_hand == BY_HAND
+    spec = copied(vm(), "web2", {"nics": []}).unwrap()
+    made = imported(spec=spec, packed=packed).unwrap()
+    assert made.by_hand == (BY_HAND[0], BY_HAND[2])
+    assert made.steps[0].reason == (
+        "web2 is not defined, without lines that are of one VM only: lxc.net.0.veth.pair = fw0"
+    )
+
+
+def test_an_archive_whose_lines_no_config_can_hold_is_refused() -> None:
+    text = manifest_to_json(replace(manifest(), by_hand=("a", "b\nlxc.hook.start = /x")))
+    assert [str(each) for each in manifest_from_json("a.tar", text).failure()] == [
+        "a.tar: it has a line that no config can hold: 'b\\nlxc.hook.start = /x'"
     ]

@@ -274,8 +274,10 @@ def test_half_a_definition_is_taken_away_too(have: Observation) -> None:
 
 
 def test_lines_added_by_hand_are_taken_away_with_the_vm() -> None:
-    assert steps(Target.UNDEFINED, Observation(by_hand=BY_HAND)) == [
-        "undefine web: web should be undefined"
+    """One that is only undefined has them again once it is defined."""
+    assert steps(Target.UNDEFINED, Observation(by_hand=BY_HAND)) == []
+    assert steps(Target.DEPROVISIONED, Observation(by_hand=BY_HAND)) == [
+        "undefine web: web should be deprovisioned"
     ]
 
 

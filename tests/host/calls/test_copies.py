@@ -22,6 +22,7 @@ from geats_host.calls.copies import Copying
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.observing import lines_by_hand
 from geats_host.storage import VolumeId
 from tests.memory_host import memory_host
 
@@ -457,3 +458,28 @@ def test_a_source_that_was_started_since_is_not_cloned(host: Host) -> None:
     apply_plan(host, lifecycle.plan_verb(host, "start", "web01")).unwrap()
     with pytest.raises(Refused, match=r"web01\.power: was stopped, is running: plan again"):
         copies.apply_copy(host, copying)
+
+
+def test_lines_added_by_hand_go_where_the_vm_goes(host: Host, tmp_path: Path) -> None:
+    """To clones, archives and what is made of these; and they are there again after undefine."""
+    by_hand = ("lxc.environment = A=1",)
+    host.drivers["memory"].define(host.registry.definitions()["web01"], {}, by_hand)
+    copies.apply_copy(host, copies.clone(host, "web01", "web02")).unwrap()
+    imported(host, exported(host), "web03")
+    found = {name: vm.by_hand for name, vm in host.observe_all().items()}
+    assert found == dict.fromkeys(("web01", "web02", "web03"), by_hand)
+    for target in ("undefined", "defined", "undefined"):
+        apply_plan(host, lifecycle.plan_to(host, "web01", target)).unwrap()
+        assert host.observe("web01").by_hand == by_hand
+        assert lifecycle.plan_to(host, "web01", target).plan.is_empty
+    assert host.registry.notes(lines_by_hand.KIND)
+    apply_plan(host, lifecycle.plan_to(host, "web01", "deprovisioned")).unwrap()
+    assert not host.registry.notes(lines_by_hand.KIND)
+    assert not host.observe("web01").exists
+
+
+@pytest.mark.parametrize("text", ["{", "1"])
+def test_a_note_that_somebody_broke_is_of_no_lines(host: Host, text: str) -> None:
+    apply_plan(host, lifecycle.plan_to(host, "web01", "undefined")).unwrap()
+    host.registry.note(lines_by_hand.KIND, "web01", text)
+    assert host.observe("web01").by_hand == ()
