@@ -1,15 +1,14 @@
 """Whether a host has what its VMs are promised: memory, cpus, and the space of its pools.
 
-Theory of operation
--------------------
-What a VM is promised changes along a chain of steps that wait for each other: its starts, stops and
-changes of limits for memory and cpus, the actions on one volume for space. Chains are independent,
-so the most that can be promised at any point, in any order, is what is promised now and the peak of
-every chain. If that is too much, but would not be once other chains have given back what they will,
-those come first. Each chain that takes is told which ones it takes from, as few as will do: so one
-that fails to give back stands in the way of nobody else. If it still is, there is no such plan.
+Theory of operation ------------------- What a VM is promised changes along a chain of steps that
+wait for each other: its starts, stops and changes of limits for memory and cpus, the actions on one
+volume for space. Chains are independent, so the most that can be promised at any point, in any
+order, is what is promised now and the peak of every chain. If that is too much, but would not be
+once other chains have given back what they will, those come first. Each chain that takes waits for
+the chains that it takes from, as few as possible, so that one that fails to give back does not
+block others. If it is still too much, there is no plan.
 
-Amounts are whole: bytes, and millionths of a cpu. What has no limit of its own counts as nothing.
+Amounts are whole numbers: bytes, and millionths of a CPU. A VM without a limit counts as nothing.
 """
 
 from collections import defaultdict
@@ -53,7 +52,7 @@ class _Use:
 
 
 def limit_of(resource: Resource, facts: HostFacts, policy: HostPolicy) -> int | None:
-    """How much may be promised; None if it is not known, or has no bound."""
+    """How much may be promised; None if it is not known or not limited."""
     if resource == CPUS:
         return _times(_millionths(facts.cpus), policy.cpu_overcommit)
     if resource == MEMORY:
@@ -90,7 +89,8 @@ def fit(
     facts: HostFacts,
     policy: HostPolicy,
 ) -> list[Problem]:
-    """Let steps of *graph* wait where room must be made first; say where there is not enough."""
+    """Make steps of *graph* wait if others must release first; report what there is too little
+    of."""
     chains: dict[Resource, dict[Chain, _Use]] = defaultdict(dict)
     for plan, numbers in placed:
         if plan.steps:

@@ -1,11 +1,10 @@
-"""Whether a plan still goes with all that is on a host, in the moment before it is applied.
+"""Whether a plan still fits everything on a host, in the moment before it is applied.
 
-Theory of operation
--------------------
-Two plans that are made at once each look at a host on which the other has done nothing yet. So
-whoever is about to apply one looks again, and holds what it takes until it is done: other plans
-that are being applied count as if they were done already, and as if they were not. A plan that
-takes nothing (it powers off, freezes, forgets) goes with whatever there is.
+Theory of operation ------------------- Two plans that are made at once each look at a host on which
+the other has done nothing yet. So before a plan is applied, geats looks again, and reserves what
+the plan takes until it is done: other plans that are being applied count as if they were done
+already, and also as if they were not. A plan that takes nothing (it powers off, freezes, deletes)
+always fits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -80,7 +79,7 @@ def no_longer(
     policy: HostPolicy,
     others: Mapping[str, Reservation],
 ) -> Problems:
-    """Why *plans* cannot be applied any more, on a host where *others* are under way."""
+    """Why *plans* cannot be applied any more, while *others* are in progress on the host."""
     found = _wrong(plans, observations, facts, policy)
     if found or not others:
         return found

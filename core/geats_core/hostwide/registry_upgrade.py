@@ -1,7 +1,7 @@
-"""What a host needs before, or beside, the steps of its VMs.
+"""What a host needs before, or besides, the steps of its VMs.
 
-A registry of an older geats is upgraded as a part of the first plan that writes to it. Where pools
-or drivers are not where the host remembers them, a step of its own notes where they are now.
+A registry of an older geats is upgraded by a step of the first plan that writes to it. If pools or
+drivers are not where the host recorded them, a separate step records where they are now.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +27,9 @@ ELSEWHERE = "the configuration, or a disk, is not as this host remembers"
 
 
 def with_upgrade(made: APlan, upgrade: UpgradeRegistry | None) -> APlan:
-    """*made*, where every step waits for the upgrade; as it is where it does nothing.
+    """*made* with the upgrade, for which every step waits; unchanged if it has no steps.
 
-    A plan that begins with an upgrade keeps it, and lets steps that are new wait for it.
+    If the plan begins with an upgrade already, that is kept, and new steps wait for it.
     """
     if upgrade is None or not made.steps:
         return made

@@ -1,9 +1,9 @@
 """Who starts before whom: ``after`` and ``autostart``; and who stops before whom, in reverse.
 
-``after`` is an order, not a wish for others: it is about VMs that start (or stop) in the same plan,
-and says nothing of whether the other VM runs. What a VM comes after has at least its priority. A VM
-is not started where one that it comes after could not be; a priority is kept from nothing by
-another, and what stops in an order goes on where one does not stop.
+``after`` is only an order: it is about VMs that start (or stop) in the same plan, and does not
+start the other VM. The VMs that a VM comes after have at least its priority. If one of them could
+not be started, the VM is not started. A failed start does not stop VMs of lower priority, and a
+failed stop does not keep others on.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ Before: TypeAlias = Mapping[str, tuple[str, ...]]  # the VMs that each comes aft
 
 
 def unknown_names(specs: Mapping[str, VMSpec], known: Collection[str]) -> Problems:
-    """Names after ``after`` that are no VM's."""
+    """Names in ``after`` that are not VMs."""
     return tuple(
         unknown(f"{name}.after[{position}]", "VM", other, known)
         for name, spec in specs.items()
@@ -65,11 +65,10 @@ def _shortest_cycle(name: str, before: Before) -> list[str]:
 
 
 def order_starts_and_stops(graph: Graph, specs: Mapping[str, VMSpec]) -> None:
-    """Let starts wait for starts, and stops for stops, as the specs of the VMs say.
+    """Make starts wait for starts, and stops for stops, as the specs of the VMs say.
 
-    A VM needs those that its spec names to have started; all else is only a wish for an order, in
-    which those that are left go on where one fails. Among VMs that come after each other, whose
-    specs are of old, ``after`` is passed over.
+    A VM needs the VMs that its spec names to have started. Everything else is only an order: if one
+    fails, the others continue. If VMs come after each other in old specs, ``after`` is ignored.
     """
     before = _before(graph.starts, specs)
     priorities = _priorities(before, specs)

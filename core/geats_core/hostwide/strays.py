@@ -30,10 +30,10 @@ class Stray:
 def strays_among(
     observations: Mapping[str, Observation], declared: Collection[str], policy: HostPolicy
 ) -> tuple[Stray, ...]:
-    """The VMs of *observations* that are not *declared*, but for those that the policy ignores.
+    """The VMs of *observations* that are not *declared*, except those that the policy ignores.
 
-    A VM that geats defined is never stopped for a description that is gone: it leaves the host by
-    its name. Others are stopped where the policy says so, and where they are not too many.
+    A VM that geats defined is never stopped because its description is gone: name it to remove it.
+    Others are stopped if the policy says so and if there are not too many.
     """
     found = [
         Stray(

@@ -1,9 +1,8 @@
-"""What a goal needs of a host and cannot have now: a driver or pool that is not there, or is wrong.
+"""What a goal needs but the host does not have now: a driver or pool that is not available.
 
-A VM needs its driver for whatever is done to it, and its pools wherever its volumes count. One that
-is only to be powered off needs no pool. What is in a pool that cannot be looked at is not known,
-and never taken for missing. A pool or driver that is not the one which the host remembers is not
-there either, for what would be made in it.
+A VM needs its driver for everything, and its pools if its volumes matter. To power it off, no pool
+is needed. If a pool cannot be looked at, its content is not known, and never treated as missing.
+Nothing is made in a pool or driver that is not the one that the host recorded.
 """
 
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ DRIVERS, POOLS, TEMPLATES = "drivers", "pools", "templates"
 
 
 def unavailable(kind: str, name: str, facts: HostFacts) -> str | None:
-    """Why there is no such driver, pool or template now; None if there is, as far as is known.
+    """Why this driver, pool or template is not available; None if it is, as far as is known.
 
     *kind* is one of DRIVERS, POOLS and TEMPLATES.
     """
@@ -77,9 +76,10 @@ def out_of_sight(name: str, have: Observation, facts: HostFacts) -> tuple[Proble
 def would_leave_behind(
     goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
 ) -> Iterable[Problem]:
-    """Without leave, nothing is made in another place than that remembered, while VMs are there.
+    """Nothing is made in a new place while VMs are left in the recorded one, unless data loss is
+    allowed.
 
-    What is missing, or is here already, has reasons of its own.
+    Volumes that are missing, or that exist here already, are handled elsewhere.
     """
     if goal.data_loss is DataLoss.ALLOWED and goal.max_impact is Impact.DATA_LOSS:
         return

@@ -79,7 +79,7 @@ class Draft:
 
 
 def for_now(off: Iterable[Step]) -> tuple[Step, ...]:
-    """Steps that power a VM *off*, where it is to be started again afterwards."""
+    """Steps that power a VM *off*, if it will be started again afterwards."""
     return tuple(
         replace(step, action=replace(step.action, then=Then.ON))
         if isinstance(step.action, POWER_OFFS)

@@ -57,9 +57,10 @@ def foreign(goal: Goal, have: Observation) -> Problems:
 
 
 def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
-    """A VM that is on this host where its configuration does not look is not made again, nor gone.
+    """A VM that exists on this host, but not where the configuration looks, is neither recreated
+    nor gone.
 
-    One that is where it looks is that which is meant.
+    If there is also one where the configuration looks, that one counts.
     """
     where = facts.elsewhere.get(goal.name)
     if where is None or have.defined is not None or have.power is not Power.STOPPED:
@@ -73,7 +74,8 @@ def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
 
 
 def unreliable(goal: Goal, have: Observation) -> Problems:
-    """What cannot be relied on is left alone; but it is powered off, and defined anew, if asked."""
+    """A VM that cannot be relied on is left alone, except that it can be powered off and defined
+    again."""
     if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
         return ()
     anew = goal.target is Target.DEFINED and goal.spec is not None
@@ -94,7 +96,7 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
 
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:
-    """Why there is no definition to go by, where there is none."""
+    """Why there is no usable definition; empty if there is one."""
     found = tuple(unreliable_parts(name, have))
     if not found and have.recorded is None and not have.foreign:
         found = (Problem(name, "is not defined", Code.REFUSED),)
@@ -126,14 +128,15 @@ def incomplete(name: str, have: Observation) -> Problems:
 
 
 def torn_down(goal: Goal, have: Observation) -> bool:
-    """Whether the volumes of a VM go with it, where *goal* is to take it away."""
+    """Whether *goal* removes the volumes of the VM too."""
     known = have.recorded or have.defined
     transient = known is not None and known.transient
     return goal.target is Target.DEPROVISIONED or (goal.target is Target.UNDEFINED and transient)
 
 
 def lost(goal: Goal, have: Observation) -> Problems:
-    """A VM is not taken away with its volumes where one of these is not found, but with leave."""
+    """If a volume is not found, the VM is not removed with its volumes, unless data loss is
+    allowed."""
     if not have.missing or not torn_down(goal, have) or goal.data_loss is DataLoss.ALLOWED:
         return ()
     advice = "allow data loss to forget it"
@@ -243,7 +246,7 @@ def is_within(path: str, tops: Iterable[str]) -> bool:
 
 
 def not_within(path: str, tops: Collection[str]) -> str:
-    """Why *path* may not be bound where only *tops* may."""
+    """Why *path* may not be bound if only *tops* may."""
     allowed = ", ".join(sorted(tops)) or "there is none"
     return f"{path!r} is not within what bind_sources allows ({allowed})"
 
@@ -322,7 +325,7 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
 
 
 def missing_volumes(want: VMSpec, have: Observation) -> tuple[VolumeMissing, ...]:
-    """The missing volumes that stand in the way of those of *want*, in whichever pools."""
+    """The missing volumes with the names of volumes of *want*, in any pool."""
     return have.missing_of({volume.name for volume in want.volumes})
 
 

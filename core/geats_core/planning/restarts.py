@@ -23,7 +23,7 @@ def changes_that_restart(
 
 
 def why_restart(want: VMSpec, have: Observation) -> str:
-    """What else a restart is needed for; empty if it is not."""
+    """Why else a restart is needed; empty if it is not."""
     if have.power is Power.STUCK:
         return "its monitor does not answer"
     if have.power is Power.STOPPED:

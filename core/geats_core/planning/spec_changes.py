@@ -46,11 +46,11 @@ COST: Mapping[str, Impact] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a change of a field costs with one driver: as its value ``rises``, or ``falls``.
+    """What a change of a field costs with one driver, if its value ``rises`` or ``falls``.
 
-    What is not set is without limit, and so above any value. A value that is no number, nor a size,
-    rises. Where ``most`` names a field, a value rises at that cost up to what this field has in the
-    old spec, and beyond it only with a restart.
+    A field that is not set has no limit, so it is above any value. A value that is neither a number
+    nor a size counts as rising. If ``most`` names a field, a value rises at that cost up to the
+    value of that field in the old spec, and beyond it only with a restart.
     """
 
     rises: Impact
@@ -89,8 +89,8 @@ class Change:
 def changes(old: VMSpec | None, new: VMSpec | None, costs: Costs = AS_EVER) -> tuple[Change, ...]:
     """Every field that differs from *old* to *new*, in the order of ``COST``.
 
-    *costs* are those of the new spec's driver (see ``DriverFacts``). Where there was no spec, or
-    will be none, what the other leaves empty is no change.
+    *costs* are those of the new spec's driver (see ``DriverFacts``). If there was no spec, or will
+    be none, fields that are empty in the other one are not a change.
     """
     if old is new or old == new:
         return ()

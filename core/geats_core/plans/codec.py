@@ -1,8 +1,8 @@
-"""Frozen dataclasses as plain data and back: for plans and observations that are kept in files.
+"""Frozen dataclasses as plain data and back, for plans and observations in files.
 
-What the types of a dataclass's fields say is all there is to it. Which member of a union of
-dataclasses (an ``Action``) is meant, stands under the key ``do``. A ``VMSpec`` is written as people
-write it, with its name, and read by ``parse_vm``: one that comes from a file is always valid.
+The types of a dataclass's fields define its form. The key ``do`` says which member of a union of
+dataclasses (an ``Action``) it is. A ``VMSpec`` is written as people write it, with its name, and
+read by ``parse_vm``, so one from a file is always valid.
 """
 
 import re

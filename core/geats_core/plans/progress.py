@@ -1,14 +1,12 @@
-"""How far a plan gets where steps fail: which steps may be tried now, and which never will be.
+"""How far a plan gets if steps fail: which steps may be tried now, and which never will be.
 
-Theory of operation
--------------------
-A step may be tried once all that it waits for has ended, if all that it needs is done. If not, it
-ends untried, because of the step that failed. So what has nothing to do with a failure goes on, in
-the order that was wished for.
+Theory of operation ------------------- A step may be tried when everything that it waits for has
+ended, if everything that it needs is done. Otherwise it ends untried, because of the step that
+failed. So steps that do not depend on a failure are done, in the planned order.
 
-What is so already needs no step: a VM that is on since it could not be shut down counts as started.
-And a VM that a plan powered off is started again where it can be, even though a change of it, for
-which it was powered off, was not made.
+If something is so already, no step is needed: a VM that is on because it could not be shut down
+counts as started. And a VM that a plan powered off is started again if possible, even if the change
+for which it was powered off failed.
 """
 
 from collections import deque
