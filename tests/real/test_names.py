@@ -14,6 +14,7 @@ from geats_host.planning.plans import plan_wishes
 from tests.real.conftest import sh
 
 FLEET = ("geats-test-web.example.com", "geats-test-db_1", "geats-test-Web")
+POOLS = ("default", "files", "default")
 STRANGER = "geats-test-my box"
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -28,7 +29,9 @@ def config(tmp_path: Path, root: Path, bridge: str) -> dict[str, object]:
             "volumes": [{"name": "root", "pool": pool}],
             "nics": [{"name": "eth0", "bridge": bridge, "addresses": [f"10.77.0.{at}/24"]}],
         }
-        for at, (name, pool) in enumerate(zip(FLEET, ("default", "files", "default"), strict=True), 50)
+        for at, (name, pool) in enumerate(
+            zip(FLEET, ("default", "files", "default"), strict=True), 50
+        )
     }
     files = {"type": "filesystem", "fstype": "ext4", "on": {"type": "sparsefile"}}
     files["on"] = {"type": "sparsefile", "path": f"{tmp_path}/files", "default_size": "64MiB"}

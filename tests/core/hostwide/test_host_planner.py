@@ -20,7 +20,7 @@ from geats_core import (
     halt_goals,
 )
 from geats_core.hostwide.step_graph import Graph
-from geats_core.hostwide.strays import left_alone
+from geats_core.hostwide.strays import NO_NAME, left_alone
 from geats_core.planning.actions import ActivateVolume, Start, Stop
 from geats_core.planning.goal import Plan, Step
 from geats_core.reading.checked import Problem
@@ -127,6 +127,12 @@ def test_strays_are_stopped_or_ignored_where_the_policy_says_so() -> None:
         ("tmp-1", Power.RUNNING, ""),
         ("tmp-2", Power.STOPPED, ""),
     ]
+
+
+def test_a_stray_that_no_vm_can_be_called_is_told_and_left_alone() -> None:
+    stranger = {"my box": Observation(power=Power.RUNNING, foreign=True)}
+    made = planned(goals(Target.RUNNING, WEB), at(Target.RUNNING, WEB) | stranger, None, STOP_ALL)
+    assert (made.steps, [stray.left_alone for stray in made.strays]) == ((), [NO_NAME])
 
 
 def test_a_frozen_stray_is_stopped_where_the_policy_says_so() -> None:
