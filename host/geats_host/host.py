@@ -1,7 +1,7 @@
 """One host: opened from its configuration, and observed.
 
-What is to be done is decided by the functions of ``planning``, and done by ``engine.apply_plan``:
-they take a ``Host``.
+The functions of ``planning`` decide what to do, and ``engine.apply_plan`` does it: they take a
+``Host``.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -56,10 +56,11 @@ ROW_ADVICE = "install the geats that wrote it, or restore a backup of the regist
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host. Methods raise ``Refused`` on bad input, and ``HostError`` where the host fails.
+    """One host. Methods raise ``Refused`` on wrong input, and ``HostError`` if the host fails.
 
-    ``origin`` is who asks, for the journal; ``listening`` gives who hears of each step. Drivers and
-    pools are opened when they are needed: one that is not available concerns its own VMs only.
+    ``origin`` is who asks, for the journal; ``listening`` says who is told about each step. Drivers
+    and pools are opened when they are needed: if one is not available, only its own VMs are
+    affected.
     """
 
     config: HostConfig
@@ -76,9 +77,10 @@ class Host:
 
     @classmethod
     def in_part(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
-        """The same, where keys of it may be wrong: for those who look, power off, or start again.
+        """The same, even if keys are wrong: for callers that only look, power off, or start VMs
+        again.
 
-        They plan nothing from it. ``config.unsound`` is what is wrong.
+        Nothing is planned from this configuration. ``config.unsound`` says what is wrong.
         """
         return cls._opened(read_in_part(raw), origin, listening)
 
@@ -96,11 +98,12 @@ class Host:
         )
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
-        """What *raw*, else the configuration, says of the VM; None where neither says anything."""
+        """The spec of the VM from *raw*, else from the configuration; None if neither describes
+        it."""
         return descriptions.declared(self.config, name, raw)
 
     def observe_all(self) -> Mapping[str, Observation]:
-        """Everything of geats on this host, in one pass; a driver's empty directory is no VM."""
+        """Every VM on this host, in one pass; an empty directory of a driver is not a VM."""
         return self._observed()
 
     def _observed(self, only: str | None = None) -> Mapping[str, Observation]:
@@ -171,12 +174,12 @@ class Host:
         return "; ".join(filter(None, (*of_row, *of_driver)))
 
     def observe(self, name: str) -> Observation:
-        """What one VM is now; an empty observation where there is nothing of it."""
+        """What one VM is now; an empty observation if nothing of it exists."""
         accepted(fields.vm_name("name", name))
         return self._observed(name).get(name, Observation())
 
     def known(self, name: str) -> Observation:
-        """What one VM is now; refused where it is neither declared nor on the host."""
+        """What one VM is now; refused if it is neither declared nor on the host."""
         accepted(fields.vm_name("name", name))
         have = self.observe(name)
         if not have.exists and name not in self.config.vms:
@@ -194,7 +197,7 @@ class Host:
         return {**self.config.wrong, **now}
 
     def whole(self, name: str) -> Observation:
-        """What one VM is now; refused where part of it cannot be seen, as where nobody knows it."""
+        """What one VM is now; refused if part of it cannot be seen, or if nobody knows it."""
         have = self.known(name)
         problems = self.out_of_sight(name, have)
         if problems:
@@ -202,7 +205,7 @@ class Host:
         return have
 
     def out_of_sight(self, name: str, have: Observation) -> Problems:
-        """Why not everything of one VM is known, since it was last looked at."""
+        """Why not everything about one VM is known, as of the last look at it."""
         away = out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
         return (*unreliable_parts(name, have), *away)
 
@@ -217,7 +220,7 @@ class Host:
         return upkeep.Upkeep(self.config.templates, self.pools, self.store, self.config.wrong)
 
     def info(self, name: str) -> Info:
-        """Statistics of one VM; empty for one that is only declared, or cannot be seen."""
+        """Statistics of one VM; empty if it is only declared, or cannot be seen."""
         have = self.known(name)
         unseen = have.recorded is not None and have.recorded.driver in self.drivers.away
         if unseen or not have.exists:
@@ -225,12 +228,12 @@ class Host:
         return self.driver_of(name, have.recorded).info(name)
 
     def driver(self, name: str) -> Driver:
-        """The driver that runs the VM, or is to run it; refused where nobody knows the VM."""
+        """The driver that runs the VM, or would run it; refused if nobody knows the VM."""
         have = self.known(name)
         return self.driver_of(name, have.recorded if have.exists else self.declared(name))
 
     def running(self, name: str) -> Driver:
-        """The driver of a VM that runs; refused where it does not."""
+        """The driver of a running VM; refused if it does not run."""
         have = self.known(name)
         if have.power is not Power.RUNNING:
             power = have.power if have.exists else "not defined"
@@ -250,7 +253,7 @@ class Host:
         return self.registry.journal(name, accepted(fields.positive_int("limit", limit)))
 
     def driver_of(self, name: str, spec: VMSpec | None) -> Driver:
-        """The driver that *spec* names; where there is none, the one that knows the VM."""
+        """The driver that *spec* names; without a spec, the driver that knows the VM."""
         if spec is not None and spec.driver in self.drivers:
             return self.drivers[spec.driver]
         knowing = self.drivers.asked(lambda driver: bool(driver.observe(name)))

@@ -63,7 +63,7 @@ def _read_line(line: str, stack: list[Section]) -> str | None:
 
 
 def _value(text: str) -> Value | None:
-    """A word, or the list of words that commas make; None where quotes do not match."""
+    """A word, or the list of words that commas make; None if quotes do not match."""
     items: list[str] = []
     at = 0
     while found := ITEM.match(text, at):
@@ -80,6 +80,6 @@ def _value(text: str) -> Value | None:
 
 
 def section(raw: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """The section *name*; empty where there is none."""
+    """The section *name*; empty if there is none."""
     found = raw.get(name)
     return found if isinstance(found, Mapping) else {}

@@ -102,7 +102,7 @@ def lines_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 def root_of(text: str) -> str:
-    """What a config says of its container's root filesystem; empty where it says nothing."""
+    """What a config says of its container's root filesystem; empty if it says nothing."""
     return tree_of(dict(lines_of(text)).get(ROOTFS, ""))
 
 

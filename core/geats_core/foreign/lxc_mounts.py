@@ -48,7 +48,7 @@ class Entry:
 
 
 def entry_of(value: str, roots: Sequence[str]) -> Entry | None:
-    """What an ``lxc.mount.entry`` says; None where it says nothing.
+    """What an ``lxc.mount.entry`` says; None if it says nothing.
 
     *roots* are the paths that mean the root filesystem, in the order in which liblxc looks.
     """
@@ -72,7 +72,7 @@ def entry_text(value: str, roots: Sequence[str]) -> str:
 def bind_of(
     entry: Entry, others: Iterable[Entry], kinds: Mapping[str, bool]
 ) -> dict[str, object] | None:
-    """The bind that does the same, as in a pillar; None where none does.
+    """The bind that does the same, as in a pillar; None if none does.
 
     *others* are all other mounts of the container. *kinds* says of sources whether they are
     directories.

@@ -266,7 +266,7 @@ def _power_off(
 
 
 def _keep_off(draft: _Draft, reason: str) -> None:
-    """Let no later plan start what one that was cut was to start again."""
+    """Let no later plan start what one that was interrupted was to start again."""
     if draft.state.to_run:
         draft.add(
             KeepOff(), (f"{reason}, and an interrupted plan had powered it off to start it again")

@@ -27,7 +27,8 @@ NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})
 class DriverSeen:
     """What a driver knows of one VM; for each field see ``Observation``.
 
-    ``places`` are where its own definition has the volumes of ``defined``, by their names.
+    ``places`` are the directories that its own definition has for the volumes of ``defined``, by
+    name.
     """
 
     defined: VMSpec | None = None
@@ -69,7 +70,7 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigText:
-    """The definition of a VM, whoever made it: its text, and the file where that is.
+    """The definition of a VM, whoever made it: its text and its file.
 
     ``on_host`` is what the definition names of the host.
     """
@@ -136,7 +137,7 @@ class Driver(Protocol):
     def shutdown(self, name: str, timeout_s: int) -> str | None:
         """Ask the guest to power off. If it still runs after *timeout_s* seconds, power off.
 
-        The answer is why that had to be; it is empty, or None, if the guest did it by itself.
+        Returns why geats had to power off; empty or None if the guest powered off by itself.
         """
         ...
 

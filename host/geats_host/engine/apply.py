@@ -1,14 +1,11 @@
 """Carry steps out: those that do not wait for each other side by side, each of them journaled.
 
-Theory of operation
--------------------
-Which steps may be tried, and which never will be once one has failed, the core decides
-(``geats_core.plans.progress``). Here they run, and where one fails, its VM is looked at. Most
-steps wait for something else than this host's processors, such as a guest's init, so all that
-can run do;
-unpacking templates does not, so there are no more of those at once than there are processors. A
-start makes way for other steps, but not for long. A VM that the steps hold is let go on
-whatever happens between.
+Theory of operation ------------------- The core decides which steps may be tried, and which never
+will be after one has failed (``geats_core.plans.progress``). Here they run, and if one fails, its
+VM is observed. Most steps wait for something other than the processors, such as a guest's init, so
+all steps that can run do. Unpacking templates needs processors, so no more of these run at once
+than there are processors. A start waits for other steps, but not for long. A VM that the steps
+freeze is always unfrozen, whatever happens in between.
 """
 
 import logging
@@ -83,7 +80,7 @@ class NotTried:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """How far a plan got where steps failed."""
+    """How far a plan got if steps failed."""
 
     done: tuple[Step, ...]
     failed: tuple[Failed, ...]
@@ -207,9 +204,9 @@ def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int
 class HeldBack:
     """Starts that could run, and wait for other steps: for half a second at most.
 
-    A guest that boots takes processors and disk from the steps that other VMs still need. Ten VMs
-    run sooner, all of them, where the first boots while the last is started, and not while the last
-    is still made.
+    A booting guest takes processors and disk from the steps that other VMs still need. Ten VMs are
+    running sooner if the first boots while the last is being started, not while the last is being
+    made.
     """
 
     positions: list[int] = field(default_factory=list)
@@ -225,14 +222,15 @@ class HeldBack:
         return rest
 
     def due(self, *, idle: bool) -> list[int]:
-        """Those that wait no more: all of them, where there is only them, or when time is up."""
+        """The starts that wait no longer: all of them, if there is nothing else, or if the time is
+        up."""
         if not idle and self.left_s() != 0:
             return []
         due, self.positions = self.positions, []
         return due
 
     def left_s(self) -> float | None:
-        """For how long they may still wait; None where there is none that does."""
+        """How long they may still wait, in seconds; None if none waits."""
         if not self.positions:
             return None
         return max(0.0, self.since_s + LONGEST_HOLD_S - time.monotonic())

@@ -23,7 +23,7 @@ else:  # most plans have nothing to do
 def apply_plan(
     host: Host, planned: Planned | SavedPlan, progress: Progress = silent
 ) -> "apply.Applied":
-    """Carry a plan out; refused where a VM is no longer what the plan was made from."""
+    """Carry out a plan; refused if a VM is no longer what the plan was made from."""
     planned = planned.as_saved() if isinstance(planned, Planned) else planned
     places = places_of(host)
     places.remember()

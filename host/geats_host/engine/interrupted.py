@@ -1,12 +1,11 @@
-"""What interrupted operations left beside the VMs of a host: found, and removed.
+"""What interrupted operations left on a host besides VMs: how it is found and removed.
 
-Theory of operation
--------------------
-Each place where geats works says itself what can be left there: the folder of exports, the store of
-templates, and those pools and drivers that are ``Clearing``. What is found becomes the steps of a
-plan. A step is carried out by looking once more: what is not there any more, or is used by then, is
-not removed. So nothing can be removed that is not found, whatever a plan says that comes from a
-file. What belongs to a VM that somebody works on is not left over: it is passed over.
+Theory of operation ------------------- Each place where geats works says itself what can be left
+there: the folder of exports, the store of templates, and those pools and drivers that are
+``Clearing``. What is found becomes the steps of a plan. Each step looks again: what no longer
+exists, or is in use by then, is not removed. So nothing can be removed that is not found, whatever
+a plan from a file says. If an operation is in progress on a VM, what belongs to it is not left
+over: it is skipped.
 """
 
 import os

@@ -1,11 +1,9 @@
 """A plan that is about to be carried out: its VMs locked, and held against what there is.
 
-Theory of operation
--------------------
-A plan may be of a while ago, and made from a file. So first its VMs are locked, and looked at
-again: one that is not as it was when the plan was made stops all of it before the first step. A
-plan that takes what other VMs could want (memory, addresses, space) looks at all of them, and
-reserves what it takes until it ends; any other looks only at the VMs that it is about.
+Theory of operation ------------------- A plan may be old, or come from a file. So first its VMs are
+locked and observed again: if one is not as it was when the plan was made, the plan is refused
+before the first step. A plan that takes what other VMs could want (memory, addresses, space) looks
+at all of them, and reserves what it takes until it ends; any other plan looks only at its own VMs.
 """
 
 import time
@@ -50,7 +48,7 @@ DAY_S = 86_400
 
 @contextmanager
 def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
-    """Hold the VMs of a plan; refused where one is not what the plan was made from."""
+    """Lock the VMs of a plan; refused if one is not what the plan was made from."""
     made = planned.plan
     with ExitStack() as locks:
         for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all

@@ -81,7 +81,7 @@ FILLING = (
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Performs actions on one VM. Raises ``HostError`` where the host fails.
+    """Performs actions on one VM. Raises ``HostError`` if the host fails.
 
     ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
     what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
@@ -298,7 +298,8 @@ class Performer:
                 assert_never(action)
 
     def _install(self, pool: Pool, volume: VolumeId, template: Template) -> None:
-        """Mark the volume as being filled, fill it, mark it as filled: a cut is always seen."""
+        """Mark the volume as being filled, fill it, mark it as filled: an interruption is always
+        seen."""
         seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
         pool.mark(volume, seen)
         if pool.facts.clones:
@@ -347,7 +348,7 @@ class Performer:
             self.driver.unfreeze(self.name)
 
     def _tree(self, pool: Pool, volume: VolumeId) -> Tree | None:
-        """Where the files of a volume are; None where it exists in memory only."""
+        """Where the files of a volume are; None if it exists in memory only."""
         match pool.offers:
             case Offer.NOTHING:
                 return None

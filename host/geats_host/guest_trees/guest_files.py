@@ -121,7 +121,9 @@ def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
 
 def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
     with closing(_open_parent(root, names[:-1], owner)) as parent:
-        for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was cut
+        for left in filter(
+            TEMPORARY.fullmatch, os.listdir(parent)
+        ):  # by a write that was interrupted
             with suppress(OSError):  # the guest may have made anything of that name
                 os.unlink(left, dir_fd=parent)
         temporary = f".geats-{secrets.token_hex(8)}"

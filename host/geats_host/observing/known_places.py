@@ -1,22 +1,21 @@
-"""What a machine remembers of the places where geats has VMs, whatever its configuration says.
+"""What a machine records about the places of VMs, whatever its configuration says.
 
-Theory of operation
--------------------
-A configuration that lost its ``state_dir``, or the path of a driver, looks where no VM is: it would
-make each of them a second time, or say that all are gone. So whoever applies a plan notes where its
-drivers have their VMs, in one file that no configuration moves. Before a plan is made, the other
-places in that file are looked at: a VM that is there, and not where the configuration looks, was
-lost by it. Only what is there now counts, never what was noted: a place that is gone, or that has
-no VM which this host lacks, stands in nobody's way, and is forgotten.
+Theory of operation ------------------- If a configuration loses its ``state_dir``, or the path of a
+driver, geats looks in a place without VMs: it would make each VM a second time, or say that all are
+gone. So every applied plan records where its drivers have their VMs, in one file that no
+configuration moves. Before a plan is made, geats looks at the other places in that file: a VM that
+is there, but not where the configuration looks, was lost by the configuration. Only what is there
+now counts, not what was recorded: a place that is gone, or that has no VM which this host lacks,
+blocks nothing, and is removed from the file.
 
-Pools are remembered by what they are, where, and by their identity; and the registry remembers the
-identity of the pool with each volume. What is not as it is remembered has ``moved``: that is no
-matter of course, and so it is a step of a plan, which ``note`` carries out. ``remember`` adds only
-what was not known.
+Pools are recorded with their plugins, their place and their identity; and the registry records the
+identity of the pool with each volume. What differs from the record has ``moved``: a user should see
+that, so it is a step of a plan, which ``note`` carries out. ``remember`` adds only what was not
+known.
 
-A file that cannot be read is left as it is, and a warning says so: it protects, and must not keep
-a host from its start. Several hosts on one machine, such as those of tests, have a file each, or
-none: the environment says which.
+If the file cannot be read, it is left as it is, and a warning says so: it is a protection, and must
+not prevent the start of a host. Several hosts on one machine, such as those of tests, have a file
+each, or none: the environment says which.
 """
 
 import json
@@ -195,7 +194,7 @@ def _file() -> Path | None:
 
 
 def _read(file: Path) -> Machine | None:
-    """What is remembered; None where that cannot be read."""
+    """What is remembered; None if that cannot be read."""
     try:
         text = file.read_bytes()
     except (FileNotFoundError, PermissionError):  # who is not root only looks
@@ -224,7 +223,7 @@ def _has_more(place: Place, there: Container[str]) -> bool:
 
 
 def vms_in(place: Place) -> frozenset[str] | None:
-    """The VMs of geats that are there now; None where nobody can tell."""
+    """The VMs of geats that are there now; None if nobody can tell."""
     options: dict[object, object] = dict(place.options.items())
     drivers = open_drivers({place.driver: options}, Path(place.state_dir))
     seen = drivers.ask(place.driver, lambda driver: driver.observe())

@@ -1,16 +1,14 @@
 """What a host remembers of the volumes of its VMs: which of them held something, from what, where.
 
-Theory of operation
--------------------
-A volume is remembered once it holds something, and forgotten before that is destroyed: the registry
-never remembers more than there is, wherever a cut comes. So a volume that is remembered and is not
-seen was taken away by nobody: its disk is not mounted, or the pool leads elsewhere now. With it the
-identity of the pool is noted: a volume of its name in a pool that has another one, or none, is
-another volume, and is left alone.
+Theory of operation ------------------- A volume is recorded when it has content, and its record is
+deleted before the content is destroyed: so after an interruption at any point, the registry never
+has more than exists. So if a volume is recorded but not seen, geats did not remove it: its disk is
+not mounted, or the pool leads elsewhere now. The identity of the pool is recorded with it: a volume
+of the same name in a pool with another identity, or none, is another volume, and is left alone.
 
-A registry of an older geats remembers nothing but its journal: what that says was filled counts as
-remembered, and is written down once the registry is upgraded. Before a plan is carried out, what is
-seen of its VMs is remembered; and what a VM runs on was there, whether or not it is remembered.
+A registry of an older geats has only its journal: what that says was filled counts as recorded, and
+is written when the registry is upgraded. Before a plan is carried out, what is seen of its VMs is
+recorded; and the volumes of a running VM exist, whether or not they are recorded.
 """
 
 import json
@@ -202,7 +200,7 @@ def _is_found(known: VolumeMissing, seen: VolumeSeen | None) -> bool:
 
 
 def _elsewhere(known: VolumeMissing, identities: Identities) -> str:
-    """Why its pool is not the one that held it; empty where it is, or nobody knows."""
+    """Why its pool is not the one that held it; empty if it is, or nobody knows."""
     if known.identity is None or identities.get(known.pool, "") in ("", known.identity):
         return ""
     now, was = identities[known.pool], f"the volume was filled in pool {known.identity}"

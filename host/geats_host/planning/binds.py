@@ -41,7 +41,7 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
 
 
 def _wrong_include(path: str) -> str:
-    """Why the file, or the directory of files, cannot be included; empty where it can."""
+    """Why the file, or the directory of files, cannot be included; empty if it can."""
     if path.endswith("/") and not os.path.lexists(path):
         return ""  # as liblxc does with a directory that is not there
     real = Path(_real_path(path, 0))
@@ -57,7 +57,7 @@ def _wrong_include(path: str) -> str:
 
 
 def _wrong_with(bind: Bind, allowed: Collection[str]) -> str:
-    """Why the source of *bind* cannot be bound; empty where it can."""
+    """Why the source of *bind* cannot be bound; empty if it can."""
     source = bind.source
     tops = [top for top in allowed if is_within(source, [top])]
     if not tops:

@@ -218,7 +218,7 @@ def goal_by_name(
     seen: Mapping[str, Observation],
     raw: Raw | None = None,
 ) -> Goal:
-    """*goal* for the VM *name*; refused where nobody knows it, unless it should be gone anyway."""
+    """*goal* for the VM *name*; refused if nobody knows it, unless it should be gone anyway."""
     accepted(fields.vm_name("name", name))
     wrong = _unknown(goal, name, config, seen) if raw is None else ()
     if wrong:

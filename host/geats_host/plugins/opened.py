@@ -115,7 +115,7 @@ class Opened(Mapping[str, T]):
         return asked
 
     def ask(self, name: str, question: Callable[[T], Answer]) -> Answer | None:
-        """What one answers; None where it is not available."""
+        """What one answers; None if it is not available."""
         return self.asked(question, [name]).get(name)
 
     def _answer(self, name: str, question: Callable[[T], Answer]) -> Answer:

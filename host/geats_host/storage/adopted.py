@@ -2,7 +2,7 @@
 
 Only root can make such a link, as guests reach no directory of a volume but their own tree. Marks
 are written before the link, and a tree is removed under another name of the link: so a volume that
-a cut left half adopted, or half removed, has no tree, and counts as allocated.
+an interruption left half adopted, or half removed, has no tree, and counts as allocated.
 """
 
 import os
@@ -68,7 +68,7 @@ def check_removable(at: int) -> None:
 
 
 def remove(at: int) -> None:
-    """Remove the adopted tree, if there is one; and what a cut left of one."""
+    """Remove the adopted tree, if there is one; and what an interruption left of one."""
     if exists(LINK, at):
         os.rename(LINK, REMOVING, src_dir_fd=at, dst_dir_fd=at)
         os.fsync(at)

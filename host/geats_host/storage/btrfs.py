@@ -10,13 +10,12 @@ it::
           path: /srv/btrfs
           quota: true
 
-Theory of operation
--------------------
-The files lie as in a pool of directories, and POOL/VM/VOLUME/rootfs is a subvolume; its snapshots
-are read-only ones, POOL/VM/VOLUME/snapshots/NAME. Whatever takes the place of rootfs is made beside
-it, as rootfs.new, and changes places with it at once. A snapshot is made as ".new" and gets its
-name last; one that is given up loses its name first. What a cut leaves under these other names goes
-when the volume is used next, or with the volume.
+Theory of operation ------------------- The files lie as in a pool of directories, and
+POOL/VM/VOLUME/rootfs is a subvolume; its snapshots are read-only ones,
+POOL/VM/VOLUME/snapshots/NAME. Whatever takes the place of rootfs is made beside it, as rootfs.new,
+and changes places with it at once. A snapshot is made as ".new" and gets its name last; one that is
+given up loses its name first. What an interruption leaves under these other names goes when the
+volume is used next, or with the volume.
 
 Marks and files cannot change at once, so that a rollback leaves a link ``rolling-back``, which
 names the snapshot, until both have. Such a volume is not active: ``activate`` rolls it back again.
@@ -147,7 +146,7 @@ class BtrfsPool:
             os.fsync(at)
 
     def activate(self, volume: VolumeId) -> None:
-        """Finish what was cut, and remember that it is in use."""
+        """Finish what was interrupted, and remember that it is in use."""
         with self.folders.opened(volume) as at:
             check_directory(ROOTFS, at)
             self._clean(at, volume)
@@ -341,7 +340,7 @@ def _names(directory: str, at: int) -> frozenset[str]:
 
 
 def _read_link(at: int) -> str | None:
-    """Which snapshot a rollback that was cut was to."""
+    """Which snapshot a rollback that was interrupted was to."""
     try:
         return os.readlink(ROLLING_BACK, dir_fd=at)
     except FileNotFoundError:

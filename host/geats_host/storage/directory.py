@@ -133,7 +133,7 @@ class DirectoryPool:
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over.
 
-        What a destroy that was cut left is a volume that is merely allocated.
+        What a destroy that was interrupted left is a volume that is merely allocated.
         """
         found: dict[VolumeId, VolumeSeen] = {}
         if not os.path.lexists(self.root):
@@ -225,8 +225,8 @@ class DirectoryPool:
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused if a symlink or a mount is in the way.
 
-        It is set aside under a hidden name first: what a cut leaves of it holds nothing any more,
-        and goes with the next call that destroys or makes the same volume.
+        It is set aside under a hidden name first: what an interruption leaves of it holds nothing
+        any more, and goes with the next call that destroys or makes the same volume.
         """
         place = self._place(volume)
         if not os.path.lexists(self.root):
@@ -285,12 +285,12 @@ class DirectoryPool:
             yield at
 
     def is_half_destroyed(self, volume: VolumeId) -> bool:
-        """Whether all that is there is what a destroy that was cut left."""
+        """Whether all that is there is what a destroy that was interrupted left."""
         is_there = os.path.lexists(self._place(volume))
         return not is_there and os.path.lexists(self.root / _aside(volume))
 
     def finish_destroying(self, volume: VolumeId) -> None:
-        """Recreate a volume of which a destroy that was cut left something."""
+        """Recreate a volume of which a destroy that was interrupted left something."""
         if self.is_half_destroyed(volume):
             seen = self.observe(volume).get(volume)
             self.allocate(volume, None if seen is None else seen.size_bytes)

@@ -15,7 +15,7 @@ Theory of operation
 -------------------
 MOUNTS/KEY/VM/VOLUME is where a volume's filesystem is mounted, and rootfs in it is the root of the
 guest's tree, so that lost+found is not in the guest. KEY names the pool below. A file is mounted
-through a loop device that the kernel detaches with the last use, also after a cut.
+through a loop device that the kernel detaches with the last use, also after an interruption.
 
 The marks are those of the pool below, and two facts are added to them. That mkfs came to its end is
 noted there as the guest of a volume that is only formatted. How much of a volume the filesystem
@@ -23,9 +23,10 @@ takes up is noted in the filesystem, in an attribute of its top directory, as th
 mounting and of growing: a volume counts as active, or as grown, only when it says so. After the
 host's restart nothing is mounted, and so nothing is active.
 
-A filesystem is frozen for the moment in which it is snapshotted or cloned; what a cut leaves frozen
-is thawed by the next call. Every filesystem carries a label made from its volume's name, and one
-that carries another is not mounted, nor is anything made over it: names of devices can change.
+A filesystem is frozen for the moment in which it is snapshotted or cloned; what an interruption
+leaves frozen is thawed by the next call. Every filesystem carries a label made from its volume's
+name, and one that carries another is not mounted, nor is anything made over it: names of devices
+can change.
 """
 
 from collections.abc import Collection, Iterator, Mapping

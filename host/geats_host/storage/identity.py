@@ -57,7 +57,7 @@ def _is_of(kind: str, found: object, at: int) -> bool:
 def ensure(at: int, kind: str) -> None:
     """Give the pool an id, unless it has one; of two that do so at once, one wins.
 
-    What a cut left of it goes with the next call.
+    What an interruption left of it goes with the next call.
     """
     if read(at, kind) is not None:
         return

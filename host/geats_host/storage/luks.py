@@ -280,7 +280,8 @@ class LuksPool:
         return self.path(volume).name in open_mappings()
 
     def _device(self, volume: VolumeId) -> Path:
-        """What is below, ready to be used, and not used by a loop device that a cut left."""
+        """What is below, ready to be used, and not used by a loop device that an interruption
+        left."""
         self.below.activate(volume)
         device = self.below.path(volume)
         if self.below.offers is Offer.FILE:
@@ -288,7 +289,7 @@ class LuksPool:
         return device
 
     def _check_free(self, volume: VolumeId, device: Path) -> None:
-        """Refuse to write a header over anything but what a cut left of one."""
+        """Refuse to write a header over anything but what an interruption left of one."""
         held = signatures(device)
         if held and (held != ("crypto_LUKS",) or header_label(device) != self._label(volume)):
             raise HostError(f"{device}: holds {', '.join(held)}, and is not formatted")

@@ -20,7 +20,8 @@ touched. No volume is made active when the host starts.
 
 A thin volume is rolled back, or made a clone, by a snapshot that takes its place: it gets its size
 and its tags as ``geats.web01.root.+new``, then the old one is removed, and the new one is renamed.
-Where a cut left only the new one, it is the volume already, and the next change renames it.
+Where an interruption left only the new one, it is the volume already, and the next change renames
+it.
 
 A new thick volume may hold what another had left there: it counts as formatted once its signatures
 and its first MiB are wiped. Thin ones read as zeros, from a pool that zeroes.
@@ -220,7 +221,7 @@ class LvmPool:
             return
         self._check_not_needed(lv, found)
         first = [each.name for each in (held.new, *held.snapshots) if each not in (None, lv)]
-        if first:  # the volume goes last, so that what a cut leaves of it is seen
+        if first:  # the volume goes last, so that what an interruption leaves of it is seen
             if lv.active:
                 run(lvm_commands.deactivate(self.vg, lv.name))  # refused while it is in use
             run(lvm_commands.remove(self.vg, first))
@@ -298,7 +299,7 @@ class LvmPool:
         return held_by(self._list(), self.vg, self.thin_pool)
 
     def _need(self, volume: VolumeId) -> tuple[LogicalVolume, Held, VolumeSeen]:
-        """The volume, once what a cut left of taking its place is put right."""
+        """The volume, once what an interruption left of taking its place is put right."""
         path = self.path(volume)
         held = self._all_held().get(volume, Held())
         seen = seen_of(volume, held)

@@ -60,7 +60,8 @@ class Held:
 
     @property
     def now(self) -> LogicalVolume | None:
-        """What the volume is now: where a cut left only what was to take its place, that."""
+        """What the volume is now: where an interruption left only what was to take its place,
+        that."""
         return self.own or self.new
 
     def snapshot(self, name: str) -> LogicalVolume | None:

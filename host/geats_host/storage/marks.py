@@ -103,7 +103,7 @@ def _snapshot(name: str, raw: object) -> SnapshotSeen | None:
 
 
 def write_marks(at: int, seen: VolumeSeen) -> None:
-    """Replace the marks whole: a cut leaves the old ones or the new ones."""
+    """Replace the marks whole: an interruption leaves the old ones or the new ones."""
     check_readable(seen)
     text = json.dumps(
         {
@@ -137,9 +137,10 @@ def write_marks_if_there_is_room(at: int, seen: VolumeSeen) -> None:
 
 
 def replace_file(at: int, name: str, text: str) -> None:
-    """Write a line to a file of the directory *at*: a cut leaves the old one or the new one."""
+    """Write a line to a file of the directory *at*: an interruption leaves the old one or the new
+    one."""
     new = f"{name}.new"
-    with suppress(FileNotFoundError):  # what a cut left
+    with suppress(FileNotFoundError):  # what an interruption left
         os.unlink(new, dir_fd=at)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(new, flags, 0o600, dir_fd=at), "w", encoding="utf-8") as file:

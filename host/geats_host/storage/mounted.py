@@ -96,7 +96,7 @@ class Mounted:
             set_label(kind, top, label)
 
     def thaw(self) -> None:
-        """End what a cut left frozen."""
+        """End what an interruption left frozen."""
         with open_directory(self.point) as top:
             _thaw(top)
 

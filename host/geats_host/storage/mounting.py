@@ -96,7 +96,8 @@ class Place:
             mounted.note_taken_up(size_bytes)
 
     def check_free(self) -> bool:
-        """Refuse to make a filesystem over anything but what a cut left; whether all is zero."""
+        """Refuse to make a filesystem over anything but what an interruption left; whether all is
+        zero."""
         self._detach()
         held = fstypes.signatures(self.device)
         found = found_on(self.device)

@@ -11,8 +11,8 @@ A file takes space only if something was written to it. An adapter or a VM makes
 
 Snapshots, and clones that take no time, are had where files can share their content: on xfs and on
 btrfs, but not on ext4. A snapshot is there when its file and its mark are. The mark comes first and
-the file goes first, so that what a cut leaves of one takes no space. What is in a file is never
-looked at: a guest could make it look like anything, an image that names other files too.
+the file goes first, so that what an interruption leaves of one takes no space. What is in a file is
+never looked at: a guest could make it look like anything, an image that names other files too.
 """
 
 import os
@@ -47,7 +47,7 @@ from geats_host.storage.marks import (
 from geats_host.storage.pool_path import existing, pool_path
 
 DISK = "disk.raw"
-NEW = "disk.raw.new"  # what a cut leaves of a disk that was to be
+NEW = "disk.raw.new"  # what an interruption leaves of a disk that was to be
 DEFAULT_BYTES = 10 * 2**30
 
 
@@ -127,7 +127,7 @@ class SparseFilePool:
             self._make_disk(at, volume)
 
     def format(self, volume: VolumeId) -> None:
-        """There is nothing to do but what a cut may have left of ``allocate``."""
+        """There is nothing to do but what an interruption may have left of ``allocate``."""
         self.folders.finish_destroying(volume)
         with self.folders.opened(volume) as at:
             self._make_disk(at, volume)
@@ -190,7 +190,8 @@ class SparseFilePool:
                 _replace_disk(at, _snapshot_file(name), lambda new: copy_file(disk, new))
 
     def rollback(self, volume: VolumeId, name: str) -> None:
-        """Share the snapshot's content; a cut leaves all of the old content, or all of the new."""
+        """Share the snapshot's content; after an interruption, all of the content is old, or all is
+        new."""
         check_snapshot(volume, name)
         self._check_shares(volume)
         self._check_no_loop(volume)
@@ -304,7 +305,7 @@ def _snapshot_file(name: str) -> str:
 
 def _replace_disk(at: int, name: str, fill: Callable[[int], None]) -> None:
     """Let a new file, which *fill* fills, stand under *name*: whole, or not at all."""
-    with suppress(FileNotFoundError):  # what a cut left
+    with suppress(FileNotFoundError):  # what an interruption left
         os.unlink(NEW, dir_fd=at)
     with _opened(NEW, at, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new:
         try:

@@ -155,7 +155,7 @@ class ZfsPool:
             self._write(volume, replace(seen, stage=Stage.FORMATTED))
 
     def activate(self, volume: VolumeId) -> None:
-        """Mount it, unless it is; first finish a rollback that was cut."""
+        """Mount it, unless it is; first finish a rollback that was interrupted."""
         dataset, seen = self._need(volume)
         if seen.stage < Stage.FORMATTED:
             raise HostError(f"{self.path(volume)}: is not formatted")
@@ -225,7 +225,7 @@ class ZfsPool:
             raise HostError(f"{self.path(target)}: has snapshots, which a clone would not have")
         was_active = is_mounted(self.path(target))
         self.deactivate(target)
-        for each in commands.origins_of(from_, target):  # what a cut left
+        for each in commands.origins_of(from_, target):  # what an interruption left
             run(commands.delete_snapshot(each))
         origin = commands.new_origin(from_, target)
         run(commands.origin_snapshot(origin))
@@ -271,7 +271,7 @@ class ZfsPool:
         return dataset, seen
 
     def _settle(self, volume: VolumeId) -> None:
-        """End what a cut left of a clone: it takes its place, unless that is taken."""
+        """End what an interruption left of a clone: it takes its place, unless that is taken."""
         name, there = self._name(volume), self._datasets()
         if f"{name}{NEW}" in there:
             if name in there:

@@ -60,7 +60,7 @@ class ContentConformance:
         check(reopen(), FIRST, "kept")
 
     def test_making_a_volume_again_keeps_what_it_holds(self, reopen: Reopen) -> None:
-        """The next attempt after a cut begins from the start."""
+        """The next attempt after an interruption begins from the start."""
         self.ready(reopen(), FIRST, "kept")
         self.ready(reopen(), FIRST)
         check(reopen(), FIRST, "kept")

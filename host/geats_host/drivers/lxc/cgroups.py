@@ -16,7 +16,7 @@ KINDS = ("lxc.payload.", "lxc.monitor.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a container uses now; None where the kernel does not count it."""
+    """What a container uses now; None if the kernel does not count it."""
 
     memory_used_bytes: int | None
     memory_limit_bytes: int | None
@@ -49,7 +49,8 @@ def remove_leftovers(name: str, others: frozenset[str]) -> None:
     """Remove the empty cgroups of a container that is off; *others* are further containers.
 
     liblxc appends ``-1``, ``-2``... to a name that is taken; ``web-1`` may be a container too. The
-    payload's in the freezer, by which leftovers are seen, goes last: a cut leaves it there.
+    payload's in the freezer, by which leftovers are seen, goes last: an interruption leaves it
+    there.
     """
     wanted = re.compile(f"lxc\\.(?:payload|monitor)\\.({re.escape(name)}(?:-[0-9]+)?)")
     for base in sorted(_bases(), key=lambda each: each == freezer()):

@@ -29,7 +29,7 @@ def sealed(text: str) -> str:
 
 
 def unsealed(text: str) -> str | None:
-    """The text that was sealed; None where it was changed since."""
+    """The text that was sealed; None if it was changed since."""
     body = text[: text.rfind(SUM_LINE)] if SUM_LINE in text else ""
     return body if sealed(body) == text else None
 
@@ -50,7 +50,7 @@ def write_atomically(folder: Path, file: str, text: str) -> None:
 
 
 def read(folder: Path, file: str) -> str | None:
-    """What *file* holds; None where there is no such file, or where it is not a plain one.
+    """What *file* holds; None if there is no such file, or where it is not a plain one.
 
     What is not UTF-8 in it is read as U+FFFD. One that is too large to be of geats is none either.
     """

@@ -33,7 +33,7 @@ OURS = (
 
 
 def config(folder: Path) -> LxcConfig | None:
-    """What the container's ``config`` says; None where it has none."""
+    """What the container's ``config`` says; None if it has none."""
     text = container_files.read(folder, CONFIG)
     if text is not None:
         return _read_lxc_config(text, folder.name)
@@ -76,7 +76,7 @@ def set_locked(folder: Path, *, locked: bool) -> None:
 
 
 def started(folder: Path) -> VMSpec | None:
-    """What the container was last started with; None where geats did not start it."""
+    """What the container was last started with; None if geats did not start it."""
     spec = _unsealed(container_files.read(folder, STARTED) or "")
     return spec if spec is not None and spec.name == folder.name else None
 

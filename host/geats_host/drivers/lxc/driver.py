@@ -240,7 +240,7 @@ class LxcDriver:
         keep: tuple[str, ...] = (),
         shifted_by: Mapping[str, int] = NOT_SHIFTED,
     ) -> None:
-        """Write the container's ``config``; refused where volumes have ids of another range."""
+        """Write the container's ``config``; refused if volumes have ids of another range."""
         text = self._rendered(spec, volume_paths, keep, shifted_by)
         with container_files.host_errors(f"cannot define {spec.name}"):
             folder = self._folder(spec.name)

@@ -206,7 +206,7 @@ def _monitored_by(pid: int, lxcpath: Path) -> str | None:
 
 
 def _network(pid: int) -> str | None:
-    """The process's network namespace; None where the process is gone."""
+    """The process's network namespace; None if the process is gone."""
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
     except (FileNotFoundError, ProcessLookupError):
@@ -225,7 +225,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def _pidfd(pid: int) -> Iterator[int | None]:
-    """A handle that keeps meaning this very process; None where it is gone already."""
+    """A handle that keeps meaning this very process; None if it is gone already."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
