@@ -98,8 +98,7 @@ class Host:
         )
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
-        """The spec of the VM from *raw*, else from the configuration; None if neither describes
-        it."""
+        """The spec of the VM from *raw*, else from the configuration; None if there is none."""
         return descriptions.declared(self.config, name, raw)
 
     def observe_all(self) -> Mapping[str, Observation]:

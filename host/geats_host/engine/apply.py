@@ -222,8 +222,7 @@ class HeldBack:
         return rest
 
     def due(self, *, idle: bool) -> list[int]:
-        """The starts that wait no longer: all of them, if there is nothing else, or if the time is
-        up."""
+        """The starts that wait no longer: all, if there is nothing else or the time is up."""
         if not idle and self.left_s() != 0:
             return []
         due, self.positions = self.positions, []

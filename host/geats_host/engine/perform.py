@@ -298,7 +298,7 @@ class Performer:
                 assert_never(action)
 
     def _install(self, pool: Pool, volume: VolumeId, template: Template) -> None:
-        """Mark the volume as being filled, fill it, mark it as filled: an interruption is always
+        """Mark the volume as being filled, fill it, mark it as filled: so an interruption is
         seen."""
         seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
         pool.mark(volume, seen)

@@ -280,8 +280,7 @@ class LuksPool:
         return self.path(volume).name in open_mappings()
 
     def _device(self, volume: VolumeId) -> Path:
-        """What is below, ready to be used, and not used by a loop device that an interruption
-        left."""
+        """What is below, ready for use, without a loop device that an interruption left."""
         self.below.activate(volume)
         device = self.below.path(volume)
         if self.below.offers is Offer.FILE:

@@ -60,8 +60,7 @@ class Held:
 
     @property
     def now(self) -> LogicalVolume | None:
-        """What the volume is now: where an interruption left only what was to take its place,
-        that."""
+        """What the volume is now; after an interruption, perhaps what should replace it."""
         return self.own or self.new
 
     def snapshot(self, name: str) -> LogicalVolume | None:

@@ -137,7 +137,7 @@ def write_marks_if_there_is_room(at: int, seen: VolumeSeen) -> None:
 
 
 def replace_file(at: int, name: str, text: str) -> None:
-    """Write a line to a file of the directory *at*: an interruption leaves the old one or the new
+    """Write a line to a file of the directory *at*; an interruption leaves the old or the new
     one."""
     new = f"{name}.new"
     with suppress(FileNotFoundError):  # what an interruption left

@@ -96,8 +96,8 @@ class Place:
             mounted.note_taken_up(size_bytes)
 
     def check_free(self) -> bool:
-        """Refuse to make a filesystem over anything but what an interruption left; whether all is
-        zero."""
+        """Refuse to make a filesystem over other content than an interruption left; whether all is
+        0."""
         self._detach()
         held = fstypes.signatures(self.device)
         found = found_on(self.device)

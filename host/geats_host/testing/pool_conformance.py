@@ -145,8 +145,7 @@ class PoolConformance(ContentConformance):
 
     @pytest.mark.parametrize("done", range(STEPS))
     def test_every_action_may_be_done_twice(self, reopen: Reopen, done: int) -> None:
-        """As after an interruption, when nobody knows whether the first time was the last step of
-        all."""
+        """After an interruption, nobody knows whether the action was complete."""
         pool = reopen()
         for action in self.actions()[: done + 1]:
             perform(action, pool)
