@@ -20,7 +20,7 @@ ORDERS = {
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),
-        *("step_listeners", "storage", "testing", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
+        *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc", "testing"),
         *("plugins", "templates", "archives", "observing", "host", "planning", "engine", "calls"),
         *("for_salt", "cli"),
     ),

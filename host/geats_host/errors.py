@@ -1,12 +1,14 @@
 """Trouble with the host: raised by adapters, turned into a value in one place (``apply``)."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.reading.checked import Checked, Code, Problem, said_once
+from geats_core.reading.checked import Checked, Code, Problem, said_once, unknown
+from geats_core.reading.mappings import printable
 
 T = TypeVar("T")
 
@@ -33,6 +35,12 @@ class Refused(Exception):
         self.problems = tuple(map(str, problems))
         self.found = tuple(map(_as_problem, problems))
         super().__init__("\n".join(said_once(self.problems)))
+
+
+def no_options(options: Mapping[object, object]) -> None:
+    """Raise ``Refused`` for each of the *options* of a plugin that has none."""
+    if options:
+        raise Refused(*(unknown(printable(key), "option", key, ()) for key in options))
 
 
 def accepted(checked: Checked[T], where: str = "") -> T:

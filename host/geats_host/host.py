@@ -19,9 +19,9 @@ from geats_core.reading.checked import Checked, Problems, unknown
 from geats_core.vm.observation import Observation, Power, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, DriverSeen, Info
-from geats_host.errors import Refused, accepted
+from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
-from geats_host.locks.operation_lock import wait_for_orphans
+from geats_host.locks import Locks
 from geats_host.observing import lines_by_hand, unfinished_restarts
 from geats_host.observing.astray import astray
 from geats_host.observing.known_volumes import (
@@ -31,11 +31,14 @@ from geats_host.observing.known_volumes import (
     remembered,
     told_apart,
 )
+from geats_host.observing.several_drivers import merged
+from geats_host.plugins.answers import vms_of, volumes_of
 from geats_host.plugins.entry_points import (
     open_drivers,
+    open_locks,
     open_pools,
+    open_registry,
     pools_of,
-    registry_plugin,
 )
 from geats_host.plugins.opened import Opened
 from geats_host.registry import Entry, Registry
@@ -90,7 +93,7 @@ class Host:
         state_dir = Path(config.state_dir)
         return cls(
             config,
-            registry_plugin("geats.registry", config.registry)(state_dir),
+            open_registry(config.registry, state_dir),
             open_drivers(config.drivers, state_dir, config.wrong),
             open_pools(pools_of(config), config.wrong),
             origin,
@@ -110,14 +113,13 @@ class Host:
             return self._seen(only)
 
     def _seen(self, only: str | None) -> Mapping[str, Observation]:
-        wait_for_orphans(Path(self.config.run_dir), only)
+        self.locks.wait_for_orphans(only)
         self.drivers.look_anew()
         self.pools.look_anew()
         definitions, locked = self.registry.definitions(), self.registry.locked()
         rows = self.registry.unreadable()
-        seen: dict[str, DriverSeen] = {}
-        for found in self.drivers.asked(lambda driver: driver.observe(only)).values():
-            seen |= found
+        found = self.drivers.asked(lambda driver: vms_of(driver, only))
+        seen, doubled = merged(found, definitions)
         out_of_sight = {
             name: _remembered(spec)
             for name, spec in definitions.items()
@@ -150,6 +152,7 @@ class Host:
                     identities,
                 ),
                 by_hand=lines_by_hand.seen_of(seen.get(name), by_hand.get(name, ())),
+                drivers=doubled.get(name, ()),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 locked=name in locked or marked.get(name) is True,
                 half_locked=marked.get(name, name in locked) is not (name in locked),
@@ -209,6 +212,11 @@ class Host:
         return (*unreliable_parts(name, have), *away)
 
     @property
+    def locks(self) -> Locks:
+        """What keeps operations on this host apart."""
+        return open_locks(self.config.lock, Path(self.config.run_dir))
+
+    @property
     def store(self) -> "stores.Store":
         """The files and locks of this host's templates."""
         return stores.Store(Path(self.config.state_dir) / "templates", Path(self.config.run_dir))
@@ -234,6 +242,7 @@ class Host:
     def running(self, name: str) -> Driver:
         """The driver of a running VM; refused if it does not run."""
         have = self.known(name)
+        self._check_one(name, have)
         if have.power is not Power.RUNNING:
             power = have.power if have.exists else "not defined"
             raise Refused(f"{name}: is {power}, and must be running")
@@ -244,6 +253,7 @@ class Host:
         have = self.known(name)
         if not have.exists:
             raise Refused(f"{name}: is not defined")
+        self._check_one(name, have)
         return list(self.driver_of(name, have.recorded).console_command(name))
 
     def journal(self, name: str, limit: int = 50) -> Iterable[Entry]:
@@ -257,7 +267,16 @@ class Host:
             return self.drivers[spec.driver]
         knowing = self.drivers.asked(lambda driver: bool(driver.observe(name)))
         found = [each for each, knows in knowing.items() if knows]
+        if len(found) > 1:
+            raise HostError(
+                f"{name}: the drivers {' and '.join(found)} each have a VM of this name"
+            )
         return self.drivers[next(iter([*found, *self.drivers]))]
+
+    def _check_one(self, name: str, have: Observation) -> None:
+        """Refuse to do anything with one of two VMs that have the same name."""
+        if have.drivers:
+            raise Refused(*unreliable_parts(name, replace(have, unreliable="", volumes=())))
 
     def _identities(self, filled: Remembered) -> Identities:
         """Of the pools that had one when a volume was filled: what others say takes time."""
@@ -266,7 +285,7 @@ class Host:
 
     def _volumes(self) -> Mapping[str, list[VolumeSeen]]:
         volumes: dict[str, list[VolumeSeen]] = {}
-        for pool_name, found in self.pools.asked(lambda pool: pool.observe()).items():
+        for pool_name, found in self.pools.asked(volumes_of).items():
             for volume, seen in found.items():
                 if not volume.is_of_vm:
                     continue

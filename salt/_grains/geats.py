@@ -32,14 +32,18 @@ def geats():
     if "_errors" in _mapping(__opts__.get("pillar")):
         return {"geats": {"version": version("geats")}}
     said = _said()
-    drivers = [name for name in _mapping(said.get("drivers")) if isinstance(name, str)] or ["lxc"]
+    drivers = {
+        name: _mapping(options).get("type", name)
+        for name, options in _mapping(said.get("drivers")).items()
+        if isinstance(name, str)
+    } or {"lxc": "lxc"}
     pools = _mapping(said.get("pools")) or {"default": {"type": "directory"}}
     return {
         "geats": {
             "version": version("geats"),
-            "drivers": drivers,
+            "drivers": list(drivers),
             "pools": {str(name): " on ".join(_types(layer)) for name, layer in pools.items()},
-            **({"liblxc": _liblxc()} if "lxc" in drivers else {}),
+            **({"liblxc": _liblxc()} if "lxc" in drivers.values() else {}),
         }
     }
 

@@ -50,7 +50,7 @@ def test_a_registry_is_read_and_upgraded(path: Path, tmp_path: Path) -> None:
     version = path.parent.name
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.executescript(path.read_text())
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     upgrade = UpgradeRegistry(SCHEMAS[version], file_formats.REGISTRY)
     origin = "me" if SCHEMAS[version] > 1 else ""
     journal = [

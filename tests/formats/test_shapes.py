@@ -78,7 +78,7 @@ def test_every_format_has_a_shape() -> None:
 
 def _tables() -> list[str]:
     with tempfile.TemporaryDirectory() as directory:
-        sqlite.open_registry(Path(directory)).set_locked("web01", locked=True)
+        sqlite.open_registry({}, Path(directory)).set_locked("web01", locked=True)
         with closing(sqlite3.connect(sqlite.file_in(Path(directory)))) as database:
             rows = database.execute("select sql from sqlite_master where sql not null").fetchall()
     return sorted(re.sub(r"\s+", " ", text) for (text,) in rows)

@@ -221,6 +221,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
     may_run = power is Power.STOPPED and (recorded is not None or defined is not None)
     return Observation(
         recorded=recorded,
+        drivers=draw(st.sampled_from([()] * 15 + [("lxc", "memory")])),
         unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
         defined=defined,
         to_run=may_run and draw(st.booleans()),
@@ -274,7 +275,14 @@ no_starts = st.sampled_from(
 )
 known_drivers = st.none() | st.dictionaries(
     st.sampled_from(["lxc", "memory"]),
-    st.builds(DriverFacts, roots=offers, volumes=offers, costs=driver_costs, no_start=no_starts),
+    st.builds(
+        DriverFacts,
+        roots=offers,
+        volumes=offers,
+        costs=driver_costs,
+        no_start=no_starts,
+        location=st.none() | st.just("/srv/lxc"),
+    ),
 )
 known_pools = st.none() | st.dictionaries(
     st.sampled_from(POOLS),
@@ -282,6 +290,7 @@ known_pools = st.none() | st.dictionaries(
         PoolFacts,
         offers=st.none() | st.sampled_from(Offer),
         location=st.none() | st.just("/srv/{vm}/{volume}"),
+        part=st.sampled_from(["", "thin"]),
         size_bytes=st.none() | sizes,
         snapshots=st.booleans(),
         grows_online=st.booleans(),

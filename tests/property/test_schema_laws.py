@@ -65,7 +65,8 @@ VALID = [
     of_host(policy={"strays": "stop"}, bind_sources=["/srv"], registry="memory", drivers={}),
     of_host(pools={"p": {"type": "filesystem", "x": {"y": 1}, "on": {"type": "sparsefile"}}}),
     of_host(
-        drivers={"lxc": {"anything": [1]}},
+        registry={"type": "sqlite", "x": 1},
+        drivers={"lxc": {"anything": [1]}, "fast": {"type": "lxc", "path": "/srv/lxc"}},
         state_dir="/s",
         run_dir="/r",
         vms={},
@@ -266,4 +267,5 @@ def test_only_options_of_plugins_are_open() -> None:
         ".definitions.layer",
         ".properties.geats.properties.drivers.additionalProperties",
         ".properties.geats.properties.pools.additionalProperties",
+        ".properties.geats.properties.registry.anyOf[1]",
     }

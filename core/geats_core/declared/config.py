@@ -13,18 +13,26 @@ from geats_core.declared.template import Template, parse_template
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem
 from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
-from geats_core.reading.mappings import Raw
+from geats_core.reading.mappings import Raw, shorthand
 from geats_core.reading.schemas import Described, Schema, taking
 
 DEEPEST_STACK = 8
 VMS, GONE = "vms", "gone"
-WHERE = frozenset({"state_dir", "run_dir", "registry", "drivers"})
+WHERE = frozenset({"state_dir", "run_dir", "registry", "lock", "drivers"})
 APART = ("drivers", "pools", "templates", "profiles", VMS, GONE)  # each entry is of some VMs only
 # A driver or a pool whose name is wrong may be what was meant to say where all VMs are.
 WHERE_NAMED = ("drivers", "pools")
 A_VM, A_PROFILE, A_LAYER = (
     {"$ref": f"#/definitions/{each}"} for each in ("vm", "profile", "layer")
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A plugin, and its options, as the plugin itself will parse them."""
+
+    type: str
+    options: Raw = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +72,12 @@ class HostConfig:
 
     state_dir: str = "/var/lib/geats"
     run_dir: str = "/run/geats"
-    registry: str = "sqlite"
+    registry: Plugin = Plugin(type="sqlite")
+    lock: Plugin = Plugin(type="flock")
     bind_sources: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
     events: Events = Events.MINION
-    drivers: Mapping[str, Raw] = field(default_factory=dict)
+    drivers: Mapping[str, Plugin] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
     templates: Mapping[str, Template] = field(default_factory=dict)
     profiles: Mapping[str, Raw] = field(default_factory=dict)
@@ -188,11 +197,12 @@ def _config(read: Reader) -> Checked[HostConfig]:
     config = HostConfig(
         state_dir=read.take("state_dir", fields.absolute_path, default.state_dir),
         run_dir=read.take("run_dir", fields.absolute_path, default.run_dir),
-        registry=read.take("registry", fields.name, default.registry),
+        registry=read.take("registry", _plugin, default.registry),
+        lock=read.take("lock", _plugin, default.lock),
         bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
         policy=read.take("policy", parse_policy, default.policy),
         events=read.take("events", one_of("kind of events", Events), default.events),
-        drivers=read.take("drivers", named(fields.mapping), {}),
+        drivers=_named_themselves(read.take("drivers", named(_driver), NO_DRIVERS)),
         pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
         templates=read.take("templates", named(parse_template), {}),
         profiles=read.take("profiles", named(_profile), {}),
@@ -207,6 +217,27 @@ def _config(read: Reader) -> Checked[HostConfig]:
         for name in _in_both(read.raw.get(VMS), read.raw.get(GONE))
     ]
     return read.done(config)
+
+
+@of_mapping
+def _driver(read: Reader) -> Checked[Plugin]:
+    """One that says no type is of that which it is named after: see ``_named_themselves``."""
+    options = read.rest("type")
+    return read.done(Plugin(type=read.take("type", fields.name, ""), options=options))
+
+
+def _named_themselves(drivers: Mapping[str, Plugin]) -> Mapping[str, Plugin]:
+    return {name: replace(each, type=each.type or name) for name, each in drivers.items()}
+
+
+@of_mapping
+def _plugin_with_options(read: Reader) -> Checked[Plugin]:
+    options = read.rest("type")
+    return read.done(Plugin(type=read.need("type", fields.name, ""), options=options))
+
+
+_plugin = shorthand(str, fields.name.schema(), "type", _plugin_with_options)
+NO_DRIVERS: Mapping[str, Plugin] = {}
 
 
 def _in_both(vms: object, gone: object) -> list[str]:

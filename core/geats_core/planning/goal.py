@@ -156,12 +156,14 @@ class DriverFacts:
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
     change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
     ``no_start`` is why none of its VMs can be started now.
+    ``location`` is where its VMs are: two drivers at one location would be one.
     """
 
     roots: frozenset[Offer] | None = None
     volumes: frozenset[Offer] | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
     no_start: NoStart | None = None
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +171,9 @@ class PoolFacts:
     """What a pool offers; None if it is not known, and therefore not checked.
 
     ``offers`` is what its volumes are. ``location`` is the location of a volume, with ``{vm}`` and
-    ``{volume}`` for its names: two volumes at one location are a conflict. ``size_bytes`` is the
-    space of the whole pool, and ``free_bytes`` what was free when it was observed. ``clones``: it
+    ``{volume}`` for its names: two volumes at one location are a conflict, and so
+    are two pools, unless each has another ``part`` of it. ``size_bytes`` is the space of the whole
+    pool, and ``free_bytes`` what was free when it was observed. ``clones``: it
     copies a volume in no time. ``enforces_size``: a volume cannot become larger than its size;
     otherwise the pool only records the size. No volume is made smaller than ``least_bytes``. If
     ``shifted_by`` is not 0, a volume shows its files with ids that are higher by that number, as
@@ -181,6 +184,7 @@ class PoolFacts:
 
     offers: Offer | None = None
     location: str | None = None
+    part: str = ""
     size_bytes: int | None = None
     free_bytes: int | None = None
     snapshots: bool = False

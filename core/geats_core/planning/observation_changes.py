@@ -35,6 +35,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
         ("foreign nics", _nics(then.foreign_nics), _nics(now.foreign_nics)),
+        ("drivers", _lines(then.drivers), _lines(now.drivers)),
         ("unreliable", then.unreliable or "no", now.unreliable or "no"),
     ]
     return (

@@ -76,6 +76,8 @@ def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
 def unreliable(goal: Goal, have: Observation) -> Problems:
     """A VM that cannot be relied on is left alone, except that it can be powered off and defined
     again."""
+    if have.drivers:
+        return tuple(_two_of_a_name(goal.name, have))
     if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
         return ()
     anew = goal.target is Target.DEFINED and goal.spec is not None
@@ -86,6 +88,7 @@ def unreliable(goal: Goal, have: Observation) -> Problems:
 
 def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
     """What is known of the VM, and cannot be relied on: why, and what to do."""
+    yield from _two_of_a_name(name, have)
     if have.unreliable:
         message = f"its definition cannot be relied on: {have.unreliable}"
         yield Problem(name, f"{message}, or define it again as it is described", Code.REFUSED)
@@ -93,6 +96,17 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
         if seen.unreadable:
             path = f"{name}.volumes[{seen.pool}/{seen.name}]"
             yield Problem(path, f"is left alone: {seen.unreadable}", Code.REFUSED)
+
+
+def _two_of_a_name(name: str, have: Observation) -> Iterable[Problem]:
+    """Nobody can tell which of two VMs is meant."""
+    if have.drivers:
+        known = " and ".join(map(repr, have.drivers))
+        message = (
+            f"the drivers {known} each have a VM of this name, and nobody can tell which is meant:"
+            " rename or remove one of them with its own tools"
+        )
+        yield Problem(name, message, Code.REFUSED)
 
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:

@@ -133,7 +133,8 @@ class Observation:
     volumes that are recorded but not found, for example because a disk is not mounted. A ``locked``
     VM is locked in the registry and at the driver; a ``half_locked`` one in one of them only, for
     example because the other was lost. ``to_run``: an interrupted plan powered the VM off to start
-    it again; the next plan starts it, unless it should be off.
+    it again; the next plan starts it, unless it should be off. If several ``drivers``
+    have a VM of this name, it is that of the recorded driver, or else of the first one.
     """
 
     recorded: VMSpec | None = None
@@ -147,6 +148,7 @@ class Observation:
     foreign: bool = False
     foreign_nics: tuple[ForeignNic, ...] = ()
     unreliable: str = ""
+    drivers: tuple[str, ...] = ()
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False
 

@@ -95,6 +95,10 @@ def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> P
 def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Problems:
     try:
         host = Host.from_config(raw)
+        locked = _lock_problems(host)
+        if locked:
+            return {CONFIGURATION: locked, **_vms_alone(raw, name)}
+        host.observe_all()  # a driver or pool may answer whoever opens it, and not who looks
     except Refused as refused:
         return {CONFIGURATION: list(refused.problems), **_vms_alone(raw, name)}
     except HostError:  # the registry cannot be read
@@ -107,6 +111,14 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Probl
     away = list(facts_of(host, host.drivers).unavailable.values())
     around = {CONFIGURATION: away} if away else {}
     return {**around, **found, **({TOGETHER: together} if together else {})}
+
+
+def _lock_problems(host: Host) -> list[str]:
+    try:
+        _ = host.locks
+    except HostError as error:
+        return [str(error)]
+    return []
 
 
 def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:

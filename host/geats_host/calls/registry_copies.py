@@ -12,7 +12,8 @@ from geats_core.vm.spec import VMSpec
 from geats_host.calls.registry_health import unchecked
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
-from geats_host.locks.operation_lock import operation_lock
+from geats_host.locks import Locks
+from geats_host.plugins.entry_points import open_locks
 from geats_host.registry import CopiedRegistry, Registry
 
 Report = dict[str, object]
@@ -77,7 +78,7 @@ def restoring(registry: Registry, path: object) -> Restoring:
     return Restoring(source, lines, frozenset({*names, *(_names(now) if now else ())}), now)
 
 
-def restore(registry: Registry, run_dir: Path, wish: Restoring, *, overwrite: object) -> None:
+def restore(registry: Registry, locks: Locks, wish: Restoring, *, overwrite: object) -> None:
     """Bring the copy back; without leave to *overwrite*, only if nothing is lost by it."""
     leave = accepted(fields.boolean("overwrite", overwrite))
     if wish.loses and not leave:
@@ -85,9 +86,9 @@ def restore(registry: Registry, run_dir: Path, wish: Restoring, *, overwrite: ob
             "overwrite: the content of the registry would be replaced: look at what would "
             "change, then allow it with overwrite"
         )
-    with ExitStack() as locks:
+    with ExitStack() as held:
         for name in sorted(wish.names):
-            locks.enter_context(operation_lock(run_dir, name))
+            held.enter_context(locks.operation(name))
         _copied(registry).restore(wish.path)
 
 
@@ -97,7 +98,8 @@ def restored(raw: object, path: object, overwrite: object, test: object) -> Repo
     now = unchecked(config)
     wish = restoring(now, path)
     if not test:
-        restore(now, Path(config.run_dir), wish, overwrite=overwrite)
+        locks = open_locks(config.lock, Path(config.run_dir))
+        restore(now, locks, wish, overwrite=overwrite)
     return wish.report()
 
 

@@ -12,7 +12,7 @@ from geats_core.planning.goal import Target
 from geats_core.reading.checked import some_of
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.plugins.entry_points import registry_plugin
+from geats_host.plugins.entry_points import open_registry
 from geats_host.registry import Registry
 from geats_host.registry.sqlite import SqliteRegistry, file_in
 
@@ -38,7 +38,7 @@ def troubles(raw: object) -> tuple[Trouble, ...]:
         case checked:
             config = checked.unwrap()
     try:
-        registry = registry_plugin("geats.registry", config.registry)(Path(config.state_dir))
+        registry = open_registry(config.registry, Path(config.state_dir))
         return tuple(_of_registry(registry)) or tuple(_lost(raw, registry))
     except Refused:  # there is no such plugin: the configuration is told of that
         return ()
@@ -48,9 +48,9 @@ def troubles(raw: object) -> tuple[Trouble, ...]:
 
 def unchecked(config: HostConfig) -> Registry:
     """The registry, also one that cannot be read: to bring it back."""
-    if config.registry == "sqlite":
+    if config.registry.type == "sqlite":
         return SqliteRegistry(file_in(Path(config.state_dir)))
-    return registry_plugin("geats.registry", config.registry)(Path(config.state_dir))
+    return open_registry(config.registry, Path(config.state_dir))
 
 
 def _of_registry(registry: Registry) -> Iterator[Trouble]:

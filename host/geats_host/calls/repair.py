@@ -1,14 +1,12 @@
 """Repairing a host: what interrupted operations left becomes one plan (see ``interrupted``)."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from geats_core.jobs.repairs import Found, plan_repair
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.engine import interrupted
 from geats_host.errors import accepted
 from geats_host.host import Host
-from geats_host.locks import operation_lock
 from geats_host.planning.facts import facts_of
 from geats_host.planning.obstacles import obstacles
 from geats_host.planning.plans import saved
@@ -47,6 +45,5 @@ def plan(host: Host) -> SavedPlan:
 
 def _at_work(host: Host, names: Iterable[str]) -> dict[str, str]:
     """The VMs that some other process works on, and which one does."""
-    run_dir = Path(host.config.run_dir)
-    found = {name: operation_lock.at_work(run_dir, name) for name in sorted(names) if name}
+    found = {name: host.locks.at_work(name) for name in sorted(names) if name}
     return {name: who for name, who in found.items() if who}

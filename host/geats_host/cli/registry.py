@@ -9,6 +9,7 @@ from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
 from geats_host.planning.plans import plan_rebuild
+from geats_host.plugins.entry_points import open_locks
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
@@ -51,8 +52,8 @@ def restore(session: Session, file: Path, overwrite: bool, dry_run: bool) -> Non
     said = "\n".join(wish.lines) or "what is recorded is the same: only the journal may differ"
     session.answer(wish.report(), lambda: click.echo(said))
     if not dry_run:
-        run_dir = Path(session.config.run_dir)
-        registry_copies.restore(now, run_dir, wish, overwrite=overwrite)
+        locks = open_locks(session.config.lock, Path(session.config.run_dir))
+        registry_copies.restore(now, locks, wish, overwrite=overwrite)
 
 
 @registry.command()

@@ -10,11 +10,10 @@ from geats_core.planning.actions import Impact
 from geats_core.planning.goal import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
-from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
-from geats_host.errors import HostError, Refused
+from geats_host.errors import HostError, no_options
 
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
@@ -153,6 +152,5 @@ _drivers: dict[Path, MemoryDriver] = {}
 
 def open_driver(options: Mapping[object, object], state_dir: Path) -> MemoryDriver:
     """The driver of *state_dir*: the same one for as long as the process lives."""
-    if options:
-        raise Refused(*(unknown("drivers.memory", "option", key, ()) for key in options))
+    no_options(options)
     return _drivers.setdefault(state_dir, MemoryDriver())

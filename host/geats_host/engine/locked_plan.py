@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from pathlib import Path
 
 from geats_core.hostwide import recheck
 from geats_core.hostwide.recheck import no_longer, takes
@@ -33,8 +32,6 @@ from geats_host.engine import interrupted, perform
 from geats_host.engine.apply import Perform
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.locks import reservations
-from geats_host.locks.operation_lock import operation_lock
 from geats_host.observing import unfinished_restarts
 from geats_host.observing.known_volumes import keep, learn_identities, upgrade_registry
 from geats_host.observing.place_checks import Places
@@ -52,7 +49,7 @@ def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
     made = planned.plan
     with ExitStack() as locks:
         for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all
-            locks.enter_context(operation_lock(Path(host.config.run_dir), name))
+            locks.enter_context(host.locks.operation(name))
         _reserve(host, planned, locks)
         _check_configured(host, made.steps)
         check_sources(host, made.steps, planned.observations)  # they may have changed too
@@ -95,12 +92,12 @@ def bound_journal(host: Host) -> None:
 
 def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> None:
     """Check that all is as the plan wants it, and hold what it takes until *locks* end."""
-    made, run_dir = planned.plan, Path(host.config.run_dir)
+    made, shared = planned.plan, host.locks
     if not any(map(takes, made.plans)):
         _check_unmoved(host, planned, _look_at(host, _about(planned)))
         return
-    with reservations.alone(run_dir):
-        others = reservations.of_others(run_dir)  # before the look: one that ends is seen then
+    with shared.deciding():
+        others = shared.reservations()  # before the look: one that ends is seen then
         seen = host.observe_all()
         _check_unmoved(host, planned, seen)
         wanted = recheck.reservations(made.plans, seen)
@@ -108,7 +105,7 @@ def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> None:
         problems = no_longer(made.plans, seen, facts, host.config.policy, others)
         if problems:
             raise Refused(*problems)
-        locks.enter_context(reservations.reserved(run_dir, wanted))
+        locks.enter_context(shared.reserved(wanted))
 
 
 def _about(planned: SavedPlan) -> set[str]:

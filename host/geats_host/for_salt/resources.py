@@ -5,7 +5,7 @@ from pathlib import Path
 from geats_core.declared.config import parse_config
 from geats_core.requests.salt_resources import offered, parse_offer
 from geats_host.errors import accepted
-from geats_host.plugins.entry_points import registry_plugin
+from geats_host.plugins.entry_points import open_registry
 
 
 def resource_ids(minion: str, raw: object, offer: object) -> list[str]:
@@ -16,5 +16,5 @@ def resource_ids(minion: str, raw: object, offer: object) -> list[str]:
     """
     patterns = accepted(parse_offer("resources.geats", offer))
     config = accepted(parse_config(raw), "geats")
-    registry = registry_plugin("geats.registry", config.registry)(Path(config.state_dir))
+    registry = open_registry(config.registry, Path(config.state_dir))
     return offered(minion, {*config.vms, *registry.definitions(), *registry.unreadable()}, patterns)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
+from geats_core.declared.config import Plugin
 from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
@@ -96,10 +97,16 @@ def known() -> Machine:
     return (_read(file) if file else None) or Machine()
 
 
-def places(state_dir: str, drivers: Mapping[str, object]) -> tuple[Place, ...]:
-    """Where a host has its VMs whose drivers have these options."""
-    plain: Mapping[str, dict[str, object]] = json.loads(json.dumps(drivers, default=str))
+def places(state_dir: str, drivers: Mapping[str, Plugin]) -> tuple[Place, ...]:
+    """Where a host has its VMs, whose drivers are configured so."""
+    said = {name: {**_typed(name, each), **each.options} for name, each in drivers.items()}
+    plain: Mapping[str, dict[str, object]] = json.loads(json.dumps(said, default=str))
     return tuple(Place(state_dir, name, options) for name, options in plain.items())
+
+
+def _typed(name: str, driver: Plugin) -> dict[object, object]:
+    """The type of a driver that is not named after it."""
+    return {} if name == driver.type else {"type": driver.type}
 
 
 def elsewhere(known: Machine, here: Container[Place]) -> dict[str, str]:
@@ -225,7 +232,8 @@ def _has_more(place: Place, there: Container[str]) -> bool:
 def vms_in(place: Place) -> frozenset[str] | None:
     """The VMs of geats that are there now; None if nobody can tell."""
     options: dict[object, object] = dict(place.options.items())
-    drivers = open_drivers({place.driver: options}, Path(place.state_dir))
+    plugin = Plugin(type=f"{options.pop('type', place.driver)}", options=options)
+    drivers = open_drivers({place.driver: plugin}, Path(place.state_dir))
     seen = drivers.ask(place.driver, lambda driver: driver.observe())
     return None if seen is None else frozenset(name for name in seen if not seen[name].foreign)
 

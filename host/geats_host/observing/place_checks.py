@@ -1,22 +1,23 @@
 """Where a host has its VMs and pools, held against what its machine and its registry remember."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 
 from geats_core.declared.config import HostConfig, StackLayer
 from geats_core.planning.actions import Moved
 from geats_core.planning.availability import DRIVERS, POOLS
-from geats_core.planning.goal import PoolFacts
+from geats_core.planning.goal import DriverFacts, PoolFacts
 from geats_core.vm.observation import Observation
 from geats_host.drivers import Driver
 from geats_host.errors import HostError
 from geats_host.observing import known_places
 from geats_host.observing.known_places import Machine, Place, PoolPlace
 from geats_host.observing.known_volumes import remembered
-from geats_host.plugins.entry_points import pools_of, registry_plugin, wrong_of
+from geats_host.plugins.entry_points import DEFAULT_DRIVERS, open_registry, pools_of, wrong_of
 from geats_host.plugins.opened import Opened
 from geats_host.registry import Registry
 from geats_host.storage import Pool
@@ -63,9 +64,9 @@ class Places:
 
     def _of_drivers(self) -> tuple[Place, ...]:
         """Where this configuration has its VMs, by each of its drivers."""
-        options = {name: self.config.drivers.get(name, {}) for name in self.drivers}
+        plugins = {**DEFAULT_DRIVERS, **self.config.drivers}
         wrong = wrong_of(DRIVERS, self.config.wrong)
-        right = {name: options[name] for name in options if name not in wrong}
+        right = {name: plugins[name] for name in self.drivers if name not in wrong}
         return known_places.places(self.config.state_dir, right)
 
     def _of_pools(self, facts: Mapping[str, PoolFacts]) -> Iterator[PoolPlace]:
@@ -91,7 +92,7 @@ class Places:
         run = frozenset(known_places.vms_in(place) or ()) - self._defined()
         if place.state_dir == self.config.state_dir:
             return run
-        there = registry_plugin("geats.registry", self.config.registry)(Path(place.state_dir))
+        there = open_registry(self.config.registry, Path(place.state_dir))
         with suppress(HostError):  # what cannot be read says nothing
             return run | (there.definitions().keys() - self.registry.definitions().keys())
         return run
@@ -127,6 +128,44 @@ class Places:
             if any(each.pool == pool for each in have.missing)
             or any(s.pool == pool and (s.unreadable or retyped) for s in have.volumes)
         )
+
+
+def pools_at_one_place(facts: Mapping[str, PoolFacts]) -> dict[str, str]:
+    """Why some pools cannot be used: each is where another is, in it or around it."""
+    return _at_one_place("pool", {n: (_base(f.location), f.part) for n, f in facts.items()})
+
+
+def drivers_at_one_place(facts: Mapping[str, DriverFacts]) -> dict[str, str]:
+    """The same of drivers."""
+    return _at_one_place("driver", {n: (_base(f.location), "") for n, f in facts.items()})
+
+
+def _base(location: str | None) -> str | None:
+    """Where a pool is that has its volumes at such a *location*, by whatever path it is reached."""
+    if location is None:
+        return None
+    base, names, _ = location.partition(BEFORE_NAMES)
+    is_path = base.startswith("/") and (base.endswith("/") or not names)
+    return os.path.realpath(base) if is_path else base
+
+
+def _at_one_place(kind: str, places: Mapping[str, tuple[str | None, str]]) -> dict[str, str]:
+    """The same of any *kind*, by where each is, and which part of that place is its own."""
+    found: dict[str, str] = {}
+    for (one, (here, part)), (other, (there, other_part)) in permutations(places.items(), 2):
+        if here is not None and there is not None and _overlap(here, part, there, other_part):
+            where = "as well" if here == there else f"at {there}, and one is in the other"
+            found[one] = (
+                f"{kind} {one!r} is at {here}, and {kind} {other!r} is {where}: each would take"
+                " what is the other's: give each a path of its own, or leave one out"
+            )
+    return found
+
+
+def _overlap(here: str, part: str, there: str, other_part: str) -> bool:
+    if here == there:
+        return part == other_part
+    return f"{here}/".startswith(f"{there}/") or f"{there}/".startswith(f"{here}/")
 
 
 def _kind(layer: StackLayer) -> str:

@@ -11,7 +11,8 @@ from geats_core.planning.availability import TEMPLATES
 from geats_core.planning.goal import DriverFacts, HostFacts, PoolFacts
 from geats_core.plans.plan_files import Recorded
 from geats_host.host import Host
-from geats_host.observing.place_checks import Places
+from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place
+from geats_host.plugins.answers import facts_of_driver, facts_of_pool
 from geats_host.plugins.entry_points import wrong_of
 
 Facts: TypeAlias = Callable[[Iterable[str]], HostFacts]  # by the drivers of the VMs
@@ -24,7 +25,8 @@ def facts_of(host: Host, drivers: Iterable[str]) -> HostFacts:
 
 def facts_by_driver(host: Host) -> Facts:
     """The same for any drivers, from one look at the host."""
-    pools = host.pools.asked(lambda pool: replace(pool.facts, offers=pool.offers))
+    pools = host.pools.asked(facts_of_pool)
+    host.pools.away.update(pools_at_one_place(pools))
     with host.registry.read_at_once():
         elsewhere, moved = places_of(host).held_against_memory(pools)
         of_host = HostFacts(
@@ -39,7 +41,10 @@ def facts_by_driver(host: Host) -> Facts:
             moved=moved,
         )
     bridges = cache(lambda name: host.drivers.ask(name, lambda driver: driver.bridges()))
-    able = cache(lambda name: host.drivers.ask(name, lambda driver: driver.facts))
+    able = cache(lambda name: host.drivers.ask(name, facts_of_driver))
+    if len(host.drivers) > 1:
+        known_facts = {name: able(name) or DriverFacts() for name in host.drivers}
+        host.drivers.away.update(drivers_at_one_place(known_facts))
 
     def facts(drivers: Iterable[str]) -> HostFacts:
         used = sorted(host.drivers.keys() & set(drivers))

@@ -1,28 +1,37 @@
 """Drivers, storage plugins and registries: found by name among the entry points, and opened."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
-from geats_core.declared.config import HostConfig, StackLayer
+from geats_core.declared.config import HostConfig, Plugin, StackLayer
 from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
-from geats_host.plugins.opened import Opened
+from geats_host.locks import Locks
+from geats_host.plugins.opened import Opened, guarded
+from geats_host.plugins.strangers import lacking, watched
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool
 
 ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot stand on what is below
-DEFAULT_DRIVERS: Mapping[str, Raw] = {"lxc": {}}
+DEFAULT_DRIVERS: Mapping[str, Plugin] = {"lxc": Plugin(type="lxc")}
+OURS = "geats_host"
+REGISTRY = "geats.registry"
+LOCK = "geats.lock"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 OpenDriver: TypeAlias = Callable[[Raw, Path], Driver]
 OpenPool: TypeAlias = Callable[[Raw, Pool | None], Pool]
-OpenRegistry: TypeAlias = Callable[[Path], Registry]
+OpenRegistry: TypeAlias = Callable[[Raw, Path], Registry]
+OpenLocks: TypeAlias = Callable[[Raw, Path], Locks]
+T = TypeVar("T")
 
 
 def driver_plugin(path: str, name: str) -> OpenDriver:
@@ -41,6 +50,49 @@ def registry_plugin(path: str, name: str) -> OpenRegistry:
     """The registry *name*; *path* is where the configuration names it."""
     opener: OpenRegistry = _entry_point("registry", "registry", path, name).load()
     return opener
+
+
+def open_registry(plugin: Plugin, state_dir: Path) -> Registry:
+    """The registry that is configured; ``HostError`` where its plugin fails."""
+    who = f"registry {plugin.type}"
+    with guarded(who):
+        opener = registry_plugin(REGISTRY, plugin.type)
+    with guarded(who), _located(REGISTRY):
+        return _proven(opener(plugin.options, state_dir), Registry, opener, who)
+
+
+def lock_plugin(path: str, name: str) -> OpenLocks:
+    """The locks *name*; *path* is where the configuration names them."""
+    opener: OpenLocks = _entry_point("locks", "lock", path, name).load()
+    return opener
+
+
+def open_locks(plugin: Plugin, run_dir: Path) -> Locks:
+    """The locks that are configured; ``HostError`` where their plugin fails."""
+    who = f"lock {plugin.type}"
+    with guarded(who):
+        opener = lock_plugin(LOCK, plugin.type)
+    with guarded(who), _located(LOCK):
+        return _proven(opener(plugin.options, run_dir), Locks, opener, who)
+
+
+def _proven(plugin: T, protocol: type, opener: Callable[..., T], who: str) -> T:
+    """*plugin*, which its *opener* gave, if it has all that it should have."""
+    if opener.__module__.partition(".")[0] == OURS:
+        return plugin
+    if missing := lacking(plugin, protocol):
+        given = type(plugin).__name__
+        raise TypeError(f"{opener.__name__} gave a {given}, which has no {', '.join(missing)}")
+    return watched(plugin, who)
+
+
+@contextmanager
+def _located(path: str) -> Iterator[None]:
+    """What is wrong with options gets the *path* to them."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(*(replace(e, path=f"{path}.{e.path}") for e in refused.found)) from None
 
 
 def pools_of(config: HostConfig) -> Mapping[str, StackLayer]:
@@ -63,13 +115,13 @@ def wrong_of(kind: str, wrong: Mapping[str, str]) -> dict[str, str]:
 
 
 def open_drivers(
-    options: Mapping[str, Raw], state_dir: Path, wrong: Mapping[str, str] = NOTHING
+    plugins: Mapping[str, Plugin], state_dir: Path, wrong: Mapping[str, str] = NOTHING
 ) -> Opened[Driver]:
     """The drivers by name, each with its options; opened when they are needed."""
     refused = wrong_of(DRIVERS, wrong)
-    options = options or ({} if refused else DEFAULT_DRIVERS)
+    plugins = plugins or ({} if refused else DEFAULT_DRIVERS)
     openers: dict[str, Callable[[], Driver]] = {
-        name: partial(_open_driver, name, given, state_dir) for name, given in options.items()
+        name: partial(_open_driver, name, plugin, state_dir) for name, plugin in plugins.items()
     }
     return Opened(
         "driver", openers | {name: partial(_refuse, why) for name, why in refused.items()}
@@ -80,8 +132,13 @@ def _refuse(why: str) -> NoReturn:
     raise Refused(why)
 
 
-def _open_driver(name: str, options: Raw, state_dir: Path) -> Driver:
-    return driver_plugin(f"geats.drivers.{name}", name)(options, state_dir)
+def _open_driver(name: str, plugin: Plugin, state_dir: Path) -> Driver:
+    """One that is named after its type has the directory of the host, any other one of its own."""
+    own_dir = state_dir if name == plugin.type else state_dir / DRIVERS / name
+    path = f"geats.drivers.{name}"
+    opener = driver_plugin(path if name == plugin.type else f"{path}.type", plugin.type)
+    with _located(path):
+        return _proven(opener(plugin.options, own_dir), Driver, opener, f"driver {name}")
 
 
 def open_pools(
@@ -100,12 +157,13 @@ def _open_pool(path: str, layer: StackLayer) -> Pool:
     below = _open_pool(f"{path}.on", layer.on) if layer.on else None
     open_pool = storage_plugin(f"{path}.type", layer.type)
     try:
-        return open_pool(layer.options, below)
+        pool = open_pool(layer.options, below)
     except Refused as refused:
-        raise Refused(*(_located(path, layer, below, each) for each in refused.problems)) from None
+        raise Refused(*(_in_stack(path, layer, below, e) for e in refused.problems)) from None
+    return _proven(pool, Pool, open_pool, path.replace("geats.pools.", "pool ", 1))
 
 
-def _located(path: str, layer: StackLayer, below: Pool | None, problem: str) -> str:
+def _in_stack(path: str, layer: StackLayer, below: Pool | None, problem: str) -> str:
     """A problem of one layer, with its place in the stack; and what the layer below offers."""
     if below is None or layer.on is None or not problem.startswith(ABOUT_BELOW):
         return f"{path}.{problem}"

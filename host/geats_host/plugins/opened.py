@@ -137,7 +137,10 @@ def guarded(who: str) -> Iterator[None]:
     except OSError as error:  # as of a disk that is full or broken, which is nobody's fault
         LOG.info("a call of %s failed", who, exc_info=True)
         raise trouble(error, who) from error
-    except Exception as error:  # nothing is known of the code of others, see the module
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # nothing is known of the code of others, see the module
         LOG.exception("the plugin of %s failed", who)
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
         why = f"{who}: its plugin failed with {said} (the system's log has more)"

@@ -1,7 +1,7 @@
 """The host's store of definitions, locks and journal: the interface. Each other module is one.
 
 A registry is found by name through the entry-point group ``geats.registry``, as a function
-``open_registry(state_dir) -> Registry``.
+``open_registry(options, state_dir) -> Registry`` that raises ``Refused`` on bad options.
 """
 
 from collections.abc import Mapping, Sequence

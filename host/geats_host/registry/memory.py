@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geats_core.planning.actions import UpgradeRegistry
+from geats_core.reading.mappings import Raw
 from geats_core.vm.spec import VMSpec
+from geats_host.errors import no_options
 from geats_host.registry import Entry
 
 
@@ -79,6 +81,7 @@ class MemoryRegistry:
 _registries: dict[Path, MemoryRegistry] = {}
 
 
-def open_registry(state_dir: Path) -> MemoryRegistry:
-    """The registry of *state_dir*: the same one for as long as the process lives."""
+def open_registry(options: Raw, state_dir: Path) -> MemoryRegistry:
+    """The registry of *state_dir*: the same one for as long as the process lives. No options."""
+    no_options(options)
     return _registries.setdefault(state_dir, MemoryRegistry())

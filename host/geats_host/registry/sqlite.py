@@ -14,9 +14,10 @@ from returns.result import Failure, Success
 
 from geats_core.planning.actions import UpgradeRegistry
 from geats_core.reading import file_formats
+from geats_core.reading.mappings import Raw
 from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import VMSpec
-from geats_host.errors import HostError
+from geats_host.errors import HostError, no_options
 from geats_host.registry import Entry, Outcome
 from geats_host.registry.schema import (
     copy_to,
@@ -287,8 +288,9 @@ def file_in(state_dir: Path) -> Path:
     return state_dir / "registry.sqlite"
 
 
-def open_registry(state_dir: Path) -> SqliteRegistry:
-    """The registry in *state_dir*, made there with the first thing that is written."""
+def open_registry(options: Raw, state_dir: Path) -> SqliteRegistry:
+    """The registry in *state_dir*, made there with the first thing that is written. No options."""
+    no_options(options)
     registry = SqliteRegistry(file_in(state_dir))
     registry.locked()  # fails where what is there is not usable
     return registry

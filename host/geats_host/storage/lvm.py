@@ -142,6 +142,7 @@ class LvmPool:
         size_bytes, free_bytes = self._room()
         return PoolFacts(
             location=f"{DEV}/{self.vg}/{OWNER}.{{vm}}.{{volume}}",
+            part=self.thin_pool or "",
             size_bytes=size_bytes,
             free_bytes=free_bytes,
             snapshots=thin,

@@ -4,7 +4,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import Gone, HostConfig, Problem, parse_config
-from geats_core.declared.config import StackLayer, read_config, read_in_part
+from geats_core.declared.config import Plugin, StackLayer, read_config, read_in_part
 from geats_core.declared.template import Files, Template
 from tests.core.hosts import VM_RULE
 
@@ -55,9 +55,9 @@ def test_a_whole_configuration_is_read() -> None:
         HostConfig(
             state_dir="/srv/geats",
             run_dir="/run/g",
-            registry="memory",
+            registry=Plugin(type="memory"),
             bind_sources=("/srv/media", "/srv/shared"),
-            drivers={"lxc": {"path": "/var/lib/lxc"}},
+            drivers={"lxc": Plugin(type="lxc", options={"path": "/var/lib/lxc"})},
             pools={
                 "disks": StackLayer(
                     type="filesystem",

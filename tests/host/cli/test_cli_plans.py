@@ -270,7 +270,7 @@ def test_the_work_is_done_whoever_reads_of_it(
     if reads:
         os.close(reader)
     assert (done.returncode, done.stderr) == (0, "")
-    last = open_registry(tmp_path / "state").journal("web01")[-1]
+    last = open_registry({}, tmp_path / "state").journal("web01")[-1]
     assert (last.action, last.outcome) == ("start web01", Outcome.DONE)
 
 
@@ -307,7 +307,7 @@ def test_a_guest_that_had_to_be_powered_off_is_told(
     open_driver({}, tmp_path / "state").deaf.add("web01")
     code, out, _ = geats(*command)
     assert (code, note in " ".join(out.split())) == (4, True)
-    journal = open_registry(tmp_path / "state").journal("web01")
+    journal = open_registry({}, tmp_path / "state").journal("web01")
     told = [(each.action.split()[0], each.outcome, each.detail) for each in journal if each.detail]
     assert ("shut", Outcome.DONE, note) in told
     assert geats("start", "web01")[0] == 0

@@ -3,8 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,138 +14,34 @@ from geats_core.reading import file_formats
 from geats_core.vm.parse import parse_vm, to_text
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError
-from geats_host.registry import Entry, Outcome, Registry, memory, schema, sqlite
+from geats_host.registry import Entry, Outcome, schema, sqlite
+from geats_host.testing.registry_conformance import RegistryConformance
 
 
 def spec(name: str, memory_size: str = "1GiB") -> VMSpec:
     return parse_vm(name, {"template": "debian", "memory": memory_size}).unwrap()
 
 
-@pytest.fixture(params=[memory.open_registry, sqlite.open_registry], ids=["memory", "sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registry]:
-    opener: Callable[[Path], Registry] = request.param
-    return lambda: opener(tmp_path / "state")
+class TestMemory(RegistryConformance):
+    opener = "geats_host.registry.memory:open_registry"
+    shared_by_processes = False
 
 
-def test_a_definition_is_kept_replaced_and_forgotten(reopen: Callable[[], Registry]) -> None:
-    reopen().record(spec("web01"))
-    reopen().record(spec("web01", "2GiB"))
-    reopen().record(spec("db01"))
-    assert reopen().definitions() == {"web01": spec("web01", "2GiB"), "db01": spec("db01")}
-    reopen().forget("web01")
-    reopen().forget("web01")
-    assert set(reopen().definitions()) == {"db01"}
-
-
-def test_what_this_geats_writes_needs_no_upgrade(reopen: Callable[[], Registry]) -> None:
-    assert reopen().outdated() is None
-    reopen().set_locked("web01", locked=True)
-    assert reopen().outdated() is None
-    reopen().upgrade(UpgradeRegistry(file_formats.REGISTRY - 1, file_formats.REGISTRY))
-    assert reopen().locked() == {"web01"}
-
-
-def test_a_lock_is_kept_until_it_is_lifted(reopen: Callable[[], Registry]) -> None:
-    reopen().set_locked("web01", locked=True)
-    reopen().set_locked("web01", locked=True)
-    assert reopen().locked() == {"web01"}
-    reopen().set_locked("web01", locked=False)
-    assert reopen().locked() == frozenset()
-
-
-def test_a_forgotten_vm_leaves_no_lock_for_the_next_of_its_name(
-    reopen: Callable[[], Registry],
-) -> None:
-    reopen().set_locked("web01", locked=True)
-    reopen().forget("web01")
-    assert reopen().locked() == frozenset()
-
-
-def test_a_note_is_kept_replaced_and_forgotten(reopen: Callable[[], Registry]) -> None:
-    reopen().note("pool", "fast", "here")
-    reopen().note("pool", "fast", "there")
-    reopen().note("pool", "big", "elsewhere")
-    reopen().note("driver", "fast", "not a pool")
-    assert list(reopen().notes("pool").items()) == [("big", "elsewhere"), ("fast", "there")]
-    reopen().forget_note("pool", "fast")
-    reopen().forget_note("pool", "fast")
-    assert reopen().notes("pool") == {"big": "elsewhere"}
-    assert reopen().notes("driver") == {"fast": "not a pool"}
-    assert reopen().notes("nothing") == {}
-
-
-def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
-    reopen: Callable[[], Registry],
-) -> None:
-    entries = [
-        Entry(time_s=float(n), vm=vm, action=f"step {n}", outcome=Outcome.DONE, origin="me")
-        for n, vm in enumerate(["web01", "db01", "web01", "web01"])
-    ]
-    for entry in entries:
-        reopen().write(entry)
-    assert list(reopen().journal("web01", limit=2)) == [entries[2], entries[3]]
-
-
-@pytest.mark.parametrize(
-    ("before_s", "entries", "left"),
-    [
-        (0, 10, [0, 1, 2, 3, 4]),
-        (3, 10, [3, 4]),
-        (0, 2, [3, 4]),
-        (3, 1, [4]),
-        (9, 9, []),
-        (9, 0, []),
-    ],
-)
-def test_the_journal_forgets_what_is_old_and_what_is_too_much(
-    reopen: Callable[[], Registry], before_s: float, entries: int, left: list[int]
-) -> None:
-    reopen().prune(before_s, entries)
-    written = [
-        Entry(time_s=float(n), vm="web01", action="start", outcome=Outcome.INTENT) for n in range(5)
-    ]
-    for entry in written:
-        reopen().write(entry)
-    reopen().prune(before_s, entries)
-    reopen().prune(before_s, entries)
-    assert list(reopen().journal("web01")) == [written[n] for n in left]
-
-
-def test_what_many_threads_write_at_once_is_all_there(reopen: Callable[[], Registry]) -> None:
-    entries = [
-        Entry(time_s=float(n), vm=f"vm{n % 4}", action="start", outcome=Outcome.DONE)
-        for n in range(64)
-    ]
-    registry = reopen()
-    with registry.kept_open(), ThreadPoolExecutor(16) as threads:
-        list(threads.map(registry.write, entries))
-        there = [each for n in range(4) for each in reopen().journal(f"vm{n}", limit=64)]
-    assert sorted(there, key=lambda each: each.time_s) == entries
-
-
-def test_what_is_written_between_many_reads_is_read(reopen: Callable[[], Registry]) -> None:
-    registry, first, second = reopen(), spec("web01"), spec("db01")
-    registry.record(first)
-    with registry.read_at_once(), registry.read_at_once():
-        assert registry.definitions() == {"web01": first}
-        registry.record(second)
-        reopen().set_locked("db01", locked=True)
-        assert registry.definitions() == {"web01": first, "db01": second}
-        assert registry.locked() == {"db01"}
-    assert reopen().definitions() == registry.definitions()
+class TestSqlite(RegistryConformance):
+    opener = "geats_host.registry.sqlite:open_registry"
 
 
 def test_an_entry_is_in_the_file_once_it_is_written(tmp_path: Path) -> None:
     """Not only when the file is no longer kept open."""
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     entry = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.INTENT)
     with registry.kept_open():
         registry.write(entry)
-        assert list(sqlite.open_registry(tmp_path).journal("web01")) == [entry]
+        assert list(sqlite.open_registry({}, tmp_path).journal("web01")) == [entry]
 
 
 def test_an_entry_that_could_not_be_written_keeps_no_other_out(tmp_path: Path) -> None:
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     registry.set_locked("web01", locked=True)
     good = Entry(time_s=1.0, vm="web01", action="start", outcome=Outcome.DONE)
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database, database:
@@ -162,7 +56,7 @@ def test_an_entry_that_could_not_be_written_keeps_no_other_out(tmp_path: Path) -
 
 def test_who_keeps_it_open_no_longer_takes_it_from_nobody(tmp_path: Path) -> None:
     """Several plans may be applied at once, and each ends when it ends."""
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     with registry.kept_open():
         with registry.kept_open():
             registry.record(spec("web01"))
@@ -180,12 +74,12 @@ def test_where_nothing_can_be_kept_open_the_write_says_so(tmp_path: Path) -> Non
 
 
 def test_a_registry_of_a_newer_geats_is_refused_and_not_touched(tmp_path: Path) -> None:
-    sqlite.open_registry(tmp_path).set_locked("web01", locked=True)
+    sqlite.open_registry({}, tmp_path).set_locked("web01", locked=True)
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.executescript("drop table note; pragma user_version = 99")
     before = (tmp_path / "registry.sqlite").read_bytes()
     with pytest.raises(HostError, match=r"newer geats \(format 99, and this one knows 3\)"):
-        sqlite.open_registry(tmp_path)
+        sqlite.open_registry({}, tmp_path)
     assert (tmp_path / "registry.sqlite").read_bytes() == before
 
 
@@ -193,32 +87,32 @@ def test_a_registry_of_a_newer_geats_is_refused_and_not_touched(tmp_path: Path) 
 def test_a_newer_geats_says_that_this_one_cannot_read_its_registry(
     tmp_path: Path, oldest_reader: str
 ) -> None:
-    sqlite.open_registry(tmp_path).note("registry", "oldest reader", oldest_reader)
+    sqlite.open_registry({}, tmp_path).note("registry", "oldest reader", oldest_reader)
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.execute("pragma user_version = 99")
     with pytest.raises(HostError, match="newer geats"):
-        sqlite.open_registry(tmp_path)
+        sqlite.open_registry({}, tmp_path)
 
 
 def test_a_newer_geats_says_that_this_one_can_read_its_registry_but_never_write(
     tmp_path: Path,
 ) -> None:
-    sqlite.open_registry(tmp_path).set_locked("web01", locked=True)
+    sqlite.open_registry({}, tmp_path).set_locked("web01", locked=True)
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database:
         database.execute("pragma user_version = 99")
-    assert sqlite.open_registry(tmp_path).locked() == {"web01"}
+    assert sqlite.open_registry({}, tmp_path).locked() == {"web01"}
     with pytest.raises(HostError, match="newer geats"):
-        sqlite.open_registry(tmp_path).set_locked("web01", locked=False)
+        sqlite.open_registry({}, tmp_path).set_locked("web01", locked=False)
 
 
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "registry.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(HostError, match=r"registry\.sqlite: file is not a database"):
-        sqlite.open_registry(tmp_path)
+        sqlite.open_registry({}, tmp_path)
 
 
 def test_a_definition_that_cannot_be_read_concerns_its_vm_alone(tmp_path: Path) -> None:
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     registry.record(spec("db01"))
     registry.record(spec("mail"))
     with closing(sqlite3.connect(tmp_path / "registry.sqlite")) as database, database:
@@ -238,23 +132,16 @@ def test_a_definition_that_cannot_be_read_concerns_its_vm_alone(tmp_path: Path) 
     assert set(registry.unreadable()) == {"mail"}
 
 
-def test_every_definition_that_this_geats_writes_can_be_read(
-    reopen: Callable[[], Registry],
-) -> None:
-    reopen().record(spec("web01"))
-    assert reopen().unreadable() == {}
-
-
 def test_two_processes_open_a_new_registry_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from geats_host.registry.sqlite import *;"
-        "open_registry(Path(sys.argv[1])).set_locked(sys.argv[2], locked=True)"
+        "open_registry({}, Path(sys.argv[1])).set_locked(sys.argv[2], locked=True)"
     )
     children = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), f"vm{n}"]) for n in range(4)
     ]
     assert [child.wait() for child in children] == [0, 0, 0, 0]
-    assert sqlite.open_registry(tmp_path).locked() == {f"vm{n}" for n in range(4)}
+    assert sqlite.open_registry({}, tmp_path).locked() == {f"vm{n}" for n in range(4)}
 
 
 def test_only_that_a_step_is_done_waits_for_the_next_sync(
@@ -268,7 +155,7 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
         database.set_trace_callback(asked.append)
         return database
 
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     monkeypatch.setattr(sqlite3, "connect", traced)
     for outcome in Outcome:
         registry.write(Entry(time_s=1.0, vm="web01", action="start", outcome=outcome))
@@ -283,7 +170,7 @@ def test_reading_a_registry_of_an_older_geats_does_not_change_it(
 ) -> None:
     path = older(tmp_path, version)
     before = path.read_bytes()
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     assert list(registry.journal("web01")) == [OLD]
     assert registry.definitions() == {"web01": spec("web01")}
     assert registry.locked() == {"web01"}
@@ -293,7 +180,7 @@ def test_reading_a_registry_of_an_older_geats_does_not_change_it(
 
 def test_an_empty_file_is_a_registry_in_which_nothing_was_written(tmp_path: Path) -> None:
     (tmp_path / "registry.sqlite").touch()
-    assert sqlite.open_registry(tmp_path).definitions() == {}
+    assert sqlite.open_registry({}, tmp_path).definitions() == {}
     assert (tmp_path / "registry.sqlite").read_bytes() == b""
 
 
@@ -303,7 +190,7 @@ def test_nothing_is_written_to_a_registry_of_an_older_geats_before_it_is_upgrade
 ) -> None:
     path = older(tmp_path, version)
     before = path.read_bytes()
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     with registry.kept_open(), pytest.raises(HostError, match=r"an older geats .* plan again"):
         registry.write(OLD)
     assert path.read_bytes() == before
@@ -314,7 +201,7 @@ def test_an_upgrade_keeps_a_copy_of_what_was_there_and_all_that_is_in_it(
     tmp_path: Path, version: int
 ) -> None:
     path = older(tmp_path, version)
-    registry = sqlite.open_registry(tmp_path)
+    registry = sqlite.open_registry({}, tmp_path)
     upgrade = UpgradeRegistry(version, file_formats.REGISTRY)
     assert registry.outdated() == upgrade
     registry.upgrade(upgrade)
@@ -330,14 +217,14 @@ def test_an_upgrade_keeps_a_copy_of_what_was_there_and_all_that_is_in_it(
     assert copy.stat().st_mode & 0o777 == 0o600
     path.with_name("registry.sqlite-wal").unlink(missing_ok=True)
     copy.rename(path)
-    assert sqlite.open_registry(tmp_path).outdated() == upgrade
-    assert list(sqlite.open_registry(tmp_path).journal("web01")) == [OLD]
+    assert sqlite.open_registry({}, tmp_path).outdated() == upgrade
+    assert list(sqlite.open_registry({}, tmp_path).journal("web01")) == [OLD]
 
 
 def test_a_second_upgrade_from_one_schema_keeps_the_copy_of_the_first(tmp_path: Path) -> None:
     for _ in range(2):
         older(tmp_path, 2)
-        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(2, file_formats.REGISTRY))
+        sqlite.open_registry({}, tmp_path).upgrade(UpgradeRegistry(2, file_formats.REGISTRY))
         for leftover in ("", "-wal", "-shm"):
             (tmp_path / f"registry.sqlite{leftover}").unlink(missing_ok=True)
     copies = sorted(each.name for each in tmp_path.glob("*.backup"))
@@ -348,7 +235,7 @@ def test_an_upgrade_that_was_planned_for_another_schema_changes_nothing(tmp_path
     path = older(tmp_path, 2)
     before = path.read_bytes()
     with pytest.raises(HostError, match="an older geats"):
-        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(1, file_formats.REGISTRY))
+        sqlite.open_registry({}, tmp_path).upgrade(UpgradeRegistry(1, file_formats.REGISTRY))
     assert path.read_bytes() == before
 
 
@@ -357,7 +244,7 @@ def test_an_upgrade_whose_copy_does_not_fit_changes_nothing(tmp_path: Path) -> N
     before = path.read_bytes()
     (tmp_path / ".registry.sqlite.schema-2.backup.new").mkdir()
     with pytest.raises(HostError, match=r"registry\.sqlite: "):
-        sqlite.open_registry(tmp_path).upgrade(UpgradeRegistry(2, file_formats.REGISTRY))
+        sqlite.open_registry({}, tmp_path).upgrade(UpgradeRegistry(2, file_formats.REGISTRY))
     assert path.read_bytes() == before
 
 

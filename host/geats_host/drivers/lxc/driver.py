@@ -100,7 +100,7 @@ class Options:
 
 def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver":
     """The driver; options: path, python, timeout and settle (seconds), idmap_first, idmap_count."""
-    read = Reader("lxc", options)
+    read = Reader("", options)
     path = read.take("path", fields.absolute_path, str(state_dir / "lxc"))
     first = read.take("idmap_first", fields.positive_int, 0)
     count = read.take("idmap_count", fields.positive_int, 65_536 if first else 0)
@@ -184,6 +184,7 @@ class LxcDriver:
             volumes=DIRECTORIES,
             costs=COSTS,
             no_start=apparmor.no_start(),
+            location=f"{self.options.path}",
         )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:

@@ -1,0 +1,262 @@
+"""The suite that every driver passes, for pytest; for a driver of your own as well.
+
+A test module of yours opens the driver, makes VMs that it can start, and inherits all tests::
+
+    import pytest
+    from geats_host.testing.driver_conformance import DriverConformance, vm
+
+    class TestMyDriver(DriverConformance):
+        @pytest.fixture
+        def reopen(self, tmp_path):
+            return lambda: open_driver({}, tmp_path / "state")
+
+        @pytest.fixture
+        def make(self, tmp_path):
+            def made(name, **keys):
+                return vm(name, driver="mine", **keys), {"root": a_root(tmp_path / name)}
+            return made
+
+The root of such a VM has ``true``, ``cat`` and a shell, and powers off when it is asked to. What a
+driver cannot change while a VM is on, by ``facts.costs``, is not asked of it. The suite needs
+pytest, from the extra ``test``, and whatever the driver needs.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import pytest
+
+from geats_core.planning.actions import Impact
+from geats_core.planning.goal import DriverFacts
+from geats_core.planning.spec_changes import COST
+from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+from geats_core.vm.observation import Power
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import Limits, VMSpec
+from geats_host.drivers import Driver, DriverSeen, Info
+from geats_host.errors import HostError
+
+Reopen: TypeAlias = Callable[[], Driver]
+TIMEOUT_S = 30
+MEMORY = 64 << 20
+LIVE = ("memory", "cpus", "processes")  # fields that ``set_limits`` can change
+OF_GEATS = frozenset({"transient", "shutdown_timeout", "after", "autostart", "volume sharing"})
+ABSENT = "geats-test-absent"
+
+
+class Make(Protocol):
+    """Makes a VM that can be started, and its volumes; *keys* are those of its description."""
+
+    def __call__(self, name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Path]]: ...
+
+
+def vm(name: str, **keys: object) -> VMSpec:
+    """A VM as it is described; its name begins with ``geats-test-``."""
+    return parse_vm(f"geats-test-{name}", {"template": "test", **keys}).unwrap()
+
+
+class DriverConformance:
+    """See the module. ``reopen`` gives a function that opens the same driver anew."""
+
+    @pytest.fixture
+    def reopen(self) -> Reopen:
+        """To be given by each driver."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def make(self) -> Make:
+        """To be given by each driver."""
+        raise NotImplementedError
+
+    @pytest.fixture(autouse=True)
+    def all_gone(self, reopen: Reopen) -> Iterator[None]:
+        """Whatever a test that failed left is ended."""
+        yield
+        driver = reopen()
+        for name, seen in driver.observe().items():
+            if seen.power is not Power.STOPPED:
+                with suppress(HostError):
+                    driver.stop(name)
+            with suppress(HostError):
+                driver.undefine(name)
+
+    def test_it_says_what_it_can(self, reopen: Reopen) -> None:
+        facts, bridges = reopen().facts, reopen().bridges()
+        assert isinstance(facts, DriverFacts)
+        assert bridges is None or isinstance(bridges, frozenset)
+        assert set(facts.costs) <= {*COST}, "the table COST has no such field"
+        assert not OF_GEATS & facts.costs.keys(), "these fields are none of the driver's"
+        for field, cost in facts.costs.items():
+            found = {cost.rises, cost.falls}
+            assert COST[field] <= Impact.RESTART or found == {COST[field]}, (
+                f"{field} costs the data"
+            )
+            live = field in LIVE or Impact.LIVE not in found
+            assert live, f"nothing changes {field} while it is on"
+
+    def test_a_life_from_define_to_undefine(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("life")
+        reopen().define(want, paths)
+        off = DriverSeen(defined=want)
+        assert reopen().observe() == {want.name: off}
+        reopen().start(want.name)
+        on = DriverSeen(defined=want, in_effect=want, power=Power.RUNNING)
+        assert reopen().observe() == {want.name: on}
+        reopen().freeze(want.name)
+        assert reopen().observe() == {want.name: replace(on, power=Power.FROZEN)}
+        reopen().unfreeze(want.name)
+        assert reopen().observe() == {want.name: on}
+        reopen().shutdown(want.name, TIMEOUT_S)
+        assert reopen().observe() == {want.name: off}
+        reopen().undefine(want.name)
+        reopen().undefine(want.name)
+        assert reopen().observe() == {}
+
+    def test_one_vm_is_seen_as_it_is_among_all(self, reopen: Reopen, make: Make) -> None:
+        for name in ("on", "off"):
+            reopen().define(*make(name))
+        reopen().start("geats-test-on")
+        everything = reopen().observe()
+
+        assert {name: seen.power for name, seen in everything.items()} == {
+            "geats-test-on": Power.RUNNING,
+            "geats-test-off": Power.STOPPED,
+        }
+        assert {name: reopen().observe(name) for name in everything} == {
+            name: {name: seen} for name, seen in everything.items()
+        }
+        assert reopen().observe(ABSENT) == {}
+        reopen().stop("geats-test-on")
+        assert reopen().observe("geats-test-off") == {
+            "geats-test-off": everything["geats-test-off"]
+        }
+
+    def test_what_is_defined_anew_is_in_effect_after_the_next_start(
+        self, reopen: Reopen, make: Make
+    ) -> None:
+        want, paths = make("changed")
+        new = replace(want, hostname="other")
+        reopen().define(want, paths)
+        reopen().define(want, paths)
+        reopen().start(want.name)
+        reopen().define(new, paths)
+        seen = reopen().observe()[want.name]
+        assert (seen.defined, seen.in_effect, seen.power) == (new, want, Power.RUNNING)
+        reopen().stop(want.name)
+        assert reopen().observe()[want.name].in_effect is None
+        reopen().start(want.name)
+        assert reopen().observe()[want.name].in_effect == new
+
+    def test_limits_that_can_change_while_it_is_on_do(self, reopen: Reopen, make: Make) -> None:
+        costs = reopen().facts.costs
+        if not all(name in costs and costs[name].falls is Impact.LIVE for name in LIVE):
+            return
+        want, paths = make("limits", memory=2 * MEMORY)
+        reopen().define(want, paths)
+        reopen().start(want.name)
+        limits = Limits(memory_bytes=MEMORY, cpus=0.5, processes=50)
+        reopen().set_limits(want.name, limits)
+        seen = reopen().observe()[want.name]
+        assert (seen.defined, seen.in_effect) == (want, replace(want, limits=limits))
+        assert reopen().info(want.name).memory_limit_bytes == MEMORY
+
+    def test_the_mark_of_a_lock_stays_until_it_is_lifted(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("locked")
+        reopen().set_locked(want.name, locked=True)  # of a VM that is not known: nothing
+        assert reopen().observe() == {}
+        reopen().define(want, paths)
+        for locked in (True, True, False, False, True):
+            reopen().set_locked(want.name, locked=locked)
+            assert reopen().observe()[want.name].locked is locked
+        reopen().define(want, paths)
+        assert reopen().observe()[want.name].locked
+        reopen().undefine(want.name)
+        reopen().define(want, paths)
+        assert not reopen().observe()[want.name].locked
+
+    def test_what_cannot_be_done_now_is_an_error_and_changes_nothing(
+        self, reopen: Reopen, make: Make
+    ) -> None:
+        want, paths = make("wrong")
+        reopen().define(want, paths)
+        off = reopen().observe()
+        for act in ("freeze", "unfreeze", "hold"):
+            with pytest.raises(HostError):
+                getattr(reopen(), act)(want.name)
+        assert reopen().observe() == off
+        reopen().start(want.name)
+        on = reopen().observe()
+        for act in ("start", "undefine"):
+            with pytest.raises(HostError):
+                getattr(reopen(), act)(want.name)
+        assert reopen().observe() == on
+        with pytest.raises(HostError):
+            reopen().start(ABSENT)
+
+    def test_a_frozen_vm_is_powered_off(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("frozen")
+        reopen().define(want, paths)
+        for freeze in ("freeze", "hold"):
+            reopen().start(want.name)
+            getattr(reopen(), freeze)(want.name)
+            frozen = {"freeze": Power.FROZEN, "hold": Power.HELD}[freeze]
+            assert reopen().observe()[want.name].power is frozen
+            if freeze == "hold":
+                reopen().unfreeze(want.name)
+            reopen().stop(want.name)
+            assert reopen().observe() == {want.name: DriverSeen(defined=want)}
+
+    def test_statistics_of_one_that_is_off_are_empty(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("info")
+        reopen().define(want, paths)
+        assert reopen().info(want.name) == Info()
+
+    def test_programs_run_in_a_guest_that_is_on(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("programs")
+        reopen().define(want, paths)
+        with pytest.raises(HostError):
+            reopen().exec(want.name, Command(argv=("true",)))
+        reopen().start(want.name)
+        assert reopen().exec(want.name, Command(argv=("true",))).code == 0
+        assert reopen().exec(want.name, Command(argv=("no-such-program",))).code == 127
+
+    def test_files_go_in_and_come_out_as_they_were(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("files")
+        reopen().define(want, paths)
+        reopen().start(want.name)
+        data = os.urandom(70_000)
+        for content in (data, b""):
+            with _file(content) as given:
+                reopen().write_file(want.name, FileToWrite(path="/tmp/file"), given)
+            with _file(b"") as target:
+                reopen().read_file(want.name, FileToRead(path="/tmp/file"), target)
+                assert os.pread(target, len(data) + 1, 0) == content
+        with _file(b"") as target, pytest.raises(HostError):
+            reopen().read_file(want.name, FileToRead(path="/tmp/no-such-file"), target)
+
+    def test_many_look_at_once(self, reopen: Reopen, make: Make) -> None:
+        want, paths = make("seen")
+        reopen().define(want, paths)
+        driver = reopen()
+        with ThreadPoolExecutor(8) as threads:
+            looks = [threads.submit(driver.observe) for _ in range(16)]
+            driver.start(want.name)
+            seen = [each.result() for each in looks]
+        assert {each[want.name].defined for each in seen} == {want}
+        assert {each[want.name].power for each in seen} <= {Power.STOPPED, Power.RUNNING}
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[int]:
+    """The descriptor of an open file with this content."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        file.seek(0)
+        yield file.fileno()
