@@ -57,6 +57,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Step, Target
 from geats_core.planning.model import ON, after, volumes_in_order
 from geats_core.planning.verbs import VERBS
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
@@ -67,7 +68,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing.known_volumes import is_filled
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import Planned, plan_vm
+from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.property.space import half_way
 
@@ -225,7 +226,7 @@ class Life:
             locked=self.have.locked,
         )
 
-    def planned(self, goal: Goal) -> Planned | None:
+    def planned(self, goal: Goal) -> SavedPlan | None:
         """The plan from the host, which must be that from the model; None where there is none."""
         foretold = plan(goal, self.have, facts_of(self.host, [self.world.driver]))
         try:
@@ -234,10 +235,10 @@ class Life:
             assert isinstance(foretold, Failure)
             self.agree()
             return None
-        assert foretold == Success(made.plan)
+        assert foretold == Success(made.of_vm)
         return made
 
-    def apply(self, planned: Planned) -> None:
+    def apply(self, planned: SavedPlan) -> None:
         """Carry a plan out as its callers do, several steps at once."""
         assert apply_plan(self.host, planned) == Success(planned.plan.steps)
         self.done += [step.action for step in planned.plan.steps]
@@ -348,9 +349,9 @@ def _missed(seen: VolumeSeen) -> VolumeMissing:
     return VolumeMissing(name=seen.name, pool=seen.pool, template=seen.template)
 
 
-def end_of(planned: Planned) -> Observation:
+def end_of(planned: SavedPlan) -> Observation:
     """Where a plan leads."""
-    have = planned.have
+    have = planned.observations.get(planned.of_vm.name, Observation())
     for step in planned.plan.steps:
         have = after(step.action, have).unwrap()
     return have

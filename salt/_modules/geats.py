@@ -261,7 +261,8 @@ def plan(
             by_hand=by_hand,
             max_impact=max_impact,
         )
-        return {**reports.plan_report(planned.plan), "origins": dict(planned.origins)}
+        origins = dict(planned.origins.get(name, {}))
+        return {**reports.plan_report(planned.of_vm), "origins": origins}
 
 
 def apply(
@@ -408,5 +409,5 @@ def _apply_several(host, vms, test):
     if is_test(test):
         report = reports.would_several_report(planned)
     else:
-        report = reports.several_report(planned, apply_plan(host, planned.planned))
+        report = reports.several_report(planned, apply_plan(host, planned))
     return unless([str(each["error"]) for each in report.values() if each["error"]], report)

@@ -52,12 +52,12 @@ def adopt(name, spec=None, template=None, new_name=None, test=None):
         salt '*' geats.adopt 'my old box' new_name=box template=debian
     """
     with opened() as host:
-        adopting = adoption.adopt(host, name, spec, template, new_name)
+        planned, description = adoption.adopt(host, name, spec, template, new_name)
         if is_test(test):
-            report = would(adopting.plan)
+            report = would(planned.of_vm)
         else:
-            report = done(adopting.plan, apply_plan(host, adopting.planned))
-        return {**report, "description": adopting.described}
+            report = done(planned.of_vm, apply_plan(host, planned))
+        return {**report, "description": description}
 
 
 def import_legacy(files):

@@ -134,8 +134,8 @@ def keep_snapshots(name, prefix="", test=None, **rules):
 
     def run():
         with opened() as host:
-            kept = taken.kept(host, name, words(rules), prefix)
-            return {**applied(host, kept.planned, test), **kept.report()}
+            planned, retention = taken.kept(host, name, words(rules), prefix)
+            return {**applied(host, planned, test), **taken.kept_report(retention)}
 
     return for_schedule(rules, run)
 
@@ -161,10 +161,13 @@ def export(name, path=None, test=None):
         salt '*' geats.export web01 /srv/backup/web01.geats.tar
     """
     with opened() as host:
-        copying = copies.export(host, name, path)
+        planned = copies.export(host, name, path)
         if is_test(test):
-            return would(copying.plan)
-        return {**done(copying.plan, copies.apply_export(host, copying)), **copying.written()}
+            return would(planned.of_vm)
+        return {
+            **done(planned.of_vm, copies.apply_export(host, planned)),
+            **copies.written(planned),
+        }
 
 
 def import_(path, name=None, changes=None, sha256=None, test=None):
@@ -196,8 +199,8 @@ def import_(path, name=None, changes=None, sha256=None, test=None):
         salt '*' geats.import_ salt://web01.geats.tar changes='{"pools": "fast"}'
     """
     with opened() as host:
-        copying = copies.import_(host, _fetched(path), name, changes, sha256)
-        return _copied(host, copying, test)
+        planned = copies.import_(host, _fetched(path), name, changes, sha256)
+        return _copied(host, planned, test)
 
 
 def clone(source, target, changes=None, test=None):
@@ -254,10 +257,10 @@ def prune_exports(test=None, **rules):
     return for_schedule(rules, run)
 
 
-def _copied(host, copying, test):
+def _copied(host, planned, test):
     if is_test(test):
-        return would(copying.plan)
-    return done(copying.plan, copies.apply_copy(host, copying))
+        return would(planned.of_vm)
+    return done(planned.of_vm, copies.apply_copy(host, planned))
 
 
 def _fetched(path):

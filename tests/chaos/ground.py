@@ -283,7 +283,7 @@ def _run(config: Path, said: Path, argv: tuple[str, ...], raw: dict[str, object]
 
 def _retain(host: Host, name: str) -> None:
     """What ``geats.keep_snapshots`` of Salt does."""
-    apply_plan(host, snapshots.kept(host, name, {"last": 1}).planned).unwrap()
+    apply_plan(host, snapshots.kept(host, name, {"last": 1})[0]).unwrap()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def test_a_vm_of_such_a_name_lives_and_goes_as_any_other(tmp_path: Path, name: s
     apply_plan(host, snapshots.snapshot(host, name, "s")).unwrap()
     exporting = copies.export(host, name)
     copies.apply_export(host, exporting).unwrap()
-    assert exporting.path.name.startswith(f"{name}-")
+    assert copies.archive_of(exporting).name.startswith(f"{name}-")
     copies.apply_copy(host, copies.clone(host, name, f"{name}-2")).unwrap()
     with pytest.raises(Refused, match=f"the name in DNS, .*, is also that of {name}.name"):
         copies.clone(host, name, name.swapcase())
@@ -125,10 +125,10 @@ def test_a_container_that_no_vm_can_be_called_is_a_stray_that_nothing_acts_on(
 def test_a_container_is_adopted_under_a_name_that_is_given(
     lxc_host: Host, tmp_path: Path, old: str, new: str
 ) -> None:
-    adopting = adopt.adopt(lxc_host, old, template="debian", new_name=new)
-    said = [describe(step.action, step.vm) for step in adopting.plan.steps]
+    planned, _ = adopt.adopt(lxc_host, old, template="debian", new_name=new)
+    said = [describe(step.action, step.vm) for step in planned.of_vm.steps]
     assert said[-1] == f"adopt {old!r} as {new}: its config is written by geats from now on"
-    apply_plan(lxc_host, adopting.planned).unwrap()
+    apply_plan(lxc_host, planned).unwrap()
     have = lxc_host.observe(new)
     assert have.recorded is not None
     assert have.recorded == have.defined
@@ -141,19 +141,21 @@ def test_a_container_is_adopted_under_a_name_that_is_given(
 
 @needs_root
 def test_an_adoption_under_another_name_is_finished_by_the_same_call(lxc_host: Host) -> None:
-    steps = len(adopt.adopt(lxc_host, "my old box", template="debian", new_name="box").plan.steps)
+    steps = len(
+        adopt.adopt(lxc_host, "my old box", template="debian", new_name="box")[0].of_vm.steps
+    )
     for cut in range(steps):
-        adopting = adopt.adopt(lxc_host, "my old box", template="debian", new_name="box")
-        made = adopting.planned.plan
+        planned, _ = adopt.adopt(lxc_host, "my old box", template="debian", new_name="box")
+        made = planned.plan
         some = replace(made, plans=(), steps=made.steps[:1] if cut < steps - 1 else made.steps)
         plans = tuple(replace(each, steps=some.steps) for each in made.plans)
-        apply_plan(lxc_host, replace(adopting.planned, plan=replace(some, plans=plans))).unwrap()
+        apply_plan(lxc_host, replace(planned, plan=replace(some, plans=plans))).unwrap()
     assert lxc_host.observe("box").defined
     assert set(lxc_host.observe_all()) == {"box", "web"}
 
 
 @needs_root
 def test_a_name_that_is_taken_is_given_to_no_container(lxc_host: Host) -> None:
-    apply_plan(lxc_host, adopt.adopt(lxc_host, "web", template="debian").planned).unwrap()
+    apply_plan(lxc_host, adopt.adopt(lxc_host, "web", template="debian")[0]).unwrap()
     with pytest.raises(Refused, match="web"):
         adopt.adopt(lxc_host, "my old box", template="debian", new_name="web")

@@ -51,8 +51,9 @@ def restarted(host: Host) -> dict[str, Observation]:
 
 def started(host: Host, seen: dict[str, Observation]) -> tuple[set[str], tuple[str, ...]]:
     """Which VMs would start, and why the others would not."""
-    made, refused = plan_each(host, boot_goals(seen), seen)
-    return {plan.name for plan in made.plan.plans}, tuple(chain.from_iterable(refused.values()))
+    made = plan_each(host, boot_goals(seen), seen)
+    why = tuple(chain.from_iterable(made.refused.values()))
+    return {plan.name for plan in made.plan.plans}, why
 
 
 def test_who_mounts_what_is_not_there_is_left_out_when_the_host_starts(host: Host) -> None:

@@ -46,10 +46,10 @@ def actions(steps: Iterable[Step]) -> list[Action]:
 
 
 PLANS: dict[str, Callable[[Host], SavedPlan]] = {
-    "a verb": lambda host: lifecycle.plan_verb(host, "provision", "web01").as_saved(),
-    "a target": lambda host: lifecycle.plan_to(host, "db01", "running").as_saved(),
+    "a verb": lambda host: lifecycle.plan_verb(host, "provision", "web01"),
+    "a target": lambda host: lifecycle.plan_to(host, "db01", "running"),
     "the host": lambda host: plan_wishes(host, Wishes(Goal(name="", target=Target.DEFINED))),
-    "several": lambda host: plan_several(host, {"web01": {}, "db01": {}}).planned,
+    "several": lambda host: plan_several(host, {"web01": {}, "db01": {}}),
     "the boot": lambda host: plan_boot(host),
 }
 
@@ -82,9 +82,9 @@ def test_looking_at_a_host_and_a_plan_that_does_nothing_leave_the_registry_as_it
 
 def test_what_was_done_for_a_vm_tells_of_the_upgrade_as_its_preview_did(old_host: Host) -> None:
     planned = lifecycle.plan_verb(old_host, "provision", "db01")
-    report = reports.apply_report(planned.plan, apply_plan(old_host, planned))
-    assert report["changes"] == reports.would_change(planned.plan)
-    assert "upgrade the registry" in reports.plan_report(planned.plan)["text"][0]  # type: ignore[index]
+    report = reports.apply_report(planned.of_vm, apply_plan(old_host, planned))
+    assert report["changes"] == reports.would_change(planned.of_vm)
+    assert "upgrade the registry" in reports.plan_report(planned.of_vm)["text"][0]  # type: ignore[index]
 
 
 def test_what_was_done_for_several_vms_tells_of_the_upgrade_as_its_preview_did(
@@ -92,7 +92,7 @@ def test_what_was_done_for_several_vms_tells_of_the_upgrade_as_its_preview_did(
 ) -> None:
     several = plan_several(old_host, {"web01": {}, "db01": {}})
     would = reports.would_several_report(several)
-    done = reports.several_report(several, apply_plan(old_host, several.planned))
+    done = reports.several_report(several, apply_plan(old_host, several))
     for name in ("web01", "db01"):
         assert done[name]["changes"] == would[name]["changes"]
         assert "upgrade the registry" in str(would[name]["changes"])
@@ -108,14 +108,14 @@ def test_where_the_upgrade_fails_nothing_is_touched_and_every_vm_says_why(
     assert actions(each.step for each in applied.failure().not_tried) == actions(
         planned.plan.steps[1:]
     )
-    report = reports.apply_report(planned.plan, applied)
+    report = reports.apply_report(planned.of_vm, applied)
     assert "registry.sqlite" in str(report["error"])
     assert old_host.observe("db01").power is Power.STOPPED
     assert old_host.registry.outdated() == UPGRADE
 
 
 def test_a_plan_without_the_upgrade_touches_nothing(old_host: Host) -> None:
-    made = lifecycle.plan_to(old_host, "db01", "running").as_saved()
+    made = lifecycle.plan_to(old_host, "db01", "running")
     steps = tuple(replace(step, needs=()) for step in made.plan.steps[1:])
     bare = replace(made, plan=replace(made.plan, steps=steps))
     applied = apply_plan(old_host, bare)
@@ -219,7 +219,7 @@ def test_what_an_older_geats_filled_is_missed_where_only_its_journal_tells(
     """Of a VM that was off while its disk was not mounted, at the first plan of this geats."""
     journaled(old_host, *journal)
     assert old_host.observe("db01").missing == missing
-    lock = lifecycle.plan_verb(old_host, "lock", "db01").as_saved()
+    lock = lifecycle.plan_verb(old_host, "lock", "db01")
     assert apply_plan(old_host, lock) == Success(lock.plan.steps)
     assert old_host.registry.outdated() is None
     assert old_host.observe("db01").missing == missing

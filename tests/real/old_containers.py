@@ -116,7 +116,7 @@ def adopted(old: Old, *, while_it_runs: bool = False) -> Facts:
     with ended(lxcpath, old.name):
         if while_it_runs:
             sh("lxc-start", "-P", f"{lxcpath}", "-n", old.name)
-        apply_plan(host, adopt.adopt(host, old.name, None, "old").planned).unwrap()
+        apply_plan(host, adopt.adopt(host, old.name, None, "old")[0]).unwrap()
         if while_it_runs:
             apply_plan(host, lifecycle.plan_to(host, old.name, "off")).unwrap()
             (folder / "rootfs" / STOPPED_CLEANLY).unlink(missing_ok=True)

@@ -87,9 +87,9 @@ class Operator:
         return sh("lxc-attach", "-P", lxcpath, "-n", NAME, "--", "/bin/sh", "-c", script)
 
     def adopt(self, template: str | None = None) -> Plan:
-        adopting = adopt.adopt(self.host, NAME, None, template)
-        apply_plan(self.host, adopting.planned).unwrap()
-        return adopting.plan
+        planned, _ = adopt.adopt(self.host, NAME, None, template)
+        apply_plan(self.host, planned).unwrap()
+        return planned.of_vm
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_what_it_is_described_as_is_pending_and_comes_with_a_restart(
     assert [type(step.action) for step in plan.steps] == [AdoptVolume, Adopt, SetLimits]
     assert life(operator) == before
     assert operator.driver.info(NAME).memory_limit_bytes == 64 << 20
-    planned = lifecycle.plan_to(operator.host, NAME, "running", restart="never").plan
+    planned = lifecycle.plan_to(operator.host, NAME, "running", restart="never").of_vm
     assert (planned.steps, planned.pending) == ((), plan.pending)
 
     host = operator.host
@@ -285,14 +285,14 @@ def test_an_adoption_that_is_cut_at_any_call_goes_on(
     operator.make()
     operator.start()
     before, config = life(operator), (operator.folder / "config").read_bytes()
-    adopting = adopt.adopt(operator.host, NAME, None, "busybox")
+    planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
     counted = Fault()
-    apply_plan(counted.host(operator.host), adopting.planned).unwrap()
+    apply_plan(counted.host(operator.host), planned).unwrap()
     after = operator.host.observe(NAME)
     for at in range(1, counted.calls + 1):
         undo(operator, config)
         fault = Fault(at, moment, manner)
-        planned = adopt.adopt(operator.host, NAME, None, "busybox").planned
+        planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
         with suppress(Killed):
             apply_plan(fault.host(operator.host), planned)
         have = operator.host.observe(NAME)
@@ -362,7 +362,7 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
 
 def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None:
     operator.make()
-    planned = adopt.adopt(operator.host, NAME, None, "busybox").planned
+    planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
     config = operator.folder / "config"
     config.write_text(config.read_text() + "lxc.environment = B=2\n")
     assert "was changed since the adoption was planned" in str(
@@ -373,7 +373,7 @@ def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None
 
 def test_one_whose_operation_lock_is_held_is_adopted_later(operator: Operator) -> None:
     operator.make()
-    planned = adopt.adopt(operator.host, NAME, None, "busybox").planned
+    planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
     with (
         operation_lock(operator.directory / "run", NAME),
         pytest.raises(Refused, match="another operation is under way"),

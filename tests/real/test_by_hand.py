@@ -68,7 +68,7 @@ class Operator:
     def apply(self, target: str = "running", by_hand: str = "kept") -> Plan:
         planned = lifecycle.plan_to(self.host, NAME, target, by_hand=by_hand)
         assert apply_plan(self.host, planned) == Success(planned.plan.steps)
-        return planned.plan
+        return planned.of_vm
 
     def environment(self) -> str:
         pid = self.host.info(NAME).pid

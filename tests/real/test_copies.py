@@ -92,7 +92,11 @@ def test_a_running_container_is_copied_from_pool_to_pool(
     copies.apply_export(host, writing).unwrap()
     assert host.observe(NAME).power is Power.RUNNING
     reading = copies.import_(
-        host, writing.path.as_posix(), COPY, {"pools": target}, f"{writing.written()['sha256']}"
+        host,
+        f"{copies.archive_of(writing)}",
+        COPY,
+        {"pools": target},
+        f"{copies.written(writing)['sha256']}",
     )
     copies.apply_copy(host, reading).unwrap()
     apply_plan(host, lifecycle.plan_verb(host, "start", COPY)).unwrap()
@@ -157,7 +161,7 @@ def test_debian_boots_from_an_archive_of_it_under_another_name(
     before = someone.run(NAME, ASK).split()
     writing = copies.export(debian, NAME)
     copies.apply_export(debian, writing).unwrap()
-    reading = copies.import_(debian, str(writing.path), COPY, {"pools": "layers"})
+    reading = copies.import_(debian, str(copies.archive_of(writing)), COPY, {"pools": "layers"})
     copies.apply_copy(debian, reading).unwrap()
     apply_plan(debian, lifecycle.plan_verb(debian, "start", COPY)).unwrap()
 

@@ -46,7 +46,7 @@ class Operator:
         )
 
     def plan(self, **options: object) -> list[tuple[str, str]]:
-        plan = lifecycle.plan_to(self.host, NAME, **options).plan  # type: ignore[arg-type]
+        plan = lifecycle.plan_to(self.host, NAME, **options).of_vm  # type: ignore[arg-type]
         steps = reports.plan_report(plan)["steps"]
         assert isinstance(steps, list)
         return [(step["text"], step["impact"]) for step in steps]

@@ -103,8 +103,8 @@ def test_a_running_container_that_no_vm_can_be_called_is_a_stray_and_keeps_its_a
     finally:
         sh("lxc-stop", *lxc, "-k")
     assert lifecycle.plan_verb(host, "start", FLEET[0]).plan.steps
-    adopting = adopt.adopt(host, STRANGER, template="busybox", new_name="geats-test-box")
-    apply_plan(host, adopting.planned).unwrap()
+    planned, _ = adopt.adopt(host, STRANGER, template="busybox", new_name="geats-test-box")
+    apply_plan(host, planned).unwrap()
     apply_plan(host, lifecycle.plan_verb(host, "start", "geats-test-box")).unwrap()
     assert inside(host, "geats-test-box", "cat", "/proc/sys/kernel/hostname") == "box\n"
     apply_plan(host, lifecycle.plan_verb(host, "deprovision", "geats-test-box")).unwrap()

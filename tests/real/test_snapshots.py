@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from returns.result import Success
 
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle, snapshots
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
-from geats_host.planning.plans import Planned
 from tests.real.conftest import sh
 from tests.real.test_storage import on_btrfs
 
@@ -48,7 +48,7 @@ class Operator:
             }
         )
 
-    def do(self, planned: Planned) -> None:
+    def do(self, planned: SavedPlan) -> None:
         assert apply_plan(self.host, planned) == Success(planned.plan.steps)
 
     def run(self, script: str) -> str:
@@ -90,7 +90,7 @@ def test_a_running_container_goes_back_to_what_it_was(operator: Operator) -> Non
     ]
     operator.do(snapshots.restore(operator.host, NAME, "tuesday", allow_data_loss=True))
     assert operator.file("data", "more") == "new"
-    operator.do(snapshots.kept(operator.host, NAME, {"last": 1}).planned)
+    operator.do(snapshots.kept(operator.host, NAME, {"last": 1})[0])
     assert [each["name"] for each in snapshots.listed(operator.host, NAME)] == ["tuesday"]
 
 

@@ -54,14 +54,21 @@ class SavedPlan:
     """A plan, with the observations that it was made from; the file has a fingerprint of all of it.
 
     ``warnings`` are what a user should know before the plan is applied. ``refused`` are the VMs
-    that were asked for but have no part in the plan, and why.
+    that were asked for but have no part in the plan, and why. ``origins`` say of VMs, by name, who
+    says each key of their specs, such as ``profiles.web``.
     """
 
     plan: HostPlan
     observations: Mapping[str, Observation]
     warnings: tuple[str, ...] = ()
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     version: int = file_formats.PLAN
+
+    @property
+    def of_vm(self) -> Plan:
+        """The plan of the VM that it is about: of the first, if it has steps of several."""
+        return self.plan.plans[0]
 
 
 def saved(

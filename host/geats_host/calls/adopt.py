@@ -3,14 +3,12 @@
 import os
 import stat
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from geats_core.foreign.lxc_lines import root_of
-from geats_core.hostwide.host_planner import Setting, arranged
-from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
-from geats_core.planning.goal import Goal, Plan, Target
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown
@@ -23,24 +21,10 @@ from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import saved
+from geats_host.planning.plans import saved_with_others
 from geats_host.storage import AdoptingPool, VolumeId
 
-
-@dataclass(frozen=True, slots=True)
-class Adopting:
-    """A plan that adopts a container.
-
-    ``described`` is what its description should be; None if it has one.
-    """
-
-    planned: SavedPlan
-    described: Mapping[str, object] | None
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the VM."""
-        return self.planned.plan.plans[0]
+Description: TypeAlias = Mapping[str, object] | None  # as it should be in the configuration
 
 
 def adopt(
@@ -49,13 +33,14 @@ def adopt(
     raw: Raw | None = None,
     template: object = None,
     new_name: object = None,
-) -> Adopting:
+) -> tuple[SavedPlan, Description]:
     """The plan that adopts a container which geats did not make, without a restart.
 
     It becomes the VM that *raw*, else the configuration describes. Where neither says anything, it
     is taken as its config has it, and counts as installed from *template*. A container that is off
-    may get a *new_name*; one that no VM can be called must. Raises ``Refused`` where there is no
-    such container, or no such plan.
+    may get a *new_name*; one that no VM can be called must. With the plan comes what its
+    description should be; None if it has one. Raises ``Refused`` if there is no such container, or
+    no such plan.
     """
     new = None if new_name is None else accepted(fields.vm_name("as", new_name))
     container = accepted((fields.vm_name if new is None else fields.text)("name", name))
@@ -76,13 +61,8 @@ def adopt(
     others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
     facts = facts_of(host, [spec.driver])
     made = accepted(plan_adopt(found, spec, root, have, facts, others))
-    goal = Goal(name=called, target=Target.DEFINED, spec=spec)
-    wrong = wrong_sharing({called: goal}, seen, [made])
-    if wrong:
-        raise Refused(*wrong)
-    setting = Setting({called: spec}, seen, facts, host.config.policy)
     about = {each: seen[each] for each in (called, container) if each in seen}
-    return Adopting(saved(host, accepted(arranged([made], setting)), about), described)
+    return saved_with_others(host, made, spec, seen, facts, about), described
 
 
 def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:
@@ -102,7 +82,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
 
 def _wanted(
     host: Host, found: Found, raw: Raw | None, template: object
-) -> tuple[VMSpec, Mapping[str, object] | None]:
+) -> tuple[VMSpec, Description]:
     """What the VM is to be; and how to describe it so, where nobody has."""
     said = host.declared(found.name, raw)
     if said is not None and template is not None:

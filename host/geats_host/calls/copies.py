@@ -3,17 +3,15 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from returns.result import Failure
 
-from geats_core.hostwide.host_planner import Setting, arranged
-from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
 from geats_core.jobs.snapshots import name_at, numbered
-from geats_core.planning.goal import Goal, Plan, Target
+from geats_core.planning.actions import Export
+from geats_core.planning.goal import Goal, Target
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.reading.mappings import options
@@ -25,7 +23,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import plan_vm, saved
+from geats_host.planning.plans import check_sharing, plan_vm, saved, saved_with_others
 from geats_host.step_listeners import Progress, silent
 from geats_host.templates.digests import sha256_of
 
@@ -33,35 +31,7 @@ Report = dict[str, object]
 SUFFIX = ".geats.tar"
 
 
-@dataclass(frozen=True, slots=True)
-class Copying:
-    """A plan that copies a VM; ``name`` is that of the VM that it writes, or makes."""
-
-    planned: SavedPlan
-    name: str
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the VM."""
-        return self.planned.plan.plans[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Exporting(Copying):
-    """A plan that writes an archive, which will be at ``path``."""
-
-    path: Path
-
-    def written(self) -> Report:
-        """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
-        try:
-            size_bytes = self.path.stat().st_size
-        except OSError as error:
-            raise HostError(f"{self.path}: {error.strerror}") from None
-        return {"path": str(self.path), "sha256": sha256_of(str(self.path)), "bytes": size_bytes}
-
-
-def export(host: Host, name: str, path: object = None) -> Exporting:
+def export(host: Host, name: str, path: object = None) -> SavedPlan:
     """The plan that writes a VM to an archive at *path*: absolute, and not there yet.
 
     Without one, it is in ``exports`` in the host's ``state_dir``, and named for VM and time (UTC).
@@ -73,7 +43,7 @@ def export(host: Host, name: str, path: object = None) -> Exporting:
         archive = Path(accepted(fields.absolute_path("path", path)))
         _check_place(archive)
     made = accepted(plan_export(name, str(archive), have, facts_of(host, [])))
-    return Exporting(saved(host, alone(made), {name: have}), name, archive)
+    return saved(host, alone(made), {name: have})
 
 
 def import_(
@@ -82,7 +52,7 @@ def import_(
     name: object = None,
     changes: Mapping[str, object] | None = None,
     sha256: object = None,
-) -> Copying:
+) -> SavedPlan:
     """The plan that creates a VM from the archive at *path*, which is checked first.
 
     *name* is another name for it; *changes* are keys of its spec to change, and ``pools``: the pool
@@ -105,19 +75,13 @@ def import_(
     have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
     others = _others(seen)
     made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others))
-    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
-    wrong = wrong_sharing({called: wanted}, seen, [made])
-    if wrong:
-        raise Refused(*wrong)
-    setting = Setting({called: spec}, seen, facts, host.config.policy)
-    arranged_ = accepted(arranged([made], setting))
     about = {called: have} if have.exists else {}
-    return Copying(saved(host, arranged_, about), called)
+    return saved_with_others(host, made, spec, seen, facts, about)
 
 
 def clone(
     host: Host, source: str, name: object, changes: Mapping[str, object] | None = None
-) -> Copying:
+) -> SavedPlan:
     """The plan that creates a VM called *name* as a copy of *source*, in the same pools.
 
     *changes* are keys of its spec to change; if it has addresses, they must be changed.
@@ -130,31 +94,44 @@ def clone(
     spec = accepted(copied(from_, called, changes or {}), called)
     facts = facts_of(host, [spec.driver])
     made = accepted(plan_clone(source, spec, seen, facts, host.config.policy))
-    wanted = Goal(name=called, target=Target.DEFINED, spec=spec)
-    wrong = wrong_sharing({called: wanted}, seen, made.plans)
-    if wrong:
-        raise Refused(*wrong)
+    check_sharing(Goal(name=called, target=Target.DEFINED, spec=spec), seen, made.plans)
     about = {each: seen[each] for each in (source, called) if each in seen}
-    return Copying(saved(host, made, about), called)
+    return saved(host, made, about)
 
 
-def apply_export(host: Host, copying: Exporting, progress: Progress = silent) -> Applied:
+def written(planned: SavedPlan) -> Report:
+    """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
+    path = archive_of(planned)
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+    return {"path": f"{path}", "sha256": sha256_of(f"{path}"), "bytes": size_bytes}
+
+
+def archive_of(planned: SavedPlan) -> Path:
+    """Where the archive will be that a plan of ``export`` writes."""
+    return next(
+        Path(step.action.archive) for step in planned.plan.steps if isinstance(step.action, Export)
+    )
+
+
+def apply_export(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
     """Carry out an export; if no path was given, make the folder for it first."""
-    folder = copying.path.parent
+    folder = archive_of(planned).parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(f"{folder}: {error.strerror}") from None
-    return apply_plan(host, copying.planned, progress)
+    return apply_plan(host, planned, progress)
 
 
-def apply_copy(host: Host, copying: Copying, progress: Progress = silent) -> Applied:
+def apply_copy(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
     """Carry an import or a clone out; what fails is taken away, as far as that can be done."""
-    applied = apply_plan(host, copying.planned, progress)
+    applied = apply_plan(host, planned, progress)
     if isinstance(applied, Failure):
-        apply_plan(
-            host, plan_vm(host, Goal(name=copying.name, target=Target.DEPROVISIONED)), progress
-        )
+        gone = Goal(name=planned.of_vm.name, target=Target.DEPROVISIONED)
+        apply_plan(host, plan_vm(host, gone), progress)
     return applied
 
 

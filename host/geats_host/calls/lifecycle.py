@@ -10,6 +10,7 @@ from geats_core.declared.config import HostConfig, parse_config
 from geats_core.planning.actions import Impact
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
@@ -19,7 +20,7 @@ from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
 from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import Scope, goal_for, wanted
-from geats_host.planning.plans import Planned, plan_alone, plan_vm, plan_vms
+from geats_host.planning.plans import plan_alone, plan_vm, plan_vms
 
 Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
 REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
@@ -27,7 +28,7 @@ REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)
 
 def plan_verb(
     host: Host, verb: str, name: str, raw: Raw | None = None, allow_data_loss: object = False
-) -> Planned:
+) -> SavedPlan:
     """The plan for a lifecycle verb (a key of ``VERBS``); *raw* is a spec to use instead of the
     pillar's.
 
@@ -58,7 +59,7 @@ def plan_to(
     by_hand: object = ByHand.KEPT,
     max_impact: object = str(Impact.DATA_LOSS),
     allow_data_loss: object = False,
-) -> Planned:
+) -> SavedPlan:
     """The plan that brings a VM to *target* as it is declared (by *raw*, else in the pillar).
 
     If the VM is not declared, its definition counts. The words are those of ``Target``,
@@ -78,7 +79,8 @@ def plan_to(
     have = _have(host, name, goal.target, raw)
     planned = plan_vm(host, goal_for(goal, name, host.config, have, raw), have)
     says_spec = raw is not None or goal.target.takes_spec
-    return replace(planned, origins=declared_by(host.config, name, raw)) if says_spec else planned
+    said = {name: declared_by(host.config, name, raw)} if says_spec else {}
+    return replace(planned, origins=said)
 
 
 def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:

@@ -32,7 +32,6 @@ from geats_host.lazy import later
 
 if TYPE_CHECKING:
     from geats_core.requests import vm_filter as listing
-    from geats_host.calls.several_vms import Several
     from geats_host.calls.waiting import Waited
 else:
     listing = later("geats_core.requests.vm_filter")
@@ -209,12 +208,12 @@ def refused_lines(made: SavedPlan) -> list[str]:
     )
 
 
-def several_report(several: "Several", applied: Applied) -> dict[str, Report]:
+def several_report(several: SavedPlan, applied: Applied) -> dict[str, Report]:
     """What was done for each VM, see ``apply_report``; ``error`` says everything that went
     wrong."""
     how_far = _how_far(applied)
     vms: dict[str, Report] = {}
-    for plan in several.planned.plan.plans:
+    for plan in several.plan.plans:
         own = how_far.of_plan(plan)
         interrupted = own.failed or own.not_tried
         error = failure_text(own) if interrupted else None
@@ -223,9 +222,9 @@ def several_report(several: "Several", applied: Applied) -> dict[str, Report]:
     return {**vms, **_refused(several)}
 
 
-def would_several_report(several: "Several") -> dict[str, Report]:
+def would_several_report(several: SavedPlan) -> dict[str, Report]:
     """What would be done for each VM, and why nothing can be."""
-    made = several.planned.plan
+    made = several.plan
     changes = would_change_host(made)
     vms: dict[str, Report] = {
         plan.name: {
@@ -239,7 +238,7 @@ def would_several_report(several: "Several") -> dict[str, Report]:
     return {**vms, **_refused(several)}
 
 
-def _refused(several: "Several") -> dict[str, Report]:
+def _refused(several: SavedPlan) -> dict[str, Report]:
     return {
         name: {"name": name, "changes": {}, "pending": {}, "origins": {}, "error": "\n".join(why)}
         for name, why in several.refused.items()

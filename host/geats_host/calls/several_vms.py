@@ -1,7 +1,7 @@
 """Several VMs, each with a wish of its own, in one plan: as many of them as have one together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 from geats_core.planning.goal import Goal
 from geats_core.plans.plan_files import SavedPlan
@@ -14,20 +14,11 @@ from geats_host.planning.plans import plan_each
 Words = Mapping[object, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
-    """The plan, why each VM that has no part in it has none, and who says what of the others."""
-
-    planned: SavedPlan
-    refused: Refusals
-    origins: Mapping[str, Mapping[str, str]]  # see ``declared_by``
-
-
-def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
+def plan_several(host: Host, vms: Mapping[str, object]) -> SavedPlan:
     """One plan from one observation, for *vms*: by name ``target``, ``spec`` and policies.
 
     These are the words of ``lifecycle.plan_to``. A VM whose wish is refused keeps no other from
-    its own.
+    its own: ``refused`` says why it has none.
     """
     seen = host.observe_all()
     goals: list[Goal] = []
@@ -40,8 +31,8 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> Several:
             origins[name] = declared_by(host.config, name, spec)
         except Refused as why:
             refused[name] = why.problems
-    planned, also_refused = plan_each(host, goals, seen)
-    return Several(planned, {**refused, **also_refused}, origins)
+    made = plan_each(host, goals, seen)
+    return replace(made, refused={**refused, **made.refused}, origins=origins)
 
 
 def _read(name: str, words: object) -> tuple[Goal, Words | None]:

@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from geats_core.declared.retention import Retention, parse_keep
-from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.jobs.snapshots import (
     Parts,
     name_at,
@@ -18,6 +16,7 @@ from geats_core.jobs.snapshots import (
     snapshots_of,
 )
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Target
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.fields import boolean, text
 from geats_core.reading.mappings import options
@@ -25,24 +24,9 @@ from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import Planned, planned
+from geats_host.planning.plans import check_sharing, saved_alone
 
 Report = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The plan that deletes what no rule keeps, and what the rules say about each snapshot."""
-
-    planned: Planned
-    retention: Retention
-
-    def report(self) -> Report:
-        """Why each snapshot stays, by its name; and which ones go, the newest of them first."""
-        return {
-            "kept": {each.snapshot.name: list(each.reasons) for each in self.retention.kept},
-            "gone": [each.name for each in self.retention.gone],
-        }
 
 
 def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> list[Report]:
@@ -54,7 +38,7 @@ def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> 
     found = snapshots_of(host.whole(name))
     reasons: Report = {}
     if rules:
-        retention = kept(host, name, rules).retention
+        _, retention = kept(host, name, rules)
         reasons = {each.snapshot.name: list(each.reasons) for each in retention.kept}
     return [
         {
@@ -70,7 +54,7 @@ def listed(host: Host, name: str, rules: Mapping[str, object] | None = None) -> 
 
 def snapshot(
     host: Host, name: str, wanted: object = None, *, partial: object = False, present: bool = False
-) -> Planned:
+) -> SavedPlan:
     """The plan that takes a snapshot of a VM; by default its name is the time (UTC).
 
     *partial* leaves out volumes whose pools do not support snapshots. If the snapshot exists
@@ -81,7 +65,7 @@ def snapshot(
     made = accepted(plan_snapshot(name, called, taken_s, have, _facts(host), parts))
     if made.is_empty and not present:
         raise Refused(f"{name}.snapshot: there is a snapshot {called!r} already")
-    return planned(host, have, made)
+    return saved_alone(host, have, made)
 
 
 def restore(
@@ -91,7 +75,7 @@ def restore(
     *,
     allow_data_loss: object = False,
     partial: object = False,
-) -> Planned:
+) -> SavedPlan:
     """The plan that rolls the volumes of a VM back; needs permission to lose what was written since
     then.
 
@@ -100,21 +84,20 @@ def restore(
     called, parts, loss = _words(wanted, partial, allow_data_loss)
     have = host.whole(name)
     made = accepted(plan_restore(name, called, have, _facts(host), loss, parts))
-    as_it_is = {name: Goal(name=name, target=Target.OFF)}
-    wrong = wrong_sharing(as_it_is, host.observe_all(), [made])
-    if wrong:
-        raise Refused(*wrong)
-    return planned(host, have, made)
+    check_sharing(Goal(name=name, target=Target.OFF), host.observe_all(), [made])
+    return saved_alone(host, have, made)
 
 
-def delete(host: Host, name: str, wanted: object) -> Planned:
+def delete(host: Host, name: str, wanted: object) -> SavedPlan:
     """The plan that deletes a snapshot."""
     called, _, _ = _words(wanted, False)
     have = host.whole(name)
-    return planned(host, have, accepted(plan_delete(name, called, have)))
+    return saved_alone(host, have, accepted(plan_delete(name, called, have)))
 
 
-def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = "") -> Kept:
+def kept(
+    host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
+) -> tuple[SavedPlan, Retention]:
     """The plan that deletes all snapshots that no rule keeps, and why the others stay.
 
     *rules* say how many to keep: ``last``, ``hourly``, ``daily``, ``weekly``, ``monthly``. With a
@@ -124,7 +107,15 @@ def kept(host: Host, name: str, rules: Mapping[str, object], prefix: object = ""
     begins = accepted(text("prefix", prefix))
     have = host.whole(name)
     made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
-    return Kept(planned(host, have, made.plan), made.retention)
+    return saved_alone(host, have, made.plan), made.retention
+
+
+def kept_report(retention: Retention) -> Report:
+    """Why each snapshot stays, by its name; and which ones go, the newest of them first."""
+    return {
+        "kept": {each.snapshot.name: list(each.reasons) for each in retention.kept},
+        "gone": [each.name for each in retention.gone],
+    }
 
 
 def _free_name(taken_s: int, have: Observation) -> str:

@@ -30,13 +30,13 @@ def adopt_(
     It must be in the path of the driver. What differs from its description in the configuration is
     pending. Without a description, it is adopted as it is.
     """
-    adopting = adopt.adopt(session.host, name, None, template, new_name)
+    planned, described = adopt.adopt(session.host, name, None, template, new_name)
     if dry_run:
-        show_or_apply(session, adopting.planned, dry_run=True)
+        show_or_apply(session, planned, dry_run=True)
         return
-    apply_saved(session, adopting.planned)
-    if adopting.described is not None and not session.as_json:
-        vms = {"geats": {"vms": {new_name or name: dict(adopting.described)}}}
+    apply_saved(session, planned)
+    if described is not None and not session.as_json:
+        vms = {"geats": {"vms": {new_name or name: dict(described)}}}
         click.echo(f"{HOW}\n{yaml.safe_dump(vms, sort_keys=False, allow_unicode=True)}", nl=False)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from returns.result import Failure
 
+from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import copies, reports
 from geats_host.cli import tables
 from geats_host.cli.plans import dry_run_option, show_or_apply
@@ -34,14 +35,14 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
 
     Without PATH, the archive is written to the folder exports in the state_dir.
     """
-    copying = copies.export(session.host, name, None if path is None else str(path))
+    planned = copies.export(session.host, name, None if path is None else str(path))
     if dry_run:
-        show_or_apply(session, copying.planned, dry_run=True)
+        show_or_apply(session, planned, dry_run=True)
         return
-    with tables.progress(copying.planned, quiet=session.as_json) as progress:
-        applied = copies.apply_export(session.host, copying, progress)
+    with tables.progress(planned, quiet=session.as_json) as progress:
+        applied = copies.apply_export(session.host, planned, progress)
     _end_if_interrupted(applied)
-    report = copying.written()
+    report = copies.written(planned)
     session.answer(report, lambda: tables.show_mapping(report))
 
 
@@ -62,8 +63,8 @@ def import_(
 ) -> None:
     """Create a VM from an archive, which is checked before anything is changed. The VM is off."""
     different = _changes(changes)
-    copying = copies.import_(session.host, str(path), name, different, sha256)
-    _show_or_copy(session, copying, dry_run=dry_run)
+    planned = copies.import_(session.host, str(path), name, different, sha256)
+    _show_or_copy(session, planned, dry_run=dry_run)
 
 
 @click.command()
@@ -80,22 +81,22 @@ def clone(
     The new VM has its own identity, is off, and must not have an address of another VM.
     """
     different = _changes(changes)
-    copying = copies.clone(session.host, source, name, different)
-    _show_or_copy(session, copying, dry_run=dry_run)
+    planned = copies.clone(session.host, source, name, different)
+    _show_or_copy(session, planned, dry_run=dry_run)
 
 
 COMMANDS = (export, import_, clone)
 
 
-def _show_or_copy(session: Session, copying: copies.Copying, *, dry_run: bool) -> None:
+def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> None:
     if dry_run:
-        show_or_apply(session, copying.planned, dry_run=True)
+        show_or_apply(session, planned, dry_run=True)
         return
-    with tables.progress(copying.planned, quiet=session.as_json) as progress:
-        applied = copies.apply_copy(session.host, copying, progress)
+    with tables.progress(planned, quiet=session.as_json) as progress:
+        applied = copies.apply_copy(session.host, planned, progress)
     _end_if_interrupted(applied)
-    report = reports.apply_host_report(copying.planned, applied)
-    session.answer(report, lambda: tables.show_notes(copying.planned))
+    report = reports.apply_host_report(planned, applied)
+    session.answer(report, lambda: tables.show_notes(planned))
 
 
 def _changes(words: tuple[str, ...]) -> dict[str, object]:

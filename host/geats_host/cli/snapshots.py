@@ -28,7 +28,7 @@ def snapshot(
     Its name is SNAPSHOT, or the time in UTC, such as 2026-11-23-070000.
     """
     planned = snapshots_.snapshot(session.host, name, snapshot, partial=partial)
-    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+    show_or_apply(session, planned, dry_run=dry_run)
 
 
 @click.command()
@@ -55,7 +55,7 @@ def restore(
     planned = snapshots_.restore(
         session.host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
     )
-    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+    show_or_apply(session, planned, dry_run=dry_run)
 
 
 @click.command("delete-snapshot")
@@ -66,7 +66,7 @@ def restore(
 def delete_snapshot(session: Session, name: str, snapshot: str, dry_run: bool) -> None:
     """Delete a snapshot of a VM, on all volumes."""
     planned = snapshots_.delete(session.host, name, snapshot)
-    show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+    show_or_apply(session, planned, dry_run=dry_run)
 
 
 COMMANDS = (snapshot, snapshots, restore, delete_snapshot)

@@ -16,7 +16,7 @@ def _verb_command(verb: Verb) -> click.Command:
     def command(session: Session, name: str, dry_run: bool) -> None:
         host = session.host_in_part if verb.target is Target.OFF else session.host
         planned = lifecycle.plan_verb(host, verb.name, name)
-        plans.show_or_apply(session, planned.as_saved(), dry_run=dry_run)
+        plans.show_or_apply(session, planned, dry_run=dry_run)
 
     return click.command(verb.name, help=verb.summary)(command)
 

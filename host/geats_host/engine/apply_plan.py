@@ -8,7 +8,6 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.planning.facts import places_of
-from geats_host.planning.plans import Planned
 from geats_host.step_listeners import Progress, silent
 
 if TYPE_CHECKING:
@@ -20,11 +19,8 @@ else:  # most plans have nothing to do
     locked_plan = later("geats_host.engine.locked_plan")
 
 
-def apply_plan(
-    host: Host, planned: Planned | SavedPlan, progress: Progress = silent
-) -> "apply.Applied":
+def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> "apply.Applied":
     """Carry out a plan; refused if a VM is no longer what the plan was made from."""
-    planned = planned.as_saved() if isinstance(planned, Planned) else planned
     places = places_of(host)
     places.remember()
     if planned.plan.is_empty:

@@ -26,7 +26,6 @@ from geats_host.for_salt.errors import salts_errors
 from geats_host.for_salt.events import told_of_steps
 from geats_host.host import Host
 from geats_host.inputs import configuration
-from geats_host.planning.plans import Planned
 from geats_host.step_listeners import Progress
 
 Report: TypeAlias = dict[str, Any]
@@ -91,13 +90,11 @@ def words(given: Mapping[str, object]) -> dict[Any, object]:
     return {key: value for key, value in given.items() if not key.startswith("__")}
 
 
-def applied(host: Host, planned: Planned, test: object) -> Report:
+def applied(host: Host, planned: SavedPlan, test: object) -> Report:
     """Carry the plan of one VM out, but in test mode; and say who said what of its spec."""
-    if is_test(test):
-        report = would(planned.plan)
-    else:
-        report = done(planned.plan, apply_plan(host, planned.as_saved()))
-    return {**report, "origins": dict(planned.origins)}
+    plan = planned.of_vm
+    report = would(plan) if is_test(test) else done(plan, apply_plan(host, planned))
+    return {**report, "origins": dict(planned.origins.get(plan.name, {}))}
 
 
 def would(plan: Plan) -> Report:

@@ -38,7 +38,8 @@ def plan_wished(
     going = leaving(wishes, config, seen)
     if is_sweep(replace(wishes.goal, asked=wishes.asked)):
         _refuse_too_many(wanted, plan_all)
-    made, unplanned = as_many_as_can((*wanted, *going), plan_all)
+    made = as_many_as_can((*wanted, *going), plan_all)
+    unplanned = made.refused
     stay = {goal.name for goal in going}
     refused = wrong | {name: why for name, why in unplanned.items() if name not in stay}
     problems = list(dict.fromkeys(chain.from_iterable(refused.values())))
@@ -78,20 +79,20 @@ def plan_goals(
     )
 
 
-def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> tuple[SavedPlan, Refusals]:
+def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> SavedPlan:
     """The plan for as many of *wanted* as have one together, the first of them before others.
 
-    The second answer is why each of the rest has no part in it, by the name of the VM.
+    ``refused`` is why each of the rest has no part in it, by the name of the VM.
     """
     with suppress(Refused):
-        return plan_all(wanted), {}
+        return plan_all(wanted)
     kept, problems = _together(tuple(wanted), (), plan_all)
     tried = None
     while problems and kept != tried:  # one may need another that comes after it
         tried = kept
         left = tuple(goal for goal in wanted if goal not in tried)
         kept, problems = _together(left, tried, plan_all)
-    return plan_all(kept), problems
+    return replace(plan_all(kept), refused=problems)
 
 
 def _together(

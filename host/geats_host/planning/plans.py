@@ -5,25 +5,34 @@ such plan. ``engine.apply_plan`` carries plans out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geats_core.declared.policy import HostPolicy
-from geats_core.hostwide.host_planner import HostPlan, boot_goals, halt_goals, rebuild_goals
+from geats_core.hostwide.host_planner import (
+    HostPlan,
+    Setting,
+    arranged,
+    boot_goals,
+    halt_goals,
+    rebuild_goals,
+)
 from geats_core.hostwide.recheck import takes
 from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
-from geats_core.planning.goal import Goal, Plan, Target
+from geats_core.hostwide.shared_volumes import wrong_sharing
+from geats_core.planning.goal import Goal, HostFacts, Plan, Target
 from geats_core.planning.planner import plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.plans.plan_files import saved as as_saved
 from geats_core.vm.observation import Observation
 from geats_core.vm.secrets import observed_without_secrets, without_secrets
-from geats_host.errors import accepted
+from geats_core.vm.spec import VMSpec
+from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.planning.facts import Facts, facts_by_driver, facts_of
 from geats_host.planning.from_values import as_many_as_can, plan_goals, plan_wished
-from geats_host.planning.goals import Refusals, Scope, Wishes, goals
+from geats_host.planning.goals import Scope, Wishes, goals
 from geats_host.planning.sources import check_sources
 
 if TYPE_CHECKING:
@@ -32,40 +41,26 @@ else:
     placement = later("geats_core.fleet.placement")
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, with the observation that it was made from, and who says what (``declared_by``)."""
-
-    have: Observation
-    plan: Plan
-    origins: Mapping[str, str] = field(default_factory=dict)
-
-    def as_saved(self) -> SavedPlan:
-        """The same, as the plan of a host on which nothing else is to do."""
-        name, have = self.plan.name, self.have
-        return as_saved(alone(self.plan), {name: have} if have.exists else {})
-
-
-def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> Planned:
+def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> SavedPlan:
     """The plan that brings one VM to *goal*; what other VMs have it must not take."""
     have = host.observe(goal.name) if have is None else have
     facts = facts_by_driver(host)
     made = accepted(plan(goal, have, facts(_drivers([goal]))))
     if not (takes(made) or _concerns_others(goal, have)):
         check_sources(host, made.steps, {goal.name: have})
-        return Planned(have, with_upgrade(made, facts(()).upgrade))
+        return _saved_alone(with_upgrade(made, facts(()).upgrade), have)
     seen = {**host.observe_all(), goal.name: have}
     together = plan_vms(host, [goal], seen, Scope.SOME, facts=facts)
-    return Planned(have, together.plan.plans[0])
+    return _saved_alone(together.of_vm, have)
 
 
-def plan_alone(host: Host, goal: Goal, have: Observation) -> Planned:
+def plan_alone(host: Host, goal: Goal, have: Observation) -> SavedPlan:
     """The same, whatever other VMs there are."""
     facts = facts_of(host, _drivers([goal]))
     made = accepted(plan(goal, have, facts))
     check_sources(host, made.steps, {goal.name: have})
     seen = {goal.name: have}
-    return planned(host, have, with_places(made, facts.moved, seen, whole_host=False))
+    return saved_alone(host, have, with_places(made, facts.moved, seen, whole_host=False))
 
 
 def plan_vms(
@@ -111,13 +106,13 @@ def plan_boot(host: Host) -> SavedPlan:
     """
     seen = host.observe_all()
     wanted = [goal for goal in boot_goals(seen) if goal.name not in host.config.gone]
-    return _as_many_as_can(host, wanted, seen)
+    return plan_each(host, wanted, seen)
 
 
 def plan_halt(host: Host) -> SavedPlan:
     """The plan that powers off every VM, before the host does; ``refused`` as at its start."""
     seen = host.observe_all()
-    return _as_many_as_can(host, halt_goals(seen), seen)
+    return plan_each(host, halt_goals(seen), seen)
 
 
 def plan_rebuild(host: Host) -> SavedPlan:
@@ -126,20 +121,18 @@ def plan_rebuild(host: Host) -> SavedPlan:
     No VM is touched, and nothing of volumes. One that cannot be recorded is refused alone.
     """
     seen = host.observe_all()
-    return _as_many_as_can(host, rebuild_goals(seen), seen)
+    return plan_each(host, rebuild_goals(seen), seen)
 
 
-def plan_each(
-    host: Host, wanted: Sequence[Goal], seen: Mapping[str, Observation]
-) -> tuple[SavedPlan, Refusals]:
-    """One plan for as many VMs as have one together; and why each of the others has none."""
+def plan_each(host: Host, wanted: Sequence[Goal], seen: Mapping[str, Observation]) -> SavedPlan:
+    """One plan for as many VMs as have one together; ``refused`` says why the others have none."""
     facts = facts_by_driver(host)
     return as_many_as_can(wanted, lambda some: plan_vms(host, some, seen, Scope.SOME, facts=facts))
 
 
-def planned(host: Host, have: Observation, made: Plan) -> Planned:
-    """A plan that was made for a VM of this host, with what the host needs first."""
-    return Planned(have, with_upgrade(made, host.registry.outdated()))
+def saved_alone(host: Host, have: Observation, made: Plan) -> SavedPlan:
+    """The plan of one VM of this host, with what the host needs first, and nothing else to do."""
+    return _saved_alone(with_upgrade(made, host.registry.outdated()), have)
 
 
 def saved(
@@ -150,6 +143,31 @@ def saved(
 ) -> SavedPlan:
     """A plan that was made for VMs of this host, with what the host needs first."""
     return as_saved(with_upgrade(made, host.registry.outdated()), observations, warnings)
+
+
+def check_sharing(wanted: Goal, seen: Mapping[str, Observation], plans: Sequence[Plan]) -> None:
+    """Refuse *plans* that bring one VM to *wanted*, if another VM shares volumes with it."""
+    wrong = wrong_sharing({wanted.name: wanted}, seen, plans)
+    if wrong:
+        raise Refused(*wrong)
+
+
+def saved_with_others(
+    host: Host,
+    made: Plan,
+    spec: VMSpec,
+    seen: Mapping[str, Observation],
+    facts: HostFacts,
+    about: Mapping[str, Observation],
+) -> SavedPlan:
+    """The plan *made* for the new VM *spec*, on a host where *seen* is all there is.
+
+    It is *about* these VMs, which must stay as they are until it is applied. Refused if it takes
+    what others have, or shares what it must not.
+    """
+    check_sharing(Goal(name=spec.name, target=Target.DEFINED, spec=spec), seen, [made])
+    setting = Setting({spec.name: spec}, seen, facts, host.config.policy)
+    return saved(host, accepted(arranged([made], setting)), about)
 
 
 def candidate(host: Host) -> "placement.Candidate":
@@ -166,11 +184,8 @@ def candidate(host: Host) -> "placement.Candidate":
     )
 
 
-def _as_many_as_can(
-    host: Host, wanted: Sequence[Goal], seen: Mapping[str, Observation]
-) -> SavedPlan:
-    made, refused = plan_each(host, wanted, seen)
-    return replace(made, refused=refused)
+def _saved_alone(made: Plan, have: Observation) -> SavedPlan:
+    return as_saved(alone(made), {made.name: have} if have.exists else {})
 
 
 def _drivers(wanted: Iterable[Goal]) -> set[str]:

@@ -15,10 +15,10 @@ import pytest
 from returns.result import Failure
 
 from geats_core.jobs.copies import Manifest, PackedVolume, manifest_to_json
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.archives import vm_archives
 from geats_host.calls import copies, lifecycle
-from geats_host.calls.copies import Copying
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -76,10 +76,10 @@ def tree(host: Host, name: str, volume: str = "data", pool: str = "default") -> 
 def exported(host: Host, name: str = "web01", path: Path | None = None) -> Path:
     copying = copies.export(host, name, None if path is None else str(path))
     copies.apply_export(host, copying).unwrap()
-    return copying.path
+    return copies.archive_of(copying)
 
 
-def imported(host: Host, archive: Path, name: str | None = None, **changes: object) -> Copying:
+def imported(host: Host, archive: Path, name: str | None = None, **changes: object) -> SavedPlan:
     copying = copies.import_(host, str(archive), name, changes)
     copies.apply_copy(host, copying).unwrap()
     return copying
@@ -122,7 +122,7 @@ def test_the_answer_names_the_file_and_what_is_in_it(host: Host, tmp_path: Path)
     copying = copies.export(host, "web01", str(tmp_path / "a.tar"))
     copies.apply_export(host, copying).unwrap()
     content = (tmp_path / "a.tar").read_bytes()
-    assert copying.written() == {
+    assert copies.written(copying) == {
         "path": str(tmp_path / "a.tar"),
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
@@ -151,13 +151,13 @@ def test_no_archive_takes_the_place_of_another(host: Host, monkeypatch: pytest.M
     monkeypatch.setattr("time.time", lambda: 1_764_338_400)
     both = [copies.export(host, "web01") for _ in range(2)]
     copies.apply_export(host, both[0]).unwrap()
-    first = both[0].path.read_bytes()
+    first = copies.archive_of(both[0]).read_bytes()
     assert isinstance(copies.apply_export(host, both[1]), Failure)
     second = exported(host)
-    assert both[0].path.read_bytes() == first
-    assert second.name == both[0].path.name.replace(".geats", "-2.geats")
+    assert copies.archive_of(both[0]).read_bytes() == first
+    assert second.name == copies.archive_of(both[0]).name.replace(".geats", "-2.geats")
     assert sorted(each.name for each in second.parent.iterdir()) == sorted(
-        [both[0].path.name, second.name]
+        [copies.archive_of(both[0]).name, second.name]
     )
 
 
@@ -406,7 +406,7 @@ def test_a_copy_mounts_only_what_there_is(host: Host, tmp_path: Path) -> None:
         copies.import_(there, str(archive), "web01", {"shared_volumes": mounts})
 
 
-def cloned(host: Host, **changes: object) -> Copying:
+def cloned(host: Host, **changes: object) -> SavedPlan:
     copying = copies.clone(host, "web01", "web02", changes)
     copies.apply_copy(host, copying).unwrap()
     return copying
@@ -418,7 +418,7 @@ def test_a_clone_holds_what_its_source_holds_and_the_source_goes_on(host: Host) 
     before, held = host.observe("web01"), shown(tree(host, "web01"))
     copying = cloned(host, memory="64MiB")
 
-    assert copying.plan.name == "web02"
+    assert copying.of_vm.name == "web02"
     assert (host.observe("web01"), shown(tree(host, "web01"))) == (before, held)
     assert shown(tree(host, "web02")) == held
     root = tree(host, "web02", "root")

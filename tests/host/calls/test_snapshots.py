@@ -104,14 +104,14 @@ def test_what_no_rule_keeps_is_given_up_and_the_rest_says_why_it_stays(
         ["daily 1970-01-02"],
         ["last 1 of 1", "daily 1970-01-03"],
     ]
-    found = snapshots.kept(host, "web01", rules)
-    assert found.report() == {
+    planned, retention = snapshots.kept(host, "web01", rules)
+    assert snapshots.kept_report(retention) == {
         "kept": {"day-2": ["last 1 of 1", "daily 1970-01-03"], "day-1": ["daily 1970-01-02"]},
         "gone": ["day-0"],
     }
-    apply_plan(host, found.planned).unwrap()
+    apply_plan(host, planned).unwrap()
     assert [each["name"] for each in snapshots.listed(host, "web01")] == ["day-1", "day-2"]
-    assert snapshots.kept(host, "web01", rules).planned.plan.is_empty
+    assert snapshots.kept(host, "web01", rules)[0].plan.is_empty
 
 
 @dataclass(slots=True)

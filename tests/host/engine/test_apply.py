@@ -10,6 +10,7 @@ from returns.result import Failure, Success
 
 from geats_core.planning.actions import ActivateVolume, describe
 from geats_core.planning.goal import Plan, Step
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import Failed, Interrupted, NotTried, apply_steps
@@ -17,13 +18,12 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
-from geats_host.planning.plans import Planned
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
 from tests.memory_host import memory_config, memory_host
 
 
-def applied(host: Host, planned: Planned) -> None:
+def applied(host: Host, planned: SavedPlan) -> None:
     assert apply_plan(host, planned) == Success(planned.plan.steps)
 
 
@@ -31,7 +31,7 @@ def test_a_vm_is_run_and_a_second_apply_has_nothing_to_do(tmp_path: Path) -> Non
     host = memory_host(tmp_path)
     applied(host, lifecycle.plan_to(host, "web01"))
     assert host.observe("web01").power is Power.RUNNING
-    assert lifecycle.plan_to(host, "web01").plan == Plan(name="web01")
+    assert lifecycle.plan_to(host, "web01").of_vm == Plan(name="web01")
 
 
 def test_a_plan_is_refused_where_the_host_has_moved(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_plan_is_bound_by_the_policies_of_its_caller(tmp_path: Path) -> None:
     applied(host, lifecycle.plan_to(host, "web01"))
     spec = host.registry.definitions()["web01"]
     host.drivers["memory"].define(spec, {}, ("by = hand",))
-    kept = lifecycle.plan_to(host, "web01", by_hand="kept", max_impact="none").plan
+    kept = lifecycle.plan_to(host, "web01", by_hand="kept", max_impact="none").of_vm
     assert kept == Plan(name="web01", by_hand=("by = hand",))
     applied(host, lifecycle.plan_to(host, "web01", by_hand="removed"))
     assert host.observe("web01").by_hand == ()

@@ -12,6 +12,7 @@ import pytest
 
 from geats_core.hostwide.recheck import Reservation
 from geats_core.planning.goal import Target
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
@@ -19,7 +20,6 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.linux.descriptors import closing
 from geats_host.locks import file_locks, reservations
-from geats_host.planning.plans import Planned
 from tests.memory_host import memory_config
 
 BOTH = ("a", "b")
@@ -105,7 +105,7 @@ def test_of_two_vms_with_one_address_that_are_started_at_once_one_starts(tmp_pat
         def apply(
             name: str,
             hosts: Mapping[str, Host] = hosts,
-            planned: Mapping[str, Planned] = planned,
+            planned: Mapping[str, SavedPlan] = planned,
             ready: Barrier = ready,
         ) -> object:
             ready.wait()

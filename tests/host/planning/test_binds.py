@@ -9,6 +9,7 @@ from returns.result import Failure
 from geats_core import VMSpec, parse_vm
 from geats_core.planning.actions import ActivateVolume
 from geats_core.planning.goal import Step
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.spec import Bind
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import Interrupted
@@ -17,7 +18,6 @@ from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.host import Host
 from geats_host.planning.binds import problems
-from geats_host.planning.plans import Planned
 from geats_host.registry import Outcome
 from tests.memory_host import memory_config, memory_host
 
@@ -145,7 +145,7 @@ def host(directory: Path) -> Host:
     return memory_host(directory, change)
 
 
-def to_running(opened: Host) -> Planned:
+def to_running(opened: Host) -> SavedPlan:
     return lifecycle.plan_to(opened, "web01", "running")
 
 
