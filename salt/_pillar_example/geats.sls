@@ -116,6 +116,8 @@ geats:
       driver: lxc
       init: systemd               # default: auto, which is whatever runs in the guest
       privileged: false
+      idmap:                      # default: the host's range, which all VMs share
+        - {guest: 0, host: 200000, count: 65536}
       transient: false            # undefine keeps the volumes
       memory: 2GiB
       cpus: 2

@@ -32,7 +32,19 @@ from geats_core.planning.model import volumes_in_order
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
 from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic
-from geats_core.vm.spec import ROOT, Autostart, Bind, Dns, Init, Limits, Nic, SharedVolume, Volume
+from geats_core.vm.spec import (
+    ROOT,
+    Autostart,
+    Bind,
+    Dns,
+    IdRange,
+    Ids,
+    Init,
+    Limits,
+    Nic,
+    SharedVolume,
+    Volume,
+)
 
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]
@@ -110,6 +122,17 @@ metadata = st.dictionaries(
     printable_texts | st.sampled_from(["$(reboot)", "'; rm -rf /", "a b", '"', "\\"]),
     max_size=3,
 ).map(lambda pairs: tuple(sorted(pairs.items())))
+roots = IdRange(guest=0, host=200_000, count=1000)
+idmaps = st.sampled_from(
+    [
+        (),
+        (replace(roots, host=300_000, count=65_536),),
+        (roots, IdRange(guest=1000, host=1000, count=1)),
+        (roots, IdRange(guest=2000, host=1001, count=2)),
+        (roots, IdRange(guest=2000, host=1001, count=2, ids=Ids.USERS)),
+        (replace(roots, ids=Ids.USERS), replace(roots, host=400_000, ids=Ids.GROUPS)),
+    ]
+)
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -125,6 +148,7 @@ specs = st.builds(
     metadata=st.just(()) | metadata,
     init=st.sampled_from(Init),
     privileged=st.booleans(),
+    idmap=idmaps,
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
@@ -135,7 +159,7 @@ specs = st.builds(
         priority=st.sampled_from([-1, 0, 10]),
         delay_s=st.sampled_from([0, 5]),
     ),
-)
+).map(lambda spec: replace(spec, idmap=()) if spec.privileged else spec)
 
 
 @st.composite

@@ -5,6 +5,7 @@ counts. ``before``, ``adopted`` and ``imported`` each start the same container f
 first with ``lxc-start`` alone; ``differences`` tells what of two runs is not the same.
 """
 
+import os
 import re
 import subprocess
 import time
@@ -59,7 +60,8 @@ class Old:
     """A container of another program: *lines* of its config, and what it finds around it.
 
     In a line ``@P`` is the container's directory, and ``@D`` the one of ``data``. ``init`` is the
-    script that runs first in the guest, ``asks`` one that is run in it for ``Facts.ran``.
+    script that runs first in the guest, ``asks`` one that is run in it for ``Facts.ran``. The files
+    of its root have ids that are higher by ``shift``.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Old:
     around: Path
     init: str = ""
     asks: str = ""
+    shift: int = 0
     described: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -86,6 +89,8 @@ class Old:
             (folder / "rootfs/sbin/init").unlink(missing_ok=True)
             (folder / "rootfs/sbin/init").write_text(self.init)
             (folder / "rootfs/sbin/init").chmod(0o755)
+        for path in [*folder.glob("**"), *folder.rglob("*")] if self.shift else ():
+            os.lchown(path, self.shift, self.shift)
         self.data.mkdir(exist_ok=True)
         text = "".join(f"{line}\n" for line in self.lines)
         (folder / "config").write_text(self.filled(text, folder))

@@ -1,12 +1,16 @@
 """Containers that LXC made are the same once geats has them: adopted, and imported."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geats_host.calls import adopt, lifecycle
+from geats_host.errors import Refused
 from tests.real.conftest import set_init, sh
-from tests.real.old_containers import Old, adopted, before, differences, imported
+from tests.real.old_containers import Old, adopted, before, differences, host_of, imported
 
 STOPS = (
     "#!/bin/sh\nstop() {{ : > /stopped-cleanly; exit 0; }}\ntrap stop {}\n"
@@ -122,3 +126,72 @@ def test_an_init_that_liblxc_does_not_know_is_found(
     (busybox_rootfs / "sbin/init").symlink_to(program)
     old = replace(old_container(tmp_path, busybox_rootfs), init="")
     assert adopted(old).clean
+
+
+UNPRIVILEGED = ("lxc.include = /usr/share/lxc/config/userns.conf", "lxc.signal.halt = SIGUSR1")
+HOLES = tuple(
+    f"lxc.idmap = {kind} {numbers}"
+    for kind in "ug"
+    for numbers in ("0 100000 1000", "1000 1000 1", "1001 101001 64535")
+)
+
+
+@pytest.fixture
+def more_ids(own_namespaces: None, tmp_path: Path) -> Iterator[None]:
+    """Root may give away the ids 1000 as well, as far as these tests see."""
+    file = tmp_path / "subordinate"
+    file.write_text("root:100000:65536\nroot:1000:1\n")
+    for etc in ("/etc/subuid", "/etc/subgid"):
+        sh("mount", "--bind", f"{file}", etc)
+    yield
+    for etc in ("/etc/subuid", "/etc/subgid"):
+        sh("umount", etc)
+
+
+def test_ids_with_a_hole_stay_so_and_the_files_of_binds_have_their_owner(
+    more_ids: None, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    (busybox_rootfs / "bin/ls").symlink_to("busybox")
+    media = tmp_path / "data/media"
+    media.mkdir(parents=True)
+    os.chown(media, 1000, 1000)
+    lines = (
+        *(*UNPRIVILEGED, *HOLES),
+        "lxc.rootfs.options = idmap=container",
+        "lxc.mount.entry = @D/media media none bind,create=dir 0 0",
+    )
+    old = replace(
+        old_container(tmp_path, busybox_rootfs, *lines, stops_on="USR1"),
+        asks="ls -ldn /media /bin/busybox | while read -r a b uid c; do echo $uid; done",
+        described={"bind_sources": [f"{tmp_path}/data"]},
+    )
+    was = before(old)
+    assert (was.uid_map[1], was.ran) == ("1000 1000 1", "0\n1000\n")
+    assert differences(was, adopted(old)) == {}
+    assert differences(was, imported(old)) == {}
+
+
+def test_one_that_lxc_create_made_unprivileged_is_imported_with_the_ids_of_its_guest(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    """Its files have ids of the host: adopt refuses it, and names what does not."""
+    lines = (*UNPRIVILEGED, "lxc.idmap = u 0 100000 65536", "lxc.idmap = g 0 100000 65536")
+    old = old_container(tmp_path, busybox_rootfs, *lines, stops_on="USR1")
+    old = replace(old, shift=100_000)
+    was = before(old)
+    assert was.clean
+    assert differences(was, imported(old), told=("mounts",)) == {}  # how ids are mapped
+    lxcpath = tmp_path / "adopted"
+    old.make(lxcpath)
+    with pytest.raises(Refused, match="geats import-lxc makes a template of it"):
+        adopt.adopt(host_of(old, lxcpath), old.name, None, "old")
+
+
+def test_ids_that_root_may_not_give_are_refused_before_anything_is_written(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    old = old_container(tmp_path, busybox_rootfs)
+    vm = {"template": "old", "idmap": [{"guest": 0, "host": 5000, "count": 10}]}
+    host = host_of(old, tmp_path / "lxc", {"vms": {old.name: vm}})
+    with pytest.raises(Refused, match=r"idmap: root may not give users 5000 to 5009: add root:50"):
+        lifecycle.plan_to(host, old.name, "running")

@@ -40,8 +40,10 @@ from geats_core.foreign.lxc_nics import (
     wrong_nics,
 )
 from geats_core.foreign.lxc_values import NO_LIMIT, SIMPLE
+from geats_core.vm import idmap
 from geats_core.vm.lxc_config import INCLUDES
 from geats_core.vm.lxc_config import UNSET as AGAIN
+from geats_core.vm.spec import IdRange
 
 Words: TypeAlias = Mapping[str, str]
 
@@ -87,14 +89,17 @@ class Container:
     """What one ``config`` says. ``vm`` is as in a pillar, but for its template and volumes.
 
     ``keep`` are the lines that no key of geats says, ``root`` is the path of the root filesystem,
-    and ``template`` the same where that can be the template of a new VM. ``sources`` are those of
-    the binds. ``wrong`` is what can be neither said nor kept, by keys of LXC.
+    and ``template`` the same where that can be the template of a new VM. Where its files have the
+    ids that the guest has on the host, ``build`` is the command that makes a template of it.
+    ``sources`` are those of the binds. ``wrong`` is what can be neither said nor kept, by keys of
+    LXC.
     """
 
     vm: Plain
     keep: tuple[str, ...]
     root: str
     template: str
+    build: tuple[str, ...]
     sources: tuple[str, ...]
     wrong: tuple[tuple[str, str], ...]
 
@@ -130,6 +135,7 @@ class _Reading:
     nics: dict[str, Plain] = field(default_factory=dict)
     keep: list[str] = field(default_factory=list)
     template: str = ""
+    build: tuple[str, ...] = ()
     sources: list[str] = field(default_factory=list)
     wrong: list[tuple[str, str]] = field(default_factory=list)
     last: dict[str, str] = field(default_factory=dict)
@@ -140,6 +146,10 @@ class _Reading:
         self.last = {line.key: line.value for line in lines}
         if not self.last.get(IDMAP):
             self.vm["privileged"] = True
+        elif (ranges := self._ranges(lines)) is not None:
+            self.vm["idmap"] = idmap.to_plain(ranges)
+        else:
+            self.wrong.append((IDMAP, f"cannot be read: {self.last[IDMAP]!r}"))
         said = [line.value for line in self.own if line.key == INCLUDE and line.value]
         if not self._is_usual(said):
             self.vm["includes"] = said
@@ -189,6 +199,7 @@ class _Reading:
             keep=tuple(self.keep),
             root=tree_of(self.last.get(ROOTFS, "")),
             template=self.template,
+            build=self.build,
             sources=tuple(self.sources),
             wrong=tuple(self.wrong),
         )
@@ -200,7 +211,7 @@ class _Reading:
         elif key == ENTRY:
             self._mount(line)
         elif key == IDMAP:
-            self._went(line, "privileged", "VMs are unprivileged unless they say otherwise")
+            self._went(line, "idmap")
         elif key in GONE:
             self._left(line, "has no effect since LXC 3")
         elif key in TOO_MUCH and not value:
@@ -262,13 +273,14 @@ class _Reading:
     def _rootfs(self, line: Line) -> None:
         """The root filesystem becomes the template that the new one is copied from."""
         path = tree_of(line.value)
-        shifted = self.last.get(IDMAP) and "idmap=container" not in self.last.get(OPTIONS, "")
+        ranges = idmap.from_plain(self.vm.get("idmap"))
+        shifted = ranges and "idmap=container" not in self.last.get(OPTIONS, "")
         if not path.startswith("/"):
             self._left(line, f"{kind_of_root(line.value)}: {MOUNT_IT}")
         elif shifted:
-            first = [*self.last[IDMAP].split(), "", ""][2]
-            why = f"its files have the ids of an unprivileged guest: {shift_back(first, path)}"
-            self._left(line, why)
+            self.build = build_of(path, ranges)
+            to = f"templates.{self.name}-root.build"
+            self.taken.went(line.said, to, "its files have ids of the host: a copy has the guest's")
         else:
             self.template = path
             why = "the new VM gets a copy: stop the old one before, and keep it until all is well"
@@ -299,6 +311,14 @@ class _Reading:
         if any(line.included for line, _ in self.entries):
             self.wrong.append((ENTRY, "unsets mounts of what is included: include something else"))
         self.entries.clear()
+
+    def _ranges(self, lines: Sequence[Line]) -> tuple[IdRange, ...] | None:
+        """The ids of the guest; an empty line takes back what was said before."""
+        values: list[str] = []
+        for line in lines:
+            if line.key == IDMAP:
+                values = [*values, line.value] if line.value else []
+        return idmap.from_lxc_values(values)
 
     @property
     def _roots(self) -> tuple[str, ...]:
@@ -340,15 +360,25 @@ class _Reading:
             self.taken.left(line.said, why)
 
 
-def is_usual(key: str, value: str) -> bool:
-    """Whether every container that geats makes is so."""
-    return (key, value) in USUAL or (key == "lxc.arch" and value not in OF_32_BITS)
-
-
 def shift_back(first: str, root: str) -> str:
     """How to get a template of files whose ids begin with *first*: with tar among such ids."""
     tar = f"lxc-usernsexec -m b:0:{first}:65536 -- tar -C {root} -cf - . > NEW.tar"
     return f"make a template of it by `{tar}`, for a new VM"
+
+
+def build_of(path: str, ranges: Sequence[IdRange]) -> tuple[str, ...]:
+    """The command that makes a tarball of a tree, with the ids that the guest sees.
+
+    The shell is there to open the file: root of the guest, as which tar runs, could not.
+    """
+    maps = [each for value in idmap.lxc_values(ranges) for each in ("-m", value.replace(" ", ":"))]
+    tar = ("tar", "-C", path, "--numeric-owner", "--xattrs", "--xattrs-include=*", "-cf", "-", ".")
+    return ("sh", "-c", 'exec lxc-usernsexec "$@" > "$0"', "{output}", *maps, "--", *tar)
+
+
+def is_usual(key: str, value: str) -> bool:
+    """Whether every container that geats makes is so."""
+    return (key, value) in USUAL or (key == "lxc.arch" and value not in OF_32_BITS)
 
 
 def kind_of_root(value: str) -> str:

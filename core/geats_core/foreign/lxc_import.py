@@ -11,7 +11,7 @@ from itertools import chain, count
 
 from geats_core.foreign.legacy import problems_of_pillar
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
-from geats_core.foreign.lxc_container import OnHost, container
+from geats_core.foreign.lxc_container import Container, OnHost, container
 from geats_core.foreign.lxc_lines import is_of_lxc
 from geats_core.reading.checked import Problem
 
@@ -30,9 +30,10 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
         if called != name:
             taken.left(f"name {name}", f"another file has it as well: this is vms.{called}")
         made = container(taken, called, text, host or OnHost())
-        template = {"template": f"{called}-root"} if made.template else {}
+        source = source_of(made)
+        template = {"template": f"{called}-root"} if source else {}
         geats["vms"][called] = {**made.vm, **template}
-        geats["templates"] |= {each: {"path": made.template} for each in template.values()}
+        geats["templates"] |= dict.fromkeys(template.values(), source)
         sources |= dict.fromkeys(made.sources)
         notes += taken.notes
         problems += [Problem(f"vms.{called}", f"{key}: {why}") for key, why in made.wrong]
@@ -41,6 +42,13 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
         kept["bind_sources"] = [*sources]
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
+
+
+def source_of(made: Container) -> Plain:
+    """What the template of a new VM is made of; nothing if the root filesystem cannot be it."""
+    if made.build:
+        return {"build": {"command": [*made.build]}}
+    return {"path": made.template} if made.template else {}
 
 
 def free_name(name: str, there: Collection[object]) -> str:

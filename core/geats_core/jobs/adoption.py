@@ -268,7 +268,8 @@ def _tree_problems(
         )
     elif root.owner:
         message = f"its files have ids of a guest, from {root.owner} on: "
-        how = shift_back(f"{root.owner}", found.root)
+        said = found.vm.get("idmap")
+        how = COPY_IT if said else shift_back(f"{root.owner}", found.root)
         yield Problem(path, f"{message}{how}", Code.REFUSED)
     if root.mounted is not None:
         yield Problem(

@@ -15,6 +15,7 @@ from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.idmap import shift
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 
@@ -32,6 +33,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *without_template(goal, want, have, facts),
         *_another_driver(want, have),
         *_privileged(want, facts),
+        *_idmap(want, facts),
         *_offers(want, facts),
         *_binds(want, facts),
         *_too_small(want, have, facts),
@@ -218,6 +220,19 @@ def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
             yield Problem(
                 f"volumes[{volume.name}].pool",
                 f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
+                Code.REFUSED,
+            )
+
+
+def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    """A pool that shows its files with ids of a range is for guests that have exactly these."""
+    for volume in want.all_volumes if want.idmap else ():
+        by = facts.pool(volume.pool).shifted_by
+        if by and shift(want.idmap) != by:
+            yield Problem(
+                "idmap",
+                f"the pool {volume.pool!r} of the volume {volume.name} shows files with ids that"
+                f" are higher by {by}: let those of the guest be so as well, or take another pool",
                 Code.REFUSED,
             )
 

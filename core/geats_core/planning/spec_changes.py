@@ -31,6 +31,7 @@ COST: Mapping[str, Impact] = {
     "metadata": RESTART,
     "init": RESTART,
     "privileged": RESTART,
+    "idmap": RESTART,
     "includes": RESTART,
     "memory": RESTART,
     "volume sizes": LIVE,  # whether a pool can is a fact of the host

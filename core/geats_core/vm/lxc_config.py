@@ -22,8 +22,19 @@ from returns.result import Failure, Success
 
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
+from geats_core.vm.idmap import lxc_values
 from geats_core.vm.parse import parse_text, to_text
-from geats_core.vm.spec import Address, Bind, Init, Limits, Nic, SharedVolume, VMSpec, Volume
+from geats_core.vm.spec import (
+    Address,
+    Bind,
+    IdRange,
+    Init,
+    Limits,
+    Nic,
+    SharedVolume,
+    VMSpec,
+    Volume,
+)
 
 RESERVED = "# geats-"  # lines that start so are never added by hand
 SPEC_LINE = f"{RESERVED}spec: "
@@ -285,8 +296,9 @@ def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
 
 def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     if not spec.privileged:
-        yield f"lxc.idmap = u 0 {facts.idmap_first} {facts.idmap_count}"
-        yield f"lxc.idmap = g 0 {facts.idmap_first} {facts.idmap_count}"
+        of_host = IdRange(guest=0, host=facts.idmap_first, count=facts.idmap_count)
+        for value in lxc_values(spec.idmap or (of_host,)):
+            yield f"lxc.idmap = {value}"
     yield f"lxc.uts.name = {spec.hostname}"
     if spec.init is not Init.AUTO:
         yield f"{HALT} = {HALT_SIGNAL[spec.init]}"

@@ -14,6 +14,7 @@ from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
+from geats_core.vm import idmap
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,
@@ -25,6 +26,7 @@ from geats_core.vm.spec import (
     Autostart,
     Dns,
     Gateway,
+    IdRange,
     Init,
     Limits,
     Nic,
@@ -33,6 +35,7 @@ from geats_core.vm.spec import (
 
 DEFAULT_DRIVER = "lxc"
 NO_NICS: tuple[Nic, ...] = ()
+NO_RANGES: tuple[IdRange, ...] = ()
 NO_GATEWAYS: tuple[Gateway, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
 
@@ -111,32 +114,33 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     read.problems += repeated("after", "name", after)
     if name and name in after:
         read.problems.append(Problem("after", "cannot name the VM itself"))
-    return read.done(
-        VMSpec(
-            name=name,
-            driver=read.take("driver", fields.name, DEFAULT_DRIVER),
-            template=read.need("template", fields.name, ""),
-            hostname=read.take("hostname", fields.hostname, fields.hostname_of(name)),
-            volumes=volumes,
-            binds=binds,
-            shared_volumes=shared,
-            limits=Limits(
-                memory_bytes=read.take("memory", _size_or_none, None),
-                cpus=read.take("cpus", _cpus_or_none, None),
-                processes=read.take("processes", _processes_or_none, None),
-            ),
-            nics=nics,
-            dns=read.take("dns", _dns, Dns()),
-            metadata=read.take("metadata", _metadata, ()),
-            init=read.take("init", _init, Init.AUTO),
-            privileged=read.take("privileged", fields.boolean, False),
-            includes=read.take("includes", _includes, None),
-            transient=read.take("transient", fields.boolean, False),
-            shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
-            after=after,
-            autostart=read.take("autostart", _autostart, Autostart()),
-        )
+    spec = VMSpec(
+        name=name,
+        driver=read.take("driver", fields.name, DEFAULT_DRIVER),
+        template=read.need("template", fields.name, ""),
+        hostname=read.take("hostname", fields.hostname, fields.hostname_of(name)),
+        volumes=volumes,
+        binds=binds,
+        shared_volumes=shared,
+        limits=Limits(
+            memory_bytes=read.take("memory", _size_or_none, None),
+            cpus=read.take("cpus", _cpus_or_none, None),
+            processes=read.take("processes", _processes_or_none, None),
+        ),
+        nics=nics,
+        dns=read.take("dns", _dns, Dns()),
+        metadata=read.take("metadata", _metadata, ()),
+        init=read.take("init", _init, Init.AUTO),
+        privileged=read.take("privileged", fields.boolean, False),
+        idmap=read.take("idmap", idmap.ranges, NO_RANGES),
+        includes=read.take("includes", _includes, None),
+        transient=read.take("transient", fields.boolean, False),
+        shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
+        after=after,
+        autostart=read.take("autostart", _autostart, Autostart()),
     )
+    read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
+    return read.done(spec)
 
 
 @of_mapping
@@ -234,6 +238,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "metadata": dict(spec.metadata),
             "init": str(spec.init),
             "privileged": spec.privileged,
+            "idmap": idmap.to_plain(spec.idmap) or None,
             "includes": None if spec.includes is None else list(spec.includes),
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,

@@ -25,6 +25,24 @@ class Init(StrEnum):
     PROCD = "procd"
 
 
+class Ids(StrEnum):
+    """Whose ids a range is of."""
+
+    BOTH = "both"
+    USERS = "users"
+    GROUPS = "groups"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdRange:
+    """``count`` ids of a guest from ``guest`` on: on the host they are those from ``host`` on."""
+
+    guest: int
+    host: int
+    count: int
+    ids: Ids = Ids.BOTH
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a VM may use at most; None is without limit. All of it can change while it runs."""
@@ -123,8 +141,10 @@ class Autostart:
 class VMSpec:
     """Everything wanted of one VM; ``after`` names the VMs that are started before it.
 
-    ``includes`` are the files that the container's config includes before all else; None are those
-    of LXC's own that geats includes if nothing is said.
+    ``idmap`` are the ids that an unprivileged guest has on the host; without ranges these are of
+    the range that the host has for all VMs that say none. ``includes`` are the files that the
+    container's config includes before all else; None are those of LXC's own that geats includes if
+    nothing is said.
     """
 
     name: str
@@ -140,6 +160,7 @@ class VMSpec:
     metadata: tuple[tuple[str, str], ...] = ()
     init: Init = Init.AUTO
     privileged: bool = False
+    idmap: tuple[IdRange, ...] = ()
     includes: tuple[str, ...] | None = None
     transient: bool = False
     shutdown_timeout_s: int = 60

@@ -234,6 +234,15 @@ class TryingDriver(Protocol):
 
 
 @runtime_checkable
+class CheckingDriver(Protocol):
+    """What a driver can do as well that knows of the host what a definition must not say."""
+
+    def cannot_define(self, spec: VMSpec) -> str:
+        """Why a VM that is defined so could not start on this host; empty if it could."""
+        ...
+
+
+@runtime_checkable
 class ForeseeingDriver(Protocol):
     """What a driver can do as well that knows beforehand why it could not forget a VM."""
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
 from geats_core.planning.goal import Step
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import CheckingDriver, Driver
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
@@ -36,8 +40,19 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
         if (spec := specs.get(name)) and _holds_files(host, spec.root.pool)
         for each in binds.problems(spec, host.config.bind_sources)
     ]
+    problems += [
+        Problem(f"{name}.idmap", why, Code.REFUSED)
+        for name in sorted(using)
+        if (spec := specs.get(name)) and spec.idmap
+        for why in [host.drivers.ask(spec.driver, partial(_of_driver, spec))]
+        if why
+    ]
     if problems:
         raise Refused(*problems)
+
+
+def _of_driver(spec: VMSpec, driver: Driver) -> str:
+    return driver.cannot_define(spec) if isinstance(driver, CheckingDriver) else ""
 
 
 def _verify_templates(host: Host, steps: Iterable[Step]) -> None:

@@ -318,13 +318,11 @@ def test_a_root_that_is_no_directory_is_said_to_be_what_it_is(root: str, why: st
     assert f"lxc.rootfs.path: {why}: copy its files into a directory, and give that" in notes
 
 
-def test_files_with_ids_of_a_guest_are_no_template_but_can_be_made_one() -> None:
+def test_files_with_ids_of_a_guest_are_packed_with_those_that_it_sees() -> None:
     shifted = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n"
     made = import_lxc({"f": ("a", f"{USUAL}lxc.include = {USERNS}\n{shifted}")}, HOST)
-    assert "templates" not in made.geats
-    assert [note.why for note in made.notes if note.key == "lxc.rootfs.path"] == [
-        "its files have the ids of an unprivileged guest: make a template of it by `lxc-usernsexec"
-        " -m b:0:100000:65536 -- tar -C /lxc/old/rootfs -cf - . > NEW.tar`, for a new VM"
+    assert [(note.to, note.why) for note in made.notes if note.key == "lxc.rootfs.path"] == [
+        ("templates.a-root.build", "its files have ids of the host: a copy has the guest's")
     ]
 
 

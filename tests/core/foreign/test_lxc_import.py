@@ -141,14 +141,52 @@ def test_the_names_of_lxc_2_are_read_too() -> None:
     [
         ("lxc.rootfs.path = dir:/r", True),
         ("lxc.rootfs.path = overlay:/a:/b", False),
-        ("lxc.idmap = u 0 100000 65536\nlxc.rootfs.path = /r", False),
         ("lxc.id_map = u 0 1 2\nlxc.rootfs.options = idmap=container\nlxc.rootfs.path = /r", True),
     ],
 )
-def test_a_root_filesystem_with_ids_of_a_guest_is_no_template(lines: str, template: bool) -> None:
+def test_a_root_filesystem_that_is_a_directory_is_the_template(lines: str, template: bool) -> None:
     made = imported(lines)
     assert ("templates" in made.geats) == template
     assert ("privileged" in str(made.geats)) == ("map" not in lines.split("\n")[0])
+
+
+def test_a_root_filesystem_with_ids_of_the_host_is_packed_with_those_of_the_guest() -> None:
+    """As lxc-create leaves one that is unprivileged: adopt sends it here."""
+    made = imported("lxc.idmap = b 0 100000 65536\nlxc.rootfs.path = dir:/my root\n")
+    assert made.problems == ()
+    maps = ["-m", "u:0:100000:65536", "-m", "g:0:100000:65536"]
+    tar = ["tar", "-C", "/my root", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    start = ["sh", "-c", 'exec lxc-usernsexec "$@" > "$0"', "{output}"]
+    command = [*start, *maps, "--", *tar, "-cf", "-", "."]
+    assert made.geats == {
+        "templates": {"web-root": {"build": {"command": command}}},
+        "vms": {
+            "web": {
+                "idmap": [{"guest": 0, "host": 100000, "count": 65536}],
+                "includes": [],
+                "template": "web-root",
+            }
+        },
+    }
+
+
+def test_ids_with_holes_are_kept_and_an_empty_line_takes_back_what_was_said() -> None:
+    made = imported(
+        "lxc.idmap = u 0 1 2\nlxc.idmap =\n"
+        "lxc.idmap = u 0 100000 1000\nlxc.idmap = g 0 100000 1000\n"
+        "lxc.idmap = u 1000 1000 1\n"
+    )
+    ids = [
+        {"guest": 0, "host": 100000, "count": 1000},
+        {"guest": 1000, "host": 1000, "count": 1, "ids": "users"},
+    ]
+    assert made.geats == {"vms": {"web": {"idmap": ids, "includes": []}}}
+
+
+@pytest.mark.parametrize("value", ["x 0 1 2", "u 0 1", "u 0 1 many", "u 0 1 99999999999"])
+def test_ids_that_liblxc_could_not_read_either_are_told(value: str) -> None:
+    told = [str(problem) for problem in imported(f"lxc.idmap = {value}").problems]
+    assert f"vms.web: lxc.idmap: cannot be read: '{value}'" in told
 
 
 def test_a_file_is_bound_as_one_and_an_empty_network_is_no_nic() -> None:

@@ -409,7 +409,8 @@ lxc.idmap = g 0 100000 65536
 lxc.net.0.type = empty
 lxc.net.0.flags = up
 """
-    assert (found(text).vm, found(text).keep) == ({"includes": []}, (NO_PROFILE,))
+    ids = [{"guest": 0, "host": 100000, "count": 65536}]
+    assert (found(text).vm, found(text).keep) == ({"includes": [], "idmap": ids}, (NO_PROFILE,))
     assert lines(adopted(vm(privileged=False, nics=[]), text=text))
 
 

@@ -65,7 +65,7 @@ from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
 from geats_host.linux.network import bridges
-from geats_host.linux.subordinate_ids import subordinate_ids
+from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
@@ -299,6 +299,11 @@ class LxcDriver:
             self._check_ours(name)
             if folder.is_symlink() or folder.exists():
                 container_files.remove_folder(folder, OURS, ROOTFS)
+
+    def cannot_define(self, spec: VMSpec) -> str:
+        """Whether root may give the guest the ids that it is to have: see ``CheckingDriver``."""
+        with container_files.host_errors(f"cannot look for the ids of {spec.name}"):
+            return "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
 
     def cannot_undefine(self, name: str) -> str:
         """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""

@@ -1,0 +1,82 @@
+"""The ids of guests: ranges that may be, and those that may not."""
+
+import pytest
+from returns.result import Failure
+
+from geats_core.planning.goal import DriverFacts, Goal, HostFacts, PoolFacts, Target
+from geats_core.planning.planner import plan
+from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from geats_core.vm.observation import Observation
+from geats_core.vm.parse import parse_vm, to_plain
+from geats_core.vm.spec import IdRange, Ids, VMSpec
+
+ROOTS = {"guest": 0, "host": 100_000, "count": 1000}
+HOLE = {"guest": 1000, "host": 1000, "count": 1, "ids": "users"}
+
+
+def web(*ranges: object, **more: object) -> VMSpec:
+    return parse_vm("web", {"template": "debian", "idmap": ranges, **more}).unwrap()
+
+
+def problems(*ranges: object, **more: object) -> list[str]:
+    parsed = parse_vm("web", {"template": "debian", "idmap": ranges, **more})
+    return [f"{each.path}: {each.message}" for each in parsed.failure()]
+
+
+def test_ranges_are_read_and_written() -> None:
+    spec = web(ROOTS, HOLE)
+    assert spec.idmap == (
+        IdRange(guest=0, host=100_000, count=1000),
+        IdRange(guest=1000, host=1000, count=1, ids=Ids.USERS),
+    )
+    assert to_plain(spec)["idmap"] == [ROOTS, HOLE]
+    assert "idmap" not in to_plain(web())
+    assert parse_vm("web", to_plain(spec)).unwrap() == spec
+
+
+def test_the_config_has_them_in_place_of_the_hosts_range() -> None:
+    text = render_lxc_config(web(ROOTS, HOLE), LxcFacts(volume_paths={"root": "/p"}))
+    assert [line for line in text.splitlines() if line.startswith("lxc.idmap")] == [
+        "lxc.idmap = u 0 100000 1000",
+        "lxc.idmap = g 0 100000 1000",
+        "lxc.idmap = u 1000 1000 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        ([{**ROOTS, "host": 0}], "idmap[0].host: must not be root of the host"),
+        ([{**ROOTS, "host": 2**32 - 10}], "idmap[0]: must end at 4294967294 or below"),
+        ([{**ROOTS, "guest": 5}], "idmap: must have a range for root of the guest"),
+        ([{**ROOTS, "ids": "users"}], "idmap: must have a range for root of the guest"),
+        ([ROOTS, {**HOLE, "guest": 999}], "idmap: has two ranges with the same users of the guest"),
+        ([ROOTS, {**HOLE, "host": 100_999}], "idmap: has two ranges with the same users of the ho"),
+        ([ROOTS] * 341, "idmap: must be of 340 ranges at most, got 341"),
+        ([{**ROOTS, "count": 0}], "idmap[0].count: must be"),
+    ],
+)
+def test_ranges_that_may_not_be_are_refused(ranges: list[object], said: str) -> None:
+    assert any(each.startswith(said) for each in problems(*ranges)), problems(*ranges)
+
+
+def test_a_privileged_vm_has_none() -> None:
+    assert problems(ROOTS, privileged=True) == [
+        "idmap: is for unprivileged VMs only, and the VM is privileged"
+    ]
+
+
+def test_a_pool_that_shows_shifted_ids_takes_no_others() -> None:
+    """The files on it would be of users that the guest has not."""
+    facts = HostFacts(
+        drivers={"lxc": DriverFacts()}, pools={"default": PoolFacts(shifted_by=100_000)}
+    )
+
+    def refused(spec: VMSpec) -> bool:
+        goal = Goal(name="web", target=Target.RUNNING, spec=spec)
+        made = plan(goal, Observation(), facts)
+        return isinstance(made, Failure) and "idmap" in str(made.failure())
+
+    assert not refused(web(ROOTS))
+    assert refused(web(ROOTS, HOLE))
+    assert refused(web({**ROOTS, "host": 200_000}))

@@ -1,0 +1,37 @@
+"""The ids that root may give to guests, out of /etc/subuid and /etc/subgid."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from geats_core.vm.spec import IdRange, Ids
+from geats_host.linux.subordinate_ids import not_roots
+
+HOLE = (
+    IdRange(guest=0, host=100_000, count=70_000),
+    IdRange(guest=70_000, host=1000, count=1, ids=Ids.USERS),
+)
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two ranges, one right after the other, for users and groups alike."""
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    for file in ("subuid", "subgid"):
+        (tmp_path / file).write_text("other:1:9\nroot:165536:65536\nroot:100000:65536\n")
+    return tmp_path
+
+
+def test_ids_that_root_may_not_give_are_told_with_what_to_do(etc: Path) -> None:
+    assert list(not_roots(HOLE, etc)) == [
+        "root may not give users 1000 to 1000: add root:1000:1 to /etc/subuid"
+    ]
+    with (etc / "subuid").open("a") as file:
+        file.write("root:1000:1\n")
+    assert list(not_roots(HOLE, etc)) == []
+
+
+def test_without_newuidmap_root_may_give_any(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert list(not_roots(HOLE, etc)) == []
