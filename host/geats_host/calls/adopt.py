@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from geats_core.foreign.lxc_lines import root_of
+from geats_core.hostwide.strays import NO_NAME
 from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
@@ -43,9 +44,11 @@ def adopt(
     no such plan.
     """
     new = None if new_name is None else accepted(fields.vm_name("as", new_name))
+    seen = host.observe_all()
+    if new is None and name in seen and not fields.VM_NAME.fullmatch(str(name)):
+        raise Refused(f"{name}: {NO_NAME}")
     container = accepted((fields.vm_name if new is None else fields.text)("name", name))
     called = container if new is None else new
-    seen = host.observe_all()
     have = seen.get(called, Observation())
     driver, old = _old_config(host, container, seen)
     found = accepted(read_found(called, old.file, old.text, old.on_host))
