@@ -20,7 +20,19 @@ LARGEST_SHOWN_BITS = 256
 KEYS = frozenset(
     (
         *("after", "autostart", "binds", "by_hand", "cpus", "defined", "dns", "driver", "hostname"),
-        *("in_effect", "init", "locked", "memory", "metadata", "missing", "name", "nics", "power"),
+        *(
+            "idmap",
+            "in_effect",
+            "includes",
+            "init",
+            "locked",
+            "memory",
+            "metadata",
+            "missing",
+            "name",
+            "nics",
+            "power",
+        ),
         *("privileged", "processes", "profile", "recorded", "shared_volumes", "shutdown_timeout"),
         *("snapshot", "target", "template", "transient", "volumes"),
     )
