@@ -30,6 +30,7 @@ from geats_core.foreign.lxc_mounts import (
     needs_leave,
 )
 from geats_core.foreign.lxc_nics import (
+    GATEWAYS,
     NIC,
     NIC_NAMES,
     NICS,
@@ -37,8 +38,10 @@ from geats_core.foreign.lxc_nics import (
     VETH,
     put,
     said,
+    unset,
     wrong_nics,
 )
+from geats_core.foreign.lxc_order import in_effect
 from geats_core.foreign.lxc_values import NO_LIMIT, SIMPLE
 from geats_core.vm import idmap
 from geats_core.vm.lxc_config import INCLUDES
@@ -139,10 +142,11 @@ class _Reading:
     sources: list[str] = field(default_factory=list)
     wrong: list[tuple[str, str]] = field(default_factory=list)
     last: dict[str, str] = field(default_factory=dict)
+    lines: list[Line] = field(default_factory=list)
     entries: list[tuple[Line, Entry]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        lines = [*all_lines(self.own, self.host.includes)]
+        lines = self.lines = [*all_lines(self.own, self.host.includes)]
         self.last = {line.key: line.value for line in lines}
         if not self.last.get(IDMAP):
             self.vm["privileged"] = True
@@ -222,18 +226,37 @@ class _Reading:
         ):
             self._left(line, OF_GEATS)
         else:
+            self._by_hand(line)
+
+    def _by_hand(self, line: Line) -> None:
+        """It stays, as far as it is still in effect where all that is included stands first."""
+        if line.included:
             self._stays(line, BY_HAND)
+            return
+        at = next(at for at, each in enumerate(self.lines) if each is line)
+        found = in_effect(line, self.lines[:at], self.lines[at + 1 :])
+        match found:
+            case Line():
+                self._stays(found, BY_HAND)
+            case None:
+                self._left(line, "what is included after it has another, or unsets it")
+            case _:
+                self.wrong.append((line.key, found))
+                self._left(line, found)
 
     def _nic(self, line: Line, number: str, word: str) -> None:
         if self.last.get(f"lxc.net.{number}.type") == "empty":
             self._left(line, NO_NIC)
             return
+        self.keep = [each for each in self.keep if key_of(each) != line.key]  # the last one counts
         nic = self.nics.setdefault(number, {"name": f"eth{number}"})
         to = f"nics[{[*self.nics].index(number)}]"
         if not line.value and word in UNSETS:
-            nic.pop(UNSETS[word], None)
+            unset(nic, word)
             self._left(line, UNSET)
             return
+        if word in GATEWAYS:
+            unset(nic, word)
         kind = self.last.get(f"lxc.net.{number}.type", VETH)
         found = said(word, line.value, kind, f"{self.name}/{nic['name']}")
         if found.key:
@@ -245,6 +268,7 @@ class _Reading:
             self._left(line, found.why)
 
     def _simple(self, line: Line, key: str, read: Callable[[str], object]) -> None:
+        self.keep = [each for each in self.keep if key_of(each) != line.key]
         value = read(line.value) if line.value else None
         if value is not None:
             self.vm[key] = value
@@ -253,6 +277,7 @@ class _Reading:
             self.vm.pop(key, None)
             self._left(line, OF_GEATS if line.value else UNSET)
         else:
+            self.vm.pop(key, None)
             self._stays(line, BY_HAND)
 
     def _start(self, line: Line) -> None:
@@ -293,6 +318,9 @@ class _Reading:
             self._left(line, UNSET if not line.value else "liblxc mounts nothing for it")
             return
         others = [other for known, other in self.entries if known is not line]
+        at = next(at for at, (known, _) in enumerate(self.entries) if known is line)
+        if any(known.included and entry.overlaps(o) for known, o in self.entries[at:]):
+            self.wrong.append((ENTRY, f"{entry.target} is mounted before what is included there"))
         bind = bind_of(entry, others, self.host.kinds)
         can_stay = self.in_place and any(entry.is_both_ways(other) for other in others)
         if bind is not None and not can_stay and not (self.in_place and needs_leave(bind)):
@@ -339,7 +367,7 @@ class _Reading:
 
     def _keep_as_it_was(self, key: str, value: str) -> None:
         text = Line(key, value, key).text
-        before = [line for line in self.keep if line.partition("=")[0].strip() == key]
+        before = [line for line in self.keep if key_of(line) == key]
         if before[-1:] != [text]:
             self.keep.append(text)
 
@@ -358,6 +386,11 @@ class _Reading:
         if not line.included or NIC.fullmatch(line.key) or f"{line.key} =" in AGAIN:
             self.keep.append(line.text)
             self.taken.left(line.said, why)
+
+
+def key_of(text: str) -> str:
+    """The key of a line as it stays."""
+    return text.partition("=")[0].strip()
 
 
 def shift_back(first: str, root: str) -> str:

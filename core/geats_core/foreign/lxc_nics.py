@@ -19,10 +19,8 @@ NIC_NAMES: Mapping[str, str] = {
     "link": "bridge",
     "hwaddr": "mac",
 }
-LISTS = {
-    "addresses": ("ipv4.address", "ipv6.address"),
-    "gateways": ("ipv4.gateway", "ipv6.gateway"),
-}
+GATEWAYS = ("ipv4.gateway", "ipv6.gateway")
+LISTS = {"addresses": ("ipv4.address", "ipv6.address"), "gateways": GATEWAYS}
 UNSETS = {word: key for key, words in LISTS.items() for word in words} | {
     word: word for word in ("bridge", "mac", "name")
 }
@@ -72,6 +70,14 @@ def put(nic: Plain, key: str, value: str) -> None:
         nic[key] = value
     else:
         nic[key] = [*(there if isinstance(there, list) else []), value]
+
+
+def unset(nic: Plain, word: str) -> None:
+    """Take out what a line without a value empties: of a list, what is of one IP version."""
+    there = nic.pop(UNSETS[word], None)
+    if isinstance(there, list):
+        left = [each for each in there if (":" in each) is word.startswith("ipv4")]
+        nic.update({UNSETS[word]: left} if left else {})
 
 
 def wrong_nics(last: Mapping[str, str], nics: Mapping[str, Plain]) -> Iterable[tuple[str, str]]:

@@ -5,6 +5,7 @@ import pytest
 from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import COMMON, USERNS, Container, OnHost, container
 from geats_core.foreign.lxc_import import import_lxc
+from geats_core.foreign.lxc_nics import nics_of
 
 FILE = "/lxc/old/config"
 ROOT = "lxc.rootfs.path = dir:/lxc/old/rootfs\n"
@@ -106,7 +107,7 @@ def test_what_geats_writes_though_no_key_says_it_stays_as_it_was() -> None:
     nesting = f"lxc.include = {NESTING}\n"
     assert adopted(USUAL + nesting).keep == (f"{profile} nesting",)
     both = f"{USUAL}lxc.apparmor.profile = a\n{nesting}"
-    assert adopted(both).keep == (f"{profile} a", f"{profile} nesting")
+    assert adopted(both).keep == (f"{profile} nesting",)
     veth = "lxc.net.0.type = veth\nlxc.net.0.link = br0\n"
     assert kept(USUAL + veth) == ["lxc.net.0.flags ="]
     assert kept(f"{USUAL}{veth}lxc.net.0.flags =\n") == ["lxc.net.0.flags ="]
@@ -355,3 +356,75 @@ def test_several_files_are_several_vms_and_what_is_no_config_is_none() -> None:
         "notes.txt: is no config of LXC: it has no line with a key that begins with lxc.",
     ]
     assert "another file has it as well: this is vms.web-2" in [note.why for note in made.notes]
+
+
+LATE = "/etc/lxc/late.conf"
+
+
+@pytest.mark.parametrize(
+    ("before", "late", "stays"),
+    [
+        ("lxc.tty.max = 2", "lxc.tty.max = 3", ""),
+        ("lxc.tty.max = 2", "lxc.pty.max = 3", "lxc.tty.max = 2"),
+        ("lxc.cap.drop = sys_time", "lxc.cap.drop = sys_boot", "lxc.cap.drop = sys_time"),
+        ("lxc.cap.drop = sys_time", "lxc.cap.drop =", ""),
+        ("lxc.cap.drop =", "lxc.tty.max = 3", "lxc.cap.drop ="),
+        ("lxc.cap.drop =", "lxc.cap.drop = sys_boot", ""),
+        ("lxc.environment = A=1", "lxc.environment = A=2", ""),
+        ("lxc.environment = A=1", "lxc.environment = B=2", "lxc.environment = A=1"),
+        ("lxc.mount.auto = proc:rw sys:rw", "lxc.mount.auto = sys:ro", "lxc.mount.auto = proc:rw"),
+        ("lxc.mount.auto = sys:rw", "lxc.mount.auto = sys:ro", ""),
+        ("lxc.cgroup2.devices.allow = c 1:1 r", "lxc.cgroup2.devices.deny = a", ""),
+        (
+            "lxc.cgroup2.devices.allow = c 1:1 r",
+            "lxc.cgroup2.devices.deny = c 2:2 r",
+            "lxc.cgroup2.devices.allow = c 1:1 r",
+        ),
+    ],
+)
+def test_a_line_before_an_include_stays_as_far_as_it_is_in_effect(
+    before: str, late: str, stays: str
+) -> None:
+    host = OnHost(includes={LATE: ((LATE, late),)})
+    made = adopted(f"{ROOT}{before}\nlxc.include = {LATE}\n", host)
+    assert [line for line in made.keep if line != "lxc.apparmor.profile ="] == [stays] * bool(stays)
+    assert made.wrong == ()
+
+
+def test_a_veth_on_a_bridge_without_a_vlan_is_a_nic() -> None:
+    assert [
+        nic.mac for nic in nics_of(f"{USUAL}{NETWORK}lxc.net.0.hwaddr = 02:0a:00:00:00:01")
+    ] == ["02:0a:00:00:00:01"]
+    assert import_lxc({FILE: ("old", USUAL + NETWORK)}, HOST).problems == ()
+
+
+def test_what_no_order_brings_about_is_told() -> None:
+    files = {"/a": "lxc.cap.drop = sys_time", "/b": "lxc.cap.drop = sys_boot"}
+    srv = "lxc.mount.entry = /x srv/a none bind"
+    host = OnHost(includes={name: ((name, text),) for name, text in {**files, "/c": srv}.items()})
+    made = adopted(f"{ROOT}lxc.include = /a\nlxc.cap.drop =\nlxc.include = /b\n", host)
+    assert made.wrong == (
+        (
+            "lxc.cap.drop",
+            "stands between what is included, and unsets only a part of it: include it in another"
+            " way",
+        ),
+    )
+    made = adopted(f"{ROOT}lxc.mount.entry = tmpfs srv tmpfs rw\nlxc.include = /c\n", host)
+    assert made.wrong == (("lxc.mount.entry", "/srv is mounted before what is included there"),)
+
+
+def test_of_several_lines_for_one_value_the_last_one_counts() -> None:
+    halt = "lxc.signal.halt = SIGINT\n", "lxc.signal.halt = SIGUSR1\n"
+    assert (adopted(USUAL + "".join(halt)).vm["init"], kept(USUAL + "".join(halt))) == (
+        "busybox",
+        [],
+    )
+    back = USUAL + "".join(halt[::-1])
+    assert ("init" in adopted(back).vm, kept(back)) == (False, ["lxc.signal.halt = SIGINT"])
+    gateways = "lxc.net.0.ipv4.gateway = auto\n", "lxc.net.0.ipv4.gateway = 10.0.0.1\n"
+    text = f"{USUAL}{NETWORK}lxc.net.0.ipv6.gateway = fd00::1\n"
+    nics = adopted(text + "".join(gateways)).vm["nics"]
+    assert isinstance(nics, list)
+    assert (nics[0]["gateways"], kept(text + "".join(gateways))) == (["fd00::1", "10.0.0.1"], [])
+    assert kept(text + "".join(gateways[::-1])) == ["lxc.net.0.ipv4.gateway = auto"]
