@@ -153,6 +153,7 @@ specs = st.builds(
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),
+    hardware=st.sampled_from([()] * 6 + [(("tpm", "true"),), (("disks", '{"data": "scsi"}'),)]),
     autostart=st.builds(
         Autostart,
         enabled=st.booleans(),
@@ -306,6 +307,8 @@ known_drivers = st.none() | st.dictionaries(
         costs=driver_costs,
         no_start=no_starts,
         location=st.none() | st.just("/srv/lxc"),
+        keys=st.sampled_from([None, None, {}, {"tpm": {"type": "boolean"}}]),
+        lacks=st.sampled_from([frozenset(), frozenset(), frozenset({"privileged"})]),
     ),
 )
 known_pools = st.none() | st.dictionaries(

@@ -156,7 +156,9 @@ class DriverFacts:
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
     change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
     ``no_start`` is why none of its VMs can be started now.
-    ``location`` is where its VMs are: two drivers at one location would be one.
+    ``location`` is where its VMs are: two drivers at one location would be one. ``keys`` are those
+    that its VMs have below ``hardware``, each with the JSON Schema of its value; ``lacks`` names
+    keys of a VM that it can do nothing with, such as ``privileged``.
     """
 
     roots: frozenset[Offer] | None = None
@@ -164,6 +166,8 @@ class DriverFacts:
     costs: Mapping[str, Cost] = field(default_factory=dict)
     no_start: NoStart | None = None
     location: str | None = None
+    keys: Mapping[str, object] | None = None
+    lacks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,15 @@ from geats_core.planning.availability import (
 from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, Target
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
+from geats_core.vm import hardware
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.idmap import shift
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
+from geats_core.vm.parse import to_plain
 from geats_core.vm.spec import ROOT, VMSpec
 
+NEEDED = ("name", "driver", "template", "hostname", "volumes")  # of every VM
 Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
 
 
@@ -35,6 +38,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_privileged(want, facts),
         *_idmap(want, facts),
         *_offers(want, facts),
+        *_keys(want, facts),
         *_binds(want, facts),
         *_too_small(want, have, facts),
         *_shrinking(goal, want, have),
@@ -250,6 +254,20 @@ def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
             kinds = " or a ".join(sorted(takes)) or "volume of no kind"
             message = f"the driver {want.driver!r} needs a {kinds}, and pool {pool!r} offers "
             yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}", Code.REFUSED)
+
+
+def _keys(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    """A driver has keys of its own, and may have no use for one that others have."""
+    able = facts.driver(want.driver)
+    if able.keys is not None:
+        yield from hardware.problems(want.driver, able.keys, want.hardware)
+    if able.lacks:
+        bare = to_plain(VMSpec(**{name: getattr(want, name) for name in NEEDED}))
+        said = to_plain(want)
+        for key in sorted(able.lacks & said.keys()):
+            if said[key] != bare.get(key):
+                message = f"the driver {want.driver!r} has no such key: leave it out"
+                yield Problem(key, message, Code.REFUSED)
 
 
 def _what(offers: Offer, takes: Collection[Offer]) -> str:

@@ -10,6 +10,8 @@ from returns.result import Success
 
 from geats_core.planning.actions import Impact
 from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm import hardware
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import SECRET, shown_change
 from geats_core.vm.spec import VMSpec
@@ -42,6 +44,7 @@ COST: Mapping[str, Impact] = {
     "shutdown_timeout": NONE,
     "after": NONE,
     "autostart": NONE,
+    HARDWARE: RESTART,  # each key of the driver by itself, such as ``hardware.tpm``
 }
 
 
@@ -99,10 +102,18 @@ def changes(old: VMSpec | None, new: VMSpec | None, costs: Costs = AS_EVER) -> t
     both = old is not None and new is not None
     return tuple(
         Change(field, *_shown(field, before, now), _cost(field, before, now, costs))
-        for field in COST
+        for field in _fields(before, now)
         if before.get(field) != now.get(field)
         and (both or _says_something(before.get(field)) or _says_something(now.get(field)))
     )
+
+
+def _fields(before: Mapping[str, object], now: Mapping[str, object]) -> Iterable[str]:
+    """Those of ``COST``, and each key of the driver in the place of all of them."""
+    for field in COST:
+        if field != HARDWARE:
+            yield field
+    yield from sorted(each for each in {*before, *now} if each.startswith(f"{HARDWARE}."))
 
 
 def _cost(
@@ -110,7 +121,7 @@ def _cost(
 ) -> Impact:
     cost = costs.get(field)
     if cost is None:
-        return COST[field]
+        return COST[field.partition(".")[0]]
     old, new = _amount(before.get(field)), _amount(now.get(field))
     if new < old:
         return cost.falls
@@ -150,7 +161,9 @@ def _comparable(spec: VMSpec | None, other: VMSpec | None) -> dict[str, object]:
     if spec is None:
         return {}
     kept = {volume.name for volume in (other or spec).volumes}
+    of_driver = hardware.to_plain(spec.hardware)
     return to_plain(spec) | {
+        **{f"{HARDWARE}.{key}": value for key, value in of_driver.items()},
         "volume pools": {v.name: v.pool for v in spec.volumes if v.name in kept},
         "volumes": [
             {"name": v.name, "mount": v.mount, "read_only": v.read_only}

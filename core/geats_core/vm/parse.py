@@ -14,7 +14,7 @@ from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
-from geats_core.vm import idmap
+from geats_core.vm import hardware, idmap
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,
@@ -138,6 +138,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
         autostart=read.take("autostart", _autostart, Autostart()),
+        hardware=read.take(hardware.HARDWARE, hardware.read_hardware, ()),
     )
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
@@ -248,6 +249,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
                 "priority": spec.autostart.priority,
                 "delay": spec.autostart.delay_s,
             },
+            hardware.HARDWARE: hardware.to_plain(spec.hardware) or None,
         }
     )
 

@@ -166,6 +166,7 @@ class VMSpec:
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()
     autostart: Autostart = Autostart()
+    hardware: tuple[tuple[str, str], ...] = ()
 
     @property
     def root(self) -> Volume:

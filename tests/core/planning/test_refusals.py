@@ -287,3 +287,11 @@ def test_what_a_driver_needs_is_told_of_each_volume() -> None:
 )
 def test_what_a_driver_takes_and_what_is_not_known_is_no_reason(facts: HostFacts) -> None:
     assert isinstance(plan(goal(Target.RUNNING, WEB), Observation(), facts), Success)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_nothing_is_done_to_a_name_that_two_drivers_have(target: Target) -> None:
+    have = Observation(recorded=WEB, defined=WEB, drivers=("lxc", "memory"))
+
+    (found,) = plan(Goal(name="web", target=target, spec=WEB), have).failure()
+    assert str(found).startswith("web: the drivers 'lxc' and 'memory' each have a VM of this name")

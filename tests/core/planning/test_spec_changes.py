@@ -36,8 +36,10 @@ CHANGED: dict[str, dict[object, object]] = {
     "shutdown_timeout": {"shutdown_timeout": 5},
     "after": {"after": ["db"]},
     "autostart": {"autostart": {"priority": 10, "delay": 5}},
+    "hardware": {"hardware": {"tpm": True}},
 }
 LINES = {
+    "hardware": "hardware.tpm changed (not set) → yes",
     "driver": "driver changed lxc → memory",
     "template": "template changed debian → alpine",
     "volume pools": "volume pools changed {root: default, data: default} → "
@@ -73,7 +75,8 @@ def test_each_field_changes_alone_and_at_its_own_cost() -> None:
     }
 
     assert {f: [(c.field, c.impact) for c in each] for f, each in found.items()} == {
-        field: [(field, cost)] for field, cost in COST.items()
+        field: [({"hardware": "hardware.tpm"}.get(field, field), cost)]
+        for field, cost in COST.items()
     }
     assert {field: str(each[0]) for field, each in found.items()} == {
         "metadata": "metadata changed {bridge: (hidden), name: (hidden)} → {mount: (hidden)}"

@@ -461,7 +461,7 @@ EXPECTED = (
     Problem(
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
-        "cpus, dns, driver, hostname, idmap, includes, init, memory, metadata, nics, "
+        "cpus, dns, driver, hardware, hostname, idmap, includes, init, memory, metadata, nics, "
         "privileged, processes, profile, shared_volumes, shutdown_timeout, template, transient, "
         "volumes)",
     ),

@@ -185,6 +185,7 @@ class LxcDriver:
             costs=COSTS,
             no_start=apparmor.no_start(),
             location=f"{self.options.path}",
+            keys={},
         )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
