@@ -5,7 +5,7 @@ most 340 of them. A guest needs root, and its root may not be root of the host: 
 ``privileged``.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem
@@ -135,3 +135,22 @@ def shift(found: Iterable[IdRange]) -> int | None:
     """By how much ids of the host are higher than those of the guest; None if not all alike."""
     shifts = {each_range.host - each_range.guest for each_range in found}
     return shifts.pop() if len(shifts) == 1 else None
+
+
+def sharing(maps: Mapping[str, Sequence[IdRange]]) -> tuple[tuple[str, ...], ...]:
+    """Groups of VMs of which each has ids of the host that another one of the group has too."""
+    groups: list[set[str]] = []
+    for name in maps:
+        mine = [group for group in groups if any(_overlap(maps[name], maps[e]) for e in group)]
+        groups = [group for group in groups if group not in mine]
+        groups.append({name}.union(*mine))
+    return tuple(sorted(tuple(sorted(group)) for group in groups if len(group) > 1))
+
+
+def _overlap(some: Sequence[IdRange], others: Sequence[IdRange]) -> bool:
+    return any(
+        one.host < other.host + other.count and other.host < one.host + one.count
+        for kind in KINDS.values()
+        for one in of_kind(some, kind)
+        for other in of_kind(others, kind)
+    )

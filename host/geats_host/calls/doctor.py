@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from geats_core.vm.idmap import sharing
+from geats_core.vm.parse import DEFAULT_DRIVER
+from geats_core.vm.spec import IdRange
 from geats_host import templates
 from geats_host.calls import lifecycle, registry_health, units
 from geats_host.drivers import TryingDriver
@@ -28,6 +31,7 @@ OLDEST_KERNEL = (5, 12)  # mount_setattr(2), for idmapped mounts
 INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
 PTYS_PER_GUEST = 5  # its console, and four terminals (lxc.tty.max of common.conf)
 GUESTS = 500  # that should run at once
+OWN_IDS = "give each an idmap of its own, if one may not reach files and processes of another"
 CONTROLLERS = ("cpu", "memory", "pids")
 PROGRAMS = {  # what geats runs, and Debian's package that has it
     "lxc-start": "lxc",
@@ -99,6 +103,7 @@ def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
         _mounts(tree),
         _units(tree),
         *_programs(),
+        *_shared_ids(raw, tree),
         *tried,
         *_configuration(raw),
     )
@@ -245,6 +250,25 @@ def _trials(raw: object) -> Iterator[Finding]:
                 for trial in driver.trials():
                     health = Health.PROBLEM if trial.fix else Health.WELL
                     yield Finding(trial.what, health, trial.found, trial.fix)
+
+
+def _shared_ids(raw: object, tree: Tree) -> Iterator[Finding]:
+    """VMs whose users are the same on the host: nothing but their namespaces is between them."""
+    try:
+        seen = Host.from_config(raw).observe_all()
+    except (Refused, HostError):  # which others tell
+        return
+    first, count = subordinate_ids(tree.root / "etc") or (0, 0)
+    of_host = (IdRange(guest=0, host=first, count=count),)
+    known = {name: have.recorded or have.defined for name, have in seen.items()}
+    maps = {
+        name: spec.idmap or of_host
+        for name, spec in known.items()
+        if spec is not None and spec.driver == DEFAULT_DRIVER and not spec.privileged
+    }
+    for names in sharing(maps):
+        found = f"{', '.join(names)} have the same ids on the host"
+        yield Finding("ids of guests", Health.WARNING, found, OWN_IDS)
 
 
 def _programs() -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from returns.result import Failure
 
 from geats_core.planning.goal import DriverFacts, Goal, HostFacts, PoolFacts, Target
 from geats_core.planning.planner import plan
+from geats_core.vm.idmap import sharing
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm, to_plain
@@ -80,3 +81,16 @@ def test_a_pool_that_shows_shifted_ids_takes_no_others() -> None:
     assert not refused(web(ROOTS))
     assert refused(web(ROOTS, HOLE))
     assert refused(web({**ROOTS, "host": 200_000}))
+
+
+def test_vms_that_have_the_same_ids_on_the_host_are_found() -> None:
+    """Also by way of another: a and c have none in common, and both some with b."""
+
+    def of_users(host: int) -> tuple[IdRange, ...]:
+        return (IdRange(guest=0, host=host, count=100, ids=Ids.USERS),)
+
+    groups = (IdRange(guest=0, host=1000, count=100, ids=Ids.GROUPS),)
+    maps = {"a": of_users(1000), "c": of_users(1190), "b": of_users(1080), "d": of_users(5000)}
+    assert sharing({**maps, "e": groups}) == (("a", "b"),)
+    assert sharing({**maps, "b": of_users(1080) + of_users(1100)}) == (("a", "b", "c"),)
+    assert sharing({}) == ()

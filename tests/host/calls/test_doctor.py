@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.vm.parse import parse_vm
 from geats_host.calls import doctor, units
 from geats_host.calls.doctor import Finding, Health, Tree, examine
 from geats_host.drivers import Trial
 from geats_host.drivers.lxc import apparmor
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.registry.sqlite import open_registry
 from tests.memory_host import memory_config
 
 HEALTHY = {
@@ -171,3 +173,20 @@ def test_everything_that_a_plan_would_be_refused_for(
     missing = {"drivers": {}, "pools": {"fast": {"type": "btrfs", "path": str(tmp_path)}}}
     monkeypatch.setattr(shutil, "which", lambda program: None)
     assert "apt-get install btrfs-progs" in fixes(missing)
+
+
+def test_vms_with_the_same_ids_on_the_host_are_told(tmp_path: Path) -> None:
+    vms: dict[str, object] = {name: {"template": "debian"} for name in ("a", "b")}
+    vms["c"] = {"template": "debian", "idmap": [{"guest": 0, "host": 500_000, "count": 65_536}]}
+    vms["d"] = {"template": "debian", "privileged": True}
+    config = {
+        **memory_config(tmp_path),
+        "registry": "sqlite",
+        "drivers": {"lxc": {"path": f"{tmp_path}/lxc"}},
+        "vms": vms,
+    }
+    registry = open_registry({}, tmp_path / "state")
+    for name, raw in vms.items():
+        registry.record(parse_vm(name, raw).unwrap())
+    told = [each.found for each in examine(config) if each.what == "ids of guests"]
+    assert told == ["a, b have the same ids on the host"]
