@@ -55,7 +55,8 @@ def test_what_it_includes_mounts_and_says_nothing_of_is_as_it_was(
     (tmp_path / "site.conf").write_text(
         "lxc.cgroup.memory.limit_in_bytes = 128M\nlxc.cgroup2.memory.max = 128M\n"
         f"lxc.net.0.type = veth\nlxc.net.0.link = {bridge}\nlxc.net.0.mtu = 1400\n"
-        "lxc.net.0.ipv4.address = 10.77.0.44\nlxc.net.0.hwaddr = 00:16:3e:11:22:44\n"
+        "lxc.net.0.ipv4.address = 10.77.0.44/8 10.255.255.255\n"
+        "lxc.net.0.hwaddr = 00:16:3e:11:22:44\n"
         "lxc.mount.auto = proc:rw sys:rw\nlxc.cap.drop = sys_time\n"
     )
     old = Old(
