@@ -266,6 +266,7 @@ def test_only_options_of_plugins_are_open() -> None:
         "",
         ".definitions.layer",
         ".properties.geats.properties.drivers.additionalProperties",
+        ".properties.geats.properties.lock.anyOf[1]",
         ".properties.geats.properties.pools.additionalProperties",
         ".properties.geats.properties.registry.anyOf[1]",
     }
