@@ -29,6 +29,7 @@ from geats_host.observing.known_volumes import (
     Remembered,
     missing,
     remembered,
+    tells_of_locks,
     told_apart,
 )
 from geats_host.observing.several_drivers import merged
@@ -41,7 +42,7 @@ from geats_host.plugins.entry_points import (
     pools_of,
 )
 from geats_host.plugins.opened import Opened
-from geats_host.registry import Entry, Registry
+from geats_host.registry import WHOLE_HOST, Entry, Registry
 from geats_host.step_listeners import Listening, nobody
 from geats_host.storage import Pool, VolumeId
 
@@ -126,11 +127,6 @@ class Host:
             if spec.driver in self.drivers.away
         }
         seen = {**out_of_sight, **seen}
-        marked = {
-            name: vm.locked
-            for name, vm in seen.items()
-            if name not in out_of_sight and (vm.locked or vm.defined is not None)
-        }
         filled, interrupted = remembered(self.registry), unfinished_restarts.noted(self.registry)
         identities = self._identities(filled)
         volumes = {
@@ -141,6 +137,14 @@ class Host:
         names = (
             [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled, *by_hand})
         )
+        locks = {
+            name: {
+                name in locked,
+                *_lock_marks(None if name in out_of_sight else seen.get(name)),
+                *_lock_marks_on(volumes.get(name, [])),
+            }
+            for name in names
+        }
         all_ = {
             name: replace(
                 _observation(
@@ -154,8 +158,8 @@ class Host:
                 by_hand=lines_by_hand.seen_of(seen.get(name), by_hand.get(name, ())),
                 drivers=doubled.get(name, ()),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
-                locked=name in locked or marked.get(name) is True,
-                half_locked=marked.get(name, name in locked) is not (name in locked),
+                locked=True in locks[name],
+                half_locked={True, False} <= locks[name],
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
             )
             for name in names
@@ -256,10 +260,10 @@ class Host:
         self._check_one(name, have)
         return list(self.driver_of(name, have.recorded).console_command(name))
 
-    def journal(self, name: str, limit: int = 50) -> Iterable[Entry]:
-        """The newest steps that were applied to a VM, oldest first."""
-        accepted(fields.vm_name("name", name))
-        return self.registry.journal(name, accepted(fields.positive_int("limit", limit)))
+    def journal(self, name: str | None, limit: int = 50) -> Iterable[Entry]:
+        """The newest steps that were applied to a VM, oldest first; None means to the host."""
+        about = WHOLE_HOST if name is None else accepted(fields.vm_name("name", name))
+        return self.registry.journal(about, accepted(fields.positive_int("limit", limit)))
 
     def driver_of(self, name: str, spec: VMSpec | None) -> Driver:
         """The driver that *spec* names; without a spec, the driver that knows the VM."""
@@ -297,6 +301,16 @@ def _may_run(seen: DriverSeen | None, is_recorded: bool) -> bool:
     """Whether a VM is one that can be started: it is defined, and off."""
     vm = seen or DriverSeen()
     return vm.power is Power.STOPPED and (is_recorded or vm.defined is not None)
+
+
+def _lock_marks(vm: DriverSeen | None) -> Iterable[bool]:
+    """Whether its driver has it as locked, if it has anything that could tell."""
+    return [vm.locked] if vm is not None and (vm.locked or vm.defined is not None) else []
+
+
+def _lock_marks_on(volumes: Iterable[VolumeSeen]) -> Iterable[bool]:
+    """Whether each of its volumes has, of those that could tell."""
+    return [each.locked for each in volumes if each.locked or tells_of_locks(each)]
 
 
 def _remembered(spec: VMSpec) -> DriverSeen:

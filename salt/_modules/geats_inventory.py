@@ -82,14 +82,17 @@ def status():
         return reports.status_report(host)
 
 
-def journal(name, limit=50):
+def journal(name=None, limit=50):
     """
     Show the newest steps that were applied to a VM, oldest first.
+
+    Without a name, those that concerned the host as a whole, such as an upgrade of the registry.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt '*' geats.journal
         salt '*' geats.journal web01 limit=10
     """
     with looked_at() as host:

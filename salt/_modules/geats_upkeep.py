@@ -164,9 +164,9 @@ def rebuild_registry(test=None):
         return applied_to_host(host, plan_rebuild(host), test)
 
 
-def repair(test=None):
+def repair(*names, test=None):
     """
-    Clean up what interrupted operations left on this host.
+    Clean up what interrupted operations left on this host; with names, only of these VMs.
 
     That is VMs that are stuck or were left frozen, empty volumes, unfinished copies, partly
     unpacked templates, partly written archives, and network interfaces, mounts and loop devices
@@ -182,6 +182,7 @@ def repair(test=None):
 
         salt '*' geats.repair test=True
         salt '*' geats.repair
+        salt '*' geats.repair web01 db01
     """
     with opened() as host:
-        return applied_to_host(host, repairing.plan(host), test)
+        return applied_to_host(host, repairing.plan(host, names), test)

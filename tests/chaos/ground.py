@@ -1,8 +1,6 @@
 """Where chaos happens: a host with a pool of each kind, and geats, which can be killed."""
 
-import importlib
 import os
-import pkgutil
 import re
 import shutil
 import signal
@@ -17,8 +15,6 @@ from pathlib import Path
 
 import yaml
 
-import geats_core
-import geats_host
 from geats_core.vm.observation import Observation
 from geats_host.calls import snapshots
 from geats_host.cli.main import cli
@@ -27,6 +23,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
+from tests.all_loaded import ends_within, load_all
 from tests.real.conftest import BRIDGE, CGROUPS, busybox_root, sh
 from tests.real.test_storage import on_btrfs
 
@@ -39,7 +36,7 @@ LEAST_MIB = {"xfs": 304}
 RETENTION = "retention"  # no command, but a call: see ``_retain``
 LONGEST_S = 60
 NOT_LEFT_OVER = (
-    *("registry.sqlite", "/run/", "/templates/", "/_templates/", "/exports"),
+    *("registry.sqlite", "lxc-python.json", "/run/", "/templates/", "/_templates/", "/exports"),
     "/geats-pool.json",
 )
 OF_GUESTS = ("rootfs", "upper", "work")
@@ -134,21 +131,25 @@ class Ground:
         """
         child = self.begin(*argv)
         if when_held:
-            child.wait(LONGEST_S, self._is_frozen)
+            child.wait_until(self._is_frozen)
         return child.end(LONGEST_S if kill_after_s is None else kill_after_s)
 
     def begin(self, *argv: str, gate: int | None = None) -> "Child":
         """Have a command run, as soon as there is nothing more to come through *gate*."""
         config, said = self.at / f"{self.name}.yaml", self.at / f"{self.name}.said"
         config.write_text(yaml.safe_dump({"geats": self.raw}))
+        has_group, ready = os.pipe()
         began, pid = time.monotonic(), os.fork()
         if pid == 0:
             os.setsid()
+            os.close(has_group)
+            os.close(ready)
             if gate is not None:
                 os.read(gate, 1)
             _run(config, said, argv, self.raw)
-        while os.getpgid(pid) != pid:  # it has still to make a group of its own
-            time.sleep(0)
+        os.close(ready)
+        os.read(has_group, 1)
+        os.close(has_group)
         return Child(pid, said, began)
 
     def inside(self, script: str, name: str = NAME) -> str:
@@ -233,14 +234,15 @@ class Child:
     said: Path
     began: float
 
-    def wait(self, timeout_s: float, until: Callable[[], bool] = lambda: False) -> bool:
+    def wait(self, timeout_s: float) -> bool:
         """Whether it ends in time; it is still there to be asked for its exit code."""
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end and not until():
-            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                return True
-            time.sleep(0.0005)
-        return False
+        return ends_within(self.pid, timeout_s)
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Until that holds, or it has ended."""
+        end = time.monotonic() + LONGEST_S
+        while time.monotonic() < end and not holds() and not self.wait(0.0005):
+            pass
 
     def end(self, timeout_s: float) -> Ended:
         """Kill its whole group, if it has not ended by itself in time."""
@@ -307,14 +309,6 @@ def a_ground(below: Path) -> Iterator[Ground]:
                 stack.callback(clear, Ground(at, Wish(pool)))
             yield ground
         assert list(_cgroups()) == []
-
-
-def load_all() -> None:
-    """Load all of geats, so that each command is its own work, and not that of loading it."""
-    for package in (geats_core, geats_host):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.startswith(("geats_host.for_salt", "geats_host.cli.__main__")):
-                importlib.import_module(module.name)
 
 
 @contextmanager

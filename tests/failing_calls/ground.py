@@ -7,7 +7,6 @@ import os
 import pickle
 import sys
 import tarfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from geats_host.host import Host
 from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
 from geats_host.storage import VolumeId
+from tests.all_loaded import ends_within, load_all
 from tests.real.storage.btrfs_mounts import btrfs_in_a_file
 
 VM, OTHER, COPY = "geats-test-vm", "geats-test-other", "geats-test-copy"
@@ -102,11 +102,8 @@ class Ground:
         pid = os.fork()
         if pid == 0:
             self._child(argv)
-        end = time.monotonic() + LONGEST_S
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if time.monotonic() > end:
-                os.kill(pid, 9)
-            time.sleep(0.0005)
+        if not ends_within(pid, LONGEST_S):
+            os.kill(pid, 9)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if (self.at / "vms").exists():
             memory._drivers[self.at / "state"] = pickle.loads((self.at / "vms").read_bytes())
@@ -174,6 +171,7 @@ def make_template(path: Path) -> None:
 @contextmanager
 def a_ground(at: Path, pool: str) -> Iterator[Ground]:
     """A host of its own below *at*, with nothing on it yet."""
+    load_all()
     at.chmod(0o711)
     at.mkdir(exist_ok=True)
     make_template(at / "small.tar")

@@ -19,7 +19,6 @@ class Operation:
     before: Callable[[Ground], None] = nothing
     after: Callable[[Ground], None] = nothing
     pools: Sequence[str] = ()
-    leaves_off: bool = False  # where it is cut, and asked for again
 
 
 def told(*argv: str) -> Callable[[Ground], Sequence[str]]:
@@ -89,7 +88,7 @@ def _backup(ground: Ground) -> Sequence[str]:
 OPERATIONS = (
     Operation("stop", told("stop", VM), after=done(("start", VM))),
     Operation("start", told("start", VM), done(("stop", VM))),
-    Operation("reboot", told("reboot", VM), leaves_off=True),
+    Operation("reboot", told("reboot", VM)),
     Operation("freeze", told("freeze", VM), after=done(("unfreeze", VM))),
     Operation("lock", told("lock", VM), after=done(("unlock", VM))),
     Operation("unlock", told("unlock", VM), done(("lock", VM))),
@@ -99,7 +98,7 @@ OPERATIONS = (
     Operation("grow", told("apply", VM), _grown),
     Operation("make", told("apply", VM), done(("deprovision", VM)), _marked),
     Operation("provision", told("provision", VM), done(("deprovision", VM)), _made_again),
-    Operation("reinit", told("reinit", VM), after=_marked, leaves_off=True),
+    Operation("reinit", told("reinit", VM), after=_marked),
     Operation("undefine", told("undefine", VM), after=_made_again),
     Operation("deprovision", told("deprovision", VM), after=_made_again),
     Operation("halt", told("halt"), after=done(("start", VM), ("start", OTHER))),
@@ -133,7 +132,6 @@ OPERATIONS = (
         _overwritten,
         done(("delete-snapshot", VM, "known")),
         pools=WITH_SNAPSHOTS,
-        leaves_off=True,
     ),
     Operation("backup", _backup, after=_without("exports/backup")),
     Operation("templates import", told("templates", "import", "small")),

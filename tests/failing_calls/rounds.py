@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from errno import EIO, ENOSPC, EROFS
 
-from tests.failing_calls.ground import OTHER, VM, Ended, Ground, clear, make_ready
+from tests.failing_calls.ground import OTHER, Ended, Ground, clear, make_ready
 from tests.failing_calls.library import CHANGES, Call, Calls, Kind
 from tests.failing_calls.operations import Operation
 
@@ -177,8 +177,6 @@ class Rounds:
         if strike.lasting:
             self.ground.geats("start", OTHER)
         again = self.ground.geats(*operation.argv(self.ground))
-        if operation.leaves_off:
-            self.ground.geats("start", VM)
         there = self.ground.world()
         wrong = list(others)
         if failed is not None:

@@ -19,9 +19,11 @@ from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.planning.goals import Wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_rebuild, plan_wishes
+from geats_host.storage import VolumeId
 from tests.memory_host import memory_config, memory_host
 
 SQLITE = {"registry": "sqlite"}
+DIFFERS = "differs from drivers or volumes in the locks of db01"
 LOST = "its driver has it, but the registry does not: the registry may have lost it"
 
 
@@ -73,12 +75,60 @@ def test_a_lock_is_lifted_where_it_is_kept_in_one_place_only(host: Host, tmp_pat
 def test_a_vm_that_was_locked_without_a_mark_gets_it_by_lock(host: Host, tmp_path: Path) -> None:
     whole = host.observe("db01")
     host.drivers["memory"].set_locked("db01", locked=False)
-    assert troubles(raw(tmp_path))[0].found == "differs from the drivers in the locks of db01"
+    assert troubles(raw(tmp_path))[0].found == DIFFERS
     planned = lifecycle.plan_verb(host, "lock", "db01")
     assert [step.action for step in planned.plan.steps] == [Lock()]
     apply_plan(host, planned).unwrap()
     assert host.observe("db01") == whole
     assert lifecycle.plan_verb(host, "lock", "db01").plan.is_empty
+    assert troubles(raw(tmp_path)) == ()
+
+
+def test_a_vm_stays_locked_while_one_of_its_volumes_says_so(host: Host, tmp_path: Path) -> None:
+    whole = host.observe("db01")
+    lose(tmp_path)
+    host.drivers["memory"].set_locked("db01", locked=False)
+    assert (host.observe("db01").locked, host.observe("db01").half_locked) == (True, True)
+    with pytest.raises(Refused, match="is locked"):
+        lifecycle.plan_verb(host, "deprovision", "db01")
+    apply_plan(host, plan_rebuild(host)).unwrap()
+    assert host.observe("db01") == whole
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    assert not any(each.locked for each in host.pools["default"].observe().values())
+
+
+def test_the_volumes_of_a_vm_without_registry_and_driver_stay_locked(
+    host: Host, tmp_path: Path
+) -> None:
+    lose(tmp_path)
+    apply_plan(host, lifecycle.plan_verb(host, "stop", "db01")).unwrap()
+    host.drivers["memory"].undefine("db01")
+    for verb in ("undefine", "deprovision"):
+        with pytest.raises(Refused, match="is locked"):
+            lifecycle.plan_verb(host, verb, "db01")
+    apply_plan(host, lifecycle.plan_verb(host, "unlock", "db01")).unwrap()
+    apply_plan(host, lifecycle.plan_verb(host, "deprovision", "db01")).unwrap()
+    assert set(host.observe_all()) == {"web01"}
+
+
+def test_a_volume_that_a_locked_vm_gets_is_marked_as_well(host: Host, tmp_path: Path) -> None:
+    volumes = [{"name": "root"}, {"name": "data", "mount": "/data"}]
+    described = {"profile": "small", "volumes": volumes}
+    more = Host.from_config(raw(tmp_path, vms={"db01": described}))
+    apply_plan(more, lifecycle.plan_to(more, "db01", "running")).unwrap()
+    found = more.pools["default"].observe()
+    assert {str(at): seen.locked for at, seen in found.items()} == {
+        "web01/root": False,
+        "db01/root": True,
+        "db01/data": True,
+    }
+    assert not more.observe("db01").half_locked
+
+
+def test_a_volume_that_lost_its_mark_gets_it_by_lock(host: Host, tmp_path: Path) -> None:
+    host.pools["default"].set_locked(VolumeId("db01", "root"), locked=False)
+    assert troubles(raw(tmp_path))[0].found == DIFFERS
+    apply_plan(host, lifecycle.plan_verb(host, "lock", "db01")).unwrap()
     assert troubles(raw(tmp_path)) == ()
 
 

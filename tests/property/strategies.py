@@ -195,6 +195,7 @@ def volumes_seen(draw: st.DrawFn, known: st.SearchStrategy[VMSpec], name: str) -
         size_bytes=draw(st.none() | st.just(1) | st.just(spec.root.size_bytes)),
         template=spec.template if installed else None,
         unreadable=draw(st.sampled_from([""] * 15 + ["of a newer geats"])),
+        locked=draw(st.booleans()),
         guest=draw(st.sampled_from([guest_digest(spec), None, UNFINISHED_COPY]))
         if installed
         else None,

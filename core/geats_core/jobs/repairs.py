@@ -73,6 +73,21 @@ def plan_repair(
     return whole if isinstance(whole, Success) else made(restarting=False)
 
 
+def kept_locked(observations: Mapping[str, Observation]) -> Iterable[str]:
+    """What would go if its VM were not locked, and that the lock can be removed."""
+    for name, have in observations.items():
+        unlocked = replace(have, locked=False, half_locked=False)
+        left = [seen for seen in have.volumes if _is_left(seen)]
+        if have.locked and left and not have.foreign and _may_lose_volumes(_ended(unlocked)):
+            what = "unfinished copy" if left[0].is_reserved else "empty volume"
+            volumes = ", ".join(f"{seen.name} in pool {seen.pool}" for seen in left)
+            yield f"{name}: the {what} stays, as the VM is locked: unlock it first ({volumes})"
+
+
+def _is_left(seen: VolumeSeen) -> bool:
+    return seen.is_reserved or seen.stage is Stage.ALLOCATED
+
+
 def _of_vm(
     name: str, left: list[Found], host: Setting, going: frozenset[str], *, restarting: bool
 ) -> Plan:

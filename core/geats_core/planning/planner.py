@@ -95,9 +95,7 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if not have.locked:
                 draft.add(Lock(), "protection from deletion is wanted")
             elif have.half_locked:
-                draft.add(
-                    Lock(), ("protection from deletion is recorded in one place only, not in both")
-                )
+                draft.add(Lock(), "protection from deletion is not recorded in every place")
         case Target.UNLOCKED:
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")

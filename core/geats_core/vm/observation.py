@@ -58,7 +58,8 @@ class VolumeSeen:
     is a copy whose guest is not configured yet. ``snapshots`` are in the order in which they were
     taken. ``unreadable`` says why this geats cannot read the records of the pool about it, or that
     these are about another volume of the same name. Then nothing else is known about the volume,
-    and it may contain valuable data.
+    and it may contain valuable data. ``locked`` is its own record that the VM is protected from
+    deletion: see ``Observation``.
     """
 
     name: str
@@ -70,6 +71,7 @@ class VolumeSeen:
     guest: str | None = None
     snapshots: tuple[SnapshotSeen, ...] = ()
     unreadable: str = ""
+    locked: bool = field(default=False, compare=False)
 
     @property
     def is_reserved(self) -> bool:
@@ -131,10 +133,10 @@ class Observation:
     are the NICs of its definition. ``unreliable`` says why its definition cannot be relied on: this
     geats cannot read it, or it leads to other directories than the VM's volumes. ``missing`` are
     volumes that are recorded but not found, for example because a disk is not mounted. A ``locked``
-    VM is locked in the registry and at the driver; a ``half_locked`` one in one of them only, for
-    example because the other was lost. ``to_run``: an interrupted plan powered the VM off to start
-    it again; the next plan starts it, unless it should be off. If several ``drivers``
-    have a VM of this name, it is that of the recorded driver, or else of the first one.
+    VM is locked in the registry, at the driver or on a volume; a ``half_locked`` one not in all of
+    them, for example because one was lost. ``to_run``: an interrupted plan powered the VM off to
+    start it again; the next plan starts it, unless it should be off. If several ``drivers`` have a
+    VM of this name, it is that of the recorded driver, or else of the first one.
     """
 
     recorded: VMSpec | None = None

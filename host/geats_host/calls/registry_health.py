@@ -79,5 +79,5 @@ def _lost(raw: object, registry: Registry) -> Iterator[Trouble]:
         fix = f"{REBUILD}; or, if there is a backup: geats registry restore FILE"
         yield Trouble(f"{empty} {some_of(names)}", fix)
     if locks:
-        found = f"differs from the drivers in the locks of {some_of(locks)}"
+        found = f"differs from drivers or volumes in the locks of {some_of(locks)}"
         yield Trouble(found, f"{REBUILD}; or geats unlock NAME", stops=False)

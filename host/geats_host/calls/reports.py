@@ -309,8 +309,11 @@ def _not_tried(each: NotTried) -> str:
     return f"not tried: {describe(step.action, step.vm)}, {why}"
 
 
-def journal_report(host: Host, name: str, limit: int = 50) -> list[Report]:
-    """The newest steps that were applied to a VM, oldest first; times are UTC."""
+def journal_report(host: Host, name: str | None, limit: int = 50) -> list[Report]:
+    """The newest steps that were applied to a VM, oldest first; times are UTC.
+
+    None means those that concerned the whole host.
+    """
     return [
         {
             "time": datetime.fromtimestamp(entry.time_s, UTC).isoformat(timespec="seconds"),

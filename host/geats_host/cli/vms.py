@@ -58,7 +58,7 @@ def status(session: Session) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option(
     "--limit",
     default=50,
@@ -67,8 +67,8 @@ def status(session: Session) -> None:
     help="Show at most this number of entries.",
 )
 @in_session
-def journal(session: Session, name: str, limit: int) -> None:
-    """Show the newest steps that were applied to a VM."""
+def journal(session: Session, name: str | None, limit: int) -> None:
+    """Show the newest steps that were applied to a VM; without NAME, to the host as a whole."""
     report = reports.journal_report(session.host_in_part, name, limit)
     from geats_host.cli import tables
 

@@ -26,6 +26,7 @@ from geats_core.planning.actions import (
     Hold,
     InstallTemplate,
     KeepOff,
+    Pause,
     RemoveLeftover,
     Repair,
     Shutdown,
@@ -33,6 +34,7 @@ from geats_core.planning.actions import (
     Stop,
     Undefine,
     Unfreeze,
+    UpgradeRegistry,
     describe,
 )
 from geats_core.planning.goal import Plan, Step
@@ -298,7 +300,7 @@ def _run(
             detail=detail,
             origin=origin,
         )
-        if step.vm:  # what concerns the whole host only waits
+        if _is_journaled(step, outcome):
             _write(registry, entry, step)
         progress(step, outcome, detail)
 
@@ -309,6 +311,12 @@ def _run(
     except HostError as error:
         return _Ended(error=_failed(journal, str(error)))
     return _Ended(note=note)
+
+
+def _is_journaled(step: Step, outcome: Outcome) -> bool:
+    """All but pauses; an upgrade only once it is done: before, the tables are those of old."""
+    is_upgrade = isinstance(step.action, UpgradeRegistry)
+    return not isinstance(step.action, Pause) and (not is_upgrade or outcome is Outcome.DONE)
 
 
 def _write(registry: Registry, entry: Entry, step: Step) -> None:

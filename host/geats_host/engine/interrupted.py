@@ -1,18 +1,23 @@
 """What interrupted operations left on a host besides VMs: how it is found and removed.
 
-Theory of operation ------------------- Each place where geats works says itself what can be left
-there: the folder of exports, the store of templates, and those pools and drivers that are
-``Clearing``. What is found becomes the steps of a plan. Each step looks again: what no longer
-exists, or is in use by then, is not removed. So nothing can be removed that is not found, whatever
-a plan from a file says. If an operation is in progress on a VM, what belongs to it is not left
-over: it is skipped.
+Theory of operation
+-------------------
+Each place where geats works says itself what can be left there: the folder of exports, the store of
+templates, and those pools and drivers that are ``Clearing``. What is found becomes the steps of a
+plan. Each step looks again, or relies on a look of the last second: what no longer exists, or is in
+use by then, is not removed. So nothing can be removed that is not found, whatever a plan from a
+file says. If an operation is in progress on a VM, what belongs to it is not left over: it is
+skipped.
 """
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeAlias
 
 from geats_core.planning.actions import Leftover, RemoveLeftover
@@ -26,17 +31,34 @@ from geats_host.templates import clearing
 
 Found: TypeAlias = Iterator[tuple[tuple[str, RemoveLeftover], Left]]  # by the VM, and the step
 KILLED_EXPORT = "an export was killed before the archive was whole"
+TRUE_FOR_S = 1.0  # what was seen
 ENTRIES = 1000  # of a VM's journal, that are looked through for exports
 
 
-def remove(host: Host, vm: str, action: RemoveLeftover) -> None:
-    """Remove what is left over; what is not there any more is removed already."""
-    left = dict(everything(host, host.observe_all())).get((vm, action))
-    if left is None:
-        return
-    if left.owner:
-        raise HostError(f"the {left.kind} {left.name} stays: {left.owner}")
-    left.remove()
+@dataclass(slots=True)
+class Removal:
+    """Removes what is left over on a host, one after the other: at all of it, it looks seldom."""
+
+    host: Host
+    found: dict[tuple[str, RemoveLeftover], Left] = field(default_factory=dict)
+    until_s: float = 0.0
+    looking: Lock = field(default_factory=Lock)
+
+    def remove(self, vm: str, action: RemoveLeftover) -> None:
+        """Remove one thing; what is not there any more is removed already."""
+        left = self._look().get((vm, action))
+        if left is None:
+            return
+        if left.owner:
+            raise HostError(f"the {left.kind} {left.name} stays: {left.owner}")
+        left.remove()
+
+    def _look(self) -> Mapping[tuple[str, RemoveLeftover], Left]:
+        with self.looking:
+            if time.monotonic() >= self.until_s:
+                self.found = dict(everything(self.host, self.host.observe_all()))
+                self.until_s = time.monotonic() + TRUE_FOR_S
+            return self.found
 
 
 def everything(host: Host, seen: Mapping[str, Observation]) -> Found:

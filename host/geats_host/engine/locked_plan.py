@@ -62,6 +62,7 @@ def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
     """What carries a step of the plan out; *places* are those of the host."""
     seen = planned.observations
     performers = {each.name: _performer(host, each, seen) for each in planned.plan.plans}
+    removal = interrupted.Removal(host)
 
     def carry_out(step: Step) -> str | None:
         match step.action:
@@ -72,7 +73,7 @@ def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
                 _remember(host, planned)
             case RemoveLeftover() as left:
                 with guarded(step.vm):
-                    interrupted.remove(host, step.vm, left)
+                    removal.remove(step.vm, left)
             case NotePlaces() as noting:
                 places.note(noting.moved)
             case action:
@@ -130,8 +131,10 @@ def _check_unmoved(host: Host, planned: SavedPlan, seen: Mapping[str, Observatio
     about = _about(planned)
     problems = moved(planned, {name: have for name, have in seen.items() if name in about})
     if problems:  # what is not available has not moved
-        away = (f"not available: {why}" for why in host.unavailable.values())
-        raise Refused(*problems, *away)
+        away = [f"not available: {why}" for why in host.unavailable.values()]
+        was_away = {**host.drivers.was_away, **host.pools.was_away}.values()
+        before = [f"was not available when it was planned: {why}" for why in was_away]
+        raise Refused(*problems, *(away or before))
 
 
 def _check_configured(host: Host, steps: Iterable[Step]) -> None:
@@ -197,4 +200,5 @@ def _performer(host: Host, made: Plan, seen: Mapping[str, Observation]) -> perfo
         spec,
         host.config.bind_sources,
         have.locked,
+        tuple((seen.pool, seen.name) for seen in have.volumes),
     )

@@ -1,11 +1,12 @@
 """One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 from geats_core.declared.template import Template
 from geats_core.foreign.lxc_lines import root_of
@@ -63,7 +64,13 @@ from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.observing import lines_by_hand, unfinished_restarts
-from geats_host.observing.known_volumes import forget, is_filled, remember, upgrade_registry
+from geats_host.observing.known_volumes import (
+    forget,
+    is_filled,
+    remember,
+    tells_of_locks,
+    upgrade_registry,
+)
 from geats_host.planning import binds
 from geats_host.registry import Registry
 from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
@@ -72,6 +79,7 @@ from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
 
 EMPTYING = (DestroyVolume, RollbackVolume)
+Answer = TypeVar("Answer")
 DriverAction: TypeAlias = PowerOffAction | Start | Freeze | Hold | Unfreeze | SetLimits
 FILLING = (
     *(FormatVolume, InstallTemplate, UnpackVolume),
@@ -85,7 +93,8 @@ class Performer:
 
     ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
     what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
-    it was protected from deletion when it was last looked at.
+    it was protected from deletion when it was last looked at; ``volumes`` are those that it had
+    then, each with its pool.
     """
 
     name: str
@@ -97,6 +106,7 @@ class Performer:
     spec: VMSpec | None = None
     bind_sources: tuple[str, ...] = ()
     locked: bool = False
+    volumes: tuple[tuple[str, str], ...] = ()
 
     @property
     def driver(self) -> Driver:
@@ -130,8 +140,7 @@ class Performer:
             case Lock():
                 self._lock()
             case Unlock():
-                self.driver.set_locked(self.name, locked=False)
-                self.registry.set_locked(self.name, locked=False)
+                self._unlock()
             case KeepOff():
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
@@ -152,7 +161,7 @@ class Performer:
         return None
 
     def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
-        """Record it, and write it; a lock kept in one place is kept in both from now on."""
+        """Record it, and write it; a lock kept in one place is kept in all from now on."""
         self.registry.record(spec)
         self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
         lines_by_hand.note(self.registry, self.name, ())
@@ -160,13 +169,41 @@ class Performer:
             self._lock()
 
     def _lock(self) -> None:
-        """In the registry first, which is enough where the driver is not available."""
+        """In the registry first, which is enough where the driver or a pool is not available.
+
+        Once it is again, the VM is seen as half locked.
+        """
         self.registry.set_locked(self.name, locked=True)
-        try:
-            driver = self.driver
-        except HostError:  # once it is available again, the VM is seen as half locked
-            return
-        driver.set_locked(self.name, locked=True)
+        driver = _available(self.driver_of)
+        if driver is not None:
+            driver.set_locked(self.name, locked=True)
+        for pool, name in self._own_volumes():
+            if _available(partial(self._look, pool, name)) is not None:
+                self._mark_locked(pool, name)
+
+    def _unlock(self) -> None:
+        """In the registry last: it stays locked until nothing says so any more."""
+        for pool, name in self._own_volumes():
+            seen = self._look(pool, name)
+            if seen is not None and seen.locked:
+                self.pools[pool].set_locked(VolumeId(self.name, name), locked=False)
+        self.driver.set_locked(self.name, locked=False)
+        self.registry.set_locked(self.name, locked=False)
+
+    def _mark_locked(self, pool: str, name: str) -> None:
+        """Mark a volume, unless it is marked, or holds nothing."""
+        seen = self._look(pool, name)
+        if seen is not None and tells_of_locks(seen) and not seen.locked:
+            self.pools[pool].set_locked(VolumeId(self.name, name), locked=True)
+
+    def _look(self, pool: str, name: str) -> VolumeSeen | None:
+        volume = VolumeId(self.name, name)
+        return self.pools[pool].observe(volume).get(volume)
+
+    def _own_volumes(self) -> Iterable[tuple[str, str]]:
+        """Those that it had, and those that it is to have; each with its pool."""
+        wanted = () if self.spec is None else self.spec.volumes
+        return dict.fromkeys((*self.volumes, *((each.pool, each.name) for each in wanted)))
 
     def _adopt(self, action: Adopt) -> None:
         """The registry first: until the driver has done its part, the VM is not of geats."""
@@ -249,6 +286,8 @@ class Performer:
                 own = replace(seen, pool=action.pool)
                 place, identity = pool.path(volume), pool.facts.identity
                 remember(self.registry, self.name, own, place, identity)
+        if isinstance(action, FILLING) and self.locked:
+            self._mark_locked(action.pool, action.volume)
 
     def _volume(self, action: VolumeAction) -> None:
         pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
@@ -381,3 +420,11 @@ class Performer:
             yield own.name, own, VolumeId(self.name, own.name)
         for other in spec.shared_volumes:
             yield other.name, other, VolumeId(other.vm, other.volume)
+
+
+def _available(asked: Callable[[], Answer]) -> Answer | None:
+    """What a driver or a pool answers; None if it cannot."""
+    try:
+        return asked()
+    except HostError:
+        return None

@@ -104,6 +104,11 @@ def is_filled(seen: VolumeSeen) -> bool:
     return seen.stage is Stage.INSTALLED or (seen.name != ROOT and seen.stage is Stage.FORMATTED)
 
 
+def tells_of_locks(seen: VolumeSeen) -> bool:
+    """Whether it holds anything, and can be marked: see ``Pool.set_locked``."""
+    return seen.stage >= Stage.FORMATTED and not seen.unreadable
+
+
 def remember(
     registry: Registry, vm: str, seen: VolumeSeen, place: Path, identity: str | None
 ) -> None:

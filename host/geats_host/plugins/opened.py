@@ -42,6 +42,7 @@ class Opened(Mapping[str, T]):
     openers: Mapping[str, Callable[[], T]]
     there: dict[str, T] = field(default_factory=dict)
     away: dict[str, str] = field(default_factory=dict)
+    was_away: dict[str, str] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
     waiting: dict[str, Question[object]] = field(default_factory=dict)
 
@@ -74,7 +75,9 @@ class Opened(Mapping[str, T]):
         return self.openers or self.there
 
     def look_anew(self) -> None:
-        """Forget which were not available: they may be by now."""
+        """Forget which were not available, but for ``was_away``: they may be by now."""
+        self.was_away.clear()
+        self.was_away.update(self.away)
         self.away.clear()
         self.answered.clear()
 

@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 from geats_core.planning.actions import UpgradeRegistry
 from geats_core.vm.spec import VMSpec
 
+WHOLE_HOST = ""  # stands for the VM in entries of the journal that are about none of them
+
 
 class Outcome(StrEnum):
     """How far a step in the journal came. An INTENT that nothing follows was interrupted.
@@ -31,7 +33,8 @@ class Outcome(StrEnum):
 class Entry:
     """One entry of the journal; ``time_s`` is seconds since the epoch.
 
-    ``origin`` is who asked for it: a Salt job, or a user of the command line.
+    ``vm`` is its name, or ``WHOLE_HOST``; ``origin`` is who asked for it: a Salt job, or a user of
+    the command line.
     """
 
     time_s: float
@@ -102,7 +105,7 @@ class Registry(Protocol):
         ...
 
     def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
-        """The newest *limit* entries of one VM, oldest first."""
+        """The newest *limit* entries of one VM, oldest first; or of ``WHOLE_HOST``."""
         ...
 
     def prune(self, before_s: float, entries: int) -> None:

@@ -171,6 +171,15 @@ class Pool(Protocol):
         """
         ...
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note durably whether its VM is protected from deletion, on a volume that is formatted.
+
+        ``observe`` shows it as ``locked``, so that the protection survives if all else is lost. It
+        is not part of snapshots, and ``mark``, ``rollback`` and ``clone`` leave it as it is. It is
+        taken away where the disk is full, too. An adapter lets the pool below do it.
+        """
+        ...
+
 
 @runtime_checkable
 class IdentifiedPool(Protocol):

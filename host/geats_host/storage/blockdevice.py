@@ -47,6 +47,8 @@ from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.fstypes import signatures
 from geats_host.storage.marks import (
     MARKS,
+    is_locked,
+    note_locked,
     read_marks,
     replace_file,
     write_marks,
@@ -128,14 +130,15 @@ class BlockDevicePool:
         for volume in self.folders.observe(only):
             try:
                 with self.folders.opened(volume) as at:
-                    seen = read_marks(at, volume)
+                    seen, locked = read_marks(at, volume), is_locked(at)
             except HostError:
                 if os.path.lexists(self.folders.path(volume).parent):
                     raise  # else it was destroyed meanwhile
                 continue
             if seen is not None:
                 guest = None if seen.guest == WIPING else seen.guest
-                found[volume] = replace(seen, active=seen.active and there, guest=guest)
+                active = seen.active and there
+                found[volume] = replace(seen, active=active, guest=guest, locked=locked)
         return found
 
     def path(self, volume: VolumeId) -> Path:
@@ -237,6 +240,11 @@ class BlockDevicePool:
         with self._marks(volume) as (at, mine):
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
             write_marks(at, marked)
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        with self.folders.opened(volume) as at:
+            note_locked(at, locked=locked)
 
     @contextmanager
     def _claiming(self) -> Iterator[list[VolumeId]]:

@@ -54,13 +54,13 @@ from geats_host.linux.mounts import fstype_of
 from geats_host.linux.overlay_mounts import exchange
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.marks import read_marks, write_marks
 from geats_host.storage.pool_path import existing, pool_path
 from geats_host.storage.volume_trees import ROOTFS, seen_at
 
 NEW_ROOTFS = "rootfs.new"
 SNAPSHOTS = "snapshots"
-NEW, OLD = ".new", ".old"  # no snapshot has such a name
+NEW, OLD = ".new", ".old."  # no snapshot has such a name
 ROLLING_BACK = "rolling-back"
 
 
@@ -184,7 +184,8 @@ class BtrfsPool:
                     return
                 self._make_snapshot(at, snapshots)
                 seen = seen_at(at, volume)
-                others = [each for each in seen.snapshots if each.name != name]
+                kept = _names(SNAPSHOTS, at) - {name}
+                others = [each for each in seen.snapshots if each.name in kept]
                 taken = _taken(seen, name, taken_s)
                 write_marks(at, replace(seen, snapshots=(*others, taken)))
                 os.rename(NEW, name, src_dir_fd=snapshots, dst_dir_fd=snapshots)
@@ -205,20 +206,19 @@ class BtrfsPool:
             self._roll_back(at, volume, name)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Give a snapshot up; one that is not there is given up already."""
+        """Give a snapshot up; one that is not there is given up already.
+
+        It is shown until nothing of it is left; the marks say more than that until the next one.
+        """
         check_snapshot(volume, name)
         with self.folders.opened(volume) as at:
-            self._clean(at, volume)
             if exists(SNAPSHOTS, at):
                 with open_directory(SNAPSHOTS, at) as snapshots:
                     if exists(name, snapshots):
-                        os.rename(name, OLD, src_dir_fd=snapshots, dst_dir_fd=snapshots)
+                        aside = f"{OLD}{name}"
+                        os.rename(name, aside, src_dir_fd=snapshots, dst_dir_fd=snapshots)
                         os.fsync(snapshots)
-                        subvolumes.remove(OLD, snapshots)
-            seen = seen_at(at, volume)
-            left = tuple(each for each in seen.snapshots if each.name != name)
-            if left != seen.snapshots:
-                write_marks_if_there_is_room(at, replace(seen, snapshots=left))
+            self._clean(at, volume)
 
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume with its snapshots, unless a symlink or a mount is in the way."""
@@ -252,11 +252,17 @@ class BtrfsPool:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         self.folders.mark(volume, seen)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        self.folders.set_locked(volume, locked=locked)
+
     def _with_snapshots(self, volume: VolumeId, seen: VolumeSeen) -> VolumeSeen:
         try:
             with self.folders.opened(volume) as at:
                 names = _names(SNAPSHOTS, at) if seen.snapshots else frozenset()
-                there = tuple(each for each in seen.snapshots if each.name in names)
+                there = tuple(
+                    each for each in seen.snapshots if {each.name, f"{OLD}{each.name}"} & names
+                )
                 active = seen.active and not exists(ROLLING_BACK, at)
                 return replace(seen, snapshots=there, active=active)
         except HostError:
@@ -308,8 +314,9 @@ class BtrfsPool:
             subvolumes.remove(NEW_ROOTFS, at)
         if exists(SNAPSHOTS, at):
             with open_directory(SNAPSHOTS, at) as snapshots:
-                for name in (NEW, OLD):
-                    subvolumes.remove(name, snapshots)
+                for name in os.listdir(snapshots):
+                    if name.startswith("."):
+                        subvolumes.remove(name, snapshots)
 
     def _limit(self, subvolume: int, marked: VolumeSeen | None) -> None:
         if self.quota and marked is not None and marked.size_bytes is not None:

@@ -48,7 +48,13 @@ from geats_host.storage import (
     check_snapshot,
     identity,
 )
-from geats_host.storage.marks import MARKS, read_marks, write_marks, write_marks_if_there_is_room
+from geats_host.storage.marks import (
+    MARKS,
+    note_locked,
+    read_marks,
+    write_marks,
+    write_marks_if_there_is_room,
+)
 from geats_host.storage.pool_path import existing, pool_path
 from geats_host.storage.volume_trees import (
     ROOTFS,
@@ -268,6 +274,11 @@ class DirectoryPool:
             mine = seen_at(at, volume)
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
             write_marks(at, marked)
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        with self.opened(volume) as at:
+            note_locked(at, locked=locked)
 
     def _place(self, volume: VolumeId) -> Path:
         check_names(volume)

@@ -241,6 +241,10 @@ class FilesystemPool:
         made = seen.stage is Stage.FORMATTED
         self.below.mark(volume, replace(seen, guest=noted_made(0)) if made else seen)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Let the pool below note it."""
+        self.below.set_locked(volume, locked=locked)
+
     def _seen(self, volume: VolumeId, seen: VolumeSeen, points: frozenset[str]) -> VolumeSeen:
         snapshots = tuple(
             replace(each, guest=None) if each.stage is Stage.FORMATTED else each

@@ -248,6 +248,10 @@ class LuksPool:
         made = seen.stage is Stage.FORMATTED and seen.guest is None
         self.below.mark(volume, replace(seen, guest=MADE) if made else seen)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Let the pool below note it."""
+        self.below.set_locked(volume, locked=locked)
+
     def _seen(self, volume: VolumeId, seen: VolumeSeen, there: Mapping[str, int]) -> VolumeSeen:
         shown = replace(
             seen,

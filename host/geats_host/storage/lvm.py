@@ -293,6 +293,11 @@ class LvmPool:
         marks = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
         self._mark(lv, volume, marks)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it as a tag."""
+        lv, _, mine = self._need(volume)
+        self._mark(lv, volume, replace(mine, locked=locked))
+
     def _list(self) -> tuple[LogicalVolume, ...]:
         return parse_volumes(run(lvm_commands.list_volumes(self.vg)))
 

@@ -115,6 +115,7 @@ def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
         template=facts.get("template"),
         guest=facts.get("guest"),
         snapshots=tuple(_snapshot_seen(each) for each in held.snapshots),
+        locked="locked" in facts,
     )
 
 
@@ -122,7 +123,8 @@ def tags_of(volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
     """What is remembered of *volume* itself."""
     check_readable(seen)
     size = {} if seen.size_bytes is None else {"size": f"{seen.size_bytes}"}
-    return _tags(volume, seen.stage, seen.template, seen.guest, size)
+    locked = {"locked": "yes"} if seen.locked else {}
+    return _tags(volume, seen.stage, seen.template, seen.guest, {**size, **locked})
 
 
 def snapshot_tags(volume: VolumeId, taken: SnapshotSeen, number: int) -> frozenset[str]:

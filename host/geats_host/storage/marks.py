@@ -12,9 +12,11 @@ from geats_core.reading import file_formats
 from geats_core.reading.fields import NAME
 from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError
+from geats_host.guest_trees.folders import exists
 from geats_host.storage import VolumeId
 
 MARKS = "geats.json"
+LOCKED = "geats.locked"  # a file of its own: it can be taken away when the disk is full
 ADVICE = "install the geats that wrote it"
 
 
@@ -134,6 +136,22 @@ def write_marks_if_there_is_room(at: int, seen: VolumeSeen) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+
+
+def is_locked(at: int) -> bool:
+    """Whether the VM of the volume in the directory *at* is protected from deletion."""
+    return exists(LOCKED, at)
+
+
+def note_locked(at: int, *, locked: bool) -> None:
+    """Note there whether it is."""
+    if locked:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(LOCKED, flags, 0o600, dir_fd=at))
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(LOCKED, dir_fd=at)
+    os.fsync(at)
 
 
 def replace_file(at: int, name: str, text: str) -> None:

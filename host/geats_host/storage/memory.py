@@ -161,6 +161,11 @@ class MemoryPool:
                 self._need(volume), stage=seen.stage, template=seen.template, guest=seen.guest
             )
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Remember it."""
+        with self.lock:
+            self.volumes[volume] = replace(self._need(volume), locked=locked)
+
     def _need(self, volume: VolumeId) -> VolumeSeen:
         check_names(volume)
         if volume not in self.volumes:

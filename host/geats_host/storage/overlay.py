@@ -255,6 +255,10 @@ class OverlayPool:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         self.folders.mark(volume, seen)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        self.folders.set_locked(volume, locked=locked)
+
     def _seen(self, volume: VolumeId, seen: VolumeSeen, on_top: Mapping[str, Mount]) -> VolumeSeen:
         top = on_top.get(self._point(volume))
         active = top is not None and _is_ours(top, volume)

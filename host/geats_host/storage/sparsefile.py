@@ -40,6 +40,8 @@ from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.marks import (
     MARKS,
     check_readable,
+    is_locked,
+    note_locked,
     read_marks,
     write_marks,
     write_marks_if_there_is_room,
@@ -206,7 +208,7 @@ class SparseFilePool:
             write_marks(at, marked)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Remove the snapshot's file, then forget it."""
+        """Remove the snapshot's file; the marks say more than that until the next snapshot."""
         check_snapshot(volume, name)
         if not os.path.lexists(self.path(volume).parent):
             return
@@ -214,9 +216,7 @@ class SparseFilePool:
             check_readable(_seen_at(at, volume))
             with suppress(FileNotFoundError):
                 os.unlink(_snapshot_file(name), dir_fd=at)
-            marked = read_marks(at, volume)
-            if marked is not None and marked.snapshot(name) is not None:
-                write_marks_if_there_is_room(at, _seen_at(at, volume))
+                os.fsync(at)
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Share the content of *source*, else copy it; *target* stays as large as it is."""
@@ -253,6 +253,11 @@ class SparseFilePool:
             marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
             write_marks(at, marked)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        with self.folders.opened(volume) as at:
+            note_locked(at, locked=locked)
+
     def _make_disk(self, at: int, volume: VolumeId) -> None:
         if not exists(DISK, at):
             size_bytes = _seen_at(at, volume).size_bytes or self.default_bytes
@@ -280,6 +285,10 @@ class SparseFilePool:
 
 def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     """What the marks say, as far as what is on disk bears them out."""
+    return replace(_marked_at(at, volume), locked=is_locked(at))
+
+
+def _marked_at(at: int, volume: VolumeId) -> VolumeSeen:
     marked = read_marks(at, volume)
     if marked is not None and marked.unreadable:
         return marked

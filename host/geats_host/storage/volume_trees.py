@@ -8,13 +8,17 @@ from dataclasses import replace
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.guest_trees.folders import check_directory, is_directory, open_directory
 from geats_host.storage import VolumeId, adopted
-from geats_host.storage.marks import read_marks
+from geats_host.storage.marks import is_locked, read_marks
 
 ROOTFS = "rootfs"
 
 
 def seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     """What the marks say, as far as what is on disk bears them out."""
+    return replace(_seen_at(at, volume), locked=is_locked(at))
+
+
+def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
     marked = read_marks(at, volume)
     if marked is not None and marked.unreadable:
         return marked

@@ -252,6 +252,11 @@ class ZfsPool:
             volume, replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
         )
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in the property that holds the marks."""
+        dataset, seen = self._need(volume)
+        self._write(volume, replace(seen, locked=locked), rolling_back=_rolling_back(dataset))
+
     def _datasets(self) -> dict[str, Dataset]:
         return commands.parse_list(run(commands.list_all(self.parent)), self.parent)
 
@@ -350,6 +355,8 @@ def _text(seen: VolumeSeen, *, taken_s: int | None = None, rolling_back: str = "
         "template": seen.template,
         "guest": seen.guest,
     }
+    if seen.locked and taken_s is None:
+        marks["locked"] = True
     if taken_s is not None:
         marks["taken_s"] = taken_s
     if rolling_back:
@@ -387,6 +394,7 @@ def _parse(dataset: Dataset, volume: VolumeId | None) -> VolumeSeen | None:
                 template=template,
                 guest=guest,
                 snapshots=tuple(each for each in taken if each is not None),
+                locked=marks.get("locked") is True,
             )
         case _:
             return None

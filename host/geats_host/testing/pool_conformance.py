@@ -172,6 +172,31 @@ class PoolConformance(ContentConformance):
         pool.grow(ROOT_ID, 1)
         assert pool.observe()[ROOT_ID].size_bytes == self.size_bytes
 
+    def test_the_mark_that_a_vm_is_protected_stays_until_it_is_taken_away(
+        self, reopen: Reopen
+    ) -> None:
+        pool = reopen()
+        for action in self.actions()[:3]:
+            perform(action, pool)
+        seen = pool.observe()[ROOT_ID]
+        for _ in range(2):
+            pool.set_locked(ROOT_ID, locked=True)
+            assert reopen().observe()[ROOT_ID].locked
+        reopen().mark(ROOT_ID, replace(seen, stage=Stage.INSTALLED, template="debian"))
+        if pool.facts.snapshots:
+            pool.set_locked(ROOT_ID, locked=False)
+            pool.snapshot(ROOT_ID, "one", 1)
+            pool.set_locked(ROOT_ID, locked=True)
+            pool.deactivate(ROOT_ID)
+            pool.rollback(ROOT_ID, "one")
+        pool.deactivate(ROOT_ID)
+        now = reopen().observe()[ROOT_ID]
+        assert (now.locked, now.stage, now.template) == (True, Stage.INSTALLED, "debian")
+        for _ in range(2):
+            pool.set_locked(ROOT_ID, locked=False)
+            assert not reopen().observe()[ROOT_ID].locked
+        assert reopen().observe()[ROOT_ID] == now
+
     def test_a_pool_that_needs_sizes_says_so(self, reopen: Reopen) -> None:
         if self.unsized:
             return reopen().allocate(ROOT_ID, None)
@@ -305,6 +330,7 @@ class PoolConformance(ContentConformance):
             lambda pool: pool.activate(ROOT_ID),
             lambda pool: pool.grow(ROOT_ID, self.size_bytes),
             lambda pool: pool.mark(ROOT_ID, INSTALLED),
+            lambda pool: pool.set_locked(ROOT_ID, locked=True),
             lambda pool: pool.snapshot(ROOT_ID, "first", 1),
             lambda pool: pool.rollback(ROOT_ID, "first"),
             lambda pool: pool.used_bytes(ROOT_ID),

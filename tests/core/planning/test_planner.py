@@ -417,8 +417,7 @@ def test_a_vm_is_locked_and_unlocked() -> None:
         "1. unlock web because protection from deletion is no longer wanted (impact: none)"
     )
     assert text(Target.LOCKED, replace(STOPPED, locked=True, half_locked=True)) == (
-        "1. lock web because protection from deletion is recorded in one place only, not in "
-        "both (impact: none)"
+        "1. lock web because protection from deletion is not recorded in every place (impact: none)"
     )
     assert refused(Target.LOCKED, Observation()) == ["web: cannot lock web: it is not defined"]
 

@@ -38,6 +38,7 @@ PLAIN_ROOT = {
     "guest": None,
     "snapshots": [],
     "unreadable": "",
+    "locked": False,
 }
 
 
@@ -147,7 +148,7 @@ def test_every_mistake_is_reported_where_it_stands() -> None:
         "recorded": {"name": "-web", "template": "debian", "cpus": 0},
         "locked": None,
     }
-    fields = "active, guest, name, pool, size_bytes, snapshots, stage, template, unreadable"
+    fields = "active, guest, locked, name, pool, size_bytes, snapshots, stage, template, unreadable"
 
     assert sorted(problems(Observation, raw)) == [
         "x.locked: must be true or false, got null",

@@ -4,7 +4,7 @@ import errno
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +17,14 @@ from geats_core.planning.actions import Leftover, RemoveLeftover
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
-from geats_core.vm.observation import UNFINISHED_COPY, Power, Stage
+from geats_core.vm.observation import UNFINISHED_COPY, Observation, Power, Stage
 from geats_host.archives import export_clones, vm_archives
 from geats_host.calls import repair, reports
 from geats_host.cli.main import cli
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import interrupted
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
 from geats_host.planning.plans import plan_vm
@@ -180,8 +181,71 @@ def test_what_a_step_names_is_removed_only_if_it_is_left_over(host: Host, tmp_pa
     precious = tmp_path / "precious"
     precious.write_text("mine")
     for kind in Leftover:
-        interrupted.remove(host, "web01", RemoveLeftover(kind, f"{precious}", "default"))
+        interrupted.Removal(host).remove("web01", RemoveLeftover(kind, f"{precious}", "default"))
     assert precious.read_text() == "mine"
+
+
+def test_what_was_left_of_the_vms_that_are_named_goes_alone(host: Host) -> None:
+    for name in ("web01", "db01"):
+        running(host, name)
+        powered(host, name, Power.HELD)
+    archive = half_exported(host)
+    half_exported(host, NEW.replace("web01", "db01"))
+    host.pools["files"].allocate(VolumeId(TEMPLATES, "abc"), None)
+    made = repair.plan(host, ["web01"])
+    assert {step.vm for step in made.plan.steps} == {"web01"}
+    assert RemoveLeftover(Leftover.FILE, f"{archive}") in [s.action for s in made.plan.steps]
+    apply_plan(host, made).unwrap()
+    assert host.observe("db01").power is Power.HELD
+    assert len(repair.plan(host).plan.steps) == 3
+    for name in ("wob01", ""):
+        with pytest.raises(Refused, match=f"names: unknown VM '{name}'"):
+            repair.plan(host, [name])
+
+
+def test_what_a_locked_vm_keeps_is_said(host: Host) -> None:
+    half_made(host, VolumeId("copy", "root"), Stage.FILLING, UNFINISHED_COPY)
+    host.pools["default"].set_locked(VolumeId("copy", "root"), locked=True)
+    half_made(host, VolumeId("gone", "root"), Stage.ALLOCATED)
+    host.registry.set_locked("gone", locked=True)
+    made = repair.plan(host)
+    assert made.plan.is_empty
+    assert made.warnings == (
+        "copy: the unfinished copy stays, as the VM is locked: unlock it first"
+        " (root in pool default)",
+        "gone: the empty volume stays, as the VM is locked: unlock it first (root in pool default)",
+    )
+
+
+def test_the_host_is_not_looked_at_again_for_each_thing_that_goes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = [half_exported(host, NEW.replace("-11-", f"-{month:02}-")) for month in range(1, 13)]
+    made = repair.plan(host)
+    looks = 0
+    everything = interrupted.everything
+
+    def counted(host: Host, seen: Mapping[str, Observation]) -> interrupted.Found:
+        nonlocal looks
+        looks += 1
+        return everything(host, seen)
+
+    monkeypatch.setattr(interrupted, "TRUE_FOR_S", 3600.0)
+    monkeypatch.setattr(interrupted, "everything", counted)
+    apply_plan(host, made).unwrap()
+    assert looks == 1
+    assert not any(archive.exists() for archive in archives)
+
+
+def test_what_concerns_the_whole_host_is_in_its_journal(host: Host) -> None:
+    host.pools["files"].allocate(VolumeId(TEMPLATES, "abc"), None)
+    apply_plan(host, repair.plan(host)).unwrap()
+    assert [
+        (entry["action"], entry["outcome"]) for entry in reports.journal_report(host, None)
+    ] == [
+        ("remove the half-unpacked template abc of files", "intent"),
+        ("remove the half-unpacked template abc of files", "done"),
+    ]
 
 
 def test_what_somebody_works_on_is_left_to_them(host: Host) -> None:

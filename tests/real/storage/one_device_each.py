@@ -97,3 +97,6 @@ class OneDeviceEach:
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         self.pool(volume).mark(volume, seen)
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        self.pool(volume).set_locked(volume, locked=locked)

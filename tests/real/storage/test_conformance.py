@@ -90,6 +90,9 @@ class Wrapping:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         self.below.mark(volume, seen)
 
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        self.below.set_locked(volume, locked=locked)
+
 
 @pytest.mark.parametrize("plugin", [directory, memory], ids=lambda plugin: plugin.__name__)
 def test_every_wrong_option_is_reported_at_once(plugin: object, tmp_path: Path) -> None:
