@@ -140,6 +140,26 @@ def _two_exports(ground: Ground) -> None:
         shutil.copy(archive(ground, "known"), copy)
 
 
+def _file(ground: Ground) -> Path:
+    """A file of the host, that goes into the guest or comes out of it."""
+    return ground.at / "exports/file"
+
+
+def _with_file(ground: Ground) -> None:
+    _with_exports(ground)
+    _file(ground).write_bytes(b"x" * 2_000_000)
+
+
+def _without_file(ground: Ground) -> None:
+    _with_exports(ground)
+    _file(ground).unlink(missing_ok=True)
+
+
+def _registry_lost(ground: Ground) -> None:
+    for part in (ground.at / "state").glob("registry.sqlite*"):
+        part.unlink()
+
+
 def _has_copy(ground: Ground) -> bool:
     """A whole one: nothing is left to do for it to be off."""
     return ground.geats("plan", "--exit-code", "--to", "stopped", COPY).code == 0
@@ -188,6 +208,18 @@ ORDINARY = (
     ),
     Operation("monitor killed", told("apply", NAME), _monitor_killed_running),
     Operation("prune-exports", told("prune-exports", "--last", "1"), _two_exports),
+    Operation("repair of the host", told("repair"), _monitor_killed),
+    Operation("registry rebuild", told("registry", "rebuild"), _registry_lost),
+    Operation("templates import", told("templates", "import", "busybox")),
+    Operation("templates prune", told("templates", "prune")),
+    Operation("exec", told("exec", NAME, "--", "/bin/cat", "/bin/busybox")),
+    Operation("push", lambda ground: ("push", NAME, f"{_file(ground)}", "/tmp/file"), _with_file),
+    Operation(
+        "pull",
+        lambda ground: ("pull", NAME, "/bin/busybox", f"{_file(ground)}"),
+        _without_file,
+        is_done=lambda ground: _file(ground).exists(),
+    ),
     Operation("reinit", told("reinit", NAME), root=None),
     Operation("undefine", told("undefine", NAME), then=None),
     Operation("deprovision", told("deprovision", NAME), then=None, data=None, root=None),

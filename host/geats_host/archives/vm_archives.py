@@ -45,12 +45,13 @@ def write(
     trees: Mapping[str, Tree | None],
     taken_s: int,
     by_hand: tuple[str, ...] = (),
+    done_with_trees: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the VM *spec* with the volumes at *trees*; the file appears only when it is complete.
 
-    *by_hand* are the lines that a person added to it, and *taken_s* is now.
-
-    If there is a file at *path* by then, it is not replaced: raises ``HostError``.
+    *by_hand* are the lines that a person added to it, and *taken_s* is now. *done_with_trees* is
+    called before the file appears: once there is one, nothing is left to do. If there is a file at
+    *path* by then, it is not replaced: raises ``HostError``.
     """
     new = new_of(path)
     with _host_errors(path):
@@ -65,6 +66,7 @@ def write(
                 _write(out, about, trees)
                 out.flush()
                 os.fsync(out.fileno())
+            done_with_trees()
             os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
             _take_place(new, path)
         except BaseException:

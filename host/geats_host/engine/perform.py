@@ -376,7 +376,8 @@ class Performer:
             if reading is Reading.CLONES:
                 volumes = stack.enter_context(export_clones.clones(volumes, self._held))
             trees = {name: self._tree(*where) for name, where in volumes.items()}
-            vm_archives.write(archive, spec, template, trees, taken_s, self._by_hand())
+            written = (archive, spec, template, trees, taken_s, self._by_hand())
+            vm_archives.write(*written, done_with_trees=stack.close)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
