@@ -272,7 +272,9 @@ def _run(config: Path, said: Path, argv: tuple[str, ...], raw: dict[str, object]
             _retain(Host.from_config(raw), argv[1])
             code = 0
         else:
-            cli.main([*argv, "--config", str(config)], "geats", standalone_mode=True)
+            at = argv.index("--") if "--" in argv else len(argv)
+            told = [*argv[:at], "--config", str(config), *argv[at:]]
+            cli.main(told, "geats", standalone_mode=True)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # a bug, of which nobody else would tell

@@ -212,11 +212,11 @@ ORDINARY = (
     Operation("registry rebuild", told("registry", "rebuild"), _registry_lost),
     Operation("templates import", told("templates", "import", "busybox")),
     Operation("templates prune", told("templates", "prune")),
-    Operation("exec", told("exec", NAME, "--", "/bin/cat", "/bin/busybox")),
+    Operation("exec", told("exec", NAME, "--", "/bin/sh", "-c", "cat /bin/busybox > /dev/null")),
     Operation("push", lambda ground: ("push", NAME, f"{_file(ground)}", "/tmp/file"), _with_file),
     Operation(
         "pull",
-        lambda ground: ("pull", NAME, "/bin/busybox", f"{_file(ground)}"),
+        lambda ground: ("pull", NAME, "/bin/busybox", f"{_file(ground)}", "--max-size", "8MiB"),
         _without_file,
         is_done=lambda ground: _file(ground).exists(),
     ),
