@@ -80,6 +80,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "foreign_nics": [],
         "unreliable": "",
         "missing": [],
+        "drivers": [],
     }
     assert decode(Observation, "x", encode(have)) == Success(have)
 
