@@ -5,7 +5,8 @@ geats:
   # Where geats keeps permanent data (registry, templates, LXC's configurations), and temporary data.
   # state_dir: /var/lib/geats
   # run_dir: /run/geats
-  # registry: sqlite
+  # registry: sqlite           # or {type: NAME, ...}, with options of a registry of another package
+  # lock: flock                # what keeps two operations apart
 
   # How VMs are run, with the options of each driver. Without this: `lxc`, with its defaults.
   drivers:
@@ -102,6 +103,8 @@ geats:
           shared: true            # other VMs may mount it
       binds:                      # directories of the host
         films: {source: /srv/media/films, mount: /srv/films, read_only: true}
+        # hosts: {source: /etc/hosts, mount: /etc/hosts, file: true, optional: true}
+        # all: {source: /srv/media, mount: /srv/all, recursive: true}   # with what is mounted below it
       nics:
         - name: eth0
           bridge: br0
@@ -117,7 +120,9 @@ geats:
       init: systemd               # default: auto, which is whatever runs in the guest
       privileged: false
       idmap:                      # default: the host's range, which all VMs share
-        - {guest: 0, host: 200000, count: 65536}
+        - {guest: 0, host: 200000, count: 65536}   # ids: users, or groups, for these only
+      # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
+      # hardware: {}              # keys that only the driver has; lxc has none
       transient: false            # undefine keeps the volumes
       memory: 2GiB
       cpus: 2
