@@ -95,8 +95,8 @@ def bind_of(
     match fields.bind_source("", entry.source), fields.mount("", entry.target):
         case Success(source), Success(mount):
             kind = {"recursive": recursive, "optional": "optional" in words, "file": not is_dir}
-            said = {"source": source, "mount": mount, "read_only": read_only}
-            return said | {key: True for key, is_so in kind.items() if is_so}
+            said: dict[str, object] = {"source": source, "mount": mount, "read_only": read_only}
+            return {**said, **{key: True for key, is_so in kind.items() if is_so}}
         case _:
             return None
 

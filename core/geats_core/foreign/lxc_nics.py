@@ -20,8 +20,11 @@ NIC_NAMES: Mapping[str, str] = {
     "hwaddr": "mac",
 }
 GATEWAYS = ("ipv4.gateway", "ipv6.gateway")
-LISTS = {"addresses": ("ipv4.address", "ipv6.address"), "gateways": GATEWAYS}
-UNSETS = {word: key for key, words in LISTS.items() for word in words} | {
+LISTS: Mapping[str, tuple[str, str]] = {
+    "addresses": ("ipv4.address", "ipv6.address"),
+    "gateways": GATEWAYS,
+}
+UNSETS: Mapping[str, str] = {word: key for key, words in LISTS.items() for word in words} | {
     word: word for word in ("bridge", "mac", "name")
 }
 ON_BRIDGES = "geats has NICs on bridges only (veth), with these addresses"
