@@ -111,7 +111,7 @@ def test_where_none_is_sound_each_is_told_and_what_to_do(
 def test_a_program_that_is_no_python(tmp_path: Path) -> None:
     for said in ("", "[]", "{}", "nothing"):
         (found,) = binding.candidates(python(tmp_path, "cat", said), tmp_path)
-        assert "is no Python that can be asked" in found.fault
+        assert "is not a Python that can be asked" in found.fault
 
 
 @pytest.mark.parametrize(
