@@ -1,11 +1,15 @@
 """Each state, in test mode and for real: what test mode shows is what the run does."""
 
+import re
+from pathlib import Path
+
 import msgpack
 import pytest
 
 from geats_host.calls import units
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
+from geats_host.inputs import configuration
 
 
 def power(modules, name="web01"):
@@ -280,7 +284,8 @@ def test_units_are_shown_in_test_mode_and_there_after_the_run(
     file = tmp_path / "etc/systemd/system/geats.service"
     assert file.exists() is not testmode
     if not testmode:
-        assert "units.json boot" in file.read_text()
+        (saved,) = re.findall(r"--config (\S+) boot", file.read_text())
+        assert "web01" in configuration.from_file(Path(saved))["vms"]
         state("geats.units", "units", remove=True)
         assert not file.exists()
 

@@ -45,15 +45,15 @@ class Saved:
 
     @property
     def text(self) -> str:
-        """JSON, which is YAML as well."""
-        return json.dumps(self.raw, indent=1, sort_keys=True, default=str) + "\n"
+        """As ``configuration.from_file`` reads it, in JSON, which is YAML as well."""
+        return json.dumps({"geats": self.raw}, indent=1, sort_keys=True, default=str) + "\n"
 
 
-def command(file: Path) -> list[str]:
-    """What runs geats with the configuration in *file*."""
+def command(file: Path | None) -> list[str]:
+    """What runs geats with the configuration in *file*; None is the default, if that is there."""
     program = Path(sys.executable).with_name("geats")
     runs = [f"{program}"] if program.exists() else [sys.executable, "-m", "geats_host.cli.main"]
-    return [*runs, "--config", f"{file}"]
+    return runs if file is None else [*runs, "--config", f"{file}"]
 
 
 def of_salt(raw: object, *, remove: object) -> tuple[Step, ...]:
@@ -66,7 +66,7 @@ def of_salt(raw: object, *, remove: object) -> tuple[Step, ...]:
 
 
 def installing(
-    config: HostConfig, file: Path, saved: Saved | None = None, root: Path = Path("/")
+    config: HostConfig, file: Path | None, saved: Saved | None = None, root: Path = Path("/")
 ) -> tuple[Step, ...]:
     """The steps after which the units are there, as they should be, and active."""
     wanted = unit_files.units(command(file), exports=DAILY if config.policy.exports else None)

@@ -6,7 +6,6 @@ from geats_host.calls import units as units_
 from geats_host.cli import tables
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import Session, in_session
-from geats_host.inputs import configuration
 
 
 @click.command()
@@ -19,7 +18,7 @@ def units(session: Session, remove: bool, dry_run: bool) -> None:
     geats.service runs 'boot' and 'halt'. Without it, systemd kills guests that are not off after
     90 seconds. If policy.exports is set, geats-exports.timer runs 'prune-exports' every day.
     """
-    file = (session.file or configuration.DEFAULT_FILE).absolute()
+    file = None if session.file is None else session.file.absolute()
     steps = units_.removing() if remove else units_.installing(session.config, file)
     if not dry_run:
         units_.carry_out(steps)

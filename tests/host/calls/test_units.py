@@ -1,6 +1,5 @@
 """Units of systemd: what they say, and the steps that install and remove them."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from geats_core.declared.config import HostConfig, parse_config
 from geats_host.calls import units
 from geats_host.calls.units import Saved
 from geats_host.errors import Refused
+from geats_host.inputs import configuration
 from geats_host.linux import unit_files
 
 FILE = Path("/etc/geats/geats.yaml")
@@ -98,7 +98,7 @@ def test_the_timer_is_there_as_long_as_a_policy_says_how_many_exports_stay(root:
 def test_what_is_removed_leaves_nothing_and_stops_no_vm(root: Path) -> None:
     saved = Saved(root / "state/units.json", {"vms": {}})
     units.carry_out(units.installing(config(exports={"last": 3}), saved.path, saved, root))
-    assert json.loads(saved.path.read_text()) == {"vms": {}}
+    assert configuration.from_file(saved.path) == {"vms": {}}
     assert saved.path.stat().st_mode & 0o777 == 0o600
     (root / "told").unlink()
     units.carry_out(units.removing(saved, root))
@@ -143,6 +143,7 @@ def test_what_runs_geats_is_the_program_beside_its_python(
     ]
     (tmp_path / "geats").touch()
     assert units.command(FILE) == [f"{tmp_path}/geats", *config_option]
+    assert units.command(None) == [f"{tmp_path}/geats"]
 
 
 def test_words_are_quoted_as_systemd_reads_them() -> None:
