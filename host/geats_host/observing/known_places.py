@@ -36,6 +36,7 @@ from geats_core.reading.checked import Checked, problem
 from geats_core.reading.json_documents import parse_document
 from geats_host.errors import HostError
 from geats_host.linux.descriptors import closing
+from geats_host.linux.private_directories import make_passage
 from geats_host.locks import file_locks
 from geats_host.plugins.entry_points import open_drivers
 from geats_host.storage.marks import replace_file
@@ -241,7 +242,7 @@ def vms_in(place: Place) -> frozenset[str] | None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[int]:
     """The folder, opened; nobody else writes to its file meanwhile."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_passage(folder)  # it is the state_dir of most hosts, where guests pass through
     with closing(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
         file_locks.take(descriptor, f"{folder}")
         yield descriptor

@@ -153,4 +153,4 @@ def test_a_python_in_the_configuration_is_a_path_or_auto(tmp_path: Path) -> None
     )
     with pytest.raises(Refused) as refused:
         open_driver({"python": "python3"}, tmp_path)
-    assert str(refused.value) == "lxc.python: must be auto, or the path of a Python, got 'python3'"
+    assert str(refused.value) == "python: must be auto, or the path of a Python, got 'python3'"

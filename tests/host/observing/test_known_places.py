@@ -148,6 +148,11 @@ def test_the_file_is_for_root_only_and_says_its_format(there: Host, file: Path) 
     assert json.loads(file.read_text())["format"] == 1
 
 
+def test_guests_can_pass_through_the_folder_of_the_file(there: Host, file: Path) -> None:
+    """It is made before all else on a new host, and is the ``state_dir`` of most."""
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o711
+
+
 def test_who_is_not_root_notes_nothing(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
