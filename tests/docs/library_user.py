@@ -33,6 +33,7 @@ from geats_core import (
     Manifest,
     Migration,
     Move,
+    NoStart,
     Observation,
     Offer,
     PackedVolume,
@@ -115,7 +116,11 @@ from geats_core import (
 
 COSTS = {**LIVE_LIMITS, "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART)}
 TAKES = frozenset({Offer.DIRECTORY})
-DRIVERS = {"lxc": DriverFacts(roots=TAKES, volumes=TAKES, costs=COSTS)}
+PARSER = NoStart(why="AppArmor has no parser: install apparmor", unless="lxc.apparmor.profile")
+DRIVERS = {
+    "lxc": DriverFacts(roots=TAKES, volumes=TAKES, costs=COSTS),
+    "confined": DriverFacts(roots=TAKES, volumes=TAKES, no_start=PARSER),
+}
 POOLS = {"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**40, snapshots=True)}
 FACTS = HostFacts(drivers=DRIVERS, pools=POOLS, memory_bytes=2**34, cpus=8.0)
 

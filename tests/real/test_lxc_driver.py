@@ -173,7 +173,7 @@ def test_a_stuck_monitor_is_seen_and_repaired(
     assert power(driver, name) is Power.RUNNING
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 64, "a\nb", "A", "web\0"])
+@pytest.mark.parametrize("name", ["", "..", "a/b", "-x", "x" * 64, "a\nb", "a..b", "web\0"])
 def test_hostile_names_are_refused(driver: LxcDriver, name: str) -> None:
     for verb in (driver.start, driver.stop, driver.freeze, driver.repair, driver.undefine):
         with pytest.raises(HostError, match="name"):

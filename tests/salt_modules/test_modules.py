@@ -74,7 +74,7 @@ def test_an_unknown_vm_is_refused_with_what_there_is(modules):
     assert refused.value.message == said
 
 
-@pytest.mark.parametrize("name", ["../x", "a b", "-x", "x" * 200, "x\ny", "", None, 5])
+@pytest.mark.parametrize("name", ["../x", "a b", "-x", "x" * 200, "x\ny", "", None])
 def test_hostile_names_are_refused(modules, name):
     for call in ("start", "apply", "info", "deprovision"):
         with pytest.raises(CommandExecutionError, match="must be 1 to 63"):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -53,7 +54,7 @@ MOST_AT_ONCE = 256
 INSTALLS_AT_ONCE = os.cpu_count() or 1
 LONGEST_HOLD_S = 0.5
 Perform: TypeAlias = Callable[[Step], str | None]  # what is to be known of how it was done
-Errors: TypeAlias = dict[int, str | None]  # by the position of each step that was tried
+Ends: TypeAlias = "dict[int, _Ended]"  # by the position of each step that was tried
 Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
 
 
@@ -142,37 +143,31 @@ def apply_steps(
 
     *origin* is who asked for it, for the journal. The answer is what was done and what failed.
     """
-    errors: Errors = {}
-    notes: dict[int, str] = {}
+    ends: Ends = {}
     begun: set[int] = set()
     onlooker = onlooker or Onlooker()
     course = Course.of(steps, onlooker.before)
 
-    def run(position: int) -> str | None:
-        ended = _run(steps[position], perform, registry, progress, origin)
-        if ended.note:
-            notes[position] = ended.note
-        return ended.error
-
+    run = partial(_run, perform=perform, registry=registry, progress=progress, origin=origin)
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
-            _run_in_order(course, run, begun, errors, onlooker)
+            _run_in_order(course, run, begun, ends, onlooker)
         finally:
-            for position in _to_thaw(steps, begun, errors):
-                errors[position] = run(position)
-    return _outcome(course, errors, notes)
+            for position in _to_thaw(steps, begun, ends):
+                ends[position] = run(steps[position])
+    return _outcome(course, ends)
 
 
 def _run_in_order(
     course: Course,
-    run: Callable[[int], str | None],
+    run: Callable[[Step], "_Ended"],
     begun: set[int],
-    errors: Errors,
+    ends: Ends,
     onlooker: Onlooker,
 ) -> None:
     steps = course.steps
-    running: dict[Future[str | None], int] = {}
+    running: dict[Future[_Ended], int] = {}
     with ExitStack() as stack:
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
         installs = _workers(stack, INSTALLS_AT_ONCE)
@@ -183,16 +178,16 @@ def _run_in_order(
             for position in [*ready, *starts.due(idle=idle)]:
                 begun.add(position)
                 workers = installs if _installs(steps[position]) else others
-                running[workers.submit(run, position)] = position
+                running[workers.submit(run, steps[position])] = position
             if not running:
                 return
             for future in wait(running, starts.left_s(), return_when=FIRST_COMPLETED).done:
                 position = running.pop(future)
-                errors[position] = future.result()
-                onlooker.tell(course, position, errors[position])
+                ends[position] = future.result()
+                onlooker.tell(course, position, ends[position].error)
 
 
-def _to_thaw(steps: Sequence[Step], begun: set[int], errors: Errors) -> list[int]:
+def _to_thaw(steps: Sequence[Step], begun: set[int], ends: Ends) -> list[int]:
     """What would unfreeze the VMs that these steps hold, and was not tried."""
     held = {steps[position].vm for position in begun if isinstance(steps[position].action, Hold)}
     return [
@@ -252,22 +247,18 @@ def _starts(step: Step) -> bool:
     return isinstance(step.action, Start)
 
 
-def _outcome(course: Course, errors: Errors, notes: Mapping[int, str]) -> Applied:
+def _outcome(course: Course, ends: Ends) -> Applied:
     steps = course.steps
     done = tuple(
-        _noted(step, notes.get(at, ""))
-        for at, step in enumerate(steps)
-        if errors.get(at, "not tried") is None
+        _noted(steps[at], end.note) for at, end in sorted(ends.items()) if end.error is None
     )
     failed = tuple(
-        Failed(step, error)
-        for at, step in enumerate(steps)
-        if (error := errors.get(at)) is not None
+        Failed(steps[at], end.error) for at, end in sorted(ends.items()) if end.error is not None
     )
     not_tried = tuple(
         NotTried(step, steps[course.because_of[at]])
         for at, step in enumerate(steps)
-        if at not in errors
+        if at not in ends
     )
     return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
 
