@@ -164,7 +164,7 @@ def rebuild_registry(test=None):
         return applied_to_host(host, plan_rebuild(host), test)
 
 
-def repair(*names, test=None):
+def repair(*vms, test=None):
     """
     Clean up what interrupted operations left on this host; with names, only of these VMs.
 
@@ -185,4 +185,4 @@ def repair(*names, test=None):
         salt '*' geats.repair web01 db01
     """
     with opened() as host:
-        return applied_to_host(host, repairing.plan(host, names), test)
+        return applied_to_host(host, repairing.plan(host, vms), test)

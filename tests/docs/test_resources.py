@@ -18,7 +18,7 @@ def functions(module: str) -> set[str]:
 
 
 def test_every_function_for_a_vm_is_named_and_no_other() -> None:
-    listed = PAGE.partition("without its name: ")[2].partition(".")[0]
+    listed = PAGE.partition("without the name of the VM: ")[2].partition(".")[0]
     assert set(re.findall(r"`([a-z_]+)`", listed)) == functions("geats_vm")
     assert set(re.findall(r"`cmd\.([a-z_]+)`", PAGE)) == functions("cmd")
 
@@ -26,5 +26,5 @@ def test_every_function_for_a_vm_is_named_and_no_other() -> None:
 def test_every_option_of_a_command_is_named() -> None:
     source = (REPO / "core/geats_core/requests/shell_requests.py").read_text()
     known = set(re.findall(r'read\.take\("([a-z_]+)"', source))
-    listed = PAGE.partition("They take the command,")[2].partition(";")[0]
+    listed = PAGE.partition("They accept the command,")[2].partition(". ")[0]
     assert set(re.findall(r"`([a-z_]+)`", listed)) == known

@@ -41,6 +41,7 @@ def test_what_would_be_done_is_what_is_done(modules, container, testmode):
     answer = modules["geats.adopt"]("old01", spec=VM)
     assert answer["changes"] == {
         "hostname": {"old": "old", "new": "new"},
+        "includes": {"old": [], "new": None},
         "init": {"old": "auto", "new": "systemd"},
         "steps": changed(container),
     }
@@ -51,12 +52,13 @@ def test_what_would_be_done_is_what_is_done(modules, container, testmode):
 
 def test_what_nothing_describes_is_taken_as_it_is(modules, container, testmode):
     answer = modules["geats.adopt"]("old01", template="debian")
-    described = {"privileged": True, "hostname": "old", "template": "debian"}
+    described = {"privileged": True, "includes": [], "hostname": "old", "template": "debian"}
     assert answer["description"] == described
     assert answer["changes"] == {"steps": changed(container)}
     if not testmode:
         plan = modules["geats.plan"]("old01", "defined", spec=described)
-        assert (plan["steps"], plan["by_hand"]) == ([], ["lxc.hook.start = /x"])
+        kept = ["lxc.hook.start = /x", "lxc.apparmor.profile ="]
+        assert (plan["steps"], plan["by_hand"]) == ([], kept)
 
 
 @pytest.mark.parametrize(

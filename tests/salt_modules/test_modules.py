@@ -352,7 +352,9 @@ def test_containers_of_lxc_become_a_pillar(modules, tmp_path):
     file.parent.mkdir()
     file.write_text("lxc.uts.name = web\n")
     report = modules["geats.import_lxc"](str(file))
-    assert report["pillar"] == {"geats": {"vms": {"web": {"privileged": True, "hostname": "web"}}}}
+    assert report["pillar"] == {
+        "geats": {"vms": {"web": {"privileged": True, "includes": [], "hostname": "web"}}}
+    }
     assert report["problems"] == ["vms.web.template: is missing"]
 
 

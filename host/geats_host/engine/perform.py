@@ -140,7 +140,7 @@ class Performer:
             case Lock():
                 self._lock()
             case Unlock():
-                self._unlock()
+                return self._unlock()
             case KeepOff():
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
@@ -181,14 +181,25 @@ class Performer:
             if _available(partial(self._look, pool, name)) is not None:
                 self._mark_locked(pool, name)
 
-    def _unlock(self) -> None:
-        """In the registry last: it stays locked until nothing says so any more."""
+    def _unlock(self) -> str | None:
+        """In the registry last: it stays locked until nothing says so any more.
+
+        The marks on volumes of a pool that is not available stay, which the answer says.
+        """
+        unseen: list[str] = []
         for pool, name in self._own_volumes():
-            seen = self._look(pool, name)
+            try:
+                seen = self._look(pool, name)
+            except HostError:
+                unseen.append(f"volume {self.name}/{name} in pool {pool}")
+                continue
             if seen is not None and seen.locked:
                 self.pools[pool].set_locked(VolumeId(self.name, name), locked=False)
         self.driver.set_locked(self.name, locked=False)
         self.registry.set_locked(self.name, locked=False)
+        if not unseen:
+            return None
+        return f"unlock again once the pool is back: the mark on {', '.join(unseen)} is still there"
 
     def _mark_locked(self, pool: str, name: str) -> None:
         """Mark a volume, unless it is marked, or holds nothing."""

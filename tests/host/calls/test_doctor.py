@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from geats_core.vm.parse import parse_vm
 from geats_host.calls import doctor, units
 from geats_host.calls.doctor import Finding, Health, Tree, examine
-from geats_host.drivers import Trial
+from geats_host.drivers import Trial, memory
 from geats_host.drivers.lxc import apparmor
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.registry.sqlite import open_registry
@@ -132,7 +132,12 @@ def test_units_that_are_not_there_where_systemd_runs(tmp_path: Path) -> None:
 
 def test_what_drivers_tried_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = [Trial(what="start", found="it starts"), Trial(what="attach", found="dies", fix="x")]
-    monkeypatch.setattr(MemoryDriver, "trials", lambda driver: iter(trials), raising=False)
+
+    class Trying(MemoryDriver):
+        def trials(self) -> Iterator[Trial]:
+            return iter(trials)
+
+    monkeypatch.setattr(memory, "MemoryDriver", Trying)
     found = {each.what: each for each in examine(memory_config(tmp_path))}
     assert found["start"] == Finding("start", Health.WELL, "it starts")
     assert found["attach"] == Finding("attach", Health.PROBLEM, "dies", "x")

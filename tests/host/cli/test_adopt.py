@@ -44,7 +44,7 @@ def test_it_is_shown_then_adopted_and_its_description_is_told(
 
     code, out, err = geats("adopt", "old01", "--template", "debian")
     assert (code, err) == (0, "")
-    described = {"privileged": True, "hostname": "old", "template": "debian"}
+    described = {"privileged": True, "includes": [], "hostname": "old", "template": "debian"}
     assert yaml.safe_load(out[out.index("# Nothing describes") :]) == {
         "geats": {"vms": {"old01": described}}
     }

@@ -438,7 +438,7 @@ def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -
     assert yaml.safe_load(out) == {
         "geats": {
             "templates": {"web-root": {"path": "/srv/web"}},
-            "vms": {"web": {"privileged": True, "template": "web-root"}},
+            "vms": {"web": {"privileged": True, "includes": [], "template": "web-root"}},
         }
     }
     assert f"# {config}: lxc.hook.start: left out: has no key" in out
