@@ -224,6 +224,7 @@ class Life:
             templates,
             host.store,
             locked=self.have.locked,
+            volumes=tuple((seen.pool, seen.name) for seen in self.have.volumes),
         )
 
     def planned(self, goal: Goal) -> SavedPlan | None:
@@ -321,7 +322,7 @@ class Life:
         return bool(self.away) and not any(seen.pool == "default" for seen in self.have.volumes)
 
     def bring_back(self) -> None:
-        """The disk is mounted again: all is as it was."""
+        """The disk is mounted again: all is as it was, but for locks."""
         self.world.bring_back()
         volumes = volumes_in_order([*self.have.volumes, *self.away])
         there = {(seen.pool, seen.name) for seen in volumes}
@@ -331,7 +332,9 @@ class Life:
         }
         self.struck |= bool(given_up)  # it is remembered again with the next plan
         self.away = ()
-        self.resume((replace(self.have, volumes=volumes, missing=missing),))
+        back = replace(self.have, volumes=volumes, missing=missing)
+        # It may have been locked or unlocked meanwhile, which its volumes do not know.
+        self.resume((back, replace(back, locked=True, half_locked=True)))
 
     def end(self) -> None:
         """The VM ends by itself; what a fault left noted of it counts then."""
