@@ -172,7 +172,7 @@ from pathlib import Path
 from geats_host.archives import vm_archives
 from geats_host.calls import copies
 from tests.real.test_holds import host
-def told(*args):
+def told(*args, **named):
     print("writing", flush=True)
     sys.stdin.read()
 vm_archives.write = told

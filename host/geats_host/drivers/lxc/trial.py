@@ -5,6 +5,7 @@ lxcpath of its own, so that nobody takes it for a VM, and has no network.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,7 @@ NAME = "geats-doctor"
 INIT = "#!/bin/sh\nexec sleep 60\n"
 PROGRAMS = ("usr", "bin", "lib", "lib32", "lib64")  # of the host: directories, or links into usr
 NO_FIX = "mend what it says; the other findings may tell why"
+LOCKS = Path("/run/lxc/lock")  # of liblxc, by lxcpath
 BINDING, START, ATTACH = "lxc for Python", "start", "attach"
 
 
@@ -56,6 +58,7 @@ def _container(driver: "LxcDriver") -> Iterator[Trial]:
                 yield _attached(trying)
         finally:
             _end(trying)
+            shutil.rmtree(LOCKS / folder.removeprefix("/"), ignore_errors=True)
 
 
 def _started(driver: "LxcDriver", root: Path) -> Trial:
