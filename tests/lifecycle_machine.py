@@ -63,7 +63,7 @@ from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.engine.perform import Performer
+from geats_host.engine.perform import FILLING, Performer
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing.known_volumes import is_filled
@@ -283,7 +283,9 @@ class Life:
         with suppress(HostError, Killed):
             self.performer(fault.host(self.host)).perform(action)
         self.resume({self.have, foretold, *cut_short(action, self.have)})
-        if self.have != foretold:
+        if self.have in not_marked(action, foretold):
+            self.do(Lock())
+        elif self.have != foretold:
             self.do(action)
         assert self.have == foretold
 
@@ -335,6 +337,8 @@ class Life:
         back = replace(self.have, volumes=volumes, missing=missing)
         # It may have been locked or unlocked meanwhile, which its volumes do not know.
         self.resume((back, replace(back, locked=True, half_locked=True)))
+        if self.have.half_locked:
+            self.do(Lock() if self.have.is_recorded else Unlock())
 
     def end(self) -> None:
         """The VM ends by itself; what a fault left noted of it counts then."""
@@ -387,9 +391,17 @@ def starts_again(done: Iterable[Step], step: Step, have: Observation) -> bool:
 
 def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
     """What is between before and after; a snapshot is there or not."""
+    unmarked = not_marked(action, after(action, have).unwrap())
     if isinstance(action, SnapshotVolume | RollbackVolume | DeleteSnapshot | Hold):
+        return unmarked
+    return (*half_way(action, have), *partly_destroyed(action, have), *unmarked)
+
+
+def not_marked(action: Action, then: Observation) -> tuple[Observation, ...]:
+    """Done, but that the volume that was filled is not marked as one of a locked VM."""
+    if not isinstance(action, FILLING) or not then.locked:
         return ()
-    return (*half_way(action, have), *partly_destroyed(action, have))
+    return (replace(then, half_locked=True),)
 
 
 def partly_destroyed(action: Action, have: Observation) -> tuple[Observation, ...]:
