@@ -44,10 +44,12 @@ from geats_core.planning.actions import (
 from geats_core.reading.checked import Code
 from geats_core.vm.claims import claims, running_spec
 from geats_core.vm.guest_files import guest_digest
+from tests.property.space import LXC
 from tests.property.strategies import host_facts, situations, specs
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
+NO_SPEC = (*(Target.LOCKED, Target.UNLOCKED), Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED)
 KEEPS_POWER = (Target.PROVISIONED, Target.DEFINED)
 POWER_OFFS = (Shutdown, Stop, Repair)
 
@@ -91,7 +93,6 @@ def reached(goal: Goal, start: Observation, end: Observation) -> bool:
         case _, VMSpec() as want:
             return (
                 end.recorded == end.defined == want
-                and limits_in_effect(want, end)
                 and power_as_wanted(goal, start, end)
                 and (goal.target is Target.DEFINED or storage_ready(goal, want, start, end))
             )
@@ -161,6 +162,19 @@ def test_a_plan_carried_out_reaches_its_goal(situation: tuple[Goal, Observation]
     planned = plan_or_none(goal, have)
     if planned is not None:
         assert reached(goal, have, carry_out(planned, have))
+
+
+@many
+@given(situations)
+def test_limits_are_in_effect_at_once_where_the_driver_can_change_them(
+    situation: tuple[Goal, Observation],
+) -> None:
+    goal, have = situation
+    for planned in plan(goal, have, HostFacts(drivers=LXC)).map(lambda made: [made]).value_or([]):
+        end = carry_out(planned, have)
+        assert reached(goal, have, end)
+        if goal.spec is not None and goal.target not in NO_SPEC:
+            assert limits_in_effect(goal.spec, end)
 
 
 @many

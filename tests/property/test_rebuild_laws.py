@@ -31,7 +31,8 @@ def test_what_is_recorded_again_is_what_the_driver_holds_and_nothing_else_change
 
 def _whole(made: Plan, have: Observation) -> Observation:
     """What was seen, with a registry that has all of it, and what was cut brought to its end."""
-    whole = replace(have, recorded=have.recorded or have.defined, half_locked=False)
+    recorded = have.recorded if have.is_recorded else have.defined
+    whole = replace(have, recorded=recorded, half_locked=False)
     for action in (step.action for step in made.steps):
         match action:
             case Define() | Lock():

@@ -20,6 +20,7 @@ from geats_host.linux.loops import loops
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 BRIDGE = "gtbr0"
 CGROUPS = Path("/sys/fs/cgroup")
+LISTENS = "00010000"  # in a column of proc(5), /proc/net/unix
 DEFAULT_DEBIAN = "/var/cache/geats-test/debian.tar.zst"
 APPLETS = ("sh", "sleep", "ip", "ping", "halt", "poweroff", "cat", "mount", "true", "trap")
 # It powers off on SIGUSR1 as busybox's own init does, and reaps what it inherits.
@@ -82,9 +83,9 @@ def traces() -> dict[str, list[str]]:
         "cgroups": sorted(map(str, CGROUPS.glob("**/lxc.*.geats-test-*"))),
         "loop devices": sorted(f"{file}" for file in loops() if "geats-chaos" not in str(file)),
         "sockets": [
-            line
+            line.split()[-1]
             for line in Path("/proc/net/unix").read_text().splitlines()
-            if line.endswith("/command")
+            if line.endswith("/command") and LISTENS in line.split()  # a monitor, not its callers
         ],
     }
 
@@ -147,7 +148,7 @@ def driver(own_namespaces: None, tmp_path: Path) -> Iterator[LxcDriver]:
     opened = open_driver({"timeout": 10}, tmp_path)
     yield opened
     for name in opened.observe():
-        opened.repair(name)
+        opened.end(name)
         try:
             opened.undefine(name)
         except HostError:

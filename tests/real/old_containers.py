@@ -172,7 +172,7 @@ def ended(lxcpath: Path, name: str) -> Iterator[None]:
     finally:
         driver = open_driver({"path": f"{lxcpath}", "timeout": 10}, lxcpath)
         if monitor.is_on(f"{lxcpath}", name):
-            driver.repair(name)
+            driver.end(name)
 
 
 def differences(one: Facts, other: Facts, told: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:

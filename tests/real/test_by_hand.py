@@ -272,7 +272,7 @@ def test_one_that_runs_without_any_directory_is_foreign(
     try:
         assert driver.observe() == {NAME: DriverSeen(power=Power.RUNNING, foreign=True)}
     finally:
-        driver.repair(NAME)
+        driver.end(NAME)
 
 
 def test_one_of_geats_that_lost_its_config_while_it_runs_is_still_of_geats(

@@ -24,6 +24,7 @@ from geats_core.planning.actions import Define, Start
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import ROOT
+from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import ends_within, monitors
 from geats_host.errors import HostError
 from geats_host.host import Host
@@ -79,7 +80,9 @@ class LxcWorld:
         return self.directory / "default"
 
     def close(self) -> None:
-        self.open().drivers["lxc"].repair(self.name)
+        driver = self.open().drivers["lxc"]
+        assert isinstance(driver, LxcDriver)
+        driver.end(self.name)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _monitor(self) -> int:

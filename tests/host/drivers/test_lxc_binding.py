@@ -46,6 +46,14 @@ def test_a_sound_binding_is_asked_for_once_until_a_file_of_it_changes(tmp_path: 
     assert asked(path) == 2
 
 
+def test_who_only_looks_writes_nothing(tmp_path: Path) -> None:
+    path = python(tmp_path, "python3", answer(tmp_path))
+    state_dir = tmp_path / "state"
+    state_dir.mkdir()
+    assert [found.fault for found in binding.candidates(path, state_dir)] == [""]
+    assert list(state_dir.iterdir()) == []
+
+
 def test_what_is_remembered_and_cannot_be_read_is_asked_again(tmp_path: Path) -> None:
     path = python(tmp_path, "python3", answer(tmp_path))
     for memory in (

@@ -60,20 +60,23 @@ def sound(wanted: str, state_dir: Path) -> Binding:
     *wanted* is the path of a Python, or ``auto``: the one that this runs in, then Debian's.
     """
     tried = []
-    for found in candidates(wanted, state_dir):
+    for found in candidates(wanted, state_dir, remember=True):
         if not found.fault:
             return found
         tried.append(str(found))
     raise HostError(f"no Python here can call liblxc: {'; '.join(tried)}: {MEND}")
 
 
-def candidates(wanted: str, state_dir: Path) -> Iterator[Binding]:
-    """Every Python that may be used, the preferred first, with what it has."""
+def candidates(wanted: str, state_dir: Path, *, remember: bool = False) -> Iterator[Binding]:
+    """Every Python that may be used, the preferred first, with what it has.
+
+    *remember* writes down what was found: who only looks changes nothing.
+    """
     for python in dict.fromkeys([sys.executable, OF_DEBIAN] if wanted == AUTO else [wanted]):
         if python == sys.executable and find_spec("lxc") is None:
             yield Binding(python=python, fault="has no package lxc")
         elif python:  # a program that has Python in it may not know of one
-            yield _remembered(python, state_dir) or _asked(python, state_dir)
+            yield _remembered(python, state_dir) or _asked(python, state_dir, remember)
 
 
 def _remembered(python: str, state_dir: Path) -> Binding | None:
@@ -88,7 +91,7 @@ def _remembered(python: str, state_dir: Path) -> Binding | None:
     return _parsed(python, found) if same and python in files else None
 
 
-def _asked(python: str, state_dir: Path) -> Binding:
+def _asked(python: str, state_dir: Path, remember: bool) -> Binding:
     argv = [python, "-I", str(SCRIPT), *_own_packages(python)]
     try:
         found = json.loads(run(argv, timeout_s=ANSWERS_WITHIN_S))
@@ -97,7 +100,7 @@ def _asked(python: str, state_dir: Path) -> Binding:
         return Binding(python=python, fault=str(error))
     except (ValueError, TypeError, LookupError, OSError):
         return Binding(python=python, fault="is not a Python that can be asked for its binding")
-    if found.get("packages"):  # one without a binding may have one the next time
+    if remember and found.get("packages"):  # one without a binding may have one the next time
         with suppress(OSError):  # then it is asked again the next time, which takes longer
             text = json.dumps({**_memory(state_dir), python: found})
             container_files.write_atomically(state_dir, MEMORY, text)

@@ -198,8 +198,15 @@ class LxcDriver:
             off = [name for name, power in powers.items() if power is Power.STOPPED]
             if off:
                 self._check_none_is_elsewhere()
-            left = lxc_payload.names().intersection(off)
-            powers |= {name: Power.STUCK for name in left if self._left_of(name, known)}
+            left = [
+                name for name in lxc_payload.names().intersection(off) if self._left_of(name, known)
+            ]
+            # Its start may have begun between the two looks: then there is a monitor now.
+            again = monitor.powers(lxcpath, left)
+            powers |= {
+                name: Power.STUCK if power is Power.STOPPED else power
+                for name, power in again.items()
+            }
             return {
                 name: self._seen(name, power)
                 for name, power in powers.items()
@@ -332,7 +339,7 @@ class LxcDriver:
                 process.run("start", self._starting(config.spec), path, name, timeout_s)
                 self._settle(name)
             except HostError:
-                self._end(name)
+                self.end(name)
                 raise
 
     def shutdown(self, name: str, timeout_s: int) -> str:
@@ -392,7 +399,17 @@ class LxcDriver:
         """Kill the monitor and the container with it, or what is left of that without a monitor."""
         self._folder(name)
         with container_files.host_errors(f"cannot repair {name}"):
-            self._end(name)
+            self._check_still_stuck(name)
+            self.end(name)
+
+    def end(self, name: str) -> None:
+        """Make sure that nothing of the container runs, whatever state it is in."""
+        left = self._left_of(name, self._names())
+        for payload in left:
+            cgroups.thaw(payload)
+        process.kill_monitors(self.options.path, name, self.options.timeout_s)
+        lxc_payload.end(left, self.options.timeout_s)
+        self._wait_until_off(name)
 
     def set_limits(self, name: str, limits: Limits) -> None:
         """Write the limits into the running container's cgroups."""
@@ -594,7 +611,7 @@ class LxcDriver:
     def _settle(self, name: str) -> None:
         """See that init lives on for a moment."""
         lxcpath = str(self.options.path)
-        pid = monitor.init_pid(lxcpath, name)
+        pid = monitor.init_pid(lxcpath, name, self.options.timeout_s)
         if pid is not None and not process.ends_within(pid, self.options.settle_s):
             return
         why = process.reasons(self.options.path / name / LOG)
@@ -602,14 +619,13 @@ class LxcDriver:
             f"{name} ended right after its start: {why or 'its init ended by itself or was killed'}"
         )
 
-    def _end(self, name: str) -> None:
-        """Make sure that nothing of the container runs, whatever state it is in."""
-        left = self._left_of(name, self._names())
-        for payload in left:
-            cgroups.thaw(payload)
-        process.kill_monitors(self.options.path, name, self.options.timeout_s)
-        lxc_payload.end(left, self.options.timeout_s)
-        self._wait_until_off(name)
+    def _check_still_stuck(self, name: str) -> None:
+        """A monitor that answers late is that of a busy host: its guest must not be killed."""
+        if process.is_suspended(self.options.path, name):
+            return
+        power = monitor.power(str(self.options.path), name, self.options.timeout_s)
+        if power in (Power.RUNNING, Power.FROZEN):
+            raise HostError(f"{name} is {power}: its monitor answered late. Plan again")
 
     def _left_of(self, name: str, known: Iterable[str]) -> tuple[Path, ...]:
         """The cgroups that hold processes of the container, whether or not it has a monitor."""
@@ -640,7 +656,8 @@ class LxcDriver:
     def _change(self, action: str, name: str, wanted: Power) -> None:
         with container_files.host_errors(f"cannot {action} {name}"):
             self._call(action, name)
-            if (power := monitor.power(str(self.options.path), name)) is not wanted:
+            power = monitor.power(str(self.options.path), name, self.options.timeout_s)
+            if power is not wanted:
                 raise HostError(f"cannot {action} {name}: it is {power}")
 
 

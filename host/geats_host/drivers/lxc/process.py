@@ -186,6 +186,19 @@ def monitors_elsewhere(lxcpath: Path) -> frozenset[str]:
     return frozenset(name for name, pid in monitors(lxcpath) if _network(pid) not in (None, here))
 
 
+def is_suspended(lxcpath: Path, name: str) -> bool:
+    """Whether somebody stopped the container's monitor (SIGSTOP), so that it cannot answer."""
+    return any(_state(pid) == "T" for running, pid in monitors(lxcpath) if running == name)
+
+
+def _state(pid: int) -> str:
+    """See proc(5), ``/proc/PID/stat``; empty if the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
