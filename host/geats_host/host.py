@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from geats_core.declared.config import HostConfig, read_config, read_in_part
 from geats_core.planning.availability import DRIVERS, POOLS, out_of_sight
-from geats_core.planning.goal import HostFacts
+from geats_core.planning.facts import HostFacts
 from geats_core.planning.model import volumes_in_order
 from geats_core.planning.refusals import unreliable_parts
 from geats_core.reading import fields

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from geats_core.declared.config import Events
 
 if TYPE_CHECKING:  # who only looks at VMs has no steps
-    from geats_core.planning.goal import Step
+    from geats_core.planning.steps import Step
     from geats_host.registry import Outcome
 
 Progress: TypeAlias = "Callable[[Step, Outcome, str], None]"  # and what the journal says of it

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.goal import PoolFacts, Target
+from geats_core.planning.facts import PoolFacts
+from geats_core.planning.goal import Target
 from geats_core.vm.observation import Power
 from geats_host.calls import inventory, lifecycle, reports
 from geats_host.engine.apply_plan import apply_plan

@@ -11,7 +11,8 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core.planning.actions import Action, UpgradeRegistry
-from geats_core.planning.goal import Goal, Step, Target
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import file_formats
 from geats_core.vm.observation import Power, VolumeMissing

@@ -6,8 +6,10 @@ from returns.result import Failure, Success
 
 from geats_core.hostwide.registry_upgrade import with_places
 from geats_core.planning.actions import AllocateVolume, Define, Impact, Moved, NotePlaces, impact_of
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import DataLoss, Goal
 from geats_core.planning.planner import plan
+from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Observation
 from tests.property.strategies import moved_lists, situations
 from tests.property.test_plan_laws import carry_out, follow, many, orders_of

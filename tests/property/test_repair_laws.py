@@ -18,7 +18,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unfreeze,
 )
-from geats_core.planning.goal import HostFacts
+from geats_core.planning.facts import HostFacts
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from tests.property.strategies import host_facts, observations
 

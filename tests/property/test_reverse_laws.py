@@ -23,8 +23,8 @@ from geats_core import (
     to_json,
     with_snapshots,
 )
-from geats_core.planning.observation_changes import differences, host_differences
 from geats_core.plans.codec import encode
+from geats_core.plans.observation_changes import differences, host_differences
 from geats_core.plans.plan_files import alone, fingerprint
 from geats_core.plans.reverse import follow
 from tests.property.strategies import host_facts, junk, mappings, observations, situations

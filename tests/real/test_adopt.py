@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
-from geats_core.planning.goal import Plan
+from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, lifecycle, reports
 from geats_host.drivers.lxc.driver import LxcDriver

@@ -14,7 +14,7 @@ import pytest
 from returns.result import Success
 
 from geats_core.planning.actions import Define
-from geats_core.planning.goal import Plan
+from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.drivers import DriverSeen

@@ -11,7 +11,7 @@ import pytest
 from returns.result import Success
 
 from geats_core.planning.actions import describe
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power
 from geats_host.engine.apply import Interrupted

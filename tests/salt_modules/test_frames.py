@@ -10,7 +10,7 @@ import pytest
 import salt.loader
 from salt.exceptions import CommandExecutionError
 
-from geats_core.planning.goal import Offer
+from geats_core.planning.facts import Offer
 from geats_core.planning.planner import plan
 
 REPO = Path(__file__).parents[2]

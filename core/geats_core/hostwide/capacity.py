@@ -22,9 +22,10 @@ from typing import TypeAlias
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import SetLimits
-from geats_core.planning.goal import HostFacts, Plan, Step
+from geats_core.planning.facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem
 from geats_core.reading.sizes import UNITS
 from geats_core.vm.observation import Observation, Power

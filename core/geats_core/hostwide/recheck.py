@@ -26,8 +26,10 @@ from geats_core.planning.actions import (
     Start,
     Undefine,
 )
-from geats_core.planning.goal import Goal, HostFacts, Plan, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import ON, after
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Problem, Problems
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import VMSpec

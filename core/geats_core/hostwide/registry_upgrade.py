@@ -19,7 +19,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
 )
 from geats_core.planning.availability import DRIVERS, POOLS
-from geats_core.planning.goal import Plan, Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.vm.observation import Observation
 
 APlan = TypeVar("APlan", Plan, HostPlan)

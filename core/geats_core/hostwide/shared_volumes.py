@@ -21,7 +21,8 @@ from geats_core.planning.actions import (
     RollbackVolume,
     Start,
 )
-from geats_core.planning.goal import Goal, Plan, Step
+from geats_core.planning.goal import Goal
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation

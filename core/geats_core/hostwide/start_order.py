@@ -15,7 +15,7 @@ from typing import TypeAlias
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import Pause
 from geats_core.planning.dependencies import tangles
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.vm.spec import VMSpec
 

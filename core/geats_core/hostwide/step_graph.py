@@ -9,7 +9,7 @@ from returns.result import Success
 
 from geats_core.planning.actions import POWER_OFFS, OnVolume, Pause, Start, Unfreeze, describe
 from geats_core.planning.dependencies import Wait, nearest, tangles
-from geats_core.planning.goal import Plan, Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, problem
 
 Waits: TypeAlias = Mapping[Wait, list[set[int]]]

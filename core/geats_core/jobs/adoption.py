@@ -40,11 +40,13 @@ from geats_core.foreign.lxc_nics import NIC
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume
 from geats_core.planning.draft import Draft
-from geats_core.planning.goal import Goal, HostFacts, Plan, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import incomplete, is_within, unreliable_parts
 from geats_core.planning.spec_changes import changes
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.fields import bind_source
 from geats_core.vm.guest_files import guest_digest

@@ -21,9 +21,11 @@ from geats_core.planning.actions import (
     Unfreeze,
 )
 from geats_core.planning.draft import LEFT_HELD, Draft
-from geats_core.planning.goal import Goal, HostFacts, Plan, Step, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import is_ready
 from geats_core.planning.refusals import refusals
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation, Power

@@ -19,8 +19,9 @@ from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
 from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Then, Undefine
 from geats_core.planning.availability import out_of_sight
 from geats_core.planning.draft import LEFT_OFF, Draft
-from geats_core.planning.goal import HostFacts, Plan
+from geats_core.planning.facts import HostFacts
 from geats_core.planning.model import after
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 

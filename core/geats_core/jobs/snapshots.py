@@ -28,10 +28,12 @@ from geats_core.planning.actions import (
     Unfreeze,
 )
 from geats_core.planning.draft import LEFT_OFF, Draft, for_now
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Step, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import foreign, incomplete, undefined
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from geats_core.planning.actions import Impact, Moved, Start
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.spec import VMSpec

@@ -14,10 +14,10 @@ from geats_core.planning.actions import (
     Unfreeze,
     describe,
 )
-from geats_core.planning.goal import Plan, Step
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
 from geats_core.planning.spec_changes import Change
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
 

@@ -26,7 +26,8 @@ from geats_core.planning.actions import (
     describe,
     impact_of,
 )
-from geats_core.planning.goal import Asked, Goal, Plan, Step
+from geats_core.planning.goal import Asked, Goal
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Stage

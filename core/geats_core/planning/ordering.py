@@ -51,7 +51,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
 )
 from geats_core.planning.dependencies import Wait, nearest
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 
 Resource: TypeAlias = tuple[str, ...]
 Touched: TypeAlias = tuple[frozenset[Resource], frozenset[Resource]]  # what it reads, and writes

@@ -39,16 +39,8 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.availability import without_start
 from geats_core.planning.draft import LEFT_OFF, Draft
-from geats_core.planning.goal import (
-    ByHand,
-    DataLoss,
-    Goal,
-    HostFacts,
-    Plan,
-    PowerOff,
-    Restart,
-    Target,
-)
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.planning.model import ON, SUSPENDED, allocated
 from geats_core.planning.only_named import unnamed
 from geats_core.planning.refusals import (
@@ -70,6 +62,7 @@ from geats_core.planning.restarts import (
     why_restart,
 )
 from geats_core.planning.spec_changes import Change, at_least, changes
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest

@@ -10,7 +10,8 @@ from geats_core.planning.availability import (
     without_template,
     would_leave_behind,
 )
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Offer, Restart, Target
+from geats_core.planning.facts import HostFacts, Offer
+from geats_core.planning.goal import DataLoss, Goal, Restart, Target
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm import hardware

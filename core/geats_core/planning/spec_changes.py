@@ -12,6 +12,7 @@ from geats_core.planning.actions import Impact
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
+from geats_core.vm.observation import Observation
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import SECRET, shown_change
 from geats_core.vm.spec import VMSpec
@@ -206,3 +207,14 @@ def _entry_word(item: object) -> str:
     if isinstance(item, list | tuple):
         return ",".join(map(_short, item))
     return "" if item is False else _short(item)
+
+
+def drift(declared: VMSpec, have: Observation) -> tuple[str, ...]:
+    """The fields in which the VM, as it is now, is not as *declared*; see ``COST``.
+
+    What runs counts before what is only written down: a change that is pending is a drift.
+    """
+    now = have.in_effect or have.defined or have.recorded
+    written = have.defined or have.recorded
+    found = [*changes(now, declared), *changes(written, declared)]
+    return tuple(dict.fromkeys(each.field for each in found))

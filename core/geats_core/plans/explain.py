@@ -8,8 +8,8 @@ from returns.result import Success
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.strays import Stray
 from geats_core.planning.actions import Action, describe
-from geats_core.planning.goal import Plan, Step
 from geats_core.planning.spec_changes import Change
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import DO, encode, names_of
 from geats_core.reading.checked import Checked, Code, problem, shown
 from geats_core.vm.spec import VMSpec

@@ -21,10 +21,11 @@ from geats_core.planning.actions import (
     Pause,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import HostFacts, Plan, Step
+from geats_core.planning.facts import HostFacts
 from geats_core.planning.model import after
-from geats_core.planning.observation_changes import host_differences
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import decode, encode, names_of
+from geats_core.plans.observation_changes import host_differences
 from geats_core.reading import fields, file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of
 from geats_core.reading.fields import Parser

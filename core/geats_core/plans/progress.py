@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from returns.result import Success
 
 from geats_core.planning.actions import POWER_OFFS, Start
-from geats_core.planning.goal import Step
 from geats_core.planning.model import after
+from geats_core.planning.steps import Step
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT
 

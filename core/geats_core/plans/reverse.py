@@ -20,11 +20,13 @@ from geats_core.planning.actions import (
     SnapshotVolume,
 )
 from geats_core.planning.draft import for_now
-from geats_core.planning.goal import ByHand, DataLoss, Goal, HostFacts, Plan, Step, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import ByHand, DataLoss, Goal, Target
 from geats_core.planning.model import ON, after
-from geats_core.planning.observation_changes import differences
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
+from geats_core.planning.steps import Plan, Step
+from geats_core.plans.observation_changes import differences
 from geats_core.reading.checked import Checked, Code, problem
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.spec import VMSpec, Volume

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from geats_core.declared.config import StackLayer
 from geats_core.declared.policy import Strays
 from geats_core.hostwide.strays import NO_NAME
-from geats_core.planning.drift import drift
+from geats_core.planning.spec_changes import drift
 from geats_core.plans.explain import changes_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options

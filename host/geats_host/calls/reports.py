@@ -10,8 +10,8 @@ from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import NotePlaces, describe
-from geats_core.planning.goal import Plan, Step
 from geats_core.planning.spec_changes import AS_EVER, Change, changes
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import (
     changes_to_plain,
     explain_step,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import Impact, describe
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 from geats_core.plans.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import said_once

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.foreign.lxc_container import OnHost
 from geats_core.planning.actions import Adopt
-from geats_core.planning.goal import DriverFacts
+from geats_core.planning.facts import DriverFacts
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 

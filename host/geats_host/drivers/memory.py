@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Impact
-from geats_core.planning.goal import DriverFacts
+from geats_core.planning.facts import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
 from geats_core.vm.observation import Power

@@ -38,7 +38,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     describe,
 )
-from geats_core.planning.goal import Plan, Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.progress import Course
 from geats_core.vm.observation import Observation
 from geats_host.errors import HostError

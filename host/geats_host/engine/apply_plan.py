@@ -11,7 +11,7 @@ from geats_host.planning.facts import places_of
 from geats_host.step_listeners import Progress, silent
 
 if TYPE_CHECKING:
-    from geats_core.planning.goal import Step
+    from geats_core.planning.steps import Step
     from geats_host.engine import apply, locked_plan
     from geats_host.registry import Outcome
 else:  # most plans have nothing to do

@@ -24,8 +24,8 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
-from geats_core.planning.goal import Plan, Step
 from geats_core.planning.model import ON
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan, moved
 from geats_core.vm.observation import Observation
 from geats_host.engine import interrupted, perform

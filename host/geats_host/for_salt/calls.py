@@ -17,7 +17,7 @@ from salt.exceptions import CommandExecutionError
 from salt.loader.context import LoaderContext
 
 from geats_core.declared.config import Events
-from geats_core.planning.goal import Plan
+from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
 from geats_host.engine.apply import Applied

@@ -10,7 +10,7 @@ from pathlib import Path
 from geats_core.declared.config import HostConfig, StackLayer
 from geats_core.planning.actions import Moved
 from geats_core.planning.availability import DRIVERS, POOLS
-from geats_core.planning.goal import DriverFacts, PoolFacts
+from geats_core.planning.facts import DriverFacts, PoolFacts
 from geats_core.vm.observation import Observation
 from geats_host.drivers import Driver
 from geats_host.errors import HostError

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import psutil
 
 from geats_core.planning.availability import TEMPLATES
-from geats_core.planning.goal import DriverFacts, HostFacts, PoolFacts
+from geats_core.planning.facts import DriverFacts, HostFacts, PoolFacts
 from geats_core.plans.plan_files import Recorded
 from geats_host.host import Host
 from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place

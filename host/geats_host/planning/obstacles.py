@@ -11,7 +11,8 @@ from functools import partial
 
 from geats_core.hostwide.shared_volumes import mounting
 from geats_core.planning.actions import DestroyVolume, Undefine
-from geats_core.planning.goal import Offer, Step
+from geats_core.planning.facts import Offer
+from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
 from geats_host.drivers import Driver, ForeseeingDriver

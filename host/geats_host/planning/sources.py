@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec

@@ -33,7 +33,7 @@ from typing import Protocol, TypeAlias
 import pytest
 
 from geats_core.planning.actions import Impact
-from geats_core.planning.goal import DriverFacts
+from geats_core.planning.facts import DriverFacts
 from geats_core.planning.spec_changes import COST
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power

@@ -22,7 +22,7 @@ from geats_core import (
 from geats_core.hostwide.step_graph import Graph
 from geats_core.hostwide.strays import NO_NAME, left_alone
 from geats_core.planning.actions import ActivateVolume, Start, Stop
-from geats_core.planning.goal import Plan, Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Problem
 from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits
 

@@ -14,8 +14,10 @@ from geats_core.planning.actions import (
     NotePlaces,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import DataLoss, Goal, HostFacts, Plan, Target
+from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.planner import plan
+from geats_core.planning.steps import Plan
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import alone, plan_from_json, saved, to_json
 from geats_core.reading.checked import Problem

@@ -5,7 +5,9 @@ from dataclasses import replace
 from geats_core import HostFacts, Observation, Target, VMSpec, parse_vm, plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.recheck import UNDER_WAY, Reservation, no_longer, reservations, takes
-from geats_core.planning.goal import Goal, Plan, PoolFacts
+from geats_core.planning.facts import PoolFacts
+from geats_core.planning.goal import Goal
+from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from tests.core.hosts import at
 

@@ -12,9 +12,11 @@ from geats_core.planning.actions import (
     Start,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import Goal, HostFacts, Plan, PoolFacts, Step, Target
+from geats_core.planning.facts import HostFacts, PoolFacts
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import alone, plan_from_json, saved, to_json
 from geats_core.plans.reverse import follow, reverse

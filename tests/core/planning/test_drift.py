@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from geats_core.planning.drift import drift
+from geats_core.planning.spec_changes import drift
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits

@@ -24,8 +24,8 @@ from geats_core import (
 from geats_core.jobs.copies import in_the_way, not_there
 from geats_core.jobs.snapshots import plan_snapshot
 from geats_core.planning.actions import ForgetVolume
-from geats_core.planning.goal import Plan
-from geats_core.planning.observation_changes import differences
+from geats_core.planning.steps import Plan
+from geats_core.plans.observation_changes import differences
 from tests.core.hosts import at, vm
 
 WEB = vm("web", volumes=[{"name": "root", "pool": "fast"}])

@@ -10,8 +10,8 @@ from geats_core.planning.actions import (
     Shutdown,
     Start,
 )
-from geats_core.planning.goal import Step
 from geats_core.planning.ordering import ordered
+from geats_core.planning.steps import Step
 from geats_core.vm.parse import parse_vm
 
 SPEC = parse_vm("web", {"template": "debian"}).unwrap()

@@ -3,7 +3,8 @@
 import pytest
 from returns.result import Failure
 
-from geats_core.planning.goal import DriverFacts, Goal, HostFacts, PoolFacts, Target
+from geats_core.planning.facts import DriverFacts, HostFacts, PoolFacts
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.planner import plan
 from geats_core.vm.idmap import sharing
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config

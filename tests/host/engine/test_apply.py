@@ -9,7 +9,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core.planning.actions import ActivateVolume, describe
-from geats_core.planning.goal import Plan, Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle

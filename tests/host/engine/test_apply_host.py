@@ -17,7 +17,8 @@ from geats_core.planning.actions import (
     Undefine,
     describe,
 )
-from geats_core.planning.goal import Goal, Plan, Step, Target
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan, saved
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.parse import parse_vm

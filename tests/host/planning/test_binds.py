@@ -8,7 +8,7 @@ from returns.result import Failure
 
 from geats_core import VMSpec, parse_vm
 from geats_core.planning.actions import ActivateVolume
-from geats_core.planning.goal import Step
+from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.spec import Bind
 from geats_host.calls import lifecycle

@@ -26,7 +26,7 @@ from returns.result import Failure, Success
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.foreign.lxc_nics import nics_of
 from geats_core.planning.actions import Adopt, Impact
-from geats_core.planning.goal import DriverFacts, Offer
+from geats_core.planning.facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
