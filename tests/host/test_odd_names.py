@@ -10,6 +10,7 @@ from geats_core import parse_vm
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
 from geats_host.calls import exports, lifecycle, reports
+from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import open_driver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
@@ -123,7 +124,7 @@ def test_a_directory_of_containers_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "lxc").symlink_to(tmp_path / "disk")
     driver = open_driver({"path": str(tmp_path / "lxc")}, tmp_path / "state")
     assert driver.observe()["old"].foreign
-    driver.define(SPEC, {"root": tmp_path / "root"})
+    driver.define(SPEC, {"root": Place(tmp_path / "root")})
     assert driver.observe()["web01"].defined == SPEC
     assert (tmp_path / "disk/web01/config").exists()
     driver.undefine("web01")
@@ -133,7 +134,7 @@ def test_a_directory_of_containers_may_be_a_link(tmp_path: Path) -> None:
 def test_a_link_to_a_disk_that_is_not_there_is_no_empty_directory(tmp_path: Path) -> None:
     (tmp_path / "lxc").symlink_to(tmp_path / "disk")
     driver = open_driver({"path": str(tmp_path / "lxc")}, tmp_path / "state")
-    for act in (driver.observe, lambda: driver.define(SPEC, {"root": tmp_path / "root"})):
+    for act in (driver.observe, lambda: driver.define(SPEC, {"root": Place(tmp_path / "root")})):
         with pytest.raises(HostError, match="a link that leads nowhere"):
             act()
     assert not (tmp_path / "disk").exists()

@@ -16,6 +16,7 @@ from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, lifecycle, reports
+from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -238,7 +239,7 @@ def test_one_that_runs_from_another_root_than_its_volume_is_not_as_described(
     assert spec is not None
     rebuilt = operator.directory / "pool" / NAME / "root" / "rootfs"
     sh("cp", "-a", f"{operator.directory}/template", f"{rebuilt}")
-    operator.driver.define(spec, {"root": rebuilt})
+    operator.driver.define(spec, {"root": Place(rebuilt)})
     host = operator.host
     said = f"it has the volume root at {rebuilt}, and pool default has it at {operator.folder}/root"
     for target in ("running", "provisioned", "deprovisioned", "undefined"):

@@ -17,7 +17,7 @@ from geats_core.planning.actions import Define
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
-from geats_host.drivers import DriverSeen
+from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.monitor import Listener, address, listener, power
 from geats_host.engine.apply_plan import apply_plan
@@ -215,7 +215,7 @@ def test_a_foreign_container_is_seen_and_left_alone(
     with pytest.raises(HostError, match="is not defined"):
         driver.start(NAME)
     with pytest.raises(HostError, match="geats did not make"):
-        driver.define(spec("byhand"), {"root": tmp_path})
+        driver.define(spec("byhand"), {"root": Place(tmp_path)})
     assert driver.observe() == {NAME: seen}
     assert (driver.options.path / NAME / "config").read_text() == foreign
 
@@ -234,7 +234,7 @@ def open_host(driver: LxcDriver, directory: Path) -> Host:
 
 def test_a_copy_of_a_container_is_foreign(driver: LxcDriver, busybox_rootfs: Path) -> None:
     want = spec("byhand")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     copy = driver.options.path / f"{NAME}-copy"
     copy.mkdir(parents=True)
     (copy / "config").write_text((driver.options.path / NAME / "config").read_text())
@@ -279,11 +279,11 @@ def test_one_of_geats_that_lost_its_config_while_it_runs_is_still_of_geats(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
     want = spec("byhand")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     driver.start(NAME)
     (driver.options.path / NAME / "config").unlink()
     assert driver.observe() == {NAME: DriverSeen(in_effect=want, power=Power.RUNNING)}
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     assert driver.observe()[NAME].defined == want
 
 
@@ -318,7 +318,7 @@ def bound_by(uid: int, lxcpath: Path, *, full: bool) -> Iterator[None]:
 @pytest.mark.parametrize("full", [False, True])
 def test_only_root_can_be_a_monitor(driver: LxcDriver, busybox_rootfs: Path, full: bool) -> None:
     want = spec("byhand")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     with bound_by(NOBODY, driver.options.path, full=full):
         begin = time.monotonic()
         assert driver.observe() == {NAME: DriverSeen(defined=want)}
@@ -341,7 +341,7 @@ def test_a_stuck_monitor_stays_stuck_however_often_it_is_asked(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
     """At last its queue is full, and it takes no more connections."""
-    driver.define(spec("byhand"), {"root": busybox_rootfs})
+    driver.define(spec("byhand"), {"root": Place(busybox_rootfs)})
     driver.start(NAME)
     init = driver.info(NAME).pid
     monitor = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])

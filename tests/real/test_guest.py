@@ -16,7 +16,7 @@ from returns.result import Success
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_host.calls import guest, lifecycle, waiting
-from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers import OUTPUT_BYTES, Place, Ran
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
@@ -38,7 +38,7 @@ def start(driver: LxcDriver, busybox_rootfs: Path) -> Start:
         for path, content in (files or {}).items():
             (busybox_rootfs / path).write_text(content)
         want = spec(name, **keys)
-        driver.define(want, {"root": busybox_rootfs})
+        driver.define(want, {"root": Place(busybox_rootfs)})
         LxcDriver(replace(driver.options, settle_s=0.1)).start(want.name)
         return want.name
 

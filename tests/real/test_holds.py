@@ -14,7 +14,7 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_host.calls import copies, lifecycle
-from geats_host.drivers import DriverSeen
+from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc.definition import HELD
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -39,7 +39,7 @@ SOON_S = 20
 
 def started(driver: LxcDriver, root: Path) -> DriverSeen:
     want = spec("held")
-    driver.define(want, {"root": root})
+    driver.define(want, {"root": Place(root)})
     driver.start(want.name)
     return driver.observe()[NAME]
 
@@ -133,7 +133,7 @@ def test_the_process_that_lets_it_go_on_is_in_no_group_and_no_session_of_ours(
 
 
 def test_one_that_is_off_is_not_held(driver: LxcDriver, busybox_rootfs: Path) -> None:
-    driver.define(spec("held"), {"root": busybox_rootfs})
+    driver.define(spec("held"), {"root": Place(busybox_rootfs)})
     with pytest.raises(HostError, match="does not run"):
         driver.hold(NAME)
     assert driver.observe()[NAME].power is Power.STOPPED

@@ -15,6 +15,7 @@ from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.calls import repair as repairing
+from geats_host.drivers import Place
 from geats_host.drivers.lxc import cgroups
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import monitors
@@ -37,7 +38,7 @@ def kill_monitor(driver: LxcDriver, name: str) -> None:
 
 def frozen_without_monitor(driver: LxcDriver, root: Path, name: str = "held") -> str:
     want = spec(name, nics=[NIC])
-    driver.define(want, {"root": root})
+    driver.define(want, {"root": Place(root)})
     driver.start(want.name)
     driver.freeze(want.name)
     kill_monitor(driver, want.name)
@@ -77,7 +78,7 @@ def test_another_container_of_that_name_is_not_taken_for_it(
     name = frozen_without_monitor(driver, busybox_rootfs)
     other = replace(driver, options=replace(driver.options, path=tmp_path / "elsewhere"))
     sh("cp", "-a", str(busybox_rootfs), f"{tmp_path}/other")
-    other.define(spec("held"), {"root": tmp_path / "other"})
+    other.define(spec("held"), {"root": Place(tmp_path / "other")})
     assert other.observe()[name].power is Power.STOPPED
     other.repair(name)
     assert driver.observe()[name].power is Power.STUCK
@@ -88,7 +89,7 @@ def test_a_container_whose_name_ends_in_a_number_is_another(
 ) -> None:
     for name in ("held", "held-1"):
         sh("cp", "-a", str(busybox_rootfs), f"{tmp_path}/{name}")
-        driver.define(spec(name), {"root": tmp_path / name})
+        driver.define(spec(name), {"root": Place(tmp_path / name)})
     driver.start("geats-test-held-1")
     driver.freeze("geats-test-held-1")
     kill_monitor(driver, "geats-test-held-1")
@@ -99,7 +100,7 @@ def test_a_container_whose_name_ends_in_a_number_is_another(
 def test_cgroups_of_a_monitor_that_was_killed_go_with_the_next_start(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
-    driver.define(spec("held"), {"root": busybox_rootfs})
+    driver.define(spec("held"), {"root": Place(busybox_rootfs)})
     for _ in range(2):
         driver.start(NAME)
         kill_monitor(driver, NAME)
@@ -117,7 +118,7 @@ def test_a_cut_while_cgroups_are_removed_is_made_good_by_the_next_start(
     driver: LxcDriver, busybox_rootfs: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     name = spec("cut").name
-    driver.define(spec("cut"), {"root": busybox_rootfs})
+    driver.define(spec("cut"), {"root": Place(busybox_rootfs)})
     driver.start(name)
     kill_monitor(driver, name)
     while driver.observe()[name].power is not Power.STOPPED:
@@ -186,7 +187,7 @@ def test_an_interface_of_which_both_ends_are_on_the_host_stops_no_start(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
     """As where liblxc was killed between making the pair and moving one end into the guest."""
-    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    driver.define(spec("held", nics=[NIC]), {"root": Place(busybox_rootfs)})
     sh("ip", "link", "add", VETH, "type", "veth", "peer", "name", "vethleft")
     driver.start(NAME)
     assert driver.observe()[NAME].power is Power.RUNNING
@@ -196,7 +197,7 @@ def test_an_interface_of_which_both_ends_are_on_the_host_stops_no_start(
 def test_an_interface_that_somebody_has_is_named_with_who_has_it(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
-    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    driver.define(spec("held", nics=[NIC]), {"root": Place(busybox_rootfs)})
     sh("ip", "link", "add", VETH, "type", "veth", "peer", "name", "vethleft")
     with another_network() as pid:
         sh("ip", "link", "set", "vethleft", "netns", f"{pid}")
@@ -220,7 +221,7 @@ def shown(left: Iterator[Left]) -> list[tuple[Leftover, str, str, str]]:
 def test_interfaces_and_folders_are_left_over_only_of_containers_that_are_off(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
-    driver.define(spec("held", nics=[NIC]), {"root": busybox_rootfs})
+    driver.define(spec("held", nics=[NIC]), {"root": Place(busybox_rootfs)})
     driver.start(NAME)
     assert shown(driver.leftovers([NAME])) == []
     driver.stop(NAME)
@@ -252,7 +253,7 @@ def test_interfaces_and_folders_are_left_over_only_of_containers_that_are_off(
 def test_a_folder_that_holds_what_is_not_ours_or_is_locked_is_not_left_over(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
-    driver.define(spec("held"), {"root": busybox_rootfs})
+    driver.define(spec("held"), {"root": Place(busybox_rootfs)})
     config = driver.options.path / NAME / "config"
     kept = config.read_text()
     config.unlink()

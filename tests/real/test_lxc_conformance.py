@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Driver
+from geats_host.drivers import Driver, Place
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from geats_host.testing.driver_conformance import DriverConformance, Make, Reopen, vm
 from tests.real.conftest import busybox_root
@@ -22,9 +22,9 @@ class TestLxc(DriverConformance):
 
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
-        def made(name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Path]]:
+        def made(name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Place]]:
             return vm(name, init="busybox", **keys), {
-                "root": busybox_root(tmp_path / "roots" / name)
+                "root": Place(busybox_root(tmp_path / "roots" / name))
             }
 
         return made

@@ -11,7 +11,7 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits
-from geats_host.drivers import DriverSeen
+from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc import binding, trial
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from geats_host.errors import HostError, Refused
@@ -21,7 +21,7 @@ from tests.real.conftest import set_init, sh, spec
 def started(driver: LxcDriver, root: Path, name: str, **keys: object) -> str:
     """Define and start a container."""
     want = spec(name, **keys)
-    driver.define(want, {"root": root})
+    driver.define(want, {"root": Place(root)})
     driver.start(want.name)
     return want.name
 
@@ -37,7 +37,7 @@ def monitor_of(driver: LxcDriver, name: str) -> int:
 
 def test_a_life_from_define_to_undefine(driver: LxcDriver, busybox_rootfs: Path) -> None:
     want = spec("life")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     assert driver.observe() == {want.name: DriverSeen(defined=want)}
     driver.start(want.name)
     on = DriverSeen(defined=want, in_effect=want, power=Power.RUNNING)
@@ -57,7 +57,7 @@ def test_a_life_from_define_to_undefine(driver: LxcDriver, busybox_rootfs: Path)
 
 def test_one_container_is_seen_as_it_is_among_all(driver: LxcDriver, busybox_rootfs: Path) -> None:
     for name in ("on", "off"):
-        driver.define(spec(name), {"root": busybox_rootfs})
+        driver.define(spec(name), {"root": Place(busybox_rootfs)})
     driver.start("geats-test-on")
     everything = driver.observe()
 
@@ -105,7 +105,7 @@ def test_an_address_answers(driver: LxcDriver, busybox_rootfs: Path, bridge: str
 
 def test_it_survives_its_starter(driver: LxcDriver, busybox_rootfs: Path, tmp_path: Path) -> None:
     want = spec("alone")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     code = (
         "import sys; from pathlib import Path;"
         "from geats_host.drivers.lxc.driver import open_driver;"
@@ -194,7 +194,7 @@ def test_hostile_names_are_refused(driver: LxcDriver, name: str) -> None:
 
 def test_undefine_leaves_what_is_not_ours(driver: LxcDriver, busybox_rootfs: Path) -> None:
     want = spec("extra")
-    driver.define(want, {"root": busybox_rootfs})
+    driver.define(want, {"root": Place(busybox_rootfs)})
     (driver.options.path / want.name / "notes").write_text("mine")
     with pytest.raises(HostError, match="notes"):
         driver.undefine(want.name)
@@ -203,7 +203,7 @@ def test_undefine_leaves_what_is_not_ours(driver: LxcDriver, busybox_rootfs: Pat
 
 def test_debian_boots_and_shuts_down(driver: LxcDriver, debian_rootfs: Path) -> None:
     want = replace(spec("debian"), init=Init.AUTO)
-    driver.define(want, {"root": debian_rootfs})
+    driver.define(want, {"root": Place(debian_rootfs)})
     driver.start(want.name)
     assert driver.shutdown(want.name, 120) == ""
     assert power(driver, want.name) is Power.STOPPED
@@ -218,11 +218,14 @@ def test_bad_options_are_refused_at_once(tmp_path: Path) -> None:
 def test_a_volume_whose_ids_are_of_another_range_is_refused(
     driver: LxcDriver, busybox_rootfs: Path
 ) -> None:
-    where = {"root": busybox_rootfs}
+
+    def at(shifted_by: int) -> dict[str, Place]:
+        return {"root": Place(busybox_rootfs, shifted_by=shifted_by)}
+
     with pytest.raises(HostError, match="holds ids from 7, and its guest has them from 100000"):
-        driver.define(spec("range"), where, shifted_by={"root": 7})
+        driver.define(spec("range"), at(7))
     with pytest.raises(HostError, match="holds ids from 100000, and its guest has them from 0"):
-        driver.define(spec("range", privileged=True), where, shifted_by={"root": 100_000})
+        driver.define(spec("range", privileged=True), at(100_000))
     assert driver.observe() == {}
 
 

@@ -21,7 +21,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.model import after
 from geats_core.vm.observation import Observation, Stage, VolumeSeen
 from geats_core.vm.spec import Limits
-from geats_host.drivers import DriverSeen
+from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from tests.real.conftest import spec
 
@@ -81,7 +81,7 @@ def perform(driver: LxcDriver, action: Action, root: Path) -> None:
     """One action by the driver."""
     match action:
         case Define(want, keep):
-            driver.define(want, {"root": root}, keep)
+            driver.define(want, {"root": Place(root)}, keep)
         case Undefine():
             driver.undefine(WANT.name)
         case Lock():

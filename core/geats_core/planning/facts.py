@@ -9,11 +9,15 @@ from geats_core.planning.spec_changes import Cost
 
 
 class Offer(StrEnum):
-    """What a volume is for its users: a directory, a file or a block device."""
+    """What a volume is for its users: a directory, or a disk of one kind or another.
+
+    FILE holds the disk byte by byte; QCOW2 is a file in that format, which only QEMU can read.
+    """
 
     DIRECTORY = "directory"
     BLOCK_DEVICE = "block device"
     FILE = "file"
+    QCOW2 = "qcow2 file"
     NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
 
 

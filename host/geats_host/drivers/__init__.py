@@ -7,12 +7,11 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.foreign.lxc_container import OnHost
 from geats_core.planning.actions import Adopt
-from geats_core.planning.facts import DriverFacts
+from geats_core.planning.facts import DriverFacts, Offer
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 
@@ -20,7 +19,18 @@ if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
-NOT_SHIFTED: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a volume is on the host once it is active, and what is found there.
+
+    If ``shifted_by`` is not 0, it shows its files with ids that are higher by this number.
+    """
+
+    path: Path
+    offers: Offer = Offer.DIRECTORY
+    shifted_by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +113,11 @@ class Driver(Protocol):
         """The bridges that NICs can be connected to; None if any name is fine."""
         ...
 
-    def define(
-        self,
-        spec: VMSpec,
-        volume_paths: Mapping[str, Path],
-        keep: tuple[str, ...] = (),
-        shifted_by: Mapping[str, int] = NOT_SHIFTED,
-    ) -> None:
+    def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Replace the VM's definition in one atomic step.
 
-        *volume_paths* are the paths of the volumes by name: the VM's own, and those of others that
-        it mounts. *keep* are the lines that a person added (``by_hand`` of ``observe``) and that
-        stay. *shifted_by* names volumes whose files have ids that are higher by this number.
+        *places* are those of the volumes by name: the VM's own, and those of others that it mounts.
+        *keep* are the lines that a person added (``by_hand`` of ``observe``) and that stay.
         """
         ...
 
@@ -202,15 +205,25 @@ class AdoptingDriver(Protocol):
         """The definition of a VM, whoever made it, by its name in ``observe``; None if none."""
         ...
 
-    def adopt(
-        self,
-        adopt: Adopt,
-        volume_paths: Mapping[str, Path],
-        shifted_by: Mapping[str, int] = NOT_SHIFTED,
-    ) -> None:
+    def adopt(self, adopt: Adopt, places: Mapping[str, Place]) -> None:
         """Record what the VM runs with, then replace its definition in one atomic step.
 
         Raises ``HostError`` if the old definition is not the one that the plan was made from.
+        """
+        ...
+
+
+@runtime_checkable
+class GuestConfiguring(Protocol):
+    """What a driver offers whose guests are not told their name and addresses by files in a tree.
+
+    It is asked for roots that are no directories: nothing of these is mounted on the host.
+    """
+
+    def configure_guest(self, spec: VMSpec, place: Place) -> None:
+        """Let the guest, whose root volume is at *place*, be as described when it starts next.
+
+        The VM is off, and need not be defined yet.
         """
         ...
 

@@ -12,7 +12,7 @@ from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import NOT_SHIFTED, DriverSeen, Info, Ran
+from geats_host.drivers import DriverSeen, Info, Place, Ran
 from geats_host.errors import HostError, no_options
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ class MemoryDriver:
     def bridges(self) -> frozenset[str] | None:
         return None
 
-    def define(
-        self,
-        spec: VMSpec,
-        volume_paths: Mapping[str, Path],
-        keep: tuple[str, ...] = (),
-        shifted_by: Mapping[str, int] = NOT_SHIFTED,
-    ) -> None:
+    def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         known = self.vms.get(spec.name, DriverSeen())
         self.vms[spec.name] = replace(known, defined=spec, by_hand=keep)
 

@@ -59,7 +59,7 @@ from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
 from geats_host.archives.volume_archives import Tree
-from geats_host.drivers import AdoptingDriver, Driver
+from geats_host.drivers import AdoptingDriver, Driver, GuestConfiguring, Place
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
@@ -163,7 +163,7 @@ class Performer:
     def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
         """Record it, and write it; a lock kept in one place is kept in all from now on."""
         self.registry.record(spec)
-        self.driver.define(spec, self._paths(spec), keep, self._shifts(spec))
+        self.driver.define(spec, self._places(spec), keep)
         lines_by_hand.note(self.registry, self.name, ())
         if self.locked:
             self._lock()
@@ -220,7 +220,7 @@ class Performer:
         """The registry first: until the driver has done its part, the VM is not of geats."""
         driver = self._adopting()
         self.registry.record(action.spec)
-        driver.adopt(action, self._paths(action.spec), self._shifts(action.spec))
+        driver.adopt(action, self._places(action.spec))
         lines_by_hand.note(self.registry, self.name, ())
 
     def _check_root(self, action: AdoptVolume) -> None:
@@ -268,16 +268,17 @@ class Performer:
         wrong = list(binds.problems(spec, self.bind_sources))
         if wrong:
             raise HostError("; ".join(map(str, wrong)))
-        check_mount_points(spec, self._paths(spec))
+        paths = {name: place.path for name, place in self._places(spec).items()}
+        check_mount_points(spec, paths)
 
     def _follow_root(self) -> None:
         """One that was adopted, and was recreated since, is not where the definition says."""
         spec, driver = self.spec, self.driver
         if spec is None or not isinstance(driver, AdoptingDriver):
             return
-        config, paths = driver.config_text(self.name), self._paths(spec)
-        if config is not None and root_of(config.text) != f"{paths[spec.root.name]}":
-            driver.define(spec, paths, self._by_hand(), self._shifts(spec))
+        config, places = driver.config_text(self.name), self._places(spec)
+        if config is not None and root_of(config.text) != f"{places[spec.root.name].path}":
+            driver.define(spec, places, self._by_hand())
 
     def _by_hand(self) -> tuple[str, ...]:
         """The lines that a person added to what the driver holds."""
@@ -325,9 +326,7 @@ class Performer:
                 self._install(pool, volume, self.templates[template])
             case ConfigureGuest(_, _, spec):
                 seen = self._seen(pool, volume)
-                if pool.offers is not Offer.NOTHING:
-                    owner, new = pool.facts.shifted_by, seen.guest is None
-                    configure_guest(pool.path(volume), spec, owner=owner, new=new)
+                self._configure(spec, self._place(pool, volume), new=seen.guest is None)
                 pool.mark(volume, replace(seen, guest=guest_digest(spec)))
             case ReserveVolume():
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
@@ -346,6 +345,13 @@ class Performer:
                 pool.adopt(volume, Path(tree), adopted(action))
             case _:
                 assert_never(action)
+
+    def _configure(self, spec: VMSpec, place: Place, *, new: bool) -> None:
+        """Write files into a tree; what the guest of a disk has to know is for its driver."""
+        if place.offers is Offer.DIRECTORY:
+            configure_guest(place.path, spec, owner=place.shifted_by, new=new)
+        elif isinstance(driver := self.driver, GuestConfiguring):
+            driver.configure_guest(spec, place)
 
     def _install(self, pool: Pool, volume: VolumeId, template: Template) -> None:
         """Mark the volume as being filled, fill it, mark it as filled: so an interruption is
@@ -405,7 +411,7 @@ class Performer:
                 return None
             case Offer.DIRECTORY:
                 return Tree(pool.path(volume), pool.facts.shifted_by)
-            case Offer.BLOCK_DEVICE | Offer.FILE as offered:
+            case Offer.BLOCK_DEVICE | Offer.FILE | Offer.QCOW2 as offered:
                 raise HostError(f"volume {volume} is a {offered}: only directories can be copied")
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
@@ -414,18 +420,15 @@ class Performer:
             raise HostError(f"volume {volume} does not exist")
         return seen
 
-    def _paths(self, spec: VMSpec) -> Mapping[str, Path]:
+    def _places(self, spec: VMSpec) -> Mapping[str, Place]:
         """Where each volume will be, and each that another VM shares: known before it is there."""
         return {
-            name: self.pools[volume.pool].path(volume_id)
+            name: self._place(self.pools[volume.pool], volume_id)
             for name, volume, volume_id in self._mounted(spec)
         }
 
-    def _shifts(self, spec: VMSpec) -> Mapping[str, int]:
-        return {
-            name: self.pools[volume.pool].facts.shifted_by
-            for name, volume, _ in self._mounted(spec)
-        }
+    def _place(self, pool: Pool, volume: VolumeId) -> Place:
+        return Place(pool.path(volume), pool.offers, pool.facts.shifted_by)
 
     def _mounted(self, spec: VMSpec) -> Iterator[tuple[str, Volume | SharedVolume, VolumeId]]:
         for own in spec.volumes:

@@ -13,7 +13,7 @@ A test module of yours opens the driver, makes VMs that it can start, and inheri
         @pytest.fixture
         def make(self, tmp_path):
             def made(name, **keys):
-                return vm(name, driver="mine", **keys), {"root": a_root(tmp_path / name)}
+                return vm(name, driver="mine", **keys), {"root": Place(a_root(tmp_path / name))}
             return made
 
 The root of such a VM has ``true``, ``cat`` and a shell, and powers off when it is asked to. What a
@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import pytest
@@ -39,7 +38,7 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import Driver, DriverSeen, Info
+from geats_host.drivers import Driver, DriverSeen, Info, Place
 from geats_host.errors import HostError
 
 Reopen: TypeAlias = Callable[[], Driver]
@@ -53,7 +52,7 @@ ABSENT = "geats-test-absent"
 class Make(Protocol):
     """Makes a VM that can be started, and its volumes; *keys* are those of its description."""
 
-    def __call__(self, name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Path]]: ...
+    def __call__(self, name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Place]]: ...
 
 
 def vm(name: str, **keys: object) -> VMSpec:
@@ -101,8 +100,8 @@ class DriverConformance:
             assert live, f"nothing changes {field} while it is on"
 
     def test_a_life_from_define_to_undefine(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("life")
-        reopen().define(want, paths)
+        want, places = make("life")
+        reopen().define(want, places)
         off = DriverSeen(defined=want)
         assert reopen().observe() == {want.name: off}
         reopen().start(want.name)
@@ -140,12 +139,12 @@ class DriverConformance:
     def test_what_is_defined_anew_is_in_effect_after_the_next_start(
         self, reopen: Reopen, make: Make
     ) -> None:
-        want, paths = make("changed")
+        want, places = make("changed")
         new = replace(want, hostname="other")
-        reopen().define(want, paths)
-        reopen().define(want, paths)
+        reopen().define(want, places)
+        reopen().define(want, places)
         reopen().start(want.name)
-        reopen().define(new, paths)
+        reopen().define(new, places)
         seen = reopen().observe()[want.name]
         assert (seen.defined, seen.in_effect, seen.power) == (new, want, Power.RUNNING)
         reopen().stop(want.name)
@@ -157,8 +156,8 @@ class DriverConformance:
         costs = reopen().facts.costs
         if not all(name in costs and costs[name].falls is Impact.LIVE for name in LIVE):
             return
-        want, paths = make("limits", memory=2 * MEMORY)
-        reopen().define(want, paths)
+        want, places = make("limits", memory=2 * MEMORY)
+        reopen().define(want, places)
         reopen().start(want.name)
         limits = Limits(memory_bytes=MEMORY, cpus=0.5, processes=50)
         reopen().set_limits(want.name, limits)
@@ -167,24 +166,24 @@ class DriverConformance:
         assert reopen().info(want.name).memory_limit_bytes == MEMORY
 
     def test_the_mark_of_a_lock_stays_until_it_is_lifted(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("locked")
+        want, places = make("locked")
         reopen().set_locked(want.name, locked=True)  # of a VM that is not known: nothing
         assert reopen().observe() == {}
-        reopen().define(want, paths)
+        reopen().define(want, places)
         for locked in (True, True, False, False, True):
             reopen().set_locked(want.name, locked=locked)
             assert reopen().observe()[want.name].locked is locked
-        reopen().define(want, paths)
+        reopen().define(want, places)
         assert reopen().observe()[want.name].locked
         reopen().undefine(want.name)
-        reopen().define(want, paths)
+        reopen().define(want, places)
         assert not reopen().observe()[want.name].locked
 
     def test_what_cannot_be_done_now_is_an_error_and_changes_nothing(
         self, reopen: Reopen, make: Make
     ) -> None:
-        want, paths = make("wrong")
-        reopen().define(want, paths)
+        want, places = make("wrong")
+        reopen().define(want, places)
         off = reopen().observe()
         for act in ("freeze", "unfreeze", "hold"):
             with pytest.raises(HostError):
@@ -200,8 +199,8 @@ class DriverConformance:
             reopen().start(ABSENT)
 
     def test_a_frozen_vm_is_powered_off(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("frozen")
-        reopen().define(want, paths)
+        want, places = make("frozen")
+        reopen().define(want, places)
         for freeze in ("freeze", "hold"):
             reopen().start(want.name)
             getattr(reopen(), freeze)(want.name)
@@ -213,13 +212,13 @@ class DriverConformance:
             assert reopen().observe() == {want.name: DriverSeen(defined=want)}
 
     def test_statistics_of_one_that_is_off_are_empty(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("info")
-        reopen().define(want, paths)
+        want, places = make("info")
+        reopen().define(want, places)
         assert reopen().info(want.name) == Info()
 
     def test_programs_run_in_a_guest_that_is_on(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("programs")
-        reopen().define(want, paths)
+        want, places = make("programs")
+        reopen().define(want, places)
         with pytest.raises(HostError):
             reopen().exec(want.name, Command(argv=("true",)))
         reopen().start(want.name)
@@ -227,8 +226,8 @@ class DriverConformance:
         assert reopen().exec(want.name, Command(argv=("no-such-program",))).code == 127
 
     def test_files_go_in_and_come_out_as_they_were(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("files")
-        reopen().define(want, paths)
+        want, places = make("files")
+        reopen().define(want, places)
         reopen().start(want.name)
         data = os.urandom(70_000)
         for content in (data, b""):
@@ -241,8 +240,8 @@ class DriverConformance:
             reopen().read_file(want.name, FileToRead(path="/tmp/no-such-file"), target)
 
     def test_many_look_at_once(self, reopen: Reopen, make: Make) -> None:
-        want, paths = make("seen")
-        reopen().define(want, paths)
+        want, places = make("seen")
+        reopen().define(want, places)
         driver = reopen()
         with ThreadPoolExecutor(8) as threads:
             looks = [threads.submit(driver.observe) for _ in range(16)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Driver
+from geats_host.drivers import Driver, Place
 from geats_host.drivers.memory import open_driver
 from geats_host.testing.driver_conformance import DriverConformance, Make, Reopen, vm
 
@@ -21,7 +21,7 @@ class TestMemory(DriverConformance):
 
     @pytest.fixture
     def make(self) -> Make:
-        def made(name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Path]]:
+        def made(name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Place]]:
             return vm(name, driver="memory", **keys), {}
 
         return made

@@ -42,7 +42,7 @@ from geats_core.vm.lxc_config import (
 )
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits, VMSpec
-from geats_host.drivers import NOT_SHIFTED, ConfigText, DriverSeen, Info, Ran, Trial
+from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial
 from geats_host.drivers.lxc import addresses as lxc_addresses
 from geats_host.drivers.lxc import (
     apparmor,
@@ -242,15 +242,9 @@ class LxcDriver:
         """The bridges of the host."""
         return bridges()
 
-    def define(
-        self,
-        spec: VMSpec,
-        volume_paths: Mapping[str, Path],
-        keep: tuple[str, ...] = (),
-        shifted_by: Mapping[str, int] = NOT_SHIFTED,
-    ) -> None:
+    def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Write the container's ``config``; refused if volumes have ids of another range."""
-        text = self._rendered(spec, volume_paths, keep, shifted_by)
+        text = self._rendered(spec, places, keep)
         with container_files.host_errors(f"cannot define {spec.name}"):
             folder = self._folder(spec.name)
             self._check_ours(spec.name)
@@ -265,15 +259,10 @@ class LxcDriver:
             return None
         return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
 
-    def adopt(
-        self,
-        adopt: Adopt,
-        volume_paths: Mapping[str, Path],
-        shifted_by: Mapping[str, int] = NOT_SHIFTED,
-    ) -> None:
+    def adopt(self, adopt: Adopt, places: Mapping[str, Place]) -> None:
         """Replace the ``config``, and keep the old one beside it."""
         spec, folder = adopt.spec, self._folder(adopt.spec.name)
-        text = self._rendered(spec, volume_paths, adopt.keep, shifted_by)
+        text = self._rendered(spec, places, adopt.keep)
         old = self.config_text(adopt.called or spec.name)
         if old is None or sha256(old.text.encode()).hexdigest() != adopt.sha256:
             raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
@@ -562,19 +551,15 @@ class LxcDriver:
         strange = None if fields.VM_NAME.fullmatch(name) else self._strange_names().get(name)
         return self._folder(name) if strange is None else self.options.path / strange
 
-    def _rendered(
-        self,
-        spec: VMSpec,
-        volume_paths: Mapping[str, Path],
-        keep: tuple[str, ...],
-        shifted_by: Mapping[str, int],
-    ) -> str:
+    def _rendered(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...]) -> str:
         for line in unwritable(keep):
             raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
-        paths = {v.name: str(volume_paths.get(v.name, "")) for v in spec.all_volumes}
+        nowhere = Place(Path())
+        paths = {v.name: str(places.get(v.name, nowhere).path) for v in spec.all_volumes}
         for name, path in paths.items():
             if not path.startswith("/") or not path.isprintable():
                 raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+        shifted_by = {name: place.shifted_by for name, place in places.items()}
         return render_lxc_config(spec, self._facts(spec, paths, shifted_by), keep)
 
     def _facts(

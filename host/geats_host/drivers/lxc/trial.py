@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.spec import ROOT, Bind, VMSpec, Volume
-from geats_host.drivers import Trial
+from geats_host.drivers import Place, Trial
 from geats_host.drivers.lxc import binding
 from geats_host.errors import HostError
 
@@ -63,7 +63,7 @@ def _container(driver: "LxcDriver") -> Iterator[Trial]:
 
 def _started(driver: "LxcDriver", root: Path) -> Trial:
     try:
-        driver.define(_spec(_make_root(root)), {ROOT: root})
+        driver.define(_spec(_make_root(root)), {ROOT: Place(root)})
         driver.start(NAME)
     except HostError as error:
         return Trial(what=START, found=f"a small container does not start: {error}", fix=NO_FIX)
