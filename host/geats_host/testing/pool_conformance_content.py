@@ -1,9 +1,11 @@
 """What volumes hold, in every pool: a part of the suite of ``pool_conformance``."""
 
 import errno
+import json
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -382,6 +384,8 @@ def put(pool: Pool, volume: VolumeId, text: str) -> None:
             write_durably(pool.path(volume) / "content", text.encode())
         case Offer.BLOCK_DEVICE | Offer.FILE:
             write_durably(pool.path(volume), text.encode().ljust(512, b"\0"))
+        case Offer.QCOW2:
+            write_in_qcow2(pool.path(volume), text.encode().ljust(512, b"\0"))
         case Offer.NOTHING:
             pass
 
@@ -395,6 +399,8 @@ def held(pool: Pool, volume: VolumeId) -> str | None:
         case Offer.BLOCK_DEVICE | Offer.FILE:
             with pool.path(volume).open("rb") as file:
                 return file.read(512).rstrip(b"\0").decode(errors="replace")
+        case Offer.QCOW2:
+            return read_in_qcow2(pool.path(volume)).rstrip(b"\0").decode(errors="replace")
         case Offer.NOTHING:
             return None
 
@@ -407,6 +413,9 @@ def check(pool: Pool, volume: VolumeId, text: str) -> None:
 def write(pool: Pool, volume: VolumeId, size_bytes: int) -> None:
     """Let an active volume hold so much more that no compression makes smaller."""
     at = pool.path(volume)
+    if pool.offers is Offer.QCOW2:
+        write_in_qcow2(at, os.urandom(size_bytes))
+        return
     write_durably(at / "big" if pool.offers is Offer.DIRECTORY else at, os.urandom(size_bytes))
 
 
@@ -420,9 +429,30 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_in_qcow2(image: Path, content: bytes) -> None:
+    """Write to the start of the disk that is in *image*, as a guest does."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        words = f"write -s {file.name} 0 {len(content)}"
+        argv = ["qemu-io", "-f", "qcow2", "-c", words, "-c", "flush", f"{image}"]
+        subprocess.run(argv, check=True, capture_output=True)
+
+
+def read_in_qcow2(image: Path) -> bytes:
+    """The first 512 bytes of the disk that is in *image*."""
+    with tempfile.NamedTemporaryFile() as file:
+        argv = ["qemu-img", "dd", "-f", "qcow2", "-O", "raw", "bs=512", "count=1"]
+        subprocess.run([*argv, f"if={image}", f"of={file.name}"], check=True)
+        return file.read(512)
+
+
 def fill(pool: Pool, volume: VolumeId) -> int:
     """How many bytes the volume takes until it is full, or has far too many; it loses them."""
     at = pool.path(volume)
+    if pool.offers is Offer.QCOW2:
+        said = subprocess.check_output(["qemu-img", "info", "--output=json", f"{at}"])
+        return int(json.loads(said)["virtual-size"])
     if pool.offers is not Offer.DIRECTORY:
         with at.open("rb") as device:
             return device.seek(0, os.SEEK_END)
