@@ -24,7 +24,7 @@ ALLOWED = {
         "itertools",
         "math",
     ),
-    *("ipaddress", "json", "re", "shlex", "types", "typing", "returns", "geats_core"),
+    *("ipaddress", "json", "re", "shlex", "types", "typing", "xml", "returns", "geats_core"),
 }
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 SALTS = ("salt.", "geats_host.for_salt.")

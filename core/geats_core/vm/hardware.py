@@ -86,7 +86,7 @@ def _wrong(path: str, value: object, schema: object) -> Iterable[Problem]:
 
 
 def _fails(value: object, schema: Schema) -> bool:
-    of_type = TYPES.get(f"{schema.get('type')}", (object,))
+    of_type = tuple(kind for each in _kinds(schema) for kind in TYPES.get(each, (object,)))
     is_bool = isinstance(value, bool) and bool not in of_type and object not in of_type
     if is_bool or not isinstance(value, of_type):
         return True
@@ -96,6 +96,11 @@ def _fails(value: object, schema: Schema) -> bool:
     is_odd = isinstance(pattern, str) and isinstance(value, str) and not re.search(pattern, value)
     is_beyond = isinstance(value, int | float) and not _is_between(value, schema)
     return is_other or is_none or is_odd or is_beyond
+
+
+def _kinds(schema: Schema) -> list[str]:
+    said = schema.get("type")
+    return [f"{each}" for each in said] if isinstance(said, list) else [f"{said}"]
 
 
 def _is_between(value: float, schema: Schema) -> bool:
@@ -128,7 +133,7 @@ def _wanted(schema: Schema) -> str:
             return f"one of {', '.join(map(str, choices))}"
         case {"anyOf": [*schemas]}:
             return " or ".join(_wanted(each) for each in schemas if isinstance(each, Mapping))
-        case {"type": str(kind)} if kind in WORDS:
+        case {"type": str(kind) | [str(kind), *_]} if kind in WORDS:
             least, most = schema.get("minimum"), schema.get("maximum")
             limits = [f"from {least}"] * (least is not None) + [f"to {most}"] * (most is not None)
             return " ".join([WORDS[kind], *limits])

@@ -1,0 +1,201 @@
+"""The devices of a domain: disks, NICs, and what a machine has beside them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+from xml.etree.ElementTree import Element
+
+from geats_core.domains.elements import of, sub
+from geats_core.domains.machine import (
+    Bus,
+    Disk,
+    Display,
+    Guest,
+    Machine,
+    Model,
+    Watchdog,
+)
+from geats_core.vm.lxc_config import veth_name
+from geats_core.vm.spec import VMSpec, Volume
+
+SEED = "cidata"  # the serial of the disk that holds the seed
+PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}  # of what libvirt calls a disk
+SEED_TARGET = "vdzz"  # no disk comes so far
+AGENT = "org.qemu.guest_agent.0"
+ROOM_OF_ITS_OWN = re.compile(r"(pc-)?q35(-.*)?")  # machines where each device needs a PCIe port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the host has a disk: a raw file, or a block device."""
+
+    path: str
+    is_block: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainFacts:
+    """What the XML needs to know of the host.
+
+    ``kind`` is the type of the domain: ``kvm``, ``qemu``. ``places`` are those of the volumes by
+    name; ``seed`` is the path of the seed's image. ``machine`` is the versioned machine type that
+    the domain has already, and ``emulator`` the program that runs it, both empty where libvirt
+    decides.
+    """
+
+    kind: str
+    places: Mapping[str, Place] = field(default_factory=dict)
+    seed: str = ""
+    machine: str = ""
+    emulator: str = ""
+    arch: str = "x86_64"
+
+
+def pinned(wanted: str, known: str) -> str:
+    """The machine type to write: the version that is *known* already, if it is of the kind wanted.
+
+    A guest that was installed on one version may not start, or not be activated, on the next.
+    """
+    family = {"q35": "pc-q35-", "pc": "pc-i440fx-"}.get(wanted, "")
+    return known if family and known.startswith(family) else wanted
+
+
+def devices(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
+    disks = [*_disks(spec, machine, facts)]
+    nics = [_nic(spec, index, machine) for index in range(len(spec.nics))]
+    others = [*_controllers(spec, machine), *_extras(machine)]
+    on_pci = [each for each in (*disks, *nics, *others) if _takes_a_port(each)]
+    yield from _ports(machine, facts, len(on_pci))
+    yield from disks
+    yield from nics
+    yield from others
+    serial = of("serial", type="pty")
+    sub(serial, "target", port="0")
+    console = of("console", type="pty")
+    sub(console, "target", type="serial", port="0")
+    yield from (serial, console, *_agent(machine), *_screen(machine))
+
+
+def _takes_a_port(device: Element) -> bool:
+    target = device.find("target")
+    on_other_bus = device.tag == "disk" and target is not None and target.get("bus") != "virtio"
+    return not on_other_bus and device.tag != "tpm" and device.get("type") != "usb"
+
+
+def _ports(machine: Machine, facts: DomainFacts, used: int) -> Iterable[Element]:
+    """PCIe ports for the devices, and for what is plugged in while the guest is on."""
+    known = pinned(machine.machine, facts.machine)
+    if machine.hotplug_ports == 0 or not ROOM_OF_ITS_OWN.fullmatch(known):
+        return
+    yield Element("controller", type="pci", index="0", model="pcie-root")
+    for _ in range(used + machine.hotplug_ports):
+        yield Element("controller", type="pci", model="pcie-root-port")
+
+
+def _disks(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
+    """The volumes in their order, the root first; then the seed and the cdrom."""
+    counts = {"vd": 0, "sd": 0}
+    threads = 0
+    for volume in sorted(spec.volumes, key=lambda each: each is not spec.root):
+        disk = machine.disk(volume.name)
+        prefix = PREFIXES[disk.bus]
+        target = f"{prefix}{letters(counts[prefix])}"
+        counts[prefix] += 1
+        threads += disk.iothread
+        thread = {"iothread": f"{threads}"} if disk.iothread else {}
+        yield _disk(volume, disk, facts.places[volume.name], target, thread)
+    if machine.guest is Guest.CLOUD_INIT and facts.seed:
+        yield _image(facts.seed, "disk", SEED_TARGET, Bus.VIRTIO, SEED)
+    if machine.cdrom:
+        yield _image(machine.cdrom, "cdrom", f"sd{letters(counts['sd'])}", Bus.SATA)
+
+
+def letters(index: int) -> str:
+    """``a`` to ``z``, then ``aa``: how libvirt counts disks."""
+    first, last = divmod(index, 26)
+    return (letters(first - 1) if first else "") + chr(ord("a") + last)
+
+
+def _disk(
+    volume: Volume, disk: Disk, place: Place, target: str, thread: Mapping[str, str]
+) -> Element:
+    element = Element("disk", type="block" if place.is_block else "file", device="disk")
+    driver = sub(element, "driver", name="qemu", type="raw", **thread)
+    if disk.cache is not None:
+        driver.set("cache", disk.cache)
+    if disk.discard:
+        driver.set("discard", "unmap")
+    sub(element, "source", **{"dev" if place.is_block else "file": place.path})
+    sub(element, "target", dev=target, bus=disk.bus)
+    if volume.read_only:
+        sub(element, "readonly")
+    sub(element, "serial", volume.name)
+    return element
+
+
+def _image(path: str, device: str, target: str, bus: Bus, serial: str = "") -> Element:
+    element = Element("disk", type="file", device=device)
+    sub(element, "driver", name="qemu", type="raw")
+    sub(element, "source", file=path)
+    sub(element, "target", dev=target, bus=bus)
+    sub(element, "readonly")
+    if serial:
+        sub(element, "serial", serial)
+    return element
+
+
+def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
+    nic = spec.nics[index]
+    card = machine.card(nic.name)
+    element = Element("interface", type="bridge")
+    sub(element, "mac", address=nic.mac)
+    sub(element, "source", bridge=nic.bridge)
+    sub(element, "target", dev=veth_name(spec.name, index))
+    sub(element, "model", type=card.model)
+    if card.queues > 1 and card.model is Model.VIRTIO:
+        sub(element, "driver", name="vhost", queues=f"{card.queues}")
+    return element
+
+
+def _controllers(spec: VMSpec, machine: Machine) -> Iterable[Element]:
+    yield Element("controller", type="usb", model="none")
+    if machine.agent:
+        yield Element("controller", type="virtio-serial")
+    if any(machine.disk(volume.name).bus is Bus.SCSI for volume in spec.volumes):
+        yield Element("controller", type="scsi", model="virtio-scsi")
+
+
+def _extras(machine: Machine) -> Iterable[Element]:
+    yield Element("memballoon", model="virtio")
+    if machine.rng:
+        rng = Element("rng", model="virtio")
+        sub(rng, "backend", "/dev/urandom", model="random")
+        yield rng
+    if machine.watchdog is not Watchdog.NONE:
+        yield Element("watchdog", model="i6300esb", action=machine.watchdog)
+    if machine.tpm:
+        tpm = Element("tpm", model="tpm-crb")
+        sub(tpm, "backend", type="emulator", version="2.0")
+        yield tpm
+
+
+def _agent(machine: Machine) -> Iterable[Element]:
+    if machine.agent:
+        channel = Element("channel", type="unix")
+        sub(channel, "target", type="virtio", name=AGENT)
+        yield channel
+
+
+def _screen(machine: Machine) -> Iterable[Element]:
+    match machine.display:
+        case Display.NONE:
+            return
+        case Display.VNC | Display.SPICE:
+            graphics = Element("graphics", type=machine.display)
+            sub(graphics, "listen", type="socket")
+            video = Element("video")
+            sub(video, "model", type="virtio")
+            yield from (graphics, video)
+        case _:
+            assert_never(machine.display)

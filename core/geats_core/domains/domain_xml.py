@@ -1,0 +1,126 @@
+"""The domain XML of a VM, as libvirt takes it: a pure function of spec, machine and host facts.
+
+What is written is canonical: sizes in KiB, the machine type with its version where it is known, the
+format of each disk. So what libvirt gives back has all of it, and more: see ``embedding``.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from xml.etree.ElementTree import Element
+
+from geats_core.domains.domain_devices import DomainFacts, pinned
+from geats_core.domains.domain_devices import devices as all_devices
+from geats_core.domains.elements import NAMESPACE, merge, of, sub, text_of
+from geats_core.domains.machine import (
+    Boot,
+    Firmware,
+    Machine,
+    cpus,
+    max_cpus,
+    max_memory_bytes,
+)
+from geats_core.vm.parse import to_text
+from geats_core.vm.spec import VMSpec
+
+NOTE, DIGEST = f"{{{NAMESPACE}}}vm", "spec"
+BOOT_DEVICES = {Boot.DISK: "hd", Boot.CDROM: "cdrom", Boot.NETWORK: "network"}
+CPU_MODES = ("host-model", "host-passthrough", "maximum")
+
+
+def domain_xml(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequence[str] = ()) -> str:
+    """The whole domain, with the elements *keep*, added by hand; none may be ``unmergeable``."""
+    domain = Element("domain", type=facts.kind)
+    domain.extend([*_identity(spec, facts.kind), *_resources(spec, machine)])
+    domain.extend([_os(machine, facts), _features(machine), *_cpu(spec, machine, facts)])
+    for event in ("poweroff", "crash"):
+        sub(domain, f"on_{event}", "destroy")
+    sub(domain, "on_reboot", "restart")
+    devices = sub(domain, "devices")
+    if facts.emulator:
+        sub(devices, "emulator", facts.emulator)
+    devices.extend(all_devices(spec, machine, facts))
+    for text in (*machine.xml, *keep):
+        merge(domain, text)
+    return text_of(domain)
+
+
+def spec_digest(spec: VMSpec) -> str:
+    """By which a domain says what it was made from: the spec itself may hold secrets."""
+    return sha256(to_text(spec).encode()).hexdigest()
+
+
+def note_xml(spec: VMSpec) -> str:
+    """What is noted in a domain that is made from *spec*."""
+    return text_of(Element(NOTE, {DIGEST: spec_digest(spec)}))
+
+
+def domain_uuid(name: str, kind: str) -> str:
+    """A UUID that stays the same across rebuilds: version 8 of RFC 9562."""
+    digest = sha256(f"geats {kind} {name}".encode()).hexdigest()
+    parts = digest[:8], digest[8:12], f"8{digest[13:16]}", f"a{digest[17:20]}", digest[20:32]
+    return "-".join(parts)
+
+
+def _identity(spec: VMSpec, kind: str) -> Iterable[Element]:
+    top = Element("top")
+    sub(top, "name", spec.name)
+    sub(top, "uuid", domain_uuid(spec.name, kind))
+    sub(top, "metadata").append(Element(NOTE, {DIGEST: spec_digest(spec)}))
+    return top
+
+
+def _resources(spec: VMSpec, machine: Machine) -> Iterable[Element]:
+    top = Element("top")
+    most = max_memory_bytes(spec, machine)
+    sub(top, "memory", kib(most), unit="KiB")
+    sub(top, "currentMemory", kib(spec.limits.memory_bytes or most), unit="KiB")
+    sub(top, "vcpu", f"{max_cpus(spec, machine)}", current=f"{cpus(spec)}")
+    threads = sum(machine.disk(volume.name).iothread for volume in spec.volumes)
+    if threads:
+        sub(top, "iothreads", f"{threads}")
+    return top
+
+
+def kib(size_bytes: int) -> str:
+    """A size in libvirt's own unit, rounded up."""
+    return f"{-(-size_bytes // 1024)}"
+
+
+def _os(machine: Machine, facts: DomainFacts) -> Element:
+    is_uefi = machine.firmware is not Firmware.BIOS
+    os = Element("os", {"firmware": "efi"} if is_uefi else {})
+    sub(os, "type", "hvm", arch=facts.arch, machine=pinned(machine.machine, facts.machine))
+    if is_uefi:
+        enabled = "yes" if machine.firmware is Firmware.UEFI_SECURE else "no"
+        firmware = sub(os, "firmware")
+        for name in ("enrolled-keys", "secure-boot"):
+            sub(firmware, "feature", enabled=enabled, name=name)
+    for device in machine.boot:
+        sub(os, "boot", dev=BOOT_DEVICES[device])
+    return os
+
+
+def _features(machine: Machine) -> Element:
+    features = of("features", Element("acpi"), Element("apic"))
+    if machine.firmware is Firmware.UEFI_SECURE:
+        sub(features, "smm", state="on")
+    return features
+
+
+def _cpu(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
+    """What the host has, where it runs the guest itself; what emulates all of it has a default."""
+    model = machine.cpu or ("host-model" if facts.kind == "kvm" else "")
+    if not model and machine.topology is None:
+        return
+    cpu = Element("cpu")
+    if model in CPU_MODES:
+        cpu.set("mode", model)
+    elif model:
+        cpu.set("mode", "custom")
+        cpu.set("match", "exact")
+        sub(cpu, "model", model, fallback="forbid")
+    if machine.topology is not None:
+        shape = machine.topology
+        counts = {"sockets": shape.sockets, "cores": shape.cores, "threads": shape.threads}
+        sub(cpu, "topology", **{key: f"{count}" for key, count in counts.items()})
+    yield cpu

@@ -1,0 +1,206 @@
+"""The keys below ``hardware``: read, held against the rest of the spec, and what a change costs.
+
+The same readers say as JSON Schema what each key takes, which is how the planner knows of them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from returns.result import Failure, Success
+
+from geats_core.domains.elements import unmergeable
+from geats_core.domains.machine import (
+    LEAST_MEMORY,
+    Boot,
+    Bus,
+    Cache,
+    Card,
+    Disk,
+    Display,
+    Firmware,
+    Guest,
+    Machine,
+    Model,
+    Topology,
+    Watchdog,
+    cpus,
+    max_cpus,
+    max_memory_bytes,
+)
+from geats_core.planning.actions import Impact
+from geats_core.planning.facts import DriverFacts, Offer
+from geats_core.planning.spec_changes import Cost
+from geats_core.reading import fields
+from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, shown
+from geats_core.reading.fields import Reader, each, of_mapping
+from geats_core.reading.mappings import outlined
+from geats_core.reading.schemas import taking
+from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm import hardware
+from geats_core.vm.hardware import HARDWARE
+from geats_core.vm.spec import VMSpec
+
+LONGEST_SERIAL = 20  # characters of a virtio disk: the guest sees no more
+DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE})
+
+
+def read_machine(spec: VMSpec) -> Checked[Machine]:
+    """The machine of *spec*, or everything that is wrong with it, also between its keys."""
+    raw: dict[object, object] = dict(hardware.to_plain(spec.hardware).items())
+    match _read(Reader(HARDWARE, raw)):
+        case Success(machine):
+            found = tuple(_problems(spec, machine))
+            return Failure(found) if found else Success(machine)
+        case Failure() as refused:
+            return refused
+
+
+def problems(spec: VMSpec) -> Problems:
+    """Why no domain can be made of *spec*; empty if one can."""
+    return problems_of(read_machine(spec))
+
+
+def driver_facts(location: str) -> DriverFacts:
+    """What a driver of libvirt can do, whose VMs are at that *location*."""
+    return DriverFacts(
+        roots=DISKS, volumes=DISKS, costs=COSTS, location=location, keys=KEYS, lacks=LACKS
+    )
+
+
+def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
+    yield from _memory(spec, machine)
+    yield from _cpus(spec, machine)
+    yield from _volumes(spec)
+    for kind, key, named, there in (
+        ("volume", "disks", machine.disks, {volume.name for volume in spec.volumes}),
+        ("NIC", "nics", machine.nics, {nic.name for nic in spec.nics}),
+    ):
+        for name in sorted(named.keys() - there):
+            yield Problem(f"{HARDWARE}.{key}.{name}", f"the VM has no such {kind}")
+    if machine.cdrom == "" and Boot.CDROM in machine.boot:
+        yield Problem(f"{HARDWARE}.boot", "names the cdrom, and there is none: give cdrom a file")
+    if machine.guest is Guest.NONE and (machine.user_data or machine.ssh_keys):
+        yield Problem(f"{HARDWARE}.guest", "is none, so nobody reads user_data and ssh_keys")
+
+
+def _memory(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
+    memory_bytes = spec.limits.memory_bytes
+    if memory_bytes is None:
+        yield Problem("memory", "is missing: a virtual machine has some, such as 2GiB")
+    elif memory_bytes < LEAST_MEMORY:
+        yield Problem("memory", f"must be at least {format_size(LEAST_MEMORY)}")
+    elif max_memory_bytes(spec, machine) < memory_bytes:
+        most = format_size(max_memory_bytes(spec, machine))
+        wrong = f"must be at least the memory, which is {format_size(memory_bytes)}, got {most}"
+        yield Problem(f"{HARDWARE}.max_memory", wrong)
+
+
+def _cpus(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
+    most, wanted = max_cpus(spec, machine), spec.limits.cpus
+    if wanted is not None and not wanted.is_integer():
+        yield Problem("cpus", f"must be whole for a virtual machine, got {wanted:g}")
+    elif most < cpus(spec):
+        wrong = f"must be at least the cpus, which are {cpus(spec)}, got {most}"
+        yield Problem(f"{HARDWARE}.{'max_cpus' if machine.max_cpus else 'topology'}", wrong)
+    elif machine.topology and machine.topology.cpus != most:
+        wrong = f"has {machine.topology.cpus} cpus, and max_cpus is {most}: they must be equal"
+        yield Problem(f"{HARDWARE}.topology", wrong)
+
+
+def _volumes(spec: VMSpec) -> Iterable[Problem]:
+    """The name of a volume is the serial number of its disk."""
+    for volume in spec.volumes:
+        if len(volume.name) > LONGEST_SERIAL:
+            wrong = (
+                f"its name must have at most {LONGEST_SERIAL} characters: the guest sees no more"
+            )
+            yield Problem(f"volumes[{volume.name}].name", wrong)
+
+
+@of_mapping
+def _topology(read: Reader) -> Checked[Topology]:
+    return read.done(
+        Topology(
+            sockets=read.take("sockets", _few, 1),
+            cores=read.take("cores", _few, 1),
+            threads=read.take("threads", _few, 1),
+        )
+    )
+
+
+@of_mapping
+def _disk(read: Reader) -> Checked[Disk]:
+    return read.done(
+        Disk(
+            bus=read.take("bus", _bus, Bus.VIRTIO),
+            cache=read.take("cache", _cache, None),
+            discard=read.take("discard", fields.boolean, True),
+            iothread=read.take("iothread", fields.boolean, False),
+        )
+    )
+
+
+@of_mapping
+def _card(read: Reader) -> Checked[Card]:
+    return read.done(
+        Card(
+            model=read.take("model", _model, Model.VIRTIO),
+            queues=read.take("queues", fields.whole_number(1, 256), 1),
+        )
+    )
+
+
+@taking({"type": "string", "description": "an element of libvirt's domain XML"})
+def _element(path: str, raw: object) -> Checked[str]:
+    if isinstance(raw, str) and not unmergeable([raw]):
+        return Success(raw)
+    return problem(path, "must be an element of XML as it is below <domain>, got " + shown(raw))
+
+
+_few = fields.whole_number(1, 4096)
+_bus = fields.one_of("bus", Bus)
+_cache: fields.Parser[Cache | None] = fields.one_of("cache", Cache)
+_model = fields.one_of("model", Model)
+_word = fields.matching(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "a name of QEMU's")
+
+
+def _read(read: Reader) -> Checked[Machine]:
+    default = Machine()
+    return read.done(
+        Machine(
+            max_memory_bytes=read.take("max_memory", parse_size, None),
+            max_cpus=read.take("max_cpus", _few, None),
+            topology=read.take("topology", _topology, None),
+            cpu=read.take("cpu", _word, ""),
+            machine=read.take("machine", _word, default.machine),
+            firmware=read.take("firmware", fields.one_of("firmware", Firmware), Firmware.BIOS),
+            tpm=read.take("tpm", fields.boolean, False),
+            display=read.take("display", fields.one_of("display", Display), Display.NONE),
+            disks=read.take("disks", fields.named(_disk), default.disks),
+            nics=read.take("nics", fields.named(_card, fields.interface), default.nics),
+            cdrom=read.take("cdrom", fields.bind_source, ""),
+            boot=read.take("boot", each(fields.one_of("boot device", Boot)), default.boot),
+            watchdog=read.take("watchdog", fields.one_of("action", Watchdog), Watchdog.NONE),
+            rng=read.take("rng", fields.boolean, True),
+            hotplug_ports=read.take("hotplug_ports", fields.whole_number(0, 64), 4),
+            agent=read.take("agent", fields.boolean, True),
+            guest=read.take("guest", fields.one_of("guest", Guest), Guest.CLOUD_INIT),
+            user_data=read.take("user_data", fields.mapping, default.user_data),
+            ssh_keys=read.take("ssh_keys", each(fields.text), ()),
+            xml=read.take("xml", each(_element), ()),
+        )
+    )
+
+
+_KEYS = outlined(_read)["properties"]
+KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
+LACKS = frozenset(
+    {"binds", "idmap", "includes", "init", "privileged", "processes", "shared_volumes"}
+)
+COSTS: Mapping[str, Cost] = {
+    "memory": Cost(rises=Impact.LIVE, falls=Impact.LIVE, most=f"{HARDWARE}.max_memory"),
+    "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART, most=f"{HARDWARE}.max_cpus"),
+    # The seed has them at the next start; cloud-init takes them from it only in a new guest.
+    f"{HARDWARE}.ssh_keys": Cost.always(Impact.NONE),
+    f"{HARDWARE}.user_data": Cost.always(Impact.NONE),
+}

@@ -1,0 +1,113 @@
+"""What cloud-init reads in a guest: the documents of its NoCloud seed, as a function of the spec.
+
+The documents are JSON, which is YAML too. The guest reads them at each boot, so a changed hostname,
+address or ``firstboot.config`` is there after a restart. What cloud-init does once for a new guest
+only, such as users and their keys, is not done again.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from geats_core.domains.domain_xml import domain_uuid
+from geats_core.domains.machine import Bus, Machine
+from geats_core.vm.guest_files import FIRSTBOOT, firstboot_config
+from geats_core.vm.spec import Dns, Nic, VMSpec, Volume
+
+CLOUD_CONFIG = "#cloud-config\n"
+META_DATA, USER_DATA, NETWORK_CONFIG = "meta-data", "user-data", "network-config"
+BY_ID = {  # how udev calls a disk with a serial number, by its bus
+    Bus.VIRTIO: "virtio-",
+    Bus.SCSI: "scsi-0QEMU_QEMU_HARDDISK_",
+    Bus.SATA: "ata-QEMU_HARDDISK_",
+}
+ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+# blkid ends with 2 if it finds nothing at all on the disk: only then is there nothing to lose.
+FORMAT = 'blkid -p "$1" >/dev/null 2>&1; [ $? -ne 2 ] || mkfs.ext4 -q -L "$2" "$1"'
+WRITE = 'umask 077; printf %s "$1" >"$2"'
+
+
+def seed_files(spec: VMSpec, machine: Machine, kind: str) -> Mapping[str, str]:
+    """Each document by its name; *kind* is the type of the domain."""
+    user = merged(_user_data(spec, machine), machine.user_data)
+    return {
+        META_DATA: _json(
+            {"instance-id": domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
+        ),
+        NETWORK_CONFIG: _json(_network(spec)),
+        USER_DATA: CLOUD_CONFIG + _json(user),
+    }
+
+
+def merged(ours: Mapping[object, object], theirs: Mapping[object, object]) -> dict[object, object]:
+    """*theirs* over *ours*: mappings are merged, lists are put behind ours, the rest is theirs."""
+    result = dict(ours)
+    for key, value in theirs.items():
+        own = result.get(key)
+        if isinstance(own, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(own, value)
+        elif isinstance(own, list) and isinstance(value, list):
+            result[key] = [*own, *value]
+        else:
+            result[key] = value
+    return result
+
+
+def _user_data(spec: VMSpec, machine: Machine) -> dict[object, object]:
+    data = [volume for volume in spec.volumes if volume is not spec.root]
+    user: dict[object, object] = {
+        "preserve_hostname": False,
+        "updates": {"network": {"when": ["boot-new-instance", "boot"]}},
+        "bootcmd": [
+            _shell(WRITE, firstboot_config(spec), f"/{FIRSTBOOT}"),
+            *(_shell(FORMAT, device(v, machine), v.name[:16]) for v in data if not v.read_only),
+        ],
+    }
+    if data:
+        user["mounts"] = [_mount(volume, machine) for volume in data]
+    if machine.ssh_keys:
+        user["ssh_authorized_keys"] = list(machine.ssh_keys)
+    return user
+
+
+def _shell(script: str, *words: str) -> list[str]:
+    """A command that no text from a spec can change."""
+    return ["sh", "-c", script, "sh", *words]
+
+
+def device(volume: Volume, machine: Machine) -> str:
+    """The path of a volume in the guest, by its serial."""
+    return f"/dev/disk/by-id/{BY_ID[machine.disk(volume.name).bus]}{volume.name}"
+
+
+def _mount(volume: Volume, machine: Machine) -> list[str]:
+    """See fstab(5): a guest starts also if a volume cannot be mounted."""
+    options = "defaults,nofail,ro" if volume.read_only else "defaults,nofail"
+    return [device(volume, machine), volume.mount, "auto", options, "0", "2"]
+
+
+def _network(spec: VMSpec) -> dict[str, object]:
+    """Version 2 of cloud-init's network configuration: each NIC is known by its MAC address."""
+    return {"version": 2, "ethernets": {nic.name: _ethernet(nic, spec.dns) for nic in spec.nics}}
+
+
+def _ethernet(nic: Nic, dns: Dns) -> dict[str, object]:
+    found: dict[str, object] = {"match": {"macaddress": nic.mac}, "set-name": nic.name}
+    found |= {"addresses": list(map(str, nic.addresses))} if nic.addresses else {"dhcp4": True}
+    if nic.gateways:
+        found["routes"] = [
+            {"to": ANYWHERE[each.version], "via": f"{each}"} for each in nic.gateways
+        ]
+    if dns != Dns():
+        found["nameservers"] = dict(_nameservers(dns))
+    return found
+
+
+def _nameservers(dns: Dns) -> Iterable[tuple[str, list[str]]]:
+    if dns.nameservers:
+        yield "addresses", list(map(str, dns.nameservers))
+    if dns.search:
+        yield "search", list(dns.search)
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=1) + "\n"

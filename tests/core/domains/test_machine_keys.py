@@ -1,0 +1,205 @@
+"""The keys below ``hardware``: what is read, and what is refused."""
+
+import pytest
+from returns.result import Success
+
+from geats_core.domains.machine import (
+    Boot,
+    Bus,
+    Cache,
+    Card,
+    Disk,
+    Display,
+    Firmware,
+    Guest,
+    Machine,
+    Model,
+    Topology,
+    Watchdog,
+)
+from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
+from geats_core.planning.actions import Impact
+from geats_core.planning.facts import HostFacts, Offer, PoolFacts
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.planner import plan
+from geats_core.planning.spec_changes import changes
+from geats_core.vm.observation import Observation
+from tests.core.domains.machines import DATA, ROOT, spec
+
+NIC = {"name": "eth0", "bridge": "br0"}
+
+
+def test_a_vm_that_says_nothing_has_the_defaults() -> None:
+    assert read_machine(spec()) == Success(Machine())
+    assert Machine().disk("root") == Disk()
+    assert Machine().card("eth0") == Card()
+
+
+def test_every_key_is_read() -> None:
+    said = {
+        "max_memory": "8GiB",
+        "max_cpus": 8,
+        "topology": {"sockets": 1, "cores": 4, "threads": 2},
+        "cpu": "host-model",
+        "machine": "pc",
+        "firmware": "uefi-secure",
+        "tpm": True,
+        "display": "vnc",
+        "disks": {"data": {"bus": "scsi", "cache": "none", "discard": False, "iothread": True}},
+        "nics": {"eth0": {"model": "e1000e", "queues": 2}},
+        "cdrom": "/srv/iso/x.iso",
+        "boot": ["cdrom", "disk", "network"],
+        "watchdog": "reset",
+        "rng": False,
+        "hotplug_ports": 0,
+        "agent": False,
+        "guest": "cloud-init",
+        "user_data": {"packages": ["vim"]},
+        "ssh_keys": ["ssh-ed25519 AAAA me"],
+        "xml": ["<devices><sound model='ich9'/></devices>"],
+    }
+
+    assert set(said) == set(KEYS)
+    assert read_machine(spec(hardware=said, volumes=[ROOT, DATA], nics=[NIC])) == Success(
+        Machine(
+            max_memory_bytes=8 << 30,
+            max_cpus=8,
+            topology=Topology(sockets=1, cores=4, threads=2),
+            cpu="host-model",
+            machine="pc",
+            firmware=Firmware.UEFI_SECURE,
+            tpm=True,
+            display=Display.VNC,
+            disks={"data": Disk(bus=Bus.SCSI, cache=Cache.NONE, discard=False, iothread=True)},
+            nics={"eth0": Card(model=Model.E1000E, queues=2)},
+            cdrom="/srv/iso/x.iso",
+            boot=(Boot.CDROM, Boot.DISK, Boot.NETWORK),
+            watchdog=Watchdog.RESET,
+            rng=False,
+            hotplug_ports=0,
+            agent=False,
+            guest=Guest.CLOUD_INIT,
+            user_data={"packages": ["vim"]},
+            ssh_keys=("ssh-ed25519 AAAA me",),
+            xml=("<devices><sound model='ich9'/></devices>",),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "hardware", "wrong"),
+    [
+        ({"memory": "none"}, {}, "memory: is missing: a virtual machine has some, such as 2GiB"),
+        ({"memory": "1023KiB"}, {}, "memory: must be at least 1MiB"),
+        (
+            {},
+            {"max_memory": "256MiB"},
+            "hardware.max_memory: must be at least the memory, which is 512MiB, got 256MiB",
+        ),
+        ({"cpus": 1.5}, {}, "cpus: must be whole for a virtual machine, got 1.5"),
+        (
+            {"cpus": 4},
+            {"max_cpus": 2},
+            "hardware.max_cpus: must be at least the cpus, which are 4, got 2",
+        ),
+        (
+            {"cpus": 4},
+            {"topology": {"cores": 2}},
+            "hardware.topology: must be at least the cpus, which are 4, got 2",
+        ),
+        (
+            {},
+            {"max_cpus": 8, "topology": {"cores": 2}},
+            "hardware.topology: has 2 cpus, and max_cpus is 8: they must be equal",
+        ),
+        ({}, {"disks": {"data": {}}}, "hardware.disks.data: the VM has no such volume"),
+        ({}, {"nics": {"eth1": {}}}, "hardware.nics.eth1: the VM has no such NIC"),
+        (
+            {},
+            {"boot": ["cdrom"]},
+            "hardware.boot: names the cdrom, and there is none: give cdrom a file",
+        ),
+        (
+            {},
+            {"guest": "none", "ssh_keys": ["x"]},
+            "hardware.guest: is none, so nobody reads user_data and ssh_keys",
+        ),
+        (
+            {"volumes": [ROOT, {"name": "a" * 21, "mount": "/a"}]},
+            {},
+            f"volumes[{'a' * 21}].name: its name must have at most 20 characters: the guest sees"
+            " no more",
+        ),
+        (
+            {},
+            {"xml": ["<devices>"]},
+            "hardware.xml[0]: must be an element of XML as it is below <domain>, got '<devices>'",
+        ),
+        (
+            {},
+            {"xml": ["<!DOCTYPE a []><a/>"]},
+            "hardware.xml[0]: must be an element of XML as it is below <domain>,"
+            " got '<!DOCTYPE a []><a/>'",
+        ),
+        ({}, {"tpm": "yes"}, "hardware.tpm: must be true or false, got 'yes'"),
+        (
+            {},
+            {"firmwre": "uefi"},
+            "hardware.firmwre: unknown key 'firmwre', did you mean 'firmware'?"
+            f" (there is: {', '.join(sorted(KEYS))})",
+        ),
+    ],
+)
+def test_what_makes_no_machine_is_told(
+    keys: dict[str, object], hardware: dict[str, object], wrong: str
+) -> None:
+    assert [str(each) for each in problems(spec(hardware=hardware, **keys))] == [wrong]
+
+
+def test_the_planner_refuses_by_the_same_words() -> None:
+    want = spec(hardware={"max_cpus": "four", "tpm": 1}, privileged=True)
+    facts = HostFacts(
+        drivers={"qemu": driver_facts("qemu:///system")},
+        pools={"default": PoolFacts(offers=Offer.FILE)},
+    )
+
+    refused = plan(Goal(name="db01", target=Target.RUNNING, spec=want), Observation(), facts)
+
+    assert {str(each) for each in refused.failure()} == {
+        "db01.hardware.max_cpus: must be a whole number from 1 to 4096, got 'four'",
+        "db01.hardware.tpm: must be true or false, got 1",
+        "db01.privileged: the driver 'qemu' has no such key: leave it out",
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "impact"),
+    [
+        ({"memory": "512MiB"}, {"memory": "1GiB"}, "memory", Impact.LIVE),
+        ({"memory": "512MiB"}, {"memory": "4GiB"}, "memory", Impact.RESTART),
+        ({"memory": "512MiB"}, {"memory": "256MiB"}, "memory", Impact.LIVE),
+        ({"cpus": 1}, {"cpus": 2}, "cpus", Impact.LIVE),
+        ({"cpus": 1}, {"cpus": 4}, "cpus", Impact.RESTART),
+        ({"cpus": 2}, {"cpus": 1}, "cpus", Impact.RESTART),
+    ],
+)
+def test_what_a_change_costs_depends_on_what_the_machine_can_grow_to(
+    old: dict[str, object], new: dict[str, object], field: str, impact: Impact
+) -> None:
+    most: dict[str, object] = {"max_memory": "2GiB", "max_cpus": 2}
+    found = changes(
+        spec(hardware=most, **old), spec(hardware=most, **new), driver_facts("here").costs
+    )
+
+    assert [(each.field, each.impact) for each in found] == [(field, impact)]
+
+
+def test_a_key_of_the_seed_costs_nothing_and_any_other_a_restart() -> None:
+    found = changes(
+        spec(), spec(hardware={"ssh_keys": ["x"], "tpm": True}), driver_facts("here").costs
+    )
+
+    assert [(each.field, each.impact) for each in found] == [
+        ("hardware.ssh_keys", Impact.NONE),
+        ("hardware.tpm", Impact.RESTART),
+    ]

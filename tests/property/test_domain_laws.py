@@ -1,0 +1,171 @@
+"""Laws of domains: what is written is found again, whatever libvirt adds; a change never hides."""
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from random import Random
+from xml.etree.ElementTree import Element
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from geats_core.domains.domain_devices import DomainFacts, Place
+from geats_core.domains.domain_xml import domain_xml
+from geats_core.domains.elements import parsed, text_of
+from geats_core.domains.embedding import read_domain, seal_of
+from geats_core.domains.machine_keys import KEYS, problems, read_machine
+from geats_core.domains.seed import CLOUD_CONFIG, seed_files
+from geats_core.reading.schemas import Schema
+from geats_core.vm.hardware import read_hardware
+from geats_core.vm.spec import Limits, VMSpec
+from tests.property.strategies import specs
+
+BY_HAND = (
+    '<devices><sound model="ich9" /></devices>',
+    "<title>mine</title>",
+    "<features><pae /></features>",
+)
+disks = st.fixed_dictionaries(
+    {},
+    optional={
+        "bus": st.sampled_from(["virtio", "scsi", "sata"]),
+        "cache": st.sampled_from(["none", "writeback"]),
+        "discard": st.booleans(),
+        "iothread": st.booleans(),
+    },
+)
+hardware = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_memory": st.just("8GiB"),
+        "max_cpus": st.just(4),
+        "cpu": st.sampled_from(["host-model", "EPYC"]),
+        "machine": st.sampled_from(["q35", "pc", "pc-q35-7.2"]),
+        "firmware": st.sampled_from(["bios", "uefi", "uefi-secure"]),
+        "tpm": st.booleans(),
+        "display": st.sampled_from(["none", "vnc", "spice"]),
+        "disks": st.fixed_dictionaries({"root": disks}),
+        "cdrom": st.just("/srv/x.iso"),
+        "watchdog": st.sampled_from(["none", "reset"]),
+        "rng": st.booleans(),
+        "hotplug_ports": st.integers(0, 3),
+        "agent": st.booleans(),
+        "ssh_keys": st.lists(st.sampled_from(["ssh-ed25519 A", "'\"\\$(reboot)"]), max_size=2),
+        "user_data": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+    },
+)
+machines = st.builds(
+    lambda spec, keys: replace(
+        spec,
+        limits=Limits(memory_bytes=1 << 30, cpus=2.0),
+        hardware=read_hardware("hardware", keys).unwrap(),
+    ),
+    specs,
+    hardware,
+)
+seeds = st.integers(0, 2**32)
+FACTS = DomainFacts(
+    kind="qemu", places={"root": Place(path="/r"), "data": Place(path="/d")}, seed="/s"
+)
+
+
+def written(spec: VMSpec, *keep: str) -> str:
+    """The domain of *spec*."""
+    return domain_xml(spec, read_machine(spec).unwrap(), FACTS, keep)
+
+
+def as_given_back(text: str, random: Random) -> str:
+    """What libvirt could give back: in another order, and with more of everything."""
+    domain = parsed(text)
+    assert domain is not None
+    for element in list(domain.iter()):
+        if random.random() < 0.5:
+            element.set("added", f"{random.random()}")
+        if random.random() < 0.5 and not element.text:
+            element.append(Element("address", bus=f"{random.random()}"))
+        if not element.text:
+            element.text, children = "\n  ", list(element)
+            random.shuffle(children)
+            element[:] = children
+    devices = domain.find("devices")
+    assert devices is not None
+    devices.append(Element("controller", type="pci", model="dmi-to-pci-bridge"))
+    devices.append(Element("audio", id="1"))
+    domain.append(Element("clock", offset="utc"))
+    return text_of(domain)
+
+
+@given(machines, seeds)
+def test_what_is_written_embeds_in_what_comes_back(spec: VMSpec, seed: int) -> None:
+    text = written(spec)
+    back = as_given_back(text, Random(seed))
+
+    seen = read_domain(back, text, seal_of(back, text))
+
+    assert seen.as_written
+    assert seen.by_hand == ()
+
+
+@given(machines, seeds)
+def test_whatever_is_taken_away_or_changed_is_seen(spec: VMSpec, seed: int) -> None:
+    random, text = Random(seed), written(spec)
+    domain = parsed(as_given_back(text, random))
+    ours = parsed(text)
+    assert domain is not None
+    assert ours is not None
+    parents = [(parent, child) for parent in domain.iter() for child in parent]
+    tags = {each.tag for each in ours.iter()} - {"address"}
+    parent, child = random.choice([(p, c) for p, c in parents if c.tag in tags])
+    before = deepcopy(child)
+    if child.text and child.text.strip() and random.random() < 0.5:
+        child.text += "0"
+    else:
+        parent.remove(child)
+    # The elements of a machine are not all of ours: a port or a bridge is as good as the next.
+    assume(before.get("type") != "pci")
+
+    assert not read_domain(text_of(domain), text).as_written
+
+
+@given(machines, seeds, st.sampled_from(BY_HAND))
+def test_what_a_person_adds_is_by_hand_and_stays_so(spec: VMSpec, seed: int, added: str) -> None:
+    text = written(spec)
+    back = as_given_back(text, Random(seed))
+    seal = seal_of(back, text)
+    edited = parsed(back)
+    kept = parsed(added)
+    assert edited is not None
+    assert kept is not None
+    there = edited.find(kept.tag)
+    if there is None:
+        edited.append(kept)
+    else:
+        there.extend(kept)
+
+    seen = read_domain(text_of(edited), text, seal)
+    assert (seen.as_written, seen.by_hand) == (True, (added,))
+
+    again = as_given_back(written(spec, added), Random(seed))
+    seen = read_domain(again, text, seal_of(again, text, [added]))
+    assert seen.as_written
+    assert len(seen.by_hand) == 1
+
+
+@given(machines)
+def test_a_seed_is_a_function_of_the_spec_and_every_reader_takes_it(spec: VMSpec) -> None:
+    machine = read_machine(spec).unwrap()
+    files = seed_files(spec, machine, "qemu")
+
+    assert files == seed_files(replace(spec), machine, "qemu")
+    assert all(text.isascii() for text in files.values())
+    network = json.loads(files["network-config"])
+    assert [*network["ethernets"]] == [nic.name for nic in spec.nics]
+    user = json.loads(files["user-data"].removeprefix(CLOUD_CONFIG))
+    assert user.items() >= machine.user_data.items() or user.keys() >= machine.user_data.keys()
+
+
+@given(specs, st.dictionaries(st.sampled_from(sorted(KEYS)), st.integers() | st.text() | st.none()))
+def test_reading_a_machine_never_raises(spec: VMSpec, raw: Schema) -> None:
+    spec = replace(spec, hardware=read_hardware("hardware", raw).unwrap())
+
+    assert all(each.path and each.message for each in problems(spec))
