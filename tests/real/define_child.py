@@ -1,6 +1,6 @@
 """Defines a container as others do: ``python SCRIPT PACKAGES LXCPATH NAME ITEM...``.
 
-It runs in whichever Python has a sound binding (see ``geats_host.drivers.lxc.binding``).
+It runs in whichever Python has a sound binding (see ``geats_host.drivers.binding``).
 """
 
 import os

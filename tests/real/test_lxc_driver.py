@@ -12,8 +12,9 @@ import pytest
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits
 from geats_host.drivers import DriverSeen, Place
-from geats_host.drivers.lxc import binding, trial
+from geats_host.drivers.lxc import trial
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
+from geats_host.drivers.lxc.library import LXC
 from geats_host.errors import HostError, Refused
 from tests.real.conftest import set_init, sh, spec
 
@@ -235,7 +236,7 @@ def test_a_small_container_is_tried_and_leaves_nothing(
     before = set(os.listdir(driver.options.state_dir))
     whats = [(each.what, each.fix) for each in driver.trials()]
     assert whats == [("lxc for Python", ""), ("start", ""), ("attach", "")]
-    assert set(os.listdir(driver.options.state_dir)) - before <= {binding.MEMORY}
+    assert set(os.listdir(driver.options.state_dir)) - before <= {LXC.memory}
 
     broken = replace(driver.options, python="/bin/false")
     assert [(each.what, bool(each.fix)) for each in LxcDriver(broken).trials()] == [

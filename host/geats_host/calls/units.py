@@ -14,7 +14,7 @@ from pathlib import Path
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.reading import fields
-from geats_host.drivers.lxc import container_files
+from geats_host.drivers import vm_files
 from geats_host.errors import Refused, accepted
 from geats_host.linux import unit_files
 from geats_host.linux.run import run
@@ -98,7 +98,7 @@ def is_installed(root: Path) -> bool:
 def carry_out(steps: Sequence[Step]) -> None:
     """Do each step; ``HostError`` says of the first that fails why."""
     for step in steps:
-        with container_files.host_errors(f"cannot {step.text}"):
+        with vm_files.host_errors(f"cannot {step.text}"):
             step.does()
 
 
@@ -122,7 +122,7 @@ def _file(root: Path, name: str) -> Path:
 
 def _saving(saved: Saved) -> Iterator[Step]:
     folder, file = saved.path.parent, saved.path.name
-    if container_files.read(folder, file) != saved.text:
+    if vm_files.read(folder, file) != saved.text:
         why = "the units need the configuration also when no master answers"
         write = partial(_write_private, folder, file, saved.text)
         yield Step(f"write {saved.path}, for root only", why, write)
@@ -130,7 +130,7 @@ def _saving(saved: Saved) -> Iterator[Step]:
 
 def _write_private(folder: Path, file: str, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    container_files.write_atomically(folder, file, text)
+    vm_files.write_atomically(folder, file, text)
     (folder / file).chmod(0o600)
 
 
@@ -144,7 +144,7 @@ def _written(wanted: Mapping[str, str], root: Path) -> Iterator[Step]:
 
 
 def _write(file: Path, text: str) -> None:
-    container_files.write_atomically(file.parent, file.name, text)
+    vm_files.write_atomically(file.parent, file.name, text)
     file.chmod(0o644)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geats_host.drivers import OUTPUT_BYTES, Ran
-from geats_host.drivers.lxc.binding import Binding
+from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError

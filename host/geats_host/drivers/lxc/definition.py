@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 
 from geats_core.vm.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of_lxc_config
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers.lxc import container_files
+from geats_host.drivers import vm_files
 
 CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
 HELD = "held"  # there while it is frozen for an operation: see lxc_hold
@@ -34,7 +34,7 @@ OURS = (
 
 def config(folder: Path) -> LxcConfig | None:
     """What the container's ``config`` says; None if it has none."""
-    text = container_files.read(folder, CONFIG)
+    text = vm_files.read(folder, CONFIG)
     if text is not None:
         return _read_lxc_config(text, folder.name)
     return LxcConfig(foreign=True) if os.path.lexists(folder / CONFIG) else None
@@ -42,13 +42,13 @@ def config(folder: Path) -> LxcConfig | None:
 
 def write_config(folder: Path, text: str) -> None:
     """Put the new text in place as the container's ``config``."""
-    container_files.make_folder(folder, 0o700)
-    container_files.write_atomically(folder, CONFIG, text)
+    vm_files.make_folder(folder, 0o700)
+    vm_files.write_atomically(folder, CONFIG, text)
 
 
 def keep_config(folder: Path) -> None:
     """Keep the container's ``config`` under a name beside it, as it is now."""
-    container_files.remove_files(folder, (BEFORE,))
+    vm_files.remove_files(folder, (BEFORE,))
     os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
 
 
@@ -59,7 +59,7 @@ def put_aside(folder: Path) -> None:
 
 def bound_log(folder: Path) -> None:
     """Let the log begin anew where it is long: what it held is in another file, until the next."""
-    container_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
+    vm_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
 
 
 def is_locked(folder: Path) -> bool:
@@ -70,20 +70,20 @@ def is_locked(folder: Path) -> bool:
 def set_locked(folder: Path, *, locked: bool) -> None:
     """Write the mark, durably, or remove it; one without a folder has none."""
     if locked and folder.is_dir():
-        container_files.write_atomically(folder, LOCKED, LOCK_TEXT)
+        vm_files.write_atomically(folder, LOCKED, LOCK_TEXT)
     elif is_locked(folder):
-        container_files.remove_files(folder, (LOCKED,))
+        vm_files.remove_files(folder, (LOCKED,))
 
 
 def started(folder: Path) -> VMSpec | None:
     """What the container was last started with; None if geats did not start it."""
-    spec = _unsealed(container_files.read(folder, STARTED) or "")
+    spec = _unsealed(vm_files.read(folder, STARTED) or "")
     return spec if spec is not None and spec.name == folder.name else None
 
 
 def write_started(folder: Path, spec: VMSpec) -> None:
     """Note what the container is started with, or runs with from now on."""
-    container_files.write_atomically(folder, STARTED, container_files.sealed(spec_line(spec)))
+    vm_files.write_atomically(folder, STARTED, vm_files.sealed(spec_line(spec)))
 
 
 _read_lxc_config = lru_cache(maxsize=4096)(read_lxc_config)
@@ -91,7 +91,7 @@ _read_lxc_config = lru_cache(maxsize=4096)(read_lxc_config)
 
 @lru_cache(maxsize=4096)
 def _unsealed(sealed: str) -> VMSpec | None:
-    text = container_files.unsealed(sealed)
+    text = vm_files.unsealed(sealed)
     match spec_of_lxc_config(text or ""):
         case Success(spec):
             return spec

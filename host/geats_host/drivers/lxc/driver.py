@@ -42,22 +42,23 @@ from geats_core.vm.lxc_config import (
 )
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits, VMSpec
-from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial
+from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, vm_files
+from geats_host.drivers import binding as drivers_binding
+from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc import addresses as lxc_addresses
 from geats_host.drivers.lxc import (
     apparmor,
     cgroups,
-    container_files,
     definition,
     links,
     monitor,
     process,
 )
-from geats_host.drivers.lxc import binding as lxc_binding
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import leftovers as lxc_left
 from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
+from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import guest_init
@@ -92,7 +93,7 @@ class Options:
 
     path: Path
     state_dir: Path
-    python: str = lxc_binding.AUTO
+    python: str = drivers_binding.AUTO
     timeout_s: int = 30
     settle_s: float = 1.0
     idmap: tuple[int, int] | None = None
@@ -112,7 +113,7 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
         Options(
             path=Path(path),
             state_dir=state_dir,
-            python=read.take("python", _python, lxc_binding.AUTO),
+            python=read.take("python", drivers_binding.read_python, drivers_binding.AUTO),
             timeout_s=read.take("timeout", fields.positive_int, 30),
             settle_s=read.take("settle", _seconds, 1.0),
             idmap=(first, count) if first else None,
@@ -123,14 +124,6 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
             return LxcDriver(parsed)
         case Failure(problems):
             raise Refused(*problems)
-
-
-def _python(path: str, raw: object) -> Checked[str]:
-    if raw == lxc_binding.AUTO:
-        return Success(lxc_binding.AUTO)
-    if isinstance(fields.absolute_path(path, raw), Success):
-        return Success(str(raw))
-    return problem(path, f"must be {lxc_binding.AUTO}, or the path of a Python, got {raw!r}")
 
 
 def _seconds(path: str, raw: object) -> Checked[float]:
@@ -161,8 +154,8 @@ class LxcDriver:
     def make_lxcpath(self) -> None:
         """Make the directory of all containers, or make it root's where it is there."""
         self._check_link()
-        with container_files.host_errors(f"cannot make {self.options.path}"):
-            container_files.make_folder(self.options.path.resolve(), 0o711)
+        with vm_files.host_errors(f"cannot make {self.options.path}"):
+            vm_files.make_folder(self.options.path.resolve(), 0o711)
 
     def _check_link(self) -> None:
         """The lxcpath may be a link, but one that leads nowhere is a disk that is not mounted."""
@@ -172,9 +165,9 @@ class LxcDriver:
             )
 
     @property
-    def binding(self) -> lxc_binding.Binding:
+    def binding(self) -> Binding:
         """What calls liblxc; ``HostError`` if nothing on this host can."""
-        return lxc_binding.sound(self.options.python, self.options.state_dir)
+        return drivers_binding.sound(LXC, self.options.python, self.options.state_dir)
 
     @property
     def facts(self) -> DriverFacts:
@@ -190,7 +183,7 @@ class LxcDriver:
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
-        with container_files.host_errors("cannot observe containers"):
+        with vm_files.host_errors("cannot observe containers"):
             known, lxcpath = frozenset(self._names()), str(self.options.path)
             there = known.union(filter(fields.VM_NAME.fullmatch, monitor.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
@@ -234,7 +227,7 @@ class LxcDriver:
         """Folders and interfaces of containers that are off; see ``Clearing``."""
         seen = self.observe()
         on = {name for name, vm in seen.items() if vm.power is not Power.STOPPED}
-        with container_files.host_errors("cannot look for what is left of containers"):
+        with vm_files.host_errors("cannot look for what is left of containers"):
             yield from lxc_left.folders(self.options.path, seen.keys() - on)
             yield from links.leftovers({*vms, *seen}, on)
 
@@ -245,7 +238,7 @@ class LxcDriver:
     def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Write the container's ``config``; refused if volumes have ids of another range."""
         text = self._rendered(spec, places, keep)
-        with container_files.host_errors(f"cannot define {spec.name}"):
+        with vm_files.host_errors(f"cannot define {spec.name}"):
             folder = self._folder(spec.name)
             self._check_ours(spec.name)
             self.make_lxcpath()
@@ -254,7 +247,7 @@ class LxcDriver:
     def config_text(self, name: str) -> ConfigText | None:
         """The ``config`` of a container, where it is a plain file."""
         folder = self._any_folder(name)
-        text = container_files.read(folder, CONFIG)
+        text = vm_files.read(folder, CONFIG)
         if text is None:
             return None
         return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
@@ -266,7 +259,7 @@ class LxcDriver:
         old = self.config_text(adopt.called or spec.name)
         if old is None or sha256(old.text.encode()).hexdigest() != adopt.sha256:
             raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
-        with container_files.host_errors(f"cannot adopt {spec.name}"):
+        with vm_files.host_errors(f"cannot adopt {spec.name}"):
             if adopt.called:
                 self._check_off(adopt.called)
                 definition.write_config(folder, text)
@@ -284,29 +277,29 @@ class LxcDriver:
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         """Put a file beside the container's ``config``, or remove it."""
-        with container_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
+        with vm_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
             definition.set_locked(self._folder(name), locked=locked)
 
     def undefine(self, name: str) -> None:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
         folder = self._folder(name)
-        with container_files.host_errors(f"cannot undefine {name}"):
+        with vm_files.host_errors(f"cannot undefine {name}"):
             if monitor.is_on(str(self.options.path), name) or self._left_of(name, self._names()):
                 raise HostError(f"{name} runs: it cannot be undefined")
             self._check_ours(name)
             if folder.is_symlink() or folder.exists():
-                container_files.remove_folder(folder, OURS, ROOTFS)
+                vm_files.remove_folder(folder, OURS, ROOTFS)
 
     def cannot_define(self, spec: VMSpec) -> str:
         """Whether root may give the guest the ids that it is to have: see ``CheckingDriver``."""
-        with container_files.host_errors(f"cannot look for the ids of {spec.name}"):
+        with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
             return "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
 
     def cannot_undefine(self, name: str) -> str:
         """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
         folder = self._folder(name)
-        with container_files.host_errors(f"cannot look into {folder}"):
-            return container_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
+        with vm_files.host_errors(f"cannot look into {folder}"):
+            return vm_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
 
     def start(self, name: str) -> None:
         """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
@@ -316,12 +309,12 @@ class LxcDriver:
             raise HostError(f"{name} is not defined")
         if monitor.is_on(str(self.options.path), name):
             raise HostError(f"{name} is on already")
-        with container_files.host_errors(f"cannot start {name}"):
+        with vm_files.host_errors(f"cannot start {name}"):
             self._check_address(name)
             if name in lxc_payload.names():  # of a monitor that was killed
                 cgroups.remove_leftovers(name, frozenset(self._names()))
             links.make_way(config.spec)
-            container_files.remove_files(folder, (LOG, HELD))
+            vm_files.remove_files(folder, (LOG, HELD))
             definition.write_started(folder, config.spec)
             try:
                 path, timeout_s = self.options.path, self.options.timeout_s
@@ -334,7 +327,7 @@ class LxcDriver:
     def shutdown(self, name: str, timeout_s: int) -> str:
         """Send the guest its halt signal, again every few seconds; at last stop it."""
         timeout_s, forced = min(timeout_s, LONGEST_S), ""
-        with container_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
+        with vm_files.host_errors(f"cannot shut {name} down"), self._until_off(name):
             asked = (str(timeout_s), *self._signal_of_its_init(name))
             try:
                 self._call("shutdown", name, *asked, within_s=timeout_s + 5)
@@ -358,12 +351,12 @@ class LxcDriver:
 
     def stop(self, name: str) -> None:
         """Kill every process of the container."""
-        with container_files.host_errors(f"cannot stop {name}"), self._until_off(name):
+        with vm_files.host_errors(f"cannot stop {name}"), self._until_off(name):
             self._call("stop", name)
 
     def freeze(self, name: str) -> None:
         """Suspend every process."""
-        with container_files.host_errors(f"cannot freeze {name}"):
+        with vm_files.host_errors(f"cannot freeze {name}"):
             lxc_hold.let_go(self._folder(name))  # from now on it is by wish
         self._change("freeze", name, Power.FROZEN)
 
@@ -381,13 +374,13 @@ class LxcDriver:
     def unfreeze(self, name: str) -> None:
         """Let the processes go on."""
         self._change("unfreeze", name, Power.RUNNING)
-        with container_files.host_errors(f"cannot unfreeze {name}"):
+        with vm_files.host_errors(f"cannot unfreeze {name}"):
             lxc_hold.let_go(self._folder(name))
 
     def repair(self, name: str) -> None:
         """Kill the monitor and the container with it, or what is left of that without a monitor."""
         self._folder(name)
-        with container_files.host_errors(f"cannot repair {name}"):
+        with vm_files.host_errors(f"cannot repair {name}"):
             self._check_still_stuck(name)
             self.end(name)
 
@@ -404,7 +397,7 @@ class LxcDriver:
         """Write the limits into the running container's cgroups."""
         folder = self._folder(name)
         items = live_items(limits, cgroup2=cgroups.is_v2())
-        with container_files.host_errors(f"cannot change the limits of {name}"):
+        with vm_files.host_errors(f"cannot change the limits of {name}"):
             self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
             started = definition.started(folder)
             if started is not None:
@@ -444,7 +437,7 @@ class LxcDriver:
             "cwd": command.cwd,
             "env": dict(command.env),
         }
-        with container_files.host_errors(f"cannot run a program in {name}"):
+        with vm_files.host_errors(f"cannot run a program in {name}"):
             return self._attached(name, request, command.timeout_s)
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
@@ -464,7 +457,7 @@ class LxcDriver:
         self._do(name, request, file.timeout_s, target)
 
     def _do(self, name: str, request: Mapping[str, object], timeout_s: int, file: int) -> None:
-        with container_files.host_errors(f"cannot {request['do']} a file of {name}"):
+        with vm_files.host_errors(f"cannot {request['do']} a file of {name}"):
             ran = self._attached(name, request, timeout_s, file)
         if ran.code != 0:
             said = ran.stderr.decode(errors="replace").strip()[-2000:]
@@ -526,7 +519,7 @@ class LxcDriver:
         )
 
     def _foreign(self, folder: Path, power: Power) -> DriverSeen:
-        nics = nics_of(container_files.read(folder, CONFIG) or "")
+        nics = nics_of(vm_files.read(folder, CONFIG) or "")
         return DriverSeen(power=power, foreign=True, foreign_nics=nics)
 
     def _check_ours(self, name: str) -> None:
@@ -639,7 +632,7 @@ class LxcDriver:
         self._wait_until_off(name)
 
     def _change(self, action: str, name: str, wanted: Power) -> None:
-        with container_files.host_errors(f"cannot {action} {name}"):
+        with vm_files.host_errors(f"cannot {action} {name}"):
             self._call(action, name)
             power = monitor.power(str(self.options.path), name, self.options.timeout_s)
             if power is not wanted:

@@ -9,8 +9,9 @@ import os
 import time
 from pathlib import Path
 
-from geats_host.drivers.lxc import cgroups, container_files, process
-from geats_host.drivers.lxc.binding import Binding
+from geats_host.drivers import vm_files
+from geats_host.drivers.binding import Binding
+from geats_host.drivers.lxc import cgroups, process
 from geats_host.drivers.lxc.definition import HELD, LOG
 
 SCRIPT = Path(__file__).parent / "scripts" / "hold_child.py"
@@ -48,7 +49,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _pids(folder: Path) -> tuple[int, int] | None:
-    text = container_files.read(folder, HELD)
+    text = vm_files.read(folder, HELD)
     if text is None:
         return None
     pids = [int(word) for word in text.split() if word.isdigit()]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from geats_core.planning.actions import Leftover
-from geats_host.drivers.lxc import container_files
+from geats_host.drivers import vm_files
 from geats_host.drivers.lxc.definition import CONFIG, LOCKED, OURS, ROOTFS
 from geats_host.leftovers import Left
 
@@ -41,5 +41,5 @@ def _is_left(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    with container_files.host_errors(f"cannot remove {folder}"):
-        container_files.remove_folder(folder, OURS, ROOTFS)
+    with vm_files.host_errors(f"cannot remove {folder}"):
+        vm_files.remove_folder(folder, OURS, ROOTFS)

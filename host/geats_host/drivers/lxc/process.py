@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
-from geats_host.drivers.lxc.binding import Binding
+from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.errors import HostError
 from geats_host.locks import operation_lock

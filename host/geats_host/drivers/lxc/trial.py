@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.spec import ROOT, Bind, VMSpec, Volume
-from geats_host.drivers import Place, Trial
-from geats_host.drivers.lxc import binding
+from geats_host.drivers import Place, Trial, binding
+from geats_host.drivers.lxc.library import LXC
 from geats_host.errors import HostError
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def trials(driver: "LxcDriver") -> Iterator[Trial]:
 
 def _binding(driver: "LxcDriver") -> Trial:
     options = driver.options
-    tried = list(binding.candidates(options.python, options.state_dir))
+    tried = list(binding.candidates(LXC, options.python, options.state_dir))
     sound = next((str(each) for each in tried if not each.fault), None)
     if sound is None:
-        return Trial(what=BINDING, found="; ".join(map(str, tried)), fix=binding.MEND)
+        return Trial(what=BINDING, found="; ".join(map(str, tried)), fix=LXC.mend)
     return Trial(what=BINDING, found=sound)
 
 

@@ -3,7 +3,7 @@
 It imports nothing of geats, and runs in whichever Python is asked. FOLDER is one more place to
 look for packages in. Its output is one object of JSON:
 
-- ``version`` of this Python, and ``liblxc`` of the library;
+- ``version`` of this Python, and ``library``, with its own version;
 - ``packages``, the folder that the binding is imported from, and ``files`` of it, with their sizes
   and times;
 - ``fault``, why the binding is not sound, or empty.
@@ -44,7 +44,7 @@ def _binding() -> dict[str, object]:
         "" if sound else f"its lxc dies in attach from Python {'.'.join(map(str, NEEDED_FROM))} on"
     )
     return {
-        "liblxc": lxc.version,
+        "library": f"liblxc {lxc.version}",
         "packages": os.path.dirname(os.path.dirname(lxc.__file__)),
         "files": {path: stamp(path) for path in (lxc.__file__, module.origin)},
         "fault": fault,

@@ -1,4 +1,4 @@
-"""The files of one container: written whole, read without following links, removed by name."""
+"""The files of one VM: written whole, read without following links, removed by name."""
 
 import os
 import stat
