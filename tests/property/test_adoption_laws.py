@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 
 from geats_core import Goal, HostFacts, Observation, Plan, PoolFacts, Power, Target, follow, plan
 from geats_core.foreign.lxc_container import OnHost
-from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
+from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, Impact, SetLimits
 from geats_core.planning.goal import Restart
 from geats_core.planning.spec_changes import changes
@@ -134,7 +134,7 @@ def test_the_lines_that_stay_are_read_back_as_added_by_hand(case: tuple[str, VMS
 def test_any_text_is_read_or_refused(parts: list[str], want: VMSpec) -> None:
     text = "".join(parts) + f"\nlxc.rootfs.path = {TREE}\n"
     match read_found("web", FILE, text, OnHost(standard=text[: len(text) // 2])):
-        case Success(Found() as found):
+        case Success(FoundVM() as found):
             assert not any(map(str.isspace, found.kept(want)))
             made = plan_adopt(found, want, HERE, Observation(foreign=True), FACTS, {})
             assert isinstance(made, Success | Failure)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from geats_core import Observation, Power, Stage, follow
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.jobs.repairs import Found, plan_repair
+from geats_core.jobs.repairs import FoundLeftover, plan_repair
 from geats_core.planning.actions import (
     DestroyVolume,
     Leftover,
@@ -25,7 +25,7 @@ from tests.property.strategies import host_facts, observations
 many = settings(max_examples=300, deadline=None)
 names = st.sampled_from(["web", "db", "nas", ""])
 found = st.builds(
-    Found,
+    FoundLeftover,
     action=st.builds(
         RemoveLeftover, st.sampled_from(Leftover), st.sampled_from("ab"), st.sampled_from("xy")
     ),
@@ -50,7 +50,7 @@ def repaired(made: HostPlan, before: dict[str, Observation]) -> dict[str, Observ
     st.lists(found, max_size=4, unique_by=lambda each: (each.vm, each.action)), hosts, host_facts
 )
 def test_a_host_is_repaired_whatever_state_it_is_in_and_then_there_is_nothing_to_repair(
-    left: list[Found], seen: dict[str, Observation], known: HostFacts
+    left: list[FoundLeftover], seen: dict[str, Observation], known: HostFacts
 ) -> None:
     made = plan_repair(left, seen, known).unwrap()
     then = repaired(made, seen)

@@ -62,7 +62,7 @@ OTHER_TYPES = "geats has NICs on bridges only (veth), got"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundVM:
     """What the ``config`` of a container says that geats did not make.
 
     ``vm`` is the VM as in a pillar, but for its template and volumes; ``root`` is the path of its
@@ -114,7 +114,7 @@ class RootSeen:
     others: Mapping[str, str]
 
 
-def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> Checked[Found]:
+def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> Checked[FoundVM]:
     """What the *text* of a container's config says, or why it cannot be that of a VM of geats.
 
     *host* is what it names of the host.
@@ -132,12 +132,12 @@ def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> C
         return Failure(problems)
     digest = sha256(text.encode()).hexdigest()
     return Success(
-        Found(name=name, file=file, vm=made.vm, root=made.root, keep=made.keep, sha256=digest)
+        FoundVM(name=name, file=file, vm=made.vm, root=made.root, keep=made.keep, sha256=digest)
     )
 
 
 def plan_adopt(
-    found: Found,
+    found: FoundVM,
     want: VMSpec,
     root: RootSeen,
     have: Observation,
@@ -163,7 +163,7 @@ def plan_adopt(
             return Failure((*problems, *wrong))
 
 
-def as_found(found: Found, want: VMSpec) -> Checked[VMSpec]:
+def as_found(found: FoundVM, want: VMSpec) -> Checked[VMSpec]:
     """The VM as its old config has it, with the template and the root volume of *want*."""
     match parse_vm(found.name, {**found.vm, "template": want.template, "driver": want.driver}):
         case Success(spec):
@@ -175,7 +175,7 @@ def as_found(found: Found, want: VMSpec) -> Checked[VMSpec]:
 
 
 def _planned(
-    found: Found, want: VMSpec, running: VMSpec, have: Observation, facts: HostFacts
+    found: FoundVM, want: VMSpec, running: VMSpec, have: Observation, facts: HostFacts
 ) -> Checked[Plan]:
     """Adopt it; the planner knows what is left to do, and what is pending."""
     draft = Draft(found.name, have)
@@ -245,7 +245,7 @@ def _line_problems(
         yield Problem(file, f"cannot be kept as it is: {line!r}")
 
 
-def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Problem]:
+def _vm_problems(found: FoundVM, want: VMSpec, have: Observation) -> Iterable[Problem]:
     if found.called and (have.foreign or {have.recorded, have.defined} - {None, want}):
         message = f"there is a VM of that name: {found.called!r} needs another"
         yield Problem(found.name, message, Code.REFUSED)
@@ -261,7 +261,7 @@ def _vm_problems(found: Found, want: VMSpec, have: Observation) -> Iterable[Prob
 
 
 def _tree_problems(
-    found: Found, want: VMSpec, root: RootSeen, have: Observation, facts: HostFacts
+    found: FoundVM, want: VMSpec, root: RootSeen, have: Observation, facts: HostFacts
 ) -> Iterable[Problem]:
     path = f"{found.file}: {ROOTFS}"
     if root.owner is None:
@@ -290,7 +290,7 @@ def _tree_problems(
 
 
 def _pool_problems(
-    found: Found, want: VMSpec, root: RootSeen, have: Observation, facts: HostFacts
+    found: FoundVM, want: VMSpec, root: RootSeen, have: Observation, facts: HostFacts
 ) -> Iterable[Problem]:
     pool = want.root.pool
     path = f"{found.name}.volumes[{ROOT}].pool"

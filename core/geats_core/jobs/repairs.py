@@ -29,7 +29,7 @@ UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundLeftover:
     """What an interrupted operation left on a host besides VMs, and why geats knows that.
 
     ``vm`` is the VM that the operation was about; empty if it was about none, or about several.
@@ -41,7 +41,7 @@ class Found:
 
 
 def plan_repair(
-    found: Iterable[Found],
+    found: Iterable[FoundLeftover],
     observations: Mapping[str, Observation],
     facts: HostFacts | None = None,
     policy: HostPolicy | None = None,
@@ -57,7 +57,9 @@ def plan_repair(
     known = {name: have.recorded or have.defined for name, have in observations.items()}
     specs = {name: spec for name, spec in known.items() if spec}
     setting = Setting(specs, observations, facts, policy or HostPolicy())
-    of_vm: dict[str, list[Found]] = {name: [] for name in observations if name not in at_work}
+    of_vm: dict[str, list[FoundLeftover]] = {
+        name: [] for name in observations if name not in at_work
+    }
     for each in (each for each in found if each.vm not in at_work):
         of_vm.setdefault(each.vm, []).append(each)
 
@@ -90,7 +92,7 @@ def _is_left(seen: VolumeSeen) -> bool:
 
 
 def _of_vm(
-    name: str, left: list[Found], host: Setting, going: frozenset[str], *, restarting: bool
+    name: str, left: list[FoundLeftover], host: Setting, going: frozenset[str], *, restarting: bool
 ) -> Plan:
     have = host.observations.get(name, Observation())
     draft = Draft(name, have)

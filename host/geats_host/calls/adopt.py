@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.hostwide.strays import NO_NAME
-from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
+from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown
@@ -84,7 +84,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
 
 
 def _wanted(
-    host: Host, found: Found, raw: Raw | None, template: object
+    host: Host, found: FoundVM, raw: Raw | None, template: object
 ) -> tuple[VMSpec, Description]:
     """What the VM is to be; and how to describe it so, where nobody has."""
     said = host.declared(found.name, raw)
@@ -101,7 +101,9 @@ def _wanted(
     return accepted(parse_vm(found.name, described), found.name), described
 
 
-def _root_seen(host: Host, found: Found, spec: VMSpec, seen: Mapping[str, Observation]) -> RootSeen:
+def _root_seen(
+    host: Host, found: FoundVM, spec: VMSpec, seen: Mapping[str, Observation]
+) -> RootSeen:
     tree = Path(found.root)
     owner = _owner(tree)
     mounts = () if owner is None else mounts_below(tree, itself=True)

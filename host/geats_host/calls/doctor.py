@@ -66,7 +66,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class HostFiles:
     """Where a host tells of itself; another root is for tests."""
 
     root: Path = Path("/")
@@ -84,11 +84,11 @@ class Tree:
         return int(text) if text and text.isdecimal() else None
 
 
-def examine(raw: object, tree: Tree | None = None) -> tuple[Finding, ...]:
+def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
     """All findings on this host, of which *raw* is the configuration; of another *tree*, none of
     what is tried.
     """
-    tried, tree = () if tree else _trials(raw), tree or Tree()
+    tried, tree = () if tree else _trials(raw), tree or HostFiles()
     return (
         *_registry(raw),
         _user(),
@@ -146,7 +146,7 @@ def _kernel() -> Finding:
     return Finding("kernel", Health.PROBLEM, release, fix)
 
 
-def _user_namespaces(tree: Tree) -> Finding:
+def _user_namespaces(tree: HostFiles) -> Finding:
     most = tree.number("proc/sys/user/max_user_namespaces")
     if most:
         return Finding("user namespaces", Health.WELL, f"at most {most}")
@@ -154,7 +154,7 @@ def _user_namespaces(tree: Tree) -> Finding:
     return Finding("user namespaces", Health.PROBLEM, "there are none", fix)
 
 
-def _subordinate_ids(tree: Tree) -> Finding:
+def _subordinate_ids(tree: HostFiles) -> Finding:
     ids = subordinate_ids(tree.root / "etc")
     if ids is not None:
         found = f"root has {ids[1]}, from {ids[0]} on"
@@ -164,7 +164,7 @@ def _subordinate_ids(tree: Tree) -> Finding:
     return Finding("subordinate ids", Health.PROBLEM, found, fix)
 
 
-def _cgroups(tree: Tree) -> Finding:
+def _cgroups(tree: HostFiles) -> Finding:
     top = "sys/fs/cgroup"
     unified = tree.text(f"{top}/cgroup.controllers")
     there = unified.split() if unified is not None else os.listdir(tree.root / top)
@@ -176,7 +176,7 @@ def _cgroups(tree: Tree) -> Finding:
     return Finding("cgroups", Health.PROBLEM, f"{layout}, without {', '.join(missing)}", fix)
 
 
-def _inotify(tree: Tree) -> Finding:
+def _inotify(tree: HostFiles) -> Finding:
     name = "fs.inotify.max_user_instances"
     most = tree.number("proc/sys/" + name.replace(".", "/")) or 0
     wanted = GUESTS * INSTANCES_PER_GUEST
@@ -186,7 +186,7 @@ def _inotify(tree: Tree) -> Finding:
     return Finding("inotify", Health.WARNING, found, f"sysctl {name}={wanted}")
 
 
-def _ptys(tree: Tree) -> Finding:
+def _ptys(tree: HostFiles) -> Finding:
     most = tree.number("proc/sys/kernel/pty/max") or 0
     wanted = GUESTS * PTYS_PER_GUEST
     if most >= wanted:
@@ -195,7 +195,7 @@ def _ptys(tree: Tree) -> Finding:
     return Finding("ptys", Health.WARNING, found, f"sysctl kernel.pty.max={wanted}")
 
 
-def _apparmor(tree: Tree) -> Finding:
+def _apparmor(tree: HostFiles) -> Finding:
     """Without the parser, a kernel that confines containers lets none start."""
     if not apparmor.is_enforced(tree.root):
         return Finding("apparmor", Health.WELL, "is not in the kernel, or off")
@@ -206,14 +206,14 @@ def _apparmor(tree: Tree) -> Finding:
     return Finding("apparmor", Health.PROBLEM, found, apparmor.FIX)
 
 
-def _lxcfs(tree: Tree) -> Finding:
+def _lxcfs(tree: HostFiles) -> Finding:
     if "fuse.lxcfs" in (tree.text("proc/self/mountinfo") or ""):
         return Finding("lxcfs", Health.WELL, "is mounted")
     found = "is not mounted: guests see the memory and the processors of the host"
     return Finding("lxcfs", Health.WARNING, found, "apt-get install lxcfs")
 
 
-def _mounts(tree: Tree) -> Finding:
+def _mounts(tree: HostFiles) -> Finding:
     """Whether what is unmounted for the host is so for every process of it."""
     lines = (tree.text("proc/self/mountinfo") or "").splitlines()
     top = [line.split(" - ")[0].split()[6:] for line in lines if line.split()[4] == "/"]
@@ -227,7 +227,7 @@ def _mounts(tree: Tree) -> Finding:
     )
 
 
-def _units(tree: Tree) -> Finding:
+def _units(tree: HostFiles) -> Finding:
     """Whether guests are shut down before their host is."""
     if not (tree.root / units.RUNS).is_dir():
         found = "systemd is not the init here: what runs geats boot and halt is not known"
@@ -252,7 +252,7 @@ def _trials(raw: object) -> Iterator[Finding]:
                     yield Finding(trial.what, health, trial.found, trial.fix)
 
 
-def _shared_ids(raw: object, tree: Tree) -> Iterator[Finding]:
+def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
     """VMs whose users are the same on the host: nothing but their namespaces is between them."""
     try:
         seen = Host.from_config(raw).observe_all()

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from geats_core.jobs.repairs import Found, kept_locked, plan_repair
+from geats_core.jobs.repairs import FoundLeftover, kept_locked, plan_repair
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import unknown
 from geats_host.engine import interrupted
@@ -25,7 +25,7 @@ def plan(host: Host, names: Iterable[str] = ()) -> SavedPlan:
     at_work = _at_work(host, about & wanted)
     aside = {*at_work, *(about - wanted)}
     found = [
-        Found(action=action, reason=each.reason, vm=each.vm)
+        FoundLeftover(action=action, reason=each.reason, vm=each.vm)
         for (_, action), each in everything.items()
         if not each.owner and each.vm not in aside
     ]

@@ -29,7 +29,7 @@ from geats_host.leftovers import Clearing, Left
 from geats_host.storage import COPIES, Pool, VolumeId
 from geats_host.templates import clearing
 
-Found: TypeAlias = Iterator[tuple[tuple[str, RemoveLeftover], Left]]  # by the VM, and the step
+LeftByStep: TypeAlias = Iterator[tuple[tuple[str, RemoveLeftover], Left]]  # by the VM, and the step
 KILLED_EXPORT = "an export was killed before the archive was whole"
 TRUE_FOR_S = 1.0  # what was seen
 ENTRIES = 1000  # of a VM's journal, that are looked through for exports
@@ -61,7 +61,7 @@ class Removal:
             return self.found
 
 
-def everything(host: Host, seen: Mapping[str, Observation]) -> Found:
+def everything(host: Host, seen: Mapping[str, Observation]) -> LeftByStep:
     """Whatever is left over, by the step that removes it."""
     names = {*seen, *host.config.vms}
     for place, left in (

@@ -98,20 +98,20 @@ FILESYSTEMS: Mapping[str, Filesystem] = {kind.name: kind for kind in (EXT4, XFS,
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFilesystem:
     """The filesystem that a file or a device holds."""
 
     kind: Filesystem
     label: str
 
 
-def found_on(device: Path) -> Found | None:
+def found_on(device: Path) -> FoundFilesystem | None:
     """What *device* holds, by its superblock; None for anything that is not made here."""
     with device.open("rb") as file:
         for kind in FILESYSTEMS.values():
             if os.pread(file.fileno(), len(kind.magic), kind.magic_at) == kind.magic:
                 raw = os.pread(file.fileno(), kind.label_bytes, kind.label_at)
-                return Found(kind, raw.split(b"\0")[0].decode(errors="replace"))
+                return FoundFilesystem(kind, raw.split(b"\0")[0].decode(errors="replace"))
     return None
 
 

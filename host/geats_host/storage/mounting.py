@@ -11,7 +11,7 @@ from geats_host.linux.mounts import command_of, mounts_everywhere
 from geats_host.linux.run import run
 from geats_host.storage import Offer, Pool, VolumeId, fstypes
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.fstypes import Found, found_on
+from geats_host.storage.fstypes import FoundFilesystem, found_on
 from geats_host.storage.mounted import Mounted, is_mounted, mounted_points
 
 MADE = "filesystem of "
@@ -160,5 +160,5 @@ class Place:
         if self.below.offers is Offer.FILE:
             loops.detach_all(self.device)
 
-    def _label(self, found: Found) -> str:
+    def _label(self, found: FoundFilesystem) -> str:
         return found.kind.label(str(self.volume))

@@ -11,7 +11,7 @@ from geats_host.errors import HostError
 from geats_host.linux.run import run
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.store import Store, record_name
-from geats_host.templates.stored_layers import Kept, check_file, keep, kept, problems_of_kept
+from geats_host.templates.stored_layers import StoredLayer, check_file, keep, kept, problems_of_kept
 
 NAME = "output.tar"  # a command may add to it, as in {output}.zst
 GRACE_S = 10
@@ -34,7 +34,7 @@ def problems(source: Build, store: Store) -> tuple[str, ...]:
     return ()
 
 
-def ready(source: Build, store: Store, *, refresh: bool) -> Kept:
+def ready(source: Build, store: Store, *, refresh: bool) -> StoredLayer:
     """What was built; where there is nothing, or with *refresh*, run the command."""
     record = record_of(source)
     with store.locked(record) as lock:

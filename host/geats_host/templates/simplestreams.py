@@ -21,7 +21,7 @@ from geats_host.templates import squashfs
 from geats_host.templates.architectures import debian_arch
 from geats_host.templates.downloads import fetch_document, fetch_file
 from geats_host.templates.store import Store, record_name
-from geats_host.templates.stored_layers import Kept, check_file, keep, kept, problems_of_kept
+from geats_host.templates.stored_layers import StoredLayer, check_file, keep, kept, problems_of_kept
 
 
 def record_of(source: Simplestreams) -> str:
@@ -42,7 +42,7 @@ def problems(source: Simplestreams, store: Store) -> tuple[str, ...]:
     return ()
 
 
-def ready(source: Simplestreams, store: Store, *, refresh: bool) -> Kept:
+def ready(source: Simplestreams, store: Store, *, refresh: bool) -> StoredLayer:
     """What was downloaded; where there is nothing, or with *refresh*, download the newest."""
     record = record_of(source)
     with store.locked(record) as lock:

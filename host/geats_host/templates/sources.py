@@ -17,7 +17,7 @@ from geats_host.templates import build, files, lxd_image, oci, simplestreams
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
 from geats_host.templates.stored_layers import (
-    Kept,
+    StoredLayer,
     content_of_kept,
     kept,
     kept_layer,
@@ -79,7 +79,7 @@ def content(source: Source, store: Store) -> str:
             assert_never(source)
 
 
-def ready(source: Simplestreams | Build, store: Store, *, refresh: bool = False) -> Kept:
+def ready(source: Simplestreams | Build, store: Store, *, refresh: bool = False) -> StoredLayer:
     """Download or build it, unless that was done; with *refresh*, also what was is looked for."""
     match source:
         case Simplestreams():

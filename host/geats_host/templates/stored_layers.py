@@ -11,23 +11,23 @@ from geats_host.templates.squashfs import problems_of_squashfs
 from geats_host.templates.store import Store
 from geats_host.templates.tarballs import problems_of_archive
 
-Kept = tuple[Form, str]  # and the sha256
+StoredLayer = tuple[Form, str]  # and the sha256
 
 
-def kept(store: Store, record: str) -> Kept | None:
+def kept(store: Store, record: str) -> StoredLayer | None:
     """What a source has in the store; None if it has nothing yet."""
     blobs: Mapping[str, str] = store.record(record)
     return next(((form, blobs[form]) for form in Form if form in blobs), None)
 
 
-def keep(store: Store, record: str, found: Kept) -> Kept:
+def keep(store: Store, record: str, found: StoredLayer) -> StoredLayer:
     """Remember what a source has."""
     form, sha256 = found
     store.write_record(record, {form: sha256})
     return found
 
 
-def kept_layer(store: Store, found: Kept) -> Layer:
+def kept_layer(store: Store, found: StoredLayer) -> Layer:
     """What is put on a directory."""
     form, sha256 = found
     path = f"{store.blob(sha256)}"
@@ -42,7 +42,7 @@ def kept_layer(store: Store, found: Kept) -> Layer:
             assert_never(form)
 
 
-def problems_of_kept(store: Store, found: Kept) -> tuple[str, ...]:
+def problems_of_kept(store: Store, found: StoredLayer) -> tuple[str, ...]:
     """All that is wrong with the file, which is read whole."""
     form, sha256 = found
     return problems_of_file(f"{store.blob(sha256)}", form, sha256)
@@ -62,7 +62,7 @@ def check_file(path: str, form: Form) -> None:
         raise HostError("\n".join(found))
 
 
-def content_of_kept(found: Kept | None) -> str:
+def content_of_kept(found: StoredLayer | None) -> str:
     """Names what the file holds; where there is none yet, ``HostError``."""
     if found is None:
         raise HostError("is not imported yet")

@@ -25,7 +25,7 @@ from geats_core import (
 )
 from geats_core.foreign.lxc_container import COMMON, OnHost
 from geats_core.foreign.lxc_lines import root_of
-from geats_core.jobs.adoption import Found, RootSeen, plan_adopt, read_found
+from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import after
@@ -103,7 +103,7 @@ def vm(**changed: object) -> VMSpec:
     return parse_vm("web", {**SAID, "template": "debian", **changed}).unwrap()
 
 
-def found(text: str = CONFIG) -> Found:
+def found(text: str = CONFIG) -> FoundVM:
     return read_found("web", FILE, text, HOST).unwrap()
 
 
@@ -117,7 +117,7 @@ def adopted(
     return plan_adopt(found(text), want or vm(), root, have, FACTS, others)
 
 
-def lines(made: Checked[Plan] | Checked[Found]) -> list[str]:
+def lines(made: Checked[Plan] | Checked[FoundVM]) -> list[str]:
     """The steps without their impact; or the problems."""
     match made:
         case Success(Plan() as made_plan):
@@ -129,7 +129,7 @@ def lines(made: Checked[Plan] | Checked[Found]) -> list[str]:
 
 
 def test_a_config_becomes_a_vm_and_the_lines_that_stay() -> None:
-    assert found() == Found(
+    assert found() == FoundVM(
         name="web",
         file=FILE,
         vm={

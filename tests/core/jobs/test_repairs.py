@@ -5,7 +5,7 @@ from dataclasses import replace
 from returns.result import Success
 
 from geats_core import HostFacts, HostPlan, Observation, Power, Stage, explain, parse_vm
-from geats_core.jobs.repairs import Found, plan_repair
+from geats_core.jobs.repairs import FoundLeftover, plan_repair
 from geats_core.planning.actions import Leftover, RemoveLeftover
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeMissing, VolumeSeen
@@ -31,16 +31,20 @@ RESERVED = replace(ROOT, stage=Stage.FILLING, template=UNFINISHED_COPY, guest=No
 OFF = Observation(recorded=WEB, defined=WEB, volumes=(ROOT,))
 ON = replace(OFF, power=Power.RUNNING, in_effect=WEB)
 STUCK = replace(ON, power=Power.STUCK)
-LEFT = Found(
+LEFT = FoundLeftover(
     action=RemoveLeftover(Leftover.INTERFACE, "gt0n0", "lxc"), reason="nobody has it", vm="web01"
 )
 
 
-def steps(seen: dict[str, Observation], *found: Found, facts: HostFacts | None = None) -> list[str]:
+def steps(
+    seen: dict[str, Observation], *found: FoundLeftover, facts: HostFacts | None = None
+) -> list[str]:
     return explain(made(seen, *found, facts=facts)).splitlines()
 
 
-def made(seen: dict[str, Observation], *found: Found, facts: HostFacts | None = None) -> HostPlan:
+def made(
+    seen: dict[str, Observation], *found: FoundLeftover, facts: HostFacts | None = None
+) -> HostPlan:
     match plan_repair(found, seen, facts):
         case Success(plan):
             return plan
@@ -144,7 +148,7 @@ def test_a_copy_of_which_another_vm_mounts_a_volume_stays() -> None:
 
 
 def test_what_was_found_goes_with_its_vm_or_with_none_and_each_by_itself() -> None:
-    file = Found(action=RemoveLeftover(Leftover.FILE, "/a"), reason="it is half")
+    file = FoundLeftover(action=RemoveLeftover(Leftover.FILE, "/a"), reason="it is half")
     plan = made({"web01": replace(ON, power=Power.HELD)}, LEFT, file)
     assert [each.name for each in plan.plans] == ["web01", ""]
     assert explain(plan).splitlines() == [

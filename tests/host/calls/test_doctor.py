@@ -10,7 +10,7 @@ import pytest
 
 from geats_core.vm.parse import parse_vm
 from geats_host.calls import doctor, units
-from geats_host.calls.doctor import Finding, Health, Tree, examine
+from geats_host.calls.doctor import Finding, Health, HostFiles, examine
 from geats_host.drivers import Trial, memory
 from geats_host.drivers.lxc import apparmor
 from geats_host.drivers.memory import MemoryDriver
@@ -31,14 +31,14 @@ HEALTHY = {
 }
 
 
-def tree(directory: Path, files: Mapping[str, str] = HEALTHY) -> Tree:
+def tree(directory: Path, files: Mapping[str, str] = HEALTHY) -> HostFiles:
     for path, text in files.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text)
-    return Tree(directory)
+    return HostFiles(directory)
 
 
-def finding(what: str, at: Tree) -> Finding:
+def finding(what: str, at: HostFiles) -> Finding:
     (found,) = (each for each in examine({}, at) if each.what == what)
     return found
 

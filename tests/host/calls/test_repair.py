@@ -225,7 +225,7 @@ def test_the_host_is_not_looked_at_again_for_each_thing_that_goes(
     looks = 0
     everything = interrupted.everything
 
-    def counted(host: Host, seen: Mapping[str, Observation]) -> interrupted.Found:
+    def counted(host: Host, seen: Mapping[str, Observation]) -> interrupted.LeftByStep:
         nonlocal looks
         looks += 1
         return everything(host, seen)

@@ -33,7 +33,7 @@ KILLED_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)
-class Kept:
+class Captured:
     """The beginning of what a pipe says, and whether it says more."""
 
     pipe: int
@@ -62,9 +62,9 @@ class Child:
 
     process: subprocess.Popen[bytes]
     told: int
-    stdout: Kept
-    stderr: Kept
-    answer: Kept
+    stdout: Captured
+    stderr: Captured
+    answer: Captured
 
 
 def attached(
@@ -121,7 +121,7 @@ def _child(argv: Sequence[str], file: int | None) -> Iterator[Child]:
             )
         for read, _ in (out, err, answer):
             os.set_blocking(read, False)
-        child = Child(process, told, Kept(out[0]), Kept(err[0]), Kept(answer[0]))
+        child = Child(process, told, Captured(out[0]), Captured(err[0]), Captured(answer[0]))
         try:
             yield child
         finally:
