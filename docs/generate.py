@@ -60,7 +60,6 @@ from geats_core.planning.actions import (
     Identity,
     InstallTemplate,
     KeepOff,
-    Leftover,
     Lock,
     NotePlaces,
     Pause,
@@ -80,6 +79,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     impact_of,
 )
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import Limits

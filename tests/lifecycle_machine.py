@@ -49,17 +49,23 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target
-from geats_core.planning.model import ON, after, volumes_in_order
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
+from geats_core.planning.model import ON, after
 from geats_core.planning.steps import Step
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
+from geats_core.vm.observation import (
+    Observation,
+    Power,
+    Stage,
+    VolumeMissing,
+    VolumeSeen,
+    volumes_in_order,
+)
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls import lifecycle

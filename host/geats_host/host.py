@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.declared.config import HostConfig, read_config, read_in_part
-from geats_core.planning.availability import DRIVERS, POOLS, out_of_sight
-from geats_core.planning.facts import HostFacts
-from geats_core.planning.model import volumes_in_order
-from geats_core.planning.refusals import unreliable_parts
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problems, unknown
-from geats_core.vm.observation import Observation, Power, VolumeMissing, VolumeSeen
+from geats_core.vm.observation import (
+    Observation,
+    Power,
+    VolumeMissing,
+    VolumeSeen,
+    volumes_in_order,
+)
 from geats_core.vm.spec import VMSpec
+from geats_core.vm.unseen import DRIVERS, POOLS, out_of_sight, unreliable_parts
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
@@ -212,7 +215,7 @@ class Host:
 
     def out_of_sight(self, name: str, have: Observation) -> Problems:
         """Why not everything about one VM is known, as of the last look at it."""
-        away = out_of_sight(name, have, HostFacts(unavailable=self.unavailable))
+        away = out_of_sight(name, have, self.unavailable)
         return (*unreliable_parts(name, have), *away)
 
     @property

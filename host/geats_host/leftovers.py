@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 """
 
 from geats_core.plans import codec
-from geats_host.calls import inventory, reports
+from geats_host.calls import inventory
 from geats_host.for_salt.calls import looked_at, opened, words
 from geats_host.planning import facts, plans
 
@@ -51,7 +51,7 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
         **words(others),
     }
     with looked_at() as host:
-        return reports.list_report(host, only)
+        return inventory.list_report(host, only)
 
 
 def info(name):
@@ -65,7 +65,7 @@ def info(name):
         salt '*' geats.info web01
     """
     with looked_at() as host:
-        return reports.info_report(host, name)
+        return inventory.info_report(host, name)
 
 
 def status():
@@ -79,7 +79,7 @@ def status():
         salt '*' geats.status
     """
     with looked_at() as host:
-        return reports.status_report(host)
+        return inventory.status_report(host)
 
 
 def journal(name=None, limit=50):
@@ -96,7 +96,7 @@ def journal(name=None, limit=50):
         salt '*' geats.journal web01 limit=10
     """
     with looked_at() as host:
-        return reports.journal_report(host, name, limit)
+        return inventory.journal_report(host, name, limit)
 
 
 def pools():

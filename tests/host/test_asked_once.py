@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_host.calls import lifecycle
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver

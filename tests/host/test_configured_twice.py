@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.facts import PoolFacts
 from geats_core.planning.goal import Target
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.vm.observation import Power
-from geats_host.calls import inventory, lifecycle, reports
+from geats_host.calls import inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -72,7 +72,7 @@ def test_two_drivers_that_know_one_name_are_a_problem_of_that_name(tmp_path: Pat
     have = host.observe("web01")
 
     assert have.drivers == ("memory", "fast")
-    row = reports.list_report(host)["web01"]
+    row = inventory.list_report(host)["web01"]
     assert "the drivers 'memory' and 'fast' each have a VM of this name" in f"{row['problems']}"
     for target in set(Target) - {Target.REBOOTED}:
         with pytest.raises(Refused, match="nobody can tell which is meant"):

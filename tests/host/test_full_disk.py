@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from geats_core.vm.observation import Power
-from geats_host.calls import inventory, lifecycle, reports
+from geats_host.calls import inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
@@ -20,16 +20,16 @@ from tests.memory_host import memory_config
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
 SHOWING = (
-    reports.list_report,
-    reports.status_report,
+    inventory.list_report,
+    inventory.status_report,
     inventory.pools_report,
     inventory.volumes_report,
     inventory.drivers_report,
     inventory.pending_report,
     inventory.strays_report,
     inventory.overview_report,
-    lambda host: reports.info_report(host, "web01"),
-    lambda host: reports.journal_report(host, "web01", 5),
+    lambda host: inventory.info_report(host, "web01"),
+    lambda host: inventory.journal_report(host, "web01", 5),
     record,
     candidate,
 )

@@ -11,7 +11,7 @@ from geats_core.hostwide.strays import NO_NAME
 from geats_core.planning.actions import describe
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
-from geats_host.calls import adopt, copies, exports, inventory, lifecycle, reports, snapshots
+from geats_host.calls import adopt, copies, exports, inventory, lifecycle, snapshots
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -32,8 +32,8 @@ def host_with(tmp_path: Path, vms: Mapping[object, object]) -> Host:
 def test_a_vm_of_such_a_name_lives_and_goes_as_any_other(tmp_path: Path, name: str) -> None:
     host = host_with(tmp_path, {each: {"profile": "small"} for each in FLEET})
     apply_plan(host, plan_wishes(host, ALL)).unwrap()
-    assert {row["power"] for row in reports.list_report(host).values()} == {"running"}
-    assert set(reports.list_report(host, {"vms": [name]})) == {name}
+    assert {row["power"] for row in inventory.list_report(host).values()} == {"running"}
+    assert set(inventory.list_report(host, {"vms": [name]})) == {name}
     for verb in ("reboot", "freeze", "unfreeze", "lock", "unlock", "shutdown"):
         apply_plan(host, lifecycle.plan_verb(host, verb, name)).unwrap()
     apply_plan(host, snapshots.snapshot(host, name, "s")).unwrap()
@@ -53,7 +53,7 @@ def test_a_vm_of_such_a_name_lives_and_goes_as_any_other(tmp_path: Path, name: s
 def test_a_name_that_is_none_is_the_problem_of_that_vm_alone(tmp_path: Path) -> None:
     bad = {"db 1": {"profile": "small"}, 7: None, "-x": {"after": ["web01"]}}
     host = host_with(tmp_path, {"web01": {"profile": "small"}, **bad})
-    assert set(reports.list_report(host)) == {"web01"}
+    assert set(inventory.list_report(host)) == {"web01"}
     made = plan_wishes(host, ALL)
     assert made.refused == {
         "db 1": (f"geats.vms.db 1: must be {VM_RULE}, got 'db 1'",),
@@ -111,7 +111,7 @@ def test_a_container_that_no_vm_can_be_called_is_a_stray_that_nothing_acts_on(
         "my old box": NO_NAME,
         "web": None,
     }
-    assert "my old box" in reports.list_report(lxc_host)
+    assert "my old box" in inventory.list_report(lxc_host)
     for verb in ("stop", "undefine", "lock", "deprovision"):
         with pytest.raises(Refused, match="name: must be 1 to 63"):
             lifecycle.plan_verb(lxc_host, verb, "my old box")

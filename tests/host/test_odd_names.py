@@ -9,7 +9,7 @@ import pytest
 from geats_core import parse_vm
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
-from geats_host.calls import exports, lifecycle, reports
+from geats_host.calls import exports, inventory, lifecycle
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import open_driver
 from geats_host.engine.apply_plan import apply_plan
@@ -75,7 +75,7 @@ def test_in_the_run_and_state_directories_it_stops_no_command(
         littered(tmp_path / room)
     host = Host.from_config({**memory_config(tmp_path), "registry": "sqlite"})
     apply_plan(host, plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
-    assert {row["power"] for row in reports.list_report(host).values()} == {"running"}
+    assert {row["power"] for row in inventory.list_report(host).values()} == {"running"}
     apply_plan(host, plan_halt(host)).unwrap()
     assert host.observe("web01").power is Power.STOPPED
     for name in ("web01", "db01"):

@@ -13,7 +13,7 @@ import pytest
 
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power, VolumeSeen
-from geats_host.calls import inventory, lifecycle, reports
+from geats_host.calls import inventory, lifecycle
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -93,16 +93,16 @@ def test_a_vm_whose_pool_is_not_mounted_is_powered_off_locked_and_undefined(host
 
 
 def test_a_vm_in_a_pool_that_is_not_mounted_is_shown_with_the_reason(host: Host) -> None:
-    row = reports.list_report(host)["far"]
+    row = inventory.list_report(host)["far"]
     assert row["power"] == "running"
     assert [str(each).partition(" available: ")[0] for each in problems(row)] == [
         "far.volumes[root].pool: the pool 'fast' is not"
     ]
-    assert problems(reports.list_report(host)["near"]) == []
-    assert problems(reports.info_report(host, "far")) == problems(row)
+    assert problems(inventory.list_report(host)["near"]) == []
+    assert problems(inventory.info_report(host, "far")) == problems(row)
     (why,) = host.unavailable.values()
     assert why.startswith(NOT_MOUNTED)
-    assert reports.status_report(host)["unavailable"] == {"pools.fast": why}
+    assert inventory.status_report(host)["unavailable"] == {"pools.fast": why}
     pools = inventory.pools_report(host)
     assert (pools["fast"]["problem"], pools["slow"]["problem"]) == (why, None)
     assert pools["fast"]["type"] == "directory"
@@ -174,11 +174,11 @@ def test_a_host_is_booted_and_halted_without_the_pool_that_is_away(host: Host) -
 def test_a_driver_with_a_wrong_option_hides_its_vms_and_says_so(tmp_path: Path) -> None:
     running(tmp_path)
     host = Host.from_config(config(tmp_path, drivers={"memory": {"loud": True}}))
-    row = reports.list_report(host)["near"]
+    row = inventory.list_report(host)["near"]
     assert row["power"] == "unknown"
     (problem,) = problems(row)
     assert str(problem).startswith("near.driver: the driver 'memory' is not available: ")
-    assert reports.info_report(host, "near")["pid"] is None
+    assert inventory.info_report(host, "near")["pid"] is None
     for verb in ("stop", "start"):
         with pytest.raises(Refused, match=r"near\.driver: the driver 'memory' is not available"):
             lifecycle.plan_verb(host, verb, "near")
@@ -232,7 +232,7 @@ def test_a_plugin_that_raises_what_it_must_not_is_one_problem_of_its_own(
     host = Host.from_config(config(tmp_path, drivers={"memory": {}, "odd": {}}))
     apply_plan(host, lifecycle.plan_to(host, "near")).unwrap()
     with caplog.at_level(logging.ERROR):
-        assert list(reports.list_report(host)) == ["far", "near"]
+        assert list(inventory.list_report(host)) == ["far", "near"]
     assert host.unavailable == {"drivers.odd": said}
     assert "Traceback" in caplog.text
 
@@ -300,7 +300,7 @@ def test_a_pool_that_never_answers_keeps_no_other_vm_from_anything(
             apply_plan(host, lifecycle.plan_verb(host, verb, "near")).unwrap()
         with pytest.raises(Refused, match="pool fast: has not answered for 0 s: is its disk"):
             lifecycle.plan_to(host, "far", "rebooted")
-        assert list(reports.list_report(host)) == ["far", "near"]
+        assert list(inventory.list_report(host)) == ["far", "near"]
         assert len(asked) == 1  # as long as one waits, nobody else does
     finally:
         back.set()
@@ -346,7 +346,7 @@ def test_an_entry_that_is_wrong_concerns_those_that_need_it(tmp_path: Path, what
     assert list(made.refused) == ["far"]
     assert said in made.refused["far"][0]
     apply_plan(host, made).unwrap()
-    assert list(reports.list_report(host)) == ["far", "near"]
+    assert list(inventory.list_report(host)) == ["far", "near"]
     assert list(host.unavailable) == [f"{kind}.wrong"]
 
 
@@ -425,10 +425,10 @@ def test_where_a_whole_key_is_wrong_the_host_is_seen_and_powered_off(
     assert {why.partition(":")[0].split(".")[1] for why in host.config.unsound} == {
         *WRONG_KEYS[kind]
     }
-    assert {name: row["power"] for name, row in reports.list_report(host).items()} == dict.fromkeys(
-        VMS, "running"
-    )
-    assert reports.info_report(host, "far")["power"] == "running"
+    assert {
+        name: row["power"] for name, row in inventory.list_report(host).items()
+    } == dict.fromkeys(VMS, "running")
+    assert inventory.info_report(host, "far")["power"] == "running"
     apply_plan(host, lifecycle.plan_verb(host, "stop", "far")).unwrap()
     apply_plan(host, plan_halt(host)).unwrap()
     assert {have.power for have in host.observe_all().values()} == {Power.STOPPED}

@@ -17,7 +17,7 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import file_formats
 from geats_core.vm.observation import Power, VolumeMissing
 from geats_core.vm.parse import parse_vm, to_text
-from geats_host.calls import lifecycle, reports
+from geats_host.calls import inventory, lifecycle, reports
 from geats_host.calls.several_vms import plan_several
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -74,7 +74,7 @@ def test_looking_at_a_host_and_a_plan_that_does_nothing_leave_the_registry_as_it
 ) -> None:
     path = tmp_path / "state" / "registry.sqlite"
     before = path.read_bytes()
-    reports.list_report(old_host)
+    inventory.list_report(old_host)
     list(old_host.journal("db01"))
     assert lifecycle.plan_to(old_host, "db01", "unlocked").plan.is_empty
     lifecycle.plan_to(old_host, "db01", "running")
@@ -163,7 +163,7 @@ def test_a_row_that_cannot_be_read_stops_no_other_vm(half_read: Host) -> None:
 
 
 def test_a_row_that_cannot_be_read_is_shown_and_refused_with_the_reason(half_read: Host) -> None:
-    rows = reports.list_report(half_read)
+    rows = inventory.list_report(half_read)
     assert rows["web01"]["problems"] == []
     assert rows["db01"]["defined"] is True
     assert "unknown key 'colour'" in str(rows["db01"]["problems"])

@@ -66,15 +66,15 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.planning.model import volumes_in_order
+from geats_core.planning.goal import Then
 from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.observation import volumes_in_order
 from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined

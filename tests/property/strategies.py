@@ -28,10 +28,9 @@ from geats_core import (
     VolumeSeen,
 )
 from geats_core.planning.actions import Moved, UpgradeRegistry
-from geats_core.planning.model import volumes_in_order
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
-from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic
+from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic, volumes_in_order
 from geats_core.vm.spec import (
     ROOT,
     Autostart,

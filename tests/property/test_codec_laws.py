@@ -44,7 +44,6 @@ from geats_core.planning.actions import (
     Identity,
     InstallTemplate,
     KeepOff,
-    Leftover,
     Lock,
     NotePlaces,
     Pause,
@@ -58,13 +57,14 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
     UnpackVolume,
     UpgradeRegistry,
 )
+from geats_core.planning.goal import Then
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.plans.codec import decode, encode, parser_of
 from tests.property.strategies import (
     host_facts,

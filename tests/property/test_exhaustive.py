@@ -75,13 +75,13 @@ from geats_core.planning.actions import (
     Shutdown,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
     describe,
     impact_of,
 )
+from geats_core.planning.goal import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import ROOT, VMSpec
 from tests.property.space import BARE_FREE, BY_HAND, MISSING, NAME, NOWHERE, SPACES, Space

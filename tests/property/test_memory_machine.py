@@ -26,11 +26,10 @@ from geats_core.planning.actions import (
     RollbackVolume,
     SnapshotVolume,
     Stop,
-    Then,
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target
+from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target, Then
 from geats_core.vm.observation import Observation, Power, VolumeSeen
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver

@@ -11,14 +11,14 @@ from geats_core.hostwide.host_planner import HostPlan
 from geats_core.jobs.repairs import FoundLeftover, plan_repair
 from geats_core.planning.actions import (
     DestroyVolume,
-    Leftover,
     RemoveLeftover,
     Repair,
     Start,
     Undefine,
     Unfreeze,
 )
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from tests.property.strategies import host_facts, observations
 

@@ -15,7 +15,7 @@ import pytest
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
-from geats_host.calls import adopt, lifecycle, reports
+from geats_host.calls import adopt, inventory, lifecycle
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -127,7 +127,7 @@ def test_a_container_is_adopted_as_it_is(operator: Operator, power: Power) -> No
     assert have.in_effect == (None if power is Power.STOPPED else have.defined)
     assert have.by_hand == ("lxc.apparmor.profile = unconfined", "lxc.environment = A=1")
     assert (operator.folder / "config.before-geats").read_bytes() == old
-    row = reports.list_report(operator.host)[NAME]
+    row = inventory.list_report(operator.host)[NAME]
     assert (row["power"], row["defined"], row["pending"]) == (str(power), True, 0)
     target = {Power.STOPPED: "stopped", Power.FROZEN: "frozen"}.get(power, "running")
     assert lifecycle.plan_to(operator.host, NAME, target).plan.is_empty
@@ -245,7 +245,7 @@ def test_one_that_runs_from_another_root_than_its_volume_is_not_as_described(
     for target in ("running", "provisioned", "deprovisioned", "undefined"):
         with pytest.raises(Refused, match=said):
             lifecycle.plan_to(host, NAME, target)
-    assert said in str(reports.list_report(host)[NAME]["problems"])
+    assert said in str(inventory.list_report(host)[NAME]["problems"])
     operator.start()
     apply_plan(host, lifecycle.plan_to(host, NAME, "off")).unwrap()
     assert rebuilt.exists()
@@ -414,7 +414,7 @@ lxc.mount.entry = tmpfs srv tmpfs defaults 0 0
     before, service = life(operator), operator.run(show)
     operator.adopt("busybox")
     assert (life(operator), operator.run(show)) == (before, service)
-    assert reports.info_report(operator.host, NAME)["addresses"] == ["10.77.0.31"]
+    assert inventory.info_report(operator.host, NAME)["addresses"] == ["10.77.0.31"]
     operator.run("systemctl reboot")
     wait_for(lambda: operator.driver.info(NAME).pid not in (before[0], None))
     host = operator.host

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle

@@ -13,7 +13,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core.vm.observation import Observation, Power
-from geats_host.calls import lifecycle, reports
+from geats_host.calls import inventory, lifecycle, reports
 from geats_host.engine.apply import Interrupted
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
@@ -83,7 +83,7 @@ def answers(address: str) -> bool:
 
 
 def memory_limit(operator: Operator) -> object:
-    return reports.info_report(operator.host, NAME)["memory_limit_bytes"]
+    return inventory.info_report(operator.host, NAME)["memory_limit_bytes"]
 
 
 def test_a_described_vm_lives_its_whole_life(operator: Operator, bridge: str) -> None:
@@ -95,10 +95,10 @@ def test_a_described_vm_lives_its_whole_life(operator: Operator, bridge: str) ->
     operator.vm["memory"] = "256MiB"
     limits = f"set the limits of {NAME}: memory 256MiB, cpus no limit, processes no limit"
     assert operator.plan() == [(f"define {NAME}", "none"), (limits, "live")]
-    pid = reports.info_report(operator.host, NAME)["pid"]
+    pid = inventory.info_report(operator.host, NAME)["pid"]
     operator.apply()
     assert memory_limit(operator) == 256 * 2**20
-    assert reports.info_report(operator.host, NAME)["pid"] == pid
+    assert inventory.info_report(operator.host, NAME)["pid"] == pid
 
     operator.vm["nics"] = [{"name": "eth0", "bridge": bridge, "addresses": ["10.77.0.12/24"]}]
     assert [impact for _, impact in operator.plan()] == ["none", "restart", "none", "none"]
@@ -225,7 +225,10 @@ def test_a_full_disk_fails_the_step_and_the_next_apply_carries_on(
 
 def test_reports_are_plain_data(operator: Operator) -> None:
     operator.apply()
-    for report in (reports.status_report(operator.host), reports.info_report(operator.host, NAME)):
+    for report in (
+        inventory.status_report(operator.host),
+        inventory.info_report(operator.host, NAME),
+    ):
         assert json.loads(json.dumps(report)) == report
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.planning.goal import Goal, Target
-from geats_host.calls import adopt, inventory, lifecycle, reports
+from geats_host.calls import adopt, inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -61,7 +61,7 @@ def inside(host: Host, name: str, *argv: str) -> str:
 def test_vms_of_such_names_live_and_go_on_two_pools(host: Host, tmp_path: Path) -> None:
     apply_plan(host, plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))).unwrap()
     try:
-        assert {n: row["power"] for n, row in reports.list_report(host).items()} == dict.fromkeys(
+        assert {n: row["power"] for n, row in inventory.list_report(host).items()} == dict.fromkeys(
             FLEET, "running"
         )
         for at, name in enumerate(FLEET, 50):

@@ -10,8 +10,8 @@ import pytest
 import salt.loader
 from salt.exceptions import CommandExecutionError
 
-from geats_core.planning.facts import Offer
 from geats_core.planning.planner import plan
+from geats_core.planning.plugin_facts import Offer
 
 REPO = Path(__file__).parents[2]
 OURS = tuple(f"{REPO}/{each}/" for each in ("core", "host", "salt"))

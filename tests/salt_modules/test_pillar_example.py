@@ -10,7 +10,8 @@ from returns.result import Success
 
 from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan_host
 from geats_core.declared.pillar_schema import pillar_schema
-from geats_core.planning.facts import DriverFacts, HostFacts
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import DriverFacts
 
 EXAMPLE = Path(__file__).parents[2] / "salt" / "_pillar_example"
 TEXT = (EXAMPLE / "geats.sls").read_text()

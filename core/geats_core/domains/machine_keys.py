@@ -27,9 +27,8 @@ from geats_core.domains.machine import (
     max_cpus,
     max_memory_bytes,
 )
-from geats_core.planning.actions import Impact
-from geats_core.planning.facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import Cost
+from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.spec_changes import Cost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, shown
 from geats_core.reading.fields import Reader, each, of_mapping

@@ -13,9 +13,9 @@ from geats_core.declared.placement_rules import Rules, Strategy
 from geats_core.fleet.outlook import Outlook
 from geats_core.fleet.placement import Candidate, load_with, place, with_goal, without
 from geats_core.planning.goal import Goal, Target
-from geats_core.planning.refusals import unreliable_parts
 from geats_core.reading.checked import Checked, Code, Problem, problem, unknown
 from geats_core.vm.observation import Observation, Power
+from geats_core.vm.unseen import unreliable_parts
 
 TOLERANCE = 0.05
 

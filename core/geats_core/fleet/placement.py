@@ -18,8 +18,8 @@ from geats_core.declared.placement_rules import Rules, Strategy
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.capacity import limit_of, promised
 from geats_core.hostwide.host_planner import plan_host
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal
+from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.reverse import follow
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.observation import Observation

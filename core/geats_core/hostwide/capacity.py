@@ -22,7 +22,7 @@ from typing import TypeAlias
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import SetLimits
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import AllocateVolume, DestroyVolume
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.claims import Claim, claims, foreign_claims, name_claim, running_spec

@@ -8,13 +8,14 @@ always fits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from returns.result import Failure
 
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.conflicts import conflicts, described
 from geats_core.hostwide.host_planner import Setting, arranged
+from geats_core.hostwide.reservations import Reservation
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.planning.actions import (
     POWER_OFFS,
@@ -26,35 +27,16 @@ from geats_core.planning.actions import (
     Start,
     Undefine,
 )
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, after
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Problem, Problems
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
-from geats_core.vm.spec import VMSpec
 
 TAKING = (Define, Adopt, Start, AllocateVolume, GrowVolume, SetLimits)
 CHANGING = (*TAKING, *POWER_OFFS, Undefine)
 UNDER_WAY = "an operation in progress takes it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
-    """What a plan that is being applied takes for one VM: all that ``spec`` has.
-
-    Addresses, memory and the like are those of a VM that ``runs`` once the plan is done.
-    """
-
-    spec: VMSpec
-    runs: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserved:
-    """All that one operation takes, by the name of the VM."""
-
-    vms: Mapping[str, Reservation]
 
 
 def takes(made: Plan) -> bool:

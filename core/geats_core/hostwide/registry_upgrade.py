@@ -18,9 +18,9 @@ from geats_core.planning.actions import (
     Start,
     UpgradeRegistry,
 )
-from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.planning.steps import Plan, Step
 from geats_core.vm.observation import Observation
+from geats_core.vm.unseen import DRIVERS, POOLS
 
 APlan = TypeVar("APlan", Plan, HostPlan)
 ELSEWHERE = "the configuration, or a disk, is not as this host remembers"

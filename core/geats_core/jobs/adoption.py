@@ -40,11 +40,11 @@ from geats_core.foreign.lxc_nics import NIC
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume
 from geats_core.planning.draft import Draft
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan
-from geats_core.planning.refusals import incomplete, is_within, unreliable_parts
+from geats_core.planning.refusals import incomplete, is_within
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
@@ -54,6 +54,7 @@ from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
+from geats_core.vm.unseen import unreliable_parts
 
 IDMAP = "idmap=container"
 COPY_IT = "geats import-lxc makes a template of it instead"

@@ -21,8 +21,8 @@ from geats_core.planning.actions import (
     Unfreeze,
 )
 from geats_core.planning.draft import LEFT_HELD, Draft
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
 from geats_core.planning.refusals import refusals
 from geats_core.planning.steps import Plan, Step

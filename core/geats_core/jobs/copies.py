@@ -31,8 +31,8 @@ from geats_core.planning.actions import (
     UnpackVolume,
 )
 from geats_core.planning.draft import LEFT_HELD, Draft
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.refusals import foreign, incomplete, refusals, undefined
 from geats_core.planning.steps import Plan
 from geats_core.plans.codec import decode, encode

@@ -16,14 +16,15 @@ from returns.result import Success
 
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
-from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Then, Undefine
-from geats_core.planning.availability import out_of_sight
+from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Undefine
 from geats_core.planning.draft import LEFT_OFF, Draft
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.goal import Then
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.vm.unseen import out_of_sight
 
 UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
 
@@ -98,7 +99,7 @@ def _of_vm(
     draft = Draft(name, have)
     for each in left:
         draft.add(each.action, each.reason)
-    if not have.foreign and not out_of_sight(name, have, host.facts):
+    if not have.foreign and not out_of_sight(name, have, host.facts.unavailable):
         _power_on(draft, restarting=restarting)
         _take_away_volumes(draft, going)
     return draft.finished().value_or(Plan(name=name))
@@ -154,7 +155,7 @@ def _unfinished(host: Setting, names: Container[str]) -> frozenset[str]:
         name
         for name, have in host.observations.items()
         if name in names
-        and not (have.foreign or out_of_sight(name, have, host.facts))
+        and not (have.foreign or out_of_sight(name, have, host.facts.unavailable))
         and _may_lose_volumes(_ended(have))
         and any(seen.is_reserved for seen in have.volumes)
     }

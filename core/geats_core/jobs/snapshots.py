@@ -28,8 +28,8 @@ from geats_core.planning.actions import (
     Unfreeze,
 )
 from geats_core.planning.draft import LEFT_OFF, Draft, for_now
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
 from geats_core.planning.refusals import foreign, incomplete, undefined

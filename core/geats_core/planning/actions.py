@@ -2,25 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import TypeAlias, assert_never
 
+from geats_core.planning.goal import Then
+from geats_core.planning.plugin_facts import Leftover
+from geats_core.planning.spec_changes import Impact
 from geats_core.reading.sizes import format_size
 from geats_core.vm.spec import Limits, VMSpec
 
 CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
-
-
-class Impact(IntEnum):
-    """What a step costs a user of the VM, in growing order."""
-
-    NONE = 0
-    LIVE = 1
-    RESTART = 2
-    DATA_LOSS = 3
-
-    def __str__(self) -> str:
-        return self.name.lower()
 
 
 class Identity(StrEnum):
@@ -226,17 +217,6 @@ class Start:
     """Power on."""
 
 
-class Then(StrEnum):
-    """Whether a VM that is powered off stays off, or will be started again.
-
-    If it will be started again, this is recorded before it is powered off: if the plan is
-    interrupted, the next one starts it.
-    """
-
-    OFF = "off"
-    ON = "on"
-
-
 @dataclass(frozen=True, slots=True)
 class Shutdown:
     """Ask the guest to power off, wait up to ``timeout_s`` seconds, then power off."""
@@ -306,18 +286,6 @@ class UpgradeRegistry:
 
     found: int
     wanted: int
-
-
-class Leftover(StrEnum):
-    """What an interrupted operation can leave on a host, besides the parts of VMs."""
-
-    TEMPLATE = "half-unpacked template"
-    CLONE = "clone"
-    FILE = "file"
-    FOLDER = "folder"
-    INTERFACE = "interface"
-    LOOP_DEVICE = "loop device"
-    MOUNT = "mount"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
@@ -52,6 +51,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
+from geats_core.planning.goal import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import (
     UNFINISHED_COPY,
@@ -60,6 +60,7 @@ from geats_core.vm.observation import (
     SnapshotSeen,
     Stage,
     VolumeSeen,
+    volumes_in_order,
 )
 from geats_core.vm.spec import ROOT, VMSpec
 
@@ -374,8 +375,3 @@ def _need(*conditions: tuple[bool, str], then: Observation) -> After:
 def _with_volume(have: Observation, volume: VolumeSeen) -> Observation:
     others = [v for v in have.volumes if (v.pool, v.name) != (volume.pool, volume.name)]
     return replace(have, volumes=volumes_in_order([*others, volume]))
-
-
-def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:
-    """The one order in which an observation holds its volumes."""
-    return tuple(sorted(volumes, key=lambda volume: (volume.pool, volume.name)))

@@ -15,7 +15,6 @@ from geats_core.declared.policy import HostPolicy
 from geats_core.planning.actions import (
     Action,
     Freeze,
-    Impact,
     KeepOff,
     Repair,
     Shutdown,
@@ -27,6 +26,7 @@ from geats_core.planning.actions import (
     impact_of,
 )
 from geats_core.planning.goal import Asked, Goal
+from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest

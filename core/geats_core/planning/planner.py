@@ -23,7 +23,6 @@ from geats_core.planning.actions import (
     FormatVolume,
     Freeze,
     GrowVolume,
-    Impact,
     InstallTemplate,
     KeepOff,
     Lock,
@@ -32,15 +31,13 @@ from geats_core.planning.actions import (
     Shutdown,
     Start,
     Stop,
-    Then,
     Undefine,
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.availability import without_start
 from geats_core.planning.draft import LEFT_OFF, Draft
-from geats_core.planning.facts import HostFacts
-from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, SUSPENDED, allocated
 from geats_core.planning.only_named import unnamed
 from geats_core.planning.refusals import (
@@ -53,6 +50,7 @@ from geats_core.planning.refusals import (
     refusals,
     torn_down,
     unreliable,
+    without_start,
 )
 from geats_core.planning.restarts import (
     changes_that_restart,
@@ -61,7 +59,7 @@ from geats_core.planning.restarts import (
     rebuilds,
     why_restart,
 )
-from geats_core.planning.spec_changes import Change, at_least, changes
+from geats_core.planning.spec_changes import Change, Impact, at_least, changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget

@@ -1,17 +1,20 @@
-"""Why a goal has no plan, all reasons at once."""
+"""Why a goal has no plan, all reasons at once.
+
+A VM needs its driver for everything, and its pools if its volumes matter. To power it off, no pool
+is needed. If a pool cannot be looked at, its content is not known, and never treated as missing.
+Nothing is made in a pool or driver that is not the one that the host recorded.
+"""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from geats_core.planning.availability import (
-    without_driver,
-    without_pools,
-    without_template,
-    would_leave_behind,
-)
-from geats_core.planning.facts import HostFacts, Offer
+from geats_core.planning.actions import Moved, Start
 from geats_core.planning.goal import DataLoss, Goal, Restart, Target
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.spec_changes import Impact
+from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.sizes import format_size
 from geats_core.vm import hardware
@@ -21,6 +24,16 @@ from geats_core.vm.idmap import shift
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.parse import to_plain
 from geats_core.vm.spec import ROOT, VMSpec
+from geats_core.vm.unseen import (
+    DRIVERS,
+    POOLS,
+    TEMPLATES,
+    two_of_a_name,
+    unavailable,
+    unreliable_parts,
+    without_driver,
+    without_pools,
+)
 
 NEEDED = ("name", "driver", "template", "hostname", "volumes")  # of every VM
 Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
@@ -29,11 +42,11 @@ Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, n
 def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Problems:
     """Every reason not to bring *have* to *want*, with paths into the VM's spec."""
     described = [spec for spec in (want, have.recorded, have.defined) if spec]
-    without = [*without_driver(described, facts)]
+    without = [*without_driver(described, facts.unavailable)]
     found = [
         *_unknown(_names(want, facts)),
         *without,
-        *without_pools(described, facts),
+        *without_pools(described, facts.unavailable),
         *without_template(goal, want, have, facts),
         *_another_driver(want, have),
         *_privileged(want, facts),
@@ -84,36 +97,13 @@ def unreliable(goal: Goal, have: Observation) -> Problems:
     """A VM that cannot be relied on is left alone, except that it can be powered off and defined
     again."""
     if have.drivers:
-        return tuple(_two_of_a_name(goal.name, have))
+        return tuple(two_of_a_name(goal.name, have))
     if goal.target in (Target.OFF, Target.LOCKED, Target.UNLOCKED):
         return ()
     anew = goal.target is Target.DEFINED and goal.spec is not None
     return tuple(
         each for each in unreliable_parts(goal.name, have) if not (anew and each.path == goal.name)
     )
-
-
-def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
-    """What is known of the VM, and cannot be relied on: why, and what to do."""
-    yield from _two_of_a_name(name, have)
-    if have.unreliable:
-        message = f"its definition cannot be relied on: {have.unreliable}"
-        yield Problem(name, f"{message}, or define it again as it is described", Code.REFUSED)
-    for seen in have.volumes:
-        if seen.unreadable:
-            path = f"{name}.volumes[{seen.pool}/{seen.name}]"
-            yield Problem(path, f"is left alone: {seen.unreadable}", Code.REFUSED)
-
-
-def _two_of_a_name(name: str, have: Observation) -> Iterable[Problem]:
-    """Nobody can tell which of two VMs is meant."""
-    if have.drivers:
-        known = " and ".join(map(repr, have.drivers))
-        message = (
-            f"the drivers {known} each have a VM of this name, and nobody can tell which is meant:"
-            " rename or remove one of them with its own tools"
-        )
-        yield Problem(name, message, Code.REFUSED)
 
 
 def undefined(name: str, have: Observation) -> Iterable[Problem]:
@@ -133,8 +123,8 @@ def out_of_reach(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     away: list[Problem] = []
     if torn_down(goal, have):
         wanted += [(f"volumes[{v.name}].pool", "pool", v.pool, facts.pools) for v in known.volumes]
-        away = [*without_pools([known], facts)]
-    return _within(goal, [*_unknown(wanted), *without_driver([known], facts), *away])
+        away = [*without_pools([known], facts.unavailable)]
+    return _within(goal, [*_unknown(wanted), *without_driver([known], facts.unavailable), *away])
 
 
 def incomplete(name: str, have: Observation) -> Problems:
@@ -404,3 +394,57 @@ def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
             "track of what it may still use: restart it, or power it off first"
         )
         yield Problem("restart", message, Code.REFUSED)
+
+
+def without_template(
+    goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterable[Problem]:
+    """A root that is to be made needs its template; one that is there does not."""
+    root = have.volume(want.root.pool, want.root.name)
+    installed = root is not None and root.stage is Stage.INSTALLED
+    if installed and goal.target is not Target.REINITIALISED:
+        return
+    if why := unavailable(TEMPLATES, want.template, facts.unavailable):
+        yield Problem("template", why, Code.UNAVAILABLE)
+
+
+def without_start(goal: Goal, made: Plan, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    """Nothing is made or powered off for a start that would fail on this host."""
+    if goal.spec is None or not any(isinstance(step.action, Start) for step in made.steps):
+        return
+    no = facts.driver(goal.spec.driver).no_start
+    if no is not None and not any(line.startswith(no.unless) for line in have.by_hand):
+        message = f"the driver {goal.spec.driver!r} can start no VM now: {no.why}"
+        yield Problem(f"{goal.name}.driver", message, Code.UNAVAILABLE)
+
+
+def would_leave_behind(
+    goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterable[Problem]:
+    """Nothing is made in a new place while VMs are left in the recorded one, unless data loss is
+    allowed.
+
+    Volumes that are missing, or that exist here already, are handled elsewhere.
+    """
+    if goal.data_loss is DataLoss.ALLOWED and goal.max_impact is Impact.DATA_LOSS:
+        return
+    known = {(seen.pool, seen.name) for seen in have.volumes}
+    known |= {(each.pool, each.name) for each in have.missing}
+    made = [v for v in want.volumes if (v.pool, v.name) not in known]
+    if goal.target is Target.DEFINED:
+        made = []
+    paths = {f"{POOLS}.{volume.pool}": f"volumes[{volume.name}].pool" for volume in made}
+    if not have.exists:
+        paths[f"{DRIVERS}.{want.driver}"] = "driver"
+    for moved in facts.moved:
+        if moved.left and moved.what in paths:
+            yield Problem(paths[moved.what], _moved_away(moved), Code.DATA_LOSS)
+
+
+def _moved_away(moved: Moved) -> str:
+    vms = ", ".join(moved.left)
+    return (
+        f"{moved.what} is now {moved.now}; it was {moved.was}, and {vms} is left there: check "
+        "whether its disk is mounted, and whether its path, its type and state_dir are right; "
+        f"allow data loss to go on here, and leave {vms} behind"
+    )

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from enum import IntEnum
 from math import inf
 from types import MappingProxyType
 from typing import TypeAlias
 
 from returns.result import Success
 
-from geats_core.planning.actions import Impact
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
@@ -16,6 +16,19 @@ from geats_core.vm.observation import Observation
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import SECRET, shown_change
 from geats_core.vm.spec import VMSpec
+
+
+class Impact(IntEnum):
+    """What a step costs a user of the VM, in growing order."""
+
+    NONE = 0
+    LIVE = 1
+    RESTART = 2
+    DATA_LOSS = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
 
 NONE, LIVE, RESTART, REBUILD = Impact.NONE, Impact.LIVE, Impact.RESTART, Impact.DATA_LOSS
 
@@ -218,3 +231,8 @@ def drift(declared: VMSpec, have: Observation) -> tuple[str, ...]:
     written = have.defined or have.recorded
     found = [*changes(now, declared), *changes(written, declared)]
     return tuple(dict.fromkeys(each.field for each in found))
+
+
+def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:
+    """``{field: {"old": …, "new": …}}``."""
+    return {change.field: {"old": change.old, "new": change.new} for change in changes}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from geats_core.planning.actions import Action, Impact, impact_of
-from geats_core.planning.spec_changes import Change
+from geats_core.planning.actions import Action, impact_of
+from geats_core.planning.spec_changes import Change, Impact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

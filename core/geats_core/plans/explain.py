@@ -8,7 +8,7 @@ from returns.result import Success
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.strays import Stray
 from geats_core.planning.actions import Action, describe
-from geats_core.planning.spec_changes import Change
+from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import DO, encode, names_of
 from geats_core.reading.checked import Checked, Code, problem, shown
@@ -212,8 +212,3 @@ def _action_to_plain(action: Action) -> dict[str, object]:
     parts = {name: getattr(action, name) for name in names_of(kind)}
     told = {name: encode(part) for name, part in parts.items() if not isinstance(part, VMSpec)}
     return {DO: kind.__name__, **told}
-
-
-def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:
-    """``{field: {"old": …, "new": …}}``."""
-    return {change.field: {"old": change.old, "new": change.new} for change in changes}

@@ -21,7 +21,7 @@ from geats_core.planning.actions import (
     Pause,
     UpgradeRegistry,
 )
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import decode, encode, names_of

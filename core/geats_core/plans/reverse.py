@@ -20,8 +20,8 @@ from geats_core.planning.actions import (
     SnapshotVolume,
 )
 from geats_core.planning.draft import for_now
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import ByHand, DataLoss, Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, after
 from geats_core.planning.ordering import ordered
 from geats_core.planning.planner import plan

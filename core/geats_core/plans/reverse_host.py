@@ -12,7 +12,7 @@ from geats_core.hostwide.registry_upgrade import with_upgrade
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import NotePlaces, UpgradeRegistry
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan, saved
 from geats_core.plans.reverse import follow, goal_before, reverse, with_snapshots

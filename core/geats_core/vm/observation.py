@@ -190,3 +190,8 @@ class Observation:
     def exists(self) -> bool:
         """Whether there is anything of this VM on the host."""
         return self != Observation()
+
+
+def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:
+    """The one order in which an observation holds its volumes."""
+    return tuple(sorted(volumes, key=lambda volume: (volume.pool, volume.name)))

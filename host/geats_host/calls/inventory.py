@@ -1,24 +1,162 @@
-"""Reports on pools, volumes, drivers, pending changes and strays."""
+"""Reports on what there is: VMs, pools, volumes, drivers, pending changes and strays."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.declared.config import StackLayer
 from geats_core.declared.policy import Strays
-from geats_core.hostwide.strays import NO_NAME
-from geats_core.planning.spec_changes import drift
-from geats_core.plans.explain import changes_to_plain
+from geats_core.planning.spec_changes import (
+    AS_EVER,
+    Change,
+    changes,
+    changes_to_plain,
+    drift,
+)
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
-from geats_host.calls.reports import Report, pending_of, power_of
+from geats_core.vm.secrets import shown_spec
 from geats_host.drivers import Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
+from geats_host.lazy import later
 from geats_host.plugins.entry_points import pools_of
 from geats_host.storage import Pool
 
+if TYPE_CHECKING:
+    from geats_core.hostwide import strays
+    from geats_core.requests import vm_filter as listing
+else:
+    strays = later("geats_core.hostwide.strays")
+    listing = later("geats_core.requests.vm_filter")
+
+Report: TypeAlias = dict[str, object]
+
 ALL: tuple[str, ...] = ("*",)
+
+
+def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -> dict[str, Report]:
+    """Every VM by name: its power, whether it is declared, defined and locked, and so on.
+
+    ``power`` is None if nothing is defined. ``pending`` is the number of fields that are recorded,
+    but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
+    start it again. ``problems`` say why part of the VM cannot be seen or read now. *only* selects
+    VMs, see ``parse_filter``.
+    """
+    meant = accepted(listing.parse_filter(only, host.drivers))
+    seen = host.observe_all()
+    rows = {
+        name: _row(host, name, seen.get(name, Observation()))
+        for name in sorted({*host.config.vms, *seen})
+    }
+    return {name: row for name, row in rows.items() if meant.picks(name, row)}
+
+
+def _row(host: Host, name: str, have: Observation) -> Report:
+    spec = have.in_effect or have.defined or have.recorded
+    return {
+        "power": power_of(host, have),
+        "to_run": have.to_run,
+        "declared": name in host.config.vms,
+        "defined": have.is_recorded,
+        "locked": have.locked,
+        "pending": len(pending_of(host, have)),
+        "driver": spec.driver if spec else None,
+        "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
+        "problems": [str(each) for each in host.out_of_sight(name, have)],
+    }
+
+
+def power_of(host: Host, have: Observation) -> str | None:
+    """The power state as text; None if nothing is defined."""
+    if have.recorded and have.recorded.driver in host.drivers.away:
+        return str(listing.ListedPower.UNKNOWN)
+    return str(have.power) if have.has_power else None
+
+
+def status_report(host: Host) -> Report:
+    """Every VM's definition and state, and the host's memory, swap, load and cpu.
+
+    ``unavailable`` are the drivers and pools that cannot be used now, and why.
+    """
+    seen = host.observe_all()
+    names = sorted({*host.config.vms, *seen})
+    vms = {name: vm_report(host, name, seen.get(name, Observation())) for name in names}
+    return {"vms": vms, "host": host_report(), "unavailable": host.unavailable}
+
+
+def vm_report(host: Host, name: str, have: Observation) -> Report:
+    """One VM: its definition, state, volumes, and what is pending until it restarts."""
+    return {
+        **_row(host, name, have),
+        "definition": shown_spec(have.recorded) if have.recorded else None,
+        "pending": changes_to_plain(pending_of(host, have)),
+        "volumes": [
+            {
+                "name": volume.name,
+                "pool": volume.pool,
+                "stage": volume.stage.name.lower(),
+                "active": volume.active,
+                "template": volume.template,
+            }
+            for volume in have.volumes
+        ],
+    }
+
+
+def pending_of(host: Host, have: Observation) -> tuple[Change, ...]:
+    """What is written, but not in effect until the VM restarts."""
+    now, then = have.in_effect, have.recorded
+    if now is None or then is None or now == then:
+        return ()
+    able = host.drivers.ask(then.driver, lambda driver: driver.facts)
+    return changes(now, then, able.costs if able else AS_EVER)
+
+
+def host_report() -> Report:
+    """Memory and swap in bytes, load as three averages, cpu as count and percent in use."""
+    import psutil  # few calls need it, and it takes long to load
+
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    return {
+        "memory": {
+            "total_bytes": memory.total,
+            "available_bytes": memory.available,
+            "used_bytes": memory.used,
+        },
+        "swap": {"total_bytes": swap.total, "used_bytes": swap.used},
+        "load": [round(load, 2) for load in psutil.getloadavg()],
+        "cpu": {"count": psutil.cpu_count() or 1, "percent": psutil.cpu_percent(interval=0.1)},
+    }
+
+
+def info_report(host: Host, name: str) -> Report:
+    """One VM: what ``vm_report`` says, and its pid, addresses, memory and cpu time."""
+    report = vm_report(host, name, host.known(name))
+    info = asdict(host.info(name))
+    live = {**info, "addresses": list(info["addresses"]) or report["addresses"]}
+    return {"name": name, **report, **live}
+
+
+def journal_report(host: Host, name: str | None, limit: int = 50) -> list[Report]:
+    """The newest steps that were applied to a VM, oldest first; times are UTC.
+
+    None means those that concerned the whole host.
+    """
+    return [
+        {
+            "time": datetime.fromtimestamp(entry.time_s, UTC).isoformat(timespec="seconds"),
+            "action": entry.action,
+            "outcome": str(entry.outcome),
+            "detail": entry.detail,
+            "origin": entry.origin,
+        }
+        for entry in host.journal(name, limit)
+    ]
 
 
 def pools_report(host: Host) -> dict[str, Report]:
@@ -147,7 +285,7 @@ def strays_report(host: Host) -> dict[str, Report]:
             "foreign": have.foreign,
             "locked": have.locked,
             "policy": str(host.config.policy.on_stray(name)),
-            "problem": None if VM_NAME.fullmatch(name) else NO_NAME,
+            "problem": None if VM_NAME.fullmatch(name) else strays.NO_NAME,
         }
         for name, have in host.observe_all().items()
         if name not in host.config.known

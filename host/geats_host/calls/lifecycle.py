@@ -7,8 +7,8 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.declared.config import HostConfig, parse_config
-from geats_core.planning.actions import Impact
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
+from geats_core.planning.spec_changes import Impact
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import unknown

@@ -15,8 +15,8 @@ from geats_core.jobs.snapshots import (
     plan_snapshot,
     snapshots_of,
 )
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.fields import boolean, text

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import Impact, describe
+from geats_core.planning.actions import describe
+from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
 from geats_core.plans.plan_files import SavedPlan

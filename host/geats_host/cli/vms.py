@@ -3,7 +3,7 @@
 import click
 
 from geats_core.requests.vm_filter import ListedPower
-from geats_host.calls import reports
+from geats_host.calls import inventory
 from geats_host.cli.session import Session, in_session
 
 
@@ -23,7 +23,7 @@ from geats_host.cli.session import Session, in_session
 def list_(session: Session, /, **only: object) -> None:
     """List all VMs, or those that match NAMES: names, or patterns such as 'web*'."""
     some = {key: value for key, value in only.items() if value != ()}
-    report = reports.list_report(session.host_in_part, some)
+    report = inventory.list_report(session.host_in_part, some)
 
     def show() -> None:
         if not report:
@@ -41,7 +41,7 @@ def list_(session: Session, /, **only: object) -> None:
 @in_session
 def info(session: Session, name: str) -> None:
     """Show one VM."""
-    report = reports.info_report(session.host_in_part, name)
+    report = inventory.info_report(session.host_in_part, name)
     from geats_host.cli import tables
 
     session.answer(report, lambda: tables.show_mapping(report))
@@ -51,7 +51,7 @@ def info(session: Session, name: str) -> None:
 @in_session
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
-    report = reports.status_report(session.host_in_part)
+    report = inventory.status_report(session.host_in_part)
     from geats_host.cli import tables
 
     session.answer(report, lambda: tables.show_status(report))
@@ -69,7 +69,7 @@ def status(session: Session) -> None:
 @in_session
 def journal(session: Session, name: str | None, limit: int) -> None:
     """Show the newest steps that were applied to a VM; without NAME, to the host as a whole."""
-    report = reports.journal_report(session.host_in_part, name, limit)
+    report = inventory.journal_report(session.host_in_part, name, limit)
     from geats_host.cli import tables
 
     session.answer(report, lambda: tables.show_journal(report))

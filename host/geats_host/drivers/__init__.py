@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.foreign.lxc_container import OnHost
-from geats_core.planning.actions import Adopt
-from geats_core.planning.facts import DriverFacts, Offer
+from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 
 if TYPE_CHECKING:
+    from geats_core.planning.actions import Adopt
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
@@ -205,7 +205,7 @@ class AdoptingDriver(Protocol):
         """The definition of a VM, whoever made it, by its name in ``observe``; None if none."""
         ...
 
-    def adopt(self, adopt: Adopt, places: Mapping[str, Place]) -> None:
+    def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
         """Record what the VM runs with, then replace its definition in one atomic step.
 
         Raises ``HostError`` if the old definition is not the one that the plan was made from.

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geats_core.planning.actions import Impact
-from geats_core.planning.facts import DriverFacts
 from geats_core.planning.model import ON, SUSPENDED
-from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
+from geats_core.planning.plugin_facts import DriverFacts
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Info, Place, Ran

@@ -20,7 +20,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeAlias
 
-from geats_core.planning.actions import Leftover, RemoveLeftover
+from geats_core.planning.actions import RemoveLeftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.observation import Observation
 from geats_host.archives import export_clones, vm_archives
 from geats_host.errors import HostError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from geats_core.hostwide.recheck import Reservation
+from geats_core.hostwide.reservations import Reservation
 
 
 class Locks(Protocol):

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from geats_core.hostwide.recheck import Reservation
+from geats_core.hostwide.reservations import Reservation
 from geats_core.reading.mappings import Raw
 from geats_host.errors import no_options
 from geats_host.locks import operation_lock, reservations

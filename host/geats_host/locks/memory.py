@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from geats_core.hostwide.recheck import Reservation
+from geats_core.hostwide.reservations import Reservation
 from geats_core.reading.mappings import Raw
 from geats_host.errors import HostError, Refused, no_options
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from returns.result import Success
 
-from geats_core.hostwide.recheck import Reservation, Reserved
+from geats_core.hostwide.reservations import Reservation, Reserved
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.json_documents import parse_document
 from geats_host.errors import HostError

@@ -29,11 +29,11 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.declared.config import Plugin
-from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.reading.json_documents import parse_document
+from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.errors import HostError
 from geats_host.linux.descriptors import closing
 from geats_host.linux.private_directories import make_passage

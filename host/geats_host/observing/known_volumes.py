@@ -16,17 +16,19 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import UpgradeRegistry
 from geats_core.plans.codec import decode, encode
 from geats_core.vm.observation import Observation, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_host.plugins.opened import Opened
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.storage import IdentifiedPool, Pool, VolumeId
+
+if TYPE_CHECKING:
+    from geats_core.planning.actions import UpgradeRegistry
 
 ADVICE = "check which disk is mounted, and whether the path of the pool is right"
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
@@ -49,7 +51,7 @@ def remembered(registry: Registry) -> Remembered:
     return found
 
 
-def upgrade_registry(registry: Registry, to: UpgradeRegistry) -> None:
+def upgrade_registry(registry: Registry, to: "UpgradeRegistry") -> None:
     """Upgrade the registry, and remember what only its journal tells."""
     known = remembered(registry)
     registry.upgrade(to)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from geats_core.declared.config import HostConfig, StackLayer
 from geats_core.planning.actions import Moved
-from geats_core.planning.availability import DRIVERS, POOLS
-from geats_core.planning.facts import DriverFacts, PoolFacts
+from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 from geats_core.vm.observation import Observation
+from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver
 from geats_host.errors import HostError
 from geats_host.observing import known_places

@@ -9,7 +9,7 @@ that a wish for it to be off is never forgotten.
 
 from collections.abc import Iterable
 
-from geats_core.planning.actions import Then
+from geats_core.planning.goal import Then
 from geats_host.registry import Registry
 
 KIND = "to run"  # of the registry's notes: the key of each is the name of a VM

@@ -7,9 +7,10 @@ from typing import TypeAlias
 
 import psutil
 
-from geats_core.planning.availability import TEMPLATES
-from geats_core.planning.facts import DriverFacts, HostFacts, PoolFacts
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 from geats_core.plans.plan_files import Recorded
+from geats_core.vm.unseen import TEMPLATES
 from geats_host.host import Host
 from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place
 from geats_host.plugins.answers import facts_of_driver, facts_of_pool

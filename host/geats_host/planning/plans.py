@@ -20,8 +20,8 @@ from geats_core.hostwide.host_planner import (
 from geats_core.hostwide.recheck import takes
 from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
 from geats_core.hostwide.shared_volumes import wrong_sharing
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.planner import plan
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone

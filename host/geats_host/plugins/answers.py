@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from geats_core.planning.facts import DriverFacts, Offer, PoolFacts
+from geats_core.planning.plugin_facts import DriverFacts, Offer, PoolFacts
 from geats_core.vm.observation import VolumeSeen
 from geats_host.drivers import Driver, DriverSeen
 from geats_host.plugins.strangers import mapping_of, of_kind

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import NoReturn, TypeAlias, TypeVar
 
 from geats_core.declared.config import HostConfig, Plugin, StackLayer
-from geats_core.planning.availability import DRIVERS, POOLS
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
+from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.locks import Locks

@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from geats_core.planning.actions import UpgradeRegistry
 from geats_core.vm.spec import VMSpec
+
+if TYPE_CHECKING:
+    from geats_core.planning.actions import UpgradeRegistry
 
 WHOLE_HOST = ""  # stands for the VM in entries of the journal that are about none of them
 
@@ -56,11 +58,11 @@ class Registry(Protocol):
         """What is wrong with the store as a whole; empty if it is sound."""
         ...
 
-    def outdated(self) -> UpgradeRegistry | None:
+    def outdated(self) -> "UpgradeRegistry | None":
         """The upgrade that the store needs before it can be written to; None if it needs none."""
         ...
 
-    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+    def upgrade(self, upgrade: "UpgradeRegistry") -> None:
         """Upgrade the store, and keep a copy of the old one. A second call does nothing."""
         ...
 

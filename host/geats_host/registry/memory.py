@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geats_core.planning.actions import UpgradeRegistry
 from geats_core.reading.mappings import Raw
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import no_options
 from geats_host.registry import Entry
+
+if TYPE_CHECKING:
+    from geats_core.planning.actions import UpgradeRegistry
 
 
 @dataclass(slots=True)
@@ -24,10 +27,10 @@ class MemoryRegistry:
     def problems(self) -> Sequence[str]:
         return ()
 
-    def outdated(self) -> UpgradeRegistry | None:
+    def outdated(self) -> "UpgradeRegistry | None":
         return None
 
-    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+    def upgrade(self, upgrade: "UpgradeRegistry") -> None:
         """There is never anything to upgrade."""
 
     def definitions(self) -> Mapping[str, VMSpec]:

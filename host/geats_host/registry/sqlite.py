@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import UpgradeRegistry
 from geats_core.reading import file_formats
 from geats_core.reading.mappings import Raw
 from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, no_options
+from geats_host.lazy import later
 from geats_host.registry import Entry, Outcome
 from geats_host.registry.schema import (
     copy_to,
@@ -29,6 +29,11 @@ from geats_host.registry.schema import (
     schema_of,
     upgrade_schema,
 )
+
+if TYPE_CHECKING:
+    from geats_core.planning import actions
+else:
+    actions = later("geats_core.planning.actions")
 
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
@@ -75,18 +80,18 @@ class SqliteRegistry:
         with self._errors_named(), TURN:
             restore_from(path, self.path)
 
-    def outdated(self) -> UpgradeRegistry | None:
+    def outdated(self) -> "actions.UpgradeRegistry | None":
         if not self.path.exists():
             return None
         with self._errors_named(), TURN, self._connection(opened_to_read) as database:
             found = schema_of(database)
         return (
-            UpgradeRegistry(found, file_formats.REGISTRY)
+            actions.UpgradeRegistry(found, file_formats.REGISTRY)
             if 0 < found < file_formats.REGISTRY
             else None
         )
 
-    def upgrade(self, upgrade: UpgradeRegistry) -> None:
+    def upgrade(self, upgrade: "actions.UpgradeRegistry") -> None:
         with self._errors_named(), TURN:
             upgrade_schema(self.path, upgrade.found)
 

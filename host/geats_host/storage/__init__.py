@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from geats_core.planning.facts import Offer as Offer
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import Offer as Offer
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.fields import NAME, VM_NAME
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError

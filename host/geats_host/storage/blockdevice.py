@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from returns.result import Failure, Success
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, absolute_path, boolean
 from geats_core.reading.sizes import format_size

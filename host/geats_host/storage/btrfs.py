@@ -34,7 +34,7 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, absolute_path, boolean
 from geats_core.vm.observation import SnapshotSeen, VolumeSeen

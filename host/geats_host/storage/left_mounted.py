@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_host.errors import HostError
 from geats_host.leftovers import Left
 from geats_host.linux.loops import detach_all, loops_on

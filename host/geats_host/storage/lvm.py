@@ -36,7 +36,7 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, matching
 from geats_core.reading.sizes import format_size, parse_size

@@ -11,7 +11,7 @@ from threading import Lock
 
 from returns.result import Failure, Success
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, absolute_path
 from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 import pytest
 
-from geats_core.hostwide.recheck import Reservation
+from geats_core.hostwide.reservations import Reservation
 from geats_core.vm.parse import parse_vm
 from geats_host.errors import Refused
 from geats_host.locks import Locks

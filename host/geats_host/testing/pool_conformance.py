@@ -44,9 +44,15 @@ from geats_core.planning.actions import (
     UnpackVolume,
     VolumeAction,
 )
-from geats_core.planning.model import after, volumes_in_order
+from geats_core.planning.model import after
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import UNFINISHED_COPY, Observation, Stage, VolumeSeen
+from geats_core.vm.observation import (
+    UNFINISHED_COPY,
+    Observation,
+    Stage,
+    VolumeSeen,
+    volumes_in_order,
+)
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError
 from geats_host.linux.loops import loops

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from geats_core import HostFacts, Observation, Target, VMSpec, parse_vm, plan
 from geats_core.declared.policy import HostPolicy
-from geats_core.hostwide.recheck import UNDER_WAY, Reservation, no_longer, reservations, takes
-from geats_core.planning.facts import PoolFacts
+from geats_core.hostwide.recheck import UNDER_WAY, no_longer, reservations, takes
+from geats_core.hostwide.reservations import Reservation
 from geats_core.planning.goal import Goal
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from tests.core.hosts import at

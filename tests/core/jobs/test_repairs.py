@@ -6,7 +6,8 @@ from returns.result import Success
 
 from geats_core import HostFacts, HostPlan, Observation, Power, Stage, explain, parse_vm
 from geats_core.jobs.repairs import FoundLeftover, plan_repair
-from geats_core.planning.actions import Leftover, RemoveLeftover
+from geats_core.planning.actions import RemoveLeftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import VMSpec

@@ -6,8 +6,8 @@ import pytest
 from returns.result import Failure
 
 from geats_core import HostFacts, Observation, Target, VMSpec, parse_vm, plan
-from geats_core.planning.availability import out_of_sight
 from geats_core.planning.goal import DataLoss, Goal
+from geats_core.vm.unseen import out_of_sight
 from tests.core.hosts import at
 
 OWN = {"name": "root", "pool": "fast"}
@@ -100,9 +100,9 @@ def test_what_nobody_needs_is_no_reason() -> None:
 
 def test_a_vm_is_out_of_sight_where_its_driver_or_a_pool_is() -> None:
     facts = HostFacts(unavailable={**NOT_MOUNTED, "drivers.lxc": "it is wrong"})
-    assert [str(each) for each in out_of_sight("web", UNSEEN, facts)] == [
+    assert [str(each) for each in out_of_sight("web", UNSEEN, facts.unavailable)] == [
         "web.driver: the driver 'lxc' is not available: it is wrong",
         "web.volumes[root].pool: the pool 'fast' is not available: nothing is mounted there",
     ]
-    assert out_of_sight("web", UNSEEN, HostFacts()) == ()
-    assert out_of_sight("web", Observation(), facts) == ()
+    assert out_of_sight("web", UNSEEN, {}) == ()
+    assert out_of_sight("web", Observation(), facts.unavailable) == ()

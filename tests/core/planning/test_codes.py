@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from geats_core import DataLoss, Goal, Impact, Observation, Target, follow, parse_vm, plan
-from geats_core.planning.facts import HostFacts
+from geats_core.planning.host_facts import HostFacts
 from geats_core.reading.checked import Code
 
 SPEC = parse_vm("web", {"template": "debian"}).unwrap()

@@ -26,7 +26,8 @@ from geats_core import (
     reverse,
 )
 from geats_core.hostwide.host_planner import boot_goals, halt_goals
-from geats_core.planning.actions import KeepOff, Lock, Repair, Shutdown, Stop, Then
+from geats_core.planning.actions import KeepOff, Lock, Repair, Shutdown, Stop
+from geats_core.planning.goal import Then
 from geats_core.planning.steps import Plan
 from geats_core.planning.verbs import VERBS, goal_of
 from geats_core.plans.observation_changes import host_differences

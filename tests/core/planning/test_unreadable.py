@@ -11,8 +11,8 @@ from geats_core.hostwide.host_planner import boot_goals, halt_goals
 from geats_core.jobs.copies import plan_export
 from geats_core.jobs.snapshots import plan_delete, plan_snapshot
 from geats_core.planning.actions import CloneVolume, Define, DeleteSnapshot, Lock, Undefine
-from geats_core.planning.facts import HostFacts
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.planner import plan
 from geats_core.plans.observation_changes import differences

@@ -15,9 +15,10 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
 )
-from geats_core.planning.facts import HostFacts, PoolFacts
 from geats_core.planning.goal import DataLoss, Goal, Restart, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.plans.plan_files import SavedPlan, saved
 from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_core.vm.observation import Observation

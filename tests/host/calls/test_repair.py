@@ -13,13 +13,14 @@ from typing import cast
 import pytest
 from click.testing import CliRunner
 
-from geats_core.planning.actions import Leftover, RemoveLeftover
+from geats_core.planning.actions import RemoveLeftover
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
 from geats_core.vm.observation import UNFINISHED_COPY, Observation, Power, Stage
 from geats_host.archives import export_clones, vm_archives
-from geats_host.calls import repair, reports
+from geats_host.calls import inventory, repair, reports
 from geats_host.cli.main import cli
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import interrupted
@@ -241,7 +242,7 @@ def test_what_concerns_the_whole_host_is_in_its_journal(host: Host) -> None:
     host.pools["files"].allocate(VolumeId(TEMPLATES, "abc"), None)
     apply_plan(host, repair.plan(host)).unwrap()
     assert [
-        (entry["action"], entry["outcome"]) for entry in reports.journal_report(host, None)
+        (entry["action"], entry["outcome"]) for entry in inventory.journal_report(host, None)
     ] == [
         ("remove the half-unpacked template abc of files", "intent"),
         ("remove the half-unpacked template abc of files", "done"),

@@ -10,7 +10,7 @@ from threading import Barrier
 
 import pytest
 
-from geats_core.hostwide.recheck import Reservation
+from geats_core.hostwide.reservations import Reservation
 from geats_core.planning.goal import Target
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power

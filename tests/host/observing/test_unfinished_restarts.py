@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import Shutdown, Start, Then
+from geats_core.planning.actions import Shutdown, Start
+from geats_core.planning.goal import Then
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
-from geats_host.calls.reports import list_report
+from geats_host.calls.inventory import list_report
 from geats_host.cli.tables import console, show_list
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.vm.observation import Power
-from geats_host.calls import doctor, inventory, lifecycle, reports
+from geats_host.calls import doctor, inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -122,9 +122,9 @@ def test_a_broken_driver_or_pool_is_its_own_problem_and_stops_no_other_vm(
     with pytest.raises(Refused, match="odd"):
         lifecycle.plan_to(host, "broken")
     assert list(host.unavailable) == [name]
-    assert f"{name}" in f"{reports.status_report(host)}"
+    assert f"{name}" in f"{inventory.status_report(host)}"
     assert "odd" in inventory.drivers_report(host) or kind == "storage"
-    assert "sound" in reports.list_report(host)
+    assert "sound" in inventory.list_report(host)
 
 
 @pytest.mark.parametrize("way", ["unimportable", "absent", "wrong-type", "raising", "exiting"])
@@ -132,7 +132,7 @@ def test_broken_locks_are_one_problem(tmp_path: Path, way: str) -> None:
     raw = {**memory_config(tmp_path), "lock": {"type": way}}
 
     with pytest.raises(HostError) as failed:
-        reports.list_report(Host.from_config(raw))
+        inventory.list_report(Host.from_config(raw))
     assert f"lock {way}: its plugin failed with" in str(failed.value)
     assert lifecycle.validate(raw)[lifecycle.CONFIGURATION] == [str(failed.value)]
     told = [each.found for each in doctor.examine(raw) if each.health is doctor.Health.PROBLEM]

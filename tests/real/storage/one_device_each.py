@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.vm.observation import VolumeSeen
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names
 from geats_host.storage.blockdevice import open_pool

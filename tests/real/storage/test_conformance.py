@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.facts import PoolFacts
+from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import Refused
 from geats_host.storage import Offer, Pool, VolumeId, directory, memory

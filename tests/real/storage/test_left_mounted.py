@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_host.errors import HostError
 from geats_host.leftovers import Clearing, Left
 from geats_host.linux.loops import loops_on

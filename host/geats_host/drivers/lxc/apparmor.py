@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from geats_core.planning.facts import NoStart
+from geats_core.planning.plugin_facts import NoStart
 
 ENABLED, INTERFACE = "sys/module/apparmor/parameters/enabled", "sys/kernel/security/apparmor"
 PARSER = "apparmor_parser"  # liblxc has it load the profile that it generates for each container

@@ -25,9 +25,8 @@ from returns.result import Failure, Success
 
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.foreign.lxc_nics import nics_of
-from geats_core.planning.actions import Adopt, Impact
-from geats_core.planning.facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import LIVE_LIMITS, Cost
+from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, printable
@@ -69,6 +68,7 @@ from geats_host.linux.network import bridges
 from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
 if TYPE_CHECKING:
+    from geats_core.planning.actions import Adopt
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.lxc import attach as lxc_attach
     from geats_host.drivers.lxc import trial as lxc_trial
@@ -252,7 +252,7 @@ class LxcDriver:
             return None
         return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
 
-    def adopt(self, adopt: Adopt, places: Mapping[str, Place]) -> None:
+    def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
         """Replace the ``config``, and keep the old one beside it."""
         spec, folder = adopt.spec, self._folder(adopt.spec.name)
         text = self._rendered(spec, places, adopt.keep)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_host.drivers import vm_files
 from geats_host.drivers.lxc.definition import CONFIG, LOCKED, OURS, ROOTFS
 from geats_host.leftovers import Left

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError

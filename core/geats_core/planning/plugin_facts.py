@@ -1,10 +1,9 @@
-"""What a host offers, as values: its drivers, its pools, and the rest of it."""
+"""What drivers and pools offer, as values; and what interrupted operations leave of theirs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.spec_changes import Cost
 
 
@@ -83,36 +82,13 @@ class PoolFacts:
     identity: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFacts:
-    """What a host offers; None if it is not known, and therefore not checked.
+class Leftover(StrEnum):
+    """What an interrupted operation can leave on a host, besides the parts of VMs."""
 
-    ``declared`` are the VMs that the configuration describes or lists under ``gone``, whether or
-    not there is a goal for them. ``bind_sources`` are the directories that VMs may bind, including
-    everything below them. ``upgrade`` is the upgrade that its registry needs before anything can be
-    written to it. ``unavailable`` says why configured drivers, pools and templates cannot be used
-    now, by names such as ``pools.fast``. ``elsewhere`` says, by name, where on this host there are
-    VMs in places that this configuration does not look at. ``moved`` are the pools and drivers that
-    are no longer where the host recorded them.
-    """
-
-    drivers: Mapping[str, DriverFacts] | None = None
-    pools: Mapping[str, PoolFacts] | None = None
-    templates: frozenset[str] | None = None
-    bridges: frozenset[str] | None = None
-    memory_bytes: int | None = None
-    cpus: float | None = None
-    declared: frozenset[str] = frozenset()
-    bind_sources: frozenset[str] | None = None
-    upgrade: UpgradeRegistry | None = None
-    unavailable: Mapping[str, str] = field(default_factory=dict)
-    elsewhere: Mapping[str, str] = field(default_factory=dict)
-    moved: tuple[Moved, ...] = ()
-
-    def driver(self, name: str) -> DriverFacts:
-        """What is known of the driver *name*."""
-        return (self.drivers or {}).get(name, DriverFacts())
-
-    def pool(self, name: str) -> PoolFacts:
-        """What is known of the pool *name*."""
-        return (self.pools or {}).get(name, PoolFacts())
+    TEMPLATE = "half-unpacked template"
+    CLONE = "clone"
+    FILE = "file"
+    FOLDER = "folder"
+    INTERFACE = "interface"
+    LOOP_DEVICE = "loop device"
+    MOUNT = "mount"
