@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from geats_core.declared.pillar_schema import pillar_schema
-from geats_host.calls import reports
+from geats_host.calls import inventory
 from geats_host.cli.main import MODULES, cli
 from geats_host.errors import HostError
 from geats_host.inputs import configuration
@@ -451,7 +451,7 @@ def test_who_is_not_root_is_told_that_geats_has_to_be(
     def denied(*_: object) -> None:
         raise HostError("registry.sqlite: permission denied")
 
-    monkeypatch.setattr(reports, "list_report", denied)
+    monkeypatch.setattr(inventory, "list_report", denied)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     why = "registry.sqlite: permission denied (you are not root, and geats has to be)"
     assert geats("list") == (1, "", f"failed: {why}\n")
