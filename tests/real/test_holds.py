@@ -106,7 +106,7 @@ def test_one_that_is_frozen_by_wish_stays_frozen(driver: LxcDriver, busybox_root
     assert driver.observe()[NAME] == frozen
 
 
-@pytest.mark.parametrize("end", [LxcDriver.unfreeze, LxcDriver.stop, LxcDriver.repair])
+@pytest.mark.parametrize("end", [LxcDriver.unfreeze, LxcDriver.stop, LxcDriver.end])
 def test_no_process_stays_where_there_is_nothing_to_let_go_on(
     driver: LxcDriver, busybox_rootfs: Path, end: Callable[[LxcDriver, str], None]
 ) -> None:

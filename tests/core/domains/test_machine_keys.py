@@ -19,8 +19,9 @@ from geats_core.domains.machine import (
 )
 from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.planner import plan
-from geats_core.planning.plugin_facts import HostFacts, Offer, PoolFacts
+from geats_core.planning.plugin_facts import Offer, PoolFacts
 from geats_core.planning.spec_changes import Impact, changes
 from geats_core.vm.observation import Observation
 from tests.core.domains.machines import DATA, ROOT, spec

@@ -108,6 +108,6 @@ def _spec(binds: tuple[Bind, ...]) -> VMSpec:
 
 
 def _end(driver: "LxcDriver") -> None:
-    for end in (driver.repair, driver.undefine):
+    for end in (driver.end, driver.undefine):
         with suppress(HostError):  # what failed is told; the folder is removed with all that it has
             end(NAME)
