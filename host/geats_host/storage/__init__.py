@@ -156,7 +156,8 @@ class Pool(Protocol):
 
         *source* is a template's volume, or another one that nobody writes to. If ``facts.clones``
         is true, the time must not grow with the amount of data. The marks of *target* (see
-        ``mark``) stay as they are.
+        ``mark``) stay as they are. A template's volume may be in use afterwards: others may clone
+        it at the same time, and the last of them deactivates it.
         """
         ...
 

@@ -87,13 +87,6 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
             raise Refused(*problems)
 
 
-def _make(root: Path) -> None:
-    make_passage(root.parent)
-    with open_directory(root.parent) as parent:
-        if not root.is_dir():  # where it is one already, its mode is the operator's
-            make_directory(root.name, parent)
-
-
 @dataclass(frozen=True, slots=True)
 class DirectoryPool:
     """See the module; *root* is made when the first volume is, and has no other than root.
@@ -136,6 +129,14 @@ class DirectoryPool:
         with host_errors(self.root), open_directory(self.root) as pool:
             identity.ensure(pool, self.kind)
 
+    def make_root(self) -> None:
+        """Make the directory of the pool, unless it is there; its mode then is the operator's."""
+        with host_errors(self.root):
+            make_passage(self.root.parent)
+            with open_directory(self.root.parent) as parent:
+                if not self.root.is_dir():
+                    make_directory(self.root.name, parent)
+
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
         """Every volume; entries that geats would not have made are passed over.
 
@@ -157,8 +158,8 @@ class DirectoryPool:
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the volume's directory; the size is only remembered."""
-        with host_errors(self._place(volume)):
-            _make(self.root)
+        check_names(volume)
+        self.make_root()
         with host_errors(self._place(volume)), open_directory(self.root) as pool:
             identity.ensure(pool, self.kind)
             _finish_destroying(pool, self.root, volume)

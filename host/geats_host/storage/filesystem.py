@@ -30,6 +30,7 @@ can change.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.guest_trees.tree_copies import copy
 from geats_host.leftovers import Left
+from geats_host.locks.file_locks import place_locked
 from geats_host.storage import (
     IdentifiedPool,
     Offer,
@@ -215,19 +217,18 @@ class FilesystemPool:
         for volume in (source, target):
             if self._need(volume).stage < Stage.FORMATTED:
                 raise HostError(f"{self.path(volume)}: is not formatted")
-        idle = [volume for volume in (source, target) if not self._need(volume).active]
         can_copy = self.below.offers is Offer.FILE or self.below.facts.clones
-        for volume in idle:  # a block device may be there only while it is in use
-            self.below.activate(volume)
-        if can_copy and self._place(source).device_bytes() <= self._place(target).device_bytes():
-            self._place(target).take_down()
-            with Mounted(self._point(source)).frozen():
-                self.below.clone(source, target)
-            self._place(target).bring_up(is_clone=True)
-        else:
-            self._copy_files(source, target)
-        for volume in idle:
-            self.deactivate(volume)
+        with self._there(target), self._there(source):
+            if (
+                can_copy
+                and self._place(source).device_bytes() <= self._place(target).device_bytes()
+            ):
+                self._place(target).take_down()
+                with Mounted(self._point(source)).frozen():
+                    self.below.clone(source, target)
+                self._place(target).bring_up(is_clone=True)
+            else:
+                self._copy_files(source, target)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What the pool below says."""
@@ -274,9 +275,37 @@ class FilesystemPool:
     def _place(self, volume: VolumeId) -> Place:
         return Place(volume, self.below, self.points)
 
+    @contextmanager
+    def _there(self, volume: VolumeId) -> Iterator[None]:
+        """Its file or block device is there meanwhile, as it may only be while it is in use."""
+        seen = self._need(volume)
+        stays = seen.active or volume.is_template
+        if not seen.active:
+            with self._alone():
+                self.below.activate(volume)
+        try:
+            yield
+        except HostError:
+            with suppress(HostError):  # what happened first is told
+                self._put_away(volume, stays=stays)
+            raise
+        self._put_away(volume, stays=stays)
+
+    def _put_away(self, volume: VolumeId, *, stays: bool) -> None:
+        if not stays:
+            self.deactivate(volume)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else makes a volume ready to be cloned: several may clone one at a time."""
+        self.points.make_root()
+        with place_locked(self.points.root):
+            yield
+
     def _copy_files(self, source: VolumeId, target: VolumeId) -> None:
-        for volume in (source, target):
-            self._place(volume).bring_up(is_clone=False)
+        for volume in (target, source):
+            with self._alone():
+                self._place(volume).bring_up(is_clone=False)
         top = self.path(target)
         check_no_mounts(top)
         with host_errors(top):

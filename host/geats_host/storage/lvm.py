@@ -273,7 +273,7 @@ class LvmPool:
         if self.thin_pool is not None:
             self._replace(other, lv, target, seen)
             return
-        with self._active(lv), self._active(other):
+        with self._active(lv, stays=source.is_template), self._active(other):
             with host_errors(self.path(target)):
                 check_unused(self.path(target))
             argv = lvm_commands.copy(f"{self.path(source)}", f"{self.path(target)}")
@@ -340,11 +340,12 @@ class LvmPool:
             run(lvm_commands.activate(self.vg, lv.name))
 
     @contextmanager
-    def _active(self, lv: LogicalVolume) -> Iterator[None]:
-        """Active for the moment, if it was not."""
+    def _active(self, lv: LogicalVolume, *, stays: bool = False) -> Iterator[None]:
+        """Active for the moment, if it was not; or from now on, if it *stays* so."""
         with ExitStack() as stack:
             if not lv.active:
                 run(lvm_commands.activate(self.vg, lv.name))
+            if not (lv.active or stays):
                 stack.callback(run, lvm_commands.deactivate(self.vg, lv.name))
             yield
 

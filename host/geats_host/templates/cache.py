@@ -3,7 +3,8 @@
 A template is kept as a volume of ``TEMPLATES``, named after its content, so that it is never
 confused with another one. It is filled under a lock that ends with its process, and marked as
 installed only when it is complete: after a crash it is filled again. A process that clones it
-shares the lock meanwhile.
+shares the lock meanwhile. A pool may have to put it in use for that, for example by mounting it.
+The last one that clones it takes it out of use, also if processes that were killed left it in use.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
 from geats_host.templates import install, key_of, make_ready
+from geats_host.templates.name_locks import NamedLock
 from geats_host.templates.store import Store
 
 
@@ -31,7 +33,19 @@ def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]
             if not _is_whole(pool, volume):
                 _fill_or_remove(pool, volume, template, store)
             lock.share()  # somebody else may hold it in between
-        yield volume
+        try:
+            yield volume
+        except HostError:
+            with suppress(HostError):  # what happened first is told
+                _put_away(pool, volume, lock)
+            raise
+        _put_away(pool, volume, lock)
+
+
+def _put_away(pool: Pool, volume: VolumeId, lock: NamedLock) -> None:
+    """Take it out of use, unless somebody else clones it."""
+    if lock.try_hold():
+        pool.deactivate(volume)
 
 
 def _is_whole(pool: Pool, volume: VolumeId) -> bool:

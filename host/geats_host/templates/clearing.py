@@ -28,24 +28,15 @@ def unpacked_in(pools: Opened[Pool]) -> dict[str, dict[VolumeId, VolumeSeen]]:
 
 
 def leftovers(pools: Opened[Pool], store: Store) -> Iterator[tuple[str, Left]]:
-    """What was never unpacked to its end, by its pool; and what is left of downloads and builds.
+    """What was never unpacked to its end, or is still in use, by its pool; and what is left of
+    downloads and builds.
 
     What is at work just now is not left over.
     """
     for name, volumes in unpacked_in(pools).items():
         for volume, seen in volumes.items():
-            if seen.stage is not Stage.INSTALLED and _is_unused(store, volume.volume):
-                yield (
-                    name,
-                    Left(
-                        kind=Leftover.TEMPLATE,
-                        name=volume.volume,
-                        reason="it was not completely unpacked: whatever needs it starts again",
-                        remove=partial(
-                            _done, partial(destroy_copy, store, pools[name], volume.volume)
-                        ),
-                    ),
-                )
+            if _is_left(seen) and _is_unused(store, volume.volume):
+                yield name, _left(pools[name], volume, seen, store)
     for path in store.leftovers():
         yield (
             "",
@@ -56,6 +47,35 @@ def leftovers(pools: Opened[Pool], store: Store) -> Iterator[tuple[str, Left]]:
                 remove=partial(_done, partial(remove_file, store, path)),
             ),
         )
+
+
+def _is_left(seen: VolumeSeen) -> bool:
+    return seen.stage is not Stage.INSTALLED or seen.active
+
+
+def _left(pool: Pool, volume: VolumeId, seen: VolumeSeen, store: Store) -> Left:
+    if seen.stage is not Stage.INSTALLED:
+        return Left(
+            kind=Leftover.TEMPLATE,
+            name=volume.volume,
+            reason="it was not completely unpacked: whatever needs it starts again",
+            remove=partial(_done, partial(destroy_copy, store, pool, volume.volume)),
+        )
+    return Left(
+        kind=Leftover.MOUNT,
+        name=f"{pool.path(volume)}",
+        reason="whoever cloned the template was killed meanwhile",
+        remove=partial(_done, partial(_put_away, store, pool, volume)),
+    )
+
+
+def _put_away(store: Store, pool: Pool, volume: VolumeId) -> str | None:
+    """Take an unpacked template out of use; or say why not."""
+    with store.locked(volume.volume) as lock:
+        if not lock.try_hold():
+            return IN_USE
+        pool.deactivate(volume)
+    return None
 
 
 def destroy_copy(store: Store, pool: Pool, key: str) -> str | None:

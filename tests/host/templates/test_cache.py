@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from geats_core.declared.template import Template
+from geats_core.planning.actions import Leftover
 from geats_core.vm.observation import Stage
 from geats_host import templates
 from geats_host.errors import HostError
-from geats_host.storage import TEMPLATES, Pool, VolumeId
+from geats_host.plugins.opened import Opened
+from geats_host.storage import TEMPLATES, Pool, VolumeId, memory
 from geats_host.storage.overlay import open_pool
-from geats_host.templates import cache, name_locks
+from geats_host.templates import cache, clearing, name_locks
 from geats_host.templates.store import UNPACKING_AT_ONCE, Store
 from tests.host.templates.archives import file, folder, tarball, write
 
@@ -161,3 +163,41 @@ def test_what_a_killed_process_left_in_scratch_is_told_from_what_is_used(store: 
     with store.scratch() as used:
         (left,) = store.leftovers()
         assert left != used
+
+
+def test_the_last_one_that_clones_a_template_takes_it_out_of_use(
+    template: Template, store: Store
+) -> None:
+    """Also what others put to use, who were killed."""
+    pool = memory.open_pool({"path": "/pool"}, None)
+
+    def is_used() -> bool:
+        return pool.observe()[volume].active
+
+    with cache.unpacked(pool, template, store) as volume:
+        pool.activate(volume)
+        with cache.unpacked(pool, template, store):
+            assert list(clearing.leftovers(Opened.of("pool", {"m": pool}), store)) == []
+        assert is_used()
+    assert not is_used()
+    pool.activate(volume)
+    with pytest.raises(HostError, match="first"), cache.unpacked(pool, template, store):
+        raise HostError("first")
+    assert not is_used()
+
+
+def test_a_template_that_a_killed_clone_left_in_use_is_left_over(
+    pool: Pool, template: Template, store: Store
+) -> None:
+    unpack(pool, template, store)
+    (volume,) = pool.observe()
+    pool.activate(volume)
+    ((place, left),) = clearing.leftovers(Opened.of("pool", {"layers": pool}), store)
+    assert (place, left.kind, left.name) == ("layers", Leftover.MOUNT, f"{pool.path(volume)}")
+    with store.locked(volume.volume) as lock:
+        lock.share()
+        with pytest.raises(HostError, match="is in use just now"):
+            left.remove()
+    left.remove()
+    assert pool.observe()[volume].stage is Stage.INSTALLED
+    assert not pool.observe()[volume].active

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from geats_core.vm.observation import Stage
 from geats_host.errors import HostError, Refused
 from geats_host.plugins import entry_points
 from geats_host.plugins.entry_points import OpenPool
-from geats_host.storage import Pool, VolumeId, filesystem, fstypes, sparsefile
+from geats_host.storage import TEMPLATES, Pool, VolumeId, filesystem, fstypes, sparsefile
 from geats_host.testing import pool_conformance_content
 from geats_host.testing.pool_conformance import PoolConformance
 from geats_host.testing.pool_conformance_content import Reopen
@@ -301,6 +302,23 @@ def test_a_cut_clone_is_finished_by_the_next_one(sharing: Path, fstype: str) -> 
         assert (pool.path(VOLUME) / "file").read_text() == "new"
         assert pool.observe()[VOLUME] == filling
     for volume in (VOLUME, OTHER):
+        remove(pool, volume)
+
+
+def test_a_template_that_is_larger_is_cloned_by_several_at_once(sharing: Path) -> None:
+    """Each mounts it to copy its files, unless another has; none takes it away from another."""
+    pool, size_bytes = opener(sharing)(), SIZES["ext4"]
+    template, targets = VolumeId(TEMPLATES, "key"), [VolumeId(f"web0{i}", "root") for i in range(6)]
+    converge(pool, template, 2 * size_bytes)
+    (pool.path(template) / "file").write_bytes(b"x" * MIB)
+    pool.deactivate(template)
+    for volume in targets:
+        converge(pool, volume, size_bytes)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda volume: pool.clone(template, volume), targets))
+    for volume in targets:
+        assert (pool.path(volume) / "file").stat().st_size == MIB
+    for volume in (template, *targets):
         remove(pool, volume)
 
 
