@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -14,11 +14,15 @@ from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import (
+    POWER_OFFS,
+    Action,
     Adopt,
     ConfigureGuest,
     Define,
     NotePlaces,
     Pause,
+    Stop,
+    Then,
     UpgradeRegistry,
 )
 from geats_core.planning.host_facts import HostFacts
@@ -91,9 +95,33 @@ def fingerprint(value: object) -> str:
 
 
 def moved(plan: SavedPlan, now: Mapping[str, Observation]) -> Problems:
-    """Why *plan* must not be applied any more: everything that has changed since it was made."""
-    found = (line.partition(": ") for line in host_differences(plan.observations, now))
+    """Why *plan* must not be applied any more: everything that has changed since it was made.
+
+    A VM that the plan powers off may be off already, for example because the guest was shutting
+    down when the plan was made.
+    """
+    off = {name: have for name, have in now.items() if _is_off_already(plan, name, have)}
+    found = (line.partition(": ") for line in host_differences({**plan.observations, **off}, now))
     return tuple(Problem(path, f"{what}: plan again", Code.CHANGED) for path, _, what in found)
+
+
+def _is_off_already(plan: SavedPlan, name: str, have: Observation) -> bool:
+    """Whether all that has changed is that the VM is off, and the rest of the steps fit that."""
+    before = plan.observations.get(name, Observation())
+    steps = [step.action for step in plan.plan.steps if step.vm == name]
+    rest = [action for action in steps if not isinstance(action, POWER_OFFS)]
+    is_off = Success(have) in [after(Stop(then), before) for then in Then]
+    return is_off and rest != steps and _can_follow(rest, have)
+
+
+def _can_follow(actions: Iterable[Action], state: Observation) -> bool:
+    for action in actions:
+        match after(action, state):
+            case Success(then):
+                state = then
+            case Failure():
+                return False
+    return True
 
 
 def to_json(value: Recorded | SavedPlan) -> str:

@@ -50,11 +50,11 @@ def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
     with ExitStack() as locks:
         for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all
             locks.enter_context(host.locks.operation(name))
-        _reserve(host, planned, locks)
+        seen = _reserve(host, planned, locks)
         _check_configured(host, made.steps)
         check_sources(host, made.steps, planned.observations)  # they may have changed too
         if host.registry.outdated() is None:
-            _remember(host, planned)
+            _remember(host, planned, seen)
         yield
 
 
@@ -70,7 +70,7 @@ def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
                 time.sleep(seconds)
             case UpgradeRegistry() as upgrade:
                 upgrade_registry(host.registry, upgrade)
-                _remember(host, planned)
+                _remember(host, planned, _look_at(host, _about(planned)))
             case RemoveLeftover() as left:
                 with guarded(step.vm):
                     removal.remove(step.vm, left)
@@ -91,12 +91,16 @@ def bound_journal(host: Host) -> None:
         host.registry.prune(time.time() - bounds.days * DAY_S, bounds.entries)
 
 
-def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> None:
-    """Check that all is as the plan wants it, and hold what it takes until *locks* end."""
+def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> Mapping[str, Observation]:
+    """Check that all is as the plan wants it, and hold what it takes until *locks* end.
+
+    The answer is what was seen of its VMs, and perhaps of others.
+    """
     made, shared = planned.plan, host.locks
     if not any(map(takes, made.plans)):
-        _check_unmoved(host, planned, _look_at(host, _about(planned)))
-        return
+        seen = _look_at(host, _about(planned))
+        _check_unmoved(host, planned, seen)
+        return seen
     with shared.deciding():
         others = shared.reservations()  # before the look: one that ends is seen then
         seen = host.observe_all()
@@ -107,6 +111,7 @@ def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> None:
         if problems:
             raise Refused(*problems)
         locks.enter_context(shared.reserved(wanted))
+        return seen
 
 
 def _about(planned: SavedPlan) -> set[str]:
@@ -164,17 +169,16 @@ def _unknown(host: Host, action: Action) -> Iterable[str]:
     yield from (f"pool {pool!r}" for pool in pools - host.pools.keys())
 
 
-def _remember(host: Host, planned: SavedPlan) -> None:
+def _remember(host: Host, planned: SavedPlan, now: Mapping[str, Observation]) -> None:
     """What an older geats did not remember of the VMs that the plan is about, and was there.
 
-    Those that are on, nobody has to start. A pool that an older geats filled gets its identity.
+    *now* is what they are. Those that are on, nobody has to start. A pool that an older geats
+    filled gets its identity.
     """
     learn_identities(host.registry, host.pools)
     locked = {step.vm for step in planned.plan.steps}  # others may be about to be powered off
-    seen = planned.observations
-    unfinished_restarts.forget(
-        host.registry, [vm for vm in locked & seen.keys() if seen[vm].power in ON]
-    )
+    on = [vm for vm in locked & now.keys() if now[vm].power in ON]
+    unfinished_restarts.forget(host.registry, on)
     for each in planned.plan.plans:
         have = planned.observations.get(each.name, Observation())
         places = {

@@ -54,7 +54,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.model import adopted
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import UNFINISHED_COPY, Stage, VolumeSeen
+from geats_core.vm.observation import UNFINISHED_COPY, Power, Stage, VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
@@ -145,7 +145,7 @@ class Performer:
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
                 unfinished_restarts.before_power_off(self.registry, self.name, action.then)
-                return self._power(action)
+                return None if self._is_off() else self._power(action)
             case Start():
                 self._power(action)
                 with suppress(HostError):  # it is on: the next plan removes the note
@@ -234,6 +234,11 @@ class Performer:
         if not isinstance(self.driver, AdoptingDriver):
             raise HostError(f"{self.name}: its driver cannot adopt VMs")
         return self.driver
+
+    def _is_off(self) -> bool:
+        """Whether it went off by itself, for example because it was shutting down already."""
+        seen = self.driver.observe(self.name).get(self.name)
+        return seen is not None and seen.power is Power.STOPPED
 
     def _power(self, action: DriverAction) -> str | None:
         driver = self.driver

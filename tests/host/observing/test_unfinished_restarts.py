@@ -13,7 +13,7 @@ from geats_host.calls.inventory import list_report
 from geats_host.cli.tables import console, show_list
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing.unfinished_restarts import noted
 from tests.memory_host import memory_host
@@ -100,6 +100,37 @@ def test_what_is_noted_of_a_vm_that_is_on_is_forgotten_with_the_next_plan(tmp_pa
     use(host, "freeze")
 
     assert noted(host.registry) == frozenset({"db01"})
+
+
+@pytest.mark.parametrize("noted_before", [True, False])
+@pytest.mark.parametrize("verb", ["reboot", "reinit", "shutdown", "stop", "deprovision"])
+def test_a_guest_that_goes_off_before_the_plan_is_applied_changes_nothing(
+    tmp_path: Path, verb: str, noted_before: bool
+) -> None:
+    """As one does that was shutting down already when a reboot was asked for again."""
+    host = memory_host(tmp_path)
+    use(host, "start")
+    planned = lifecycle.plan_verb(host, verb, "web01", allow_data_loss=True)
+    if noted_before:
+        host.registry.note("to run", "web01", "")
+    host.driver("web01").shutdown("web01", 1)
+
+    assert apply_plan(host, planned) == Success(planned.plan.steps)
+    on = verb in ("reboot", "reinit")
+    assert is_seen(host) == (Power.RUNNING if on else Power.STOPPED, False)
+    assert noted(host.registry) == frozenset()
+
+
+def test_a_guest_that_goes_off_before_something_that_needs_it_on_has_to_be_planned_again(
+    tmp_path: Path,
+) -> None:
+    host = memory_host(tmp_path)
+    use(host, "start")
+    planned = lifecycle.plan_verb(host, "freeze", "web01")
+    host.driver("web01").shutdown("web01", 1)
+
+    with pytest.raises(Refused, match="was running, is stopped: plan again"):
+        apply_plan(host, planned)
 
 
 def test_what_nobody_can_start_is_not_to_run(tmp_path: Path) -> None:
