@@ -28,6 +28,7 @@ from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem
 from geats_core.reading.sizes import UNITS
+from geats_core.vm.claims import kept_spec
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits
 
@@ -72,10 +73,14 @@ def _millionths(number: float | None) -> int | None:
 
 
 def promised(have: Observation, name: str) -> dict[Chain, int]:
-    """What the VM *name* is promised now: a stuck one holds what it has until it is repaired."""
+    """What the VM *name* is promised now: a stuck one holds what it has until it is repaired.
+
+    One that an interrupted plan is to start again is promised what it is started with.
+    """
     found: dict[Chain, int] = {}
-    if have.power is not Power.STOPPED and have.in_effect is not None:
-        limits = have.in_effect.limits
+    kept = kept_spec(have) if have.to_run else have.in_effect
+    if kept is not None and (have.to_run or have.power is not Power.STOPPED):
+        limits = kept.limits
         found[MEMORY, name, ""] = limits.memory_bytes or 0
         found[CPUS, name, ""] = _millionths(limits.cpus) or 0
     for volume in have.volumes:
@@ -161,11 +166,14 @@ def _follow(
 
 
 def _given_and_taken(plan: Plan, have: Observation) -> Iterable[tuple[Step, dict[Chain, int]]]:
-    """Each step of *plan*, and by how much it changes what the VM is promised."""
+    """Each step of *plan*, and by how much it changes what the VM is promised.
+
+    What it gives by being powered off, others can take until it is started again.
+    """
     state, now = have, promised(have, plan.name)
     for step in plan.steps:
         state = after(step.action, state).value_or(state)
-        then = promised(state, plan.name)
+        then = promised(replace(state, to_run=state.to_run and have.to_run), plan.name)
         by = {chain: then.get(chain, 0) - now.get(chain, 0) for chain in (now | then)}
         yield step, {chain: amount for chain, amount in by.items() if amount}
         now = then

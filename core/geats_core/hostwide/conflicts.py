@@ -10,7 +10,14 @@ from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem
-from geats_core.vm.claims import Claim, claims, foreign_claims, name_claim, running_spec
+from geats_core.vm.claims import (
+    Claim,
+    claims,
+    foreign_claims,
+    kept_spec,
+    name_claim,
+    running_spec,
+)
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
@@ -83,10 +90,11 @@ def _names(name: str, goal: Goal | None, have: Observation) -> Iterable[tuple[Cl
 
 
 def _spec_at_end(goal: Goal | None, have: Observation) -> VMSpec | None:
-    """What counts for the VM once its goal is reached: as described, or else as it runs."""
+    """What counts for the VM once its goal is reached: as described, or else as it runs, or is to
+    run again."""
     if goal is not None and (goal.target.takes_vm_away or described(goal)):
         return described(goal)
-    return running_spec(have)
+    return kept_spec(have)
 
 
 def _volumes_at_end(goal: Goal | None, have: Observation, plan: Plan | None) -> Iterable[VolumeKey]:

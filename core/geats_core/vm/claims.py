@@ -46,6 +46,11 @@ def running_spec(have: Observation) -> VMSpec | None:
     return have.in_effect or have.defined or have.recorded
 
 
+def kept_spec(have: Observation) -> VMSpec | None:
+    """What nobody else may take: of a VM that is not off, or that is off only to be started."""
+    return have.recorded or have.defined if have.to_run else running_spec(have)
+
+
 def would_forget(want: VMSpec, have: Observation) -> bool:
     """Whether defining a VM as *want* would lose track of what it uses now, so that others could
     take it.

@@ -203,6 +203,24 @@ def test_what_has_no_limit_is_promised_nothing() -> None:
     assert promised(Observation(), "web") == {}
 
 
+def test_a_vm_that_is_to_be_started_again_keeps_its_room() -> None:
+    """An interrupted plan powered it off; it can be started, and nobody else takes its place."""
+    web, db = vm("web", memory="1GiB"), vm("db", memory="1GiB")
+    there = {**at(Target.STOPPED, web, db)}
+    there["db"] = replace(there["db"], to_run=True)
+    facts = HostFacts(memory_bytes=GIB)
+
+    assert refused(goals(Target.RUNNING, web), there, facts) == [
+        "memory: web (1GiB) would take 1GiB, but of the 1GiB that may be promised 0B can be free: "
+        "the rest is kept by db (1GiB)"
+    ]
+    assert len(planned(goals(Target.RUNNING, db), there, facts).steps) == 1
+    wanted = [*goals(Target.RUNNING, web), Goal(name="db", target=Target.OFF)]
+    made = planned(wanted, there, facts)
+    assert order(made) == ["keep db off", "start web"]
+    assert waits(made)["start web"] == ["keep db off"]
+
+
 def test_the_last_byte_counts() -> None:
     web, db = vm("web", memory=1), vm("db", memory=1)
     there = at(Target.RUNNING, db) | at(Target.STOPPED, web)

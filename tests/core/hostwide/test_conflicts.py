@@ -42,6 +42,22 @@ def test_an_address_and_a_mac_belong_to_one_vm() -> None:
     ]
 
 
+def test_a_vm_that_is_to_be_started_again_keeps_its_addresses() -> None:
+    """An interrupted plan powered it off."""
+    twin = vm("app", nics=nic("10.0.0.2"))
+    off = at(Target.STOPPED, WEB, twin)
+    there = {**off, "web": replace(off["web"], to_run=True)}
+
+    assert planned(goals(Target.RUNNING, twin), off).steps
+    assert refused(goals(Target.RUNNING, twin), there) == [
+        "app.nics[eth0].addresses: the address 10.0.0.2 is also that of web.nics[eth0].addresses, "
+        "which is on the host and stays as it is"
+    ]
+    assert planned(goals(Target.RUNNING, WEB), there).steps
+    end = [*goals(Target.RUNNING, twin), Goal(name="web", target=Target.OFF)]
+    assert planned(end, there).steps
+
+
 def foreign(**changes: object) -> Observation:
     """A container that something else made, and that runs with the address and MAC of WEB."""
     own = ForeignNic(mac=WEB.nics[0].mac, pair=veth_name("web", 0), addresses=("10.0.0.2",))
