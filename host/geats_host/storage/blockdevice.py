@@ -49,6 +49,7 @@ from geats_host.storage.marks import (
     MARKS,
     is_locked,
     note_locked,
+    out_of_reach,
     read_marks,
     replace_file,
     write_marks,
@@ -131,9 +132,9 @@ class BlockDevicePool:
             try:
                 with self.folders.opened(volume) as at:
                     seen, locked = read_marks(at, volume), is_locked(at)
-            except HostError:
-                if os.path.lexists(self.folders.path(volume).parent):
-                    raise  # else it was destroyed meanwhile
+            except HostError as error:
+                if os.path.lexists(self.folders.path(volume).parent):  # else it was destroyed
+                    found[volume] = out_of_reach(volume, str(error))
                 continue
             if seen is not None:
                 guest = None if seen.guest == WIPING else seen.guest

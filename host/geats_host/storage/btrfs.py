@@ -54,7 +54,7 @@ from geats_host.linux.mounts import fstype_of
 from geats_host.linux.overlay_mounts import exchange
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import read_marks, write_marks
+from geats_host.storage.marks import out_of_reach, read_marks, write_marks
 from geats_host.storage.pool_path import existing, pool_path
 from geats_host.storage.volume_trees import ROOTFS, seen_at
 
@@ -265,9 +265,9 @@ class BtrfsPool:
                 )
                 active = seen.active and not exists(ROLLING_BACK, at)
                 return replace(seen, snapshots=there, active=active)
-        except HostError:
+        except HostError as error:
             if os.path.lexists(self.path(volume).parent):
-                raise
+                return seen if seen.unreadable else out_of_reach(volume, str(error))
             return replace(seen, snapshots=(), active=False)  # destroyed meanwhile
 
     def _make_rootfs(self, at: int, volume: VolumeId, make: Callable[[str, int], None]) -> None:

@@ -51,6 +51,7 @@ from geats_host.storage import (
 from geats_host.storage.marks import (
     MARKS,
     note_locked,
+    out_of_reach,
     read_marks,
     write_marks,
     write_marks_if_there_is_room,
@@ -363,8 +364,8 @@ def _names_below(pool: int, vm: str) -> list[str]:
     try:
         with open_directory(vm, pool) as directory:
             return _names(directory, NAME)
-    except FileNotFoundError:
-        return []  # destroyed meanwhile
+    except OSError:
+        return []  # destroyed meanwhile; if it cannot be read, what was in it is missing
 
 
 def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
@@ -373,6 +374,10 @@ def _volume_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:
             return seen_at(at, volume)
     except FileNotFoundError:
         return _half_destroyed_seen(pool, volume)
+    except NotADirectoryError:
+        raise  # it is no volume
+    except OSError as error:
+        return out_of_reach(volume, f"its directory: {error.strerror}")
 
 
 def _half_destroyed_seen(pool: int, volume: VolumeId) -> VolumeSeen | None:

@@ -32,7 +32,7 @@ def read_below(at: int) -> Below | None:
 def _parsed(text: bytes) -> Below | None:
     try:
         raw = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if wrong_format(raw):
         return None

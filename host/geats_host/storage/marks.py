@@ -13,27 +13,36 @@ from geats_core.reading.fields import NAME
 from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import exists
+from geats_host.linux.descriptors import closing
 from geats_host.storage import VolumeId
 
 MARKS = "geats.json"
 LOCKED = "geats.locked"  # a file of its own: it can be taken away when the disk is full
 ADVICE = "install the geats that wrote it"
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO is not waited for
 
 
 def read_marks(at: int, volume: VolumeId) -> VolumeSeen | None:
-    """The marks in the directory *at*; None if there are none, or they make no sense."""
+    """The marks in the directory *at*; None if there are none, or they make no sense.
+
+    If the host cannot read them, that is a matter of this volume alone.
+    """
     try:
-        descriptor = os.open(MARKS, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        with (
+            closing(os.open(MARKS, READING, dir_fd=at)) as descriptor,
+            open(descriptor, "rb", closefd=False) as file,
+        ):
+            return _parse(file.read(), volume)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:
-        return _parse(file.read(), volume)
+    except OSError as error:
+        return out_of_reach(volume, f"{MARKS}: {error.strerror}")
 
 
 def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
     try:
         raw = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     why = wrong_format(raw)
     if why:
@@ -69,8 +78,12 @@ def wrong_format(raw: object) -> str:
 
 def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
     """A volume of which nothing is known but that there is one: it may be precious."""
-    what = f"its marks: {why}: {ADVICE}"
-    return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED, unreadable=what)
+    return out_of_reach(volume, f"its marks: {why}: {ADVICE}")
+
+
+def out_of_reach(volume: VolumeId, why: str) -> VolumeSeen:
+    """The same, and *why* in whole; for example that the disk has an error there."""
+    return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED, unreadable=why)
 
 
 def check_readable(seen: VolumeSeen) -> None:

@@ -367,7 +367,7 @@ def _text(seen: VolumeSeen, *, taken_s: int | None = None, rolling_back: str = "
 def _loads(text: str) -> dict[str, object]:
     try:
         raw = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return raw if isinstance(raw, dict) else {}
 

@@ -50,7 +50,7 @@ def _put_away(pool: Pool, volume: VolumeId, lock: NamedLock) -> None:
 
 def _is_whole(pool: Pool, volume: VolumeId) -> bool:
     seen = pool.observe(volume).get(volume)
-    return seen is not None and seen.stage is Stage.INSTALLED
+    return seen is not None and seen.stage is Stage.INSTALLED and not seen.unreadable
 
 
 def _fill_or_remove(pool: Pool, volume: VolumeId, template: Template, store: Store) -> None:

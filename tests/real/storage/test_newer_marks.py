@@ -1,6 +1,7 @@
 """What a newer geats remembered of a volume is left as it is, in every form that marks have."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from geats_core.reading import file_formats
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import open_directory
-from geats_host.storage import Pool, VolumeId, directory, lvm_volumes, sparsefile, zfs
+from geats_host.storage import Pool, VolumeId, directory, lvm_volumes, overlay, sparsefile, zfs
 from geats_host.storage.layers import Below, read_below, write_below
 from geats_host.storage.lvm_commands import LogicalVolume
 from geats_host.storage.marks import check_readable
@@ -52,6 +53,66 @@ def test_marks_of_a_newer_geats_are_not_read_and_not_replaced(pool: Pool, tmp_pa
         with pytest.raises(HostError, match="is left alone: its marks: was written by a newer"):
             change()
     assert marks.read_bytes() == before
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "link": lambda marks: marks.symlink_to("geats.json"),
+    "directory": lambda marks: marks.mkdir(),
+}
+WITH_MARKS = {
+    "directory": directory.open_pool,
+    "sparsefile": sparsefile.open_pool,
+    "overlay": overlay.open_pool,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", WITH_MARKS)
+def test_marks_that_cannot_be_read_are_a_matter_of_their_volume(
+    tmp_path: Path, kind: str, damage: str
+) -> None:
+    pool = WITH_MARKS[kind]({"path": f"{tmp_path}/pool"}, None)
+    other = VolumeId("web02", "root")
+    for volume in (VOLUME, other):
+        pool.allocate(volume, 2**20)
+        pool.format(volume)
+    before = pool.observe()[other]
+    marks = tmp_path / "pool" / "web01" / "root" / "geats.json"
+    marks.unlink()
+    DAMAGE[damage](marks)
+
+    seen = pool.observe()
+    assert seen[other] == before == pool.observe(other)[other]
+    assert seen[VOLUME] == pool.observe(VOLUME)[VOLUME]
+    assert seen[VOLUME].unreadable.startswith("geats.json: ")
+    with pytest.raises(HostError, match=r"is left alone: geats\.json: "):
+        pool.mark(VOLUME, INSTALLED)
+    assert os.path.lexists(marks)
+
+
+def test_a_disk_that_is_no_file_is_a_matter_of_its_volume(tmp_path: Path) -> None:
+    pool = sparsefile.open_pool({"path": f"{tmp_path}/pool"}, None)
+    other = VolumeId("web02", "root")
+    for volume in (VOLUME, other):
+        pool.allocate(volume, 2**20)
+    folder = tmp_path / "pool" / "web01" / "root"
+    for name in ("geats.json", "disk.raw"):
+        (folder / name).unlink()
+    (folder / "disk.raw").symlink_to("/dev/null")
+
+    seen = pool.observe()
+    assert seen[VOLUME].unreadable.endswith("disk.raw)")
+    assert not seen[other].unreadable
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"size_bytes": ' + "9" * 5000 + "}", "\0"])
+def test_marks_that_no_json_reader_takes_are_lost_marks(
+    pool: Pool, tmp_path: Path, text: str
+) -> None:
+    marks = tmp_path / "pool" / "web01" / "root" / "geats.json"
+    marks.write_text(text)
+    seen = pool.observe()[VOLUME]
+    assert (seen.unreadable, seen.template) == ("", None)
 
 
 def test_marks_that_say_no_format_are_those_of_the_first(pool: Pool, tmp_path: Path) -> None:
