@@ -27,6 +27,7 @@ def clone_of(volume: VolumeId) -> VolumeId:
 def clones(volumes: Volumes, held: Callable[[], AbstractContextManager[None]]) -> Iterator[Volumes]:
     """Clones of all *volumes*, all made while the VM is *held*; gone afterwards."""
     aside = {name: (pool, clone_of(volume)) for name, (pool, volume) in volumes.items()}
+    is_done = False
     try:
         for pool, volume in volumes.values():
             _make(pool, volume)
@@ -34,9 +35,14 @@ def clones(volumes: Volumes, held: Callable[[], AbstractContextManager[None]]) -
             for pool, volume in volumes.values():
                 pool.clone(volume, clone_of(volume))
         yield aside
+        is_done = True
     finally:
-        for pool, volume in volumes.values():
-            destroy_clone(pool, volume)
+        try:
+            for pool, volume in volumes.values():
+                destroy_clone(pool, volume)
+        except HostError:
+            if is_done:  # else what happened first is told, and the next export destroys them
+                raise
 
 
 def destroy_clone(pool: Pool, volume: VolumeId) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from returns.result import Failure
@@ -129,10 +130,27 @@ def apply_export(host: Host, planned: SavedPlan, progress: Progress = silent) ->
 def apply_copy(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
     """Carry an import or a clone out; what fails is taken away, as far as that can be done."""
     applied = apply_plan(host, planned, progress)
-    if isinstance(applied, Failure):
-        gone = Goal(name=planned.of_vm.name, target=Target.DEPROVISIONED)
-        apply_plan(host, plan_vm(host, gone), progress)
-    return applied
+    match applied:
+        case Failure(interrupted):
+            left = _not_taken_away(host, planned.of_vm.name, progress)
+            first, *others = interrupted.failed
+            told = replace(first, error=f"{first.error} (what was made of it stays: {left})")
+            return Failure(replace(interrupted, failed=(told, *others))) if left else applied
+        case _:
+            return applied
+
+
+def _not_taken_away(host: Host, name: str, progress: Progress) -> str:
+    """Take away what was made of the VM; or say why not."""
+    gone = Goal(name=name, target=Target.DEPROVISIONED)
+    try:
+        match apply_plan(host, plan_vm(host, gone), progress):
+            case Failure(interrupted):
+                return "; ".join(each.error for each in interrupted.failed)
+            case _:
+                return ""
+    except (HostError, Refused) as error:
+        return f"{error}"
 
 
 def _free_place(folder: Path, name: str) -> Path:

@@ -26,6 +26,7 @@ from geats_host.observing import lines_by_hand
 from geats_host.storage import VolumeId
 from tests.memory_host import memory_host
 
+POOL = "geats_host.storage.directory.DirectoryPool"
 VOLUMES = [{"name": "root"}, {"name": "data", "mount": "/data"}]
 WEB = {"profile": "small", "volumes": VOLUMES, "hostname": "web01"}
 
@@ -298,6 +299,26 @@ def test_an_import_that_fails_is_taken_away_again(
     imported(host, archive, "web02")
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_failed_first_is_told_also_if_what_was_made_cannot_be_taken_away(
+    host: Host, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    copying = copies.import_(host, str(exported(host)), "web02")
+
+    def fail(*_: object) -> None:
+        raise HostError("no space left on device")
+
+    def stays(*_: object) -> None:
+        raise Refused("web02: is in use") if refused else HostError("web02: is in use")
+
+    monkeypatch.setattr(vm_archives, "unpack_volume", fail)
+    broken = "geats_host.calls.copies.plan_vm" if refused else f"{POOL}.destroy"
+    monkeypatch.setattr(broken, stays)
+    failed, *_ = copies.apply_copy(host, copying).failure().failed
+    said = "no space left on device (what was made of it stays: web02: is in use"
+    assert failed.error.startswith(said)
+
+
 def test_an_archive_that_changed_after_it_was_looked_at_is_not_unpacked(host: Host) -> None:
     archive = exported(host)
     copying = copies.import_(host, str(archive), "web02")
@@ -446,7 +467,7 @@ def test_a_clone_that_fails_is_taken_away_and_the_source_goes_on(
     def fail(*_: object) -> None:
         raise HostError("no space left on device")
 
-    monkeypatch.setattr("geats_host.storage.directory.DirectoryPool.clone", fail)
+    monkeypatch.setattr(f"{POOL}.clone", fail)
     assert isinstance(copies.apply_copy(host, copies.clone(host, "web01", "web02")), Failure)
     assert host.observe("web02") == Observation()
     assert host.observe("web01").power is Power.RUNNING
