@@ -22,7 +22,6 @@ from geats_core.planning.actions import (
     NotePlaces,
     Pause,
     Stop,
-    Then,
     UpgradeRegistry,
 )
 from geats_core.planning.host_facts import HostFacts

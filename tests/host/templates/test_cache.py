@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.declared.template import Template
-from geats_core.planning.actions import Leftover
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.observation import Stage
 from geats_host import templates
 from geats_host.errors import HostError
