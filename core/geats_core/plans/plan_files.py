@@ -24,6 +24,7 @@ from geats_core.planning.actions import (
     Stop,
     UpgradeRegistry,
 )
+from geats_core.planning.goal import Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan, Step
