@@ -30,7 +30,7 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
     _verify_templates(host, steps)
     in_the_way = tuple(obstacles(steps, seen, host.drivers, host.pools))
     if in_the_way:
-        raise Refused(*in_the_way)
+        raise Refused(*in_the_way, *_others_at_work(host, {step.vm for step in steps}))
     specs = {name: have.recorded for name, have in seen.items()}
     specs |= {s.vm: s.action.spec for s in steps if isinstance(s.action, Define | Adopt)}
     using = {step.vm for step in steps if isinstance(step.action, Define | Adopt | Start)}
@@ -49,6 +49,14 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
     ]
     if problems:
         raise Refused(*problems)
+
+
+def _others_at_work(host: Host, names: Iterable[str]) -> Iterable[Problem]:
+    """What is in the way may be another operation that has not ended yet."""
+    for name in sorted(filter(None, names)):
+        if who := host.locks.at_work(name):
+            message = f"another operation ({who}) works on it now: plan again when that has ended"
+            yield Problem(name, message, Code.CHANGED)
 
 
 def _of_driver(spec: VMSpec, driver: Driver) -> str:

@@ -70,6 +70,21 @@ def test_what_uses_a_volume_is_known_once_the_vm_is_off(
         assert refused.value.problems == (why,)
 
 
+def test_another_operation_that_has_not_ended_is_told_beside_what_is_in_the_way(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_plan(host, lifecycle.plan_to(host, "web01", "off")).unwrap()
+    monkeypatch.setattr(MemoryPool, "cannot_destroy", used, raising=False)
+    monkeypatch.setattr(type(host.locks), "at_work", lambda *_: "process 7")
+    with pytest.raises(Refused) as refused:
+        lifecycle.plan_to(host, "web01", "deprovisioned")
+    why, who = refused.value.problems
+    assert "in use by /dev/loop3" in why
+    assert who == (
+        "web01: another operation (process 7) works on it now: plan again when that has ended"
+    )
+
+
 def test_of_a_whole_host_only_the_vm_that_is_in_use_stays(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
