@@ -601,7 +601,7 @@ class LxcDriver:
         """A monitor that answers late is that of a busy host: its guest must not be killed."""
         if process.is_suspended(self.options.path, name):
             return
-        power = monitor.power(str(self.options.path), name, self.options.timeout_s)
+        power = self._patiently(name)
         if power in (Power.RUNNING, Power.FROZEN):
             raise HostError(f"{name} is {power}: its monitor answered late. Plan again")
 
@@ -632,11 +632,18 @@ class LxcDriver:
         self._wait_until_off(name)
 
     def _change(self, action: str, name: str, wanted: Power) -> None:
+        """Have liblxc do it, and wait: a monitor hears of the new state a moment after that."""
         with vm_files.host_errors(f"cannot {action} {name}"):
             self._call(action, name)
-            power = monitor.power(str(self.options.path), name, self.options.timeout_s)
-            if power is not wanted:
-                raise HostError(f"cannot {action} {name}: it is {power}")
+            deadline = time.monotonic() + self.options.timeout_s
+            while (power := self._patiently(name)) is not wanted:
+                if time.monotonic() > deadline:
+                    raise HostError(f"cannot {action} {name}: it is {power}")
+                time.sleep(0.002)
+
+    def _patiently(self, name: str) -> Power:
+        """Its power, as a monitor says that may take its time."""
+        return monitor.power(str(self.options.path), name, self.options.timeout_s)
 
 
 def _set_apart(spec: VMSpec) -> list[str] | None:
