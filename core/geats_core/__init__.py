@@ -20,6 +20,7 @@ By theme:
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
+- another name: ``plan_rename``
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - which snapshots stay: ``retain``, ``Keep``
 
@@ -134,6 +135,7 @@ __all__ = [
     "plan_host",
     "plan_import",
     "plan_kept",
+    "plan_rename",
     "plan_restore",
     "plan_snapshot",
     "plan_to_plain",

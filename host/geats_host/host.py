@@ -25,7 +25,7 @@ from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
 from geats_host.locks import Locks
-from geats_host.observing import lines_by_hand, unfinished_restarts
+from geats_host.observing import lines_by_hand, unfinished_renames, unfinished_restarts
 from geats_host.observing.astray import astray
 from geats_host.observing.known_volumes import (
     Identities,
@@ -137,9 +137,9 @@ class Host:
             for vm, found in self._volumes().items()
         }
         by_hand = lines_by_hand.noted(self.registry)
-        names = (
-            [only] if only else sorted({*definitions, *rows, *seen, *volumes, *filled, *by_hand})
-        )
+        known = {*definitions, *rows, *seen, *volumes, *filled, *by_hand}
+        renaming = unfinished_renames.noted(self.registry, known)
+        names = [only] if only else sorted({*known, *renaming})
         locks = {
             name: {
                 name in locked,
@@ -160,6 +160,7 @@ class Host:
                 ),
                 by_hand=lines_by_hand.seen_of(seen.get(name), by_hand.get(name, ())),
                 drivers=doubled.get(name, ()),
+                renaming=renaming.get(name),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 locked=True in locks[name],
                 half_locked={True, False} <= locks[name],

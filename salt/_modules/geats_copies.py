@@ -1,5 +1,5 @@
 """
-Snapshots, archives and clones of VMs.
+Snapshots, archives, clones and other names of VMs.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 from geats_host.calls import copies, exports
 from geats_host.calls import snapshots as taken
 from geats_host.errors import Refused
-from geats_host.for_salt.calls import applied, done, for_schedule, is_test, opened, words, would
+from geats_host.for_salt.calls import (
+    applied,
+    applied_to_host,
+    done,
+    for_schedule,
+    is_test,
+    opened,
+    words,
+    would,
+)
 
 if TYPE_CHECKING:  # Salt's loader injects it
     __salt__: dict[str, Callable[..., Any]]
@@ -140,6 +149,32 @@ def keep_snapshots(name, prefix="", test=None, **rules):
     return for_schedule(rules, run)
 
 
+def prune_snapshots(test=None, **rules):
+    """
+    Delete snapshots that are named for their time and that no rule keeps, of every VM.
+
+    Snapshots with other names stay, and so do all of a locked VM.
+
+    last, hourly, daily, weekly, monthly
+        how many to keep, as for :py:func:`keep_snapshots` (default: ``policy:snapshots`` in the
+        pillar)
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.prune_snapshots last=3 daily=7 test=True
+    """
+
+    def run():
+        with opened() as host:
+            return applied_to_host(host, taken.pruned(host, words(rules)), test)
+
+    return for_schedule(rules, run)
+
+
 def export(name, path=None, test=None):
     """
     Write a VM and the content of its volumes to an archive. A running VM may be frozen meanwhile.
@@ -229,6 +264,30 @@ def clone(source, target, changes=None, test=None):
     """
     with opened() as host:
         return _copied(host, copies.clone(host, source, target, changes), test)
+
+
+def rename(name, new_name, test=None):
+    """
+    Give a VM that is off another name. It keeps its volumes, snapshots and MAC addresses.
+
+    The hostname changes with it, if it was made of the old name. Change the name in the pillar
+    first: a VM that the pillar has under its old name is refused. If the call is interrupted,
+    repeat it; until then, nothing else is done to either name.
+
+    new_name
+        the name that it gets; no VM may have it
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.rename web01 web02 test=True
+        salt '*' geats.rename web01 web02
+    """
+    with opened() as host:
+        return applied(host, copies.rename(host, name, new_name), test)
 
 
 def prune_exports(test=None, **rules):

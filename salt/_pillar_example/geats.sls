@@ -39,6 +39,8 @@ geats:
     journal: {days: 365, entries: 100000}
     # Which exports to keep, for each VM separately: `geats prune-exports` deletes the others.
     # exports: {last: 3, hourly: 0, daily: 7, weekly: 4, monthly: 12}
+    # Which snapshots to keep of those that are named for their time: `geats prune-snapshots` deletes the others.
+    # snapshots: {last: 3, daily: 7}
     strays: {'tmp-*': ignore, '*': report}
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1

@@ -95,6 +95,7 @@ from geats_core import (
     plan_host,
     plan_import,
     plan_kept,
+    plan_rename,
     plan_restore,
     plan_snapshot,
     plan_to_plain,
@@ -255,7 +256,8 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     copy = copied(manifest.spec, "web02", {"memory": "2GiB"}).unwrap()
     there = plan_import("/a.tar", manifest, copy, Observation(), FACTS, {spec.name: spec})
     beside = plan_clone(spec.name, copy, {spec.name: have}, FACTS).unwrap()
-    plans = (plan_export(spec.name, "/a.tar", have).unwrap(), there.unwrap(), *beside.plans)
+    other = plan_rename(spec.name, "web03", {spec.name: have}, FACTS).value_or(beside.plans[0])
+    plans = (plan_export(spec.name, "/a.tar", have).unwrap(), there.unwrap(), *beside.plans, other)
     return [explain(each) for each in plans]
 
 

@@ -58,6 +58,8 @@ from geats_core.planning.actions import (
     NotePlaces,
     Pause,
     RemoveLeftover,
+    Rename,
+    RenameVolume,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -284,6 +286,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             raise AssertionError("no goal asks for copies")
         case AdoptVolume() | Adopt():
             raise AssertionError("no goal asks for adoptions")
+        case RenameVolume() | Rename():
+            raise AssertionError("no goal asks for another name")
         case _:
             assert_never(action)
 

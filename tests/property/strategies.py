@@ -30,7 +30,7 @@ from geats_core import (
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
-from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic, volumes_in_order
+from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic, Renaming, volumes_in_order
 from geats_core.vm.spec import (
     ROOT,
     Autostart,
@@ -250,6 +250,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
         defined=defined,
         to_run=may_run and draw(st.booleans()),
+        renaming=draw(st.sampled_from([None] * 15 + [Renaming("web", "www")])),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,
         volumes=volumes_in_order(list(seen.values())),

@@ -22,6 +22,8 @@ from geats_core.planning.actions import (
     NotePlaces,
     Pause,
     RemoveLeftover,
+    Rename,
+    RenameVolume,
     ReserveVolume,
     RollbackVolume,
     SnapshotVolume,
@@ -170,13 +172,14 @@ def told(directory: Path, until: int) -> tuple[MemoryWorld, Life]:
 def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -> None:
     _, life = told(tmp_path, len(STORY))
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
+    renaming = {RenameVolume, Rename}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
     assert {*map(type, life.done)} == {*get_args(Action)} - {
         Pause,
         UpgradeRegistry,
         RemoveLeftover,
         NotePlaces,
-    } - copying - adopting
+    } - copying - adopting - renaming
     assert life.have == Observation()
 
 

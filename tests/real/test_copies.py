@@ -10,12 +10,14 @@ import pytest
 from geats_core.vm.observation import Power
 from geats_host.calls import copies, lifecycle
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.storage import VolumeId
 from tests.real.conftest import DEFAULT_DEBIAN, sh
 from tests.real.test_storage import on_btrfs
 
 NAME, COPY = "geats-test-orig", "geats-test-copy"
+LINE = "lxc.environment = BY_HAND=1"
 POOLS = ("plain", "fast", "layers", "files")
 PAIRS = tuple(zip(POOLS, (*POOLS[1:], POOLS[0]), strict=True))  # each once as either
 
@@ -27,12 +29,13 @@ class Operator:
     directory: Path
     rootfs: Path
 
-    def host(self, pool: str) -> Host:
+    def host(self, pool: str, *, described: bool = True) -> Host:
         at = self.directory
         volumes = [
             {"name": "root", "pool": pool, "size": "64MiB"},
             {"name": "data", "pool": pool, "size": "64MiB", "mount": "/data"},
         ]
+        vm = {"template": "busybox", "init": "busybox", "volumes": volumes}
         below = {"type": "sparsefile", "path": f"{at}/images"}
         return Host.from_config(
             {
@@ -46,7 +49,7 @@ class Operator:
                     "files": {"type": "filesystem", "mounts": f"{at}/mnt", "on": below},
                 },
                 "templates": {"busybox": {"path": str(self.rootfs)}},
-                "vms": {NAME: {"template": "busybox", "init": "busybox", "volumes": volumes}},
+                "vms": {NAME: vm} if described else {},
             }
         )
 
@@ -108,6 +111,35 @@ def test_a_running_container_is_copied_from_pool_to_pool(
     first = host.pools["plain"].path(VolumeId(COPY, "data")) / "file"
     if target == "plain":
         assert (first.stat().st_uid, first.stat().st_gid) == (33, 34)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_container_gets_another_name_in_its_pool(operator: Operator, pool: str) -> None:
+    host = operator.host(pool)
+    apply_plan(host, lifecycle.plan_to(host, NAME)).unwrap()
+    operator.run(NAME, WRITE)
+    before = operator.run(NAME, SHOW)
+    config = operator.directory / "state/lxc" / NAME / "config"
+    config.write_text(f"{config.read_text()}{LINE}\n")
+    for verb in ("shutdown", "lock"):
+        apply_plan(host, lifecycle.plan_verb(host, verb, NAME)).unwrap()
+    old = host.observe(NAME)
+
+    with pytest.raises(Refused, match="the configuration still has this name"):
+        copies.rename(host, NAME, COPY)
+    host = operator.host(pool, described=False)
+    apply_plan(host, copies.rename(host, NAME, COPY)).unwrap()
+    assert host.observe_all().keys() == {COPY}
+    new = host.observe(COPY)
+    assert (new.locked, new.half_locked, new.by_hand) == (True, False, (LINE,))
+    assert {seen.name for seen in new.volumes} == {seen.name for seen in old.volumes}
+    assert not config.parent.exists()
+
+    apply_plan(host, lifecycle.plan_verb(host, "start", COPY)).unwrap()
+    assert operator.run(COPY, SHOW) == before.replace(NAME, COPY)
+    assert operator.run(COPY, "hostname").strip() == COPY
+    for verb in ("stop", "unlock"):
+        apply_plan(host, lifecycle.plan_verb(host, verb, COPY)).unwrap()
 
 
 @pytest.mark.parametrize("pool", POOLS)

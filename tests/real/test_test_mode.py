@@ -228,10 +228,12 @@ def test_no_function_touches_anything_in_test_mode(
         "import_template": ("busybox", True),
         "keep_snapshots": (RUNS,),
         "prune_exports": (),
+        "prune_snapshots": (),
         "prune_templates": (),
         "rebuild_registry": (),
         "repair": (),
         "restore_registry": (f"{operator.cache}/registry.backup", True),
+        "rename": (ICE, "geats-test-tmrenamed"),
         "restore": (RUNS, "monday", True),
         "snapshot": (RUNS, "tuesday"),
         "freeze": (RUNS,),
@@ -249,7 +251,7 @@ def test_no_function_touches_anything_in_test_mode(
             calls.setdefault(name, (RUNS,))
     modules["geats.backup_registry"](f"{operator.cache}/registry.backup")
     before = operator.everything()
-    words = {name: {"last": 1} for name in ("keep_snapshots", "prune_exports")}
+    words = {name: {"last": 1} for name in ("keep_snapshots", "prune_exports", "prune_snapshots")}
     for name, args in calls.items():
         answer = modules[f"geats.{name}"](*args, test=True, **words.get(name, {}))
         assert "done" not in answer, name

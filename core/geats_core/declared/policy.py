@@ -37,7 +37,7 @@ class HostPolicy:
     ``strays`` pairs patterns of names (as in fnmatch(3)) with what to do: the first pattern that
     matches counts, and if none matches, the stray is reported. ``at_most`` is how many VMs that
     nobody named one plan may power off, undefine or empty. ``exports`` says which archives of a VM
-    to keep.
+    to keep, and ``snapshots`` which of its snapshots that are named for their time.
     """
 
     memory_overcommit: float = 1.0
@@ -47,6 +47,7 @@ class HostPolicy:
     at_most: int = 1
     journal: JournalBounds = JournalBounds()
     exports: Keep | None = None
+    snapshots: Keep | None = None
 
     def on_stray(self, name: str) -> Strays:
         """What is done about the stray *name*."""
@@ -81,6 +82,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             at_most=read.take("at_most", count, default.at_most),
             journal=read.take("journal", _journal, default.journal),
             exports=read.take("exports", parse_keep, None),
+            snapshots=read.take("snapshots", parse_keep, None),
         )
     )
 

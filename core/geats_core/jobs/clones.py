@@ -11,7 +11,7 @@ from returns.result import Failure, Success
 
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
-from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there
+from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there, not_whole
 from geats_core.planning.actions import (
     CloneVolume,
     ConfigureGuest,
@@ -23,10 +23,9 @@ from geats_core.planning.actions import (
 from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.model import is_ready
 from geats_core.planning.refusals import refusals
 from geats_core.planning.steps import Plan, Step
-from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT, VMSpec
@@ -56,7 +55,7 @@ def plan_clone(
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
         *not_there(source, from_),
-        *_not_whole(source, from_),
+        *not_whole(source, from_),
         *in_the_way(spec, have),
         *_other_volumes(spec, from_),
         *refusals(goal, spec, Observation(), facts),
@@ -126,12 +125,6 @@ def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
         )
         held = (first,) if isinstance(step.action, CloneVolume) else ()
         yield replace(step, needs=(*needs, *held), after=after)
-
-
-def _not_whole(source: str, from_: Observation) -> Iterable[Problem]:
-    active = replace(from_, volumes=tuple(replace(seen, active=True) for seen in from_.volumes))
-    if from_.recorded is not None and not is_ready(from_.recorded, active):
-        yield Problem(source, "some of its volumes are missing or not ready", Code.REFUSED)
 
 
 def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:

@@ -11,7 +11,7 @@ do that in no time.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from returns.result import Failure, Success
@@ -33,6 +33,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.model import is_ready
 from geats_core.planning.refusals import foreign, incomplete, refusals, undefined
 from geats_core.planning.steps import Plan
 from geats_core.plans.codec import decode, encode
@@ -298,6 +299,13 @@ def not_there(name: str, have: Observation) -> Iterable[Problem]:
         message = "its monitor is stuck, so that it cannot be frozen: stop it first"
         yield Problem(name, message, Code.REFUSED)
     yield from incomplete(name, have)
+
+
+def not_whole(name: str, have: Observation) -> Iterable[Problem]:
+    """Volumes that are missing or not ready; whether they are active does not matter."""
+    active = replace(have, volumes=tuple(replace(seen, active=True) for seen in have.volumes))
+    if have.recorded is not None and not is_ready(have.recorded, active):
+        yield Problem(name, "some of its volumes are missing or not ready", Code.REFUSED)
 
 
 def _make_volume(draft: Draft, volume: Volume) -> None:

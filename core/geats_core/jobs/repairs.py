@@ -141,7 +141,8 @@ def _destroy(draft: Draft, volumes: Iterable[VolumeSeen], reason: str) -> None:
 def _may_lose_volumes(have: Observation) -> bool:
     """Whether all of the VM is known, and it is off and not locked."""
     unknown = any(seen.unreadable for seen in have.volumes) or have.unreliable or have.missing
-    return not (have.locked or unknown or have.power is not Power.STOPPED)
+    kept = have.locked or have.renaming
+    return not (kept or unknown or have.power is not Power.STOPPED)
 
 
 def _ended(have: Observation) -> Observation:

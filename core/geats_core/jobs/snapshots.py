@@ -7,6 +7,7 @@ of different moments. It says so, and it is restored only if that is asked for. 
 was written since then, so it needs permission, and the VM must be off.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,6 +46,9 @@ class Parts(StrEnum):
 
     ALL = "all"
     SOME = "some"
+
+
+BY_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}(-[0-9]+)?")  # see ``name_at``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,15 +189,24 @@ def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
 
 
 def plan_kept(
-    name: str, keep: Keep, have: Observation, now_s: int, prefix: str = ""
+    name: str,
+    keep: Keep,
+    have: Observation,
+    now_s: int,
+    prefix: str = "",
+    *,
+    named_by_time: bool = False,
 ) -> Checked[Retained]:
     """Delete the snapshots that no rule of *keep* keeps, among those whose names begin with
-    *prefix*.
+    *prefix*, or only those among them that are *named_by_time*, and so by nobody.
 
     *now_s* is seconds since the epoch; a snapshot with a later date stays, and no rule counts it.
     """
     there = (Snapshot(each.name, each.taken_s) for each in snapshots_of(have))
-    retention = retain((each for each in there if each.name.startswith(prefix)), keep, now_s)
+    mine = (each for each in there if each.name.startswith(prefix))
+    if named_by_time:
+        mine = (each for each in mine if BY_TIME.fullmatch(each.name))
+    retention = retain(mine, keep, now_s)
     draft = Draft(name, have)
     _delete(draft, {each.name: "no rule keeps it" for each in retention.gone})
     match draft.finished():

@@ -186,6 +186,26 @@ class Adopt:
     called: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RenameVolume(OnVolume):
+    """Hand a volume over to the new name of its VM, in its pool, with its snapshots and marks."""
+
+    old_name: str
+    new_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Define the VM under the name that ``spec`` has, then forget the old one; its volumes are
+    handed over already.
+
+    ``keep`` are the lines that a person added to the driver's definition, and that stay in it.
+    """
+
+    spec: VMSpec
+    keep: tuple[str, ...] = ()
+
+
 class Reading(StrEnum):
     """What an export reads: the volumes themselves, or clones made of them all at one moment."""
 
@@ -338,10 +358,11 @@ VolumeAction: TypeAlias = (
     | UnpackVolume
     | CloneVolume
     | AdoptVolume
+    | RenameVolume
 )
 PowerOffAction: TypeAlias = Shutdown | Stop | Repair
 PowerAction: TypeAlias = PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits
-DefinitionAction: TypeAlias = Define | Undefine | Adopt | Lock | Unlock | ForgetVolume
+DefinitionAction: TypeAlias = Define | Undefine | Adopt | Rename | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
 POWER_OFFS = (Shutdown, Stop, Repair)
@@ -374,6 +395,8 @@ def impact_of(action: Action) -> Impact:
             | CloneVolume()
             | AdoptVolume()
             | Adopt()
+            | RenameVolume()
+            | Rename()
             | Export()
             | Start()
             | KeepOff()
@@ -437,6 +460,10 @@ def describe(action: Action, vm_name: str) -> str:
             return f"adopt {called!r} as {vm_name}: its config is written by geats from now on"
         case Adopt():
             return f"adopt {vm_name} as it is: its config is written by geats from now on"
+        case RenameVolume(pool, volume, _, new_name):
+            return f"rename volume {vm_name}/{volume} to {new_name}/{volume} in pool {pool}"
+        case Rename(spec, _):
+            return f"rename {vm_name} to {spec.name}"
         case Export(archive, reading):
             clones = ", frozen only until its volumes are cloned"
             return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"

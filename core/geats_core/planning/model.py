@@ -36,6 +36,8 @@ from geats_core.planning.actions import (
     Pause,
     Reading,
     RemoveLeftover,
+    Rename,
+    RenameVolume,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -57,6 +59,7 @@ from geats_core.vm.observation import (
     UNFINISHED_COPY,
     Observation,
     Power,
+    Renaming,
     SnapshotSeen,
     Stage,
     VolumeSeen,
@@ -110,6 +113,13 @@ def after(action: Action, have: Observation) -> After:
                     foreign=False,
                     foreign_nics=(),
                 ),
+            )
+        case Rename():
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (not have.foreign, "geats did not make it"),
+                (not (have.volumes or have.missing), "a volume of it has the old name"),
+                then=Observation(),
             )
         case ForgetVolume(pool, volume):
             return _need(
@@ -224,6 +234,8 @@ def _is_filled(root: VolumeSeen) -> bool:
 
 
 def _volume_after(action: VolumeAction, have: Observation) -> After:
+    if isinstance(action, RenameVolume):
+        return _handed_over(action, have)
     seen = have.volume(action.pool, action.volume)
     new = (not have.missing_of([action.volume]), "a volume of this name is missing")
     if isinstance(action, AdoptVolume):
@@ -340,6 +352,20 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             )
         case _:
             assert_never(action)
+
+
+def _handed_over(action: RenameVolume, have: Observation) -> After:
+    """It is the new name's; one that is missing may have been handed over already."""
+    place = (action.pool, action.volume)
+    there = have.volume(*place) is not None or _is_missing(have, *place)
+    left = tuple(each for each in have.volumes if (each.pool, each.name) != place)
+    return _need(
+        (there, "the volume does not exist"),
+        (have.power is Power.STOPPED, f"the VM is {have.power}"),
+        then=replace(
+            _found(have, *place), volumes=left, renaming=Renaming(action.old_name, action.new_name)
+        ),
+    )
 
 
 def allocated(action: AllocateVolume) -> VolumeSeen:

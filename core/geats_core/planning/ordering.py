@@ -36,6 +36,8 @@ from geats_core.planning.actions import (
     Pause,
     Reading,
     RemoveLeftover,
+    Rename,
+    RenameVolume,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -125,7 +127,7 @@ def _overlap(some: frozenset[Resource], others: frozenset[Resource]) -> bool:
 
 def _writes(action: Action) -> frozenset[Resource]:
     match action:
-        case Define() | Undefine() | Adopt() | Lock() | Unlock():
+        case Define() | Undefine() | Adopt() | Rename() | Lock() | Unlock():
             return frozenset({DEFINITION})
         # No volume is filled before all of them are reserved, or made before one is given up.
         case ReserveVolume() | ForgetVolume():
@@ -152,7 +154,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             return frozenset({DEFINITION, VOLUMES})
         case Export():
             return frozenset({DEFINITION, VOLUMES, POWER})
-        case Adopt():
+        case Adopt() | Rename():
             return frozenset({VOLUMES, POWER})
         # What a VM that is off was defined as, no other needs to know. Some pools cannot grow a
         # volume while the VM is on.
@@ -171,6 +173,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | ReserveVolume()
             | UnpackVolume()
             | CloneVolume()
+            | RenameVolume()
         ):
             return frozenset({DEFINITION, POWER})
         case SetLimits():

@@ -65,7 +65,8 @@ class PoolFacts:
     ``shifted_by`` is not 0, a volume shows its files with ids that are higher by that number, as
     unprivileged VMs need them; other VMs cannot use it. ``identity`` distinguishes the pool from
     another one at the same place, for example on another disk; it is None until the first volume is
-    made, and if the pool has none.
+    made, and if the pool has none. ``renames``: it can
+    hand a volume over to another name of its VM.
     """
 
     offers: Offer | None = None
@@ -80,6 +81,7 @@ class PoolFacts:
     least_bytes: int = 0
     shifted_by: int = 0
     identity: str | None = None
+    renames: bool = False
 
 
 class Leftover(StrEnum):

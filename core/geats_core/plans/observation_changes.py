@@ -36,6 +36,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
         ("foreign nics", _nics(then.foreign_nics), _nics(now.foreign_nics)),
         ("drivers", _lines(then.drivers), _lines(now.drivers)),
+        ("renaming", str(then.renaming or "no"), str(now.renaming or "no")),
         ("unreliable", then.unreliable or "no", now.unreliable or "no"),
     ]
     return (

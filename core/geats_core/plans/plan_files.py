@@ -21,6 +21,8 @@ from geats_core.planning.actions import (
     Define,
     NotePlaces,
     Pause,
+    Rename,
+    RenameVolume,
     Stop,
     UpgradeRegistry,
 )
@@ -34,6 +36,7 @@ from geats_core.reading import fields, file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of
 from geats_core.reading.fields import Parser
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
 
 FINGERPRINT = "fingerprint"
 OF_HOST = (Pause, UpgradeRegistry, NotePlaces)  # may stand in a plan in which no VM has them
@@ -42,6 +45,8 @@ NAMES: Mapping[str, Parser[str]] = {
     "volume": fields.name,
     "template": fields.name,
     "snapshot": fields.name,
+    "old_name": fields.vm_name,
+    "new_name": fields.vm_name,
 }
 
 
@@ -209,20 +214,30 @@ def _wrong_names(path: str, step: Step) -> Problems:
 def _out_of_place(plan: HostPlan) -> Problems:
     """Steps of no VM of *plan*, or that are not fit for their VM."""
     vms = {each.name for each in plan.plans}
+    new_names = {s.vm: s.action.spec.name for s in plan.steps if isinstance(s.action, Rename)}
     problems: list[Problem] = []
     for position, step in enumerate(plan.steps):
         path = f"plan.steps[{position}]"
         match step.action:
             case Pause(seconds):
                 problems += problems_of(fields.delay_s(f"{path}.action.seconds", seconds))
-            case Define(spec) | Adopt(spec) | ConfigureGuest(_, _, spec) if spec.name != step.vm:
-                message = f"is that of {spec.name!r}, and the step of {step.vm!r}"
-                problems.append(Problem(f"{path}.action.spec", message))
+            case Define(spec) | Adopt(spec) if spec.name != step.vm:
+                problems.append(_of_another(path, spec, step))
+            case ConfigureGuest(_, _, spec) if spec.name not in (step.vm, new_names.get(step.vm)):
+                problems.append(_of_another(path, spec, step))
+            case RenameVolume(old_name=old_name) if old_name != step.vm:
+                message = f"is {old_name!r}, and the step of {step.vm!r}"
+                problems.append(Problem(f"{path}.action.old_name", message))
             case _:
                 pass
         if step.vm not in vms and not (isinstance(step.action, OF_HOST) and not step.vm):
             problems.append(Problem(f"{path}.vm", f"{step.vm!r} is not a VM of the plan"))
     return tuple(problems)
+
+
+def _of_another(path: str, spec: VMSpec, step: Step) -> Problem:
+    message = f"is that of {spec.name!r}, and the step of {step.vm!r}"
+    return Problem(f"{path}.action.spec", message)
 
 
 def _two_plans(plan: HostPlan) -> Problems:

@@ -16,6 +16,7 @@ from geats_core.planning.actions import (
     DestroyVolume,
     ForgetVolume,
     InstallTemplate,
+    Rename,
     RollbackVolume,
     SnapshotVolume,
 )
@@ -103,6 +104,10 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
     if isinstance(then, Failure):
         return then
     now = then.unwrap()
+    for step in made.steps:
+        if isinstance(step.action, Rename):
+            back = f"geats rename {step.action.spec.name} {made.name}"
+            return problem(made.name, f"is undone by another renaming: {back}", Code.REFUSED)
     if have.unreliable and not now.unreliable:
         return problem(
             made.name,

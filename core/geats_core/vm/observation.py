@@ -122,6 +122,17 @@ class ForeignNic:
     addresses: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A VM that gets another name."""
+
+    old_name: str
+    new_name: str
+
+    def __str__(self) -> str:
+        return f"{self.old_name} to {self.new_name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One VM as it is on the host.
@@ -136,7 +147,8 @@ class Observation:
     VM is locked in the registry, at the driver or on a volume; a ``half_locked`` one not in all of
     them, for example because one was lost. ``to_run``: an interrupted plan powered the VM off to
     start it again; the next plan starts it, unless it should be off. If several ``drivers`` have a
-    VM of this name, it is that of the recorded driver, or else of the first one.
+    VM of this name, it is that of the recorded driver, or else of the first one. ``renaming``: the
+    renaming of the VM, or of another VM to its name, was interrupted.
     """
 
     recorded: VMSpec | None = None
@@ -153,6 +165,7 @@ class Observation:
     drivers: tuple[str, ...] = ()
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False
+    renaming: Renaming | None = None
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""

@@ -54,6 +54,10 @@ def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:
         if seen.unreadable:
             path = f"{name}.volumes[{seen.pool}/{seen.name}]"
             yield Problem(path, f"is left alone: {seen.unreadable}", Code.REFUSED)
+    if have.renaming:
+        both = f"{have.renaming.old_name} {have.renaming.new_name}"
+        message = f"the renaming of {have.renaming} was interrupted: geats rename {both} ends it"
+        yield Problem(f"{name}.name", message, Code.REFUSED)
 
 
 def two_of_a_name(name: str, have: Observation) -> Iterable[Problem]:

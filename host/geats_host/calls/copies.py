@@ -1,4 +1,4 @@
-"""Copies of the VMs of a host: exports, imports and clones."""
+"""Copies of the VMs of a host: exports, imports and clones; and other names for them."""
 
 import os
 import time
@@ -10,9 +10,11 @@ from returns.result import Failure
 
 from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
+from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
 from geats_core.planning.actions import Export
 from geats_core.planning.goal import Goal, Target
+from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.reading.mappings import options
@@ -98,6 +100,24 @@ def clone(
     check_sharing(Goal(name=called, target=Target.DEFINED, spec=spec), seen, made.plans)
     about = {each: seen[each] for each in (source, called) if each in seen}
     return saved(host, made, about)
+
+
+def rename(host: Host, name: object, new_name: object) -> SavedPlan:
+    """The plan that gives a VM which is off another name, with all that it has.
+
+    Asked for again, it finishes what an interruption left.
+    """
+    old = accepted(fields.vm_name("name", name))
+    new = accepted(fields.vm_name("new_name", new_name))
+    have = host.known(old)
+    if new in host.config.gone:
+        raise Refused(f"{new}: the configuration has it under gone")
+    seen = host.observe_all()
+    drivers = [spec.driver for spec in (have.recorded, have.defined) if spec]
+    made = accepted(plan_rename(old, new, seen, facts_of(host, drivers)))
+    about = {each: seen[each] for each in (old, new) if each in seen}
+    both = replace(alone(made), plans=(made, Plan(name=new)))
+    return saved(host, both, about, notes(old, new, seen, host.declared(new)))
 
 
 def written(planned: SavedPlan) -> Report:

@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from returns.result import Failure, Success
+
 from geats_core.declared.retention import Retention, parse_keep
+from geats_core.hostwide.host_planner import Setting, arranged
 from geats_core.jobs.snapshots import (
     Parts,
     name_at,
@@ -17,6 +21,7 @@ from geats_core.jobs.snapshots import (
 )
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.fields import boolean, text
@@ -25,7 +30,7 @@ from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import check_sharing, saved_alone
+from geats_host.planning.plans import check_sharing, saved, saved_alone
 
 Report = dict[str, object]
 
@@ -109,6 +114,35 @@ def kept(
     have = host.whole(name)
     made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
     return saved_alone(host, have, made.plan), made.retention
+
+
+def pruned(host: Host, rules: Mapping[str, object]) -> SavedPlan:
+    """The plan that deletes, of every VM, the snapshots named for their time that no rule keeps.
+
+    *rules* are as for ``kept``, by default ``policy.snapshots``. What somebody named stays. Of a
+    locked VM all stay, which a warning says; ``refused`` are VMs that cannot be relied on.
+    """
+    keep = accepted(parse_keep("", rules), "keep") if rules else host.config.policy.snapshots
+    if keep is None:
+        message = "say how many to keep, such as last: 3, here or in policy.snapshots"
+        raise Refused(f"snapshots: {message}")
+    seen, now_s = host.observe_all(), int(time.time())
+    plans: list[Plan] = []
+    warnings: list[str] = []
+    refused: dict[str, tuple[str, ...]] = {}
+    for name, have in seen.items():
+        match plan_kept(name, keep, have, now_s, named_by_time=True):
+            case Success(made) if made.plan.steps and (wrong := host.out_of_sight(name, have)):
+                refused[name] = tuple(map(str, wrong))
+            case Success(made):
+                plans += [made.plan] if made.plan.steps else []
+            case Failure(problems) if have.locked:
+                warnings += map(str, problems)
+            case Failure(problems):
+                refused[name] = tuple(map(str, problems))
+    whole = accepted(arranged(plans, Setting({}, seen, _facts(host), host.config.policy)))
+    about = {each.name: seen[each.name] for each in plans}
+    return replace(saved(host, whole, about, tuple(warnings)), refused=refused)
 
 
 def kept_report(retention: Retention) -> Report:

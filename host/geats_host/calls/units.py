@@ -24,7 +24,11 @@ FOLDER, RUNS = "etc/systemd/system", "run/systemd/system"
 SAVED = "units.json"  # the configuration, for a host whose configuration comes from Salt
 ANY = range(256)  # exit codes of systemctl, which says the same in words
 DAILY = "daily"
-NAMES = (unit_files.SERVICE, "geats-exports.service", "geats-exports.timer")
+NAMES = (
+    unit_files.SERVICE,
+    *("geats-exports.service", "geats-exports.timer"),
+    *("geats-snapshots.service", "geats-snapshots.timer"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,12 @@ def installing(
     config: HostConfig, file: Path | None, saved: Saved | None = None, root: Path = Path("/")
 ) -> tuple[Step, ...]:
     """The steps after which the units are there, as they should be, and active."""
-    wanted = unit_files.units(command(file), exports=DAILY if config.policy.exports else None)
+    policy = config.policy
+    wanted = unit_files.units(
+        command(file),
+        exports=DAILY if policy.exports else None,
+        snapshots=DAILY if policy.snapshots else None,
+    )
     _check(root)
     kept = [] if saved is None else list(_saving(saved))
     gone = [name for name in NAMES if name not in wanted and _file(root, name).exists()]

@@ -1,4 +1,4 @@
-"""The commands that write VMs to archives, and read them."""
+"""The commands that write VMs to archives, read them, copy them, and give them other names."""
 
 import sys
 from pathlib import Path
@@ -85,7 +85,22 @@ def clone(
     _show_or_copy(session, planned, dry_run=dry_run)
 
 
-COMMANDS = (export, import_, clone)
+@click.command()
+@click.argument("name")
+@click.argument("new_name")
+@dry_run_option
+@in_session
+def rename(session: Session, name: str, new_name: str, dry_run: bool) -> None:
+    """Give a VM that is off another name. It keeps its volumes, snapshots and MAC addresses.
+
+    The hostname changes with it, if it was made of the old name. Change the name in the
+    configuration first. If this is interrupted, the same command finishes it.
+    """
+    made = copies.rename(session.host, name, new_name)
+    show_or_apply(session, made, dry_run=dry_run)
+
+
+COMMANDS = (export, import_, clone, rename)
 
 
 def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> None:

@@ -10,7 +10,7 @@ from geats_host.cli.session import Session, in_session
 RULES = ("last", "hourly", "daily", "weekly", "monthly")
 
 
-def _rules(command: click.Command) -> click.Command:
+def rules_options(command: click.Command) -> click.Command:
     """An option for each rule."""
     command.params += [
         click.Option([f"--{rule}"], type=click.IntRange(0), help=f"How many to keep: {rule}.")
@@ -19,7 +19,7 @@ def _rules(command: click.Command) -> click.Command:
     return command
 
 
-@_rules
+@rules_options
 @click.command("prune-exports")
 @dry_run_option
 @in_session

@@ -14,14 +14,17 @@ from geats_host.cli.commands import Commands
 MODULES = {  # where each command is: a module is loaded when one of its commands is called
     "adopt": ("adopt", "import-legacy", "import-lxc"),
     "checks": ("validate", "doctor", "schema"),
-    "copies": ("export", "import", "clone"),
+    "copies": ("export", "import", "clone", "rename"),
     "exports": ("prune-exports",),
     "guest": ("exec", "push", "pull", "wait", "console"),
     "inventory": ("pools", "volumes", "drivers", "strays", "pending"),
     "plans": ("plan", "apply", "why", "observe", "reverse", "boot", "halt"),
     "registry": ("registry",),
     "repair": ("repair",),
-    "snapshots": ("snapshot", "snapshots", "restore", "delete-snapshot"),
+    "snapshots": (
+        *("snapshot", "snapshots", "restore", "delete-snapshot"),
+        "prune-snapshots",
+    ),
     "templates": ("templates",),
     "units": ("units",),
     "verbs": (

@@ -4,6 +4,7 @@ import click
 
 from geats_host.calls import snapshots as snapshots_
 from geats_host.cli import tables
+from geats_host.cli.exports import rules_options
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
 
@@ -69,4 +70,23 @@ def delete_snapshot(session: Session, name: str, snapshot: str, dry_run: bool) -
     show_or_apply(session, planned, dry_run=dry_run)
 
 
-COMMANDS = (snapshot, snapshots, restore, delete_snapshot)
+@rules_options
+@click.command("prune-snapshots")
+@dry_run_option
+@in_session
+def prune_snapshots(session: Session, /, dry_run: bool, **rules: int | None) -> None:
+    """Delete snapshots that are named for their time and that no rule keeps, of every VM.
+
+    Without a rule, those of policy.snapshots apply. Snapshots with other names stay, and so do all
+    of a locked VM.
+    """
+    given = {name: count for name, count in rules.items() if count is not None}
+    made = snapshots_.pruned(session.host, given)
+    if made.plan.is_empty and not session.as_json:
+        click.echo("Every snapshot is kept.")
+        tables.show_notes(made)
+    else:
+        show_or_apply(session, made, dry_run=dry_run)
+
+
+COMMANDS = (snapshot, snapshots, restore, delete_snapshot, prune_snapshots)

@@ -16,7 +16,8 @@ def units(session: Session, remove: bool, dry_run: bool) -> None:
     """Have systemd start VMs after a boot, and shut them down before a poweroff.
 
     geats.service runs 'boot' and 'halt'. Without it, systemd kills guests that are not off after
-    90 seconds. If policy.exports is set, geats-exports.timer runs 'prune-exports' every day.
+    90 seconds. If policy.exports is set, geats-exports.timer runs 'prune-exports' every day, and
+    with policy.snapshots geats-snapshots.timer runs 'prune-snapshots'.
     """
     file = None if session.file is None else session.file.absolute()
     steps = units_.removing() if remove else units_.installing(session.config, file)

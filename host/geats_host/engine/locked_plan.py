@@ -21,6 +21,7 @@ from geats_core.planning.actions import (
     NotePlaces,
     Pause,
     RemoveLeftover,
+    Rename,
     UpgradeRegistry,
     VolumeAction,
 )
@@ -48,7 +49,7 @@ def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
     """Lock the VMs of a plan; refused if one is not what the plan was made from."""
     made = planned.plan
     with ExitStack() as locks:
-        for name in sorted({step.vm for step in made.steps if step.vm}):  # in one order for all
+        for name in sorted(set(_to_lock(made.steps))):  # in one order for all
             locks.enter_context(host.locks.operation(name))
         seen = _reserve(host, planned, locks)
         _check_configured(host, made.steps)
@@ -114,6 +115,15 @@ def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> Mapping[str, O
         return seen
 
 
+def _to_lock(steps: Iterable[Step]) -> Iterable[str]:
+    """The VMs that the steps are about, and the names that they give."""
+    for step in steps:
+        if step.vm:
+            yield step.vm
+        if isinstance(step.action, Rename):
+            yield step.action.spec.name
+
+
 def _about(planned: SavedPlan) -> set[str]:
     """The VMs that the plan is about, and those that it was saved with."""
     return {*planned.observations, *(each.name for each in planned.plan.plans)} - {""}
@@ -156,7 +166,7 @@ def _check_configured(host: Host, steps: Iterable[Step]) -> None:
 def _unknown(host: Host, action: Action) -> Iterable[str]:
     pools: set[str] = set()
     match action:
-        case Define(spec) | Adopt(spec):
+        case Define(spec) | Adopt(spec) | Rename(spec):
             pools = {volume.pool for volume in spec.all_volumes}
             if spec.driver not in host.drivers:
                 yield f"driver {spec.driver!r}"
@@ -191,7 +201,7 @@ def _remember(host: Host, planned: SavedPlan, now: Mapping[str, Observation]) ->
 
 
 def _performer(host: Host, made: Plan, seen: Mapping[str, Observation]) -> perform.Performer:
-    specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt)]
+    specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt | Rename)]
     have = seen.get(made.name, Observation())
     spec = specs[0] if specs else have.recorded
     return perform.Performer(

@@ -37,6 +37,8 @@ from geats_core.planning.actions import (
     PowerOffAction,
     Reading,
     RemoveLeftover,
+    Rename,
+    RenameVolume,
     Repair,
     ReserveVolume,
     RollbackVolume,
@@ -54,7 +56,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.model import adopted
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import UNFINISHED_COPY, Power, Stage, VolumeSeen
+from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
@@ -63,7 +65,7 @@ from geats_host.drivers import AdoptingDriver, Driver, GuestConfiguring, Place
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
-from geats_host.observing import lines_by_hand, unfinished_restarts
+from geats_host.observing import lines_by_hand, unfinished_renames, unfinished_restarts
 from geats_host.observing.known_volumes import (
     forget,
     is_filled,
@@ -73,7 +75,7 @@ from geats_host.observing.known_volumes import (
 )
 from geats_host.planning import binds
 from geats_host.registry import Registry
-from geats_host.storage import AdoptingPool, Offer, Pool, VolumeId
+from geats_host.storage import AdoptingPool, Offer, Pool, RenamingPool, VolumeId
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
@@ -125,6 +127,8 @@ class Performer:
                 lines_by_hand.note(self.registry, self.name, keep)
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
+            case Rename():
+                self._rename(action)
             case Pause(seconds):
                 time.sleep(seconds)
             case UpgradeRegistry():
@@ -154,6 +158,8 @@ class Performer:
                 self._power(action)
             case Freeze() | Hold() | Unfreeze():
                 self._power(action)
+            case RenameVolume():
+                self._hand_over(action)
             case OnVolume():
                 self._remembering(action)
             case _:
@@ -167,6 +173,33 @@ class Performer:
         lines_by_hand.note(self.registry, self.name, ())
         if self.locked:
             self._lock()
+
+    def _rename(self, action: Rename) -> None:
+        """Under the new name first, with its lock: only then is the old one forgotten."""
+        this = Renaming(self.name, action.spec.name)
+        unfinished_renames.note(self.registry, this)
+        replace(self, name=this.new_name, spec=action.spec)._define(action.spec, action.keep)
+        lines_by_hand.note(self.registry, self.name, ())
+        self.driver.undefine(self.name)
+        self.registry.forget(self.name)
+        unfinished_renames.forget(self.registry, this)
+
+    def _hand_over(self, action: RenameVolume) -> None:
+        """Let the volume be the new name's, as active as it was; nobody misses it under the old."""
+        pool, volume = self.pools[action.pool], VolumeId(self.name, action.volume)
+        new = VolumeId(action.new_name, action.volume)
+        if not isinstance(pool, RenamingPool):
+            raise HostError(f"{volume}: the pool {action.pool} cannot give it another name")
+        unfinished_renames.note(self.registry, Renaming(self.name, action.new_name))
+        before = pool.observe(volume).get(volume)
+        pool.rename(volume, new)
+        if before is not None and before.active:
+            pool.activate(new)
+        seen = pool.observe(new)[new]
+        if is_filled(seen):
+            place, identity = pool.path(new), pool.facts.identity
+            remember(self.registry, new.vm, replace(seen, pool=action.pool), place, identity)
+        forget(self.registry, self.name, action.pool, action.volume)
 
     def _lock(self) -> None:
         """In the registry first, which is enough where the driver or a pool is not available.
@@ -348,6 +381,8 @@ class Performer:
                 if not isinstance(pool, AdoptingPool):
                     raise HostError(f"{tree}: the pool {action.pool} cannot have it as a volume")
                 pool.adopt(volume, Path(tree), adopted(action))
+            case RenameVolume():
+                raise AssertionError("it is handed over, see _hand_over")
             case _:
                 assert_never(action)
 

@@ -60,10 +60,13 @@ WantedBy=timers.target
 """
 
 
-def units(command: Sequence[str], *, exports: str | None = None) -> Mapping[str, str]:
+def units(
+    command: Sequence[str], *, exports: str | None = None, snapshots: str | None = None
+) -> Mapping[str, str]:
     """The text of each unit, by its name; *command* is what runs geats, with the configuration.
 
-    *exports* is when old archives are deleted, as systemd.time(7) says it; None is never.
+    *exports* and *snapshots* are when old ones are deleted, as systemd.time(7) says it; None is
+    never.
     """
     runs = " ".join(map(quoted, command))
     found = {
@@ -73,6 +76,9 @@ def units(command: Sequence[str], *, exports: str | None = None) -> Mapping[str,
     }
     if exports is not None:
         found |= _timer("geats-exports", "Old archives of VMs go", f"{runs} prune-exports", exports)
+    if snapshots is not None:
+        does = f"{runs} prune-snapshots"
+        found |= _timer("geats-snapshots", "Old snapshots of VMs go", does, snapshots)
     return found
 
 

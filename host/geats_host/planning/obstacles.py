@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 from geats_core.hostwide.shared_volumes import mounting
-from geats_core.planning.actions import DestroyVolume, Undefine
+from geats_core.planning.actions import DestroyVolume, Rename, Undefine
 from geats_core.planning.plugin_facts import Offer
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
@@ -37,7 +37,7 @@ def obstacles(
                 of_volume = partial(_of_volume, VolumeId(step.vm, name), in_use)
                 path, what = f"{step.vm}.volumes[{name}]", "destroyed"
                 found = pools.ask(pool, of_volume) or ()
-            case Undefine():
+            case Undefine() | Rename():
                 known = have.recorded or have.defined
                 names = [known.driver] if known else list(drivers)
                 path, what = step.vm, "undefined"

@@ -7,7 +7,7 @@ from geats_core.planning.plugin_facts import DriverFacts, Offer, PoolFacts
 from geats_core.vm.observation import VolumeSeen
 from geats_host.drivers import Driver, DriverSeen
 from geats_host.plugins.strangers import mapping_of, of_kind
-from geats_host.storage import Pool, VolumeId
+from geats_host.storage import Pool, RenamingPool, VolumeId
 
 
 def vms_of(driver: Driver, only: str | None = None) -> Mapping[str, DriverSeen]:
@@ -28,4 +28,5 @@ def volumes_of(pool: Pool) -> Mapping[VolumeId, VolumeSeen]:
 def facts_of_pool(pool: Pool) -> PoolFacts:
     """What the planner has to know of a pool."""
     facts = of_kind(PoolFacts, pool.facts, "facts")
-    return replace(facts, offers=of_kind(Offer, pool.offers, "offers"))
+    renames = facts.renames and isinstance(pool, RenamingPool)  # it may repeat those of another
+    return replace(facts, offers=of_kind(Offer, pool.offers, "offers"), renames=renames)

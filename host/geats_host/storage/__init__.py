@@ -70,6 +70,18 @@ def check_clone(source: VolumeId, target: VolumeId) -> None:
         raise HostError(f"{source} cannot be cloned into itself")
 
 
+def check_rename(pool: "Pool", volume: VolumeId, new: VolumeId) -> bool:
+    """Whether it has to be renamed; raises ``HostError`` if it is not there, or both are."""
+    check_names(volume)
+    check_names(new)
+    there, done = bool(pool.observe(volume)), bool(pool.observe(new))
+    if there and done:
+        raise HostError(f"{pool.path(new)}: there is a volume already")
+    if not (there or done):
+        raise HostError(f"{pool.path(volume)}: there is no such volume")
+    return there
+
+
 def key_of(pool: "Pool") -> str:
     """A name for a pool, unique on the host, for what an adapter makes for it there."""
     place = pool.path(VolumeId("vm", "volume"))
@@ -199,6 +211,19 @@ class AdoptingPool(Protocol):
         """Take the directory *tree* of the host as a volume, with the marks of *seen*.
 
         It is neither moved nor copied.
+        """
+        ...
+
+
+@runtime_checkable
+class RenamingPool(Protocol):
+    """What a pool offers if ``facts.renames`` is true."""
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Let the volume be *new*, with all that it holds, its snapshots and its marks.
+
+        It is not active, and takes no time whatever it holds. If the volume is not there, and *new*
+        is, there is nothing to do; if both are, it raises ``HostError``.
         """
         ...
 

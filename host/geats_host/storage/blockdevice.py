@@ -118,6 +118,7 @@ class BlockDevicePool:
             size_bytes=size_bytes,
             enforces_size=False,
             identity=self.folders.identity,
+            renames=True,
         )
 
     def identify(self) -> None:
@@ -229,6 +230,11 @@ class BlockDevicePool:
         """Refused: there are no two volumes."""
         check_clone(source, target)
         raise HostError(f"{self.device}: has only one volume, so there is no source for a clone")
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Let the marks be those of *new*; the device stays as it is."""
+        with self._claiming():
+            self.folders.rename(volume, new)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """All of the device."""

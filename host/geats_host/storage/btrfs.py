@@ -238,6 +238,10 @@ class BtrfsPool:
             exchange(at, NEW_ROOTFS, ROOTFS)
             subvolumes.remove(NEW_ROOTFS, at)
 
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the volume's directory; the subvolumes in it stay what they are."""
+        self.folders.rename(volume, new)
+
     def used_bytes(self, volume: VolumeId) -> int:
         """What only this volume takes, and neither a template nor a snapshot.
 

@@ -45,6 +45,7 @@ from geats_host.storage import (
     adopted,
     check_clone,
     check_names,
+    check_rename,
     check_snapshot,
     identity,
 )
@@ -115,6 +116,7 @@ class DirectoryPool:
             free_bytes=room.free,
             enforces_size=False,
             identity=self.identity,
+            renames=True,
         )
 
     @property
@@ -164,9 +166,8 @@ class DirectoryPool:
         with host_errors(self._place(volume)), open_directory(self.root) as pool:
             identity.ensure(pool, self.kind)
             _finish_destroying(pool, self.root, volume)
-            make_directory(volume.vm, pool, mode=GUEST_ONLY)
+            self._make_folder(volume.vm, pool)
             with open_directory(volume.vm, pool) as vm:
-                os.fchown(vm, 0, self.guest_group)
                 make_directory(volume.volume, vm)
         with self.opened(volume) as at:
             if not exists(MARKS, at):
@@ -261,6 +262,22 @@ class DirectoryPool:
                 trees.empty(rootfs, subvolumes.removed_as_subvolume)
                 copy(tree, rootfs)
 
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the volume's directory, unless it is; what was adopted stays where it is."""
+        self.finish_destroying(volume)
+        if not check_rename(self, volume, new):
+            return
+        check_no_mounts(self._place(volume))
+        with host_errors(self._place(new)), open_directory(self.root) as pool:
+            _finish_destroying(pool, self.root, new)
+            self._make_folder(new.vm, pool)
+            with open_directory(volume.vm, pool) as old_vm, open_directory(new.vm, pool) as vm:
+                os.rename(volume.volume, new.volume, src_dir_fd=old_vm, dst_dir_fd=vm)
+                os.fsync(vm)
+                os.fsync(old_vm)
+            with suppress(OSError):  # other volumes are in it
+                os.rmdir(volume.vm, dir_fd=pool)
+
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the volume."""
         argv = ["du", "--summarize", "--block-size=1", "--one-file-system", "--"]
@@ -281,6 +298,12 @@ class DirectoryPool:
         """Note it in a file next to the volume."""
         with self.opened(volume) as at:
             note_locked(at, locked=locked)
+
+    def _make_folder(self, vm: str, pool: int) -> None:
+        """Make the directory of a VM, which only guests may pass."""
+        make_directory(vm, pool, mode=GUEST_ONLY)
+        with open_directory(vm, pool) as folder:
+            os.fchown(folder, 0, self.guest_group)
 
     def _place(self, volume: VolumeId) -> Path:
         check_names(volume)

@@ -50,6 +50,7 @@ from geats_host.storage import (
     IdentifiedPool,
     Offer,
     Pool,
+    RenamingPool,
     VolumeId,
     check_clone,
     check_snapshot,
@@ -229,6 +230,20 @@ class FilesystemPool:
                 self._place(target).bring_up(is_clone=True)
             else:
                 self._copy_files(source, target)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Let the pool below do it, while the filesystem is not mounted; it gets another label."""
+        if not isinstance(self.below, RenamingPool):
+            raise HostError(f"{self.path(volume)}: the pool below cannot rename it")
+        if self.below.observe(volume):
+            place = self._place(volume)
+            place.take_down()
+            if self._need(volume).stage >= Stage.FORMATTED:
+                self.below.activate(volume)
+                place.label_for(new)
+            self.below.deactivate(volume)
+        self.points.destroy(volume)
+        self.below.rename(volume, new)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What the pool below says."""

@@ -202,6 +202,17 @@ def renew(kind: Filesystem, device: Path, label: str) -> None:
             pass  # xfs is mounted whatever its id is; see ``set_label``
 
 
+def label(kind: Filesystem, device: Path, text: str) -> None:
+    """Give a filesystem that is not mounted another label; its id stays."""
+    match kind.name:
+        case "ext4":
+            _work(["tune2fs", "-L", text, f"{device}"])
+        case "btrfs":
+            run(["btrfs", "filesystem", "label", f"{device}", text])
+        case _:
+            _work(["xfs_admin", "-L", text, f"{device}"])
+
+
 def set_label(kind: Filesystem, point: int, label: str) -> None:
     """The rest of ``renew``, for a clone that is mounted at the open directory *point*."""
     if kind is XFS:

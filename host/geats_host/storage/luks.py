@@ -48,6 +48,7 @@ from geats_host.storage import (
     IdentifiedPool,
     Offer,
     Pool,
+    RenamingPool,
     VolumeId,
     check_clone,
     check_snapshot,
@@ -239,6 +240,17 @@ class LuksPool:
         if not was_active:
             self.deactivate(target)
 
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Let the pool below do it, while it is closed; the header gets the label of *new*."""
+        if not isinstance(self.below, RenamingPool):
+            raise HostError(f"{self.path(volume)}: the pool below cannot rename it")
+        if self.below.observe(volume):
+            self._close(volume)
+            if self._need(volume).stage >= Stage.FORMATTED:
+                self._label_anew(volume, new)
+            self.below.deactivate(volume)
+        self.below.rename(volume, new)
+
     def used_bytes(self, volume: VolumeId) -> int:
         """What the pool below says."""
         return self.below.used_bytes(volume)
@@ -310,6 +322,15 @@ class LuksPool:
             run(self.command.renew(device, str(uuid.uuid4())))
             run(self.command.name(device, label))
         run(self.command.open(device, self.path(volume).name), timeout_s=TIMEOUT_S)
+
+    def _label_anew(self, volume: VolumeId, new: VolumeId) -> None:
+        """Give the header the label of *new*; refused if it is neither's."""
+        device, label = self._device(volume), self._label(new)
+        found = header_label(device)
+        if found not in (label, self._label(volume)):
+            raise HostError(f"{device}: holds the header of {found!r}, and is not renamed")
+        if found != label:
+            run(self.command.name(device, label))
 
     def _close(self, volume: VolumeId) -> None:
         if self._is_open(volume):

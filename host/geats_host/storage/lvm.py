@@ -67,6 +67,7 @@ from geats_host.storage.lvm_volumes import (
     seen_of,
     snapshot_tags,
     tags_of,
+    to_rename,
 )
 from geats_host.storage.thin_usage import own_bytes
 
@@ -147,6 +148,7 @@ class LvmPool:
             free_bytes=free_bytes,
             snapshots=thin,
             clones=thin,
+            renames=True,
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
@@ -278,6 +280,29 @@ class LvmPool:
                 check_unused(self.path(target))
             argv = lvm_commands.copy(f"{self.path(source)}", f"{self.path(target)}")
             run(argv, timeout_s=COPY_TIMEOUT_S)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the snapshots, then the volume: each by its tags, then by its name.
+
+        What an interruption left between the two is found by the tags and the old name.
+        """
+        check_names(volume)
+        check_names(new)
+        held = self._all_held()
+        if held.get(volume, Held()).now is not None:
+            if held.get(new, Held()).now is not None:
+                raise HostError(f"{self.path(new)}: there is a volume already")
+            self._need(volume)  # puts right what an interruption left
+        found = self._list()
+        parts = to_rename(found, self.vg, self.thin_pool, volume, new)
+        if not parts and held.get(new, Held()).now is None:
+            raise HostError(f"{self.path(volume)}: there is no such volume")
+        for lv, tags, name in parts:
+            if lv.active:
+                run(lvm_commands.deactivate(self.vg, lv.name))
+            if tags != lv.tags:
+                run(lvm_commands.retag(self.vg, lv.name, lv.tags, tags))
+            run(lvm_commands.rename(self.vg, lv.name, name))
 
     def used_bytes(self, volume: VolumeId) -> int:
         """All of a thick volume; of a thin one and its snapshots, what each shares with none."""

@@ -138,6 +138,27 @@ def marked(lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> frozenset[s
     return frozenset(tag for tag in lv.tags if not _is_ours(tag)) | tags_of(volume, seen)
 
 
+def to_rename(
+    found: Iterable[LogicalVolume],
+    vg: str,
+    thin_pool: str | None,
+    volume: VolumeId,
+    new: VolumeId,
+) -> list[tuple[LogicalVolume, frozenset[str], str]]:
+    """What has the old name of a volume that becomes *new*, with its tags and its name then.
+
+    Snapshots come first. One may have its tags already.
+    """
+    parts = []
+    for lv in found:
+        snapshot = _facts(lv).get("snapshot", "")
+        rest = (snapshot,) if snapshot else ()
+        mine = lv.pool == thin_pool and _volume_of(lv) in (volume, new)
+        if mine and lv.name == lv_name(vg, volume, *rest):
+            parts.append((lv, _with_owner(lv, new), lv_name(vg, new, *rest)))
+    return sorted(parts, key=lambda part: "snapshot" not in _facts(part[0]))
+
+
 def rolled_back(seen: VolumeSeen, to: SnapshotSeen) -> VolumeSeen:
     """A volume that is again what it was when the snapshot was taken."""
     return replace(seen, stage=to.stage, template=to.template, guest=to.guest)
@@ -155,6 +176,12 @@ def _tags(
     facts |= {} if template is None else {"template": template}
     facts |= {} if guest is None else {"guest": guest}
     return frozenset({OWNER, *(f"{OWNER}.{key}={_quoted(text)}" for key, text in facts.items())})
+
+
+def _with_owner(lv: LogicalVolume, volume: VolumeId) -> frozenset[str]:
+    owner = {"vm": volume.vm, "volume": volume.volume}
+    others = (t for t in lv.tags if not t.startswith(tuple(f"{OWNER}.{key}=" for key in owner)))
+    return frozenset({*others, *(f"{OWNER}.{key}={_quoted(text)}" for key, text in owner.items())})
 
 
 def _is_ours(tag: str) -> bool:

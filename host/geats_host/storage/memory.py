@@ -16,7 +16,15 @@ from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, absolute_path
 from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
+from geats_host.storage import (
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_names,
+    check_rename,
+    check_snapshot,
+)
 
 DEFAULT_PATH = "/memory"
 
@@ -104,7 +112,7 @@ class MemoryPool:
     @property
     def facts(self) -> PoolFacts:
         """Space without end; snapshots cost nothing."""
-        return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}", snapshots=True)
+        return PoolFacts(location=f"{self.root}/{{vm}}/{{volume}}", snapshots=True, renames=True)
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Remember the marks as they are now, unless there is a snapshot of that name."""
@@ -147,6 +155,12 @@ class MemoryPool:
         with self.lock:
             self._need(source)
             self._need(target)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Call it otherwise, unless it is."""
+        if check_rename(self, volume, new):
+            with self.lock:
+                self.volumes[new] = self.volumes.pop(volume)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """None at all."""

@@ -66,6 +66,20 @@ class Place:
                 run(["umount", "--", f"{self.point}"])
             self._detach()
 
+    def label_for(self, new: VolumeId) -> None:
+        """Give the filesystem, which is not mounted, the label of *new*."""
+        with host_errors(self.device):
+            self._detach()
+            found = found_on(self.device)
+            if found is None:
+                raise HostError(f"{self.device}: has no filesystem, and is not renamed")
+            label = found.kind.label(str(new))
+            if found.label not in (label, self._label(found)):
+                raise HostError(f"{self.device}: holds {found.label!r}, and is not renamed")
+            if found.label != label:
+                fstypes.check(found.kind, self.device)
+                fstypes.label(found.kind, self.device, label)
+
     def mounted_elsewhere(self) -> str:
         """Where else it is mounted, and who sees that; empty if it is not."""
         point = os.path.realpath(self.point)

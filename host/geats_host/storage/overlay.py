@@ -243,6 +243,11 @@ class OverlayPool:
             if was_mounted:
                 self._mount(target, below, at)
 
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the volume's directory, while it is not mounted."""
+        self.deactivate(volume)
+        self.folders.rename(volume, new)
+
     def used_bytes(self, volume: VolumeId) -> int:
         """What du(1) says of the layer above."""
         if volume.is_template or self.folders.is_half_destroyed(volume):

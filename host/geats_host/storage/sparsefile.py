@@ -97,6 +97,7 @@ class SparseFilePool:
             snapshots=shares,
             clones=shares,
             identity=self.folders.identity,
+            renames=True,
         )
 
     def identify(self) -> None:
@@ -234,6 +235,11 @@ class SparseFilePool:
                 sizes = f"{format_size(needed)} do not fit into {format_size(room)}"
                 raise HostError(f"{self.path(target)}: {source} is not cloned because {sizes}")
             self._copy_to_disk(disk, at)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the volume's directory; refused while a loop device stands on the file."""
+        self._check_no_loop(volume)
+        self.folders.rename(volume, new)
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What no other file shares, of the volume and its snapshots."""

@@ -43,7 +43,15 @@ from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
 from geats_host.guest_trees.tree_copies import copy
 from geats_host.linux.run import run
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
+from geats_host.storage import (
+    Offer,
+    Pool,
+    VolumeId,
+    check_clone,
+    check_names,
+    check_rename,
+    check_snapshot,
+)
 from geats_host.storage import zfs_commands as commands
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.marks import check_readable, unreadable, wrong_format
@@ -114,6 +122,7 @@ class ZfsPool:
             free_bytes=free_bytes,
             snapshots=True,
             clones=True,
+            renames=True,
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
@@ -240,6 +249,14 @@ class ZfsPool:
             run(commands.delete_snapshot(origin))
         if was_active:
             self._mount(target)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the dataset with its snapshots, while it is not mounted."""
+        self._settle(volume)
+        if check_rename(self, volume, new):
+            self.deactivate(volume)
+            self.points.destroy(volume)
+            run(commands.rename(self._name(volume), self._name(new)))
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What ZFS says that the dataset takes, with its snapshots and what is reserved."""

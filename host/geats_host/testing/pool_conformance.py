@@ -38,6 +38,7 @@ from geats_core.planning.actions import (
     FormatVolume,
     GrowVolume,
     InstallTemplate,
+    RenameVolume,
     ReserveVolume,
     RollbackVolume,
     SnapshotVolume,
@@ -57,7 +58,7 @@ from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_host.errors import HostError
 from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts
-from geats_host.storage import TEMPLATES, Pool, VolumeId
+from geats_host.storage import TEMPLATES, Pool, RenamingPool, VolumeId
 from geats_host.testing.pool_conformance_content import ContentConformance, Reopen
 
 Change: TypeAlias = Callable[[Pool], object]
@@ -137,6 +138,29 @@ class PoolConformance(ContentConformance):
         assert reopen().observe().keys() == volumes
         reopen().destroy(VolumeId("a.b", "c"))
         assert reopen().observe().keys() == volumes - {VolumeId("a.b", "c")}
+
+    def test_a_renamed_volume_is_the_same_under_its_new_name(self, reopen: Reopen) -> None:
+        """With its snapshots, marks and lock; and renamed again, nothing happens."""
+        pool, new = reopen(), VolumeId("web02.example.com", ROOT)
+        if not (pool.facts.renames and isinstance(pool, RenamingPool)):
+            return
+        for action in self.actions()[:5]:
+            perform(action, pool)
+        if pool.facts.snapshots:
+            pool.snapshot(ROOT_ID, "before", 1)
+        pool.set_locked(ROOT_ID, locked=True)
+        before = pool.observe()[ROOT_ID]
+        for _ in range(2):
+            perform(RenameVolume("p", ROOT, SPEC.name, new.vm), reopen())
+            assert reopen().observe().keys() == {new}
+            assert replace(reopen().observe()[new], active=True) == before
+        reopen().activate(new)
+        assert reopen().observe() == {new: before}
+        with pytest.raises(HostError, match="no such volume"):
+            perform(RenameVolume("p", "data", SPEC.name, new.vm), reopen())
+        perform(AllocateVolume("p", ROOT, self.size_bytes), reopen())
+        with pytest.raises(HostError, match="already"):
+            perform(RenameVolume("p", ROOT, SPEC.name, new.vm), reopen())
 
     def test_one_volume_is_observed_as_among_all(self, reopen: Reopen) -> None:
         for action in self.actions()[:9]:
@@ -428,6 +452,9 @@ def perform(action: VolumeAction, pool: Pool) -> None:
         case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
             pool.mark(volume, replace(pool.observe()[volume], stage=stage, template=template))
+        case RenameVolume(_, _, _, new_name):
+            assert isinstance(pool, RenamingPool)
+            pool.rename(volume, VolumeId(new_name, action.volume))
         case AdoptVolume():
             raise AssertionError("what a pool adopts is on the host: see tests/real/storage")
         case _:

@@ -17,7 +17,7 @@ import pytest
 
 from geats_core.vm.observation import Stage
 from geats_host.errors import HostError
-from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
+from geats_host.storage import TEMPLATES, Offer, Pool, RenamingPool, VolumeId
 from geats_host.testing.pool_conformance_trees import DEPTH, depth_of, make_deep
 
 Reopen: TypeAlias = Callable[[], Pool]
@@ -169,6 +169,18 @@ class ContentConformance:
             assert FIRST in reopen().observe()
         destroy(pool, FIRST)
         assert FIRST not in pool.observe()
+
+    @pytest.mark.parametrize("active", [True, False], ids=["active", "inactive"])
+    def test_a_renamed_volume_holds_what_it_held(self, reopen: Reopen, active: bool) -> None:
+        pool = reopen()
+        if not (pool.facts.renames and isinstance(pool, RenamingPool)):
+            return
+        self.ready(pool, FIRST, "kept")
+        if not active:
+            pool.deactivate(FIRST)
+        pool.rename(FIRST, OF_A_VM)
+        reopen().activate(OF_A_VM)
+        check(reopen(), OF_A_VM, "kept")
 
     @pytest.mark.parametrize("source", [SOURCE, OF_A_VM])
     @pytest.mark.parametrize("active", [True, False], ids=["active", "inactive"])

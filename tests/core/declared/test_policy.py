@@ -18,6 +18,7 @@ def test_a_whole_policy_is_read() -> None:
         "at_most": 3,
         "journal": {"days": 30, "entries": "5000"},
         "exports": {"last": 3},
+        "snapshots": {"daily": 7},
     }
     want = HostPolicy(
         memory_overcommit=1.2,
@@ -27,6 +28,7 @@ def test_a_whole_policy_is_read() -> None:
         at_most=3,
         journal=JournalBounds(days=30, entries=5_000),
         exports=Keep(last=3),
+        snapshots=Keep(daily=7),
     )
 
     assert parse_policy("policy", raw) == Success(want)
@@ -76,7 +78,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem(
                 "policy.stray",
                 "unknown key 'stray', did you mean 'strays'? (there is: at_most, exports, "
-                "journal, overcommit, strays)",
+                "journal, overcommit, snapshots, strays)",
             ),
         )
     )

@@ -341,6 +341,16 @@ def test_what_no_rule_keeps_goes_and_why_the_rest_stays_is_said() -> None:
     assert [each.name for each in everything] == ["by-hand", "auto-1"]
 
 
+def test_snapshots_that_somebody_named_stay_if_only_those_named_by_time_go() -> None:
+    have = STOPPED
+    names = ["2025-11-23-070000", "before-upgrade", "2025-11-24-070000-2", "2025-11-25-070000"]
+    for taken_s, name in enumerate(names):
+        have = snapped(have, name, taken_s)
+    made = plan_kept("web", Keep(last=1), have, NOW_S, named_by_time=True).unwrap()
+    assert [each.name for each in made.retention.gone] == [names[2], names[0]]
+    assert [each.snapshot.name for each in made.retention.kept] == [names[3]]
+
+
 def test_a_snapshot_is_named_for_the_time_in_utc() -> None:
     assert name_at(1763881200) == "2025-11-23-070000"
 

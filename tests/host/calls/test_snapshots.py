@@ -1,21 +1,26 @@
 """Snapshots on a host in memory: what is asked for, what fails on the way, and what is left."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from returns.result import Failure, Success
 
 from geats_core.jobs.snapshots import name_at
-from geats_core.vm.observation import Power
+from geats_core.planning.actions import DeleteSnapshot
+from geats_core.vm.observation import Power, Renaming
 from geats_host.calls import lifecycle, snapshots
+from geats_host.cli.main import cli
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.observing import unfinished_renames
 from geats_host.plugins.opened import Opened
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
-from tests.memory_host import memory_host
+from tests.memory_host import memory_config, memory_host
 
 VOLUMES = [
     {"name": "root", "pool": "default"},
@@ -174,3 +179,63 @@ def test_what_another_vm_mounts_is_not_rolled_back(tmp_path: Path) -> None:
     apply_plan(host, lifecycle.plan_to(host, "mail", "defined")).unwrap()
     with pytest.raises(Refused, match="is mounted by mail, and so its data stays as it is"):
         snapshots.restore(host, "web01", "monday", allow_data_loss=True)
+
+
+OLD, NEWER = "2025-11-23-070000", "2025-11-24-070000"
+
+
+def test_every_vm_keeps_what_a_rule_or_a_name_of_somebody_keeps(host: Host, tmp_path: Path) -> None:
+    for name in (OLD, "before-upgrade", NEWER):
+        taken(host, name)
+    made = snapshots.pruned(host, {"last": 1})
+    assert {step.action for step in made.plan.steps} == {
+        DeleteSnapshot("default", volume, OLD) for volume in ("data", "root")
+    }
+    by_policy = {"vms": {"web01": WEB}, "policy": {"snapshots": {"last": 1}}}
+    assert snapshots.pruned(memory_host(tmp_path, by_policy), {}).plan == made.plan
+    apply_plan(host, made).unwrap()
+    left = {each["name"] for each in snapshots.listed(host, "web01")}
+    assert left == {"before-upgrade", NEWER}
+    assert snapshots.pruned(host, {"last": 1}).plan.is_empty
+
+
+def test_a_locked_vm_keeps_all_of_its_snapshots_which_is_no_refusal(host: Host) -> None:
+    for name in (OLD, NEWER):
+        taken(host, name)
+    apply_plan(host, lifecycle.plan_verb(host, "lock", "web01")).unwrap()
+    made = snapshots.pruned(host, {"last": 1})
+    assert (made.plan.is_empty, made.refused) == (True, {})
+    assert made.warnings == (f"web01: is locked, and so keeps its snapshots {OLD}",)
+    shown = run("prune-snapshots", "--last", "1", directory=Path(host.config.state_dir).parent)
+    assert "is locked" in shown
+
+
+def test_a_vm_that_cannot_be_relied_on_is_refused_alone(host: Host) -> None:
+    for name in (OLD, NEWER):
+        taken(host, name)
+    unfinished_renames.note(host.registry, Renaming("web01", "web02"))
+    made = snapshots.pruned(host, {"last": 1})
+    assert made.plan.is_empty
+    assert "geats rename web01 web02" in str(made.refused["web01"])
+
+
+def test_how_many_to_keep_has_to_be_said(host: Host) -> None:
+    with pytest.raises(Refused, match=r"policy\.snapshots"):
+        snapshots.pruned(host, {})
+
+
+def test_the_command_says_if_nothing_goes_and_deletes_what_goes(tmp_path: Path, host: Host) -> None:
+    for name in (OLD, NEWER):
+        taken(host, name)
+    assert "Every snapshot is kept." in run("prune-snapshots", "--last", "2", directory=tmp_path)
+    run("prune-snapshots", "--last", "1", directory=tmp_path)
+    assert [each["name"] for each in snapshots.listed(host, "web01")] == [NEWER]
+
+
+def run(*words: str, directory: Path) -> str:
+    file = directory / "geats.yaml"
+    vms = {"vms": {"web01": WEB}}
+    file.write_text(json.dumps({"geats": {**memory_config(directory), **vms}}))
+    done = CliRunner().invoke(cli, ["--config", str(file), *words])
+    assert done.exit_code == 0, done.output
+    return done.output

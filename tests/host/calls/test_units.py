@@ -79,16 +79,19 @@ def test_a_change_is_written_and_nothing_is_started_again(root: Path) -> None:
     assert again[0].reason == "it is not as it should be"
 
 
-def test_the_timer_is_there_as_long_as_a_policy_says_how_many_exports_stay(root: Path) -> None:
-    units.carry_out(units.installing(config(exports={"last": 3}), FILE, root=root))
-    assert (root / "active/geats-exports.timer").exists()
-    assert not (root / "active/geats-exports.service").exists()
+@pytest.mark.parametrize("what", ["exports", "snapshots"])
+def test_the_timer_is_there_as_long_as_a_policy_says_how_many_stay(root: Path, what: str) -> None:
+    units.carry_out(units.installing(config(**{what: {"last": 3}}), FILE, root=root))
+    assert (root / f"active/geats-{what}.timer").exists()
+    assert not (root / f"active/geats-{what}.service").exists()
+    job = (root / units.FOLDER / f"geats-{what}.service").read_text()
+    assert f"geats.yaml prune-{what}\n" in job
     less = units.installing(config(), FILE, root=root)
     assert texts(less, root) == [
-        "stop geats-exports.timer",
-        "disable geats-exports.timer",
-        "remove /etc/systemd/system/geats-exports.service",
-        "remove /etc/systemd/system/geats-exports.timer",
+        f"stop geats-{what}.timer",
+        f"disable geats-{what}.timer",
+        f"remove /etc/systemd/system/geats-{what}.service",
+        f"remove /etc/systemd/system/geats-{what}.timer",
         "have systemd read its units",
     ]
     units.carry_out(less)
@@ -153,7 +156,8 @@ def test_words_are_quoted_as_systemd_reads_them() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
-    made = unit_files.units(["/usr/bin/env", "a b%", "--config", "/x"], exports="daily")
+    argv = ["/usr/bin/env", "a b%", "--config", "/x"]
+    made = unit_files.units(argv, exports="daily", snapshots="daily")
     for name, text in made.items():
         (tmp_path / name).write_text(text)
     paths = [f"{tmp_path}/{name}" for name in made]
