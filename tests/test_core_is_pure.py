@@ -23,6 +23,7 @@ ALLOWED = {
         "heapq",
         "itertools",
         "math",
+        "struct",
     ),
     *("ipaddress", "json", "re", "shlex", "types", "typing", "xml", "returns", "geats_core"),
 }

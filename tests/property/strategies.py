@@ -41,6 +41,7 @@ from geats_core.vm.spec import (
     Init,
     Limits,
     Nic,
+    RootKind,
     SharedVolume,
     Volume,
 )
@@ -73,7 +74,7 @@ data_volumes = st.builds(
     Volume,
     name=st.just("data"),
     pool=pools,
-    mount=st.sampled_from(["/data", "/srv/x"]),
+    mount=st.sampled_from(["/data", "/srv/x", "/data", "/srv/x", ""]),
     size_bytes=sizes,
     read_only=st.booleans(),
     shared=st.booleans(),
@@ -310,6 +311,9 @@ known_drivers = st.none() | st.dictionaries(
         location=st.none() | st.just("/srv/lxc"),
         keys=st.sampled_from([None, None, {}, {"tpm": {"type": "boolean"}}]),
         lacks=st.sampled_from([frozenset(), frozenset(), frozenset({"privileged"})]),
+        root_kind=st.sampled_from([None, None, *RootKind]),
+        guests_mount=st.sampled_from([None, True, False]),
+        whole_cpus=st.booleans(),
     ),
 )
 known_pools = st.none() | st.dictionaries(
@@ -338,6 +342,7 @@ host_facts = st.builds(
     drivers=known_drivers,
     pools=known_pools,
     templates=known_names,
+    disks=st.sampled_from([{}, {}, {"debian": None}, {"alpine": 2**20}]),
     bridges=known_names,
     bind_sources=st.sampled_from(
         [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]

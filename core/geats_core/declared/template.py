@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
@@ -12,6 +13,7 @@ from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.mappings import shorthand
 from geats_core.reading.schemas import Described, Parser, taking
+from geats_core.vm.spec import RootKind
 
 T = TypeVar("T")
 OUTPUT = "{output}"  # stands for the path of the tarball, in the words of a build command
@@ -52,12 +54,16 @@ class LxdImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simplestreams:
-    """The newest image with an alias on a server; *sha256* names the one rootfs that will do."""
+    """The newest image with an alias on a server; *sha256* names the one rootfs that will do.
+
+    Most images are there twice: for containers, as a tree, and for virtual machines, as a disk.
+    """
 
     url: str
     alias: str
     arch: str | None = None
     sha256: str | None = None
+    root_kind: RootKind = RootKind.TREE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,33 @@ class Build:
     timeout_s: int = BUILD_TIMEOUT_S
 
 
-Source: TypeAlias = Files | OciImage | LxdImage | Simplestreams | Build
+class DiskFormat(StrEnum):
+    """How a disk is in a file. It is always said: a guest could make its disk look like another."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFile:
+    """A disk image in a file of the host."""
+
+    path: str
+    format: DiskFormat
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskDownload:
+    """A disk image on a server; *sha256* says which one, whatever the server has later."""
+
+    url: str
+    format: DiskFormat
+    sha256: str
+
+
+Disk: TypeAlias = DiskFile | DiskDownload
+Source: TypeAlias = Files | OciImage | LxdImage | Simplestreams | Build | Disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +111,17 @@ class Template:
     source: Source
     overlays: tuple[Files, ...] = ()
 
+    @property
+    def root_kind(self) -> RootKind:
+        """Whether it is a tree of files or a disk image: its declaration says so."""
+        match self.source:
+            case DiskFile() | DiskDownload():
+                return RootKind.DISK
+            case Simplestreams(root_kind=kind):
+                return kind
+            case _:
+                return RootKind.TREE
+
 
 @of_mapping
 def parse_template(read: Reader) -> Checked[Template]:
@@ -87,7 +130,10 @@ def parse_template(read: Reader) -> Checked[Template]:
     no_overlays: tuple[Files, ...] = ()
     overlays = read.take("overlays", fields.each(_files), no_overlays) + _one_overlay(read)
     name = read.path.rpartition(".")[2]
-    return read.done(Template(name=name, source=source, overlays=overlays))
+    template = Template(name=name, source=source, overlays=overlays)
+    if template.root_kind is RootKind.DISK and overlays:
+        read.problems.append(Problem(read.path, "must have no overlays: a disk image is whole"))
+    return read.done(template)
 
 
 def kind(source: Source) -> str:
@@ -166,6 +212,23 @@ _image = _or_path(_image_mapping)
 
 
 @of_mapping
+def _disk(read: Reader) -> Checked[Source | None]:
+    path = read.take("path", fields.absolute_path, None)
+    url = read.take("url", _url, None)
+    format_ = read.need("format", _format, DiskFormat.RAW)
+    sha256 = read.take("sha256", fields.sha256, None)
+    given = [key for key in ("path", "url") if read.raw.get(key) is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "none"
+        read.problems.append(Problem(read.path, f"must have exactly one of path, url, got {got}"))
+    if given == ["url"]:
+        read.miss("sha256")
+    if url is None:
+        return read.done(DiskFile(path=path or "/", format=format_, sha256=sha256))
+    return read.done(DiskDownload(url=url, format=format_, sha256=sha256 or ""))
+
+
+@of_mapping
 def _simplestreams(read: Reader) -> Checked[Source | None]:
     return read.done(
         Simplestreams(
@@ -173,6 +236,7 @@ def _simplestreams(read: Reader) -> Checked[Source | None]:
             alias=read.need("alias", _alias, ""),
             arch=read.take("arch", fields.name, None),
             sha256=read.take("sha256", fields.sha256, None),
+            root_kind=read.take("kind", _root_kind, RootKind.TREE),
         )
     )
 
@@ -199,6 +263,8 @@ def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
             return refused
 
 
+_format = fields.one_of("format", DiskFormat)
+_root_kind = fields.one_of("kind", RootKind)
 _tag = fields.matching(TAG, "a tag or reference of an image")
 _url = fields.matching(URL, "an http or https URL without a query")
 _alias = fields.matching(ALIAS, "an alias such as debian/12")
@@ -210,10 +276,12 @@ def _under_key(
     return lambda read, key: read.take(key, parse, None)
 
 
-SOURCES: dict[str, tuple[type[Source], Callable[[Reader, str], Source | None]]] = {
+Types: TypeAlias = type[Source] | tuple[type[Source], ...]
+SOURCES: dict[str, tuple[Types, Callable[[Reader, str], Source | None]]] = {
     "path": (Files, _path),
     "oci": (OciImage, _under_key(_oci)),
     "image": (LxdImage, _under_key(_image)),
     "simplestreams": (Simplestreams, _under_key(_simplestreams)),
     "build": (Build, _under_key(_build)),
+    "disk": ((DiskFile, DiskDownload), _under_key(_disk)),
 }

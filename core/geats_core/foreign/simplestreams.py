@@ -31,6 +31,7 @@ class Form(StrEnum):
     TAR = "tar"
     IMAGE = "image"  # of LXD, whole
     SQUASHFS = "squashfs"
+    DISK = "disk"  # of a virtual machine, in the format qcow2
 
 
 FORMS = {
@@ -39,6 +40,9 @@ FORMS = {
     "incus_combined.tar.gz": Form.IMAGE,
     "lxd_combined.tar.gz": Form.IMAGE,
     "squashfs": Form.SQUASHFS,
+    "disk-kvm.img": Form.DISK,
+    "uefi1.img": Form.DISK,
+    "disk1.img": Form.DISK,
 }
 
 
@@ -105,7 +109,9 @@ def _newest(path: str, versions: Mapping[str, tuple[Item, ...]], wanted: Wanted)
     if usable:
         return Success(usable[0])
     if asked:
-        return problem(path, f"has the image {image} only as {asked[0].form}, which needs a tool")
+        is_other = Form.DISK in {asked[0].form, *wanted.forms}
+        why = "which is another kind" if is_other else "which needs a tool"
+        return problem(path, f"has the image {image} only as {asked[0].form}, {why}")
     if every:
         return problem(path, f"has no version of {image} with the sha256 {wanted.sha256}")
     return problem(path, f"has no version of {image} with a root filesystem")
@@ -175,7 +181,7 @@ def _item(read: Reader) -> Checked[Item]:
 
 
 def _form(item: object) -> Form | None:
-    """None for a disk of a virtual machine, a difference to another version, metadata."""
+    """None for a difference to another version, or metadata."""
     match item:
         case {"ftype": str(ftype)}:
             return FORMS.get(ftype)

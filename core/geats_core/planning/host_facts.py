@@ -11,18 +11,21 @@ from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 class HostFacts:
     """What a host offers; None if it is not known, and therefore not checked.
 
-    ``declared`` are the VMs that the configuration describes or lists under ``gone``, whether or
-    not there is a goal for them. ``bind_sources`` are the directories that VMs may bind, including
-    everything below them. ``upgrade`` is the upgrade that its registry needs before anything can be
-    written to it. ``unavailable`` says why configured drivers, pools and templates cannot be used
-    now, by names such as ``pools.fast``. ``elsewhere`` says, by name, where on this host there are
-    VMs in places that this configuration does not look at. ``moved`` are the pools and drivers that
-    are no longer where the host recorded them.
+    ``disks`` are those of the ``templates`` that are disk images, each with the size of its disk in
+    bytes, or None as long as that is not known. ``declared`` are the VMs that the configuration
+    describes or lists under ``gone``, whether or not there is a goal for them. ``bind_sources`` are
+    the directories that VMs may bind, including everything below them. ``upgrade`` is the upgrade
+    that its registry needs before anything can be written to it. ``unavailable`` says why
+    configured drivers, pools and templates cannot be used now, by names such as ``pools.fast``.
+    ``elsewhere`` says, by name, where on this host there are VMs in places that this configuration
+    does not look at. ``moved`` are the pools and drivers that are no longer where the host recorded
+    them.
     """
 
     drivers: Mapping[str, DriverFacts] | None = None
     pools: Mapping[str, PoolFacts] | None = None
     templates: frozenset[str] | None = None
+    disks: Mapping[str, int | None] = field(default_factory=dict)
     bridges: frozenset[str] | None = None
     memory_bytes: int | None = None
     cpus: float | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from geats_core.planning.spec_changes import Cost
+from geats_core.vm.spec import RootKind
 
 
 class Offer(StrEnum):
@@ -18,6 +19,10 @@ class Offer(StrEnum):
     FILE = "file"
     QCOW2 = "qcow2 file"
     NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
+
+    def takes(self, kind: RootKind) -> bool:
+        """Whether a template of that kind can be installed on it."""
+        return self is Offer.NOTHING or (self is Offer.DIRECTORY) == (kind is RootKind.TREE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,9 @@ class DriverFacts:
     """What a driver can do; None if it is not known, and therefore not checked.
 
     ``roots`` are what the root volume of its VMs may be, and ``volumes`` what all others may be.
+    ``root_kind`` is what its templates must be. If ``guests_mount`` is true, guests can mount
+    volumes themselves: a volume may have no ``mount``. With ``whole_cpus``, no VM has a part of a
+    CPU.
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
     change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
     ``no_start`` is why none of its VMs can be started now.
@@ -50,6 +58,9 @@ class DriverFacts:
     location: str | None = None
     keys: Mapping[str, object] | None = None
     lacks: frozenset[str] = frozenset()
+    root_kind: RootKind | None = None
+    guests_mount: bool | None = None
+    whole_cpus: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

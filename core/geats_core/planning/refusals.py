@@ -12,7 +12,7 @@ from typing import TypeAlias
 from geats_core.planning.actions import Moved, Start
 from geats_core.planning.goal import DataLoss, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem, Problems, unknown
@@ -23,7 +23,7 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.idmap import shift
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.parse import to_plain
-from geats_core.vm.spec import ROOT, VMSpec
+from geats_core.vm.spec import ROOT, RootKind, VMSpec
 from geats_core.vm.unseen import (
     DRIVERS,
     POOLS,
@@ -36,6 +36,7 @@ from geats_core.vm.unseen import (
 )
 
 NEEDED = ("name", "driver", "template", "hostname", "volumes")  # of every VM
+CALLED = {RootKind.TREE: "a tree of files", RootKind.DISK: "a disk image"}
 Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
 
 
@@ -51,8 +52,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_another_driver(want, have),
         *_privileged(want, facts),
         *_idmap(want, facts),
-        *_offers(want, facts),
-        *_keys(want, facts),
+        *_unable(goal, want, have, facts),
         *_binds(want, facts),
         *_too_small(want, have, facts),
         *_shrinking(goal, want, have),
@@ -232,9 +232,19 @@ def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
             )
 
 
-def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
-    """A driver takes some kinds of volumes only: no template makes it start from another."""
+def _unable(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    """All that is not possible of *want*, by what its driver, pools and template are."""
     able = facts.driver(want.driver)
+    yield from _offers(want, able, facts)
+    yield from _keys(want, able)
+    yield from _mounts(want, able)
+    yield from _cpus(want, able)
+    if makes_root(goal, want, have):
+        yield from _template(want, able, facts)
+
+
+def _offers(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:
+    """A driver takes some kinds of volumes only: no template makes it start from another."""
     for path, pool, takes in (
         *((f"volumes[{v.name}]", v.pool, able.volumes) for v in want.volumes if v is not want.root),
         (f"volumes[{ROOT}]", want.root.pool, able.roots),
@@ -242,14 +252,21 @@ def _offers(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
     ):
         offers = facts.pool(pool).offers
         if takes is not None and offers is not None and offers not in takes:
-            kinds = " or a ".join(sorted(takes)) or "volume of no kind"
+            kinds = " or a ".join(sorted(takes - {Offer.NOTHING})) or "volume of no kind"
             message = f"the driver {want.driver!r} needs a {kinds}, and pool {pool!r} offers "
             yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}", Code.REFUSED)
 
 
-def _keys(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+def _what(offers: Offer, takes: Collection[Offer]) -> str:
+    """What a pool offers, and what to do where that can be made into what is needed."""
+    if offers is Offer.NOTHING:
+        return "nothing that can hold files"
+    can_hold = Offer.DIRECTORY in takes and offers in (Offer.FILE, Offer.BLOCK_DEVICE)
+    return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
+
+
+def _keys(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
     """A driver has keys of its own, and may have no use for one that others have."""
-    able = facts.driver(want.driver)
     if able.keys is not None:
         yield from hardware.problems(want.driver, able.keys, want.hardware)
     if able.lacks:
@@ -261,12 +278,38 @@ def _keys(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
                 yield Problem(key, message, Code.REFUSED)
 
 
-def _what(offers: Offer, takes: Collection[Offer]) -> str:
-    """What a pool offers, and what to do where that can be made into what is needed."""
-    if offers is Offer.NOTHING:
-        return "nothing that can hold files"
-    can_hold = Offer.DIRECTORY in takes and offers is not Offer.DIRECTORY
-    return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
+def _mounts(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        if not volume.mount and able.guests_mount is False:
+            message = f"is missing: guests of the driver {want.driver!r} mount nothing themselves"
+            yield Problem(f"volumes[{volume.name}].mount", message, Code.MISSING)
+
+
+def _cpus(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    cpus = want.limits.cpus
+    if able.whole_cpus and cpus is not None and not cpus.is_integer():
+        message = f"must be a whole number for the driver {want.driver!r}, got {cpus:g}"
+        yield Problem("cpus", message, Code.REFUSED)
+
+
+def _template(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:
+    """A tree fills a directory, a disk image a disk that is as large as it is, or larger."""
+    if facts.templates is None or want.template not in facts.templates:
+        return
+    kind = RootKind.DISK if want.template in facts.disks else RootKind.TREE
+    is_what = f"and the template {want.template!r} is {CALLED[kind]}"
+    offers, size_bytes = facts.pool(want.root.pool).offers, want.root.size_bytes
+    if able.root_kind not in (None, kind):
+        needs = f"the driver {want.driver!r} needs {CALLED[RootKind(able.root_kind)]}"
+        yield Problem("template", f"{needs}, {is_what}", Code.REFUSED)
+    elif offers is not None and not offers.takes(kind):
+        message = f"the pool {want.root.pool!r} of the root offers a {offers}, {is_what}"
+        yield Problem("template", message, Code.REFUSED)
+    least_bytes = facts.disks.get(want.template)
+    if least_bytes is not None and size_bytes is not None and size_bytes < least_bytes:
+        least = f"{format_size(least_bytes)}, the size of the template {want.template!r}"
+        message = f"must be at least {least}, got {format_size(size_bytes)}"
+        yield Problem(f"volumes[{ROOT}].size", message, Code.REFUSED)
 
 
 def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
@@ -400,12 +443,17 @@ def without_template(
     goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
 ) -> Iterable[Problem]:
     """A root that is to be made needs its template; one that is there does not."""
-    root = have.volume(want.root.pool, want.root.name)
-    installed = root is not None and root.stage is Stage.INSTALLED
-    if installed and goal.target is not Target.REINITIALISED:
+    if not makes_root(goal, want, have):
         return
     if why := unavailable(TEMPLATES, want.template, facts.unavailable):
         yield Problem("template", why, Code.UNAVAILABLE)
+
+
+def makes_root(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether a template is to be installed on the root, now or by a later plan."""
+    root = have.volume(want.root.pool, want.root.name)
+    installed = root is not None and root.stage is Stage.INSTALLED
+    return not installed or goal.target is Target.REINITIALISED
 
 
 def without_start(goal: Goal, made: Plan, have: Observation, facts: HostFacts) -> Iterable[Problem]:

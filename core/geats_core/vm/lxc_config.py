@@ -162,7 +162,7 @@ def read_lxc_config(text: str, name: str) -> LxcConfig:
 
 def _places(spec: VMSpec, lines: Iterable[str]) -> dict[str, str]:
     """Where *lines* have each volume of *spec*: of two for one mount point, the last one counts."""
-    names = {v.mount.removeprefix("/"): v.name for v in spec.volumes if v is not spec.root}
+    names = {v.mount.removeprefix("/"): v.name for v in _mounted(spec)}
     found: dict[str, str] = {}
     for line in lines:
         key, _, value = (part.strip(BLANKS) for part in line.partition("="))
@@ -310,8 +310,7 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     yield f"lxc.rootfs.path = dir:{facts.volume_paths[spec.root.name]}"
     if _mapped(spec, spec.root, facts):
         yield "lxc.rootfs.options = idmap=container"
-    mounted: list[Mounted] = [v for v in spec.volumes if v is not spec.root]
-    mounted += [*spec.binds, *spec.shared_volumes]
+    mounted: list[Mounted] = [*_mounted(spec), *spec.binds, *spec.shared_volumes]
     for each in sorted(mounted, key=lambda each: each.mount):
         path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
         mode = "ro" if each.read_only else "rw"
@@ -319,6 +318,11 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         inside = each.mount.removeprefix("/")
         options = f"{_bound(each, mode)}{idmap}"
         yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+
+
+def _mounted(spec: VMSpec) -> Iterable[Volume]:
+    """The volumes beside the root that are mounted anywhere."""
+    return (v for v in spec.volumes if v is not spec.root and v.mount)
 
 
 def _bound(each: Mounted, mode: str) -> str:

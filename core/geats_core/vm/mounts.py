@@ -33,7 +33,12 @@ def read_mounts(read: Reader, vm_name: str) -> Mounts:
     ]
     if all(volume.name != ROOT for volume in volumes):
         read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
-    return tuple(sorted(volumes, key=lambda volume: volume.mount)), binds, shared
+    return tuple(sorted(volumes, key=_mounted_first)), binds, shared
+
+
+def _mounted_first(volume: Volume) -> tuple[bool, str]:
+    """What is mounted on another one comes after it; what nothing mounts stays in its order."""
+    return not volume.mount, volume.mount
 
 
 @of_mapping
@@ -48,7 +53,6 @@ def _volume(read: Reader) -> Checked[Volume]:
         mount = "/"
         read.known |= {"mount"}
     else:
-        read.miss("mount")
         mount = read.take("mount", fields.mount, "")
     return read.done(
         Volume(
@@ -166,7 +170,7 @@ def _plain_volume(volume: Volume) -> dict[str, object]:
     }
     if volume.name != ROOT:
         plain |= {
-            "mount": volume.mount,
+            "mount": volume.mount or None,
             "read_only": volume.read_only,
             "shared": volume.shared,
         }

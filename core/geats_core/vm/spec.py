@@ -25,6 +25,13 @@ class Init(StrEnum):
     PROCD = "procd"
 
 
+class RootKind(StrEnum):
+    """What a guest's root filesystem is made from: a tree of files, or a disk with all on it."""
+
+    TREE = "tree"
+    DISK = "disk"
+
+
 class Ids(StrEnum):
     """Whose ids a range is of."""
 
@@ -67,6 +74,7 @@ class Nic:
 class Volume:
     """One volume; ``mount`` is its mount point in the guest (``/`` for the root volume).
 
+    ``mount`` is empty if the guest itself does with it what it likes: not every driver has that.
     If it is ``shared``, other VMs may mount it too (see ``SharedVolume``).
     """
 

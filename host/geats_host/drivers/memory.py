@@ -1,4 +1,8 @@
-"""A driver whose VMs exist in memory only: for tests, demos without root and dry exploration."""
+"""A driver whose VMs exist in memory only: for tests, demos without root and dry exploration.
+
+With the option ``roots: disk`` it plays one of virtual machines, whose roots are disks, and which
+have no more keys than those: no ``privileged``, no ``binds``.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,17 +10,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from returns.result import Failure, Success
+
 from geats_core.planning.model import ON, SUSPENDED
-from geats_core.planning.plugin_facts import DriverFacts
+from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
+from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Limits, RootKind, VMSpec
 from geats_host.drivers import DriverSeen, Info, Place, Ran
-from geats_host.errors import HostError, no_options
+from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
+DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2, Offer.NOTHING})
+OF_CONTAINERS = frozenset(
+    {"privileged", "idmap", "includes", "init", "processes", "binds", "shared_volumes"}
+)
 COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
 
 
@@ -30,10 +41,22 @@ class MemoryDriver:
     vms: dict[str, DriverSeen] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
     deaf: set[str] = field(default_factory=set)  # guests that do not listen when they are asked to
+    root_kind: RootKind | None = None
+    configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
 
     @property
     def facts(self) -> DriverFacts:
-        return DriverFacts(costs=COSTS)  # where nothing is run, any volume will do
+        if self.root_kind is not RootKind.DISK:
+            return DriverFacts(costs=COSTS, root_kind=self.root_kind)  # any volume will do
+        return DriverFacts(
+            costs=COSTS,
+            roots=DISKS,
+            volumes=DISKS,
+            lacks=OF_CONTAINERS,
+            root_kind=RootKind.DISK,
+            guests_mount=True,
+            whole_cpus=True,
+        )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         return {name: vm for name, vm in self.vms.items() if only in (None, name)}
@@ -54,6 +77,10 @@ class MemoryDriver:
             self._in(name, Power.STOPPED)
             del self.vms[name]
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
+            self.configured.pop(name, None)
+
+    def configure_guest(self, spec: VMSpec, place: Place) -> None:
+        self.configured[spec.name] = spec
 
     def start(self, name: str) -> None:
         vm = self._in(name, Power.STOPPED)
@@ -144,6 +171,18 @@ _drivers: dict[Path, MemoryDriver] = {}
 
 
 def open_driver(options: Mapping[object, object], state_dir: Path) -> MemoryDriver:
-    """The driver of *state_dir*: the same one for as long as the process lives."""
-    no_options(options)
-    return _drivers.setdefault(state_dir, MemoryDriver())
+    """The driver of *state_dir*: the same one for as long as the process lives.
+
+    ``roots`` (tree or disk) is what its VMs are made from; without it, any template will do.
+    """
+    read = Reader("", options)
+    match read.done(read.take("roots", _root_kind, None)):
+        case Success(root_kind):
+            driver = _drivers.setdefault(state_dir, MemoryDriver())
+            driver.root_kind = root_kind
+            return driver
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+_root_kind = one_of("kind of roots", RootKind)

@@ -306,6 +306,8 @@ class Performer:
         wrong = list(binds.problems(spec, self.bind_sources))
         if wrong:
             raise HostError("; ".join(map(str, wrong)))
+        if self.pools[spec.root.pool].offers is not Offer.DIRECTORY:
+            return  # nothing of such a guest is mounted on the host
         paths = {name: place.path for name, place in self._places(spec).items()}
         check_mount_points(spec, paths)
 
@@ -401,8 +403,9 @@ class Performer:
         if pool.facts.clones:
             with unpacked(pool, template, self.store) as source:
                 pool.clone(source, volume)
-        elif pool.offers is not Offer.NOTHING:
-            templates.install(template, pool.path(volume), self.store)
+        else:
+            templates.make_ready(template, self.store)
+            templates.fill(template, pool, volume, self.store)
         pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 
     def _filled(

@@ -3,18 +3,25 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import psutil
 
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 from geats_core.plans.plan_files import Recorded
+from geats_core.vm.spec import RootKind
 from geats_core.vm.unseen import TEMPLATES
 from geats_host.host import Host
+from geats_host.lazy import later
 from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place
 from geats_host.plugins.answers import facts_of_driver, facts_of_pool
 from geats_host.plugins.entry_points import wrong_of
+
+if TYPE_CHECKING:
+    from geats_host.templates import disks
+else:
+    disks = later("geats_host.templates.disks")
 
 Facts: TypeAlias = Callable[[Iterable[str]], HostFacts]  # by the drivers of the VMs
 
@@ -33,6 +40,11 @@ def facts_by_driver(host: Host) -> Facts:
         of_host = HostFacts(
             pools={name: pools.get(name, PoolFacts()) for name in host.pools},
             templates=frozenset({*host.config.templates, *wrong_of(TEMPLATES, host.config.wrong)}),
+            disks={
+                name: disks.known_size(each.source, host.store)
+                for name, each in host.config.templates.items()
+                if each.root_kind is RootKind.DISK
+            },
             memory_bytes=psutil.virtual_memory().total,
             cpus=psutil.cpu_count(),
             declared=host.config.known,

@@ -20,6 +20,7 @@ from geats_core.planning.only_named import NAMES, is_sweep
 from geats_core.plans.plan_files import Recorded, SavedPlan, saved
 from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import RootKind
 from geats_host.errors import Refused, accepted
 from geats_host.planning.goals import Refusals, Scope, Wishes, goals, leaving
 from geats_host.plugins.entry_points import DEFAULT_DRIVERS
@@ -120,6 +121,11 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         drivers={name: recorded.facts.driver(name) for name in config.drivers or DEFAULT_DRIVERS},
         pools={name: recorded.facts.pool(name) for name in config.pools or (DEFAULT_POOL,)},
         templates=frozenset(config.templates),
+        disks={
+            name: recorded.facts.disks.get(name)
+            for name, template in config.templates.items()
+            if template.root_kind is RootKind.DISK
+        },
         declared=config.known,
         bind_sources=frozenset(config.bind_sources),
     )

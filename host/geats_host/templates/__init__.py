@@ -1,4 +1,4 @@
-"""Templates: whether they are sound, the key of their content, and unpacking one into a directory.
+"""Templates: whether they are sound, the key of their content, and putting one on a root volume.
 
 Each kind of source has its own module, which turns it into layers. Whatever a layer contains,
 nothing is ever written outside the directory into which it is unpacked.
@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from geats_core.declared.template import Build, Simplestreams, Template
+from geats_core.declared.template import Build, DiskDownload, Simplestreams, Template
 from geats_core.reading.checked import Problem
+from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
-from geats_host.templates import files, sources
+from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.templates import disk_images, disks, files, sources
 from geats_host.templates.layers import empty, finish, put
 from geats_host.templates.store import Store
 
@@ -41,7 +43,7 @@ def verify(template: Template, store: Store) -> None:
 def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:
     """Download or build the template, unless that was done already; with *refresh*, do it again."""
     match template.source:
-        case Simplestreams() | Build() as source:
+        case Simplestreams() | Build() | DiskDownload() as source:
             with store.in_use(), _named(template):
                 sources.ready(source, store, refresh=refresh)
         case _:
@@ -64,6 +66,31 @@ def key_of(template: Template, store: Store) -> str:
     """
     content = [sources.content(template.source, store), *map(files.content, template.overlays)]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def size_of(template: Template, store: Store) -> int | None:
+    """The size of the disk that a disk image needs, in bytes; None for a tree.
+
+    ``HostError`` for an image that is not ready.
+    """
+    if template.root_kind is RootKind.TREE:
+        return None
+    with _named(template):
+        return disk_images.size_of(disks.image_of(template.source, store))
+
+
+def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None:
+    """Let a volume that is active hold what *template* holds; one in memory holds nothing."""
+    match template.root_kind:
+        case _ if pool.offers is Offer.NOTHING:
+            pass
+        case RootKind.TREE:
+            install(template, pool.path(volume), store)
+        case RootKind.DISK:
+            size_bytes = pool.observe(volume)[volume].size_bytes
+            with store.in_use(), _named(template):
+                image = disks.image_of(template.source, store)
+                disks.install(image, pool.path(volume), pool.offers, size_bytes, store)
 
 
 def install(template: Template, target: Path, store: Store) -> None:

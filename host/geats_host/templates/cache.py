@@ -14,8 +14,8 @@ from dataclasses import replace
 from geats_core.declared.template import Template
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
-from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
-from geats_host.templates import install, key_of, make_ready
+from geats_host.storage import TEMPLATES, Pool, VolumeId
+from geats_host.templates import fill, key_of, make_ready, size_of
 from geats_host.templates.name_locks import NamedLock
 from geats_host.templates.store import Store
 
@@ -65,13 +65,12 @@ def _fill_or_remove(pool: Pool, volume: VolumeId, template: Template, store: Sto
 
 
 def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> None:
-    pool.allocate(volume, None)
+    pool.allocate(volume, size_of(template, store))
     pool.format(volume)
     pool.activate(volume)
     started = replace(_seen(pool, volume), stage=Stage.FILLING)
     pool.mark(volume, started)
-    if pool.offers is not Offer.NOTHING:
-        install(template, pool.path(volume), store)
+    fill(template, pool, volume, store)
     pool.deactivate(volume)  # it is cloned, and never used where it is
     pool.mark(volume, replace(started, stage=Stage.INSTALLED, template=template.name))
 

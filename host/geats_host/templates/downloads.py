@@ -51,14 +51,19 @@ def fetch_document(url: str, at_most: int) -> bytes:
     return text
 
 
-def fetch_file(url: str, path: Path, *, size_bytes: int, sha256: str) -> None:
-    """Write a file as it comes; ``HostError`` unless it has that size and digest."""
+def fetch_file(
+    url: str, path: Path, *, at_most: int, sha256: str, size_bytes: int | None = None
+) -> None:
+    """Write a file of *at_most* so many bytes as it comes.
+
+    ``HostError`` unless it has that digest, and that size where it is given.
+    """
     digest, got_bytes = hashlib.sha256(), 0
     with _opened(url) as answer, path.open("xb") as file:
-        for piece in _pieces(url, answer, size_bytes):
+        for piece in _pieces(url, answer, at_most):
             digest.update(piece)
             got_bytes += file.write(piece)
-    if got_bytes != size_bytes:
+    if size_bytes not in (None, got_bytes):
         raise HostError(f"{url}: must be of {size_bytes} bytes, got {got_bytes}")
     if digest.hexdigest() != sha256:
         raise HostError(f"{url}: must have the sha256 {sha256}, got {digest.hexdigest()}")

@@ -16,6 +16,7 @@ from geats_core.foreign.simplestreams import (
     find_image,
     parse_index,
 )
+from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, sound
 from geats_host.templates import squashfs
 from geats_host.templates.architectures import debian_arch
@@ -27,7 +28,8 @@ from geats_host.templates.stored_layers import StoredLayer, check_file, keep, ke
 def record_of(source: Simplestreams) -> str:
     """Names what the store has of it."""
     words = (source.url, source.alias, source.arch or debian_arch(), source.sha256 or "")
-    return record_name("simplestreams", *words)
+    disk = ("disk",) if source.root_kind is RootKind.DISK else ()
+    return record_name("simplestreams", *words, *disk)
 
 
 def problems(source: Simplestreams, store: Store) -> tuple[str, ...]:
@@ -61,7 +63,8 @@ def _offered(source: Simplestreams) -> Item:
     base = source.url.rstrip("/")
     index = f"{base}/{INDEX}"
     products = f"{base}/{sound(parse_index(index, fetch_document(index, LARGEST_DOCUMENT)))}"
-    forms = {*Form} if squashfs.is_readable() else {*Form} - {Form.SQUASHFS}
+    trees = {*Form} - {Form.DISK} - (set() if squashfs.is_readable() else {Form.SQUASHFS})
+    forms = {Form.DISK} if source.root_kind is RootKind.DISK else trees
     wanted = Wanted(
         alias=source.alias,
         arch=source.arch or debian_arch(),
@@ -77,7 +80,8 @@ def _download(source: Simplestreams, item: Item, store: Store) -> None:
     with store.scratch() as scratch:
         _check_space(item, store)
         path, url = scratch / "download", f"{source.url.rstrip('/')}/{item.path}"
-        fetch_file(url, path, size_bytes=item.size_bytes, sha256=item.sha256)
+        size_bytes = item.size_bytes
+        fetch_file(url, path, at_most=size_bytes, size_bytes=size_bytes, sha256=item.sha256)
         check_file(f"{path}", item.form)
         store.keep(path, item.sha256)
 

@@ -2,18 +2,25 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import assert_never
+from pathlib import Path
+from typing import TypeAlias, assert_never
 
 from geats_core.declared.template import (
     Build,
+    DiskDownload,
+    DiskFile,
     Files,
     LxdImage,
     OciImage,
     Simplestreams,
     Source,
+    Template,
     kind,
 )
-from geats_host.templates import build, files, lxd_image, oci, simplestreams
+from geats_core.vm.spec import RootKind
+from geats_host.errors import HostError
+from geats_host.templates import build, disks, files, lxd_image, oci, simplestreams
+from geats_host.templates.digests import sha256_of
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
 from geats_host.templates.stored_layers import (
@@ -23,6 +30,8 @@ from geats_host.templates.stored_layers import (
     kept_layer,
     problems_of_kept,
 )
+
+Fetched: TypeAlias = Simplestreams | Build | DiskDownload
 
 
 def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
@@ -39,6 +48,8 @@ def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
             return ((key, message) for message in simplestreams.problems(source, store))
         case Build():
             return ((key, message) for message in build.problems(source, store))
+        case DiskFile() | DiskDownload():
+            return ((key, message) for message in disks.problems(source, store))
         case _:
             assert_never(source)
 
@@ -56,6 +67,8 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
             yield (lxd_image.layer(source),)
         case Simplestreams() | Build():
             yield (kept_layer(store, ready(source, store)),)
+        case DiskFile() | DiskDownload():
+            raise AssertionError("a disk image has no layers")
         case _:
             assert_never(source)
 
@@ -72,20 +85,24 @@ def content(source: Source, store: Store) -> str:
             return oci.content(source)
         case LxdImage():
             return lxd_image.content(source)
-        case Simplestreams() | Build():
+        case DiskFile(path=path, format=format_):
+            return f"disk:{format_}:{sha256_of(path)}"
+        case Simplestreams() | Build() | DiskDownload():
             record = record_of(source)
             return content_of_kept(None if record is None else kept(store, record))
         case _:
             assert_never(source)
 
 
-def ready(source: Simplestreams | Build, store: Store, *, refresh: bool = False) -> StoredLayer:
+def ready(source: Fetched, store: Store, *, refresh: bool = False) -> StoredLayer:
     """Download or build it, unless that was done; with *refresh*, also what was is looked for."""
     match source:
         case Simplestreams():
             return simplestreams.ready(source, store, refresh=refresh)
         case Build():
             return build.ready(source, store, refresh=refresh)
+        case DiskDownload():
+            return disks.ready(source, store, refresh=refresh)
         case _:
             assert_never(source)
 
@@ -97,8 +114,23 @@ def record_of(source: Source) -> str | None:
             return simplestreams.record_of(source)
         case Build():
             return build.record_of(source)
+        case DiskDownload():
+            return disks.record_of(source)
         case _:
             return None
+
+
+def files_of(template: Template, store: Store) -> tuple[Path, ...]:
+    """What the store has of a template: its record, its blobs, and the raw disk of an image."""
+    record = record_of(template.source)
+    kept_files = () if record is None else store.files_of(record)
+    if template.root_kind is RootKind.TREE:
+        return kept_files
+    try:
+        raw = disks.converted(disks.image_of(template.source, store), store)
+    except HostError:
+        raw = None  # it cannot be read, or is not there yet
+    return kept_files if raw is None else (*kept_files, raw)
 
 
 def discard_damaged(source: Source, store: Store) -> None:

@@ -1,6 +1,7 @@
 """What was downloaded or built for templates: files by their sha256, and which source has which.
 
 ``blobs/SHA256`` is complete, or not there: it is written in a directory of ``scratch`` and renamed.
+``disks/SHA256`` is the raw disk of the qcow2 image with that digest, complete as well.
 ``records/ID.json`` names the blobs of one source as it is declared. What a crash leaves in
 ``scratch`` is held by no process any more, and is swept away.
 """
@@ -23,7 +24,7 @@ from geats_host.templates.name_locks import NamedLock, named_lock, one_of_slots
 
 UNPACKING_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)  # more of them are slower, not faster
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PARTS = ("blobs", "records", "scratch")
+PARTS = ("blobs", "disks", "records", "scratch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,19 @@ class Store:
             raise HostError(f"{sha256!r} names no file in {self.root}")
         return self.root / "blobs" / sha256
 
+    def disk(self, sha256: str) -> Path:
+        """Where the raw disk of the image with that digest is, or would be."""
+        return self.root / "disks" / self.blob(sha256).name
+
     def keep(self, path: Path, sha256: str) -> Path:
         """Move a complete file from scratch to the place of its digest, durably."""
-        kept = self.blob(sha256)
+        return self._keep(path, self.blob(sha256))
+
+    def keep_disk(self, path: Path, sha256: str) -> Path:
+        """Move the raw disk of an image from scratch to the place of the image's digest."""
+        return self._keep(path, self.disk(sha256))
+
+    def _keep(self, path: Path, kept: Path) -> Path:
         with _host_errors(kept):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -138,8 +149,8 @@ class Store:
             return tuple(path for path in _entries(self.root / "scratch") if _is_left(path))
 
     def files(self) -> tuple[Path, ...]:
-        """Every blob and record."""
-        return (*_entries(self.root / "blobs"), *_entries(self.root / "records"))
+        """Every blob, disk and record."""
+        return tuple(e for part in PARTS if part != "scratch" for e in _entries(self.root / part))
 
 
 def record_name(*words: str) -> str:

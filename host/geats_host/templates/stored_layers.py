@@ -1,10 +1,13 @@
 """Files of the store as layers: what was downloaded or built, by the form that it has."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import assert_never
 
+from geats_core.declared.template import DiskFormat
 from geats_core.foreign.simplestreams import Form
 from geats_host.errors import HostError
+from geats_host.templates.disk_images import Image, problems_of_image
 from geats_host.templates.layers import Layer, SquashfsLayer, TarLayer
 from geats_host.templates.lxd_image import whole_layer
 from geats_host.templates.squashfs import problems_of_squashfs
@@ -38,6 +41,8 @@ def kept_layer(store: Store, found: StoredLayer) -> Layer:
             return whole_layer(path)
         case Form.SQUASHFS:
             return SquashfsLayer(path)
+        case Form.DISK:
+            raise AssertionError("a disk image is no layer")
         case _:
             assert_never(form)
 
@@ -52,6 +57,8 @@ def problems_of_file(path: str, form: Form, sha256: str | None) -> tuple[str, ..
     """All that is wrong with a file that should have that form."""
     if form is Form.SQUASHFS:
         return problems_of_squashfs(path, sha256)
+    if form is Form.DISK:
+        return problems_of_image(Image(Path(path), DiskFormat.QCOW2), sha256)
     return problems_of_archive(path, sha256)
 
 

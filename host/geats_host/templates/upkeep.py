@@ -7,11 +7,14 @@ under the lock that fills and clones it, and a file only while nobody uses any.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
 from geats_core.declared.template import (
     Build,
+    DiskDownload,
+    DiskFile,
     Files,
     LxdImage,
     OciImage,
@@ -22,6 +25,7 @@ from geats_core.declared.template import (
 )
 from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Stage, VolumeSeen
+from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
 from geats_host.plugins.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
@@ -87,7 +91,7 @@ class Upkeep:
             *(
                 f"unpack it in pool {pool}"
                 for pool, there in unpacked_in(self.pools).items()
-                if self._clones(pool) and not (has in there and _is_whole(there[has]))
+                if self._clones(pool, template) and not (has in there and _is_whole(there[has]))
             ),
         ]
 
@@ -101,7 +105,7 @@ class Upkeep:
         make_ready(template, self.store, refresh=refresh)
         done = [*fetched, *self.missing(name)]
         for pool in self.pools:
-            if self._clones(pool):
+            if self._clones(pool, template):
                 with unpacked(self.pools[pool], template, self.store):
                     pass
         return {"name": name, "key": key_of(template, self.store), "done": done}
@@ -139,8 +143,8 @@ class Upkeep:
         except HostError as error:
             return None, str(error)
 
-    def _clones(self, pool: str) -> bool:
-        return bool(self.pools.ask(pool, _is_cloning))
+    def _clones(self, pool: str, template: Template) -> bool:
+        return bool(self.pools.ask(pool, partial(_is_cloning, template.root_kind)))
 
     def _row(
         self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
@@ -201,9 +205,7 @@ class Upkeep:
             yield Verdict(None, f"{left}", Fate.DESTROY, "a process left it that has ended")
         needed: dict[Path, str] = {}
         for name, template in self.declared.items():
-            record = sources.record_of(template.source)
-            if record is not None:
-                needed |= dict.fromkeys(self.store.files_of(record), name)
+            needed |= dict.fromkeys(sources.files_of(template, self.store), name)
         for path in self.store.files():
             if path in needed or any(entry.startswith("templates.") for entry in self.wrong):
                 reason = f"template {needed.get(path, 'whose description is wrong')} is declared"
@@ -241,8 +243,9 @@ def _fate(
     return Fate.DESTROY, "no declared template has its key"
 
 
-def _is_cloning(pool: Pool) -> bool:
-    return pool.facts.clones and pool.offers is not Offer.NOTHING
+def _is_cloning(kind: RootKind, pool: Pool) -> bool:
+    is_real = pool.offers is not Offer.NOTHING
+    return pool.facts.clones and is_real and pool.offers.takes(kind)
 
 
 def _is_whole(seen: VolumeSeen) -> bool:
@@ -252,8 +255,10 @@ def _is_whole(seen: VolumeSeen) -> bool:
 def _origin(source: Source) -> str:
     """Where a template comes from, in a line."""
     match source:
-        case Files(path=path) | OciImage(path=path) | LxdImage(path=path):
+        case Files(path=path) | OciImage(path=path) | LxdImage(path=path) | DiskFile(path=path):
             return path
+        case DiskDownload(url=url):
+            return url
         case Simplestreams(url=url, alias=alias):
             return f"{alias} at {url}"
         case Build(command=command):

@@ -5,6 +5,9 @@ from returns.result import Failure, Success
 
 from geats_core.declared.template import (
     Build,
+    DiskDownload,
+    DiskFile,
+    DiskFormat,
     Files,
     LxdImage,
     OciImage,
@@ -15,6 +18,7 @@ from geats_core.declared.template import (
     parse_template,
 )
 from geats_core.reading.checked import Problem
+from geats_core.vm.spec import RootKind
 
 DIGEST = "0" * 64
 AT = "templates.t"
@@ -53,6 +57,22 @@ SOURCES: list[tuple[dict[str, object], Source]] = [
         },
         Simplestreams(url="http://[::1]:80", alias="a", arch="arm64", sha256=DIGEST),
     ),
+    (
+        {"simplestreams": {"url": "https://images.example", "alias": "a", "kind": "disk"}},
+        Simplestreams(url="https://images.example", alias="a", root_kind=RootKind.DISK),
+    ),
+    (
+        {"disk": {"path": "/d", "format": "raw"}},
+        DiskFile(path="/d", format=DiskFormat.RAW),
+    ),
+    (
+        {"disk": {"path": "/d", "format": "qcow2", "sha256": DIGEST}},
+        DiskFile(path="/d", format=DiskFormat.QCOW2, sha256=DIGEST),
+    ),
+    (
+        {"disk": {"url": "https://cloud.example/d.qcow2", "format": "qcow2", "sha256": DIGEST}},
+        DiskDownload(url="https://cloud.example/d.qcow2", format=DiskFormat.QCOW2, sha256=DIGEST),
+    ),
     ({"build": {"command": ["mk", "{output}"]}}, Build(command=("mk", "{output}"))),
     (
         {"build": {"command": ["mk", "-o={output}"], "timeout": 9}},
@@ -78,7 +98,7 @@ def test_one_overlay_has_words_of_its_own() -> None:
 
 
 def test_a_template_has_exactly_one_source() -> None:
-    one = "must have exactly one of path, oci, image, simplestreams, build"
+    one = "must have exactly one of path, oci, image, simplestreams, build, disk"
     assert problems({}) == (Problem(AT, f"{one}, got none"),)
     both = {"path": "/t", "oci": "/o"}
     assert problems(both) == (Problem(AT, f"{one}, got path and oci"),)
@@ -129,3 +149,36 @@ def test_only_plain_http_is_taken(url: object) -> None:
 @pytest.mark.parametrize("raw", [1, [], "x", {"path": ["/"]}, {"oci": 1}, {"overlays": "/o"}])
 def test_hostile_values_are_problems(raw: object) -> None:
     assert isinstance(parse_template(AT, raw), Failure)
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ({"path": "/d"}, ["disk.format: is missing"]),
+        ({"format": "vmdk", "path": "/d"}, ["disk.format: unknown format 'vmdk' "]),
+        ({"format": "raw"}, ["disk: must have exactly one of path, url, got none"]),
+        (
+            {"format": "raw", "path": "/d", "url": "http://h/d"},
+            ["disk: must have exactly one of path, url, got path and url"],
+        ),
+        ({"format": "raw", "url": "http://h/d"}, ["disk.sha256: is missing"]),
+        ("/d", ["disk: must be a mapping"]),
+    ],
+)
+def test_what_a_disk_image_is_is_said_whole(raw: object, found: list[str]) -> None:
+    said = [str(each) for each in problems({"disk": raw})]
+    assert len(said) == len(found)
+    for text, wanted in zip(said, found, strict=True):
+        assert text.startswith(f"{AT}.{wanted}")
+
+
+def test_a_disk_image_has_no_overlays() -> None:
+    disk = {"path": "/d", "format": "raw"}
+    (found,) = problems({"disk": disk, "overlay": "/o"})
+    assert str(found) == f"{AT}: must have no overlays: a disk image is whole"
+
+
+@pytest.mark.parametrize(("raw", "source"), SOURCES)
+def test_a_template_is_of_the_kind_that_is_declared(raw: dict[str, object], source: Source) -> None:
+    is_disk = "disk" in raw or "kind" in str(raw)
+    assert parsed(raw).root_kind is (RootKind.DISK if is_disk else RootKind.TREE)

@@ -10,7 +10,7 @@ from returns.result import Failure, Success
 from geats_core.foreign.simplestreams import Form, Item, Wanted, find_image, parse_index
 
 A, B, C = (digit * 64 for digit in "abc")
-EVERY = frozenset(Form)
+TREES = frozenset(Form) - {Form.DISK}
 Raw = dict[str, object]
 
 
@@ -31,7 +31,7 @@ def text(raw: object) -> bytes:
 
 
 def found(
-    *products: object, sha256: str | None = None, forms: frozenset[Form] = EVERY
+    *products: object, sha256: str | None = None, forms: frozenset[Form] = TREES
 ) -> Item | list[str]:
     wanted = Wanted(alias="debian/12", arch="amd64", sha256=sha256, forms=forms)
     document = {"products": {f"p{number}": each for number, each in enumerate(products)}}
@@ -54,8 +54,24 @@ def test_a_version_without_a_root_filesystem_is_passed_over() -> None:
     image = found(product(**versions))
     assert isinstance(image, Item)
     assert (image.sha256, image.form) == (C, Form.SQUASHFS)
-    assert found(product(v2=[item("disk1.img")])) == [
+    assert found(product(v2=[{"ftype": 1}])) == [
         "s: has no version of 'debian/12' for amd64 with a root filesystem"
+    ]
+
+
+def test_a_disk_is_another_kind_than_a_tree() -> None:
+    """Both are of one version in most images; a disk is found where a disk is wanted."""
+    disks = frozenset({Form.DISK})
+    both = [item("squashfs", C), item("disk-kvm.img", A)]
+    image = found(product(v=both), forms=disks)
+    assert isinstance(image, Item)
+    assert (image.sha256, image.form) == (A, Form.DISK)
+    for ftype in ("uefi1.img", "disk1.img"):
+        assert found(product(v=[item(ftype)])) == [
+            "s: has the image 'debian/12' for amd64 only as disk, which is another kind"
+        ]
+    assert found(product(v=[item("squashfs")]), forms=disks) == [
+        "s: has the image 'debian/12' for amd64 only as squashfs, which is another kind"
     ]
 
 
@@ -166,5 +182,5 @@ def test_what_is_no_document_is_refused(
     parse: Callable[[str, bytes], object], content: bytes
 ) -> None:
     assert isinstance(parse("i", content), Failure)
-    wanted = Wanted(alias="a", arch="b", sha256=None, forms=EVERY)
+    wanted = Wanted(alias="a", arch="b", sha256=None, forms=TREES)
     assert isinstance(find_image("s", content, wanted), Failure)

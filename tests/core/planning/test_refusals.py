@@ -24,6 +24,8 @@ from geats_core import (
     parse_vm,
     plan,
 )
+from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.spec import RootKind
 from tests.core.hosts import at
 
 ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
@@ -295,3 +297,107 @@ def test_nothing_is_done_to_a_name_that_two_drivers_have(target: Target) -> None
 
     (found,) = plan(Goal(name="web", target=target, spec=WEB), have).failure()
     assert str(found).startswith("web: the drivers 'lxc' and 'memory' each have a VM of this name")
+
+
+def disk_host(driver: DriverFacts, offers: Offer | None = Offer.FILE) -> HostFacts:
+    """One with a tree and two disk images, of which one is of 2 GiB."""
+    return HostFacts(
+        drivers={"lxc": driver},
+        pools={"fast": PoolFacts(offers=offers), "slow": PoolFacts()},
+        templates=frozenset({"debian", "image", "later"}),
+        disks={"image": 2 * 2**30, "later": None},
+    )
+
+
+MACHINES = DriverFacts(root_kind=RootKind.DISK, guests_mount=True, whole_cpus=True)
+CONTAINERS = DriverFacts(root_kind=RootKind.TREE, guests_mount=False)
+
+
+def rooted(template: str, size: str | None = None, **keys: object) -> VMSpec:
+    sized = {} if size is None else {"size": size}
+    return web({"name": "root", "pool": "fast", **sized}, template=template, **keys)
+
+
+def test_a_template_is_of_the_kind_that_its_driver_needs() -> None:
+    disk, tree = disk_host(MACHINES), disk_host(CONTAINERS, Offer.DIRECTORY)
+    assert reasons(goal(Target.RUNNING, rooted("debian")), Observation(), disk) == [
+        "web.template: the driver 'lxc' needs a disk image, and the template 'debian' is a tree of"
+        " files"
+    ]
+    assert reasons(goal(Target.DEFINED, rooted("image")), Observation(), tree) == [
+        "web.template: the driver 'lxc' needs a tree of files, and the template 'image' is a disk"
+        " image"
+    ]
+    for facts, template in ((disk, "image"), (disk, "later"), (tree, "debian")):
+        made = plan(goal(Target.RUNNING, rooted(template)), Observation(), facts)
+        assert isinstance(made, Success)
+
+
+@pytest.mark.parametrize(
+    ("template", "offers"),
+    [("debian", Offer.FILE), ("debian", Offer.QCOW2), ("image", Offer.DIRECTORY)],
+)
+def test_where_the_driver_does_not_say_the_pool_tells_what_fits(
+    template: str, offers: Offer
+) -> None:
+    (found,) = reasons(
+        goal(Target.RUNNING, rooted(template)), Observation(), disk_host(DriverFacts(), offers)
+    )
+    assert found.startswith(f"web.template: the pool 'fast' of the root offers a {offers}, and")
+
+
+@pytest.mark.parametrize("offers", [Offer.NOTHING, None])
+@pytest.mark.parametrize("template", ["debian", "image"])
+def test_what_is_in_memory_only_takes_any_template(template: str, offers: Offer | None) -> None:
+    facts = disk_host(DriverFacts(), offers)
+    made = plan(goal(Target.RUNNING, rooted(template)), Observation(), facts)
+    assert isinstance(made, Success)
+
+
+def test_a_root_is_not_smaller_than_its_image() -> None:
+    facts = disk_host(MACHINES)
+    assert reasons(goal(Target.RUNNING, rooted("image", "1GiB")), Observation(), facts) == [
+        "web.volumes[root].size: must be at least 2GiB, the size of the template 'image', got 1GiB"
+    ]
+    for want in (rooted("image", "2GiB"), rooted("image"), rooted("later", "1GiB")):
+        assert isinstance(plan(goal(Target.RUNNING, want), Observation(), facts), Success)
+
+
+def test_a_root_that_is_there_is_none_to_install() -> None:
+    """It was adopted, or its template is another one since: only a reinit would need that."""
+    want = rooted("debian", "1GiB")
+    root = VolumeSeen(
+        name="root",
+        pool="fast",
+        stage=Stage.INSTALLED,
+        active=True,
+        size_bytes=2**30,
+        template="debian",
+        guest=guest_digest(want),
+    )
+    have = Observation(recorded=want, defined=want, volumes=(root,))
+    facts = disk_host(MACHINES)
+    assert isinstance(plan(goal(Target.RUNNING, want), have, facts), Success)
+    assert reasons(goal(Target.REINITIALISED, want), have, facts)
+
+
+def test_a_volume_without_a_mount_is_for_guests_that_mount_themselves() -> None:
+    bare = {"name": "data", "pool": "slow"}
+    want = web({"name": "root", "pool": "fast"}, bare, template="debian")
+    said = (
+        "web.volumes[data].mount: is missing: guests of the driver 'lxc' mount nothing themselves"
+    )
+    tree = disk_host(CONTAINERS, Offer.DIRECTORY)
+    assert reasons(goal(Target.RUNNING, want), Observation(), tree) == [said]
+    image = replace(want, template="image")
+    for facts in (disk_host(MACHINES), HostFacts()):
+        assert isinstance(plan(goal(Target.RUNNING, image), Observation(), facts), Success)
+
+
+def test_a_part_of_a_cpu_is_for_drivers_that_have_that() -> None:
+    facts = disk_host(MACHINES)
+    assert reasons(goal(Target.RUNNING, rooted("image", cpus=1.5)), Observation(), facts) == [
+        "web.cpus: must be a whole number for the driver 'lxc', got 1.5"
+    ]
+    for want, host in ((rooted("image", cpus=2), facts), (rooted("image", cpus=1.5), HostFacts())):
+        assert isinstance(plan(goal(Target.RUNNING, want), Observation(), host), Success)

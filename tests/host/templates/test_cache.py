@@ -53,13 +53,13 @@ def run(*works: Callable[[], object]) -> None:
 def test_two_processes_unpack_a_template_once(
     pool: Pool, template: Template, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def install(template: Template, target: Path, store: Store) -> None:
+    def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None:
         with (tmp_path / "log").open("a") as log:
             log.write("unpacked\n")
         time.sleep(0.3)
-        templates.install(template, target, store)
+        templates.fill(template, pool, volume, store)
 
-    monkeypatch.setattr(cache, "install", install)
+    monkeypatch.setattr(cache, "fill", fill)
     run(*[lambda: unpack(pool, template, store)] * 4)
     assert (tmp_path / "log").read_text() == "unpacked\n"
     assert (unpack(pool, template, store) / "etc/new").read_text() == "overlay"
@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_not_left_there(
         raise HostError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "install", fail)
+        patch.setattr(cache, "fill", fail)
         with pytest.raises(HostError, match="no space left"):
             unpack(pool, template, store)
     assert pool.observe() == {}

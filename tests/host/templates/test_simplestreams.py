@@ -180,7 +180,7 @@ def test_a_document_without_end_is_refused(server: ImageServer, tmp_path: Path) 
     with pytest.raises(HostError, match="is of more than 999 bytes"):
         fetch_document(f"{server.url}/file", 999)
     digest = hashlib.sha256(bytes(1000)).hexdigest()
-    fetch_file(f"{server.url}/file", tmp_path / "got", size_bytes=1000, sha256=digest)
+    fetch_file(f"{server.url}/file", tmp_path / "got", at_most=1000, sha256=digest)
 
 
 def test_a_server_that_never_ends_is_given_up(

@@ -40,7 +40,7 @@ from geats_core.vm.lxc_config import (
     unwritable,
 )
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Init, Limits, VMSpec
+from geats_core.vm.spec import Init, Limits, RootKind, VMSpec
 from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, vm_files
 from geats_host.drivers import binding as drivers_binding
 from geats_host.drivers.binding import Binding
@@ -179,6 +179,8 @@ class LxcDriver:
             no_start=apparmor.no_start(),
             location=f"{self.options.path}",
             keys={},
+            root_kind=RootKind.TREE,
+            guests_mount=False,
         )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:

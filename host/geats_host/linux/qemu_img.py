@@ -1,0 +1,94 @@
+"""``qemu-img``: disk images made, converted and grown, always in a format that is said.
+
+It is never asked what an image is: a guest can write to its disk whatever makes it look like
+another format, one that names files of the host. An image that others made is opened without its
+backing file, and with no more memory and time than an honest one needs.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from geats_host.errors import HostError
+from geats_host.linux.run import run
+
+PACKAGE = "qemu-utils"
+MEMORY_BYTES, CPU_S, TIMEOUT_S = 2**31, 1800, 3600
+
+
+def is_installed() -> bool:
+    """Whether this host has it."""
+    return shutil.which("qemu-img") is not None
+
+
+def missing() -> str:
+    """What to install where it is missing."""
+    return f"needs qemu-img, which is not installed (package {PACKAGE})"
+
+
+def to_raw(image: Path, target: Path, size_bytes: int) -> None:
+    """Make the sparse file *target* of a qcow2 *image* whose disk is of *size_bytes*.
+
+    Its header has been judged by ``geats_core.foreign.qcow2``.
+    """
+    opened = {
+        "driver": "qcow2",
+        "backing": None,
+        "file": {"driver": "file", "filename": f"{image}"},
+    }
+    _work(["convert", "-O", "raw", f"json:{json.dumps(opened)}", f"{target}"], size_bytes, image)
+
+
+def fill(raw: Path, image: Path) -> None:
+    """Let the disk in the qcow2 *image*, which is new, begin with what the file *raw* holds."""
+    argv = ["convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", f"{raw}", f"{image}"]
+    _work(argv, None, image)
+    _sync(image)
+
+
+def read(image: Path, target: Path) -> None:
+    """Make the sparse file *target* of the disk in a qcow2 *image* and all that it stands on."""
+    _work(["convert", "-f", "qcow2", "-O", "raw", f"{image}", f"{target}"], None, image)
+
+
+def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
+    """Make a qcow2 image that is empty, or stands on another one: that must not change any more."""
+    on = [] if backing is None else ["-b", f"{backing}", "-F", "qcow2"]
+    argv = ["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off", *on, f"{image}"]
+    _work([*argv, f"{size_bytes}"], None, image)
+    _sync(image)
+
+
+def grow(image: Path, size_bytes: int) -> None:
+    """Make the disk in a qcow2 image larger."""
+    _work(["resize", "-q", "-f", "qcow2", f"{image}", f"{size_bytes}"], None, image)
+    _sync(image)
+
+
+def snapshot(image: Path, option: str, name: str) -> None:
+    """Take, apply or delete (*option* ``-c``, ``-a`` or ``-d``) a snapshot within a qcow2 image."""
+    opened = f"driver=qcow2,file.driver=file,file.filename={f'{image}'.replace(',', ',,')}"
+    _work(["snapshot", "-q", option, name, "--image-opts", opened], None, image)
+    _sync(image)
+
+
+def _work(argv: Sequence[str], file_bytes: int | None, what: Path) -> None:
+    limits = [f"--as={MEMORY_BYTES}", f"--cpu={CPU_S}", "--core=0"]
+    limits += [] if file_bytes is None else [f"--fsize={file_bytes}"]
+    command = ["prlimit", *limits, "--", "qemu-img", *argv]
+    try:
+        run(command, timeout_s=TIMEOUT_S, ends_with_us=True)
+    except HostError as error:
+        said = str(error).replace("prlimit failed", f"qemu-img {argv[0]} failed", 1)
+        raise HostError(f"{what}: {said}") from None
+
+
+def _sync(image: Path) -> None:
+    """``qemu-img`` leaves it to the kernel when what it wrote is on disk."""
+    descriptor = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

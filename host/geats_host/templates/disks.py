@@ -1,0 +1,134 @@
+"""Templates that are disk images: the source ``disk``, and writing an image to a root volume.
+
+Nothing is ever probed: the format is declared, and an image is judged by its header. One in the
+format qcow2 is converted once, to a raw file that the store keeps by the image's digest.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from geats_core.declared.template import DiskDownload, DiskFile, DiskFormat, Simplestreams, Source
+from geats_core.foreign.simplestreams import Form
+from geats_core.planning.plugin_facts import Offer
+from geats_core.reading.sizes import format_size
+from geats_host.errors import HostError
+from geats_host.linux import qemu_img
+from geats_host.linux.disks import write_disk
+from geats_host.templates import simplestreams
+from geats_host.templates.digests import sha256_of
+from geats_host.templates.disk_images import Image, problems_of_image, size_of
+from geats_host.templates.downloads import fetch_file
+from geats_host.templates.store import Store, record_name
+from geats_host.templates.stored_layers import StoredLayer, keep, kept
+
+DiskSource: TypeAlias = DiskFile | DiskDownload | Simplestreams
+
+
+def record_of(source: DiskDownload) -> str:
+    """Names what the store has of it."""
+    return record_name("disk", source.url, source.sha256)
+
+
+def problems(source: DiskFile | DiskDownload, store: Store) -> tuple[str, ...]:
+    """All that is wrong with an image; of one that is to be downloaded, nothing is known yet."""
+    if isinstance(source, DiskFile):
+        return problems_of_image(Image(Path(source.path), source.format), source.sha256)
+    if kept(store, record_of(source)) is None:
+        return ()
+    return problems_of_image(image_of(source, store), source.sha256)
+
+
+def ready(source: DiskDownload, store: Store, *, refresh: bool) -> StoredLayer:
+    """What was downloaded; where there is nothing, or with *refresh*, download it."""
+    record = record_of(source)
+    with store.locked(record) as lock:
+        lock.hold()
+        found = kept(store, record)
+        if found is not None and not refresh:
+            return found
+        if not store.blob(source.sha256).is_file():
+            _download(source, store)
+        return keep(store, record, (Form.DISK, source.sha256))
+
+
+def _download(source: DiskDownload, store: Store) -> None:
+    with store.scratch() as scratch:
+        path = scratch / "download"
+        free_bytes = shutil.disk_usage(scratch).free
+        fetch_file(source.url, path, at_most=free_bytes, sha256=source.sha256)
+        found = problems_of_image(Image(path, source.format), None)
+        if found:
+            raise HostError("\n".join(found))
+        store.keep(path, source.sha256)
+
+
+def known_size(source: Source, store: Store) -> int | None:
+    """How large the disk of a template is, in bytes; None as long as nobody knows."""
+    try:
+        return size_of(image_of(source, store))
+    except HostError:
+        return None
+
+
+def image_of(source: Source, store: Store) -> Image:
+    """The image of a source; ``HostError`` for one that has to be made ready first."""
+    match source:
+        case DiskFile(path=path, format=format_):
+            return Image(Path(path), format_)
+        case DiskDownload(format=format_):
+            record = record_of(source)
+        case Simplestreams():
+            format_, record = DiskFormat.QCOW2, simplestreams.record_of(source)
+        case _:
+            raise AssertionError("a tree is no disk image")
+    found = kept(store, record)
+    if found is None:
+        raise HostError("is not imported yet")
+    return Image(store.blob(found[1]), format_)
+
+
+def install(
+    image: Image, target: Path, offers: Offer, room_bytes: int | None, store: Store
+) -> None:
+    """Let the disk at *target*, which is of *room_bytes*, begin with what the image holds.
+
+    Refused before anything is read if it does not fit, as far as that is known. Only so many are
+    written at a time on this host: others wait.
+    """
+    size_bytes = size_of(image)
+    if room_bytes is not None and size_bytes > room_bytes:
+        sizes = f"{format_size(size_bytes)} does not fit into {format_size(room_bytes)}"
+        raise HostError(f"{target}: the disk of {sizes}")
+    with store.unpacking():
+        raw = _raw(image, size_bytes, store)
+        match offers:
+            case Offer.FILE | Offer.BLOCK_DEVICE:
+                write_disk(raw, target)
+            case Offer.QCOW2:
+                qemu_img.fill(raw, target)
+            case Offer.DIRECTORY | Offer.NOTHING:
+                raise HostError(f"{target}: is {offers}, and a disk image needs a disk")
+            case _:
+                assert_never(offers)
+
+
+def converted(image: Image, store: Store) -> Path | None:
+    """Where the raw file of an image is, or would be; None for one that needs none."""
+    return None if image.format is DiskFormat.RAW else store.disk(sha256_of(f"{image.path}"))
+
+
+def _raw(image: Image, size_bytes: int, store: Store) -> Path:
+    """A raw file with the image's disk, made unless that was done already."""
+    raw = converted(image, store)
+    if raw is None:
+        return image.path
+    with store.locked(f"disk-{raw.name}") as lock:
+        lock.hold()
+        if not raw.is_file():
+            with store.scratch() as scratch:
+                qemu_img.to_raw(image.path, scratch / "disk", size_bytes)
+                if raw != converted(image, store):
+                    raise HostError(f"{image.path}: was changed while it was converted")
+                store.keep_disk(scratch / "disk", raw.name)
+    return raw
