@@ -108,7 +108,7 @@ def install(
             case Offer.QCOW2:
                 qemu_img.fill(raw, target)
             case Offer.DIRECTORY | Offer.NOTHING:
-                raise HostError(f"{target}: is {offers}, and a disk image needs a disk")
+                raise HostError(f"{target}: is a {offers}, and a disk image needs a disk")
             case _:
                 assert_never(offers)
 

@@ -1,0 +1,105 @@
+"""A whole life of a VM whose root is a disk: on real files, by the driver that runs nothing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.vm.observation import Stage
+from geats_host.drivers.memory import MemoryDriver, open_driver
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
+from geats_host.host import Host
+from geats_host.planning.facts import facts_of
+from geats_host.planning.goals import goal_by_name
+from geats_host.planning.plans import plan_vm
+from geats_host.storage import VolumeId
+from tests.host.templates.disks import MIB, PATTERN, qcow2_disk, raw_disk
+
+DISKS = {"type": "memory", "roots": "disk"}
+
+
+def host_of(directory: Path, vm: Mapping[str, object] | None = None) -> Host:
+    size = {"volumes": [{"name": "root", "size": "8MiB"}, {"name": "data", "size": "4MiB"}]}
+    return Host.from_config(
+        {
+            "state_dir": str(directory / "state"),
+            "run_dir": str(directory / "run"),
+            "registry": "memory",
+            "drivers": {"vm": DISKS},
+            "pools": {"default": {"type": "sparsefile", "path": str(directory / "pool")}},
+            "templates": {
+                "image": {"disk": {"path": str(directory / "image"), "format": "qcow2"}},
+                "tree": {"path": str(directory / "tree.tar")},
+            },
+            "vms": {"web": {"driver": "vm", "template": "image", **size, **(vm or {})}},
+        }
+    )
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    qcow2_disk(tmp_path / "image")
+    return host_of(tmp_path)
+
+
+def bring(host: Host, target: Target) -> None:
+    goal = Goal(name="", target=target, data_loss=DataLoss.ALLOWED)
+    have = host.observe("web")
+    wanted = goal_by_name(goal, "web", host.config, {"web": have})
+    apply_plan(host, plan_vm(host, wanted, have)).unwrap()
+
+
+def test_it_is_made_configured_grown_recreated_and_gone(host: Host, tmp_path: Path) -> None:
+    driver = host.drivers["vm"]
+    assert isinstance(driver, MemoryDriver)
+    bring(host, Target.RUNNING)
+    root = tmp_path / "pool/web/root/disk.raw"
+    expected = raw_disk(tmp_path / "raw").read_bytes() + bytes(4 * MIB)
+    assert root.read_bytes() == expected
+    assert driver.configured["web"] == host.declared("web")
+
+    larger = host_of(tmp_path, {"volumes": [{"name": "root", "size": "16MiB"}]})
+    bring(larger, Target.RUNNING)
+    assert root.stat().st_size == 16 * MIB
+    assert root.read_bytes().startswith(expected)
+
+    with root.open("r+b") as disk:
+        disk.write(b"what the guest wrote")
+    bring(larger, Target.REINITIALISED)
+    assert root.read_bytes() == expected + bytes(8 * MIB)
+    bring(larger, Target.DEPROVISIONED)
+    assert not (tmp_path / "pool/web").exists()
+    assert driver.configured == {}
+
+
+def test_a_half_written_root_is_written_again(host: Host, tmp_path: Path) -> None:
+    bring(host, Target.RUNNING)
+    bring(host, Target.STOPPED)
+    pool, volume = host.pools["default"], VolumeId("web", "root")
+    seen = pool.observe()[volume]
+    pool.mark(volume, replace(seen, stage=Stage.FILLING, template=None, guest=None))
+    with pool.path(volume).open("r+b") as disk:
+        disk.write(bytes(100))
+    bring(host, Target.STOPPED)
+    assert pool.path(volume).read_bytes().startswith(PATTERN)
+
+
+def test_what_does_not_fit_or_is_no_disk_is_refused_in_the_plan(host: Host, tmp_path: Path) -> None:
+    assert facts_of(host, []).disks == {"image": 4 * MIB}
+    for vm, why in (
+        ({"volumes": [{"name": "root", "size": "2MiB"}]}, "must be at least 4MiB"),
+        ({"template": "tree"}, "needs a disk image, and the template 'tree' is a tree of files"),
+        ({"privileged": True}, "privileged: the driver 'vm' has no such key"),
+        ({"cpus": 0.5}, "cpus: must be a whole number"),
+    ):
+        with pytest.raises(Refused, match=why):
+            bring(host_of(tmp_path, vm), Target.RUNNING)
+    assert host.pools["default"].observe() == {}
+
+
+def test_the_memory_driver_says_which_roots_it_can_play(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="roots: unknown kind of roots 'tape'"):
+        open_driver({"roots": "tape"}, tmp_path)
