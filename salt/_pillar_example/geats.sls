@@ -70,6 +70,15 @@ geats:
         # rootfs_sha256: 0000000000000000000000000000000000000000000000000000000000000000
     alpine:
       simplestreams: {url: 'https://images.linuxcontainers.org', alias: alpine/3.20, arch: amd64}
+    machine:                      # roots of virtual machines: disk images, in pools of files or block devices
+      disk: {path: /srv/geats/templates/debian-12.qcow2, format: qcow2}   # or raw
+    cloud:
+      disk:
+        url: https://cloud.example.org/debian-12.raw
+        format: raw
+        sha256: 0000000000000000000000000000000000000000000000000000000000000000
+    served:
+      simplestreams: {url: 'https://images.linuxcontainers.org', alias: debian/12, kind: disk}
     built:
       build:                      # {output} is replaced with the path of the tarball
         command: [mmdebstrap, --variant=minbase, bookworm, '{output}']
