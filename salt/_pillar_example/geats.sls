@@ -76,7 +76,7 @@ geats:
       disk:
         url: https://cloud.example.org/debian-12.raw
         format: raw
-        sha256: 0000000000000000000000000000000000000000000000000000000000000000
+        sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     served:
       simplestreams: {url: 'https://images.linuxcontainers.org', alias: debian/12, kind: disk}
     built:
