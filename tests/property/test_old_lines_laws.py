@@ -14,10 +14,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from returns.result import Failure
 
-from geats_core import parse_vm
+from geats_core import HostFacts, Observation, parse_vm
 from geats_core.foreign.lxc_container import COMMON, USERNS, OnHost
 from geats_core.foreign.lxc_lines import Includes, all_lines, own_lines
-from geats_core.jobs.adoption import as_found, read_found
+from geats_core.jobs.adoption import RootSeen, as_found, plan_adopt, read_found
+from geats_core.vm.by_hand import winning
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 
 ROOT_ONLY = parse_vm("web", {"template": "t"}).unwrap()
@@ -238,3 +239,94 @@ def test_an_old_container_that_is_adopted_as_it_is_stays_what_it_was(
     written = render_lxc_config(spec, LxcFacts(volume_paths={"root": TREE}), said.kept(spec))
     assert same(meaning(text, includes), meaning(written, includes)) == {}, written
     event("adopted")
+
+
+DESCRIBED: tuple[dict[str, object], ...] = (
+    {},
+    {"memory": "64MiB"},
+    {"hostname": "other"},
+    {"init": "openrc", "cpus": 2},
+    {"processes": 7},
+)
+OF_VALUES = {
+    "memory": "memory",
+    "cpus": "cpus",
+    "processes": "processes",
+    "lxc.uts.name": "hostname",
+    "lxc.signal.halt": "init",
+}
+
+
+def of_values(made: Meaning) -> dict[str, str]:
+    """What is in effect of each key of the spec that is one value."""
+    return {key: made.values.get(word, "") for word, key in OF_VALUES.items()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(configs(), st.sampled_from(DESCRIBED))
+def test_an_adoption_with_a_description_changes_what_the_plan_says_and_nothing_else(
+    case: tuple[str, Includes], described: dict[str, object]
+) -> None:
+    """What the description has is in effect, or a kept line wins over it, which is told as well."""
+    text, includes = case
+    read = read_found("web", FILE, text, OnHost(includes=includes, kinds=DIRECTORIES))
+    if isinstance(read, Failure):
+        event("refused")
+        return
+    found = read.unwrap()
+    parsed = parse_vm("web", {**found.vm, "template": "t", **described})
+    if isinstance(parsed, Failure):
+        event("refused: as a VM")
+        return
+    want = parsed.unwrap()
+    root = RootSeen(owner=0, volume=TREE, others={})
+    made = plan_adopt(found, want, root, Observation(foreign=True), HostFacts(), {})
+    if isinstance(made, Failure):
+        event(f"refused: {made.failure()[0].path}")
+        return
+    plan = made.unwrap()
+    changed = {change.field for change in plan.changes} | {key for _, key in plan.wins}
+    written = render_lxc_config(want, LxcFacts(volume_paths={"root": TREE}), plan.by_hand)
+    was, now = of_values(meaning(text, includes)), of_values(meaning(written, includes))
+    told = {key for key in was if was[key] != now[key]} - {"hostname"} | {
+        key for key in ("hostname",) if was[key] not in ("", now[key])
+    }
+    assert told <= changed, written
+    plainly = of_values(meaning(render_lxc_config(want, LxcFacts(volume_paths={"root": TREE})), {}))
+    beaten = {key for key in now if plainly[key] and now[key] != plainly[key]}
+    assert beaten <= {key for _, key in plan.wins}, written
+    event("adopted")
+
+
+WON = (
+    "lxc.uts.name = other",
+    "lxc.uts.name = web",
+    "lxc.uts.name =",
+    "lxc.cgroup2.memory.max = 512M",
+    "lxc.cgroup2.memory.max = 67108864",
+    "lxc.cgroup2.pids.max = max",
+    "lxc.cgroup2.pids.max = 7",
+    "lxc.cgroup2.cpu.max = 100000 100000",
+    "lxc.signal.halt = SIGTERM",
+    "lxc.signal.halt = SIGINT",
+    "lxc.environment = A=1",
+    f"lxc.include = {SITE}",
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(DESCRIBED), st.lists(st.sampled_from(WON), max_size=3))
+def test_a_line_by_hand_is_told_as_winning_exactly_if_it_does(
+    described: dict[str, object], lines: list[str]
+) -> None:
+    want = parse_vm("web", {"template": "t", **described}).unwrap()
+    files: Includes = {SITE: ((SITE, "lxc.uts.name = site\nlxc.cgroup2.memory.max = 1M"),)}
+    facts = LxcFacts(volume_paths={"root": TREE})
+    plainly = of_values(meaning(render_lxc_config(want, facts), files))
+    now = of_values(meaning(render_lxc_config(want, facts, lines), files))
+    beaten = {key for key in now if plainly[key] and now[key] != plainly[key]}
+    event(", ".join(sorted(beaten)))
+    told = {key for _, key in winning(lines, want)}
+    assert beaten <= told
+    last = {line.split(" =")[0]: line for line in lines}  # of several for one key, the last counts
+    assert {key for _, key in winning(last.values(), want)} <= beaten

@@ -148,7 +148,8 @@ def test_a_line_of_geats_that_was_changed_by_hand_is_written_again(operator: Ope
     ]
     lines = operator.config.read_text().split("\n")
     assert lines.index(f"lxc.uts.name = {NAME}") < lines.index(changed)
-    assert operator.apply("defined") == Plan(name=NAME, by_hand=(changed,))
+    wins = ((changed, "hostname"),)
+    assert operator.apply("defined") == Plan(name=NAME, by_hand=(changed,), wins=wins)
 
 
 def test_a_nic_that_is_gone_takes_its_own_lines_only(operator: Operator, bridge: str) -> None:

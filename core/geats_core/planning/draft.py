@@ -12,6 +12,7 @@ from geats_core.planning.ordering import ordered
 from geats_core.planning.spec_changes import Change, Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.vm.by_hand import winning
 from geats_core.vm.observation import Observation, Power
 
 LEFT_HELD = "an interrupted operation left it frozen"
@@ -58,7 +59,9 @@ class Draft:
         if problems:
             return Failure(problems)
         steps = ordered(self.steps)
-        return Success(Plan(name=self.name, steps=steps, by_hand=self.state.by_hand))
+        lines, spec = self.state.by_hand, self.state.defined
+        wins = () if spec is None else winning(lines, spec)
+        return Success(Plan(name=self.name, steps=steps, by_hand=lines, wins=wins))
 
     def _above_max_impact(self) -> Iterable[Problem]:
         for position, step in enumerate(self.steps, start=1):

@@ -39,7 +39,8 @@ class Plan:
 
     ``changes`` are the fields whose recorded value the plan replaces; ``pending`` are those that
     will be written, but not in effect until the VM restarts. ``by_hand`` are lines that a person
-    added to the definition, and that stay in it.
+    added to the definition, and that stay in it; ``wins`` are those of them that win over the
+    spec, each with the key of it that is not in effect.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     pending: tuple[Change, ...] = ()
     by_hand: tuple[str, ...] = ()
+    wins: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_empty(self) -> bool:

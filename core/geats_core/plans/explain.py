@@ -55,10 +55,15 @@ def notes(plan: AnyPlan) -> list[str]:
     if isinstance(plan, Plan):
         return [
             *(f"pending until {plan.name} restarts: {change}" for change in plan.pending),
-            *(f"kept in {plan.name}, added by hand: {line}" for line in plan.by_hand),
+            *(f"kept in {plan.name}, added by hand: {_kept(line, plan)}" for line in plan.by_hand),
         ]
     of_vms = [note for each in plan.plans for note in notes(each)]
     return [*of_vms, *map(_stray, plan.strays)]
+
+
+def _kept(line: str, plan: Plan) -> str:
+    won = [key for each, key in plan.wins if each == line]
+    return f"{line} (it wins over {won[0]} of the description)" if won else line
 
 
 def _stray(stray: Stray) -> str:
@@ -161,6 +166,7 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
         "changes": changes_to_plain(plan.changes),
         "pending": changes_to_plain(plan.pending),
         "by_hand": list(plan.by_hand),
+        "wins": dict(plan.wins),
     }
 
 

@@ -27,6 +27,7 @@ from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import check_sharing, plan_vm, saved, saved_with_others
+from geats_host.planning.sources import check_sources
 from geats_host.step_listeners import Progress, silent
 from geats_host.templates.digests import sha256_of
 
@@ -115,6 +116,7 @@ def rename(host: Host, name: object, new_name: object) -> SavedPlan:
     seen = host.observe_all()
     drivers = [spec.driver for spec in (have.recorded, have.defined) if spec]
     made = accepted(plan_rename(old, new, seen, facts_of(host, drivers)))
+    check_sources(host, made.steps, seen)
     about = {each: seen[each] for each in (old, new) if each in seen}
     both = replace(alone(made), plans=(made, Plan(name=new)))
     return saved(host, both, about, notes(old, new, seen, host.declared(new)))

@@ -179,6 +179,7 @@ def test_a_host_plan_is_plain_data() -> None:
                 "changes": {},
                 "pending": {},
                 "by_hand": [],
+                "wins": {},
             }
         },
         "strays": {
@@ -215,6 +216,7 @@ def test_a_plan_is_plain_data() -> None:
             "changes": {"memory": {"old": "1KiB", "new": "2KiB"}},
             "pending": {},
             "by_hand": [],
+            "wins": {},
         }
     )
 

@@ -1,0 +1,81 @@
+"""Lines that a person added to a container's config: what of the spec each of them wins over.
+
+They stand last, and in LXC what comes last wins. So a line for what the spec says as well is in
+effect instead of it; who reads a plan has to know. What is added to lists, such as another address,
+wins over nothing.
+"""
+
+import re
+from collections.abc import Iterable
+
+from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, cgroup_items
+from geats_core.vm.spec import Init, VMSpec
+
+FIELDS = {
+    "lxc.uts.name": "hostname",
+    "lxc.idmap": "idmap",
+    "lxc.rootfs.options": "idmap",
+    "lxc.rootfs.path": "volumes",
+    "lxc.net": "nics",
+    HALT: "init",
+}
+LIMITS = re.compile(r"lxc\.cgroup2?\.(memory|cpu|pids)\..+")
+OF_LIMIT = {"memory": "memory", "cpu": "cpus", "pids": "processes"}
+NIC = re.compile(r"lxc\.net\.([0-9]+)(?:\.(.+))?")
+NIC_VALUES = frozenset({None, "type", "link", "flags", "name", "hwaddr", "veth.pair"})
+MOUNT = "lxc.mount.entry"
+UNITS = {"K": 10, "M": 20, "G": 30}
+
+
+def winning(lines: Iterable[str], spec: VMSpec) -> tuple[tuple[str, str], ...]:
+    """Those of *lines* that win over *spec*, each with the key of it that is not in effect."""
+    found = ((line, _wins_over(line, spec)) for line in lines)
+    return tuple((line, key) for line, key in found if key)
+
+
+def _wins_over(line: str, spec: VMSpec) -> str:
+    key, equals, value = (part.strip() for part in line.partition("="))
+    if not equals or key.startswith("#"):
+        return ""
+    if key == MOUNT:
+        return _mounts(value, spec)
+    if nic := NIC.fullmatch(key):
+        return "nics" if int(nic[1]) < len(spec.nics) and nic[2] in NIC_VALUES else ""
+    if limit := LIMITS.fullmatch(key):
+        said = {f"lxc.{each}": number for each, number in cgroup_items(spec.limits)}.get(key)
+        return OF_LIMIT[limit[1]] if said and _bytes(value) != said else ""
+    field = FIELDS.get(key, "")
+    return field if field and _is_said(field, value, spec) else ""
+
+
+def _is_said(field: str, value: str, spec: VMSpec) -> bool:
+    """Whether the spec has the key, and otherwise than *value*."""
+    match field:
+        case "hostname":
+            return value != spec.hostname
+        case "init":
+            return spec.init is not Init.AUTO and value != HALT_SIGNAL[spec.init]
+        case "idmap":
+            return not spec.privileged
+        case "nics":
+            return bool(spec.nics)
+        case _:
+            return True
+
+
+def _mounts(value: str, spec: VMSpec) -> str:
+    """An entry for a place of the spec is mounted over it; an empty one takes all of them away."""
+    volumes = {volume.mount for volume in spec.volumes if volume is not spec.root}
+    volumes |= {other.mount for other in spec.shared_volumes}
+    binds = {bind.mount for bind in spec.binds}
+    if not value:
+        return "volumes" if volumes else "binds" if binds else ""
+    _, target, *_ = [*value.split(), "", ""]
+    place = f"/{target.strip('/')}"
+    return "volumes" if place in volumes else "binds" if place in binds else ""
+
+
+def _bytes(value: str) -> str:
+    """A number with one of liblxc's units as what the spec writes."""
+    number, unit = value[:-1], value[-1:].upper()
+    return f"{int(number) << UNITS[unit]}" if unit in UNITS and number.isdecimal() else value
