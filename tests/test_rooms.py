@@ -20,7 +20,8 @@ ORDERS = {
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),
-        *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc", "testing"),
+        *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
+        *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),
         *("plugins", "templates", "archives", "observing", "host", "planning", "engine", "calls"),
         *("for_salt", "cli"),
     ),

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from geats_core.domains.domain_devices import DomainFacts, Place
+from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_xml import domain_xml
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import read_domain, seal_of
@@ -25,15 +25,10 @@ BY_HAND = (
     "<title>mine</title>",
     "<features><pae /></features>",
 )
+more = {"cache": st.sampled_from(["none", "writeback"]), "discard": st.booleans()}
 disks = st.fixed_dictionaries(
-    {},
-    optional={
-        "bus": st.sampled_from(["virtio", "scsi", "sata"]),
-        "cache": st.sampled_from(["none", "writeback"]),
-        "discard": st.booleans(),
-        "iothread": st.booleans(),
-    },
-)
+    {}, optional={"bus": st.sampled_from(["virtio", "scsi", "sata"]), **more}
+) | st.fixed_dictionaries({"iothread": st.booleans()}, optional=more)
 hardware = st.fixed_dictionaries(
     {},
     optional={
@@ -65,7 +60,7 @@ machines = st.builds(
 )
 seeds = st.integers(0, 2**32)
 FACTS = DomainFacts(
-    kind="qemu", places={"root": Place(path="/r"), "data": Place(path="/d")}, seed="/s"
+    kind="qemu", sources={"root": Source(path="/r"), "data": Source(path="/d")}, seed="/s"
 )
 
 

@@ -15,7 +15,7 @@ import pytest
 from geats_core.vm.observation import Power
 from geats_host.calls import copies, lifecycle
 from geats_host.drivers import DriverSeen, Place
-from geats_host.drivers.lxc.definition import HELD
+from geats_host.drivers.held import HELD
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError

@@ -25,9 +25,10 @@ from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import ROOT
 from geats_host.drivers.lxc.driver import LxcDriver
-from geats_host.drivers.lxc.process import ends_within, monitors
+from geats_host.drivers.lxc.process import monitors
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.linux.processes import ends_within
 from tests.lifecycle_machine import Life, LifecycleMachine, World, config, left_by
 from tests.real.conftest import sh
 

@@ -27,25 +27,26 @@ ROOM_OF_ITS_OWN = re.compile(r"(pc-)?q35(-.*)?")  # machines where each device n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the host has a disk: a raw file, or a block device."""
+class Source:
+    """Where the host has a disk, a file or a block device, and in which format of QEMU's."""
 
     path: str
     is_block: bool = False
+    format: str = "raw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainFacts:
     """What the XML needs to know of the host.
 
-    ``kind`` is the type of the domain: ``kvm``, ``qemu``. ``places`` are those of the volumes by
+    ``kind`` is the type of the domain: ``kvm``, ``qemu``. ``sources`` are the volumes by
     name; ``seed`` is the path of the seed's image. ``machine`` is the versioned machine type that
     the domain has already, and ``emulator`` the program that runs it, both empty where libvirt
     decides.
     """
 
     kind: str
-    places: Mapping[str, Place] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
     seed: str = ""
     machine: str = ""
     emulator: str = ""
@@ -104,7 +105,7 @@ def _disks(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Eleme
         counts[prefix] += 1
         threads += disk.iothread
         thread = {"iothread": f"{threads}"} if disk.iothread else {}
-        yield _disk(volume, disk, facts.places[volume.name], target, thread)
+        yield _disk(volume, disk, facts.sources[volume.name], target, thread)
     if machine.guest is Guest.CLOUD_INIT and facts.seed:
         yield _image(facts.seed, "disk", SEED_TARGET, Bus.VIRTIO, SEED)
     if machine.cdrom:
@@ -118,15 +119,15 @@ def letters(index: int) -> str:
 
 
 def _disk(
-    volume: Volume, disk: Disk, place: Place, target: str, thread: Mapping[str, str]
+    volume: Volume, disk: Disk, source: Source, target: str, thread: Mapping[str, str]
 ) -> Element:
-    element = Element("disk", type="block" if place.is_block else "file", device="disk")
-    driver = sub(element, "driver", name="qemu", type="raw", **thread)
+    element = Element("disk", type="block" if source.is_block else "file", device="disk")
+    driver = sub(element, "driver", name="qemu", type=source.format, **thread)
     if disk.cache is not None:
         driver.set("cache", disk.cache)
     if disk.discard:
         driver.set("discard", "unmap")
-    sub(element, "source", **{"dev" if place.is_block else "file": place.path})
+    sub(element, "source", **{"dev" if source.is_block else "file": source.path})
     sub(element, "target", dev=target, bus=disk.bus)
     if volume.read_only:
         sub(element, "readonly")

@@ -50,8 +50,8 @@ def spec_digest(spec: VMSpec) -> str:
 
 
 def note_xml(spec: VMSpec) -> str:
-    """What is noted in a domain that is made from *spec*."""
-    return text_of(Element(NOTE, {DIGEST: spec_digest(spec)}))
+    """What is to be noted in a domain that runs by *spec*: libvirt adds the namespace itself."""
+    return text_of(Element("vm", {DIGEST: spec_digest(spec)}))
 
 
 def domain_uuid(name: str, kind: str) -> str:
@@ -74,7 +74,8 @@ def _resources(spec: VMSpec, machine: Machine) -> Iterable[Element]:
     most = max_memory_bytes(spec, machine)
     sub(top, "memory", kib(most), unit="KiB")
     sub(top, "currentMemory", kib(spec.limits.memory_bytes or most), unit="KiB")
-    sub(top, "vcpu", f"{max_cpus(spec, machine)}", current=f"{cpus(spec)}")
+    some = {"current": f"{cpus(spec)}"} if cpus(spec) < max_cpus(spec, machine) else {}
+    sub(top, "vcpu", f"{max_cpus(spec, machine)}", **some)  # libvirt leaves all out, as we do
     threads = sum(machine.disk(volume.name).iothread for volume in spec.volumes)
     if threads:
         sub(top, "iothreads", f"{threads}")

@@ -47,13 +47,15 @@ class DomainSeen:
 
     ``digest`` is that of the spec that geats noted in it; empty if another program made it. It is
     ``as_written`` if all that geats wrote is there. ``by_hand`` are elements that somebody added,
-    each as ``domain_xml`` keeps it. ``places`` are the paths of its disks, by their serials.
+    each as ``domain_xml`` keeps it. ``kind`` is its type, such as ``kvm``. ``places`` are the paths
+    of its disks, by their serials.
     """
 
     digest: str = ""
     as_written: bool = False
     by_hand: tuple[str, ...] = ()
     nics: tuple[ForeignNic, ...] = ()
+    kind: str = ""
     machine: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,6 +67,7 @@ def read_domain(text: str, wanted: str = "", seal: frozenset[str] = NOTHING) -> 
         return DomainSeen()
     os_type = have.find("os/type")
     seen = DomainSeen(
+        kind=have.get("type", ""),
         digest=noted(text),
         nics=tuple(map(_nic, have.findall("devices/interface"))),
         machine="" if os_type is None else os_type.get("machine", ""),

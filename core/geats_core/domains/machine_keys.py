@@ -76,6 +76,10 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
     ):
         for name in sorted(named.keys() - there):
             yield Problem(f"{HARDWARE}.{key}.{name}", f"the VM has no such {kind}")
+    for name, disk in machine.disks.items():
+        if disk.iothread and disk.bus is not Bus.VIRTIO:
+            wrong = f"is only for disks on the bus {Bus.VIRTIO}, and this one is on {disk.bus}"
+            yield Problem(f"{HARDWARE}.disks.{name}.iothread", wrong)
     if machine.cdrom == "" and Boot.CDROM in machine.boot:
         yield Problem(f"{HARDWARE}.boot", "names the cdrom, and there is none: give cdrom a file")
     if machine.guest is Guest.NONE and (machine.user_data or machine.ssh_keys):

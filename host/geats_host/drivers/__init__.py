@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.foreign.lxc_container import OnHost
 from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.reading.checked import Problems
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 
@@ -250,8 +251,8 @@ class TryingDriver(Protocol):
 class CheckingDriver(Protocol):
     """What a driver can do as well that knows of the host what a definition must not say."""
 
-    def cannot_define(self, spec: VMSpec) -> str:
-        """Why a VM that is defined so could not start on this host; empty if it could."""
+    def cannot_define(self, spec: VMSpec) -> Problems:
+        """Why a VM that is defined so could not start on this host, with paths into its spec."""
         ...
 
 

@@ -19,10 +19,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from returns.result import Success
-
-from geats_core.reading import fields
-from geats_core.reading.checked import Checked, problem
 from geats_host.drivers import vm_files
 from geats_host.errors import HostError
 from geats_host.linux.run import run
@@ -66,15 +62,6 @@ class Binding:
     def __str__(self) -> str:
         what = f"{self.python} (Python {self.version})" if self.version else self.python
         return f"{what}: {self.fault}" if self.fault else f"{what}, {self.library}"
-
-
-def read_python(path: str, raw: object) -> Checked[str]:
-    """The path of a Python, or ``auto``: an option of drivers."""
-    if raw == AUTO:
-        return Success(AUTO)
-    if isinstance(fields.absolute_path(path, raw), Success):
-        return Success(str(raw))
-    return problem(path, f"must be {AUTO}, or the path of a Python, got {raw!r}")
 
 
 def sound(library: Library, wanted: str, state_dir: Path) -> Binding:

@@ -34,14 +34,14 @@ def unsealed(text: str) -> str | None:
     return body if sealed(body) == text else None
 
 
-def write_atomically(folder: Path, file: str, text: str) -> None:
+def write_atomically(folder: Path, file: str, content: str | bytes) -> None:
     """Write *file* whole: after a crash it is the old one or the new one, never a part."""
     with _opened(folder) as at:
         temporary = f".{file}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o640, dir_fd=at)
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(text)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content.encode() if isinstance(content, str) else content)
             opened.flush()
             os.fchmod(opened.fileno(), 0o640)
             os.fsync(opened.fileno())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
 from geats_core.planning.steps import Step
-from geats_core.reading.checked import Code, Problem
+from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import CheckingDriver, Driver
@@ -41,11 +41,10 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
         for each in binds.problems(spec, host.config.bind_sources)
     ]
     problems += [
-        Problem(f"{name}.idmap", why, Code.REFUSED)
+        replace(each, path=f"{name}.{each.path}")
         for name in sorted(using)
-        if (spec := specs.get(name)) and spec.idmap
-        for why in [host.drivers.ask(spec.driver, partial(_of_driver, spec))]
-        if why
+        if (spec := specs.get(name))
+        for each in host.drivers.ask(spec.driver, partial(_of_driver, spec)) or ()
     ]
     if problems:
         raise Refused(*problems)
@@ -59,8 +58,8 @@ def _others_at_work(host: Host, names: Iterable[str]) -> Iterable[Problem]:
             yield Problem(name, message, Code.CHANGED)
 
 
-def _of_driver(spec: VMSpec, driver: Driver) -> str:
-    return driver.cannot_define(spec) if isinstance(driver, CheckingDriver) else ""
+def _of_driver(spec: VMSpec, driver: Driver) -> Problems:
+    return driver.cannot_define(spec) if isinstance(driver, CheckingDriver) else ()
 
 
 def _verify_templates(host: Host, steps: Iterable[Step]) -> None:

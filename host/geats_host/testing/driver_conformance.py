@@ -17,8 +17,9 @@ A test module of yours opens the driver, makes VMs that it can start, and inheri
             return made
 
 The root of such a VM has ``true``, ``cat`` and a shell, and powers off when it is asked to. What a
-driver cannot change while a VM is on, by ``facts.costs``, is not asked of it. The suite needs
-pytest, from the extra ``test``, and whatever the driver needs.
+driver cannot change while a VM is on, by ``facts.costs``, is not asked of it. If it reaches no
+programs and files in guests, set ``reaches_guests`` to False: it has to say so then. The suite
+needs pytest, from the extra ``test``, and whatever the driver needs.
 """
 
 import os
@@ -61,6 +62,8 @@ def vm(name: str, **keys: object) -> VMSpec:
 
 class DriverConformance:
     """See the module. ``reopen`` gives a function that opens the same driver anew."""
+
+    reaches_guests = True
 
     @pytest.fixture
     def reopen(self) -> Reopen:
@@ -221,6 +224,10 @@ class DriverConformance:
         with pytest.raises(HostError):
             reopen().exec(want.name, Command(argv=("true",)))
         reopen().start(want.name)
+        if not self.reaches_guests:
+            with pytest.raises(HostError):
+                reopen().exec(want.name, Command(argv=("true",)))
+            return
         assert reopen().exec(want.name, Command(argv=("true",))).code == 0
         assert reopen().exec(want.name, Command(argv=("no-such-program",))).code == 127
 
@@ -228,6 +235,12 @@ class DriverConformance:
         want, places = make("files")
         reopen().define(want, places)
         reopen().start(want.name)
+        if not self.reaches_guests:
+            with _file(b"") as target, pytest.raises(HostError):
+                reopen().read_file(want.name, FileToRead(path="/tmp/file"), target)
+            with _file(b"") as given, pytest.raises(HostError):
+                reopen().write_file(want.name, FileToWrite(path="/tmp/file"), given)
+            return
         data = os.urandom(70_000)
         for content in (data, b""):
             with _file(content) as given:

@@ -1,6 +1,6 @@
 """Specs of virtual machines for the tests of their domains."""
 
-from geats_core.domains.domain_devices import DomainFacts, Place
+from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.machine import Machine
 from geats_core.domains.machine_keys import read_machine
 from geats_core.vm.parse import parse_vm
@@ -8,10 +8,10 @@ from geats_core.vm.spec import VMSpec
 
 FACTS = DomainFacts(
     kind="qemu",
-    places={
-        "root": Place(path="/srv/db01.raw"),
-        "data": Place(path="/dev/vg/db01-data", is_block=True),
-        "logs": Place(path="/srv/logs.raw"),
+    sources={
+        "root": Source(path="/srv/db01.raw"),
+        "data": Source(path="/dev/vg/db01-data", is_block=True),
+        "logs": Source(path="/srv/logs.raw"),
     },
     seed="/var/lib/geats/seed.img",
     machine="pc-q35-7.2",

@@ -36,7 +36,7 @@ def test_a_small_vm_is_a_whole_domain() -> None:
         f"<uuid>{domain_uuid('db01', 'qemu')}</uuid>"
         f'<metadata><geats:vm spec="{spec_digest(want)}" /></metadata>'
         '<memory unit="KiB">524288</memory><currentMemory unit="KiB">524288</currentMemory>'
-        '<vcpu current="1">1</vcpu>'
+        "<vcpu>1</vcpu>"
         '<os><type arch="x86_64" machine="pc-q35-7.2">hvm</type><boot dev="hd" /></os>'
         "<features><acpi /><apic /></features>"
         "<on_poweroff>destroy</on_poweroff><on_crash>destroy</on_crash>"
@@ -109,13 +109,17 @@ def test_uefi_is_with_or_without_secure_boot(firmware: str, secure: str, smm: in
 
 def test_disks_are_files_and_block_devices_known_by_their_serials() -> None:
     disks = {
-        "data": {"bus": "scsi", "cache": "none", "discard": False, "iothread": True},
+        "data": {"bus": "scsi", "cache": "none", "discard": False},
         "logs": {"bus": "sata"},
+        "root": {"iothread": True},
     }
     want = spec(hardware={"disks": disks, "cdrom": "/srv/x.iso"}, volumes=[DATA, ROOT, LOGS])
     domain = rendered(want)
 
     assert found(domain, "iothreads") == ["<iothreads>1</iothreads>"]
+    assert found(domain, "devices/disk[1]/driver") == [
+        '<driver name="qemu" type="raw" iothread="1" discard="unmap" />'
+    ]
     assert found(domain, "devices/controller[@type='scsi']") == [
         '<controller type="scsi" model="virtio-scsi" />'
     ]
@@ -124,7 +128,7 @@ def test_disks_are_files_and_block_devices_known_by_their_serials() -> None:
     ]
     assert found(domain, "devices/disk")[1:3] + found(domain, "devices/disk")[4:] == [
         '<disk type="block" device="disk">'
-        '<driver name="qemu" type="raw" iothread="1" cache="none" />'
+        '<driver name="qemu" type="raw" cache="none" />'
         '<source dev="/dev/vg/db01-data" /><target dev="sda" bus="scsi" />'
         "<serial>data</serial></disk>",
         '<disk type="file" device="disk"><driver name="qemu" type="raw" discard="unmap" />'
@@ -209,8 +213,8 @@ def test_raw_elements_and_those_by_hand_are_put_where_they_belong() -> None:
 
 
 def test_a_value_is_never_markup() -> None:
-    place = replace(FACTS.places["root"], path="/srv/a\"'<&>.raw")
-    domain = rendered(spec(), replace(FACTS, places={"root": place}))
+    place = replace(FACTS.sources["root"], path="/srv/a\"'<&>.raw")
+    domain = rendered(spec(), replace(FACTS, sources={"root": place}))
     source = domain.find("devices/disk/source")
 
     assert source is not None

@@ -20,7 +20,7 @@ READ_BACK = f"""<domain type='qemu'>
   </metadata>
   <memory unit='KiB'>524288</memory>
   <currentMemory unit='KiB'>524288</currentMemory>
-  <vcpu placement='static' current='1'>1</vcpu>
+  <vcpu placement='static'>1</vcpu>
   <os>
     <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
     <boot dev='hd'/>
@@ -96,6 +96,7 @@ AS_WRITTEN = DomainSeen(
     digest=spec_digest(WANT),
     as_written=True,
     nics=(ForeignNic(mac="02:00:00:00:00:01", pair="gt21c096fb3n0"),),
+    kind="qemu",
     machine="pc-q35-7.2",
     places={"root": "/srv/db01.raw", "cidata": "/var/lib/geats/seed.img"},
 )

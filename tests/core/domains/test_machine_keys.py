@@ -45,7 +45,7 @@ def test_every_key_is_read() -> None:
         "firmware": "uefi-secure",
         "tpm": True,
         "display": "vnc",
-        "disks": {"data": {"bus": "scsi", "cache": "none", "discard": False, "iothread": True}},
+        "disks": {"data": {"bus": "scsi", "cache": "none", "discard": False}},
         "nics": {"eth0": {"model": "e1000e", "queues": 2}},
         "cdrom": "/srv/iso/x.iso",
         "boot": ["cdrom", "disk", "network"],
@@ -70,7 +70,7 @@ def test_every_key_is_read() -> None:
             firmware=Firmware.UEFI_SECURE,
             tpm=True,
             display=Display.VNC,
-            disks={"data": Disk(bus=Bus.SCSI, cache=Cache.NONE, discard=False, iothread=True)},
+            disks={"data": Disk(bus=Bus.SCSI, cache=Cache.NONE, discard=False)},
             nics={"eth0": Card(model=Model.E1000E, queues=2)},
             cdrom="/srv/iso/x.iso",
             boot=(Boot.CDROM, Boot.DISK, Boot.NETWORK),
@@ -113,6 +113,12 @@ def test_every_key_is_read() -> None:
             "hardware.topology: has 2 cpus, and max_cpus is 8: they must be equal",
         ),
         ({}, {"disks": {"data": {}}}, "hardware.disks.data: the VM has no such volume"),
+        (
+            {},
+            {"disks": {"root": {"bus": "scsi", "iothread": True}}},
+            "hardware.disks.root.iothread: is only for disks on the bus virtio, and this one is on"
+            " scsi",
+        ),
         ({}, {"nics": {"eth1": {}}}, "hardware.nics.eth1: the VM has no such NIC"),
         (
             {},

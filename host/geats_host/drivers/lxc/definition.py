@@ -9,9 +9,9 @@ from returns.result import Failure, Success
 from geats_core.vm.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of_lxc_config
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
+from geats_host.drivers.held import HELD
 
 CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
-HELD = "held"  # there while it is frozen for an operation: see lxc_hold
 LOCKED = "geats.locked"  # there while it is protected from deletion: no hand edits it with config
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted

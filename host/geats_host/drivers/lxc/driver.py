@@ -28,7 +28,7 @@ from geats_core.foreign.lxc_nics import nics_of
 from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked, Problem, problem
+from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.reading.fields import Reader, printable
 from geats_core.vm.lxc_config import (
     HALT,
@@ -41,9 +41,11 @@ from geats_core.vm.lxc_config import (
 )
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits, RootKind, VMSpec
-from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, vm_files
+from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, held, vm_files
 from geats_host.drivers import binding as drivers_binding
+from geats_host.drivers import options as driver_options
 from geats_host.drivers.binding import Binding
+from geats_host.drivers.held import HELD
 from geats_host.drivers.lxc import addresses as lxc_addresses
 from geats_host.drivers.lxc import (
     apparmor,
@@ -56,7 +58,7 @@ from geats_host.drivers.lxc import (
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import leftovers as lxc_left
 from geats_host.drivers.lxc import payload as lxc_payload
-from geats_host.drivers.lxc.definition import CONFIG, HELD, LOG, OURS, ROOTFS
+from geats_host.drivers.lxc.definition import CONFIG, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
@@ -64,6 +66,7 @@ from geats_host.guest_trees import guest_init
 from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
+from geats_host.linux import processes
 from geats_host.linux.network import bridges
 from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
@@ -113,9 +116,9 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
         Options(
             path=Path(path),
             state_dir=state_dir,
-            python=read.take("python", drivers_binding.read_python, drivers_binding.AUTO),
+            python=read.take("python", driver_options.python, drivers_binding.AUTO),
             timeout_s=read.take("timeout", fields.positive_int, 30),
-            settle_s=read.take("settle", _seconds, 1.0),
+            settle_s=read.take("settle", driver_options.seconds, 1.0),
             idmap=(first, count) if first else None,
         )
     )
@@ -124,12 +127,6 @@ def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver
             return LxcDriver(parsed)
         case Failure(problems):
             raise Refused(*problems)
-
-
-def _seconds(path: str, raw: object) -> Checked[float]:
-    if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw <= 60:
-        return Success(float(raw))
-    return problem(path, f"must be a number of seconds from 0 to 60, got {raw!r}")
 
 
 def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> None:
@@ -292,10 +289,11 @@ class LxcDriver:
             if folder.is_symlink() or folder.exists():
                 vm_files.remove_folder(folder, OURS, ROOTFS)
 
-    def cannot_define(self, spec: VMSpec) -> str:
+    def cannot_define(self, spec: VMSpec) -> Problems:
         """Whether root may give the guest the ids that it is to have: see ``CheckingDriver``."""
         with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
-            return "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
+            why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
+            return (Problem("idmap", why, Code.REFUSED),) if why else ()
 
     def cannot_undefine(self, name: str) -> str:
         """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
@@ -507,8 +505,8 @@ class LxcDriver:
         if not made_by_geats:
             return replace(self._foreign(folder, power), locked=locked)
         if power is Power.FROZEN:
-            held = lxc_hold.is_held(folder)
-            power = Power.HELD if held else monitor.power(str(self.options.path), name)
+            is_held = held.is_held(folder)
+            power = Power.HELD if is_held else monitor.power(str(self.options.path), name)
         says = config or LxcConfig()
         return DriverSeen(
             defined=says.spec,
@@ -592,7 +590,7 @@ class LxcDriver:
         """See that init lives on for a moment."""
         lxcpath = str(self.options.path)
         pid = monitor.init_pid(lxcpath, name, self.options.timeout_s)
-        if pid is not None and not process.ends_within(pid, self.options.settle_s):
+        if pid is not None and not processes.ends_within(pid, self.options.settle_s):
             return
         why = process.reasons(self.options.path / name / LOG)
         raise HostError(
@@ -629,7 +627,7 @@ class LxcDriver:
         init = monitor.init_pid(str(self.options.path), name)
         pid = None if init is None else process.parent(init)
         yield
-        if pid is not None and not process.ends_within(pid, self.options.timeout_s):
+        if pid is not None and not processes.ends_within(pid, self.options.timeout_s):
             raise HostError(f"the monitor of {name}, process {pid}, does not end")
         self._wait_until_off(name)
 

@@ -1,18 +1,17 @@
 """Processes of liblxc: the short-lived children that call it, and the monitors it leaves."""
 
 import os
-import select
 import shutil
 import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.errors import HostError
+from geats_host.linux.processes import ended, ends_within, handle
 from geats_host.locks import operation_lock
 
 SCRIPT = Path(__file__).parent / "scripts" / "child.py"
@@ -123,31 +122,6 @@ def reasons(log: Path, offset: int = 0) -> str:
     return "\n".join(dict.fromkeys(said[-LINES:]))
 
 
-def ends_within(pid: int, timeout_s: float) -> bool:
-    """Whether the process ends in that time; returns as soon as it does."""
-    with _pidfd(pid) as process:
-        return process is None or _ended(process, timeout_s)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
-    if pid <= 0:
-        return False
-    with _pidfd(pid) as process:
-        return process is not None and not _ended(process, 0)
-
-
-def terminate(pid: int, script: Path, timeout_s: float) -> None:
-    """End a process that runs *script*, and wait until it has ended; any other is left alone."""
-    if pid <= 0:
-        return
-    with _pidfd(pid) as process, suppress(FileNotFoundError, ProcessLookupError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if process is not None and os.fsencode(script) in words:
-            signal.pidfd_send_signal(process, signal.SIGTERM)
-            _ended(process, timeout_s)
-
-
 def parent(pid: int) -> int | None:
     """The pid of the parent: of a container's init that is its monitor."""
     try:
@@ -160,12 +134,12 @@ def parent(pid: int) -> int | None:
 def kill_monitors(lxcpath: Path, name: str, timeout_s: float) -> None:
     """Kill the container's monitor; init ends with it: wait for both."""
     for pid in _pids():
-        with _pidfd(pid) as process:
+        with handle(pid) as process:
             if process is None or _monitored_by(pid, lxcpath) != name:
                 continue
             children = _children(pid)
             signal.pidfd_send_signal(process, signal.SIGKILL)
-            if not _ended(process, timeout_s):
+            if not ended(process, timeout_s):
                 raise HostError(f"the monitor of {name}, process {pid}, cannot be killed")
             for child in children:
                 if not ends_within(child, timeout_s):
@@ -234,23 +208,3 @@ def _children(pid: int) -> list[int]:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-@contextmanager
-def _pidfd(pid: int) -> Iterator[int | None]:
-    """A handle that keeps meaning this very process; None if it is gone already."""
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        yield None
-        return
-    try:
-        yield process
-    finally:
-        os.close(process)
-
-
-def _ended(process: int, timeout_s: float) -> bool:
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    return bool(poll.poll(max(0.0, timeout_s) * 1000))

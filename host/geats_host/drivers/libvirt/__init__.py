@@ -1,0 +1,1 @@
+"""The drivers ``kvm`` and ``qemu``: virtual machines, by libvirt."""

@@ -1,0 +1,122 @@
+"""What is kept of a VM beside libvirt's definition, in a directory for each.
+
+Theory of operation
+-------------------
+libvirt shows what is noted in a domain to any user of the host, and a spec may hold secrets. So a
+domain has the digest of its spec only, and ``spec.DIGEST`` holds the text: of what is defined, and
+of what the VM was started with. ``record`` holds what was written and its seal (see
+``geats_core.domains.embedding``). Until libvirt has given back what it made of it, there is no
+seal; should that be interrupted, ``record.new`` is the one that fits what libvirt has.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.domains.domain_xml import spec_digest
+from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
+from geats_core.vm.parse import parse_text, to_text
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import vm_files
+
+RECORD, NEW_RECORD = "record", "record.new"
+SPEC = "spec."  # and the digest of the spec in it
+SEED = "seed.img"
+LOCKED = "geats.locked"  # there while the VM is protected from deletion
+LOCK_TEXT = "geats protects this virtual machine from deletion, until: geats unlock\n"
+PASSED = 0o711  # QEMU goes through to the seed, and lists nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What geats wrote: the domain without what is by hand, that, and the seal once it is known."""
+
+    wanted: str
+    keep: tuple[str, ...] = ()
+    seal: frozenset[str] | None = None
+
+
+def write_spec(folder: Path, spec: VMSpec) -> None:
+    """Keep *spec*, to be found by its digest."""
+    vm_files.make_folder(folder, PASSED)
+    vm_files.write_atomically(folder, f"{SPEC}{spec_digest(spec)}", to_text(spec))
+
+
+def spec_of(folder: Path, digest: str) -> VMSpec | None:
+    """The spec of that digest; None if it is not kept, or was changed."""
+    text = vm_files.read(folder, f"{SPEC}{digest}") if digest.isalnum() else None
+    match parse_text(folder.name, text or ""):
+        case Success(spec):
+            return spec if spec_digest(spec) == digest else None
+        case Failure():
+            return None
+
+
+def forget_specs(folder: Path, but: Collection[str]) -> None:
+    """Remove the specs whose digests are not among *but*."""
+    kept = {f"{SPEC}{digest}" for digest in but}
+    vm_files.remove_files(
+        folder, [f for f in os.listdir(folder) if f.startswith(SPEC) and f not in kept]
+    )
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Keep what was written; without its seal it is only on trial."""
+    seal = None if record.seal is None else sorted(record.seal)
+    text = json.dumps({"wanted": record.wanted, "keep": record.keep, "seal": seal})
+    vm_files.write_atomically(folder, NEW_RECORD if seal is None else RECORD, text)
+    if seal is not None:
+        vm_files.remove_files(folder, [NEW_RECORD])
+
+
+def record_of(folder: Path, digest: str) -> Record | None:
+    """What was written of a domain that has that digest of a spec; None if nobody knows."""
+    for file in (NEW_RECORD, RECORD):
+        record = _record(vm_files.read(folder, file))
+        if record is not None and noted(record.wanted) == digest:
+            return record
+    return None
+
+
+def _record(text: str | None) -> Record | None:
+    match json.loads(text) if text else None:
+        case {"wanted": str(wanted), "keep": [*keep], "seal": seal}:
+            sealed = frozenset(map(str, seal)) if isinstance(seal, list) else None
+            return Record(wanted=wanted, keep=tuple(map(str, keep)), seal=sealed)
+        case _:
+            return None
+
+
+def seen_of(folder: Path, xml: str) -> DomainSeen:
+    """What libvirt's definition *xml* says, held against what was written."""
+    record = record_of(folder, noted(xml))
+    if record is None:
+        return read_domain(xml)
+    seal = record.seal
+    return read_domain(
+        xml, record.wanted, seal_of(xml, record.wanted, record.keep) if seal is None else seal
+    )
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether it is marked as protected from deletion."""
+    return os.path.lexists(folder / LOCKED)
+
+
+def set_locked(folder: Path, *, locked: bool) -> None:
+    """Write the mark, durably, or remove it; a VM that is not known has none."""
+    if locked and folder.is_dir():
+        vm_files.write_atomically(folder, LOCKED, LOCK_TEXT)
+    elif is_locked(folder):
+        vm_files.remove_files(folder, (LOCKED,))
+
+
+def remove(folder: Path) -> None:
+    """Forget all that is kept of a VM."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)

@@ -1,0 +1,424 @@
+"""The drivers ``kvm`` and ``qemu``: virtual machines, as domains of a libvirt daemon.
+
+Theory of operation
+-------------------
+A VM is a persistent domain, whose XML is rendered by ``geats_core.domains``. Each driver knows the
+domains of its own type only, so both can use one daemon. A domain in which geats noted no spec is
+foreign: it is told of, and nothing is done to it. What is defined is the spec whose digest is noted
+in the domain, if all that was written is still there; what is in effect is that of the running
+domain, which libvirt copies when it starts. Beside that, ``definition`` keeps files of each VM.
+
+Whatever is asked of libvirt is asked by a child process (``scripts.child``), which is ended when
+its time is up: no call hangs. Nothing of libvirt is imported here.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from returns.result import Failure, Success
+
+from geats_core.domains.domain_devices import DomainFacts, Source
+from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
+from geats_core.domains.elements import unmergeable
+from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
+from geats_core.domains.machine import Guest, Machine, cpus
+from geats_core.domains.machine_keys import driver_facts, problems, read_machine
+from geats_core.domains.seed import seed_files
+from geats_core.planning.facts import DriverFacts, Offer
+from geats_core.planning.refusals import is_within
+from geats_core.reading import fields
+from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.reading.fields import Reader, each
+from geats_core.vm.hardware import HARDWARE
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import Limits, VMSpec
+from geats_host.drivers import DriverSeen, Info, Place, Ran, binding, held, vm_files
+from geats_host.drivers import options as driver_options
+from geats_host.drivers.libvirt import definition, seed_image
+from geats_host.drivers.libvirt.definition import Record
+from geats_host.drivers.libvirt.library import LIBVIRT
+from geats_host.errors import HostError, Refused
+from geats_host.linux.network import bridges
+from geats_host.linux.run import run
+
+if TYPE_CHECKING:
+    from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+
+KVM, QEMU = "kvm", "qemu"
+SCRIPTS = Path(__file__).parent / "scripts"
+CHILD, HOLD = SCRIPTS / "child.py", SCRIPTS / "hold_child.py"
+MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
+POWERS = {  # by the numbers of virDomainState
+    0: Power.RUNNING,
+    1: Power.RUNNING,
+    2: Power.RUNNING,
+    3: Power.FROZEN,
+    4: Power.RUNNING,
+    5: Power.STOPPED,
+    6: Power.STUCK,
+    7: Power.FROZEN,
+}
+STARTING = (3, 11)  # VIR_DOMAIN_PAUSED, as it is about to run
+FORMATS = {Offer.FILE: "raw", Offer.BLOCK_DEVICE: "raw", Offer.QCOW2: "qcow2"}
+NO_AGENT = "its guest cannot be reached: geats does not talk to agents in guests yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Which daemon, by which Python, and how long it may take; ``settle_s`` is "a moment".
+
+    ``media`` are the directories that the file of a cdrom must be in. ``raw_xml``: a VM may have
+    elements of its own in ``hardware.xml``, which can give it anything of the host.
+    """
+
+    kind: str
+    state_dir: Path
+    uri: str = "qemu:///system"
+    python: str = binding.AUTO
+    timeout_s: int = 30
+    settle_s: float = 0.5
+    media: tuple[str, ...] = ()
+    raw_xml: bool = False
+
+
+def open_kvm(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
+    """The driver of machines that the processor runs; for its options see ``Options``."""
+    return _opened(KVM, options, state_dir)
+
+
+def open_qemu(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
+    """The driver of machines that QEMU emulates; for its options see ``Options``."""
+    return _opened(QEMU, options, state_dir)
+
+
+def _opened(kind: str, options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
+    read = Reader("", options)
+    checked = read.done(
+        Options(
+            kind=kind,
+            state_dir=state_dir,
+            uri=read.take("uri", fields.text, "qemu:///system"),
+            python=read.take("python", driver_options.python, binding.AUTO),
+            timeout_s=read.take("timeout", fields.positive_int, 30),
+            settle_s=read.take("settle", driver_options.seconds, 0.5),
+            media=read.take("media", each(fields.bind_source), ()),
+            raw_xml=read.take("raw_xml", fields.boolean, False),
+        )
+    )
+    match checked:
+        case Success(parsed):
+            return LibvirtDriver(parsed)
+        case Failure(found):
+            raise Refused(*found)
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtDriver:
+    """Domains of one type; see the Protocol ``Driver`` for what each method does."""
+
+    options: Options
+
+    @property
+    def facts(self) -> DriverFacts:
+        """Disks, whichever pool they are from; what a change costs is in ``machine_keys``."""
+        return driver_facts(f"{self.options.uri} ({self.options.kind})")
+
+    @property
+    def binding(self) -> binding.Binding:
+        """What calls libvirt; ``HostError`` if nothing on this host can."""
+        return binding.sound(LIBVIRT, self.options.python, self.options.state_dir)
+
+    def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
+        """Every domain of this type, by one child."""
+        found = self._asked("observe", only)
+        domains = found["domains"]
+        with vm_files.host_errors("cannot observe virtual machines"):
+            return {
+                fields.printable(each["name"]): seen
+                for each in (domains if isinstance(domains, list) else ())
+                if (seen := self._seen(each)) is not None
+            }
+
+    def bridges(self) -> frozenset[str] | None:
+        """The bridges of the host."""
+        return bridges()
+
+    def cannot_define(self, spec: VMSpec) -> Problems:
+        """What is wrong between the keys of the VM, or not allowed on this host."""
+        match read_machine(spec):
+            case Success(machine):
+                return tuple(self._not_allowed(machine))
+            case Failure(found):
+                return found
+
+    def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
+        """Render the domain, and have libvirt take it; then note what libvirt made of it."""
+        folder, machine = self._folder(spec.name), self._machine(spec)
+        for text in unmergeable(keep):
+            raise HostError(f"an element added by hand to {spec.name} cannot be kept: {text!r}")
+        facts = self._domain_facts(spec, machine, places)
+        with vm_files.host_errors(f"cannot define {spec.name}"):
+            definition.write_spec(folder, spec)
+            xml = domain_xml(spec, machine, facts, keep)
+            bare = domain_xml(spec, machine, facts)
+            definition.write_record(folder, Record(wanted=bare, keep=keep))
+            made = self._done("define", spec.name, xml=xml)
+            back = f"{made['xml']}"
+            facts = replace(facts, machine=read_domain(back).machine)
+            wanted = domain_xml(spec, machine, facts)
+            seal = seal_of(back, wanted, keep)
+            definition.write_record(folder, Record(wanted=wanted, keep=keep, seal=seal))
+            definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
+            if made["new"]:  # what is left of another, that was not forgotten to its end
+                definition.set_locked(folder, locked=False)
+
+    def set_locked(self, name: str, *, locked: bool) -> None:
+        """Put a file among those of the VM, or remove it."""
+        with vm_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
+            definition.set_locked(self._folder(name), locked=locked)
+
+    def undefine(self, name: str) -> None:
+        """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
+        folder = self._folder(name)
+        self._done("undefine", name)
+        with vm_files.host_errors(f"cannot forget {name}"):
+            definition.remove(folder)
+
+    def start(self, name: str) -> None:
+        """Write the seed, and start; if that fails, libvirt's own words are in the error."""
+        self._write_seed(name)
+        with vm_files.host_errors(f"cannot start {name}"):
+            held.let_go(self._folder(name), HOLD)
+        self._done("start", name, settle=self.options.settle_s)
+
+    def shutdown(self, name: str, timeout_s: int) -> str:
+        """Press the power button, again every few seconds; at last power off."""
+        answer = self._done("shutdown", name, within_s=timeout_s + MORE_S, timeout=timeout_s)
+        self._let_go(name)
+        forced = f"it did not shut down within {timeout_s} s, and was powered off"
+        return forced if answer["forced"] else ""
+
+    def stop(self, name: str) -> None:
+        """End QEMU."""
+        self._done("stop", name)
+        self._let_go(name)
+
+    def freeze(self, name: str) -> None:
+        """Suspend the machine."""
+        self._let_go(name)  # from now on it is by wish
+        self._done("freeze", name)
+
+    def hold(self, name: str) -> None:
+        """Suspend the machine; a process that outlives this one lets it go on."""
+        folder = self._folder(name)
+        seen = self.observe(name).get(name)
+        if seen is None or seen.power is not Power.RUNNING:
+            raise HostError(f"{name} does not run: it cannot be held")
+        request = json.dumps({"uri": self.options.uri, "do": "unfreeze", "name": name})
+        who = [f"{folder / held.HELD}", f"{os.getpid()}", request]
+        run(
+            [*self.binding.script(HOLD), *who, *self.binding.script(CHILD)],
+            timeout_s=self.options.timeout_s,
+        )
+        try:
+            self._done("freeze", name)
+        except HostError:
+            with suppress(HostError):  # it may be frozen now, or not
+                self._done("unfreeze", name)
+            self._let_go(name)
+            raise
+
+    def unfreeze(self, name: str) -> None:
+        """Let the machine go on."""
+        self._done("unfreeze", name)
+        self._let_go(name)
+
+    def repair(self, name: str) -> None:
+        """End a QEMU that does not answer."""
+        self.stop(name)
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        """Give and take memory by the guest's balloon, and give CPUs."""
+        seen = self.observe(name).get(name)
+        if seen is None or seen.in_effect is None:
+            raise HostError(f"{name} does not run, or geats does not know with what")
+        spec = replace(seen.in_effect, limits=limits)
+        self._machine(spec)
+        with vm_files.host_errors(f"cannot change the limits of {name}"):
+            definition.write_spec(self._folder(name), spec)
+        self._done(
+            "set-limits",
+            name,
+            memory_kib=int(kib(limits.memory_bytes or 0)),
+            cpus=cpus(spec),
+            note=note_xml(spec),
+            timeout=self.options.timeout_s / 2,
+        )
+
+    def info(self, name: str) -> Info:
+        """What libvirt counts; addresses are as the guest's agent, DHCP or ARP tell them."""
+        self._folder(name)
+        found = self._asked("info", name)
+        stats, addresses = found.get("stats"), found.get("addresses")
+        if not isinstance(stats, dict):
+            return Info()
+        used, most = stats.get("balloon.rss"), stats.get("balloon.current")
+        time_ns = stats.get("cpu.time")
+        return Info(
+            addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),
+            memory_used_bytes=None if used is None else used * 1024,
+            memory_limit_bytes=None if most is None else most * 1024,
+            cpu_time_s=None if time_ns is None else time_ns / 1e9,
+        )
+
+    def console_command(self, name: str) -> Sequence[str]:
+        """The program of libvirt that attaches to a serial console."""
+        self._folder(name)
+        return ["virsh", "--connect", self.options.uri, "console", name]
+
+    def exec(self, name: str, command: "Command") -> Ran:
+        """Refused, see NO_AGENT."""
+        raise HostError(f"cannot run a program in {name}: {NO_AGENT}")
+
+    def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
+        """Refused, see NO_AGENT."""
+        raise HostError(f"cannot write {file.path} of {name}: {NO_AGENT}")
+
+    def read_file(self, name: str, file: "FileToRead", target: int) -> None:
+        """Refused, see NO_AGENT."""
+        raise HostError(f"cannot read {file.path} of {name}: {NO_AGENT}")
+
+    def _seen(self, domain: Mapping[str, object]) -> DriverSeen | None:
+        """What is seen of one domain; None if it is of another type."""
+        name, xml, live = (f"{domain[key]}" for key in ("name", "xml", "live"))
+        folder = self.options.state_dir / "libvirt" / self.options.kind / name
+        is_ours = bool(fields.VM_NAME.fullmatch(name)) and bool(noted(xml) or noted(live))
+        seen = definition.seen_of(folder, xml) if is_ours else read_domain(xml)
+        if seen.kind != self.options.kind:
+            return None
+        power = self._power(domain, folder, is_ours=is_ours)
+        if not is_ours:
+            return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
+        return DriverSeen(
+            defined=_defined(folder, seen) if domain["defined"] else None,
+            in_effect=None if power is Power.STOPPED else definition.spec_of(folder, noted(live)),
+            power=power,
+            by_hand=seen.by_hand,
+            locked=definition.is_locked(folder),
+            places=seen.places,
+        )
+
+    def _power(self, domain: Mapping[str, object], folder: Path, *, is_ours: bool) -> Power:
+        if domain["stuck"]:
+            return Power.STUCK
+        if (domain["state"], domain["reason"]) == STARTING:
+            return Power.RUNNING
+        state = domain["state"]
+        power = POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
+        if power is Power.FROZEN and is_ours and held.is_held(folder):
+            return Power.HELD
+        return power
+
+    def _not_allowed(self, machine: Machine) -> Sequence[Problem]:
+        found = []
+        if machine.xml and not self.options.raw_xml:
+            why = f"is only for hosts whose driver {self.options.kind!r} has the option raw_xml"
+            found.append(Problem(f"{HARDWARE}.xml", why, Code.REFUSED))
+        if machine.cdrom and not is_within(machine.cdrom, self.options.media):
+            allowed = ", ".join(self.options.media) or "there is none"
+            why = f"is not within what the driver's option media allows ({allowed})"
+            found.append(Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED))
+        return found
+
+    def _machine(self, spec: VMSpec) -> Machine:
+        """The machine of *spec*, which may be defined here; else ``HostError``."""
+        wrong = self.cannot_define(spec) or problems(spec)
+        match read_machine(spec):
+            case Success(machine) if not wrong:
+                return machine
+            case _:
+                raise HostError(f"{spec.name}: {'; '.join(map(str, wrong))}")
+
+    def _domain_facts(
+        self, spec: VMSpec, machine: Machine, places: Mapping[str, Place]
+    ) -> DomainFacts:
+        folder = self._folder(spec.name)
+        known = read_domain(self._xml(spec.name))
+        is_seeded = machine.guest is Guest.CLOUD_INIT
+        return DomainFacts(
+            kind=self.options.kind,
+            sources={v.name: _source(spec, v.name, places) for v in spec.volumes},
+            seed=f"{folder / definition.SEED}" if is_seeded else "",
+            machine=known.machine,
+        )
+
+    def _write_seed(self, name: str) -> None:
+        """The seed is a function of the spec: one that was lost is back with the next start."""
+        folder = self._folder(name)
+        spec = definition.spec_of(folder, noted(self._xml(name)))
+        if spec is None:
+            raise HostError(f"{name} is not defined")
+        machine = self._machine(spec)
+        if machine.guest is Guest.CLOUD_INIT:
+            image = seed_image.seed_image(seed_files(spec, machine, self.options.kind))
+            with vm_files.host_errors(f"cannot write the seed of {name}"):
+                vm_files.write_atomically(folder, definition.SEED, image)
+
+    def _xml(self, name: str) -> str:
+        """The definition that libvirt has of the domain; empty if it has none."""
+        found = self._asked("observe", name)["domains"]
+        return f"{found[0]['xml']}" if isinstance(found, list) and found else ""
+
+    def _folder(self, name: str) -> Path:
+        """Where files of the VM are; every name that comes in is checked here."""
+        if not fields.VM_NAME.fullmatch(name):
+            raise HostError(f"{name!r} cannot be the name of a VM")
+        return self.options.state_dir / "libvirt" / self.options.kind / name
+
+    def _let_go(self, name: str) -> None:
+        with vm_files.host_errors(f"cannot let {name} go on"):
+            held.let_go(self._folder(name), HOLD)
+
+    def _done(
+        self, do: str, name: str, *, within_s: float | None = None, **more: object
+    ) -> dict[str, object]:
+        """Have something done to one VM."""
+        self._folder(name)
+        try:
+            return self._asked(do, name, within_s=within_s, **more)
+        except HostError as error:
+            raise HostError(f"{do} of {name} failed: {error}") from None
+
+    def _asked(
+        self, do: str, name: str | None, *, within_s: float | None = None, **more: object
+    ) -> dict[str, object]:
+        """The child's answer; ``HostError`` says why there is none."""
+        request = json.dumps({"uri": self.options.uri, "do": do, "name": name, **more})
+        timeout_s = self.options.timeout_s if within_s is None else within_s
+        said = run(
+            self.binding.script(CHILD), stdin=request, timeout_s=timeout_s, ends_with_us=True
+        )
+        answer = json.loads(said)
+        if not isinstance(answer, dict) or "failed" in answer:
+            raise HostError(f"{answer.get('failed') or 'libvirt does not say why'}")
+        return answer
+
+
+def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:
+    return definition.spec_of(folder, seen.digest) if seen.as_written else None
+
+
+def _source(spec: VMSpec, volume: str, places: Mapping[str, Place]) -> Source:
+    place = places.get(volume)
+    path = "" if place is None else f"{place.path}"
+    if place is None or not path.startswith("/") or not path.isprintable():
+        raise HostError(f"the volume {volume} of {spec.name} has no usable path: {path!r}")
+    if place.offers not in FORMATS:
+        raise HostError(f"the volume {volume} of {spec.name} is a {place.offers}, and no disk")
+    is_block = place.offers is Offer.BLOCK_DEVICE
+    return Source(path=path, is_block=is_block, format=FORMATS[place.offers])

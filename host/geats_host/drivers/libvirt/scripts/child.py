@@ -1,0 +1,277 @@
+"""Calls into libvirt, in a process of its own: run as a script by the drivers of libvirt.
+
+A daemon that hangs, or a QEMU that does, lets any call hang for ever: so each runs in a short-lived
+process, which the driver ends when its time is up. It imports nothing of geats, and may run in
+another Python than that: ``python -I -S child.py PACKAGES``, where PACKAGES is where the binding
+is. The request is one object of JSON on its input: ``uri``, ``do``, and what that needs. The answer
+is one on its output; if it has ``failed``, that says why nothing was done.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias
+
+sys.path += sys.argv[1:2]
+import libvirt
+
+NAMESPACE = "urn:geats:1"
+ASKS_AGAIN_S = 3.0  # a guest that still boots does not hear the first time
+LOOKS_S = 0.05
+OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
+GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
+UNSUPPORTED = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG)
+UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+Request: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, object]
+
+
+class Refused(Exception):
+    """Why nothing is done."""
+
+
+def main() -> int:
+    """Do what is asked for, and answer."""
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    request = json.load(sys.stdin)
+    try:
+        with _connected(request["uri"]) as host:
+            answer = ACTIONS[request["do"]](host, request)
+    except (libvirt.libvirtError, Refused) as error:
+        answer = {"failed": str(error)}
+    print(json.dumps(answer))
+    return 0
+
+
+@contextmanager
+def _connected(uri: str) -> Iterator[libvirt.virConnect]:
+    host = libvirt.open(uri)
+    try:
+        yield host
+    finally:
+        host.close()
+
+
+def _observe(host: libvirt.virConnect, request: Request) -> Answer:
+    """Every domain, or the one called ``name``, with its state and its XML."""
+    name = request.get("name")
+    domains = host.listAllDomains() if name is None else [_found(host, name)]
+    return {"domains": [seen for each in domains if each and (seen := _seen(each))]}
+
+
+def _found(host: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
+    try:
+        return host.lookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in GONE:
+            return None
+        raise
+
+
+def _seen(domain: libvirt.virDomain) -> Answer | None:
+    """What is known of it; None if it ended, and was not defined, between two calls."""
+    try:
+        state, reason = domain.state()
+        is_defined = bool(domain.isPersistent())
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if is_defined else 0
+        on = bool(domain.isActive())
+        return {
+            "name": domain.name(),
+            "state": state,
+            "reason": reason,
+            "defined": is_defined,
+            "xml": domain.XMLDesc(flags),
+            "live": domain.XMLDesc(0) if on else "",
+            "stuck": on and _is_stuck(domain),
+        }
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in GONE:
+            return None
+        raise
+
+
+def _is_stuck(domain: libvirt.virDomain) -> bool:
+    """Whether its QEMU does not answer any more."""
+    try:
+        state, _, since_ms = domain.controlInfo()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (*UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
+            return False
+        raise
+    busy = (libvirt.VIR_DOMAIN_CONTROL_JOB, libvirt.VIR_DOMAIN_CONTROL_OCCUPIED)
+    is_late = state in busy and since_ms > OCCUPIED_MS
+    return bool(is_late or state == libvirt.VIR_DOMAIN_CONTROL_ERROR)
+
+
+def _define(host: libvirt.virConnect, request: Request) -> Answer:
+    """Define the domain, or define it anew, and give back what libvirt made of it."""
+    known = _found(host, request["name"])
+    if known is not None:
+        _check_ours(known)
+    domain = host.defineXMLFlags(request["xml"], libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    return {
+        "xml": domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+        "live": domain.XMLDesc(0) if domain.isActive() else "",
+        "new": known is None,
+    }
+
+
+def _check_ours(domain: libvirt.virDomain) -> None:
+    """Whether geats noted something in what is defined, or in what runs without a definition."""
+    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if domain.isPersistent() else 0)
+    if not re.search(f"""=["']{NAMESPACE}["']""", text):
+        raise Refused("it is a domain that geats did not make")
+
+
+def _ours(host: libvirt.virConnect, request: Request) -> libvirt.virDomain:
+    """The domain, which nothing is done to unless it is of geats."""
+    domain = _found(host, request["name"])
+    if domain is None:
+        raise Refused("it is not defined")
+    _check_ours(domain)
+    return domain
+
+
+def _start(host: libvirt.virConnect, request: Request) -> Answer:
+    """Power on, and see that it stays on for a moment."""
+    domain = _ours(host, request)
+    if domain.isActive():
+        raise Refused("it is on already")
+    domain.create()
+    until = time.monotonic() + request["settle"]
+    while domain.isActive():
+        if time.monotonic() >= until:
+            return {}
+        time.sleep(LOOKS_S)
+    raise Refused("it ended right after its start")
+
+
+def _shutdown(host: libvirt.virConnect, request: Request) -> Answer:
+    """Press the power button again and again; at last pull the plug."""
+    domain = _ours(host, request)
+    deadline = time.monotonic() + request["timeout"]
+    asks = time.monotonic()
+    while domain.isActive():
+        now = time.monotonic()
+        if now >= deadline:
+            _destroy(domain)
+            return {"forced": True}
+        if now >= asks:
+            with suppress(libvirt.libvirtError):  # it ended just now, or cannot be asked
+                domain.shutdown()
+            asks = now + ASKS_AGAIN_S
+        time.sleep(LOOKS_S)
+    return {"forced": False}
+
+
+def _stop(host: libvirt.virConnect, request: Request) -> Answer:
+    _destroy(_ours(host, request))
+    return {}
+
+
+def _destroy(domain: libvirt.virDomain) -> None:
+    try:
+        domain.destroy()
+    except libvirt.libvirtError:
+        if domain.isActive():
+            raise
+
+
+def _freeze(host: libvirt.virConnect, request: Request) -> Answer:
+    domain = _ours(host, request)
+    if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+        domain.suspend()
+    return {}
+
+
+def _unfreeze(host: libvirt.virConnect, request: Request) -> Answer:
+    _ours(host, request).resume()
+    return {}
+
+
+def _undefine(host: libvirt.virConnect, request: Request) -> Answer:
+    """Forget it, with all that libvirt keeps of it."""
+    domain = _found(host, request["name"])
+    if domain is None:
+        return {}
+    _check_ours(domain)
+    if domain.isActive():
+        raise Refused("it runs: it cannot be undefined")
+    domain.undefineFlags(UNDEFINE)
+    return {}
+
+
+def _set_limits(host: libvirt.virConnect, request: Request) -> Answer:
+    """Change memory and CPUs of the running guest, see that they are there, and note it."""
+    domain = _ours(host, request)
+    domain.setMemoryFlags(request["memory_kib"], LIVE)
+    until = time.monotonic() + request["timeout"]
+    while domain.memoryStats().get("actual", 0) != request["memory_kib"]:
+        if time.monotonic() >= until:
+            raise Refused("the guest does not give or take memory: it has no balloon driver")
+        time.sleep(LOOKS_S)
+    if domain.vcpusFlags(LIVE) < request["cpus"]:
+        domain.setVcpusFlags(request["cpus"], LIVE)
+        with suppress(libvirt.libvirtError):  # a guest without an agent brings them up by itself
+            domain.setVcpusFlags(request["cpus"], libvirt.VIR_DOMAIN_VCPU_GUEST)
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    domain.setMetadata(kind, request["note"], "geats", NAMESPACE, LIVE)
+    return {}
+
+
+def _info(host: libvirt.virConnect, request: Request) -> Answer:
+    """What it uses now; nothing if it is off."""
+    domain = _found(host, request["name"])
+    if domain is None or not domain.isActive():
+        return {}
+    wanted = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    ((_, stats),) = host.domainListGetStats(
+        [domain], wanted, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    )
+    return {"stats": stats, "addresses": sorted(_addresses(domain))}
+
+
+def _addresses(domain: libvirt.virDomain) -> set[str]:
+    """By the guest's agent; else as the host's DHCP gave them, or as its ARP table has them."""
+    for source in (
+        libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+        libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+        libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+    ):
+        with suppress(libvirt.libvirtError):  # it has no agent, or is on no network of libvirt
+            found = {
+                address["addr"]
+                for name, nic in domain.interfaceAddresses(source).items()
+                if name != "lo"
+                for address in nic["addrs"] or ()
+                if not address["addr"].startswith("fe80:")
+            }
+            if found:
+                return found
+    return set()
+
+
+ACTIONS: Mapping[str, Callable[[libvirt.virConnect, Request], Answer]] = {
+    "observe": _observe,
+    "define": _define,
+    "start": _start,
+    "shutdown": _shutdown,
+    "stop": _stop,
+    "freeze": _freeze,
+    "unfreeze": _unfreeze,
+    "undefine": _undefine,
+    "set-limits": _set_limits,
+    "info": _info,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A libvirtd of the tests' own, and machines for it that boot in a moment without a kernel."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from geats_host.linux.processes import ends_within
+
+OF_LIBVIRT = ("/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/etc/libvirt")
+QEMU_CONF = """
+stdio_handler = "file"
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+seccomp_sandbox = 0
+"""
+LIBVIRTD_CONF = """
+unix_sock_group = "root"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+"""
+# Its /dev has no kvm: no test may open that, and libvirtd would to see what QEMU can.
+START = """
+set -e
+dev=$1 pid=$2
+mount -t tmpfs -o mode=755,size=64k tests "$dev"
+for node in null zero full random urandom tty; do
+    touch "$dev/$node"
+    mount --bind "/dev/$node" "$dev/$node"
+done
+mkdir "$dev/pts" "$dev/shm" "$dev/net"
+mount --bind /dev/pts "$dev/pts"
+ln -s pts/ptmx "$dev/ptmx"
+ln -s /proc/self/fd "$dev/fd"
+mount -t tmpfs shm "$dev/shm"
+mknod "$dev/net/tun" c 10 200
+mount --rbind "$dev" /dev
+exec libvirtd --pid-file "$pid"
+"""
+# 16-bit code: let the power button be reported, wait for it, and power off (ACPI's PM1 block of a
+# q35, where SeaBIOS puts it).
+GUEST = bytes.fromhex(
+    "ba0206 b80001 ef"  # mov dx, PM1_EN; mov ax, PWRBTN_EN; out dx, ax
+    "fb f4"  # wait: sti; hlt
+    "ba0006 ed f6c401 74f5"  # mov dx, PM1_STS; in ax, dx; test ah, 1; jz wait
+    "ba0406 b80020 ef"  # mov dx, PM1_CNT; mov ax, SLP_EN; out dx, ax
+    "fb f4 ebfc"  # sti; hlt; jmp $-2
+)
+DISK_BYTES = 1 << 20
+
+
+def root_disk(path: Path) -> Path:
+    """A disk with a guest that does nothing until it is asked to power off."""
+    with path.open("wb") as disk:
+        disk.write(GUEST.ljust(510, b"\0") + b"\x55\xaa")
+        disk.truncate(DISK_BYTES)
+    return path
+
+
+@contextmanager
+def a_daemon(folder: Path) -> Iterator[None]:
+    """A libvirtd at ``qemu:///system`` of this mount namespace, for a while."""
+    made = [place for place in map(Path, OF_LIBVIRT) if not place.is_dir()]
+    for place in OF_LIBVIRT:
+        Path(place).mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tests", place], check=True)
+    Path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
+    try:
+        start_daemon(folder)
+        yield
+    finally:
+        end_daemon(folder)
+        for place in OF_LIBVIRT:
+            subprocess.run(["umount", "-l", place], check=True)
+        for folder in made:
+            folder.rmdir()
+
+
+def start_daemon(folder: Path) -> None:
+    """Start it, and wait until it listens."""
+    dev, pid = folder / "dev", folder / "libvirtd.pid"
+    dev.mkdir(exist_ok=True)
+    argv = ["unshare", "-m", "sh", "-c", START, "libvirtd", f"{dev}", f"{pid}"]
+    with (folder / "libvirtd.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+    for _ in range(600):
+        if Path("/run/libvirt/libvirt-sock").exists():
+            return
+        assert process.poll() is None, (folder / "libvirtd.log").read_text()
+        time.sleep(0.05)
+    raise AssertionError("libvirtd does not listen")
+
+
+def pid_of(folder: Path) -> int:
+    """The pid of the daemon that runs."""
+    return int((folder / "libvirtd.pid").read_text())
+
+
+def end_daemon(folder: Path) -> None:
+    """End it, and whatever QEMU a test that failed left."""
+    pid = pid_of(folder)
+    for file in Path("/run/libvirt/qemu").glob("*.pid"):
+        os.kill(int(file.read_text()), signal.SIGKILL)
+    os.kill(pid, signal.SIGTERM)
+    assert ends_within(pid, 30)

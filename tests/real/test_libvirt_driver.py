@@ -1,0 +1,303 @@
+"""The drivers of libvirt, over a daemon of the tests' own: beside the suite for all drivers."""
+
+import io
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pycdlib
+import pytest
+
+from geats_core.planning.facts import Offer
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import Limits, VMSpec
+from geats_host.drivers import DriverSeen, Place
+from geats_host.drivers.libvirt.definition import SEED
+from geats_host.drivers.libvirt.driver import LibvirtDriver, open_kvm, open_qemu
+from geats_host.errors import HostError
+from geats_host.linux.processes import ends_within
+from geats_host.testing.driver_conformance import vm
+from tests.real.libvirt_daemon import a_daemon, pid_of, root_disk, start_daemon
+
+FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
+<os><type>hvm</type></os><devices><interface type='bridge'><mac address='02:00:00:00:00:01'/>
+<source bridge='br0'/><target dev='x0'/></interface></devices></domain>"""
+WATCHDOG = '<devices><watchdog action="reset" model="i6300esb" /></devices>'
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("libvirt")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def daemon(ground: Path) -> Iterator[None]:
+    with a_daemon(ground):
+        yield
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[LibvirtDriver]:
+    opened = open_qemu({"settle": 0.1, "media": [f"{tmp_path}"]}, tmp_path)
+    yield opened
+    for name in virsh("list", "--all", "--name").split():
+        subprocess.run(["virsh", "destroy", name], capture_output=True, check=False)
+        virsh("undefine", name, "--nvram", "--snapshots-metadata")
+
+
+def virsh(*argv: str, text: str = "") -> str:
+    """What the program of libvirt does for a person."""
+    done = subprocess.run(
+        ["virsh", "--quiet", *argv], input=text, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def edited(name: str, old: str, new: str) -> None:
+    """Edit a domain, as ``virsh edit`` does."""
+    before = virsh("dumpxml", "--inactive", name)
+    assert old in before
+    virsh("define", "/dev/stdin", text=before.replace(old, new))
+
+
+def machine(name: str, **keys: object) -> VMSpec:
+    return vm(name, driver="qemu", **{"memory": "64MiB", **keys})
+
+
+def places(want: VMSpec, folder: Path) -> dict[str, Place]:
+    """Disks for all volumes."""
+    return {
+        v.name: Place(root_disk(folder / f"{want.name}-{v.name}.raw"), Offer.FILE)
+        for v in want.volumes
+    }
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [
+        {"max_memory": "256MiB", "max_cpus": 4, "cpu": "maximum"},
+        {"topology": {"cores": 2, "threads": 2}, "cpu": "EPYC-v2"},
+        {"machine": "pc", "hotplug_ports": 0, "rng": False, "agent": False, "guest": "none"},
+        {"watchdog": "reset", "display": "vnc", "boot": ["network", "disk"]},
+        {
+            "disks": {
+                "root": {"cache": "none", "iothread": True},
+                "more": {"bus": "scsi"},
+                "data": {"bus": "sata", "discard": False},
+                "logs": {"cache": "writeback"},
+            }
+        },
+        {"cdrom": "x.iso", "boot": ["cdrom", "disk"], "nics": {"eth1": {"model": "e1000e"}}},
+    ],
+    ids=lambda hardware: next(iter(hardware)),
+)
+def test_libvirt_gives_back_whatever_hardware_says(
+    driver: LibvirtDriver, tmp_path: Path, hardware: dict[str, object]
+) -> None:
+    if "cdrom" in hardware:
+        hardware = {**hardware, "cdrom": f"{tmp_path}/x.iso"}
+    data: list[dict[str, object]] = [
+        {"name": each, "mount": f"/{each}"} for each in ("data", "more")
+    ]
+    data.append({"name": "logs", "mount": "/logs", "read_only": True})
+    nics = [{"name": "eth0", "bridge": "br0"}, {"name": "eth1", "bridge": "br0"}]
+    want = machine("hardware", volumes=[{"name": "root"}, *data], nics=nics, hardware=hardware)
+    driver.define(want, places(want, tmp_path))
+
+    assert driver.observe() == {want.name: DriverSeen(defined=want)}
+
+
+def test_what_a_person_adds_is_by_hand_and_stays_while_geats_defines_it_anew(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("by-hand")
+    driver.define(want, places(want, tmp_path))
+    edited(want.name, "</devices>", "<watchdog model='i6300esb'/></devices>")
+    (kept,) = driver.observe()[want.name].by_hand
+    assert kept.startswith('<devices><watchdog action="reset" model="i6300esb">')
+
+    new = replace(want, hostname="other")
+    driver.define(new, places(new, tmp_path), (kept,))
+    assert driver.observe() == {want.name: DriverSeen(defined=new, by_hand=(kept,))}
+    assert "i6300esb" in virsh("dumpxml", want.name)
+
+    driver.define(new, places(new, tmp_path))
+    assert driver.observe() == {want.name: DriverSeen(defined=new)}
+    assert "i6300esb" not in virsh("dumpxml", want.name)
+
+
+def test_a_changed_value_of_ours_is_not_what_was_defined(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("changed")
+    driver.define(want, places(want, tmp_path))
+    edited(want.name, "<on_crash>destroy", "<on_crash>restart")
+    assert driver.observe() == {want.name: DriverSeen(defined=None)}
+
+    driver.define(want, places(want, tmp_path))
+    assert driver.observe() == {want.name: DriverSeen(defined=want)}
+
+
+def test_a_domain_of_another_program_is_seen_and_left_alone(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    virsh("define", "/dev/stdin", text=FOREIGN.format(name="geats-test-foreign"))
+    seen = driver.observe()
+    assert {name: (each.foreign, each.power) for name, each in seen.items()} == {
+        "geats-test-foreign": (True, Power.STOPPED)
+    }
+    assert [(nic.mac, nic.pair) for nic in seen["geats-test-foreign"].foreign_nics] == [
+        ("02:00:00:00:00:01", "x0")
+    ]
+    before = virsh("dumpxml", "geats-test-foreign")
+    want = machine("foreign")
+    with pytest.raises(HostError, match="that geats did not make"):
+        driver.define(want, places(want, tmp_path))
+    for act in (driver.start, driver.stop, driver.undefine, driver.freeze):
+        with pytest.raises(HostError):
+            act(want.name)
+    assert virsh("dumpxml", "geats-test-foreign") == before
+
+
+def test_a_domain_of_a_name_that_no_vm_can_have_is_told_of(driver: LibvirtDriver) -> None:
+    virsh("define", "/dev/stdin", text=FOREIGN.format(name="Win 10"))
+    assert [(name, seen.foreign) for name, seen in driver.observe().items()] == [("Win 10", True)]
+    with pytest.raises(HostError, match="cannot be the name of a VM"):
+        driver.undefine("Win 10")
+    virsh("undefine", "Win 10")  # its name has a blank, which the tidying up does not know
+
+
+def test_the_other_driver_does_not_see_it(driver: LibvirtDriver, tmp_path: Path) -> None:
+    want = machine("kind")
+    driver.define(want, places(want, tmp_path))
+    kvm = open_kvm({}, tmp_path)
+
+    assert kvm.observe() == {}
+    assert kvm.facts.location != driver.facts.location
+    with pytest.raises(HostError):
+        kvm.define(replace(want, driver="kvm"), places(want, tmp_path))
+    assert driver.observe() == {want.name: DriverSeen(defined=want)}
+
+
+def test_a_guest_lives_through_the_end_of_the_daemon(
+    ground: Path, driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("daemon")
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    pid = pid_of(ground)
+    os.kill(pid, signal.SIGKILL)
+    assert ends_within(pid, 10)
+    with pytest.raises(HostError):
+        driver.observe()
+    Path("/run/libvirt/libvirt-sock").unlink()
+    start_daemon(ground)
+
+    assert driver.observe() == {
+        want.name: DriverSeen(defined=want, in_effect=want, power=Power.RUNNING)
+    }
+
+
+def test_a_daemon_that_does_not_answer_is_an_error_and_not_for_ever(
+    ground: Path, tmp_path: Path
+) -> None:
+    pid = pid_of(ground)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(HostError, match="did not end within 1 s"):
+            open_qemu({"timeout": 1}, tmp_path).observe()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_guest_that_takes_no_memory_is_an_error_and_nothing_is_noted(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    slow = replace(driver, options=replace(driver.options, timeout_s=2))
+    want = machine("limits", hardware={"max_memory": "128MiB"})
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    with pytest.raises(HostError, match="it has no balloon driver"):
+        slow.set_limits(want.name, Limits(memory_bytes=96 << 20))
+    assert driver.observe()[want.name].in_effect == want
+
+
+def test_cpus_and_memory_that_are_there_change_what_is_in_effect(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("cpus", hardware={"max_cpus": 2})
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    more = Limits(memory_bytes=want.limits.memory_bytes, cpus=2.0)
+    driver.set_limits(want.name, more)
+
+    seen = driver.observe()[want.name]
+    assert (seen.defined, seen.in_effect) == (want, replace(want, limits=more))
+    assert ">2</vcpu>" in virsh("dumpxml", want.name)
+    assert driver.info(want.name).memory_limit_bytes == want.limits.memory_bytes
+
+
+def test_the_seed_is_written_at_each_start(driver: LibvirtDriver, tmp_path: Path) -> None:
+    want = machine("seed", hostname="first")
+    driver.define(want, places(want, tmp_path))
+    seed = tmp_path / "libvirt/qemu" / want.name / SEED
+    assert not seed.exists()
+    driver.start(want.name)
+    driver.stop(want.name)
+
+    image, held = pycdlib.PyCdlib(), io.BytesIO()
+    image.open_fp(io.BytesIO(seed.read_bytes()))
+    assert image.pvd.volume_identifier.decode().strip() == "CIDATA"
+    image.get_file_from_iso_fp(held, joliet_path="/meta-data")
+    assert b'"local-hostname": "first"' in held.getvalue()
+    seed.unlink()
+    driver.start(want.name)
+    assert seed.exists()
+
+
+def test_a_vm_with_snapshots_is_forgotten_with_them(driver: LibvirtDriver, tmp_path: Path) -> None:
+    want = machine("snapshots")
+    driver.define(want, places(want, tmp_path))
+    virsh("snapshot-create-as", want.name, "one", "--disk-only", "--no-metadata", "--print-xml")
+    xml = "<domainsnapshot><name>one</name><state>shutoff</state><creationTime>1</creationTime>"
+    domain = virsh("dumpxml", want.name)
+    virsh(
+        *("snapshot-create", want.name, "/dev/stdin", "--redefine"),
+        text=f"{xml}{domain}</domainsnapshot>",
+    )
+    driver.undefine(want.name)
+
+    assert driver.observe() == {}
+    assert not (tmp_path / "libvirt/qemu" / want.name).exists()
+
+
+def test_what_is_only_for_some_hosts_is_refused_on_others(tmp_path: Path) -> None:
+    want = machine("policy", hardware={"xml": [WATCHDOG], "cdrom": "/srv/x.iso"})
+    strict = open_qemu({}, tmp_path)
+    assert [str(each) for each in strict.cannot_define(want)] == [
+        "hardware.xml: is only for hosts whose driver 'qemu' has the option raw_xml",
+        "hardware.cdrom: is not within what the driver's option media allows (there is none)",
+    ]
+    with pytest.raises(HostError, match="is only for hosts"):
+        strict.define(want, places(want, tmp_path))
+    assert open_qemu({"raw_xml": True, "media": ["/srv"]}, tmp_path).cannot_define(want) == ()
+
+
+def test_raw_elements_are_in_the_domain_and_not_by_hand(tmp_path: Path) -> None:
+    driver = open_qemu({"raw_xml": True}, tmp_path)
+    want = machine("raw", hardware={"xml": [WATCHDOG]})
+    driver.define(want, places(want, tmp_path))
+    assert driver.observe() == {want.name: DriverSeen(defined=want)}
+    driver.undefine(want.name)
+
+
+def test_a_volume_that_is_no_disk_is_an_error(driver: LibvirtDriver, tmp_path: Path) -> None:
+    want = machine("tree")
+    with pytest.raises(HostError, match="is a directory, and no disk"):
+        driver.define(want, {"root": Place(tmp_path)})
+    with pytest.raises(HostError, match="has no usable path"):
+        driver.define(want, {})
+    assert driver.observe() == {}
