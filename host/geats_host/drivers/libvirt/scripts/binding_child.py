@@ -11,6 +11,8 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,8 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _binding() -> dict[str, object]:
-    import libvirt
-
+    libvirt: Any = import_module("libvirt")
     number, file = libvirt.getVersion(), libvirt.__file__
     version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
     seen = os.stat(file)

@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any, TypeAlias
 
 sys.path += sys.argv[1:2]
-import libvirt
+libvirt: Any = import_module("libvirt")  # it has no types
 
 NAMESPACE = "urn:geats:1"
 ASKS_AGAIN_S = 3.0  # a guest that still boots does not hear the first time
@@ -33,6 +34,8 @@ UNDEFINE = (
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
+Connection: TypeAlias = Any
+Domain: TypeAlias = Any
 
 
 class Refused(Exception):
@@ -53,7 +56,7 @@ def main() -> int:
 
 
 @contextmanager
-def _connected(uri: str) -> Iterator[libvirt.virConnect]:
+def _connected(uri: str) -> Iterator[Connection]:
     host = libvirt.open(uri)
     try:
         yield host
@@ -61,14 +64,14 @@ def _connected(uri: str) -> Iterator[libvirt.virConnect]:
         host.close()
 
 
-def _observe(host: libvirt.virConnect, request: Request) -> Answer:
+def _observe(host: Connection, request: Request) -> Answer:
     """Every domain, or the one called ``name``, with its state and its XML."""
     name = request.get("name")
     domains = host.listAllDomains() if name is None else [_found(host, name)]
     return {"domains": [seen for each in domains if each and (seen := _seen(each))]}
 
 
-def _found(host: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
+def _found(host: Connection, name: str) -> Domain | None:
     try:
         return host.lookupByName(name)
     except libvirt.libvirtError as error:
@@ -77,7 +80,7 @@ def _found(host: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
         raise
 
 
-def _seen(domain: libvirt.virDomain) -> Answer | None:
+def _seen(domain: Domain) -> Answer | None:
     """What is known of it; None if it ended, and was not defined, between two calls."""
     try:
         state, reason = domain.state()
@@ -99,7 +102,7 @@ def _seen(domain: libvirt.virDomain) -> Answer | None:
         raise
 
 
-def _is_stuck(domain: libvirt.virDomain) -> bool:
+def _is_stuck(domain: Domain) -> bool:
     """Whether its QEMU does not answer any more."""
     try:
         state, _, since_ms = domain.controlInfo()
@@ -112,7 +115,7 @@ def _is_stuck(domain: libvirt.virDomain) -> bool:
     return bool(is_late or state == libvirt.VIR_DOMAIN_CONTROL_ERROR)
 
 
-def _define(host: libvirt.virConnect, request: Request) -> Answer:
+def _define(host: Connection, request: Request) -> Answer:
     """Define the domain, or define it anew, and give back what libvirt made of it."""
     known = _found(host, request["name"])
     if known is not None:
@@ -125,14 +128,14 @@ def _define(host: libvirt.virConnect, request: Request) -> Answer:
     }
 
 
-def _check_ours(domain: libvirt.virDomain) -> None:
+def _check_ours(domain: Domain) -> None:
     """Whether geats noted something in what is defined, or in what runs without a definition."""
     text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if domain.isPersistent() else 0)
     if not re.search(f"""=["']{NAMESPACE}["']""", text):
         raise Refused("it is a domain that geats did not make")
 
 
-def _ours(host: libvirt.virConnect, request: Request) -> libvirt.virDomain:
+def _ours(host: Connection, request: Request) -> Domain:
     """The domain, which nothing is done to unless it is of geats."""
     domain = _found(host, request["name"])
     if domain is None:
@@ -141,7 +144,7 @@ def _ours(host: libvirt.virConnect, request: Request) -> libvirt.virDomain:
     return domain
 
 
-def _start(host: libvirt.virConnect, request: Request) -> Answer:
+def _start(host: Connection, request: Request) -> Answer:
     """Power on, and see that it stays on for a moment."""
     domain = _ours(host, request)
     if domain.isActive():
@@ -155,7 +158,7 @@ def _start(host: libvirt.virConnect, request: Request) -> Answer:
     raise Refused("it ended right after its start")
 
 
-def _shutdown(host: libvirt.virConnect, request: Request) -> Answer:
+def _shutdown(host: Connection, request: Request) -> Answer:
     """Press the power button again and again; at last pull the plug."""
     domain = _ours(host, request)
     deadline = time.monotonic() + request["timeout"]
@@ -173,12 +176,12 @@ def _shutdown(host: libvirt.virConnect, request: Request) -> Answer:
     return {"forced": False}
 
 
-def _stop(host: libvirt.virConnect, request: Request) -> Answer:
+def _stop(host: Connection, request: Request) -> Answer:
     _destroy(_ours(host, request))
     return {}
 
 
-def _destroy(domain: libvirt.virDomain) -> None:
+def _destroy(domain: Domain) -> None:
     try:
         domain.destroy()
     except libvirt.libvirtError:
@@ -186,19 +189,19 @@ def _destroy(domain: libvirt.virDomain) -> None:
             raise
 
 
-def _freeze(host: libvirt.virConnect, request: Request) -> Answer:
+def _freeze(host: Connection, request: Request) -> Answer:
     domain = _ours(host, request)
     if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
         domain.suspend()
     return {}
 
 
-def _unfreeze(host: libvirt.virConnect, request: Request) -> Answer:
+def _unfreeze(host: Connection, request: Request) -> Answer:
     _ours(host, request).resume()
     return {}
 
 
-def _undefine(host: libvirt.virConnect, request: Request) -> Answer:
+def _undefine(host: Connection, request: Request) -> Answer:
     """Forget it, with all that libvirt keeps of it."""
     domain = _found(host, request["name"])
     if domain is None:
@@ -210,7 +213,7 @@ def _undefine(host: libvirt.virConnect, request: Request) -> Answer:
     return {}
 
 
-def _set_limits(host: libvirt.virConnect, request: Request) -> Answer:
+def _set_limits(host: Connection, request: Request) -> Answer:
     """Change memory and CPUs of the running guest, see that they are there, and note it."""
     domain = _ours(host, request)
     domain.setMemoryFlags(request["memory_kib"], LIVE)
@@ -228,7 +231,7 @@ def _set_limits(host: libvirt.virConnect, request: Request) -> Answer:
     return {}
 
 
-def _info(host: libvirt.virConnect, request: Request) -> Answer:
+def _info(host: Connection, request: Request) -> Answer:
     """What it uses now; nothing if it is off."""
     domain = _found(host, request["name"])
     if domain is None or not domain.isActive():
@@ -240,7 +243,7 @@ def _info(host: libvirt.virConnect, request: Request) -> Answer:
     return {"stats": stats, "addresses": sorted(_addresses(domain))}
 
 
-def _addresses(domain: libvirt.virDomain) -> set[str]:
+def _addresses(domain: Domain) -> set[str]:
     """By the guest's agent; else as the host's DHCP gave them, or as its ARP table has them."""
     for source in (
         libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
@@ -260,7 +263,7 @@ def _addresses(domain: libvirt.virDomain) -> set[str]:
     return set()
 
 
-ACTIONS: Mapping[str, Callable[[libvirt.virConnect, Request], Answer]] = {
+ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "observe": _observe,
     "define": _define,
     "start": _start,
