@@ -11,7 +11,7 @@ from pathlib import Path
 import pycdlib
 import pytest
 
-from geats_core.planning.facts import Offer
+from geats_core.planning.plugin_facts import Offer
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
 from geats_core.planning.steps import Step
-from geats_core.reading.checked import Problems
+from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import CheckingDriver, Driver

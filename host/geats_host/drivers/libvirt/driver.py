@@ -29,7 +29,7 @@ from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
 from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts, problems, read_machine
 from geats_core.domains.seed import seed_files
-from geats_core.planning.facts import DriverFacts, Offer
+from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.refusals import is_within
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems
