@@ -11,14 +11,19 @@ from pathlib import Path
 import pycdlib
 import pytest
 
+from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.plugin_facts import Offer
-from geats_core.vm.observation import Power
+from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.libvirt.definition import SEED
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_kvm, open_qemu
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
+from geats_host.host import Host
 from geats_host.linux.processes import ends_within
+from geats_host.planning.goals import goal_by_name
+from geats_host.planning.plans import plan_vm
 from geats_host.testing.driver_conformance import vm
 from tests.real.libvirt_daemon import a_daemon, pid_of, root_disk, start_daemon
 
@@ -26,6 +31,8 @@ FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 <os><type>hvm</type></os><devices><interface type='bridge'><mac address='02:00:00:00:00:01'/>
 <source bridge='br0'/><target dev='x0'/></interface></devices></domain>"""
 WATCHDOG = '<devices><watchdog action="reset" model="i6300esb" /></devices>'
+
+NAME = "geats-test-life"
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +308,48 @@ def test_a_volume_that_is_no_disk_is_an_error(driver: LibvirtDriver, tmp_path: P
     with pytest.raises(HostError, match="has no usable path"):
         driver.define(want, {})
     assert driver.observe() == {}
+
+
+def test_a_whole_life_by_plans(tmp_path: Path) -> None:
+    """From a template to nothing: each plan leaves nothing to do, and a change is what it says."""
+    root_disk(tmp_path / "image")
+
+    def after(target: Target, **keys: object) -> tuple[Host, Observation]:
+        raw = {
+            **{"state_dir": f"{tmp_path}/state", "run_dir": f"{tmp_path}/run"},
+            "drivers": {"qemu": {"settle": 0.1}},
+            "pools": {"default": {"type": "sparsefile", "path": f"{tmp_path}/pool"}},
+            "templates": {"image": {"disk": {"path": f"{tmp_path}/image", "format": "raw"}}},
+            "vms": {
+                NAME: {
+                    **{"driver": "qemu", "template": "image", "memory": "64MiB", **keys},
+                    "volumes": [{"name": "root", "size": "2MiB"}],
+                }
+            },
+        }
+        host = Host.from_config(raw)
+        goal = Goal(name="", target=target, data_loss=DataLoss.ALLOWED)
+        have = host.observe(NAME)
+        wanted = goal_by_name(goal, NAME, host.config, {NAME: have})
+        apply_plan(host, plan_vm(host, wanted, have)).unwrap()
+        seen = host.observe(NAME)
+        if target is not Target.REINITIALISED:
+            assert plan_vm(host, wanted, seen).plan.steps == ()
+        return host, seen
+
+    host, seen = after(Target.RUNNING)
+    assert (seen.power, seen.in_effect) == (Power.RUNNING, host.declared(NAME))
+    began = qemu_pid(NAME)
+    host, seen = after(Target.RUNNING, transient=True)
+    assert (seen.defined, qemu_pid(NAME)) == (host.declared(NAME), began)
+    host, seen = after(Target.RUNNING, hardware={"watchdog": "reset"})
+    assert (seen.in_effect, qemu_pid(NAME) != began) == (host.declared(NAME), True)
+    _, seen = after(Target.REINITIALISED)
+    assert seen.power is Power.RUNNING
+    _, seen = after(Target.DEPROVISIONED)
+    assert not seen.exists
+    assert virsh("list", "--all", "--name").strip() == ""
+
+
+def qemu_pid(name: str) -> int:
+    return int(Path(f"/run/libvirt/qemu/{name}.pid").read_text())

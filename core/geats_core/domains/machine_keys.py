@@ -37,10 +37,10 @@ from geats_core.reading.schemas import taking
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import RootKind, VMSpec
 
 LONGEST_SERIAL = 20  # characters of a virtio disk: the guest sees no more
-DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE})
+DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2})
 
 
 def read_machine(spec: VMSpec) -> Checked[Machine]:
@@ -62,7 +62,15 @@ def problems(spec: VMSpec) -> Problems:
 def driver_facts(location: str) -> DriverFacts:
     """What a driver of libvirt can do, whose VMs are at that *location*."""
     return DriverFacts(
-        roots=DISKS, volumes=DISKS, costs=COSTS, location=location, keys=KEYS, lacks=LACKS
+        roots=DISKS,
+        volumes=DISKS,
+        root_kind=RootKind.DISK,
+        guests_mount=True,
+        whole_cpus=True,
+        costs=COSTS,
+        location=location,
+        keys=KEYS,
+        lacks=LACKS,
     )
 
 

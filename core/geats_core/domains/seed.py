@@ -53,7 +53,7 @@ def merged(ours: Mapping[object, object], theirs: Mapping[object, object]) -> di
 
 
 def _user_data(spec: VMSpec, machine: Machine) -> dict[object, object]:
-    data = [volume for volume in spec.volumes if volume is not spec.root]
+    data = [volume for volume in spec.volumes if volume is not spec.root and volume.mount]
     user: dict[object, object] = {
         "preserve_hostname": False,
         "updates": {"network": {"when": ["boot-new-instance", "boot"]}},

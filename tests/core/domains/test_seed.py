@@ -106,8 +106,9 @@ def test_user_data_begins_as_cloud_init_wants_it_and_is_renewed_at_each_boot() -
 
 def test_data_volumes_are_formatted_if_they_are_empty_and_mounted() -> None:
     logs = {"name": "logs", "mount": "/var/log", "read_only": True}
+    raw = {"name": "raw"}  # what has no mount point is for the guest as it is
     found = user_data(
-        spec(volumes=[ROOT, DATA, logs], hardware={"disks": {"data": {"bus": "scsi"}}})
+        spec(volumes=[ROOT, DATA, logs, raw], hardware={"disks": {"data": {"bus": "scsi"}}})
     )
 
     data = "/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_data"
