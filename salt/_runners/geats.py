@@ -180,7 +180,8 @@ def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
 
     ``counts`` in the answer is the host with the valid copy of the VM, also if the move failed.
     ``done`` lists the completed phases, ``failed`` the phase that failed and why, and ``left`` what
-    could not be cleaned up.
+    could not be cleaned up. ``notes`` say if the guest did not shut down in time, and was powered
+    off.
 
     CLI Example:
 

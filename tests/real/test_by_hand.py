@@ -15,7 +15,7 @@ from returns.result import Success
 
 from geats_core.planning.actions import Define
 from geats_core.planning.steps import Plan
-from geats_core.vm.observation import Power
+from geats_core.vm.observation import ForeignNic, Power
 from geats_host.calls import lifecycle
 from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc.driver import LxcDriver
@@ -231,6 +231,18 @@ def open_host(driver: LxcDriver, directory: Path) -> Host:
             "templates": {"busybox": {"path": str(directory / "none")}},
         }
     )
+
+
+def test_the_addresses_of_a_foreign_container_are_seen_in_what_it_includes(
+    driver: LxcDriver, foreign: str, tmp_path: Path
+) -> None:
+    site = tmp_path / "site.conf"
+    nic = "lxc.net.0.type = veth\nlxc.net.0.ipv4.address = 10.77.0.9/24\n"
+    site.write_text(f"{nic}lxc.net.0.hwaddr = 02:00:00:00:00:09\n")
+    config = driver.options.path / NAME / "config"
+    config.write_text(foreign.replace("lxc.net.0.type = empty", f"lxc.include = {site}"))
+    seen = ForeignNic(mac="02:00:00:00:00:09", addresses=("10.77.0.9",))
+    assert driver.observe()[NAME].foreign_nics == (seen,)
 
 
 def test_a_copy_of_a_container_is_foreign(driver: LxcDriver, busybox_rootfs: Path) -> None:

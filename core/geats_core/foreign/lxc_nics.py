@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
+from types import MappingProxyType
 
 from geats_core.foreign.legacy_notes import Plain
-from geats_core.foreign.lxc_lines import lines_of
+from geats_core.foreign.lxc_lines import Includes, all_lines, own_lines
 from geats_core.vm.observation import ForeignNic
 
 NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
 NICS = re.compile(r"lxc\.net(?:\.([0-9]+))?")
 VETH = "veth"
+NOTHING: Includes = MappingProxyType({})
 NIC_NAMES: Mapping[str, str] = {
     "ipv4": "ipv4.address",
     "ipv6": "ipv6.address",
@@ -98,10 +100,11 @@ def wrong_nics(last: Mapping[str, str], nics: Mapping[str, Plain]) -> Iterable[t
                 yield key, NO_VLAN
 
 
-def nics_of(text: str) -> tuple[ForeignNic, ...]:
-    """The interfaces in a container's config, by their numbers; those of no address too."""
+def nics_of(text: str, includes: Includes = NOTHING) -> tuple[ForeignNic, ...]:
+    """The interfaces in a container's config, and in what it *includes*, by their numbers; those of
+    no address too."""
     found: dict[int, ForeignNic] = {}
-    for key, value in lines_of(text):
+    for key, value in (line.pair for line in all_lines(own_lines(text), includes)):
         if nic := NIC.fullmatch(key):
             number = int(nic[1])
             found[number] = _with(found.get(number, ForeignNic()), nic[2], value)

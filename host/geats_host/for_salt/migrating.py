@@ -30,7 +30,7 @@ def wrong_with_master(opts: Mapping[str, Any]) -> list[str]:
 
 @dataclass(slots=True)
 class Mover:
-    """One move under way; ``done`` grows with it."""
+    """One move under way; ``done`` grows with it, and so do ``notes`` of the hosts."""
 
     move: Migration
     ask: Ask
@@ -38,12 +38,14 @@ class Mover:
     largest_mib: int = LARGEST_MIB
     archive: dict[str, Any] = field(default_factory=dict)
     done: list[Phase] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def carry_out(self) -> Report:
         """Carry out all phases; if one fails, clean up so that one copy counts.
 
         The report says which host has that copy (``counts``), what was done, what failed, and what
-        could not be cleaned up (``left``).
+        could not be cleaned up (``left``). ``notes`` tell of what was done, but not as it should
+        be, such as a guest that had to be powered off.
         """
         for phase in self.move.phases:
             try:
@@ -140,7 +142,10 @@ class Mover:
         if host not in found.hosts:
             why = found.problems.get(host, "is not there, or has no such function")
             raise HostError(f"{host}: {function}: {why}")
-        return found.hosts[host]
+        said = found.hosts[host]
+        if isinstance(said, Mapping):
+            self.notes += [f"{host}: {note}" for note in said.get("notes", ())]
+        return said
 
     def _report(self, *, counts: str, failed: object = None, left: Sequence[str] = ()) -> Report:
         move = self.move
@@ -152,4 +157,5 @@ class Mover:
             "done": [str(phase) for phase in self.done],
             "failed": failed,
             "left": list(left),
+            "notes": list(self.notes),
         }

@@ -260,5 +260,8 @@ lxc.net.2.ipv4.address =
         ),
         ForeignNic(addresses=("nonsense",)),
     )
+    site = {"/etc/site.conf": (("/etc/site.conf", text.replace("lxc.net.2", "lxc.net.7")),)}
+    assert nics_of("lxc.include = /etc/site.conf\n", site)[0] == nics_of(text)[0]
+    assert nics_of("lxc.include = /etc/site.conf\n") == ()
     old = "lxc.network.ipv4 = 10.0.0.9/24\nlxc.network.hwaddr = 02:00:00:00:00:09"
     assert nics_of(old) == (ForeignNic(mac="02:00:00:00:00:09", addresses=("10.0.0.9",)),)

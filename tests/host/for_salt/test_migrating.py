@@ -38,6 +38,7 @@ class TwoHosts:
     calls: list[str] = field(default_factory=list)
     bytes: int = 1000
     mute: set[str] = field(default_factory=set)
+    notes: tuple[str, ...] = ()
 
     def ask(self, host: str, function: str, *args: object, **named: object) -> Mapping[str, Any]:
         number = len(self.calls)
@@ -58,6 +59,7 @@ class TwoHosts:
             case "geats.shutdown":
                 assert self.hosts[host] in (RUNNING, STOPPED)
                 self.hosts[host] = STOPPED
+                return {"done": [], "notes": list(self.notes)}
             case "geats.export":
                 assert self.hosts[host] == STOPPED
                 self.files.add(f"{host} {PATH}")
@@ -106,6 +108,7 @@ def test_a_move_leaves_nothing_behind() -> None:
         "done": ["shutdown", "export", "copy", "import", "hand over", "start", "remove"],
         "failed": None,
         "left": [],
+        "notes": [],
     }
     assert (hosts.hosts, hosts.files) == ({"a": NOTHING, "b": RUNNING}, set())
 
@@ -153,6 +156,13 @@ def test_an_archive_that_the_master_would_not_take_is_not_sent() -> None:
         "error": "the archive is of 101 MiB, and file_recv_max_size of the master is 100",
     }
     assert (hosts.hosts, hosts.files) == ({"a": RUNNING, "b": NOTHING}, set())
+
+
+def test_a_guest_that_had_to_be_powered_off_is_told() -> None:
+    hosts = TwoHosts(notes=("web: it did not shut down within 60 s, and was powered off",))
+    report = hosts.move()
+    assert report["failed"] is None
+    assert report["notes"] == ["a: web: it did not shut down within 60 s, and was powered off"]
 
 
 def test_a_source_that_no_longer_answers_leaves_the_question_open() -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
-from geats_core.foreign.lxc_lines import root_of
+from geats_core.foreign.lxc_lines import included_by, root_of
 from geats_core.foreign.lxc_nics import nics_of
 from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
@@ -33,6 +33,7 @@ from geats_core.reading.fields import Reader, printable
 from geats_core.vm.lxc_config import (
     HALT,
     HALT_SIGNAL,
+    INCLUDES,
     LxcConfig,
     LxcFacts,
     live_items,
@@ -519,7 +520,9 @@ class LxcDriver:
         )
 
     def _foreign(self, folder: Path, power: Power) -> DriverSeen:
-        nics = nics_of(vm_files.read(folder, CONFIG) or "")
+        text = vm_files.read(folder, CONFIG) or ""
+        own = any(not path.startswith(INCLUDES) for path in included_by(text))  # LXC's have no NIC
+        nics = nics_of(text, on_host([text]).includes if own else {})
         return DriverSeen(power=power, foreign=True, foreign_nics=nics)
 
     def _check_ours(self, name: str) -> None:
