@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from geats_host.calls import adopt, lifecycle
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from tests.real.conftest import set_init, sh
-from tests.real.old_containers import Old, adopted, before, differences, host_of, imported
+from tests.real.old_containers import Old, adopted, before, differences, ended, host_of, imported
 
 STOPS = (
     "#!/bin/sh\nstop() {{ : > /stopped-cleanly; exit 0; }}\ntrap stop {}\n"
@@ -88,6 +89,36 @@ def test_what_it_includes_mounts_and_says_nothing_of_is_as_it_was(
         assert differences(was, imported(old), told) == {}
     finally:
         sh("umount", f"{data}/below")
+
+
+def test_what_is_described_is_in_effect_whatever_an_include_says(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
+) -> None:
+    """It was adopted as it was; from the next restart on, it is as it is described."""
+    site = tmp_path / "site.conf"
+    site.write_text(
+        "lxc.cgroup.memory.limit_in_bytes = 128M\nlxc.cgroup2.memory.max = 128M\n"
+        f"lxc.net.0.type = veth\nlxc.net.0.link = {bridge}\nlxc.net.0.flags = up\n"
+        "lxc.net.0.ipv4.address = 10.77.0.44/24 10.77.0.255\n"
+    )
+    old = old_container(tmp_path, busybox_rootfs, f"lxc.include = {site}")
+    folder = old.make(tmp_path / "adopted")
+    host = host_of(old, folder.parent)
+    nics = [{"name": "eth0", "bridge": bridge, "addresses": ["10.77.0.45/24"]}]
+    with ended(folder.parent, old.name):
+        planned, described = adopt.adopt(host, old.name, None, "old")
+        apply_plan(host, planned).unwrap()
+        said: dict[object, object] = {"memory": "64MiB", "nics": nics}
+        said |= {key: value for key, value in (described or {}).items() if key not in said}
+        made = lifecycle.plan_to(host, old.name, "running", said)
+        assert {change.field for change in made.of_vm.changes} == {"memory", "nics"}
+        apply_plan(host, made).unwrap()
+        info = host.info(old.name)
+        assert info.addresses == ("10.77.0.45",)
+        assert info.memory_limit_bytes == 64 << 20
+        again = lifecycle.plan_to(host, old.name, "running", said)
+        assert (again.plan.is_empty, again.of_vm.wins) == (True, ())
+        apply_plan(host, lifecycle.plan_to(host, old.name, "off")).unwrap()
 
 
 def test_a_guest_stops_cleanly_if_nothing_says_which_signal_its_init_takes(

@@ -34,6 +34,7 @@ from geats_core.foreign.lxc_nics import (
     NIC,
     NIC_NAMES,
     NICS,
+    NO_KEY,
     UNSETS,
     VETH,
     put,
@@ -51,7 +52,6 @@ from geats_core.vm.spec import IdRange
 Words: TypeAlias = Mapping[str, str]
 
 WHOLE = re.compile("-?[0-9]{1,9}")
-BY_HAND = "has no key: add it to the new VM's config by hand, where it stays"
 OF_GEATS = "geats writes what is needed"
 NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 UNSET = "unsets what came before"
@@ -231,13 +231,13 @@ class _Reading:
     def _by_hand(self, line: Line) -> None:
         """It stays, as far as it is still in effect where all that is included stands first."""
         if line.included:
-            self._stays(line, BY_HAND)
+            self._stays(line, NO_KEY)
             return
         at = next(at for at, each in enumerate(self.lines) if each is line)
         found = in_effect(line, self.lines[:at], self.lines[at + 1 :])
         match found:
             case Line():
-                self._stays(found, BY_HAND)
+                self._stays(found, NO_KEY)
             case None:
                 self._left(line, "what is included after it has another, or unsets it")
             case _:
@@ -278,13 +278,13 @@ class _Reading:
             self._left(line, OF_GEATS if line.value else UNSET)
         else:
             self.vm.pop(key, None)
-            self._stays(line, BY_HAND)
+            self._stays(line, NO_KEY)
 
     def _start(self, line: Line) -> None:
         """LXC starts the lowest order first, geats the highest priority."""
         word = line.key.removeprefix("lxc.start.")
         if word not in ("auto", "order", "delay") or not WHOLE.fullmatch(line.value):
-            self._stays(line, BY_HAND)
+            self._stays(line, NO_KEY)
             return
         said_: Mapping[str, Plain] = {
             "auto": {"enabled": line.value == "1"},
@@ -332,7 +332,7 @@ class _Reading:
         elif doubles(entry) and not self.in_place and "includes" not in self.vm:
             self._left(line, "LXC mounts it by itself")
         else:
-            self._stays(replace(line, value=entry_text(line.value, self._roots)), BY_HAND)
+            self._stays(replace(line, value=entry_text(line.value, self._roots)), NO_KEY)
 
     def _clear_mounts(self) -> None:
         """What was said before counts no more; but what is included cannot be taken back."""

@@ -29,7 +29,10 @@ LISTS: Mapping[str, tuple[str, str]] = {
 UNSETS: Mapping[str, str] = {word: key for key, words in LISTS.items() for word in words} | {
     word: word for word in ("bridge", "mac", "name")
 }
-ON_BRIDGES = "geats has NICs on bridges only (veth), with these addresses"
+ONLY_BRIDGES = "geats has NICs on bridges only (veth)"
+ON_BRIDGES = f"{ONLY_BRIDGES}, got"
+NO_KEY = "has no key: add it to the new VM's config by hand, where it stays"
+NO_ADDRESS = "has no key: say the address of the gateway, which liblxc takes from the bridge"
 OF_GEATS = "geats writes what is needed"
 ASKS = "stands for no address: the guest asks for one, if it does so by itself"
 OF_HOST = "geats names the host's end by itself: tell it to what goes by this name, as a firewall"
@@ -53,8 +56,8 @@ def said(word: str, value: str, kind: str, whose: str) -> Said:
     """What one line says of an interface of that *kind*, ``veth`` or another."""
     if (word, value) in (("type", VETH), ("flags", "up")):
         return Said(why=OF_GEATS)
-    if word == "bridge" and kind != VETH:
-        return Said(why=ON_BRIDGES, stays=True)
+    if kind != VETH and word not in (*LISTS["addresses"], *GATEWAYS, "name", "mac"):
+        return Said(why=f"{ON_BRIDGES} {kind!r}", stays=True)
     if word in ("name", "bridge"):
         return Said(word, value)
     if word == "mac":
@@ -65,7 +68,17 @@ def said(word: str, value: str, kind: str, whose: str) -> Said:
         return _address(value)
     if word in LISTS["gateways"] and value and value not in ("auto", "dev"):
         return Said("gateways", value)
-    return Said(why=OF_HOST if word == "veth.pair" else ON_BRIDGES, stays=True)
+    return Said(why=_without_a_key(word), stays=True)
+
+
+def _without_a_key(word: str) -> str:
+    if word == "veth.pair":
+        return OF_HOST
+    if word == "veth.mode":
+        return ONLY_BRIDGES
+    if word.startswith("veth.vlan."):
+        return NO_VLAN
+    return NO_ADDRESS if word in GATEWAYS else NO_KEY
 
 
 def put(nic: Plain, key: str, value: str) -> None:
@@ -91,7 +104,7 @@ def wrong_nics(last: Mapping[str, str], nics: Mapping[str, Plain]) -> Iterable[t
         at = f"lxc.net.{number}"
         kind = last.get(f"{at}.type", "none")
         if kind != VETH:
-            yield f"{at}.type", f"geats has NICs on bridges only (veth), got {kind!r}"
+            yield f"{at}.type", f"{ON_BRIDGES} {kind!r}"
         elif "bridge" not in nic:
             mode = last.get(f"{at}.veth.mode", "bridge")
             yield f"{at}.link", f"is missing: geats has no veth without a bridge (mode {mode})"

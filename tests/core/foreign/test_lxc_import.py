@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_container import OnHost
 from geats_core.foreign.lxc_import import import_lxc
-from geats_core.foreign.lxc_nics import nics_of
+from geats_core.foreign.lxc_nics import nics_of, said
 from geats_core.vm.observation import ForeignNic
 
 NEW = """\
@@ -53,6 +53,30 @@ lxc.cgroup.memory.limit_in_bytes = 1048576
 
 def imported(text: str, name: str = "web") -> Imported:
     return import_lxc({"config": (name, text)}, OnHost(kinds={"/srv/media": True}))
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("veth.vlan.id = 30", "a VLAN on a veth has no key of geats"),
+        ("veth.mode = router", "geats has NICs on bridges only (veth)"),
+        ("mtu = 1400", "has no key: add it"),
+        ("ipv4.gateway = auto", "say the address of the gateway"),
+        ("veth.pair = fw0", "geats names the host's end by itself"),
+    ],
+)
+def test_what_is_left_out_of_a_nic_is_told_for_its_own_reason(line: str, why: str) -> None:
+    word, _, value = line.partition(" = ")
+    found = said(word, value, "veth", "web")
+    assert why in found.why
+    assert found.stays
+
+
+def test_another_kind_of_nic_is_told_by_its_kind() -> None:
+    for word, value in (("type", "macvlan"), ("bridge", "br0"), ("macvlan.mode", "bridge")):
+        assert said(word, value, "macvlan", "web").why == (
+            "geats has NICs on bridges only (veth), got 'macvlan'"
+        )
 
 
 def test_a_container_becomes_a_vm() -> None:
