@@ -8,6 +8,8 @@ import pytest
 
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.vm.observation import Stage
+from geats_host.calls import copies
+from geats_host.calls.copies import apply_copy
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
@@ -29,7 +31,10 @@ def host_of(directory: Path, vm: Mapping[str, object] | None = None) -> Host:
             "run_dir": str(directory / "run"),
             "registry": "memory",
             "drivers": {"vm": DISKS},
-            "pools": {"default": {"type": "sparsefile", "path": str(directory / "pool")}},
+            "pools": {
+                "default": {"type": "sparsefile", "path": str(directory / "pool")},
+                "trees": {"type": "directory", "path": str(directory / "trees")},
+            },
             "templates": {
                 "image": {"disk": {"path": str(directory / "image"), "format": "qcow2"}},
                 "tree": {"path": str(directory / "tree.tar")},
@@ -85,6 +90,44 @@ def test_a_half_written_root_is_written_again(host: Host, tmp_path: Path) -> Non
         disk.write(bytes(100))
     bring(host, Target.STOPPED)
     assert pool.path(volume).read_bytes().startswith(PATTERN)
+
+
+def test_a_copy_holds_the_disk_and_its_holes(host: Host, tmp_path: Path) -> None:
+    bring(host, Target.RUNNING)
+    pool = tmp_path / "pool"
+    with (pool / "web/root/disk.raw").open("r+b") as disk:
+        disk.seek(7 * MIB)
+        disk.write(b"what the guest wrote")
+    with (pool / "web/data/disk.raw").open("r+b") as disk:
+        disk.write(b"data")
+    apply_copy(host, copies.clone(host, "web", "clone")).unwrap()
+    exported = copies.export(host, "web", str(tmp_path / "web.geats.tar"))
+    copies.apply_export(host, exported).unwrap()
+    apply_copy(host, copies.import_(host, str(tmp_path / "web.geats.tar"), "again")).unwrap()
+    for vm in ("clone", "again"):
+        for volume in ("root", "data"):
+            copy, original = (pool / each / volume / "disk.raw" for each in (vm, "web"))
+            assert copy.read_bytes() == original.read_bytes()
+            assert copy.stat().st_blocks <= original.stat().st_blocks + 8
+    assert (tmp_path / "web.geats.tar").stat().st_size < MIB
+    bring(host, Target.RUNNING)  # it is as it was
+
+
+@pytest.mark.parametrize(
+    ("volumes", "why"),
+    [
+        ([{"name": "root", "size": "4MiB"}, {"name": "data"}], "size: must be at least 8MiB"),
+        ([{"name": "root", "pool": "trees"}, {"name": "data"}], "is a disk in the archive, and"),
+    ],
+)
+def test_an_archive_of_disks_is_imported_where_they_fit(
+    host: Host, tmp_path: Path, volumes: list[object], why: str
+) -> None:
+    bring(host, Target.RUNNING)
+    path = str(tmp_path / "web.geats.tar")
+    copies.apply_export(host, copies.export(host, "web", path)).unwrap()
+    with pytest.raises(Refused, match=why):
+        copies.import_(host, path, "again", {"volumes": volumes})
 
 
 def test_what_does_not_fit_or_is_no_disk_is_refused_in_the_plan(host: Host, tmp_path: Path) -> None:

@@ -40,11 +40,12 @@ from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
+from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
-from geats_core.vm.spec import ROOT, VMSpec, Volume
+from geats_core.vm.spec import ROOT, RootKind, VMSpec, Volume
 
 # What the host knows one VM by: two cannot have the same.
 OF_ONE_VM = re.compile(r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*=")
@@ -52,11 +53,15 @@ OF_ONE_VM = re.compile(r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedVolume:
-    """A volume's part of an archive: the sha256 of it, and its size in bytes, as it is packed."""
+    """A volume's part of an archive: the sha256 of it, and its size in bytes, as it is packed.
+
+    ``disk_bytes`` is the size of the disk that it holds; None if it holds a tree of files.
+    """
 
     name: str
     sha256: str
     size_bytes: int
+    disk_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +191,7 @@ def plan_import(
     found = (
         *in_the_way(spec, have),
         *_other_volumes(spec, manifest),
+        *_other_kinds(spec, manifest, facts),
         *refusals(goal, spec, Observation(), facts),
         *claimed(spec, others),
     )
@@ -324,6 +330,24 @@ def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:
     if wanted != packed:
         message = f"must be those of the archive ({', '.join(packed)}), got {', '.join(wanted)}"
         yield Problem(f"{spec.name}.volumes", message)
+
+
+def _other_kinds(spec: VMSpec, manifest: Manifest, facts: HostFacts) -> Iterable[Problem]:
+    """Trees are not written to disks, nor disks to directories or to what is smaller."""
+    volumes = {volume.name: volume for volume in spec.volumes}
+    for packed in manifest.volumes:
+        if packed.name not in volumes:
+            continue
+        volume, disk_bytes = volumes[packed.name], packed.disk_bytes
+        offers, size_bytes = facts.pool(volume.pool).offers, volume.size_bytes
+        path = f"{spec.name}.volumes[{volume.name}]"
+        kind = RootKind.TREE if disk_bytes is None else RootKind.DISK
+        if offers is not None and not offers.takes(kind):
+            message = f"is a {kind} in the archive, and the pool {volume.pool!r} offers a {offers}"
+            yield Problem(f"{path}.pool", message, Code.REFUSED)
+        if disk_bytes is not None and size_bytes is not None and size_bytes < disk_bytes:
+            least = f"must be at least {format_size(disk_bytes)}, that of the disk in the archive"
+            yield Problem(f"{path}.size", least, Code.REFUSED)
 
 
 def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:

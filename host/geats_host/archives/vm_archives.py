@@ -1,4 +1,4 @@
-"""A whole VM in one file: a plain tar of a packed tar for each volume, and of geats.json.
+"""A whole VM in one file: a plain tar of a packed tar or disk for each volume, and of geats.json.
 
 The packed volumes come first, each as it is written; then geats.json, which holds their checksums
 and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias, assert_never
 
 from geats_core.declared.config import HostConfig
 from geats_core.jobs.copies import Manifest, PackedVolume, manifest_from_json, manifest_to_json
 from geats_core.vm.spec import VMSpec
+from geats_host.archives.disk_archives import Disk, check_disk, pack_disk, unpack_disk
 from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack
 from geats_host.errors import HostError, accepted
 from geats_host.templates.digests import sha256_of
 
 MANIFEST = "geats.json"
 LARGEST_MANIFEST_BYTES = 2**20
-SUFFIX = ".tar.zst"
+TREE_SUFFIX, DISK_SUFFIX = ".tar.zst", ".raw.zst"
+Content: TypeAlias = Tree | Disk | None  # of a volume; None exists in memory only
 # What geats calls an archive that was given no path.
 NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
 
@@ -42,14 +44,14 @@ def write(
     path: Path,
     spec: VMSpec,
     template: str,
-    trees: Mapping[str, Tree | None],
+    contents: Mapping[str, Content],
     taken_s: int,
     by_hand: tuple[str, ...] = (),
-    done_with_trees: Callable[[], None] = lambda: None,
+    done_with_volumes: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the VM *spec* with the volumes at *trees*; the file appears only when it is complete.
+    """Write the VM *spec* with the volumes at *contents*; the file appears only when complete.
 
-    *by_hand* are the lines that a person added to it, and *taken_s* is now. *done_with_trees* is
+    *by_hand* are the lines that a person added to it, and *taken_s* is now. *done_with_volumes* is
     called before the file appears: once there is one, nothing is left to do. If there is a file at
     *path* by then, it is not replaced: raises ``HostError``.
     """
@@ -63,10 +65,10 @@ def write(
                 about = Manifest(
                     spec=spec, template=template, volumes=(), taken_s=taken_s, by_hand=by_hand
                 )
-                _write(out, about, trees)
+                _write(out, about, contents)
                 out.flush()
                 os.fsync(out.fileno())
-            done_with_trees()
+            done_with_volumes()
             os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
             _take_place(new, path)
         except BaseException:
@@ -115,7 +117,7 @@ def read(path: Path) -> Archive:
         file.seek(last.offset_data)
         text = file.read(last.size).decode(errors="replace")
         manifest = accepted(manifest_from_json(str(path), text))
-        packed = {f"{each.name}{SUFFIX}": each for each in manifest.volumes}
+        packed = {_member(each): each for each in manifest.volumes}
         if {name: each.size_bytes for name, each in packed.items()} != {
             name: member.size for name, member in found.items() if name != MANIFEST
         }:
@@ -131,21 +133,44 @@ def verify(archive: Archive, sha256: str | None) -> None:
         raise HostError(f"{archive.path}: must have the sha256 {sha256}, got {got}")
     for volume in archive.manifest.volumes:
         with _volume(archive, volume) as file:
-            check(file, Packed(volume.sha256, volume.size_bytes))
+            _check(file, _packed_as(volume))
 
 
-def unpack_volume(path: Path, name: str, sha256: str, tree: Tree | None) -> None:
-    """Let the volume at *tree* hold what the archive's part *name* holds, which has this sha256."""
+def unpack_volume(path: Path, name: str, sha256: str, content: Content) -> None:
+    """Let the volume at *content* hold what the archive's part *name*, of this sha256, holds."""
     archive = read(path)
     volume = next((each for each in archive.manifest.volumes if each.name == name), None)
     if volume is None or volume.sha256 != sha256:
         raise HostError(f"{path}: has changed since it was checked")
     with _volume(archive, volume) as file:
-        packed = Packed(volume.sha256, volume.size_bytes)
-        if tree is None:
-            check(file, packed)
-        else:
-            unpack(file, packed, tree)
+        packed = _packed_as(volume)
+        match content:
+            case None:
+                _check(file, packed)
+            case Tree() if packed.disk_bytes is None:
+                unpack(file, packed, content)
+            case Disk() if packed.disk_bytes is not None:
+                unpack_disk(file, packed, content)
+            case Tree() | Disk():
+                raise HostError("what is in the archive is of another kind than the volume")
+            case _:
+                assert_never(content)
+
+
+def _member(volume: PackedVolume) -> str:
+    """What the part of a volume is called."""
+    return f"{volume.name}{TREE_SUFFIX if volume.disk_bytes is None else DISK_SUFFIX}"
+
+
+def _packed_as(volume: PackedVolume) -> Packed:
+    return Packed(volume.sha256, volume.size_bytes, volume.disk_bytes)
+
+
+def _check(file: BinaryIO, packed: Packed) -> None:
+    if packed.disk_bytes is None:
+        check(file, packed)
+    else:
+        check_disk(file, packed)
 
 
 @contextmanager
@@ -158,12 +183,23 @@ def _volume(archive: Archive, volume: PackedVolume) -> Iterator[BinaryIO]:
             raise HostError(f"{archive.path}: {volume.name}: {error}") from None
 
 
-def _write(out: BinaryIO, about: Manifest, trees: Mapping[str, Tree | None]) -> None:
+def _write(out: BinaryIO, about: Manifest, contents: Mapping[str, Content]) -> None:
     """Each volume, and last what *about* says of the VM, with these volumes."""
     volumes: list[PackedVolume] = []
-    for name, tree in trees.items():
-        packed = _append(out, f"{name}{SUFFIX}", about.taken_s, partial(pack, tree, out))
-        volumes.append(PackedVolume(name=name, sha256=packed.sha256, size_bytes=packed.size_bytes))
+    for name, content in contents.items():
+        if isinstance(content, Disk):
+            member, write = f"{name}{DISK_SUFFIX}", partial(pack_disk, content, out)
+        else:
+            member, write = f"{name}{TREE_SUFFIX}", partial(pack, content, out)
+        packed = _append(out, member, about.taken_s, write)
+        volumes.append(
+            PackedVolume(
+                name=name,
+                sha256=packed.sha256,
+                size_bytes=packed.size_bytes,
+                disk_bytes=packed.disk_bytes,
+            )
+        )
     text = manifest_to_json(replace(about, volumes=tuple(volumes))).encode()
     _append(out, MANIFEST, about.taken_s, lambda: Packed("", out.write(text)))
     out.write(bytes(2 * tarfile.BLOCKSIZE))

@@ -58,10 +58,11 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was written: its sha256, and how many bytes it is."""
+    """What was written: its sha256, how many bytes it is, and of a disk, how many that has."""
 
     sha256: str
     size_bytes: int
+    disk_bytes: int | None = None
 
 
 def pack(tree: Tree | None, out: BinaryIO) -> Packed:
@@ -73,7 +74,7 @@ def pack(tree: Tree | None, out: BinaryIO) -> Packed:
             raise HostError(f"{tree.path}: is not packed because {below[0]} is mounted")
         _refuse_too_long(_longest_below(tree.path))
     digest, size_bytes = hashlib.sha256(), 0
-    with _running(argv, at, tree, stdout=subprocess.PIPE) as process:
+    with running(argv, at, tree, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while chunk := process.stdout.read(CHUNK_BYTES):
             digest.update(chunk)
@@ -92,7 +93,7 @@ def check(file: BinaryIO, packed: Packed) -> None:
     with ThreadPoolExecutor(1) as reader:
         longest = reader.submit(_longest_line, names)
         try:
-            _feed(argv, Path("/"), None, file, packed, stdout=told)
+            feed(argv, Path("/"), None, file, packed, stdout=told)
         finally:
             os.close(told)
         _refuse_too_long(longest.result())
@@ -111,7 +112,7 @@ def _plain(line: bytes) -> bytes:
 def _longest_below(top: Path) -> bytes:
     """The longest path of a tree, as far as it matters; find(1) follows no link, however deep."""
     argv = ["find", ".", "-print0"]
-    with _running(argv, top, None, stdout=subprocess.PIPE) as process:
+    with running(argv, top, None, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         longest, left = b"", b""
         while chunk := process.stdout.read(CHUNK_BYTES):
@@ -137,7 +138,7 @@ def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
     empty(tree.path)
     _namespace_of(tree)  # now, since it is made through /proc: that is not there while confined
     argv = [*UNPACK, "--zstd", "--exclude=./dev/*", "--file=-"]
-    writing_only_to(tree.path, lambda: _feed(argv, tree.path, tree, file, packed))
+    writing_only_to(tree.path, lambda: feed(argv, tree.path, tree, file, packed))
     descriptor = os.open(tree.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sync_filesystem(descriptor)
@@ -145,7 +146,7 @@ def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
         os.close(descriptor)
 
 
-def _feed(
+def feed(
     argv: Sequence[str],
     at: Path,
     tree: Tree | None,
@@ -155,7 +156,7 @@ def _feed(
 ) -> None:
     """Let a program read the packed volume, and see that it is what it should be."""
     digest, left = hashlib.sha256(), packed.size_bytes
-    with _running(argv, at, tree, stdin=subprocess.PIPE, stdout=stdout) as process:
+    with running(argv, at, tree, stdin=subprocess.PIPE, stdout=stdout) as process:
         assert process.stdin is not None
         while left and (chunk := file.read(min(left, CHUNK_BYTES))):
             digest.update(chunk)
@@ -171,10 +172,10 @@ def _feed(
 
 
 @contextmanager
-def _running(
+def running(
     argv: Sequence[str],
     at: Path,
-    tree: Tree | None,
+    tree: Tree | None = None,
     *,
     stdin: int = subprocess.DEVNULL,
     stdout: int | None = None,

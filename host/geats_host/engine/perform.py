@@ -60,6 +60,7 @@ from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, V
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
+from geats_host.archives.disk_archives import Disk
 from geats_host.archives.volume_archives import Tree
 from geats_host.drivers import AdoptingDriver, Driver, GuestConfiguring, Place
 from geats_host.errors import HostError
@@ -372,8 +373,8 @@ class Performer:
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
                 pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
             case UnpackVolume(_, _, archive, sha256, template, identity):
-                tree = self._tree(pool, volume)
-                vm_archives.unpack_volume(Path(archive), action.volume, sha256, tree)
+                content = self._content(pool, volume, self.store.root.parent)
+                vm_archives.unpack_volume(Path(archive), action.volume, sha256, content)
                 self._filled(pool, volume, template, identity)
             case CloneVolume(_, _, source, template):
                 pool.clone(VolumeId(source, action.volume), volume)
@@ -412,9 +413,9 @@ class Performer:
         self, pool: Pool, volume: VolumeId, template: str | None, identity: Identity
     ) -> None:
         """A copy is on the volume: from now on it is not reserved any more."""
-        tree = self._tree(pool, volume)
-        if tree is not None and template is not None and identity is Identity.NEW:
-            renew_machine_id(tree.path, owner=tree.shifted_by)
+        is_root = template is not None
+        if pool.offers is Offer.DIRECTORY and is_root and identity is Identity.NEW:
+            renew_machine_id(pool.path(volume), owner=pool.facts.shifted_by)
         stage = Stage.FORMATTED if template is None else Stage.INSTALLED
         guest = None if template is None else UNFINISHED_COPY  # until it is configured
         seen = self._seen(pool, volume)
@@ -435,9 +436,9 @@ class Performer:
             taken_s = int(time.time())
             if reading is Reading.CLONES:
                 volumes = stack.enter_context(export_clones.clones(volumes, self._held))
-            trees = {name: self._tree(*where) for name, where in volumes.items()}
-            written = (archive, spec, template, trees, taken_s, self._by_hand())
-            vm_archives.write(*written, done_with_trees=stack.close)
+            contents = {n: self._content(*where, archive.parent) for n, where in volumes.items()}
+            written = (archive, spec, template, contents, taken_s, self._by_hand())
+            vm_archives.write(*written, done_with_volumes=stack.close)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -447,15 +448,18 @@ class Performer:
         finally:
             self.driver.unfreeze(self.name)
 
-    def _tree(self, pool: Pool, volume: VolumeId) -> Tree | None:
-        """Where the files of a volume are; None if it exists in memory only."""
+    def _content(self, pool: Pool, volume: VolumeId, aside: Path) -> vm_archives.Content:
+        """Where the files or the disk of a volume are; None if it exists in memory only.
+
+        *aside* is a directory for what is needed to read it.
+        """
         match pool.offers:
             case Offer.NOTHING:
                 return None
             case Offer.DIRECTORY:
                 return Tree(pool.path(volume), pool.facts.shifted_by)
             case Offer.BLOCK_DEVICE | Offer.FILE | Offer.QCOW2 as offered:
-                raise HostError(f"volume {volume} is a {offered}: only directories can be copied")
+                return Disk(pool.path(volume), offered, aside)
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
         seen = pool.observe(volume).get(volume)

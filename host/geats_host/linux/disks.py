@@ -1,80 +1,123 @@
-"""Disks, byte by byte: what a sparse file holds, written to another file or to a block device."""
+"""Disks, byte by byte: read from a file or a block device, and written to another one.
 
+A disk has ranges that were never written, or are zeros again. They take no space where they come
+to: files get holes there, and of a block device only what is something else is written, so that a
+thin one stays thin.
+"""
+
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from geats_core.reading.sizes import format_size
 from geats_host.errors import HostError
 
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**20
+GRAIN_BYTES = 2**12  # what holds nothing else than zeros takes no space
 ZEROS = bytes(CHUNK_BYTES)
-Range = tuple[int, int]  # from one byte to before another
 
 
-def data_ranges(file: int) -> Iterator[Range]:
-    """Where an open file holds data, in order: the rest is holes, which read as zeros."""
-    end, at = os.fstat(file).st_size, 0
-    while at < end:
-        try:
-            start = os.lseek(file, at, os.SEEK_DATA)
-        except OSError:  # ENXIO: only a hole is left
-            return
-        at = os.lseek(file, start, os.SEEK_HOLE)
-        yield start, at
+def size_of(disk: Path) -> int:
+    """How many bytes a file or a block device is long."""
+    with _opened(disk, os.O_RDONLY) as file:
+        return os.lseek(file, 0, os.SEEK_END)
 
 
 def write_disk(source: Path, target: Path) -> None:
     """Let the file or block device *target* begin with what the file *source* holds, durably.
 
-    It stays as large as it is. A file has holes where *source* has any, and after it; of a block
-    device, only what is not zero yet is written there, so that a thin one stays thin. What a device
-    holds after that is left alone.
+    It stays as large as it is. A file is zero after that; what a device holds there is left alone.
     """
-    with _opened(source, os.O_RDONLY) as read, _opened(target, os.O_RDWR) as written:
-        size_bytes = os.fstat(read).st_size
-        room = os.lseek(written, 0, os.SEEK_END)
+    _write(chunks(source), size_of(source), target)
+
+
+def write_stream(stream: BinaryIO, size_bytes: int, target: Path) -> int:
+    """The same of *size_bytes* that are read from *stream*; how many there were, and no more."""
+    pieces = iter(lambda: stream.read(CHUNK_BYTES), b"")
+    return _write(pieces, size_bytes, target)
+
+
+def chunks(source: Path) -> Iterator[bytes]:
+    """All that a disk holds, in order; its holes are not read."""
+    with _opened(source, os.O_RDONLY) as file:
+        at, end = 0, os.lseek(file, 0, os.SEEK_END)
+        for start, hole in _data(file, end):
+            for zeros in range(at, start, CHUNK_BYTES):
+                yield ZEROS[: start - zeros]
+            at = start
+            while at < hole:
+                chunk = os.pread(file, min(CHUNK_BYTES, hole - at), at)
+                if not chunk:
+                    raise HostError(f"{source}: became shorter while it was read")
+                yield chunk
+                at += len(chunk)
+
+
+def _data(file: int, end: int) -> Iterator[tuple[int, int]]:
+    """From where to where there is data, in order; and last the end, at which there is none.
+
+    Of a block device nobody knows its holes: all of it is data.
+    """
+    at = 0
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        yield 0, end
+        return
+    while at < end and (start := _data_from(file, at)) is not None:
+        at = min(os.lseek(file, start, os.SEEK_HOLE), end)
+        yield start, at
+    yield end, end
+
+
+def _data_from(file: int, at: int) -> int | None:
+    """Where the next data is; None if only a hole is left."""
+    try:
+        return os.lseek(file, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
+
+
+def _write(pieces: Iterable[bytes], size_bytes: int, target: Path) -> int:
+    at = 0
+    with _opened(target, os.O_RDWR) as file:
+        room = os.lseek(file, 0, os.SEEK_END)
         if size_bytes > room:
             sizes = f"{format_size(size_bytes)} does not fit into {format_size(room)}"
             raise HostError(f"{target}: a disk of {sizes}")
-        if target.is_block_device():
-            _write_to_device(read, written, size_bytes)
-        else:
-            os.ftruncate(written, 0)
-            os.ftruncate(written, room)
-            _copy(read, written)
-        os.fsync(written)
+        is_device = target.is_block_device()
+        if not is_device:
+            os.ftruncate(file, 0)
+            os.ftruncate(file, room)
+        for chunk in pieces:
+            if at + len(chunk) > size_bytes:
+                raise HostError(f"{target}: is not made larger than {format_size(size_bytes)}")
+            there = os.pread(file, len(chunk), at) if is_device else ZEROS[: len(chunk)]
+            if chunk != there:
+                _write_what_differs(file, chunk, there, at)
+            at += len(chunk)
+        os.fsync(file)
+    return at
 
 
-def _copy(source: int, target: int) -> None:
-    """Copy the data; zeros become holes of a *target* that has nothing else."""
-    for data in data_ranges(source):
-        for at, chunk in _chunks(source, data):
-            if chunk != ZEROS[: len(chunk)]:
-                _write(target, chunk, at)
+def _write_what_differs(file: int, chunk: bytes, there: bytes, at: int) -> None:
+    grains = range(0, len(chunk), GRAIN_BYTES)
+    for differs, run in groupby(grains, lambda g: not _are_equal(chunk, there, g)):
+        starts = list(run)
+        if differs:
+            _put(file, chunk[starts[0] : starts[-1] + GRAIN_BYTES], at + starts[0])
 
 
-def _write_to_device(source: int, target: int, size_bytes: int) -> None:
-    at = 0
-    for start, end in (*data_ranges(source), (size_bytes, size_bytes)):
-        for place, chunk in _chunks(target, (at, start)):
-            if chunk != ZEROS[: len(chunk)]:
-                _write(target, ZEROS[: len(chunk)], place)
-        for place, chunk in _chunks(source, (start, end)):
-            if chunk != ZEROS[: len(chunk)] or os.pread(target, len(chunk), place) != chunk:
-                _write(target, chunk, place)
-        at = end
+def _are_equal(chunk: bytes, there: bytes, start: int) -> bool:
+    return chunk[start : start + GRAIN_BYTES] == there[start : start + GRAIN_BYTES]
 
 
-def _chunks(file: int, data: Range) -> Iterator[tuple[int, bytes]]:
-    at, end = data
-    while at < end and (chunk := os.pread(file, min(CHUNK_BYTES, end - at), at)):
-        yield at, chunk
-        at += len(chunk)
-
-
-def _write(file: int, data: bytes, at: int) -> None:
+def _put(file: int, data: bytes, at: int) -> None:
     left = memoryview(data)
     while left:
         written = os.pwrite(file, left, at)
@@ -84,7 +127,7 @@ def _write(file: int, data: bytes, at: int) -> None:
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
     try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW * path.is_file())
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
         try:
             yield descriptor
         finally:

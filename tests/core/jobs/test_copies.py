@@ -12,6 +12,7 @@ from geats_core import (
     Impact,
     Manifest,
     Observation,
+    Offer,
     PackedVolume,
     Plan,
     PoolFacts,
@@ -318,9 +319,9 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
         "line 1 column 2 (char 1)"
     )
     assert said("[]") == "a.tar: is not written by geats"
-    newer = {**raw, "manifest": {**raw["manifest"], "version": 3}}
+    newer = {**raw, "manifest": {**raw["manifest"], "version": 4}}
     assert said(json.dumps(newer)) == (
-        "a.tar: was written by a newer geats (format 3, and this one knows 2)"
+        "a.tar: was written by a newer geats (format 4, and this one knows 3)"
     )
     edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
     assert said(json.dumps(edited)) == (
@@ -366,3 +367,52 @@ def test_an_archive_whose_lines_no_config_can_hold_is_refused() -> None:
     assert [str(each) for each in manifest_from_json("a.tar", text).failure()] == [
         "a.tar: it has a line that no config can hold: 'b\\nlxc.hook.start = /x'"
     ]
+
+
+def disks_in(size_bytes: int | None) -> Manifest:
+    """The archive of a VM whose root was a disk, and whose other volumes were trees."""
+    made = manifest()
+    packed = [
+        replace(each, disk_bytes=size_bytes if each.name == "root" else None)
+        for each in made.volumes
+    ]
+    return replace(made, volumes=tuple(packed))
+
+
+def wrong_with(found: Manifest, spec: VMSpec, offers: Offer | None) -> list[str]:
+    facts = HostFacts(pools={volume.pool: PoolFacts(offers=offers) for volume in spec.volumes})
+    match plan_import("/a.tar", found, spec, Observation(), facts, {}):
+        case Failure(problems):
+            return [str(each) for each in problems]
+        case _:
+            return []
+
+
+def test_disks_and_trees_come_out_as_what_they_are() -> None:
+    names = [volume.name for volume in vm().volumes]
+    directory, file = (f"offers a {each}" for each in (Offer.DIRECTORY, Offer.FILE))
+    for size_bytes, offers, wrong in (
+        (None, Offer.DIRECTORY, []),
+        (None, Offer.NOTHING, []),
+        (None, None, []),
+        (None, Offer.FILE, [(name, "tree", file) for name in names]),
+        (2**20, Offer.DIRECTORY, [("root", "disk", directory)]),
+        (2**20, Offer.FILE, [(name, "tree", file) for name in names if name != "root"]),
+    ):
+        said = wrong_with(disks_in(size_bytes), vm(), offers)
+        assert len(said) == len(wrong), (size_bytes, offers, said)
+        for text, (name, kind, where) in zip(said, wrong, strict=True):
+            assert text.startswith(f"web.volumes[{name}].pool: is a {kind} in the archive, and")
+            assert text.endswith(where)
+
+
+def test_a_disk_of_an_archive_fits_into_its_volume() -> None:
+    small = vm(volumes=[{"name": "root", "size": "1GiB"}])
+    packed = PackedVolume(name="root", sha256="x", size_bytes=1, disk_bytes=2**31)
+    found = Manifest(spec=small, template="debian", volumes=(packed,), taken_s=1)
+    assert wrong_with(found, small, Offer.FILE) == [
+        "web.volumes[root].size: must be at least 2GiB, that of the disk in the archive"
+    ]
+    for size in ("2GiB", None):
+        fits = vm(volumes=[{"name": "root", **({} if size is None else {"size": size})}])
+        assert wrong_with(found, fits, Offer.FILE) == []
