@@ -16,6 +16,7 @@ from geats_core.planning.plugin_facts import Offer
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place
+from geats_host.drivers.libvirt import trial
 from geats_host.drivers.libvirt.definition import SEED
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_kvm, open_qemu
 from geats_host.engine.apply_plan import apply_plan
@@ -314,7 +315,7 @@ def test_a_whole_life_by_plans(tmp_path: Path) -> None:
     """From a template to nothing: each plan leaves nothing to do, and a change is what it says."""
     root_disk(tmp_path / "image")
 
-    def after(target: Target, **keys: object) -> tuple[Host, Observation]:
+    def after(target: Target, size: str = "2MiB", **keys: object) -> tuple[Host, Observation]:
         raw = {
             **{"state_dir": f"{tmp_path}/state", "run_dir": f"{tmp_path}/run"},
             "drivers": {"qemu": {"settle": 0.1}},
@@ -323,7 +324,7 @@ def test_a_whole_life_by_plans(tmp_path: Path) -> None:
             "vms": {
                 NAME: {
                     **{"driver": "qemu", "template": "image", "memory": "64MiB", **keys},
-                    "volumes": [{"name": "root", "size": "2MiB"}],
+                    "volumes": [{"name": "root", "size": size}],
                 }
             },
         }
@@ -342,14 +343,50 @@ def test_a_whole_life_by_plans(tmp_path: Path) -> None:
     began = qemu_pid(NAME)
     host, seen = after(Target.RUNNING, transient=True)
     assert (seen.defined, qemu_pid(NAME)) == (host.declared(NAME), began)
-    host, seen = after(Target.RUNNING, hardware={"watchdog": "reset"})
+    assert disk_bytes(NAME) == 2 << 20
+    host, seen = after(Target.RUNNING, size="4MiB")
+    assert (disk_bytes(NAME), qemu_pid(NAME)) == (4 << 20, began)
+    host, seen = after(Target.RUNNING, size="4MiB", hardware={"watchdog": "reset"})
     assert (seen.in_effect, qemu_pid(NAME) != began) == (host.declared(NAME), True)
-    _, seen = after(Target.REINITIALISED)
+    _, seen = after(Target.REINITIALISED, size="4MiB")
     assert seen.power is Power.RUNNING
-    _, seen = after(Target.DEPROVISIONED)
+    _, seen = after(Target.DEPROVISIONED, size="4MiB")
     assert not seen.exists
     assert virsh("list", "--all", "--name").strip() == ""
 
 
 def qemu_pid(name: str) -> int:
     return int(Path(f"/run/libvirt/qemu/{name}.pid").read_text())
+
+
+def disk_bytes(name: str) -> int:
+    """How large the running guest sees its first disk."""
+    return int(virsh("domblkinfo", name, "vda").split("Capacity:")[1].split()[0])
+
+
+def test_what_a_host_lacks_is_told(
+    driver: LibvirtDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "GUESTS_SERVICE", f"{tmp_path}/guests")
+    want = machine("trials")
+    driver.define(want, places(want, tmp_path))
+    assert [(each.what, each.fix) for each in driver.trials()] == [
+        *(("libvirt for Python", ""), ("libvirt", ""), ("QEMU", ""))
+    ]
+    (tmp_path / "guests").touch()
+    assert [each.fix for each in driver.trials() if each.fix] == [
+        "systemctl disable libvirt-guests.service"
+    ]
+    (tmp_path / "guests").unlink()
+    virsh("autostart", want.name)
+    assert [each.found for each in driver.trials() if each.fix] == [
+        "at its own start, and in no order: geats-test-trials"
+    ]
+    # This daemon has no /dev/kvm.
+    assert [each.found for each in open_kvm({}, tmp_path).trials() if "kvm" in each.fix] == [
+        "cannot run machines of the type kvm"
+    ]
+    away = open_qemu({"uri": "qemu+unix:///system?socket=/none"}, tmp_path)
+    assert [each.what for each in away.trials() if each.fix] == ["libvirt"]
+    lacking = open_qemu({"python": "/none"}, tmp_path)
+    assert [each.what for each in lacking.trials()] == ["libvirt for Python"]

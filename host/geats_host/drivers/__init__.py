@@ -248,6 +248,15 @@ class TryingDriver(Protocol):
 
 
 @runtime_checkable
+class DiskGrowing(Protocol):
+    """What a driver offers whose guests can see a disk grow while they are on."""
+
+    def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
+        """Let the guest see that its volume at *place* has that size now, if it is on."""
+        ...
+
+
+@runtime_checkable
 class CheckingDriver(Protocol):
     """What a driver can do as well that knows of the host what a definition must not say."""
 

@@ -57,12 +57,12 @@ from geats_core.planning.actions import (
 from geats_core.planning.model import adopted
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
-from geats_core.vm.spec import SharedVolume, VMSpec, Volume
+from geats_core.vm.spec import RootKind, SharedVolume, VMSpec, Volume
 from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
 from geats_host.archives.disk_archives import Disk
 from geats_host.archives.volume_archives import Tree
-from geats_host.drivers import AdoptingDriver, Driver, GuestConfiguring, Place
+from geats_host.drivers import AdoptingDriver, DiskGrowing, Driver, GuestConfiguring, Place
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
@@ -353,6 +353,7 @@ class Performer:
                 pool.activate(volume)
             case GrowVolume(_, _, size_bytes):
                 pool.grow(volume, size_bytes)
+                self._grown(self._place(pool, volume), size_bytes)
             case DestroyVolume():
                 export_clones.destroy_clone(pool, volume)
                 pool.deactivate(volume)
@@ -388,6 +389,12 @@ class Performer:
                 raise AssertionError("it is handed over, see _hand_over")
             case _:
                 assert_never(action)
+
+    def _grown(self, place: Place, size_bytes: int) -> None:
+        """A guest that has the disk itself, and is on, is told of its new size."""
+        is_disk = place.offers.takes(RootKind.DISK) and place.offers is not Offer.NOTHING
+        if is_disk and isinstance(driver := self.driver, DiskGrowing):
+            driver.volume_grown(self.name, place, size_bytes)
 
     def _configure(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         """Write files into a tree; what the guest of a disk has to know is for its driver."""

@@ -14,7 +14,7 @@ its time is up: no call hangs. Nothing of libvirt is imported here.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,25 +33,22 @@ from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.refusals import is_within
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems
-from geats_core.reading.fields import Reader, each
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import DriverSeen, Info, Place, Ran, binding, held, vm_files
-from geats_host.drivers import options as driver_options
-from geats_host.drivers.libvirt import definition, seed_image
+from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, vm_files
+from geats_host.drivers.libvirt import definition, seed_image, trial
+from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.definition import Record
-from geats_host.drivers.libvirt.library import LIBVIRT
-from geats_host.errors import HostError, Refused
+from geats_host.drivers.libvirt.options import Options, read_options
+from geats_host.errors import HostError
 from geats_host.linux.network import bridges
 from geats_host.linux.run import run
 
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
-KVM, QEMU = "kvm", "qemu"
-SCRIPTS = Path(__file__).parent / "scripts"
-CHILD, HOLD = SCRIPTS / "child.py", SCRIPTS / "hold_child.py"
+HOLD = Path(__file__).parent / "scripts" / "hold_child.py"
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
 POWERS = {  # by the numbers of virDomainState
     0: Power.RUNNING,
@@ -68,53 +65,14 @@ FORMATS = {Offer.FILE: "raw", Offer.BLOCK_DEVICE: "raw", Offer.QCOW2: "qcow2"}
 NO_AGENT = "its guest cannot be reached: geats does not talk to agents in guests yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Which daemon, by which Python, and how long it may take; ``settle_s`` is "a moment".
-
-    ``media`` are the directories that the file of a cdrom must be in. ``raw_xml``: a VM may have
-    elements of its own in ``hardware.xml``, which can give it anything of the host.
-    """
-
-    kind: str
-    state_dir: Path
-    uri: str = "qemu:///system"
-    python: str = binding.AUTO
-    timeout_s: int = 30
-    settle_s: float = 0.5
-    media: tuple[str, ...] = ()
-    raw_xml: bool = False
-
-
 def open_kvm(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
     """The driver of machines that the processor runs; for its options see ``Options``."""
-    return _opened(KVM, options, state_dir)
+    return LibvirtDriver(read_options("kvm", options, state_dir))
 
 
 def open_qemu(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
     """The driver of machines that QEMU emulates; for its options see ``Options``."""
-    return _opened(QEMU, options, state_dir)
-
-
-def _opened(kind: str, options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
-    read = Reader("", options)
-    checked = read.done(
-        Options(
-            kind=kind,
-            state_dir=state_dir,
-            uri=read.take("uri", fields.text, "qemu:///system"),
-            python=read.take("python", driver_options.python, binding.AUTO),
-            timeout_s=read.take("timeout", fields.positive_int, 30),
-            settle_s=read.take("settle", driver_options.seconds, 0.5),
-            media=read.take("media", each(fields.bind_source), ()),
-            raw_xml=read.take("raw_xml", fields.boolean, False),
-        )
-    )
-    match checked:
-        case Success(parsed):
-            return LibvirtDriver(parsed)
-        case Failure(found):
-            raise Refused(*found)
+    return LibvirtDriver(read_options("qemu", options, state_dir))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +87,13 @@ class LibvirtDriver:
         return driver_facts(f"{self.options.uri} ({self.options.kind})")
 
     @property
-    def binding(self) -> binding.Binding:
-        """What calls libvirt; ``HostError`` if nothing on this host can."""
-        return binding.sound(LIBVIRT, self.options.python, self.options.state_dir)
+    def daemon(self) -> Daemon:
+        """The libvirt daemon."""
+        return Daemon(self.options)
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
         """Every domain of this type, by one child."""
-        found = self._asked("observe", only)
+        found = self.daemon.ask("observe", only)
         domains = found["domains"]
         with vm_files.host_errors("cannot observe virtual machines"):
             return {
@@ -143,6 +101,10 @@ class LibvirtDriver:
                 for each in (domains if isinstance(domains, list) else ())
                 if (seen := self._seen(each)) is not None
             }
+
+    def trials(self) -> Iterator[Trial]:
+        """What the daemon can do, and what else there must be: see ``trial``."""
+        return trial.trials(self.options)
 
     def bridges(self) -> frozenset[str] | None:
         """The bridges of the host."""
@@ -167,7 +129,7 @@ class LibvirtDriver:
             xml = domain_xml(spec, machine, facts, keep)
             bare = domain_xml(spec, machine, facts)
             definition.write_record(folder, Record(wanted=bare, keep=keep))
-            made = self._done("define", spec.name, xml=xml)
+            made = self._have("define", spec.name, xml=xml)
             back = f"{made['xml']}"
             facts = replace(facts, machine=read_domain(back).machine)
             wanted = domain_xml(spec, machine, facts)
@@ -185,7 +147,7 @@ class LibvirtDriver:
     def undefine(self, name: str) -> None:
         """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
         folder = self._folder(name)
-        self._done("undefine", name)
+        self._have("undefine", name)
         with vm_files.host_errors(f"cannot forget {name}"):
             definition.remove(folder)
 
@@ -194,24 +156,24 @@ class LibvirtDriver:
         self._write_seed(name)
         with vm_files.host_errors(f"cannot start {name}"):
             held.let_go(self._folder(name), HOLD)
-        self._done("start", name, settle=self.options.settle_s)
+        self._have("start", name, settle=self.options.settle_s)
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         """Press the power button, again every few seconds; at last power off."""
-        answer = self._done("shutdown", name, within_s=timeout_s + MORE_S, timeout=timeout_s)
+        answer = self._have("shutdown", name, within_s=timeout_s + MORE_S, timeout=timeout_s)
         self._let_go(name)
         forced = f"it did not shut down within {timeout_s} s, and was powered off"
         return forced if answer["forced"] else ""
 
     def stop(self, name: str) -> None:
         """End QEMU."""
-        self._done("stop", name)
+        self._have("stop", name)
         self._let_go(name)
 
     def freeze(self, name: str) -> None:
         """Suspend the machine."""
         self._let_go(name)  # from now on it is by wish
-        self._done("freeze", name)
+        self._have("freeze", name)
 
     def hold(self, name: str) -> None:
         """Suspend the machine; a process that outlives this one lets it go on."""
@@ -222,20 +184,20 @@ class LibvirtDriver:
         request = json.dumps({"uri": self.options.uri, "do": "unfreeze", "name": name})
         who = [f"{folder / held.HELD}", f"{os.getpid()}", request]
         run(
-            [*self.binding.script(HOLD), *who, *self.binding.script(CHILD)],
+            [*self.daemon.binding.script(HOLD), *who, *self.daemon.binding.script(CHILD)],
             timeout_s=self.options.timeout_s,
         )
         try:
-            self._done("freeze", name)
+            self._have("freeze", name)
         except HostError:
             with suppress(HostError):  # it may be frozen now, or not
-                self._done("unfreeze", name)
+                self._have("unfreeze", name)
             self._let_go(name)
             raise
 
     def unfreeze(self, name: str) -> None:
         """Let the machine go on."""
-        self._done("unfreeze", name)
+        self._have("unfreeze", name)
         self._let_go(name)
 
     def repair(self, name: str) -> None:
@@ -251,7 +213,7 @@ class LibvirtDriver:
         self._machine(spec)
         with vm_files.host_errors(f"cannot change the limits of {name}"):
             definition.write_spec(self._folder(name), spec)
-        self._done(
+        self._have(
             "set-limits",
             name,
             memory_kib=int(kib(limits.memory_bytes or 0)),
@@ -260,10 +222,14 @@ class LibvirtDriver:
             timeout=self.options.timeout_s / 2,
         )
 
+    def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
+        """Let QEMU see how large the disk is now; whoever is off sees it when it starts."""
+        self._have("resize", name, path=f"{place.path}", size_bytes=size_bytes)
+
     def info(self, name: str) -> Info:
         """What libvirt counts; addresses are as the guest's agent, DHCP or ARP tell them."""
         self._folder(name)
-        found = self._asked("info", name)
+        found = self.daemon.ask("info", name)
         stats, addresses = found.get("stats"), found.get("addresses")
         if not isinstance(stats, dict):
             return Info()
@@ -348,7 +314,7 @@ class LibvirtDriver:
         self, spec: VMSpec, machine: Machine, places: Mapping[str, Place]
     ) -> DomainFacts:
         folder = self._folder(spec.name)
-        known = read_domain(self._xml(spec.name))
+        known = read_domain(self.daemon.xml(spec.name))
         is_seeded = machine.guest is Guest.CLOUD_INIT
         return DomainFacts(
             kind=self.options.kind,
@@ -360,7 +326,7 @@ class LibvirtDriver:
     def _write_seed(self, name: str) -> None:
         """The seed is a function of the spec: one that was lost is back with the next start."""
         folder = self._folder(name)
-        spec = definition.spec_of(folder, noted(self._xml(name)))
+        spec = definition.spec_of(folder, noted(self.daemon.xml(name)))
         if spec is None:
             raise HostError(f"{name} is not defined")
         machine = self._machine(spec)
@@ -369,10 +335,15 @@ class LibvirtDriver:
             with vm_files.host_errors(f"cannot write the seed of {name}"):
                 vm_files.write_atomically(folder, definition.SEED, image)
 
-    def _xml(self, name: str) -> str:
-        """The definition that libvirt has of the domain; empty if it has none."""
-        found = self._asked("observe", name)["domains"]
-        return f"{found[0]['xml']}" if isinstance(found, list) and found else ""
+    def _have(
+        self, do: str, name: str, *, within_s: float | None = None, **more: object
+    ) -> dict[str, object]:
+        """Have something done to one VM."""
+        self._folder(name)
+        try:
+            return self.daemon.ask(do, name, within_s=within_s, **more)
+        except HostError as error:
+            raise HostError(f"{do} of {name} failed: {error}") from None
 
     def _folder(self, name: str) -> Path:
         """Where files of the VM are; every name that comes in is checked here."""
@@ -383,30 +354,6 @@ class LibvirtDriver:
     def _let_go(self, name: str) -> None:
         with vm_files.host_errors(f"cannot let {name} go on"):
             held.let_go(self._folder(name), HOLD)
-
-    def _done(
-        self, do: str, name: str, *, within_s: float | None = None, **more: object
-    ) -> dict[str, object]:
-        """Have something done to one VM."""
-        self._folder(name)
-        try:
-            return self._asked(do, name, within_s=within_s, **more)
-        except HostError as error:
-            raise HostError(f"{do} of {name} failed: {error}") from None
-
-    def _asked(
-        self, do: str, name: str | None, *, within_s: float | None = None, **more: object
-    ) -> dict[str, object]:
-        """The child's answer; ``HostError`` says why there is none."""
-        request = json.dumps({"uri": self.options.uri, "do": do, "name": name, **more})
-        timeout_s = self.options.timeout_s if within_s is None else within_s
-        said = run(
-            self.binding.script(CHILD), stdin=request, timeout_s=timeout_s, ends_with_us=True
-        )
-        answer = json.loads(said)
-        if not isinstance(answer, dict) or "failed" in answer:
-            raise HostError(f"{answer.get('failed') or 'libvirt does not say why'}")
-        return answer
 
 
 def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:

@@ -231,6 +231,24 @@ def _set_limits(host: Connection, request: Request) -> Answer:
     return {}
 
 
+def _resize(host: Connection, request: Request) -> Answer:
+    """Let the QEMU that has the disk see its new size."""
+    domain = _found(host, request["name"])
+    if domain is not None and domain.isActive():
+        _check_ours(domain)
+        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+        domain.blockResize(request["path"], request["size_bytes"], flags)
+    return {}
+
+
+def _examine(host: Connection, request: Request) -> Answer:
+    """Whether machines of the ``kind`` can run, and which of geats libvirt starts by itself."""
+    runs = re.search(f"""<domain type=["']{request["kind"]}["']""", host.getCapabilities())
+    flags = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+    started = (each for each in host.listAllDomains(flags) if NAMESPACE in each.XMLDesc(0))
+    return {"runs": bool(runs), "autostart": sorted(each.name() for each in started)}
+
+
 def _info(host: Connection, request: Request) -> Answer:
     """What it uses now; nothing if it is off."""
     domain = _found(host, request["name"])
@@ -273,6 +291,8 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "unfreeze": _unfreeze,
     "undefine": _undefine,
     "set-limits": _set_limits,
+    "resize": _resize,
+    "examine": _examine,
     "info": _info,
 }
 

@@ -1,0 +1,45 @@
+"""The libvirt daemon: each question is asked by a child process, which is ended when time is up."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from geats_host.drivers import binding
+from geats_host.drivers.binding import Binding
+from geats_host.drivers.libvirt.library import LIBVIRT
+from geats_host.drivers.libvirt.options import Options
+from geats_host.errors import HostError
+from geats_host.linux.run import run
+
+CHILD = Path(__file__).parent / "scripts" / "child.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """The daemon that the options name."""
+
+    options: Options
+
+    @property
+    def binding(self) -> Binding:
+        """What calls libvirt; ``HostError`` if nothing on this host can."""
+        return binding.sound(LIBVIRT, self.options.python, self.options.state_dir)
+
+    def ask(
+        self, do: str, name: str | None, *, within_s: float | None = None, **more: object
+    ) -> dict[str, object]:
+        """The child's answer; ``HostError`` says why there is none."""
+        request = json.dumps({"uri": self.options.uri, "do": do, "name": name, **more})
+        timeout_s = self.options.timeout_s if within_s is None else within_s
+        said = run(
+            self.binding.script(CHILD), stdin=request, timeout_s=timeout_s, ends_with_us=True
+        )
+        answer = json.loads(said)
+        if not isinstance(answer, dict) or "failed" in answer:
+            raise HostError(f"{answer.get('failed') or 'libvirt does not say why'}")
+        return answer
+
+    def xml(self, name: str) -> str:
+        """The definition that libvirt has of a domain; empty if it has none."""
+        found = self.ask("observe", name)["domains"]
+        return f"{found[0]['xml']}" if isinstance(found, list) and found else ""

@@ -1,0 +1,53 @@
+"""What the drivers of libvirt can be told: which daemon, by which Python, and what is allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.reading import fields
+from geats_core.reading.fields import Reader, each
+from geats_host.drivers import options as driver_options
+from geats_host.drivers.binding import AUTO
+from geats_host.errors import Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Which daemon, by which Python, and how long it may take; ``settle_s`` is "a moment".
+
+    ``media`` are the directories that the file of a cdrom must be in. ``raw_xml``: a VM may have
+    elements of its own in ``hardware.xml``, which can give it anything of the host.
+    """
+
+    kind: str
+    state_dir: Path
+    uri: str = "qemu:///system"
+    python: str = AUTO
+    timeout_s: int = 30
+    settle_s: float = 0.5
+    media: tuple[str, ...] = ()
+    raw_xml: bool = False
+
+
+def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -> Options:
+    """The options of the driver *kind*; ``Refused`` with all that is wrong with them."""
+    read = Reader("", options)
+    checked = read.done(
+        Options(
+            kind=kind,
+            state_dir=state_dir,
+            uri=read.take("uri", fields.text, "qemu:///system"),
+            python=read.take("python", driver_options.python, AUTO),
+            timeout_s=read.take("timeout", fields.positive_int, 30),
+            settle_s=read.take("settle", driver_options.seconds, 0.5),
+            media=read.take("media", each(fields.bind_source), ()),
+            raw_xml=read.take("raw_xml", fields.boolean, False),
+        )
+    )
+    match checked:
+        case Success(parsed):
+            return parsed
+        case Failure(found):
+            raise Refused(*found)
