@@ -76,7 +76,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.goal import Then
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import volumes_in_order
+from geats_core.vm.observation import changed, volumes_in_order
 from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
@@ -241,18 +241,18 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
     An action that is one system call, or that an adapter does aside and then puts in place, has
     nothing between before and after.
     """
-    on = replace(have, power=Power.RUNNING, in_effect=None, to_run=False)
-    stuck = replace(on, power=Power.STUCK)
+    on = changed(have, power=Power.RUNNING, in_effect=None, to_run=False)
+    stuck = changed(on, power=Power.STUCK)
     match action:
         case Define(spec, keep):  # the registry first, then the driver, then its mark
-            half = replace(have, recorded=spec)
-            unmarked = replace(half, defined=spec, by_hand=keep, half_locked=True, unreliable="")
+            half = changed(have, recorded=spec)
+            unmarked = changed(half, defined=spec, by_hand=keep, half_locked=True, unreliable="")
             return (half, unmarked) if have.locked else (half,)
         case Lock() | Unlock():  # in the registry, and not marked at the driver
-            return (replace(have, locked=True, half_locked=True),)
+            return (changed(have, locked=True, half_locked=True),)
         case Undefine(keep):  # that it is to run first, then the driver, then the registry
-            off = replace(have, to_run=False)
-            return (off, replace(off, defined=None, by_hand=keep))
+            off = changed(have, to_run=False)
+            return (off, changed(off, defined=None, by_hand=keep))
         case Start():  # it runs, and what it was started with was not written down
             return (stuck, on)
         case Shutdown() | Stop():
@@ -294,8 +294,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
 
 def power_cut(have: Observation) -> Observation:
     """What is there when the host is on again: nothing runs, and no volume is in use."""
-    volumes = tuple(replace(seen, active=False) for seen in have.volumes)
-    return replace(have, power=Power.STOPPED, in_effect=None, volumes=volumes)
+    volumes = tuple(changed(seen, active=False) for seen in have.volumes)
+    return changed(have, power=Power.STOPPED, in_effect=None, volumes=volumes)
 
 
 def _with(
@@ -308,8 +308,8 @@ def _with(
     guest: str | None = None,
 ) -> Observation:
     """*have* with one volume changed; its guest files are lost in any case but being inactive."""
-    changed = [
-        replace(
+    volumes = [
+        changed(
             seen,
             stage=seen.stage if stage is None else stage,
             active=seen.active if active is None else active,
@@ -319,7 +319,7 @@ def _with(
         else seen
         for seen in have.volumes
     ]
-    return replace(have, volumes=tuple(changed))
+    return changed(have, volumes=tuple(volumes))
 
 
 def _building(volume: Volume) -> Iterable[Action]:

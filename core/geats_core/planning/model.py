@@ -63,6 +63,7 @@ from geats_core.vm.observation import (
     SnapshotSeen,
     Stage,
     VolumeSeen,
+    changed,
     volumes_in_order,
 )
 from geats_core.vm.spec import ROOT, VMSpec
@@ -79,7 +80,7 @@ def after(action: Action, have: Observation) -> After:
         case Define(spec, keep):
             return _need(
                 (not have.foreign, "geats did not make it"),
-                then=replace(
+                then=changed(
                     have,
                     recorded=spec,
                     defined=spec,
@@ -94,7 +95,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 (not have.unreliable, "its definition cannot be relied on"),
-                then=replace(have, recorded=None, defined=None, by_hand=keep, to_run=False),
+                then=changed(have, recorded=None, defined=None, by_hand=keep, to_run=False),
             )
         case Adopt(spec, running, keep, _, called):
             root = have.volume(spec.root.pool, ROOT)
@@ -104,7 +105,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.unreliable, "its definition cannot be relied on"),
                 (have.power is not Power.STUCK, f"it is {have.power}"),
                 (root is not None and _is_filled(root), "its root volume is not ready"),
-                then=replace(
+                then=changed(
                     have,
                     recorded=spec,
                     defined=spec,
@@ -142,10 +143,10 @@ def after(action: Action, have: Observation) -> After:
         case Lock():
             return _need(
                 (have.is_recorded, "it is not defined"),
-                then=replace(have, locked=True, half_locked=False),
+                then=changed(have, locked=True, half_locked=False),
             )
         case Unlock():
-            return Success(replace(have, locked=False, half_locked=False))
+            return Success(changed(have, locked=False, half_locked=False))
         case Start():
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
@@ -154,7 +155,7 @@ def after(action: Action, have: Observation) -> After:
                     have.defined is not None and is_ready(have.defined, have),
                     "a volume is not ready",
                 ),
-                then=replace(have, power=Power.RUNNING, in_effect=have.defined, to_run=False),
+                then=changed(have, power=Power.RUNNING, in_effect=have.defined, to_run=False),
             )
         case Shutdown(_, then):
             return _need(
@@ -168,27 +169,27 @@ def after(action: Action, have: Observation) -> After:
             )
         case KeepOff():
             return _need(
-                (have.to_run, "it is not to be started again"), then=replace(have, to_run=False)
+                (have.to_run, "it is not to be started again"), then=changed(have, to_run=False)
             )
         case Freeze():
             return _need(
                 (have.power in (Power.RUNNING, Power.HELD), f"it is {have.power}"),
-                then=replace(have, power=Power.FROZEN),
+                then=changed(have, power=Power.FROZEN),
             )
         case Hold():
             return _need(
                 (have.power is Power.RUNNING, f"it is {have.power}"),
-                then=replace(have, power=Power.HELD),
+                then=changed(have, power=Power.HELD),
             )
         case Unfreeze():
             return _need(
                 (have.power in SUSPENDED, f"it is {have.power}"),
-                then=replace(have, power=Power.RUNNING),
+                then=changed(have, power=Power.RUNNING),
             )
         case SetLimits(limits):
             if have.power not in ON or have.in_effect is None:
                 return Failure(f"it is {have.power}")
-            return Success(replace(have, in_effect=replace(have.in_effect, limits=limits)))
+            return Success(changed(have, in_effect=replace(have.in_effect, limits=limits)))
         case OnVolume():
             return _volume_after(action, have)
         case _:
@@ -210,7 +211,7 @@ def _powered_off(have: Observation, then: Then) -> Observation:
     """Off, and to run again if so wished: but for what nobody knows how to start."""
     known = have.recorded is not None or have.defined is not None
     to_run = known and then is Then.ON
-    return replace(have, power=Power.STOPPED, in_effect=None, to_run=to_run)
+    return changed(have, power=Power.STOPPED, in_effect=None, to_run=to_run)
 
 
 def _can_become(spec: VMSpec, have: Observation) -> bool:
@@ -226,7 +227,7 @@ def _is_missing(have: Observation, pool: str, volume: str) -> bool:
 def _found(have: Observation, pool: str, volume: str) -> Observation:
     """*have*, where that volume is not missing any more."""
     left = tuple(each for each in have.missing if (each.pool, each.name) != (pool, volume))
-    return replace(have, missing=left)
+    return changed(have, missing=left)
 
 
 def _is_filled(root: VolumeSeen) -> bool:
@@ -262,25 +263,25 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             return _need(
                 (seen.stage is Stage.ALLOCATED, "it is formatted"),
                 new,
-                then=_with_volume(have, replace(seen, stage=Stage.FORMATTED)),
+                then=_with_volume(have, changed(seen, stage=Stage.FORMATTED)),
             )
         case ActivateVolume():
             return _need(
                 (seen.stage >= Stage.FORMATTED, "it is not formatted"),
                 (not seen.active, "it is active"),
-                then=_with_volume(have, replace(seen, active=True)),
+                then=_with_volume(have, changed(seen, active=True)),
             )
         case GrowVolume(_, _, size_bytes):
             return _need(
                 (seen.active, "it is not active"),
                 (seen.size_bytes is None or seen.size_bytes < size_bytes, "it is not smaller"),
-                then=_with_volume(have, replace(seen, size_bytes=size_bytes)),
+                then=_with_volume(have, changed(seen, size_bytes=size_bytes)),
             )
         case DestroyVolume():
             return _need(
                 off,
                 (not have.locked, "the VM is locked"),
-                then=replace(
+                then=changed(
                     _found(have, action.pool, action.volume),
                     volumes=tuple(v for v in have.volumes if v is not seen),
                 ),
@@ -296,7 +297,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             return _need(
                 (seen.active, "it is not active"),
                 (seen.snapshot(name) is None, "there is a snapshot of that name"),
-                then=_with_volume(have, replace(seen, snapshots=(*seen.snapshots, taken))),
+                then=_with_volume(have, changed(seen, snapshots=(*seen.snapshots, taken))),
             )
         case RollbackVolume(_, _, name):
             old = seen.snapshot(name)
@@ -306,7 +307,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (not have.locked, "the VM is locked"),
                 then=_with_volume(
-                    have, replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+                    have, changed(seen, stage=old.stage, template=old.template, guest=old.guest)
                 ),
             )
         case DeleteSnapshot(_, _, name):
@@ -314,7 +315,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             return _need(
                 (seen.snapshot(name) is not None, "there is no such snapshot"),
                 (not have.locked, "the VM is locked"),
-                then=_with_volume(have, replace(seen, snapshots=left)),
+                then=_with_volume(have, changed(seen, snapshots=left)),
             )
         case InstallTemplate(_, _, template):
             return _need(
@@ -323,17 +324,17 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
                 (not seen.is_reserved, "a copy to it was not finished"),
                 new,
-                then=_with_volume(have, replace(seen, stage=Stage.INSTALLED, template=template)),
+                then=_with_volume(have, changed(seen, stage=Stage.INSTALLED, template=template)),
             )
         case ConfigureGuest(_, _, spec):
             return _need(
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage is Stage.INSTALLED, "no template is installed on it"),
-                then=_with_volume(have, replace(seen, guest=guest_digest(spec))),
+                then=_with_volume(have, changed(seen, guest=guest_digest(spec))),
             )
         case ReserveVolume():
-            reserved = replace(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)
+            reserved = changed(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)
             return _need(
                 off,
                 (seen.active, "it is not active"),
@@ -348,7 +349,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.is_reserved, "it is not reserved for a copy"),
-                then=_with_volume(have, replace(seen, stage=stage, template=template, guest=guest)),
+                then=_with_volume(have, changed(seen, stage=stage, template=template, guest=guest)),
             )
         case _:
             assert_never(action)
@@ -362,7 +363,7 @@ def _handed_over(action: RenameVolume, have: Observation) -> After:
     return _need(
         (there, "the volume does not exist"),
         (have.power is Power.STOPPED, f"the VM is {have.power}"),
-        then=replace(
+        then=changed(
             _found(have, *place), volumes=left, renaming=Renaming(action.old_name, action.new_name)
         ),
     )
@@ -400,4 +401,4 @@ def _need(*conditions: tuple[bool, str], then: Observation) -> After:
 
 def _with_volume(have: Observation, volume: VolumeSeen) -> Observation:
     others = [v for v in have.volumes if (v.pool, v.name) != (volume.pool, volume.name)]
-    return replace(have, volumes=volumes_in_order([*others, volume]))
+    return changed(have, volumes=volumes_in_order([*others, volume]))
