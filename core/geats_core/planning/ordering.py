@@ -8,7 +8,8 @@ be done while it runs: so what fails then leaves it running.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias, assert_never
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias, assert_never
 
 from geats_core.planning.actions import (
     POWER_OFFS,
@@ -52,11 +53,10 @@ from geats_core.planning.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.planning.dependencies import Wait, nearest
+from geats_core.planning.dependencies import Positions, Wait, nearest
 from geats_core.planning.steps import Step
 
 Resource: TypeAlias = tuple[str, ...]
-Touched: TypeAlias = tuple[frozenset[Resource], frozenset[Resource]]  # what it reads, and writes
 EVERYTHING: Resource = ()
 DEFINITION: Resource = ("definition",)
 POWER: Resource = ("power",)
@@ -71,49 +71,63 @@ def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
     Those that it waits for anyway, since another that it waits for does, are left out.
     """
     steps = tuple(steps)
-    actions = _Actions([step.action for step in steps])
-    waits = [[actions.wait(at, later) for at in range(later)] for later in range(len(steps))]
-    needs, after = nearest(
-        [[at for at, wait in enumerate(each) if wait is kind] for each in waits] for kind in Wait
-    )
-    numbered = zip(steps, needs, after, strict=True)
+    waits = _waits(tuple(_Touching.of(step.action) for step in steps))
+    numbered = zip(steps, *waits, strict=True)
     return tuple(replace(step, needs=n, after=a) for step, n, a in numbered)
 
 
-class _Actions:
-    """The actions of one plan, with what each touches."""
+class _Touching(NamedTuple):
+    """All of an action that says what waits for it, and for what it waits."""
 
-    def __init__(self, actions: Sequence[Action]) -> None:
-        self.actions = actions
-        self.touched = [(_reads(action), _writes(action)) for action in actions]
-        self.restart = _restart(actions)
-        fresh = any(isinstance(action, InstallTemplate | Repair) for action in actions)
-        self.ran = self.restart >= 0 and not fresh
+    kind: type[Action]
+    reads: frozenset[Resource]
+    writes: frozenset[Resource]
 
-    def wait(self, earlier: int, later: int) -> Wait | None:
-        """How the step *later* waits for the step *earlier*, if it does."""
-        if earlier < self.restart == later:  # powered off as late as can be, and not in vain
-            return Wait.AFTER if isinstance(self.actions[earlier], ASIDE) else Wait.NEEDS
-        (_, writes), (reads, also_writes) = self.touched[earlier], self.touched[later]
-        if _overlap(writes, reads | also_writes):
-            return Wait.AFTER if self._is_aside(earlier, later) else Wait.NEEDS
-        if not _overlap(self.touched[earlier][0], also_writes):
-            return None
-        # What was only read may change once it was, or could not be; but see ``Undefine``.
-        return Wait.NEEDS if isinstance(self.actions[later], Undefine) else Wait.AFTER
+    @classmethod
+    def of(cls, action: Action) -> "_Touching":
+        return cls(type(action), _reads(action), _writes(action))
 
-    def _is_aside(self, earlier: int, later: int) -> bool:
-        """Whether the later step is as well without what the earlier one writes."""
-        one, other = self.actions[earlier], self.actions[later]
-        if isinstance(one, ConfigureGuest):  # a guest that ran may be as it was, a new one may not
-            return isinstance(other, Start) and self.ran
-        starts = isinstance(other, Start) and isinstance(one, ASIDE)
-        return starts or isinstance(one, GrowVolume)
+    def is_a(self, *kinds: type[Action]) -> bool:
+        return issubclass(self.kind, kinds)
 
 
-def _restart(actions: Sequence[Action]) -> int:
+@lru_cache(maxsize=1024)  # most VMs of a host have plans like those of others
+def _waits(actions: tuple[_Touching, ...]) -> tuple[list[Positions], list[Positions]]:
+    """What each needs, and what it comes after."""
+    restart = _restart([action.kind for action in actions])
+    ran = restart >= 0 and not any(action.is_a(InstallTemplate, Repair) for action in actions)
+
+    def wait(earlier: int, later: int) -> Wait | None:
+        one, other = actions[earlier], actions[later]
+        if earlier < restart == later:  # powered off as late as can be, and not in vain
+            return Wait.AFTER if one.is_a(*ASIDE) else Wait.NEEDS
+        return _wait(one, other, ran=ran)
+
+    waits = [[wait(at, later) for at in range(later)] for later in range(len(actions))]
+    return nearest(
+        [[at for at, wait in enumerate(each) if wait is kind] for each in waits] for kind in Wait
+    )
+
+
+def _wait(earlier: _Touching, later: _Touching, *, ran: bool) -> Wait | None:
+    """How the *later* action waits for the *earlier* one, if it does; *ran*: the guest did."""
+    if _overlap(earlier.writes, later.reads | later.writes):
+        return Wait.AFTER if _is_aside(earlier, later, ran=ran) else Wait.NEEDS
+    if not _overlap(earlier.reads, later.writes):
+        return None
+    # What was only read may change once it was, or could not be; but see ``Undefine``.
+    return Wait.NEEDS if later.is_a(Undefine) else Wait.AFTER
+
+
+def _is_aside(earlier: _Touching, later: _Touching, *, ran: bool) -> bool:
+    """Whether the later action is as well without what the earlier one writes."""
+    if earlier.is_a(ConfigureGuest):  # a guest that ran may be as it was, a new one may not
+        return later.is_a(Start) and ran
+    return (later.is_a(Start) and earlier.is_a(*ASIDE)) or earlier.is_a(GrowVolume)
+
+
+def _restart(kinds: Sequence[type[Action]]) -> int:
     """The position of the first step that powers a VM off which starts later; -1 for none."""
-    kinds = [type(action) for action in actions]
     off = next((at for at, kind in enumerate(kinds) if kind in POWER_OFFS), len(kinds))
     if Start not in kinds[off:]:
         return -1
