@@ -55,6 +55,7 @@ WHOLE = re.compile("-?[0-9]{1,9}")
 OF_GEATS = "geats writes what is needed"
 NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 UNSET = "unsets what came before"
+EPHEMERAL = ("lxc.ephemeral", "1")
 NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by hand"
 MOUNT_IT = "copy its files into a directory, and give that"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
@@ -385,7 +386,14 @@ class _Reading:
         """It stays where it is; of what is included, only what geats unsets has to be repeated."""
         if not line.included or NIC.fullmatch(line.key) or f"{line.key} =" in AGAIN:
             self.keep.append(line.text)
-            self.taken.left(line.said, why)
+            self.taken.left(line.said, _advice(line) if why == NO_KEY else why)
+
+
+def _advice(line: Line) -> str:
+    """What to do with a line that has no key; as it was written, it may be of LXC 2."""
+    if (line.key, line.value) == EPHEMERAL:
+        return "would have it destroyed once it is off"
+    return NO_KEY if line.said == line.key else NO_KEY.replace("it to", f"{line.text!r} to", 1)
 
 
 def key_of(text: str) -> str:

@@ -79,6 +79,19 @@ def test_another_kind_of_nic_is_told_by_its_kind() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("lxc.tty = 2", "add 'lxc.tty.max = 2' to the new VM's config by hand"),
+        ("lxc.tty.max = 2", "add it to the new VM's config by hand"),
+        ("lxc.network.type = veth\nlxc.network.mtu = 1400", "add 'lxc.net.0.mtu = 1400' to"),
+        ("lxc.ephemeral = 1", "would have it destroyed once it is off"),
+    ],
+)
+def test_a_line_to_add_by_hand_is_one_that_lxc_can_read(line: str, why: str) -> None:
+    assert any(why in f"{note}" for note in imported(line).notes)
+
+
 def test_a_container_becomes_a_vm() -> None:
     made = imported(NEW)
     media = {"source": "/srv/media", "read_only": True, "mount": "/srv/media"}
