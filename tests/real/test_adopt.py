@@ -15,7 +15,7 @@ import pytest
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
-from geats_host.calls import adopt, inventory, lifecycle
+from geats_host.calls import adopt, copies, inventory, lifecycle
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -31,6 +31,7 @@ PATIENCE_S = (
     300  # a guest shuts down and boots in seconds, on a machine that has nothing else to do
 )
 NAME = "geats-test-adopt"
+OTHER = "geats-test-adopt-renamed"
 DEFINE = Path(__file__).with_name("define_child.py")
 REBOOTING = (
     "#!/bin/sh\ntrap 'exit 0' USR1 PWR\ntrap 'reboot -f' HUP\nwhile :; do sleep 0.02; done\n"
@@ -208,6 +209,23 @@ def test_one_that_is_undefined_leaves_its_files_and_can_be_defined_again(
         apply_plan(host, lifecycle.plan_to(host, NAME, target)).unwrap()
         assert (operator.folder / "rootfs/bin/busybox").exists() == (target != "deprovisioned")
     assert not operator.folder.exists()
+
+
+def test_one_gets_another_name_and_its_tree_stays_where_it_is(operator: Operator) -> None:
+    operator.make()
+    operator.adopt("busybox")
+    (operator.folder / "rootfs/tmp/kept").write_text("kept")
+    host = operator.host
+    apply_plan(host, copies.rename(host, NAME, OTHER)).unwrap()
+    assert host.observe_all().keys() == {OTHER}
+    apply_plan(host, lifecycle.plan_verb(host, "start", OTHER)).unwrap()
+    assert host.observe(OTHER).power is Power.RUNNING
+    tree = host.pools["default"].path(VolumeId(OTHER, "root"))
+    assert tree == operator.folder / "rootfs"
+    assert (tree / "tmp/kept").read_text() == "kept"
+    apply_plan(host, lifecycle.plan_to(host, OTHER, "deprovisioned")).unwrap()
+    assert host.observe_all() == {}
+    assert not tree.exists()
 
 
 def test_one_made_anew_is_made_in_the_pool(operator: Operator) -> None:

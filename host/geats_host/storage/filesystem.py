@@ -113,7 +113,14 @@ class FilesystemPool:
         below = self.below.facts
         online = below.grows_online and fstypes.grows_online(self.kind)
         least_bytes = max(below.least_bytes, self.kind.least_bytes)
-        return replace(below, enforces_size=True, grows_online=online, least_bytes=least_bytes)
+        renames = below.renames and isinstance(self.below, RenamingPool)
+        return replace(
+            below,
+            enforces_size=True,
+            grows_online=online,
+            least_bytes=least_bytes,
+            renames=renames,
+        )
 
     def identify(self) -> None:
         """Give the pool below its identity, where it can have one."""

@@ -133,7 +133,8 @@ class LuksPool:
     @property
     def facts(self) -> PoolFacts:
         """What the pool below has."""
-        return self.below.facts
+        below = self.below.facts
+        return replace(below, renames=below.renames and isinstance(self.below, RenamingPool))
 
     def identify(self) -> None:
         """Give the pool below its identity, where it can have one."""

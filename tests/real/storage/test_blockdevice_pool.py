@@ -14,6 +14,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.linux import block_devices
 from geats_host.storage import Pool, VolumeId, filesystem
 from geats_host.storage.blockdevice import open_pool
+from geats_host.storage.filesystem import FilesystemPool
 from geats_host.testing import pool_conformance_content
 from geats_host.testing.pool_conformance import PoolConformance
 from geats_host.testing.pool_conformance_content import OF_A_VM, Reopen
@@ -190,6 +191,25 @@ def test_it_holds_one_volume_and_names_its_owner(opened: Open, device: Path) -> 
     assert opened().facts.location == str(device)
     opened().destroy(VOLUME)
     opened().allocate(OTHER, None)
+
+
+def test_its_volume_is_renamed_with_the_filesystem_on_it(opened: Open, memory: Path) -> None:
+    """Its label is that of the new name, and its content the same; the device stays as it is."""
+
+    def above() -> FilesystemPool:
+        pool = filesystem.open_pool({"mounts": f"{memory}/mnt"}, opened())
+        assert isinstance(pool, FilesystemPool)
+        return pool
+
+    ready(above())
+    (above().path(VOLUME) / "kept").write_text("kept")
+    for _ in range(2):
+        above().rename(VOLUME, OTHER)
+    assert set(above().observe()) == {OTHER}
+    above().activate(OTHER)
+    assert (above().path(OTHER) / "kept").read_text() == "kept"
+    above().deactivate(OTHER)
+    above().destroy(OTHER)
 
 
 def test_what_holds_data_is_neither_formatted_nor_claimed(opened: Open, device: Path) -> None:
