@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from geats_core.planning.plugin_facts import Offer
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place
+from geats_host.drivers.held import HELD
 from geats_host.drivers.libvirt import trial
 from geats_host.drivers.libvirt.definition import SEED
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_kvm, open_qemu
@@ -34,6 +36,14 @@ FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 WATCHDOG = '<devices><watchdog action="reset" model="i6300esb" /></devices>'
 
 NAME = "geats-test-life"
+HOLDING = """
+import sys, time
+from pathlib import Path
+from geats_host.drivers.libvirt.driver import open_qemu
+open_qemu({}, Path(sys.argv[1])).hold(sys.argv[2])
+print("held", flush=True)
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +256,28 @@ def test_cpus_and_memory_that_are_there_change_what_is_in_effect(
     assert (seen.defined, seen.in_effect) == (want, replace(want, limits=more))
     assert ">2</vcpu>" in virsh("dumpxml", want.name)
     assert driver.info(want.name).memory_limit_bytes == want.limits.memory_bytes
+
+
+def test_one_that_is_held_goes_on_when_its_operation_is_killed(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("held")
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    argv = [sys.executable, "-c", HOLDING, f"{tmp_path}", want.name]
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert driver.observe()[want.name].power is Power.HELD
+        (holder, _) = (tmp_path / "libvirt/qemu" / want.name / HELD).read_text().split()
+        os.killpg(process.pid, signal.SIGKILL)
+    assert ends_within(int(holder), 30)
+    assert driver.observe() == {
+        want.name: DriverSeen(defined=want, in_effect=want, power=Power.RUNNING)
+    }
 
 
 def test_the_seed_is_written_at_each_start(driver: LibvirtDriver, tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def record_of(folder: Path, digest: str) -> Record | None:
 
 
 def _record(text: str | None) -> Record | None:
-    match json.loads(text) if text else None:
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return None
+    match found:
         case {"wanted": str(wanted), "keep": [*keep], "seal": seal}:
             sealed = frozenset(map(str, seal)) if isinstance(seal, list) else None
             return Record(wanted=wanted, keep=tuple(map(str, keep)), seal=sealed)

@@ -1,0 +1,99 @@
+"""What is kept of a VM beside libvirt's definition, whatever is cut, lost or changed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from geats_core.domains.domain_devices import DomainFacts, Source
+from geats_core.domains.domain_xml import domain_xml, spec_digest
+from geats_core.domains.machine import Machine
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers.libvirt import definition
+from geats_host.drivers.libvirt.definition import Record
+from geats_host.drivers.libvirt.seed_image import seed_image
+from geats_host.errors import HostError
+
+FACTS = DomainFacts(kind="qemu", sources={"root": Source(path="/r")}, machine="pc-q35-7.2")
+MINE = "<devices><sound model='ich9'/></devices>"
+FROM_LIBVIRT = ("</devices>", "<audio id='1'/><input type='tablet' bus='virtio'/></devices>")
+
+
+def web(**keys: object) -> VMSpec:
+    return parse_vm("web", {"template": "debian", "memory": "64MiB", **keys}).unwrap()
+
+
+def written(spec: VMSpec, *keep: str) -> str:
+    return domain_xml(spec, Machine(), FACTS, keep)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    definition.write_spec(tmp_path / "web", web())
+    return tmp_path / "web"
+
+
+def test_a_spec_is_found_by_its_digest_unless_it_was_changed(folder: Path) -> None:
+    digest = spec_digest(web())
+    assert definition.spec_of(folder, digest) == web()
+    for other in ("", "../web", spec_digest(web(hostname="other"))):
+        assert definition.spec_of(folder, other) is None
+    (folder / f"spec.{digest}").write_text('{"template": "alpine", "memory": "64MiB"}')
+    assert definition.spec_of(folder, digest) is None
+    (folder / f"spec.{digest}").write_text("no spec")
+    assert definition.spec_of(folder, digest) is None
+
+
+def test_specs_that_nobody_needs_any_more_are_removed(folder: Path) -> None:
+    other = web(hostname="other")
+    definition.write_spec(folder, other)
+    definition.forget_specs(folder, {spec_digest(other), ""})
+    assert [each.name for each in folder.iterdir()] == [f"spec.{spec_digest(other)}"]
+
+
+def test_a_definition_that_was_cut_is_judged_by_what_libvirt_has(folder: Path) -> None:
+    """Before libvirt took the new one, the old one counts; after it, the new one does."""
+    old, new = web(), web(hostname="other", nics=[{"name": "eth0", "bridge": "br0"}])
+    back = written(old, MINE).replace(*FROM_LIBVIRT)
+    sealed = Record(wanted=written(old), keep=(MINE,), seal=frozenset())
+    definition.write_record(folder, sealed)
+    definition.write_record(folder, Record(wanted=written(new), keep=(MINE,)))
+
+    assert definition.record_of(folder, spec_digest(old)) == sealed
+    seen = definition.seen_of(folder, back)
+    assert (seen.as_written, len(seen.by_hand)) == (True, 2)  # an empty seal vouches for nothing
+
+    seen = definition.seen_of(folder, written(new, MINE).replace(*FROM_LIBVIRT))
+    assert seen.as_written
+    assert seen.by_hand == ('<devices><sound model="ich9" /></devices>',)
+
+
+def test_the_seal_ends_the_trial_of_what_was_written(folder: Path) -> None:
+    definition.write_record(folder, Record(wanted=written(web())))
+    assert (folder / definition.NEW_RECORD).exists()
+    definition.write_record(folder, Record(wanted=written(web()), seal=frozenset({"a"})))
+    assert not (folder / definition.NEW_RECORD).exists()
+    assert definition.record_of(folder, spec_digest(web())) == Record(
+        wanted=written(web()), seal=frozenset({"a"})
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"wanted": 1, "keep": [], "seal": null}'])
+def test_a_record_that_cannot_be_read_is_none(folder: Path, text: str) -> None:
+    (folder / definition.RECORD).write_text(text)
+    assert definition.record_of(folder, spec_digest(web())) is None
+    assert definition.seen_of(folder, written(web())).as_written is False
+
+
+def test_a_vm_that_is_not_known_has_no_mark(tmp_path: Path) -> None:
+    definition.set_locked(tmp_path / "web", locked=True)
+    definition.set_locked(tmp_path / "web", locked=False)
+    definition.remove(tmp_path / "web")
+    assert not (tmp_path / "web").exists()
+
+
+def test_without_pycdlib_there_is_no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pycdlib", None)
+    with pytest.raises(HostError, match="as pycdlib is missing: install geats with the extra"):
+        seed_image({"meta-data": "{}"})
