@@ -68,7 +68,7 @@ def read_domain(text: str, wanted: str = "", seal: frozenset[str] = NOTHING) -> 
     os_type = have.find("os/type")
     seen = DomainSeen(
         kind=have.get("type", ""),
-        digest=noted(text),
+        digest=_noted(have),
         nics=tuple(map(_nic, have.findall("devices/interface"))),
         machine="" if os_type is None else os_type.get("machine", ""),
         places=dict(_places(have)),
@@ -82,7 +82,11 @@ def read_domain(text: str, wanted: str = "", seal: frozenset[str] = NOTHING) -> 
 def noted(text: str) -> str:
     """The digest that geats noted in a domain, or in what libvirt gives of its metadata."""
     top = parsed(text)
-    note = None if top is None else next(top.iter(NOTE), None)
+    return "" if top is None else _noted(top)
+
+
+def _noted(top: Element) -> str:
+    note = next(top.iter(NOTE), None)
     return "" if note is None else note.get(DIGEST, "")
 
 

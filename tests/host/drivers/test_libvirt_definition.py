@@ -79,6 +79,21 @@ def test_the_seal_ends_the_trial_of_what_was_written(folder: Path) -> None:
     )
 
 
+def test_what_is_as_libvirt_gave_it_back_needs_no_second_look(folder: Path) -> None:
+    back = written(web(), MINE).replace(*FROM_LIBVIRT)
+    record = definition.sealed(back, written(web()), (MINE,))
+    definition.write_record(folder, record)
+    assert definition.record_of(folder, spec_digest(web())) == record
+    by_hand = ('<devices><sound model="ich9" /></devices>',)
+    for same in (back, f"{back} "):
+        seen = definition.seen_of(folder, same)
+        assert (seen.as_written, seen.by_hand) == (True, by_hand)
+    changed = back.replace("on_crash>destroy", "on_crash>restart")
+    assert not definition.seen_of(folder, changed).as_written
+    odd = definition.sealed(changed, written(web()), ())
+    assert odd.back == ""
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"wanted": 1, "keep": [], "seal": null}'])
 def test_a_record_that_cannot_be_read_is_none(folder: Path, text: str) -> None:
     (folder / definition.RECORD).write_text(text)

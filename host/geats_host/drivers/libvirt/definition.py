@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from returns.result import Failure, Success
@@ -34,11 +35,25 @@ PASSED = 0o711  # QEMU goes through to the seed, and lists nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What geats wrote: the domain without what is by hand, that, and the seal once it is known."""
+    """What geats wrote: the domain without what is by hand, that, and the seal once it is known.
+
+    ``back`` is the SHA-256 of what libvirt gave back, in which ``by_hand`` was found: as long as
+    that is the same, nobody needs to look again.
+    """
 
     wanted: str
     keep: tuple[str, ...] = ()
     seal: frozenset[str] | None = None
+    back: str = ""
+    by_hand: tuple[str, ...] = ()
+
+
+def sealed(back: str, wanted: str, keep: tuple[str, ...]) -> Record:
+    """The record of what was *wanted*, with what libvirt gave *back* for it."""
+    seal = seal_of(back, wanted, keep)
+    seen = read_domain(back, wanted, seal)
+    same = sha256(back.encode()).hexdigest() if seen.as_written else ""
+    return Record(wanted=wanted, keep=keep, seal=seal, back=same, by_hand=seen.by_hand)
 
 
 def write_spec(folder: Path, spec: VMSpec) -> None:
@@ -68,7 +83,7 @@ def forget_specs(folder: Path, but: Collection[str]) -> None:
 def write_record(folder: Path, record: Record) -> None:
     """Keep what was written; without its seal it is only on trial."""
     seal = None if record.seal is None else sorted(record.seal)
-    text = json.dumps({"wanted": record.wanted, "keep": record.keep, "seal": seal})
+    text = json.dumps({**asdict(record), "seal": seal})
     vm_files.write_atomically(folder, NEW_RECORD if seal is None else RECORD, text)
     if seal is not None:
         vm_files.remove_files(folder, [NEW_RECORD])
@@ -89,18 +104,32 @@ def _record(text: str | None) -> Record | None:
     except ValueError:
         return None
     match found:
-        case {"wanted": str(wanted), "keep": [*keep], "seal": seal}:
-            sealed = frozenset(map(str, seal)) if isinstance(seal, list) else None
-            return Record(wanted=wanted, keep=tuple(map(str, keep)), seal=sealed)
+        case {
+            "wanted": str(wanted),
+            "keep": [*keep],
+            "seal": seal,
+            "back": str(back),
+            "by_hand": [*by_hand],
+        }:
+            return Record(
+                wanted=wanted,
+                keep=tuple(map(str, keep)),
+                seal=frozenset(map(str, seal)) if isinstance(seal, list) else None,
+                back=back,
+                by_hand=tuple(map(str, by_hand)),
+            )
         case _:
             return None
 
 
 def seen_of(folder: Path, xml: str) -> DomainSeen:
     """What libvirt's definition *xml* says, held against what was written."""
-    record = record_of(folder, noted(xml))
+    seen = read_domain(xml)
+    record = record_of(folder, seen.digest)
     if record is None:
-        return read_domain(xml)
+        return seen
+    if record.back and record.back == sha256(xml.encode()).hexdigest():
+        return replace(seen, as_written=True, by_hand=record.by_hand)
     seal = record.seal
     return read_domain(
         xml, record.wanted, seal_of(xml, record.wanted, record.keep) if seal is None else seal

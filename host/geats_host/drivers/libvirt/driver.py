@@ -25,7 +25,7 @@ from returns.result import Failure, Success
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
-from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
+from geats_core.domains.embedding import DomainSeen, noted, read_domain
 from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts, problems, read_machine
 from geats_core.domains.seed import seed_files
@@ -133,8 +133,7 @@ class LibvirtDriver:
             back = f"{made['xml']}"
             facts = replace(facts, machine=read_domain(back).machine)
             wanted = domain_xml(spec, machine, facts)
-            seal = seal_of(back, wanted, keep)
-            definition.write_record(folder, Record(wanted=wanted, keep=keep, seal=seal))
+            definition.write_record(folder, definition.sealed(back, wanted, keep))
             definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
             if made["new"]:  # what is left of another, that was not forgotten to its end
                 definition.set_locked(folder, locked=False)
@@ -263,16 +262,18 @@ class LibvirtDriver:
         """What is seen of one domain; None if it is of another type."""
         name, xml, live = (f"{domain[key]}" for key in ("name", "xml", "live"))
         folder = self.options.state_dir / "libvirt" / self.options.kind / name
-        is_ours = bool(fields.VM_NAME.fullmatch(name)) and bool(noted(xml) or noted(live))
-        seen = definition.seen_of(folder, xml) if is_ours else read_domain(xml)
+        can_be_ours = bool(fields.VM_NAME.fullmatch(name))
+        seen = definition.seen_of(folder, xml) if can_be_ours else read_domain(xml)
         if seen.kind != self.options.kind:
             return None
+        runs_with = noted(live)
+        is_ours = can_be_ours and bool(seen.digest or runs_with)
         power = self._power(domain, folder, is_ours=is_ours)
         if not is_ours:
             return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
         return DriverSeen(
             defined=_defined(folder, seen) if domain["defined"] else None,
-            in_effect=None if power is Power.STOPPED else definition.spec_of(folder, noted(live)),
+            in_effect=None if power is Power.STOPPED else definition.spec_of(folder, runs_with),
             power=power,
             by_hand=seen.by_hand,
             locked=definition.is_locked(folder),
