@@ -233,7 +233,7 @@ def test_no_function_touches_anything_in_test_mode(
         "rebuild_registry": (),
         "repair": (),
         "restore_registry": (f"{operator.cache}/registry.backup", True),
-        "rename": (ICE, "geats-test-tmrenamed"),
+        "rename": (STRAY, "geats-test-tmrenamed"),
         "restore": (RUNS, "monday", True),
         "snapshot": (RUNS, "tuesday"),
         "freeze": (RUNS,),
