@@ -14,6 +14,7 @@ import pytest
 
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.plugin_facts import Offer
+from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place
@@ -278,6 +279,18 @@ def test_one_that_is_held_goes_on_when_its_operation_is_killed(
     assert driver.observe() == {
         want.name: DriverSeen(defined=want, in_effect=want, power=Power.RUNNING)
     }
+
+
+def test_a_nic_is_on_its_bridge_under_its_own_name_while_the_guest_is_on(
+    driver: LibvirtDriver, bridge: str, tmp_path: Path
+) -> None:
+    want = machine("nic", nics=[{"name": "eth0", "bridge": bridge}])
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    link = Path("/sys/class/net", veth_name(want.name, 0))
+    assert (link / "master").resolve().name == bridge
+    driver.stop(want.name)
+    assert not link.exists()
 
 
 def test_the_seed_is_written_at_each_start(driver: LibvirtDriver, tmp_path: Path) -> None:
