@@ -84,6 +84,7 @@ REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 LINES = ((), ("lxc.environment = BY=HAND", "# why"))
 SNAPSHOTS = ("monday", "tuesday")
 TIMEOUT_S = 5
+OF_DISKS = "vm"  # the driver of worlds whose roots are disks
 
 
 def _volumes(*volumes: Mapping[str, object]) -> Mapping[object, object]:
@@ -157,9 +158,15 @@ def config(directory: Path, world: World, pool: str, template: Path) -> dict[str
         "pools": {
             name: {"type": pool, "path": str(directory / name)} for name in ("default", "other")
         },
-        "templates": {name: {"path": str(template)} for name in ("default", "other")},
+        "templates": {name: _source(world, template) for name in ("default", "other")},
         "vms": {world.name: declared(world.driver)},
     }
+
+
+def _source(world: World, template: Path) -> dict[str, object]:
+    if world.driver == OF_DISKS:
+        return {"disk": {"path": str(template), "format": "raw"}}
+    return {"path": str(template)}
 
 
 def declared(driver: str, change: str = "nothing") -> dict[object, object]:
@@ -167,7 +174,7 @@ def declared(driver: str, change: str = "nothing") -> dict[object, object]:
     raw: dict[object, object] = {
         "driver": driver,
         "template": "default",
-        "init": "busybox",
+        "init": None if driver == OF_DISKS else "busybox",
         "memory": "64MiB",
         "shutdown_timeout": TIMEOUT_S,
     } | dict(CHANGES[change])

@@ -38,14 +38,18 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import (
+    LIVE_LIMITS,
     Asked,
     ByHand,
     DataLoss,
+    DriverFacts,
     Goal,
     HostFacts,
     Impact,
     Observation,
+    Offer,
     Plan,
+    PoolFacts,
     Power,
     PowerOff,
     Restart,
@@ -83,8 +87,18 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.goal import Then
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.spec import ROOT, VMSpec
-from tests.property.space import BARE_FREE, BY_HAND, MISSING, NAME, NOWHERE, SPACES, Space
+from geats_core.vm.spec import ROOT, RootKind, VMSpec
+from tests.property.space import (
+    BARE_FREE,
+    BY_HAND,
+    ELSEWHERE,
+    HERE,
+    MISSING,
+    NAME,
+    NOWHERE,
+    SPACES,
+    Space,
+)
 
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
@@ -1012,3 +1026,30 @@ def test_the_model_lets_nothing_harm_what_is_locked() -> None:
     ]
     assert harmful
     assert {there for _, there in harmful} == {NOWHERE}
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_disk_is_planned_for_as_a_tree_is(target: Target) -> None:
+    """So the laws hold for both kinds of roots; looked at in every third state."""
+    disks = HostFacts(
+        drivers={
+            "lxc": DriverFacts(
+                costs=LIVE_LIMITS,
+                roots=frozenset({Offer.FILE}),
+                volumes=frozenset({Offer.FILE}),
+                root_kind=RootKind.DISK,
+                guests_mount=True,
+                whole_cpus=True,
+                lacks=frozenset({"privileged", "binds"}),
+            )
+        },
+        pools={HERE: PoolFacts(offers=Offer.FILE), ELSEWHERE: PoolFacts(offers=Offer.FILE)},
+        templates=frozenset({"debian", "alpine"}),
+        disks={"debian": 2**20, "alpine": None},
+    )
+    spec = None if target in WITHOUT_SPEC else BY_HAND.want
+    goal = Goal(name=NAME, target=target, spec=spec, data_loss=DataLoss.ALLOWED)
+    for have in BY_HAND.states[::3]:
+        assert plan(goal, have, disks) == plan(goal, have, BY_HAND.facts), BY_HAND.shown(
+            BY_HAND.number(have)
+        )

@@ -33,6 +33,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target, Then
 from geats_core.vm.observation import Observation, Power, VolumeSeen
+from geats_core.vm.spec import RootKind
 from geats_host.drivers import Driver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.host import Host
@@ -41,7 +42,7 @@ from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
 from tests.faults import Fault, Manner, Moment
-from tests.lifecycle_machine import DATA, Life, LifecycleMachine, World, config
+from tests.lifecycle_machine import DATA, OF_DISKS, Life, LifecycleMachine, World, config
 
 
 class MemoryWorld:
@@ -49,18 +50,19 @@ class MemoryWorld:
 
     name = "web"
     driver = "memory"
+    root_kind: RootKind | None = None
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory  # of locks only
         raw = config(directory, self, "memory", directory / "template.tar")
-        self.config = parse_config({**raw, "drivers": {"memory": {}}}).unwrap()
+        self.config = parse_config({**raw, "drivers": {self.driver: {"type": "memory"}}}).unwrap()
         self.registry = MemoryRegistry()
-        self.vms = MemoryDriver()
+        self.vms = MemoryDriver(root_kind=self.root_kind)
         self.pools = {name: MemoryPool(directory / name) for name in self.config.pools}
         self.away: dict[VolumeId, VolumeSeen] = {}
 
     def copy(self) -> "MemoryWorld":
-        other = MemoryWorld(self.directory)
+        other = type(self)(self.directory)
         other.registry.specs |= self.registry.specs
         other.registry.locks |= self.registry.locks
         other.registry.noted |= self.registry.noted
@@ -71,7 +73,7 @@ class MemoryWorld:
         return other
 
     def open(self) -> Host:
-        drivers: Opened[Driver] = Opened.of("driver", {"memory": self.vms})
+        drivers: Opened[Driver] = Opened.of("driver", {self.driver: self.vms})
         return Host(self.config, self.registry, drivers, Opened.of("pool", self.pools))
 
     def hang(self) -> None:
@@ -94,12 +96,22 @@ class MemoryWorld:
         pass
 
 
-def test_the_host_in_memory_agrees_with_the_model_after_every_action(tmp_path: Path) -> None:
+class DiskWorld(MemoryWorld):
+    """The same, of VMs whose roots are disks."""
+
+    driver = OF_DISKS
+    root_kind = RootKind.DISK
+
+
+@pytest.mark.parametrize(("kind", "lives"), [(MemoryWorld, 100), (DiskWorld, 30)])
+def test_the_host_in_memory_agrees_with_the_model_after_every_action(
+    tmp_path: Path, kind: type[MemoryWorld], lives: int
+) -> None:
     class MemoryMachine(LifecycleMachine):
         def new_world(self) -> World:
-            return MemoryWorld(tmp_path)
+            return kind(tmp_path)
 
-    some = settings(max_examples=100, stateful_step_count=30, deadline=None)
+    some = settings(max_examples=lives, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(MemoryMachine, settings=some)
 
 
@@ -160,17 +172,22 @@ def tell(life: Life, number: int, fault: Fault | None = None) -> None:
         move(life)
 
 
-def told(directory: Path, until: int) -> tuple[MemoryWorld, Life]:
+def told(
+    directory: Path, until: int, kind: type[MemoryWorld] = MemoryWorld
+) -> tuple[MemoryWorld, Life]:
     """A life led through the story so far."""
-    world = MemoryWorld(directory)
+    world = kind(directory)
     life = Life(world)
     for number in range(until):
         tell(life, number)
     return world, life
 
 
-def test_the_story_has_every_kind_of_action_and_leaves_nothing(tmp_path: Path) -> None:
-    _, life = told(tmp_path, len(STORY))
+@pytest.mark.parametrize("kind", [MemoryWorld, DiskWorld])
+def test_the_story_has_every_kind_of_action_and_leaves_nothing(
+    tmp_path: Path, kind: type[MemoryWorld]
+) -> None:
+    _, life = told(tmp_path, len(STORY), kind)
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
     renaming = {RenameVolume, Rename}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
