@@ -23,7 +23,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.refusals import refusals
+from geats_core.planning.refusals import only_while_off, refusals
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.sizes import format_size
@@ -55,6 +55,7 @@ def plan_clone(
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
         *not_there(source, from_),
+        *only_while_off(source, from_, facts),
         *not_whole(source, from_),
         *in_the_way(spec, have),
         *_other_volumes(spec, from_),

@@ -34,7 +34,7 @@ from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
-from geats_core.planning.refusals import foreign, incomplete, refusals, undefined
+from geats_core.planning.refusals import foreign, incomplete, only_while_off, refusals, undefined
 from geats_core.planning.steps import Plan
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
@@ -146,7 +146,7 @@ def plan_export(
     name: str, archive: str, have: Observation, facts: HostFacts | None = None
 ) -> Checked[Plan]:
     """Write the VM to an archive at this path. A running VM is frozen for as short as possible."""
-    found = list(not_there(name, have))
+    found = [*not_there(name, have), *only_while_off(name, have, facts or HostFacts())]
     if found or have.recorded is None:
         return Failure(tuple(found))
     draft = Draft(name, have)

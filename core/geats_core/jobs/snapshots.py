@@ -33,7 +33,7 @@ from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON
 from geats_core.planning.planner import plan
-from geats_core.planning.refusals import foreign, incomplete, undefined
+from geats_core.planning.refusals import foreign, incomplete, only_while_off, undefined
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown
 from geats_core.vm.guest_files import guest_digest
@@ -115,7 +115,11 @@ def plan_snapshot(
     Refused if a volume is in a pool without snapshots. If *parts* is SOME, such volumes are skipped
     instead.
     """
-    found = [*_wrong_with(name, have), *_stuck(name, have)]
+    found = [
+        *_wrong_with(name, have),
+        *_stuck(name, have),
+        *only_while_off(name, have, facts),
+    ]
     able = [seen for seen in _own(have) if facts.pool(seen.pool).snapshots]
     if not found:
         found += _unable(name, have, facts, parts)

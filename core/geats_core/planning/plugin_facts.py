@@ -71,8 +71,10 @@ class PoolFacts:
     ``{volume}`` for its names: two volumes at one location are a conflict, and so
     are two pools, unless each has another ``part`` of it. ``size_bytes`` is the space of the whole
     pool, and ``free_bytes`` what was free when it was observed. ``clones``: it
-    copies a volume in no time. ``enforces_size``: a volume cannot become larger than its size;
-    otherwise the pool only records the size. No volume is made smaller than ``least_bytes``. If
+    copies a volume in no time. If ``works_online`` is false, no snapshot is taken of a volume while
+    its VM is on, nor is it copied or read then. ``enforces_size``: a volume cannot become larger
+    than its size; otherwise the pool only records the size. No volume is made smaller than
+    ``least_bytes``. If
     ``shifted_by`` is not 0, a volume shows its files with ids that are higher by that number, as
     unprivileged VMs need them; other VMs cannot use it. ``identity`` distinguishes the pool from
     another one at the same place, for example on another disk; it is None until the first volume is
@@ -88,6 +90,7 @@ class PoolFacts:
     snapshots: bool = False
     grows_online: bool = True
     clones: bool = False
+    works_online: bool = True
     enforces_size: bool = True
     least_bytes: int = 0
     shifted_by: int = 0

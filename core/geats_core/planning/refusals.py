@@ -138,6 +138,21 @@ def incomplete(name: str, have: Observation) -> Problems:
     return tuple(Problem(f"{name}.{path}", message, Code.REFUSED) for path, message in found)
 
 
+def only_while_off(name: str, have: Observation, facts: HostFacts) -> Problems:
+    """A volume that nobody else may look at while its VM is on is left alone until it is off."""
+    if have.power is Power.STOPPED:
+        return ()
+    return tuple(
+        Problem(
+            f"{name}.volumes[{seen.name}]",
+            f"is in use, and the pool {seen.pool!r} can do this only while the VM is off",
+            Code.REFUSED,
+        )
+        for seen in have.volumes
+        if not facts.pool(seen.pool).works_online
+    )
+
+
 def torn_down(goal: Goal, have: Observation) -> bool:
     """Whether *goal* removes the volumes of the VM too."""
     known = have.recorded or have.defined

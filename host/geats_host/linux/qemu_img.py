@@ -54,10 +54,18 @@ def read(image: Path, target: Path) -> None:
 
 
 def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
-    """Make a qcow2 image that is empty, or stands on another one: that must not change any more."""
+    """Make a qcow2 image that is empty, or stands on another one: that must not change any more.
+
+    *backing* may be relative to the directory of the image.
+    """
     on = [] if backing is None else ["-b", f"{backing}", "-F", "qcow2"]
-    argv = ["create", "-q", "-f", "qcow2", "-o", "lazy_refcounts=off", *on, f"{image}"]
-    _work([*argv, f"{size_bytes}"], None, image)
+    _work(["create", "-q", "-f", "qcow2", *on, f"{image}", f"{size_bytes}"], None, image)
+    _sync(image)
+
+
+def copy(source: Path, image: Path) -> None:
+    """Make a qcow2 *image* of the disk in another one and all that it stands on."""
+    _work(["convert", "-f", "qcow2", "-O", "qcow2", f"{source}", f"{image}"], None, image)
     _sync(image)
 
 
@@ -69,17 +77,26 @@ def grow(image: Path, size_bytes: int) -> None:
 
 def snapshot(image: Path, option: str, name: str) -> None:
     """Take, apply or delete (*option* ``-c``, ``-a`` or ``-d``) a snapshot within a qcow2 image."""
-    opened = f"driver=qcow2,file.driver=file,file.filename={f'{image}'.replace(',', ',,')}"
-    _work(["snapshot", "-q", option, name, "--image-opts", opened], None, image)
+    _work(["snapshot", "-q", option, name, "--image-opts", _as_qcow2(image)], None, image)
     _sync(image)
 
 
-def _work(argv: Sequence[str], file_bytes: int | None, what: Path) -> None:
+def snapshots(image: Path) -> tuple[str, ...]:
+    """The names of the snapshots within a qcow2 image; they have no blanks in them."""
+    said = _work(["snapshot", "-l", "--image-opts", _as_qcow2(image)], None, image)
+    return tuple(line.split()[1] for line in said.splitlines()[2:])
+
+
+def _as_qcow2(image: Path) -> str:
+    return f"driver=qcow2,file.driver=file,file.filename={f'{image}'.replace(',', ',,')}"
+
+
+def _work(argv: Sequence[str], file_bytes: int | None, what: Path) -> str:
     limits = [f"--as={MEMORY_BYTES}", f"--cpu={CPU_S}", "--core=0"]
     limits += [] if file_bytes is None else [f"--fsize={file_bytes}"]
     command = ["prlimit", *limits, "--", "qemu-img", *argv]
     try:
-        run(command, timeout_s=TIMEOUT_S, ends_with_us=True)
+        return run(command, timeout_s=TIMEOUT_S, ends_with_us=True)
     except HostError as error:
         said = str(error).replace("prlimit failed", f"qemu-img {argv[0]} failed", 1)
         raise HostError(f"{what}: {said}") from None

@@ -26,11 +26,14 @@ from geats_core import (
     name_at,
     parse_vm,
     plan,
+    plan_clone,
     plan_delete,
+    plan_export,
     plan_kept,
     plan_restore,
     plan_snapshot,
     snapshots_of,
+    to_plain,
 )
 from geats_core.jobs.snapshots import numbered
 
@@ -357,3 +360,34 @@ def test_a_snapshot_is_named_for_the_time_in_utc() -> None:
 
 def test_a_name_that_is_taken_gets_a_number() -> None:
     assert list(islice(numbered("monday"), 3)) == ["monday", "monday-2", "monday-3"]
+
+
+def test_what_nobody_may_look_at_while_it_is_in_use_waits_until_the_vm_is_off() -> None:
+    image = PoolFacts(snapshots=True, clones=True, works_online=False)
+    facts = HostFacts(pools={"snap": image})
+    for have in (RUNNING, at(Target.FROZEN, web("snap", "snap"))):
+        for made in (
+            plan_snapshot("web", "monday", 1, have, facts),
+            plan_export("web", "/a.tar", have, facts),
+        ):
+            assert lines(made) == [
+                f"web.volumes[{name}]: is in use, and the pool 'snap' can do this only while the"
+                " VM is off"
+                for name in ("data", "root")
+            ]
+    for made in (
+        plan_snapshot("web", "monday", 1, STOPPED, facts),
+        plan_export("web", "/a.tar", STOPPED, facts),
+    ):
+        assert isinstance(made, Success)
+
+
+def test_a_clone_of_such_a_vm_waits_as_well() -> None:
+    facts = HostFacts(pools={"snap": PoolFacts(clones=True, works_online=False)})
+    copy = parse_vm("copy", {**to_plain(web("snap", "snap")), "hostname": "copy"}).unwrap()
+    refused = plan_clone("web", copy, {"web": RUNNING}, facts)
+    assert [str(each).split(":")[0] for each in refused.failure()] == [
+        "web.volumes[data]",
+        "web.volumes[root]",
+    ]
+    assert isinstance(plan_clone("web", copy, {"web": STOPPED}, facts), Success)

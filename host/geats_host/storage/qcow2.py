@@ -1,0 +1,343 @@
+"""A pool of images in QEMU's own format, POOL/VM/VOLUME/disk.qcow2: for virtual machines only::
+
+    geats:
+      pools:
+        machines: {type: qcow2, path: /srv/machines, default_size: 20GiB}
+
+Snapshots and clones of templates take no time on any filesystem, ext4 as well; on xfs and btrfs,
+``sparsefile`` has them too, and its files can be read without QEMU.
+
+Theory of operation
+-------------------
+A volume that was cloned from a template holds what differs from it: the template's image is its
+backing file, which is therefore neither changed nor destroyed as long as a volume stands on it. Any
+other clone is a copy. A backing file is named relative to the volume's own directory, so that a
+pool can be moved whole.
+
+Snapshots are within the image. QEMU keeps others away from an image in use, so all of this waits
+until the VM is off: ``PoolFacts.works_online`` is false. A snapshot is there when its mark is: what
+an interruption leaves of one is replaced by the next of its name.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from returns.result import Failure, Success
+
+from geats_core.foreign.qcow2 import HEADER, HEADER_BYTES, MAGIC
+from geats_core.planning.plugin_facts import PoolFacts
+from geats_core.reading.checked import Problem
+from geats_core.reading.fields import Reader
+from geats_core.reading.sizes import format_size, parse_size
+from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_host.errors import HostError, Refused
+from geats_host.guest_trees.folders import exists, host_errors
+from geats_host.linux import qemu_img
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
+from geats_host.storage.directory import DirectoryPool
+from geats_host.storage.marks import (
+    MARKS,
+    check_readable,
+    is_locked,
+    note_locked,
+    read_marks,
+    write_marks,
+    write_marks_if_there_is_room,
+)
+from geats_host.storage.pool_path import existing, pool_path
+
+DISK, NEW = "disk.qcow2", "disk.qcow2.new"  # the latter is left by an interruption
+DEFAULT_BYTES = 10 * 2**30
+
+
+def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
+    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
+
+    ``default_size`` (10GiB) is that of volumes for which none is given.
+    """
+    read = Reader("", options)
+    default_bytes = read.take("default_size", parse_size, DEFAULT_BYTES)
+    if below is not None:
+        read.problems.append(Problem("on", "a pool of qcow2 images cannot be on another pool"))
+    if not qemu_img.is_installed():
+        read.problems.append(Problem("type", qemu_img.missing()))
+    match read.done(pool_path(read)):
+        case Success(path):
+            return Qcow2Pool(DirectoryPool(Path(path), 0, "qcow2"), default_bytes)
+        case Failure(problems):
+            raise Refused(*problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Qcow2Pool:
+    """See the module. The images lie, with their marks, as in a pool of directories."""
+
+    folders: DirectoryPool
+    default_bytes: int
+
+    @property
+    def offers(self) -> Offer:
+        """An image that QEMU reads."""
+        return Offer.QCOW2
+
+    @property
+    def facts(self) -> PoolFacts:
+        """The space of the whole filesystem; and nothing is done to an image in use."""
+        root = self.folders.root
+        with host_errors(root):
+            room = shutil.disk_usage(existing(root))
+        return PoolFacts(
+            location=f"{root}/{{vm}}/{{volume}}/{DISK}",
+            size_bytes=room.total,
+            free_bytes=room.free,
+            snapshots=True,
+            clones=True,
+            renames=True,
+            grows_online=False,
+            works_online=False,
+            identity=self.folders.identity,
+        )
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
+
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume, by its marks: no image is opened."""
+        found: dict[VolumeId, VolumeSeen] = {}
+        for volume, seen in self.folders.observe(only).items():
+            if self.folders.is_half_destroyed(volume):
+                found[volume] = seen
+                continue
+            try:
+                with self.folders.opened(volume) as at:
+                    if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
+                        found[volume] = _seen_at(at, volume)
+            except HostError:
+                if os.path.lexists(self.path(volume).parent):
+                    raise  # else it was destroyed meanwhile
+        return found
+
+    def path(self, volume: VolumeId) -> Path:
+        """The image."""
+        return self.folders.path(volume).parent / DISK
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Make an empty image."""
+        self.folders.allocate(volume, size_bytes)
+        with self.folders.opened(volume) as at:
+            self._make_disk(at, volume)
+
+    def format(self, volume: VolumeId) -> None:
+        """There is nothing to do but what an interruption may have left of ``allocate``."""
+        self.folders.finish_destroying(volume)
+        with self.folders.opened(volume) as at:
+            self._make_disk(at, volume)
+            seen = _seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                write_marks(at, replace(seen, stage=Stage.FORMATTED))
+
+    def activate(self, volume: VolumeId) -> None:
+        """Remember that it is in use; an image needs no more."""
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                raise HostError(f"{self.path(volume)}: is not formatted")
+            write_marks(at, replace(seen, active=True))
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Remember that it is not in use; a volume that is not there is not in use either."""
+        if not os.path.lexists(self.path(volume).parent):
+            return
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.active:
+                write_marks_if_there_is_room(at, replace(seen, active=False))
+
+    def grow(self, volume: VolumeId, size_bytes: int) -> None:
+        """Make the disk in the image larger, unless it is as large."""
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            _enlarge(self.path(volume), size_bytes)
+            if seen.size_bytes is None or seen.size_bytes < size_bytes:
+                write_marks(at, replace(seen, size_bytes=size_bytes))
+
+    def destroy(self, volume: VolumeId) -> None:
+        """Remove the image; refused while others stand on it."""
+        used = self.cannot_destroy(volume)
+        if used:
+            raise HostError(f"{self.path(volume)}: {used.removeprefix('it ')}")
+        self.folders.destroy(volume)
+
+    def cannot_destroy(self, volume: VolumeId) -> str:
+        """Which volume stands on it: see ``ForeseeingPool``. Only templates are stood upon."""
+        own = self.path(volume)
+        if volume.is_template:
+            for other in self.folders.observe():
+                if not other.is_template and _backing(self.path(other)) == own:
+                    return f"it is in use as the backing file of {other}"
+        return ""
+
+    def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
+        """Take it within the image."""
+        check_snapshot(volume, name)
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            if seen.snapshot(name) is not None:
+                return
+            self._forget_snapshot(volume, name)
+            qemu_img.snapshot(self.path(volume), "-c", name)
+            taken = SnapshotSeen(
+                name=name,
+                taken_s=taken_s,
+                stage=seen.stage,
+                template=seen.template,
+                guest=seen.guest,
+            )
+            write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
+
+    def rollback(self, volume: VolumeId, name: str) -> None:
+        """Let the disk be as in the snapshot, and as large as it is now."""
+        check_snapshot(volume, name)
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            old = seen.snapshot(name)
+            if old is None:
+                raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
+            qemu_img.snapshot(self.path(volume), "-a", name)
+            _enlarge(self.path(volume), seen.size_bytes or 0)
+            marked = replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+            write_marks(at, marked)
+
+    def delete_snapshot(self, volume: VolumeId, name: str) -> None:
+        """Forget it, and then let the image do so."""
+        check_snapshot(volume, name)
+        if not os.path.lexists(self.path(volume).parent):
+            return
+        with self.folders.opened(volume) as at:
+            seen = _seen_at(at, volume)
+            check_readable(seen)
+            left = tuple(each for each in seen.snapshots if each.name != name)
+            if left != seen.snapshots:
+                write_marks(at, replace(seen, snapshots=left))
+            self._forget_snapshot(volume, name)
+
+    def clone(self, source: VolumeId, target: VolumeId) -> None:
+        """Let *target* stand on a template, or be a copy of what may still change."""
+        check_clone(source, target)
+        with self.folders.opened(source) as from_, self.folders.opened(target) as at:
+            _seen_at(from_, source)
+            wanted, held = size_in(self.path(target)), size_in(self.path(source))
+            if held > wanted:
+                sizes = f"{format_size(held)} do not fit into {format_size(wanted)}"
+                raise HostError(f"{self.path(target)}: {source} is not cloned because {sizes}")
+            if source.is_template and not target.is_template:
+                relative = Path(os.path.relpath(self.path(source), self.path(target).parent))
+                make = partial(qemu_img.create, size_bytes=wanted, backing=relative)
+            else:
+                make = partial(_copy, self.path(source), wanted)
+            _replace_disk(at, self.path(target), make)
+
+    def rename(self, volume: VolumeId, new: VolumeId) -> None:
+        """Rename the volume's directory: what it stands on is as far from there."""
+        self.folders.rename(volume, new)
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """What the image takes, with its snapshots."""
+        if self.folders.is_half_destroyed(volume):
+            return self.folders.used_bytes(volume)
+        with self.folders.opened(volume) as at:
+            return os.stat(DISK, dir_fd=at, follow_symlinks=False).st_blocks * 512
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
+        with self.folders.opened(volume) as at:
+            mine = _seen_at(at, volume)
+            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+            write_marks(at, marked)
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        with self.folders.opened(volume) as at:
+            note_locked(at, locked=locked)
+
+    def _make_disk(self, at: int, volume: VolumeId) -> None:
+        if not exists(DISK, at):
+            size_bytes = _seen_at(at, volume).size_bytes or self.default_bytes
+            _replace_disk(at, self.path(volume), lambda new: qemu_img.create(new, size_bytes))
+
+    def _forget_snapshot(self, volume: VolumeId, name: str) -> None:
+        if name in qemu_img.snapshots(self.path(volume)):
+            qemu_img.snapshot(self.path(volume), "-d", name)
+
+
+def size_in(image: Path) -> int:
+    """How large the disk in an image of this pool is, by its header."""
+    return int(HEADER.unpack_from(_header(image))[5])
+
+
+def _backing(image: Path) -> Path | None:
+    """The backing file of an image of this pool; None if it has none, or is gone meanwhile."""
+    try:
+        header = _header(image)
+    except HostError:
+        return None
+    _, _, offset, length, *_ = HEADER.unpack_from(header)
+    if not offset:
+        return None
+    with image.open("rb") as file:
+        name = os.fsdecode(os.pread(file.fileno(), length, offset))
+    return Path(os.path.normpath(image.parent / name))
+
+
+def _header(image: Path) -> bytes:
+    with host_errors(image), image.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        raise HostError(f"{image}: is no image of this pool")
+    return header
+
+
+def _enlarge(image: Path, size_bytes: int) -> None:
+    if size_in(image) < size_bytes:
+        qemu_img.grow(image, size_bytes)
+
+
+def _copy(source: Path, size_bytes: int, new: Path) -> None:
+    qemu_img.copy(source, new)
+    _enlarge(new, size_bytes)
+
+
+def _replace_disk(at: int, disk: Path, make: Callable[[Path], None]) -> None:
+    """Let a new image, which *make* makes, stand in place of *disk*: whole, or not at all."""
+    new = disk.with_name(NEW)
+    with suppress(FileNotFoundError):  # what an interruption left
+        os.unlink(NEW, dir_fd=at)
+    try:
+        make(new)
+    except HostError:  # as on a full disk: make room again
+        with suppress(FileNotFoundError):
+            os.unlink(NEW, dir_fd=at)
+        raise
+    os.rename(NEW, DISK, src_dir_fd=at, dst_dir_fd=at)
+    os.fsync(at)
+
+
+def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
+    """What the marks say, as far as what is on disk bears them out."""
+    return replace(_marked_at(at, volume), locked=is_locked(at))
+
+
+def _marked_at(at: int, volume: VolumeId) -> VolumeSeen:
+    marked = read_marks(at, volume)
+    if marked is not None and (marked.unreadable or exists(DISK, at)):
+        return marked
+    if exists(DISK, at):  # the marks are lost: what holds anything may be precious
+        return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED)
+    size_bytes = None if marked is None else marked.size_bytes
+    return VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)
