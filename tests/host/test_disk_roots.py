@@ -1,6 +1,6 @@
 """A whole life of a VM whose root is a disk: on real files, by the driver that runs nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.vm.observation import Stage
-from geats_host.calls import copies
+from geats_host.calls import copies, snapshots
 from geats_host.calls.copies import apply_copy
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.engine.apply_plan import apply_plan
@@ -17,7 +17,9 @@ from geats_host.host import Host
 from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
-from geats_host.storage import VolumeId
+from geats_host.plugins.opened import Opened
+from geats_host.storage import VolumeId, qcow2
+from geats_host.testing.pool_conformance_content import read_in_qcow2, write_in_qcow2
 from tests.host.templates.disks import MIB, PATTERN, qcow2_disk, raw_disk
 
 DISKS = {"type": "memory", "roots": "disk"}
@@ -111,6 +113,39 @@ def test_a_copy_holds_the_disk_and_its_holes(host: Host, tmp_path: Path) -> None
             assert copy.stat().st_blocks <= original.stat().st_blocks + 8
     assert (tmp_path / "web.geats.tar").stat().st_size < MIB
     bring(host, Target.RUNNING)  # it is as it was
+
+
+def test_images_of_qemu_stand_on_their_template_and_are_left_alone_while_in_use(
+    host: Host, tmp_path: Path
+) -> None:
+    pool = qcow2.open_pool({"path": str(tmp_path / "images")}, None)
+    host = replace(host, pools=Opened.of("pool", {"default": pool}))
+    bring(host, Target.RUNNING)
+    root, (template,) = VolumeId("web", "root"), [v for v in pool.observe() if v.is_template]
+    assert pool.used_bytes(root) < pool.used_bytes(template) + 2**18
+    assert read_in_qcow2(pool.path(root)) == PATTERN[:512]
+    assert host.templates.pruned(dry_run=False)[0]["action"] == "keep"
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: snapshots.snapshot(host, "web", "monday"),
+        lambda: copies.export(host, "web", str(tmp_path / "web.geats.tar")),
+        lambda: copies.clone(host, "web", "clone"),
+    )
+    for in_use in asked:
+        with pytest.raises(Refused, match="can do this only while the VM is off"):
+            in_use()
+
+    bring(host, Target.STOPPED)
+    apply_plan(host, snapshots.snapshot(host, "web", "monday")).unwrap()
+    write_in_qcow2(pool.path(root), b"what the guest wrote".ljust(512))
+    exported = copies.export(host, "web", str(tmp_path / "web.geats.tar"))
+    copies.apply_export(host, exported).unwrap()
+    apply_copy(host, copies.import_(host, str(tmp_path / "web.geats.tar"), "again")).unwrap()
+    apply_copy(host, copies.clone(host, "web", "clone")).unwrap()
+    apply_plan(host, snapshots.restore(host, "web", "monday", allow_data_loss=True)).unwrap()
+    assert read_in_qcow2(pool.path(root)) == PATTERN[:512]
+    for copy in ("again", "clone"):
+        said = read_in_qcow2(pool.path(VolumeId(copy, "root")))
+        assert said == b"what the guest wrote".ljust(512)
 
 
 @pytest.mark.parametrize(

@@ -183,12 +183,17 @@ def _back(off: Iterable[Step], snapshot: str, have: Observation, spec: VMSpec) -
     return draft.finished()
 
 
-def plan_delete(name: str, snapshot: str, have: Observation) -> Checked[Plan]:
-    """Delete a snapshot of all volumes; refused if there is none, or if the VM is locked."""
+def plan_delete(
+    name: str, snapshot: str, have: Observation, facts: HostFacts | None = None
+) -> Checked[Plan]:
+    """Delete a snapshot of all volumes; refused if there is none, or if the VM is locked.
+
+    Refused as well while the VM is on, if a pool can do that only while it is off.
+    """
     if _named(have, snapshot) is None:
         return Failure((_unknown(name, snapshot, have),))
     draft = Draft(name, have)
-    _delete(draft, {snapshot: "it is no longer wanted"})
+    _delete(draft, {snapshot: "it is no longer wanted"}, facts)
     return draft.finished()
 
 
@@ -200,6 +205,7 @@ def plan_kept(
     prefix: str = "",
     *,
     named_by_time: bool = False,
+    facts: HostFacts | None = None,
 ) -> Checked[Retained]:
     """Delete the snapshots that no rule of *keep* keeps, among those whose names begin with
     *prefix*, or only those among them that are *named_by_time*, and so by nobody.
@@ -212,7 +218,7 @@ def plan_kept(
         mine = (each for each in mine if BY_TIME.fullmatch(each.name))
     retention = retain(mine, keep, now_s)
     draft = Draft(name, have)
-    _delete(draft, {each.name: "no rule keeps it" for each in retention.gone})
+    _delete(draft, {each.name: "no rule keeps it" for each in retention.gone}, facts)
     match draft.finished():
         case Success(made):
             return Success(Retained(made, retention))
@@ -220,11 +226,15 @@ def plan_kept(
             return refused
 
 
-def _delete(draft: Draft, reasons: dict[str, str]) -> None:
+def _delete(draft: Draft, reasons: dict[str, str], facts: HostFacts | None) -> None:
     """Give up the snapshots that *reasons* has by name; of a locked VM, none."""
+    in_use = only_while_off(draft.name, draft.state, facts or HostFacts())
     if draft.state.locked and reasons:
         message = f"is locked, and so keeps its snapshots {', '.join(sorted(reasons))}"
         draft.problems.append(Problem(draft.name, message, Code.LOCKED))
+        return
+    if in_use and reasons:
+        draft.problems += in_use
         return
     for name, reason in reasons.items():
         for seen in draft.state.volumes:

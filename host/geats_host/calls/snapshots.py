@@ -98,7 +98,7 @@ def delete(host: Host, name: str, wanted: object) -> SavedPlan:
     """The plan that deletes a snapshot."""
     called, _, _ = _words(wanted, False)
     have = host.whole(name)
-    return saved_alone(host, have, accepted(plan_delete(name, called, have)))
+    return saved_alone(host, have, accepted(plan_delete(name, called, have, _facts(host))))
 
 
 def kept(
@@ -112,7 +112,7 @@ def kept(
     keep = accepted(parse_keep("", rules), "keep")
     begins = accepted(text("prefix", prefix))
     have = host.whole(name)
-    made = accepted(plan_kept(name, keep, have, int(time.time()), begins))
+    made = accepted(plan_kept(name, keep, have, int(time.time()), begins, facts=_facts(host)))
     return saved_alone(host, have, made.plan), made.retention
 
 
@@ -130,8 +130,9 @@ def pruned(host: Host, rules: Mapping[str, object]) -> SavedPlan:
     plans: list[Plan] = []
     warnings: list[str] = []
     refused: dict[str, tuple[str, ...]] = {}
+    facts = _facts(host)
     for name, have in seen.items():
-        match plan_kept(name, keep, have, now_s, named_by_time=True):
+        match plan_kept(name, keep, have, now_s, named_by_time=True, facts=facts):
             case Success(made) if made.plan.steps and (wrong := host.out_of_sight(name, have)):
                 refused[name] = tuple(map(str, wrong))
             case Success(made):
@@ -140,7 +141,7 @@ def pruned(host: Host, rules: Mapping[str, object]) -> SavedPlan:
                 warnings += map(str, problems)
             case Failure(problems):
                 refused[name] = tuple(map(str, problems))
-    whole = accepted(arranged(plans, Setting({}, seen, _facts(host), host.config.policy)))
+    whole = accepted(arranged(plans, Setting({}, seen, facts, host.config.policy)))
     about = {each.name: seen[each.name] for each in plans}
     return replace(saved(host, whole, about, tuple(warnings)), refused=refused)
 

@@ -375,9 +375,17 @@ def test_what_nobody_may_look_at_while_it_is_in_use_waits_until_the_vm_is_off() 
                 " VM is off"
                 for name in ("data", "root")
             ]
+    held = snapped(RUNNING)
+    for refused in (
+        plan_delete("web", "monday", held, facts),
+        plan_kept("web", Keep(), held, NOW_S, facts=facts),
+    ):
+        assert len(refused.failure()) == 2
+    assert plan_kept("web", Keep(last=1), held, NOW_S, facts=facts).unwrap().plan.is_empty
     for made in (
         plan_snapshot("web", "monday", 1, STOPPED, facts),
         plan_export("web", "/a.tar", STOPPED, facts),
+        plan_delete("web", "monday", snapped(STOPPED), facts),
     ):
         assert isinstance(made, Success)
 
