@@ -1,11 +1,14 @@
 """The commands that take over what something else made."""
 
+import sys
+
 import click
 import yaml
 
+from geats_core.foreign.legacy_notes import Imported
 from geats_host.calls import adopt
 from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply
-from geats_host.cli.session import Session, in_session
+from geats_host.cli.session import REFUSED, Session, in_session
 from geats_host.inputs import legacy_files
 
 HOW = "# Nothing describes this VM yet. It is now as if this were in the configuration:"
@@ -46,12 +49,10 @@ def adopt_(
 def import_legacy(session: Session, files: tuple[str, ...]) -> None:
     """Convert files of the first geats: print a configuration in YAML, with notes after it.
 
-    A file named .yaml defines a VM, any other file is a configuration. Nothing is changed.
+    A file named .yaml defines a VM, any other file is a configuration. Nothing is changed. Exits
+    with 2 if something is still wrong, which the last notes say.
     """
-    made = legacy_files.imported(files)
-    session.answer(
-        legacy_files.report(made), lambda: click.echo(legacy_files.as_file(made), nl=False)
-    )
+    _show(session, legacy_files.imported(files))
 
 
 @click.command("import-lxc")
@@ -60,12 +61,19 @@ def import_legacy(session: Session, files: tuple[str, ...]) -> None:
 def import_lxc(session: Session, files: tuple[str, ...]) -> None:
     """Convert config files of LXC containers: print a configuration in YAML, with notes after it.
 
-    For example /var/lib/lxc/web01/config. Nothing is changed.
+    For example /var/lib/lxc/web01/config. Nothing is changed. Exits with 2 if something is still
+    wrong, which the last notes say.
     """
-    made = legacy_files.imported_lxc(files)
+    _show(session, legacy_files.imported_lxc(files))
+
+
+def _show(session: Session, made: Imported) -> None:
+    """What files became; exits with 2 if that is not all of a configuration yet."""
     session.answer(
         legacy_files.report(made), lambda: click.echo(legacy_files.as_file(made), nl=False)
     )
+    if made.problems:
+        sys.exit(REFUSED)
 
 
 COMMANDS = (adopt_, import_legacy, import_lxc)

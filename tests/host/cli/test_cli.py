@@ -445,6 +445,24 @@ def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -
     assert call("import-lxc", str(tmp_path / "x"))[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("import-lxc", "lxc.net.0.type = macvlan\nlxc.rootfs.path = dir:/srv/web\n"),
+        ("import-lxc", "arch: amd64\nrootfs: local:subvol\n"),
+        ("import-legacy", "{name: web, template: debian, ram: none}"),
+    ],
+)
+def test_what_is_still_wrong_after_an_import_is_no_success(
+    call: Geats, tmp_path: Path, command: str, text: str
+) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(text)
+    code, out, err = call(command, str(file))
+    assert (code, err) == (2, "")
+    assert "# still wrong: " in out
+
+
 def test_who_is_not_root_is_told_that_geats_has_to_be(
     geats: Geats, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
