@@ -49,7 +49,7 @@ def test_an_unknown_type_and_unknown_options_are_told_by_their_place(tmp_path: P
     drivers = {"memory": {"size": 1}, "fast": {"type": "memry"}}
     problems = lifecycle.validate(config(tmp_path, drivers=drivers))[lifecycle.CONFIGURATION]
 
-    assert "geats.drivers.memory.size: unknown option 'size' (there is none)" in problems
+    assert "geats.drivers.memory.size: unknown key 'size' (there is: roots)" in problems
     assert any(p.startswith("geats.drivers.fast.type: unknown driver 'memry'") for p in problems)
 
 

@@ -214,5 +214,5 @@ def test_a_lock_of_a_vm_whose_driver_is_away_is_marked_later(host: Host, tmp_pat
     assert not host.observe("web01").half_locked
     planned = lifecycle.plan_verb(away, "unlock", "web01")
     assert [step.action for step in planned.plan.steps] == [Unlock()]
-    assert "unknown option 'loud'" in apply_plan(away, planned).failure().failed[0].error
+    assert "unknown key 'loud'" in apply_plan(away, planned).failure().failed[0].error
     assert host.observe("web01").locked

@@ -171,7 +171,7 @@ def test_a_pool_of_another_type_at_the_same_path_is_refused(site: Site) -> None:
 
 def test_one_that_is_empty_may_be_of_another_type(site: Site) -> None:
     run(site.host(), "web01", Target.DEPROVISIONED, loss=True)
-    more(site.pool_at("pool", "sparsefile"))
+    more(site.pool_at("pool", "memory"))
 
 
 def test_a_state_directory_without_its_vms_takes_no_new_one(site: Site) -> None:
