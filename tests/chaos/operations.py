@@ -7,10 +7,12 @@ from pathlib import Path
 
 from geats_core.vm.observation import Power
 from tests.chaos.ground import COPY, NAME, RETENTION, WITH_SNAPSHOTS, Ground
+from tests.real.conftest import sh
 
 HOLD_S = 0.02  # about as long as a VM is frozen for a snapshot
 FIRST, SECOND = "first", "second"  # what the guest wrote, before and after a snapshot
-WRITE = "echo {0} > /data/marker; echo {0} > /tmp/marker; sync"
+WRITE_ROOT = "echo {0} > /tmp/marker; sync"
+WRITE = f"echo {{0}} > /data/marker; {WRITE_ROOT}"
 
 
 def nothing(_: Ground) -> None:
@@ -123,6 +125,31 @@ def _exported_and_gone(ground: Ground) -> None:
     done(("export", NAME, archive(ground, "moved")), ("deprovision", NAME))(ground)
 
 
+def _made_by_lxc(ground: Ground) -> None:
+    """A container that runs, and of which geats knows nothing: with the config that it had."""
+    folder = ground.at / "state/lxc" / NAME
+    lines = (folder / "config").read_text().splitlines()
+    ours = ("#", "lxc.rootfs.path", "lxc.mount.entry", "lxc.log")
+    config = [line for line in lines if not line.startswith(ours)]
+    done(("deprovision", NAME))(ground)
+    folder.mkdir(mode=0o711)
+    sh("cp", "-a", f"{ground.at}/root", f"{folder}/rootfs")
+    path = f"lxc.rootfs.path = dir:{folder}/rootfs"
+    (folder / "config").write_text("\n".join([*config, path, ""]))
+    sh("lxc-start", "-P", f"{folder.parent}", "-n", NAME)
+    ground.inside(WRITE_ROOT.format(FIRST))
+
+
+def _kept_and_gone(ground: Ground) -> None:
+    """What the container held is there, and it goes: the VM is made anew from here on."""
+    assert ground.inside("cat /tmp/marker") == FIRST
+    done(("deprovision", NAME))(ground)
+
+
+def _is_adopted(ground: Ground) -> bool:
+    return ground.observe().recorded is not None
+
+
 def _provisioned(ground: Ground) -> bool:
     return ground.geats("plan", "--exit-code", "--to", "stopped", NAME).code == 0
 
@@ -206,6 +233,16 @@ ORDINARY = (
         then=Power.STOPPED,
         is_done=_provisioned,
     ),
+    Operation(
+        "adopt",
+        told("adopt", NAME),
+        _made_by_lxc,
+        _kept_and_gone,
+        data=None,
+        root=None,
+        pools=("plain",),
+        is_done=_is_adopted,
+    ),
     Operation("monitor killed", told("apply", NAME), _monitor_killed_running),
     Operation("prune-exports", told("prune-exports", "--last", "1"), _two_exports),
     Operation("repair of the host", told("repair"), _monitor_killed),
@@ -221,6 +258,13 @@ ORDINARY = (
         is_done=lambda ground: _file(ground).exists(),
     ),
     Operation("reinit", told("reinit", NAME), root=None),
+    Operation(
+        "reinit, frozen",
+        told("reinit", NAME),
+        done(("freeze", NAME)),
+        then=Power.FROZEN,
+        root=None,
+    ),
     Operation("undefine", told("undefine", NAME), then=None),
     Operation("deprovision", told("deprovision", NAME), then=None, data=None, root=None),
     Operation(

@@ -113,10 +113,20 @@ def _wait(earlier: _Touching, later: _Touching, *, ran: bool) -> Wait | None:
     """How the *later* action waits for the *earlier* one, if it does; *ran*: the guest did."""
     if _overlap(earlier.writes, later.reads | later.writes):
         return Wait.AFTER if _is_aside(earlier, later, ran=ran) else Wait.NEEDS
+    if _may_be_lost(earlier, later):
+        return Wait.AFTER
     if not _overlap(earlier.reads, later.writes):
         return None
     # What was only read may change once it was, or could not be; but see ``Undefine``.
     return Wait.NEEDS if later.is_a(Undefine) else Wait.AFTER
+
+
+def _may_be_lost(earlier: _Touching, later: _Touching) -> bool:
+    """Whether the earlier action removes what may be left of a lost volume, and the later one makes
+    another of its name."""
+    of_volumes = earlier.is_a(DestroyVolume) and later.is_a(OnVolume)
+    names, others = ({each[-1] for each in one.writes} for one in (earlier, later))
+    return of_volumes and bool(names & others)
 
 
 def _is_aside(earlier: _Touching, later: _Touching, *, ran: bool) -> bool:

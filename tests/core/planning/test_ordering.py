@@ -5,6 +5,7 @@ from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
     Define,
+    DestroyVolume,
     FormatVolume,
     Pause,
     Shutdown,
@@ -48,6 +49,18 @@ def test_volumes_wait_for_each_other_only_where_they_are_the_same() -> None:
 
     assert needs(actions) == ((), (), ())
     assert needs([*actions, Start()])[-1] == (0, 1, 2)
+
+
+def test_what_is_left_of_a_volume_goes_before_another_of_its_name_is_made() -> None:
+    """It may be what is left of one that is missing: done or not, as others do not need it."""
+    actions: list[Action] = [
+        DestroyVolume("p", "root"),
+        AllocateVolume("q", "root", None),
+        AllocateVolume("q", "data", None),
+    ]
+
+    assert after(actions) == ((), (0,), ())
+    assert needs(actions) == ((), (), ())
 
 
 def test_a_pause_is_ordered_by_the_plan_of_the_host_alone() -> None:
