@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.declared.config import HostConfig, read_config, read_in_part
+from geats_core.planning.goal import Then
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problems, unknown
 from geats_core.vm.observation import (
@@ -162,6 +163,8 @@ class Host:
                 drivers=doubled.get(name, ()),
                 renaming=renaming.get(name),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
+                to_freeze=interrupted.get(name) is Then.FROZEN
+                and _may_be_frozen(seen.get(name), name in definitions),
                 locked=True in locks[name],
                 half_locked={True, False} <= locks[name],
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
@@ -305,6 +308,12 @@ def _may_run(seen: DriverSeen | None, is_recorded: bool) -> bool:
     """Whether a VM is one that can be started: it is defined, and off."""
     vm = seen or DriverSeen()
     return vm.power is Power.STOPPED and (is_recorded or vm.defined is not None)
+
+
+def _may_be_frozen(seen: DriverSeen | None, is_recorded: bool) -> bool:
+    """Whether it can be frozen, once it is on."""
+    on = seen is not None and seen.power in (Power.RUNNING, Power.HELD)
+    return on or _may_run(seen, is_recorded)
 
 
 def _lock_marks(vm: DriverSeen | None) -> Iterable[bool]:

@@ -28,6 +28,7 @@ LISTED: dict[str, object] = {
     "web01": {
         "power": None,
         "to_run": False,
+        "to_freeze": False,
         "declared": True,
         "defined": False,
         "locked": False,

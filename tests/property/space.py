@@ -80,7 +80,7 @@ from geats_core.vm.observation import changed, volumes_in_order
 from geats_core.vm.spec import ROOT, Limits, Volume
 
 Definition: TypeAlias = tuple[VMSpec | None, VMSpec | None]  # recorded, defined
-Powered: TypeAlias = tuple[Power, VMSpec | None, bool]  # power, in_effect, to_run
+Powered: TypeAlias = tuple[Power, VMSpec | None, Then]  # power, in_effect, what is to become of it
 Place: TypeAlias = tuple[VolumeSeen | None, ...]  # what can be in one place of one pool
 Table: TypeAlias = "array[int]"  # by state, the number of another
 
@@ -147,12 +147,13 @@ class Space:
                 locked=locked,
                 by_hand=by_hand,
                 missing=missing,
-                to_run=to_run,
+                to_run=power is Power.STOPPED and then is not Then.OFF,
+                to_freeze=then is Then.FROZEN,
             )
             for (recorded, defined), powered, locked, by_hand, missing, volumes in every
-            for power, in_effect, to_run in (powered,)
+            for power, in_effect, then in (powered,)
             if not missing or not _is_there(volumes, missing)
-            if not to_run or recorded or defined  # what nobody knows is not to be started
+            if then is Then.OFF or recorded or defined  # what nobody knows is not to be started
         )
 
     @cached_property
@@ -194,7 +195,8 @@ class Space:
     def _key(self, have: Observation) -> tuple[object, ...]:
         return (
             *(_letter(spec) for spec in (have.recorded, have.defined, have.in_effect)),
-            *(have.power, have.to_run, have.locked, have.by_hand, have.missing, have.volumes),
+            *(have.power, have.to_run, have.to_freeze),
+            *(have.locked, have.by_hand, have.missing, have.volumes),
         )
 
     @cached_property
@@ -241,8 +243,9 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
     An action that is one system call, or that an adapter does aside and then puts in place, has
     nothing between before and after.
     """
+    off = changed(have, to_run=False, to_freeze=False)
     on = changed(have, power=Power.RUNNING, in_effect=None, to_run=False)
-    stuck = changed(on, power=Power.STUCK)
+    stuck = changed(off, power=Power.STUCK, in_effect=None)
     match action:
         case Define(spec, keep):  # the registry first, then the driver, then its mark
             half = changed(have, recorded=spec)
@@ -251,12 +254,12 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
         case Lock() | Unlock():  # in the registry, and not marked at the driver
             return (changed(have, locked=True, half_locked=True),)
         case Undefine(keep):  # that it is to run first, then the driver, then the registry
-            off = changed(have, to_run=False)
             return (off, changed(off, defined=None, by_hand=keep))
         case Start():  # it runs, and what it was started with was not written down
             return (stuck, on)
-        case Shutdown() | Stop():
-            return (stuck,)
+        case Shutdown(then=then) | Stop(then=then):  # what is to become of it is noted first
+            noted = changed(have, to_freeze=then is Then.FROZEN)
+            return (stuck, noted) if have.power is Power.RUNNING else (stuck,)
         case InstallTemplate(pool, name):
             return (_with(have, pool, name, stage=Stage.FILLING),)
         case ConfigureGuest(pool, name):  # the old mark goes first, the new one comes last
@@ -295,7 +298,10 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
 def power_cut(have: Observation) -> Observation:
     """What is there when the host is on again: nothing runs, and no volume is in use."""
     volumes = tuple(changed(seen, active=False) for seen in have.volumes)
-    return changed(have, power=Power.STOPPED, in_effect=None, volumes=volumes)
+    off = changed(have, power=Power.STOPPED, in_effect=None, volumes=volumes)
+    known = have.recorded is not None or have.defined is not None
+    to_freeze = have.to_freeze and known
+    return changed(off, to_run=have.to_run or to_freeze, to_freeze=to_freeze)
 
 
 def _with(
@@ -374,14 +380,21 @@ def left_behind(pool: str, name: str, *, active: bool = False) -> Place:
     return (None, *(_either(seen) if active else (seen,)))
 
 
-def powers(*in_effect: VMSpec | None, stuck: Sequence[VMSpec | None] = (None,)) -> list[Powered]:
-    """Off, on with any of *in_effect*, or stuck; None is not known what it was started with."""
+def powers(
+    *in_effect: VMSpec | None,
+    stuck: Sequence[VMSpec | None] = (None,),
+    held: Sequence[VMSpec | None] = (),
+) -> list[Powered]:
+    """Off, on with any of *in_effect*, or stuck; None is not known what it was started with.
+
+    Those that are *held* are some of *in_effect*, if that is enough.
+    """
     return [
-        *((Power.STOPPED, None, to_run) for to_run in (False, True)),
-        *((Power.RUNNING, spec, False) for spec in in_effect),
-        *((Power.FROZEN, spec, False) for spec in in_effect),
-        *((Power.HELD, spec, False) for spec in in_effect),
-        *((Power.STUCK, spec, False) for spec in stuck),
+        *((Power.STOPPED, None, then) for then in Then),
+        *((Power.RUNNING, spec, then) for spec in in_effect for then in (Then.OFF, Then.FROZEN)),
+        *((Power.FROZEN, spec, Then.OFF) for spec in in_effect),
+        *((Power.HELD, spec, Then.OFF) for spec in held or in_effect),
+        *((Power.STUCK, spec, Then.OFF) for spec in stuck),
     ]
 
 
@@ -414,7 +427,7 @@ MAIN = Space(
     name="main",
     want=WANT,
     definitions=EVERY_DEFINITION,
-    powers=powers(None, WANT, LIVE, RESTART, FORMER),
+    powers=powers(None, WANT, LIVE, RESTART, FORMER, held=(RESTART,)),
     places=(
         root_places(other=True),
         left_behind(ELSEWHERE, ROOT),

@@ -245,12 +245,14 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
     recorded, defined = draw(st.none() | known), draw(st.none() | known)
     foreign = draw(st.sampled_from([False] * 7 + [True]))
     may_run = power is Power.STOPPED and (recorded is not None or defined is not None)
+    to_run = may_run and draw(st.booleans())
     return Observation(
         recorded=recorded,
         drivers=draw(st.sampled_from([()] * 15 + [("lxc", "memory")])),
         unreliable=draw(st.sampled_from([""] * 7 + ["of a newer geats"])),
         defined=defined,
-        to_run=may_run and draw(st.booleans()),
+        to_run=to_run,
+        to_freeze=(to_run or power in (Power.RUNNING, Power.HELD)) and draw(st.booleans()),
         renaming=draw(st.sampled_from([None] * 15 + [Renaming("web", "www")])),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,

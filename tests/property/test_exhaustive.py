@@ -133,6 +133,9 @@ def case_of(goal: Goal, have: Observation) -> Case:
     if goal.target is Target.REINITIALISED:
         went_on = (Power.STUCK, Power.HELD)
         power = Power.RUNNING if have.power in went_on or have.to_run else have.power
+        power = Power.FROZEN if have.to_freeze else power
+    elif goal.target is Target.PROVISIONED and (have.to_run or have.to_freeze):
+        power = Power.FROZEN if have.to_freeze else Power.RUNNING
     elif goal.target in POWERED and goal.restart is Restart.NEVER:
         power = Power.STOPPED if have.power is Power.STOPPED else Power.RUNNING
     known = have.recorded or have.defined
@@ -152,7 +155,7 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
         case Target.UNLOCKED:
             return not end.locked
         case Target.OFF:
-            return end.power is Power.STOPPED and not end.to_run
+            return end.power is Power.STOPPED and not (end.to_run or end.to_freeze)
         case Target.UNDEFINED:
             lines = () if case.transient else case.by_hand
             forgotten = end.recorded is None and end.defined is None and end.by_hand == lines
@@ -175,7 +178,9 @@ def _ends_provisioned(goal: Goal, case: Case, space: Space, end: Observation) ->
     match goal.target:
         case Target.DEFINED:
             return True
-        case Target.PROVISIONED if case.to_run and end.power is not Power.RUNNING:
+        case Target.PROVISIONED if case.power is not None and end.power is not case.power:
+            return False
+        case Target.PROVISIONED if end.to_run or end.to_freeze:
             return False
         case Target.PROVISIONED:
             is_made = made(want, end) or (end.power in ON and not case.to_run)
@@ -189,7 +194,9 @@ def _ends_provisioned(goal: Goal, case: Case, space: Space, end: Observation) ->
         case _:
             power = Power.RUNNING
     left_on = goal.target in POWERED and case.power in ON
-    if end.power is not power or end.to_run or not usable(space, end, left_on=left_on):
+    if end.to_run or end.to_freeze:
+        return False
+    if end.power is not power or not usable(space, end, left_on=left_on):
         return False
     if left_on:
         return True  # what waits for a restart is pending
@@ -324,7 +331,10 @@ BUILDING = (
 def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
     """Whether a plan for *goal* may have *action* in it."""
     kind = Stop if goal.power_off is PowerOff.STOP else Shutdown
-    then = Then.OFF if goal.target in ENDING_OFF else Then.ON
+    frozen = goal.target is Target.FROZEN or (
+        goal.target is Target.REINITIALISED and case.power is Power.FROZEN
+    )
+    then = Then.OFF if goal.target in ENDING_OFF else Then.FROZEN if frozen else Then.ON
     is_off = isinstance(action, kind | Repair) and action.then is then
     # A frozen VM cannot shut down: to thaw it is part of asking it to.
     off = is_off or isinstance(action, Unfreeze)
@@ -349,7 +359,8 @@ def allowed(goal: Goal, case: Case, want: VMSpec, action: Action) -> bool:
         case Target.DEFINED:
             return defining
         case Target.PROVISIONED:
-            return building or (case.to_run and isinstance(action, Start))
+            freezes = isinstance(action, Freeze) and case.power is Power.FROZEN
+            return building or freezes or (case.to_run and isinstance(action, Start))
         case Target.STOPPED:
             return building or off or keep_off
         case _:
@@ -756,6 +767,9 @@ class Checks:
         was_on = states[start].power is not Power.STOPPED or states[start].to_run
         if was_on and self._is_on(end) and states[cut].power is Power.STOPPED:
             assert states[cut].to_run, f"left off for ever at {self.space.shown(cut)}"
+        if states[start].power in ON and states[end].power is Power.FROZEN:
+            is_off = states[cut].power is Power.STOPPED
+            assert states[cut].to_freeze or not is_off, f"left thawed: {self.space.shown(cut)}"
 
     def _is_on(self, state: int) -> bool:
         return self.space.states[state].power in ON

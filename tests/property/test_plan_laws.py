@@ -83,7 +83,7 @@ def reached(goal: Goal, start: Observation, end: Observation) -> bool:
         case Target.UNLOCKED, _:
             return not end.locked
         case Target.OFF, _:
-            return end.power is Power.STOPPED and not end.to_run
+            return end.power is Power.STOPPED and not (end.to_run or end.to_freeze)
         case Target.UNDEFINED, _:
             known = start.recorded or start.defined
             kept = () if known and known.transient else start.volumes
@@ -108,7 +108,8 @@ def limits_in_effect(want: VMSpec, end: Observation) -> bool:
 def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
     left = Power.RUNNING if start.power is Power.HELD else start.power
     former = Power.RUNNING if start.power is Power.STUCK or start.to_run else left
-    if goal.target is not Target.DEFINED and end.to_run:
+    former = Power.FROZEN if start.to_freeze else former
+    if goal.target is not Target.DEFINED and (end.to_run or end.to_freeze):
         return False
     return end.power is {
         Target.RUNNING: Power.RUNNING,
@@ -116,7 +117,7 @@ def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
         Target.STOPPED: Power.STOPPED,
         Target.REBOOTED: Power.RUNNING,
         Target.REINITIALISED: former,
-        Target.PROVISIONED: Power.RUNNING if start.to_run else left,
+        Target.PROVISIONED: former if start.to_run or start.to_freeze else left,
         Target.DEFINED: left,
     }.get(goal.target)
 
@@ -277,6 +278,7 @@ def test_a_vm_that_a_cut_plan_was_to_start_again_is_started_by_the_next(
             end = carry_out(again, cut)
             assert end.power in ON or cut.power is Power.STUCK
             assert not end.to_run
+            assert target not in (Target.RUNNING, Target.PROVISIONED) or not end.to_freeze
     off = carry_out(plan(replace(goal, target=Target.OFF), cut).unwrap(), cut)
     assert (off.power, off.to_run) == (Power.STOPPED, False)
 

@@ -209,7 +209,8 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 def _to_start(spec: VMSpec, have: Observation) -> Goal:
     """One that is stuck is left as it is: there is no plan for that, but a reason."""
     restart = Restart.NEVER if have.power is Power.STUCK else Restart.IF_NEEDED
-    return Goal(name=spec.name, target=Target.RUNNING, spec=spec, restart=restart)
+    target = Target.FROZEN if have.to_freeze else Target.RUNNING
+    return Goal(name=spec.name, target=target, spec=spec, restart=restart)
 
 
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:

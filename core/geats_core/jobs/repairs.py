@@ -16,8 +16,15 @@ from returns.result import Success
 
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
-from geats_core.planning.actions import DestroyVolume, RemoveLeftover, Repair, Start, Undefine
-from geats_core.planning.draft import LEFT_OFF, Draft
+from geats_core.planning.actions import (
+    DestroyVolume,
+    Freeze,
+    RemoveLeftover,
+    Repair,
+    Start,
+    Undefine,
+)
+from geats_core.planning.draft import LEFT_OFF, LEFT_UNFROZEN, Draft
 from geats_core.planning.goal import Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
@@ -118,6 +125,8 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
             draft.add(Start(), "it was on")
     elif have.to_run and starts:
         draft.add(Start(), LEFT_OFF)
+    if draft.state.to_freeze and draft.state.power is Power.RUNNING:
+        draft.add(Freeze(), LEFT_UNFROZEN)
 
 
 def _take_away_volumes(draft: Draft, going: Container[str]) -> None:

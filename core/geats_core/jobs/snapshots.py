@@ -28,7 +28,7 @@ from geats_core.planning.actions import (
     Start,
     Unfreeze,
 )
-from geats_core.planning.draft import LEFT_OFF, Draft, for_now
+from geats_core.planning.draft import LEFT_OFF, Draft, again, for_now
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON
@@ -164,7 +164,7 @@ def plan_restore(
         return Failure(found)
     match plan(Goal(name=name, target=Target.OFF), have, facts):
         case Success(off):
-            return _back(for_now(off.steps), snapshot, have, recorded)
+            return _back(for_now(off.steps, have), snapshot, have, recorded)
         case Failure() as refused:
             return refused
 
@@ -333,5 +333,5 @@ def _power_again(draft: Draft, before: Observation) -> None:
         _activate(draft, seen)
     reason = LEFT_OFF if before.to_run else "it was on before"
     draft.add(Start(), f"it was {power} before" if power in ON else reason)
-    if power is Power.FROZEN:
+    if again(before) is Power.FROZEN:
         draft.add(Freeze(), "it was frozen before")

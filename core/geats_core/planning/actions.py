@@ -270,7 +270,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Unfreeze:
-    """Resume the processes of a VM that is frozen or held."""
+    """Resume the processes of a VM that is frozen or held.
+
+    One that runs, and that an interrupted plan was to freeze again, is left running.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from geats_core.vm.observation import Observation, Power
 
 LEFT_HELD = "an interrupted operation left it frozen"
 LEFT_OFF = "an interrupted plan powered it off, to start it again"
+LEFT_UNFROZEN = "an interrupted plan was to freeze it again"
+THEN = {Power.STOPPED: Then.OFF, Power.RUNNING: Then.ON, Power.FROZEN: Then.FROZEN}
 
 
 @dataclass(slots=True)
@@ -74,10 +76,15 @@ class Draft:
                 )
 
 
-def for_now(off: Iterable[Step]) -> tuple[Step, ...]:
-    """Steps that power a VM *off*, if it will be started again afterwards."""
+def again(have: Observation) -> Power:
+    """What a VM is in the end that is powered off only for a while: frozen if it was, else on."""
+    return Power.FROZEN if have.power is Power.FROZEN or have.to_freeze else Power.RUNNING
+
+
+def for_now(off: Iterable[Step], have: Observation) -> tuple[Step, ...]:
+    """Steps that power a VM *off*, if it will be started again, or be frozen again, afterwards."""
     return tuple(
-        replace(step, action=replace(step.action, then=Then.ON))
+        replace(step, action=replace(step.action, then=THEN[again(have)]))
         if isinstance(step.action, POWER_OFFS)
         else step
         for step in off

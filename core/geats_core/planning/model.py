@@ -95,7 +95,7 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 (not have.unreliable, "its definition cannot be relied on"),
-                then=changed(have, recorded=None, defined=None, by_hand=keep, to_run=False),
+                then=changed(_stays_off(have), recorded=None, defined=None, by_hand=keep),
             )
         case Adopt(spec, running, keep, _, called):
             root = have.volume(spec.root.pool, ROOT)
@@ -168,13 +168,11 @@ def after(action: Action, have: Observation) -> After:
                 (have.power is Power.STUCK, f"it is {have.power}"), then=_powered_off(have, then)
             )
         case KeepOff():
-            return _need(
-                (have.to_run, "it is not to be started again"), then=changed(have, to_run=False)
-            )
+            return _need((have.to_run, "it is not to be started again"), then=_stays_off(have))
         case Freeze():
             return _need(
                 (have.power in (Power.RUNNING, Power.HELD), f"it is {have.power}"),
-                then=changed(have, power=Power.FROZEN),
+                then=changed(have, power=Power.FROZEN, to_freeze=False),
             )
         case Hold():
             return _need(
@@ -182,9 +180,11 @@ def after(action: Action, have: Observation) -> After:
                 then=changed(have, power=Power.HELD),
             )
         case Unfreeze():
+            to_freeze = have.to_freeze and have.power is Power.HELD
+            runs = have.power is Power.RUNNING and have.to_freeze
             return _need(
-                (have.power in SUSPENDED, f"it is {have.power}"),
-                then=changed(have, power=Power.RUNNING),
+                (have.power in SUSPENDED or runs, f"it is {have.power}"),
+                then=changed(have, power=Power.RUNNING, to_freeze=to_freeze),
             )
         case SetLimits(limits):
             if have.power not in ON or have.in_effect is None:
@@ -210,8 +210,14 @@ def is_ready(spec: VMSpec, have: Observation) -> bool:
 def _powered_off(have: Observation, then: Then) -> Observation:
     """Off, and to run again if so wished: but for what nobody knows how to start."""
     known = have.recorded is not None or have.defined is not None
-    to_run = known and then is Then.ON
-    return changed(have, power=Power.STOPPED, in_effect=None, to_run=to_run)
+    to_run, to_freeze = known and then is not Then.OFF, known and then is Then.FROZEN
+    off = changed(have, power=Power.STOPPED, in_effect=None)
+    return changed(off, to_run=to_run, to_freeze=to_freeze)
+
+
+def _stays_off(have: Observation) -> Observation:
+    """What no later plan is to start again, or to freeze."""
+    return changed(have, to_run=False, to_freeze=False)
 
 
 def _can_become(spec: VMSpec, have: Observation) -> bool:

@@ -35,7 +35,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.draft import LEFT_OFF, Draft
+from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, Draft, again
 from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, SUSPENDED, allocated
@@ -172,7 +172,9 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     if goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
     elif draft.state.to_run:
-        _power_to(draft, Power.RUNNING, LEFT_OFF)
+        _power_to(draft, again(draft.state), LEFT_OFF)
+    elif draft.state.to_freeze:
+        _power_to(draft, again(draft.state), LEFT_UNFROZEN)
 
 
 def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
@@ -191,8 +193,8 @@ def _final_power(goal: Goal, have: Observation) -> Power:
             return Power.STOPPED
         case Target.REINITIALISED if have.power is Power.STOPPED and not have.to_run:
             return Power.STOPPED
-        case Target.REINITIALISED if have.power is Power.FROZEN:
-            return Power.FROZEN
+        case Target.REINITIALISED:
+            return again(have)
         case _:
             return Power.RUNNING
 
@@ -221,7 +223,7 @@ def _define(draft: _Draft, want: VMSpec) -> None:
 def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
     """Power off where the goal asks for it, or where a change of a running VM does."""
     goal = draft.goal
-    then = Then.OFF if final is Power.STOPPED else Then.ON
+    then = THEN[final]
     match goal.target:
         case Target.REBOOTED:
             _power_off(draft, "a reboot was asked for", then=then)
@@ -343,8 +345,11 @@ def _power_to(draft: _Draft, power: Power, reason: str) -> None:
         draft.add(Start(), reason)
     if draft.state.power in (Power.RUNNING, Power.HELD) and power is Power.FROZEN:
         draft.add(Freeze(), reason)
-    if draft.state.power is Power.FROZEN and power is Power.RUNNING:
-        draft.add(Unfreeze(), reason)
+    if power is Power.RUNNING:
+        if draft.state.power is Power.HELD and draft.state.to_freeze:
+            draft.add(Unfreeze(), LEFT_HELD)
+        if draft.state.power is Power.FROZEN or draft.state.to_freeze:
+            draft.add(Unfreeze(), reason)
 
 
 def _tear_down(draft: _Draft) -> None:

@@ -30,6 +30,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
     fields = [
         ("power", str(then.power), str(now.power)),
         ("to run", _yes(then.to_run), _yes(now.to_run)),
+        ("to freeze", _yes(then.to_freeze), _yes(now.to_freeze)),
         ("locked", _yes(then.locked), _yes(now.locked)),
         ("half locked", _yes(then.half_locked), _yes(now.half_locked)),
         ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),

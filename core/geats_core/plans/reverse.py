@@ -20,7 +20,7 @@ from geats_core.planning.actions import (
     RollbackVolume,
     SnapshotVolume,
 )
-from geats_core.planning.draft import for_now
+from geats_core.planning.draft import again, for_now
 from geats_core.planning.goal import ByHand, DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, after
@@ -120,7 +120,7 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
         match plan(_goal(made.name, Target.OFF), now, facts):
             case Success(off):
                 ends_off = goal_before(made.name, have, now).target is Target.STOPPED
-                first = (*(off.steps if ends_off else for_now(off.steps)), *rollbacks)
+                first = (*(off.steps if ends_off else for_now(off.steps, have)), *rollbacks)
             case Failure() as refused:
                 return refused
     return _back(made, have, now, first, facts)
@@ -210,8 +210,8 @@ def _state_before(name: str, have: Observation, start: Observation) -> Goal:
     spec = have.recorded
     provisioned = any(volume.name == spec.root.name for volume in have.volumes)
     target = TARGET_OF[have.power] if provisioned or have.power in ON else Target.DEFINED
-    if have.to_run and provisioned:
-        target = Target.RUNNING
+    if (have.to_run or have.to_freeze) and provisioned:
+        target = TARGET_OF[again(have)]
     return replace(_goal(name, target), spec=_never_smaller(spec, start))
 
 

@@ -164,9 +164,10 @@ class Observation:
     volumes that are recorded but not found, for example because a disk is not mounted. A ``locked``
     VM is locked in the registry, at the driver or on a volume; a ``half_locked`` one not in all of
     them, for example because one was lost. ``to_run``: an interrupted plan powered the VM off to
-    start it again; the next plan starts it, unless it should be off. If several ``drivers`` have a
-    VM of this name, it is that of the recorded driver, or else of the first one. ``renaming``: the
-    renaming of the VM, or of another VM to its name, was interrupted.
+    start it again; the next plan starts it, unless it should be off. ``to_freeze``: that plan was
+    to freeze it again, too; it is to run, or runs. If several ``drivers`` have a VM of this name,
+    it is that of the recorded driver, or else of the first one. ``renaming``: the renaming of the
+    VM, or of another VM to its name, was interrupted.
     """
 
     recorded: VMSpec | None = None
@@ -183,6 +184,7 @@ class Observation:
     drivers: tuple[str, ...] = ()
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False
+    to_freeze: bool = False
     renaming: Renaming | None = None
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:

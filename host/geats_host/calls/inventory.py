@@ -44,8 +44,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 
     ``power`` is None if nothing is defined. ``pending`` is the number of fields that are recorded,
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
-    start it again. ``problems`` say why part of the VM cannot be seen or read now. *only* selects
-    VMs, see ``parse_filter``.
+    start it again, and ``to_freeze``: to freeze it again. ``problems`` say why part of the VM
+    cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -61,6 +61,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
     return {
         "power": power_of(host, have),
         "to_run": have.to_run,
+        "to_freeze": have.to_freeze,
         "declared": name in host.config.vms,
         "defined": have.is_recorded,
         "locked": have.locked,

@@ -26,14 +26,21 @@ POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": 
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 
 
+def _to_do(row: Mapping[str, object]) -> str:
+    if row["to_freeze"]:
+        return " (to freeze)"
+    return " (to run)" if row["to_run"] else ""
+
+
 def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
-    """One line a VM; one that is off, and that the next plan starts, is ``(to run)``."""
+    """One line a VM; ``(to run)`` and ``(to freeze)`` are those that the next plan starts, or
+    freezes."""
     table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
     for name, row in rows.items():
         power = _text(row["power"])
         table.add_row(
             name,
-            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]{' (to run)' if row['to_run'] else ''}",
+            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]{_to_do(row)}",
             _text(row["driver"]),
             _text(row["addresses"]),
             _text(row["declared"]),

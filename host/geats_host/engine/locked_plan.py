@@ -187,7 +187,7 @@ def _remember(host: Host, planned: SavedPlan, now: Mapping[str, Observation]) ->
     """
     learn_identities(host.registry, host.pools)
     locked = {step.vm for step in planned.plan.steps}  # others may be about to be powered off
-    on = [vm for vm in locked & now.keys() if now[vm].power in ON]
+    on = [vm for vm in locked & now.keys() if now[vm].power in ON and not now[vm].to_freeze]
     unfinished_restarts.forget(host.registry, on)
     for each in planned.plan.plans:
         have = planned.observations.get(each.name, Observation())

@@ -154,11 +154,17 @@ class Performer:
             case Start():
                 self._power(action)
                 with suppress(HostError):  # it is on: the next plan removes the note
-                    unfinished_restarts.forget(self.registry, [self.name])
+                    unfinished_restarts.started(self.registry, self.name)
             case SetLimits():
                 self._power(action)
-            case Freeze() | Hold() | Unfreeze():
+            case Freeze():
                 self._power(action)
+                with suppress(HostError):  # the same
+                    unfinished_restarts.forget(self.registry, [self.name])
+            case Hold():
+                self._power(action)
+            case Unfreeze():
+                self._unfreeze()
             case RenameVolume():
                 self._hand_over(action)
             case OnVolume():
@@ -269,10 +275,21 @@ class Performer:
             raise HostError(f"{self.name}: its driver cannot adopt VMs")
         return self.driver
 
+    def _unfreeze(self) -> None:
+        """Resume it, unless it runs and was only to be frozen again; one that was held still is."""
+        power = self._power_now()
+        if power is not Power.RUNNING:
+            self.driver.unfreeze(self.name)
+        if power is not Power.HELD:
+            unfinished_restarts.forget(self.registry, [self.name])
+
+    def _power_now(self) -> Power | None:
+        seen = self.driver.observe(self.name).get(self.name)
+        return None if seen is None else seen.power
+
     def _is_off(self) -> bool:
         """Whether it went off by itself, for example because it was shutting down already."""
-        seen = self.driver.observe(self.name).get(self.name)
-        return seen is not None and seen.power is Power.STOPPED
+        return self._power_now() is Power.STOPPED
 
     def _power(self, action: DriverAction) -> str | None:
         driver = self.driver

@@ -97,6 +97,21 @@ def test_a_provision_that_finds_it_off_starts_it_and_says_why() -> None:
     assert planned(Target.PROVISIONED, OFF).steps == ()
 
 
+def test_a_frozen_vm_that_was_cut_is_frozen_again_by_the_same_verb_and_by_a_provision() -> None:
+    frozen = replace(RUNNING, power=Power.FROZEN)
+    made = asked("reinit", frozen)
+    off = next(at for at, step in enumerate(made.steps) if isinstance(step.action, Shutdown))
+    for cut in range(off + 1, len(made.steps) + 1):
+        left = follow(made, frozen, cut)
+        assert left.to_freeze is (left.power is not Power.FROZEN)
+        for verb in ("reinit", "provision"):
+            end = follow(asked(verb, left), left)
+            assert (end.power, end.to_run, end.to_freeze) == (Power.FROZEN, False, False)
+        for verb, power in (("unfreeze", Power.RUNNING), ("stop", Power.STOPPED)):
+            end = follow(asked(verb, left), left)
+            assert (end.power, end.to_run, end.to_freeze) == (power, False, False)
+
+
 def test_a_lock_or_a_definition_leaves_it_as_it_is() -> None:
     assert [step.action for step in planned(Target.LOCKED, TO_RUN).steps] == [Lock()]
     end = follow(planned(Target.DEFINED, TO_RUN, web(memory="1GiB")), TO_RUN)
@@ -118,7 +133,8 @@ def test_every_restart_says_that_the_vm_is_to_run(
     changed = web(hostname="other")
     for target in (Target.RUNNING, Target.FROZEN, Target.REBOOTED, Target.REINITIALISED):
         made = plan(Goal(name="web", target=target, spec=changed, power_off=power_off), have)
-        assert action in [step.action for step in made.unwrap().steps]
+        then = Then.FROZEN if target is Target.FROZEN else Then.ON
+        assert replace(action, then=then) in [step.action for step in made.unwrap().steps]
     for target in (Target.OFF, Target.STOPPED, Target.UNDEFINED, Target.DEPROVISIONED):
         made = plan(Goal(name="web", target=target, spec=changed, power_off=power_off), have)
         offs = [step.action for step in made.unwrap().steps]

@@ -75,6 +75,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "locked": False,
         "half_locked": False,
         "to_run": False,
+        "to_freeze": False,
         "renaming": None,
         "by_hand": ["a = b"],
         "foreign": False,

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import Shutdown, Start
+from geats_core.planning.actions import Freeze, Shutdown, Start
 from geats_core.planning.goal import Then
 from geats_core.vm.observation import Power
-from geats_host.calls import lifecycle
+from geats_host.calls import lifecycle, repair
 from geats_host.calls.inventory import list_report
 from geats_host.cli.tables import console, show_list
 from geats_host.drivers.memory import MemoryDriver
@@ -60,7 +60,7 @@ def test_it_is_noted_until_the_vm_is_on(interrupted: Host, verb: str) -> None:
     use(interrupted, verb)
 
     assert is_seen(interrupted) == (Power.RUNNING, False)
-    assert noted(interrupted.registry) == frozenset()
+    assert noted(interrupted.registry) == {}
 
 
 @pytest.mark.parametrize("verb", ["stop", "shutdown", "undefine", "deprovision"])
@@ -68,7 +68,7 @@ def test_it_is_noted_until_the_vm_is_to_be_off(interrupted: Host, verb: str) -> 
     use(interrupted, verb)
 
     assert is_seen(interrupted) == (Power.STOPPED, False)
-    assert noted(interrupted.registry) == frozenset()
+    assert noted(interrupted.registry) == {}
 
 
 def test_it_is_noted_before_the_vm_is_powered_off(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_is_noted_of_a_vm_that_is_on_is_forgotten_with_the_next_plan(tmp_pa
 
     use(host, "freeze")
 
-    assert noted(host.registry) == frozenset({"db01"})
+    assert noted(host.registry) == {"db01": Then.ON}
 
 
 @pytest.mark.parametrize("noted_before", [True, False])
@@ -118,7 +118,7 @@ def test_a_guest_that_goes_off_before_the_plan_is_applied_changes_nothing(
     assert apply_plan(host, planned) == Success(planned.plan.steps)
     on = verb in ("reboot", "reinit")
     assert is_seen(host) == (Power.RUNNING if on else Power.STOPPED, False)
-    assert noted(host.registry) == frozenset()
+    assert noted(host.registry) == {}
 
 
 def test_a_guest_that_goes_off_before_something_that_needs_it_on_has_to_be_planned_again(
@@ -131,6 +131,73 @@ def test_a_guest_that_goes_off_before_something_that_needs_it_on_has_to_be_plann
 
     with pytest.raises(Refused, match="was running, is stopped: plan again"):
         apply_plan(host, planned)
+
+
+@pytest.fixture
+def unfrozen(tmp_path: Path) -> Host:
+    """A host on which the reinit of a frozen VM came no further than to power the VM off."""
+    host = memory_host(tmp_path)
+    for verb in ("start", "freeze"):
+        use(host, verb)
+
+    def fail(driver: MemoryDriver, name: str) -> None:
+        raise HostError("it does not start")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(MemoryDriver, "start", fail)
+        applied = apply_plan(host, lifecycle.plan_verb(host, "reinit", "web01"))
+    assert isinstance(applied, Failure)
+    have = host.observe("web01")
+    assert (have.power, have.to_run, have.to_freeze) == (Power.STOPPED, True, True)
+    return host
+
+
+ENDS = [
+    *(("reinit", Power.FROZEN), ("provision", Power.FROZEN), ("freeze", Power.FROZEN)),
+    *(("start", Power.RUNNING), ("reboot", Power.RUNNING), ("unfreeze", Power.RUNNING)),
+    *(("stop", Power.STOPPED), ("shutdown", Power.STOPPED)),
+]
+
+
+@pytest.mark.parametrize(("verb", "power"), ENDS)
+def test_a_vm_that_was_frozen_is_frozen_again_unless_something_else_is_asked_for(
+    unfrozen: Host, verb: str, power: Power
+) -> None:
+    use(unfrozen, verb)
+
+    have = unfrozen.observe("web01")
+    assert (have.power, have.to_run, have.to_freeze) == (power, False, False)
+    assert noted(unfrozen.registry) == {}
+
+
+@pytest.mark.parametrize(("verb", "power"), ENDS)
+def test_it_is_also_if_it_was_started_and_the_plan_was_interrupted_then(
+    unfrozen: Host, verb: str, power: Power
+) -> None:
+    unfrozen.driver("web01").start("web01")
+    have = unfrozen.observe("web01")
+    assert (have.power, have.to_run, have.to_freeze) == (Power.RUNNING, False, True)
+    use(unfrozen, verb)
+
+    assert unfrozen.observe("web01").power is power
+    assert noted(unfrozen.registry) == {}
+
+
+def test_whoever_lists_vms_sees_that_it_is_to_freeze(unfrozen: Host) -> None:
+    with console.capture() as shown:
+        show_list(list_report(unfrozen))
+    assert "freeze)" in shown.get()
+
+
+def test_a_repair_freezes_it_again(unfrozen: Host) -> None:
+    applied = apply_plan(unfrozen, repair.plan(unfrozen))
+    assert [type(step.action) for step in applied.unwrap()] == [Start, Freeze]
+    assert unfrozen.observe("web01").power is Power.FROZEN
+    unfrozen.registry.note("to run", "web01", "frozen")
+    unfrozen.driver("web01").unfreeze("web01")
+    applied = apply_plan(unfrozen, repair.plan(unfrozen))
+    assert [type(step.action) for step in applied.unwrap()] == [Freeze]
+    assert unfrozen.observe("web01").power is Power.FROZEN
 
 
 def test_what_nobody_can_start_is_not_to_run(tmp_path: Path) -> None:
