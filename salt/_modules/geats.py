@@ -76,9 +76,12 @@ def start(name, spec=None, test=None):
         return applied(host, lifecycle.plan_verb(host, "start", name, spec), test)
 
 
-def shutdown(name, test=None):
+def shutdown(name, test=None, to_run=False):
     """
     Ask the guest of a VM to shut down; power off after its ``shutdown_timeout``.
+
+    With ``to_run``, it is recorded that the VM is to be started again: the next plan does so, if
+    nobody else has. The runner ``geats.migrate`` shuts VMs down in this way.
 
     CLI Example:
 
@@ -88,7 +91,7 @@ def shutdown(name, test=None):
         salt '*' geats.shutdown web01 test=True
     """
     with opened_in_part() as host:
-        return applied(host, lifecycle.plan_verb(host, "shutdown", name), test)
+        return applied(host, lifecycle.plan_shutdown(host, name, to_run), test)
 
 
 def stop(name, test=None):

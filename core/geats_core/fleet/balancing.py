@@ -196,5 +196,6 @@ def _movable(name: str, host: Candidate, wanted: Goal | None) -> Checked[Goal]:
         return Failure(found)
     if have.recorded is None:
         return problem(name, "is not managed by geats, so it cannot be moved", Code.REFUSED)
-    target = Target.PROVISIONED if have.power is Power.STOPPED else Target.RUNNING
+    is_off = have.power is Power.STOPPED and not have.to_run
+    target = Target.PROVISIONED if is_off else Target.RUNNING
     return Success(Goal(name=name, target=target, spec=have.recorded))

@@ -54,7 +54,11 @@ ONLY_RUNNING = frozenset({Phase.SHUTDOWN, Phase.START})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """A VM that is to leave *source* for *target*; ``running`` is whether it runs, and shall."""
+    """A VM that is to leave *source* for *target*; ``running`` is whether it shall run.
+
+    That it shall is recorded on the source before it is off: a move that is interrupted leaves a VM
+    that the next plan there starts, or that the same move takes along.
+    """
 
     vm: str
     source: str
@@ -92,7 +96,8 @@ def migration(
     match _source(vm, hosts, source):
         case Success(there):
             problems = (*_kept(vm, there, hosts[there]), *_not_taken(vm, there, target, hosts))
-            running = hosts[there].observations[vm].power is not Power.STOPPED
+            have = hosts[there].observations[vm]
+            running = have.power is not Power.STOPPED or have.to_run
             found = Migration(vm=vm, source=there, target=target, running=running)
             return Failure(problems) if problems else Success(found)
         case Failure() as refused:

@@ -7,15 +7,18 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.declared.config import HostConfig, parse_config
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.planning.draft import for_now
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.planning.spec_changes import Impact
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading import fields
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_host.calls.registry_health import troubles
-from geats_host.errors import HostError, Refused
+from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
 from geats_host.planning.facts import facts_of
@@ -46,6 +49,20 @@ def plan_verb(
             return plan_vm(host, goal, have)
         case Failure(problems):
             raise Refused(*problems)
+
+
+def plan_shutdown(host: Host, name: str, to_run: object = False) -> SavedPlan:
+    """The plan that shuts a VM down; with *to_run*, only for a while.
+
+    Then it is recorded, as for a restart, that it is to be started again: whoever asks does that,
+    and if that is interrupted, the next plan does.
+    """
+    planned = plan_verb(host, "shutdown", name)
+    if not accepted(fields.boolean("to_run", to_run)):
+        return planned
+    have, plan = planned.observations.get(name, Observation()), planned.plan
+    plans = tuple(replace(each, steps=for_now(each.steps, have)) for each in plan.plans)
+    return replace(planned, plan=HostPlan(plans=plans, steps=for_now(plan.steps, have)))
 
 
 def plan_to(

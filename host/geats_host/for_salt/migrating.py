@@ -59,7 +59,7 @@ class Mover:
         move = self.move
         match phase:
             case Phase.SHUTDOWN:
-                self._call(move.source, "geats.shutdown", move.vm)
+                self._call(move.source, "geats.shutdown", move.vm, to_run=True)
             case Phase.EXPORT:
                 self.archive = self._call(move.source, "geats.export", move.vm)
                 self._check_size()

@@ -26,6 +26,8 @@ def test_a_vm_moves_from_where_it_is_and_runs_there_if_it_ran() -> None:
     assert migration("web", "b", {"a": host(ON), "b": EMPTY}, "a").unwrap() == MOVE
     off = migration("web", "b", {"a": host(OFF), "b": EMPTY}).unwrap()
     assert off == replace(MOVE, running=False)
+    to_run = {"web": replace(OFF["web"], to_run=True)}  # as a move that was interrupted leaves it
+    assert migration("web", "b", {"a": host(to_run), "b": EMPTY}).unwrap() == MOVE
     assert MOVE.phases == tuple(Phase)
     assert off.phases == (Phase.EXPORT, Phase.COPY, Phase.IMPORT, Phase.HAND_OVER, Phase.REMOVE)
 

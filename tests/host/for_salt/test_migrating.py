@@ -57,6 +57,7 @@ class TwoHosts:
     ) -> object:
         match function:
             case "geats.shutdown":
+                assert named == {"to_run": True}
                 assert self.hosts[host] in (RUNNING, STOPPED)
                 self.hosts[host] = STOPPED
                 return {"done": [], "notes": list(self.notes)}

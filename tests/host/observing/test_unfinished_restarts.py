@@ -133,6 +133,21 @@ def test_a_guest_that_goes_off_before_something_that_needs_it_on_has_to_be_plann
         apply_plan(host, planned)
 
 
+def test_a_shutdown_for_a_while_is_noted_like_a_restart(tmp_path: Path) -> None:
+    """As the move to another host is, which may be interrupted."""
+    host = memory_host(tmp_path)
+    use(host, "start")
+    apply_plan(host, lifecycle.plan_shutdown(host, "web01", to_run=True)).unwrap()
+    assert is_seen(host) == (Power.STOPPED, True)
+    assert lifecycle.plan_shutdown(host, "web01", to_run=True).plan.steps == ()
+    use(host, "provision")
+    assert is_seen(host) == (Power.RUNNING, False)
+    apply_plan(host, lifecycle.plan_shutdown(host, "web01")).unwrap()
+    assert is_seen(host) == (Power.STOPPED, False)
+    with pytest.raises(Refused, match="to_run: must be"):
+        lifecycle.plan_shutdown(host, "web01", to_run="perhaps")
+
+
 @pytest.fixture
 def unfrozen(tmp_path: Path) -> Host:
     """A host on which the reinit of a frozen VM came no further than to power the VM off."""
