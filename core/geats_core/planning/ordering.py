@@ -124,7 +124,7 @@ def _wait(earlier: _Touching, later: _Touching, *, ran: bool) -> Wait | None:
 def _may_be_lost(earlier: _Touching, later: _Touching) -> bool:
     """Whether the earlier action removes what may be left of a lost volume, and the later one makes
     another of its name."""
-    of_volumes = earlier.is_a(DestroyVolume) and later.is_a(OnVolume)
+    of_volumes = earlier.is_a(DestroyVolume) and issubclass(later.kind, OnVolume)
     names, others = ({each[-1] for each in one.writes} for one in (earlier, later))
     return of_volumes and bool(names & others)
 
