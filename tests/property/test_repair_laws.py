@@ -11,6 +11,7 @@ from geats_core.hostwide.host_planner import HostPlan
 from geats_core.jobs.repairs import FoundLeftover, plan_repair
 from geats_core.planning.actions import (
     DestroyVolume,
+    Freeze,
     RemoveLeftover,
     Repair,
     Start,
@@ -86,7 +87,10 @@ def test_nothing_goes_that_anybody_could_miss(
                 case Repair():
                     assert have.power is Power.STUCK
                 case Start():
-                    assert (have.power, now.power) == (Power.STUCK, Power.RUNNING)
+                    assert have.power is Power.STUCK or have.to_run
+                    assert now.power in (Power.RUNNING, Power.FROZEN)
+                case Freeze():
+                    assert (have.to_freeze, now.power) == (True, Power.FROZEN)
                 case Unfreeze():
                     assert (have.power, now.power) == (Power.HELD, Power.RUNNING)
                 case other:

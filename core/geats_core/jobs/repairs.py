@@ -125,7 +125,7 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
             draft.add(Start(), "it was on")
     elif have.to_run and starts:
         draft.add(Start(), LEFT_OFF)
-    if draft.state.to_freeze and draft.state.power is Power.RUNNING:
+    if draft.state.to_freeze and draft.state.power in (Power.RUNNING, Power.HELD):
         draft.add(Freeze(), LEFT_UNFROZEN)
 
 
