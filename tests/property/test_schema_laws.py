@@ -50,6 +50,7 @@ def template(**said: object) -> dict[str, object]:
 
 
 VALID = [
+    vm(volumes=[{"name": "root"}, {"name": "d"}]),
     {},
     vm(),
     vm(memory="1.5 GiB", cpus="1", processes="2", hostname="web.example.org", profile=[]),
@@ -138,7 +139,6 @@ REFUSED_BY_THE_PARSERS_ONLY = [
     vm(after=["db", "db"]),
     vm(volumes=[]),
     vm(volumes=[{"name": "root", "mount": "/d"}]),
-    vm(volumes=[{"name": "root"}, {"name": "d"}]),
     vm(volumes=[{"name": "root"}, {"name": "root"}]),
     vm(nics=[NIC, NIC]),
     vm(nics=[{**NIC, "gateways": ["10.0.0.1", "10.0.0.2"]}]),

@@ -9,7 +9,7 @@ import pytest
 from geats_host.drivers.memory import open_driver as own_memory
 from geats_host.plugins.entry_points import driver_plugin
 
-ENTRY_POINTS = "[geats.drivers]\nmemory = json:dumps\nqemu = json:loads\n"
+ENTRY_POINTS = "[geats.drivers]\nmemory = json:dumps\nbhyve = json:loads\n"
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_driver_of_another_package_is_found_by_its_name() -> None:
-    found: object = driver_plugin("geats.drivers.qemu", "qemu")
+    found: object = driver_plugin("geats.drivers.bhyve", "bhyve")
 
     assert found is json.loads
 
