@@ -1,5 +1,5 @@
 """
-Take over containers that something else made, or the files of the first geats.
+Take over containers that something else made, domains of libvirt, or files of the first geats.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -101,3 +101,25 @@ def import_lxc(files):
     given = [files] if isinstance(files, str) else files
     with salts_errors():
         return legacy_files.report(legacy_files.imported_lxc(given))
+
+
+def import_libvirt(files):
+    """
+    Convert domain XML of libvirt to a pillar, and change nothing.
+
+    files
+        the files on the minion, one or a list: what ``virsh dumpxml --inactive`` prints, or those
+        in ``/etc/libvirt/qemu``
+
+    Returns the same as :py:func:`import_legacy`. The root disk of each domain is the template of
+    the new VM, which gets a copy. Adopting a domain itself is not possible yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_libvirt /etc/libvirt/qemu/web01.xml
+    """
+    given = [files] if isinstance(files, str) else files
+    with salts_errors():
+        return legacy_files.report(legacy_files.imported_libvirt(given))

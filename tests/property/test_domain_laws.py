@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from geats_core.domains.domain_devices import DomainFacts, Source
+from geats_core.domains.domain_import import import_libvirt
 from geats_core.domains.domain_xml import domain_xml
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import read_domain, seal_of
@@ -17,6 +18,7 @@ from geats_core.domains.machine_keys import KEYS, problems, read_machine
 from geats_core.domains.seed import CLOUD_CONFIG, seed_files
 from geats_core.reading.schemas import Schema
 from geats_core.vm.hardware import read_hardware
+from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits, VMSpec
 from tests.property.strategies import specs
 
@@ -164,3 +166,85 @@ def test_reading_a_machine_never_raises(spec: VMSpec, raw: Schema) -> None:
     spec = replace(spec, hardware=read_hardware("hardware", raw).unwrap())
 
     assert all(each.path and each.message for each in problems(spec))
+
+
+def imported(text: str, name: str) -> VMSpec:
+    """The spec that an import makes of a domain in which nothing is wrong."""
+    made = import_libvirt({"web.xml": text})
+    assert made.problems == ()
+    vms = made.geats["vms"]
+    assert isinstance(vms, dict)
+    return parse_vm(name, vms[name]).unwrap()
+
+
+def without_note_and_ports(text: str) -> str:
+    """A domain without the digest of its spec, and its ports, of which not all are in use."""
+    domain = parsed(text)
+    assert domain is not None
+    domain.remove(next(domain.iterfind("metadata")))
+    devices = next(domain.iterfind("devices"))
+    for port in devices.findall("controller[@type='pci']"):
+        devices.remove(port)
+    return text_of(domain)
+
+
+@given(machines, seeds)
+def test_what_is_written_is_imported_as_the_same_keys(spec: VMSpec, seed: int) -> None:
+    text = written(spec)
+    wanted = without_note_and_ports(text)
+
+    assert without_note_and_ports(written(imported(text, spec.name))) == wanted
+
+    # What libvirt gives back is in another order: disks and NICs are then others by their names.
+    back = imported(as_given_back(text, Random(seed)), spec.name)
+    assert {volume.name for volume in back.volumes} == {volume.name for volume in spec.volumes}
+    assert {(nic.mac, nic.bridge) for nic in back.nics} == {
+        (nic.mac, nic.bridge) for nic in spec.nics
+    }
+    assert back.limits == spec.limits
+
+
+odd_words = st.sampled_from(
+    ["", "1", "0", "-1", "9" * 20, "file", "qemu", "raw", "canary", "\u2028"]
+)
+odd_tags = st.sampled_from(
+    [
+        *("domain", "name", "memory", "vcpu", "os", "type", "boot", "cpu", "topology", "loader"),
+        *("devices", "disk", "driver", "source", "target", "serial", "interface", "mac", "rng"),
+        *("channel", "tpm", "backend", "graphics", "hostdev", "watchdog", "readonly", "address"),
+    ]
+)
+odd_attributes = st.dictionaries(
+    st.sampled_from(["type", "device", "dev", "bus", "order", "unit", "file", "name", "sockets"]),
+    odd_words,
+    max_size=3,
+)
+
+
+@st.composite
+def odd_elements(draw: st.DrawFn, depth: int = 4) -> Element:
+    """Elements of domains, anywhere."""
+    element = Element(draw(odd_tags), draw(odd_attributes))
+    element.text = draw(odd_words)
+    if depth:
+        element.extend(draw(st.lists(odd_elements(depth=depth - 1), max_size=3)))
+    return element
+
+
+@given(st.lists(odd_elements(), max_size=4), st.lists(odd_elements(), max_size=4))
+def test_each_element_of_any_domain_leaves_a_note(
+    tops: list[Element], devices: list[Element]
+) -> None:
+    domain = Element("domain", {"type": "kvm"})
+    domain.extend(tops)
+    within = Element("devices")
+    within.extend(devices)
+    domain.append(within)
+
+    made = import_libvirt({"web.xml": text_of(domain)})
+
+    told = " ".join(note.key for note in made.notes)
+    for element in devices:
+        empty = not (element.text or element.attrib or len(element))
+        holds = element.tag in ("devices", "os", "cpu", "domain")
+        assert empty or holds or element.tag in told

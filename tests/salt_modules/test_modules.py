@@ -358,6 +358,18 @@ def test_containers_of_lxc_become_a_pillar(modules, tmp_path):
     assert report["problems"] == ["vms.web.template: is missing"]
 
 
+def test_domains_of_libvirt_become_a_pillar(modules, tmp_path):
+    file = tmp_path / "web.xml"
+    file.write_text("<domain type='kvm'><name>web</name><memory>1048576</memory></domain>")
+    report = modules["geats.import_libvirt"](str(file))
+    vm = report["pillar"]["geats"]["vms"]["web"]
+    assert (vm["driver"], vm["memory"]) == ("kvm", "1GiB")
+    assert report["problems"] == [
+        "vms.web.volumes: must hold a volume named 'root'",
+        "vms.web.template: is missing",
+    ]
+
+
 def test_what_the_registry_lost_is_recorded_again_and_shown_first(modules, geats_config):
     modules["geats.start"]("web01")
     modules["geats.lock"]("web01")

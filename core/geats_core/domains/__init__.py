@@ -1,1 +1,4 @@
-"""One VM as a domain of libvirt: its machine, its XML, what libvirt gives back, its seed."""
+"""One VM as a domain of libvirt: its machine, its XML, what libvirt gives back, its seed.
+
+What other programs wrote for libvirt becomes keys of a VM here too.
+"""

@@ -67,6 +67,18 @@ def import_lxc(session: Session, files: tuple[str, ...]) -> None:
     _show(session, legacy_files.imported_lxc(files))
 
 
+@click.command("import-libvirt")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_libvirt(session: Session, files: tuple[str, ...]) -> None:
+    """Convert domain XML of libvirt: print a configuration in YAML, with notes after it.
+
+    For example /etc/libvirt/qemu/web01.xml, or what virsh dumpxml --inactive prints. Nothing is
+    changed. Exits with 2 if something is still wrong, which the last notes say.
+    """
+    _show(session, legacy_files.imported_libvirt(files))
+
+
 def _show(session: Session, made: Imported) -> None:
     """What files became; exits with 2 if that is not all of a configuration yet."""
     session.answer(
@@ -76,4 +88,4 @@ def _show(session: Session, made: Imported) -> None:
         sys.exit(REFUSED)
 
 
-COMMANDS = (adopt_, import_legacy, import_lxc)
+COMMANDS = (adopt_, import_legacy, import_libvirt, import_lxc)

@@ -6,12 +6,14 @@ from pathlib import Path
 import yaml
 from returns.result import Failure, Success
 
+from geats_core.domains.domain_import import disks_of, import_libvirt
 from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
 from geats_core.foreign.legacy_ini import Section, parse_ini
 from geats_core.foreign.legacy_notes import Imported, Written
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.reading.checked import shown
 from geats_host.errors import Refused
+from geats_host.inputs.disk_sizes import disk_sizes
 from geats_host.inputs.lxc_includes import on_host
 from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 
@@ -52,18 +54,37 @@ def imported_lxc(files: Iterable[str]) -> Imported:
 
     Raises ``Refused`` with every file that cannot be read.
     """
-    configs: dict[str, tuple[str, str]] = {}
+    texts = _texts(files)
+    configs = {file: (_container_name(file), text) for file, text in texts.items()}
+    return import_lxc(configs, on_host(texts.values()))
+
+
+def imported_libvirt(files: Iterable[str]) -> Imported:
+    """The pillar out of domains of libvirt: each file is the XML of one.
+
+    Raises ``Refused`` with every file that cannot be read.
+    """
+    texts = _texts(files)
+    disks = (disk for file, text in texts.items() for disk in disks_of(file, text))
+    return import_libvirt(texts, disk_sizes(disks))
+
+
+def _container_name(file: str) -> str:
+    path = Path(file).absolute()
+    return path.parent.name if path.name == "config" else path.stem
+
+
+def _texts(files: Iterable[str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
     problems: list[str] = []
     for file in files:
         try:
-            path = Path(file).absolute()
-            name = path.parent.name if path.name == "config" else path.stem
-            configs[file] = name, path.read_text()
+            texts[file] = Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
     if problems:
         raise Refused(*problems)
-    return import_lxc(configs, on_host(text for _, text in configs.values()))
+    return texts
 
 
 def report(made: Imported) -> dict[str, object]:

@@ -445,9 +445,27 @@ def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -
     assert call("import-lxc", str(tmp_path / "x"))[0] == 2
 
 
+def test_domains_of_libvirt_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    disk, file = tmp_path / "disk.raw", tmp_path / "web.xml"
+    disk.write_bytes(bytes(8 << 20))
+    file.write_text(
+        "<domain type='kvm'><name>web</name><memory unit='GiB'>1</memory><devices>"
+        f"<disk type='file'><driver type='raw'/><source file='{disk}'/>"
+        "<target dev='vda' bus='virtio'/></disk><sound model='ich9'/></devices></domain>"
+    )
+    code, out, err = call("import-libvirt", str(file))
+    assert (code, err) == (0, "")
+    geats = yaml.safe_load(out)["geats"]
+    assert geats["templates"] == {"web-root": {"disk": {"path": str(disk), "format": "raw"}}}
+    assert geats["vms"]["web"]["volumes"] == [{"name": "root", "size": "8MiB"}]
+    assert f"# {file}: devices/sound: left out: has no key: hardware.xml can say it" in out
+    assert call("import-libvirt", str(tmp_path / "x"))[0] == 2
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [
+        ("import-libvirt", "<domain type='xen'><name>web</name></domain>"),
         ("import-lxc", "lxc.net.0.type = macvlan\nlxc.rootfs.path = dir:/srv/web\n"),
         ("import-lxc", "arch: amd64\nrootfs: local:subvol\n"),
         ("import-legacy", "{name: web, template: debian, ram: none}"),
