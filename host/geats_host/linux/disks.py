@@ -31,7 +31,7 @@ def size_of(disk: Path) -> int:
 def write_disk(source: Path, target: Path) -> None:
     """Let the file or block device *target* begin with what the file *source* holds, durably.
 
-    It stays as large as it is. A file is zero after that; what a device holds there is left alone.
+    It stays as large as it is, and is zero after that: a device may hold what another guest left.
     """
     _write(chunks(source), size_of(source), target)
 
@@ -101,8 +101,17 @@ def _write(pieces: Iterable[bytes], size_bytes: int, target: Path) -> int:
             if chunk != there:
                 _write_what_differs(file, chunk, there, at)
             at += len(chunk)
+        if is_device:
+            _clear(file, at, room)
         os.fsync(file)
     return at
+
+
+def _clear(file: int, start: int, end: int) -> None:
+    """Let it be zero from *start* on; what is zero already is not written."""
+    for at in range(start, end, CHUNK_BYTES):
+        there = os.pread(file, min(CHUNK_BYTES, end - at), at)
+        _write_what_differs(file, ZEROS[: len(there)], there, at)
 
 
 def _write_what_differs(file: int, chunk: bytes, there: bytes, at: int) -> None:
