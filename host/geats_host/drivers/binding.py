@@ -137,10 +137,9 @@ def stamp(path: str) -> list[int]:
 
 
 def _memory(library: Library, state_dir: Path) -> Mapping[str, object]:
-    text = vm_files.read(state_dir, library.memory) if os.access(state_dir, os.R_OK) else None
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
+        found = json.loads(vm_files.read(state_dir, library.memory) or "{}")
+    except (OSError, ValueError):  # not for this user to read, or nothing that was written here
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -1,5 +1,6 @@
 """The files of one VM: written whole, read without following links, removed by name."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from geats_host.errors import HostError
 
 SUM_LINE = "# geats-sha256: "
+NO_PLAIN_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # there, or at all
 LARGEST = 1 << 20  # bytes; a definition has a few thousand
 
 
@@ -21,6 +23,11 @@ def host_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise HostError(f"{doing}: {error.strerror or error}{where}") from error
+
+
+def unreadable(folder: Path, error: OSError) -> str:
+    """Why the files of one VM in *folder* say nothing now: the disk fails."""
+    return f"{error.filename or folder}: {error.strerror or error}"
 
 
 def sealed(text: str) -> str:
@@ -53,13 +60,16 @@ def read(folder: Path, file: str) -> str | None:
     """What *file* holds; None if there is no such file, or where it is not a plain one.
 
     What is not UTF-8 in it is read as U+FFFD. One that is too large to be of geats is none either.
+    Raises ``OSError`` if the disk fails.
     """
     try:
         descriptor = os.open(
             folder / file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in NO_PLAIN_FILE:
+            return None
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         return None

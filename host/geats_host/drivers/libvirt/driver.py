@@ -259,7 +259,19 @@ class LibvirtDriver:
         raise HostError(f"cannot read {file.path} of {name}: {NO_AGENT}")
 
     def _seen(self, domain: Mapping[str, object]) -> DriverSeen | None:
-        """What is seen of one domain; None if it is of another type."""
+        """What is seen of one domain; None if it is of another type.
+
+        If its files cannot be read, that is the trouble of this one alone.
+        """
+        try:
+            return self._as_written(domain)
+        except OSError as error:
+            if read_domain(f"{domain['xml']}").kind != self.options.kind:
+                return None
+            why = vm_files.unreadable(self.options.state_dir / "libvirt", error)
+            return DriverSeen(power=_power(domain), unreliable=why)
+
+    def _as_written(self, domain: Mapping[str, object]) -> DriverSeen | None:
         name, xml, live = (f"{domain[key]}" for key in ("name", "xml", "live"))
         folder = self.options.state_dir / "libvirt" / self.options.kind / name
         can_be_ours = bool(fields.VM_NAME.fullmatch(name))
@@ -268,7 +280,9 @@ class LibvirtDriver:
             return None
         runs_with = noted(live)
         is_ours = can_be_ours and bool(seen.digest or runs_with)
-        power = self._power(domain, folder, is_ours=is_ours)
+        power = _power(domain)
+        if power is Power.FROZEN and is_ours and held.is_held(folder):
+            power = Power.HELD
         if not is_ours:
             return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
         return DriverSeen(
@@ -279,17 +293,6 @@ class LibvirtDriver:
             locked=definition.is_locked(folder),
             places=seen.places,
         )
-
-    def _power(self, domain: Mapping[str, object], folder: Path, *, is_ours: bool) -> Power:
-        if domain["stuck"]:
-            return Power.STUCK
-        if (domain["state"], domain["reason"]) == STARTING:
-            return Power.RUNNING
-        state = domain["state"]
-        power = POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
-        if power is Power.FROZEN and is_ours and held.is_held(folder):
-            return Power.HELD
-        return power
 
     def _not_allowed(self, machine: Machine) -> Sequence[Problem]:
         found = []
@@ -359,6 +362,16 @@ class LibvirtDriver:
 
 def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:
     return definition.spec_of(folder, seen.digest) if seen.as_written else None
+
+
+def _power(domain: Mapping[str, object]) -> Power:
+    """What libvirt says of it; one that geats holds is frozen for libvirt."""
+    state = domain["state"]
+    if domain["stuck"]:
+        return Power.STUCK
+    if (state, domain["reason"]) == STARTING:
+        return Power.RUNNING
+    return POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
 
 
 def _source(spec: VMSpec, volume: str, places: Mapping[str, Place]) -> Source:

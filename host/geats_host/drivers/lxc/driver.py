@@ -498,6 +498,14 @@ class LxcDriver:
             )
 
     def _seen(self, name: str, power: Power) -> DriverSeen:
+        """One container; if its files cannot be read, that is the trouble of this one alone."""
+        try:
+            return self._as_written(name, power)
+        except OSError as error:
+            why = vm_files.unreadable(self.options.path / name, error)
+            return DriverSeen(power=power, unreliable=why)
+
+    def _as_written(self, name: str, power: Power) -> DriverSeen:
         folder = self.options.path / name
         off = power is Power.STOPPED
         config, locked = definition.config(folder), definition.is_locked(folder)
