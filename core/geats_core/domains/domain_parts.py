@@ -20,6 +20,8 @@ from geats_core.reading.fields import printable
 
 LONGEST = 1 << 20  # characters of a file: a large domain has some ten thousand
 DEEPEST = 32  # elements within each other
+MOST = 4096  # elements
+LONGEST_NAME = 63  # characters: of a VM, or of an element in a note
 OF_GEATS = "geats writes what is needed"
 OF_LIBVIRT = "libvirt decides it"
 NO_KEY = "has no key"
@@ -132,6 +134,12 @@ def read_file(file: str, text: str) -> Checked[Element]:
         return problem(file, f"must be a <domain> of libvirt, got <{local(found.tag)}>")
     if _is_deeper(found, DEEPEST):
         return problem(file, f"must not have more than {DEEPEST} elements within each other")
+    count = sum(1 for _ in found.iter())
+    if count > MOST:
+        return problem(file, f"must have at most {MOST} elements, got {count}")
+    length = len(value_of(child(found, "name")))
+    if length > LONGEST_NAME:
+        return problem(file, f"the name must have at most {LONGEST_NAME} characters, got {length}")
     return Success(found)
 
 
@@ -147,8 +155,12 @@ def child(element: Element, tag: str) -> Element:
 
 
 def local(name: str) -> str:
-    """A name without its namespace."""
-    return printable(name.rpartition("}")[2])
+    """A name without its namespace, for a note."""
+    return _short(name.rpartition("}")[2])
+
+
+def _short(name: str) -> str:
+    return printable(name) if len(name) <= LONGEST_NAME else f"{printable(name[:LONGEST_NAME])}…"
 
 
 def _own_name(element: Element) -> str:
@@ -157,7 +169,7 @@ def _own_name(element: Element) -> str:
         element.tag, ("", "")
     )
     named = value_of(child(element, tag), name) if tag else ""
-    return f"[{printable(named)}]" if named else ""
+    return f"[{_short(named)}]" if named else ""
 
 
 def _is_deeper(element: Element, most: int) -> bool:

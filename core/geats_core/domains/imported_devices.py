@@ -71,16 +71,23 @@ def _guest(parts: Parts, disks: Sequence[Element], to: str) -> Guest:
 def _called(disks: Sequence[Element]) -> Mapping[Element, str]:
     """The name of each volume: the serial number if it can be one, or else that of the target."""
     names: dict[Element, str] = {}
+    taken: set[str] = set()
     by_boot = sorted(disks, key=_boot_order)
     roots = [disk for disk in disks if value_of(child(disk, "serial")) == ROOT]
     for disk in (*roots, *by_boot)[:1]:
         names[disk] = ROOT
+        taken.add(ROOT)
     for disk in disks:
         serial, target = value_of(child(disk, "serial")), value_of(child(disk, "target"), "dev")
-        fits = SERIAL.fullmatch(serial) and len(serial) <= LONGEST_SERIAL
+        fits = [each for each in (serial, target) if _is_name(each)]
         if disk not in names:
-            names[disk] = free_name(serial if fits else target or "disk", names.values())
+            names[disk] = free_name([*fits, "disk"][0], taken)
+            taken.add(names[disk])
     return names
+
+
+def _is_name(text: str) -> bool:
+    return SERIAL.fullmatch(text) is not None and len(text) <= LONGEST_SERIAL
 
 
 def _boot_order(device: Element) -> int:

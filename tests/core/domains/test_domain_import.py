@@ -3,7 +3,7 @@
 import pytest
 
 from geats_core.domains.domain_import import disks_of, import_libvirt
-from geats_core.domains.domain_parts import DEEPEST, LONGEST
+from geats_core.domains.domain_parts import DEEPEST, LONGEST, MOST
 from geats_core.foreign.legacy_notes import Imported
 
 # As virt-manager 4 makes it with libvirt 9, with more of what people add.
@@ -455,11 +455,27 @@ NO_XML = "f: is not XML, or has a document type, as no domain of libvirt has"
             "<domain>" + "<a>" * 100_000 + "</a>" * 100_000 + "</domain>",
             f"f: must not have more than {DEEPEST} elements within each other",
         ),
+        (
+            small(devices="<disk/>" * MOST),
+            f"f: must have at most {MOST} elements, got {MOST + 4}",
+        ),
+        (
+            small(name=f"<name>{'x' * 64}</name>"),
+            "f: the name must have at most 63 characters, got 64",
+        ),
         (" " * (LONGEST + 1), f"f: must have at most {LONGEST} characters, got {LONGEST + 1}"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_what_is_no_domain_of_a_driver_is_told(text: str, wrong: str) -> None:
     made = imported(text)
     assert [f"{each}" for each in made.problems] == [wrong]
     assert (made.geats, made.notes) == ({}, ())
+
+
+def test_a_note_stays_short_whatever_a_file_has_for_names() -> None:
+    tag = "x" * 100_000
+    disk = DISK.replace("vda", tag)
+    found = imported(small(f"<{tag} {tag}='1'/>", devices=disk))
+    assert max(len(f"{note}") for note in found.notes) < 400
+    assert "x" * 63 + "…" in left(small(f"<{tag}/>"))
