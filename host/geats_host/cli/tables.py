@@ -20,7 +20,7 @@ from geats_host.calls import reports
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
 
-console = Console(highlight=False)
+console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 MOST_IN_A_TABLE = 2_000
 POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}

@@ -31,14 +31,17 @@ def missing() -> str:
 def to_raw(image: Path, target: Path, size_bytes: int) -> None:
     """Make the sparse file *target* of a qcow2 *image* whose disk is of *size_bytes*.
 
-    Its header has been judged by ``geats_core.foreign.qcow2``.
+    Its header was judged by ``geats_core.foreign.qcow2``. Without a check, what is missing from
+    an image that is cut short would be read as zeros.
     """
     opened = {
         "driver": "qcow2",
         "backing": None,
         "file": {"driver": "file", "filename": f"{image}"},
     }
-    _work(["convert", "-O", "raw", f"json:{json.dumps(opened)}", f"{target}"], size_bytes, image)
+    source = f"json:{json.dumps(opened)}"
+    _work(["check", "-q", source], size_bytes, image)
+    _work(["convert", "-O", "raw", source, f"{target}"], size_bytes, image)
 
 
 def fill(raw: Path, image: Path) -> None:

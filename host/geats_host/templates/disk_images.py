@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from geats_core.declared.template import DiskFormat
 from geats_core.foreign.qcow2 import HEADER_BYTES, disk_bytes
@@ -38,7 +39,7 @@ def problems_of_image(image: Image, sha256: str | None) -> tuple[str, ...]:
 def size_of(image: Image) -> int:
     """How large the disk in an image is, in bytes; ``HostError`` for an image that is not sound."""
     try:
-        with image.path.open("rb") as file:
+        with _opened(image.path) as file:
             if image.format is DiskFormat.QCOW2:
                 return sound(disk_bytes(f"{image.path}", file.read(HEADER_BYTES)))
             size_bytes = os.fstat(file.fileno()).st_size
@@ -47,6 +48,15 @@ def size_of(image: Image) -> int:
     if not size_bytes:
         raise HostError(f"{image.path}: is empty")
     return size_bytes
+
+
+def _opened(path: Path) -> BinaryIO:
+    """To read it; nothing that a FIFO or a device would make wait."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise HostError(f"{path}: is not a regular file")
+    return file
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geats_host.cli import tables
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
 from geats_host.registry import Outcome
@@ -313,3 +314,10 @@ def test_a_guest_that_had_to_be_powered_off_is_told(
     assert geats("start", "web01")[0] == 0
     code, out, _ = geats("--json", *command)
     assert (code, json.loads(out)["vms"]["web01"]["notes"]) == (4, [f"web01: {note}"])
+
+
+def test_an_address_is_shown_as_it_is_and_not_as_a_picture(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tables.show_rows(["mac"], [{"mac": "02:ab:ab:cd:00:01"}], "none")
+    assert "02:ab:ab:cd:00:01" in capsys.readouterr().out

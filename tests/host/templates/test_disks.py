@@ -16,6 +16,7 @@ from geats_host.linux import qemu_img
 from geats_host.plugins.opened import Opened
 from geats_host.storage import Pool, VolumeId, directory
 from geats_host.storage.sparsefile import open_pool
+from geats_host.templates.disk_images import Image, size_of
 from geats_host.templates.store import Store
 from geats_host.templates.upkeep import Upkeep
 from tests.host.templates.disks import (
@@ -125,6 +126,22 @@ def test_an_image_that_hides_its_backing_file_shows_nothing_of_the_host(tmp_path
     image, _ = hostile_images(tmp_path, secret)["backing file"]
     qemu_img.to_raw(image, tmp_path / "raw", MIB)
     assert (tmp_path / "raw").read_bytes() == bytes(MIB)
+
+
+@pytest.mark.parametrize("kept", [200, 70_000])
+def test_an_image_that_is_cut_short_is_no_disk_of_zeros(
+    pool: Pool, store: Store, tmp_path: Path, kept: int
+) -> None:
+    image = qcow2_disk(tmp_path / "image")
+    os.truncate(image, kept)
+    with pytest.raises(HostError, match="qemu-img check failed"):
+        installed(disk_template(image, DiskFormat.QCOW2), pool, store)
+
+
+def test_nothing_waits_for_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "disk")
+    with pytest.raises(HostError, match="is not a regular file"):
+        size_of(Image(tmp_path / "disk", DiskFormat.RAW))
 
 
 def test_what_looks_like_an_image_is_raw_if_that_is_said(
