@@ -8,11 +8,12 @@ import select
 import geats_core
 import geats_host
 
-NEVER = ("geats_host.for_salt", "geats_host.cli.__main__")
+SCRIPTS = ("geats_host.drivers.lxc.scripts", "geats_host.drivers.libvirt.scripts")
+NEVER = ("geats_host.for_salt", "geats_host.cli.__main__", *SCRIPTS)
 
 
 def load_all() -> None:
-    """Load every module, but for those that only Salt has."""
+    """Load every module, but for those that only Salt has, or another Python runs."""
     for package in (geats_core, geats_host):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.startswith(NEVER):

@@ -411,6 +411,13 @@ def cut_short(action: Action, have: Observation) -> tuple[Observation, ...]:
     return (*half_way(action, have), *partly_destroyed(action, have), *unmarked)
 
 
+def wished(have: Observation) -> Then:
+    """What is noted to become of the VM: a step that may not be done notes the same again."""
+    if not have.to_run:
+        return Then.OFF
+    return Then.FROZEN if have.to_freeze else Then.ON
+
+
 def not_marked(action: Action, then: Observation) -> tuple[Observation, ...]:
     """Done, but that the volume that was filled is not marked as one of a locked VM."""
     if not isinstance(action, FILLING) or not then.locked:
@@ -477,9 +484,9 @@ def is_refused(life: Life, action: Action) -> bool:
         case Start():
             return power in ON or life.have.defined is None
         case Stop(then):
-            return power is not Power.STOPPED or (then is Then.ON) is life.have.to_run
+            return power is not Power.STOPPED or then is wished(life.have)
         case Shutdown(_, then):
-            return power is Power.STOPPED and (then is Then.ON) is life.have.to_run
+            return power is Power.STOPPED and then is wished(life.have)
         case Freeze() | Hold() | Unfreeze() | SetLimits():
             return True
         case Undefine():

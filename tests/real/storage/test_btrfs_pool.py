@@ -18,7 +18,7 @@ from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage import Pool, VolumeId
 from geats_host.storage.btrfs import open_pool
 from geats_host.storage.directory import open_pool as open_directory
-from geats_host.templates import cache, install
+from geats_host.templates import cache, fill
 from geats_host.templates.store import Store
 from geats_host.testing.pool_conformance import PoolConformance
 from geats_host.testing.pool_conformance_content import MIB, Reopen, victim, write_durably
@@ -278,13 +278,13 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
     members = [archives.folder("etc"), archives.file("etc/issue", "hello")]
     path = archives.write(tmp_path / "small.tar", members)
     template = Template(name="small", source=Files(path=str(path)))
-    unpacked: list[Path] = []
+    filled: list[VolumeId] = []
 
-    def counted(template: Template, target: Path, store: Store) -> None:
-        unpacked.append(target)
-        install(template, target, store)
+    def counted(template: Template, into: Pool, volume: VolumeId, store: Store) -> None:
+        filled.append(volume)
+        fill(template, into, volume, store)
 
-    monkeypatch.setattr(cache, "install", counted)
+    monkeypatch.setattr(cache, "fill", counted)
     names = [f"vm{number}" for number in range(10)]
     for name in names:
         made(pool, VolumeId(name, "root"))
@@ -297,7 +297,7 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
             store=Store(tmp_path / "store", tmp_path / "run"),
         )
         performer.perform(InstallTemplate("p", "root", "small"))
-    assert len(unpacked) == 1
+    assert len(filled) == 1
     assert {seen.template for seen in pool.observe().values()} == {"small"}
     assert len(pool.observe()) == 11
     for name in names:
