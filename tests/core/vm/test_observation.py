@@ -12,5 +12,5 @@ def test_a_copy_has_other_values_of_some_fields_and_what_was_copied_is_as_before
 
 
 def test_what_is_no_field_cannot_be_changed() -> None:
-    with pytest.raises(TypeError, match="no fields of Observation: {'powr'}"):
+    with pytest.raises(TypeError, match="no fields of Observation"):
         changed(Observation(), powr=Power.RUNNING)
