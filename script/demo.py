@@ -116,7 +116,7 @@ def story(directory: Path, config: dict[str, object], salt: SaltCall, *, real: b
     (directory / "pillar" / "geats.sls").write_text(yaml.safe_dump({"geats": config}))
     show("geats.list", salt)
     left = [
-        *directory.glob("volumes/*"),
+        *filter(Path.is_dir, directory.glob("volumes/*")),  # the pool's own file stays
         *directory.glob("state/lxc/*"),
         *Path("/sys/fs/cgroup").glob("**/lxc.*.web01*"),
     ]
