@@ -25,7 +25,10 @@ from geats_core import (
     saved,
     to_json,
 )
-from geats_core.plans.plan_files import fingerprint
+from geats_core.planning.actions import Action, Freeze, Stop, Undefine
+from geats_core.planning.model import after
+from geats_core.planning.steps import Plan, Step
+from geats_core.plans.plan_files import alone, fingerprint
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Problem
 from tests.core.hosts import VM_RULE
@@ -76,6 +79,19 @@ def test_a_host_that_has_moved_is_told_apart_field_by_field() -> None:
         "web.locked: was no, is yes: plan again",
     ]
     assert moved(kept(), HAVE) == ()
+
+
+def test_a_vm_that_is_off_already_is_as_well_only_if_the_other_steps_fit_that() -> None:
+    on = Observation(recorded=SPEC, defined=SPEC, in_effect=SPEC, power=Power.RUNNING)
+    off = after(Stop(), on).unwrap()
+
+    def steps(*actions: Action) -> SavedPlan:
+        made = tuple(Step(vm="web", action=action, reason="it is asked for") for action in actions)
+        return SavedPlan(plan=alone(Plan(name="web", steps=made)), observations={"web": on})
+
+    assert moved(steps(Stop(), Undefine()), {"web": off}) == ()
+    told = [str(each) for each in moved(steps(Stop(), Freeze()), {"web": off})]
+    assert "web.power: was running, is stopped: plan again" in told
 
 
 def test_a_definition_that_went_is_told() -> None:
