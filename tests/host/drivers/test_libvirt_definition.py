@@ -10,6 +10,7 @@ from geats_core.domains.domain_xml import domain_xml, spec_digest
 from geats_core.domains.machine import Machine
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
+from geats_host.drivers import lock_marks
 from geats_host.drivers.libvirt import definition
 from geats_host.drivers.libvirt.definition import Record
 from geats_host.drivers.libvirt.seed_image import seed_image
@@ -102,8 +103,8 @@ def test_a_record_that_cannot_be_read_is_none(folder: Path, text: str) -> None:
 
 
 def test_a_vm_that_is_not_known_has_no_mark(tmp_path: Path) -> None:
-    definition.set_locked(tmp_path / "web", locked=True)
-    definition.set_locked(tmp_path / "web", locked=False)
+    lock_marks.set_locked(tmp_path / "web", locked=True)
+    lock_marks.set_locked(tmp_path / "web", locked=False)
     definition.remove(tmp_path / "web")
     assert not (tmp_path / "web").exists()
 

@@ -28,8 +28,6 @@ from geats_host.drivers import vm_files
 RECORD, NEW_RECORD = "record", "record.new"
 SPEC = "spec."  # and the digest of the spec in it
 SEED = "seed.img"
-LOCKED = "geats.locked"  # there while the VM is protected from deletion
-LOCK_TEXT = "geats protects this virtual machine from deletion, until: geats unlock\n"
 PASSED = 0o711  # QEMU goes through to the seed, and lists nothing
 
 
@@ -134,19 +132,6 @@ def seen_of(folder: Path, xml: str) -> DomainSeen:
     return read_domain(
         xml, record.wanted, seal_of(xml, record.wanted, record.keep) if seal is None else seal
     )
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether it is marked as protected from deletion."""
-    return os.path.lexists(folder / LOCKED)
-
-
-def set_locked(folder: Path, *, locked: bool) -> None:
-    """Write the mark, durably, or remove it; a VM that is not known has none."""
-    if locked and folder.is_dir():
-        vm_files.write_atomically(folder, LOCKED, LOCK_TEXT)
-    elif is_locked(folder):
-        vm_files.remove_files(folder, (LOCKED,))
 
 
 def remove(folder: Path) -> None:

@@ -36,7 +36,7 @@ from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, vm_files
+from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, lock_marks, vm_files
 from geats_host.drivers.libvirt import definition, seed_image, trial
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.definition import Record
@@ -136,12 +136,12 @@ class LibvirtDriver:
             definition.write_record(folder, definition.sealed(back, wanted, keep))
             definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
             if made["new"]:  # what is left of another, that was not forgotten to its end
-                definition.set_locked(folder, locked=False)
+                lock_marks.set_locked(folder, locked=False)
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         """Put a file among those of the VM, or remove it."""
         with vm_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
-            definition.set_locked(self._folder(name), locked=locked)
+            lock_marks.set_locked(self._folder(name), locked=locked)
 
     def undefine(self, name: str) -> None:
         """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
@@ -290,7 +290,7 @@ class LibvirtDriver:
             in_effect=None if power is Power.STOPPED else definition.spec_of(folder, runs_with),
             power=power,
             by_hand=seen.by_hand,
-            locked=definition.is_locked(folder),
+            locked=lock_marks.is_locked(folder),
             places=seen.places,
         )
 

@@ -10,12 +10,11 @@ from geats_core.vm.lxc_config import LxcConfig, read_lxc_config, spec_line, spec
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
 from geats_host.drivers.held import HELD
+from geats_host.drivers.lock_marks import LOCKED
 
 CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
-LOCKED = "geats.locked"  # there while it is protected from deletion: no hand edits it with config
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
-LOCK_TEXT = "geats protects this container from deletion, until: geats unlock\n"
 LONGEST_LOG = 1 << 20  # bytes
 OURS = (
     CONFIG,
@@ -60,19 +59,6 @@ def put_aside(folder: Path) -> None:
 def bound_log(folder: Path) -> None:
     """Let the log begin anew where it is long: what it held is in another file, until the next."""
     vm_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether it is marked as protected from deletion."""
-    return os.path.lexists(folder / LOCKED)
-
-
-def set_locked(folder: Path, *, locked: bool) -> None:
-    """Write the mark, durably, or remove it; one without a folder has none."""
-    if locked and folder.is_dir():
-        vm_files.write_atomically(folder, LOCKED, LOCK_TEXT)
-    elif is_locked(folder):
-        vm_files.remove_files(folder, (LOCKED,))
 
 
 def started(folder: Path) -> VMSpec | None:

@@ -42,7 +42,17 @@ from geats_core.vm.lxc_config import (
 )
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits, RootKind, VMSpec
-from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, held, vm_files
+from geats_host.drivers import (
+    ConfigText,
+    DriverSeen,
+    Info,
+    Place,
+    Ran,
+    Trial,
+    held,
+    lock_marks,
+    vm_files,
+)
 from geats_host.drivers import binding as drivers_binding
 from geats_host.drivers import options as driver_options
 from geats_host.drivers.binding import Binding
@@ -278,7 +288,7 @@ class LxcDriver:
     def set_locked(self, name: str, *, locked: bool) -> None:
         """Put a file beside the container's ``config``, or remove it."""
         with vm_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
-            definition.set_locked(self._folder(name), locked=locked)
+            lock_marks.set_locked(self._folder(name), locked=locked)
 
     def undefine(self, name: str) -> None:
         """Remove the container's directory; refused while it runs, or holds what is not ours."""
@@ -508,7 +518,7 @@ class LxcDriver:
     def _as_written(self, name: str, power: Power) -> DriverSeen:
         folder = self.options.path / name
         off = power is Power.STOPPED
-        config, locked = definition.config(folder), definition.is_locked(folder)
+        config, locked = definition.config(folder), lock_marks.is_locked(folder)
         in_effect = None if off else definition.started(folder)
         made_by_geats = off or in_effect is not None if config is None else not config.foreign
         if not made_by_geats:

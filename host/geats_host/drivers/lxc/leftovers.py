@@ -8,7 +8,8 @@ from pathlib import Path
 
 from geats_core.planning.plugin_facts import Leftover
 from geats_host.drivers import vm_files
-from geats_host.drivers.lxc.definition import CONFIG, LOCKED, OURS, ROOTFS
+from geats_host.drivers.lock_marks import LOCKED
+from geats_host.drivers.lxc.definition import CONFIG, OURS, ROOTFS
 from geats_host.leftovers import Left
 
 MODE = 0o700  # of a folder that geats made
