@@ -45,6 +45,7 @@ from geats_host.storage.marks import (
     check_readable,
     is_locked,
     note_locked,
+    out_of_reach,
     read_marks,
     write_marks,
     write_marks_if_there_is_room,
@@ -118,9 +119,9 @@ class Qcow2Pool:
                 with self.folders.opened(volume) as at:
                     if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
                         found[volume] = _seen_at(at, volume)
-            except HostError:
-                if os.path.lexists(self.path(volume).parent):
-                    raise  # else it was destroyed meanwhile
+            except HostError as error:
+                if os.path.lexists(self.path(volume).parent):  # else it was destroyed meanwhile
+                    found[volume] = out_of_reach(volume, str(error))
         return found
 
     def path(self, volume: VolumeId) -> Path:
