@@ -192,6 +192,34 @@ def test_groups_hold_while_loads_are_levelled() -> None:
     assert rebalance({"x": full, "y": EMPTY}, both) == ()
 
 
+def test_a_vm_that_the_least_loaded_host_cannot_take_goes_to_the_next() -> None:
+    web = sized("web", 4, nics=nic("10.0.0.5"))
+    hosts = {
+        "a": host(web, sized("big", 3, nics=nic("10.0.0.6"))),
+        "b": host(sized("db", 1)),
+        # The most is left here, but both addresses are taken.
+        "c": host(vm("old", nics=nic("10.0.0.5")), vm("older", nics=nic("10.0.0.6"))),
+    }
+    (move,) = rebalance(hosts, tolerance=0.2)
+    assert (move.vm, move.target) == ("big", "b")
+
+
+def test_a_vm_that_is_on_two_hosts_is_not_moved() -> None:
+    twin = sized("twin", 4)
+    full = host(twin, sized("web", 4))
+    (move,) = rebalance({"a": full, "b": host(sized("twin", 1)), "c": EMPTY}, tolerance=0.1)
+    assert move.vm == "web"
+
+
+def test_a_host_whose_own_plan_is_refused_still_gives_and_is_asked() -> None:
+    broken = (to_run(sized("huge", 50)),)
+    full = replace(host(sized("a", 4), sized("b", 4)), goals=broken)
+    assert [(move.vm, move.target) for move in rebalance({"x": full, "y": EMPTY})] == [("a", "y")]
+    assert rebalance({"x": host(sized("a", 8)), "y": replace(EMPTY, goals=broken)}) == ()
+    apart = Rules(apart=(frozenset({"a", "db"}), frozenset({"b", "db"})))
+    assert rebalance({"x": full, "y": host(vm("db"))}, apart) == ()
+
+
 def test_a_host_whose_own_plan_is_refused_has_the_load_that_it_has_now() -> None:
     broken = replace(HALF, goals=(to_run(sized("huge", 50)),))
     assert load_of(broken) == 0.5

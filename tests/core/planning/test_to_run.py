@@ -18,6 +18,7 @@ from geats_core import (
     Target,
     VMSpec,
     after,
+    describe,
     explain,
     parse_vm,
     plan,
@@ -26,7 +27,7 @@ from geats_core import (
     reverse,
 )
 from geats_core.hostwide.host_planner import boot_goals, halt_goals
-from geats_core.planning.actions import KeepOff, Lock, Repair, Shutdown, Stop
+from geats_core.planning.actions import KeepOff, Lock, Repair, Shutdown, Stop, Unfreeze
 from geats_core.planning.goal import Then
 from geats_core.planning.steps import Plan
 from geats_core.planning.verbs import VERBS, goal_of
@@ -232,3 +233,27 @@ def test_a_stuck_vm_is_not_said_to_be_provisioned_where_it_is_not() -> None:
     for wish, have in ((goal, replace(stuck, volumes=(root,))), (renamed, stuck)):
         assert [str(each) for each in plan(wish, have).failure()] == said
     assert plan(goal, stuck).unwrap().steps == ()
+
+
+def test_a_vm_to_freeze_that_an_operation_left_frozen_runs_again_if_that_is_asked() -> None:
+    left = replace(RUNNING, power=Power.HELD, to_freeze=True)
+    made = planned(Target.RUNNING, left)
+    assert [(type(step.action), step.reason) for step in made.steps] == [
+        (Unfreeze, "an interrupted operation left it frozen"),
+        (Unfreeze, "web should be running"),
+    ]
+    end = follow(made, left)
+    assert (end.power, end.to_freeze) == (Power.RUNNING, False)
+
+
+def test_a_limit_that_the_driver_cannot_change_live_waits_for_the_next_start() -> None:
+    made = planned(Target.DEFINED, RUNNING, web(memory="2GiB"))
+    assert [describe(step.action, step.vm) for step in made.steps] == ["define web"]
+    assert [change.field for change in made.pending] == ["memory"]
+
+
+def test_to_freeze_is_told_among_what_differs() -> None:
+    assert host_differences({"web": RUNNING}, {"web": replace(RUNNING, to_freeze=True)}) == (
+        "web.to freeze: was no, is yes",
+    )
+    assert host_differences({"web": RUNNING}, {}) == ("web: is gone",)

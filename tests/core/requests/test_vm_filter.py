@@ -69,3 +69,8 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
         "declared: must be true or false, got 'x'",
         "state: unknown key 'state' (there is: declared, defined, driver, locked, power, vms)",
     ]
+
+
+def test_a_key_that_had_another_name_is_told_the_new_one() -> None:
+    refused = parse_filter({"names": "web01"}, DRIVERS).failure()
+    assert [str(problem) for problem in refused] == ["names: is called 'vms' now"]
