@@ -19,7 +19,10 @@ from tempfile import TemporaryDirectory
 MODULES = {
     "parser": ("vm.parse", "reading.fields", "reading.sizes", "reading.checked", "declared.config"),
     "model": ("planning.model",),
-    "planner": ("planning.planner", "planning.restarts", "planning.refusals", "planning.ordering"),
+    "planner": (
+        *("deciding.planner", "deciding.restarts", "deciding.refusals", "deciding.abilities"),
+        *("deciding.losses", "planning.ordering"),
+    ),
     "host": (
         "planning.spec_changes",
         "hostwide.host_planner",

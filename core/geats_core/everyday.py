@@ -1,5 +1,6 @@
 """The public names that nearly every plan needs: loaded with the first of them."""
 
+from geats_core.deciding.planner import plan as plan
 from geats_core.declared.config import Gone as Gone
 from geats_core.declared.config import HostConfig as HostConfig
 from geats_core.declared.config import parse_config as parse_config
@@ -22,7 +23,6 @@ from geats_core.planning.goal import Restart as Restart
 from geats_core.planning.goal import Target as Target
 from geats_core.planning.host_facts import HostFacts as HostFacts
 from geats_core.planning.model import after as after
-from geats_core.planning.planner import plan as plan
 from geats_core.planning.plugin_facts import DriverFacts as DriverFacts
 from geats_core.planning.plugin_facts import NoStart as NoStart
 from geats_core.planning.plugin_facts import Offer as Offer

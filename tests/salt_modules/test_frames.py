@@ -10,7 +10,7 @@ import pytest
 import salt.loader
 from salt.exceptions import CommandExecutionError
 
-from geats_core.planning.planner import plan
+from geats_core.deciding.planner import plan
 from geats_core.planning.plugin_facts import Offer
 
 REPO = Path(__file__).parents[2]

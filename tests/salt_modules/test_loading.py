@@ -65,7 +65,7 @@ def test_a_minion_starts_and_does_what_is_not_ours_without_what_we_stand_on(load
 
 def test_a_run_that_has_nothing_to_do_loads_nothing_that_few_calls_use(loaded):
     names = loaded(AN_EMPTY_RUN)
-    assert "geats_core.planning.planner" in names
+    assert "geats_core.deciding.planner" in names
     assert {each.rpartition(".")[2] for each in names if each.startswith("salt.loaded")} == {
         "geats"
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from returns.result import Success
 
+from geats_core.deciding.planner import plan
 from geats_core.fleet.placement import (
     Candidate,
     end_of,
@@ -24,7 +25,6 @@ from geats_core.fleet.placement import (
     without,
 )
 from geats_core.planning.goal import Goal
-from geats_core.planning.planner import plan
 from geats_core.plans.reverse import follow
 from geats_core.vm.observation import Observation
 

@@ -21,7 +21,7 @@ from geats_core.hostwide.host_planner import plan_host
 from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.reverse import follow
-from geats_core.reading.checked import Checked, Code, Problem, problem
+from geats_core.reading.checked import Checked, Code, Problem, problem, within
 from geats_core.vm.observation import Observation
 
 Ends: TypeAlias = Mapping[str, Observation]
@@ -71,13 +71,7 @@ def place(
             case Failure(found):
                 refused[name] = found
     if not loads:
-        return Failure(
-            tuple(
-                replace(each, path=f"{name}.{each.path}")
-                for name, found in refused.items()
-                for each in found
-            )
-        )
+        return Failure(tuple(p for name, found in refused.items() for p in within(name, found)))
     sign = 1 if rules.strategy is Strategy.SPREAD else -1
     best = min(loads, key=lambda name: (sign * loads[name], name))
     return Success(Placement(host=best, load=loads[best], refused=refused))

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.only_named import is_sweep, too_many
+from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.capacity import fit, lower_first
 from geats_core.hostwide.conflicts import conflicts, described, hand_over
@@ -28,8 +30,6 @@ from geats_core.hostwide.step_graph import Graph
 from geats_core.hostwide.strays import Stray, stray_goals, strays_among
 from geats_core.planning.goal import Asked, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.only_named import is_sweep, too_many
-from geats_core.planning.planner import plan
 from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Problem

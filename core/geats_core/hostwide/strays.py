@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from geats_core.deciding.only_named import too_few_declared
 from geats_core.declared.policy import HostPolicy, Strays
 from geats_core.planning.goal import Goal, Target
-from geats_core.planning.only_named import too_few_declared
 from geats_core.reading.checked import some_of
 from geats_core.reading.fields import VM_NAME
 from geats_core.vm.observation import Observation, Power

@@ -17,6 +17,8 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.losses import incomplete
+from geats_core.deciding.planner import plan
 from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import (
     MOUNT_IT,
@@ -43,12 +45,11 @@ from geats_core.planning.draft import Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
-from geats_core.planning.planner import plan
-from geats_core.planning.refusals import incomplete, is_within
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.fields import bind_source
+from geats_core.reading.paths import is_within
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.refusals import only_while_off, refusals
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
 from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there, not_whole
@@ -23,7 +24,6 @@ from geats_core.planning.actions import (
 from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.refusals import only_while_off, refusals
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.sizes import format_size

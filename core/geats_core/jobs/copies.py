@@ -16,6 +16,8 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.losses import incomplete
+from geats_core.deciding.refusals import foreign, only_while_off, refusals, undefined
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -34,7 +36,6 @@ from geats_core.planning.draft import LEFT_HELD, Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
-from geats_core.planning.refusals import foreign, incomplete, only_while_off, refusals, undefined
 from geats_core.planning.steps import Plan
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.refusals import elsewhere
 from geats_core.jobs.copies import claimed, hostname_under, not_there, not_whole
 from geats_core.planning.actions import ActivateVolume, ConfigureGuest, Rename, RenameVolume
 from geats_core.planning.draft import Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.refusals import elsewhere
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem

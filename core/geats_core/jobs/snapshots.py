@@ -16,6 +16,9 @@ from itertools import count
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.losses import incomplete
+from geats_core.deciding.planner import plan
+from geats_core.deciding.refusals import foreign, only_while_off, undefined
 from geats_core.declared.retention import Keep, Retention, Snapshot, retain
 from geats_core.planning.actions import (
     ActivateVolume,
@@ -32,8 +35,6 @@ from geats_core.planning.draft import LEFT_OFF, Draft, again, for_now
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON
-from geats_core.planning.planner import plan
-from geats_core.planning.refusals import foreign, incomplete, only_while_off, undefined
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown
 from geats_core.vm.guest_files import guest_digest

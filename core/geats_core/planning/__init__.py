@@ -1,1 +1,1 @@
-"""One VM: from a goal and an observation to ordered steps, by a model of what each action does."""
+"""What a plan for one VM is made of: goals, actions, ordered steps, costs, a model of actions."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.planner import plan
 from geats_core.planning.actions import (
     Action,
     ConfigureGuest,
@@ -25,7 +26,6 @@ from geats_core.planning.goal import ByHand, DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, after
 from geats_core.planning.ordering import ordered
-from geats_core.planning.planner import plan
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.observation_changes import differences
 from geats_core.reading.checked import Checked, Code, problem

@@ -2,7 +2,7 @@
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import Enum, StrEnum
 from typing import TypeAlias, TypeVar
@@ -88,6 +88,11 @@ def problems_of(*results: Checked[object]) -> Problems:
     """Every problem in *results*, in order; empty when all succeeded."""
     failures = (result for result in results if isinstance(result, Failure))
     return tuple(found for failure in failures for found in failure.failure())
+
+
+def within(path: str, found: Iterable[Problem]) -> Problems:
+    """*found*, with paths that continue *path*."""
+    return tuple(replace(each, path=f"{path}.{each.path}") for each in found)
 
 
 def said_once(problems: Iterable[str]) -> list[str]:

@@ -1,9 +1,8 @@
 """What of a VM cannot be seen, or relied on, now; and why."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
-from geats_core.reading.checked import Code, Problem
+from geats_core.reading.checked import Code, Problem, within
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
@@ -41,7 +40,7 @@ def out_of_sight(name: str, have: Observation, away: Mapping[str, str]) -> tuple
     """Why not everything of the VM *name* is known now: its driver, or a pool, is not available."""
     specs = [spec for spec in (have.recorded, have.defined) if spec]
     found = (*without_driver(specs, away), *without_pools(specs, away))
-    return tuple(replace(each, path=f"{name}.{each.path}") for each in found)
+    return within(name, found)
 
 
 def unreliable_parts(name: str, have: Observation) -> Iterable[Problem]:

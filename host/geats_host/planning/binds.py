@@ -13,8 +13,8 @@ import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from geats_core.planning.refusals import is_within, not_within
 from geats_core.reading.checked import Problem
+from geats_core.reading.paths import allowed_by, is_within
 from geats_core.vm.spec import Bind, VMSpec
 
 
@@ -61,7 +61,7 @@ def _wrong_with(bind: Bind, allowed: Collection[str]) -> str:
     source = bind.source
     tops = [top for top in allowed if is_within(source, [top])]
     if not tops:
-        return not_within(source, allowed)
+        return f"{source!r} {allowed_by('bind_sources', allowed)}"
     real = _real_path(source, 0 if bind.file else os.O_DIRECTORY)
     if bind.file and Path(real).is_dir():
         return f"{source!r} is a directory, and the bind is of a file"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TypeAlias
 
+from geats_core.deciding.only_named import NAMES, is_sweep
 from geats_core.declared.config import HostConfig
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import plan_host
@@ -16,7 +17,6 @@ from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
 from geats_core.hostwide.strays import left_alone
 from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.only_named import NAMES, is_sweep
 from geats_core.plans.plan_files import Recorded, SavedPlan, saved
 from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import (
     HostPlan,
@@ -22,7 +23,6 @@ from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.planner import plan
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.plans.plan_files import saved as as_saved

@@ -1,13 +1,12 @@
 """What steps use of the host: asked when a plan is made, and once more before it is applied."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
 from geats_core.planning.steps import Step
-from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.reading.checked import Code, Problem, Problems, within
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import CheckingDriver, Driver
@@ -35,16 +34,16 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
     specs |= {s.vm: s.action.spec for s in steps if isinstance(s.action, Define | Adopt)}
     using = {step.vm for step in steps if isinstance(step.action, Define | Adopt | Start)}
     problems = [
-        replace(each, path=f"{name}.{each.path}")
+        each
         for name in sorted(using)
         if (spec := specs.get(name)) and _holds_files(host, spec.root.pool)
-        for each in binds.problems(spec, host.config.bind_sources)
+        for each in within(name, binds.problems(spec, host.config.bind_sources))
     ]
     problems += [
-        replace(each, path=f"{name}.{each.path}")
+        each
         for name in sorted(using)
         if (spec := specs.get(name))
-        for each in host.drivers.ask(spec.driver, partial(_of_driver, spec)) or ()
+        for each in within(name, host.drivers.ask(spec.driver, partial(_of_driver, spec)) or ())
     ]
     if problems:
         raise Refused(*problems)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import MappingProxyType
 from typing import NoReturn, TypeAlias, TypeVar
 
 from geats_core.declared.config import HostConfig, Plugin, StackLayer
-from geats_core.reading.checked import unknown
+from geats_core.reading.checked import unknown, within
 from geats_core.reading.mappings import Raw
 from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver
@@ -92,7 +91,7 @@ def _located(path: str) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise Refused(*(replace(e, path=f"{path}.{e.path}") for e in refused.found)) from None
+        raise Refused(*within(path, refused.found)) from None
 
 
 def pools_of(config: HostConfig) -> Mapping[str, StackLayer]:

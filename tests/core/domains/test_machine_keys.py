@@ -3,6 +3,7 @@
 import pytest
 from returns.result import Success
 
+from geats_core.deciding.planner import plan
 from geats_core.domains.machine import (
     Boot,
     Bus,
@@ -20,7 +21,6 @@ from geats_core.domains.machine import (
 from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.planner import plan
 from geats_core.planning.plugin_facts import Offer, PoolFacts
 from geats_core.planning.spec_changes import Impact, changes
 from geats_core.vm.observation import Observation

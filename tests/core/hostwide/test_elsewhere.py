@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from geats_core.deciding.planner import plan
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.planner import plan
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.parse import parse_vm

@@ -2,13 +2,13 @@
 
 import pytest
 
+from geats_core.deciding.planner import plan
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.registry_upgrade import with_upgrade
 from geats_core.planning.actions import Define, Freeze, SnapshotVolume, Start, UpgradeRegistry
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
-from geats_core.planning.planner import plan
 from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step

@@ -3,9 +3,9 @@
 import pytest
 from returns.result import Failure
 
+from geats_core.deciding.planner import plan
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.planner import plan
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 from geats_core.vm.idmap import sharing
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config

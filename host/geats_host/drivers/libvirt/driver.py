@@ -30,9 +30,9 @@ from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts, problems, read_machine
 from geats_core.domains.seed import seed_files
 from geats_core.planning.plugin_facts import DriverFacts, Offer
-from geats_core.planning.refusals import is_within
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.reading.paths import allowed_by, is_within
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
@@ -300,8 +300,7 @@ class LibvirtDriver:
             why = f"is only for hosts whose driver {self.options.kind!r} has the option raw_xml"
             found.append(Problem(f"{HARDWARE}.xml", why, Code.REFUSED))
         if machine.cdrom and not is_within(machine.cdrom, self.options.media):
-            allowed = ", ".join(self.options.media) or "there is none"
-            why = f"is not within what the driver's option media allows ({allowed})"
+            why = allowed_by("the driver's option media", self.options.media)
             found.append(Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED))
         return found
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.fleet.balancing import movable
 from geats_core.fleet.placement import Candidate
@@ -14,7 +15,6 @@ from geats_core.planning.actions import CloneVolume, Define, DeleteSnapshot, Loc
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
-from geats_core.planning.planner import plan
 from geats_core.plans.observation_changes import differences
 from geats_core.plans.reverse import reverse
 from geats_core.reading import file_formats

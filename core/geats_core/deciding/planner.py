@@ -13,6 +13,23 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from returns.result import Failure, Success
 
+from geats_core.deciding.losses import lost, missing_volumes, outdated_volumes, torn_down
+from geats_core.deciding.only_named import unnamed
+from geats_core.deciding.refusals import (
+    elsewhere,
+    foreign,
+    out_of_reach,
+    refusals,
+    unreliable,
+    without_start,
+)
+from geats_core.deciding.restarts import (
+    changes_that_restart,
+    growth_while_off,
+    must_grow,
+    rebuilds,
+    why_restart,
+)
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -39,26 +56,6 @@ from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, 
 from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, SUSPENDED, allocated
-from geats_core.planning.only_named import unnamed
-from geats_core.planning.refusals import (
-    elsewhere,
-    foreign,
-    lost,
-    missing_volumes,
-    out_of_reach,
-    outdated_volumes,
-    refusals,
-    torn_down,
-    unreliable,
-    without_start,
-)
-from geats_core.planning.restarts import (
-    changes_that_restart,
-    growth_while_off,
-    must_grow,
-    rebuilds,
-    why_restart,
-)
 from geats_core.planning.spec_changes import Change, Impact, at_least, changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problem

@@ -23,7 +23,7 @@ from geats_core import (
     parse_vm,
     plan,
 )
-from geats_core.planning.restarts import rebuilds, why_restart
+from geats_core.deciding.restarts import rebuilds, why_restart
 from geats_core.planning.spec_changes import Change
 from tests.core.hosts import LXC, at
 

@@ -1,12 +1,13 @@
 """Law 8: no VM is powered off or undefined, and no data is lost, unless somebody named the VM.
 
-Theory of operation ------------------- A VM is *named* by a verb or a state with its name, in a
-list of names, or under ``gone``; it is *swept* if a request is for every VM of a host. If its
-description changed, a swept VM may be restarted, or lose data if that is allowed; the reasons of
-the steps say so. Nothing else takes anything away from a swept VM, so that a missing, empty or
-broken description is not taken as a request. If the request itself takes something away ("all
-off"), it is carried out for at most ``at_most`` swept VMs, and only if most VMs of the host are
-described.
+Theory of operation
+-------------------
+A VM is *named* by a verb or a state with its name, in a list of names, or under ``gone``; it is
+*swept* if a request is for every VM of a host. If its description changed, a swept VM may be
+restarted, or lose data if that is allowed; the reasons of the steps say so. Nothing else takes
+anything away from a swept VM, so that a missing, empty or broken description is not taken as a
+request. If the request itself takes something away ("all off"), it is carried out for at most
+``at_most`` swept VMs, and only if most VMs of the host are described.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,0 +1,174 @@
+"""What is wanted that this host cannot have: its drivers, pools and templates are not able to."""
+
+from collections.abc import Collection, Iterable
+from typing import TypeAlias
+
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.reading.checked import Code, Problem, unknown
+from geats_core.reading.paths import allowed_by, is_within
+from geats_core.reading.sizes import format_size
+from geats_core.vm import hardware
+from geats_core.vm.idmap import shift
+from geats_core.vm.observation import Observation, Stage
+from geats_core.vm.parse import to_plain
+from geats_core.vm.spec import ROOT, RootKind, VMSpec
+
+NEEDED = ("name", "driver", "template", "hostname", "volumes")  # of every VM
+CALLED = {RootKind.TREE: "a tree of files", RootKind.DISK: "a disk image"}
+Named: TypeAlias = tuple[str, str, str, Collection[str] | None]  # path, kind, name, those known
+
+
+def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    """All that this host cannot do of *want*, with paths into the spec."""
+    able = facts.driver(want.driver)
+    yield from unknown_names(_names(want, facts))
+    yield from _privileged(want, facts)
+    yield from _idmap(want, facts)
+    yield from _offers(want, able, facts)
+    yield from _keys(want, able)
+    yield from _mounts(want, able)
+    yield from _cpus(want, able)
+    yield from _binds(want, facts)
+    yield from _too_small(want, have, facts)
+    if makes_root(goal, want, have):
+        yield from _template(want, able, facts)
+
+
+def makes_root(goal: Goal, want: VMSpec, have: Observation) -> bool:
+    """Whether a template is to be installed on the root, now or by a later plan."""
+    root = have.volume(want.root.pool, want.root.name)
+    installed = root is not None and root.stage is Stage.INSTALLED
+    return not installed or goal.target is Target.REINITIALISED
+
+
+def unknown_names(names: Iterable[Named]) -> Iterable[Problem]:
+    for path, kind, name, known in names:
+        if known is not None and name not in known:
+            yield unknown(path, kind, name, known)
+
+
+def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
+    yield "driver", "driver", want.driver, facts.drivers
+    yield "template", "template", want.template, facts.templates
+    for volume in want.volumes:
+        yield f"volumes[{volume.name}].pool", "pool", volume.pool, facts.pools
+    for other in want.shared_volumes:
+        yield f"shared_volumes.{other.name}.pool", "pool", other.pool, facts.pools
+    for nic in want.nics:
+        yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
+
+
+def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        if want.privileged and facts.pool(volume.pool).shifted_by:
+            yield Problem(
+                f"volumes[{volume.name}].pool",
+                f"the pool {volume.pool!r} is for unprivileged VMs only, and the VM is privileged",
+                Code.REFUSED,
+            )
+
+
+def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    """A pool that shows its files with ids of a range is for guests that have exactly these."""
+    for volume in want.all_volumes if want.idmap else ():
+        by = facts.pool(volume.pool).shifted_by
+        if by and shift(want.idmap) != by:
+            yield Problem(
+                "idmap",
+                f"the pool {volume.pool!r} of the volume {volume.name} shows files with ids that"
+                f" are higher by {by}: let those of the guest be so as well, or take another pool",
+                Code.REFUSED,
+            )
+
+
+def _offers(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:
+    """A driver takes some kinds of volumes only: no template makes it start from another."""
+    for path, pool, takes in (
+        *((f"volumes[{v.name}]", v.pool, able.volumes) for v in want.volumes if v is not want.root),
+        (f"volumes[{ROOT}]", want.root.pool, able.roots),
+        *((f"shared_volumes.{v.name}", v.pool, able.volumes) for v in want.shared_volumes),
+    ):
+        offers = facts.pool(pool).offers
+        if takes is not None and offers is not None and offers not in takes:
+            kinds = " or a ".join(sorted(takes - {Offer.NOTHING})) or "volume of no kind"
+            message = f"the driver {want.driver!r} needs a {kinds}, and pool {pool!r} offers "
+            yield Problem(f"{path}.pool", f"{message}{_what(offers, takes)}", Code.REFUSED)
+
+
+def _what(offers: Offer, takes: Collection[Offer]) -> str:
+    """What a pool offers, and what to do where that can be made into what is needed."""
+    if offers is Offer.NOTHING:
+        return "nothing that can hold files"
+    can_hold = Offer.DIRECTORY in takes and offers in (Offer.FILE, Offer.BLOCK_DEVICE)
+    return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
+
+
+def _keys(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    """A driver has keys of its own, and may have no use for one that others have."""
+    if able.keys is not None:
+        yield from hardware.problems(want.driver, able.keys, want.hardware)
+    if able.lacks:
+        bare = to_plain(VMSpec(**{name: getattr(want, name) for name in NEEDED}))
+        said = to_plain(want)
+        for key in sorted(able.lacks & said.keys()):
+            if said[key] != bare.get(key):
+                message = f"the driver {want.driver!r} has no such key: leave it out"
+                yield Problem(key, message, Code.REFUSED)
+
+
+def _mounts(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        if not volume.mount and able.guests_mount is False:
+            message = f"is missing: guests of the driver {want.driver!r} mount nothing themselves"
+            yield Problem(f"volumes[{volume.name}].mount", message, Code.MISSING)
+
+
+def _cpus(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    cpus = want.limits.cpus
+    if able.whole_cpus and cpus is not None and not cpus.is_integer():
+        message = f"must be a whole number for the driver {want.driver!r}, got {cpus:g}"
+        yield Problem("cpus", message, Code.REFUSED)
+
+
+def _template(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:
+    """A tree fills a directory, a disk image a disk that is as large as it is, or larger."""
+    if facts.templates is None or want.template not in facts.templates:
+        return
+    kind = RootKind.DISK if want.template in facts.disks else RootKind.TREE
+    is_what = f"and the template {want.template!r} is {CALLED[kind]}"
+    offers, size_bytes = facts.pool(want.root.pool).offers, want.root.size_bytes
+    if able.root_kind not in (None, kind):
+        needs = f"the driver {want.driver!r} needs {CALLED[RootKind(able.root_kind)]}"
+        yield Problem("template", f"{needs}, {is_what}", Code.REFUSED)
+    elif offers is not None and not offers.takes(kind):
+        message = f"the pool {want.root.pool!r} of the root offers a {offers}, {is_what}"
+        yield Problem("template", message, Code.REFUSED)
+    least_bytes = facts.disks.get(want.template)
+    if least_bytes is not None and size_bytes is not None and size_bytes < least_bytes:
+        least = f"{format_size(least_bytes)}, the size of the template {want.template!r}"
+        message = f"must be at least {least}, got {format_size(size_bytes)}"
+        yield Problem(f"volumes[{ROOT}].size", message, Code.REFUSED)
+
+
+def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    if facts.bind_sources is None:
+        return
+    for bind in want.binds:
+        if not is_within(bind.source, facts.bind_sources):
+            why = f"{bind.source!r} {allowed_by('bind_sources', facts.bind_sources)}"
+            yield Problem(f"binds.{bind.name}.source", why, Code.REFUSED)
+
+
+def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:
+    for volume in want.volumes:
+        least_bytes = facts.pool(volume.pool).least_bytes
+        is_new = have.volume(volume.pool, volume.name) is None
+        if is_new and volume.size_bytes is not None and volume.size_bytes < least_bytes:
+            yield Problem(
+                f"volumes[{volume.name}].size",
+                f"must be at least {format_size(least_bytes)} in the pool {volume.pool!r}, "
+                f"got {format_size(volume.size_bytes)}",
+                Code.REFUSED,
+            )
