@@ -26,7 +26,12 @@ from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.lazy import later
 from geats_host.locks import Locks
-from geats_host.observing import lines_by_hand, unfinished_renames, unfinished_restarts
+from geats_host.observing import (
+    lines_by_hand,
+    unfinished_copies,
+    unfinished_renames,
+    unfinished_restarts,
+)
 from geats_host.observing.astray import astray
 from geats_host.observing.known_volumes import (
     Identities,
@@ -140,6 +145,7 @@ class Host:
         by_hand = lines_by_hand.noted(self.registry)
         known = {*definitions, *rows, *seen, *volumes, *filled, *by_hand}
         renaming = unfinished_renames.noted(self.registry, known)
+        copies = unfinished_copies.noted(self.registry, {*definitions, *rows})
         names = [only] if only else sorted({*known, *renaming})
         locks = {
             name: {
@@ -161,6 +167,7 @@ class Host:
                 ),
                 by_hand=lines_by_hand.seen_of(seen.get(name), by_hand.get(name, ())),
                 drivers=doubled.get(name, ()),
+                copy_of=copies.get(name, ""),
                 renaming=renaming.get(name),
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 to_freeze=interrupted.get(name) is Then.FROZEN

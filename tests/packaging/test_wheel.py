@@ -29,6 +29,7 @@ LISTED: dict[str, object] = {
         "power": None,
         "to_run": False,
         "to_freeze": False,
+        "copy_of": "",
         "declared": True,
         "defined": False,
         "locked": False,

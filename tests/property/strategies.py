@@ -253,6 +253,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         defined=defined,
         to_run=to_run,
         to_freeze=(to_run or power in (Power.RUNNING, Power.HELD)) and draw(st.booleans()),
+        copy_of=draw(st.sampled_from([""] * 7 + ["the VM mail"])) if recorded else "",
         renaming=draw(st.sampled_from([None] * 15 + [Renaming("web", "www")])),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),
         power=power,

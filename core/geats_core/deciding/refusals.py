@@ -39,6 +39,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_without_template(goal, want, have, facts),
         *_another_driver(want, have),
         *losses(goal, want, have, facts),
+        *_unfinished_copy(goal, have),
         *(() if without else _stuck(goal, want, have)),  # nobody knows then
         *(() if without else _forgotten(goal, want, have)),
     ]
@@ -152,6 +153,13 @@ def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
                 Code.REFUSED,
             )
             return
+
+
+def _unfinished_copy(goal: Goal, have: Observation) -> Iterable[Problem]:
+    """What is to be a copy gets nothing from its template, and is not started half-copied."""
+    if have.copy_of and have.is_unfinished_copy and goal.target is not Target.DEFINED:
+        message = f"is an unfinished copy of {have.copy_of}: copy it again, or deprovision it"
+        yield Problem("volumes", message, Code.REFUSED)
 
 
 def _stuck(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:

@@ -57,7 +57,7 @@ def plan_clone(
         *not_there(source, from_),
         *only_while_off(source, from_, facts),
         *not_whole(source, from_),
-        *in_the_way(spec, have),
+        *in_the_way(spec, have, _of(source)),
         *_other_volumes(spec, from_),
         *refusals(goal, spec, Observation(), facts),
         *claimed(spec, others),
@@ -77,7 +77,7 @@ def plan_clone(
 def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
     """The steps of the new VM."""
     draft = Draft(spec.name, have)
-    make_room(draft, spec, from_.by_hand, Identity.NEW)
+    make_room(draft, spec, _of(source), from_.by_hand, Identity.NEW)
     for volume in spec.volumes:
         where = (volume.pool, volume.name)
         seen, old = draft.state.volume(*where), from_.volume(*where)
@@ -87,6 +87,11 @@ def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> C
     reason = "its files in the guest are those of another VM"
     draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
     return draft.finished()
+
+
+def _of(source: str) -> str:
+    """What the new VM is a copy of."""
+    return f"the VM {source}"
 
 
 def _template(spec: VMSpec, from_: Observation, installed: str | None) -> str | None:

@@ -1,9 +1,10 @@
 """Copies of a whole VM: what an archive of one says, and plans to write one and to read one.
 
-Theory of operation ------------------- A VM that is read from an archive is defined first, then its
-volumes are made and *reserved*, all of them; only then is any of them filled. So what an
-interruption leaves is never treated as a complete VM: it cannot be started, and no template can be
-installed on it. Reading the same archive again finishes it, and deprovisioning removes it. A
+Theory of operation ------------------- A VM that is read from an archive is defined first, as a
+copy (``Observation.copy_of``); then its volumes are made and *reserved*, all of them; only then is
+any of them filled, and last the guest is configured. So what an interruption leaves is never
+treated as a complete VM: it cannot be started, and no template can be installed on it. Reading the
+same archive again finishes it, and deprovisioning removes it. A
 running VM is frozen while it is written, or only until its volumes are cloned, if their pools can
 do that in no time.
 """
@@ -190,7 +191,7 @@ def plan_import(
     """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
-        *in_the_way(spec, have),
+        *in_the_way(spec, have, _of(manifest)),
         *_other_volumes(spec, manifest),
         *_other_kinds(spec, manifest, facts),
         *refusals(goal, spec, Observation(), facts),
@@ -203,7 +204,7 @@ def plan_import(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
-    make_room(draft, spec, manifest.by_hand, identity)
+    make_room(draft, spec, _of(manifest), manifest.by_hand, identity)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -236,8 +237,15 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
     )
 
 
-def make_room(draft: Draft, spec: VMSpec, by_hand: tuple[str, ...], identity: Identity) -> None:
-    """Define the VM; make its volumes, and reserve those that are not filled.
+def _of(manifest: Manifest) -> str:
+    """What the VM is a copy of: this archive, wherever it is."""
+    return f"an archive of {manifest.spec.name} ({_digest(encode(manifest))[:12]})"
+
+
+def make_room(
+    draft: Draft, spec: VMSpec, copy_of: str, by_hand: tuple[str, ...], identity: Identity
+) -> None:
+    """Define the VM as a copy; make its volumes, and reserve those that are not filled.
 
     The lines that were added *by_hand* to what it is a copy of come with it: but not, if it is a
     VM of its own, those that no two VMs of a host can have.
@@ -248,9 +256,10 @@ def make_room(draft: Draft, spec: VMSpec, by_hand: tuple[str, ...], identity: Id
     have = draft.state
     left = [line for line in by_hand if identity is Identity.NEW and OF_ONE_VM.match(line)]
     keep = tuple(line for line in by_hand if line not in left)
-    if have.recorded != spec or have.defined != spec or have.by_hand != keep:
+    is_known = have.recorded == have.defined == spec
+    if not is_known or have.by_hand != keep or have.copy_of != copy_of:
         only = f", without lines that are of one VM only: {'; '.join(left)}" if left else ""
-        draft.add(Define(spec, keep), f"{spec.name} is not defined{only}")
+        draft.add(Define(spec, keep, copy_of), f"{spec.name} is not defined{only}")
     filled = _filled(spec, draft.state)
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
     for volumes in ((spec.root,), others):
@@ -270,11 +279,15 @@ def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
     return frozenset(seen.name for seen in have.volumes if seen.stage >= Stage.FORMATTED)
 
 
-def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
+def in_the_way(spec: VMSpec, have: Observation, copy_of: str) -> Iterable[Problem]:
     """A VM of this name, unless it is what is left of the same import.
 
     A reinit that was interrupted leaves a VM without a root too, but with volumes that hold data.
     """
+    if have.copy_of not in ("", copy_of):
+        message = f"is an unfinished copy of {have.copy_of}, and not of {copy_of}: deprovision it"
+        yield Problem(spec.name, message, Code.CONFLICT)
+        return
     is_left = (
         have.recorded == spec
         and have.power is Power.STOPPED
@@ -290,7 +303,12 @@ def in_the_way(spec: VMSpec, have: Observation) -> Iterable[Problem]:
 
 
 def _is_for_a_copy(spec: VMSpec, have: Observation) -> bool:
-    """Whether nothing has been made of the VM but what ``make_room`` makes."""
+    """Whether nothing has been made of the VM but what ``make_room`` makes.
+
+    Copies that an older geats began are known by their volumes only.
+    """
+    if have.copy_of:
+        return True
     if any(seen.is_reserved or (seen.is_copy and seen.name == ROOT) for seen in have.volumes):
         return True
     return all(

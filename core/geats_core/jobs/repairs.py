@@ -133,7 +133,7 @@ def _take_away_volumes(draft: Draft, going: Container[str]) -> None:
     have = draft.state
     if not _may_lose_volumes(have):
         return
-    if any(seen.is_reserved for seen in have.volumes):
+    if have.is_unfinished_copy:
         if draft.name in going:
             _destroy(draft, have.volumes, UNFINISHED)
             draft.add(Undefine(), UNFINISHED)
@@ -167,7 +167,7 @@ def _unfinished(host: Setting, names: Container[str]) -> frozenset[str]:
         if name in names
         and not (have.foreign or out_of_sight(name, have, host.facts.unavailable))
         and _may_lose_volumes(_ended(have))
-        and any(seen.is_reserved for seen in have.volumes)
+        and have.is_unfinished_copy
     }
     while True:
         staying = {name: spec for name, spec in host.specs.items() if name not in going}

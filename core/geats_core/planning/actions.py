@@ -26,10 +26,13 @@ class Define:
     """Record the definition in the registry, then make it known to the driver.
 
     ``keep`` are the lines that a person added to the driver's definition, and that stay in it.
+    ``copy_of`` says what the VM is going to be a copy of, which is remembered until it is; empty
+    if it is no copy, or if that is remembered already.
     """
 
     spec: VMSpec
     keep: tuple[str, ...] = ()
+    copy_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,10 @@ class InstallTemplate(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class ConfigureGuest(OnVolume):
-    """Write the files that identify the guest: hostname, DNS, firstboot.config."""
+    """Write the files that identify the guest: hostname, DNS, firstboot.config.
+
+    With them, a copy is complete.
+    """
 
     spec: VMSpec
 
@@ -423,7 +429,7 @@ def word_of(action: Action) -> str:
 def describe(action: Action, vm_name: str) -> str:
     """One line for a person to read, without the reason."""
     match action:
-        case Define(spec, _):
+        case Define(spec):
             privileged = " as privileged (root in it is root on the host)"
             return f"define {vm_name}{privileged if spec.privileged else ''}"
         case Undefine():

@@ -77,7 +77,7 @@ SUSPENDED = frozenset({Power.FROZEN, Power.HELD})
 def after(action: Action, have: Observation) -> After:
     """The VM after *action*; or, if the action may not be done, the reason."""
     match action:
-        case Define(spec, keep):
+        case Define(spec, keep, copy_of):
             return _need(
                 (not have.foreign, "geats did not make it"),
                 then=changed(
@@ -87,6 +87,7 @@ def after(action: Action, have: Observation) -> After:
                     by_hand=keep,
                     unreliable="",
                     half_locked=False,
+                    copy_of=copy_of or have.copy_of,
                 ),
             )
         case Undefine(keep):
@@ -95,7 +96,9 @@ def after(action: Action, have: Observation) -> After:
                 (not have.locked, "it is locked"),
                 (not have.foreign, "geats did not make it"),
                 (not have.unreliable, "its definition cannot be relied on"),
-                then=changed(_stays_off(have), recorded=None, defined=None, by_hand=keep),
+                then=changed(
+                    _stays_off(have), recorded=None, defined=None, by_hand=keep, copy_of=""
+                ),
             )
         case Adopt(spec, running, keep, _, called):
             root = have.volume(spec.root.pool, ROOT)
@@ -329,6 +332,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 (seen.active, "it is not active"),
                 (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
                 (not seen.is_reserved, "a copy to it was not finished"),
+                (not have.copy_of, f"the VM is an unfinished copy of {have.copy_of}"),
                 new,
                 then=_with_volume(have, changed(seen, stage=Stage.INSTALLED, template=template)),
             )
@@ -337,7 +341,9 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage is Stage.INSTALLED, "no template is installed on it"),
-                then=_with_volume(have, changed(seen, guest=guest_digest(spec))),
+                then=changed(
+                    _with_volume(have, changed(seen, guest=guest_digest(spec))), copy_of=""
+                ),
             )
         case ReserveVolume():
             reserved = changed(seen, stage=Stage.FILLING, template=UNFINISHED_COPY)

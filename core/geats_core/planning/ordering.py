@@ -61,6 +61,7 @@ EVERYTHING: Resource = ()
 DEFINITION: Resource = ("definition",)
 POWER: Resource = ("power",)
 VOLUMES: Resource = ("volumes",)
+COPIES: Resource = ("copies",)
 # What a VM starts as well without; what becomes of a destroyed volume is the next step's.
 ASIDE = (GrowVolume, SnapshotVolume, DeleteSnapshot, DestroyVolume)
 
@@ -156,6 +157,9 @@ def _writes(action: Action) -> frozenset[Resource]:
         # No volume is filled before all of them are reserved, or made before one is given up.
         case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
+        case UnpackVolume() | CloneVolume():
+            place = (action.pool, action.volume)
+            return frozenset({(*VOLUMES, *place), (*COPIES, *place)})
         case OnVolume():
             return frozenset({(*VOLUMES, action.pool, action.volume)})
         case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits():
@@ -193,13 +197,14 @@ def _reads(action: Action) -> frozenset[Resource]:
             | ForgetVolume()
             | RollbackVolume()
             | InstallTemplate()
-            | ConfigureGuest()
             | ReserveVolume()
             | UnpackVolume()
             | CloneVolume()
             | RenameVolume()
         ):
             return frozenset({DEFINITION, POWER})
+        case ConfigureGuest():  # a copy is complete with it
+            return frozenset({DEFINITION, POWER, COPIES})
         case SetLimits():
             return frozenset({DEFINITION})
         case (

@@ -37,6 +37,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
         ("foreign nics", _nics(then.foreign_nics), _nics(now.foreign_nics)),
         ("drivers", _lines(then.drivers), _lines(now.drivers)),
+        ("copy of", then.copy_of or "nothing", now.copy_of or "nothing"),
         ("renaming", str(then.renaming or "no"), str(now.renaming or "no")),
         ("unreliable", then.unreliable or "no", now.unreliable or "no"),
     ]

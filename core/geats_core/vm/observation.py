@@ -166,8 +166,9 @@ class Observation:
     them, for example because one was lost. ``to_run``: an interrupted plan powered the VM off to
     start it again; the next plan starts it, unless it should be off. ``to_freeze``: that plan was
     to freeze it again, too; it is to run, or runs. If several ``drivers`` have a VM of this name,
-    it is that of the recorded driver, or else of the first one. ``renaming``: the renaming of the
-    VM, or of another VM to its name, was interrupted.
+    it is that of the recorded driver, or else of the first one. ``copy_of`` is what the VM is going
+    to be a copy of, while it is not completely so. ``renaming``: the renaming of the VM, or of
+    another VM to its name, was interrupted.
     """
 
     recorded: VMSpec | None = None
@@ -185,6 +186,7 @@ class Observation:
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False
     to_freeze: bool = False
+    copy_of: str = ""
     renaming: Renaming | None = None
 
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
@@ -202,6 +204,12 @@ class Observation:
     def roots(self) -> tuple[VolumeSeen, ...]:
         """The root volumes, in whichever pools they are: more than one after a change of pool."""
         return tuple(volume for volume in self.volumes if volume.name == ROOT)
+
+    @property
+    def is_unfinished_copy(self) -> bool:
+        """Whether a part of it is still to be copied from another VM, or from an archive."""
+        empty = all(root.stage < Stage.INSTALLED for root in self.roots)
+        return bool(self.copy_of and empty) or any(seen.is_reserved for seen in self.volumes)
 
     @property
     def is_recorded(self) -> bool:

@@ -44,7 +44,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 
     ``power`` is None if nothing is defined. ``pending`` is the number of fields that are recorded,
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
-    start it again, and ``to_freeze``: to freeze it again. ``problems`` say why part of the VM
+    start it again, and ``to_freeze``: to freeze it again. ``copy_of`` is what the VM is an
+    unfinished copy of; it is empty if it is none. ``problems`` say why part of the VM
     cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
@@ -62,6 +63,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "power": power_of(host, have),
         "to_run": have.to_run,
         "to_freeze": have.to_freeze,
+        "copy_of": have.copy_of,
         "declared": name in host.config.vms,
         "defined": have.is_recorded,
         "locked": have.locked,

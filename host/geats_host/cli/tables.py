@@ -27,6 +27,8 @@ IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS:
 
 
 def _to_do(row: Mapping[str, object]) -> str:
+    if row["copy_of"]:
+        return " (unfinished copy)"
     if row["to_freeze"]:
         return " (to freeze)"
     return " (to run)" if row["to_run"] else ""

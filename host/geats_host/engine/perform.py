@@ -66,7 +66,12 @@ from geats_host.drivers import AdoptingDriver, DiskGrowing, Driver, GuestConfigu
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
-from geats_host.observing import lines_by_hand, unfinished_renames, unfinished_restarts
+from geats_host.observing import (
+    lines_by_hand,
+    unfinished_copies,
+    unfinished_renames,
+    unfinished_restarts,
+)
 from geats_host.observing.known_volumes import (
     forget,
     is_filled,
@@ -119,8 +124,8 @@ class Performer:
     def perform(self, action: Action) -> str | None:
         """Carry out one action on the VM; the answer is what is to be known of how that went."""
         match action:
-            case Define(spec, keep):
-                self._define(spec, keep)
+            case Define(spec, keep, copy_of):
+                self._define(spec, keep, copy_of)
             case Adopt():
                 self._adopt(action)
             case Undefine(keep):
@@ -128,6 +133,7 @@ class Performer:
                 lines_by_hand.note(self.registry, self.name, keep)
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
+                unfinished_copies.forget(self.registry, self.name)
             case Rename():
                 self._rename(action)
             case Pause(seconds):
@@ -167,14 +173,18 @@ class Performer:
                 self._unfreeze()
             case RenameVolume():
                 self._hand_over(action)
+            case ConfigureGuest():
+                self._remembering(action)
+                unfinished_copies.forget(self.registry, self.name)
             case OnVolume():
                 self._remembering(action)
             case _:
                 assert_never(action)
         return None
 
-    def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
+    def _define(self, spec: VMSpec, keep: tuple[str, ...], copy_of: str = "") -> None:
         """Record it, and write it; a lock kept in one place is kept in all from now on."""
+        unfinished_copies.before_define(self.registry, self.name, copy_of)
         self.registry.record(spec)
         self.driver.define(spec, self._places(spec), keep)
         lines_by_hand.note(self.registry, self.name, ())
@@ -259,6 +269,7 @@ class Performer:
     def _adopt(self, action: Adopt) -> None:
         """The registry first: until the driver has done its part, the VM is not of geats."""
         driver = self._adopting()
+        unfinished_copies.before_define(self.registry, self.name, "")
         self.registry.record(action.spec)
         driver.adopt(action, self._places(action.spec))
         lines_by_hand.note(self.registry, self.name, ())

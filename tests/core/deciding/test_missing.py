@@ -162,7 +162,7 @@ def test_a_vm_is_neither_kept_nor_copied_without_a_volume_of_it() -> None:
     assert told in [str(each) for each in plan_snapshot("web", "a", 1, OFF, HostFacts()).failure()]
     assert [str(each) for each in not_there("web", OFF)] == [told]
     for have in (OFF, nothing):
-        assert [str(each) for each in in_the_way(WEB, have)][1:] == [told]
+        assert [str(each) for each in in_the_way(WEB, have, "an archive")][1:] == [told]
 
 
 def test_a_volume_is_given_up_only_where_it_is_missing_and_the_vm_is_off() -> None:

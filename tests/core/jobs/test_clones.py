@@ -104,7 +104,7 @@ def test_a_running_source_is_frozen_only_while_volumes_are_cloned() -> None:
         (tuple(range(9)), ()),
         ((8, 9), ()),
         ((8, 9), ()),
-        ((10,), ()),
+        ((10, 11), ()),
         ((), (10, 11)),
     ]
     end = after_steps(made.unwrap(), {"web": RUNNING})

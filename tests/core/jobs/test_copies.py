@@ -158,7 +158,7 @@ def test_an_import_reserves_all_volumes_before_it_fills_any() -> None:
     ]
     needs = [step.needs for step in made.unwrap().steps]
     assert needs[4:6] == [(3,), (4,)]
-    assert needs[8:11] == [(7,), (8,), (8,)]
+    assert needs[8:12] == [(7,), (8,), (8,), (9, 10)]
     end = follow(made.unwrap(), Observation()).unwrap()
     assert end == at(Target.STOPPED, vm())
 
@@ -166,14 +166,46 @@ def test_an_import_reserves_all_volumes_before_it_fills_any() -> None:
 def test_what_a_cut_left_neither_starts_nor_gets_a_template() -> None:
     made = imported().unwrap()
     goal = Goal(name="web", target=Target.RUNNING, spec=vm())
-    no_template = (
-        "web: cannot install template debian on volume web/root: a copy to it was not finished"
-    )
-    for cut in range(8, 11):
+    advice = "copy it again, or deprovision it"
+    for cut in range(1, 11):
         left = follow(replace(made, steps=made.steps[:cut]), Observation()).unwrap()
-        said = lines(plan(goal, left))
-        assert said[-1] == "web: cannot start web: a volume is not ready"
-        assert (no_template in said) == (cut < 10)
+        said = [f"web.volumes: is an unfinished copy of {left.copy_of}: {advice}"]
+        assert lines(plan(goal, left))[0] in said
+        assert lines(plan(replace(goal, target=Target.REINITIALISED), left))[0] in said
+        assert lines(plan(replace(goal, target=Target.PROVISIONED), left))[0] in said
+
+
+def test_what_an_older_geats_left_of_a_copy_gets_no_template_either() -> None:
+    made = imported().unwrap()
+    goal = Goal(name="web", target=Target.RUNNING, spec=vm())
+    left = follow(replace(made, steps=made.steps[:9]), Observation()).unwrap()
+    assert lines(plan(goal, replace(left, copy_of=""))) == [
+        "web: cannot install template debian on volume web/root: a copy to it was not finished",
+        "web: cannot configure the guest on volume web/root: no template is installed on it",
+        "web: cannot start web: a volume is not ready",
+    ]
+    assert follow(imported(replace(left, copy_of="")).unwrap(), left).unwrap() == at(
+        Target.STOPPED, vm()
+    )
+
+
+def test_a_copy_that_is_whole_but_for_its_guest_starts_once_that_is_configured() -> None:
+    made = imported().unwrap()
+    goal = Goal(name="web", target=Target.RUNNING, spec=vm())
+    left = follow(replace(made, steps=made.steps[:11]), Observation()).unwrap()
+    whole = follow(made, Observation()).unwrap()
+    for have in (left, replace(whole, copy_of=left.copy_of)):
+        steps = [describe(step.action, "web") for step in plan(goal, have).unwrap().steps]
+        assert steps == ["configure the guest on volume web/root", "start web"]
+
+
+def test_an_unfinished_copy_is_not_finished_with_another_archive() -> None:
+    made = imported().unwrap()
+    later = replace(manifest(), taken_s=2)
+    for cut in range(1, len(made.steps)):
+        left = follow(replace(made, steps=made.steps[:cut]), Observation()).unwrap()
+        (said,) = lines(imported(left, packed=later))
+        assert said.startswith(f"web: is an unfinished copy of {left.copy_of}, and not of an arch")
 
 
 def test_what_a_cut_left_is_finished_by_the_same_import() -> None:

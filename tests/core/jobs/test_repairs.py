@@ -142,6 +142,18 @@ def test_nothing_is_destroyed_of_a_vm_of_which_not_everything_is_known_or_that_i
             assert steps({"web01": other}) == NOTHING
 
 
+def test_a_copy_that_was_only_defined_goes_too_but_one_that_is_whole_stays() -> None:
+    why = "because a copy to it was interrupted, and nobody ever used it"
+    made = replace(OFF, copy_of="the VM web00", volumes=())
+    assert steps({"web01": made}) == [f"1. undefine web01 {why} (impact: none)"]
+    empty = replace(made, volumes=(EMPTY,))
+    assert steps({"web01": empty}) == [
+        f"1. destroy volume web01/root in pool default {why} (impact: data_loss)",
+        f"2. undefine web01 {why} (impact: none), needs 1",
+    ]
+    assert steps({"web01": replace(made, volumes=(ROOT,))}) == NOTHING
+
+
 def test_a_copy_of_which_another_vm_mounts_a_volume_stays() -> None:
     other = web("web02", shared_volumes={"films": {"vm": "web01", "mount": "/films"}}, nics=[])
     seen = {"web01": replace(OFF, volumes=(RESERVED,)), "web02": Observation(recorded=other)}

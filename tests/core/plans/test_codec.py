@@ -76,6 +76,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "half_locked": False,
         "to_run": False,
         "to_freeze": False,
+        "copy_of": "",
         "renaming": None,
         "by_hand": ["a = b"],
         "foreign": False,

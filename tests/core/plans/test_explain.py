@@ -204,6 +204,7 @@ def test_a_plan_is_plain_data() -> None:
                 {
                     "do": "Define",
                     "keep": [],
+                    "copy_of": "",
                     "vm": "web",
                     "text": "define web",
                     "reason": "memory changed 1KiB → 2KiB",

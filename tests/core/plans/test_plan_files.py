@@ -264,9 +264,9 @@ def test_every_mistake_in_a_file_is_reported_at_once() -> None:
     assert [str(each) for each in recorded_from_json(json.dumps(raw)).failure()] == [
         "observations.web.power: unknown power 'on' (there is: frozen, held, running, stopped, "
         "stuck)",
-        "observations.web.x: unknown key 'x' (there is: by_hand, defined, drivers, foreign, "
-        "foreign_nics, half_locked, in_effect, locked, missing, power, recorded, renaming, "
-        "to_freeze, to_run, unreliable, volumes)",
+        "observations.web.x: unknown key 'x' (there is: by_hand, copy_of, defined, drivers, "
+        "foreign, foreign_nics, half_locked, in_effect, locked, missing, power, recorded, "
+        "renaming, to_freeze, to_run, unreliable, volumes)",
         "facts.cpus: must be a number, got '2'",
     ]
 

@@ -1,0 +1,39 @@
+"""Which VMs are going to be copies: remembered from before they are defined until they are copied.
+
+Theory of operation ------------------- The note is written before the VM is recorded, and removed
+once its guest is configured, which is the last that is done to a copy. So wherever a clone or an
+import is interrupted, nobody takes the VM for one that is to be made from its template. A note of
+a VM that is not recorded is one that was interrupted before anything was made: it does not count.
+"""
+
+from collections.abc import Container, Mapping
+
+from geats_host.registry import Registry
+
+KIND = "copy of"  # of the registry's notes: the key of each is the name of a VM
+
+
+def noted(registry: Registry, recorded: Container[str]) -> Mapping[str, str]:
+    """What each of the *recorded* VMs that has a note is going to be a copy of."""
+    return {vm: text for vm, text in registry.notes(KIND).items() if vm in recorded}
+
+
+def before_define(registry: Registry, vm: str, copy_of: str) -> None:
+    """Remember, durably, what a VM is going to be a copy of.
+
+    If it is no copy, and not recorded yet, what an earlier try left does not count for it.
+    """
+    if copy_of:
+        registry.note(KIND, vm, copy_of)
+    elif vm in registry.notes(KIND) and vm not in _recorded(registry):
+        registry.forget_note(KIND, vm)
+
+
+def forget(registry: Registry, vm: str) -> None:
+    """It is complete, or gone; without a note, nothing is written."""
+    if vm in registry.notes(KIND):
+        registry.forget_note(KIND, vm)
+
+
+def _recorded(registry: Registry) -> Container[str]:
+    return {*registry.definitions(), *registry.unreadable()}
