@@ -15,6 +15,7 @@ REPO = Path(__file__).parents[1]
 ORDERS = {
     "geats_core": (
         *("reading", "requests", "vm", "declared", "foreign", "planning", "deciding", "domains"),
+        "proxmox",
         *("hostwide", "plans", "jobs", "fleet"),
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),

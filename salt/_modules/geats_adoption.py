@@ -1,5 +1,5 @@
 """
-Take over containers that something else made, domains of libvirt, or files of the first geats.
+Take over what something else made: containers, files of libvirt, Proxmox or the first geats.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -123,3 +123,27 @@ def import_libvirt(files):
     given = [files] if isinstance(files, str) else files
     with salts_errors():
         return legacy_files.report(legacy_files.imported_libvirt(given))
+
+
+def import_proxmox(files, storage=None):
+    """
+    Convert guests of Proxmox VE, containers and virtual machines, to a pillar, and change nothing.
+
+    files
+        the ``.conf`` files on the minion, one or a list: those in ``/etc/pve/lxc`` and
+        ``/etc/pve/qemu-server``
+    storage
+        the storages of Proxmox (default: ``/etc/pve/storage.cfg``, if it is there)
+
+    Returns the same as :py:func:`import_legacy`. The root of each guest is the template of the new
+    VM, which gets a copy.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_proxmox '[/etc/pve/lxc/101.conf, /etc/pve/qemu-server/102.conf]'
+    """
+    given = [files] if isinstance(files, str) else files
+    with salts_errors():
+        return legacy_files.report(legacy_files.imported_proxmox(given, storage))

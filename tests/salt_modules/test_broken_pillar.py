@@ -10,7 +10,12 @@ from salt.exceptions import CommandExecutionError
 from tests.salt_modules.masters import Master
 from tests.salt_modules.test_documented import functions
 
-IMPORTS = {"geats.import_legacy", "geats.import_libvirt", "geats.import_lxc"}
+IMPORTS = {
+    "geats.import_legacy",
+    "geats.import_libvirt",
+    "geats.import_lxc",
+    "geats.import_proxmox",
+}
 NEEDS_NO_PILLAR = {"geats.schema", *IMPORTS}
 LOOKS = {"geats.list", "geats.info", "geats.status", "geats.journal", "geats.doctor"}
 BROKEN = {

@@ -370,6 +370,15 @@ def test_domains_of_libvirt_become_a_pillar(modules, tmp_path):
     ]
 
 
+def test_guests_of_proxmox_become_a_pillar(modules, tmp_path):
+    file = tmp_path / "101.conf"
+    file.write_text("rootfs: local:101/vm-101-disk-0.raw,size=1G\n")
+    report = modules["geats.import_proxmox"](str(file))
+    vm = report["pillar"]["geats"]["vms"]["vm-101"]
+    assert vm["volumes"] == [{"name": "root", "size": "1GiB"}]
+    assert report["problems"] == []
+
+
 def test_what_the_registry_lost_is_recorded_again_and_shown_first(modules, geats_config):
     modules["geats.start"]("web01")
     modules["geats.lock"]("web01")

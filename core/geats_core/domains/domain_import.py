@@ -56,7 +56,7 @@ def import_libvirt(files: Mapping[str, str], sizes: Mapping[str, int] | None = N
             case Failure(found):
                 problems += found
     kept: Plain = {key: value for key, value in geats.items() if value}
-    wrong_now = problems_of_pillar(kept) or _problems_of_machines(geats["vms"])
+    wrong_now = problems_of_pillar(kept) or problems_of_machines(geats["vms"])
     return Imported(geats=kept, notes=tuple(notes), problems=(*problems, *wrong_now))
 
 
@@ -69,10 +69,12 @@ def disks_of(file: str, text: str) -> tuple[tuple[str, str], ...]:
             return ()
 
 
-def _problems_of_machines(vms: Mapping[str, object]) -> Problems:
+def problems_of_machines(vms: Mapping[str, object]) -> Problems:
+    """What is wrong below ``hardware`` in VMs that are right as specs."""
     return tuple(
         Problem(f"vms.{name}.{each.path}", each.message)
         for name, vm in vms.items()
+        if isinstance(vm, Mapping) and vm.get("driver") in KINDS
         for each in parse_vm(name, vm).map(machine_keys.problems).value_or(())
     )
 

@@ -79,6 +79,23 @@ def import_libvirt(session: Session, files: tuple[str, ...]) -> None:
     _show(session, legacy_files.imported_libvirt(files))
 
 
+@click.command("import-proxmox")
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--storage",
+    metavar="FILE",
+    help=f"The storages of Proxmox; {legacy_files.STORAGE_CFG}, if it is there.",
+)
+@in_session
+def import_proxmox(session: Session, files: tuple[str, ...], storage: str | None) -> None:
+    """Convert guests of Proxmox VE: print a configuration in YAML, with notes after it.
+
+    For example /etc/pve/lxc/101.conf or /etc/pve/qemu-server/102.conf. Nothing is changed. Exits
+    with 2 if something is still wrong, which the last notes say.
+    """
+    _show(session, legacy_files.imported_proxmox(files, storage))
+
+
 def _show(session: Session, made: Imported) -> None:
     """What files became; exits with 2 if that is not all of a configuration yet."""
     session.answer(
@@ -88,4 +105,4 @@ def _show(session: Session, made: Imported) -> None:
         sys.exit(REFUSED)
 
 
-COMMANDS = (adopt_, import_legacy, import_libvirt, import_lxc)
+COMMANDS = (adopt_, import_legacy, import_libvirt, import_lxc, import_proxmox)

@@ -12,7 +12,7 @@ import click
 from geats_host.cli.commands import Commands
 
 MODULES = {  # where each command is: a module is loaded when one of its commands is called
-    "adopt": ("adopt", "import-legacy", "import-libvirt", "import-lxc"),
+    "adopt": ("adopt", "import-legacy", "import-libvirt", "import-lxc", "import-proxmox"),
     "checks": ("validate", "doctor", "schema"),
     "copies": ("export", "import", "clone", "rename"),
     "exports": ("prune-exports",),

@@ -11,12 +11,16 @@ from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
 from geats_core.foreign.legacy_ini import Section, parse_ini
 from geats_core.foreign.legacy_notes import Imported, Written
 from geats_core.foreign.lxc_import import import_lxc
+from geats_core.proxmox.proxmox_import import import_proxmox, texts_of_lxc
+from geats_core.proxmox.storages import read_storages
 from geats_core.reading.checked import shown
 from geats_host.errors import Refused
 from geats_host.inputs.disk_sizes import disk_sizes
 from geats_host.inputs.lxc_includes import on_host
+from geats_host.inputs.text_files import read_text, read_texts
 from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 
+STORAGE_CFG = "/etc/pve/storage.cfg"
 OF_DEFINITIONS = (".yaml", ".yml", ".json")
 
 
@@ -30,15 +34,13 @@ def imported(files: Iterable[str]) -> Imported:
     problems: list[str] = []
     for file in files:
         try:
-            text = Path(file).read_text()
+            text = read_text(file)
             if Path(file).suffix in OF_DEFINITIONS:
                 definitions[file] = _definition(file, text)
             else:
                 settings[file] = _settings(file, text)
         except Refused as refused:
             problems += refused.problems
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
     if problems:
         raise Refused(*problems)
     named = template_names(definitions.values(), settings.values())
@@ -54,7 +56,7 @@ def imported_lxc(files: Iterable[str]) -> Imported:
 
     Raises ``Refused`` with every file that cannot be read.
     """
-    texts = _texts(files)
+    texts = read_texts(files)
     configs = {file: (_container_name(file), text) for file, text in texts.items()}
     return import_lxc(configs, on_host(texts.values()))
 
@@ -64,27 +66,29 @@ def imported_libvirt(files: Iterable[str]) -> Imported:
 
     Raises ``Refused`` with every file that cannot be read.
     """
-    texts = _texts(files)
+    texts = read_texts(files)
     disks = (disk for file, text in texts.items() for disk in disks_of(file, text))
     return import_libvirt(texts, disk_sizes(disks))
+
+
+def imported_proxmox(files: Iterable[str], storage_cfg: str | None = None) -> Imported:
+    """The pillar out of guests of Proxmox: each file is the ``.conf`` of one, by its number.
+
+    *storage_cfg* says where disks are; without it, that of this host, if it has one.
+
+    Raises ``Refused`` with every file that cannot be read.
+    """
+    if storage_cfg is None and Path(STORAGE_CFG).exists():
+        storage_cfg = STORAGE_CFG
+    texts = read_texts([*files, *([storage_cfg] if storage_cfg else [])])
+    storages = read_storages(texts.pop(storage_cfg) if storage_cfg else "")
+    guests = {file: (Path(file).stem, text) for file, text in texts.items()}
+    return import_proxmox(guests, storages, on_host(texts_of_lxc(guests)))
 
 
 def _container_name(file: str) -> str:
     path = Path(file).absolute()
     return path.parent.name if path.name == "config" else path.stem
-
-
-def _texts(files: Iterable[str]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    problems: list[str] = []
-    for file in files:
-        try:
-            texts[file] = Path(file).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}")
-    if problems:
-        raise Refused(*problems)
-    return texts
 
 
 def report(made: Imported) -> dict[str, object]:

@@ -351,8 +351,7 @@ def test_several_files_are_several_vms_and_what_is_no_config_is_none() -> None:
     assert sorted(made.geats["vms"]) == ["web", "web-2"]  # type: ignore[call-overload]
     assert sorted(made.geats["templates"]) == ["web-2-root", "web-root"]  # type: ignore[call-overload]
     assert [str(each) for each in made.problems] == [
-        "/etc/pve/lxc/101.conf: is no config of LXC: it is one of Proxmox: use"
-        " /var/lib/lxc/NUMBER/config, which Proxmox writes of it",
+        "/etc/pve/lxc/101.conf: is no config of LXC: it is one of Proxmox: import-proxmox reads it",
         "notes.txt: is no config of LXC: it has no line with a key that begins with lxc.",
     ]
     assert "another file has it as well: this is vms.web-2" in [note.why for note in made.notes]

@@ -462,6 +462,20 @@ def test_domains_of_libvirt_become_a_configuration(call: Geats, tmp_path: Path) 
     assert call("import-libvirt", str(tmp_path / "x"))[0] == 2
 
 
+def test_guests_of_proxmox_become_a_configuration(call: Geats, tmp_path: Path) -> None:
+    file, storages = tmp_path / "100.conf", tmp_path / "storage.cfg"
+    file.write_text("memory: 512\nname: web\nscsi0: a:vm-100-disk-0\n")
+    storages.write_text("lvm: a\n\tvgname pve\n")
+    code, out, err = call("import-proxmox", "--storage", f"{storages}", f"{file}")
+    assert (code, err) == (0, "")
+    assert yaml.safe_load(out)["geats"]["templates"] == {
+        "web-root": {"disk": {"path": "/dev/pve/vm-100-disk-0", "format": "raw"}}
+    }
+    assert f"# {file}: scsi0.file: is templates.web-root.disk.path" in out
+    assert call("import-proxmox", f"{file}")[0] == 2
+    assert call("import-proxmox", f"{tmp_path}/x")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

@@ -1,0 +1,160 @@
+"""A container of Proxmox, as keys of a VM."""
+
+from collections.abc import Mapping
+
+from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.lxc_container import OnHost, build_of, container
+from geats_core.foreign.lxc_import import free_name
+from geats_core.proxmox.conf import Conf
+from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
+from geats_core.proxmox.settings import (
+    NO_EFFECT,
+    NO_KEY,
+    YES,
+    Options,
+    Settings,
+    mebibytes,
+    size_of,
+    whole,
+)
+from geats_core.vm import idmap
+from geats_core.vm.spec import ROOT, IdRange
+
+SHIFTED = (IdRange(guest=0, host=100_000, count=65_536),)  # what Proxmox takes by default
+MOUNTED = "mount it first, by pct mount, while the old container is off"
+BY_HAND = f"{NO_KEY}: add its lines to the new VM's config by hand, where they stay"
+OTHER_REASONS: Mapping[str, str] = {
+    **REASONS,
+    **dict.fromkeys(("console", "tty", "cmode", "debug", "ostype"), "geats writes what is needed"),
+    "cpuunits": BY_HAND,
+    "dev": f"is a device of the host, and {BY_HAND}",
+    "features": BY_HAND,
+    "swap": f"{NO_KEY}: memory is a limit of memory",
+    "timezone": "is in the guest's files, which are copied",
+}
+
+
+def lxc_text(conf: Conf) -> str:
+    """The lines of LXC's own in a file, as a config of LXC has them."""
+    return "".join(f"{key} = {value}\n" for key, value in conf.lxc)
+
+
+def container_of(
+    settings: Settings, name: str, number: str, conf: Conf, host: OnHost
+) -> tuple[Plain, Plain, list[str]]:
+    """The VM, its template, and the directories of the host that it binds."""
+    vm, sources = _lxc(settings, name, conf, host)
+    if settings.get("unprivileged") not in YES:
+        vm["privileged"] = True
+    settings.went("unprivileged", "privileged")
+    vm["memory"] = mebibytes(settings.get("memory")) or "512MiB"
+    settings.went("memory", "memory")
+    if settings.get("hostname"):
+        vm["hostname"] = settings.get("hostname")
+        settings.went("hostname", "hostname")
+    _cpus(settings, vm)
+    volumes, template = _root(settings, vm, name, number)
+    for key in settings.numbered("mp"):
+        sources += _mount(settings, vm, volumes, key)
+    vm["volumes"] = volumes
+    starts(settings, vm)
+    names_servers(settings, vm)
+    _nics(settings, vm)
+    settings.options("features").rest(BY_HAND)
+    settings.rest(OTHER_REASONS)
+    return vm, template, sources
+
+
+def _lxc(settings: Settings, name: str, conf: Conf, host: OnHost) -> tuple[Plain, list[str]]:
+    """What lines of LXC's own say; the others are Proxmox's, and it has them in its settings."""
+    made = container(settings.taken, name, lxc_text(conf), host)
+    settings.wrong += made.wrong
+    known = {key: value for key, value in made.vm.items() if key not in ("privileged", "includes")}
+    return known, [*made.sources]
+
+
+def _cpus(settings: Settings, vm: Plain) -> None:
+    """How much time: ``cpulimit``, or else as much as so many ``cores`` have."""
+    limit, cores = settings.get("cpulimit"), whole(settings.get("cores"), 4096)
+    counted = limit if limit.replace(".", "", 1).isdecimal() and limit.isascii() else ""
+    if float(counted or 0):
+        vm["cpus"] = float(counted)
+        settings.went("cpulimit", "cpus")
+        settings.left("cores", "is more than cpulimit, or as much")
+    elif cores:
+        vm["cpus"] = cores
+        settings.went("cores", "cpus", "how much time, not which CPUs")
+
+
+def _root(settings: Settings, vm: Plain, name: str, number: str) -> tuple[list[Plain], Plain]:
+    """The root volume, and the template that it is a copy of."""
+    path = f"/var/lib/lxc/{number}/rootfs"
+    template: Plain = {"path": path}
+    to = f"templates.{name}-root.path"
+    if "privileged" not in vm:
+        ranges = idmap.from_plain(vm.get("idmap")) or SHIFTED
+        template = {"build": {"command": [*build_of(path, ranges)]}}
+        to = f"templates.{name}-root.build"
+    options = settings.options("rootfs", "volume")
+    volume: Plain = {"name": ROOT}
+    _sized(options, volume)
+    options.became("volume", to, f"{MOUNTED}: pct mount {number}")
+    options.rest(NO_EFFECT)
+    vm["template"] = f"{name}-root"
+    return [volume], template
+
+
+def _sized(options: Options, volume: Plain) -> None:
+    if size := size_of(options.get("size")):
+        volume["size"] = size
+        options.went("size", f"volumes[{volume['name']}].size")
+
+
+def _mount(settings: Settings, vm: Plain, volumes: list[Plain], key: str) -> list[str]:
+    """A volume, or a directory of the host, which is a bind."""
+    options = settings.options(key, "volume")
+    source, target = options.get("volume"), options.get("mp")
+    read_only: Plain = {"read_only": True} if options.has("ro") else {}
+    if source.startswith("/dev/"):
+        options.refuse("volume", "is a device of the host: a pool of geats makes the volumes")
+        options.rest()
+        return []
+    binds = vm.get("binds")
+    known = binds if isinstance(binds, dict) else {}
+    bind = free_name(key, known)
+    if source.startswith("/"):
+        vm["binds"] = {**known, bind: {"source": source, "mount": target, **read_only}}
+        to = f"binds.{bind}"
+        options.went("volume", f"{to}.source", "bind_sources must have it")
+    else:
+        volumes.append({"name": key, "mount": target, **read_only})
+        to = f"volumes[{key}]"
+        _sized(options, volumes[-1])
+        options.went("volume", to, "it is empty: copy the files in, such as by geats push")
+    options.went("mp", f"{to}.mount")
+    options.went("ro", f"{to}.read_only")
+    options.rest(NO_EFFECT)
+    return [source] if source.startswith("/") else []
+
+
+def _nics(settings: Settings, vm: Plain) -> None:
+    there = vm.get("nics")
+    nics: list[Plain] = [*there] if isinstance(there, list) else []
+    for key in settings.numbered("net"):
+        options = settings.options(key)
+        to = f"nics[{len(nics)}]"
+        nic: Plain = {"name": options.get("name") or f"eth{key.removeprefix('net')}"}
+        nics.append(nic)
+        options.went("name", f"{to}.name")
+        if options.get("hwaddr"):
+            nic["mac"] = options.get("hwaddr")
+            options.went("hwaddr", f"{to}.mac")
+        if options.get("type") in ("", "veth"):
+            options.left(["type"], OTHER_REASONS["console"])
+        else:
+            options.refuse("type", "geats has NICs on bridges only (veth)")
+        bridged(options, nic, to)
+        addressed(options, nic, to)
+        options.rest()
+    if nics:
+        vm["nics"] = nics
