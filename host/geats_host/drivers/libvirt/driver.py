@@ -20,24 +20,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from returns.result import Failure, Success
-
-from geats_core.domains.domain_devices import DomainFacts, Source
+from geats_core.domains.domain_devices import DomainFacts
 from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
-from geats_core.domains.embedding import DomainSeen, noted, read_domain
+from geats_core.domains.embedding import noted, read_domain
 from geats_core.domains.machine import Guest, Machine, cpus
-from geats_core.domains.machine_keys import driver_facts, problems, read_machine
+from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
-from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.reading import fields
-from geats_core.reading.checked import Code, Problem, Problems
-from geats_core.reading.paths import allowed_by, is_within
-from geats_core.vm.hardware import HARDWARE
+from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, lock_marks, vm_files
-from geats_host.drivers.libvirt import definition, seed_image, trial
+from geats_host.drivers.libvirt import definition, machines, observed, seed_image, trial
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.definition import Record
 from geats_host.drivers.libvirt.options import Options, read_options
@@ -50,18 +46,6 @@ if TYPE_CHECKING:
 
 HOLD = Path(__file__).parent / "scripts" / "hold_child.py"
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
-POWERS = {  # by the numbers of virDomainState
-    0: Power.RUNNING,
-    1: Power.RUNNING,
-    2: Power.RUNNING,
-    3: Power.FROZEN,
-    4: Power.RUNNING,
-    5: Power.STOPPED,
-    6: Power.STUCK,
-    7: Power.FROZEN,
-}
-STARTING = (3, 11)  # VIR_DOMAIN_PAUSED, as it is about to run
-FORMATS = {Offer.FILE: "raw", Offer.BLOCK_DEVICE: "raw", Offer.QCOW2: "qcow2"}
 NO_AGENT = "its guest cannot be reached: geats does not talk to agents in guests yet"
 
 
@@ -99,7 +83,7 @@ class LibvirtDriver:
             return {
                 fields.printable(each["name"]): seen
                 for each in (domains if isinstance(domains, list) else ())
-                if (seen := self._seen(each)) is not None
+                if (seen := observed.seen_of(self.options, each)) is not None
             }
 
     def trials(self) -> Iterator[Trial]:
@@ -112,15 +96,11 @@ class LibvirtDriver:
 
     def cannot_define(self, spec: VMSpec) -> Problems:
         """What is wrong between the keys of the VM, or not allowed on this host."""
-        match read_machine(spec):
-            case Success(machine):
-                return tuple(self._not_allowed(machine))
-            case Failure(found):
-                return found
+        return machines.cannot_define(self.options, spec)
 
     def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Render the domain, and have libvirt take it; then note what libvirt made of it."""
-        folder, machine = self._folder(spec.name), self._machine(spec)
+        folder, machine = self._folder(spec.name), machines.machine_of(self.options, spec)
         for text in unmergeable(keep):
             raise HostError(f"an element added by hand to {spec.name} cannot be kept: {text!r}")
         facts = self._domain_facts(spec, machine, places)
@@ -209,7 +189,7 @@ class LibvirtDriver:
         if seen is None or seen.in_effect is None:
             raise HostError(f"{name} does not run, or geats does not know with what")
         spec = replace(seen.in_effect, limits=limits)
-        self._machine(spec)
+        machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the limits of {name}"):
             definition.write_spec(self._folder(name), spec)
         self._have(
@@ -258,61 +238,6 @@ class LibvirtDriver:
         """Refused, see NO_AGENT."""
         raise HostError(f"cannot read {file.path} of {name}: {NO_AGENT}")
 
-    def _seen(self, domain: Mapping[str, object]) -> DriverSeen | None:
-        """What is seen of one domain; None if it is of another type.
-
-        If its files cannot be read, that is the trouble of this one alone.
-        """
-        try:
-            return self._as_written(domain)
-        except OSError as error:
-            if read_domain(f"{domain['xml']}").kind != self.options.kind:
-                return None
-            why = vm_files.unreadable(self.options.state_dir / "libvirt", error)
-            return DriverSeen(power=_power(domain), unreliable=why)
-
-    def _as_written(self, domain: Mapping[str, object]) -> DriverSeen | None:
-        name, xml, live = (f"{domain[key]}" for key in ("name", "xml", "live"))
-        folder = self.options.state_dir / "libvirt" / self.options.kind / name
-        can_be_ours = bool(fields.VM_NAME.fullmatch(name))
-        seen = definition.seen_of(folder, xml) if can_be_ours else read_domain(xml)
-        if seen.kind != self.options.kind:
-            return None
-        runs_with = noted(live)
-        is_ours = can_be_ours and bool(seen.digest or runs_with)
-        power = _power(domain)
-        if power is Power.FROZEN and is_ours and held.is_held(folder):
-            power = Power.HELD
-        if not is_ours:
-            return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
-        return DriverSeen(
-            defined=_defined(folder, seen) if domain["defined"] else None,
-            in_effect=None if power is Power.STOPPED else definition.spec_of(folder, runs_with),
-            power=power,
-            by_hand=seen.by_hand,
-            locked=lock_marks.is_locked(folder),
-            places=seen.places,
-        )
-
-    def _not_allowed(self, machine: Machine) -> Sequence[Problem]:
-        found = []
-        if machine.xml and not self.options.raw_xml:
-            why = f"is only for hosts whose driver {self.options.kind!r} has the option raw_xml"
-            found.append(Problem(f"{HARDWARE}.xml", why, Code.REFUSED))
-        if machine.cdrom and not is_within(machine.cdrom, self.options.media):
-            why = allowed_by("the driver's option media", self.options.media)
-            found.append(Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED))
-        return found
-
-    def _machine(self, spec: VMSpec) -> Machine:
-        """The machine of *spec*, which may be defined here; else ``HostError``."""
-        wrong = self.cannot_define(spec) or problems(spec)
-        match read_machine(spec):
-            case Success(machine) if not wrong:
-                return machine
-            case _:
-                raise HostError(f"{spec.name}: {'; '.join(map(str, wrong))}")
-
     def _domain_facts(
         self, spec: VMSpec, machine: Machine, places: Mapping[str, Place]
     ) -> DomainFacts:
@@ -321,7 +246,7 @@ class LibvirtDriver:
         is_seeded = machine.guest is Guest.CLOUD_INIT
         return DomainFacts(
             kind=self.options.kind,
-            sources={v.name: _source(spec, v.name, places) for v in spec.volumes},
+            sources={v.name: machines.source_of(spec, v.name, places) for v in spec.volumes},
             seed=f"{folder / definition.SEED}" if is_seeded else "",
             machine=known.machine,
         )
@@ -332,7 +257,7 @@ class LibvirtDriver:
         spec = definition.spec_of(folder, noted(self.daemon.xml(name)))
         if spec is None:
             raise HostError(f"{name} is not defined")
-        machine = self._machine(spec)
+        machine = machines.machine_of(self.options, spec)
         if machine.guest is Guest.CLOUD_INIT:
             image = seed_image.seed_image(seed_files(spec, machine, self.options.kind))
             with vm_files.host_errors(f"cannot write the seed of {name}"):
@@ -352,33 +277,8 @@ class LibvirtDriver:
         """Where files of the VM are; every name that comes in is checked here."""
         if not fields.VM_NAME.fullmatch(name):
             raise HostError(f"{name!r} cannot be the name of a VM")
-        return self.options.state_dir / "libvirt" / self.options.kind / name
+        return self.options.folder / name
 
     def _let_go(self, name: str) -> None:
         with vm_files.host_errors(f"cannot let {name} go on"):
             held.let_go(self._folder(name), HOLD)
-
-
-def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:
-    return definition.spec_of(folder, seen.digest) if seen.as_written else None
-
-
-def _power(domain: Mapping[str, object]) -> Power:
-    """What libvirt says of it; one that geats holds is frozen for libvirt."""
-    state = domain["state"]
-    if domain["stuck"]:
-        return Power.STUCK
-    if (state, domain["reason"]) == STARTING:
-        return Power.RUNNING
-    return POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
-
-
-def _source(spec: VMSpec, volume: str, places: Mapping[str, Place]) -> Source:
-    place = places.get(volume)
-    path = "" if place is None else f"{place.path}"
-    if place is None or not path.startswith("/") or not path.isprintable():
-        raise HostError(f"the volume {volume} of {spec.name} has no usable path: {path!r}")
-    if place.offers not in FORMATS:
-        raise HostError(f"the volume {volume} of {spec.name} is a {place.offers}, and no disk")
-    is_block = place.offers is Offer.BLOCK_DEVICE
-    return Source(path=path, is_block=is_block, format=FORMATS[place.offers])

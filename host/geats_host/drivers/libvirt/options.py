@@ -30,6 +30,11 @@ class Options:
     media: tuple[str, ...] = ()
     raw_xml: bool = False
 
+    @property
+    def folder(self) -> Path:
+        """What holds a directory for each VM: see ``definition``."""
+        return self.state_dir / "libvirt" / self.kind
+
 
 def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -> Options:
     """The options of the driver *kind*; ``Refused`` with all that is wrong with them."""

@@ -1,0 +1,59 @@
+"""The machine of a VM, and where its disks are: what may be defined on this host."""
+
+from collections.abc import Iterator, Mapping
+
+from returns.result import Failure, Success
+
+from geats_core.domains.domain_devices import Source
+from geats_core.domains.machine import Machine
+from geats_core.domains.machine_keys import problems, read_machine
+from geats_core.planning.plugin_facts import Offer
+from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.reading.paths import allowed_by, is_within
+from geats_core.vm.hardware import HARDWARE
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import Place
+from geats_host.drivers.libvirt.options import Options
+from geats_host.errors import HostError
+
+FORMATS = {Offer.FILE: "raw", Offer.BLOCK_DEVICE: "raw", Offer.QCOW2: "qcow2"}
+
+
+def cannot_define(options: Options, spec: VMSpec) -> Problems:
+    """What is wrong between the keys of the VM, or not allowed on this host."""
+    match read_machine(spec):
+        case Success(machine):
+            return tuple(_not_allowed(options, machine))
+        case Failure(found):
+            return found
+
+
+def machine_of(options: Options, spec: VMSpec) -> Machine:
+    """The machine of *spec*, which may be defined here; else ``HostError``."""
+    wrong = cannot_define(options, spec) or problems(spec)
+    match read_machine(spec):
+        case Success(machine) if not wrong:
+            return machine
+        case _:
+            raise HostError(f"{spec.name}: {'; '.join(map(str, wrong))}")
+
+
+def source_of(spec: VMSpec, volume: str, places: Mapping[str, Place]) -> Source:
+    """Where the disk of a volume is, and in which format."""
+    place = places.get(volume)
+    path = "" if place is None else f"{place.path}"
+    if place is None or not path.startswith("/") or not path.isprintable():
+        raise HostError(f"the volume {volume} of {spec.name} has no usable path: {path!r}")
+    if place.offers not in FORMATS:
+        raise HostError(f"the volume {volume} of {spec.name} is a {place.offers}, and no disk")
+    is_block = place.offers is Offer.BLOCK_DEVICE
+    return Source(path=path, is_block=is_block, format=FORMATS[place.offers])
+
+
+def _not_allowed(options: Options, machine: Machine) -> Iterator[Problem]:
+    if machine.xml and not options.raw_xml:
+        why = f"is only for hosts whose driver {options.kind!r} has the option raw_xml"
+        yield Problem(f"{HARDWARE}.xml", why, Code.REFUSED)
+    if machine.cdrom and not is_within(machine.cdrom, options.media):
+        why = allowed_by("the driver's option media", options.media)
+        yield Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED)

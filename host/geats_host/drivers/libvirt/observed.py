@@ -1,0 +1,76 @@
+"""What is seen of a domain: what libvirt says, held against what geats noted of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from geats_core.domains.embedding import DomainSeen, noted, read_domain
+from geats_core.reading import fields
+from geats_core.vm.observation import Power
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import DriverSeen, held, lock_marks, vm_files
+from geats_host.drivers.libvirt import definition
+from geats_host.drivers.libvirt.options import Options
+
+POWERS = {  # by the numbers of virDomainState
+    0: Power.RUNNING,
+    1: Power.RUNNING,
+    2: Power.RUNNING,
+    3: Power.FROZEN,
+    4: Power.RUNNING,
+    5: Power.STOPPED,
+    6: Power.STUCK,
+    7: Power.FROZEN,
+}
+STARTING = (3, 11)  # VIR_DOMAIN_PAUSED, as it is about to run
+
+
+def seen_of(options: Options, domain: Mapping[str, object]) -> DriverSeen | None:
+    """What is seen of one domain; None if it is of another type.
+
+    If its files cannot be read, that is the trouble of this one alone.
+    """
+    try:
+        return _as_written(options, domain)
+    except OSError as error:
+        if read_domain(f"{domain['xml']}").kind != options.kind:
+            return None
+        why = vm_files.unreadable(options.folder, error)
+        return DriverSeen(power=_power(domain), unreliable=why)
+
+
+def _as_written(options: Options, domain: Mapping[str, object]) -> DriverSeen | None:
+    name, xml, live = (f"{domain[key]}" for key in ("name", "xml", "live"))
+    folder = options.folder / name
+    can_be_ours = bool(fields.VM_NAME.fullmatch(name))
+    seen = definition.seen_of(folder, xml) if can_be_ours else read_domain(xml)
+    if seen.kind != options.kind:
+        return None
+    runs_with = noted(live)
+    is_ours = can_be_ours and bool(seen.digest or runs_with)
+    power = _power(domain)
+    if power is Power.FROZEN and is_ours and held.is_held(folder):
+        power = Power.HELD
+    if not is_ours:
+        return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
+    return DriverSeen(
+        defined=_defined(folder, seen) if domain["defined"] else None,
+        in_effect=None if power is Power.STOPPED else definition.spec_of(folder, runs_with),
+        power=power,
+        by_hand=seen.by_hand,
+        locked=lock_marks.is_locked(folder),
+        places=seen.places,
+    )
+
+
+def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:
+    return definition.spec_of(folder, seen.digest) if seen.as_written else None
+
+
+def _power(domain: Mapping[str, object]) -> Power:
+    """What libvirt says of it; one that geats holds is frozen for libvirt."""
+    state = domain["state"]
+    if domain["stuck"]:
+        return Power.STUCK
+    if (state, domain["reason"]) == STARTING:
+        return Power.RUNNING
+    return POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
