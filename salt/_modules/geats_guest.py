@@ -178,6 +178,7 @@ def wait(name, until=None, command=None, timeout=None, user=None):
         the VM
     until (str)
         ``running``; ``stopped`` (also if it is not defined); ``ip``: it has an address;
+        ``ready``: programs can be run in it (in a virtual machine: its agent answers);
         ``command``: a command in it succeeds (default: ``running``, or ``command`` if one is given)
     command (list or str)
         as for :py:func:`exec`; repeated, with at most a second between, until its exit code is 0

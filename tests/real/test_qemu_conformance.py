@@ -20,7 +20,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 class TestQemu(DriverConformance):
-    reaches_guests = False  # they have no agent, and geats does not talk to one yet
+    reaches_guests = False  # they have no agent: see test_guest_agent for some that have
 
     @pytest.fixture
     def reopen(self, tmp_path: Path) -> Reopen:

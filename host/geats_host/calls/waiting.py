@@ -1,4 +1,4 @@
-"""Wait for a VM: until it runs, is off, has an address, or a command in it succeeds."""
+"""Wait for a VM: until it runs, is off, can be reached, or a command in it succeeds."""
 
 import math
 import shlex
@@ -28,6 +28,7 @@ class Until(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
     IP = "ip"
+    READY = "ready"
     COMMAND = "command"
 
 
@@ -108,9 +109,11 @@ def _look(driver: Driver, name: str, wanted: Until, to_run: Command) -> Look:
         case Until.IP if is_running:
             addresses = driver.info(name).addresses
             return Look(bool(addresses), ", ".join(addresses) or f"{power}, without an address")
+        case Until.READY if is_running:  # a program runs in it: of a VM, its agent answers
+            return _try(driver, name, replace(to_run, argv=("true",)))
         case Until.COMMAND if is_running:
             return _try(driver, name, to_run)
-        case Until.IP | Until.COMMAND:
+        case Until.IP | Until.READY | Until.COMMAND:
             return Look(False, power)
         case _:
             assert_never(wanted)

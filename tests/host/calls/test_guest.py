@@ -190,6 +190,7 @@ def test_what_is_so_already_is_not_waited_for(host: Host) -> None:
         (None, None, "running"),
         ("running", None, "running"),
         ("ip", None, "10.0.0.2"),
+        ("ready", None, "true exited with 0"),
         ("command", ["true"], "true exited with 0"),
         (None, "echo 'a b'", "echo 'a b' exited with 0: a b"),
     ):
@@ -204,6 +205,7 @@ def test_what_does_not_come_is_told_with_what_was_seen_last(
     for until, command, seen in (
         ("running", None, "not defined"),
         ("ip", None, "not defined"),
+        ("ready", None, "not defined"),
         (None, "true", "not defined"),
     ):
         found = waited(host, until, command)

@@ -15,7 +15,7 @@ its time is up: no call hangs. Nothing of libvirt is imported here.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,15 @@ from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, lock_marks, vm_files
-from geats_host.drivers.libvirt import definition, machines, observed, seed_image, trial
+from geats_host.drivers.libvirt import (
+    agent,
+    definition,
+    guest_programs,
+    machines,
+    observed,
+    seed_image,
+    trial,
+)
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.definition import Record
 from geats_host.drivers.libvirt.options import Options, read_options
@@ -44,9 +52,8 @@ from geats_host.linux.run import run
 if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
-HOLD = Path(__file__).parent / "scripts" / "hold_child.py"
+AGENT, HOLD = (CHILD.with_name(name) for name in ("agent_child.py", "hold_child.py"))
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
-NO_AGENT = "its guest cannot be reached: geats does not talk to agents in guests yet"
 
 
 def open_kvm(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
@@ -227,16 +234,30 @@ class LibvirtDriver:
         return ["virsh", "--connect", self.options.uri, "console", name]
 
     def exec(self, name: str, command: "Command") -> Ran:
-        """Refused, see NO_AGENT."""
-        raise HostError(f"cannot run a program in {name}: {NO_AGENT}")
+        """Run a program by the guest's agent."""
+        with self._reached(name, f"cannot run a program in {name}") as asks:
+            return guest_programs.run(asks, command)
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
-        """Refused, see NO_AGENT."""
-        raise HostError(f"cannot write {file.path} of {name}: {NO_AGENT}")
+        """Write a file by the guest's agent."""
+        with self._reached(name, f"cannot write {file.path} of {name}") as asks:
+            guest_programs.write(asks, file, source)
 
     def read_file(self, name: str, file: "FileToRead", target: int) -> None:
-        """Refused, see NO_AGENT."""
-        raise HostError(f"cannot read {file.path} of {name}: {NO_AGENT}")
+        """Read a file by the guest's agent."""
+        with self._reached(name, f"cannot read {file.path} of {name}") as asks:
+            guest_programs.read(asks, file, target)
+
+    @contextmanager
+    def _reached(self, name: str, doing: str) -> Iterator[agent.Asks]:
+        """What asks the guest's agent."""
+        self._folder(name)
+        argv = self.daemon.binding.script(AGENT)
+        try:
+            with agent.connected(argv, self.options.uri, name, self.options.timeout_s) as reached:
+                yield reached.ask
+        except HostError as error:
+            raise HostError(f"{doing}: {error}") from None
 
     def _domain_facts(
         self, spec: VMSpec, machine: Machine, places: Mapping[str, Place]

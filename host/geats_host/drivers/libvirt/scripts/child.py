@@ -47,7 +47,7 @@ def main() -> int:
     libvirt.registerErrorHandler(lambda *_: None, None)
     request = json.load(sys.stdin)
     try:
-        with _connected(request["uri"]) as host:
+        with connected(request["uri"]) as host:
             answer = ACTIONS[request["do"]](host, request)
     except (libvirt.libvirtError, Refused) as error:
         answer = {"failed": str(error)}
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 @contextmanager
-def _connected(uri: str) -> Iterator[Connection]:
+def connected(uri: str) -> Iterator[Connection]:
     host = libvirt.open(uri)
     try:
         yield host
@@ -135,7 +135,7 @@ def _check_ours(domain: Domain) -> None:
         raise Refused("it is a domain that geats did not make")
 
 
-def _ours(host: Connection, request: Request) -> Domain:
+def ours(host: Connection, request: Request) -> Domain:
     """The domain, which nothing is done to unless it is of geats."""
     domain = _found(host, request["name"])
     if domain is None:
@@ -146,7 +146,7 @@ def _ours(host: Connection, request: Request) -> Domain:
 
 def _start(host: Connection, request: Request) -> Answer:
     """Power on, and see that it stays on for a moment."""
-    domain = _ours(host, request)
+    domain = ours(host, request)
     if domain.isActive():
         raise Refused("it is on already")
     domain.create()
@@ -160,7 +160,7 @@ def _start(host: Connection, request: Request) -> Answer:
 
 def _shutdown(host: Connection, request: Request) -> Answer:
     """Press the power button again and again; at last pull the plug."""
-    domain = _ours(host, request)
+    domain = ours(host, request)
     deadline = time.monotonic() + request["timeout"]
     asks = time.monotonic()
     while domain.isActive():
@@ -177,7 +177,7 @@ def _shutdown(host: Connection, request: Request) -> Answer:
 
 
 def _stop(host: Connection, request: Request) -> Answer:
-    _destroy(_ours(host, request))
+    _destroy(ours(host, request))
     return {}
 
 
@@ -190,14 +190,14 @@ def _destroy(domain: Domain) -> None:
 
 
 def _freeze(host: Connection, request: Request) -> Answer:
-    domain = _ours(host, request)
+    domain = ours(host, request)
     if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
         domain.suspend()
     return {}
 
 
 def _unfreeze(host: Connection, request: Request) -> Answer:
-    _ours(host, request).resume()
+    ours(host, request).resume()
     return {}
 
 
@@ -215,7 +215,7 @@ def _undefine(host: Connection, request: Request) -> Answer:
 
 def _set_limits(host: Connection, request: Request) -> Answer:
     """Change memory and CPUs of the running guest, see that they are there, and note it."""
-    domain = _ours(host, request)
+    domain = ours(host, request)
     domain.setMemoryFlags(request["memory_kib"], LIVE)
     until = time.monotonic() + request["timeout"]
     while domain.memoryStats().get("actual", 0) != request["memory_kib"]:

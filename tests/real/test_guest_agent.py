@@ -1,0 +1,103 @@
+"""Programs and files in a guest that QEMU emulates, by the agent that Debian has."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
+from geats_host.errors import HostError
+from tests.real import agent_guest
+from tests.real.libvirt_daemon import a_daemon
+
+NAME = "geats-test-agent"
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtDriver]:
+    """One in which a guest has booted."""
+    ground, state = (tmp_path_factory.mktemp(each) for each in ("libvirt", "state"))
+    with a_daemon(ground):
+        opened = open_qemu({"settle": 0.1, "raw_xml": True}, state)
+        agent_guest.booted(opened, agent_guest.machine("agent"), ground)
+        yield opened
+
+
+def ran(driver: LibvirtDriver, *argv: str, **options: object) -> Ran:
+    return driver.exec(NAME, Command(argv=argv, **options))  # type: ignore[arg-type]
+
+
+def pulled(driver: LibvirtDriver, path: str, most: int = 1 << 20) -> bytes:
+    with tempfile.TemporaryFile() as target:
+        driver.read_file(NAME, FileToRead(path=path, max_bytes=most), target.fileno())
+        target.seek(0)
+        return target.read()
+
+
+def push(driver: LibvirtDriver, content: bytes, file: FileToWrite) -> None:
+    with tempfile.TemporaryFile() as source:
+        source.write(content)
+        source.seek(0)
+        driver.write_file(NAME, file, source.fileno())
+
+
+def test_a_program_has_its_words_its_user_and_its_environment(driver: LibvirtDriver) -> None:
+    script = 'echo "$0 $1" "$A" $(pwd) $(id -u) $(id -g) $HOME; echo err >&2; cat; exit 7'
+    told = {"cwd": "/tmp", "env": {"A": "x  'y'\n$z"}}
+    argv = ("sh", "-c", script, "a b", "c\nd")
+    assert ran(driver, *argv, **told) == Ran(
+        code=7, stdout=b"a b c\nd x  'y'\n$z /tmp 0 0 /root\n", stderr=b"err\n"
+    )
+    assert ran(driver, *argv, **told, user="nobody").stdout.endswith(b" /tmp 65534 65534 /\n")
+    assert ran(driver, *argv, **told, user=1234).stdout.endswith(b" /tmp 1234 1234 /\n")
+    assert set(ran(driver, "env").stdout.split()) >= {b"HOME=/root", b"USER=root"}
+
+
+def test_how_a_program_ends_is_its_code(driver: LibvirtDriver) -> None:
+    assert ran(driver, "true") == Ran(code=0)
+    assert ran(driver, "no-such-program").code == 127
+    assert ran(driver, "/etc").code == 126
+    assert ran(driver, "sh", "-c", "kill -TERM $$").code == 128 + 15
+    with pytest.raises(HostError, match=f"in {NAME}: nobody2: there is no such user"):
+        ran(driver, "true", user="nobody2")
+    with pytest.raises(HostError, match="/none: there is no such directory"):
+        ran(driver, "true", cwd="/none")
+
+
+def test_a_program_without_an_end_is_killed_and_of_much_output_the_beginning_is_kept(
+    driver: LibvirtDriver,
+) -> None:
+    assert ran(driver, "sleep", "1000", timeout_s=1).code is None
+    assert b"sleep 1000\n" not in ran(driver, "ps", "-o", "args").stdout
+    much = ran(driver, "sh", "-c", "head -c 3000000 /dev/zero; head -c 1500000 /dev/zero >&2")
+    assert much == Ran(
+        code=0, stdout=bytes(OUTPUT_BYTES), stderr=bytes(OUTPUT_BYTES), truncated=True
+    )
+
+
+def test_files_go_in_and_come_out_as_they_were(driver: LibvirtDriver) -> None:
+    data = os.urandom(600_000)  # more than is read or written at once
+    path = "/tmp/a file"
+    for content in (data, b""):
+        push(driver, content, FileToWrite(path=path, mode=0o640, owner="nobody", group=5))
+        assert pulled(driver, path) == content
+    assert ran(driver, "stat", "-c", "%a %u %g", path).stdout == b"640 65534 5\n"
+    assert ran(driver, "ls", "-A", "/tmp").stdout == b"a file\n"
+
+    ran(driver, "sh", "-c", "mkdir /tmp/d; ln -s d /tmp/link; mkfifo /tmp/fifo")
+    push(driver, b"1", FileToWrite(path="/tmp/link"))
+    assert ran(driver, "stat", "-c", "%F %a %u", "/tmp/link").stdout == b"regular file 644 0\n"
+    with pytest.raises(HostError):
+        push(driver, b"1", FileToWrite(path="/tmp/d"))
+    with pytest.raises(HostError, match="/none: there is no such directory"):
+        push(driver, b"1", FileToWrite(path="/none/file"))
+    assert ran(driver, "ls", "-A", "/tmp").stdout == b"a file\nd\nfifo\nlink\n"
+    for other in ("/tmp/fifo", "/tmp/none", "/tmp"):
+        with pytest.raises(HostError, match="is not a regular file"):
+            pulled(driver, other)
+    push(driver, data, FileToWrite(path=path))
+    with pytest.raises(HostError, match="is larger than 599999 bytes"):
+        pulled(driver, path, 599_999)
