@@ -60,7 +60,6 @@ from geats_core.vm.observation import (
     Observation,
     Power,
     Renaming,
-    SnapshotSeen,
     Stage,
     VolumeSeen,
     changed,
@@ -296,13 +295,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 ),
             )
         case SnapshotVolume(_, _, name, taken_s):
-            taken = SnapshotSeen(
-                name=name,
-                taken_s=taken_s,
-                stage=seen.stage,
-                template=seen.template,
-                guest=seen.guest,
-            )
+            taken = seen.taken(name, taken_s)
             return _need(
                 (seen.active, "it is not active"),
                 (seen.snapshot(name) is None, "there is a snapshot of that name"),
@@ -315,9 +308,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
             return _need(
                 off,
                 (not have.locked, "the VM is locked"),
-                then=_with_volume(
-                    have, changed(seen, stage=old.stage, template=old.template, guest=old.guest)
-                ),
+                then=_with_volume(have, seen.with_content_of(old)),
             )
         case DeleteSnapshot(_, _, name):
             left = tuple(snapshot for snapshot in seen.snapshots if snapshot.name != name)

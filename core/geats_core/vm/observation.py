@@ -105,6 +105,16 @@ class VolumeSeen:
         """The snapshot of that name, if there is one."""
         return next((snapshot for snapshot in self.snapshots if snapshot.name == name), None)
 
+    def taken(self, name: str, taken_s: int) -> SnapshotSeen:
+        """The snapshot of that name, if it is taken now."""
+        return SnapshotSeen(
+            name=name, taken_s=taken_s, stage=self.stage, template=self.template, guest=self.guest
+        )
+
+    def with_content_of(self, other: "SnapshotSeen | VolumeSeen") -> "VolumeSeen":
+        """This volume, with the stage, template and guest of *other*."""
+        return changed(self, stage=other.stage, template=other.template, guest=other.guest)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeMissing:

@@ -245,7 +245,7 @@ class BlockDevicePool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         with self._marks(volume) as (at, mine):
-            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+            marked = mine.with_content_of(seen)
             write_marks(at, marked)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:

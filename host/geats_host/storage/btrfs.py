@@ -37,7 +37,7 @@ from returns.result import Failure, Success
 from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, absolute_path, boolean
-from geats_core.vm.observation import SnapshotSeen, VolumeSeen
+from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import subvolumes
 from geats_host.guest_trees.folders import (
@@ -186,7 +186,7 @@ class BtrfsPool:
                 seen = seen_at(at, volume)
                 kept = _names(SNAPSHOTS, at) - {name}
                 others = [each for each in seen.snapshots if each.name in kept]
-                taken = _taken(seen, name, taken_s)
+                taken = seen.taken(name, taken_s)
                 write_marks(at, replace(seen, snapshots=(*others, taken)))
                 os.rename(NEW, name, src_dir_fd=snapshots, dst_dir_fd=snapshots)
                 os.fsync(snapshots)
@@ -306,7 +306,7 @@ class BtrfsPool:
             os.unlink(ROLLING_BACK, dir_fd=at)
             raise
         exchange(at, NEW_ROOTFS, ROOTFS)
-        write_marks(at, replace(seen, stage=old.stage, template=old.template, guest=old.guest))
+        write_marks(at, seen.with_content_of(old))
         subvolumes.remove(NEW_ROOTFS, at)
         os.unlink(ROLLING_BACK, dir_fd=at)
         os.fsync(at)
@@ -337,12 +337,6 @@ class BtrfsPool:
 
 def _copy_of(source: int) -> Callable[[str, int], None]:
     return partial(subvolumes.snapshot, source, read_only=False)
-
-
-def _taken(seen: VolumeSeen, name: str, taken_s: int) -> SnapshotSeen:
-    return SnapshotSeen(
-        name=name, taken_s=taken_s, stage=seen.stage, template=seen.template, guest=seen.guest
-    )
 
 
 def _names(directory: str, at: int) -> frozenset[str]:

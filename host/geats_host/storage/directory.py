@@ -291,7 +291,7 @@ class DirectoryPool:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         with self.opened(volume) as at:
             mine = seen_at(at, volume)
-            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+            marked = mine.with_content_of(seen)
             write_marks(at, marked)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:

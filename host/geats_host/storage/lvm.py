@@ -40,7 +40,7 @@ from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, matching
 from geats_core.reading.sizes import format_size, parse_size
-from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import host_errors
 from geats_host.linux.block_devices import check_unused, wipe_device
@@ -237,13 +237,7 @@ class LvmPool:
         lv, held, seen = self._need(volume)
         if held.snapshot(name) is not None:
             return
-        taken = SnapshotSeen(
-            name=name,
-            taken_s=taken_s,
-            stage=seen.stage,
-            template=seen.template,
-            guest=seen.guest,
-        )
+        taken = seen.taken(name, taken_s)
         tags = snapshot_tags(volume, taken, held.next_number())
         run(lvm_commands.snapshot(self.vg, lv.name, lv_name(self.vg, volume, name), tags))
 
@@ -315,7 +309,7 @@ class LvmPool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
         lv, _, mine = self._need(volume)
-        marks = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
+        marks = mine.with_content_of(seen)
         self._mark(lv, volume, marks)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:

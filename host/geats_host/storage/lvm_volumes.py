@@ -13,7 +13,7 @@ In a value, what no tag may hold is quoted as in a URL, with # in place of %.
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from geats_core.reading import file_formats
@@ -161,7 +161,7 @@ def to_rename(
 
 def rolled_back(seen: VolumeSeen, to: SnapshotSeen) -> VolumeSeen:
     """A volume that is again what it was when the snapshot was taken."""
-    return replace(seen, stage=to.stage, template=to.template, guest=to.guest)
+    return seen.with_content_of(to)
 
 
 def _tags(

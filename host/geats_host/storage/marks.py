@@ -98,11 +98,12 @@ def _snapshots(raw: object) -> tuple[SnapshotSeen, ...]:
     return tuple(
         snapshot
         for name, each in found
-        if NAME.fullmatch(name) and (snapshot := _snapshot(name, each)) is not None
+        if NAME.fullmatch(name) and (snapshot := snapshot_of(name, each)) is not None
     )
 
 
-def _snapshot(name: str, raw: object) -> SnapshotSeen | None:
+def snapshot_of(name: str, raw: object) -> SnapshotSeen | None:
+    """The snapshot whose marks are *raw*; None if they make no sense."""
     match raw:
         case {
             "taken_s": int(taken_s),

@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, absolute_path
-from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.storage import (
     Offer,
@@ -120,13 +120,7 @@ class MemoryPool:
         with self.lock:
             seen = self._need(volume)
             if seen.snapshot(name) is None:
-                taken = SnapshotSeen(
-                    name=name,
-                    taken_s=taken_s,
-                    stage=seen.stage,
-                    template=seen.template,
-                    guest=seen.guest,
-                )
+                taken = seen.taken(name, taken_s)
                 self.volumes[volume] = replace(seen, snapshots=(*seen.snapshots, taken))
 
     def rollback(self, volume: VolumeId, name: str) -> None:
@@ -137,9 +131,7 @@ class MemoryPool:
             old = seen.snapshot(name)
             if old is None:
                 raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
-            self.volumes[volume] = replace(
-                seen, stage=old.stage, template=old.template, guest=old.guest
-            )
+            self.volumes[volume] = seen.with_content_of(old)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Forget the snapshot."""
@@ -171,9 +163,7 @@ class MemoryPool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""
         with self.lock:
-            self.volumes[volume] = replace(
-                self._need(volume), stage=seen.stage, template=seen.template, guest=seen.guest
-            )
+            self.volumes[volume] = self._need(volume).with_content_of(seen)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
         """Remember it."""

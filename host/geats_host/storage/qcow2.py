@@ -26,6 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from returns.result import Failure, Success
 
@@ -34,26 +35,17 @@ from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader
 from geats_core.reading.sizes import format_size, parse_size
-from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.guest_trees.folders import exists, host_errors
+from geats_host.guest_trees.folders import host_errors
 from geats_host.linux import qemu_img
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import (
-    MARKS,
-    check_readable,
-    is_locked,
-    note_locked,
-    out_of_reach,
-    read_marks,
-    write_marks,
-    write_marks_if_there_is_room,
-)
+from geats_host.storage.disk_files import DEFAULT_BYTES, DiskFilePool
+from geats_host.storage.marks import check_readable, write_marks
 from geats_host.storage.pool_path import existing, pool_path
 
 DISK, NEW = "disk.qcow2", "disk.qcow2.new"  # the latter is left by an interruption
-DEFAULT_BYTES = 10 * 2**30
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
@@ -75,11 +67,10 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Qcow2Pool:
+class Qcow2Pool(DiskFilePool):
     """See the module. The images lie, with their marks, as in a pool of directories."""
 
-    folders: DirectoryPool
-    default_bytes: int
+    DISK: ClassVar[str] = DISK
 
     @property
     def offers(self) -> Offer:
@@ -104,66 +95,10 @@ class Qcow2Pool:
             identity=self.folders.identity,
         )
 
-    def identify(self) -> None:
-        """Give the pool its identity, unless it has one."""
-        self.folders.identify()
-
-    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
-        """Every volume, by its marks: no image is opened."""
-        found: dict[VolumeId, VolumeSeen] = {}
-        for volume, seen in self.folders.observe(only).items():
-            if self.folders.is_half_destroyed(volume):
-                found[volume] = seen
-                continue
-            try:
-                with self.folders.opened(volume) as at:
-                    if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
-                        found[volume] = _seen_at(at, volume)
-            except HostError as error:
-                if os.path.lexists(self.path(volume).parent):  # else it was destroyed meanwhile
-                    found[volume] = out_of_reach(volume, str(error))
-        return found
-
-    def path(self, volume: VolumeId) -> Path:
-        """The image."""
-        return self.folders.path(volume).parent / DISK
-
-    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Make an empty image."""
-        self.folders.allocate(volume, size_bytes)
-        with self.folders.opened(volume) as at:
-            self._make_disk(at, volume)
-
-    def format(self, volume: VolumeId) -> None:
-        """There is nothing to do but what an interruption may have left of ``allocate``."""
-        self.folders.finish_destroying(volume)
-        with self.folders.opened(volume) as at:
-            self._make_disk(at, volume)
-            seen = _seen_at(at, volume)
-            if seen.stage < Stage.FORMATTED:
-                write_marks(at, replace(seen, stage=Stage.FORMATTED))
-
-    def activate(self, volume: VolumeId) -> None:
-        """Remember that it is in use; an image needs no more."""
-        with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
-            if seen.stage < Stage.FORMATTED:
-                raise HostError(f"{self.path(volume)}: is not formatted")
-            write_marks(at, replace(seen, active=True))
-
-    def deactivate(self, volume: VolumeId) -> None:
-        """Remember that it is not in use; a volume that is not there is not in use either."""
-        if not os.path.lexists(self.path(volume).parent):
-            return
-        with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
-            if seen.active:
-                write_marks_if_there_is_room(at, replace(seen, active=False))
-
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Make the disk in the image larger, unless it is as large."""
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             _enlarge(self.path(volume), size_bytes)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
@@ -188,31 +123,25 @@ class Qcow2Pool:
         """Take it within the image."""
         check_snapshot(volume, name)
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             if seen.snapshot(name) is not None:
                 return
             self._forget_snapshot(volume, name)
             qemu_img.snapshot(self.path(volume), "-c", name)
-            taken = SnapshotSeen(
-                name=name,
-                taken_s=taken_s,
-                stage=seen.stage,
-                template=seen.template,
-                guest=seen.guest,
-            )
+            taken = seen.taken(name, taken_s)
             write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
 
     def rollback(self, volume: VolumeId, name: str) -> None:
         """Let the disk be as in the snapshot, and as large as it is now."""
         check_snapshot(volume, name)
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             old = seen.snapshot(name)
             if old is None:
                 raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
             qemu_img.snapshot(self.path(volume), "-a", name)
             _enlarge(self.path(volume), seen.size_bytes or 0)
-            marked = replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+            marked = seen.with_content_of(old)
             write_marks(at, marked)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
@@ -221,7 +150,7 @@ class Qcow2Pool:
         if not os.path.lexists(self.path(volume).parent):
             return
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             check_readable(seen)
             left = tuple(each for each in seen.snapshots if each.name != name)
             if left != seen.snapshots:
@@ -232,7 +161,7 @@ class Qcow2Pool:
         """Let *target* stand on a template, or be a copy of what may still change."""
         check_clone(source, target)
         with self.folders.opened(source) as from_, self.folders.opened(target) as at:
-            _seen_at(from_, source)
+            self.seen_at(from_, source)
             wanted, held = size_in(self.path(target)), size_in(self.path(source))
             if held > wanted:
                 sizes = f"{format_size(held)} do not fit into {format_size(wanted)}"
@@ -255,22 +184,17 @@ class Qcow2Pool:
         with self.folders.opened(volume) as at:
             return os.stat(DISK, dir_fd=at, follow_symlinks=False).st_blocks * 512
 
-    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
-        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
-        with self.folders.opened(volume) as at:
-            mine = _seen_at(at, volume)
-            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
-            write_marks(at, marked)
+    def make_disk(self, at: int, volume: VolumeId, size_bytes: int) -> None:
+        """Make an empty image."""
+        _replace_disk(at, self.path(volume), partial(qemu_img.create, size_bytes=size_bytes))
 
-    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
-        """Note it in a file next to the volume."""
-        with self.folders.opened(volume) as at:
-            note_locked(at, locked=locked)
+    def with_marks(self, at: int, marked: VolumeSeen) -> VolumeSeen:
+        """What they say: the image is not opened."""
+        return marked
 
-    def _make_disk(self, at: int, volume: VolumeId) -> None:
-        if not exists(DISK, at):
-            size_bytes = _seen_at(at, volume).size_bytes or self.default_bytes
-            _replace_disk(at, self.path(volume), lambda new: qemu_img.create(new, size_bytes))
+    def without_marks(self, at: int, volume: VolumeId) -> VolumeSeen:
+        """As if a template was installed on it."""
+        return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED)
 
     def _forget_snapshot(self, volume: VolumeId, name: str) -> None:
         if name in qemu_img.snapshots(self.path(volume)):
@@ -327,18 +251,3 @@ def _replace_disk(at: int, disk: Path, make: Callable[[Path], None]) -> None:
         raise
     os.rename(NEW, DISK, src_dir_fd=at, dst_dir_fd=at)
     os.fsync(at)
-
-
-def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
-    """What the marks say, as far as what is on disk bears them out."""
-    return replace(_marked_at(at, volume), locked=is_locked(at))
-
-
-def _marked_at(at: int, volume: VolumeId) -> VolumeSeen:
-    marked = read_marks(at, volume)
-    if marked is not None and (marked.unreadable or exists(DISK, at)):
-        return marked
-    if exists(DISK, at):  # the marks are lost: what holds anything may be precious
-        return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED)
-    size_bytes = None if marked is None else marked.size_bytes
-    return VolumeSeen(name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes)

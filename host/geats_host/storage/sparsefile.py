@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from returns.result import Failure, Success
 
@@ -29,7 +30,7 @@ from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader
 from geats_core.reading.sizes import format_size, parse_size
-from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import exists, host_errors
 from geats_host.guest_trees.reflinks import can_share, copy_file, own_bytes
@@ -37,21 +38,12 @@ from geats_host.linux.loops import loops_on
 from geats_host.linux.mounts import who_sees
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import (
-    MARKS,
-    check_readable,
-    is_locked,
-    note_locked,
-    out_of_reach,
-    read_marks,
-    write_marks,
-    write_marks_if_there_is_room,
-)
+from geats_host.storage.disk_files import DEFAULT_BYTES, DiskFilePool
+from geats_host.storage.marks import check_readable, write_marks
 from geats_host.storage.pool_path import existing, pool_path
 
 DISK = "disk.raw"
 NEW = "disk.raw.new"  # what an interruption leaves of a disk that was to be
-DEFAULT_BYTES = 10 * 2**30
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
@@ -71,11 +63,10 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class SparseFilePool:
+class SparseFilePool(DiskFilePool):
     """See the module. The files lie, with their marks, as in a pool of directories."""
 
-    folders: DirectoryPool
-    default_bytes: int
+    DISK: ClassVar[str] = DISK
 
     @property
     def offers(self) -> Offer:
@@ -100,66 +91,10 @@ class SparseFilePool:
             renames=True,
         )
 
-    def identify(self) -> None:
-        """Give the pool its identity, unless it has one."""
-        self.folders.identify()
-
-    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
-        """Every volume; entries that geats would not have made are passed over."""
-        found: dict[VolumeId, VolumeSeen] = {}
-        for volume, seen in self.folders.observe(only).items():
-            if self.folders.is_half_destroyed(volume):
-                found[volume] = seen
-                continue
-            try:
-                with self.folders.opened(volume) as at:
-                    if exists(MARKS, at) or exists(DISK, at):  # else its size is not known yet
-                        found[volume] = _seen_at(at, volume)
-            except HostError as error:
-                if os.path.lexists(self.path(volume).parent):  # else it was destroyed meanwhile
-                    found[volume] = out_of_reach(volume, str(error))
-        return found
-
-    def path(self, volume: VolumeId) -> Path:
-        """The file."""
-        return self.folders.path(volume).parent / DISK
-
-    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Make the file, as long as the volume is large; it takes no space yet."""
-        self.folders.allocate(volume, size_bytes)
-        with self.folders.opened(volume) as at:
-            self._make_disk(at, volume)
-
-    def format(self, volume: VolumeId) -> None:
-        """There is nothing to do but what an interruption may have left of ``allocate``."""
-        self.folders.finish_destroying(volume)
-        with self.folders.opened(volume) as at:
-            self._make_disk(at, volume)
-            seen = _seen_at(at, volume)
-            if seen.stage < Stage.FORMATTED:
-                write_marks(at, replace(seen, stage=Stage.FORMATTED))
-
-    def activate(self, volume: VolumeId) -> None:
-        """Remember that it is in use; a file needs no more."""
-        with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
-            if seen.stage < Stage.FORMATTED:
-                raise HostError(f"{self.path(volume)}: is not formatted")
-            write_marks(at, replace(seen, active=True))
-
-    def deactivate(self, volume: VolumeId) -> None:
-        """Remember that it is not in use; a volume that is not there is not in use either."""
-        if not os.path.lexists(self.path(volume).parent):
-            return
-        with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
-            if seen.active:
-                write_marks_if_there_is_room(at, replace(seen, active=False))
-
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
         """Make the file longer, unless it is as long."""
         with self.folders.opened(volume) as at, _opened(DISK, at, os.O_RDWR) as disk:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             _lengthen(disk, size_bytes)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
@@ -179,16 +114,10 @@ class SparseFilePool:
         check_snapshot(volume, name)
         self._check_shares(volume)
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             if seen.snapshot(name) is not None:
                 return
-            taken = SnapshotSeen(
-                name=name,
-                taken_s=taken_s,
-                stage=seen.stage,
-                template=seen.template,
-                guest=seen.guest,
-            )
+            taken = seen.taken(name, taken_s)
             write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
             with _opened(DISK, at) as disk:
                 _replace_disk(at, _snapshot_file(name), lambda new: copy_file(disk, new))
@@ -200,13 +129,13 @@ class SparseFilePool:
         self._check_shares(volume)
         self._check_no_loop(volume)
         with self.folders.opened(volume) as at:
-            seen = _seen_at(at, volume)
+            seen = self.seen_at(at, volume)
             old = seen.snapshot(name)
             if old is None:
                 raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
             with _opened(_snapshot_file(name), at) as source:
                 self._copy_to_disk(source, at)
-            marked = replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+            marked = seen.with_content_of(old)
             write_marks(at, marked)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
@@ -215,7 +144,7 @@ class SparseFilePool:
         if not os.path.lexists(self.path(volume).parent):
             return
         with self.folders.opened(volume) as at:
-            check_readable(_seen_at(at, volume))
+            check_readable(self.seen_at(at, volume))
             with suppress(FileNotFoundError):
                 os.unlink(_snapshot_file(name), dir_fd=at)
                 os.fsync(at)
@@ -246,29 +175,28 @@ class SparseFilePool:
         if self.folders.is_half_destroyed(volume):
             return self.folders.used_bytes(volume)
         with self.folders.opened(volume) as at:
-            names = [DISK, *(_snapshot_file(s.name) for s in _seen_at(at, volume).snapshots)]
+            names = [DISK, *(_snapshot_file(s.name) for s in self.seen_at(at, volume).snapshots)]
             used = 0
             for name in names:
                 with _opened(name, at) as file:
                     used += own_bytes(file)
         return used
 
-    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
-        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
-        with self.folders.opened(volume) as at:
-            mine = _seen_at(at, volume)
-            marked = replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
-            write_marks(at, marked)
+    def make_disk(self, at: int, volume: VolumeId, size_bytes: int) -> None:
+        """Make a file of that length."""
+        _replace_disk(at, DISK, lambda new: os.ftruncate(new, size_bytes))
 
-    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
-        """Note it in a file next to the volume."""
-        with self.folders.opened(volume) as at:
-            note_locked(at, locked=locked)
+    def with_marks(self, at: int, marked: VolumeSeen) -> VolumeSeen:
+        """What they say, with the snapshots whose files exist."""
+        there = tuple(each for each in marked.snapshots if exists(_snapshot_file(each.name), at))
+        return replace(marked, snapshots=there)
 
-    def _make_disk(self, at: int, volume: VolumeId) -> None:
-        if not exists(DISK, at):
-            size_bytes = _seen_at(at, volume).size_bytes or self.default_bytes
-            _replace_disk(at, DISK, lambda new: os.ftruncate(new, size_bytes))
+    def without_marks(self, at: int, volume: VolumeId) -> VolumeSeen:
+        """As if a template was installed on it, if anything was written to the file."""
+        with _opened(DISK, at) as disk:
+            found = os.fstat(disk)
+        stage = Stage.INSTALLED if found.st_blocks else Stage.ALLOCATED
+        return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=found.st_size)
 
     def _copy_to_disk(self, source: int, at: int) -> None:
         with _opened(DISK, at) as old:
@@ -288,31 +216,6 @@ class SparseFilePool:
         used = self.cannot_destroy(volume)
         if used:
             raise HostError(f"{self.path(volume)}: {used.removeprefix('it ')}")
-
-
-def _seen_at(at: int, volume: VolumeId) -> VolumeSeen:
-    """What the marks say, as far as what is on disk bears them out."""
-    return replace(_marked_at(at, volume), locked=is_locked(at))
-
-
-def _marked_at(at: int, volume: VolumeId) -> VolumeSeen:
-    marked = read_marks(at, volume)
-    if marked is not None and marked.unreadable:
-        return marked
-    if not exists(DISK, at):
-        size_bytes = None if marked is None else marked.size_bytes
-        return _new(volume, Stage.ALLOCATED, size_bytes)
-    if marked is not None:
-        there = tuple(each for each in marked.snapshots if exists(_snapshot_file(each.name), at))
-        return replace(marked, snapshots=there)
-    with _opened(DISK, at) as disk:  # the marks are lost: what holds anything may be precious
-        found = os.fstat(disk)
-    stage = Stage.INSTALLED if found.st_blocks else Stage.ALLOCATED
-    return _new(volume, stage, found.st_size)
-
-
-def _new(volume: VolumeId, stage: Stage, size_bytes: int | None) -> VolumeSeen:
-    return VolumeSeen(name=volume.volume, pool="", stage=stage, size_bytes=size_bytes)
 
 
 def _snapshot_file(name: str) -> str:

@@ -37,7 +37,7 @@ from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader, absolute_path, boolean, matching
-from geats_core.vm.observation import SnapshotSeen, Stage, VolumeSeen
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import check_no_mounts, guest_group, host_errors, open_directory
@@ -54,7 +54,7 @@ from geats_host.storage import (
 )
 from geats_host.storage import zfs_commands as commands
 from geats_host.storage.directory import DirectoryPool
-from geats_host.storage.marks import check_readable, unreadable, wrong_format
+from geats_host.storage.marks import check_readable, snapshot_of, unreadable, wrong_format
 from geats_host.storage.mounted import is_mounted, mounted_points
 from geats_host.storage.zfs_commands import NEW, Dataset
 
@@ -265,9 +265,7 @@ class ZfsPool:
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""
         mine = self._need(volume)[1]
-        self._write(
-            volume, replace(mine, stage=seen.stage, template=seen.template, guest=seen.guest)
-        )
+        self._write(volume, mine.with_content_of(seen))
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
         """Note it in the property that holds the marks."""
@@ -328,7 +326,7 @@ class ZfsPool:
             run(commands.rollback(dataset.name, name))
         else:
             self._copy(volume, f"{dataset.name}@{name}", volume)
-        whole = replace(seen, stage=old.stage, template=old.template, guest=old.guest)
+        whole = seen.with_content_of(old)
         self._write(volume, whole)
 
     def _copy(self, source: VolumeId, snapshot: str, target: VolumeId) -> None:
@@ -402,7 +400,7 @@ def _parse(dataset: Dataset, volume: VolumeId | None) -> VolumeSeen | None:
             "template": str() | None as template,
             "guest": str() | None as guest,
         } if volume is not None and stage in Stage.__members__:
-            taken = (_parse_snapshot(name, text) for name, text in dataset.snapshots.items())
+            taken = (snapshot_of(name, _loads(text)) for name, text in dataset.snapshots.items())
             return VolumeSeen(
                 name=volume.volume,
                 pool="",
@@ -412,21 +410,6 @@ def _parse(dataset: Dataset, volume: VolumeId | None) -> VolumeSeen | None:
                 guest=guest,
                 snapshots=tuple(each for each in taken if each is not None),
                 locked=marks.get("locked") is True,
-            )
-        case _:
-            return None
-
-
-def _parse_snapshot(name: str, text: str) -> SnapshotSeen | None:
-    match _loads(text):
-        case {
-            "taken_s": int(taken_s),
-            "stage": str(stage),
-            "template": str() | None as template,
-            "guest": str() | None as guest,
-        } if stage in Stage.__members__:
-            return SnapshotSeen(
-                name=name, taken_s=taken_s, stage=Stage[stage], template=template, guest=guest
             )
         case _:
             return None

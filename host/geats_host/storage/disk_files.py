@@ -1,0 +1,139 @@
+"""What pools of disk files share: POOL/VM/VOLUME holds one file and the marks of the volume.
+
+Whatever depends on the format of the file is up to the pool: how one is made, grown, copied, and
+has snapshots.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from geats_core.vm.observation import Stage, VolumeSeen
+from geats_host.errors import HostError
+from geats_host.guest_trees.folders import exists
+from geats_host.storage import VolumeId
+from geats_host.storage.directory import DirectoryPool
+from geats_host.storage.marks import (
+    MARKS,
+    is_locked,
+    note_locked,
+    out_of_reach,
+    read_marks,
+    write_marks,
+    write_marks_if_there_is_room,
+)
+
+DEFAULT_BYTES = 10 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFilePool(ABC):
+    """A pool of files; they and their marks are kept as in a pool of directories."""
+
+    DISK: ClassVar[str]  # the name of each file
+
+    folders: DirectoryPool
+    default_bytes: int
+
+    @abstractmethod
+    def make_disk(self, at: int, volume: VolumeId, size_bytes: int) -> None:
+        """Make an empty file in the directory *at*."""
+
+    @abstractmethod
+    def with_marks(self, at: int, marked: VolumeSeen) -> VolumeSeen:
+        """What is seen of a volume that has its file, and these marks."""
+
+    @abstractmethod
+    def without_marks(self, at: int, volume: VolumeId) -> VolumeSeen:
+        """What is seen of a volume that has its file, and lost its marks: it may be precious."""
+
+    def identify(self) -> None:
+        """Give the pool its identity, unless it has one."""
+        self.folders.identify()
+
+    def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
+        """Every volume; entries that geats would not have made are ignored."""
+        found: dict[VolumeId, VolumeSeen] = {}
+        for volume, seen in self.folders.observe(only).items():
+            if self.folders.is_half_destroyed(volume):
+                found[volume] = seen
+                continue
+            try:
+                with self.folders.opened(volume) as at:
+                    if exists(MARKS, at) or exists(self.DISK, at):  # else its size is not known yet
+                        found[volume] = self.seen_at(at, volume)
+            except HostError as error:
+                if os.path.lexists(self.path(volume).parent):  # else it was destroyed meanwhile
+                    found[volume] = out_of_reach(volume, str(error))
+        return found
+
+    def path(self, volume: VolumeId) -> Path:
+        """The file."""
+        return self.folders.path(volume).parent / self.DISK
+
+    def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
+        """Make the file; it takes no space yet."""
+        self.folders.allocate(volume, size_bytes)
+        with self.folders.opened(volume) as at:
+            self._make_disk_if_missing(at, volume)
+
+    def format(self, volume: VolumeId) -> None:
+        """Only finish what an interrupted ``allocate`` did not: the file needs nothing else."""
+        self.folders.finish_destroying(volume)
+        with self.folders.opened(volume) as at:
+            self._make_disk_if_missing(at, volume)
+            seen = self.seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                write_marks(at, replace(seen, stage=Stage.FORMATTED))
+
+    def activate(self, volume: VolumeId) -> None:
+        """Remember that it is in use; a file needs nothing else."""
+        with self.folders.opened(volume) as at:
+            seen = self.seen_at(at, volume)
+            if seen.stage < Stage.FORMATTED:
+                raise HostError(f"{self.path(volume)}: is not formatted")
+            write_marks(at, replace(seen, active=True))
+
+    def deactivate(self, volume: VolumeId) -> None:
+        """Remember that it is not in use; a volume that does not exist is not in use either."""
+        if not os.path.lexists(self.path(volume).parent):
+            return
+        with self.folders.opened(volume) as at:
+            seen = self.seen_at(at, volume)
+            if seen.active:
+                write_marks_if_there_is_room(at, replace(seen, active=False))
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*, durably; the rest is the pool's."""
+        with self.folders.opened(volume) as at:
+            write_marks(at, self.seen_at(at, volume).with_content_of(seen))
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in a file next to the volume."""
+        with self.folders.opened(volume) as at:
+            note_locked(at, locked=locked)
+
+    def seen_at(self, at: int, volume: VolumeId) -> VolumeSeen:
+        """What the marks in the directory *at* say, as far as the files agree with them."""
+        return replace(self._marked_at(at, volume), locked=is_locked(at))
+
+    def _marked_at(self, at: int, volume: VolumeId) -> VolumeSeen:
+        marked = read_marks(at, volume)
+        if marked is not None and marked.unreadable:
+            return marked
+        if not exists(self.DISK, at):
+            size_bytes = None if marked is None else marked.size_bytes
+            return VolumeSeen(
+                name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes
+            )
+        if marked is None:
+            return self.without_marks(at, volume)
+        return self.with_marks(at, marked)
+
+    def _make_disk_if_missing(self, at: int, volume: VolumeId) -> None:
+        if not exists(self.DISK, at):
+            size_bytes = self.seen_at(at, volume).size_bytes or self.default_bytes
+            self.make_disk(at, volume, size_bytes)
