@@ -27,7 +27,7 @@ LOOKING = frozenset(
             "kept_open",
             "read_at_once",
         ),
-        *("path", "bridges", "info", "config_text"),
+        *("path", "bridges", "info", "config_text", "cannot_read"),
     }
 )
 

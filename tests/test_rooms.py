@@ -20,7 +20,7 @@ ORDERS = {
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),
     "geats_host": (
-        *("", "errors", "lazy", "leftovers", "inputs", "linux", "locks", "guest_trees", "registry"),
+        *("", "errors", "lazy", "leftovers", "linux", "inputs", "locks", "guest_trees", "registry"),
         *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
         *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),
         *("plugins", "templates", "archives", "observing", "host", "planning", "engine", "calls"),

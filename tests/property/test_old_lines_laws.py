@@ -6,7 +6,7 @@ written.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ TREE, FILE = "/lxc/web/rootfs", "/lxc/web/config"
 SITE, MORE = "/etc/lxc/site.conf", "/etc/lxc/more.d/"
 DIRECTORIES = {"/srv": True, "/srv/a": True, "/etc/hosts": False, "/data": True}
 NET = "lxc.net.0.type = veth\nlxc.net.0.link = br0"
+SECOND = "lxc.net.2.type = veth\nlxc.net.2.link = br2"
 ENTRIES = (
     "/srv srv none bind,create=dir 0 0",
     "/srv/a srv/a none rbind,create=dir",
@@ -56,6 +57,12 @@ LINES = (
         )
     ),
     "lxc.net.0.hwaddr = 00:16:3E:00:00:01",
+    "lxc.net.0.type = veth",
+    "lxc.net.0.type = empty",
+    "lxc.net.2.name = eth0",
+    "lxc.net.2.mtu = 1300",
+    "lxc.net.2 =",
+    "lxc.net =",
     "lxc.net.0.ipv6.address = fd00::2",
     'lxc.uts.name = "web"',
     "lxc.uts.name =",
@@ -87,7 +94,7 @@ LINES = (
     "lxc.rootfs.options = idmap=container",
     "# lxc.cap.drop = all",
 )
-included = st.lists(st.sampled_from([*LINES, NET]), max_size=4).map("\n".join)
+included = st.lists(st.sampled_from([*LINES, NET, SECOND]), max_size=4).map("\n".join)
 
 
 @dataclass
@@ -122,6 +129,8 @@ def meaning(text: str, includes: Includes) -> Meaning:
             _net(made.nets.setdefault(int(net[1]), {}), net[2], value)
         elif key == "lxc.net":
             made.nets.clear()
+        elif key.startswith("lxc.net."):
+            made.nets.pop(int(key.removeprefix("lxc.net.")), None)
         elif key == "lxc.mount.entry":
             _mount(made.mounts, value)
         elif key == "lxc.mount.auto":
@@ -138,10 +147,24 @@ def meaning(text: str, includes: Includes) -> Meaning:
         elif not IGNORED.fullmatch(key):
             made.values.pop(key, None)
             made.values |= {key: value} if value else {}
+    made.nets = dict(enumerate(_made(made.nets)))
     return made
 
 
+def _made(nets: Mapping[int, dict[str, list[str]]]) -> Iterator[dict[str, list[str]]]:
+    """The interfaces of the guest as liblxc makes them: each of no name is called by the kernel."""
+    taken: set[str] = set()
+    for _, net in sorted(nets.items()):
+        if net.get("type", ["empty"]) != ["empty"]:
+            free = next(f"eth{at}" for at in range(9) if f"eth{at}" not in taken)
+            net["name"] = net.get("name") or [free]
+            taken.add(net["name"][0])
+            yield net
+
+
 def _net(net: dict[str, list[str]], word: str, value: str) -> None:
+    if word == "type":
+        net.clear()
     several = word.endswith("address")
     if several and value:
         value = value.split()[0]  # then comes the broadcast, which is that of the prefix
@@ -168,8 +191,6 @@ def same(old: Meaning, new: Meaning) -> Mapping[str, object]:
         was = old.nets.get(number, {})
         drawn = [word for word in ("hwaddr", "veth.pair") if not was.get(word)]
         new.nets[number] = {word: each for word, each in net.items() if word not in drawn}
-        was.setdefault("name", [f"eth{number}"])
-        was["name"] = was["name"] or [f"eth{number}"]
     if old.auto != new.auto:
         found["auto"] = (old.auto, new.auto)
     for part in ("lists", "nets"):
@@ -217,7 +238,7 @@ def configs(draw: st.DrawFn) -> tuple[str, Includes]:
         SITE: ((SITE, draw(included)),),
         MORE: (("a.conf", draw(included)), ("b.conf", draw(included))),
     }
-    lines = draw(st.lists(st.sampled_from([*LINES, NET]), max_size=12))
+    lines = draw(st.lists(st.sampled_from([*LINES, NET, SECOND]), max_size=12))
     return "\n".join([*lines, f"lxc.rootfs.path = dir:{TREE}"]), files
 
 

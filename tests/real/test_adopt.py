@@ -379,6 +379,22 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     assert sorted(each.name for each in operator.folder.iterdir()) == ["config", "rootfs"]
 
 
+def test_a_line_that_liblxc_does_not_read_is_refused_before_anything_is_written(
+    operator: Operator,
+) -> None:
+    """With it liblxc reads nothing of a config, and so never starts the container again."""
+    operator.make("lxc.tty.max = 2")
+    with (operator.folder / "config").open("a") as config:
+        config.write("lxc.cap.drop = sys_tme\nlxc.unknown = 1\n")
+    with pytest.raises(Refused) as refused:
+        operator.adopt("busybox")
+    why = "nothing starts with the line 'lxc.{}': correct it, or take it out"
+    assert refused.value.problems == tuple(
+        f"{NAME}: {why.format(line)}" for line in ("cap.drop = sys_tme", "unknown = 1")
+    )
+    assert not (operator.directory / "pool").exists()
+
+
 def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None:
     operator.make()
     planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")

@@ -1,7 +1,7 @@
 """One ``config`` of LXC, line by line: what goes to the VM, what stays, and what is left out."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -37,13 +37,23 @@ from geats_core.foreign.lxc_nics import (
     NO_KEY,
     UNSETS,
     VETH,
+    in_force,
+    names_of,
     put,
     said,
     unset,
     wrong_nics,
 )
 from geats_core.foreign.lxc_order import in_effect
-from geats_core.foreign.lxc_values import NO_LIMIT, SIMPLE
+from geats_core.foreign.lxc_values import (
+    NO_LIMIT,
+    PERIOD,
+    QUOTA,
+    SIMPLE,
+    counterparts,
+    cpus_of,
+    of_cgroup2,
+)
 from geats_core.vm import idmap
 from geats_core.vm.lxc_config import INCLUDES
 from geats_core.vm.lxc_config import UNSET as AGAIN
@@ -55,9 +65,15 @@ WHOLE = re.compile("-?[0-9]{1,9}")
 OF_GEATS = "geats writes what is needed"
 NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 UNSET = "unsets what came before"
+OTHER_CGROUPS = "is for another version of cgroups, so it limits nothing here"
+TAKEN_BACK = "a later line takes it back"
+NOT_RUN = ("lxc.hook.clone", "lxc.hook.destroy")
+CLONE_HOOK = "/usr/share/lxc/hooks/clonehostname"  # of common.conf: geats writes the hostname
+UNMANAGED = ("lxc.rootfs.managed", "0")
 EPHEMERAL = ("lxc.ephemeral", "1")
 NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by hand"
 MOUNT_IT = "copy its files into a directory, and give that"
+HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
 PROFILE = "lxc.apparmor.profile"
 COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
@@ -80,12 +96,15 @@ class OnHost:
     """What a host has of what configs name.
 
     ``includes`` is what they include (see ``all_lines``), ``standard`` the text of LXC's own
-    ``common.conf``, and ``kinds`` says of sources of binds whether they are directories.
+    ``common.conf``, and ``kinds`` says of sources of binds whether they are directories. With
+    ``cgroup2``, liblxc passes over limits for cgroup v1; without, over those for v2. None if that
+    is not known.
     """
 
     includes: Includes = field(default_factory=dict)
     standard: str = ""
     kinds: Mapping[str, bool] = field(default_factory=dict)
+    cgroup2: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +114,8 @@ class Container:
     ``keep`` are the lines that no key of geats says, ``root`` is the path of the root filesystem,
     and ``template`` the same where that can be the template of a new VM. Where its files have the
     ids that the guest has on the host, ``build`` is the command that makes a template of it.
-    ``sources`` are those of the binds. ``wrong`` is what can be neither said nor kept, by keys of
-    LXC.
+    ``sources`` are those of the binds. ``told`` is what will be otherwise though no line says so,
+    and ``wrong`` what can be neither said nor kept, both by keys of LXC.
     """
 
     vm: Plain
@@ -105,6 +124,7 @@ class Container:
     template: str
     build: tuple[str, ...]
     sources: tuple[str, ...]
+    told: tuple[tuple[str, str], ...]
     wrong: tuple[tuple[str, str], ...]
 
 
@@ -118,17 +138,21 @@ def container(
     """
     own = settled([*own_lines(text)], host.standard, COMMON)
     reading = _Reading(taken, name, host, in_place, own)
-    for line in own:
+    for line, its_lines in reading.groups:
         if line.key == INCLUDE:
             reading.note_include(line)
-        for each in all_lines([line], host.includes):
+        for each in its_lines:
             reading.take(each)
     return reading.finished()
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One config, while its lines are taken."""
+    """One config, while its lines are taken.
+
+    ``groups`` are its own lines, each with what it comes to: itself, or what it includes. ``last``
+    is what counts of each key, and ``names`` are the interfaces, by their numbers.
+    """
 
     taken: Taken
     name: str
@@ -142,13 +166,20 @@ class _Reading:
     build: tuple[str, ...] = ()
     sources: list[str] = field(default_factory=list)
     wrong: list[tuple[str, str]] = field(default_factory=list)
-    last: dict[str, str] = field(default_factory=dict)
+    groups: list[tuple[Line, list[Line]]] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    in_force: frozenset[int] = frozenset()
+    last: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     entries: list[tuple[Line, Entry]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        lines = self.lines = [*all_lines(self.own, self.host.includes)]
-        self.last = {line.key: line.value for line in lines}
+        self.groups = [(line, [*all_lines([line], self.host.includes)]) for line in self.own]
+        lines = self.lines = [each for _, its_lines in self.groups for each in its_lines]
+        counting = in_force(lines)
+        self.in_force = frozenset(map(id, counting))
+        self.last = {line.key: line.value for line in counting}
+        self.names = names_of(self.last)
         if not self.last.get(IDMAP):
             self.vm["privileged"] = True
         elif (ranges := self._ranges(lines)) is not None:
@@ -177,13 +208,15 @@ class _Reading:
         """One line, own or included: into the VM, to those that stay, or nowhere."""
         key, value = line.pair
         if found := NIC.fullmatch(key):
-            self._nic(line, found[1], NIC_NAMES.get(found[2], found[2]))
-        elif (nets := NICS.fullmatch(key)) and not value:
-            for number in [nets[1]] if nets[1] else [*self.nics]:
-                self.nics.pop(number, None)
+            self._nic(line, found[1], found[2])
+        elif NICS.fullmatch(key) and not value:
             self._left(line, UNSET)
+        elif key in SIMPLE and self._is_passed_over(key):
+            self._passed_over(line, *SIMPLE[key])
         elif key in SIMPLE:
             self._simple(line, *SIMPLE[key])
+        elif key == PERIOD:
+            self._period(line)
         elif key.startswith("lxc.start."):
             self._start(line)
         elif not line.included or key == OPTIONS:
@@ -193,12 +226,13 @@ class _Reading:
         """All of it; with what geats writes though no key says it, as it was, said or not."""
         if self.in_place:
             self._keep_as_it_was(PROFILE, self.last.get(PROFILE, ""))
-            for number in self.nics:
+            for at, number in enumerate(self.names):
                 if self.last.get(f"lxc.net.{number}.flags", "") != "up":
-                    self._keep_as_it_was(f"lxc.net.{number}.flags", "")
+                    self._keep_as_it_was(f"lxc.net.{at}.flags", "")
         else:
             self.wrong += wrong_nics(self.last, self.nics)
-        vm = {**self.vm, "nics": [*self.nics.values()]} if self.nics else self.vm
+        nics = [self.nics[number] for number in self.names]
+        vm = {**self.vm, "nics": nics} if nics else self.vm
         return Container(
             vm=vm,
             keep=tuple(self.keep),
@@ -206,8 +240,24 @@ class _Reading:
             template=self.template,
             build=self.build,
             sources=tuple(self.sources),
+            told=tuple(self._otherwise()),
             wrong=tuple(self.wrong),
         )
+
+    def _otherwise(self) -> Iterator[tuple[str, str]]:
+        """What differs from then on though no line says it, by keys of LXC."""
+        if not self.last.get(HOSTNAME):
+            yield HOSTNAME, f"its hostname is {self.name}, as its config says none"
+        for number, name in self.names.items():
+            hwaddr = self.last.get(f"lxc.net.{number}.hwaddr", "")
+            if not hwaddr or "x" in hwaddr.lower():
+                drawn = f"{name} has one MAC address, and no longer another after each start"
+                yield f"lxc.net.{number}.hwaddr", drawn
+        for key in NOT_RUN:
+            if self.last.get(key, CLONE_HOOK) not in ("", CLONE_HOOK):
+                yield key, f"nothing runs {key}"
+        if self.last.get(UNMANAGED[0]) == UNMANAGED[1]:
+            yield UNMANAGED[0], f"deprovision deletes its files in spite of {UNMANAGED[0]}"
 
     def _own(self, line: Line) -> None:
         key, value = line.pair
@@ -245,21 +295,29 @@ class _Reading:
                 self.wrong.append((line.key, found))
                 self._left(line, found)
 
-    def _nic(self, line: Line, number: str, word: str) -> None:
-        if self.last.get(f"lxc.net.{number}.type") == "empty":
+    def _nic(self, line: Line, number: str, key: str) -> None:
+        """What it says of an interface, which is known by its place among them from now on."""
+        if id(line) not in self.in_force:
+            self._left(line, TAKEN_BACK)
+            return
+        if number not in self.names:
             self._left(line, NO_NIC)
             return
+        at, word = [*self.names].index(number), NIC_NAMES.get(key, key)
+        line = replace(line, key=f"lxc.net.{at}.{key}")
         self.keep = [each for each in self.keep if key_of(each) != line.key]  # the last one counts
-        nic = self.nics.setdefault(number, {"name": f"eth{number}"})
-        to = f"nics[{[*self.nics].index(number)}]"
+        name = self.names[number]
+        nic = self.nics.setdefault(number, {"name": name})
+        to = f"nics[{at}]"
         if not line.value and word in UNSETS:
             unset(nic, word)
+            nic.setdefault("name", name)
             self._left(line, UNSET)
             return
         if word in GATEWAYS:
             unset(nic, word)
         kind = self.last.get(f"lxc.net.{number}.type", VETH)
-        found = said(word, line.value, kind, f"{self.name}/{nic['name']}")
+        found = said(word, line.value, kind, f"{self.name}/{name}")
         if found.key:
             put(nic, found.key, found.value)
             self._went(line, f"{to}.{found.key}", found.why)
@@ -270,7 +328,7 @@ class _Reading:
 
     def _simple(self, line: Line, key: str, read: Callable[[str], object]) -> None:
         self.keep = [each for each in self.keep if key_of(each) != line.key]
-        value = read(line.value) if line.value else None
+        value = read(self._whole(line)) if line.value else None
         if value is not None:
             self.vm[key] = value
             self._went(line, key)
@@ -280,6 +338,39 @@ class _Reading:
         else:
             self.vm.pop(key, None)
             self._stays(line, NO_KEY)
+
+    def _whole(self, line: Line) -> str:
+        """Its value, with that of another key which says what it is of."""
+        return f"{line.value} {self.last.get(PERIOD, '')}" if line.key == QUOTA else line.value
+
+    def _is_passed_over(self, key: str) -> bool:
+        """Whether it is a limit for another version of cgroups than the host has."""
+        meant = of_cgroup2(key)
+        return None not in (meant, self.host.cgroup2) and meant is not self.host.cgroup2
+
+    def _passed_over(self, line: Line, key: str, read: Callable[[str], object]) -> None:
+        """It limits nothing here: a container that stays must not become another by it."""
+        value = read(self._whole(line)) if line.value else None
+        said_ = [self.last.get(each, "") for each in counterparts(line.key)]
+        here = [read(each) for each in said_ if each]
+        if value is not None and value in here:
+            self._went(line, key)
+        elif self.in_place:
+            self._stays(line, OTHER_CGROUPS)
+        elif here or value is None:
+            self._left(line, OTHER_CGROUPS)
+        else:
+            self.vm[key] = value
+            self._went(line, key, f"{OTHER_CGROUPS}, but in the new VM")
+
+    def _period(self, line: Line) -> None:
+        """What the quota is of: without one it says nothing, and stays."""
+        quota = self.last.get(QUOTA, "")
+        stays = self.in_place and self._is_passed_over(line.key)
+        if quota and not stays and cpus_of(f"{quota} {line.value}") is not None:
+            self._went(line, "cpus")
+        else:
+            self._by_hand(line)
 
     def _start(self, line: Line) -> None:
         """LXC starts the lowest order first, geats the highest priority."""
@@ -393,6 +484,8 @@ def _advice(line: Line) -> str:
     """What to do with a line that has no key; as it was written, it may be of LXC 2."""
     if (line.key, line.value) == EPHEMERAL:
         return "would have it destroyed once it is off"
+    if line.key in NOT_RUN:
+        return "geats runs no such hook"
     return NO_KEY if line.said == line.key else NO_KEY.replace("it to", f"{line.text!r} to", 1)
 
 

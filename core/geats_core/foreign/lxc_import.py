@@ -29,6 +29,10 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
         if called != name:
             taken.left(f"name {name}", f"another file has it as well: this is vms.{called}")
         made = container(taken, called, text, host or OnHost())
+        noted = {note.key for note in taken.notes}
+        for key, why in made.told:
+            if key not in noted:
+                taken.left(key, f"is missing: {why}")
         source = source_of(made)
         template = {"template": f"{called}-root"} if source else {}
         geats["vms"][called] = {**made.vm, **template}

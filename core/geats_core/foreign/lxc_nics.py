@@ -1,14 +1,20 @@
-"""What a container's config says of network interfaces, as liblxc understands it."""
+"""What a container's config says of network interfaces, as liblxc understands it.
+
+liblxc makes them in the order of their numbers, whatever the order of the lines, and numbers may be
+missing. One without a name gets the first ``ethN`` that is free then. A line of its ``type`` begins
+an interface anew: what was said of it before counts no more.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
+from itertools import count
 from types import MappingProxyType
 
 from geats_core.foreign.legacy_notes import Plain
-from geats_core.foreign.lxc_lines import Includes, all_lines, own_lines
+from geats_core.foreign.lxc_lines import Includes, Line, all_lines, own_lines
 from geats_core.vm.observation import ForeignNic
 
 NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
@@ -81,6 +87,39 @@ def _without_a_key(word: str) -> str:
     return NO_ADDRESS if word in GATEWAYS else NO_KEY
 
 
+def in_force(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Without the lines of interfaces that a later line takes back, and without those that do."""
+    kept: list[Line] = []
+    for line in lines:
+        taken_back = _taken_back(line)
+        kept = [each for each in kept if not each.key.startswith(taken_back)]
+        if not NICS.fullmatch(line.key):
+            kept.append(line)
+    return tuple(kept)
+
+
+def _taken_back(line: Line) -> tuple[str, ...]:
+    """How keys begin that *line* takes back."""
+    nic, nics = NIC.fullmatch(line.key), NICS.fullmatch(line.key)
+    if nics and not line.value:
+        return (f"{line.key}.",)
+    return (f"lxc.net.{nic[1]}.",) if nic and nic[2] == "type" else ()
+
+
+def names_of(last: Mapping[str, str]) -> dict[str, str]:
+    """The interfaces by their numbers, in the order in which liblxc makes them, with their names.
+
+    *last* is what counts of each key. What is ``empty``, or of no type, is no interface.
+    """
+    numbers = {nic[1] for nic in map(NIC.fullmatch, last) if nic}
+    names: dict[str, str] = {}
+    for number in sorted(numbers, key=int):
+        if last.get(f"lxc.net.{number}.type", "empty") != "empty":
+            free = next(name for name in map("eth{}".format, count()) if name not in names.values())
+            names[number] = last.get(f"lxc.net.{number}.name") or free
+    return names
+
+
 def put(nic: Plain, key: str, value: str) -> None:
     """Set it; or add it, to what there can be several of."""
     there = nic.get(key)
@@ -117,7 +156,7 @@ def nics_of(text: str, includes: Includes = NOTHING) -> tuple[ForeignNic, ...]:
     """The interfaces in a container's config, and in what it *includes*, by their numbers; those of
     no address too."""
     found: dict[int, ForeignNic] = {}
-    for key, value in (line.pair for line in all_lines(own_lines(text), includes)):
+    for key, value in (line.pair for line in in_force(all_lines(own_lines(text), includes))):
         if nic := NIC.fullmatch(key):
             number = int(nic[1])
             found[number] = _with(found.get(number, ForeignNic()), nic[2], value)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from geats_core.reading.sizes import format_size
 
 CPU_PERIOD_US = 100_000
+QUOTA, PERIOD = "lxc.cgroup.cpu.cfs_quota_us", "lxc.cgroup.cpu.cfs_period_us"
 NO_LIMIT = ("max", "-1")
 INITS: Mapping[str, str] = {  # by signals, and these as numbers; s6 takes the same as busybox
     **dict.fromkeys(("RTMIN+3", "37"), "systemd"),
@@ -28,7 +29,7 @@ def _memory(value: str) -> object:
     return format_size(limit) if isinstance(limit, int) else value.upper()
 
 
-def _cpus(value: str) -> object:
+def cpus_of(value: str) -> object:
     """A quota, and perhaps the period that it is of, in µs."""
     words = value.split()
     if not all(re.fullmatch("[1-9][0-9]{0,9}", word) for word in words) or not 0 < len(words) < 3:
@@ -48,7 +49,19 @@ SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.cgroup.pids.max": ("processes", _limit),
     "lxc.cgroup2.memory.max": ("memory", _memory),
     "lxc.cgroup2.pids.max": ("processes", _limit),
-    "lxc.cgroup.cpu.cfs_quota_us": ("cpus", _cpus),
-    "lxc.cgroup2.cpu.max": ("cpus", _cpus),
+    QUOTA: ("cpus", cpus_of),
+    "lxc.cgroup2.cpu.max": ("cpus", cpus_of),
     "lxc.signal.halt": ("init", _init),
 }
+
+
+def of_cgroup2(key: str) -> bool | None:
+    """Whether a key of limits is for cgroup v2; None if the layout of cgroups does not matter."""
+    layout = key.split(".")[1]
+    return layout == "cgroup2" if layout.startswith("cgroup") else None
+
+
+def counterparts(key: str) -> tuple[str, ...]:
+    """The keys that say the same for the other layout of cgroups."""
+    same = (other for other in SIMPLE if SIMPLE[other][0] == SIMPLE[key][0])
+    return tuple(other for other in same if of_cgroup2(other) is (not of_cgroup2(key)))

@@ -38,7 +38,7 @@ from geats_core.foreign.lxc_lines import (
     unread,
 )
 from geats_core.foreign.lxc_mounts import ENTRY, doubles, entry_of
-from geats_core.foreign.lxc_nics import NIC
+from geats_core.foreign.lxc_nics import NIC, in_force
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume
 from geats_core.planning.draft import Draft
@@ -70,7 +70,7 @@ class FoundVM:
     ``vm`` is the VM as in a pillar, but for its template and volumes; ``root`` is the path of its
     root filesystem. ``keep`` are the lines that geats has no key for, ``file`` is where all this
     stands, and ``sha256`` that of the text. ``called`` is the container's own name, if the VM is
-    to have another.
+    to have another. ``told`` is what will be otherwise though no line says so.
     """
 
     name: str
@@ -80,6 +80,7 @@ class FoundVM:
     keep: tuple[str, ...]
     sha256: str
     called: str = ""
+    told: tuple[str, ...] = ()
 
     def kept(self, want: VMSpec) -> tuple[str, ...]:
         """The lines that stay in the config of *want*.
@@ -123,7 +124,7 @@ def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> C
     """
     known = host or OnHost()
     made = container(Taken(file), name, text, known, in_place=True)
-    lines = [line.pair for line in all_lines([*own_lines(text)], known.includes)]
+    lines = [line.pair for line in in_force(all_lines([*own_lines(text)], known.includes))]
     problems = (
         *_root_problems(file, dict(lines).get(ROOTFS, ""), made.root),
         *_include_problems(file, text, known),
@@ -134,7 +135,15 @@ def read_found(name: str, file: str, text: str, host: OnHost | None = None) -> C
         return Failure(problems)
     digest = sha256(text.encode()).hexdigest()
     return Success(
-        FoundVM(name=name, file=file, vm=made.vm, root=made.root, keep=made.keep, sha256=digest)
+        FoundVM(
+            name=name,
+            file=file,
+            vm=made.vm,
+            root=made.root,
+            keep=made.keep,
+            sha256=digest,
+            told=tuple(why for _, why in made.told),
+        )
     )
 
 
@@ -189,7 +198,7 @@ def _planned(
         draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256, found.called)
     reason = "something else made it, and an adoption was asked for"
-    draft.add(adopt, f"{reason}{_autostart(running)}")
+    draft.add(adopt, f"{reason}{_told(found, running)}")
     if draft.problems:
         return Failure(tuple(draft.problems))
     match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
@@ -201,9 +210,10 @@ def _planned(
             return refused
 
 
-def _autostart(running: VMSpec) -> str:
+def _told(found: FoundVM, running: VMSpec) -> str:
     """What changes without any line of it: LXC starts with the host what it has a line for."""
-    return f" ({NO_AUTOSTART})" if running.autostart.enabled else ""
+    told = (*([NO_AUTOSTART] if running.autostart.enabled else []), *found.told)
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _root_problems(file: str, said: str, root: str) -> Iterable[Problem]:
@@ -226,12 +236,9 @@ def _include_problems(file: str, text: str, host: OnHost) -> Iterable[Problem]:
 def _line_problems(
     file: str, lines: Iterable[tuple[str, str]], keep: Iterable[str]
 ) -> Iterable[Problem]:
-    numbers: list[int] = []
     said = dict(lines)
     for key, value in said.items():
         nic = NIC.fullmatch(key)
-        if nic and nic[2] == "type" and value != "empty":
-            numbers.append(int(nic[1]))
         if nic and nic[2] == "type" and value not in ("veth", "empty"):
             yield Problem(f"{file}: {key}", f"{OTHER_TYPES} {value!r}")
         elif nic and nic[2] == "type" and value == "veth" and f"lxc.net.{nic[1]}.link" not in said:
@@ -241,8 +248,6 @@ def _line_problems(
         elif (key, value) == ("lxc.ephemeral", "1"):
             message = "would have it destroyed once it is off: take the line out"
             yield Problem(f"{file}: {key}", message)
-    if numbers != list(range(len(numbers))):
-        yield Problem(f"{file}: lxc.net", "interfaces must be numbered from 0 on, in their order")
     for line in unwritable(keep):
         yield Problem(file, f"cannot be kept as it is: {line!r}")
 

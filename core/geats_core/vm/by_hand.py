@@ -8,7 +8,7 @@ wins over nothing.
 import re
 from collections.abc import Iterable
 
-from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, cgroup_items
+from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, HALT_SIGNAL, cgroup_items
 from geats_core.vm.spec import Init, VMSpec
 
 FIELDS = {
@@ -42,7 +42,10 @@ def _wins_over(line: str, spec: VMSpec) -> str:
     if nic := NIC.fullmatch(key):
         return "nics" if int(nic[1]) < len(spec.nics) and nic[2] in NIC_VALUES else ""
     if limit := LIMITS.fullmatch(key):
-        said = {f"lxc.{each}": number for each, number in cgroup_items(spec.limits)}.get(key)
+        items = dict(cgroup_items(spec.limits))
+        if spec.limits.cpus is not None:
+            items["cgroup.cpu.cfs_period_us"] = f"{CPU_PERIOD_US}"
+        said = items.get(key.removeprefix("lxc."))
         return OF_LIMIT[limit[1]] if said and _bytes(value) != said else ""
     field = FIELDS.get(key, "")
     return field if field and _is_said(field, value, spec) else ""

@@ -66,6 +66,7 @@ UNSET = (  # what geats says, by these keys: what is included has to say nothing
     "lxc.idmap =",
     "lxc.rootfs.options =",
     "lxc.cgroup.memory.limit_in_bytes =",
+    "lxc.cgroup.cpu.cfs_period_us =",
     "lxc.cgroup.cpu.cfs_quota_us =",
     "lxc.cgroup.pids.max =",
     "lxc.cgroup2.memory.max =",

@@ -23,6 +23,7 @@ from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import saved_with_others
+from geats_host.planning.sources import check_sources
 from geats_host.storage import AdoptingPool, VolumeId
 
 Description: TypeAlias = Mapping[str, object] | None  # as it should be in the configuration
@@ -64,6 +65,7 @@ def adopt(
     others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
     facts = facts_of(host, [spec.driver])
     made = accepted(plan_adopt(found, spec, root, have, facts, others))
+    check_sources(host, made.steps, seen)
     about = {each: seen[each] for each in (called, container) if each in seen}
     return saved_with_others(host, made, spec, seen, facts, about), described
 

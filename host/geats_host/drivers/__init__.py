@@ -206,6 +206,10 @@ class AdoptingDriver(Protocol):
         """The definition of a VM, whoever made it, by its name in ``observe``; None if none."""
         ...
 
+    def cannot_read(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """Those of *lines* that could not stay in a definition, because no VM starts with them."""
+        ...
+
     def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
         """Record what the VM runs with, then replace its definition in one atomic step.
 

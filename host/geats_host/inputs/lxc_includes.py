@@ -1,4 +1,4 @@
-"""What configs of LXC name of this host: the files that they include, and the sources of mounts."""
+"""What configs of LXC name of this host: files that they include, sources of mounts, cgroups."""
 
 import os
 import stat
@@ -8,6 +8,7 @@ from pathlib import Path
 from geats_core.foreign.lxc_container import COMMON, USERNS, OnHost
 from geats_core.foreign.lxc_lines import Files, all_lines, included_by, own_lines
 from geats_core.foreign.lxc_mounts import ENTRY, entry_of
+from geats_host.linux.cgroup_version import is_v2
 
 LARGEST_BYTES = 1 << 20  # of one file, and of all
 MOST = 256  # files
@@ -32,7 +33,12 @@ def on_host(texts: Iterable[str]) -> OnHost:
     sources = {entry.source for entry in entries if entry is not None}
     kinds = {each: os.path.isdir(each) for each in sources if os.path.exists(each)}
     standard = includes.get(COMMON, ())
-    return OnHost(includes=includes, standard="".join(text for _, text in standard), kinds=kinds)
+    return OnHost(
+        includes=includes,
+        standard="".join(text for _, text in standard),
+        kinds=kinds,
+        cgroup2=is_v2(),
+    )
 
 
 def _files(value: str, most_bytes: int) -> Files | None:

@@ -9,7 +9,7 @@ from geats_core.planning.steps import Step
 from geats_core.reading.checked import Code, Problem, Problems, within
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import CheckingDriver, Driver
+from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
@@ -45,6 +45,12 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
         if (spec := specs.get(name))
         for each in within(name, host.drivers.ask(spec.driver, partial(_of_driver, spec)) or ())
     ]
+    problems += [
+        Problem(step.vm, f"nothing starts with the line {line!r}: correct it, or take it out")
+        for step in steps
+        if isinstance(step.action, Adopt)
+        for line in host.drivers.ask(step.action.spec.driver, partial(_unread, step.action)) or ()
+    ]
     if problems:
         raise Refused(*problems)
 
@@ -59,6 +65,12 @@ def _others_at_work(host: Host, names: Iterable[str]) -> Iterable[Problem]:
 
 def _of_driver(spec: VMSpec, driver: Driver) -> Problems:
     return driver.cannot_define(spec) if isinstance(driver, CheckingDriver) else ()
+
+
+def _unread(adopt: Adopt, driver: Driver) -> tuple[str, ...]:
+    includes = (f"lxc.include = {path}" for path in adopt.running.includes or ())
+    lines = (*includes, *adopt.keep)
+    return driver.cannot_read(lines) if isinstance(driver, AdoptingDriver) else ()
 
 
 def _verify_templates(host: Host, steps: Iterable[Step]) -> None:

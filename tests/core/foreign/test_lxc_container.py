@@ -11,6 +11,7 @@ FILE = "/lxc/old/config"
 ROOT = "lxc.rootfs.path = dir:/lxc/old/rootfs\n"
 NESTING = "/usr/share/lxc/config/nesting.conf"
 USUAL = f"lxc.include = {COMMON}\n{ROOT}"
+UNNAMED = "lxc.uts.name: is missing: its hostname is old, as its config says none"
 HOST = OnHost(
     includes={
         COMMON: ((COMMON, "lxc.tty.max = 4\nlxc.mount.auto = proc:mixed sys:mixed\n"),),
@@ -76,7 +77,7 @@ def test_an_include_that_geats_has_anyway_is_no_key_whatever_its_name() -> None:
 def test_other_includes_and_none_at_all_are_what_the_vm_includes() -> None:
     assert adopted(f"{USUAL}lxc.include = {NESTING}\n").vm["includes"] == [COMMON, NESTING]
     assert adopted(ROOT).vm["includes"] == []
-    assert new(f"{USUAL}lxc.include = {NESTING}\n") == ({"includes": [COMMON, NESTING]}, [])
+    assert new(f"{USUAL}lxc.include = {NESTING}\n") == ({"includes": [COMMON, NESTING]}, [UNNAMED])
 
 
 def test_what_an_include_says_and_geats_writes_is_said_by_the_vm() -> None:
@@ -302,6 +303,7 @@ def test_a_new_vm_binds_files_and_devices_and_is_told_what_has_no_key() -> None:
             "lxc.kmsg: has no effect since LXC 3",
             "lxc.rootfs.options: geats writes what is needed",
             f"lxc.start.order: {by_hand}",
+            UNNAMED,
         ],
     )
 
@@ -427,3 +429,92 @@ def test_of_several_lines_for_one_value_the_last_one_counts() -> None:
     assert isinstance(nics, list)
     assert (nics[0]["gateways"], kept(text + "".join(gateways))) == (["fd00::1", "10.0.0.1"], [])
     assert kept(text + "".join(gateways[::-1])) == ["lxc.net.0.ipv4.gateway = auto"]
+
+
+def test_interfaces_are_those_that_are_left_in_the_order_of_their_numbers() -> None:
+    """As liblxc makes them: what a line is kept for is the interface at its place."""
+    text = (
+        "lxc.net.0.type = veth\nlxc.net.0.mtu = 9000\nlxc.net.3.type = veth\nlxc.net =\n"
+        "lxc.net.7.type = veth\nlxc.net.7.link = br7\nlxc.net.7.mtu = 1400\nlxc.net.7.flags = up\n"
+        "lxc.net.5.link = gone\nlxc.net.5.type = veth\nlxc.net.5.link = br5\nlxc.net.5.name = lan\n"
+        "lxc.net.5.name =\nlxc.net.2.type = veth\nlxc.net.2.link = br2\nlxc.net.2.name = eth0\n"
+        "lxc.net.1.type = empty\nlxc.net.4.link = br4\nlxc.net.6.type = veth\nlxc.net.6 =\n"
+    )
+    assert adopted(USUAL + text).vm["nics"] == [
+        {"name": "eth0", "bridge": "br2"},
+        {"name": "eth1", "bridge": "br5"},
+        {"name": "eth2", "bridge": "br7"},
+    ]
+    assert kept(USUAL + text) == ["lxc.net.2.mtu = 1400", "lxc.net.0.flags =", "lxc.net.1.flags ="]
+    assert [nic.mac for nic in nics_of("lxc.net.0.hwaddr = 02:a::1\nlxc.net.0.type = veth")] == []
+    _, told = new(USUAL + text)
+    assert told[1:3] == [
+        "lxc.net.0.type: a later line takes it back",
+        "lxc.net.0.mtu: a later line takes it back",
+    ]
+    assert "lxc.net.5.link: a later line takes it back" in told
+    assert "lxc.net.4.link: a VM without NICs has a network of its own, with nothing in it" in told
+
+
+QUOTA, PERIOD = "lxc.cgroup.cpu.cfs_quota_us = 25000\n", "lxc.cgroup.cpu.cfs_period_us = 50000\n"
+
+
+def test_a_quota_of_cpu_time_is_of_its_period() -> None:
+    for text in (QUOTA + PERIOD, PERIOD + QUOTA):
+        assert adopted(USUAL + text).vm["cpus"] == 0.5
+        assert kept(USUAL + text) == []
+    assert kept(USUAL + PERIOD) == [PERIOD.strip()]
+    site = OnHost(includes={**HOST.includes, "/p": (("/p", PERIOD),)})
+    assert PERIOD.strip() in adopted(f"{USUAL}lxc.include = /p\n", site).keep
+
+
+V1, V2 = "lxc.cgroup.memory.limit_in_bytes = 256M\n", "lxc.cgroup2.memory.max = 512M\n"
+
+
+@pytest.mark.parametrize("cgroup2", [False, True])
+def test_a_limit_for_other_cgroups_limits_nothing_before_or_after(*, cgroup2: bool) -> None:
+    host = OnHost(includes=HOST.includes, cgroup2=cgroup2)
+    own, other = (V2, V1) if cgroup2 else (V1, V2)
+    both = adopted(USUAL + own + other, host)
+    assert both.vm["memory"] == ("512M" if cgroup2 else "256M")
+    assert both.keep[0] == other.strip()
+    alone = adopted(USUAL + other, host)
+    assert "memory" not in alone.vm
+    assert alone.keep[0] == other.strip()
+    same = adopted(USUAL + (own + other).replace("512", "256"), host)
+    assert same.vm["memory"] == "256M"
+    assert same.keep == ("lxc.apparmor.profile =",)
+    empty = f"{other.partition('=')[0]}=\n"
+    assert adopted(USUAL + empty, host).keep[0] == empty.strip()
+
+
+def test_a_new_vm_has_the_limit_that_was_in_effect() -> None:
+    host = OnHost(includes=HOST.includes, cgroup2=True)
+    period = USUAL + QUOTA + PERIOD
+    why = "is for another version of cgroups, so it limits nothing here"
+    for text, key, value, note in (
+        (USUAL + V1 + V2, "memory", "512M", why),
+        (USUAL + V1, "memory", "256M", f"{why}, but in the new VM"),
+        (period, "cpus", 0.5, f"{why}, but in the new VM"),
+    ):
+        made = import_lxc({FILE: ("old", text)}, host)
+        vms = made.geats["vms"]
+        assert isinstance(vms, dict)
+        assert vms["old"][key] == value
+        assert note in [each.why for each in made.notes]
+    assert adopted(period, host).keep[:2] == (QUOTA.strip(), PERIOD.strip())
+
+
+def test_what_differs_though_no_line_says_so_is_told() -> None:
+    veth = "lxc.net.0.type = veth\nlxc.net.0.link = br0\n"
+    hooks = "lxc.hook.destroy = /bin/true\nlxc.hook.clone = /usr/share/lxc/hooks/clonehostname\n"
+    made = adopted(f"{USUAL}{veth}{hooks}lxc.rootfs.managed = 0\n")
+    assert made.told == (
+        ("lxc.uts.name", "its hostname is old, as its config says none"),
+        ("lxc.net.0.hwaddr", "eth0 has one MAC address, and no longer another after each start"),
+        ("lxc.hook.destroy", "nothing runs lxc.hook.destroy"),
+        ("lxc.rootfs.managed", "deprovision deletes its files in spite of lxc.rootfs.managed"),
+    )
+    said = f"{USUAL}{veth}lxc.uts.name = a\nlxc.net.0.hwaddr = 02:00:00:00:00:01\n"
+    assert adopted(said).told == ()
+    assert "lxc.hook.destroy: geats runs no such hook" in new(USUAL + hooks)[1]

@@ -31,6 +31,7 @@ BOUND = vm("web01", binds={"media": {"source": "/srv/media", "mount": "/media"}}
         ("lxc.cgroup.memory.limit_in_bytes=128M", "memory"),
         ("lxc.cgroup2.memory.max =", "memory"),
         ("lxc.cgroup2.cpu.max = max", "cpus"),
+        ("lxc.cgroup.cpu.cfs_period_us = 50000", "cpus"),
         ("lxc.cgroup2.pids.max = 11", "processes"),
         ("lxc.signal.halt = SIGPWR", "init"),
         ("lxc.idmap =", "idmap"),
@@ -78,6 +79,7 @@ def test_what_is_added_or_the_same_wins_over_nothing(line: str) -> None:
     "line",
     [
         "lxc.cgroup2.memory.max = 128M",
+        "lxc.cgroup.cpu.cfs_period_us = 50000",
         "lxc.signal.halt = SIGPWR",
         "lxc.idmap = u 0 100000 65536",
         "lxc.net =",

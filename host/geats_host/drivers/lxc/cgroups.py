@@ -8,8 +8,8 @@ from pathlib import Path
 
 from geats_host.guest_trees.folders import open_directory
 from geats_host.guest_trees.trees import walk
+from geats_host.linux.cgroup_version import ROOT, is_v2
 
-ROOT = Path("/sys/fs/cgroup")
 UNLIMITED = 2**60  # cgroup v1 says "no limit" with a number near 2**63
 KINDS = ("lxc.payload.", "lxc.monitor.")
 
@@ -21,11 +21,6 @@ class Usage:
     memory_used_bytes: int | None
     memory_limit_bytes: int | None
     cpu_time_s: float | None
-
-
-def is_v2() -> bool:
-    """Whether the controllers are in the one hierarchy of cgroup v2; else v1, or hybrid."""
-    return (ROOT / "cgroup.controllers").exists()
 
 
 def usage(name: str, pid: int) -> Usage:

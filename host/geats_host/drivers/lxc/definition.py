@@ -1,6 +1,8 @@
 """The two files in which a container is defined: ``config``, and ``started``, what it runs with."""
 
 import os
+import tempfile
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,11 +13,13 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
 from geats_host.drivers.held import HELD
 from geats_host.drivers.lock_marks import LOCKED
+from geats_host.linux.run import run
 
 CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
 LONGEST_LOG = 1 << 20  # bytes
+TRY_S = 30  # it takes some milliseconds
 OURS = (
     CONFIG,
     STARTED,
@@ -49,6 +53,19 @@ def keep_config(folder: Path) -> None:
     """Keep the container's ``config`` under a name beside it, as it is now."""
     vm_files.remove_files(folder, (BEFORE,))
     os.link(folder / CONFIG, folder / BEFORE, follow_symlinks=False)
+
+
+def unread_by_liblxc(lines: Sequence[str]) -> tuple[str, ...]:
+    """Those of *lines* because of which liblxc would read nothing of a ``config``."""
+    return () if _is_read(lines) else tuple(line for line in lines if not _is_read([line]))
+
+
+def _is_read(lines: Iterable[str]) -> bool:
+    """``lxc-info`` of a container that has no more than this fails if it cannot read it."""
+    with tempfile.TemporaryDirectory(prefix="geats-") as lxcpath:
+        write_config(Path(lxcpath, "read"), "".join(f"{line}\n" for line in lines))
+        argv = ("lxc-info", "-P", lxcpath, "-n", "read", "-c", "lxc.arch")
+        return "lxc.arch" in run(argv, timeout_s=TRY_S, accepted=(0, 1))
 
 
 def put_aside(folder: Path) -> None:

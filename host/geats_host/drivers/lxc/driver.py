@@ -78,6 +78,7 @@ from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
 from geats_host.linux import processes
+from geats_host.linux.cgroup_version import is_v2
 from geats_host.linux.network import bridges
 from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
@@ -262,6 +263,11 @@ class LxcDriver:
             return None
         return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
 
+    def cannot_read(self, lines: Sequence[str]) -> tuple[str, ...]:
+        """What liblxc could not read: then it reads nothing of a config, and starts nothing."""
+        with vm_files.host_errors("cannot try lines of a config"):
+            return definition.unread_by_liblxc(lines)
+
     def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
         """Replace the ``config``, and keep the old one beside it."""
         spec, folder = adopt.spec, self._folder(adopt.spec.name)
@@ -407,7 +413,7 @@ class LxcDriver:
     def set_limits(self, name: str, limits: Limits) -> None:
         """Write the limits into the running container's cgroups."""
         folder = self._folder(name)
-        items = live_items(limits, cgroup2=cgroups.is_v2())
+        items = live_items(limits, cgroup2=is_v2())
         with vm_files.host_errors(f"cannot change the limits of {name}"):
             self._call("set-limits", name, *(f"{key}={value}" for key, value in items))
             started = definition.started(folder)
