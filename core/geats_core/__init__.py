@@ -22,6 +22,7 @@ By theme:
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
 - another name: ``plan_rename``
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
+- arrivals from other hosts: ``plan_accept``, ``Arrival``
 - which snapshots stay: ``retain``, ``Keep``
 
 Everything else is internal, except two modules: the parts of a ``VMSpec`` are in
@@ -52,6 +53,7 @@ __all__ = [
     "COST",
     "LIVE_LIMITS",
     "Action",
+    "Arrival",
     "Asked",
     "ByHand",
     "Candidate",
@@ -128,6 +130,7 @@ __all__ = [
     "parse_vm",
     "place",
     "plan",
+    "plan_accept",
     "plan_clone",
     "plan_delete",
     "plan_export",

@@ -19,6 +19,8 @@ from geats_core.fleet.migration import migration as migration
 from geats_core.fleet.placement import Candidate as Candidate
 from geats_core.fleet.placement import Placement as Placement
 from geats_core.fleet.placement import place as place
+from geats_core.jobs.arrivals import Arrival as Arrival
+from geats_core.jobs.arrivals import plan_accept as plan_accept
 from geats_core.jobs.clones import plan_clone as plan_clone
 from geats_core.jobs.copies import Manifest as Manifest
 from geats_core.jobs.copies import PackedVolume as PackedVolume

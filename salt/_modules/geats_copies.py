@@ -205,7 +205,7 @@ def export(name, path=None, test=None):
         }
 
 
-def import_(path, name=None, changes=None, sha256=None, test=None):
+def import_(path, name=None, changes=None, sha256=None, arriving=None, to_run=False, test=None):
     """
     Create a VM from an archive that :py:func:`export` wrote on any host. The VM is off.
 
@@ -222,6 +222,10 @@ def import_(path, name=None, changes=None, sha256=None, test=None):
         names to pools
     sha256
         the sha256 that the archive must have
+    arriving
+        the minion that the VM is moved from: until :py:func:`accept`, it does not count here
+    to_run
+        if it is arriving: the first plan after it was accepted starts it
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -234,8 +238,30 @@ def import_(path, name=None, changes=None, sha256=None, test=None):
         salt '*' geats.import_ salt://web01.geats.tar changes='{"pools": "fast"}'
     """
     with opened() as host:
-        planned = copies.import_(host, _fetched(path), name, changes, sha256)
+        planned = copies.import_(
+            host, _fetched(path), name, changes, sha256, arriving, to_run=to_run
+        )
         return _copied(host, planned, test)
+
+
+def accept(name, test=None):
+    """
+    Let a VM count that was moved to this host. It is not started.
+
+    ``salt-run geats.migrate`` does this once the source has given the VM up. Call it yourself only
+    if the move was interrupted, and its source is lost: otherwise, two hosts have the VM.
+
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt minion2 geats.accept web01
+    """
+    with opened() as host:
+        return applied(host, copies.accept(host, name), test)
 
 
 def clone(source, target, changes=None, test=None):

@@ -173,6 +173,9 @@ def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
     test
         true shows what would be done
 
+    If a move is interrupted, the same call finishes it. Until then, no plan starts the VM on two
+    hosts.
+
     The move is refused, with every reason, if the target cannot take the VM, if the VM is locked or
     still declared in the source's pillar, or if the master does not pass files on. The master needs
     ``file_recv: True``, ``file_recv_max_size`` (MiB) above the size of the archive, and

@@ -12,6 +12,7 @@ from geats_core import (
     COST,
     LIVE_LIMITS,
     Action,
+    Arrival,
     Asked,
     ByHand,
     Candidate,
@@ -88,6 +89,7 @@ from geats_core import (
     parse_vm,
     place,
     plan,
+    plan_accept,
     plan_clone,
     plan_delete,
     plan_export,
@@ -255,9 +257,18 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     manifest = manifest_from_json("a.tar", manifest_to_json(written)).unwrap()
     copy = copied(manifest.spec, "web02", {"memory": "2GiB"}).unwrap()
     there = plan_import("/a.tar", manifest, copy, Observation(), FACTS, {spec.name: spec})
+    arrival = Arrival("host1")
+    comes = plan_import("/a.tar", manifest, spec, Observation(), FACTS, {}, arrival).unwrap()
+    here = plan_accept(spec.name, follow(comes, Observation()).unwrap()).unwrap()
     beside = plan_clone(spec.name, copy, {spec.name: have}, FACTS).unwrap()
     other = plan_rename(spec.name, "web03", {spec.name: have}, FACTS).value_or(beside.plans[0])
-    plans = (plan_export(spec.name, "/a.tar", have).unwrap(), there.unwrap(), *beside.plans, other)
+    plans = (
+        plan_export(spec.name, "/a.tar", have).unwrap(),
+        there.unwrap(),
+        here,
+        *beside.plans,
+        other,
+    )
     return [explain(each) for each in plans]
 
 

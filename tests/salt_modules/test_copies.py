@@ -31,6 +31,21 @@ def test_a_vm_is_exported_and_imported(modules, tmp_path):
         modules["geats.import_"](report["path"])
 
 
+def test_a_vm_that_arrives_counts_once_it_is_accepted(modules):
+    modules["geats.start"]("web01")
+    report = modules["geats.export"]("web01")
+    call = {"name": "web02", "changes": {"nics": []}, "arriving": "minion1", "to_run": True}
+    assert modules["geats.import_"](report["path"], **call)["error"] is None
+    with pytest.raises(CommandExecutionError, match="unfinished copy of the VM web01 of the host"):
+        modules["geats.start"]("web02")
+    assert modules["geats.accept"]("web02", test=True)["changes"]["steps"]
+    modules["geats.accept"]("web02")
+    assert modules["geats.accept"]("web02")["changes"] == {}
+    assert modules["geats.list"]()["web02"]["to_run"]
+    modules["geats.start"]("web02")
+    assert power(modules, "web02") == "running"
+
+
 def test_an_archive_elsewhere_is_fetched_by_salt(modules, opts, tmp_path):
     modules["geats.start"]("web01")
     report = modules["geats.export"]("web01", str(tmp_path / "web01.geats.tar"))

@@ -154,6 +154,7 @@ def test_a_move_is_shown_before_it_is_made(passes_files_on, opts, tmp_path):
         "copy",
         "import",
         "hand over",
+        "accept",
         "start",
         "remove",
     ]

@@ -316,7 +316,7 @@ def _fill_root(draft: _Draft, want: VMSpec) -> None:
             InstallTemplate(*where, want.template),
             "an earlier install was not finished" if unfinished else "it is empty",
         )
-    if seen.guest != guest_digest(want) or draft.state.copy_of:
+    if seen.guest != guest_digest(want):
         draft.add(ConfigureGuest(*where, want), "its files in the guest are not as described")
 
 

@@ -157,8 +157,9 @@ def _another_driver(want: VMSpec, have: Observation) -> Iterable[Problem]:
 
 def _unfinished_copy(goal: Goal, have: Observation) -> Iterable[Problem]:
     """What is to be a copy gets nothing from its template, and is not started half-copied."""
-    if have.copy_of and have.is_unfinished_copy and goal.target is not Target.DEFINED:
-        message = f"is an unfinished copy of {have.copy_of}: copy it again, or deprovision it"
+    if have.copy_of and goal.target is not Target.DEFINED:
+        advice = "repeat the command that makes it, or deprovision it"
+        message = f"is an unfinished copy of {have.copy_of}: {advice}"
         yield Problem("volumes", message, Code.REFUSED)
 
 

@@ -196,6 +196,8 @@ def _movable(name: str, host: Candidate, wanted: Goal | None) -> Checked[Goal]:
         return Failure(found)
     if have.recorded is None:
         return problem(name, "is not managed by geats, so it cannot be moved", Code.REFUSED)
+    if have.copy_of:
+        return problem(name, f"is an unfinished copy of {have.copy_of}", Code.REFUSED)
     is_off = have.power is Power.STOPPED and not have.to_run
     target = Target.PROVISIONED if is_off else Target.RUNNING
     return Success(Goal(name=name, target=target, spec=have.recorded))

@@ -19,6 +19,7 @@ from returns.result import Failure, Success
 
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.refusals import foreign, only_while_off, refusals, undefined
+from geats_core.jobs.arrivals import Arrival
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -34,7 +35,7 @@ from geats_core.planning.actions import (
     UnpackVolume,
 )
 from geats_core.planning.draft import LEFT_HELD, Draft
-from geats_core.planning.goal import Goal, Target
+from geats_core.planning.goal import Goal, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
 from geats_core.planning.steps import Plan
@@ -183,15 +184,19 @@ def plan_import(
     have: Observation,
     facts: HostFacts,
     others: Mapping[str, VMSpec],
+    arrival: Arrival | None = None,
 ) -> Checked[Plan]:
     """Create the VM *spec* from an archive; *others* are the VMs of the host by name. It is off.
+
+    With an *arrival*, it is not completed: see ``plan_accept``.
 
     Refused if there is a VM of this name (unless it is left from the same import), or if another VM
     has one of its addresses.
     """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
+    copy_of = _copy_of(manifest, arrival)
     found = (
-        *in_the_way(spec, have, _of(manifest)),
+        *in_the_way(spec, have, copy_of),
         *_other_volumes(spec, manifest),
         *_other_kinds(spec, manifest, facts),
         *refusals(goal, spec, Observation(), facts),
@@ -204,7 +209,8 @@ def plan_import(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
-    make_room(draft, spec, _of(manifest), manifest.by_hand, identity)
+    then = arrival.then if arrival else Then.OFF
+    make_room(draft, spec, copy_of, manifest.by_hand, identity, then)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -213,8 +219,9 @@ def plan_import(
             where = (volume.pool, volume.name, archive)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
             draft.add(action, "it should be as in the archive")
-    reason = "its files in the guest are those of another host or name"
-    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    if arrival is None:
+        reason = "its files in the guest are those of another host or name"
+        draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
     return draft.finished()
 
 
@@ -237,13 +244,19 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
     )
 
 
-def _of(manifest: Manifest) -> str:
-    """What the VM is a copy of: this archive, wherever it is."""
-    return f"an archive of {manifest.spec.name} ({_digest(encode(manifest))[:12]})"
+def _copy_of(manifest: Manifest, arrival: Arrival | None) -> str:
+    """What the VM is a copy of: of this archive, wherever that is."""
+    digest, name = _digest(encode(manifest))[:12], manifest.spec.name
+    return f"an archive of {name} ({digest})" if arrival is None else arrival.copy_of(name, digest)
 
 
 def make_room(
-    draft: Draft, spec: VMSpec, copy_of: str, by_hand: tuple[str, ...], identity: Identity
+    draft: Draft,
+    spec: VMSpec,
+    copy_of: str,
+    by_hand: tuple[str, ...],
+    identity: Identity,
+    then: Then = Then.OFF,
 ) -> None:
     """Define the VM as a copy; make its volumes, and reserve those that are not filled.
 
@@ -259,7 +272,7 @@ def make_room(
     is_known = have.recorded == have.defined == spec
     if not is_known or have.by_hand != keep or have.copy_of != copy_of:
         only = f", without lines that are of one VM only: {'; '.join(left)}" if left else ""
-        draft.add(Define(spec, keep, copy_of), f"{spec.name} is not defined{only}")
+        draft.add(Define(spec, keep, copy_of, then), f"{spec.name} is not defined{only}")
     filled = _filled(spec, draft.state)
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
     for volumes in ((spec.root,), others):
@@ -291,7 +304,7 @@ def in_the_way(spec: VMSpec, have: Observation, copy_of: str) -> Iterable[Proble
     is_left = (
         have.recorded == spec
         and have.power is Power.STOPPED
-        and not have.to_run
+        and not (have.to_run and not have.copy_of)
         and not have.foreign
         and not have.missing
         and _is_for_a_copy(spec, have)

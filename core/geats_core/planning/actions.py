@@ -26,13 +26,15 @@ class Define:
     """Record the definition in the registry, then make it known to the driver.
 
     ``keep`` are the lines that a person added to the driver's definition, and that stay in it.
-    ``copy_of`` says what the VM is going to be a copy of, which is remembered until it is; empty
-    if it is no copy, or if that is remembered already.
+    ``copy_of`` says what the VM is going to be a copy of, which is remembered until it is, and
+    ``then`` what is to become of it afterwards. ``copy_of`` is empty if it is no copy, or if that
+    is remembered already.
     """
 
     spec: VMSpec
     keep: tuple[str, ...] = ()
     copy_of: str = ""
+    then: Then = Then.OFF
 
 
 @dataclass(frozen=True, slots=True)

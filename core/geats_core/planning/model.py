@@ -76,7 +76,7 @@ SUSPENDED = frozenset({Power.FROZEN, Power.HELD})
 def after(action: Action, have: Observation) -> After:
     """The VM after *action*; or, if the action may not be done, the reason."""
     match action:
-        case Define(spec, keep, copy_of):
+        case Define(spec, keep, copy_of, then):
             return _need(
                 (not have.foreign, "geats did not make it"),
                 then=changed(
@@ -87,6 +87,7 @@ def after(action: Action, have: Observation) -> After:
                     unreliable="",
                     half_locked=False,
                     copy_of=copy_of or have.copy_of,
+                    to_run=have.to_run or then is not Then.OFF,
                 ),
             )
         case Undefine(keep):
@@ -153,6 +154,7 @@ def after(action: Action, have: Observation) -> After:
             return _need(
                 (have.power is Power.STOPPED, f"it is {have.power}"),
                 (have.defined is not None, "it is not defined"),
+                (not have.copy_of, f"it is an unfinished copy of {have.copy_of}"),
                 (
                     have.defined is not None and is_ready(have.defined, have),
                     "a volume is not ready",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from returns.result import Failure
 
+from geats_core.jobs.arrivals import HOST, Arrival, plan_accept
 from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
 from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
 from geats_core.planning.actions import Export
-from geats_core.planning.goal import Goal, Target
+from geats_core.planning.goal import Goal, Target, Then
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
@@ -56,17 +57,23 @@ def import_(
     name: object = None,
     changes: Mapping[str, object] | None = None,
     sha256: object = None,
+    arriving: object = None,
+    *,
+    to_run: bool = False,
 ) -> SavedPlan:
     """The plan that creates a VM from the archive at *path*, which is checked first.
 
     *name* is another name for it; *changes* are keys of its spec to change, and ``pools``: the pool
-    of all volumes, or of each by name. *sha256* is the checksum of the whole file. Raises
-    ``Refused`` if the archive is wrong, and if there is no such plan.
+    of all volumes, or of each by name. *sha256* is the checksum of the whole file. If it
+    is *arriving* from another host, of this name, it does not count before it is accepted (see
+    ``accept``), and is started by the next plan then if it is *to_run*. Raises ``Refused`` if the
+    archive is wrong, and if there is no such plan.
     """
-    read = options({"path": path, "name": name, "sha256": sha256})
+    read = options({"path": path, "name": name, "sha256": sha256, "arriving": arriving})
     archive = Path(read.need("path", fields.absolute_path, "/"))
     given = read.take("name", fields.vm_name, "")
     digest = read.take("sha256", fields.sha256, "")
+    source = read.take("arriving", fields.matching(HOST, "the name of a host"), "")
     accepted(read.done(None))
     try:
         found = vm_archives.read(archive)
@@ -78,9 +85,16 @@ def import_(
     seen = host.observe_all()
     have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
     others = _others(seen)
-    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others))
+    arrival = Arrival(source, Then.ON if to_run else Then.OFF) if source else None
+    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others, arrival))
     about = {called: have} if have.exists else {}
     return saved_with_others(host, made, spec, seen, facts, about)
+
+
+def accept(host: Host, name: str) -> SavedPlan:
+    """The plan that lets a VM which arrived from another host count here; it is not started."""
+    have = host.whole(name)
+    return saved(host, alone(accepted(plan_accept(name, have))), {name: have})
 
 
 def clone(

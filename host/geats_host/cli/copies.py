@@ -87,6 +87,19 @@ def clone(
 
 @click.command()
 @click.argument("name")
+@dry_run_option
+@in_session
+def accept(session: Session, name: str, dry_run: bool) -> None:
+    """Let a VM count that was moved to this host, if its move was interrupted. It stays off.
+
+    Only if the host that it comes from no longer has it: otherwise, two hosts have the VM. To
+    repeat the move is better, if that host answers.
+    """
+    show_or_apply(session, copies.accept(session.host, name), dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name")
 @click.argument("new_name")
 @dry_run_option
 @in_session
@@ -100,7 +113,7 @@ def rename(session: Session, name: str, new_name: str, dry_run: bool) -> None:
     show_or_apply(session, made, dry_run=dry_run)
 
 
-COMMANDS = (export, import_, clone, rename)
+COMMANDS = (export, import_, accept, clone, rename)
 
 
 def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> None:

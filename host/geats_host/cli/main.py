@@ -14,7 +14,7 @@ from geats_host.cli.commands import Commands
 MODULES = {  # where each command is: a module is loaded when one of its commands is called
     "adopt": ("adopt", "import-legacy", "import-libvirt", "import-lxc", "import-proxmox"),
     "checks": ("validate", "doctor", "schema"),
-    "copies": ("export", "import", "clone", "rename"),
+    "copies": ("export", "import", "accept", "clone", "rename"),
     "exports": ("prune-exports",),
     "guest": ("exec", "push", "pull", "wait", "console"),
     "inventory": ("pools", "volumes", "drivers", "strays", "pending"),

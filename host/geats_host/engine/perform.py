@@ -54,6 +54,7 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
+from geats_core.planning.goal import Then
 from geats_core.planning.model import adopted
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
@@ -124,8 +125,9 @@ class Performer:
     def perform(self, action: Action) -> str | None:
         """Carry out one action on the VM; the answer is what is to be known of how that went."""
         match action:
-            case Define(spec, keep, copy_of):
-                self._define(spec, keep, copy_of)
+            case Define(spec, keep, copy_of, then):
+                unfinished_copies.before_define(self.registry, self.name, copy_of, then)
+                self._define(spec, keep)
             case Adopt():
                 self._adopt(action)
             case Undefine(keep):
@@ -182,9 +184,8 @@ class Performer:
                 assert_never(action)
         return None
 
-    def _define(self, spec: VMSpec, keep: tuple[str, ...], copy_of: str = "") -> None:
+    def _define(self, spec: VMSpec, keep: tuple[str, ...]) -> None:
         """Record it, and write it; a lock kept in one place is kept in all from now on."""
-        unfinished_copies.before_define(self.registry, self.name, copy_of)
         self.registry.record(spec)
         self.driver.define(spec, self._places(spec), keep)
         lines_by_hand.note(self.registry, self.name, ())
@@ -195,6 +196,7 @@ class Performer:
         """Under the new name first, with its lock: only then is the old one forgotten."""
         this = Renaming(self.name, action.spec.name)
         unfinished_renames.note(self.registry, this)
+        unfinished_copies.before_define(self.registry, this.new_name, "", Then.OFF)
         replace(self, name=this.new_name, spec=action.spec)._define(action.spec, action.keep)
         lines_by_hand.note(self.registry, self.name, ())
         self.driver.undefine(self.name)
@@ -269,7 +271,7 @@ class Performer:
     def _adopt(self, action: Adopt) -> None:
         """The registry first: until the driver has done its part, the VM is not of geats."""
         driver = self._adopting()
-        unfinished_copies.before_define(self.registry, self.name, "")
+        unfinished_copies.before_define(self.registry, self.name, "", Then.OFF)
         self.registry.record(action.spec)
         driver.adopt(action, self._places(action.spec))
         lines_by_hand.note(self.registry, self.name, ())

@@ -58,6 +58,8 @@ class Mover:
     def _perform(self, phase: Phase) -> None:
         move = self.move
         match phase:
+            case Phase.CLEAR:
+                self._call(move.target, "geats.apply", move.vm, "deprovisioned")
             case Phase.SHUTDOWN:
                 self._call(move.source, "geats.shutdown", move.vm, to_run=True)
             case Phase.EXPORT:
@@ -68,9 +70,13 @@ class Mover:
                     raise HostError("the master did not take the file")
             case Phase.IMPORT:
                 url = f"salt://{move.source}{self.archive['path']}"
-                self._call(move.target, "geats.import_", url, sha256=self.archive["sha256"])
+                arriving = {"arriving": move.source, "to_run": move.running}
+                sha256 = self.archive["sha256"]
+                self._call(move.target, "geats.import_", url, sha256=sha256, **arriving)
             case Phase.HAND_OVER:
                 self._call(move.source, "geats.undefine", move.vm)
+            case Phase.ACCEPT:
+                self._call(move.target, "geats.accept", move.vm)
             case Phase.START:
                 self._call(move.target, "geats.start", move.vm)
             case Phase.REMOVE:
@@ -115,7 +121,7 @@ class Mover:
         """What an import that is said to have failed may have made; whose it is, nobody knows."""
         have = self._seen(self.move.target)
         if have is None or have.exists:
-            yield f"{self.move.vm} may be on {self.move.target}: look, and deprovision it there"
+            yield f"{self.move.vm} may be on {self.move.target}: repeat the move, or deprovision it"
 
     def _undone(self, undo: Undo) -> Iterable[str]:
         """Do it; what is yielded is why it was not done."""

@@ -8,6 +8,8 @@ a VM that is not recorded is one that was interrupted before anything was made: 
 
 from collections.abc import Container, Mapping
 
+from geats_core.planning.goal import Then
+from geats_host.observing import unfinished_restarts
 from geats_host.registry import Registry
 
 KIND = "copy of"  # of the registry's notes: the key of each is the name of a VM
@@ -18,14 +20,16 @@ def noted(registry: Registry, recorded: Container[str]) -> Mapping[str, str]:
     return {vm: text for vm, text in registry.notes(KIND).items() if vm in recorded}
 
 
-def before_define(registry: Registry, vm: str, copy_of: str) -> None:
-    """Remember, durably, what a VM is going to be a copy of.
+def before_define(registry: Registry, vm: str, copy_of: str, then: Then) -> None:
+    """Remember, durably, what a VM is going to be a copy of, and what is to become of it *then*.
 
     If it is no copy, and not recorded yet, what an earlier try left does not count for it.
     """
     if copy_of:
         registry.note(KIND, vm, copy_of)
+        unfinished_restarts.before_power_off(registry, vm, then)
     elif vm in registry.notes(KIND) and vm not in _recorded(registry):
+        unfinished_restarts.forget(registry, [vm])
         registry.forget_note(KIND, vm)
 
 

@@ -23,7 +23,7 @@ def noted(registry: Registry) -> Mapping[str, Then]:
 
 
 def before_power_off(registry: Registry, vm: str, then: Then) -> None:
-    """Remember, durably, what is to become of a VM that is about to be powered off."""
+    """Remember, durably, what is to become of a VM that is about to be powered off, or to come."""
     if then is Then.OFF:
         forget(registry, [vm])
     else:

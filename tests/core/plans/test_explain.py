@@ -205,6 +205,7 @@ def test_a_plan_is_plain_data() -> None:
                     "do": "Define",
                     "keep": [],
                     "copy_of": "",
+                    "then": "off",
                     "vm": "web",
                     "text": "define web",
                     "reason": "memory changed 1KiB → 2KiB",

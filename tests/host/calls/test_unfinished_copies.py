@@ -8,7 +8,7 @@ import pytest
 from returns.result import Success
 
 from geats_core.planning.actions import InstallTemplate
-from geats_core.planning.goal import Goal, Target
+from geats_core.planning.goal import Goal, Target, Then
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power, Stage
 from geats_host.calls import copies, repair
@@ -64,6 +64,23 @@ def killed(host: Host, copying: Copying, at: int) -> None:
         apply_plan(Fault(at, Moment.BEFORE, Manner.DIES).host(host), copying(host))
 
 
+def arrive(host: Host) -> SavedPlan:
+    return copies.import_(host, archive(host), "web02", arriving="minion1", to_run=True)
+
+
+def test_a_vm_that_arrives_is_started_by_nobody_before_it_is_accepted(tmp_path: Path) -> None:
+    for at in range(1, MOST_CALLS, 2):
+        host = host_at(tmp_path / f"{at}")
+        killed(host, arrive, at)
+        assert_left_alone(host)
+        apply_plan(host, arrive(host)).unwrap()
+        apply_plan(host, repair.plan(host)).unwrap()
+        assert_left_alone(host)
+        apply_plan(host, copies.accept(host, "web02")).unwrap()
+        apply_plan(host, repair.plan(host)).unwrap()
+        assert host.observe("web02").power is Power.RUNNING
+
+
 @pytest.mark.parametrize("copying", [clone, import_])
 def test_what_is_killed_gets_no_template_and_the_same_call_finishes_it(
     tmp_path: Path, copying: Copying
@@ -87,6 +104,8 @@ def test_what_nobody_finishes_is_repaired_away(tmp_path: Path) -> None:
         apply_plan(host, repair.plan(host)).unwrap()
         have = host.observe("web02")
         if have.exists:  # all of it was copied
+            with suppress(Refused):  # and it was completed
+                apply_plan(host, clone(host)).unwrap()
             reach(host, "web02", Target.RUNNING)
             assert host.observe("web02").copy_of == ""
         assert unfinished_copies.noted(host.registry, host.observe_all()) == {}
@@ -96,9 +115,9 @@ def assert_left_alone(host: Host) -> None:
     have = host.observe("web02")
     if have.recorded is None:
         return
-    if have.is_unfinished_copy:
+    if have.copy_of:
         for target in (Target.RUNNING, Target.PROVISIONED, Target.REINITIALISED):
-            with pytest.raises(Refused, match="copy it again, or deprovision it"):
+            with pytest.raises(Refused, match="or deprovision it"):
                 reaching(host, "web02", target)
     else:
         steps = reaching(host, "web02", Target.RUNNING).plan.steps
@@ -117,7 +136,7 @@ def test_the_faults_are_enough_to_strike_every_call(tmp_path: Path) -> None:
 def test_a_copy_that_was_killed_before_it_was_defined_is_forgotten(tmp_path: Path) -> None:
     """A VM of its name that is made otherwise is a VM like all others."""
     host = host_at(tmp_path)
-    unfinished_copies.before_define(host.registry, "web02", "the VM web01")
+    unfinished_copies.before_define(host.registry, "web02", "the VM web01", Then.ON)
     assert not host.observe("web02").exists
     spec = host.declared("web02", WEB)
     apply_plan(host, plan_vm(host, Goal(name="web02", target=Target.RUNNING, spec=spec))).unwrap()

@@ -1,27 +1,34 @@
 """Moves between hosts, each call of which may fail: one copy counts, and the report says which."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from returns.result import Failure, Success
 
-from geats_core import Candidate, Migration, Observation, Target
+from geats_core import Candidate, Goal, Migration, Observation, Target, plan
+from geats_core.jobs.arrivals import Arrival
 from geats_core.plans.codec import encode
-from geats_host.for_salt.fleet import Report
+from geats_host.errors import Refused
+from geats_host.for_salt.fleet import Fleet, Report
 from geats_host.for_salt.migrating import Mover, wrong_with_master
 from tests.core.hosts import at, vm
 
 WEB = vm("web", memory="1GiB")
 RUNNING, STOPPED = at(Target.RUNNING, WEB)["web"], at(Target.STOPPED, WEB)["web"]
 BARE = replace(STOPPED, recorded=None, defined=None)  # its volumes, which nobody defines
+TO_RUN = replace(STOPPED, to_run=True)
+COPY_OF = Arrival("a").copy_of("web", "5a")
+ARRIVED = replace(STOPPED, copy_of=COPY_OF)
 NOTHING = Observation()
 PATH = "/var/lib/geats/exports/web.tar.zst"
 MOVE = Migration(vm="web", source="a", target="b", running=True)
 
 
-class CutError(Exception):
-    """This call does not end as it should."""
+class Killed(BaseException):
+    """The runner is dead: no code of geats may catch this."""
 
 
 @dataclass
@@ -42,7 +49,11 @@ class TwoHosts:
 
     def ask(self, host: str, function: str, *args: object, **named: object) -> Mapping[str, Any]:
         number = len(self.calls)
+        if number == self.wrong and self.how == "killed":
+            raise Killed
         self.calls.append(f"{host} {function}")
+        if host == "*":
+            return {each: self.ask(each, function)[each] for each in self.hosts}
         if host in self.mute:
             return {host: False}
         if number == self.wrong and self.how == "before":
@@ -53,16 +64,16 @@ class TwoHosts:
         return {host: {"ret": said, "retcode": 0}}
 
     def run(
-        self, host: str, function: str, args: tuple[object, ...], named: Mapping[str, object]
+        self, host: str, function: str, args: tuple[object, ...], named: dict[str, Any]
     ) -> object:
         match function:
             case "geats.shutdown":
                 assert named == {"to_run": True}
-                assert self.hosts[host] in (RUNNING, STOPPED)
-                self.hosts[host] = STOPPED
+                assert self.hosts[host] in (RUNNING, TO_RUN)
+                self.hosts[host] = TO_RUN
                 return {"done": [], "notes": list(self.notes)}
             case "geats.export":
-                assert self.hosts[host] == STOPPED
+                assert self.hosts[host] in (STOPPED, TO_RUN)
                 self.files.add(f"{host} {PATH}")
                 return {"path": PATH, "sha256": "5a", "bytes": self.bytes}
             case "cp.push":
@@ -71,13 +82,17 @@ class TwoHosts:
                 self.files.add(f"master {PATH}")
                 return True
             case "geats.import_":
-                assert (args, named) == ((f"salt://a{PATH}",), {"sha256": "5a"})
+                assert (args, named.pop("sha256")) == ((f"salt://a{PATH}",), "5a")
                 assert f"master {PATH}" in self.files
-                self.hosts[host] = STOPPED
+                assert self.hosts[host] == NOTHING
+                assert named.pop("arriving") == "a"
+                self.hosts[host] = replace(ARRIVED, **named)
+            case "geats.accept":
+                self.hosts[host] = replace(self.hosts[host], copy_of="")
             case "geats.undefine":
                 self.hosts[host] = BARE
             case "geats.start":
-                assert self.hosts[host] in (STOPPED, RUNNING)
+                assert self.hosts[host] in (STOPPED, TO_RUN, RUNNING)
                 self.hosts[host] = RUNNING
             case "geats.apply":
                 assert args == ("web", "deprovisioned")
@@ -106,7 +121,7 @@ def test_a_move_leaves_nothing_behind() -> None:
         "source": "a",
         "target": "b",
         "counts": "b",
-        "done": ["shutdown", "export", "copy", "import", "hand over", "start", "remove"],
+        "done": ["shutdown", "export", "copy", "import", "hand over", "accept", "start", "remove"],
         "failed": None,
         "left": [],
         "notes": [],
@@ -133,7 +148,8 @@ def test_whatever_call_fails_one_copy_counts_and_the_other_never_runs(wrong: int
     assert report["failed"]["error"] != ""
     assert hosts.hosts[counts].recorded is not None
     other = hosts.hosts["b" if counts == "a" else "a"]
-    assert other in ((NOTHING, STOPPED) if counts == "a" else (NOTHING, BARE))
+    off = (NOTHING, replace(ARRIVED, to_run=True))
+    assert other in (off if counts == "a" else (NOTHING, BARE))
     if counts == "a":
         assert hosts.hosts["a"] == RUNNING
         assert other == NOTHING or report["left"] != []
@@ -147,6 +163,32 @@ def test_what_is_left_is_told(wrong: int, how: str) -> None:
     report = hosts.move()
     known = "export" in report["done"] or hosts.files == set()
     assert known or report["failed"]["phase"] == "export"
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("wrong", range(CALLS))
+def test_a_move_that_is_killed_is_finished_by_the_same_again(wrong: int, running: bool) -> None:
+    """Meanwhile, at most one host can start the VM; and nobody moves it anywhere else."""
+    hosts = TwoHosts(wrong, "killed", {"a": RUNNING if running else STOPPED, "b": NOTHING})
+    with suppress(Killed):
+        hosts.move(replace(MOVE, running=running))
+    able = [host for host, have in hosts.hosts.items() if starts(have)]
+    assert len(able) <= 1
+    assert not running or all(hosts.hosts[each] in (RUNNING, TO_RUN) for each in able)
+    was_accepted = "b geats.accept" in hosts.calls
+    assert not was_accepted or able == ["b"]
+    hosts.wrong = -1
+    with suppress(Refused):  # nothing is left but volumes on the source, which it tells
+        hosts.move(Fleet.asked(hosts.ask, "*").migration("web", "b", None))
+    assert hosts.hosts["b"] == (RUNNING if running else STOPPED)
+    assert hosts.hosts["a"] in ((BARE, NOTHING) if was_accepted else (NOTHING,))
+
+
+def starts(have: Observation) -> bool:
+    """Whether a plan of its host starts it, or leaves it on."""
+    goal = Goal(name="web", target=Target.RUNNING, spec=WEB)
+    made = plan(goal, have) if have.recorded else Failure(())
+    return isinstance(made, Success)
 
 
 def test_an_archive_that_the_master_would_not_take_is_not_sent() -> None:
