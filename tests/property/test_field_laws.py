@@ -27,6 +27,7 @@ from geats_core import (
     plan,
     to_plain,
 )
+from geats_core.plans.field_changes import differences_of
 from tests.property.strategies import specs
 
 Path: TypeAlias = tuple[str, ...]
@@ -114,6 +115,10 @@ def test_a_change_of_a_field_is_a_change_with_a_cost(path: Path) -> None:
     assert changes(before, now), f"{'.'.join(path)}: no row of COST stands for it"
     assert all(isinstance(each.impact, Impact) for each in changes(before, now))
     assert {each.field.partition(".")[0] for each in changes(before, now)} <= COST.keys()
+    for each in changes(before, now):
+        parts = differences_of(each)
+        assert parts
+        assert all(part.path.startswith(each.field) and part.old != part.new for part in parts)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)

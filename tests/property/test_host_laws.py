@@ -35,6 +35,7 @@ from geats_core import (
     mermaid,
     plan,
     plan_host,
+    saved,
     table,
     why,
 )
@@ -50,7 +51,9 @@ from geats_core.planning.actions import (
     describe,
 )
 from geats_core.planning.model import ON
+from geats_core.planning.spec_changes import Impact
 from geats_core.plans.explain import step_words
+from geats_core.plans.glance import glance
 from geats_core.plans.progress import Course
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import ROOT, Autostart, Limits, Nic, Volume
@@ -695,6 +698,22 @@ def test_planning_and_explaining_a_host_never_raise(situation: Situation) -> Non
             assert problems
             assert len(set(problems)) == len(problems)
             assert all(each.path and each.message for each in problems)
+
+
+@given(situations_of())
+def test_a_plan_at_a_glance_names_each_vm_that_it_changes_once(situation: Situation) -> None:
+    if (made := situation.planned()) is None:
+        return
+    lines = glance(saved(made, situation.there))
+    impacts: dict[str, Impact] = {}
+    for step in made.steps:
+        impacts[step.vm] = max(step.impact, impacts.get(step.vm, Impact.NONE))
+    of_vms = {line.name: line.impact for line in lines if line.fate is not None}
+
+    assert of_vms == {name: impact for name, impact in impacts.items() if name}
+    assert len(lines) == len({step for step in made.steps if not step.vm}) + len(of_vms)
+    assert all(line.words and "\n" not in line.words for line in lines)
+    assert all("DATA LOSS" in line.words for line in lines if line.impact is Impact.DATA_LOSS)
 
 
 @given(situations_of())

@@ -101,7 +101,7 @@ class Change:
     impact: Impact
 
     def __str__(self) -> str:
-        return f"{self.field} changed {_short(self.old)} → {_short(self.new)}"
+        return f"{self.field} changed {in_short(self.old)} → {in_short(self.new)}"
 
 
 def changes(old: VMSpec | None, new: VMSpec | None, costs: Costs = AS_EVER) -> tuple[Change, ...]:
@@ -193,17 +193,19 @@ def _comparable(spec: VMSpec | None, other: VMSpec | None) -> dict[str, object]:
     }
 
 
-def _short(value: object) -> str:
+def in_short(value: object) -> str:
     """A field's value in a line of text."""
     match value:
         case None:
             return "(not set)"
         case bool():
             return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
         case list() | tuple():
             return f"[{'; '.join(map(_entry, value))}]"
         case dict():
-            return f"{{{', '.join(f'{key}: {_short(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{key}: {in_short(item)}' for key, item in value.items())}}}"
         case _:
             return str(value)
 
@@ -211,15 +213,15 @@ def _short(value: object) -> str:
 def _entry(value: object) -> str:
     """An entry of a list: a mapping, such as a NIC, is written without its keys."""
     if not isinstance(value, dict):
-        return _short(value)
+        return in_short(value)
     words = [key if item is True else _entry_word(item) for key, item in value.items()]
     return " ".join(word for word in words if word)
 
 
 def _entry_word(item: object) -> str:
     if isinstance(item, list | tuple):
-        return ",".join(map(_short, item))
-    return "" if item is False else _short(item)
+        return ",".join(map(in_short, item))
+    return "" if item is False else in_short(item)
 
 
 def drift(declared: VMSpec, have: Observation) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def steps(
 
 
 def test_every_change_is_a_reason() -> None:
-    why = "memory changed (not set) → 1GiB; cpus changed (not set) → 2.0"
+    why = "memory changed (not set) → 1GiB; cpus changed (not set) → 2"
 
     facts = HostFacts(drivers=LXC)
 

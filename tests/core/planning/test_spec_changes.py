@@ -58,7 +58,7 @@ LINES = {
     "memory": "memory changed (not set) → 1GiB",
     "volume sizes": "volume sizes changed {} → {root: 1GiB}",
     "volume sharing": "volume sharing changed {} → {data: yes}",
-    "cpus": "cpus changed (not set) → 2.0",
+    "cpus": "cpus changed (not set) → 2",
     "processes": "processes changed (not set) → 10",
     "transient": "transient changed no → yes",
     "shutdown_timeout": "shutdown_timeout changed 60 → 5",

@@ -1,0 +1,238 @@
+"""A plan at a glance: a line for each VM that it changes, and one for the whole host."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from geats_core.planning.actions import (
+    Action,
+    Adopt,
+    AllocateVolume,
+    CloneVolume,
+    Define,
+    DeleteSnapshot,
+    DestroyVolume,
+    Export,
+    ForgetVolume,
+    Freeze,
+    GrowVolume,
+    InstallTemplate,
+    KeepOff,
+    Lock,
+    Rename,
+    Repair,
+    RollbackVolume,
+    SetLimits,
+    Shutdown,
+    SnapshotVolume,
+    Start,
+    Stop,
+    Undefine,
+    Unfreeze,
+    Unlock,
+    UnpackVolume,
+    describe,
+)
+from geats_core.planning.spec_changes import Impact
+from geats_core.planning.steps import Plan, Step
+from geats_core.plans.field_changes import differences_of
+from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import said_once
+from geats_core.reading.sizes import format_size
+from geats_core.vm.observation import Observation
+
+MOST_FIELDS = 3  # that a line names
+THIS_HOST = "this host"
+
+
+class Sign(StrEnum):
+    """What happens to a VM, in one character: the worst of it."""
+
+    CREATE = "+"
+    CHANGE = "~"
+    RESTART = "!"
+    DATA_LOSS = "-"
+    REFUSED = "x"
+
+
+class Fate(StrEnum):
+    """As what a VM counts in the line about the whole host."""
+
+    CREATE = "to create"
+    START = "to start"
+    CHANGE = "to change"
+    LIVE = "live"
+    RESTART = "to restart"
+    OFF = "to power off"
+    DATA_LOSS = "with data loss"
+    DESTROY = "to destroy"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a plan does with one VM, in words; or with the host itself, then ``fate`` is None."""
+
+    sign: Sign
+    name: str
+    words: str
+    impact: Impact
+    fate: Fate | None
+
+
+# What a step is called in one word or two. The others belong to one of these, and need no mention.
+SHORT: Mapping[type[Action], str] = {
+    Adopt: "adopt",
+    Rename: "rename",
+    UnpackVolume: "unpack an archive",
+    CloneVolume: "clone",
+    InstallTemplate: "install the template",
+    AllocateVolume: "add a volume",
+    GrowVolume: "grow a volume",
+    SetLimits: "set limits",
+    SnapshotVolume: "snapshot",
+    Export: "export",
+    Repair: "repair",
+    KeepOff: "keep off",
+    Freeze: "freeze",
+    Unfreeze: "unfreeze",
+    Lock: "lock",
+    Unlock: "unlock",
+}
+LOSSES: Mapping[type[Action], str] = {
+    DestroyVolume: "volume",
+    ForgetVolume: "missing volume",
+    RollbackVolume: "rolled back volume",
+    DeleteSnapshot: "snapshot",
+}
+
+
+def glance(made: SavedPlan) -> tuple[Line, ...]:
+    """A line for each VM that the plan changes or refuses, by name; those of the host come first.
+
+    For example ``~ db01  memory 512MiB → 1GiB, live``.
+    """
+    of_vms: dict[str, list[Step]] = {}
+    for step in made.plan.steps:
+        of_vms.setdefault(step.vm, []).append(step)
+    plans = {each.name: each for each in made.plan.plans}
+    lines = [
+        _line(plans.get(name, Plan(name=name)), steps, made.observations.get(name, Observation()))
+        for name, steps in of_vms.items()
+        if name
+    ]
+    lines += [
+        Line(Sign.REFUSED, name, "; ".join(said_once(why)), Impact.NONE, Fate.REFUSED)
+        for name, why in made.refused.items()
+    ]
+    return (*map(_of_host, of_vms.get("", ())), *sorted(lines, key=lambda line: line.name))
+
+
+def in_total(made: SavedPlan) -> str:
+    """The line about the host, such as ``3 to create, 1 live, 1 to destroy``; empty if there is
+    nothing to count."""
+    counted = Counter(line.fate for line in glance(made))
+    words = [f"{counted[fate]} {fate}" for fate in Fate if counted[fate]]
+    return ", ".join(words) + _unwanted(made)
+
+
+def _of_host(step: Step) -> Line:
+    sign = Sign.DATA_LOSS if step.impact is Impact.DATA_LOSS else Sign.CHANGE
+    return Line(sign, THIS_HOST, describe(step.action, ""), step.impact, None)
+
+
+def _line(plan: Plan, steps: list[Step], have: Observation) -> Line:
+    fate = _fate(steps, have)
+    impact = max(step.impact for step in steps)
+    words = [*_what(fate, plan, steps), *_cost(fate, impact), *_losses(steps, have)]
+    return Line(_sign(fate, impact), plan.name, ", ".join(words), impact, fate)
+
+
+def _fate(steps: list[Step], have: Observation) -> Fate:
+    kinds = {type(step.action) for step in steps}
+    impact = max(step.impact for step in steps)
+    off = kinds & {Shutdown, Stop, Repair}
+    if Undefine in kinds:
+        return Fate.DESTROY
+    if not have.exists and kinds & {Define, Adopt}:
+        return Fate.CREATE
+    if impact is Impact.DATA_LOSS:
+        return Fate.DATA_LOSS
+    if off:
+        return Fate.RESTART if Start in kinds else Fate.OFF
+    if Start in kinds:
+        return Fate.START
+    return Fate.LIVE if impact is Impact.LIVE else Fate.CHANGE
+
+
+def _sign(fate: Fate, impact: Impact) -> Sign:
+    if impact is Impact.DATA_LOSS:
+        return Sign.DATA_LOSS
+    if impact is Impact.RESTART:
+        return Sign.RESTART
+    return Sign.CREATE if fate is Fate.CREATE else Sign.CHANGE
+
+
+def _what(fate: Fate, plan: Plan, steps: list[Step]) -> Iterable[str]:
+    """What is done, without what it costs."""
+    count = _counted(len(steps), "step")
+    if fate is Fate.CREATE:
+        adopted = any(isinstance(step.action, Adopt) for step in steps)
+        return ("adopt" if adopted else "create", count)
+    if fate is Fate.DESTROY:
+        lost = any(isinstance(step.action, DestroyVolume) for step in steps)
+        return ("deprovision" if lost else "undefine",)
+    fields = [str(each) for change in plan.changes for each in differences_of(change)]
+    more = [_counted(len(fields) - MOST_FIELDS, "more field")] if fields[MOST_FIELDS:] else []
+    done = [SHORT[kind] for step in steps if (kind := type(step.action)) in SHORT]
+    found = [*fields[:MOST_FIELDS], *more] or list(dict.fromkeys(done))
+    return found or ([] if fate in POWERED else [count])
+
+
+POWERED = {Fate.START: "start", Fate.RESTART: "restart", Fate.OFF: "power off"}
+
+
+def _cost(fate: Fate, impact: Impact) -> Iterable[str]:
+    if fate in POWERED:
+        return (POWERED[fate],)
+    return ("live",) if fate is Fate.LIVE else ()
+
+
+def _losses(steps: list[Step], have: Observation) -> Iterable[str]:
+    """For example ``DATA LOSS: 2 volumes, 14GiB``."""
+    lost = [step.action for step in steps if type(step.action) in LOSSES]
+    if not lost:
+        return
+    kinds = Counter(LOSSES[type(action)] for action in lost)
+    words = [_counted(count, what) for what, count in kinds.items()]
+    destroyed = [each for each in lost if isinstance(each, DestroyVolume)]
+    seen = (have.volume(each.pool, each.volume) for each in destroyed)
+    size = sum(volume.size_bytes or 0 for volume in seen if volume is not None)
+    yield f"DATA LOSS: {', '.join(words)}{f', {format_size(size)}' if size else ''}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _unwanted(made: SavedPlan) -> str:
+    """What is said of volumes that no VM wants any more, and that nothing destroys."""
+    destroyed = {
+        (step.vm, step.action.pool, step.action.volume)
+        for step in made.plan.steps
+        if isinstance(step.action, DestroyVolume)
+    }
+    wanted = {name: have.recorded for name, have in made.observations.items()}
+    wanted |= {s.vm: s.action.spec for s in made.plan.steps if isinstance(s.action, Define)}
+    found = [
+        volume
+        for name, have in made.observations.items()
+        if (spec := wanted[name]) is not None
+        for volume in have.volumes
+        if (volume.pool, volume.name) not in {(each.pool, each.name) for each in spec.volumes}
+        and (name, volume.pool, volume.name) not in destroyed
+    ]
+    if not found:
+        return ""
+    return f"; {_counted(len(found), 'volume')} no longer wanted"
