@@ -23,13 +23,16 @@ def explain(plan: AnyPlan) -> str:
 
     If there are several VMs, each line also has the positions of the steps that it waits for.
     """
-    several = isinstance(plan, HostPlan)  # the steps of one VM come one after the other
-    lines = [
-        f"{position}. {explain_step(step)}"
-        + (f", {_waits_for(step)}" if several and step.waits_for else "")
-        for position, step in numbered(plan)
-    ]
+    lines = [words for _, words in explain_each(plan)]
     return "\n".join([*lines, *notes(plan)]) or nothing_to_do(plan)
+
+
+def explain_each(plan: AnyPlan) -> Iterable[tuple[Step, str]]:
+    """Each step with its line, see ``explain``."""
+    several = len({step.vm for step in plan.steps}) > 1  # those of one come one after the other
+    for position, step in numbered(plan):
+        waits = f", {_waits_for(step)}" if several and step.waits_for else ""
+        yield step, f"{position}. {explain_step(step)}{waits}"
 
 
 def nothing_to_do(plan: AnyPlan) -> str:
@@ -53,17 +56,29 @@ def numbered(plan: AnyPlan) -> Iterable[tuple[int, Step]]:
 def notes(plan: AnyPlan) -> list[str]:
     """What a plan leaves as it is, and a person should know."""
     if isinstance(plan, Plan):
-        return [
-            *(f"pending until {plan.name} restarts: {change}" for change in plan.pending),
-            *(f"kept in {plan.name}, added by hand: {_kept(line, plan)}" for line in plan.by_hand),
-        ]
+        return [*_pending(plan), *(_kept(line, plan) for line in plan.by_hand)]
     of_vms = [note for each in plan.plans for note in notes(each)]
     return [*of_vms, *map(_stray, plan.strays)]
 
 
+def short_notes(plan: HostPlan) -> list[str]:
+    """Those of ``notes`` that matter at a glance: of lines added by hand, those that win."""
+    of_vms = [
+        note
+        for each in plan.plans
+        for note in (*_pending(each), *(_kept(line, each) for line, _ in each.wins))
+    ]
+    return [*of_vms, *map(_stray, plan.strays)]
+
+
+def _pending(plan: Plan) -> list[str]:
+    return [f"pending until {plan.name} restarts: {change}" for change in plan.pending]
+
+
 def _kept(line: str, plan: Plan) -> str:
     won = [key for each, key in plan.wins if each == line]
-    return f"{line} (it wins over {won[0]} of the description)" if won else line
+    wins = f" (it wins over {won[0]} of the description)" if won else ""
+    return f"kept in {plan.name}, added by hand: {line}{wins}"
 
 
 def _stray(stray: Stray) -> str:

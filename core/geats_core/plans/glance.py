@@ -17,6 +17,7 @@ from geats_core.planning.actions import (
     ForgetVolume,
     Freeze,
     GrowVolume,
+    Hold,
     InstallTemplate,
     KeepOff,
     Lock,
@@ -38,7 +39,6 @@ from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.reading.checked import said_once
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation
 
@@ -53,7 +53,6 @@ class Sign(StrEnum):
     CHANGE = "~"
     RESTART = "!"
     DATA_LOSS = "-"
-    REFUSED = "x"
 
 
 class Fate(StrEnum):
@@ -96,6 +95,7 @@ SHORT: Mapping[type[Action], str] = {
     Repair: "repair",
     KeepOff: "keep off",
     Freeze: "freeze",
+    Hold: "freeze for a moment",
     Unfreeze: "unfreeze",
     Lock: "lock",
     Unlock: "unlock",
@@ -109,7 +109,7 @@ LOSSES: Mapping[type[Action], str] = {
 
 
 def glance(made: SavedPlan) -> tuple[Line, ...]:
-    """A line for each VM that the plan changes or refuses, by name; those of the host come first.
+    """A line for each VM that the plan changes, by name; those of the host come first.
 
     For example ``~ db01  memory 512MiB → 1GiB, live``.
     """
@@ -122,17 +122,14 @@ def glance(made: SavedPlan) -> tuple[Line, ...]:
         for name, steps in of_vms.items()
         if name
     ]
-    lines += [
-        Line(Sign.REFUSED, name, "; ".join(said_once(why)), Impact.NONE, Fate.REFUSED)
-        for name, why in made.refused.items()
-    ]
     return (*map(_of_host, of_vms.get("", ())), *sorted(lines, key=lambda line: line.name))
 
 
 def in_total(made: SavedPlan) -> str:
-    """The line about the host, such as ``3 to create, 1 live, 1 to destroy``; empty if there is
+    """The line about the host, such as ``3 to create, 1 live, 1 refused``; empty if there is
     nothing to count."""
     counted = Counter(line.fate for line in glance(made))
+    counted[Fate.REFUSED] = len(made.refused)
     words = [f"{counted[fate]} {fate}" for fate in Fate if counted[fate]]
     return ", ".join(words) + _unwanted(made)
 
@@ -185,8 +182,11 @@ def _what(fate: Fate, plan: Plan, steps: list[Step]) -> Iterable[str]:
         return ("deprovision" if lost else "undefine",)
     fields = [str(each) for change in plan.changes for each in differences_of(change)]
     more = [_counted(len(fields) - MOST_FIELDS, "more field")] if fields[MOST_FIELDS:] else []
-    done = [SHORT[kind] for step in steps if (kind := type(step.action)) in SHORT]
-    found = [*fields[:MOST_FIELDS], *more] or list(dict.fromkeys(done))
+    kinds = dict.fromkeys(type(step.action) for step in steps)
+    if Hold in kinds:
+        kinds.pop(Unfreeze, None)
+    done = [SHORT[each] for each in kinds if each in SHORT]
+    found = [*fields[:MOST_FIELDS], *more] or done
     return found or ([] if fate in POWERED else [count])
 
 

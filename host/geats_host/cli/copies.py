@@ -8,7 +8,7 @@ from returns.result import Failure
 
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import copies, reports
-from geats_host.cli import tables
+from geats_host.cli import plan_view, tables
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.engine.apply import Applied
@@ -39,7 +39,7 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
     if dry_run:
         show_or_apply(session, planned, dry_run=True)
         return
-    with tables.progress(planned, quiet=session.as_json) as progress:
+    with plan_view.progress(planned, quiet=session.as_json) as progress:
         applied = copies.apply_export(session.host, planned, progress)
     _end_if_interrupted(applied)
     report = copies.written(planned)
@@ -120,11 +120,11 @@ def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> Non
     if dry_run:
         show_or_apply(session, planned, dry_run=True)
         return
-    with tables.progress(planned, quiet=session.as_json) as progress:
+    with plan_view.progress(planned, quiet=session.as_json) as progress:
         applied = copies.apply_copy(session.host, planned, progress)
     _end_if_interrupted(applied)
     report = reports.apply_host_report(planned, applied)
-    session.answer(report, lambda: tables.show_notes(planned))
+    session.answer(report, lambda: plan_view.show_notes(planned))
 
 
 def _changes(words: tuple[str, ...]) -> dict[str, object]:

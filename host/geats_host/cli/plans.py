@@ -26,7 +26,8 @@ from geats_core.plans.plan_files import (
 )
 from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_host.calls import reports
-from geats_host.cli import tables
+from geats_host.cli import plan_view
+from geats_host.cli.plan_view import Detail
 from geats_host.cli.session import CHANGES, FAILED, FORCED, REFUSED, Session, in_session
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
@@ -46,6 +47,12 @@ format_option = click.option(
     default="text",
     show_default=True,
     help="How to show the plan; 'table' is Markdown, 'dot' is for Graphviz.",
+)
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, help="Show the steps of each VM too (default for one NAME)."
+)
+steps_option = click.option(
+    "--steps", is_flag=True, help="Show every step, in an order in which they may run."
 )
 save_option = click.option(
     "--save",
@@ -164,6 +171,8 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
 @snapshot_option
 @from_option
 @format_option
+@verbose_option
+@steps_option
 @save_option
 @click.option("--exit-code", is_flag=True, help="Exit with 3 if there is something to do.")
 @in_session
@@ -173,16 +182,20 @@ def plan(
     snapshot: bool,
     recording: BinaryIO | None,
     form: str,
+    verbose: bool,
+    steps: bool,
     save: Path | None,
     exit_code: bool,
 ) -> None:
     """Show what 'apply' would do, and do nothing.
 
-    Without NAMES: for every declared VM. VMs on the host that are not declared are shown too.
+    Without NAMES: for every declared VM. VMs on the host that are not declared are shown too. A
+    line begins with + if a VM is created, with ~ if it is changed, with ! if it is restarted or
+    powered off, with - if data is lost, and with x if it is refused.
     """
     made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
     _save(made, save)
-    _show(session, made, form)
+    _show(session, made, form, _detail(len(wishes.names) == 1 or verbose, steps=steps))
     if made.refused:
         sys.exit(REFUSED)
     sys.exit(CHANGES if exit_code and not made.plan.is_empty else 0)
@@ -254,6 +267,7 @@ def observe(session: Session) -> None:
 @click.argument("file", type=click.File("rb"))
 @from_option
 @format_option
+@steps_option
 @save_option
 @in_session
 def reverse(
@@ -261,6 +275,7 @@ def reverse(
     file: BinaryIO,
     recording: BinaryIO | None,
     form: str,
+    steps: bool,
     save: Path | None,
 ) -> None:
     """Show the plan that undoes the one in FILE after it was applied, and what it cannot undo."""
@@ -268,37 +283,43 @@ def reverse(
     facts = _facts(session, _recorded(recording))
     back = accepted(reverse_host(made, facts, session.config.policy))
     _save(back, save)
-    _show(session, back, form)
+    _show(session, back, form, _detail(True, steps=steps))
 
 
 @click.command()
 @dry_run_option
+@verbose_option
 @in_session
-def boot(session: Session, dry_run: bool) -> None:
+def boot(session: Session, dry_run: bool, verbose: bool) -> None:
     """Start every VM that is defined with autostart, in order. Run this when the host starts.
 
     If a VM cannot start, the others are still started.
     """
-    show_or_apply(session, plan_boot(session.host_in_part), dry_run=dry_run)
+    made = plan_boot(session.host_in_part)
+    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
 
 
 @click.command()
 @dry_run_option
+@verbose_option
 @in_session
-def halt(session: Session, dry_run: bool) -> None:
+def halt(session: Session, dry_run: bool, verbose: bool) -> None:
     """Shut all VMs down, in the reverse order. Run this when the host shuts down."""
-    show_or_apply(session, plan_halt(session.host_in_part), dry_run=dry_run)
+    made = plan_halt(session.host_in_part)
+    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
 
 
-def show_or_apply(session: Session, made: SavedPlan, *, dry_run: bool) -> None:
+def show_or_apply(
+    session: Session, made: SavedPlan, *, dry_run: bool, detail: Detail = Detail.OF_EACH
+) -> None:
     """Apply a plan, or with *dry_run* only show it; exit with 2 if it leaves out VMs."""
     if not dry_run:
         apply_saved(session, made)
         return
-    _show(session, made, "text")
+    _show(session, made, "text", detail)
     if made.refused:
         sys.exit(REFUSED)
 
@@ -309,10 +330,10 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
     Exit with 1 if a step failed, with 2 if the plan leaves out VMs, and with 4 if a guest did not
     shut down when it was asked to, and was powered off.
     """
-    with tables.progress(made, quiet=session.as_json) as progress:
+    with plan_view.progress(made, quiet=session.as_json) as progress:
         applied = apply_plan(session.used or session.host, made, progress)
     report = reports.apply_host_report(made, applied)
-    session.answer(report, lambda: tables.show_notes(made))
+    session.answer(report, lambda: plan_view.show_notes(made))
     if isinstance(applied, Failure):
         click.echo(reports.failure_text(applied.failure()), err=True)
         sys.exit(FAILED)
@@ -360,7 +381,14 @@ def _save(made: SavedPlan, file: Path | None) -> None:
         raise HostError(f"{file}: {error.strerror}") from None
 
 
-def _show(session: Session, made: SavedPlan, form: str) -> None:
+def _detail(of_each: bool, *, steps: bool = False) -> Detail:
+    """How much of a plan is shown."""
+    if steps:
+        return Detail.STEPS
+    return Detail.OF_EACH if of_each else Detail.GLANCE
+
+
+def _show(session: Session, made: SavedPlan, form: str, detail: Detail) -> None:
     """Print a plan in one of the FORMATS; for pictures, warnings go to standard error."""
     if form in DIAGRAMS and not session.as_json:
         click.echo(DIAGRAMS[form](made.plan), nl=False)
@@ -371,4 +399,4 @@ def _show(session: Session, made: SavedPlan, form: str) -> None:
     elif form == "json" or session.as_json:
         click.echo(json.dumps(reports.host_plan_report(made), indent=2))
     else:
-        tables.show_plan(made)
+        plan_view.show_plan(made, detail)

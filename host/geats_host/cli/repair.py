@@ -3,7 +3,7 @@
 import click
 
 from geats_host.calls import repair as repairing
-from geats_host.cli import tables
+from geats_host.cli import plan_view
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
 
@@ -24,7 +24,7 @@ def repair(session: Session, names: tuple[str, ...], dry_run: bool) -> None:
     made = repairing.plan(session.host, names)
     if made.plan.is_empty and not session.as_json:
         click.echo("nothing is left over")
-        tables.show_notes(made)
+        plan_view.show_notes(made)
     else:
         show_or_apply(session, made, dry_run=dry_run)
 

@@ -3,7 +3,7 @@
 import click
 
 from geats_host.calls import snapshots as snapshots_
-from geats_host.cli import tables
+from geats_host.cli import plan_view, tables
 from geats_host.cli.exports import rules_options
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
@@ -84,7 +84,7 @@ def prune_snapshots(session: Session, /, dry_run: bool, **rules: int | None) -> 
     made = snapshots_.pruned(session.host, given)
     if made.plan.is_empty and not session.as_json:
         click.echo("Every snapshot is kept.")
-        tables.show_notes(made)
+        plan_view.show_notes(made)
     else:
         show_or_apply(session, made, dry_run=dry_run)
 

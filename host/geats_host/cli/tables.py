@@ -1,24 +1,15 @@
 """What the command line shows to a person: tables, and progress on a terminal."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import describe
 from geats_core.planning.spec_changes import Impact
-from geats_core.planning.steps import Step
-from geats_core.plans.explain import AnyPlan, notes, nothing_to_do, numbered, step_words
-from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import said_once
 from geats_core.reading.sizes import format_size
-from geats_host.calls import reports
-from geats_host.registry import Outcome
-from geats_host.step_listeners import Progress, silent
 
 console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 MOST_IN_A_TABLE = 2_000
@@ -87,47 +78,6 @@ def show_status(report: Mapping[str, object]) -> None:
         show_mapping(of_host)
 
 
-def show_plan(made: SavedPlan) -> None:
-    """The steps, with reasons and impacts; then the notes."""
-    plan = made.plan
-    if plan.is_empty:
-        _show_nothing_to_do(made)
-    else:
-        table = _table("#", "step", "because", "impact", title=_title(plan))
-        for position, step in numbered(plan):
-            does, because, _ = step_words(step)
-            style = IMPACT_STYLE.get(step.impact, "dim")
-            table.add_row(
-                str(position), escape(does), escape(because), f"[{style}]{step.impact}[/]"
-            )
-        console.print(table)
-    show_notes(made)
-
-
-def show_notes(made: SavedPlan) -> None:
-    """What a plan refuses, what it warns about, and what it does not change."""
-    for problem in reports.refused_lines(made):
-        console.print(escape(f"refused: {problem}"), style="red", soft_wrap=True)
-    for warning in made.warnings:
-        console.print(escape(f"warning: {warning}"), style="red")
-    for note in notes(made.plan):
-        console.print(escape(note), style="yellow")
-
-
-def _show_nothing_to_do(made: SavedPlan) -> None:
-    """Say that there is nothing to do, unless a VM is left out."""
-    if not made.refused:
-        console.print(escape(nothing_to_do(_as_single(made.plan))))
-
-
-def _as_single(plan: HostPlan) -> AnyPlan:
-    return plan.plans[0] if len(plan.plans) == 1 else plan
-
-
-def _title(plan: HostPlan) -> str:
-    return ", ".join(each.name for each in plan.plans if each.name and not each.is_empty)
-
-
 def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
     """One line for each entry. If there are many, they are not put into a table, which is slow."""
     columns = ("time", "action", "outcome", "detail", "origin")
@@ -138,34 +88,6 @@ def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
     for entry in entries:
         table.add_row(*(escape(str(entry[column])) for column in columns))
     console.print(table if entries else "Nothing was applied yet.")
-
-
-@contextmanager
-def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
-    """Says which step is under way (on a terminal), and each that is done."""
-    if quiet:
-        yield silent
-        return
-    if made.plan.is_empty:
-        _show_nothing_to_do(made)
-    with console.status("applying") as spinner:
-
-        def show(step: Step, outcome: Outcome, detail: str) -> None:
-            action = escape(describe(step.action, step.vm))
-            with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
-                match outcome:
-                    case Outcome.INTENT:
-                        spinner.update(action)
-                    case Outcome.DONE:
-                        mark = "[yellow]![/]" if detail else "[green]✓[/]"
-                        said = f": {escape(detail)}" if detail else ""
-                        console.print(
-                            f"{mark} {action}{said} [dim]because {escape(step.reason)}[/]"
-                        )
-                    case Outcome.FAILED:
-                        console.print(f"[red]✗[/] {action}")
-
-        yield show
 
 
 def _table(*columns: str, title: str | None = None) -> Table:

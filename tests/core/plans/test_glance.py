@@ -18,7 +18,9 @@ from geats_core.planning.actions import (
     DeleteSnapshot,
     DestroyVolume,
     ForgetVolume,
+    Hold,
     RollbackVolume,
+    Unfreeze,
     UpgradeRegistry,
 )
 from geats_core.planning.spec_changes import Change, Impact
@@ -142,14 +144,18 @@ def test_what_is_about_the_host_comes_first_and_counts_as_no_vm() -> None:
     ]
 
 
-def test_a_vm_that_is_refused_is_in_its_place_by_name() -> None:
+def test_vms_that_are_refused_are_counted() -> None:
     plan = planned([Goal(name="web", target=Target.RUNNING, spec=vm("web"))], {})
     made = replace(saved(plan, {}), refused={"app": ("app.memory: is wrong",)})
     assert [*map(words, glance(made)), in_total(made)] == [
-        "x app  app.memory: is wrong",
         "+ web  create, 7 steps",
         "1 to create, 1 refused",
     ]
+
+
+def test_a_vm_that_is_frozen_for_a_moment_says_that_alone() -> None:
+    steps = tuple(Step(vm="web", action=each, reason="x") for each in (Hold(), Unfreeze()))
+    assert seen(HostPlan(steps=steps), RUNNING)[0] == "~ web  freeze for a moment, live"
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,27 @@ def test_all_vms_are_powered_off_only_by_their_names_or_number(geats: Geats) -> 
     assert set(powers(geats).values()) == {"stopped"}
 
 
+def test_a_plan_says_the_whole_first_and_the_steps_of_one_vm_or_if_asked(geats: Geats) -> None:
+    whole = "+ db01   create, 7 steps\n+ web01  create, 7 steps\n2 to create\n"
+    assert geats("plan")[1] == whole
+    head, *steps = geats("plan", "web01")[1].splitlines()
+    assert (head, steps[0].strip()) == (
+        "+ web01  create, 7 steps",
+        "1. define web01 because web01 is not defined (impact: none)",
+    )
+    lines = geats("plan", "-v")[1].splitlines()
+    assert [line for line in lines if line[0] != " "] == whole.splitlines()
+    assert {line.strip() for line in lines if line[0] == " "} == {
+        *geats("plan", "--steps")[1].splitlines()[:-1]
+    }
+
+
 @pytest.mark.parametrize(
     ("form", "begins"),
-    [("text", "db01, web01"), ("table", "| # |"), ("mermaid", "flowchart"), ("dot", "digraph")],
+    [("text", "1. define db01"), ("table", "| # |"), ("mermaid", "flowchart"), ("dot", "digraph")],
 )
 def test_a_plan_is_shown_in_each_form(geats: Geats, form: str, begins: str) -> None:
-    code, out, err = geats("plan", "--format", form)
+    code, out, err = geats("plan", "--steps", "--format", form)
     assert (code, err) == (0, "")
     assert out.startswith(begins)
     assert "start web01" in out
@@ -193,7 +208,7 @@ def test_a_plan_is_made_where_there_is_no_host(
     elsewhere.write_text(yaml.safe_dump({"geats": raw}))
     here, there = geats("plan"), call("plan", "--from", str(recording), "--config", str(elsewhere))
     assert there == here
-    assert "start web01" in there[1]
+    assert there[1] == "+ web01  create, 7 steps\n"
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -236,7 +251,8 @@ def test_boot_starts_what_is_to_start_and_halt_powers_all_off(geats: Geats, conf
     vms = {"web01": {"profile": "small", "autostart": True}, "db01": {"profile": "small"}}
     change_config(config, vms=vms)
     geats("apply")
-    assert "shut down db01" in geats("halt", "--dry-run")[1]
+    assert "! db01   power off\n" in geats("halt", "--dry-run")[1]
+    assert "shut down db01" in geats("halt", "--dry-run", "-v")[1]
     assert powers(geats) == {"db01": "running", "web01": "running"}
     assert geats("halt")[0] == 0
     assert powers(geats) == {"db01": "stopped", "web01": "stopped"}
@@ -284,7 +300,7 @@ def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) ->
     for name in vms:
         assert geats("provision", name)[0] == 0
     change_config(config, vms=vms)
-    code, out, _ = geats("boot", "--dry-run")
+    code, out, _ = geats("boot", "--dry-run", "-v")
     assert (code, "start b" in out, "refused: memory: a (1PiB) would" in out) == (2, True, True)
     assert geats("boot")[0] == 2
     assert powers(geats) == {"a": "stopped", "b": "running", "c": "stopped", "d": "running"}

@@ -1,0 +1,126 @@
+"""Plans as people see them: a line a VM, the steps of one, or all; and the progress of an apply."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+
+from rich.markup import escape
+
+from geats_core.hostwide.host_planner import HostPlan
+from geats_core.planning.actions import describe
+from geats_core.planning.spec_changes import Impact
+from geats_core.planning.steps import Step
+from geats_core.plans.explain import (
+    AnyPlan,
+    explain_each,
+    notes,
+    nothing_to_do,
+    short_notes,
+)
+from geats_core.plans.glance import Line, Sign, glance, in_total
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.calls import reports
+from geats_host.cli.tables import console
+from geats_host.registry import Outcome
+from geats_host.step_listeners import Progress, silent
+
+IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
+SIGN_STYLE = {
+    Sign.CREATE: "green",
+    Sign.CHANGE: "cyan",
+    Sign.RESTART: "yellow",
+    Sign.DATA_LOSS: "bold red",
+}
+
+
+class Detail(Enum):
+    """How much of a plan is shown."""
+
+    GLANCE = auto()  # a line for each VM
+    OF_EACH = auto()  # below it, the steps of this VM
+    STEPS = auto()  # all steps in their order
+
+
+def show_plan(made: SavedPlan, detail: Detail = Detail.OF_EACH) -> None:
+    """What would be done, and what would not. The numbers of steps are the same in each detail."""
+    if made.plan.is_empty:
+        _show_nothing_to_do(made)
+    elif detail is Detail.STEPS:
+        _show_steps(made.plan)
+    lines = glance(made)
+    if detail is not Detail.STEPS:
+        width = max((len(line.name) for line in lines), default=0)
+        for line in lines:
+            _show_line(line, width)
+            if detail is Detail.OF_EACH and line.fate is not None:
+                _show_steps(made.plan, line.name)
+    if len(lines) + len(made.refused) > 1:
+        _print(in_total(made), "bold")
+    show_notes(made, short_notes(made.plan) if detail is Detail.GLANCE else notes(made.plan))
+
+
+def show_notes(made: SavedPlan, lines: Iterable[str] | None = None) -> None:
+    """What a plan refuses, what it warns about, and what it does not change: *lines*, or all."""
+    for problem in reports.refused_lines(made):
+        _print(f"refused: {problem}", "red")
+    for warning in made.warnings:
+        _print(f"warning: {warning}", "red")
+    for note in notes(made.plan) if lines is None else lines:
+        _print(note, "yellow")
+
+
+def _show_line(line: Line, width: int) -> None:
+    style = SIGN_STYLE[line.sign]
+    console.print(
+        f"[{style}]{line.sign} {escape(line.name):<{width}}[/]  {escape(line.words)}",
+        soft_wrap=True,
+    )
+
+
+def _show_steps(plan: HostPlan, vm: str | None = None) -> None:
+    """All steps, or those of one VM, below its line."""
+    for step, words in explain_each(plan):
+        if vm is None or step.vm == vm:
+            _print(words if vm is None else f"    {words}", IMPACT_STYLE.get(step.impact, "dim"))
+
+
+def _print(words: str, style: str) -> None:
+    console.print(escape(words), style=style, soft_wrap=True)
+
+
+def _show_nothing_to_do(made: SavedPlan) -> None:
+    """Say that there is nothing to do, unless a VM is left out."""
+    if not made.refused:
+        console.print(escape(nothing_to_do(_as_single(made.plan))))
+
+
+def _as_single(plan: HostPlan) -> AnyPlan:
+    return plan.plans[0] if len(plan.plans) == 1 else plan
+
+
+@contextmanager
+def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
+    """Says which step is under way (on a terminal), and each that is done."""
+    if quiet:
+        yield silent
+        return
+    if made.plan.is_empty:
+        _show_nothing_to_do(made)
+    with console.status("applying") as spinner:
+
+        def show(step: Step, outcome: Outcome, detail: str) -> None:
+            action = escape(describe(step.action, step.vm))
+            with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
+                match outcome:
+                    case Outcome.INTENT:
+                        spinner.update(action)
+                    case Outcome.DONE:
+                        mark = "[yellow]![/]" if detail else "[green]✓[/]"
+                        said = f": {escape(detail)}" if detail else ""
+                        console.print(
+                            f"{mark} {action}{said} [dim]because {escape(step.reason)}[/]"
+                        )
+                    case Outcome.FAILED:
+                        console.print(f"[red]✗[/] {action}")
+
+        yield show
