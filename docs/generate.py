@@ -69,6 +69,7 @@ from geats_core.planning.actions import (
     Repair,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -103,6 +104,7 @@ POWER_ACTIONS: tuple[Action, ...] = (
     Hold(),
     Unfreeze(),
     SetLimits(SPEC.limits),
+    SetDevices(SPEC),
     Repair(),
 )
 ACTIONS: tuple[Action, ...] = (

@@ -14,7 +14,7 @@ By theme:
 - what there is: ``Observation``, ``after``, ``follow``
 - plans: ``plan`` for one VM, ``plan_host`` for all of a host
 - goals of a whole host: ``boot_goals``, ``halt_goals``, ``rebuild_goals``
-- what a change costs: ``COST``, ``Cost``, ``LIVE_LIMITS``, ``changes``, ``Impact``
+- what a change costs: ``COST``, ``Cost``, ``EntryCost``, ``LIVE_LIMITS``, ``changes``, ``Impact``
 - plans explained: ``explain``, ``why``, ``table``, ``mermaid``, ``dot``, ``plan_to_plain``
 - plans in files: ``saved``, ``to_json``, ``plan_from_json``, ``recorded_from_json``, ``moved``
 - plans undone: ``reverse``, ``reverse_host``, ``with_snapshots``, ``snapshots_first``
@@ -63,6 +63,7 @@ __all__ = [
     "DataLoss",
     "DriverFacts",
     "Duplicate",
+    "EntryCost",
     "Goal",
     "Gone",
     "HostConfig",

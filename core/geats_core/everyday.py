@@ -31,6 +31,7 @@ from geats_core.planning.spec_changes import COST as COST
 from geats_core.planning.spec_changes import LIVE_LIMITS as LIVE_LIMITS
 from geats_core.planning.spec_changes import Change as Change
 from geats_core.planning.spec_changes import Cost as Cost
+from geats_core.planning.spec_changes import EntryCost as EntryCost
 from geats_core.planning.spec_changes import Impact as Impact
 from geats_core.planning.spec_changes import changes as changes
 from geats_core.planning.steps import Plan as Plan

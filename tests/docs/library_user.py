@@ -22,6 +22,7 @@ from geats_core import (
     DataLoss,
     DriverFacts,
     Duplicate,
+    EntryCost,
     Goal,
     Gone,
     HostConfig,
@@ -117,11 +118,12 @@ from geats_core import (
     with_snapshots,
 )
 
+ENTRIES = {"nics": EntryCost(live=frozenset({"bridge"}))}
 COSTS = {**LIVE_LIMITS, "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART)}
 TAKES = frozenset({Offer.DIRECTORY})
 PARSER = NoStart(why="AppArmor has no parser: install apparmor", unless="lxc.apparmor.profile")
 DRIVERS = {
-    "lxc": DriverFacts(roots=TAKES, volumes=TAKES, costs=COSTS),
+    "lxc": DriverFacts(roots=TAKES, volumes=TAKES, costs=COSTS, entries=ENTRIES),
     "confined": DriverFacts(roots=TAKES, volumes=TAKES, no_start=PARSER),
 }
 POOLS = {"default": PoolFacts(location="/srv/{vm}/{volume}", size_bytes=2**40, snapshots=True)}

@@ -63,6 +63,7 @@ from geats_core.planning.actions import (
     Repair,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -271,6 +272,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             | KeepOff()
             | Freeze()
             | Unfreeze()
+            | SetDevices()  # which of them are done already, the driver sees
             | SetLimits()  # limits set, and not written down, are seen as those of before
             | AllocateVolume()
             | FormatVolume()

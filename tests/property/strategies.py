@@ -11,6 +11,7 @@ from geats_core import (
     Cost,
     DataLoss,
     DriverFacts,
+    EntryCost,
     Goal,
     HostFacts,
     Impact,
@@ -298,7 +299,14 @@ costs = st.builds(
     falls=st.sampled_from([Impact.LIVE, Impact.RESTART]),
     most=st.sampled_from(["", "memory"]),
 )
-driver_costs = st.just(LIVE_LIMITS) | st.dictionaries(st.sampled_from(sorted(LIVE_LIMITS)), costs)
+device_costs: dict[str, EntryCost] = {
+    "nics": EntryCost(live=frozenset({"bridge"})),
+    "volumes": EntryCost(busy="mount"),
+    "hardware.disks": EntryCost(of="volumes"),
+}
+IF_SET = Cost(rises=Impact.LIVE, falls=Impact.LIVE, if_set=True)
+limit_costs = st.just(LIVE_LIMITS) | st.dictionaries(st.sampled_from(sorted(LIVE_LIMITS)), costs)
+driver_costs = limit_costs | limit_costs.map(lambda costs: {**costs, "hardware.tpm": IF_SET})
 offers = st.none() | st.frozensets(st.sampled_from(Offer))
 no_starts = st.sampled_from(
     [*[None] * 7, NoStart(why="there is no parser: install it", unless="lxc.environment")]
@@ -310,6 +318,7 @@ known_drivers = st.none() | st.dictionaries(
         roots=offers,
         volumes=offers,
         costs=driver_costs,
+        entries=st.just({}) | st.just(device_costs),
         no_start=no_starts,
         location=st.none() | st.just("/srv/lxc"),
         keys=st.sampled_from([None, None, {}, {"tpm": {"type": "boolean"}}]),

@@ -12,6 +12,8 @@ from pathlib import Path
 import pycdlib
 import pytest
 
+from geats_core.domains.embedding import read_domain
+from geats_core.planning.actions import SetDevices
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.plugin_facts import Offer
 from geats_core.vm.lxc_config import veth_name
@@ -257,6 +259,45 @@ def test_cpus_and_memory_that_are_there_change_what_is_in_effect(
     assert (seen.defined, seen.in_effect) == (want, replace(want, limits=more))
     assert ">2</vcpu>" in virsh("dumpxml", want.name)
     assert driver.info(want.name).memory_limit_bytes == want.limits.memory_bytes
+
+
+def test_devices_change_while_the_guest_is_on(
+    driver: LibvirtDriver, bridge: str, tmp_path: Path
+) -> None:
+    """Attached, changed and detached, as often as it is asked; the guest stays the same one."""
+    (tmp_path / "a.iso").touch()
+    (tmp_path / "b.iso").touch()
+    eth0, eth1 = ({"name": f"eth{n}", "bridge": bridge} for n in range(2))
+
+    def described(cdrom: str, *volumes: str, nics: list[object], **cards: object) -> VMSpec:
+        return machine(
+            "devices",
+            volumes=[{"name": "root"}, *({"name": each} for each in volumes)],
+            nics=nics,
+            hardware={"cdrom": cdrom, "nics": cards},
+        )
+
+    first = described(f"{tmp_path}/a.iso", nics=[eth0])
+    driver.define(first, places(first, tmp_path))
+    driver.start(first.name)
+    began = qemu_pid(first.name)
+    for want in (
+        described(f"{tmp_path}/b.iso", "one", "two", nics=[eth0, eth1]),
+        described("empty", "one", nics=[eth0, eth1], eth0={"link": False}),
+        described(f"{tmp_path}/a.iso", nics=[eth0]),
+    ):
+        driver.define(want, places(want, tmp_path))
+        for _ in range(2):  # the second time nothing is left to be done
+            driver.set_devices(want.name, SetDevices(want), places(want, tmp_path))
+        assert driver.observe()[want.name] == DriverSeen(
+            defined=want, in_effect=want, power=Power.RUNNING
+        )
+        live = read_domain(virsh("dumpxml", want.name))
+        assert {*live.places} == {*(each.name for each in want.volumes), "cidata"}
+        assert [nic.mac for nic in live.nics] == [nic.mac for nic in want.nics]
+        down = "link" in dict(want.hardware)["nics"]
+        assert ("<link state='down'/>" in virsh("dumpxml", want.name)) is down
+    assert qemu_pid(first.name) == began
 
 
 def test_one_that_is_held_goes_on_when_its_operation_is_killed(

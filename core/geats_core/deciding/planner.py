@@ -44,6 +44,7 @@ from geats_core.planning.actions import (
     KeepOff,
     Lock,
     Repair,
+    SetDevices,
     SetLimits,
     Shutdown,
     Start,
@@ -55,11 +56,12 @@ from geats_core.planning.actions import (
 from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, Draft, again
 from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.model import ON, SUSPENDED, allocated
+from geats_core.planning.model import ON, SUSPENDED, allocated, are_usable
 from geats_core.planning.spec_changes import Change, Impact, at_least, changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget
+from geats_core.vm.devices import differences, is_device, with_devices
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
@@ -120,7 +122,7 @@ class _Draft(Draft):
 
     def changed(self, old: VMSpec | None, want: VMSpec) -> tuple[Change, ...]:
         """What differs from *old* to what is wanted, at the cost that its driver says."""
-        return changes(old, want, self.facts.driver(want.driver).costs)
+        return changes(old, want, self.facts.driver(want.driver).all_costs)
 
     def finished(self) -> Checked[Plan]:
         match super(_Draft, self).finished():
@@ -150,6 +152,8 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     _define(draft, want)
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
+        if are_usable(want.volumes, draft.state):
+            _set_devices(draft, want)
         return
     anew = draft.state.roots if goal.target is Target.REINITIALISED else ()
     if final is not Power.STOPPED and draft.state.power in ON:
@@ -166,6 +170,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _prepare_volume(draft, volume)
     _fill_root(draft, want)
     _set_limits(draft, want)
+    _set_devices(draft, want)
     if goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
     elif draft.state.to_run:
@@ -333,6 +338,22 @@ def _set_limits(draft: _Draft, want: VMSpec) -> None:
     if found:
         live = {LIMITS[each.field]: getattr(want.limits, LIMITS[each.field]) for each in found}
         draft.add(SetLimits(replace(have.in_effect.limits, **live)), "", found)
+
+
+def _set_devices(draft: _Draft, want: VMSpec) -> None:
+    """Attach, detach and change devices, as far as the driver can while the VM is on."""
+    have = draft.state
+    if have.power not in ON or have.in_effect is None:
+        return
+    found = tuple(
+        change
+        for change in draft.changed(have.in_effect, want)
+        if is_device(change.field) and change.impact is Impact.LIVE
+    )
+    if found:
+        runs = with_devices(have.in_effect, want, {each.field for each in found})
+        tells = tuple(differences(have.in_effect, runs))
+        draft.add(SetDevices(runs, tells), "", found)
 
 
 def _power_to(draft: _Draft, power: Power, reason: str) -> None:

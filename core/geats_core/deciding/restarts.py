@@ -18,7 +18,7 @@ def changes_that_restart(
     if anew or have.in_effect is None:
         return anew
     costs = Impact.NONE if restart is Restart.ALWAYS else Impact.RESTART
-    found = at_least(costs, changes(have.in_effect, want, facts.driver(want.driver).costs))
+    found = at_least(costs, changes(have.in_effect, want, facts.driver(want.driver).all_costs))
     return (*found, *growth_while_off(want, have, facts))
 
 

@@ -8,7 +8,9 @@ from xml.etree.ElementTree import Element
 
 from geats_core.domains.elements import of, sub
 from geats_core.domains.machine import (
+    EMPTY,
     Bus,
+    Card,
     Disk,
     Display,
     Guest,
@@ -138,7 +140,8 @@ def _disk(
 def _image(path: str, device: str, target: str, bus: Bus, serial: str = "") -> Element:
     element = Element("disk", type="file", device=device)
     sub(element, "driver", name="qemu", type="raw")
-    sub(element, "source", file=path)
+    if path != EMPTY:
+        sub(element, "source", file=path)
     sub(element, "target", dev=target, bus=bus)
     sub(element, "readonly")
     if serial:
@@ -156,7 +159,27 @@ def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
     sub(element, "model", type=card.model)
     if card.queues > 1 and card.model is Model.VIRTIO:
         sub(element, "driver", name="vhost", queues=f"{card.queues}")
+    element.extend(_traffic(card))
     return element
+
+
+def _traffic(card: Card) -> Iterable[Element]:
+    if not card.link:
+        yield Element("link", state="down")
+    if card.mtu is not None:
+        yield Element("mtu", size=f"{card.mtu}")
+    if card.vlan is not None:
+        yield of("vlan", Element("tag", id=f"{card.vlan}"))
+    rates = {"inbound": card.rate_in, "outbound": card.rate_out}
+    if any(rate is not None for rate in rates.values()):
+        yield of(
+            "bandwidth",
+            *(
+                Element(way, average=f"{-(-rate // 1024)}")
+                for way, rate in rates.items()
+                if rate is not None
+            ),
+        )
 
 
 def _controllers(spec: VMSpec, machine: Machine) -> Iterable[Element]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from geats_core.vm.spec import VMSpec
 
 LEAST_MEMORY = 1 << 20
+EMPTY = "empty"  # a cdrom drive without a medium
 
 
 class Firmware(StrEnum):
@@ -103,10 +104,19 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """How one NIC is attached."""
+    """How one NIC is attached. Without ``link``, its cable is pulled.
+
+    ``rate_in`` and ``rate_out`` are what the guest gets and sends at most, in bytes per second.
+    ``vlan`` is the tag of its frames, on a network that can do that.
+    """
 
     model: Model = Model.VIRTIO
     queues: int = 1
+    link: bool = True
+    rate_in: int | None = None
+    rate_out: int | None = None
+    vlan: int | None = None
+    mtu: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from returns.result import Failure, Success
 
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.machine import (
+    EMPTY,
     LEAST_MEMORY,
     Boot,
     Bus,
@@ -28,12 +29,12 @@ from geats_core.domains.machine import (
     max_memory_bytes,
 )
 from geats_core.planning.plugin_facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import Cost, Impact
+from geats_core.planning.spec_changes import Cost, EntryCost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, shown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import outlined
-from geats_core.reading.schemas import taking
+from geats_core.reading.schemas import any_of, taking
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
@@ -68,6 +69,7 @@ def driver_facts(location: str) -> DriverFacts:
         guests_mount=True,
         whole_cpus=True,
         costs=COSTS,
+        entries=ENTRIES,
         location=location,
         keys=KEYS,
         lacks=LACKS,
@@ -88,6 +90,10 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
         if disk.iothread and disk.bus is not Bus.VIRTIO:
             wrong = f"is only for disks on the bus {Bus.VIRTIO}, and this one is on {disk.bus}"
             yield Problem(f"{HARDWARE}.disks.{name}.iothread", wrong)
+    for name, card in machine.nics.items():
+        if card.vlan is not None and any(nic.name == name and nic.bridge for nic in spec.nics):
+            wrong = "is not for a bridge: connect the NIC to a bridge of that VLAN, such as br0.7"
+            yield Problem(f"{HARDWARE}.nics.{name}.vlan", wrong)
     if machine.cdrom == "" and Boot.CDROM in machine.boot:
         yield Problem(f"{HARDWARE}.boot", "names the cdrom, and there is none: give cdrom a file")
     if machine.guest is Guest.NONE and (machine.user_data or machine.ssh_keys):
@@ -157,6 +163,11 @@ def _card(read: Reader) -> Checked[Card]:
         Card(
             model=read.take("model", _model, Model.VIRTIO),
             queues=read.take("queues", fields.whole_number(1, 256), 1),
+            link=read.take("link", fields.boolean, True),
+            rate_in=read.take("rate_in", parse_size, None),
+            rate_out=read.take("rate_out", parse_size, None),
+            vlan=read.take("vlan", fields.whole_number(1, 4094), None),
+            mtu=read.take("mtu", fields.whole_number(68, 65535), None),
         )
     )
 
@@ -166,6 +177,11 @@ def _element(path: str, raw: object) -> Checked[str]:
     if isinstance(raw, str) and not unmergeable([raw]):
         return Success(raw)
     return problem(path, "must be an element of XML as it is below <domain>, got " + shown(raw))
+
+
+@taking(any_of({"const": EMPTY}, fields.bind_source.schema()))
+def _medium(path: str, raw: object) -> Checked[str]:
+    return Success(EMPTY) if raw == EMPTY else fields.bind_source(path, raw)
 
 
 _few = fields.whole_number(1, 4096)
@@ -189,7 +205,7 @@ def _read(read: Reader) -> Checked[Machine]:
             display=read.take("display", fields.one_of("display", Display), Display.NONE),
             disks=read.take("disks", fields.named(_disk), default.disks),
             nics=read.take("nics", fields.named(_card, fields.interface), default.nics),
-            cdrom=read.take("cdrom", fields.bind_source, ""),
+            cdrom=read.take("cdrom", _medium, ""),
             boot=read.take("boot", each(fields.one_of("boot device", Boot)), default.boot),
             watchdog=read.take("watchdog", fields.one_of("action", Watchdog), Watchdog.NONE),
             rng=read.take("rng", fields.boolean, True),
@@ -208,10 +224,20 @@ KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"binds", "idmap", "includes", "init", "privileged", "processes", "shared_volumes"}
 )
+LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {
     "memory": Cost(rises=Impact.LIVE, falls=Impact.LIVE, most=f"{HARDWARE}.max_memory"),
     "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART, most=f"{HARDWARE}.max_cpus"),
+    f"{HARDWARE}.cdrom": Cost(rises=Impact.LIVE, falls=Impact.LIVE, if_set=True),
     # The seed has them at the next start; cloud-init takes them from it only in a new guest.
     f"{HARDWARE}.ssh_keys": Cost.always(Impact.NONE),
     f"{HARDWARE}.user_data": Cost.always(Impact.NONE),
+}
+ENTRIES: Mapping[str, EntryCost] = {
+    "nics": EntryCost(live=frozenset({"bridge"})),
+    "volumes": EntryCost(busy="mount"),  # what the guest mounts by the seed is in use
+    f"{HARDWARE}.nics": EntryCost(
+        of="nics", live=LIVE_OF_CARDS, fresh=frozenset({"model", "queues", *LIVE_OF_CARDS})
+    ),
+    f"{HARDWARE}.disks": EntryCost(of="volumes", fresh=frozenset({"cache", "discard"})),
 }

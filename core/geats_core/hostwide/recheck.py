@@ -23,6 +23,7 @@ from geats_core.planning.actions import (
     AllocateVolume,
     Define,
     GrowVolume,
+    SetDevices,
     SetLimits,
     Start,
     Undefine,
@@ -34,7 +35,7 @@ from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Problem, Problems
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 
-TAKING = (Define, Adopt, Start, AllocateVolume, GrowVolume, SetLimits)
+TAKING = (Define, Adopt, Start, AllocateVolume, GrowVolume, SetLimits, SetDevices)
 CHANGING = (*TAKING, *POWER_OFFS, Undefine)
 UNDER_WAY = "an operation in progress takes it"
 

@@ -204,7 +204,7 @@ def _planned(
     match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
         case Success(rest):
             steps = ordered((*draft.steps, *rest.steps))
-            found_changes = changes(running, want, facts.driver(want.driver).costs)
+            found_changes = changes(running, want, facts.driver(want.driver).all_costs)
             return Success(replace(rest, steps=steps, changes=found_changes))
         case Failure() as refused:
             return refused

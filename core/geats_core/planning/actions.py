@@ -1,7 +1,7 @@
 """The actions: each is one change to the host, and they are all there are."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
@@ -241,6 +241,23 @@ class SetLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDevices:
+    """Attach, detach and change devices of a running VM: from then on it has those of ``spec``,
+    and nothing else of it.
+
+    ``tells`` says of each what is done.
+    """
+
+    spec: VMSpec
+    tells: tuple[str, ...] = ()
+
+    def in_effect(self, runs: VMSpec) -> VMSpec:
+        """With what a VM runs afterwards that ran with *runs*."""
+        to = self.spec
+        return replace(runs, nics=to.nics, volumes=to.volumes, hardware=to.hardware)
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Power on."""
 
@@ -372,7 +389,9 @@ VolumeAction: TypeAlias = (
     | RenameVolume
 )
 PowerOffAction: TypeAlias = Shutdown | Stop | Repair
-PowerAction: TypeAlias = PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits
+PowerAction: TypeAlias = (
+    PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits | SetDevices
+)
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Rename | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
 Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
@@ -390,7 +409,7 @@ def impact_of(action: Action) -> Impact:
             return Impact.RESTART
         case Export(reading=Reading.CLONES):
             return Impact.LIVE
-        case SetLimits() | GrowVolume() | Freeze() | Hold() | Unfreeze():
+        case SetLimits() | SetDevices() | GrowVolume() | Freeze() | Hold() | Unfreeze():
             return Impact.LIVE
         case (
             Define()
@@ -480,6 +499,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"
         case SetLimits(limits):
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
+        case SetDevices(tells=tells):
+            return f"change devices of {vm_name}: {'; '.join(tells)}"
         case Start():
             return f"start {vm_name}"
         case Shutdown(timeout_s, _):

@@ -6,6 +6,7 @@ reason. The planner looks for a way through this space, and the adapters must ag
 real host.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias, assert_never
 
@@ -41,6 +42,7 @@ from geats_core.planning.actions import (
     Repair,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -65,7 +67,7 @@ from geats_core.vm.observation import (
     changed,
     volumes_in_order,
 )
-from geats_core.vm.spec import ROOT, VMSpec
+from geats_core.vm.spec import ROOT, VMSpec, Volume
 
 After: TypeAlias = Success[Observation] | Failure[str]
 
@@ -194,6 +196,13 @@ def after(action: Action, have: Observation) -> After:
             if have.power not in ON or have.in_effect is None:
                 return Failure(f"it is {have.power}")
             return Success(changed(have, in_effect=replace(have.in_effect, limits=limits)))
+        case SetDevices():
+            if have.power not in ON or have.in_effect is None:
+                return Failure(f"it is {have.power}")
+            return _need(
+                (are_usable(action.spec.volumes, have), "a volume is not ready"),
+                then=changed(have, in_effect=action.in_effect(have.in_effect)),
+            )
         case OnVolume():
             return _volume_after(action, have)
         case _:
@@ -203,7 +212,12 @@ def after(action: Action, have: Observation) -> After:
 def is_ready(spec: VMSpec, have: Observation) -> bool:
     """Whether every volume of *spec* exists and is usable, and a template is installed on the
     root."""
-    for volume in spec.volumes:
+    return are_usable(spec.volumes, have)
+
+
+def are_usable(volumes: Iterable[Volume], have: Observation) -> bool:
+    """Whether each exists and is usable, and a template is installed on the root."""
+    for volume in volumes:
         seen = have.volume(volume.pool, volume.name)
         needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED
         if seen is None or not seen.active or seen.stage < needed or seen.is_reserved:

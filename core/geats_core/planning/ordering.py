@@ -42,6 +42,7 @@ from geats_core.planning.actions import (
     Repair,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -162,7 +163,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({(*VOLUMES, *place), (*COPIES, *place)})
         case OnVolume():
             return frozenset({(*VOLUMES, action.pool, action.volume)})
-        case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits():
+        case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits() | SetDevices():
             return frozenset({POWER})
         case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):
             return frozenset({POWER})
@@ -178,7 +179,7 @@ def _writes(action: Action) -> frozenset[Resource]:
 
 def _reads(action: Action) -> frozenset[Resource]:
     match action:
-        case Start():
+        case Start() | SetDevices():
             return frozenset({DEFINITION, VOLUMES})
         case Export():
             return frozenset({DEFINITION, VOLUMES, POWER})

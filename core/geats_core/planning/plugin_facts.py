@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from geats_core.planning.spec_changes import Cost
+from geats_core.planning.spec_changes import Cost, Costs, EntryCost
 from geats_core.vm.spec import RootKind
 
 
@@ -45,6 +45,7 @@ class DriverFacts:
     CPU.
     ``costs`` say what a change of a field costs that is not as in ``COST``: a driver that can
     change the memory, cpus or processes of a VM that is on says so with ``Impact.LIVE``.
+    ``entries`` are the fields of which it can change named entries, such as NICs, while a VM is on.
     ``no_start`` is why none of its VMs can be started now.
     ``location`` is where its VMs are: two drivers at one location would be one. ``keys`` are those
     that its VMs have below ``hardware``, each with the JSON Schema of its value; ``lacks`` names
@@ -54,6 +55,7 @@ class DriverFacts:
     roots: frozenset[Offer] | None = None
     volumes: frozenset[Offer] | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    entries: Mapping[str, EntryCost] = field(default_factory=dict)
     no_start: NoStart | None = None
     location: str | None = None
     keys: Mapping[str, object] | None = None
@@ -61,6 +63,11 @@ class DriverFacts:
     root_kind: RootKind | None = None
     guests_mount: bool | None = None
     whole_cpus: bool = False
+
+    @property
+    def all_costs(self) -> Costs:
+        """What a change of any field costs that is not as in ``COST``."""
+        return {**self.costs, **self.entries}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,12 +68,14 @@ class Cost:
 
     A field that is not set has no limit, so it is above any value. A value that is neither a number
     nor a size counts as rising. If ``most`` names a field, a value rises at that cost up to the
-    value of that field in the old spec, and beyond it only with a restart.
+    value of that field in the old spec, and beyond it only with a restart. With ``if_set``, this
+    holds only if the field is set before and after.
     """
 
     rises: Impact
     falls: Impact
     most: str = ""
+    if_set: bool = False
 
     @classmethod
     def always(cls, impact: Impact) -> "Cost":
@@ -81,9 +83,45 @@ class Cost:
         return cls(rises=impact, falls=impact)
 
 
-Costs: TypeAlias = Mapping[str, Cost]  # what a driver says, by the fields of ``COST``
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryCost:
+    """What a change of named entries, such as NICs, costs with one driver that can do it live.
+
+    A change is live if entries only come at the end, or go from there, and if of those that stay
+    only ``live`` keys differ. One that has the key ``busy`` does not go: the guest uses it. If
+    ``of`` is set, the field is a mapping that says more of the entries of that other field: of one
+    that comes it may have the keys ``fresh``, and what it says of one that goes is of no matter.
+    """
+
+    live: frozenset[str] = frozenset()
+    busy: str = ""
+    of: str = ""
+    fresh: frozenset[str] = frozenset()
+
+    def is_live(self, field: str, before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+        """Whether the change of *field* can be made while the VM is on."""
+        old, new = _entries(before.get(field)), _entries(now.get(field))
+        if self.of:
+            had, has = _entries(before.get(self.of)), _entries(now.get(self.of))
+            came, stay = (
+                has.keys() - had.keys(),
+                (old.keys() | new.keys()) - (had.keys() - has.keys()),
+            )
+            return all(
+                _differing(old.get(name, {}), new.get(name, {}))
+                <= (self.fresh if name in came else self.live)
+                for name in stay
+            )
+        kept = [name for name in old if name in new]
+        at_the_end = kept == [*old][: len(kept)] == [*new][: len(kept)]
+        goes = not any(entry.get(self.busy) for name, entry in old.items() if name not in new)
+        return at_the_end and goes and all(_differing(old[n], new[n]) <= self.live for n in kept)
+
+
+Costs: TypeAlias = Mapping[str, Cost | EntryCost]  # what a driver says, by the fields of ``COST``
 AS_EVER: Costs = MappingProxyType({})  # of a driver that says nothing
-LIVE_LIMITS: Costs = MappingProxyType(  # of a driver whose ``set_limits`` can change all of them
+# Of a driver whose ``set_limits`` can change all of them.
+LIVE_LIMITS: Mapping[str, Cost] = MappingProxyType(
     dict.fromkeys(("memory", "cpus", "processes"), Cost.always(LIVE))
 )
 
@@ -133,14 +171,34 @@ def _fields(before: Mapping[str, object], now: Mapping[str, object]) -> Iterable
 def _cost(
     field: str, before: Mapping[str, object], now: Mapping[str, object], costs: Costs
 ) -> Impact:
-    cost = costs.get(field)
+    cost, otherwise = costs.get(field), COST[field.partition(".")[0]]
     if cost is None:
-        return COST[field.partition(".")[0]]
+        return otherwise
+    if isinstance(cost, EntryCost):
+        on_time = not cost.of or _cost(cost.of, before, now, costs) <= LIVE
+        return LIVE if on_time and cost.is_live(field, before, now) else otherwise
+    if cost.if_set and (before.get(field) is None or now.get(field) is None):
+        return otherwise
     old, new = _amount(before.get(field)), _amount(now.get(field))
     if new < old:
         return cost.falls
     most = _amount(before.get(cost.most, before.get(field))) if cost.most else inf
     return cost.rises if new <= most else max(cost.rises, RESTART)
+
+
+def _entries(value: object) -> dict[str, Mapping[str, object]]:
+    """The entries of a field by their names: of a list, in its order, or of a mapping."""
+    match value:
+        case dict():
+            return {name: entry for name, entry in value.items() if isinstance(entry, Mapping)}
+        case list():
+            return {f"{each['name']}": each for each in value}
+        case _:
+            return {}
+
+
+def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
+    return {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
 
 
 def _amount(value: object) -> float:

@@ -117,7 +117,7 @@ def pending_of(host: Host, have: Observation) -> tuple[Change, ...]:
     if now is None or then is None or now == then:
         return ()
     able = host.drivers.ask(then.driver, lambda driver: driver.facts)
-    return changes(now, then, able.costs if able else AS_EVER)
+    return changes(now, then, able.all_costs if able else AS_EVER)
 
 
 def host_report() -> Report:

@@ -16,7 +16,7 @@ from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 
 if TYPE_CHECKING:
-    from geats_core.planning.actions import Adopt
+    from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
@@ -257,6 +257,15 @@ class DiskGrowing(Protocol):
 
     def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
         """Let the guest see that its volume at *place* has that size now, if it is on."""
+        ...
+
+
+@runtime_checkable
+class HotPlugging(Protocol):
+    """What a driver offers that can change devices of a VM that is on, and says so in its costs."""
+
+    def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
+        """Let the running VM have these devices; *places* are those of their volumes, by name."""
         ...
 
 

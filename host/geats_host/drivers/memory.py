@@ -14,7 +14,7 @@ from returns.result import Failure, Success
 
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.plugin_facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, RootKind, VMSpec
@@ -22,12 +22,17 @@ from geats_host.drivers import DriverSeen, Info, Place, Ran
 from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:
+    from geats_core.planning.actions import SetDevices
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2, Offer.NOTHING})
 OF_CONTAINERS = frozenset(
     {"privileged", "idmap", "includes", "init", "processes", "binds", "shared_volumes"}
 )
+ENTRIES = {
+    "nics": EntryCost(live=frozenset({"bridge"})),
+    "volumes": EntryCost(busy="mount"),
+}
 COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
 
 
@@ -50,6 +55,7 @@ class MemoryDriver:
             return DriverFacts(costs=COSTS, root_kind=self.root_kind)  # any volume will do
         return DriverFacts(
             costs=COSTS,
+            entries=ENTRIES,
             roots=DISKS,
             volumes=DISKS,
             lacks=OF_CONTAINERS,
@@ -111,6 +117,11 @@ class MemoryDriver:
         vm = self._in(name, *ON)
         if vm.in_effect is not None:
             self.vms[name] = replace(vm, in_effect=replace(vm.in_effect, limits=limits))
+
+    def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
+        vm = self._in(name, *ON)
+        if vm.in_effect is not None:
+            self.vms[name] = replace(vm, in_effect=devices.in_effect(vm.in_effect))
 
     def info(self, name: str) -> Info:
         vm = self.vms.get(name, DriverSeen())

@@ -42,6 +42,7 @@ from geats_core.planning.actions import (
     Repair,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -63,7 +64,14 @@ from geats_host import templates
 from geats_host.archives import export_clones, vm_archives
 from geats_host.archives.disk_archives import Disk
 from geats_host.archives.volume_archives import Tree
-from geats_host.drivers import AdoptingDriver, DiskGrowing, Driver, GuestConfiguring, Place
+from geats_host.drivers import (
+    AdoptingDriver,
+    DiskGrowing,
+    Driver,
+    GuestConfiguring,
+    HotPlugging,
+    Place,
+)
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
@@ -165,6 +173,8 @@ class Performer:
                     unfinished_restarts.started(self.registry, self.name)
             case SetLimits():
                 self._power(action)
+            case SetDevices():
+                self._set_devices(action)
             case Freeze():
                 self._power(action)
                 with suppress(HostError):  # the same
@@ -328,6 +338,16 @@ class Performer:
             case _:
                 assert_never(action)
         return None
+
+    def _set_devices(self, action: SetDevices) -> None:
+        driver = self.driver
+        if not isinstance(driver, HotPlugging):
+            raise HostError(f"{self.name}: its driver cannot change devices of a VM that is on")
+        places = {
+            each.name: self._place(self.pools[each.pool], VolumeId(self.name, each.name))
+            for each in action.spec.volumes
+        }
+        driver.set_devices(self.name, action, places)
 
     def _check_mounts(self) -> None:
         """Once more, as the steps before may have taken long; and the guest is off now."""

@@ -38,7 +38,7 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import Driver, DriverSeen, Info, Place
+from geats_host.drivers import Driver, DriverSeen, HotPlugging, Info, Place
 from geats_host.errors import HostError
 
 Reopen: TypeAlias = Callable[[], Driver]
@@ -94,11 +94,14 @@ class DriverConformance:
         fields = {field: field.partition(".")[0] for field in facts.costs}
         assert set(fields.values()) <= {*COST}, "the table COST has no such field"
         assert not OF_GEATS & facts.costs.keys(), "these fields are none of the driver's"
+        plugs = isinstance(reopen(), HotPlugging)
+        assert plugs or not facts.entries, "nothing changes devices while a VM is on"
         for field, cost in facts.costs.items():
             found = {cost.rises, cost.falls}
             ever = COST[fields[field]]
             assert ever <= Impact.RESTART or found == {ever}, f"{field} costs the data"
-            live = field in LIVE or Impact.LIVE not in found
+            is_device = field.startswith("hardware.") and plugs
+            live = field in LIVE or is_device or Impact.LIVE not in found
             assert live, f"nothing changes {field} while it is on"
 
     def test_a_life_from_define_to_undefine(self, reopen: Reopen, make: Make) -> None:

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core import (
     DataLoss,
     DriverFacts,
+    EntryCost,
     Goal,
     HostFacts,
     Impact,
@@ -22,6 +23,7 @@ from geats_core import (
     VMSpec,
     VolumeSeen,
     after,
+    describe,
     explain,
     parse_vm,
     plan,
@@ -442,4 +444,38 @@ def test_steps_wait_only_for_what_they_need() -> None:
         (3,),
         (7,),
         (6, 8),
+    ]
+
+
+def test_devices_change_while_it_runs_as_far_as_its_driver_can() -> None:
+    eth0, eth1 = ({"name": f"eth{n}", "bridge": "br0"} for n in range(2))
+    costs = {"nics": EntryCost(), "volumes": EntryCost(busy="mount")}
+    facts = HostFacts(drivers={"lxc": DriverFacts(entries=costs)})
+    root, data = {"name": "root", "pool": "fast"}, {"name": "data", "mount": "/data"}
+    old = web(nics=[eth0], volumes=[root])
+    new = web(nics=[eth0, eth1], volumes=[root, data])
+    have = at(Target.RUNNING, old)
+
+    def planned(target: Target, want: VMSpec, have: Observation = have) -> list[str]:
+        made = plan(Goal(name="web", target=target, spec=want), have, facts).unwrap()
+        return [describe(step.action, "web") for step in made.steps]
+
+    assert planned(Target.RUNNING, new) == [
+        "define web",
+        "allocate volume web/data in pool default",
+        "format volume web/data in pool default",
+        "activate volume web/data in pool default",
+        "change devices of web: attach NIC eth1; attach volume data (its guest configures it at "
+        "its next start)",
+    ]
+    assert planned(Target.DEFINED, new) == ["define web"]  # its volume is not there yet
+    assert planned(Target.DEFINED, web(nics=[], volumes=[root])) == [
+        "define web",
+        "change devices of web: detach NIC eth0",
+    ]
+    restarted = planned(Target.RUNNING, replace(new, hostname="other"))
+    assert not any(each.startswith("change devices") for each in restarted)
+    half = replace(have, recorded=new, defined=new)  # interrupted before its devices changed
+    assert planned(Target.DEFINED, replace(new, volumes=old.volumes), half)[-1:] == [
+        "change devices of web: attach NIC eth1"
     ]

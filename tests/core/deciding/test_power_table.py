@@ -10,6 +10,7 @@ from geats_core.planning.actions import (
     Freeze,
     Hold,
     Repair,
+    SetDevices,
     SetLimits,
     Shutdown,
     Start,
@@ -21,6 +22,7 @@ from geats_core.vm.spec import Limits
 
 WEB = parse_vm("web", {"template": "debian"}).unwrap()
 ROOT = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, active=True)
+DEVICES = SetDevices(WEB)
 VALID: dict[tuple[Action, Power], Power] = {
     (Start(), Power.STOPPED): Power.RUNNING,
     (Shutdown(60), Power.RUNNING): Power.STOPPED,
@@ -36,6 +38,9 @@ VALID: dict[tuple[Action, Power], Power] = {
     (SetLimits(Limits()), Power.RUNNING): Power.RUNNING,
     (SetLimits(Limits()), Power.FROZEN): Power.FROZEN,
     (SetLimits(Limits()), Power.HELD): Power.HELD,
+    (DEVICES, Power.RUNNING): Power.RUNNING,
+    (DEVICES, Power.FROZEN): Power.FROZEN,
+    (DEVICES, Power.HELD): Power.HELD,
     (Undefine(), Power.STOPPED): Power.STOPPED,
 }
 ACTIONS = sorted({action for action, _ in VALID}, key=str)

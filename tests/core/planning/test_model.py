@@ -22,6 +22,7 @@ from geats_core.planning.actions import (
     Pause,
     Repair,
     RollbackVolume,
+    SetDevices,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -44,6 +45,7 @@ def web(**changed: object) -> VMSpec:
 
 
 WEB = web()
+LARGER = web(hostname="other", nics=[{"name": "eth0", "bridge": "br0"}])
 GUEST = guest_digest(WEB)
 MONDAY = SnapshotSeen(name="monday", taken_s=1, stage=Stage.FILLING, template="old", guest="old")
 DATA = VolumeSeen(name="data", pool="default", stage=Stage.FORMATTED, active=True)
@@ -110,6 +112,7 @@ SMALL = Limits(memory_bytes=1)
         (Repair(), STUCK, OFF),
         (Freeze(), ON, FROZEN),
         (Unfreeze(), FROZEN, ON),
+        (SetDevices(LARGER), ON, replace(ON, in_effect=replace(WEB, nics=LARGER.nics))),
         (SetLimits(SMALL), ON, replace(ON, in_effect=replace(WEB, limits=SMALL))),
         (SetLimits(SMALL), FROZEN, replace(FROZEN, in_effect=replace(WEB, limits=SMALL))),
         (FormatVolume(*ROOT), ALLOCATED, FORMATTED),
@@ -166,6 +169,8 @@ def test_a_new_volume_is_allocated_and_no_more() -> None:
         (Repair(), ON, "it is running"),
         (Freeze(), FROZEN, "it is frozen"),
         (Unfreeze(), ON, "it is running"),
+        (SetDevices(WEB), OFF, "it is stopped"),
+        (SetDevices(WEB), replace(ON, volumes=()), "a volume is not ready"),
         (SetLimits(SMALL), OFF, "it is stopped"),
         (SetLimits(SMALL), STUCK, "it is stuck"),
         (SetLimits(SMALL), replace(ON, in_effect=None), "it is running"),

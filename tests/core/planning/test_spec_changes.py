@@ -2,7 +2,7 @@
 
 import pytest
 
-from geats_core import COST, LIVE_LIMITS, Change, Cost, Impact, changes, parse_vm
+from geats_core import COST, LIVE_LIMITS, Change, Cost, EntryCost, Impact, changes, parse_vm
 from geats_core.planning.spec_changes import at_least
 
 DATA: dict[object, object] = {"name": "data", "mount": "/data"}
@@ -203,3 +203,75 @@ def test_lists_are_written_entry_by_entry() -> None:
     assert str(of_nics) == (
         "nics changed [] → [eth0 br0 02:00:00:00:00:01 10.0.0.2/24,fd00::2/64 10.0.0.1]"
     )
+
+
+NIC0, NIC1, NIC2 = ({"name": f"eth{n}", "bridge": "br0"} for n in range(3))
+DEVICES: dict[str, Cost | EntryCost] = {
+    "nics": EntryCost(live=frozenset({"bridge"})),
+    "volumes": EntryCost(busy="mount"),
+    "hardware.nics": EntryCost(
+        of="nics", live=frozenset({"link"}), fresh=frozenset({"link", "model"})
+    ),
+    "hardware.cdrom": Cost(rises=Impact.LIVE, falls=Impact.LIVE, if_set=True),
+}
+
+
+def costs_of(old: dict[object, object], new: dict[object, object]) -> dict[str, Impact]:
+    """What each change costs with a driver that can change devices."""
+    first, then = (parse_vm("web", {"template": "debian", **raw}).unwrap() for raw in (old, new))
+    return {each.field: each.impact for each in changes(first, then, DEVICES)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "impact"),
+    [
+        ([NIC0], [NIC0, NIC1], Impact.LIVE),
+        ([], [NIC0, NIC1], Impact.LIVE),
+        ([NIC0, NIC1], [NIC0], Impact.LIVE),
+        ([NIC0, NIC1], [], Impact.LIVE),
+        ([NIC0, NIC1], [NIC0, NIC2], Impact.LIVE),
+        ([NIC0], [{**NIC0, "bridge": "br1"}], Impact.LIVE),
+        ([NIC0], [{**NIC0, "addresses": ["10.0.0.2/24"]}], Impact.RESTART),
+        ([NIC0, NIC1], [NIC1], Impact.RESTART),  # it would have another name on the host
+        ([NIC0], [NIC1, NIC0], Impact.RESTART),
+        ([NIC0, NIC1], [NIC1, NIC0], Impact.RESTART),
+    ],
+)
+def test_nics_come_and_go_live_at_the_end(
+    old: list[object], new: list[object], impact: Impact
+) -> None:
+    assert costs_of({"nics": old}, {"nics": new}) == {"nics": impact}
+
+
+def test_a_volume_that_the_guest_mounts_does_not_go_live() -> None:
+    root, raw = {"name": "root"}, {"name": "raw"}
+    busy = {"name": "busy", "mount": "/busy"}
+
+    def cost(old: list[object], new: list[object]) -> Impact:
+        return costs_of({"volumes": [root, *old]}, {"volumes": [root, *new]})["volumes"]
+
+    assert cost([], [busy]) is cost([], [raw]) is cost([raw], []) is Impact.LIVE
+    assert cost([busy], []) is cost([raw], [{**raw, "read_only": True}]) is Impact.RESTART
+
+
+def test_what_is_said_of_a_device_costs_what_its_coming_and_going_allows() -> None:
+    def cost(old: list[object], before: object, new: list[object], now: object) -> Impact:
+        raw = [{"nics": old, "hardware": {"nics": before}}]
+        raw += [{"nics": new, "hardware": {"nics": now}}]
+        return costs_of(*raw)["hardware.nics"]  # type: ignore[arg-type]
+
+    down, other = {"eth0": {"link": False}}, {"eth0": {"model": "e1000"}}
+    assert cost([NIC0], {}, [NIC0], down) is cost([NIC0], down, [NIC0], {}) is Impact.LIVE
+    assert cost([NIC0], {}, [NIC0], other) is Impact.RESTART
+    assert cost([], {}, [NIC0], other) is cost([NIC0], other, [], {}) is Impact.LIVE
+    assert cost([NIC1], {}, [NIC0, NIC1], other) is Impact.RESTART
+
+
+def test_a_medium_changes_live_in_a_drive_that_is_there() -> None:
+    for old, new, impact in (
+        ({"cdrom": "/a"}, {"cdrom": "empty"}, Impact.LIVE),
+        ({}, {"cdrom": "/a"}, Impact.RESTART),
+        ({"cdrom": "/a"}, {}, Impact.RESTART),
+    ):
+        found = costs_of({"hardware": old}, {"hardware": new})
+        assert found["hardware.cdrom"] is impact

@@ -41,5 +41,12 @@ class Daemon:
 
     def xml(self, name: str) -> str:
         """The definition that libvirt has of a domain; empty if it has none."""
+        return self._of(name, "xml")
+
+    def live_xml(self, name: str) -> str:
+        """The XML of a domain that runs; empty if it does not."""
+        return self._of(name, "live")
+
+    def _of(self, name: str, key: str) -> str:
         found = self.ask("observe", name)["domains"]
-        return f"{found[0]['xml']}" if isinstance(found, list) and found else ""
+        return f"{found[0][key]}" if isinstance(found, list) and found else ""

@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from geats_core.domains.domain_devices import DomainFacts
 from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
+from geats_core.domains.live_devices import device_steps
 from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
@@ -50,6 +51,7 @@ from geats_host.linux.network import bridges
 from geats_host.linux.run import run
 
 if TYPE_CHECKING:
+    from geats_core.planning.actions import SetDevices
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 
 AGENT, HOLD = (CHILD.with_name(name) for name in ("agent_child.py", "hold_child.py"))
@@ -192,10 +194,7 @@ class LibvirtDriver:
 
     def set_limits(self, name: str, limits: Limits) -> None:
         """Give and take memory by the guest's balloon, and give CPUs."""
-        seen = self.observe(name).get(name)
-        if seen is None or seen.in_effect is None:
-            raise HostError(f"{name} does not run, or geats does not know with what")
-        spec = replace(seen.in_effect, limits=limits)
+        spec = replace(self._in_effect(name), limits=limits)
         machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the limits of {name}"):
             definition.write_spec(self._folder(name), spec)
@@ -204,6 +203,23 @@ class LibvirtDriver:
             name,
             memory_kib=int(kib(limits.memory_bytes or 0)),
             cpus=cpus(spec),
+            note=note_xml(spec),
+            timeout=self.options.timeout_s / 2,
+        )
+
+    def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
+        """Attach, change and detach: whatever of that is done already is not done again."""
+        runs = self._in_effect(name)
+        spec = devices.in_effect(runs)
+        machine = machines.machine_of(self.options, spec)
+        with vm_files.host_errors(f"cannot change the devices of {name}"):
+            definition.write_spec(self._folder(name), spec)
+        wanted = domain_xml(spec, machine, self._domain_facts(spec, machine, places))
+        live, gone = self.daemon.live_xml(name), _devices_of(runs) - _devices_of(spec)
+        self._have(
+            "set-devices",
+            name,
+            steps=[asdict(step) for step in device_steps(wanted, live, sorted(gone))],
             note=note_xml(spec),
             timeout=self.options.timeout_s / 2,
         )
@@ -272,6 +288,13 @@ class LibvirtDriver:
             machine=known.machine,
         )
 
+    def _in_effect(self, name: str) -> VMSpec:
+        """With what a VM runs; ``HostError`` if it does not, or nobody knows."""
+        seen = self.observe(name).get(name)
+        if seen is None or seen.in_effect is None:
+            raise HostError(f"{name} does not run, or geats does not know with what")
+        return seen.in_effect
+
     def _write_seed(self, name: str) -> None:
         """The seed is a function of the spec: one that was lost is back with the next start."""
         folder = self._folder(name)
@@ -303,3 +326,8 @@ class LibvirtDriver:
     def _let_go(self, name: str) -> None:
         with vm_files.host_errors(f"cannot let {name} go on"):
             held.let_go(self._folder(name), HOLD)
+
+
+def _devices_of(spec: VMSpec) -> set[str]:
+    """The devices that can come and go: NICs by their MAC addresses, volumes by their serials."""
+    return {nic.mac for nic in spec.nics} | {volume.name for volume in spec.volumes}

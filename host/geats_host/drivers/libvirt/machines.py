@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from returns.result import Failure, Success
 
 from geats_core.domains.domain_devices import Source
-from geats_core.domains.machine import Machine
+from geats_core.domains.machine import EMPTY, Machine
 from geats_core.domains.machine_keys import problems, read_machine
 from geats_core.planning.plugin_facts import Offer
 from geats_core.reading.checked import Code, Problem, Problems
@@ -54,6 +54,6 @@ def _not_allowed(options: Options, machine: Machine) -> Iterator[Problem]:
     if machine.xml and not options.raw_xml:
         why = f"is only for hosts whose driver {options.kind!r} has the option raw_xml"
         yield Problem(f"{HARDWARE}.xml", why, Code.REFUSED)
-    if machine.cdrom and not is_within(machine.cdrom, options.media):
+    if machine.cdrom not in ("", EMPTY) and not is_within(machine.cdrom, options.media):
         why = allowed_by("the driver's option media", options.media)
         yield Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED)

@@ -8,6 +8,7 @@ is one on its output; if it has ``failed``, that says why nothing was done.
 """
 
 import json
+import os
 import re
 import sys
 import time
@@ -16,8 +17,9 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, TypeAlias
 
-sys.path += sys.argv[1:2]
+sys.path += [*sys.argv[1:2], os.path.dirname(os.path.abspath(__file__))]
 libvirt: Any = import_module("libvirt")  # it has no types
+hotplug: Any = import_module("hotplug")  # beside this one
 
 NAMESPACE = "urn:geats:1"
 ASKS_AGAIN_S = 3.0  # a guest that still boots does not hear the first time
@@ -49,7 +51,7 @@ def main() -> int:
     try:
         with connected(request["uri"]) as host:
             answer = ACTIONS[request["do"]](host, request)
-    except (libvirt.libvirtError, Refused) as error:
+    except (libvirt.libvirtError, hotplug.StillThere, Refused) as error:
         answer = {"failed": str(error)}
     print(json.dumps(answer))
     return 0
@@ -226,6 +228,17 @@ def _set_limits(host: Connection, request: Request) -> Answer:
         domain.setVcpusFlags(request["cpus"], LIVE)
         with suppress(libvirt.libvirtError):  # a guest without an agent brings them up by itself
             domain.setVcpusFlags(request["cpus"], libvirt.VIR_DOMAIN_VCPU_GUEST)
+    return _note(domain, request)
+
+
+def _set_devices(host: Connection, request: Request) -> Answer:
+    """Attach, change and detach devices of the running guest, and note it once all are done."""
+    domain = ours(host, request)
+    hotplug.set_devices(domain, request["steps"], request["timeout"])
+    return _note(domain, request)
+
+
+def _note(domain: Domain, request: Request) -> Answer:
     kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
     domain.setMetadata(kind, request["note"], "geats", NAMESPACE, LIVE)
     return {}
@@ -291,6 +304,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "unfreeze": _unfreeze,
     "undefine": _undefine,
     "set-limits": _set_limits,
+    "set-devices": _set_devices,
     "resize": _resize,
     "examine": _examine,
     "info": _info,

@@ -1,0 +1,52 @@
+"""Devices of a domain that runs, brought to those that are wanted."""
+
+from geats_core.domains.domain_xml import domain_xml
+from geats_core.domains.live_devices import Doing, device_steps
+from geats_core.domains.machine_keys import read_machine
+from geats_core.vm.spec import VMSpec
+from tests.core.domains.machines import DATA, FACTS, ROOT, spec
+
+ETH0 = {"name": "eth0", "bridge": "br0", "mac": "02:00:00:00:00:01"}
+ETH1 = {"name": "eth1", "bridge": "br0", "mac": "02:00:00:00:00:02"}
+
+
+def steps(runs: VMSpec, wants: VMSpec, *gone: str) -> list[tuple[Doing, str]]:
+    """What is done to which kind of device."""
+    xml = {each: domain_xml(each, read_machine(each).unwrap(), FACTS) for each in (runs, wants)}
+    found = device_steps(xml[wants], xml[runs], gone)
+    return [(each.doing, each.xml.partition(" ")[0].lstrip("<")) for each in found]
+
+
+def test_what_is_there_already_needs_no_step() -> None:
+    have = spec(nics=[ETH0], volumes=[ROOT, DATA], hardware={"cdrom": "/a.iso"})
+    assert steps(have, have) == []
+    assert device_steps("", "", ()) == ()
+
+
+def test_what_is_missing_is_attached_and_only_what_is_named_is_detached() -> None:
+    one, two = spec(nics=[ETH0]), spec(nics=[ETH0, ETH1], volumes=[ROOT, DATA])
+    assert steps(one, two) == [(Doing.ATTACH, "disk"), (Doing.ATTACH, "interface")]
+    assert steps(two, one) == []  # somebody else attached them
+    assert steps(two, one, "02:00:00:00:00:02", "data", "no more") == [
+        *[(Doing.DETACH, "interface"), (Doing.DETACH, "disk")]
+    ]
+    assert steps(two, two, "data") == []
+
+
+def test_nics_and_media_change_and_disks_do_not() -> None:
+    plain = spec(nics=[ETH0], hardware={"cdrom": "/a.iso"})
+    for hardware in (
+        {"nics": {"eth0": {"link": False}}},
+        {"nics": {"eth0": {"rate_in": "1MiB"}}},
+        {"nics": {"eth0": {"rate_out": "1MiB", "rate_in": "2MiB"}}},
+    ):
+        other = spec(nics=[ETH0], hardware={"cdrom": "/a.iso", **hardware})
+        assert steps(plain, other) == steps(other, plain) == [(Doing.CHANGE, "interface")]
+    slow = spec(nics=[ETH0], hardware={"nics": {"eth0": {"rate_in": "1MiB", "rate_out": "1MiB"}}})
+    half = spec(nics=[ETH0], hardware={"nics": {"eth0": {"rate_in": "1MiB"}}})
+    assert steps(slow, half) == [(Doing.CHANGE, "interface")]
+    for medium in ("/b.iso", "empty"):
+        other = spec(nics=[ETH0], hardware={"cdrom": medium})
+        assert steps(plain, other) == steps(other, plain) == [(Doing.CHANGE, "disk")]
+    cached: dict[str, object] = {"cdrom": "/a.iso", "disks": {"root": {"cache": "none"}}}
+    assert steps(plain, spec(nics=[ETH0], hardware=cached)) == []
