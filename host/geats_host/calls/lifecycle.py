@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from returns.result import Failure, Success
-
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.draft import for_now
@@ -30,25 +28,34 @@ REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)
 
 
 def plan_verb(
-    host: Host, verb: str, name: str, raw: Raw | None = None, allow_data_loss: object = False
+    host: Host,
+    verb: str,
+    name: str,
+    raw: Raw | None = None,
+    allow_data_loss: object = False,
+    max_impact: object = str(Impact.DATA_LOSS),
 ) -> SavedPlan:
     """The plan for a lifecycle verb (a key of ``VERBS``); *raw* is a spec to use instead of the
     pillar's.
 
     Raises ``Refused`` on wrong input, and if there is no such plan.
     """
-    data_loss = wanted({"allow_data_loss": allow_data_loss}).data_loss
+    terms = wanted({"allow_data_loss": allow_data_loss, "max_impact": max_impact})
     have = host.known(name) if raw is None else host.observe(name)
+    return plan_vm(host, verb_goal(host, verb, name, have, terms, raw), have)
+
+
+def verb_goal(
+    host: Host, verb: str, name: str, have: Observation, terms: Goal, raw: Raw | None = None
+) -> Goal:
+    """The goal of a verb for a VM that is what *have* says; the policies are those of *terms*."""
     if verb not in VERBS:
         raise Refused(unknown("verb", "verb", verb, VERBS))
     as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.recorded is not None
     needless = raw is None and (as_defined or not VERBS[verb].target.takes_spec)
     declared = None if needless else host.declared(name, raw)
-    match goal_of(VERBS[verb], name, declared, have, data_loss):
-        case Success(goal):
-            return plan_vm(host, goal, have)
-        case Failure(problems):
-            raise Refused(*problems)
+    goal = accepted(goal_of(VERBS[verb], name, declared, have, terms.data_loss))
+    return replace(goal, max_impact=terms.max_impact)
 
 
 def plan_shutdown(host: Host, name: str, to_run: object = False) -> SavedPlan:

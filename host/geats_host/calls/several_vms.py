@@ -1,10 +1,14 @@
-"""Several VMs, each with a wish of its own, in one plan: as many of them as have one together."""
+"""Several VMs in one plan, by a verb or each with its own wish: as many as have one together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from geats_core.planning.goal import Goal
+from geats_core.planning.spec_changes import Impact
+from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.vm.observation import Observation
+from geats_host.calls.lifecycle import verb_goal
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.inputs.declared import declared_by
@@ -21,18 +25,54 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> SavedPlan:
     its own: ``refused`` says why it has none.
     """
     seen = host.observe_all()
+    origins: dict[str, Mapping[str, str]] = {}
+
+    def goal_of(name: str) -> Goal:
+        goal, spec = _read(name, vms[name])
+        goal = goal_by_name(goal, name, host.config, seen, spec)
+        origins[name] = declared_by(host.config, name, spec)
+        return goal
+
+    return replace(_planned(host, seen, vms, goal_of), origins=origins)
+
+
+def plan_verb_for_several(
+    host: Host, verb: str, names: Iterable[str], max_impact: object = str(Impact.DATA_LOSS)
+) -> SavedPlan:
+    """One plan for a lifecycle verb and these VMs; ``refused`` says why some have none."""
+    seen = host.observe_all()
+    terms = wanted({"max_impact": max_impact})
+
+    def goal_of(name: str) -> Goal:
+        have = seen[name] if name in seen else host.known(name)
+        return verb_goal(host, verb, name, have, terms)
+
+    return _planned(host, seen, dict.fromkeys(names), goal_of)
+
+
+def all_for(host: Host, verb: str) -> list[str]:
+    """The VMs that a verb is for if all are meant: those that are defined, and if it can define
+    them, those that are declared."""
+    defined = {name for name, have in host.observe_all().items() if have.recorded is not None}
+    declared = host.config.vms if VERBS[verb].target.takes_spec else ()
+    return sorted(defined.union(declared))
+
+
+def _planned(
+    host: Host,
+    seen: Mapping[str, Observation],
+    names: Iterable[str],
+    goal_of: Callable[[str], Goal],
+) -> SavedPlan:
     goals: list[Goal] = []
     refused: Refusals = {}
-    origins: dict[str, Mapping[str, str]] = {}
-    for name, words in vms.items():
+    for name in names:
         try:
-            goal, spec = _read(name, words)
-            goals.append(goal_by_name(goal, name, host.config, seen, spec))
-            origins[name] = declared_by(host.config, name, spec)
+            goals.append(goal_of(name))
         except Refused as why:
             refused[name] = why.problems
     made = plan_each(host, goals, seen)
-    return replace(made, refused={**refused, **made.refused}, origins=origins)
+    return replace(made, refused={**refused, **made.refused})
 
 
 def _read(name: str, words: object) -> tuple[Goal, Words | None]:

@@ -75,6 +75,16 @@ snapshot_option = click.option(
         "Take a snapshot of each volume before its content changes, if its pool supports snapshots."
     ),
 )
+max_impact_option = click.option(
+    "--max-impact",
+    type=click.Choice(list(map(str, Impact))),
+    default="data_loss",
+    show_default=True,
+    help="Refuse a plan with a step of a higher impact than this.",
+)
+yes_option = click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask, on a terminal, before a restart or data loss."
+)
 POLICIES = (
     click.option(
         "--to",
@@ -108,13 +118,7 @@ POLICIES = (
         show_default=True,
         help="What to do with lines that somebody added to a VM's definition.",
     ),
-    click.option(
-        "--max-impact",
-        type=click.Choice(list(map(str, Impact))),
-        default="data_loss",
-        show_default=True,
-        help="Refuse a plan with a step of a higher impact than this.",
-    ),
+    max_impact_option,
     click.option(
         "--allow-data-loss",
         is_flag=True,
@@ -210,8 +214,11 @@ def plan(
     metavar="FILE",
     help="Apply the plan that 'plan --save' saved; refused if the host has changed since then.",
 )
+@yes_option
 @click.pass_context
-def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryIO | None) -> None:
+def apply(
+    context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryIO | None, yes: bool
+) -> None:
     """Change VMs to what is declared.
 
     Without NAMES: every declared VM. VMs that do not wait for each other are changed side by side.
@@ -219,7 +226,7 @@ def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryI
     """
     session = context.ensure_object(Session)
     if saved is None:
-        apply_saved(session, _plan(session, wishes, None, snapshot=snapshot))
+        apply_saved(session, _plan(session, wishes, None, snapshot=snapshot), asks=not yes)
         return
     given = {
         name
@@ -227,11 +234,11 @@ def apply(context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryI
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         and context.params[name]
     }
-    if given != {"saved"}:
+    if given - {"yes"} != {"saved"}:
         raise click.UsageError(
             "--saved cannot be combined with NAMES or other options: the plan is already made"
         )
-    apply_saved(session, accepted(plan_from_json(_text(saved)), saved.name))
+    apply_saved(session, accepted(plan_from_json(_text(saved)), saved.name), asks=not yes)
 
 
 @click.command("why")
@@ -313,23 +320,30 @@ COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
 
 
 def show_or_apply(
-    session: Session, made: SavedPlan, *, dry_run: bool, detail: Detail = Detail.OF_EACH
+    session: Session,
+    made: SavedPlan,
+    *,
+    dry_run: bool,
+    detail: Detail = Detail.OF_EACH,
+    asks: bool = False,
 ) -> None:
     """Apply a plan, or with *dry_run* only show it; exit with 2 if it leaves out VMs."""
     if not dry_run:
-        apply_saved(session, made)
+        apply_saved(session, made, asks=asks)
         return
     _show(session, made, "text", detail)
     if made.refused:
         sys.exit(REFUSED)
 
 
-def apply_saved(session: Session, made: SavedPlan) -> None:
-    """Apply a plan, and show progress on a terminal.
+def apply_saved(session: Session, made: SavedPlan, *, asks: bool = False) -> None:
+    """Apply a plan, and show progress on a terminal; where it *asks*, only if a person agrees.
 
     Exit with 1 if a step failed, with 2 if the plan leaves out VMs, and with 4 if a guest did not
     shut down when it was asked to, and was powered off.
     """
+    if asks and not session.as_json and not _agreed(made):
+        sys.exit(REFUSED)
     with plan_view.progress(made, quiet=session.as_json) as progress:
         applied = apply_plan(session.used or session.host, made, progress)
     report = reports.apply_host_report(made, applied)
@@ -341,6 +355,14 @@ def apply_saved(session: Session, made: SavedPlan) -> None:
         sys.exit(REFUSED)
     if reports.done_notes(applied):
         sys.exit(FORCED)
+
+
+def _agreed(made: SavedPlan) -> bool:
+    """Whether a person at a terminal agrees to a plan that restarts VMs or loses data."""
+    if made.plan.impact < Impact.RESTART or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    plan_view.show_plan(made, Detail.GLANCE)
+    return click.confirm("Apply this plan?")
 
 
 def _plan(

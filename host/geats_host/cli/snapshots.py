@@ -5,7 +5,7 @@ import click
 from geats_host.calls import snapshots as snapshots_
 from geats_host.cli import plan_view, tables
 from geats_host.cli.exports import rules_options
-from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.plans import dry_run_option, show_or_apply, yes_option
 from geats_host.cli.session import Session, in_session
 
 partial_option = click.option(
@@ -47,16 +47,23 @@ def snapshots(session: Session, name: str) -> None:
 @click.argument("snapshot")
 @click.option("--allow-data-loss", is_flag=True, help="Lose what was written since then.")
 @partial_option
+@yes_option
 @dry_run_option
 @in_session
 def restore(
-    session: Session, name: str, snapshot: str, allow_data_loss: bool, partial: bool, dry_run: bool
+    session: Session,
+    name: str,
+    snapshot: str,
+    allow_data_loss: bool,
+    partial: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> None:
     """Roll the volumes of a VM back to a snapshot. A running VM is shut down, and started again."""
     planned = snapshots_.restore(
         session.host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
     )
-    show_or_apply(session, planned, dry_run=dry_run)
+    show_or_apply(session, planned, dry_run=dry_run, asks=not yes)
 
 
 @click.command("delete-snapshot")

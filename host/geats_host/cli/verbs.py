@@ -4,21 +4,47 @@ import click
 
 from geats_core.planning.goal import Target
 from geats_core.planning.verbs import VERBS, Verb
-from geats_host.calls import lifecycle
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.calls import lifecycle, several_vms
 from geats_host.cli import plans
 from geats_host.cli.session import Session, in_session
+from geats_host.host import Host
+
+ASKING = frozenset({"deprovision", "reinit"})  # on a terminal
 
 
 def _verb_command(verb: Verb) -> click.Command:
-    @click.argument("name")
+    which = "declared or defined" if verb.target.takes_spec else "defined"
+
+    @click.argument("names", nargs=-1)
+    @click.option("--all", "every", is_flag=True, help=f"Every VM that is {which}.")
+    @plans.max_impact_option
+    @plans.yes_option
     @plans.dry_run_option
     @in_session
-    def command(session: Session, name: str, dry_run: bool) -> None:
+    def command(
+        session: Session,
+        names: tuple[str, ...],
+        every: bool,
+        max_impact: str,
+        yes: bool,
+        dry_run: bool,
+    ) -> None:
+        if bool(names) == every:
+            raise click.UsageError("name one VM or several, or give --all")
         host = session.host_in_part if verb.target is Target.OFF else session.host
-        planned = lifecycle.plan_verb(host, verb.name, name)
-        plans.show_or_apply(session, planned, dry_run=dry_run)
+        planned = _planned(host, verb.name, names, max_impact)
+        asks = verb.name in ASKING and not yes
+        plans.show_or_apply(session, planned, dry_run=dry_run, asks=asks)
 
     return click.command(verb.name, help=verb.summary)(command)
+
+
+def _planned(host: Host, verb: str, names: tuple[str, ...], max_impact: str) -> SavedPlan:
+    if len(names) == 1:
+        return lifecycle.plan_verb(host, verb, names[0], max_impact=max_impact)
+    names = names or tuple(several_vms.all_for(host, verb))
+    return several_vms.plan_verb_for_several(host, verb, names, max_impact)
 
 
 COMMANDS = tuple(map(_verb_command, VERBS.values()))

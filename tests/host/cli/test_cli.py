@@ -241,7 +241,8 @@ def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:
             ("plan", "--to", "nowhere", "--json"),
             "Invalid value for '--to': 'nowhere' is not one of",
         ),
-        (("start", "--json"), "Missing argument 'NAME'."),
+        (("start", "--json"), "name one VM or several, or give --all"),
+        (("info", "--json"), "Missing argument 'NAME'."),
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_json_for_programs(
