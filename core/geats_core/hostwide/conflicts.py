@@ -126,7 +126,7 @@ def hand_over(
         return []
     holders: dict[Claim, list[str]] = defaultdict(list)
     for name, have in observations.items():
-        spec = running_spec(have)
+        spec = kept_spec(have) if name in graph.stops else running_spec(have)
         of_spec = (claim for claim, _ in claims(name, spec)) if spec else ()
         for claim in dict.fromkeys([*of_spec, *foreign_claims(have)]):
             holders[claim].append(name)

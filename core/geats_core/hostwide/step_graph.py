@@ -7,12 +7,21 @@ from typing import TypeAlias
 
 from returns.result import Success
 
-from geats_core.planning.actions import POWER_OFFS, OnVolume, Pause, Start, Unfreeze, describe
+from geats_core.planning.actions import (
+    POWER_OFFS,
+    KeepOff,
+    OnVolume,
+    Pause,
+    Start,
+    Unfreeze,
+    describe,
+)
 from geats_core.planning.dependencies import Wait, nearest, tangles
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, problem
 
 Waits: TypeAlias = Mapping[Wait, list[set[int]]]
+STOPS = (*POWER_OFFS, KeepOff)  # after which nobody starts it
 OFF_FIRST = (*POWER_OFFS, Unfreeze)  # a frozen VM is thawed to be shut down
 
 
@@ -38,7 +47,7 @@ class Graph:
             waits.append([])
         if isinstance(step.action, Start):
             self.starts[step.vm] = number
-        elif isinstance(step.action, POWER_OFFS):
+        elif isinstance(step.action, STOPS):
             self.stops[step.vm] = number
         return number
 
