@@ -17,6 +17,7 @@ from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, copies, inventory, lifecycle
 from geats_host.drivers import Place
+from geats_host.drivers.lxc.definition import unread_by_liblxc
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -464,3 +465,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_line_of_an_interface_is_read_beside_that_of_its_type() -> None:
+    pair, nothing = "lxc.net.0.veth.pair = gt0n0", "lxc.nothing = 1"
+    assert unread_by_liblxc(["lxc.net.0.type = veth", pair]) == ()
+    assert unread_by_liblxc(["lxc.net.0.type = veth", pair, nothing]) == (nothing,)

@@ -69,7 +69,8 @@ def _of_driver(spec: VMSpec, driver: Driver) -> Problems:
 
 def _unread(adopt: Adopt, driver: Driver) -> tuple[str, ...]:
     includes = (f"lxc.include = {path}" for path in adopt.running.includes or ())
-    lines = (*includes, *adopt.keep)
+    types = (f"lxc.net.{number}.type = veth" for number, _ in enumerate(adopt.running.nics))
+    lines = (*includes, *types, *adopt.keep)
     return driver.cannot_read(lines) if isinstance(driver, AdoptingDriver) else ()
 
 

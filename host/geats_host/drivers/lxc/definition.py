@@ -1,6 +1,7 @@
 """The two files in which a container is defined: ``config``, and ``started``, what it runs with."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -19,6 +20,7 @@ CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
 LONGEST_LOG = 1 << 20  # bytes
+TYPE_OF_NIC = re.compile(r"lxc\.net\.[0-9]+\.type\s*=")
 TRY_S = 30  # it takes some milliseconds
 OURS = (
     CONFIG,
@@ -56,8 +58,12 @@ def keep_config(folder: Path) -> None:
 
 
 def unread_by_liblxc(lines: Sequence[str]) -> tuple[str, ...]:
-    """Those of *lines* because of which liblxc would read nothing of a ``config``."""
-    return () if _is_read(lines) else tuple(line for line in lines if not _is_read([line]))
+    """Those of *lines* because of which liblxc would read nothing of a ``config``.
+
+    It reads lines of an interface only after that of its type.
+    """
+    types = [line for line in lines if TYPE_OF_NIC.match(line)]
+    return () if _is_read(lines) else tuple(each for each in lines if not _is_read([*types, each]))
 
 
 def _is_read(lines: Iterable[str]) -> bool:
