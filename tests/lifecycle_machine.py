@@ -443,7 +443,7 @@ def actions(name: str, driver: str) -> tuple[Action, ...]:
 def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
     yield from (Define(each, keep) for each, keep in product(specs, LINES))
     yield from (Undefine(), Lock(), Unlock(), Pause())
-    yield from (Start(), KeepOff(), Freeze(), Hold(), Unfreeze())
+    yield from (Start(), KeepOff(), Freeze(), Hold(), Unfreeze(), Unfreeze(Then.FROZEN))
     for then in Then:
         yield from (Shutdown(TIMEOUT_S, then), Stop(then), Repair(then))
     yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))

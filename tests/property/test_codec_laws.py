@@ -131,7 +131,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     KeepOff: st.just(KeepOff()),
     Freeze: st.just(Freeze()),
     Hold: st.just(Hold()),
-    Unfreeze: st.just(Unfreeze()),
+    Unfreeze: st.builds(Unfreeze, st.sampled_from(Then)),
     Repair: st.builds(Repair, st.sampled_from(Then)),
     Lock: st.just(Lock()),
     Unlock: st.just(Unlock()),

@@ -770,6 +770,9 @@ class Checks:
         if states[start].power in ON and states[end].power is Power.FROZEN:
             is_off = states[cut].power is Power.STOPPED
             assert states[cut].to_freeze or not is_off, f"left thawed: {self.space.shown(cut)}"
+        if states[start].power is states[end].power is Power.FROZEN:
+            is_left = states[cut].power is Power.RUNNING and not states[cut].to_freeze
+            assert not is_left, f"left thawed: {self.space.shown(cut)}"
 
     def _is_on(self, state: int) -> bool:
         return self.space.states[state].power in ON

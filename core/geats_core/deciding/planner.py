@@ -253,7 +253,8 @@ def _power_off(
         draft.add(Stop(then), reason, because)
     elif draft.state.power in ON:
         if draft.state.power in SUSPENDED:
-            draft.add(Unfreeze(), "a frozen VM cannot shut down")
+            again_frozen = Then.FROZEN if then is Then.FROZEN else Then.ON
+            draft.add(Unfreeze(again_frozen), "a frozen VM cannot shut down")
         known = draft.state.in_effect or draft.state.recorded or draft.goal.spec
         draft.add(Shutdown(known.shutdown_timeout_s if known else 60, then), reason, because)
 

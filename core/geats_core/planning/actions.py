@@ -297,8 +297,11 @@ class Hold:
 class Unfreeze:
     """Resume the processes of a VM that is frozen or held.
 
-    One that runs, and that an interrupted plan was to freeze again, is left running.
+    One that runs, and that an interrupted plan was to freeze again, is left running; unless it is
+    only to be powered off, and ``then`` to be frozen again.
     """
+
+    then: Then = Then.ON
 
 
 @dataclass(frozen=True, slots=True)

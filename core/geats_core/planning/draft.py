@@ -85,7 +85,7 @@ def for_now(off: Iterable[Step], have: Observation) -> tuple[Step, ...]:
     """Steps that power a VM *off*, if it will be started again, or be frozen again, afterwards."""
     return tuple(
         replace(step, action=replace(step.action, then=THEN[again(have)]))
-        if isinstance(step.action, POWER_OFFS)
+        if isinstance(step.action, (*POWER_OFFS, Unfreeze))
         else step
         for step in off
         if not isinstance(step.action, KeepOff)

@@ -185,8 +185,9 @@ def after(action: Action, have: Observation) -> After:
                 (have.power is Power.RUNNING, f"it is {have.power}"),
                 then=changed(have, power=Power.HELD),
             )
-        case Unfreeze():
-            to_freeze = have.to_freeze and have.power is Power.HELD
+        case Unfreeze(then):
+            held = have.to_freeze and have.power is Power.HELD
+            to_freeze = held or then is Then.FROZEN
             runs = have.power is Power.RUNNING and have.to_freeze
             return _need(
                 (have.power in SUSPENDED or runs, f"it is {have.power}"),

@@ -181,8 +181,8 @@ class Performer:
                     unfinished_restarts.forget(self.registry, [self.name])
             case Hold():
                 self._power(action)
-            case Unfreeze():
-                self._unfreeze()
+            case Unfreeze(then):
+                self._unfreeze(then)
             case RenameVolume():
                 self._hand_over(action)
             case ConfigureGuest():
@@ -298,13 +298,18 @@ class Performer:
             raise HostError(f"{self.name}: its driver cannot adopt VMs")
         return self.driver
 
-    def _unfreeze(self) -> None:
-        """Resume it, unless it runs and was only to be frozen again; one that was held still is."""
+    def _unfreeze(self, then: Then) -> None:
+        """Resume it, unless it runs and was only to be frozen again; one that was held still is.
+
+        What is to become of it is noted first: whoever interrupts it leaves what was wished for.
+        """
         power = self._power_now()
+        if then is Then.FROZEN:
+            unfinished_restarts.before_power_off(self.registry, self.name, then)
+        elif power is not Power.HELD:
+            unfinished_restarts.forget(self.registry, [self.name])
         if power is not Power.RUNNING:
             self.driver.unfreeze(self.name)
-        if power is not Power.HELD:
-            unfinished_restarts.forget(self.registry, [self.name])
 
     def _power_now(self) -> Power | None:
         seen = self.driver.observe(self.name).get(self.name)

@@ -1,5 +1,6 @@
 """What a host notes of a VM that is powered off to be started again, and for how long."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.observing import unfinished_restarts
 from geats_host.observing.unfinished_restarts import noted
+from tests.faults import Fault, Killed, Manner, Moment
 from tests.memory_host import memory_host
 
 
@@ -167,6 +170,7 @@ def unfrozen(tmp_path: Path) -> Host:
     return host
 
 
+MOST_CALLS = 32  # of the registry, the driver and the pool, in a reinit of a frozen VM
 ENDS = [
     *(("reinit", Power.FROZEN), ("provision", Power.FROZEN), ("freeze", Power.FROZEN)),
     *(("start", Power.RUNNING), ("reboot", Power.RUNNING), ("unfreeze", Power.RUNNING)),
@@ -220,3 +224,36 @@ def test_what_nobody_can_start_is_not_to_run(tmp_path: Path) -> None:
     host.registry.note("to run", "web01", "")
 
     assert not host.observe("web01").exists
+
+
+def test_wherever_the_reinit_of_a_frozen_vm_is_killed_the_next_plan_leaves_it_frozen(
+    tmp_path: Path,
+) -> None:
+    for at in range(1, MOST_CALLS):
+        host = frozen(tmp_path / f"{at}")
+        with suppress(Killed):
+            killed = Fault(at, Moment.BEFORE, Manner.DIES).host(host)
+            apply_plan(killed, lifecycle.plan_verb(host, "reinit", "web01"))
+        use(host, "provision")
+        assert host.observe("web01").power is Power.FROZEN, at
+
+
+def test_wherever_an_unfreeze_is_killed_the_vm_is_frozen_as_it_was_or_stays_unfrozen(
+    tmp_path: Path,
+) -> None:
+    for at in range(1, 6):
+        host = frozen(tmp_path / f"{at}")
+        unfinished_restarts.before_power_off(host.registry, "web01", Then.FROZEN)  # of old
+        with suppress(Killed):
+            killed = Fault(at, Moment.BEFORE, Manner.DIES).host(host)
+            apply_plan(killed, lifecycle.plan_verb(host, "unfreeze", "web01"))
+        power = host.observe("web01").power
+        use(host, "provision")
+        assert host.observe("web01").power is power
+
+
+def frozen(directory: Path) -> Host:
+    host = memory_host(directory)
+    for verb in ("start", "freeze"):
+        use(host, verb)
+    return host
