@@ -1,11 +1,14 @@
 """The driver ``lxc`` against real containers."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -230,6 +233,10 @@ def test_a_volume_whose_ids_are_of_another_range_is_refused(
     assert driver.observe() == {}
 
 
+def full_disk() -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_a_small_container_is_tried_and_leaves_nothing(
     driver: LxcDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +250,10 @@ def test_a_small_container_is_tried_and_leaves_nothing(
         ("lxc for Python", True),
         ("start", True),  # read-only mounts need it
     ]
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "TemporaryDirectory", lambda **_: full_disk())
+        _, failed = driver.trials()
+        assert failed.found == "a small container cannot be made: No space left on device"
     monkeypatch.setattr(trial, "INIT", "#!/bin/sh\nexit 1\n")
     _, failed = driver.trials()
     assert "a small container does not start" in failed.found

@@ -135,8 +135,9 @@ def _changes(words: tuple[str, ...]) -> dict[str, object]:
         key, separator, value = word.partition("=")
         try:
             found[key] = read_yaml(value)
-        except WrongYaml:
-            separator = ""
+        except WrongYaml as error:
+            problems.append(f"set: {key}: {error}")
+            continue
         if not (key and separator):
             problems.append(f"set: must be KEY=VALUE with a value in YAML, got {word!r}")
     if problems:

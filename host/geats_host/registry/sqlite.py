@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 else:
     actions = later("geats_core.planning.actions")
 
+ADVICE = "geats doctor says what to do"  # where the file is damaged
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
 
@@ -262,7 +263,9 @@ class SqliteRegistry:
             raise HostError(f"{self.path}: {error.strerror}") from None
         except sqlite3.Error as error:
             denied = self.path.exists() and not os.access(self.path, os.R_OK)
-            raise HostError(f"{self.path}: {'permission denied' if denied else error}") from None
+            damaged = f" ({ADVICE})" if type(error) is sqlite3.DatabaseError else ""
+            why = "permission denied" if denied else f"{error}{damaged}"
+            raise HostError(f"{self.path}: {why}") from None
 
     @contextmanager
     def _connection(

@@ -169,6 +169,8 @@ def test_a_damaged_registry_is_told_first_and_doctor_and_validate_go_on(
     assert (first.what, first.health) == ("registry", Health.PROBLEM)
     assert "file is not a database" in first.found
     assert "geats registry restore FILE" in first.fix
+    with pytest.raises(HostError, match="geats doctor says what to do"):
+        host.observe_all()
     assert others
     found = lifecycle.validate(raw)
     assert next(iter(found)) == lifecycle.REGISTRY

@@ -41,9 +41,17 @@ def test_addresses_of_the_vm_are_not_given_to_its_copy(geats: Geats, tmp_path: P
 
 
 def test_changes_that_are_none_are_refused(geats: Geats, tmp_path: Path) -> None:
-    for word in ("nics", "nics=[", "=5"):
+    for word in ("nics", "=5"):
         said = f"refused: set: must be KEY=VALUE with a value in YAML, got {word!r}\n"
         assert geats("import", str(tmp_path / "a.tar"), "--set", word) == (2, "", said)
+
+
+def test_a_value_that_is_no_yaml_is_refused_with_the_reason(geats: Geats, tmp_path: Path) -> None:
+    for value in ("[", "!!bool abc", "[" * 3000):
+        code, _, said = geats("import", str(tmp_path / "a.tar"), "--set", f"nics={value}")
+        assert code == 2
+        assert said.startswith("refused: set: nics: ")
+        assert len(said) < 200
 
 
 def test_a_vm_is_cloned(geats: Geats) -> None:

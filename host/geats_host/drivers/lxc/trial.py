@@ -47,6 +47,14 @@ def _binding(driver: "LxcDriver") -> Trial:
 
 
 def _container(driver: "LxcDriver") -> Iterator[Trial]:
+    try:
+        yield from _in_folder(driver)
+    except OSError as error:
+        found = f"a small container cannot be made: {error.strerror}"
+        yield Trial(what=START, found=found, fix=f"look at the disk of {driver.options.state_dir}")
+
+
+def _in_folder(driver: "LxcDriver") -> Iterator[Trial]:
     state_dir = driver.options.state_dir
     where = state_dir if state_dir.is_dir() else Path("/var/tmp")
     with tempfile.TemporaryDirectory(prefix=".doctor-", dir=where) as folder:
