@@ -9,21 +9,23 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from geats_core.vm.observation import Observation
-from geats_host.calls import snapshots
+from geats_host.calls import lifecycle, snapshots
 from geats_host.cli.main import cli
 from geats_host.drivers.lxc.process import monitors
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.linux.loops import loops
 from geats_host.linux.mounts import mounts_below
 from tests.all_loaded import ends_within, load_all
+from tests.chaos import moves
 from tests.real.conftest import BRIDGE, CGROUPS, busybox_root, sh
 from tests.real.test_storage import on_btrfs
 
@@ -34,6 +36,7 @@ POOLS = ("plain", "layers", "fast", "files", "shared", "xfs")
 WITH_SNAPSHOTS = ("fast", "shared", "xfs")
 LEAST_MIB = {"xfs": 304}
 RETENTION = "retention"  # no command, but a call: see ``_retain``
+MOVE = "move"  # no command either, but what a runner of Salt does: see ``moves``
 LONGEST_S = 60
 NOT_LEFT_OVER = (
     *("registry.sqlite", "lxc-python.json", "/run/", "/templates/", "/_templates/", "/exports"),
@@ -118,6 +121,11 @@ class Ground:
     @property
     def host(self) -> Host:
         return Host.from_config(self.raw)
+
+    @property
+    def away(self) -> Host:
+        """The host that the VM moves to, and comes back from."""
+        return Host.from_config(moves.away(self.raw))
 
     def observe(self, name: str = NAME) -> Observation:
         return self.host.observe(name)
@@ -271,10 +279,15 @@ def _run(config: Path, said: Path, argv: tuple[str, ...], raw: dict[str, object]
         if argv[0] == RETENTION:
             _retain(Host.from_config(raw), argv[1])
             code = 0
+        elif argv[0] == MOVE:
+            code = 0 if moves.move(raw, *argv[1:]) else 1
         else:
             at = argv.index("--") if "--" in argv else len(argv)
             told = [*argv[:at], "--config", str(config), *argv[at:]]
             cli.main(told, "geats", standalone_mode=True)
+    except Refused as refused:
+        print(refused)
+        code = 2
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # a bug, of which nobody else would tell
@@ -330,6 +343,9 @@ def clear(ground: Ground) -> None:
         ground.geats("unlock", name)
         ground.geats("stop", name)
         ground.geats("deprovision", name)
+    for verb in ("stop", "deprovision"):
+        with suppress(Refused):
+            apply_plan(ground.away, lifecycle.plan_verb(ground.away, verb, ground.name))
 
 
 def prune(ground: Ground) -> None:

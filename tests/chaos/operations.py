@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geats_core.vm.observation import Power
-from tests.chaos.ground import COPY, NAME, RETENTION, WITH_SNAPSHOTS, Ground
+from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
+from tests.chaos.ground import COPY, MOVE, NAME, RETENTION, WITH_SNAPSHOTS, Ground
+from tests.chaos.moves import AWAY, HERE
 from tests.real.conftest import sh
 
 HOLD_S = 0.02  # about as long as a VM is frozen for a snapshot
@@ -140,6 +143,19 @@ def _made_by_lxc(ground: Ground) -> None:
     ground.inside(WRITE_ROOT.format(FIRST))
 
 
+def _came(ground: Ground) -> bool:
+    have = ground.observe()
+    return have.recorded is not None and not have.copy_of
+
+
+def _none_away(ground: Ground) -> None:
+    """One host has the VM; the other has at most volumes, of which the move told."""
+    left = ground.away.observe(NAME)
+    assert (left.recorded, left.defined) == (None, None)
+    if left.exists:
+        apply_plan(ground.away, lifecycle.plan_verb(ground.away, "deprovision", NAME)).unwrap()
+
+
 def _kept_and_gone(ground: Ground) -> None:
     """What the container held is there, and it goes: the VM is made anew from here on."""
     assert ground.inside("cat /tmp/marker") == FIRST
@@ -232,6 +248,14 @@ ORDINARY = (
         _exported_and_gone,
         then=Power.STOPPED,
         is_done=_provisioned,
+    ),
+    Operation(
+        "migrate",
+        told(MOVE, NAME, HERE),
+        done((MOVE, NAME, AWAY)),
+        _none_away,
+        pools=("plain",),
+        is_done=_came,
     ),
     Operation(
         "adopt",
