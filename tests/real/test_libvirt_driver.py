@@ -457,7 +457,7 @@ def test_what_a_host_lacks_is_told(
     want = machine("trials")
     driver.define(want, places(want, tmp_path))
     assert [(each.what, each.fix) for each in driver.trials()] == [
-        *(("libvirt for Python", ""), ("libvirt", ""), ("QEMU", ""))
+        *(("libvirt for Python", ""), ("libvirt", ""), ("machines", ""))
     ]
     (tmp_path / "guests").touch()
     assert [each.fix for each in driver.trials() if each.fix] == [

@@ -1,7 +1,7 @@
 """The devices of a domain: disks, NICs, and what a machine has beside them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 from xml.etree.ElementTree import Element
@@ -41,10 +41,9 @@ class Source:
 class DomainFacts:
     """What the XML needs to know of the host.
 
-    ``kind`` is the type of the domain: ``kvm``, ``qemu``. ``sources`` are the volumes by
-    name; ``seed`` is the path of the seed's image. ``machine`` is the versioned machine type that
-    the domain has already, and ``emulator`` the program that runs it, both empty where libvirt
-    decides.
+    ``kind`` is the type of the domain, see ``flavours``. ``sources`` are the volumes by name;
+    ``seed`` is the path of the seed's image. ``machine`` is the versioned machine type that the
+    domain has already, and ``emulator`` the program that runs it, both empty where libvirt decides.
     """
 
     kind: str
@@ -100,7 +99,7 @@ def _disks(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Eleme
     """The volumes in their order, the root first; then the seed and the cdrom."""
     counts = {"vd": 0, "sd": 0}
     threads = 0
-    for volume in sorted(spec.volumes, key=lambda each: each is not spec.root):
+    for volume in in_order(spec):
         disk = machine.disk(volume.name)
         prefix = PREFIXES[disk.bus]
         target = f"{prefix}{letters(counts[prefix])}"
@@ -112,6 +111,11 @@ def _disks(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Eleme
         yield _image(facts.seed, "disk", SEED_TARGET, Bus.VIRTIO, SEED)
     if machine.cdrom:
         yield _image(machine.cdrom, "cdrom", f"sd{letters(counts['sd'])}", Bus.SATA)
+
+
+def in_order(spec: VMSpec) -> Sequence[Volume]:
+    """The volumes as the guest sees them: the root first."""
+    return sorted(spec.volumes, key=lambda each: each is not spec.root)
 
 
 def letters(index: int) -> str:

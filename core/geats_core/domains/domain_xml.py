@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 from geats_core.domains.domain_devices import DomainFacts, pinned
 from geats_core.domains.domain_devices import devices as all_devices
 from geats_core.domains.elements import NAMESPACE, merge, of, sub, text_of
+from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine import (
     Boot,
     Firmware,
@@ -19,6 +20,7 @@ from geats_core.domains.machine import (
     max_cpus,
     max_memory_bytes,
 )
+from geats_core.domains.plain_devices import plain_devices
 from geats_core.vm.parse import to_text
 from geats_core.vm.spec import VMSpec
 
@@ -38,7 +40,8 @@ def domain_xml(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequenc
     devices = sub(domain, "devices")
     if facts.emulator:
         sub(devices, "emulator", facts.emulator)
-    devices.extend(all_devices(spec, machine, facts))
+    of_kind = all_devices if FLAVOURS[facts.kind].is_of_qemu else plain_devices
+    devices.extend(of_kind(spec, machine, facts))
     for text in (*machine.xml, *keep):
         merge(domain, text)
     return text_of(domain)
@@ -90,7 +93,8 @@ def kib(size_bytes: int) -> str:
 def _os(machine: Machine, facts: DomainFacts) -> Element:
     is_uefi = machine.firmware is not Firmware.BIOS
     os = Element("os", {"firmware": "efi"} if is_uefi else {})
-    sub(os, "type", "hvm", arch=facts.arch, machine=pinned(machine.machine, facts.machine))
+    board = pinned(machine.machine, facts.machine)
+    sub(os, "type", "hvm", arch=facts.arch, **_board(facts.kind, board))
     if is_uefi:
         enabled = "yes" if machine.firmware is Firmware.UEFI_SECURE else "no"
         firmware = sub(os, "firmware")
@@ -99,6 +103,11 @@ def _os(machine: Machine, facts: DomainFacts) -> Element:
     for device in machine.boot:
         sub(os, "boot", dev=BOOT_DEVICES[device])
     return os
+
+
+def _board(kind: str, board: str) -> dict[str, str]:
+    """Boards are of QEMU."""
+    return {"machine": board} if FLAVOURS[kind].is_of_qemu else {}
 
 
 def _features(machine: Machine) -> Element:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from returns.result import Failure, Success
 
 from geats_core.domains.elements import unmergeable
+from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine import (
     EMPTY,
     LEAST_MEMORY,
@@ -28,7 +29,7 @@ from geats_core.domains.machine import (
     max_cpus,
     max_memory_bytes,
 )
-from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import Cost, EntryCost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, shown
@@ -41,7 +42,6 @@ from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind, VMSpec
 
 LONGEST_SERIAL = 20  # characters of a virtio disk: the guest sees no more
-DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2})
 
 
 def read_machine(spec: VMSpec) -> Checked[Machine]:
@@ -60,18 +60,19 @@ def problems(spec: VMSpec) -> Problems:
     return problems_of(read_machine(spec))
 
 
-def driver_facts(location: str) -> DriverFacts:
-    """What a driver of libvirt can do, whose VMs are at that *location*."""
+def driver_facts(location: str, kind: str) -> DriverFacts:
+    """What a driver of libvirt can do, whose VMs are at that *location*, domains of that *kind*."""
+    flavour = FLAVOURS[kind]
     return DriverFacts(
-        roots=DISKS,
-        volumes=DISKS,
+        roots=flavour.takes,
+        volumes=flavour.takes,
         root_kind=RootKind.DISK,
         guests_mount=True,
         whole_cpus=True,
         costs=COSTS,
         entries=ENTRIES,
         location=location,
-        keys=KEYS,
+        keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
         lacks=LACKS,
     )
 

@@ -9,7 +9,9 @@ import json
 from collections.abc import Iterable, Mapping
 
 from geats_core.domains.domain_xml import domain_uuid
+from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine import Bus, Machine
+from geats_core.domains.plain_devices import in_guest
 from geats_core.vm.guest_files import FIRSTBOOT, firstboot_config
 from geats_core.vm.spec import Dns, Nic, VMSpec, Volume
 
@@ -28,7 +30,8 @@ WRITE = 'umask 077; printf %s "$1" >"$2"'
 
 def seed_files(spec: VMSpec, machine: Machine, kind: str) -> Mapping[str, str]:
     """Each document by its name; *kind* is the type of the domain."""
-    user = merged(_user_data(spec, machine), machine.user_data)
+    ours = _user_data(spec, machine, devices(spec, machine, kind))
+    user = merged(ours, machine.user_data)
     return {
         META_DATA: _json(
             {"instance-id": domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
@@ -52,18 +55,18 @@ def merged(ours: Mapping[object, object], theirs: Mapping[object, object]) -> di
     return result
 
 
-def _user_data(spec: VMSpec, machine: Machine) -> dict[object, object]:
+def _user_data(spec: VMSpec, machine: Machine, paths: Mapping[str, str]) -> dict[object, object]:
     data = [volume for volume in spec.volumes if volume is not spec.root and volume.mount]
     user: dict[object, object] = {
         "preserve_hostname": False,
         "updates": {"network": {"when": ["boot-new-instance", "boot"]}},
         "bootcmd": [
             _shell(WRITE, firstboot_config(spec), f"/{FIRSTBOOT}"),
-            *(_shell(FORMAT, device(v, machine), v.name[:16]) for v in data if not v.read_only),
+            *(_shell(FORMAT, paths[v.name], v.name[:16]) for v in data if not v.read_only),
         ],
     }
     if data:
-        user["mounts"] = [_mount(volume, machine) for volume in data]
+        user["mounts"] = [_mount(volume, paths) for volume in data]
     if machine.ssh_keys:
         user["ssh_authorized_keys"] = list(machine.ssh_keys)
     return user
@@ -74,15 +77,19 @@ def _shell(script: str, *words: str) -> list[str]:
     return ["sh", "-c", script, "sh", *words]
 
 
-def device(volume: Volume, machine: Machine) -> str:
-    """The path of a volume in the guest, by its serial."""
-    return f"/dev/disk/by-id/{BY_ID[machine.disk(volume.name).bus]}{volume.name}"
+def devices(spec: VMSpec, machine: Machine, kind: str) -> Mapping[str, str]:
+    """The paths of the volumes in the guest: by their serials, if they have any."""
+    flavour = FLAVOURS[kind]
+    if not flavour.is_of_qemu:
+        return in_guest(spec, flavour)
+    names = [volume.name for volume in spec.volumes]
+    return {name: f"/dev/disk/by-id/{BY_ID[machine.disk(name).bus]}{name}" for name in names}
 
 
-def _mount(volume: Volume, machine: Machine) -> list[str]:
+def _mount(volume: Volume, paths: Mapping[str, str]) -> list[str]:
     """See fstab(5): a guest starts also if a volume cannot be mounted."""
     options = "defaults,nofail,ro" if volume.read_only else "defaults,nofail"
-    return [device(volume, machine), volume.mount, "auto", options, "0", "2"]
+    return [paths[volume.name], volume.mount, "auto", options, "0", "2"]
 
 
 def _network(spec: VMSpec) -> dict[str, object]:

@@ -165,7 +165,7 @@ def test_what_makes_no_machine_is_told(
 def test_the_planner_refuses_by_the_same_words() -> None:
     want = spec(hardware={"max_cpus": "four", "tpm": 1}, privileged=True)
     facts = HostFacts(
-        drivers={"qemu": driver_facts("qemu:///system")},
+        drivers={"qemu": driver_facts("qemu:///system", "qemu")},
         pools={"default": PoolFacts(offers=Offer.FILE)},
     )
 
@@ -194,7 +194,7 @@ def test_what_a_change_costs_depends_on_what_the_machine_can_grow_to(
 ) -> None:
     most: dict[str, object] = {"max_memory": "2GiB", "max_cpus": 2}
     found = changes(
-        spec(hardware=most, **old), spec(hardware=most, **new), driver_facts("here").costs
+        spec(hardware=most, **old), spec(hardware=most, **new), driver_facts("here", "qemu").costs
     )
 
     assert [(each.field, each.impact) for each in found] == [(field, impact)]
@@ -202,7 +202,7 @@ def test_what_a_change_costs_depends_on_what_the_machine_can_grow_to(
 
 def test_a_key_of_the_seed_costs_nothing_and_any_other_a_restart() -> None:
     found = changes(
-        spec(), spec(hardware={"ssh_keys": ["x"], "tpm": True}), driver_facts("here").costs
+        spec(), spec(hardware={"ssh_keys": ["x"], "tpm": True}), driver_facts("here", "qemu").costs
     )
 
     assert [(each.field, each.impact) for each in found] == [

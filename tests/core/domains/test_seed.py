@@ -6,7 +6,7 @@ import pytest
 
 from geats_core.domains.domain_xml import domain_uuid
 from geats_core.domains.machine_keys import read_machine
-from geats_core.domains.seed import CLOUD_CONFIG, device, merged, seed_files
+from geats_core.domains.seed import CLOUD_CONFIG, devices, merged, seed_files
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, ROOT, spec
 
@@ -127,9 +127,9 @@ def test_data_volumes_are_formatted_if_they_are_empty_and_mounted() -> None:
 def test_a_disk_is_found_by_its_bus_and_serial() -> None:
     want = spec(hardware={"disks": {"root": {"bus": "sata"}}})
 
-    assert device(want.root, read_machine(want).unwrap()) == (
-        "/dev/disk/by-id/ata-QEMU_HARDDISK_root"
-    )
+    assert devices(want, read_machine(want).unwrap(), "qemu") == {
+        "root": "/dev/disk/by-id/ata-QEMU_HARDDISK_root"
+    }
 
 
 def test_keys_and_data_of_the_user_are_put_over_ours() -> None:

@@ -1,4 +1,4 @@
-"""The drivers ``kvm`` and ``qemu``: virtual machines, as domains of a libvirt daemon.
+"""The drivers of libvirt (``kvm``, ``qemu``, ``xen``, ``vz``): virtual machines, as its domains.
 
 Theory of operation
 -------------------
@@ -68,6 +68,16 @@ def open_qemu(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriv
     return LibvirtDriver(read_options("qemu", options, state_dir))
 
 
+def open_xen(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
+    """The driver of machines of Xen; for its options see ``Options``."""
+    return LibvirtDriver(read_options("xen", options, state_dir))
+
+
+def open_vz(options: Mapping[object, object], state_dir: Path) -> "LibvirtDriver":
+    """The driver of machines of Virtuozzo; for its options see ``Options``."""
+    return LibvirtDriver(read_options("vz", options, state_dir))
+
+
 @dataclass(frozen=True, slots=True)
 class LibvirtDriver:
     """Domains of one type; see the Protocol ``Driver`` for what each method does."""
@@ -77,7 +87,7 @@ class LibvirtDriver:
     @property
     def facts(self) -> DriverFacts:
         """Disks, whichever pool they are from; what a change costs is in ``machine_keys``."""
-        return driver_facts(f"{self.options.uri} ({self.options.kind})")
+        return driver_facts(f"{self.options.uri} ({self.options.kind})", self.options.kind)
 
     @property
     def daemon(self) -> Daemon:

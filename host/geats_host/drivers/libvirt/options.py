@@ -6,6 +6,7 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
+from geats_core.domains.flavours import FLAVOURS
 from geats_core.reading import fields
 from geats_core.reading.fields import Reader, each
 from geats_host.drivers import options as driver_options
@@ -43,7 +44,7 @@ def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -
         Options(
             kind=kind,
             state_dir=state_dir,
-            uri=read.take("uri", fields.text, "qemu:///system"),
+            uri=read.take("uri", fields.text, FLAVOURS[kind].uri),
             python=read.take("python", driver_options.python, AUTO),
             timeout_s=read.take("timeout", fields.positive_int, 30),
             settle_s=read.take("settle", driver_options.seconds, 0.5),

@@ -11,12 +11,17 @@ from geats_host.drivers.libvirt.library import LIBVIRT
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 
-BINDING, DAEMON, QEMU, SEED = "libvirt for Python", "libvirt", "QEMU", "cloud-init"
+BINDING, DAEMON, QEMU, SEED = "libvirt for Python", "libvirt", "machines", "cloud-init"
 ORDER = "libvirt starts VMs"
 GUESTS_SERVICE = "/etc/systemd/system/multi-user.target.wants/libvirt-guests.service"
 START = "start libvirtd (package libvirt-daemon-system), or mend the driver's option uri"
 KVM = "load the modules kvm and kvm_intel or kvm_amd, and allow virtualisation in the firmware"
-INSTALL = "apt-get install qemu-system-x86"
+FIXES = {
+    "kvm": KVM,
+    "qemu": "apt-get install qemu-system-x86",
+    "xen": "boot the host on Xen (package xen-system-amd64)",
+    "vz": "use a host of Virtuozzo",
+}
 
 
 def trials(options: Options) -> Iterator[Trial]:
@@ -45,8 +50,8 @@ def _daemon(options: Options) -> Iterator[Trial]:
     if answer["runs"]:
         yield Trial(what=QEMU, found=f"can run machines of the type {options.kind}")
     else:
-        fix = KVM if options.kind == "kvm" else INSTALL
-        yield Trial(what=QEMU, found=f"cannot run machines of the type {options.kind}", fix=fix)
+        found = f"cannot run machines of the type {options.kind}"
+        yield Trial(what=QEMU, found=found, fix=FIXES[options.kind])
     started = answer["autostart"]
     if isinstance(started, list) and started:
         found = f"at its own start, and in no order: {', '.join(map(str, started))}"
