@@ -161,7 +161,7 @@ def write_pillar(directory: Path, config: dict[str, object], vm: Mapping[str, ob
     return yaml.safe_dump({"geats": {"vms": config["vms"]}}, sort_keys=False)
 
 
-def write_salt_files(directory: Path) -> None:
+def write_salt_files(directory: Path, states: Mapping[str, object] = SLS) -> None:
     """A minion's configuration, a pillar and the states, all in *directory*."""
     for name in ("config", "pillar", "states"):
         (directory / name).mkdir()
@@ -176,7 +176,7 @@ def write_salt_files(directory: Path) -> None:
     }
     (directory / "config" / "minion").write_text(yaml.safe_dump(minion))
     (directory / "pillar" / "top.sls").write_text(yaml.safe_dump({"base": {"*": ["geats"]}}))
-    for name, sls in SLS.items():
+    for name, sls in states.items():
         (directory / "states" / f"{name}.sls").write_text(yaml.safe_dump(sls))
 
 

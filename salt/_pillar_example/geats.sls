@@ -18,6 +18,15 @@ geats:
       # idmap_first: 100000       # default: root's range in /etc/subuid and /etc/subgid
       # idmap_count: 65536
 
+    # Virtual machines, on libvirt; `qemu` emulates them. Also `xen` and `vz`, which nobody has run yet.
+    kvm:
+      uri: qemu:///system
+      # timeout: 30
+      # python: auto             # the Python whose binding to libvirt to use
+      # settle: 0.5
+      media: [/srv/iso]          # where the files of `hardware.cdrom` may be
+      # raw_xml: false           # whether `hardware.xml` is allowed
+
   # Where volumes come from. Without this: `default`, a directory in the state directory.
   # A pool has a `type`, the options of that plugin, and optionally `on`, the pool below it.
   pools:
@@ -28,6 +37,10 @@ geats:
       type: filesystem
       fstype: ext4
       on: {type: sparsefile, path: /srv/geats/images}
+
+    disks:                       # files that are the disks of virtual machines
+      type: sparsefile
+      path: /srv/disks
 
   # Directories of the host that VMs may bind, including everything below them.
   bind_sources: [/srv/media]
@@ -133,7 +146,7 @@ geats:
       idmap:                      # default: the host's range, which all VMs share
         - {guest: 0, host: 200000, count: 65536}   # ids: users, or groups, for these only
       # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
-      # hardware: {}              # keys that only the driver has; lxc has none
+      # hardware: {}              # keys that only the driver has: see office01; lxc has none
       transient: false            # undefine keeps the volumes
       memory: 2GiB
       cpus: 2
@@ -146,6 +159,28 @@ geats:
           bridge: br0
           addresses: [10.0.3.12/24]
           gateways: [10.0.3.1]
+
+    office01:                     # a virtual machine
+      driver: kvm
+      template: machine
+      memory: 4GiB
+      cpus: 2
+      after: [db01]
+      volumes:
+        - {name: root, pool: disks, size: 20GiB}
+        - {name: data, pool: disks, size: 100GiB, mount: /srv}
+      nics:
+        - {name: eth0, bridge: br0, addresses: [10.0.3.13/24], gateways: [10.0.3.1]}
+      hardware:
+        max_memory: 8GiB          # as far as memory and cpus change without a restart
+        max_cpus: 4
+        firmware: uefi
+        # display: vnc            # none, vnc or spice
+        # cdrom: /srv/iso/tools.iso
+        disks:
+          data: {bus: scsi, cache: none}
+        ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLE ada]
+        user_data: {packages: [qemu-guest-agent]}
 
   # VMs to remove from the host, by name: `stopped` (off; everything stays), `undefined` (its definition is deleted;
   # its data stays), `deprovisioned` (with its data). A VM that is only missing under `vms` stays as it is.

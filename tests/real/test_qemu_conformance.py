@@ -10,7 +10,8 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, Place
 from geats_host.drivers.libvirt.driver import open_qemu
 from geats_host.testing.driver_conformance import DriverConformance, Make, Reopen, vm
-from tests.real.libvirt_daemon import a_daemon, root_disk
+from geats_host.testing.tiny_guest import root_disk
+from tests.real.libvirt_daemon import a_daemon
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,6 +10,8 @@ from returns.result import Success
 
 from geats_core import Goal, Observation, Target, parse_config, parse_vm, plan_host
 from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.domains import machine_keys
+from geats_core.domains.machine_keys import driver_facts
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import DriverFacts
 
@@ -19,18 +21,21 @@ TEXT = (EXAMPLE / "geats.sls").read_text()
 
 def test_the_vms_of_the_example_pillar_have_a_plan_together():
     config = parse_config(yaml.safe_load(TEXT)["geats"]).unwrap()
-    assert set(config.vms) == {"web01", "db01"}
+    assert set(config.vms) == {"web01", "db01", "office01"}
     goals = [
         Goal(name=name, target=Target.RUNNING, spec=parse_vm(name, vm, config.profiles).unwrap())
         for name, vm in config.vms.items()
     ]
     facts = HostFacts(
-        drivers=dict.fromkeys(config.drivers, DriverFacts()),
+        drivers={"lxc": DriverFacts(), "kvm": driver_facts("qemu:///system", "kvm")},
         templates=frozenset(config.templates),
+        disks={"machine": None},
         bind_sources=frozenset(config.bind_sources),
     )
     seen = {name: Observation() for name in config.vms}
     assert isinstance(plan_host(goals, seen, facts, config.policy), Success)
+    (machine,) = (goal.spec for goal in goals if goal.spec and goal.spec.driver == "kvm")
+    assert machine_keys.problems(machine) == ()
 
 
 def test_the_schema_allows_the_example_pillar():
