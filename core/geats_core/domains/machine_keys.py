@@ -70,7 +70,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         guests_mount=True,
         whole_cpus=True,
         costs=COSTS,
-        entries=ENTRIES,
+        entries=ENTRIES if flavour.is_of_qemu else {},  # others know no disk by its serial
         location=location,
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
         lacks=LACKS,

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 from geats_core.domains.domain_devices import DomainFacts, in_order, letters
 from geats_core.domains.elements import of, sub
 from geats_core.domains.flavours import FLAVOURS, Flavour
-from geats_core.domains.machine import Guest, Machine
+from geats_core.domains.machine import EMPTY, Guest, Machine
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import VMSpec
 
@@ -48,7 +48,8 @@ def _driver(flavour: Flavour, form: str) -> dict[str, str]:
 def _image(flavour: Flavour, path: str, device: str, target: str, bus: str) -> Element:
     element = Element("disk", type="file", device=device)
     sub(element, "driver", **_driver(flavour, "raw"))
-    sub(element, "source", file=path)
+    if path != EMPTY:
+        sub(element, "source", file=path)
     sub(element, "target", dev=target, bus=bus)
     sub(element, "readonly")
     return element

@@ -79,6 +79,11 @@ def test_a_guest_that_nobody_configures_has_no_seed() -> None:
     assert "xvdz" not in rendered("xen", {"hardware": {"guest": "none"}})
 
 
+def test_a_drive_can_be_empty() -> None:
+    assert 'device="cdrom"' in (xml := rendered("xen", {"hardware": {"cdrom": "empty"}}))
+    assert "empty" not in xml
+
+
 @pytest.mark.parametrize("kind", ["kvm", "qemu"])
 def test_machines_of_qemu_have_every_key(kind: str) -> None:
     assert driver_facts("qemu:///system", kind).keys == KEYS
