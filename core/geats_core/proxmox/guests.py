@@ -6,7 +6,7 @@ from ipaddress import ip_interface
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.proxmox.settings import NO_KEY, Options, Settings, whole
 
-UNTAGGED = "a VLAN of one NIC has no key, and without it the guest is in another network"
+UNTAGGED = "geats has NICs on bridges only: connect it to a bridge of that VLAN, such as br0.7"
 LINK_DOWN = "is off, and geats connects every NIC: leave it out of nics, or let it be on"
 FILTERED = "geats has no firewall: carry the rules of /etc/pve/firewall over by hand"
 NO_BRIDGE = "is missing: geats has NICs on bridges only"

@@ -9,7 +9,7 @@ from geats_core.foreign.legacy_notes import Plain
 from geats_core.proxmox import disks as of_disks
 from geats_core.proxmox.disks import Disks
 from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
-from geats_core.proxmox.settings import NO_KEY, Settings, mebibytes, whole
+from geats_core.proxmox.settings import NO_KEY, Options, Settings, mebibytes, whole
 from geats_core.proxmox.storages import Storages
 
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
@@ -145,17 +145,12 @@ def _nics(settings: Settings, hardware: Plain) -> list[Plain]:
         options = settings.options(key, "model")
         model, mac = _model(options.left_)
         nic |= {"mac": mac} if mac else {}
-        if model in [*Model]:
-            cards[f"{nic['name']}"] = {"model": model}
-        else:
+        if model not in [*Model]:
             options.refuse("model", f"must be one of {', '.join(Model)}: say it below {to}")
-        options.went("model", f"hardware.nics.{nic['name']}.model")
+        if card := _card(options, model, f"hardware.nics.{nic['name']}"):
+            cards[f"{nic['name']}"] = card
         options.went(model, f"{to}.mac")
         options.went("macaddr", f"{to}.mac")
-        queues = whole(options.get("queues"), 256)
-        if queues and model in [*Model]:
-            cards[f"{nic['name']}"] = {"model": model, "queues": queues}
-            options.went("queues", f"hardware.nics.{nic['name']}.queues")
         bridged(options, nic, to)
         options.rest()
         asked = settings.options(f"ipconfig{key.removeprefix('net')}")
@@ -164,6 +159,25 @@ def _nics(settings: Settings, hardware: Plain) -> list[Plain]:
     if cards:
         hardware["nics"] = cards
     return nics
+
+
+def _card(options: Options, model: str, to: str) -> Plain:
+    """How it is attached; the rate is of both ways, in megabytes per second."""
+    card: Plain = {"model": model} if model in [*Model] else {}
+    options.went("model", f"{to}.model")
+    if queues := whole(options.get("queues"), 256):
+        card["queues"] = queues
+        options.went("queues", f"{to}.queues")
+    if (mtu := whole(options.get("mtu"), 65_535)) and mtu > 1:  # 1 is that of the bridge
+        card["mtu"] = mtu
+        options.went("mtu", f"{to}.mtu")
+    if rate := whole(options.get("rate"), 10**6):
+        card |= {"rate_in": rate * 10**6, "rate_out": rate * 10**6}
+        options.went("rate", f"{to}.rate_in")
+    if options.has("link_down"):
+        card["link"] = False
+        options.went("link_down", f"{to}.link")
+    return card
 
 
 def _model(options: Mapping[str, str]) -> tuple[str, str]:

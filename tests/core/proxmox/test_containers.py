@@ -95,7 +95,7 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
         ("net0: bridge=vmbr0,ip=manual", {"nics": [{"name": "eth0", "bridge": "vmbr0"}]}),
         (
             "lxc.net.9.type: veth\nlxc.net.9.link: br0\nnet0: name=lan,bridge=vmbr0",
-            {"nics": [{"name": "eth9", "bridge": "br0"}, {"name": "lan", "bridge": "vmbr0"}]},
+            {"nics": [{"name": "eth0", "bridge": "br0"}, {"name": "lan", "bridge": "vmbr0"}]},
         ),
         ("mp0: /srv/a,mp=/a", {"binds": {"mp0": {"source": "/srv/a", "mount": "/a"}}}),
     ],
@@ -112,7 +112,8 @@ def test_what_a_vm_has_of_other_lines(line: str, known: dict[str, object]) -> No
     [
         ("mp0: /dev/sdb1,mp=/a", "mp0.volume: is a device of the host"),
         ("net0: name=eth0,bridge=vmbr0,type=phys", "net0.type: geats has NICs on bridges only"),
-        ("net0: name=eth0,bridge=vmbr0,trunks=1;2", "net0.trunks: a VLAN of one NIC"),
+        ("net0: name=eth0,bridge=vmbr0,trunks=1;2", "net0.trunks: geats has NICs on bridges only"),
+        ("net0: name=eth0,bridge=vmbr0,link_down=1", "net0.link_down: is off"),
         ("net0: name=eth0", "net0.bridge: is missing"),
         ("net0: name=eth0,bridge=vmbr0,ip=x/y", ""),
     ],

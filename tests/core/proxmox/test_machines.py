@@ -63,7 +63,13 @@ def test_a_machine_with_all_that_people_have_becomes_a_vm() -> None:
                 "watchdog": "poweroff",
                 "display": "spice",
                 "boot": ["disk", "cdrom", "network"],
-                "nics": {"eth0": {"model": "virtio", "queues": 2}, "eth1": {"model": "e1000"}},
+                "nics": {
+                    "eth0": {
+                        **{"model": "virtio", "queues": 2},
+                        **{"rate_in": 5_000_000, "rate_out": 5_000_000},
+                    },
+                    "eth1": {"model": "e1000", "mtu": 9000, "link": False},
+                },
                 "ssh_keys": ["ssh-ed25519 AAAA ada"],
                 "cdrom": "/var/lib/vz/template/iso/debian.iso",
                 "disks": {
@@ -119,8 +125,10 @@ def test_what_proxmox_assumes_without_a_line_is_written() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("net0: virtio=02:00:00:00:00:01,bridge=vmbr0,tag=7", "net0.tag: a VLAN of one NIC"),
-        ("net0: virtio=02:00:00:00:00:01,bridge=vmbr0,link_down=1", "net0.link_down: is off"),
+        (
+            "net0: virtio=02:00:00:00:00:01,bridge=vmbr0,tag=7",
+            "net0.tag: geats has NICs on bridges only",
+        ),
         ("net0: virtio=02:00:00:00:00:01", "net0.bridge: is missing"),
         ("net0: vmxnet3=02:00:00:00:00:01,bridge=vmbr0", "net0.model: must be one of virtio"),
         ("net0: odd,bridge=vmbr0", "net0.model: must be one of virtio"),
