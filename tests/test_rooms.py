@@ -23,8 +23,18 @@ ORDERS = {
         *("", "errors", "lazy", "leftovers", "linux", "inputs", "locks", "guest_trees", "registry"),
         *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
         *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),
-        *("plugins", "templates", "archives", "observing", "host", "planning", "engine", "calls"),
-        *("for_salt", "cli"),
+        *(
+            "plugins",
+            "templates",
+            "archives",
+            "peers",
+            "observing",
+            "host",
+            "planning",
+            "engine",
+            "calls",
+        ),
+        *("moves", "for_salt", "cli"),
     ),
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}

@@ -7,14 +7,18 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import salt.config
 import salt.loader
 
+from geats_core.jobs.copies import Manifest, PackedVolume
+from geats_core.jobs.moves import Offer, offer_to_plain
+from geats_core.vm.parse import parse_vm
 from geats_host.calls import units
 from geats_host.linux.loops import loops
+from geats_host.peers import peer
 from tests.real.conftest import CGROUPS, busybox_root, open_folder, sh, traces
 from tests.real.test_storage import on_btrfs
 from tests.salt_modules.test_documented import functions
@@ -212,11 +216,20 @@ def test_no_state_touches_anything(operator: Operator, monkeypatch: pytest.Monke
     assert len(would) > len(results) / 2  # most would have changed something
 
 
+def offer_a_vm(_: BinaryIO, stdout: BinaryIO) -> None:
+    """What another host would answer."""
+    spec = parse_vm("geats-test-tmmoved", SMALL).unwrap()
+    root = PackedVolume(name="root", sha256="0" * 64, size_bytes=1)
+    offer = Offer(manifest=Manifest(spec=spec, template="busybox", volumes=(root,), taken_s=1))
+    stdout.write(json.dumps({"offer": offer_to_plain(offer)}).encode() + b"\n")
+
+
 def test_no_function_touches_anything_in_test_mode(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     have_systemd(monkeypatch)
     modules, _ = operator.loaders(test=False)
+    monkeypatch.setitem(peer.IN_MEMORY, "a", offer_a_vm)
     calls: dict[str, tuple[Any, ...]] = {
         "adopt": (OLD, IN_PLAIN),
         "apply_host": (),
@@ -224,6 +237,7 @@ def test_no_function_touches_anything_in_test_mode(
         "clone": (ICE, "geats-test-tmclone"),
         "delete_snapshot": (RUNS, "monday"),
         "export": (RUNS,),
+        "fetch": ("memory://a/geats-test-tmmoved",),
         "import_": (f"{operator.directory}/archive.tar", "geats-test-tmcopy"),
         "import_template": ("busybox", True),
         "keep_snapshots": (RUNS,),
@@ -235,6 +249,7 @@ def test_no_function_touches_anything_in_test_mode(
         "restore_registry": (f"{operator.cache}/registry.backup", True),
         "rename": (STRAY, "geats-test-tmrenamed"),
         "restore": (RUNS, "monday", True),
+        "send_command": (),
         "snapshot": (RUNS, "tuesday"),
         "freeze": (RUNS,),
         "unfreeze": (ICE,),

@@ -193,8 +193,29 @@ def plan_import(
     Refused if there is a VM of this name (unless it is left from the same import), or if another VM
     has one of its addresses.
     """
+    copy_of, then = _copy_of(manifest, arrival), arrival.then if arrival else Then.OFF
+    match read_in(archive, copy_of, then, manifest, spec, have, facts, others):
+        case Success(draft):
+            return (draft if arrival else complete(draft, spec)).finished()
+        case Failure() as refused:
+            return refused
+
+
+def read_in(
+    source: str,
+    copy_of: str,
+    then: Then,
+    manifest: Manifest,
+    spec: VMSpec,
+    have: Observation,
+    facts: HostFacts,
+    others: Mapping[str, VMSpec],
+) -> Checked[Draft]:
+    """The steps of an import, from an archive or from another host: what *source* says.
+
+    But for the last one: see ``complete``.
+    """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
-    copy_of = _copy_of(manifest, arrival)
     found = (
         *in_the_way(spec, have, copy_of),
         *_other_volumes(spec, manifest),
@@ -209,20 +230,29 @@ def plan_import(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
-    then = arrival.then if arrival else Then.OFF
     make_room(draft, spec, copy_of, manifest.by_hand, identity, then)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
         if seen is not None and seen.is_reserved:
             of_root = template if volume.name == ROOT else None
-            where = (volume.pool, volume.name, archive)
+            where = (volume.pool, volume.name, source)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
-            draft.add(action, "it should be as in the archive")
-    if arrival is None:
-        reason = "its files in the guest are those of another host or name"
-        draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
-    return draft.finished()
+            draft.add(action, _why(action, packed))
+    return Success(draft)
+
+
+def complete(draft: Draft, spec: VMSpec) -> Draft:
+    """The same with the last step of an import: with it, the copy is complete."""
+    reason = "its files in the guest are those of another host or name"
+    draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
+    return draft
+
+
+def _why(action: UnpackVolume, packed: PackedVolume) -> str:
+    if not action.is_from_host:
+        return "it should be as in the archive"
+    return f"{format_size(packed.size_bytes)} of it hold data there, at most"
 
 
 def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:

@@ -9,7 +9,7 @@ from geats_core.planning.goal import Then
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.spec_changes import Impact
 from geats_core.reading.sizes import format_size
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import ROOT, Limits, VMSpec
 
 CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -139,16 +139,28 @@ class ReserveVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class UnpackVolume(OnVolume):
-    """Fill a reserved volume from an archive that ``Export`` wrote.
+    """Fill a reserved volume from an archive that ``Export`` wrote, or from another host.
 
-    ``sha256`` is the checksum of the volume's part of the archive. ``template`` is the template
-    from which the root volume was installed, and None for other volumes.
+    ``archive`` is a path, or says which host, such as ``ssh://root@host-a/web01``. ``sha256`` is
+    the checksum of the volume's part of the archive, or the mark of what the other host offers.
+    ``template`` is the template from which the root volume was installed, and None for other
+    volumes.
     """
 
     archive: str
     sha256: str
     template: str | None
     identity: Identity
+
+    @property
+    def is_from_host(self) -> bool:
+        """Whether another host has the volume."""
+        return not self.archive.startswith("/")
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether the other host forgets the VM then: its root is the last volume to arrive."""
+        return self.is_from_host and self.volume == ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +495,10 @@ def describe(action: Action, vm_name: str) -> str:
             return f"configure the guest on volume {vm_name}/{volume}"
         case ReserveVolume(_, volume):
             return f"reserve volume {vm_name}/{volume} for a copy"
+        case UnpackVolume(_, volume, archive) if action.takes_over:
+            return f"copy volume {vm_name}/{volume} from {archive}, then take {vm_name} over"
+        case UnpackVolume(_, volume, archive) if action.is_from_host:
+            return f"copy volume {vm_name}/{volume} from {archive}"
         case UnpackVolume(_, volume, archive):
             return f"unpack volume {vm_name}/{volume} from {archive}"
         case CloneVolume(_, volume, source):

@@ -365,11 +365,15 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
         case UnpackVolume(template=template) | CloneVolume(template=template):
             stage = Stage.FORMATTED if template is None else Stage.INSTALLED
             guest = None if template is None else UNFINISHED_COPY
+            filled = changed(seen, stage=stage, template=template, guest=guest)
+            taken_over = isinstance(action, UnpackVolume) and action.takes_over
             return _need(
                 off,
                 (seen.active, "it is not active"),
                 (seen.is_reserved, "it is not reserved for a copy"),
-                then=_with_volume(have, changed(seen, stage=stage, template=template, guest=guest)),
+                then=changed(
+                    _with_volume(have, filled), copy_of="" if taken_over else have.copy_of
+                ),
             )
         case _:
             assert_never(action)

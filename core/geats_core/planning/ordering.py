@@ -158,6 +158,8 @@ def _writes(action: Action) -> frozenset[Resource]:
         # No volume is filled before all of them are reserved, or made before one is given up.
         case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
+        case UnpackVolume() if action.takes_over:  # all others are there by then
+            return frozenset({VOLUMES, COPIES})
         case UnpackVolume() | CloneVolume():
             place = (action.pool, action.volume)
             return frozenset({(*VOLUMES, *place), (*COPIES, *place)})

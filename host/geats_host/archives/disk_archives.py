@@ -39,7 +39,7 @@ class Disk:
 def pack_disk(disk: Disk, out: BinaryIO) -> Packed:
     """Write what the disk holds to *out*."""
     digest, packed_bytes = hashlib.sha256(), 0
-    with _raw(disk, qemu_img.read) as raw:
+    with raw_disk(disk) as raw:
         with running(PACK, Path("/"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -131,12 +131,17 @@ def _meanwhile(process: subprocess.Popen[bytes], work: Callable[[], None]) -> It
         done.result()
 
 
+def disk_bytes(disk: Disk) -> int:
+    """How large the disk is for a guest."""
+    return qemu_img.size_of(disk.path) if disk.offers is Offer.QCOW2 else size_of(disk.path)
+
+
 @contextmanager
-def _raw(disk: Disk, read: Callable[[Path, Path], None]) -> Iterator[Path]:
+def raw_disk(disk: Disk) -> Iterator[Path]:
     """The disk itself, or a raw copy of it."""
     if disk.offers is not Offer.QCOW2:
         yield disk.path
         return
     with tempfile.TemporaryDirectory(dir=disk.aside) as aside:
-        read(disk.path, Path(aside) / "disk")
+        qemu_img.read(disk.path, Path(aside) / "disk")
         yield Path(aside) / "disk"

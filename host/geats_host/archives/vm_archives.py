@@ -20,6 +20,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.archives.disk_archives import Disk, check_disk, pack_disk, unpack_disk
 from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack
 from geats_host.errors import HostError, accepted
+from geats_host.storage import Offer, Pool, VolumeId
 from geats_host.templates.digests import sha256_of
 
 MANIFEST = "geats.json"
@@ -155,6 +156,20 @@ def unpack_volume(path: Path, name: str, sha256: str, content: Content) -> None:
                 raise HostError("what is in the archive is of another kind than the volume")
             case _:
                 assert_never(content)
+
+
+def content_of(pool: Pool, volume: VolumeId, aside: Path) -> Content:
+    """Where the files or the disk of a volume are; None if it exists in memory only.
+
+    *aside* is a directory for what is needed to read it.
+    """
+    match pool.offers:
+        case Offer.NOTHING:
+            return None
+        case Offer.DIRECTORY:
+            return Tree(pool.path(volume), pool.facts.shifted_by)
+        case Offer.BLOCK_DEVICE | Offer.FILE | Offer.QCOW2 as offered:
+            return Disk(pool.path(volume), offered, aside)
 
 
 def _member(volume: PackedVolume) -> str:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol
 
 from geats_host.errors import HostError
 from geats_host.linux.mounts import mounts_below, sync_filesystem, writing_only_to
@@ -48,6 +48,22 @@ ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")
 NOTHING = ("--files-from=/dev/null",)
 
 
+class Readable(Protocol):
+    """What a packed volume is read from."""
+
+    def read(self, count: int, /) -> bytes:
+        """At most *count* bytes; none at the end."""
+        ...
+
+
+class Writable(Protocol):
+    """What a packed volume is written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Where a volume's files are on the host, and by how much their ids are higher than in it."""
@@ -65,7 +81,7 @@ class Packed:
     disk_bytes: int | None = None
 
 
-def pack(tree: Tree | None, out: BinaryIO) -> Packed:
+def pack(tree: Tree | None, out: Writable) -> Packed:
     """Write what the volume holds to *out*; None is a volume that exists in memory only."""
     argv, at = ([*PACK, *NOTHING], Path("/")) if tree is None else ([*PACK, "."], tree.path)
     if tree is not None:
@@ -130,8 +146,10 @@ def _refuse_too_long(path: bytes) -> None:
         )
 
 
-def unpack(file: BinaryIO, packed: Packed, tree: Tree) -> None:
+def unpack(file: Readable, packed: Packed | None, tree: Tree) -> None:
     """Let the volume hold what is read from *file*, and nothing else, durably.
+
+    Without *packed*, all of the file is read, which checks by itself what it gives out.
 
     Nothing is written outside of it, whatever the archive says; a device node is a ``HostError``.
     """
@@ -150,12 +168,12 @@ def feed(
     argv: Sequence[str],
     at: Path,
     tree: Tree | None,
-    file: BinaryIO,
-    packed: Packed,
+    file: Readable,
+    packed: Packed | None,
     stdout: int | None = None,
 ) -> None:
     """Let a program read the packed volume, and see that it is what it should be."""
-    digest, left = hashlib.sha256(), packed.size_bytes
+    digest, left = hashlib.sha256(), sys.maxsize if packed is None else packed.size_bytes
     with running(argv, at, tree, stdin=subprocess.PIPE, stdout=stdout) as process:
         assert process.stdin is not None
         while left and (chunk := file.read(min(left, CHUNK_BYTES))):
@@ -167,7 +185,7 @@ def feed(
                 break  # it says why as it ends
         with suppress(BrokenPipeError):  # as above
             process.stdin.close()
-    if left or digest.hexdigest() != packed.sha256:
+    if packed is not None and (left or digest.hexdigest() != packed.sha256):
         raise HostError("the archive is damaged: its checksum is different")
 
 
@@ -199,6 +217,9 @@ def running(
             process.kill()
             raise
         finally:
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):  # it was not read to its end
+                    process.stdin.close()
             if process.stdout is not None:
                 process.stdout.close()
             code = process.wait()

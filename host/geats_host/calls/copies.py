@@ -84,9 +84,9 @@ def import_(
     spec = accepted(copied(found.manifest.spec, called, changes or {}), called)
     seen = host.observe_all()
     have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
-    others = _others(seen)
+    known = others(seen)
     arrival = Arrival(source, Then.ON if to_run else Then.OFF) if source else None
-    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, others, arrival))
+    made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, known, arrival))
     about = {called: have} if have.exists else {}
     return saved_with_others(host, made, spec, seen, facts, about)
 
@@ -206,7 +206,7 @@ def _check_place(archive: Path) -> None:
         raise Refused(*problems)
 
 
-def _others(seen: Mapping[str, Observation]) -> dict[str, VMSpec]:
+def others(seen: Mapping[str, Observation]) -> dict[str, VMSpec]:
     """The definition of each VM that has one."""
     known = {name: have.recorded or have.defined for name, have in seen.items()}
     return {name: spec for name, spec in known.items() if spec is not None}

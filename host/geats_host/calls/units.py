@@ -133,11 +133,12 @@ def _saving(saved: Saved) -> Iterator[Step]:
     folder, file = saved.path.parent, saved.path.name
     if vm_files.read(folder, file) != saved.text:
         why = "the units need the configuration also when no master answers"
-        write = partial(_write_private, folder, file, saved.text)
+        write = partial(write_private, folder, file, saved.text)
         yield Step(f"write {saved.path}, for root only", why, write)
 
 
-def _write_private(folder: Path, file: str, text: str) -> None:
+def write_private(folder: Path, file: str, text: str) -> None:
+    """Write a file that only its owner can read."""
     folder.mkdir(parents=True, exist_ok=True)
     vm_files.write_atomically(folder, file, text)
     (folder / file).chmod(0o600)

@@ -62,7 +62,7 @@ def import_(
     dry_run: bool,
 ) -> None:
     """Create a VM from an archive, which is checked before anything is changed. The VM is off."""
-    different = _changes(changes)
+    different = changes_of(changes)
     planned = copies.import_(session.host, str(path), name, different, sha256)
     _show_or_copy(session, planned, dry_run=dry_run)
 
@@ -80,7 +80,7 @@ def clone(
 
     The new VM has its own identity, is off, and must not have an address of another VM.
     """
-    different = _changes(changes)
+    different = changes_of(changes)
     planned = copies.clone(session.host, source, name, different)
     _show_or_copy(session, planned, dry_run=dry_run)
 
@@ -127,7 +127,7 @@ def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> Non
     session.answer(report, lambda: plan_view.show_notes(planned))
 
 
-def _changes(words: tuple[str, ...]) -> dict[str, object]:
+def changes_of(words: tuple[str, ...]) -> dict[str, object]:
     """The keys that ``--set`` gives, with what YAML makes of their values."""
     found: dict[str, object] = {}
     problems: list[str] = []

@@ -18,6 +18,7 @@ MODULES = {  # where each command is: a module is loaded when one of its command
     "exports": ("prune-exports",),
     "guest": ("exec", "push", "pull", "wait", "console"),
     "inventory": ("pools", "volumes", "drivers", "strays", "pending"),
+    "moves": ("fetch", "send"),
     "plans": ("plan", "apply", "why", "observe", "reverse", "boot", "halt"),
     "registry": ("registry",),
     "repair": ("repair",),

@@ -61,9 +61,8 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import RootKind, SharedVolume, VMSpec, Volume
 from geats_host import templates
-from geats_host.archives import export_clones, vm_archives
-from geats_host.archives.disk_archives import Disk
-from geats_host.archives.volume_archives import Tree
+from geats_host.archives import export_clones
+from geats_host.archives.vm_archives import content_of, unpack_volume, write
 from geats_host.drivers import (
     AdoptingDriver,
     DiskGrowing,
@@ -77,6 +76,7 @@ from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.observing import (
     lines_by_hand,
+    offers,
     unfinished_copies,
     unfinished_renames,
     unfinished_restarts,
@@ -88,6 +88,7 @@ from geats_host.observing.known_volumes import (
     tells_of_locks,
     upgrade_registry,
 )
+from geats_host.peers import fetching
 from geats_host.planning import binds
 from geats_host.registry import Registry
 from geats_host.storage import AdoptingPool, Offer, Pool, RenamingPool, VolumeId
@@ -96,6 +97,7 @@ from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
 
 EMPTYING = (DestroyVolume, RollbackVolume)
+AS_OFFERED = (Undefine, ActivateVolume)  # what another host was offered is still so
 Answer = TypeVar("Answer")
 DriverAction: TypeAlias = PowerOffAction | Start | Freeze | Hold | Unfreeze | SetLimits
 FILLING = (
@@ -132,6 +134,8 @@ class Performer:
 
     def perform(self, action: Action) -> str | None:
         """Carry out one action on the VM; the answer is what is to be known of how that went."""
+        if not isinstance(action, AS_OFFERED):
+            offers.forget(self.registry, self.name)
         match action:
             case Define(spec, keep, copy_of, then):
                 unfinished_copies.before_define(self.registry, self.name, copy_of, then)
@@ -429,9 +433,14 @@ class Performer:
                 seen = replace(self._seen(pool, volume), stage=Stage.FILLING)
                 pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
             case UnpackVolume(_, _, archive, sha256, template, identity):
-                content = self._content(pool, volume, self.store.root.parent)
-                vm_archives.unpack_volume(Path(archive), action.volume, sha256, content)
+                content = content_of(pool, volume, self.store.root.parent)
+                if action.is_from_host:
+                    fetching.fetch(action, content)
+                else:
+                    unpack_volume(Path(archive), action.volume, sha256, content)
                 self._filled(pool, volume, template, identity)
+                if action.takes_over:
+                    unfinished_copies.forget(self.registry, self.name)
             case CloneVolume(_, _, source, template):
                 pool.clone(VolumeId(source, action.volume), volume)
                 self._filled(pool, volume, template, Identity.NEW)
@@ -498,9 +507,9 @@ class Performer:
             taken_s = int(time.time())
             if reading is Reading.CLONES:
                 volumes = stack.enter_context(export_clones.clones(volumes, self._held))
-            contents = {n: self._content(*where, archive.parent) for n, where in volumes.items()}
+            contents = {n: content_of(*where, archive.parent) for n, where in volumes.items()}
             written = (archive, spec, template, contents, taken_s, self._by_hand())
-            vm_archives.write(*written, done_with_volumes=stack.close)
+            write(*written, done_with_volumes=stack.close)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -509,19 +518,6 @@ class Performer:
             yield
         finally:
             self.driver.unfreeze(self.name)
-
-    def _content(self, pool: Pool, volume: VolumeId, aside: Path) -> vm_archives.Content:
-        """Where the files or the disk of a volume are; None if it exists in memory only.
-
-        *aside* is a directory for what is needed to read it.
-        """
-        match pool.offers:
-            case Offer.NOTHING:
-                return None
-            case Offer.DIRECTORY:
-                return Tree(pool.path(volume), pool.facts.shifted_by)
-            case Offer.BLOCK_DEVICE | Offer.FILE | Offer.QCOW2 as offered:
-                return Disk(pool.path(volume), offered, aside)
 
     def _seen(self, pool: Pool, volume: VolumeId) -> VolumeSeen:
         seen = pool.observe(volume).get(volume)

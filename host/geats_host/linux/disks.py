@@ -24,7 +24,7 @@ ZEROS = bytes(CHUNK_BYTES)
 
 def size_of(disk: Path) -> int:
     """How many bytes a file or a block device is long."""
-    with _opened(disk, os.O_RDONLY) as file:
+    with opened(disk, os.O_RDONLY) as file:
         return os.lseek(file, 0, os.SEEK_END)
 
 
@@ -44,9 +44,9 @@ def write_stream(stream: BinaryIO, size_bytes: int, target: Path) -> int:
 
 def chunks(source: Path) -> Iterator[bytes]:
     """All that a disk holds, in order; its holes are not read."""
-    with _opened(source, os.O_RDONLY) as file:
+    with opened(source, os.O_RDONLY) as file:
         at, end = 0, os.lseek(file, 0, os.SEEK_END)
-        for start, hole in _data(file, end):
+        for start, hole in data_ranges(file, end):
             for zeros in range(at, start, CHUNK_BYTES):
                 yield ZEROS[: start - zeros]
             at = start
@@ -58,7 +58,7 @@ def chunks(source: Path) -> Iterator[bytes]:
                 at += len(chunk)
 
 
-def _data(file: int, end: int) -> Iterator[tuple[int, int]]:
+def data_ranges(file: int, end: int) -> Iterator[tuple[int, int]]:
     """From where to where there is data, in order; and last the end, at which there is none.
 
     Of a block device nobody knows its holes: all of it is data.
@@ -85,7 +85,7 @@ def _data_from(file: int, at: int) -> int | None:
 
 def _write(pieces: Iterable[bytes], size_bytes: int, target: Path) -> int:
     at = 0
-    with _opened(target, os.O_RDWR) as file:
+    with opened(target, os.O_RDWR) as file:
         room = os.lseek(file, 0, os.SEEK_END)
         if size_bytes > room:
             sizes = f"{format_size(size_bytes)} does not fit into {format_size(room)}"
@@ -99,7 +99,7 @@ def _write(pieces: Iterable[bytes], size_bytes: int, target: Path) -> int:
                 raise HostError(f"{target}: is not made larger than {format_size(size_bytes)}")
             there = os.pread(file, len(chunk), at) if is_device else ZEROS[: len(chunk)]
             if chunk != there:
-                _write_what_differs(file, chunk, there, at)
+                write_what_differs(file, chunk, there, at)
             at += len(chunk)
         if is_device:
             _clear(file, at, room)
@@ -111,10 +111,10 @@ def _clear(file: int, start: int, end: int) -> None:
     """Let it be zero from *start* on; what is zero already is not written."""
     for at in range(start, end, CHUNK_BYTES):
         there = os.pread(file, min(CHUNK_BYTES, end - at), at)
-        _write_what_differs(file, ZEROS[: len(there)], there, at)
+        write_what_differs(file, ZEROS[: len(there)], there, at)
 
 
-def _write_what_differs(file: int, chunk: bytes, there: bytes, at: int) -> None:
+def write_what_differs(file: int, chunk: bytes, there: bytes, at: int) -> None:
     grains = range(0, len(chunk), GRAIN_BYTES)
     for differs, run in groupby(grains, lambda g: not _are_equal(chunk, there, g)):
         starts = list(run)
@@ -134,7 +134,7 @@ def _put(file: int, data: bytes, at: int) -> None:
 
 
 @contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
+def opened(path: Path, flags: int) -> Iterator[int]:
     try:
         descriptor = os.open(path, flags | os.O_CLOEXEC)
         try:

@@ -44,9 +44,10 @@ def to_raw(image: Path, target: Path, size_bytes: int) -> None:
     _work(["convert", "-O", "raw", source, f"{target}"], size_bytes, image)
 
 
-def fill(raw: Path, image: Path) -> None:
-    """Let the disk in the qcow2 *image*, which is new, begin with what the file *raw* holds."""
-    argv = ["convert", "-n", "--target-is-zero", "-f", "raw", "-O", "qcow2", f"{raw}", f"{image}"]
+def fill(raw: Path, image: Path, *, is_new: bool = True) -> None:
+    """Let the disk in the qcow2 *image* begin with what the file *raw* holds."""
+    zeros = ["--target-is-zero"] if is_new else []
+    argv = ["convert", "-n", *zeros, "-f", "raw", "-O", "qcow2", f"{raw}", f"{image}"]
     _work(argv, None, image)
     _sync(image)
 
@@ -70,6 +71,12 @@ def copy(source: Path, image: Path) -> None:
     """Make a qcow2 *image* of the disk in another one and all that it stands on."""
     _work(["convert", "-f", "qcow2", "-O", "qcow2", f"{source}", f"{image}"], None, image)
     _sync(image)
+
+
+def size_of(image: Path) -> int:
+    """How large the disk in a qcow2 image is."""
+    said = _work(["info", "--output=json", "--image-opts", _as_qcow2(image)], None, image)
+    return int(json.loads(said)["virtual-size"])
 
 
 def grow(image: Path, size_bytes: int) -> None:

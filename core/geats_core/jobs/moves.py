@@ -1,0 +1,114 @@
+"""A VM that moves to another host, which copies its volumes from there and then takes it over.
+
+Theory of operation
+-------------------
+The host that has the VM *offers* it: it notes a mark, and forgets that as soon as anything is done
+to the VM there. So whoever copies under a mark copies what is still true. The copy on the target is
+an unfinished one (see ``copies``) until its root has arrived, the last of its volumes: only then
+the source is asked to forget the VM, and does so only if the mark is still noted. As long as the
+source defines the VM, it alone can run; from then on the target alone. Wherever that is cut, the
+same request goes on: what was copied is compared, and only what differs is copied again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from returns.result import Failure, Success
+
+from geats_core.jobs.copies import Manifest, PackedVolume, complete, not_there, not_whole, read_in
+from geats_core.planning.actions import ActivateVolume, Start
+from geats_core.planning.draft import Draft
+from geats_core.planning.goal import Then
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.steps import Plan
+from geats_core.plans.codec import decode, encode
+from geats_core.reading.checked import Checked, Code, Problem, Problems
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import ROOT, VMSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a host says of a VM that another host asks for.
+
+    ``mark`` stands for what the VM holds now; it is empty if it was only asked what there is.
+    ``is_running``: it shall run. ``is_given``: the host has forgotten it already, for this move.
+    """
+
+    manifest: Manifest
+    mark: str = ""
+    is_running: bool = False
+    is_given: bool = False
+
+
+def offer_to_plain(offer: Offer) -> object:
+    """As plain data: ``offer_from_plain`` reads it."""
+    return encode(offer)
+
+
+def offer_from_plain(raw: object) -> Checked[Offer]:
+    """Read an offer; it may be one of another version of geats."""
+    return decode(Offer, "offer", raw)
+
+
+def cannot_leave(name: str, have: Observation, *, is_declared: bool) -> Problems:
+    """Why the VM stays on its host."""
+    found = [*not_there(name, have), *not_whole(name, have)]
+    if have.locked:
+        found.append(Problem(name, "is locked, and so stays where it is", Code.LOCKED))
+    if is_declared:
+        why = "is declared here, which would recreate it: move its declaration to the target first"
+        found.append(Problem(name, why, Code.REFUSED))
+    return tuple(found)
+
+
+def plan_to_read(name: str, have: Observation) -> Checked[Plan]:
+    """Make the volumes of a VM that is off readable."""
+    draft = Draft(name, have)
+    for seen in have.volumes:
+        if not seen.active:
+            draft.add(ActivateVolume(seen.pool, seen.name), "it is to be read")
+    return draft.finished()
+
+
+def plan_fetch(
+    source: str,
+    offer: Offer,
+    spec: VMSpec,
+    have: Observation,
+    facts: HostFacts,
+    others: Mapping[str, VMSpec],
+) -> Checked[Plan]:
+    """Copy the VM *spec* from the host that *source* names, take it over, and let it run if it did.
+
+    Refused as an import is. What an earlier try left is finished.
+    """
+    if offer.is_given and _is_here(spec, have):
+        return _ended(Draft(spec.name, have), spec, offer)
+    manifest = replace(offer.manifest, volumes=tuple(_in_order(offer)))
+    copy_of, then = f"{spec.name} from {source}", Then.ON if offer.is_running else Then.OFF
+    match read_in(source, copy_of, then, manifest, spec, have, facts, others):
+        case Success(draft):
+            return _ended(draft, spec, offer)
+        case Failure() as refused:
+            return refused
+
+
+def _is_here(spec: VMSpec, have: Observation) -> bool:
+    """Whether it was taken over already."""
+    return have.recorded == spec and bool(have.roots) and not have.copy_of
+
+
+def _in_order(offer: Offer) -> Iterable[PackedVolume]:
+    """The root last: with it, the VM is taken over."""
+    marked = [replace(each, sha256=offer.mark) for each in offer.manifest.volumes]
+    return sorted(marked, key=lambda each: each.name == ROOT)
+
+
+def _ended(draft: Draft, spec: VMSpec, offer: Offer) -> Checked[Plan]:
+    root = draft.state.volume(spec.root.pool, ROOT)
+    if root is not None and root.is_copy:
+        complete(draft, spec)
+    if offer.is_running and draft.state.power is Power.STOPPED:
+        draft.add(Start(), "it ran before")
+    return draft.finished()

@@ -1,0 +1,114 @@
+"""VMs fetched from another host: copied from there, taken over, started if they ran."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from returns.result import Failure, Success
+
+from geats_core.jobs.copies import copied
+from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch
+from geats_core.planning.steps import Plan
+from geats_core.plans.plan_files import SavedPlan, alone
+from geats_core.reading import fields
+from geats_core.vm.observation import Observation
+from geats_host.calls.copies import others
+from geats_host.engine.apply import Applied
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+from geats_host.moves.sending import ABSENT
+from geats_host.peers.peer import peer_of
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import saved, saved_with_others
+from geats_host.step_listeners import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A VM that is, or would be, fetched; *offer* is None if it is here, and nothing is there."""
+
+    source: str
+    planned: SavedPlan
+    offer: Offer | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the volumes take at the source: at most so much is copied."""
+        return sum(each.size_bytes for each in self.offer.manifest.volumes) if self.offer else 0
+
+
+def fetch(
+    host: Host,
+    source: object,
+    changes: Mapping[str, object] | None = None,
+    *,
+    shutdown: object = False,
+    test: bool = False,
+) -> Fetched:
+    """The plan that takes a VM over from the host and under the name that *source* says.
+
+    *changes* are as for an import. Nothing is done there with *test*, nor before it is known that
+    this host can take the VM. Then, with *shutdown*, it is shut down if it runs. Raises ``Refused``
+    if there is no such plan.
+    """
+    url = accepted(fields.text("source", source))
+    off = accepted(fields.boolean("shutdown", shutdown))
+    found = _planned(host, url, changes or {}, {"test": True})
+    if test or found.offer is None:
+        return found
+    return _planned(host, url, changes or {}, {"shutdown": off})
+
+
+def apply_fetch(host: Host, found: Fetched, progress: Progress = silent) -> tuple[Applied, str]:
+    """Carry it out, and have the other host destroy what is left there; or say why it did not.
+
+    What fails stays, so that the same request goes on.
+    """
+    applied = apply_plan(host, found.planned, progress)
+    match applied:
+        case Success() if found.offer is not None:
+            return applied, _left(found.source, found.offer)
+        case _:
+            return applied, ""
+
+
+def _planned(
+    host: Host, url: str, changes: Mapping[str, object], how: Mapping[str, object]
+) -> Fetched:
+    peer, vm = peer_of(url)
+    accepted(fields.vm_name("source", vm))
+    with peer.asked({"do": "offer", "vm": vm, **how}) as (answer, _):
+        if answer.get(ABSENT):
+            return Fetched(url, _here(host, vm, url))
+        offer = _read(url, answer)
+    spec = accepted(copied(offer.manifest.spec, vm, changes), vm)
+    seen = host.observe_all()
+    have, facts = seen.get(vm, Observation()), facts_of(host, [spec.driver])
+    made = accepted(plan_fetch(url, offer, spec, have, facts, others(seen)))
+    about = {vm: have} if have.exists else {}
+    return Fetched(url, saved_with_others(host, made, spec, seen, facts, about), offer)
+
+
+def _here(host: Host, vm: str, url: str) -> SavedPlan:
+    """Nothing to do, if the VM came over already."""
+    have = host.observe(vm)
+    if have.recorded is None or have.copy_of:
+        raise Refused(f"{vm}: is not on {url}")
+    return saved(host, alone(Plan(name=vm)), {vm: have})
+
+
+def _read(url: str, answer: Mapping[str, object]) -> Offer:
+    match offer_from_plain(answer.get("offer")):
+        case Success(offer):
+            return offer
+        case Failure(problems):
+            raise Refused(f"{url}: is of another version of geats: {problems[0]}")
+
+
+def _left(url: str, offer: Offer) -> str:
+    peer, vm = peer_of(url)
+    try:
+        with peer.asked({"do": "forget", "vm": vm, "mark": offer.mark}):
+            return ""
+    except (HostError, Refused) as error:
+        return f"what is left of {vm} stays there: {error}"

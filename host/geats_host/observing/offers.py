@@ -1,0 +1,37 @@
+"""Which VMs other hosts were offered, and as what: remembered until anything is done to them.
+
+Theory of operation
+-------------------
+An offer is true as long as its note is there. Whoever changes what a VM holds, or how it is
+defined, removes the note first; that the VM is forgotten, for the host that took it over, does not.
+"""
+
+import json
+
+from returns.result import Failure, Success
+
+from geats_core.jobs.moves import Offer, offer_from_plain, offer_to_plain
+from geats_host.registry import Registry
+
+KIND = "offered"  # of the registry's notes: the key of each is the name of a VM
+
+
+def noted(registry: Registry, vm: str) -> Offer | None:
+    """What was offered of a VM, and is still so; one of another version of geats is none."""
+    text = registry.notes(KIND).get(vm)
+    match offer_from_plain(json.loads(text)) if text is not None else None:
+        case Success(offer):
+            return offer
+        case Failure() | None:
+            return None
+
+
+def note(registry: Registry, offer: Offer) -> None:
+    """Remember it, durably."""
+    registry.note(KIND, offer.manifest.spec.name, json.dumps(offer_to_plain(offer)))
+
+
+def forget(registry: Registry, vm: str) -> None:
+    """It is not true any more; without a note, nothing is written."""
+    if vm in registry.notes(KIND):
+        registry.forget_note(KIND, vm)

@@ -1,0 +1,34 @@
+"""One volume, fetched from another host; with its root, the VM is taken over."""
+
+from geats_core.planning.actions import UnpackVolume
+from geats_host.archives.vm_archives import Content
+from geats_host.errors import HostError, Refused
+from geats_host.peers.peer import Answer, Peer, peer_of
+from geats_host.peers.volumes import had, receive
+
+
+def fetch(action: UnpackVolume, content: Content) -> None:
+    """Let the volume at *content* hold what the other host has; then take over, if that is due."""
+    try:
+        peer, vm = peer_of(action.archive)
+        request = {"vm": vm, "volume": action.volume, "mark": action.sha256}
+        here = had(content)
+        with peer.asked({"do": "volume", **request}, here) as (answer, stream):
+            receive(content, here, stream, _disk_bytes(answer))
+        if action.takes_over:
+            _ask(peer, {"do": "give", **request})
+    except Refused as refused:
+        raise HostError("; ".join(refused.problems)) from None
+
+
+def _ask(peer: Peer, request: dict[str, object]) -> None:
+    with peer.asked(request):
+        pass
+
+
+def _disk_bytes(answer: Answer) -> int | None:
+    match answer.get("disk_bytes"):
+        case int(size):
+            return size
+        case _:
+            return None

@@ -1,0 +1,79 @@
+"""
+Moves of VMs between hosts, from one directly to the other.
+
+Part of the module ``geats``: Salt puts the functions of all its files under that one name.
+
+:depends: geats
+"""
+
+from geats_host.for_salt.calls import configured, done, is_test, opened, would
+from geats_host.for_salt.errors import salts_errors
+from geats_host.moves import sending
+from geats_host.moves.fetch import apply_fetch
+from geats_host.moves.fetch import fetch as planned_fetch
+
+__virtualname__ = "geats"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def fetch(source, changes=None, shutdown=False, test=None):
+    """
+    Move a VM to this host from another one, with all that its volumes hold.
+
+    Its volumes are copied from host to host by ssh, however large they are, and checked; then the
+    other host forgets the VM, and it is started here if it ran. Until then, the other host has it.
+    If the call is interrupted, repeat it: of disks, only what differs is copied again. Snapshots
+    are not copied. :py:func:`geats.migrate <geats.migrate>` of the runner calls this.
+
+    source
+        which VM of which host, such as ``ssh://root@host-a/web01``: root of this host must be able
+        to log in there without a password, and ``geats send`` must be what it can run (or another
+        command, such as the answer of :py:func:`send_command` there: ``?command=...``)
+    changes
+        keys of its spec to change; and ``pools``: the pool of all volumes, or a mapping from volume
+        names to pools
+    shutdown
+        shut the VM down first, if it runs; otherwise a VM that runs is refused
+    test
+        do nothing on either host, and return what would be done (default: the minion's ``test``
+        option)
+
+    ``bytes`` is what its volumes take there: at most so much is copied. ``left`` says why the other
+    host could not destroy what it had.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-b geats.fetch ssh://root@host-a/web01 shutdown=True test=True
+        salt host-b geats.fetch ssh://root@host-a/web01 shutdown=True
+    """
+    with opened() as host:
+        found = planned_fetch(host, source, changes, shutdown=shutdown, test=is_test(test))
+        if is_test(test):
+            return {**would(found.planned.of_vm), "bytes": found.bytes}
+        how_far, left = apply_fetch(host, found)
+        return {**done(found.planned.of_vm, how_far), "bytes": found.bytes, "left": left}
+
+
+def send_command(test=None):
+    """
+    Return the command by which another host fetches VMs from this one: see :py:func:`fetch`.
+
+    The command needs the configuration of this host, so a copy of it is written to ``sending.json``
+    in the ``state_dir``, for root only.
+
+    test
+        write nothing (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-a geats.send_command
+    """
+    with salts_errors():
+        return {"command": sending.command_of_salt(configured(), test=is_test(test))}

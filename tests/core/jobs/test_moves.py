@@ -1,0 +1,122 @@
+"""Stories of VMs that another host fetches: what is offered, and what is done on the target."""
+
+from dataclasses import replace
+
+from returns.result import Failure, Success
+
+from geats_core import (
+    HostFacts,
+    Manifest,
+    Observation,
+    PackedVolume,
+    Plan,
+    PoolFacts,
+    Target,
+    follow,
+)
+from geats_core.jobs.moves import (
+    Offer,
+    cannot_leave,
+    offer_from_plain,
+    offer_to_plain,
+    plan_fetch,
+    plan_to_read,
+)
+from geats_core.planning.actions import describe
+from geats_core.vm.spec import VMSpec
+from tests.core.hosts import at, vm
+
+WEB = vm("web", memory="1GiB", volumes=[{"name": "root"}, {"name": "data", "mount": "/d"}])
+ON, OFF = at(Target.RUNNING, WEB)["web"], at(Target.STOPPED, WEB)["web"]
+URL = "ssh://root@a/web"
+MARK = "5a" * 32
+FACTS = HostFacts(pools={"default": PoolFacts()}, memory_bytes=2**34)
+
+
+def offer_of(spec: VMSpec) -> Offer:
+    packed = tuple(
+        PackedVolume(name=volume.name, sha256="0" * 64, size_bytes=2**20) for volume in spec.volumes
+    )
+    manifest = Manifest(spec=spec, template=spec.template, volumes=packed, taken_s=1)
+    return Offer(manifest=manifest, mark=MARK, is_running=True)
+
+
+OFFER = offer_of(WEB)
+
+
+def fetching(offer: Offer = OFFER, have: Observation | None = None) -> Plan:
+    return plan_fetch(URL, offer, WEB, have or Observation(), FACTS, {}).unwrap()
+
+
+def after(made: Plan, have: Observation | None = None, cut: int | None = None) -> Observation:
+    return follow(replace(made, steps=made.steps[:cut]), have or Observation()).unwrap()
+
+
+def lines(made: Plan) -> list[str]:
+    return [f"{describe(step.action, 'web')}: {step.reason}" for step in made.steps]
+
+
+def test_the_root_is_last_and_with_it_the_vm_is_taken_over() -> None:
+    made = fetching()
+    assert lines(made)[-4:] == [
+        f"copy volume web/data from {URL}: 1MiB of it hold data there, at most",
+        f"copy volume web/root from {URL}, then take web over: 1MiB of it hold data there, at most",
+        "configure the guest on volume web/root: its files in the guest are those of another host"
+        " or name",
+        "start web: it ran before",
+    ]
+    root, data = len(made.steps) - 3, len(made.steps) - 4
+    assert data in made.steps[root].needs
+    assert after(made) == ON
+
+
+def test_a_vm_that_was_off_stays_off() -> None:
+    assert after(fetching(replace(OFFER, is_running=False))) == OFF
+
+
+def test_until_it_is_taken_over_all_of_it_is_copied_again_and_from_then_on_nothing() -> None:
+    made = fetching()
+    for cut in range(len(made.steps)):
+        left = after(made, cut=cut)
+        is_given = cut > len(made.steps) - 3
+        rest = fetching(replace(OFFER, is_given=is_given), left)
+        assert after(rest, left) == ON
+        copied = [line for line in lines(rest) if line.startswith("copy volume")]
+        assert len(copied) == (0 if is_given else 2)
+
+
+def test_what_came_over_is_only_started() -> None:
+    given = replace(OFFER, is_given=True)
+    assert lines(fetching(given, OFF)) == ["start web: it ran before"]
+    assert lines(fetching(given, ON)) == []
+
+
+def test_a_vm_that_both_define_is_refused() -> None:
+    match plan_fetch(URL, OFFER, WEB, OFF, FACTS, {}):
+        case Failure((problem,)):
+            assert str(problem).startswith("web: there is a VM of this name")
+        case other:
+            raise AssertionError(other)
+
+
+def test_all_that_keeps_a_vm_on_its_host_is_told() -> None:
+    assert cannot_leave("web", OFF, is_declared=False) == ()
+    assert [*map(str, cannot_leave("web", replace(OFF, locked=True), is_declared=True))] == [
+        "web: is locked, and so stays where it is",
+        "web: is declared here, which would recreate it: move its declaration to the target first",
+    ]
+    assert cannot_leave("web", replace(OFF, volumes=()), is_declared=False) != ()
+
+
+def test_what_is_off_is_made_readable() -> None:
+    closed = replace(OFF, volumes=tuple(replace(each, active=False) for each in OFF.volumes))
+    assert lines(plan_to_read("web", closed).unwrap()) == [
+        "activate volume web/data in pool default: it is to be read",
+        "activate volume web/root in pool default: it is to be read",
+    ]
+    assert lines(plan_to_read("web", OFF).unwrap()) == []
+
+
+def test_an_offer_survives_its_way() -> None:
+    assert offer_from_plain(offer_to_plain(OFFER)) == Success(OFFER)
+    assert isinstance(offer_from_plain({"mark": 1}), Failure)

@@ -1,0 +1,63 @@
+"""The laws of moves between hosts: wherever it is cut, one host has the VM, and it goes on."""
+
+from dataclasses import replace
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from returns.result import Success
+
+from geats_core import Goal, Observation, Plan, Target, VMSpec, after, follow, plan
+from geats_core.jobs.moves import Offer, offer_from_plain, offer_to_plain, plan_fetch
+from geats_core.planning.actions import Undefine, UnpackVolume
+from tests.property.strategies import specs
+from tests.property.test_copy_laws import NOTHING_KNOWN, manifest_of
+
+many = settings(max_examples=200, deadline=None)
+NEW = Observation()
+
+
+def fetched(offer: Offer, spec: VMSpec, have: Observation) -> Plan:
+    return plan_fetch("ssh://root@a/web", offer, spec, have, NOTHING_KNOWN, {}).unwrap()
+
+
+def runnable(spec: VMSpec, have: Observation) -> bool:
+    """Whether a plan that is to start the VM, defined as it is, starts it."""
+    goal = Goal(name=spec.name, target=Target.RUNNING, spec=spec)
+    return have.recorded is not None and isinstance(plan(goal, have), Success)
+
+
+def until(
+    made: Plan, cut: int, target: Observation, source: Observation
+) -> tuple[Observation, ...]:
+    """Both hosts where the move was cut; the source forgets the VM where it is taken over."""
+    for step in made.steps[:cut]:
+        target = after(step.action, target).unwrap()
+        if isinstance(step.action, UnpackVolume) and step.action.takes_over:
+            source = after(Undefine(), source).unwrap()
+    return target, source
+
+
+@many
+@given(specs, st.booleans(), st.lists(st.integers(0, 14), max_size=4))
+def test_wherever_and_how_often_it_is_cut_one_host_has_the_vm_and_the_end_is_the_same(
+    spec: VMSpec, is_running: bool, cuts: list[int]
+) -> None:
+    off = follow(plan(Goal(name=spec.name, target=Target.STOPPED, spec=spec), NEW).unwrap(), NEW)
+    source, target = off.unwrap(), NEW
+    offer = Offer(manifest=manifest_of(spec), mark="5a", is_running=is_running)
+    end = Target.RUNNING if is_running else Target.STOPPED
+    for cut in (*cuts, 99):
+        offer = replace(offer, is_given=source.recorded is None)
+        target, source = until(fetched(offer, spec, target), cut, target, source)
+        assert runnable(spec, source) is not runnable(spec, target)
+        event("given" if source.recorded is None else "kept")
+    assert runnable(spec, target)
+    wanted = plan(Goal(name=spec.name, target=end, spec=spec), NEW).unwrap()
+    assert target == follow(wanted, NEW).unwrap()
+
+
+@many
+@given(specs, st.booleans())
+def test_an_offer_survives_its_way(spec: VMSpec, is_given: bool) -> None:
+    offer = Offer(manifest=manifest_of(spec), mark="5a", is_given=is_given)
+    assert offer_from_plain(offer_to_plain(offer)) == Success(offer)
