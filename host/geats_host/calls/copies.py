@@ -13,7 +13,7 @@ from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
 from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
-from geats_core.planning.actions import Export
+from geats_core.planning.actions import Export, Rename, describe
 from geats_core.planning.goal import Goal, Target, Then
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
@@ -29,6 +29,7 @@ from geats_host.host import Host
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import check_sharing, plan_vm, saved, saved_with_others
 from geats_host.planning.sources import check_sources
+from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
 from geats_host.templates.digests import sha256_of
 
@@ -120,20 +121,37 @@ def clone(
 def rename(host: Host, name: object, new_name: object) -> SavedPlan:
     """The plan that gives a VM which is off another name, with all that it has.
 
-    Asked for again, it finishes what an interruption left.
+    Asked for again, it finishes what an interruption left; and there is nothing to do once it is
+    done.
     """
     old = accepted(fields.vm_name("name", name))
     new = accepted(fields.vm_name("new_name", new_name))
+    seen = host.observe_all()
+    if _was_renamed(host, old, new, seen):
+        return saved(host, alone(Plan(name=new)), {new: seen[new]})
     have = host.known(old)
     if new in host.config.gone:
         raise Refused(f"{new}: the configuration has it under gone")
-    seen = host.observe_all()
     drivers = [spec.driver for spec in (have.recorded, have.defined) if spec]
     made = accepted(plan_rename(old, new, seen, facts_of(host, drivers)))
     check_sources(host, made.steps, seen)
     about = {each: seen[each] for each in (old, new) if each in seen}
     both = replace(alone(made), plans=(made, Plan(name=new)))
     return saved(host, both, about, notes(old, new, seen, host.declared(new)))
+
+
+def _was_renamed(host: Host, old: str, new: str, seen: Mapping[str, Observation]) -> bool:
+    """Whether the VM *new* is what *old* was: that name ended with this renaming.
+
+    A power failure can have taken the last DONE. What is half done is known by both names.
+    """
+    spec = seen[new].recorded if new in seen else None
+    if spec is None or old in seen or old in host.config.vms:
+        return False
+    last = [
+        (each.action, each.outcome is not Outcome.FAILED) for each in host.registry.journal(old, 1)
+    ]
+    return last == [(describe(Rename(spec), old), True)]
 
 
 def written(planned: SavedPlan) -> Report:

@@ -185,4 +185,20 @@ def test_the_command_line_shows_and_does_it(tmp_path: Path, host: Host) -> None:
     assert "rename web01 to web02" in str(report["vms"]["web01"])
     assert host.observe_all().keys() == {"web02"}
     again = run(cli, ["--config", str(file), "rename", "web01", "web02"])
-    assert again.exit_code == 2
+    assert again.exit_code == 0
+    assert "nothing to do" in again.output
+    other = run(cli, ["--config", str(file), "rename", "web01", "web03"])
+    assert other.exit_code == 2
+
+
+def test_a_name_that_ended_otherwise_is_unknown(tmp_path: Path, host: Host) -> None:
+    """That there is a VM of the new name says nothing of who it was."""
+    apply_plan(host, copies.rename(host, "web01", "web02")).unwrap()
+    assert copies.rename(host, "web01", "web02").plan.is_empty
+    described = memory_host(tmp_path, {"vms": {"web01": WEB}})
+    with pytest.raises(Refused, match="web01: is not defined"):
+        copies.rename(described, "web01", "web02")
+    for target in (Target.DEFINED, Target.UNDEFINED):
+        reach(host, "web01", target, host.declared("web01", {**WEB, "nics": []}))
+    with pytest.raises(Refused, match="unknown VM"):
+        copies.rename(host, "web01", "web02")
