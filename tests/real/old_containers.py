@@ -279,13 +279,19 @@ def _read(cgroups: Mapping[str, Path], key: str) -> str:
 
 
 def _nodes(dev: Path) -> Iterator[str]:
-    """Devices and links of ``/dev``: not the terminals, which come and go."""
-    for each in dev.rglob("*"):
+    """Devices and links of ``/dev``, but nothing of the processes that nesting shows there."""
+    for each in (Path(top, name) for top, names in _below(dev) for name in names):
         if each.is_symlink():
             yield f"{each.relative_to(dev)} -> {each.readlink()}"
         elif each.is_char_device() or each.is_block_device():
             seen = each.stat()
             yield f"{each.relative_to(dev)} {seen.st_mode:o} {seen.st_rdev:x}"
+
+
+def _below(dev: Path) -> Iterator[tuple[str, list[str]]]:
+    for top, folders, files in os.walk(dev):
+        folders[:] = [name for name in folders if name != ".lxc"]
+        yield top, [*folders, *files]
 
 
 def _network(pid: int) -> Iterator[str]:

@@ -91,6 +91,42 @@ def test_what_it_includes_mounts_and_says_nothing_of_is_as_it_was(
         sh("umount", f"{data}/below")
 
 
+def test_what_few_configs_say_is_as_it_was(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
+) -> None:
+    """Nesting, hooks, limits of each kind; interfaces out of order, and some taken back."""
+    lines = (
+        "lxc.include = /usr/share/lxc/config/nesting.conf",
+        "lxc.apparmor.profile = unconfined",
+        "lxc.signal.halt = 10\t",
+        f"lxc.net.0.type = veth\nlxc.net.0.link = {bridge}\nlxc.net.0.mtu = 1300\nlxc.net =",
+        f"lxc.net.4.type = veth\nlxc.net.4.link = {bridge}\nlxc.net.4.mtu = 1400",
+        "lxc.net.4.hwaddr = 00:16:3e:11:22:04",
+        f"lxc.net.2.type = veth\nlxc.net.2.link = {bridge}\nlxc.net.2.flags = up",
+        "lxc.net.2.hwaddr = 00:16:3E:11:22:02",
+        "lxc.net.2.ipv4.address = 10.77.0.44/24 10.77.0.255",
+        "lxc.hook.version = 1\nlxc.hook.start = /bin/true",
+        "lxc.prlimit.nofile = 1024:2048\nlxc.proc.oom_score_adj = 10\nlxc.no_new_privs = 1",
+        "lxc.sysctl.net.ipv4.ip_forward = 1",
+        "lxc.cgroup.cpu.cfs_period_us = 50000\nlxc.cgroup.cpu.cfs_quota_us = 25000",
+        "lxc.cgroup2.cpu.max = 25000 50000",
+        "lxc.cgroup.devices.deny = c 5:1 rwm\nlxc.cgroup2.devices.deny = c 5:1 rwm",
+        '  lxc.environment\t= "A=b c"\r\nlxc.environment = B=\'q\n#lxc.environment = C=1',
+        "lxc.tty.max = 1\nlxc.tty.dir = term\nlxc.autodev.tmpfs.size = 100000",
+    )
+    asks = "cat /proc/sys/net/ipv4/ip_forward"
+    old = replace(
+        old_container(tmp_path, busybox_rootfs, *lines, stops_on="USR1"),
+        asks=asks,
+    )
+    was, now = before(old), adopted(old)
+    assert was.ran == "1\n"
+    assert any(line.startswith("eth1: ") and "mtu 1400" in line for line in was.network)
+    cpus = {"cpu/cpu.cfs_quota_us", "cpu.max"}  # of another period: as much in all
+    assert {key for key in now.limits if now.limits[key] != was.limits[key]} <= cpus
+    assert differences(was, replace(now, limits=was.limits)) == {}
+
+
 def test_what_is_described_is_in_effect_whatever_an_include_says(
     own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
 ) -> None:
