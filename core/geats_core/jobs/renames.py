@@ -29,6 +29,10 @@ from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
 from geats_core.vm.unseen import out_of_sight
 
+NEW_UUID = (
+    "the guest sees another UUID, as it is made of the name: cloud-init takes it for a new guest,"
+    " and licences that are bound to the UUID notice"
+)
 GUEST = "its files in the guest have the old name"
 
 
@@ -78,9 +82,15 @@ def renamed(spec: VMSpec, name: str) -> Checked[VMSpec]:
 
 
 def notes(
-    name: str, new_name: str, observations: Mapping[str, Observation], described: VMSpec | None
+    name: str,
+    new_name: str,
+    observations: Mapping[str, Observation],
+    described: VMSpec | None,
+    facts: HostFacts | None = None,
 ) -> tuple[str, ...]:
-    """What a user should know before: what keeps the old name, or is *described* otherwise."""
+    """What a user should know before: what keeps the old name, is *described* otherwise, or is not
+    the same to the guest.
+    """
     have = observations.get(name, Observation())
     lines = [f"a line by hand keeps the name {name}: {e}" for e in have.by_hand if name in e]
     waiting = sorted(
@@ -92,7 +102,8 @@ def notes(
     made = renamed(have.recorded, new_name).value_or(None) if have.recorded else None
     told = changes(made, described) if made is not None and described is not None else ()
     differs = [f"{new_name} is described otherwise, for the next plan: {each}" for each in told]
-    return (*lines, *after, *differs)
+    is_machine = made is not None and (facts or HostFacts()).driver(made.driver).guests_mount
+    return (*lines, *after, *differs, *([NEW_UUID] if is_machine else []))
 
 
 def _steps(this: Renaming, spec: VMSpec, have: Observation, there: Observation) -> Checked[Plan]:

@@ -133,11 +133,12 @@ def rename(host: Host, name: object, new_name: object) -> SavedPlan:
     if new in host.config.gone:
         raise Refused(f"{new}: the configuration has it under gone")
     drivers = [spec.driver for spec in (have.recorded, have.defined) if spec]
-    made = accepted(plan_rename(old, new, seen, facts_of(host, drivers)))
+    facts = facts_of(host, drivers)
+    made = accepted(plan_rename(old, new, seen, facts))
     check_sources(host, made.steps, seen)
     about = {each: seen[each] for each in (old, new) if each in seen}
     both = replace(alone(made), plans=(made, Plan(name=new)))
-    return saved(host, both, about, notes(old, new, seen, host.declared(new)))
+    return saved(host, both, about, notes(old, new, seen, host.declared(new), facts))
 
 
 def _was_renamed(host: Host, old: str, new: str, seen: Mapping[str, Observation]) -> bool:

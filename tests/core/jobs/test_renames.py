@@ -29,6 +29,7 @@ from geats_core import (
 from geats_core.jobs.renames import notes, renamed
 from geats_core.planning.actions import ConfigureGuest, Rename, RenameVolume
 from geats_core.planning.goal import Goal
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.plans.plan_files import alone
 from geats_core.vm.observation import Renaming
 from tests.core.hosts import at, nic, vm
@@ -280,6 +281,12 @@ def test_what_is_described_otherwise_is_told() -> None:
     )
     assert notes("web01", "web02", {"web01": off()}, DONE) == ()
     assert notes("web01", "web02", {}, DONE) == ()
+
+
+def test_that_the_guest_of_a_virtual_machine_sees_another_uuid_is_told() -> None:
+    facts = HostFacts(drivers={"lxc": DriverFacts(guests_mount=True)})
+    told = notes("web01", "web02", {"web01": off()}, DONE, facts)
+    assert [each.partition(",")[0] for each in told] == ["the guest sees another UUID"]
 
 
 def test_a_saved_renaming_can_be_read_again_and_no_other_is_taken_for_one() -> None:
