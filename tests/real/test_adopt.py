@@ -226,7 +226,7 @@ def test_one_gets_another_name_and_its_tree_stays_where_it_is(operator: Operator
     assert (tree / "tmp/kept").read_text() == "kept"
     apply_plan(host, lifecycle.plan_to(host, OTHER, "deprovisioned")).unwrap()
     assert host.observe_all() == {}
-    assert not tree.exists()
+    assert not operator.folder.exists()
 
 
 def test_one_made_anew_is_made_in_the_pool(operator: Operator) -> None:

@@ -16,6 +16,7 @@ from geats_host.guest_trees.folders import check_no_mounts, check_unused, exists
 
 LINK = "adopted"
 REMOVING = "adopted.removing"
+ROOTFS = "rootfs"  # in a directory of the container, which is empty if that has another name now
 
 
 def tree_at(place: Path) -> Path | None:
@@ -79,6 +80,9 @@ def remove(at: int) -> None:
         check_no_mounts(tree)
         subvolumes.remove(tree.name, parent)
         os.fsync(parent)
+    if tree.name == ROOTFS:
+        with suppress(OSError):  # there is more in it, which is not the volume's
+            tree.parent.rmdir()
     os.unlink(REMOVING, dir_fd=at)
 
 
