@@ -251,15 +251,19 @@ def _unlinked(name: str, parent: int) -> bool:
 
 def _went_down(way: Descent, name: str) -> bool:
     """Go into a directory; one that is something else by now is unlinked."""
-    try:
-        way.down(name)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno not in NO_DIRECTORY:
-            raise
-        return not _unlinked(name, way.here)
-    return True
+    for _ in range(TRIES):
+        try:
+            way.down(name)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in NO_DIRECTORY:
+                raise
+            if _unlinked(name, way.here):
+                return False
+        else:
+            return True
+    raise OSError(errno.ESTALE, "is another thing again and again meanwhile", name)
 
 
 def _entered(way: Descent, name: str) -> bool:

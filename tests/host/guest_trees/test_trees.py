@@ -14,6 +14,7 @@ import pytest
 
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import open_directory
+from geats_host.guest_trees.guest_files import openat2
 from geats_host.guest_trees.tree_copies import copy
 from geats_host.linux.mounts import in_own_namespace
 from geats_host.testing.pool_conformance_trees import depth_of, make_deep
@@ -311,3 +312,21 @@ def _listed(top: Path) -> list[tuple[object, ...]]:
         shown = (at.st_mode, at.st_uid, at.st_gid, at.st_nlink, at.st_rdev, at.st_mtime_ns)
         found.append((f"{path.relative_to(top)}", shown, attributes, hash(content)))
     return found
+
+
+def test_what_is_a_link_and_then_a_directory_again_is_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a link when it was opened, and a directory when it was to be unlinked."""
+    (tmp_path / "tree/a/b").mkdir(parents=True)
+    swapped = [errno.ELOOP, errno.ENOTDIR]
+
+    def opened(parent: int, name: str, flags: int, resolve: int) -> int:
+        if name == "a" and swapped:
+            raise OSError(swapped.pop(), "swapped", name)
+        return openat2(parent, name, flags, resolve)
+
+    monkeypatch.setattr(trees, "openat2", opened)
+    with open_directory(tmp_path) as top:
+        trees.remove("tree", top)
+    assert (list(tmp_path.iterdir()), swapped) == ([], [])

@@ -634,7 +634,10 @@ class LxcDriver:
 
     def _left_of(self, name: str, known: Iterable[str]) -> tuple[Path, ...]:
         """The cgroups that hold processes of the container, whether or not it has a monitor."""
-        config = self.config_text(name)
+        try:
+            config = self.config_text(name)
+        except OSError:  # which ``observe`` tells of that container alone
+            config = None
         rootfs = "" if config is None else root_of(config.text)
         return lxc_payload.left_of(name, frozenset(known), rootfs)
 
