@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,14 @@ mount -t tmpfs shm "$dev/shm"
 mknod "$dev/net/tun" c 10 200
 mount --rbind "$dev" /dev
 exec libvirtd --pid-file "$pid"
+"""
+HOLDING = """
+import sys, time
+from pathlib import Path
+from geats_host.drivers.libvirt.driver import open_qemu
+open_qemu({}, Path(sys.argv[1])).hold(sys.argv[2])
+print("held", flush=True)
+time.sleep(600)
 """
 
 
@@ -94,3 +103,22 @@ def end_daemon(folder: Path) -> None:
         os.kill(int(file.read_text()), signal.SIGKILL)
     os.kill(pid, signal.SIGTERM)
     assert ends_within(pid, 30)
+
+
+def virsh(*argv: str, text: str = "") -> str:
+    """What the program of libvirt does for a person."""
+    done = subprocess.run(
+        ["virsh", "--quiet", *argv], input=text, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@contextmanager
+def holding(state: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, in a session of its own, that holds a VM until it is ended."""
+    argv = [sys.executable, "-c", HOLDING, f"{state}", name]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=env, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process

@@ -1,17 +1,22 @@
 """Programs and files in a guest that QEMU emulates, by the agent that Debian has."""
 
+import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+from geats_core.vm.observation import Power
 from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers.held import HELD
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
 from geats_host.errors import HostError
+from geats_host.linux.processes import ends_within
 from tests.real import agent_guest
-from tests.real.libvirt_daemon import a_daemon
+from tests.real.libvirt_daemon import a_daemon, holding, virsh
 
 NAME = "geats-test-agent"
 
@@ -101,3 +106,32 @@ def test_files_go_in_and_come_out_as_they_were(driver: LibvirtDriver) -> None:
     push(driver, data, FileToWrite(path=path))
     with pytest.raises(HostError, match="is larger than 599999 bytes"):
         pulled(driver, path, 599_999)
+
+
+def filesystems() -> str:
+    """What the agent says of them."""
+    asked = '{"execute": "guest-fsfreeze-status"}'
+    return str(json.loads(virsh("qemu-agent-command", NAME, asked))["return"])
+
+
+def test_one_that_is_held_has_its_filesystems_at_rest_until_it_goes_on(
+    driver: LibvirtDriver,
+) -> None:
+    assert driver.hold(NAME) == ""
+    assert driver.observe()[NAME].power is Power.HELD
+    virsh("resume", NAME)
+    assert filesystems() == "frozen"
+    driver.unfreeze(NAME)
+    assert (filesystems(), driver.observe()[NAME].power) == ("thawed", Power.RUNNING)
+
+
+def test_they_go_on_as_well_if_the_operation_is_killed(driver: LibvirtDriver) -> None:
+    state = driver.options.state_dir
+    with holding(state, NAME) as process:
+        (holder, _) = (state / "libvirt/qemu" / NAME / HELD).read_text().split()
+        os.killpg(process.pid, signal.SIGKILL)
+    assert ends_within(int(holder), 60)
+    assert (filesystems(), driver.observe()[NAME].power) == ("thawed", Power.RUNNING)
+    assert driver.hold(NAME) == ""
+    driver.unfreeze(NAME)
+    assert filesystems() == "thawed"

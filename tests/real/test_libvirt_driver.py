@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
 from geats_host.testing.driver_conformance import vm
 from geats_host.testing.tiny_guest import root_disk
-from tests.real.libvirt_daemon import a_daemon, pid_of, start_daemon
+from tests.real.libvirt_daemon import a_daemon, holding, pid_of, start_daemon, virsh
 
 FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 <os><type>hvm</type></os><devices><interface type='bridge'><mac address='02:00:00:00:00:01'/>
@@ -40,14 +39,6 @@ FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 WATCHDOG = '<devices><watchdog action="reset" model="i6300esb" /></devices>'
 
 NAME = "geats-test-life"
-HOLDING = """
-import sys, time
-from pathlib import Path
-from geats_host.drivers.libvirt.driver import open_qemu
-open_qemu({}, Path(sys.argv[1])).hold(sys.argv[2])
-print("held", flush=True)
-time.sleep(600)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +59,6 @@ def driver(tmp_path: Path) -> Iterator[LibvirtDriver]:
     for name in virsh("list", "--all", "--name").split():
         subprocess.run(["virsh", "destroy", name], capture_output=True, check=False)
         virsh("undefine", name, "--nvram", "--snapshots-metadata")
-
-
-def virsh(*argv: str, text: str = "") -> str:
-    """What the program of libvirt does for a person."""
-    done = subprocess.run(
-        ["virsh", "--quiet", *argv], input=text, capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def edited(name: str, old: str, new: str) -> None:
@@ -307,13 +290,7 @@ def test_one_that_is_held_goes_on_when_its_operation_is_killed(
     want = machine("held")
     driver.define(want, places(want, tmp_path))
     driver.start(want.name)
-    argv = [sys.executable, "-c", HOLDING, f"{tmp_path}", want.name]
-    path = os.pathsep.join(sys.path)
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+    with holding(tmp_path, want.name) as process:
         assert driver.observe()[want.name].power is Power.HELD
         (holder, _) = (tmp_path / "libvirt/qemu" / want.name / HELD).read_text().split()
         os.killpg(process.pid, signal.SIGKILL)

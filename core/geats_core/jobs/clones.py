@@ -21,7 +21,7 @@ from geats_core.planning.actions import (
     Pause,
     Unfreeze,
 )
-from geats_core.planning.draft import LEFT_HELD, Draft
+from geats_core.planning.draft import LEFT_HELD, Draft, held_as
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan, Step
@@ -69,7 +69,7 @@ def plan_clone(
     alone = arranged([made.unwrap()], host) if isinstance(made, Success) else made
     match alone:
         case Success(plan):
-            return Success(_with_source(plan, source, from_))
+            return Success(_with_source(plan, source, from_, facts))
         case Failure() as refused:
             return refused
 
@@ -100,7 +100,7 @@ def _template(spec: VMSpec, from_: Observation, installed: str | None) -> str | 
     return installed if same else spec.template
 
 
-def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
+def _with_source(alone: HostPlan, source: str, from_: Observation, facts: HostFacts) -> HostPlan:
     """The plan of the new VM, and before and after it fills volumes, what the source does."""
     kinds = [type(step.action) for step in alone.steps]
     if CloneVolume not in kinds and from_.power is not Power.HELD:
@@ -109,7 +109,7 @@ def _with_source(alone: HostPlan, source: str, from_: Observation) -> HostPlan:
     hold = Step(
         vm=source,
         action=Hold() if from_.power is Power.RUNNING else Pause(),
-        reason="it must be copied as it is at one moment",
+        reason=held_as("it must be copied as it is at one moment", from_.recorded, facts),
         needs=tuple(range(first)),
     )
     steps = [*alone.steps[:first], hold, *_later(alone.steps, first)]

@@ -34,7 +34,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     UnpackVolume,
 )
-from geats_core.planning.draft import LEFT_HELD, Draft
+from geats_core.planning.draft import LEFT_HELD, Draft, held_as
 from geats_core.planning.goal import Goal, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
@@ -164,7 +164,8 @@ def plan_export(
         draft.add(Export(archive, Reading.CLONES), "an export was asked for")
         return draft.finished()
     if have.power is Power.RUNNING:
-        draft.add(Hold(), "its volumes must be read as they are at one moment")
+        reason = "its volumes must be read as they are at one moment"
+        draft.add(Hold(), held_as(reason, have.recorded, facts or HostFacts()))
     draft.add(Export(archive), "an export was asked for")
     if have.power is Power.RUNNING:
         draft.add(Unfreeze(), "it ran before")

@@ -31,7 +31,7 @@ from geats_core.planning.actions import (
     Start,
     Unfreeze,
 )
-from geats_core.planning.draft import LEFT_OFF, Draft, again, for_now
+from geats_core.planning.draft import LEFT_OFF, Draft, again, for_now, held_as
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON
@@ -133,7 +133,8 @@ def plan_snapshot(
         _activate(draft, seen)
     hold = have.power is Power.RUNNING and bool(missing)
     if hold:
-        draft.add(Hold(), "the snapshot must be of one moment")
+        reason = held_as("the snapshot must be of one moment", have.recorded, facts)
+        draft.add(Hold(), reason)
     for seen in missing:
         reason = "this part of it is missing" if begun else f"snapshot {snapshot} is wanted"
         draft.add(SnapshotVolume(seen.pool, seen.name, snapshot, taken_s), reason)

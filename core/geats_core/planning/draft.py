@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 
 from geats_core.planning.actions import POWER_OFFS, Action, KeepOff, Unfreeze, describe
 from geats_core.planning.goal import Then
+from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
 from geats_core.planning.spec_changes import Change, Impact
@@ -14,10 +15,12 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.by_hand import winning
 from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import VMSpec
 
 LEFT_HELD = "an interrupted operation left it frozen"
 LEFT_OFF = "an interrupted plan powered it off, to start it again"
 LEFT_UNFROZEN = "an interrupted plan was to freeze it again"
+WITHOUT_AGENT = ("agent", "false")  # in the hardware of a VM
 THEN = {Power.STOPPED: Then.OFF, Power.RUNNING: Then.ON, Power.FROZEN: Then.FROZEN}
 
 
@@ -79,6 +82,15 @@ class Draft:
 def again(have: Observation) -> Power:
     """What a VM is in the end that is powered off only for a while: frozen if it was, else on."""
     return Power.FROZEN if have.power is Power.FROZEN or have.to_freeze else Power.RUNNING
+
+
+def held_as(reason: str, spec: VMSpec | None, facts: HostFacts) -> str:
+    """Why a VM is held, and, where its guest has a kernel of its own, what that knows of it."""
+    if spec is None or not facts.driver(spec.driver).guests_mount:
+        return reason
+    if WITHOUT_AGENT in spec.hardware:
+        return f"{reason}; without an agent, its filesystems are as after a power cut"
+    return f"{reason}; if its agent answers, its filesystems are at rest"
 
 
 def for_now(off: Iterable[Step], have: Observation) -> tuple[Step, ...]:

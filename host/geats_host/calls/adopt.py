@@ -26,6 +26,10 @@ from geats_host.planning.plans import saved_with_others
 from geats_host.planning.sources import check_sources
 from geats_host.storage import AdoptingPool, VolumeId
 
+NO_CONFIG = (
+    "its driver has no config of it that can be adopted: of a domain of libvirt, geats"
+    " import-libvirt makes a new VM"
+)
 Description: TypeAlias = Mapping[str, object] | None  # as it should be in the configuration
 
 
@@ -82,7 +86,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
     old = _read(host, name)
     if old is not None:
         return old
-    raise Refused(f"{name}: there is no config of it that can be read")
+    raise Refused(f"{name}: {NO_CONFIG}")
 
 
 def _wanted(

@@ -153,11 +153,11 @@ class Driver(Protocol):
         """Suspend every process."""
         ...
 
-    def hold(self, name: str) -> None:
+    def hold(self, name: str) -> str | None:
         """Suspend every process until ``unfreeze``, or until this process ends.
 
         The guest must go on even if this process is killed. ``observe`` shows the VM as HELD until
-        it does.
+        it does. Returns why its filesystems are not at rest, if that is for the guest to see to.
         """
         ...
 

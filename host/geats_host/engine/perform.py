@@ -184,7 +184,7 @@ class Performer:
                 with suppress(HostError):  # the same
                     unfinished_restarts.forget(self.registry, [self.name])
             case Hold():
-                self._power(action)
+                return self._power(action)
             case Unfreeze(then):
                 self._unfreeze(then)
             case RenameVolume():
@@ -337,7 +337,7 @@ class Performer:
             case Freeze():
                 driver.freeze(self.name)
             case Hold():
-                driver.hold(self.name)
+                return driver.hold(self.name)
             case Unfreeze():
                 driver.unfreeze(self.name)
             case Repair():

@@ -36,6 +36,7 @@ from geats_core import (
     to_plain,
 )
 from geats_core.jobs.snapshots import numbered
+from geats_core.planning.draft import WITHOUT_AGENT
 
 FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
@@ -399,3 +400,17 @@ def test_a_clone_of_such_a_vm_waits_as_well() -> None:
         "web.volumes[root]",
     ]
     assert isinstance(plan_clone("web", copy, {"web": STOPPED}, facts), Success)
+
+
+def test_a_guest_with_a_kernel_of_its_own_has_its_filesystems_at_rest_by_its_agent() -> None:
+    facts = replace(FACTS, drivers={"lxc": DriverFacts(guests_mount=True)})
+    without = replace(web("snap", "snap"), hardware=(WITHOUT_AGENT,))
+    reasons = [
+        plan_snapshot("web", "monday", 1, have, facts).unwrap().steps[0].reason
+        for have in (RUNNING, replace(RUNNING, recorded=without))
+    ]
+    assert reasons == [
+        "the snapshot must be of one moment; if its agent answers, its filesystems are at rest",
+        "the snapshot must be of one moment; without an agent, its filesystems are as after a power"
+        " cut",
+    ]

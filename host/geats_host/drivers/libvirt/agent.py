@@ -100,6 +100,12 @@ def connected(argv: Sequence[str], uri: str, name: str, within_s: float) -> Iter
         process.communicate()
 
 
+def thawing(uri: str, name: str) -> str:
+    """The input of a child that lets a guest go on, and then its filesystems."""
+    thaw = {"ask": json.dumps({"execute": "guest-fsfreeze-thaw"}), "within_s": MORE_S}
+    return "".join(json.dumps(e) + "\n" for e in ({"uri": uri, "name": name, "resume": True}, thaw))
+
+
 def returned(text: str) -> object:
     """What an agent's answer returns."""
     try:

@@ -12,7 +12,6 @@ Whatever is asked of libvirt is asked by a child process (``scripts.child``), wh
 its time is up: no call hangs. Nothing of libvirt is imported here.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +39,7 @@ from geats_host.drivers.libvirt import (
     guest_programs,
     machines,
     observed,
+    quiescing,
     seed_image,
     trial,
 )
@@ -154,6 +154,7 @@ class LibvirtDriver:
         self._write_seed(name)
         with vm_files.host_errors(f"cannot start {name}"):
             held.let_go(self._folder(name), HOLD)
+            quiescing.forget(self._folder(name))
         self._have("start", name, settle=self.options.settle_s)
 
     def shutdown(self, name: str, timeout_s: int) -> str:
@@ -173,30 +174,46 @@ class LibvirtDriver:
         self._let_go(name)  # from now on it is by wish
         self._have("freeze", name)
 
-    def hold(self, name: str) -> None:
-        """Suspend the machine; a process that outlives this one lets it go on."""
+    def hold(self, name: str) -> str:
+        """Suspend the machine, with its filesystems at rest if its agent answers.
+
+        A process that outlives this one lets it go on.
+        """
         folder = self._folder(name)
         seen = self.observe(name).get(name)
         if seen is None or seen.power is not Power.RUNNING:
             raise HostError(f"{name} does not run: it cannot be held")
-        request = json.dumps({"uri": self.options.uri, "do": "unfreeze", "name": name})
-        who = [f"{folder / held.HELD}", f"{os.getpid()}", request]
+        who = [f"{folder / held.HELD}", f"{os.getpid()}", agent.thawing(self.options.uri, name)]
         run(
-            [*self.daemon.binding.script(HOLD), *who, *self.daemon.binding.script(CHILD)],
+            [*self.daemon.binding.script(HOLD), *who, *self.daemon.binding.script(AGENT)],
             timeout_s=self.options.timeout_s,
         )
         try:
+            unquiesced = self._quiesce(name)
             self._have("freeze", name)
         except HostError:
             with suppress(HostError):  # it may be frozen now, or not
-                self._have("unfreeze", name)
+                self.unfreeze(name)
             self._let_go(name)
             raise
+        return unquiesced
 
     def unfreeze(self, name: str) -> None:
-        """Let the machine go on."""
+        """Let the machine go on, and its filesystems."""
         self._have("unfreeze", name)
+        if quiescing.is_quiesced(self._folder(name)):
+            with self._reached(name, quiescing.STILL) as asks:
+                quiescing.thaw(self._folder(name), asks)
         self._let_go(name)
+
+    def _quiesce(self, name: str) -> str:
+        """Put the filesystems of the guest to rest; why it does not, or nothing."""
+        try:
+            with self._reached(name, quiescing.UNASKED) as asks:
+                quiescing.quiesce(self._folder(name), asks)
+        except HostError as error:
+            return f"{error}"
+        return ""
 
     def repair(self, name: str) -> None:
         """End a QEMU that does not answer."""

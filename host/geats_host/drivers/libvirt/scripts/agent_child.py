@@ -1,11 +1,11 @@
 """Passes on what is asked of the agent in a guest: run as a script, by ``agent``.
 
 It may run in another Python than geats does: ``python -I -S agent_child.py PACKAGES``, where
-PACKAGES is where the binding is. On its input come lines of JSON: first ``uri`` and ``name``, then
-each time ``ask``, which is text for the agent, and ``within_s``. Each gets a line on its output:
-``answer``, the agent's text as it came (none for the first), or ``failed``: why there is none.
-``lacks`` says whether there is no ``agent`` that answers, or no ``channel`` to one. Nothing of what
-the guest says is looked at here.
+PACKAGES is where the binding is. On its input come lines of JSON: first ``uri`` and ``name``, and
+``resume`` if the machine is to go on; then each time ``ask``, which is text for the agent, and
+``within_s``. Each gets a line on its output: ``answer``, the agent's text as it came (none for the
+first), or ``failed``: why there is none. ``lacks`` says whether there is no ``agent`` that answers,
+or no ``channel`` to one. Nothing of what the guest says is looked at here.
 """
 
 import json
@@ -34,6 +34,8 @@ def main() -> int:
     try:
         with child.connected(request["uri"]) as host:
             domain = child.ours(host, request)
+            if request.get("resume"):
+                child.go_on(domain)
             print(json.dumps({"answer": ""}), flush=True)
             for line in sys.stdin:
                 print(json.dumps(_passed_on(domain, json.loads(line))), flush=True)

@@ -199,8 +199,14 @@ def _freeze(host: Connection, request: Request) -> Answer:
 
 
 def _unfreeze(host: Connection, request: Request) -> Answer:
-    ours(host, request).resume()
+    go_on(ours(host, request))
     return {}
+
+
+def go_on(domain: Domain) -> None:
+    """Let it run; one that runs already was let go on by another."""
+    if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
+        domain.resume()
 
 
 def _undefine(host: Connection, request: Request) -> Answer:
