@@ -6,7 +6,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 :depends: geats
 """
 
-from geats_host.for_salt.calls import is_test, opened
+from geats_host.for_salt.calls import checked, is_test, opened
 
 __virtualname__ = "geats"
 
@@ -55,7 +55,7 @@ def verify_templates():
     """
     List everything that is wrong with each template: its files, and its unpacked copies.
 
-    Returns an empty list for each template that is sound.
+    Returns an empty list for each template that is sound. If one is not, the exit code is 1.
 
     CLI Example:
 
@@ -64,7 +64,8 @@ def verify_templates():
         salt '*' geats.verify_templates
     """
     with opened() as host:
-        return host.templates.verified()
+        found = host.templates.verified()
+    return checked(found, wrong=any(found.values()))
 
 
 def prune_templates(test=None):

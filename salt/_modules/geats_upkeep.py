@@ -14,6 +14,7 @@ from geats_host.calls import units as unit_steps
 from geats_host.for_salt.calls import (
     applied_to_host,
     as_rendered,
+    checked,
     configured,
     is_test,
     opened,
@@ -34,7 +35,8 @@ def doctor():
     Check whether this host can run what is configured. Nothing is changed.
 
     Returns a list of findings: ``what`` was checked, its ``health`` (``well``, ``warning`` or
-    ``problem``), what was ``found``, and a ``fix`` if it is not well.
+    ``problem``), what was ``found``, and a ``fix`` if it is not well. If there is a problem, the
+    exit code is 1.
 
     CLI Example:
 
@@ -44,14 +46,15 @@ def doctor():
     """
     broken = doctors.of_pillar(pillar_problems())
     with salts_errors():
-        return doctors.to_plain(broken or doctors.examine(as_rendered()))
+        found = broken or doctors.examine(as_rendered())
+    return checked(doctors.to_plain(found), wrong=doctors.has_problem(found))
 
 
 def validate(name=None, spec=None):
     """
     List everything that is wrong with the spec of a VM, or of all declared VMs.
 
-    Returns an empty list for each VM whose spec is valid.
+    Returns an empty list for each VM whose spec is valid. If anything is wrong, the exit code is 1.
 
     CLI Example:
 
@@ -61,7 +64,8 @@ def validate(name=None, spec=None):
         salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
     """
     with salts_errors():
-        return lifecycle.validate(configured(), name, spec)
+        problems = lifecycle.validate(configured(), name, spec)
+    return checked(problems, wrong=any(problems.values()))
 
 
 def schema():

@@ -115,6 +115,11 @@ def of_pillar(problems: Iterable[object]) -> tuple[Finding, ...]:
     return tuple(Finding("pillar", Health.PROBLEM, str(each), MEND) for each in problems)
 
 
+def has_problem(findings: Iterable[Finding]) -> bool:
+    """Whether something does not work, and not only may be better."""
+    return any(each.health is Health.PROBLEM for each in findings)
+
+
 def to_plain(findings: tuple[Finding, ...]) -> list[Mapping[str, str]]:
     """The findings as plain data."""
     return [{key: str(value) for key, value in asdict(each).items()} for each in findings]

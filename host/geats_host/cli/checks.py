@@ -32,7 +32,7 @@ def examine(session: Session) -> None:
     report = doctor.to_plain(findings)
     columns = ("what", "health", "found", "fix")
     session.answer(report, lambda: tables.show_rows(columns, report, "nothing was found"))
-    sys.exit(FAILED if any(each.health is doctor.Health.PROBLEM for each in findings) else 0)
+    sys.exit(FAILED if doctor.has_problem(findings) else 0)
 
 
 @click.command()

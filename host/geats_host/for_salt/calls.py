@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import salt.utils.msgpack
 from salt.defaults.exitcodes import EX_GENERIC, EX_PILLAR_FAILURE
@@ -29,6 +29,7 @@ from geats_host.inputs import configuration
 from geats_host.step_listeners import Progress
 
 Report: TypeAlias = dict[str, Any]
+Checked = TypeVar("Checked")
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +127,13 @@ def unless(errors: Sequence[str], report: Report, told: Report | None = None) ->
     """The *report*; if there are *errors*, they are Salt's own, with *told* (or all) of it."""
     if errors:
         raise CommandExecutionError("\n".join(errors), info=report if told is None else told)
+    return report
+
+
+def checked(report: Checked, *, wrong: bool) -> Checked:
+    """The *report* of a check; if something is *wrong*, the exit code of the call says so."""
+    if wrong:
+        __context__["retcode"] = EX_GENERIC
     return report
 
 
