@@ -56,7 +56,7 @@ from geats_core.planning.actions import (
     VolumeAction,
 )
 from geats_core.planning.goal import Then
-from geats_core.planning.model import adopted
+from geats_core.planning.model import SUSPENDED, adopted
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import RootKind, SharedVolume, VMSpec, Volume
@@ -308,9 +308,9 @@ class Performer:
         What is to become of it is noted first: whoever interrupts it leaves what was wished for.
         """
         power = self._power_now()
-        if then is Then.FROZEN:
+        if then is Then.FROZEN and power in SUSPENDED:
             unfinished_restarts.before_power_off(self.registry, self.name, then)
-        elif power is not Power.HELD:
+        elif then is not Then.FROZEN and power in (Power.FROZEN, Power.RUNNING):
             unfinished_restarts.forget(self.registry, [self.name])
         if power is not Power.RUNNING:
             self.driver.unfreeze(self.name)
