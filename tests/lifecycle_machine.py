@@ -487,6 +487,8 @@ def is_refused(life: Life, action: Action) -> bool:
             return power is not Power.STOPPED or then is wished(life.have)
         case Shutdown(_, then):
             return power is Power.STOPPED and then is wished(life.have)
+        case Unfreeze(Then.FROZEN) if life.have.recorded is life.have.defined is None:
+            return False
         case Freeze() | Hold() | Unfreeze() | SetLimits():
             return True
         case Undefine():

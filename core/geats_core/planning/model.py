@@ -189,7 +189,9 @@ def after(action: Action, have: Observation) -> After:
             held = have.to_freeze and have.power is Power.HELD
             to_freeze = held or then is Then.FROZEN
             runs = have.power is Power.RUNNING and have.to_freeze
+            known = have.recorded is not None or have.defined is not None
             return _need(
+                (known or then is not Then.FROZEN, "it is not defined"),
                 (have.power in SUSPENDED or runs, f"it is {have.power}"),
                 then=changed(have, power=Power.RUNNING, to_freeze=to_freeze),
             )
