@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geats_host.errors import Refused
+from geats_host.for_salt.direct_moves import DirectMove, direct_source
 from geats_host.for_salt.fleet import Fleet, answers
 from geats_host.for_salt.migrating import Mover, wrong_with_master
 
@@ -160,7 +161,7 @@ def rebalance(tgt="*", tgt_type="glob", **rules):
     return report
 
 
-def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
+def migrate(name, target, source=None, test=False, via=None, tgt="*", tgt_type="glob"):
     """
     Move a VM to another host: shut down, export, copy, import there, delete here, start again.
 
@@ -171,7 +172,12 @@ def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
     source
         the minion to move it from; needed only if several have a VM of this name
     test
-        true shows what would be done
+        true shows what would be done; with ``via``, ``bytes`` is what would be copied at most, and
+        the source only gets the file of ``geats.send_command``
+    via
+        where the target reaches the source by ssh, such as ``ssh://root@10.0.0.5``: then the VM is
+        copied directly from host to host, with disks of any size, and not through the master (see
+        :py:func:`geats.fetch <geats_salt._modules.geats_moves.fetch>`); ``failed`` says only why
 
     If a move is interrupted, the same call finishes it. Until then, no plan starts the VM on two
     hosts.
@@ -192,10 +198,23 @@ def migrate(name, target, source=None, test=False, tgt="*", tgt_type="glob"):
 
         salt-run geats.migrate web01 minion2 test=True
         salt-run geats.migrate web01 minion2
+        salt-run geats.migrate web01 minion2 via=ssh://root@10.0.0.5
     """
     with _answer() as report:
-        report |= _migrate(name, target, source, test, (tgt, tgt_type))
+        if via is None:
+            report |= _migrate(name, target, source, test, (tgt, tgt_type))
+        else:
+            report |= _migrate_directly(name, target, source, test, via, (tgt, tgt_type))
     return report
+
+
+def _migrate_directly(name, target, source, test, via, asked):
+    there = direct_source(_fleet(*asked), name, target, source)
+    move = DirectMove(name, there, target, via, _ask("list"))
+    if test:
+        return {**move.planned(), "problems": []}
+    report = move.carry_out()
+    return {**report, "problems": [*filter(None, [report["failed"]]), *report["left"]]}
 
 
 def _migrate(name, target, source, test, asked):

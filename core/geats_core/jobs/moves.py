@@ -86,7 +86,10 @@ def plan_fetch(
     if offer.is_given and _is_here(spec, have):
         return _ended(Draft(spec.name, have), spec, offer)
     manifest = replace(offer.manifest, volumes=tuple(_in_order(offer)))
-    copy_of, then = f"{spec.name} from {source}", Then.ON if offer.is_running else Then.OFF
+    copy_of, then = (
+        f"{spec.name} from {source.partition('?')[0]}",
+        Then.ON if offer.is_running else Then.OFF,
+    )
     match read_in(source, copy_of, then, manifest, spec, have, facts, others):
         case Success(draft):
             return _ended(draft, spec, offer)

@@ -495,10 +495,9 @@ def describe(action: Action, vm_name: str) -> str:
             return f"configure the guest on volume {vm_name}/{volume}"
         case ReserveVolume(_, volume):
             return f"reserve volume {vm_name}/{volume} for a copy"
-        case UnpackVolume(_, volume, archive) if action.takes_over:
-            return f"copy volume {vm_name}/{volume} from {archive}, then take {vm_name} over"
         case UnpackVolume(_, volume, archive) if action.is_from_host:
-            return f"copy volume {vm_name}/{volume} from {archive}"
+            then = f", then take {vm_name} over" if action.takes_over else ""
+            return f"copy volume {vm_name}/{volume} from {archive.partition('?')[0]}{then}"
         case UnpackVolume(_, volume, archive):
             return f"unpack volume {vm_name}/{volume} from {archive}"
         case CloneVolume(_, volume, source):

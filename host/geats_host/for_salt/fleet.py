@@ -23,7 +23,7 @@ from geats_core.plans.codec import decode, encode
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
-from geats_host.errors import Refused, accepted
+from geats_host.errors import HostError, Refused, accepted
 
 Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, and its arguments
 Report: TypeAlias = dict[str, Any]
@@ -57,6 +57,15 @@ def answers(raw: Mapping[str, Any]) -> Answers:
         elif not _is_of_another(str(given.get("ret"))):
             problems[host] = str(given.get("ret")).removeprefix("ERROR: ")
     return Answers(hosts, problems)
+
+
+def said_by(ask: Ask, host: str, function: str, *args: object, **named: object) -> Any:
+    """What the host returns; raises ``HostError`` where it fails, or does not answer."""
+    found = answers(ask(host, function, *args, **named))
+    if host not in found.hosts:
+        why = found.problems.get(host, "is not there, or has no such function")
+        raise HostError(f"{host}: {function}: {why}")
+    return found.hosts[host]
 
 
 def _is_of_another(said: str) -> bool:

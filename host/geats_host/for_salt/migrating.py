@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from geats_core.fleet.migration import Migration, Phase, Undo
 from geats_core.vm.observation import Observation
 from geats_host.errors import HostError
-from geats_host.for_salt.fleet import Ask, Fleet, Report, answers
+from geats_host.for_salt.fleet import Ask, Fleet, Report, said_by
 
 Forget: TypeAlias = Callable[[str, str], None]  # what a minion pushed: its name, the path there
 LARGEST_MIB = 100  # Salt's own default of file_recv_max_size
@@ -144,11 +144,7 @@ class Mover:
 
     def _call(self, host: str, function: str, *args: object, **named: object) -> Any:
         """What the host returns; raises ``HostError`` where it fails, or does not answer."""
-        found = answers(self.ask(host, function, *args, **named))
-        if host not in found.hosts:
-            why = found.problems.get(host, "is not there, or has no such function")
-            raise HostError(f"{host}: {function}: {why}")
-        said = found.hosts[host]
+        said = said_by(self.ask, host, function, *args, **named)
         if isinstance(said, Mapping):
             self.notes += [f"{host}: {note}" for note in said.get("notes", ())]
         return said
