@@ -135,3 +135,17 @@ def test_they_go_on_as_well_if_the_operation_is_killed(driver: LibvirtDriver) ->
     assert driver.hold(NAME) == ""
     driver.unfreeze(NAME)
     assert filesystems() == "thawed"
+
+
+def test_what_the_guest_says_of_itself_is_told(driver: LibvirtDriver) -> None:
+    ran(driver, "sh", "-c", "ip address add 10.9.8.7/24 dev lo")
+    found = driver.info(NAME)
+    assert (found.os, found.addresses) == ("Tiny guest", ("10.9.8.7",))
+
+
+def test_it_powers_off_when_it_is_asked_to(driver: LibvirtDriver) -> None:
+    """The last test of this guest. Its agent is asked first, and lacks a program for that."""
+    assert driver.shutdown(NAME, 60) == ""
+    assert driver.observe()[NAME].power is Power.STOPPED
+    with pytest.raises(HostError, match="cannot run a program"):
+        ran(driver, "true")

@@ -55,9 +55,13 @@ class DriverSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Info:
-    """Statistics of one VM; None if a value is not known, for example because the VM is off."""
+    """Statistics of one VM; None if a value is not known, for example because the VM is off.
+
+    ``os`` is what the guest calls its operating system.
+    """
 
     pid: int | None = None
+    os: str | None = None
     addresses: tuple[str, ...] = ()
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None

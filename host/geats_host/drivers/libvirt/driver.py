@@ -36,6 +36,7 @@ from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, lock_m
 from geats_host.drivers.libvirt import (
     agent,
     definition,
+    guest_info,
     guest_programs,
     machines,
     observed,
@@ -158,7 +159,7 @@ class LibvirtDriver:
         self._have("start", name, settle=self.options.settle_s)
 
     def shutdown(self, name: str, timeout_s: int) -> str:
-        """Press the power button, again every few seconds; at last power off."""
+        """Ask its agent, or press the power button, again after a while; at last power off."""
         answer = self._have("shutdown", name, within_s=timeout_s + MORE_S, timeout=timeout_s)
         self._let_go(name)
         forced = f"it did not shut down within {timeout_s} s, and was powered off"
@@ -264,8 +265,10 @@ class LibvirtDriver:
             return Info()
         used, most = stats.get("balloon.rss"), stats.get("balloon.current")
         time_ns = stats.get("cpu.time")
+        known = tuple(map(str, addresses)) if isinstance(addresses, list) else ()
         return Info(
-            addresses=tuple(map(str, addresses)) if isinstance(addresses, list) else (),
+            addresses=guest_info.addresses(f"{found.get('told')}") or known,
+            os=guest_info.os_name(f"{found.get('os')}"),
             memory_used_bytes=None if used is None else used * 1024,
             memory_limit_bytes=None if most is None else most * 1024,
             cpu_time_s=None if time_ns is None else time_ns / 1e9,

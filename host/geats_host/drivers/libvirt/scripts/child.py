@@ -22,7 +22,9 @@ libvirt: Any = import_module("libvirt")  # it has no types
 hotplug: Any = import_module("hotplug")  # beside this one
 
 NAMESPACE = "urn:geats:1"
-ASKS_AGAIN_S = 3.0  # a guest that still boots does not hear the first time
+YOUNG_NS = 60 * 10**9  # of CPU time: so long a guest may boot, and not hear what it is asked
+ASKS_YOUNG_S, ASKS_S = 3.0, 30.0  # to others, such as illumos, a second press says: cancel that
+ONCE_S, PINGS_S, TELLS_S = 1, 2, 5  # whole seconds that an agent has
 LOOKS_S = 0.05
 OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
 GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
@@ -160,20 +162,36 @@ def _start(host: Connection, request: Request) -> Answer:
     raise Refused("it ended right after its start")
 
 
+def _agent_says(domain: Domain, command: str, within_s: int) -> str:
+    """What the guest's agent answers, as text; empty if there is no answer in time."""
+    qemu: Any = import_module("libvirt_qemu")
+    try:
+        return f"{qemu.qemuAgentCommand(domain, json.dumps({'execute': command}), within_s, 0)}"
+    except libvirt.libvirtError:
+        return ""
+
+
 def _shutdown(host: Connection, request: Request) -> Answer:
-    """Press the power button again and again; at last pull the plug."""
+    """Ask the agent, or press the power button, again after a while; at last pull the plug.
+
+    libvirt's own way to ask an agent waits for a minute if that does not answer.
+    """
     domain = ours(host, request)
     deadline = time.monotonic() + request["timeout"]
     asks = time.monotonic()
+    if _agent_says(domain, "guest-ping", PINGS_S):
+        _agent_says(domain, "guest-shutdown", ONCE_S)  # which it does not answer
+        asks += ASKS_YOUNG_S
     while domain.isActive():
         now = time.monotonic()
         if now >= deadline:
             _destroy(domain)
             return {"forced": True}
         if now >= asks:
+            asks = now + ASKS_YOUNG_S
             with suppress(libvirt.libvirtError):  # it ended just now, or cannot be asked
-                domain.shutdown()
-            asks = now + ASKS_AGAIN_S
+                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+                asks = now + (ASKS_YOUNG_S if domain.info()[4] < YOUNG_NS else ASKS_S)
         time.sleep(LOOKS_S)
     return {"forced": False}
 
@@ -230,11 +248,14 @@ def _set_limits(host: Connection, request: Request) -> Answer:
         if time.monotonic() >= until:
             raise Refused("the guest does not give or take memory: it has no balloon driver")
         time.sleep(LOOKS_S)
-    if domain.vcpusFlags(LIVE) < request["cpus"]:
+    is_more = domain.vcpusFlags(LIVE) < request["cpus"]
+    if is_more:
         domain.setVcpusFlags(request["cpus"], LIVE)
+    answer = _note(domain, request)
+    if is_more and _agent_says(domain, "guest-ping", PINGS_S):
         with suppress(libvirt.libvirtError):  # a guest without an agent brings them up by itself
             domain.setVcpusFlags(request["cpus"], libvirt.VIR_DOMAIN_VCPU_GUEST)
-    return _note(domain, request)
+    return answer
 
 
 def _set_devices(host: Connection, request: Request) -> Answer:
@@ -277,13 +298,15 @@ def _info(host: Connection, request: Request) -> Answer:
     ((_, stats),) = host.domainListGetStats(
         [domain], wanted, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     )
-    return {"stats": stats, "addresses": sorted(_addresses(domain))}
+    told = _agent_says(domain, "guest-network-get-interfaces", TELLS_S)
+    os = _agent_says(domain, "guest-get-osinfo", TELLS_S) if told else ""
+    known = sorted(_addresses(domain))
+    return {"stats": stats, "addresses": known, "told": told, "os": os}
 
 
 def _addresses(domain: Domain) -> set[str]:
-    """By the guest's agent; else as the host's DHCP gave them, or as its ARP table has them."""
+    """As the host's DHCP gave them, or else as its ARP table has them."""
     for source in (
-        libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
         libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
         libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
     ):
