@@ -144,7 +144,7 @@ def test_what_the_guest_says_of_itself_is_told(driver: LibvirtDriver) -> None:
 
 
 def test_it_powers_off_when_it_is_asked_to(driver: LibvirtDriver) -> None:
-    """The last test of this guest. Its agent is asked first, and lacks a program for that."""
+    """The last test of this guest. Only its agent hears: it has no driver for a power button."""
     assert driver.shutdown(NAME, 60) == ""
     assert driver.observe()[NAME].power is Power.STOPPED
     with pytest.raises(HostError, match="cannot run a program"):

@@ -139,7 +139,8 @@ def without_start(goal: Goal, made: Plan, have: Observation, facts: HostFacts) -
     if goal.spec is None or not any(isinstance(step.action, Start) for step in made.steps):
         return
     no = facts.driver(goal.spec.driver).no_start
-    if no is not None and not any(line.startswith(no.unless) for line in have.by_hand):
+    can = no is None or any(no.unless and line.startswith(no.unless) for line in have.by_hand)
+    if no is not None and not can:
         message = f"the driver {goal.spec.driver!r} can start no VM now: {no.why}"
         yield Problem(f"{goal.name}.driver", message, Code.UNAVAILABLE)
 

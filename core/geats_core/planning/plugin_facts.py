@@ -28,11 +28,11 @@ class Offer(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoStart:
     """Why a driver can start no VM now, and what to do; a VM that has a line by hand that begins
-    with ``unless`` can be started all the same.
+    with ``unless`` can be started all the same. If that is empty, there is none.
     """
 
     why: str
-    unless: str
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -244,6 +244,13 @@ def test_a_vm_with_a_profile_by_hand_starts_without_the_parser() -> None:
     assert isinstance(plan(goal(Target.RUNNING, WEB), have, facts), Success)
 
 
+def test_if_no_line_by_hand_lets_it_start_none_does() -> None:
+    facts = HostFacts(drivers={"lxc": DriverFacts(no_start=NoStart(why="there is no hardware"))})
+    have = Observation(by_hand=("lxc.apparmor.profile = unconfined",))
+    said = "web.driver: the driver 'lxc' can start no VM now: there is no hardware"
+    assert reasons(goal(Target.RUNNING, WEB), have, facts) == [said]
+
+
 DIRECTORY = frozenset({Offer.DIRECTORY})
 SHARING = web(ROOT, shared_volumes={"films": {"vm": "nas", "pool": "slow", "mount": "/films"}})
 

@@ -15,7 +15,7 @@ its time is up: no call hangs. Nothing of libvirt is imported here.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ from geats_host.drivers.libvirt import (
 )
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.definition import Record
+from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options, read_options
 from geats_host.errors import HostError
 from geats_host.linux.network import bridges
@@ -84,11 +85,14 @@ class LibvirtDriver:
     """Domains of one type; see the Protocol ``Driver`` for what each method does."""
 
     options: Options
+    needs: Needs = field(default_factory=Needs)
 
     @property
     def facts(self) -> DriverFacts:
         """Disks, whichever pool they are from; what a change costs is in ``machine_keys``."""
-        return driver_facts(f"{self.options.uri} ({self.options.kind})", self.options.kind)
+        location = f"{self.options.uri} ({self.options.kind})"
+        facts = driver_facts(location, self.options.kind)
+        return replace(facts, no_start=self.needs.no_start(self.options))
 
     @property
     def daemon(self) -> Daemon:
@@ -116,7 +120,7 @@ class LibvirtDriver:
 
     def cannot_define(self, spec: VMSpec) -> Problems:
         """What is wrong between the keys of the VM, or not allowed on this host."""
-        return machines.cannot_define(self.options, spec)
+        return machines.cannot_define(self.options, spec, self.needs)
 
     def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Render the domain, and have libvirt take it; then note what libvirt made of it."""

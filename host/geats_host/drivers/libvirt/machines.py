@@ -13,17 +13,19 @@ from geats_core.reading.paths import allowed_by, is_within
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place
+from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 
 FORMATS = {Offer.FILE: "raw", Offer.BLOCK_DEVICE: "raw", Offer.QCOW2: "qcow2"}
 
 
-def cannot_define(options: Options, spec: VMSpec) -> Problems:
-    """What is wrong between the keys of the VM, or not allowed on this host."""
+def cannot_define(options: Options, spec: VMSpec, needs: Needs | None = None) -> Problems:
+    """What is wrong between the keys of the VM, not allowed on this host, or lacking on it."""
     match read_machine(spec):
         case Success(machine):
-            return tuple(_not_allowed(options, machine))
+            lacking = () if needs is None else needs.lacking(options, machine)
+            return (*_not_allowed(options, machine), *lacking)
         case Failure(found):
             return found
 
