@@ -1,0 +1,64 @@
+"""Snapshots, clones and archives of virtual machines that QEMU emulates, each by its plan."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geats_core.planning.goal import Target
+from geats_core.vm.observation import Power
+from geats_host.calls import copies, snapshots
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
+from tests.real.libvirt_daemon import GUEST, a_daemon, virsh
+from tests.real.machine_ground import NAME, OTHER, THIRD, Ground
+
+
+@pytest.fixture(scope="module", autouse=True)
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with a_daemon(tmp_path_factory.mktemp("libvirt")):
+        yield
+
+
+def end(ground: Ground) -> None:
+    for name in (NAME, OTHER, THIRD):
+        if ground.host.observe(name).exists:
+            ground.to(Target.DEPROVISIONED, name)
+    assert virsh("list", "--all", "--name").strip() == ""
+
+
+def test_a_vm_that_is_on_is_copied_and_runs_beside_its_copies(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "sparsefile")
+    ground.to(Target.RUNNING)
+    host = ground.host
+    copies.apply_copy(host, copies.clone(host, NAME, OTHER)).unwrap()
+    archive = tmp_path / "one.geats"
+    copies.apply_export(host, copies.export(host, NAME, f"{archive}")).unwrap()
+    copies.apply_copy(host, copies.import_(host, f"{archive}", THIRD)).unwrap()
+    for name in (OTHER, THIRD):
+        ground.to(Target.RUNNING, name)
+    seen = ground.host.observe_all()
+    assert {name: have.power for name, have in seen.items()} == dict.fromkeys(
+        (NAME, OTHER, THIRD), Power.RUNNING
+    )
+    assert {ground.begins(name) for name in seen} == {GUEST}
+    assert len({ground.instance(name) for name in seen}) == 3
+    end(ground)
+
+
+def test_a_vm_goes_back_to_its_snapshot_and_is_on_again(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "qcow2")
+    ground.to(Target.RUNNING)
+    with pytest.raises(Refused, match="while"):
+        snapshots.snapshot(ground.host, NAME, "monday")
+    ground.to(Target.STOPPED)
+    apply_plan(ground.host, snapshots.snapshot(ground.host, NAME, "monday")).unwrap()
+    ground.to(Target.RUNNING)
+    host = ground.host
+    with pytest.raises(Refused, match="allow data loss"):
+        snapshots.restore(host, NAME, "monday")
+    apply_plan(host, snapshots.restore(host, NAME, "monday", allow_data_loss=True)).unwrap()
+    assert ground.host.observe(NAME).power is Power.RUNNING
+    ground.to(Target.REINITIALISED)
+    assert ground.host.observe(NAME).power is Power.RUNNING
+    end(ground)

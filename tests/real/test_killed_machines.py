@@ -1,0 +1,91 @@
+"""kill -9 of geats, of libvirtd and of QEMU, around each call that changes a virtual machine."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from geats_core.planning.goal import Target
+from geats_core.vm.observation import Power
+from geats_host.drivers.libvirt.daemon import Daemon
+from geats_host.linux.processes import ends_within
+from tests.real.libvirt_daemon import a_daemon, pid_of, start_daemon, virsh
+from tests.real.machine_ground import NAME, Ground
+
+CALLS = ("define", "start", "shutdown", "undefine")  # of a whole life
+SOCKET = Path("/run/libvirt/libvirt-sock")
+Kill = Callable[[], None]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    made = tmp_path_factory.mktemp("libvirt")
+    with a_daemon(made):
+        yield made
+
+
+def kill_geats() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_qemu() -> None:
+    for file in Path("/run/libvirt/qemu").glob("*.pid"):
+        with suppress(ProcessLookupError):
+            os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+def attempt(ground: Ground, target: Target, call: str, when: str, kill: Kill) -> None:
+    """Another process tries to come to *target*, and kills at that call, the first time."""
+    pid = os.fork()
+    if pid == 0:
+        asked, left = Daemon.ask, [1]
+
+        def ask(self: Daemon, do: str, name: str | None, **more: object) -> dict[str, object]:
+            is_now = do == call and bool(left)
+            left[:] = () if is_now else left
+            if is_now and when == "before":
+                kill()
+            answer = asked(self, do, name, **more)  # type: ignore[arg-type]
+            if is_now and when == "after":
+                kill()
+            return answer
+
+        Daemon.ask = ask  # type: ignore[method-assign]
+        try:
+            ground.to(target)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("victim", ["geats", "libvirtd", "QEMU"])
+def test_whatever_is_killed_the_same_call_again_comes_to_its_end(
+    folder: Path, tmp_path: Path, victim: str
+) -> None:
+    ground, daemon = Ground(tmp_path, "sparsefile"), pid_of(folder)
+    kills = {
+        "geats": kill_geats,
+        "libvirtd": lambda: os.kill(daemon, signal.SIGKILL),
+        "QEMU": kill_qemu,
+    }
+    for call in CALLS:
+        target = Target.RUNNING if call in ("define", "start") else Target.DEPROVISIONED
+        for when in ("before", "after"):
+            if target is Target.DEPROVISIONED:
+                ground.to(Target.RUNNING)
+            attempt(ground, target, call, when, kills[victim])
+            if victim == "libvirtd":
+                assert ends_within(daemon, 10)
+                SOCKET.unlink()
+                start_daemon(folder)
+                daemon = pid_of(folder)
+            ground.to(target)
+            seen = ground.host.observe(NAME)
+            assert (seen.power is Power.RUNNING) is (target is Target.RUNNING)
+            ground.to(Target.DEPROVISIONED)
+            assert virsh("list", "--all", "--name").strip() == ""
+            assert not list(tmp_path.glob(f"state/libvirt/qemu/{NAME}*"))
+            assert not list(tmp_path.glob(f"pool/{NAME}*"))
