@@ -12,7 +12,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
-from tests.real.libvirt_daemon import GUEST, root_disk
+from geats_host.testing.tiny_guest import GUEST, root_disk
 
 NAME, OTHER, THIRD = "geats-test-one", "geats-test-other", "geats-test-third"
 

@@ -10,7 +10,8 @@ from geats_core.vm.observation import Power
 from geats_host.calls import copies, snapshots
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
-from tests.real.libvirt_daemon import GUEST, a_daemon, virsh
+from geats_host.testing.tiny_guest import GUEST
+from tests.real.libvirt_daemon import a_daemon, virsh
 from tests.real.machine_ground import NAME, OTHER, THIRD, Ground
 
 

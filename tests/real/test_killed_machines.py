@@ -32,7 +32,7 @@ def kill_geats() -> None:
 
 
 def kill_qemu() -> None:
-    for file in Path("/run/libvirt/qemu").glob("*.pid"):
+    for file in Path("/run/libvirt/qemu").glob("geats-*.pid"):  # there is one of the daemon too
         with suppress(ProcessLookupError):
             os.kill(int(file.read_text()), signal.SIGKILL)
 
@@ -71,7 +71,8 @@ def test_whatever_is_killed_the_same_call_again_comes_to_its_end(
         "libvirtd": lambda: os.kill(daemon, signal.SIGKILL),
         "QEMU": kill_qemu,
     }
-    for call in CALLS:
+    calls = CALLS if victim == "geats" else CALLS[1:3]
+    for call in calls:
         target = Target.RUNNING if call in ("define", "start") else Target.DEPROVISIONED
         for when in ("before", "after"):
             if target is Target.DEPROVISIONED:
