@@ -10,8 +10,8 @@ from geats_core.foreign.lxc_lines import (
     GONE,
     INCLUDE,
     ROOTFS,
-    Includes,
     Line,
+    OnHost,
     all_lines,
     own_lines,
     settled,
@@ -55,7 +55,7 @@ from geats_core.foreign.lxc_values import (
     of_cgroup2,
 )
 from geats_core.vm import idmap
-from geats_core.vm.lxc_config import INCLUDES
+from geats_core.vm.lxc_config import COMMON, USERNS
 from geats_core.vm.lxc_config import UNSET as AGAIN
 from geats_core.vm.spec import IdRange
 
@@ -76,7 +76,6 @@ MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
 PROFILE = "lxc.apparmor.profile"
-COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
 ROOTS: Words = {
     "loop": "it is an image in a file (loop:)",
     "lvm": "it is a logical volume (lvm:)",
@@ -89,22 +88,6 @@ ROOTS: Words = {
 TOO_MUCH = ("lxc.cgroup", "lxc.cgroup2", "lxc.mount")
 USUAL = (("lxc.autodev", "1"), (PROFILE, "generated"), ("lxc.tty.max", "4"))
 OF_32_BITS = ("x86", "i386", "i486", "i586", "i686", "athlon", "linux32", "arm", "mips", "ppc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnHost:
-    """What a host has of what configs name.
-
-    ``includes`` is what they include (see ``all_lines``), ``standard`` the text of LXC's own
-    ``common.conf``, and ``kinds`` says of sources of binds whether they are directories. With
-    ``cgroup2``, liblxc passes over limits for cgroup v1; without, over those for v2. None if that
-    is not known.
-    """
-
-    includes: Includes = field(default_factory=dict)
-    standard: str = ""
-    kinds: Mapping[str, bool] = field(default_factory=dict)
-    cgroup2: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

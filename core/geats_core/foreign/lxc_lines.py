@@ -14,7 +14,7 @@ The host reads the files (see ``included_by``); this module only says what they 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 INCLUDE, ROOTFS = "lxc.include", "lxc.rootfs.path"
@@ -51,6 +51,22 @@ GONE = ("lxc.kmsg", "lxc.pivotdir", "lxc.rootfs.backend")  # since LXC 3, and wi
 NIC_RENAMED = {"ipv4": "ipv4.address", "ipv6": "ipv6.address"}
 KEY = re.compile(r"lxc\.[a-z0-9_.-]+", re.IGNORECASE)
 NUMBERED = re.compile(r"([0-9]+)\.(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnHost:
+    """What a host has of what configs name.
+
+    ``includes`` is what they include (see ``all_lines``), ``standard`` the text of LXC's own
+    ``common.conf``, and ``kinds`` says of sources of binds whether they are directories. With
+    ``cgroup2``, liblxc passes over limits for cgroup v1; without, over those for v2. None if that
+    is not known.
+    """
+
+    includes: Includes = field(default_factory=dict)
+    standard: str = ""
+    kinds: Mapping[str, bool] = field(default_factory=dict)
+    cgroup2: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import (
     MOUNT_IT,
     OPTIONS,
-    OnHost,
     container,
     kind_of_root,
     shift_back,
@@ -32,6 +31,7 @@ from geats_core.foreign.lxc_lines import (
     INCLUDE,
     ROOTFS,
     Line,
+    OnHost,
     all_lines,
     included_by,
     own_lines,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from geats_core.foreign.legacy_notes import Plain
-from geats_core.foreign.lxc_container import OnHost, build_of, container
+from geats_core.foreign.lxc_container import build_of, container
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.lxc_lines import OnHost
 from geats_core.proxmox.conf import Conf
 from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
 from geats_core.proxmox.settings import (

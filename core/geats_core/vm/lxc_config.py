@@ -56,6 +56,7 @@ HALT_SIGNAL = {
 }
 HALT = "lxc.signal.halt"
 INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
+COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
 NO_BROADCAST = "0.0.0.0"

@@ -1,7 +1,6 @@
 """Where log messages go without Salt: to the system's log, and one line to standard error."""
 
 import logging
-import logging.handlers
 from pathlib import Path
 
 SOCKET = Path("/dev/log")
@@ -14,13 +13,25 @@ class _OneLine(logging.Formatter):
         return f"warning: {record.getMessage()}"
 
 
+class _SystemLog(logging.Handler):
+    """The system's log, connected when the first message is sent: most calls send none."""
+
+    to: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.to is None:
+            from logging.handlers import SysLogHandler
+
+            self.to = SysLogHandler(str(SOCKET))
+            self.to.setFormatter(logging.Formatter("geats[%(process)d]: %(message)s"))
+        self.to.emit(record)
+
+
 def log_to_the_system() -> None:
     """Send warnings to the system's log, if there is one, and a line of each to standard error."""
     shown = logging.StreamHandler()
     shown.setFormatter(_OneLine())
     handlers: list[logging.Handler] = [shown]
     if SOCKET.exists():
-        kept = logging.handlers.SysLogHandler(str(SOCKET))
-        kept.setFormatter(logging.Formatter("geats[%(process)d]: %(message)s"))
-        handlers.append(kept)
+        handlers.append(_SystemLog())
     logging.basicConfig(level=logging.WARNING, handlers=handlers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from geats_core.foreign.lxc_container import OnHost
+from geats_core.foreign.lxc_lines import OnHost
 from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import ForeignNic, Power

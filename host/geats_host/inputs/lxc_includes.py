@@ -5,9 +5,9 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from geats_core.foreign.lxc_container import COMMON, USERNS, OnHost
-from geats_core.foreign.lxc_lines import Files, all_lines, included_by, own_lines
+from geats_core.foreign.lxc_lines import Files, OnHost, all_lines, included_by, own_lines
 from geats_core.foreign.lxc_mounts import ENTRY, entry_of
+from geats_core.vm.lxc_config import COMMON, USERNS
 from geats_host.linux.cgroup_version import is_v2
 
 LARGEST_BYTES = 1 << 20  # of one file, and of all

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
-from importlib.metadata import EntryPoint, distributions, entry_points
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from geats_core.declared.config import HostConfig, Plugin, StackLayer
 from geats_core.reading.checked import unknown, within
@@ -15,6 +14,7 @@ from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
 from geats_host.locks import Locks
+from geats_host.plugins.installed import entry_points, load, own_entry_points
 from geats_host.plugins.opened import Opened, guarded
 from geats_host.plugins.strangers import lacking, watched
 from geats_host.registry import Registry
@@ -35,19 +35,19 @@ T = TypeVar("T")
 
 def driver_plugin(path: str, name: str) -> OpenDriver:
     """The driver *name*; *path* is where the configuration names it."""
-    opener: OpenDriver = _entry_point("drivers", "driver", path, name).load()
+    opener: OpenDriver = _loaded("drivers", "driver", path, name)
     return opener
 
 
 def storage_plugin(path: str, name: str) -> OpenPool:
     """The storage plugin *name*; *path* is where the configuration names it."""
-    opener: OpenPool = _entry_point("storage", "storage plugin", path, name).load()
+    opener: OpenPool = _loaded("storage", "storage plugin", path, name)
     return opener
 
 
 def registry_plugin(path: str, name: str) -> OpenRegistry:
     """The registry *name*; *path* is where the configuration names it."""
-    opener: OpenRegistry = _entry_point("registry", "registry", path, name).load()
+    opener: OpenRegistry = _loaded("registry", "registry", path, name)
     return opener
 
 
@@ -62,7 +62,7 @@ def open_registry(plugin: Plugin, state_dir: Path) -> Registry:
 
 def lock_plugin(path: str, name: str) -> OpenLocks:
     """The locks *name*; *path* is where the configuration names them."""
-    opener: OpenLocks = _entry_point("locks", "lock", path, name).load()
+    opener: OpenLocks = _loaded("locks", "lock", path, name)
     return opener
 
 
@@ -171,18 +171,12 @@ def _in_stack(path: str, layer: StackLayer, below: Pool | None, problem: str) ->
     return f"{path}.on.type: {message}, and {layer.on.type} offers {offer}"
 
 
-def _entry_point(group: str, kind: str, path: str, name: str) -> EntryPoint:
-    """Our own come first, as to find others every package that is installed must be read."""
+def _loaded(group: str, kind: str, path: str, name: str) -> Any:
+    """What opens the plugin *name*; our own come first."""
     group = f"geats.{group}"
-    for each in _own():
-        if (each.group, each.name) == (group, name):
-            return each
-    found: Mapping[str, EntryPoint] = {each.name: each for each in entry_points(group=group)}
+    found = own_entry_points(group)
+    if name not in found:
+        found = entry_points(group)
     if name not in found:
         raise Refused(unknown(path, kind, name, found))
-    return found[name]
-
-
-@cache
-def _own() -> tuple[EntryPoint, ...]:
-    return tuple(each for ours in distributions(name="geats") for each in ours.entry_points)
+    return load(found[name])

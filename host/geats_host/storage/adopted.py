@@ -9,10 +9,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geats_host.errors import HostError
-from geats_host.guest_trees import subvolumes
 from geats_host.guest_trees.folders import check_no_mounts, check_unused, exists, open_directory
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    from geats_host.guest_trees import subvolumes
+else:
+    subvolumes = later("geats_host.guest_trees.subvolumes")
 
 LINK = "adopted"
 REMOVING = "adopted.removing"

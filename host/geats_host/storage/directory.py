@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
@@ -20,7 +21,6 @@ from geats_core.reading.checked import Problem
 from geats_core.reading.fields import NAME, VM_NAME, Reader
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.guest_trees import subvolumes, trees
 from geats_host.guest_trees.folders import (
     GUEST_ONLY,
     check_directory,
@@ -33,7 +33,7 @@ from geats_host.guest_trees.folders import (
     make_directory,
     open_directory,
 )
-from geats_host.guest_trees.tree_copies import copy
+from geats_host.lazy import later
 from geats_host.linux.private_directories import make_passage
 from geats_host.linux.run import run
 from geats_host.storage import (
@@ -66,6 +66,13 @@ from geats_host.storage.volume_trees import (
     opened_tree,
     seen_at,
 )
+
+if TYPE_CHECKING:
+    from geats_host.guest_trees import subvolumes, tree_copies, trees
+else:
+    subvolumes, tree_copies, trees = (
+        later(f"geats_host.guest_trees.{each}") for each in ("subvolumes", "tree_copies", "trees")
+    )
 
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
@@ -260,7 +267,7 @@ class DirectoryPool:
             check_no_mounts(self.path(target))
             with open_directory(ROOTFS, at) as rootfs:  # emptied, not recreated: it is always there
                 trees.empty(rootfs, subvolumes.removed_as_subvolume)
-                copy(tree, rootfs)
+                tree_copies.copy(tree, rootfs)
 
     def rename(self, volume: VolumeId, new: VolumeId) -> None:
         """Rename the volume's directory, unless it is; what was adopted stays where it is."""

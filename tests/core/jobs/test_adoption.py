@@ -23,13 +23,13 @@ from geats_core import (
     parse_vm,
     plan,
 )
-from geats_core.foreign.lxc_container import COMMON, OnHost
-from geats_core.foreign.lxc_lines import root_of
+from geats_core.foreign.lxc_lines import OnHost, root_of
 from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import after
 from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.lxc_config import COMMON
 from tests.core.hosts import LXC
 
 FILE = "/lxc/web/config"

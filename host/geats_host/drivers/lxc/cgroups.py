@@ -5,10 +5,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geats_host.guest_trees.folders import open_directory
-from geats_host.guest_trees.trees import walk
+from geats_host.lazy import later
 from geats_host.linux.cgroup_version import ROOT, is_v2
+
+if TYPE_CHECKING:
+    from geats_host.guest_trees import trees
+else:
+    trees = later("geats_host.guest_trees.trees")
 
 UNLIMITED = 2**60  # cgroup v1 says "no limit" with a number near 2**63
 KINDS = ("lxc.payload.", "lxc.monitor.")
@@ -131,7 +137,7 @@ def _directories(path: Path) -> list[Path]:
 def _below(top: Path) -> list[str]:
     """Every cgroup within, each before those in it; a guest may nest them as deep as it likes."""
     with open_directory(top) as opened:
-        found = [each for each in walk(opened, lambda _: True) if each.is_directory]
+        found = [each for each in trees.walk(opened, lambda _: True) if each.is_directory]
     return [os.fsdecode(each.path) for each in found]
 
 

@@ -74,7 +74,6 @@ from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import guest_init
-from geats_host.inputs.lxc_includes import on_host
 from geats_host.lazy import later
 from geats_host.leftovers import Left
 from geats_host.linux import processes
@@ -87,9 +86,11 @@ if TYPE_CHECKING:
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.lxc import attach as lxc_attach
     from geats_host.drivers.lxc import trial as lxc_trial
+    from geats_host.inputs import lxc_includes
 else:
     lxc_attach = later("geats_host.drivers.lxc.attach")
     lxc_trial = later("geats_host.drivers.lxc.trial")
+    lxc_includes = later("geats_host.inputs.lxc_includes")
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
 # The halt signal is read from the config by whoever sends it: the next shutdown has the new one.
@@ -261,7 +262,9 @@ class LxcDriver:
         text = vm_files.read(folder, CONFIG)
         if text is None:
             return None
-        return ConfigText(file=f"{folder / CONFIG}", text=text, on_host=on_host([text]))
+        return ConfigText(
+            file=f"{folder / CONFIG}", text=text, on_host=lxc_includes.on_host([text])
+        )
 
     def cannot_read(self, lines: Sequence[str]) -> tuple[str, ...]:
         """What liblxc could not read: then it reads nothing of a config, and starts nothing."""
@@ -546,7 +549,7 @@ class LxcDriver:
     def _foreign(self, folder: Path, power: Power) -> DriverSeen:
         text = vm_files.read(folder, CONFIG) or ""
         own = any(not path.startswith(INCLUDES) for path in included_by(text))  # LXC's have no NIC
-        nics = nics_of(text, on_host([text]).includes if own else {})
+        nics = nics_of(text, lxc_includes.on_host([text]).includes if own else {})
         return DriverSeen(power=power, foreign=True, foreign_nics=nics)
 
     def _check_ours(self, name: str) -> None:
