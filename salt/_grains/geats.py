@@ -71,7 +71,7 @@ def _of_file(file):
 
 
 def _liblxc():
-    """None where LXC is missing. The binding is that of another Python on many hosts."""
+    """None if LXC is missing. The binding is that of another Python on many hosts."""
     try:
         said = subprocess.run(
             ["lxc-start", "--version"], capture_output=True, text=True, timeout=10

@@ -82,7 +82,7 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     owner, group (str or int)
         names or ids of the VM's (default: root)
     timeout (int)
-        seconds, after which it is given up (default: 600)
+        seconds, after which it is ended (default: 600)
 
     CLI Example:
 
@@ -130,7 +130,7 @@ def pull(name, path, target, max_size=None, timeout=None):
     max_size (int or str)
         a size such as ``5GiB``; a larger file is an error (default: 1 GiB)
     timeout (int)
-        seconds, after which it is given up (default: 600)
+        seconds, after which it is ended (default: 600)
 
     CLI Example:
 
@@ -155,7 +155,7 @@ def read_file(name, path, max_size=None, timeout=None):
     max_size (int or str)
         a size such as ``64KiB``; a larger file is an error (default: 1 MiB)
     timeout (int)
-        seconds, after which it is given up (default: 600)
+        seconds, after which it is ended (default: 600)
 
     CLI Example:
 

@@ -413,7 +413,7 @@ def _done_alone(name, target, given):
 
 
 def _done_together(name, group):
-    """What one plan for this VM and others came to; None where the VM has no part in such a plan.
+    """What one plan for this VM and others came to; None if the VM has no part in such a plan.
 
     The first state of a group that runs applies the plan, and keeps the reports of the others.
     """

@@ -1,4 +1,4 @@
-"""What a plan would lose or leave behind, and may not without leave: data, volumes and places."""
+"""What a plan would lose or leave behind, and may only if that is allowed: data and volumes."""
 
 from collections.abc import Iterable
 
@@ -93,7 +93,7 @@ def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
 
 
 def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    """A volume that the spec has no more use for goes only with leave, and unlocked."""
+    """A volume that is no longer wanted goes only if data loss is allowed and the VM is unlocked."""
     reinit = goal.target is Target.REINITIALISED
     if reinit and have.locked:
         yield Problem("lock", "is locked: a reinit would lose data", Code.LOCKED)
@@ -120,7 +120,7 @@ def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
 
 
 def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    """A volume that is gone is not one to make: only with leave, unlocked, and while it is off."""
+    """A missing volume is recreated only if data loss is allowed and the VM is unlocked and off."""
     if goal.target is Target.DEFINED:
         return
     never = goal.target.is_on and goal.restart is Restart.NEVER

@@ -180,7 +180,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
 
 
 def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bool:
-    """Whether the root is there already, and the plan neither makes it anew nor gives one up."""
+    """Whether the root is there already, and the plan neither recreates it nor destroys one."""
     have = draft.state
     replaced = (*anew, *outdated_volumes(want, have))
     seen = have.volume(want.root.pool, ROOT)
@@ -223,7 +223,7 @@ def _define(draft: _Draft, want: VMSpec) -> None:
 
 
 def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
-    """Power off where the goal asks for it, or where a change of a running VM does."""
+    """Power off if the goal asks for it, or if a change of a running VM does."""
     goal = draft.goal
     then = THEN[final]
     match goal.target:
@@ -279,7 +279,7 @@ def _destroy(
 
 
 def _give_up(draft: _Draft, missing: tuple[VolumeMissing, ...]) -> None:
-    """Forget each, with the leave that there is (see ``refusals``)."""
+    """Forget each: ``refusals`` has checked that this is allowed."""
     for each in missing:
         draft.add(ForgetVolume(each.pool, each.name), f"it was {each}, and is not found there")
 

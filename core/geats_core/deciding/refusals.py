@@ -47,7 +47,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
 
 
 def foreign(goal: Goal, have: Observation) -> Problems:
-    """Nothing is done to a VM that geats did not make, unless the goal gives leave."""
+    """Nothing is done to a VM that geats did not make, unless the goal allows it."""
     if not have.foreign or goal.foreign:
         return ()
     message = (
@@ -61,7 +61,7 @@ def elsewhere(goal: Goal, have: Observation, facts: HostFacts) -> Problems:
     """A VM that exists on this host, but not where the configuration looks, is neither recreated
     nor gone.
 
-    If there is also one where the configuration looks, that one counts.
+    If there is also one if the configuration looks, that one counts.
     """
     where = facts.elsewhere.get(goal.name)
     if where is None or have.defined is not None or have.power is not Power.STOPPED:
@@ -182,7 +182,7 @@ def _is_made(want: VMSpec, have: Observation) -> bool:
 
 
 def _forgotten(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    """Addresses and volumes that a VM may still use are not given up before it is off."""
+    """Addresses and volumes that a VM may still use are kept until it is off."""
     never = goal.target.is_on and goal.restart is Restart.NEVER
     stays_on = never or goal.target in (Target.DEFINED, Target.PROVISIONED)
     if stays_on and would_forget(want, have):

@@ -118,7 +118,7 @@ def _features(machine: Machine) -> Element:
 
 
 def _cpu(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
-    """What the host has, where it runs the guest itself; what emulates all of it has a default."""
+    """What the host has, if it runs the guest itself; what emulates all of it has a default."""
     model = machine.cpu or ("host-model" if facts.kind == "kvm" else "")
     if not model and machine.topology is None:
         return

@@ -95,7 +95,7 @@ class Container:
     """What one ``config`` says. ``vm`` is as in a pillar, but for its template and volumes.
 
     ``keep`` are the lines that no key of geats says, ``root`` is the path of the root filesystem,
-    and ``template`` the same where that can be the template of a new VM. Where its files have the
+    and ``template`` the same if that can be the template of a new VM. If its files have the
     ids that the guest has on the host, ``build`` is the command that makes a template of it.
     ``sources`` are those of the binds. ``told`` is what will be otherwise though no line says so,
     and ``wrong`` what can be neither said nor kept, both by keys of LXC.
@@ -117,7 +117,7 @@ def container(
     """What one ``config`` says; each line of it leaves a note in *taken*.
 
     If the container stays *in_place*, its lines can stay as well. So files and devices of the host
-    are then no binds, for which there would have to be leave.
+    are then no binds, which the host would have to allow.
     """
     own = settled([*own_lines(text)], host.standard, COMMON)
     reading = _Reading(taken, name, host, in_place, own)
@@ -263,7 +263,7 @@ class _Reading:
             self._by_hand(line)
 
     def _by_hand(self, line: Line) -> None:
-        """It stays, as far as it is still in effect where all that is included stands first."""
+        """It stays, as far as it is still in effect if all that is included comes first."""
         if line.included:
             self._stays(line, NO_KEY)
             return
@@ -387,7 +387,7 @@ class _Reading:
             self.taken.went(line.said, f"templates.{self.name}-root.path", why)
 
     def _mount(self, line: Line) -> None:
-        """A bind where one does the same; else it stays, with its target wherever the root is."""
+        """A bind, if one does the same; else it stays, with its target wherever the root is."""
         entry = next((entry for known, entry in self.entries if known is line), None)
         if entry is None or entry.target is None:
             self._left(line, UNSET if not line.value else "liblxc mounts nothing for it")

@@ -49,7 +49,7 @@ NO_VLAN = "a VLAN on a veth has no key of geats, and without it the guest is in 
 class Said:
     """Where a line of an interface goes: to *key* of the NIC, or nowhere, for a reason.
 
-    What goes nowhere ``stays`` in the config, where there is one.
+    What goes nowhere ``stays`` in the config, if there is one.
     """
 
     key: str = ""
@@ -194,7 +194,7 @@ def mac_of(value: str, whose: str) -> str:
 
 
 def _address(value: str) -> Said:
-    """liblxc takes a prefix of its own where there is none; a broadcast may follow."""
+    """liblxc takes a prefix of its own if there is none; a broadcast may follow."""
     address, _, prefix = value.split()[0].partition("/")
     try:
         parsed = ip_address(address)

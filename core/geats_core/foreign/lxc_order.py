@@ -1,4 +1,4 @@
-"""What becomes of a line that stood before an include, where all includes stand first.
+"""What becomes of a line that stood before an include, if all includes come first.
 
 With liblxc, of most keys the last line counts. Some are lists: a line without a value empties them.
 """
@@ -17,7 +17,7 @@ BETWEEN = "stands between what is included, and unsets only a part of it: includ
 def in_effect(line: Line, before: Sequence[Line], after: Sequence[Line]) -> Line | str | None:
     """What *line* has to be so that it is in effect as it was; None if it no longer was.
 
-    *before* and *after* are all others. Where no line does it, it is said why (text).
+    *before* and *after* are all others. If no line does it, the result is the reason (text).
     """
     same = [each for each in after if each.key == line.key]
     if not any(each.included for each in after):

@@ -137,7 +137,7 @@ def _fit_one(
 def _dealt(
     free: int, takers: Iterable[_Use], givers: Iterable[_Use]
 ) -> Iterable[tuple[_Use, list[int]]]:
-    """The steps that each taker has its room from, in order: none where there is room already.
+    """The steps that each taker has its room from, in order: none if there is room already.
 
     It takes from those that have most left to give, so that they are few.
     """

@@ -83,7 +83,7 @@ def _conflict(path: str, claim: Claim, other: str) -> Problem:
 
 
 def _names(name: str, goal: Goal | None, have: Observation) -> Iterable[tuple[Claim, str]]:
-    """What is made of the VM's name, where there is such a VM once its goal is reached."""
+    """What is made of the VM's name, if there is such a VM once its goal is reached."""
     stays = have.was_described and not (goal and goal.target.is_gone)
     if stays or (goal and described(goal)):
         yield name_claim(name)

@@ -10,7 +10,7 @@ plan. Steps that do not wait for each other may run side by side.
 
 Why nothing ever waits for itself: within a VM, what gives back (stops, destroys) comes before what
 takes (allocations, starts), and no rule lets a step that gives wait for one that takes. The only
-step that can do both is a change of limits, up in one and down in another: where such steps do wait
+step that can do both is a change of limits, up in one and down in another: if such steps do wait
 for each other, each is done in two, the lowering first.
 """
 

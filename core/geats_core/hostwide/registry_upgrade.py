@@ -62,7 +62,7 @@ def _made_here(steps: Iterable[Step], seen: Mapping[str, Observation]) -> frozen
         have = seen.get(step.vm, Observation())
         match step.action:
             case AllocateVolume(pool, volume) | ReserveVolume(pool, volume):
-                if have.volume(pool, volume) is None:  # else it is made anew where it is
+                if have.volume(pool, volume) is None:  # else it is recreated where it is
                     found.add(f"{POOLS}.{pool}")
             case Define(spec) if not have.exists:
                 found.add(f"{DRIVERS}.{spec.driver}")
@@ -87,7 +87,7 @@ def _all_after(steps: Sequence[Step], upgrade: UpgradeRegistry) -> tuple[Step, .
 
 
 def _moved(step: Step) -> Step:
-    """The step, where another was put before all that it waits for."""
+    """The step, if another was put before all that it waits for."""
     needs, after = (tuple(at + 1 for at in each) for each in (step.needs, step.after))
     return replace(step, needs=needs, after=after)
 

@@ -122,7 +122,7 @@ class Graph:
         """Every step after those that it waits for, and otherwise in the order of adding.
 
         What a step waits for anyway, since another that it waits for does, is left out. Refused,
-        with the steps, where some of them wait for each other.
+        with the steps, if some of them wait for each other.
         """
         waits = self._waits(self.wishes)
         position = self._positions(waits)
@@ -171,7 +171,7 @@ class Graph:
         return (wish for wish in self.wishes if circle[wish[1]] != circle[wish[2]])
 
     def _circle(self, waits_for: Sequence[set[int]]) -> Checked[tuple[Step, ...]]:
-        """Say which steps wait for each other, where *waits_for* is all that cannot be waited for.
+        """Say which steps wait for each other; *waits_for* is all that cannot be waited for.
 
         Every step that waits for one of those waits for one that waits itself: so a walk from any
         of them comes back to where it was.

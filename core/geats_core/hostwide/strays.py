@@ -91,7 +91,7 @@ def _why_none(
     declared: Collection[str],
     policy: HostPolicy,
 ) -> str:
-    """Why no stray is stopped whose description is not gone; empty where they are."""
+    """Why no stray is stopped whose description is not gone; empty if they are."""
     few = too_few_declared(observations, declared)
     if few:
         return few

@@ -229,7 +229,7 @@ def plan_kept(
 
 
 def _delete(draft: Draft, reasons: dict[str, str], facts: HostFacts | None) -> None:
-    """Give up the snapshots that *reasons* has by name; of a locked VM, none."""
+    """Delete the snapshots that *reasons* has by name; of a locked VM, none."""
     in_use = only_while_off(draft.name, draft.state, facts or HostFacts())
     if draft.state.locked and reasons:
         message = f"is locked, and so keeps its snapshots {', '.join(sorted(reasons))}"
@@ -276,7 +276,7 @@ def _stuck(name: str, have: Observation) -> Iterable[Problem]:
 
 
 def _unable(name: str, have: Observation, facts: HostFacts, parts: Parts) -> Iterable[Problem]:
-    """The volumes that no snapshot can be taken of, where that counts."""
+    """The volumes that no snapshot can be taken of, if that counts."""
     own = _own(have)
     unable = [seen for seen in own if not facts.pool(seen.pool).snapshots]
     if not own:

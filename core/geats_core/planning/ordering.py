@@ -155,7 +155,7 @@ def _writes(action: Action) -> frozenset[Resource]:
     match action:
         case Define() | Undefine() | Adopt() | Rename() | Lock() | Unlock():
             return frozenset({DEFINITION})
-        # No volume is filled before all of them are reserved, or made before one is given up.
+        # No volume is filled before all of them are reserved, or made before one is destroyed.
         case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
         case UnpackVolume() if action.takes_over:  # all others are there by then

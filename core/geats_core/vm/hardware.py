@@ -1,7 +1,7 @@
 """Keys of a VM that its driver alone knows: read as plain data, and held against what it says.
 
 What a driver takes below ``hardware`` is in its facts, as JSON Schema: so a plan can be made, and
-refused, where the driver itself is not. Nothing secret belongs there: plans and reports show it.
+refused, if the driver itself is not. Nothing secret belongs there: plans and reports show it.
 """
 
 import json

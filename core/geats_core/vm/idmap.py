@@ -87,7 +87,7 @@ def to_plain(found: Iterable[IdRange]) -> list[dict[str, object]]:
 
 
 def from_plain(raw: object) -> tuple[IdRange, ...]:
-    """The ranges out of such plain data; none where it is no such data."""
+    """The ranges out of such plain data; none if it is no such data."""
     return ranges("idmap", raw).value_or(())
 
 

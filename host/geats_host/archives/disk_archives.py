@@ -52,7 +52,7 @@ def pack_disk(disk: Disk, out: BinaryIO) -> Packed:
 
 
 def check_disk(file: BinaryIO, packed: Packed) -> None:
-    """Read a packed disk, whole; ``HostError`` where it is not what it should be."""
+    """Read a packed disk, whole; ``HostError`` if it is not what it should be."""
     found = _unpacked(file, packed, _length)
     _check_length(found, packed)
 

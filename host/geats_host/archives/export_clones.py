@@ -46,7 +46,7 @@ def clones(volumes: Volumes, held: Callable[[], AbstractContextManager[None]]) -
 
 
 def destroy_clone(pool: Pool, volume: VolumeId) -> None:
-    """Destroy the clone of *volume*, where an export left one."""
+    """Destroy the clone of *volume*, if an export left one."""
     clone = clone_of(volume)
     if clone in pool.observe(clone):
         pool.deactivate(clone)

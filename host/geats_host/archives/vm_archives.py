@@ -104,7 +104,7 @@ def named_new(path: Path) -> str:
 
 
 def read(path: Path) -> Archive:
-    """What an archive says that it holds; ``Refused`` where it is none, or was changed."""
+    """What an archive says that it holds; ``Refused`` if it is none, or was changed."""
     with _host_errors(path), path.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -128,7 +128,7 @@ def read(path: Path) -> Archive:
 
 
 def verify(archive: Archive, sha256: str | None) -> None:
-    """Read an archive whole; ``HostError`` where anything is not what it should be."""
+    """Read an archive whole; ``HostError`` if anything is not what it should be."""
     got = sha256_of(str(archive.path)) if sha256 is not None else None
     if got != sha256:
         raise HostError(f"{archive.path}: must have the sha256 {sha256}, got {got}")

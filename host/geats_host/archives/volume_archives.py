@@ -100,9 +100,9 @@ def pack(tree: Tree | None, out: Writable) -> Packed:
 
 
 def check(file: BinaryIO, packed: Packed) -> None:
-    """Read a packed volume from *file*, whole; ``HostError`` where it is not what it should be.
+    """Read a packed volume from *file*, whole; ``HostError`` if it is not what it should be.
 
-    Or where a path in it is too long: tar packs those that a guest can make, and unpacks none.
+    Or if a path in it is too long: tar packs those that a guest can make, and unpacks none.
     """
     argv = [*READ, "--zstd", "--list", "--quoting-style=escape", "--file=-"]
     names, told = os.pipe()
@@ -200,7 +200,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program in the directory *at*, with the ids of *tree*; it has ended well afterwards.
 
-    Without *stdout*, what it prints is among its complaints. Where writing is confined, neither a
+    Without *stdout*, what it prints is among its complaints. If writing is confined, neither a
     file nor /dev/null can be opened for them.
     """
     command, descriptors = [*ENDS_WITH_US, *argv], list[int]()

@@ -42,7 +42,7 @@ def adopt(
 ) -> tuple[SavedPlan, Description]:
     """The plan that adopts a container which geats did not make, without a restart.
 
-    It becomes the VM that *raw*, else the configuration describes. Where neither says anything, it
+    It becomes the VM that *raw*, else the configuration describes. If neither says anything, it
     is taken as its config has it, and counts as installed from *template*. A container that is off
     may get a *new_name*; one that no VM can be called must. With the plan comes what its
     description should be; None if it has one. Raises ``Refused`` if there is no such container, or
@@ -92,7 +92,7 @@ def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple
 def _wanted(
     host: Host, found: FoundVM, raw: Raw | None, template: object
 ) -> tuple[VMSpec, Description]:
-    """What the VM is to be; and how to describe it so, where nobody has."""
+    """What the VM is to be; and how to describe it so, if nobody has."""
     said = host.declared(found.name, raw)
     if said is not None and template is not None:
         raise Refused(f"template: {found.name} is described: its template is {said.template!r}")

@@ -168,7 +168,7 @@ def _together(host: Host, names: list[str]) -> list[str]:
 
 
 def _vms_alone(raw: object, name: str | None) -> Problems:
-    """What can be said of VMs where the rest of the configuration is wrong."""
+    """What can be said of VMs if the rest of the configuration is wrong."""
     vms, profiles = _part(raw, "vms"), _part(raw, "profiles")
     if vms is None or profiles is None:
         return {}
@@ -179,7 +179,7 @@ def _vms_alone(raw: object, name: str | None) -> Problems:
 
 
 def _part(raw: object, key: str) -> HostConfig | None:
-    """One key of a configuration, where that is right."""
+    """One key of a configuration, if that is right."""
     given = {key: raw[key]} if isinstance(raw, Mapping) and key in raw else {}
     return parse_config(given).value_or(None)
 

@@ -56,7 +56,7 @@ def back_up(host: Host, path: object) -> Path:
 
 
 def restoring(registry: Registry, path: object) -> Restoring:
-    """What would be different with the copy at *path*; ``Refused`` where it is none."""
+    """What would be different with the copy at *path*; ``Refused`` if it is none."""
     source = Path(accepted(fields.absolute_path("path", path)))
     copied = _copied(registry)
     if not source.is_file():
@@ -79,7 +79,7 @@ def restoring(registry: Registry, path: object) -> Restoring:
 
 
 def restore(registry: Registry, locks: Locks, wish: Restoring, *, overwrite: object) -> None:
-    """Bring the copy back; without leave to *overwrite*, only if nothing is lost by it."""
+    """Bring the copy back; unless *overwrite* is set, only if nothing is lost by it."""
     leave = accepted(fields.boolean("overwrite", overwrite))
     if wish.loses and not leave:
         raise Refused(

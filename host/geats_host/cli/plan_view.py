@@ -110,7 +110,7 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
             action = escape(describe(step.action, step.vm))
-            with suppress(OSError, SystemExit):  # the work goes on where nobody reads any more
+            with suppress(OSError, SystemExit):  # the work goes on if nobody reads any more
                 match outcome:
                     case Outcome.INTENT:
                         spinner.update(action)

@@ -32,7 +32,7 @@ ANSWERS_WITHIN_S = 30
 class Library:
     """A library that is called through the Python ``package``; ``script`` asks a Python for it.
 
-    What is found is remembered in the file ``memory``; ``mend`` says what to do where none is.
+    What is found is remembered in the file ``memory``; ``mend`` says what to do if there is none.
     """
 
     name: str

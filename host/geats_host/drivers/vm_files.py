@@ -57,7 +57,7 @@ def write_atomically(folder: Path, file: str, content: str | bytes) -> None:
 
 
 def read(folder: Path, file: str) -> str | None:
-    """What *file* holds; None if there is no such file, or where it is not a plain one.
+    """What *file* holds; None if there is no such file, or it is not a plain one.
 
     What is not UTF-8 in it is read as U+FFFD. One that is too large to be of geats is none either.
     Raises ``OSError`` if the disk fails.
@@ -79,7 +79,7 @@ def read(folder: Path, file: str) -> str | None:
 
 
 def rotate(folder: Path, file: str, old: str, most: int) -> None:
-    """Empty *file* where it has more than *most* bytes, and keep the last of them in *old*.
+    """Empty *file* if it has more than *most* bytes, and keep the last of them in *old*.
 
     Whoever has it open to append goes on in it. What is no plain file is left as it is.
     """
@@ -105,9 +105,9 @@ def remove_files(folder: Path, files: Sequence[str]) -> None:
 
 
 def remove_folder(folder: Path, files: Sequence[str], stays: str) -> None:
-    """Remove *folder* with its *files*; where there is anything else in it, nothing happens.
+    """Remove *folder* with its *files*; if it contains anything else, nothing happens.
 
-    But where there is what *stays*, the folder stays with it.
+    If it contains what *stays*, the folder stays with it.
     """
     strange = strange_files(folder, files, stays)
     if strange:
@@ -127,7 +127,7 @@ def strange_files(folder: Path, files: Sequence[str], stays: str) -> str:
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Make *folder*, with that *mode* and owned by root also where it is there already."""
+    """Make *folder*, with that *mode* and owned by root, also if it exists already."""
     folder.mkdir(mode=mode, parents=True, exist_ok=True)
     with _opened(folder) as at:
         seen = os.fstat(at)

@@ -46,7 +46,7 @@ from geats_host.registry import Entry, Outcome, Registry
 from geats_host.step_listeners import Progress, silent
 
 LOG = logging.getLogger(__name__)
-GIVING = (  # what is done also where no journal can be kept, as on a full disk
+GIVING = (  # what is done also if no journal can be kept, as on a full disk
     *(Shutdown, Stop, KeepOff, Repair, Freeze, Unfreeze),
     *(Undefine, DestroyVolume, DeleteSnapshot, RemoveLeftover),
 )
@@ -311,7 +311,7 @@ def _is_journaled(step: Step, outcome: Outcome) -> bool:
 
 
 def _write(registry: Registry, entry: Entry, step: Step) -> None:
-    """Write to the journal; where nothing can be written, what makes room is done all the same.
+    """Write to the journal; if nothing can be written, what makes room is done all the same.
 
     The entry is in the system's log then.
     """

@@ -235,7 +235,7 @@ class Performer:
         forget(self.registry, self.name, action.pool, action.volume)
 
     def _lock(self) -> None:
-        """In the registry first, which is enough where the driver or a pool is not available.
+        """In the registry first, which is enough if the driver or a pool is not available.
 
         Once it is again, the VM is seen as half locked.
         """

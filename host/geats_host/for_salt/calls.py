@@ -47,7 +47,7 @@ def opened() -> Iterator[Host]:
 
 @contextmanager
 def opened_in_part() -> Iterator[Host]:
-    """The same for what goes on where keys of the configuration are wrong: that is told."""
+    """The same for what goes on if keys of the configuration are wrong: that is told."""
     with salts_errors():
         yield _warned(Host.in_part(configured(), _origin(), _listening))
 

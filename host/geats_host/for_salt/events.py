@@ -84,7 +84,7 @@ class _Bus:
     event: SaltEvent | None = None
 
     def fire(self, tag: str, data: Data) -> None:
-        """Send one event; where nobody listens any more, it is lost."""
+        """Send one event; if nobody listens any more, it is lost."""
         if self.event is None:
             self.event = get_event("minion", opts=self.opts, listen=False)
             self.event.connect_pull(timeout=CONNECT_S)

@@ -23,7 +23,7 @@ PROGRAMS = {
 
 
 def found(pid: int) -> Init | None:
-    """The init with that pid on the host; None for any other, and where it cannot be seen."""
+    """The init with that pid on the host; None for any other, and if it cannot be seen."""
     try:
         running = PROGRAMS.get(PurePath(os.readlink(f"/proc/{pid}/exe")).name)
         return running or PROGRAMS.get(_linked(pid))

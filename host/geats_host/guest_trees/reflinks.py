@@ -1,4 +1,4 @@
-"""Files that share content until one is written to, where they can: xfs and btrfs, not ext4."""
+"""Files that share content until one is written to, if they can: on xfs and btrfs, not on ext4."""
 
 import fcntl
 import os

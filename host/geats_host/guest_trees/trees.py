@@ -66,7 +66,7 @@ class Descent:
         return descriptor
 
     def down(self, name: str) -> None:
-        """Go into a directory; ``OSError`` where it is none, a link, or mounted."""
+        """Go into a directory; ``OSError`` if it is none, a link, or mounted."""
         opened = openat2(self.here, name, DIRECTORY, self.resolve)
         self.levels.append(_Level(name, _identity(opened), opened))
         self._close(len(self.levels) - 1 - KEPT_OPEN)
@@ -152,7 +152,7 @@ def walk(top: int, enter: Callable[[Entry], bool]) -> Iterator[Entry]:
 
 
 def empty(top: int, special: Special = _none_is_special) -> None:
-    """Remove all that is in the open directory *top*; ``OSError`` where something is mounted in it.
+    """Remove all that is in the open directory *top*; ``OSError`` if something is mounted in it.
 
     *special* is asked first about each directory, by its name in an open one: one that it has
     removed is done with.
@@ -171,7 +171,7 @@ def empty(top: int, special: Special = _none_is_special) -> None:
 def remove(name: str, parent: int, special: Special = _none_is_special) -> None:
     """Remove whatever has that name in the open directory *parent*, and all in it; see ``empty``.
 
-    ``FileNotFoundError`` where there is nothing.
+    ``FileNotFoundError`` if there is nothing.
     """
     try:
         directory = openat2(parent, name, DIRECTORY, WITHIN)

@@ -52,7 +52,7 @@ def imported(files: Iterable[str]) -> Imported:
 def imported_lxc(files: Iterable[str]) -> Imported:
     """The pillar out of containers of LXC: each file is the ``config`` of one.
 
-    It has the name of its directory; or its own, where that is not ``config``.
+    It has the name of its directory; or its own, if that is not ``config``.
 
     Raises ``Refused`` with every file that cannot be read.
     """

@@ -48,7 +48,7 @@ def _loaded(text: str | bytes) -> object:
 
 
 def _look_through(text: str | bytes) -> None:
-    """Raise ``WrongYaml`` where the text is too deep, or stands for too much."""
+    """Raise ``WrongYaml`` if the text is too deep, or stands for too much."""
     sizes: dict[str | None, int] = {}
     open_: list[tuple[str | None, int]] = []  # the anchor of each, and the nodes before it
     nodes = 0

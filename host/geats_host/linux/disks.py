@@ -1,6 +1,6 @@
 """Disks, byte by byte: read from a file or a block device, and written to another one.
 
-A disk has ranges that were never written, or are zeros again. They take no space where they come
+A disk has ranges that were never written, or are zeros again. They take no space if they come
 to: files get holes there, and of a block device only what is something else is written, so that a
 thin one stays thin.
 """

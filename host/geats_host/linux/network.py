@@ -38,7 +38,7 @@ def bridges() -> frozenset[str]:
 
 
 def _links() -> list[dict[int, bytes]] | None:
-    """The attributes of each link, all but bridges left out where the kernel can do that.
+    """The attributes of each link, all but bridges left out if the kernel can do that.
 
     None if links came or went meanwhile, so that some may be missing.
     """

@@ -70,7 +70,7 @@ _libc.readdir64.restype = ctypes.POINTER(_Dirent)
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """An overlay to be made: *lower* and *volume* open directories, anew with each call.
+    """An overlay to be made: *lower* and *volume* open directories, opened again at each call.
 
     *lower* is the tree below. *volume* holds ``upper`` and ``work``, and ``rootfs`` to mount on.
     *ids* is a user namespace; *source* is what the mount table shows as the mount's source.
@@ -110,7 +110,7 @@ def mount_upper(volume: Opened) -> None:
 
 
 def unmount(at: int) -> None:
-    """End the mount in the directory *at*; raises OSError where it is in use."""
+    """End the mount in the directory *at*; raises OSError if it is in use."""
     point = os.fsencode(f"/proc/self/fd/{at}/{POINT}")
     _checked(_libc.umount2(point, UMOUNT_NOFOLLOW))
 
@@ -180,7 +180,7 @@ def _mapped(tree: int, ids: int) -> int:
 
 
 def _create(context: int, options: Mapping[str, str]) -> None:
-    """Make the filesystem; where the kernel says why it does not, that is in the error."""
+    """Make the filesystem; if the kernel says why it does not, the error has that."""
     try:
         for key, value in options.items():
             _call(SYS_FSCONFIG, context, FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)

@@ -24,7 +24,7 @@ def is_installed() -> bool:
 
 
 def missing() -> str:
-    """What to install where it is missing."""
+    """What to install if it is missing."""
     return f"needs qemu-img, which is not installed (package {PACKAGE})"
 
 

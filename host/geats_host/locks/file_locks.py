@@ -78,7 +78,7 @@ def place_locked(place: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
 def _tidy(directory: Path) -> None:
     """Remove the files that nobody holds, as those who were killed leave them as well.
 
-    Whoever opened one of them, and has not locked it yet, sees that it is removed and opens anew.
+    Whoever opened one of them, and has not locked it yet, sees that it is removed, and opens again.
     """
     for entry in os.listdir(directory):
         with suppress(OSError), closing(os.open(directory / entry, OPENING)) as descriptor:

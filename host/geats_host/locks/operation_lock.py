@@ -24,7 +24,7 @@ _held: dict[str, int] = {}
 
 @contextmanager
 def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
-    """Hold the lock of one VM; ``Refused`` where another process holds it.
+    """Hold the lock of one VM; ``Refused`` if another process holds it.
 
     The lock is on a file in a directory that only its owner can enter, so that no one else can
     take it or point it elsewhere. The file stays: removing it would race with another process.

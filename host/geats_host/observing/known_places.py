@@ -93,7 +93,7 @@ class Machine:
 
 
 def known() -> Machine:
-    """All that is remembered; nothing where that cannot be read."""
+    """All that is remembered; nothing if that cannot be read."""
     file = _file()
     return (_read(file) if file else None) or Machine()
 

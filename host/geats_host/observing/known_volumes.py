@@ -121,7 +121,7 @@ def remember(
 def learn_identities(registry: Registry, pools: Opened[Pool]) -> None:
     """Give the pools that an older geats filled an identity, and note it with their volumes.
 
-    One where none of these is found is not that pool, or not all of it: it is left as it is.
+    If none of these is found in one, it is not that pool, or not all of it: it is left as it is.
     """
     without: dict[str, dict[VolumeId, VolumeMissing]] = {}
     known = remembered(registry)
@@ -232,7 +232,7 @@ def _note(registry: Registry, vm: str, volume: VolumeMissing) -> None:
 
 
 def _volume(pool: str, name: str, text: str) -> VolumeMissing:
-    """What a note says; where that makes no sense, the volume was there all the same."""
+    """What a note says; if that makes no sense, the volume existed all the same."""
     try:
         raw = json.loads(text)
     except ValueError:

@@ -20,7 +20,7 @@ def noted(registry: Registry) -> Mapping[str, tuple[str, ...]]:
 
 
 def note(registry: Registry, vm: str, lines: tuple[str, ...]) -> None:
-    """Remember them, durably; of a VM without any, nothing is written where there is no note."""
+    """Remember them, durably; if a VM has none, and there is no note, nothing is written."""
     if lines:
         registry.note(KIND, vm, json.dumps(lines))
     elif vm in registry.notes(KIND):

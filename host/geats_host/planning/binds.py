@@ -85,7 +85,7 @@ def _real_path(source: str, kind: int) -> str:
 def _is_exchangeable(path: Path) -> bool:
     """Whether others than root may put something else at *path*.
 
-    Where only owners may, as in ``/tmp``, that is up to the owner of *path*.
+    If only owners may, as in ``/tmp``, that is up to the owner of *path*.
     """
     us = (0, os.geteuid())
     own, above = path.lstat(), path.parent.lstat()

@@ -34,7 +34,7 @@ def plan_wished(
     """The plan for what is wished, for as many VMs as have one together.
 
     ``refused`` says why each of the others has none, and the warnings why a VM that is to be gone
-    cannot be. Where nothing is to be done for any of them, what is refused is raised.
+    cannot be. If nothing is to be done for any of them, what is refused is raised.
     """
     wanted, wrong = goals(wishes, config, seen)
     going = leaving(wishes, config, seen)

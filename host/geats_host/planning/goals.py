@@ -105,7 +105,7 @@ def _goal(read: Reader) -> Goal:
 def names_in(raw: object) -> tuple[str, ...]:
     """The VMs that are named in a list, or in a text with commas; None means all of them.
 
-    Raises ``Refused`` where nothing is named: that is a mistake, and must not become all of them.
+    Raises ``Refused`` if nothing is named: that is a mistake, and must not become all of them.
     """
     if raw is None:
         return ()
@@ -135,7 +135,7 @@ def goals(
     """The goal of every VM that has one; and what is wrong with each of the others, by its name.
 
     That all be off or locked is no wish for those that are not there; and those that are to be gone
-    have goals of their own, see ``leaving``. ``Refused`` where a name is that of no VM.
+    have goals of their own, see ``leaving``. ``Refused`` if a name is that of no VM.
     """
     if not wishes.names and wishes.called in {*config.known, *seen}:
         raise Refused(_is_a_vm(wishes.called))

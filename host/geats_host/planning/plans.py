@@ -1,6 +1,6 @@
 """Plans for the VMs of this host: from one look at it, and from what the configuration says.
 
-Every function here takes the ``Host``, only looks at it, and raises ``Refused`` where there is no
+Every function here takes the ``Host``, only looks at it, and raises ``Refused`` if there is no
 such plan. ``engine.apply_plan`` carries plans out.
 """
 
@@ -75,7 +75,7 @@ def plan_vms(
 ) -> SavedPlan:
     """The plan that brings VMs to their goals, on a host where *seen* is all there is.
 
-    The *policy* is that of the configuration, where none is given, and *facts* are asked for.
+    The *policy* is that of the configuration, if none is given, and *facts* are asked for.
     """
     of_host = (facts or facts_by_driver(host))(_drivers(wanted))
     made = plan_goals(wanted, seen, of_host, policy or host.config.policy, scope)

@@ -52,7 +52,7 @@ def registry_plugin(path: str, name: str) -> OpenRegistry:
 
 
 def open_registry(plugin: Plugin, state_dir: Path) -> Registry:
-    """The registry that is configured; ``HostError`` where its plugin fails."""
+    """The registry that is configured; ``HostError`` if its plugin fails."""
     who = f"registry {plugin.type}"
     with guarded(who):
         opener = registry_plugin(REGISTRY, plugin.type)
@@ -67,7 +67,7 @@ def lock_plugin(path: str, name: str) -> OpenLocks:
 
 
 def open_locks(plugin: Plugin, run_dir: Path) -> Locks:
-    """The locks that are configured; ``HostError`` where their plugin fails."""
+    """The locks that are configured; ``HostError`` if their plugin fails."""
     who = f"lock {plugin.type}"
     with guarded(who):
         opener = lock_plugin(LOCK, plugin.type)
@@ -95,7 +95,7 @@ def _located(path: str) -> Iterator[None]:
 
 
 def pools_of(config: HostConfig) -> Mapping[str, StackLayer]:
-    """The pools of a host, as they are configured; one where none is."""
+    """The pools of a host, as they are configured; one if none is."""
     if config.pools or POOLS in config.wrong or wrong_of(POOLS, config.wrong):
         return config.pools
     return default_pools(Path(config.state_dir))

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 Plugins are code of others, that looks at disks and networks which may be away. So each is opened
 and asked by itself, and what it cannot answer is remembered here as the reason why it is not
-available, until the host is looked at anew. A network disk whose server is away may not answer at
+available, until the host is looked at again. A network disk whose server is away may not answer at
 all: the first question after each look is bounded in time. One that does not answer in time is not
 available, and its question is left to wait by itself: nobody asks it more until that has ended. (A
 process with a thread that waits for a broken local disk cannot end before the kernel gives up.)
@@ -34,7 +34,7 @@ LIMIT_S = 30.0  # for all that are asked at once
 class Opened(Mapping[str, T]):
     """The plugins of one *kind*; the mapping's values are opened when they are asked for.
 
-    ``opened[name]`` raises ``HostError`` where the plugin cannot be opened. ``away`` says of each
+    ``opened[name]`` raises ``HostError`` if the plugin cannot be opened. ``away`` says of each
     that could not answer why: it is not asked again until ``look_anew``.
     """
 

@@ -168,7 +168,7 @@ def _free_name(path: Path, word: str) -> Path:
 def opened_to_read(path: Path) -> sqlite3.Connection:
     """A connection to a database that is there, and is not changed: it reads as this schema.
 
-    With its log, SQLite reads no file beside which it cannot write: where the disk is full or
+    With its log, SQLite reads no file beside which it cannot write: if the disk is full or
     read-only, a copy in memory is read, of what the file and its log hold.
     """
     database = _connected_to_read(path) if is_usable(path) else _in_memory(path)
@@ -224,7 +224,7 @@ def _connected_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _in_memory(path: Path) -> sqlite3.Connection:
-    """What a database and its log hold, where nothing can be written beside them."""
+    """What a database and its log hold, if nothing can be written beside them."""
     memory = sqlite3.connect(":memory:", check_same_thread=False)
     place = next((each for each in IN_MEMORY if os.access(each, os.W_OK)), None)
     with tempfile.TemporaryDirectory(prefix="geats-", dir=place) as directory:
@@ -244,7 +244,7 @@ def _in_memory(path: Path) -> sqlite3.Connection:
 
 
 def schema_of(database: sqlite3.Connection) -> int:
-    """The schema of what is there; 0 where there are no tables yet."""
+    """The schema of what is there; 0 if there are no tables yet."""
     (version,) = database.execute("pragma user_version").fetchone()
     return int(version)
 
@@ -297,7 +297,7 @@ def _bring_up_to_date(database: sqlite3.Connection) -> None:
 
 
 def _check_current(database: sqlite3.Connection, path: Path) -> None:
-    """Nothing is written where an older geats wrote it, or a newer one."""
+    """Nothing is written if an older geats wrote it, or a newer one."""
     version = schema_of(database)
     if version > file_formats.REGISTRY:
         raise _newer(path, version)

@@ -181,7 +181,7 @@ class SqliteRegistry:
         ]
 
     def prune(self, before_s: float, entries: int) -> None:
-        """Costs nothing where there is nothing to forget: entries are numbered in their order."""
+        """Costs nothing if there is nothing to forget: entries are numbered in their order."""
         with self._transaction(Sync.WITH_THE_NEXT) as database:
             database.execute(
                 "delete from journal where id <= (select max(id) from journal) - ?"
@@ -226,7 +226,7 @@ class SqliteRegistry:
             yield name, _spec(name, text, format_)
 
     def _read(self, statement: str, arguments: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """The rows; none where nothing was ever written."""
+        """The rows; none if nothing was ever written."""
         if not self.path.exists():
             return []
         with self._errors_named(), TURN, self._connection(opened_to_read) as database:
@@ -245,7 +245,7 @@ class SqliteRegistry:
     def _change(
         self, change: Callable[[sqlite3.Connection], object], sync: Sync = Sync.NOW
     ) -> None:
-        """Make a change; where the disk is full, with the room that was kept for that."""
+        """Make a change; if the disk is full, with the room that was kept for that."""
         try:
             with self._transaction(sync) as database:
                 change(database)
@@ -300,5 +300,5 @@ def open_registry(options: Raw, state_dir: Path) -> SqliteRegistry:
     """The registry in *state_dir*, made there with the first thing that is written. No options."""
     no_options(options)
     registry = SqliteRegistry(file_in(state_dir))
-    registry.locked()  # fails where what is there is not usable
+    registry.locked()  # fails if what is there is not usable
     return registry

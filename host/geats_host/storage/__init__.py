@@ -189,7 +189,7 @@ class Pool(Protocol):
 
         ``observe`` shows it as ``locked``, so that the protection survives if all else is lost. It
         is not part of snapshots, and ``mark``, ``rollback`` and ``clone`` leave it as it is. It is
-        taken away where the disk is full, too. An adapter lets the pool below do it.
+        taken away if the disk is full, too. An adapter lets the pool below do it.
         """
         ...
 

@@ -65,7 +65,7 @@ WIPING = "wiping"  # the guest, in the marks, of a volume that is being destroye
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     """The pool of ``device`` (an absolute path, needed); stands on no other.
 
-    It need not be there yet. ``wipe`` (false) is leave to lose what it holds, ``marks`` the
+    It need not be there yet. ``wipe`` (false) allows to lose what it contains, ``marks`` is the
     directory for what geats remembers of devices.
     """
     read = Reader("", options)
@@ -126,7 +126,7 @@ class BlockDevicePool:
         self.folders.identify()
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
-        """The volume, if there is one; where the device is gone, it is not in use."""
+        """The volume, if there is one; if the device is gone, it is not in use."""
         found: dict[VolumeId, VolumeSeen] = {}
         there = is_block_device(self.device)
         for volume in self.folders.observe(only):
@@ -149,7 +149,7 @@ class BlockDevicePool:
         return self.device
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Claim the device; refused if another volume has, where it is in use, or holds data."""
+        """Claim the device; refused if another volume has it, it is in use, or it contains data."""
         check_names(volume)
         with self._claiming() as owners:
             if volume in owners:

@@ -14,7 +14,7 @@ Theory of operation ------------------- The files lie as in a pool of directorie
 POOL/VM/VOLUME/rootfs is a subvolume; its snapshots are read-only ones,
 POOL/VM/VOLUME/snapshots/NAME. Whatever takes the place of rootfs is made beside it, as rootfs.new,
 and changes places with it at once. A snapshot is made as ".new" and gets its name last; one that is
-given up loses its name first. What an interruption leaves under these other names goes when the
+deleted loses its name first. What an interruption leaves under these other names goes when the
 volume is used next, or with the volume.
 
 Marks and files cannot change at once, so that a rollback leaves a link ``rolling-back``, which
@@ -206,7 +206,7 @@ class BtrfsPool:
             self._roll_back(at, volume, name)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Give a snapshot up; one that is not there is given up already.
+        """Delete a snapshot, if it exists.
 
         It is shown until nothing of it is left; the marks say more than that until the next one.
         """

@@ -260,7 +260,7 @@ class DirectoryPool:
                 os.rmdir(volume.vm, dir_fd=pool)
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
-        """Copy file by file; where the filesystem can, their content is shared (reflinks)."""
+        """Copy file by file; if the filesystem can, their content is shared (reflinks)."""
         check_clone(source, target)
         with self.opened(source) as from_, opened_tree(from_) as tree, self.opened(target) as at:
             check_directory(ROOTFS, at)

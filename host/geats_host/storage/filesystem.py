@@ -123,7 +123,7 @@ class FilesystemPool:
         )
 
     def identify(self) -> None:
-        """Give the pool below its identity, where it can have one."""
+        """Give the pool below its identity, if it can have one."""
         if isinstance(self.below, IdentifiedPool):
             self.below.identify()
 

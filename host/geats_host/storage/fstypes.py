@@ -20,7 +20,7 @@ LABEL_BYTES = 256
 DIGITS = 4
 CAP_SYS_RESOURCE = 24
 CORRECTED = 1  # e2fsck(8): errors were found, and are no more
-DAMAGED = "Structure needs cleaning"  # EUCLEAN: what mount says where xfs has to be repaired
+DAMAGED = "Structure needs cleaning"  # EUCLEAN: what mount says if xfs has to be repaired
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Filesystem:
 
 
 def fitting(name: str, at_most: int) -> str:
-    """The name; or, where it is longer than *at_most*, its start and what tells it from others."""
+    """The name; or, if it is longer than *at_most*, its start and what tells it from others."""
     if len(name) <= at_most:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:DIGITS]
@@ -122,7 +122,7 @@ def signatures(device: Path) -> tuple[str, ...]:
 
 
 def make(kind: Filesystem, device: Path, label: str, size_bytes: int, *, is_zero: bool) -> None:
-    """Make a filesystem of that size, whatever *device* holds, which *is_zero* where it is new.
+    """Make a filesystem of that size, whatever *device* holds, which *is_zero* if it is new.
 
     As much as possible is left to be done when it is needed.
     """

@@ -137,7 +137,7 @@ class LuksPool:
         return replace(below, renames=below.renames and isinstance(self.below, RenamingPool))
 
     def identify(self) -> None:
-        """Give the pool below its identity, where it can have one."""
+        """Give the pool below its identity, if it can have one."""
         if isinstance(self.below, IdentifiedPool):
             self.below.identify()
 
@@ -311,7 +311,7 @@ class LuksPool:
             raise HostError(f"{device}: holds {', '.join(held)}, and is not formatted")
 
     def _open(self, volume: VolumeId, *, is_clone: bool) -> None:
-        """Open it. Where it *is_clone*, it may still carry the label of what it was cloned from."""
+        """Open it. If it *is_clone*, it may still have the label of what it was cloned from."""
         device, label = self._device(volume), self._label(volume)
         found = header_label(device)
         if found is None:

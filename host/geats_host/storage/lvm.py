@@ -20,7 +20,7 @@ touched. No volume is made active when the host starts.
 
 A thin volume is rolled back, or made a clone, by a snapshot that takes its place: it gets its size
 and its tags as ``geats.web01.root.+new``, then the old one is removed, and the new one is renamed.
-Where an interruption left only the new one, it is the volume already, and the next change renames
+If an interruption left only the new one, it is the volume already, and the next change renames
 it.
 
 A new thick volume may hold what another had left there: it counts as formatted once its signatures

@@ -4,7 +4,7 @@ Every logical volume of geats has the tag ``geats``, and others of the form ``ge
 
     geats.vm        the VM, or _templates
     geats.volume    the name of the volume
-    geats.size      how large it is to be, in bytes; none where no size was given
+    geats.size      how large it should be, in bytes; none if no size was given
     geats.stage     how far it is; with template and guest
     geats.snapshot  the name of the snapshot that it is; with taken (seconds) and number (in order)
 
@@ -33,7 +33,7 @@ DIGITS = 32
 def lv_name(vg: str, volume: VolumeId, *rest: str) -> str:
     """What the logical volume is called: never like one of LVM's own, or that of another volume.
 
-    Where all of it would be too long for device-mapper, a digest stands in for it.
+    If all of it would be too long for device-mapper, a digest replaces it.
     """
     name = ".".join((OWNER, _plain(volume.vm), volume.volume, *rest))
     if len(mapped(vg, name)) <= LONGEST_NAME:

@@ -71,7 +71,7 @@ def _parse(text: bytes, volume: VolumeId) -> VolumeSeen | None:
 
 
 def wrong_format(raw: object) -> str:
-    """Why marks must not be read, by the format that they say; empty where they may."""
+    """Why marks must not be read, by the format that they say; empty if they may."""
     found = raw.get(file_formats.FORMAT) if isinstance(raw, dict) else None
     return file_formats.newer(found, file_formats.MARKS)
 

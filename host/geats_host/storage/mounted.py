@@ -21,12 +21,12 @@ FIFREEZE, FITHAW = 0xC0045877, 0xC0045878  # linux/fs.h
 
 
 def mounted_points() -> frozenset[str]:
-    """Where anything is mounted."""
+    """If anything is mounted."""
     return frozenset(mount.point for mount in mounts())
 
 
 def writable_points() -> frozenset[str]:
-    """Where anything is mounted that takes writes."""
+    """If anything is mounted that takes writes."""
     return frozenset(mount.point for mount in mounts() if mount.takes_writes)
 
 
@@ -50,7 +50,7 @@ class Mounted:
         return FILESYSTEMS[self._mount().fstype]
 
     def taken_up_bytes(self, points: frozenset[str]) -> int | None:
-        """How much of its device it takes up; None until it is noted, or where it is not mounted.
+        """How much of its device it takes up; None until it is noted, or if it is not mounted.
 
         *points* are all that are mounted on.
         """
@@ -91,7 +91,7 @@ class Mounted:
             make_directory(ROOTFS, top, mode=0o755)
 
     def set_label(self, kind: Filesystem, label: str) -> None:
-        """Name a clone, where that is not done before it is mounted."""
+        """Name a clone, if that is not done before it is mounted."""
         with open_directory(self.point) as top:
             set_label(kind, top, label)
 
@@ -102,7 +102,7 @@ class Mounted:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Nothing is written, and all is on disk; where it is not mounted, that is so already.
+        """Nothing is written, and all is on disk; if it is not mounted, nothing has to be done.
 
         What is on a logical volume is left to LVM, which freezes it, and cannot where it is frozen.
         """

@@ -43,7 +43,7 @@ class Place:
     def bring_up(self, *, is_clone: bool) -> None:
         """Mount it, unless it is, and let the filesystem take up all of the volume.
 
-        Where it *is_clone*, it may still carry the label of what it was cloned from.
+        If it *is_clone*, it may still have the label of what it was cloned from.
         """
         self._check_mount()
         if Mounted(self.point).is_broken():

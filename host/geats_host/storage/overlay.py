@@ -11,7 +11,7 @@ A new VM is there at once, and takes no more space than what is written to it::
 Theory of operation
 -------------------
 POOL/VM/VOLUME/upper holds what was written, and rootfs is where the whole is mounted: an overlay of
-the unpacked template POOL/_templates/KEY/rootfs and upper, or upper alone where nothing is below.
+the unpacked template POOL/_templates/KEY/rootfs and upper, or upper alone if nothing is below.
 layers.json says which template that is, and from where on the ids in upper are. Whether a volume is
 active is seen in the mount table: after the host's restart none is. What is mounted shows ids of
 the guests' range already, so that a VM in this pool is unprivileged. There are no snapshots; sizes
@@ -280,7 +280,7 @@ class OverlayPool:
             return False
 
     def _below(self, volume: VolumeId, at: int) -> Below:
-        """What is below; raises ``HostError`` where that cannot be known, or ids have changed."""
+        """What is below; raises ``HostError`` if that cannot be known, or ids have changed."""
         below = read_below(at)
         where = self.path(volume).parent
         if below is None:
@@ -367,7 +367,7 @@ class OverlayPool:
             yield
 
     def _is_mounted(self, volume: VolumeId) -> bool:
-        """Whether it is mounted; raises ``HostError`` where something else is, in its place."""
+        """Whether it is mounted; raises ``HostError`` if something else is mounted in its place."""
         top = self._top(volume)
         if top is not None and not _is_ours(top, volume):
             raise HostError(f"{self.path(volume)}: something else is mounted there: {top.source}")

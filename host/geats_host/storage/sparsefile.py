@@ -9,7 +9,7 @@ A file takes space only if something was written to it. An adapter or a VM makes
           fstype: ext4
           on: {type: sparsefile, path: /srv/images, default_size: 10GiB}
 
-Snapshots, and clones that take no time, are had where files can share their content: on xfs and on
+There are snapshots, and clones that take no time, if files can share their content: on xfs and on
 btrfs, but not on ext4. A snapshot is there when its file and its mark are. The mark comes first and
 the file goes first, so that what an interruption leaves of one takes no space. What is in a file is
 never looked at: a guest could make it look like anything, an image that names other files too.

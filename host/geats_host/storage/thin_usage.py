@@ -16,7 +16,7 @@ def own_bytes(vg: str, thin_pool: str) -> dict[int, int]:
     """What each thin volume of the pool shares with no other, by its id there.
 
     The kernel keeps one copy of the mapping for whoever reads it: one process at a time has it, and
-    what an interruption left of it is given up first.
+    what an interruption left of it is deleted first.
     """
     run(lvm_commands.activate(vg, thin_pool))
     metadata = Path(f"/dev/mapper/{lvm_commands.mapped(vg, thin_pool)}_tmeta")

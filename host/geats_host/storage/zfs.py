@@ -217,7 +217,7 @@ class ZfsPool:
             self._mount(volume)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
-        """Give it up; one that is not there is given up already."""
+        """Delete it, if it exists."""
         check_snapshot(volume, name)
         dataset, _ = self._need(volume)
         if name in dataset.snapshots:
@@ -388,7 +388,7 @@ def _loads(text: str) -> dict[str, object]:
 
 
 def _parse(dataset: Dataset, volume: VolumeId | None) -> VolumeSeen | None:
-    """What the marks say; None where they are not geats's."""
+    """What the marks say; None if they are not of geats."""
     marks = _loads(dataset.marks)
     why = wrong_format(marks)
     if why and volume is not None:

@@ -131,7 +131,7 @@ def clone(origin: str, dataset: str, marks: str, limits: Sequence[str]) -> list[
 
 
 def destroy(dataset: str) -> list[str]:
-    """Destroy it with its snapshots; it fails where it is mounted, or anything stands on it."""
+    """Destroy it with its snapshots; this fails if it is mounted, or anything depends on it."""
     return ["zfs", "destroy", "-r", dataset]
 
 
@@ -146,7 +146,7 @@ def rename(dataset: str, new: str) -> list[str]:
 
 
 def rollback(dataset: str, name: str) -> list[str]:
-    """Make it what its newest snapshot holds; it fails where there is a newer one."""
+    """Make it what its newest snapshot contains; this fails if there is a newer one."""
     return ["zfs", "rollback", f"{dataset}@{name}"]
 
 

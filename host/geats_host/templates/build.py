@@ -35,7 +35,7 @@ def problems(source: Build, store: Store) -> tuple[str, ...]:
 
 
 def ready(source: Build, store: Store, *, refresh: bool) -> StoredLayer:
-    """What was built; where there is nothing, or with *refresh*, run the command."""
+    """What was built; if there is nothing, or with *refresh*, run the command."""
     record = record_of(source)
     with store.locked(record) as lock:
         lock.hold()

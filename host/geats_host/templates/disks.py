@@ -40,7 +40,7 @@ def problems(source: DiskFile | DiskDownload, store: Store) -> tuple[str, ...]:
 
 
 def ready(source: DiskDownload, store: Store, *, refresh: bool) -> StoredLayer:
-    """What was downloaded; where there is nothing, or with *refresh*, download it."""
+    """What was downloaded; if there is nothing, or with *refresh*, download it."""
     record = record_of(source)
     with store.locked(record) as lock:
         lock.hold()

@@ -56,7 +56,7 @@ def fetch_file(
 ) -> None:
     """Write a file of *at_most* so many bytes as it comes.
 
-    ``HostError`` unless it has that digest, and that size where it is given.
+    ``HostError`` unless it has that digest, and that size if one is given.
     """
     digest, got_bytes = hashlib.sha256(), 0
     with _opened(url) as answer, path.open("xb") as file:
@@ -90,7 +90,7 @@ def _opened(url: str) -> Iterator[Answer]:
 
 
 def _pieces(url: str, answer: Answer, at_most: int) -> Iterator[bytes]:
-    """The body, piece by piece; it ends with an error where it is longer or takes too long."""
+    """The body, piece by piece; it ends with an error if it is longer or takes too long."""
     left, until = at_most, time.monotonic() + TIMEOUT_S
     while piece := answer.read(min(PIECE, left + 1)):
         left -= len(piece)

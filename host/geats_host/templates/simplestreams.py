@@ -45,7 +45,7 @@ def problems(source: Simplestreams, store: Store) -> tuple[str, ...]:
 
 
 def ready(source: Simplestreams, store: Store, *, refresh: bool) -> StoredLayer:
-    """What was downloaded; where there is nothing, or with *refresh*, download the newest."""
+    """What was downloaded; if there is nothing, or with *refresh*, download the newest."""
     record = record_of(source)
     with store.locked(record) as lock:
         lock.hold()

@@ -134,7 +134,7 @@ def files_of(template: Template, store: Store) -> tuple[Path, ...]:
 
 
 def discard_damaged(source: Source, store: Store) -> None:
-    """Forget what was downloaded or built where that is damaged, so that it is recreated."""
+    """Forget what was downloaded or built if it is damaged, so that it is recreated."""
     record = record_of(source)
     if record is None:
         return

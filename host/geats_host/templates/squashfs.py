@@ -1,4 +1,4 @@
-"""A squashfs as a layer: unpacked by ``unsquashfs``, where that is installed."""
+"""A squashfs as a layer: unpacked by ``unsquashfs``, if that is installed."""
 
 import os
 import shutil

@@ -85,7 +85,7 @@ class Store:
             self.blob(sha256).unlink(missing_ok=True)
 
     def record(self, name: str) -> Mapping[str, str]:
-        """Which blobs a source has, by what each is for; none where it has no sound record."""
+        """Which blobs a source has, by what each is for; none if it has no sound record."""
         path = self.root / "records" / f"{name}.json"
         try:
             raw = json.loads(path.read_bytes())

@@ -70,7 +70,7 @@ def check_file(path: str, form: Form) -> None:
 
 
 def content_of_kept(found: StoredLayer | None) -> str:
-    """Names what the file holds; where there is none yet, ``HostError``."""
+    """Names what the file contains; ``HostError`` if there is none yet."""
     if found is None:
         raise HostError("is not imported yet")
     form, sha256 = found

@@ -78,7 +78,7 @@ def problems_of_archive(path: str, sha256: str | None = None) -> tuple[str, ...]
 
 
 def problems_of_checksum(path: str, sha256: str | None) -> tuple[str, ...]:
-    """What is wrong with the file where its digest is not the one that is wanted."""
+    """What is wrong with the file if its digest is not the wanted one."""
     if sha256 is None:
         return ()
     got = sha256_of(path)

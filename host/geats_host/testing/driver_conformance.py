@@ -61,7 +61,7 @@ def vm(name: str, **keys: object) -> VMSpec:
 
 
 class DriverConformance:
-    """See the module. ``reopen`` gives a function that opens the same driver anew."""
+    """See the module. ``reopen`` gives a function that opens the same driver again."""
 
     reaches_guests = True
 

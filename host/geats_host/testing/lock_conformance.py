@@ -57,7 +57,7 @@ class LockConformance:
 
     @pytest.fixture
     def reopen(self, tmp_path: Path) -> Reopen:
-        """Open the same locks anew."""
+        """Open the same locks again."""
         module, _, function = self.opener.partition(":")
         return lambda: getattr(import_module(module), function)(self.options, tmp_path / "run")
 

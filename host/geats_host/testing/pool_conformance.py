@@ -1,6 +1,6 @@
 """The suite that every storage plugin passes, for pytest; for a plugin of your own as well.
 
-A test module of yours names the pool, opened anew at each call, and inherits all tests::
+A test module of yours names the pool, opened again at each call, and inherits all tests::
 
     import pytest
     from geats_host.testing.pool_conformance import PoolConformance
@@ -81,7 +81,7 @@ STEPS = 17  # in ``actions``
 
 
 class PoolConformance(ContentConformance):
-    """See the module. The fixture ``reopen`` gives a function that opens the same pool anew."""
+    """See the module. The fixture ``reopen`` gives a function that opens the same pool again."""
 
     @pytest.fixture(autouse=True)
     def nothing_is_left(self, reopen: Reopen, tmp_path: Path) -> Iterator[None]:
@@ -122,7 +122,7 @@ class PoolConformance(ContentConformance):
         return done
 
     def test_the_pool_agrees_with_the_model_after_every_action(self, reopen: Reopen) -> None:
-        """Also when it is opened anew between any two: what it knows is durable."""
+        """Also if it is opened again between any two: what it knows is durable."""
         have = Observation(recorded=SPEC)
         for action in self.actions():
             perform(action, reopen())
@@ -346,7 +346,7 @@ class PoolConformance(ContentConformance):
         assert pool.observe() == before
 
     def test_its_identity_is_there_with_the_first_volume_and_stays(self, reopen: Reopen) -> None:
-        """Where a pool has one at all: None is no identity, and never compared."""
+        """If a pool has one at all: None is no identity, and never compared."""
         perform(AllocateVolume("p", ROOT, self.size_bytes), reopen())
         first = reopen().facts.identity
         assert first != ""

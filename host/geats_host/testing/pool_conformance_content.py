@@ -85,7 +85,7 @@ class ContentConformance:
         pool.destroy(FIRST)
         self.ready(reopen(), FIRST)
         assert reopen().observe()[FIRST].snapshots == ()
-        assert not (held(reopen(), FIRST) or "").startswith("old")  # where it is encrypted, noise
+        assert not (held(reopen(), FIRST) or "").startswith("old")  # if it is encrypted, noise
 
     def test_destroying_follows_no_link(self, reopen: Reopen, tmp_path: Path) -> None:
         pool = reopen()
@@ -219,7 +219,7 @@ class ContentConformance:
         check(pool, SECOND, "template")
 
     def test_a_clone_outlives_its_source_or_keeps_it(self, reopen: Reopen) -> None:
-        """Where a clone needs its source, the source cannot be destroyed before it."""
+        """If a clone needs its source, the source cannot be destroyed before it."""
         pool = reopen()
         self.ready(pool, SOURCE, "template")
         self.ready(pool, FIRST)
@@ -367,7 +367,7 @@ class ContentConformance:
         check(reopen(), FIRST, "more")
 
     def test_a_volume_holds_no_more_than_its_size(self, reopen: Reopen) -> None:
-        """Where the pool enforces sizes; after growing it holds more, but not much more."""
+        """If the pool enforces sizes; after growing it holds more, but not much more."""
         pool = reopen()
         self.ready(pool, FIRST)
         if pool.offers is Offer.NOTHING or not pool.facts.enforces_size:

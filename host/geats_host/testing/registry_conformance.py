@@ -63,7 +63,7 @@ class RegistryConformance:
 
     @pytest.fixture
     def reopen(self, tmp_path: Path) -> Reopen:
-        """Open the same registry anew."""
+        """Open the same registry again."""
         module, _, function = self.opener.partition(":")
         return lambda: getattr(import_module(module), function)(self.options, tmp_path / "state")
 

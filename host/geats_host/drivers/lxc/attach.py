@@ -41,7 +41,7 @@ class Captured:
     more: bool = False
 
     def read(self) -> bool:
-        """Take some of what there is; False at the end, ``BlockingIOError`` where there is none."""
+        """Take some of what there is; False at the end, ``BlockingIOError`` if there is none."""
         data = os.read(self.pipe, CHUNK)
         room = OUTPUT_BYTES - len(self.data)
         self.data += data[:room]

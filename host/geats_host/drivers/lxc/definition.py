@@ -80,7 +80,7 @@ def put_aside(folder: Path) -> None:
 
 
 def bound_log(folder: Path) -> None:
-    """Let the log begin anew where it is long: what it held is in another file, until the next."""
+    """If the log is long, begin a new one: the old one is kept until the next is that long."""
     vm_files.rotate(folder, LOG, OLD_LOG, LONGEST_LOG)
 
 

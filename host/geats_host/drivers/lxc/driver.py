@@ -162,7 +162,7 @@ class LxcDriver:
         return lxc_trial.trials(self)
 
     def make_lxcpath(self) -> None:
-        """Make the directory of all containers, or make it root's where it is there."""
+        """Make the directory of all containers, or make it root's if it exists."""
         self._check_link()
         with vm_files.host_errors(f"cannot make {self.options.path}"):
             vm_files.make_folder(self.options.path.resolve(), 0o711)
@@ -257,7 +257,7 @@ class LxcDriver:
             definition.write_config(folder, text)
 
     def config_text(self, name: str) -> ConfigText | None:
-        """The ``config`` of a container, where it is a plain file."""
+        """The ``config`` of a container, if it is a plain file."""
         folder = self._any_folder(name)
         text = vm_files.read(folder, CONFIG)
         if text is None:
@@ -322,7 +322,7 @@ class LxcDriver:
             return vm_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
 
     def start(self, name: str) -> None:
-        """Start; where it fails, or ends within a moment, liblxc's own reasons are in the error."""
+        """Start; if it fails, or ends within a moment, the error has liblxc's own reasons."""
         folder = self._folder(name)
         config = definition.config(folder)
         if config is None or config.spec is None:
@@ -358,7 +358,7 @@ class LxcDriver:
         return forced
 
     def _signal_of_its_init(self, name: str) -> tuple[str, ...]:
-        """The number of the signal, where nothing says it, and what liblxc sends is wrong."""
+        """The number of the signal, if nothing says it, and liblxc would send the wrong one."""
         config = definition.config(self._folder(name))
         pid = monitor.init_pid(str(self.options.path), name)
         if config is None or config.spec is None or pid is None:

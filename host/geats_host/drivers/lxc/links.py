@@ -1,6 +1,6 @@
 """The host's ends of guests' network interfaces: whose each is, and which are left over.
 
-liblxc makes a pair of interfaces and moves one of them into the guest. Where it was killed before,
+liblxc makes a pair of interfaces and moves one of them into the guest. If it was killed before,
 both are on the host, belong to nobody, and no start succeeds: their name is taken. ip(8) says of
 each whether the other one is here (``link``) or in another network namespace (``link_index``).
 """

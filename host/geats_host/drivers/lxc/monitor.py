@@ -186,7 +186,7 @@ def _ask(
 
 
 def _answer(monitor: socket.socket, deadline: float) -> int | None:
-    """The number in the answer: 0 (which is STOPPED, and no pid) where the monitor hung up."""
+    """The number in the answer: 0 (which is STOPPED, and no pid) if the monitor hung up."""
     monitor.settimeout(max(0.001, deadline - time.monotonic()))
     try:
         data = monitor.recv(ANSWER.size, socket.MSG_WAITALL)

@@ -1,7 +1,7 @@
 """Processes of a container that has no monitor: nobody answers for them, and no start can succeed.
 
 A guest ends with its monitor, unless it is frozen: then it stays, with its network interfaces and
-its mounts. Its cgroup is ``lxc.payload.NAME``, or ``NAME-1`` and so on where that was taken. Names
+its mounts. Its cgroup is ``lxc.payload.NAME``, or ``NAME-1`` and so on if that was taken. Names
 of cgroups do not say below which lxcpath a container is; but its processes have its root.
 """
 

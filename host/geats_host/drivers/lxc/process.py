@@ -88,7 +88,7 @@ def _inheriting_nothing(output: int, lock: int | None) -> Apart:
     """How to spawn a process that inherits nothing of ours: no signal ignored, no file, no session.
 
     With SIGCHLD ignored, liblxc never sees the guest's end. The *lock* of the operation is the one
-    thing that it has too: where we are killed, the next operation waits for it. A monitor, and what
+    thing that it has too: if we are killed, the next operation waits for it. A monitor, and what
     is in a guest, has not: liblxc closes all that it does not know.
     """
     files: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = [
@@ -103,7 +103,7 @@ def _inheriting_nothing(output: int, lock: int | None) -> Apart:
 
 
 def _exit_code(child: int) -> int:
-    """Of a process that has ended; 0 where nobody can know, as the caller ignores SIGCHLD."""
+    """Of a process that has ended; 0 if it cannot be known, because the caller ignores SIGCHLD."""
     try:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except ChildProcessError:

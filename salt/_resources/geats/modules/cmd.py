@@ -106,7 +106,7 @@ def retcode(cmd, **options):
 
 
 def _ran(cmd, options, tell, one_stream=False):
-    """What *tell* makes of what ``geats.exec`` reports; an error where the time was up."""
+    """What *tell* makes of what ``geats.exec`` reports; an error if the time was up."""
     arguments = rules.arguments(options)
     wanted = _accepted(shell_requests.parse_shell_command(cmd, arguments))
 
@@ -130,7 +130,7 @@ def _ran(cmd, options, tell, one_stream=False):
 
 
 def _whole(ran):
-    """The same; an error where some of the output is lost."""
+    """The same; an error if some of the output is lost."""
     if ran["truncated"]:
         text = f"the output is of more than 1 MiB; the command exited with {ran['code']}"
         raise CommandExecutionError(text)

@@ -120,7 +120,7 @@ def _is_stuck(domain: Domain) -> bool:
 
 
 def _define(host: Connection, request: Request) -> Answer:
-    """Define the domain, or define it anew, and give back what libvirt made of it."""
+    """Define the domain, or define it again, and return what libvirt made of it."""
     known = _found(host, request["name"])
     if known is not None:
         _check_ours(known)

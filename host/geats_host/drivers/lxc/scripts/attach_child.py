@@ -6,7 +6,7 @@ attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the b
 
 - its input is the request, one line of JSON; when more comes, or the end, the caller wants no more
   or is gone: whatever was started is killed, with its process group;
-- ANSWER takes lines of JSON: ``{"failed": TEXT}`` where it is not done, then ``{"code": NUMBER}``;
+- ANSWER takes lines of JSON: ``{"failed": TEXT}`` if it is not done, then ``{"code": NUMBER}``;
 - FILE is the file on the host that is read, or written.
 
 What runs in the container's namespaces is Python still, until it becomes the program. So nothing
@@ -183,7 +183,7 @@ def _open_regular(path: str) -> int:
 
 
 def _copy(source: int, target: int, max_bytes: int | None = None) -> bool:
-    """Whether all of *source* was copied: not where it has more than *max_bytes*."""
+    """Whether all of *source* was copied: not if it has more than *max_bytes*."""
     copied = 0
     while chunk := os.read(source, CHUNK):
         copied += len(chunk)

@@ -5,7 +5,7 @@ monitor that is stuck. So each runs in a short-lived process, which the driver e
 is up. It imports nothing of geats, and may run in another Python than that: ``python -I -S child.py
 PACKAGES ACTION LXCPATH NAME LOG [ARG...]``. PACKAGES is where the binding is (see ``binding``).
 For a start these are the writable sources to set apart, ``--``, and the command that then starts.
-The exit code is 0 where liblxc did it; where it did not, the reasons are in the file LOG.
+The exit code is 0 if liblxc did it; if not, the reasons are in the file LOG.
 """
 
 import ctypes
@@ -96,7 +96,7 @@ def _leave_mounts_of_others(needed: Sequence[str], whole: Sequence[str]) -> None
     """Unmount here what other VMs have mounted: the monitor would keep it busy for its life.
 
     What leads to the paths that are *needed* stays, and what is below those needed as a *whole*.
-    Where ``/`` is shared, what the host unmounts goes from here as well; elsewhere nothing does.
+    If ``/`` is shared, what the host unmounts is unmounted here too; else nothing is.
     """
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mountinfo:
         lines = [line.split() for line in mountinfo]
@@ -105,7 +105,7 @@ def _leave_mounts_of_others(needed: Sequence[str], whole: Sequence[str]) -> None
         is_needed = any(_is_within(path, point) for path in needed)
         is_needed = is_needed or any(_is_within(point, path) for path in whole)
         if not is_needed and _is_of_a_volume(point, fstype):
-            libc.umount2(os.fsencode(point), MNT_DETACH)  # where it is gone already, all is well
+            libc.umount2(os.fsencode(point), MNT_DETACH)  # if it is gone already, all is well
 
 
 def _is_within(path: str, above: str) -> bool:

@@ -23,7 +23,7 @@ TRIES_S = 30  # liblxc has for an answer of the monitor, which may be stuck: the
 
 
 def main(argv: Sequence[str]) -> int:
-    """Freeze the container; 0 where that was done."""
+    """Freeze the container; 0 if that was done."""
     _, lxcpath, name, log, held, caller, *ways_out = argv
     caller_ends = os.pidfd_open(int(caller))
     if os.getppid() != int(caller):
