@@ -93,7 +93,7 @@ def _shrinking(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]
 
 
 def _data_loss(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    """A volume that is no longer wanted goes only if data loss is allowed and the VM is unlocked."""
+    """A volume that is no longer wanted goes only if data loss is allowed and it is unlocked."""
     reinit = goal.target is Target.REINITIALISED
     if reinit and have.locked:
         yield Problem("lock", "is locked: a reinit would lose data", Code.LOCKED)

@@ -21,15 +21,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from returns.result import Failure, Success
-
 from geats_core.foreign.lxc_lines import included_by, root_of
 from geats_core.foreign.lxc_nics import nics_of
 from geats_core.planning.plugin_facts import DriverFacts, Offer
 from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems
-from geats_core.reading.fields import Reader, printable
+from geats_core.reading.fields import printable
 from geats_core.vm.lxc_config import (
     HALT,
     HALT_SIGNAL,
@@ -54,7 +52,6 @@ from geats_host.drivers import (
     vm_files,
 )
 from geats_host.drivers import binding as drivers_binding
-from geats_host.drivers import options as driver_options
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.held import HELD
 from geats_host.drivers.lxc import addresses as lxc_addresses
@@ -72,7 +69,8 @@ from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, LOG, OURS, ROOTFS
 from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.monitor import Listener
-from geats_host.errors import HostError, Refused
+from geats_host.drivers.lxc.options import Options, read_options
+from geats_host.errors import HostError
 from geats_host.guest_trees import guest_init
 from geats_host.lazy import later
 from geats_host.leftovers import Left
@@ -98,48 +96,9 @@ COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Where containers are, and how long liblxc may take; ``settle_s`` is how long is "a moment".
-
-    ``idmap`` is the first id and the number of ids of unprivileged guests; None is root's own
-    range in /etc/subuid and /etc/subgid. ``python`` is the one whose binding is used, and what is
-    found of it is remembered in ``state_dir``: see ``binding``.
-    """
-
-    path: Path
-    state_dir: Path
-    python: str = drivers_binding.AUTO
-    timeout_s: int = 30
-    settle_s: float = 1.0
-    idmap: tuple[int, int] | None = None
-
-
 def open_driver(options: Mapping[object, object], state_dir: Path) -> "LxcDriver":
-    """The driver; options: path, python, timeout and settle (seconds), idmap_first, idmap_count."""
-    read = Reader("", options)
-    path = read.take("path", fields.absolute_path, str(state_dir / "lxc"))
-    first = read.take("idmap_first", fields.positive_int, 0)
-    count = read.take("idmap_count", fields.positive_int, 65_536 if first else 0)
-    if count and not first:
-        read.problems.append(Problem(read.at("idmap_first"), "is missing"))
-    if os.path.normpath(path) != path:
-        read.problems.append(Problem(read.at("path"), f"must be a plain path, got {path!r}"))
-    checked = read.done(
-        Options(
-            path=Path(path),
-            state_dir=state_dir,
-            python=read.take("python", driver_options.python, drivers_binding.AUTO),
-            timeout_s=read.take("timeout", fields.positive_int, 30),
-            settle_s=read.take("settle", driver_options.seconds, 1.0),
-            idmap=(first, count) if first else None,
-        )
-    )
-    match checked:
-        case Success(parsed):
-            return LxcDriver(parsed)
-        case Failure(problems):
-            raise Refused(*problems)
+    """The driver of containers; for its options see ``Options``."""
+    return LxcDriver(read_options(options, state_dir))
 
 
 def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> None:
@@ -159,7 +118,7 @@ class LxcDriver:
 
     def trials(self) -> Iterator[Trial]:
         """Try a container of this driver, below another lxcpath."""
-        return lxc_trial.trials(self)
+        return lxc_trial.trials(self.options, LxcDriver)
 
     def make_lxcpath(self) -> None:
         """Make the directory of all containers, or make it root's if it exists."""

@@ -7,20 +7,18 @@ lxcpath of its own, so that nobody takes it for a VM, and has no network.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.spec import ROOT, Bind, VMSpec, Volume
-from geats_host.drivers import Place, Trial, binding
+from geats_host.drivers import Driver, Place, Trial, binding
 from geats_host.drivers.lxc.library import LXC
+from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
-
-if TYPE_CHECKING:
-    from geats_host.drivers.lxc.driver import LxcDriver
 
 NAME = "geats-doctor"
 INIT = "#!/bin/sh\nexec sleep 60\n"
@@ -30,15 +28,21 @@ LOCKS = Path("/run/lxc/lock")  # of liblxc, by lxcpath
 BINDING, START, ATTACH = "lxc for Python", "start", "attach"
 
 
-def trials(driver: "LxcDriver") -> Iterator[Trial]:
-    """What calls liblxc; then, for root, a container that runs."""
-    yield _binding(driver)
+class Trying(Driver, Protocol):
+    """A driver that can also end a container whatever state it is in."""
+
+    def end(self, name: str) -> None:
+        """Make sure that nothing of the container runs."""
+
+
+def trials(options: Options, opened: Callable[[Options], Trying]) -> Iterator[Trial]:
+    """What calls liblxc; then, for root, a container that runs: *opened* gives the driver."""
+    yield _binding(options)
     if os.geteuid() == 0:
-        yield from _container(driver)
+        yield from _container(options, opened)
 
 
-def _binding(driver: "LxcDriver") -> Trial:
-    options = driver.options
+def _binding(options: Options) -> Trial:
     tried = list(binding.candidates(LXC, options.python, options.state_dir))
     sound = next((str(each) for each in tried if not each.fault), None)
     if sound is None:
@@ -46,20 +50,20 @@ def _binding(driver: "LxcDriver") -> Trial:
     return Trial(what=BINDING, found=sound)
 
 
-def _container(driver: "LxcDriver") -> Iterator[Trial]:
+def _container(options: Options, opened: Callable[[Options], Trying]) -> Iterator[Trial]:
     try:
-        yield from _in_folder(driver)
+        yield from _in_folder(options, opened)
     except OSError as error:
         found = f"a small container cannot be made: {error.strerror}"
-        yield Trial(what=START, found=found, fix=f"look at the disk of {driver.options.state_dir}")
+        yield Trial(what=START, found=found, fix=f"look at the disk of {options.state_dir}")
 
 
-def _in_folder(driver: "LxcDriver") -> Iterator[Trial]:
-    state_dir = driver.options.state_dir
+def _in_folder(options: Options, opened: Callable[[Options], Trying]) -> Iterator[Trial]:
+    state_dir = options.state_dir
     where = state_dir if state_dir.is_dir() else Path("/var/tmp")
     with tempfile.TemporaryDirectory(prefix=".doctor-", dir=where) as folder:
         Path(folder).chmod(0o711)
-        trying = replace(driver, options=replace(driver.options, path=Path(folder) / "lxc"))
+        trying = opened(replace(options, path=Path(folder) / "lxc"))
         try:
             yield _started(trying, Path(folder) / "root")
             if trying.info(NAME).pid is not None:
@@ -69,7 +73,7 @@ def _in_folder(driver: "LxcDriver") -> Iterator[Trial]:
             shutil.rmtree(LOCKS / folder.removeprefix("/"), ignore_errors=True)
 
 
-def _started(driver: "LxcDriver", root: Path) -> Trial:
+def _started(driver: Trying, root: Path) -> Trial:
     try:
         driver.define(_spec(_make_root(root)), {ROOT: Place(root)})
         driver.start(NAME)
@@ -78,7 +82,7 @@ def _started(driver: "LxcDriver", root: Path) -> Trial:
     return Trial(what=START, found="a small container starts")
 
 
-def _attached(driver: "LxcDriver") -> Trial:
+def _attached(driver: Trying) -> Trial:
     try:
         ran = driver.exec(NAME, Command(argv=("true",)))
         found = "" if ran.code == 0 else ran.stderr.decode(errors="replace").strip() or "it failed"
@@ -115,7 +119,7 @@ def _spec(binds: tuple[Bind, ...]) -> VMSpec:
     )
 
 
-def _end(driver: "LxcDriver") -> None:
+def _end(driver: Trying) -> None:
     for end in (driver.end, driver.undefine):
         with suppress(HostError):  # what failed is told; the folder is removed with all that it has
             end(NAME)
