@@ -21,7 +21,8 @@ ORDERS = {
     ),
     "geats_host": (
         *("", "errors", "lazy", "leftovers", "linux", "inputs", "locks", "guest_trees", "registry"),
-        *("step_listeners", "storage", "drivers", "drivers/lxc/scripts", "drivers/lxc"),
+        *("step_listeners", "storage", "drivers", "drivers/lxc/kernel", "drivers/lxc/scripts"),
+        "drivers/lxc",
         *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),
         *(
             "plugins",

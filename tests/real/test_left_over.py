@@ -16,8 +16,8 @@ from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.calls import repair as repairing
 from geats_host.drivers import Place
-from geats_host.drivers.lxc import cgroups
 from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.drivers.lxc.kernel import cgroups
 from geats_host.drivers.lxc.process import monitors
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused

@@ -20,7 +20,7 @@ from geats_core.vm.spec import IdRange
 from geats_host import templates
 from geats_host.calls import lifecycle, registry_health, units
 from geats_host.drivers import TryingDriver
-from geats_host.drivers.lxc import apparmor
+from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.inputs.configuration import MEND

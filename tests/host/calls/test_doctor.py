@@ -12,7 +12,7 @@ from geats_core.vm.parse import parse_vm
 from geats_host.calls import doctor, units
 from geats_host.calls.doctor import Finding, Health, HostFiles, examine
 from geats_host.drivers import Trial, memory
-from geats_host.drivers.lxc import apparmor
+from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.registry.sqlite import open_registry
 from tests.memory_host import memory_config

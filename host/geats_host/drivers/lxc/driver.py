@@ -54,19 +54,13 @@ from geats_host.drivers import (
 from geats_host.drivers import binding as drivers_binding
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.held import HELD
-from geats_host.drivers.lxc import addresses as lxc_addresses
-from geats_host.drivers.lxc import (
-    apparmor,
-    cgroups,
-    definition,
-    links,
-    monitor,
-    process,
-)
+from geats_host.drivers.lxc import definition, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import leftovers as lxc_left
-from geats_host.drivers.lxc import payload as lxc_payload
 from geats_host.drivers.lxc.definition import CONFIG, LOG, OURS, ROOTFS
+from geats_host.drivers.lxc.kernel import addresses as lxc_addresses
+from geats_host.drivers.lxc.kernel import apparmor, cgroups, links
+from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.monitor import Listener
 from geats_host.drivers.lxc.options import Options, read_options

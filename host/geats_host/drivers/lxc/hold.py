@@ -6,8 +6,9 @@ from pathlib import Path
 from geats_host.drivers import held
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.held import HELD
-from geats_host.drivers.lxc import cgroups, process
+from geats_host.drivers.lxc import process
 from geats_host.drivers.lxc.definition import LOG
+from geats_host.drivers.lxc.kernel import cgroups
 
 SCRIPT = Path(__file__).parent / "scripts" / "hold_child.py"
 

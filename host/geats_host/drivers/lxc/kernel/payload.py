@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
 
-from geats_host.drivers.lxc import cgroups
+from geats_host.drivers.lxc.kernel import cgroups
 from geats_host.errors import HostError
 
 PREFIX = "lxc.payload."

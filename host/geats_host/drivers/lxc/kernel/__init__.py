@@ -1,0 +1,1 @@
+"""What the kernel has of containers: cgroups, interfaces, addresses, AppArmor; without liblxc."""
