@@ -8,8 +8,8 @@ import pytest
 
 from geats_core import parse_vm
 from geats_host.drivers import Place
-from geats_host.drivers.lxc import payload
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
+from geats_host.drivers.lxc.kernel import payload
 
 
 @pytest.fixture
