@@ -1,1 +1,1 @@
-"""From wishes to goals, and from plans to changes of the host: steps performed and recorded."""
+"""From plans to changes of the host: steps carried out in their order, and recorded."""
