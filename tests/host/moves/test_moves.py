@@ -200,6 +200,16 @@ def test_a_vm_that_was_started_meanwhile_is_not_given_away(hosts: TwoHosts) -> N
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_was_offered_before_is_not_given_for_what_is_offered_now(hosts: TwoHosts) -> None:
+    found = fetch(hosts.b, URL, shutdown=True)
+    apply_plan(hosts.a, lifecycle.plan_verb(hosts.a, "start", "web01")).unwrap()
+    fetch(hosts.b, URL, shutdown=True)
+    applied, _ = apply_fetch(hosts.b, found)
+    assert "something was done to it" in str(applied.failure())
+    assert hosts.who_can_run_it() == "a"
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
 def test_of_a_disk_only_what_differs_is_sent_again(hosts: TwoHosts) -> None:
     hosts.wrong = 4
     with pytest.raises(HostError):
