@@ -26,6 +26,7 @@ from geats_core.planning.actions import (
     RenameVolume,
     ReserveVolume,
     RollbackVolume,
+    SetDevices,
     SnapshotVolume,
     Stop,
     UnpackVolume,
@@ -191,12 +192,13 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
     renaming = {RenameVolume, Rename}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
+    live = {SetDevices}  # of virtual machines
     assert {*map(type, life.done)} == {*get_args(Action)} - {
         Pause,
         UpgradeRegistry,
         RemoveLeftover,
         NotePlaces,
-    } - copying - adopting - renaming
+    } - copying - adopting - renaming - live
     assert life.have == Observation()
 
 
