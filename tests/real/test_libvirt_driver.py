@@ -54,7 +54,10 @@ def daemon(ground: Path) -> Iterator[None]:
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    opened = open_qemu({"settle": 0.1, "media": [f"{tmp_path}"]}, tmp_path)
+    opened = open_qemu(
+        {"settle": 0.1, "media": [f"{tmp_path}"], "devices": ["0000:01:00.0", "046d:c52b"]},
+        tmp_path,
+    )
     yield opened
     for name in virsh("list", "--all", "--name").split():
         subprocess.run(["virsh", "destroy", name], capture_output=True, check=False)
@@ -95,6 +98,9 @@ def places(want: VMSpec, folder: Path) -> dict[str, Place]:
                 "logs": {"cache": "writeback"},
             }
         },
+        {"pci": ["0000:01:00.0"], "usb": ["046d:c52b"]},
+        {"hugepages": True, "numa": [{"cpus": "0", "memory": "64MiB", "node": 0}]},
+        {"nics": {"eth0": {"rate_in": "1MiB", "mtu": 1400}, "eth1": {"link": False}}},
         {"cdrom": "x.iso", "boot": ["cdrom", "disk"], "nics": {"eth1": {"model": "e1000e"}}},
     ],
     ids=lambda hardware: next(iter(hardware)),
@@ -109,7 +115,10 @@ def test_libvirt_gives_back_whatever_hardware_says(
     ]
     data.append({"name": "logs", "mount": "/logs", "read_only": True})
     nics = [{"name": "eth0", "bridge": "br0"}, {"name": "eth1", "bridge": "br0"}]
-    want = machine("hardware", volumes=[{"name": "root"}, *data], nics=nics, hardware=hardware)
+    films = {"source": "/srv", "mount": "/films", "read_only": False, "recursive": True}
+    binds = {} if "hugepages" in hardware else {"films": films}
+    parts = {"volumes": [{"name": "root"}, *data], "nics": nics, "binds": binds}
+    want = machine("hardware", hardware=hardware, **parts)
     driver.define(want, places(want, tmp_path))
 
     assert driver.observe() == {want.name: DriverSeen(defined=want)}
@@ -310,6 +319,39 @@ def test_a_nic_is_on_its_bridge_under_its_own_name_while_the_guest_is_on(
     assert (link / "master").resolve().name == bridge
     driver.stop(want.name)
     assert not link.exists()
+
+
+def test_a_nic_is_on_a_network_of_libvirt_that_is_active(
+    driver: LibvirtDriver, bridge: str, tmp_path: Path
+) -> None:
+    card = {"network": "geats-test"}
+    want = machine("network", nics=[{"name": "eth0"}], hardware={"nics": {"eth0": card}})
+    (wrong,) = driver.cannot_define(want)
+    assert str(wrong).startswith("hardware.nics.eth0.network: unknown active network of libvirt")
+    network = f"<network><name>geats-test</name><forward mode='bridge'/><bridge name='{bridge}'/>"
+    virsh("net-create", "/dev/stdin", text=f"{network}</network>")
+    try:
+        assert driver.cannot_define(want) == ()
+        driver.define(want, places(want, tmp_path))
+        driver.start(want.name)
+        link = Path("/sys/class/net", veth_name(want.name, 0))
+        assert (link / "master").resolve().name == bridge
+        assert driver.observe()[want.name].defined == want
+    finally:
+        virsh("net-destroy", "geats-test")
+
+
+def test_what_the_host_does_not_give_is_refused(driver: LibvirtDriver) -> None:
+    card = {"macvtap": "geats-none"}
+    want = machine("other", nics=[{"name": "eth0"}], hardware={"nics": {"eth0": card}})
+    assert [str(each) for each in driver.cannot_define(want)] == [
+        "hardware.nics.eth0.macvtap: the host has no interface geats-none"
+    ]
+    want = machine("other", hardware={"pci": ["0000:02:00.0"], "usb": ["046d:0001"]})
+    assert [str(each) for each in driver.cannot_define(want)] == [
+        "hardware.pci: 0000:02:00.0 is not among the driver's option devices",
+        "hardware.usb: 046d:0001 is not among the driver's option devices",
+    ]
 
 
 def test_the_seed_is_written_at_each_start(driver: LibvirtDriver, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from _idmap(want, facts)
     yield from _offers(want, able, facts)
     yield from _keys(want, able)
+    yield from _nics(want, able)
     yield from _mounts(want, able)
     yield from _cpus(want, able)
     yield from _binds(want, facts)
@@ -57,7 +58,8 @@ def _names(want: VMSpec, facts: HostFacts) -> Iterable[Named]:
     for other in want.shared_volumes:
         yield f"shared_volumes.{other.name}.pool", "pool", other.pool, facts.pools
     for nic in want.nics:
-        yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
+        if nic.bridge:
+            yield f"nics[{nic.name}].bridge", "bridge", nic.bridge, facts.bridges
 
 
 def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
@@ -116,6 +118,13 @@ def _keys(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
             if said[key] != bare.get(key):
                 message = f"the driver {want.driver!r} has no such key: leave it out"
                 yield Problem(key, message, Code.REFUSED)
+
+
+def _nics(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    """A driver whose keys say nothing of NICs connects them to bridges only."""
+    for nic in want.nics:
+        if not nic.bridge and able.keys is not None and "nics" not in able.keys:
+            yield Problem(f"nics[{nic.name}].bridge", "is missing", Code.MISSING)
 
 
 def _mounts(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ from typing import assert_never
 from xml.etree.ElementTree import Element
 
 from geats_core.domains.elements import of, sub
+from geats_core.domains.host_parts import host_devices, shared_directories
 from geats_core.domains.machine import (
     EMPTY,
     Bus,
@@ -19,7 +20,7 @@ from geats_core.domains.machine import (
     Watchdog,
 )
 from geats_core.vm.lxc_config import veth_name
-from geats_core.vm.spec import VMSpec, Volume
+from geats_core.vm.spec import Nic, VMSpec, Volume
 
 SEED = "cidata"  # the serial of the disk that holds the seed
 PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}  # of what libvirt calls a disk
@@ -67,6 +68,7 @@ def devices(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Elem
     disks = [*_disks(spec, machine, facts)]
     nics = [_nic(spec, index, machine) for index in range(len(spec.nics))]
     others = [*_controllers(spec, machine), *_extras(machine)]
+    others += [*host_devices(machine.host), *shared_directories(spec.binds)]
     on_pci = [each for each in (*disks, *nics, *others) if _takes_a_port(each)]
     yield from _ports(machine, facts, len(on_pci))
     yield from disks
@@ -82,7 +84,8 @@ def devices(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Elem
 def _takes_a_port(device: Element) -> bool:
     target = device.find("target")
     on_other_bus = device.tag == "disk" and target is not None and target.get("bus") != "virtio"
-    return not on_other_bus and device.tag != "tpm" and device.get("type") != "usb"
+    is_usb = device.tag == "hostdev" and device.get("type") == "usb"
+    return not (on_other_bus or is_usb or device.tag == "tpm" or device.get("model") == "none")
 
 
 def _ports(machine: Machine, facts: DomainFacts, used: int) -> Iterable[Element]:
@@ -156,15 +159,25 @@ def _image(path: str, device: str, target: str, bus: Bus, serial: str = "") -> E
 def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
     nic = spec.nics[index]
     card = machine.card(nic.name)
-    element = Element("interface", type="bridge")
+    kind, where = _connected(nic, card)
+    element = Element("interface", type=kind)
     sub(element, "mac", address=nic.mac)
-    sub(element, "source", bridge=nic.bridge)
+    sub(element, "source", **where)
     sub(element, "target", dev=veth_name(spec.name, index))
     sub(element, "model", type=card.model)
     if card.queues > 1 and card.model is Model.VIRTIO:
         sub(element, "driver", name="vhost", queues=f"{card.queues}")
     element.extend(_traffic(card))
     return element
+
+
+def _connected(nic: Nic, card: Card) -> tuple[str, dict[str, str]]:
+    """To what kind of thing, and to which."""
+    if card.network:
+        return "network", {"network": card.network}
+    if card.macvtap:
+        return "direct", {"dev": card.macvtap, "mode": "bridge"}
+    return "bridge", {"bridge": nic.bridge}
 
 
 def _traffic(card: Card) -> Iterable[Element]:
@@ -187,7 +200,7 @@ def _traffic(card: Card) -> Iterable[Element]:
 
 
 def _controllers(spec: VMSpec, machine: Machine) -> Iterable[Element]:
-    yield Element("controller", type="usb", model="none")
+    yield Element("controller", type="usb", model="qemu-xhci" if machine.host.usb else "none")
     if machine.agent:
         yield Element("controller", type="virtio-serial")
     if any(machine.disk(volume.name).bus is Bus.SCSI for volume in spec.volumes):

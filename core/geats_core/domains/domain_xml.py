@@ -12,6 +12,7 @@ from geats_core.domains.domain_devices import DomainFacts, pinned
 from geats_core.domains.domain_devices import devices as all_devices
 from geats_core.domains.elements import NAMESPACE, merge, of, sub, text_of
 from geats_core.domains.flavours import FLAVOURS
+from geats_core.domains.host_parts import memory_backing, numa_cells, numa_nodes
 from geats_core.domains.machine import (
     Boot,
     Firmware,
@@ -82,6 +83,7 @@ def _resources(spec: VMSpec, machine: Machine) -> Iterable[Element]:
     threads = sum(machine.disk(volume.name).iothread for volume in spec.volumes)
     if threads:
         sub(top, "iothreads", f"{threads}")
+    top.extend([*memory_backing(machine.host, spec.binds), *numa_nodes(machine.host.numa)])
     return top
 
 
@@ -120,7 +122,7 @@ def _features(machine: Machine) -> Element:
 def _cpu(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
     """What the host has, if it runs the guest itself; what emulates all of it has a default."""
     model = machine.cpu or ("host-model" if facts.kind == "kvm" else "")
-    if not model and machine.topology is None:
+    if not model and machine.topology is None and not machine.host.numa:
         return
     cpu = Element("cpu")
     if model in CPU_MODES:
@@ -133,4 +135,5 @@ def _cpu(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element
         shape = machine.topology
         counts = {"sockets": shape.sockets, "cores": shape.cores, "threads": shape.threads}
         sub(cpu, "topology", **{key: f"{count}" for key, count in counts.items()})
+    cpu.extend(numa_cells(machine.host.numa))
     yield cpu

@@ -42,7 +42,7 @@ class Flavour:
 FILES = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2})
 ONLY_QEMU = frozenset(
     {"agent", "cpu", "disks", "display", "firmware", "hotplug_ports", "machine", "nics", "rng"}
-    | {"topology", "tpm", "watchdog"}
+    | {"hugepages", "numa", "pci", "topology", "tpm", "usb", "watchdog"}
 )
 FLAVOURS: Mapping[str, Flavour] = {
     "kvm": Flavour(uri="qemu:///system", takes=FILES),

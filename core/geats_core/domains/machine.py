@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from geats_core.domains.host_parts import HostParts
 from geats_core.vm.spec import VMSpec
 
 LEAST_MEMORY = 1 << 20
@@ -107,7 +108,9 @@ class Card:
     """How one NIC is attached. Without ``link``, its cable is pulled.
 
     ``rate_in`` and ``rate_out`` are what the guest gets and sends at most, in bytes per second.
-    ``vlan`` is the tag of its frames, on a network that can do that.
+    Instead of a bridge it is connected to a ``network`` of libvirt, or by ``macvtap`` to an
+    interface of the host: then it does not reach the host itself. ``vlan`` is the tag of
+    its frames, on a network that can do that.
     """
 
     model: Model = Model.VIRTIO
@@ -115,6 +118,8 @@ class Card:
     link: bool = True
     rate_in: int | None = None
     rate_out: int | None = None
+    network: str = ""
+    macvtap: str = ""
     vlan: int | None = None
     mtu: int | None = None
 
@@ -147,6 +152,7 @@ class Machine:
     user_data: Mapping[object, object] = field(default_factory=dict)
     ssh_keys: tuple[str, ...] = ()
     xml: tuple[str, ...] = ()
+    host: HostParts = field(default_factory=HostParts)
 
     def disk(self, volume: str) -> Disk:
         """How the volume of that name is attached."""

@@ -10,6 +10,7 @@ from returns.result import Failure, Success
 
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.flavours import FLAVOURS
+from geats_core.domains.host_parts import bind_problems, numa_problems, read_host_parts
 from geats_core.domains.machine import (
     EMPTY,
     LEAST_MEMORY,
@@ -32,14 +33,14 @@ from geats_core.domains.machine import (
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import Cost, EntryCost, Impact
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked, Problem, Problems, problem, problems_of, shown
+from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of, shown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import outlined
 from geats_core.reading.schemas import any_of, taking
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
-from geats_core.vm.spec import RootKind, VMSpec
+from geats_core.vm.spec import Nic, RootKind, VMSpec
 
 LONGEST_SERIAL = 20  # characters of a virtio disk: the guest sees no more
 
@@ -73,7 +74,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         entries=ENTRIES if flavour.is_of_qemu else {},  # others know no disk by its serial
         location=location,
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
-        lacks=LACKS,
+        lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
     )
 
 
@@ -81,6 +82,9 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
     yield from _memory(spec, machine)
     yield from _cpus(spec, machine)
     yield from _volumes(spec)
+    most = max_cpus(spec, machine), max_memory_bytes(spec, machine)
+    yield from numa_problems(machine.host.numa, *most)
+    yield from bind_problems(spec.binds)
     for kind, key, named, there in (
         ("volume", "disks", machine.disks, {volume.name for volume in spec.volumes}),
         ("NIC", "nics", machine.nics, {nic.name for nic in spec.nics}),
@@ -91,14 +95,25 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
         if disk.iothread and disk.bus is not Bus.VIRTIO:
             wrong = f"is only for disks on the bus {Bus.VIRTIO}, and this one is on {disk.bus}"
             yield Problem(f"{HARDWARE}.disks.{name}.iothread", wrong)
-    for name, card in machine.nics.items():
-        if card.vlan is not None and any(nic.name == name and nic.bridge for nic in spec.nics):
-            wrong = "is not for a bridge: connect the NIC to a bridge of that VLAN, such as br0.7"
-            yield Problem(f"{HARDWARE}.nics.{name}.vlan", wrong)
+    for nic in spec.nics:
+        yield from _connection(nic, machine.card(nic.name))
     if machine.cdrom == "" and Boot.CDROM in machine.boot:
         yield Problem(f"{HARDWARE}.boot", "names the cdrom, and there is none: give cdrom a file")
     if machine.guest is Guest.NONE and (machine.user_data or machine.ssh_keys):
         yield Problem(f"{HARDWARE}.guest", "is none, so nobody reads user_data and ssh_keys")
+
+
+def _connection(nic: Nic, card: Card) -> Iterable[Problem]:
+    at = f"{HARDWARE}.nics.{nic.name}"
+    ways = [way for way in (nic.bridge, card.network, card.macvtap) if way]
+    if not ways:
+        wrong = "is missing: a NIC has a bridge, or a network or a macvtap below hardware.nics"
+        yield Problem(f"nics[{nic.name}].bridge", wrong, Code.MISSING)
+    elif len(ways) > 1:
+        yield Problem(at, f"is connected to more than one thing: {', '.join(ways)}")
+    if card.vlan is not None and not card.network:
+        wrong = "is only for a network: connect the NIC to a bridge of that VLAN, such as br0.7"
+        yield Problem(f"{at}.vlan", wrong)
 
 
 def _memory(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
@@ -165,6 +180,8 @@ def _card(read: Reader) -> Checked[Card]:
             model=read.take("model", _model, Model.VIRTIO),
             queues=read.take("queues", fields.whole_number(1, 256), 1),
             link=read.take("link", fields.boolean, True),
+            network=read.take("network", _network, ""),
+            macvtap=read.take("macvtap", fields.interface, ""),
             rate_in=read.take("rate_in", parse_size, None),
             rate_out=read.take("rate_out", parse_size, None),
             vlan=read.take("vlan", fields.whole_number(1, 4094), None),
@@ -188,6 +205,7 @@ def _medium(path: str, raw: object) -> Checked[str]:
 _few = fields.whole_number(1, 4096)
 _bus = fields.one_of("bus", Bus)
 _cache: fields.Parser[Cache | None] = fields.one_of("cache", Cache)
+_network = fields.matching(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "a network of libvirt")
 _model = fields.one_of("model", Model)
 _word = fields.matching(re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"), "a name of QEMU's")
 
@@ -216,15 +234,14 @@ def _read(read: Reader) -> Checked[Machine]:
             user_data=read.take("user_data", fields.mapping, default.user_data),
             ssh_keys=read.take("ssh_keys", each(fields.text), ()),
             xml=read.take("xml", each(_element), ()),
+            host=read_host_parts(read),
         )
     )
 
 
 _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
-LACKS = frozenset(
-    {"binds", "idmap", "includes", "init", "privileged", "processes", "shared_volumes"}
-)
+LACKS = frozenset({"idmap", "includes", "init", "privileged", "processes", "shared_volumes"})
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {
     "memory": Cost(rises=Impact.LIVE, falls=Impact.LIVE, most=f"{HARDWARE}.max_memory"),
@@ -234,11 +251,10 @@ COSTS: Mapping[str, Cost] = {
     f"{HARDWARE}.ssh_keys": Cost.always(Impact.NONE),
     f"{HARDWARE}.user_data": Cost.always(Impact.NONE),
 }
+FRESH_CARDS = frozenset({"model", "queues", "mtu", "network", "macvtap", *LIVE_OF_CARDS})
 ENTRIES: Mapping[str, EntryCost] = {
     "nics": EntryCost(live=frozenset({"bridge"})),
     "volumes": EntryCost(busy="mount"),  # what the guest mounts by the seed is in use
-    f"{HARDWARE}.nics": EntryCost(
-        of="nics", live=LIVE_OF_CARDS, fresh=frozenset({"model", "queues", *LIVE_OF_CARDS})
-    ),
+    f"{HARDWARE}.nics": EntryCost(of="nics", live=LIVE_OF_CARDS, fresh=FRESH_CARDS),
     f"{HARDWARE}.disks": EntryCost(of="volumes", fresh=frozenset({"cache", "discard"})),
 }

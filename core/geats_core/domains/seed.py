@@ -65,8 +65,9 @@ def _user_data(spec: VMSpec, machine: Machine, paths: Mapping[str, str]) -> dict
             *(_shell(FORMAT, paths[v.name], v.name[:16]) for v in data if not v.read_only),
         ],
     }
-    if data:
-        user["mounts"] = [_mount(volume, paths) for volume in data]
+    shared = [[b.name, b.mount, "virtiofs", "defaults,nofail", "0", "0"] for b in spec.binds]
+    if data or shared:
+        user["mounts"] = [*(_mount(volume, paths) for volume in data), *shared]
     if machine.ssh_keys:
         user["ssh_authorized_keys"] = list(machine.ssh_keys)
     return user

@@ -152,7 +152,7 @@ def _nic(read: Reader) -> Checked[Nic]:
     return read.done(
         Nic(
             name=read.need("name", fields.interface, ""),
-            bridge=read.need("bridge", fields.interface, ""),
+            bridge=read.take("bridge", fields.interface, ""),
             mac=read.take("mac", fields.mac, ""),
             addresses=read.take("addresses", _addresses, ()),
             gateways=gateways,
@@ -272,7 +272,7 @@ def parse_text(vm_name: str, text: str) -> Checked[VMSpec]:
 def _plain_nic(nic: Nic) -> dict[str, object]:
     return {
         "name": nic.name,
-        "bridge": nic.bridge,
+        **({"bridge": nic.bridge} if nic.bridge else {}),
         "mac": nic.mac,
         "addresses": [str(address) for address in nic.addresses],
         "gateways": [str(gateway) for gateway in nic.gateways],

@@ -61,7 +61,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
-    """One network interface, on a bridge of the host. ``mac`` is always set: given or derived."""
+    """One network interface, on a bridge of the host. ``mac`` is always set: given or derived.
+
+    ``bridge`` is empty if it is connected to something else, which only some drivers can do.
+    """
 
     name: str
     bridge: str

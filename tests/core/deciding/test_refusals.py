@@ -25,7 +25,7 @@ from geats_core import (
     plan,
 )
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.spec import RootKind
+from geats_core.vm.spec import Nic, RootKind
 from tests.core.hosts import at
 
 ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
@@ -408,3 +408,15 @@ def test_a_part_of_a_cpu_is_for_drivers_that_have_that() -> None:
     ]
     for want, host in ((rooted("image", cpus=2), facts), (rooted("image", cpus=1.5), HostFacts())):
         assert isinstance(plan(goal(Target.RUNNING, want), Observation(), host), Success)
+
+
+def test_a_nic_without_a_bridge_is_for_drivers_that_connect_it_elsewhere() -> None:
+    want = replace(web(template="debian"), nics=(Nic(name="eth0", bridge="", mac=""),))
+
+    def wanted(keys: dict[str, object] | None) -> HostFacts:
+        return HostFacts(drivers={"lxc": DriverFacts(keys=keys)}, bridges=frozenset())
+
+    running = goal(Target.RUNNING, want)
+    assert reasons(running, Observation(), wanted({})) == ["web.nics[eth0].bridge: is missing"]
+    assert isinstance(plan(running, Observation(), wanted({"nics": {}})), Success)
+    assert isinstance(plan(running, Observation(), wanted(None)), Success)

@@ -4,6 +4,7 @@ import pytest
 from returns.result import Success
 
 from geats_core.deciding.planner import plan
+from geats_core.domains.host_parts import Cell, HostParts
 from geats_core.domains.machine import (
     Boot,
     Bus,
@@ -56,6 +57,10 @@ def test_every_key_is_read() -> None:
         "guest": "cloud-init",
         "user_data": {"packages": ["vim"]},
         "ssh_keys": ["ssh-ed25519 AAAA me"],
+        "hugepages": True,
+        "numa": [{"cpus": "0-7", "memory": "8GiB"}],
+        "pci": ["0000:01:00.0"],
+        "usb": ["046d:c52b"],
         "xml": ["<devices><sound model='ich9'/></devices>"],
     }
 
@@ -82,6 +87,12 @@ def test_every_key_is_read() -> None:
             user_data={"packages": ["vim"]},
             ssh_keys=("ssh-ed25519 AAAA me",),
             xml=("<devices><sound model='ich9'/></devices>",),
+            host=HostParts(
+                hugepages=True,
+                numa=(Cell(cpus="0-7", memory_bytes=8 << 30),),
+                pci=("0000:01:00.0",),
+                usb=("046d:c52b",),
+            ),
         )
     )
 

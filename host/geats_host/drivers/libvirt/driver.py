@@ -120,7 +120,8 @@ class LibvirtDriver:
 
     def cannot_define(self, spec: VMSpec) -> Problems:
         """What is wrong between the keys of the VM, or not allowed on this host."""
-        return machines.cannot_define(self.options, spec, self.needs)
+        wrong = machines.cannot_define(self.options, spec, self.needs)
+        return wrong or tuple(machines.unconnected(spec, self.daemon))
 
     def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         """Render the domain, and have libvirt take it; then note what libvirt made of it."""

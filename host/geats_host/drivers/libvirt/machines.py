@@ -1,5 +1,6 @@
 """The machine of a VM, and where its disks are: what may be defined on this host."""
 
+import os
 from collections.abc import Iterator, Mapping
 
 from returns.result import Failure, Success
@@ -8,11 +9,12 @@ from geats_core.domains.domain_devices import Source
 from geats_core.domains.machine import EMPTY, Machine
 from geats_core.domains.machine_keys import problems, read_machine
 from geats_core.planning.plugin_facts import Offer
-from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.paths import allowed_by, is_within
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place
+from geats_host.drivers.libvirt.daemon import Daemon
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
@@ -28,6 +30,22 @@ def cannot_define(options: Options, spec: VMSpec, needs: Needs | None = None) ->
             return (*_not_allowed(options, machine), *lacking)
         case Failure(found):
             return found
+
+
+def unconnected(spec: VMSpec, daemon: Daemon) -> Iterator[Problem]:
+    """The NICs whose networks are not active, or whose interface is not there."""
+    cards = read_machine(spec).map(lambda machine: machine.nics).value_or({})
+    if any(card.network for card in cards.values()):
+        found = daemon.ask("networks", None)["active"]
+        active = [f"{name}" for name in found] if isinstance(found, list) else []
+        for name, card in cards.items():
+            if card.network and card.network not in active:
+                at = f"{HARDWARE}.nics.{name}.network"
+                yield unknown(at, "active network of libvirt", card.network, active)
+    for name, card in cards.items():
+        if card.macvtap and not os.path.exists(f"/sys/class/net/{card.macvtap}"):
+            at = f"{HARDWARE}.nics.{name}.macvtap"
+            yield Problem(at, f"the host has no interface {card.macvtap}", Code.UNKNOWN)
 
 
 def machine_of(options: Options, spec: VMSpec) -> Machine:
@@ -59,3 +77,8 @@ def _not_allowed(options: Options, machine: Machine) -> Iterator[Problem]:
     if machine.cdrom not in ("", EMPTY) and not is_within(machine.cdrom, options.media):
         why = allowed_by("the driver's option media", options.media)
         yield Problem(f"{HARDWARE}.cdrom", why, Code.REFUSED)
+    for device in machine.host.devices:
+        if device not in options.devices:
+            kind = "pci" if device in machine.host.pci else "usb"
+            why = f"{device} is not among the driver's option devices"
+            yield Problem(f"{HARDWARE}.{kind}", why, Code.REFUSED)

@@ -7,7 +7,9 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.domains.flavours import FLAVOURS
+from geats_core.domains.host_parts import USB, pci_address, usb_device
 from geats_core.reading import fields
+from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Reader, each
 from geats_host.drivers import options as driver_options
 from geats_host.drivers.binding import AUTO
@@ -19,7 +21,8 @@ class Options:
     """Which daemon, by which Python, and how long it may take; ``settle_s`` is "a moment".
 
     ``media`` are the directories that the file of a cdrom must be in. ``raw_xml``: a VM may have
-    elements of its own in ``hardware.xml``, which can give it anything of the host.
+    elements of its own in ``hardware.xml``, which can give it anything of the host. ``devices`` are
+    those of the host that VMs may get, by their PCI addresses, or by vendor and product on USB.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class Options:
     settle_s: float = 0.5
     media: tuple[str, ...] = ()
     raw_xml: bool = False
+    devices: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -50,6 +54,7 @@ def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -
             settle_s=read.take("settle", driver_options.seconds, 0.5),
             media=read.take("media", each(fields.bind_source), ()),
             raw_xml=read.take("raw_xml", fields.boolean, False),
+            devices=read.take("devices", each(_device), ()),
         )
     )
     match checked:
@@ -57,3 +62,9 @@ def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -
             return parsed
         case Failure(found):
             raise Refused(*found)
+
+
+def _device(path: str, raw: object) -> Checked[str]:
+    """A PCI address, or vendor and product on USB."""
+    is_usb = isinstance(raw, str) and USB.fullmatch(raw)
+    return usb_device(path, raw) if is_usb else pci_address(path, raw)

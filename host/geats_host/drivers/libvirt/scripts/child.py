@@ -289,6 +289,12 @@ def _examine(host: Connection, request: Request) -> Answer:
     return {"runs": bool(runs), "autostart": sorted(each.name() for each in started)}
 
 
+def _networks(host: Connection, request: Request) -> Answer:
+    """The networks that a NIC can be connected to now."""
+    active = host.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+    return {"active": sorted(each.name() for each in active)}
+
+
 def _info(host: Connection, request: Request) -> Answer:
     """What it uses now; nothing if it is off."""
     domain = _found(host, request["name"])
@@ -336,6 +342,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "set-devices": _set_devices,
     "resize": _resize,
     "examine": _examine,
+    "networks": _networks,
     "info": _info,
 }
 
