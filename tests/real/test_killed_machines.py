@@ -15,7 +15,11 @@ from geats_host.linux.processes import ends_within
 from tests.real.libvirt_daemon import a_daemon, pid_of, start_daemon, virsh
 from tests.real.machine_ground import NAME, Ground
 
-CALLS = ("define", "start", "shutdown", "undefine")  # of a whole life
+MOMENTS = {  # calls of a whole life, and whether it is before or after them
+    "geats": (("define", "after"), ("start", "before"), ("start", "after"), ("undefine", "after")),
+    "libvirtd": (("start", "before"), ("undefine", "before")),
+    "QEMU": (("start", "after"), ("shutdown", "before")),
+}
 SOCKET = Path("/run/libvirt/libvirt-sock")
 Kill = Callable[[], None]
 
@@ -61,7 +65,7 @@ def attempt(ground: Ground, target: Target, call: str, when: str, kill: Kill) ->
     os.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize("victim", ["geats", "libvirtd", "QEMU"])
+@pytest.mark.parametrize("victim", MOMENTS)
 def test_whatever_is_killed_the_same_call_again_comes_to_its_end(
     folder: Path, tmp_path: Path, victim: str
 ) -> None:
@@ -71,22 +75,20 @@ def test_whatever_is_killed_the_same_call_again_comes_to_its_end(
         "libvirtd": lambda: os.kill(daemon, signal.SIGKILL),
         "QEMU": kill_qemu,
     }
-    calls = CALLS if victim == "geats" else CALLS[1:3]
-    for call in calls:
+    for call, when in MOMENTS[victim]:
         target = Target.RUNNING if call in ("define", "start") else Target.DEPROVISIONED
-        for when in ("before", "after"):
-            if target is Target.DEPROVISIONED:
-                ground.to(Target.RUNNING)
-            attempt(ground, target, call, when, kills[victim])
-            if victim == "libvirtd":
-                assert ends_within(daemon, 10)
-                SOCKET.unlink()
-                start_daemon(folder)
-                daemon = pid_of(folder)
-            ground.to(target)
-            seen = ground.host.observe(NAME)
-            assert (seen.power is Power.RUNNING) is (target is Target.RUNNING)
-            ground.to(Target.DEPROVISIONED)
-            assert virsh("list", "--all", "--name").strip() == ""
-            assert not list(tmp_path.glob(f"state/libvirt/qemu/{NAME}*"))
-            assert not list(tmp_path.glob(f"pool/{NAME}*"))
+        if target is Target.DEPROVISIONED:
+            ground.to(Target.RUNNING)
+        attempt(ground, target, call, when, kills[victim])
+        if victim == "libvirtd":
+            assert ends_within(daemon, 10)
+            SOCKET.unlink()
+            start_daemon(folder)
+            daemon = pid_of(folder)
+        ground.to(target)
+        seen = ground.host.observe(NAME)
+        assert (seen.power is Power.RUNNING) is (target is Target.RUNNING)
+        ground.to(Target.DEPROVISIONED)
+        assert virsh("list", "--all", "--name").strip() == ""
+        assert not list(tmp_path.glob(f"state/libvirt/qemu/{NAME}*"))
+        assert not list(tmp_path.glob(f"pool/{NAME}*"))
