@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.held import HELD
-from geats_host.drivers.libvirt import trial
+from geats_host.drivers.libvirt import definition, trial
 from geats_host.drivers.libvirt.definition import SEED
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_kvm, open_qemu
 from geats_host.engine.apply_plan import apply_plan
@@ -141,6 +142,22 @@ def test_what_a_person_adds_is_by_hand_and_stays_while_geats_defines_it_anew(
     driver.define(new, places(new, tmp_path))
     assert driver.observe() == {want.name: DriverSeen(defined=new)}
     assert "i6300esb" not in virsh("dumpxml", want.name)
+
+
+def test_a_vm_whose_files_were_lost_is_defined_anew_on_its_old_board_and_starts(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    want = machine("lost", hardware={"machine": "pc-q35-5.2"})
+    driver.define(want, places(want, tmp_path))
+    shutil.rmtree(tmp_path / "libvirt/qemu" / want.name)
+    assert driver.observe() == {want.name: DriverSeen(defined=None)}
+
+    new = machine("lost", hardware={"machine": "q35"})
+    driver.define(new, places(new, tmp_path))
+    assert "pc-q35-5.2" in virsh("dumpxml", want.name)
+    definition.write_spec(tmp_path / "libvirt/qemu" / want.name, want)  # as one that was not taken
+    driver.start(want.name)
+    assert driver.observe()[want.name].in_effect == new
 
 
 def test_a_changed_value_of_ours_is_not_what_was_defined(

@@ -70,6 +70,19 @@ def spec_of(folder: Path, digest: str) -> VMSpec | None:
             return None
 
 
+def only_digest(folder: Path) -> str:
+    """The digest of the one spec that is kept; empty if there are several, or none."""
+    found = (
+        [file for file in os.listdir(folder) if file.startswith(SPEC)] if folder.is_dir() else []
+    )
+    return found[0].removeprefix(SPEC) if len(found) == 1 else ""
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether it is known what was written of this VM, and perhaps what came of it."""
+    return any((folder / file).exists() for file in (NEW_RECORD, RECORD))
+
+
 def forget_specs(folder: Path, but: Collection[str]) -> None:
     """Remove the specs whose digests are not among *but*."""
     kept = {f"{SPEC}{digest}" for digest in but}

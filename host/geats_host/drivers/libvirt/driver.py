@@ -128,13 +128,14 @@ class LibvirtDriver:
         folder, machine = self._folder(spec.name), machines.machine_of(self.options, spec)
         for text in unmergeable(keep):
             raise HostError(f"an element added by hand to {spec.name} cannot be kept: {text!r}")
-        facts = self._domain_facts(spec, machine, places)
         with vm_files.host_errors(f"cannot define {spec.name}"):
+            known = self.daemon.xml(spec.name) if definition.is_recorded(folder) else ""
             definition.write_spec(folder, spec)
-            xml = domain_xml(spec, machine, facts, keep)
-            bare = domain_xml(spec, machine, facts)
-            definition.write_record(folder, Record(wanted=bare, keep=keep))
-            made = self._have("define", spec.name, xml=xml)
+            facts = self._domain_facts(spec, machine, places, known)
+            made = self._defined_as(spec, machine, facts, keep, new=not known)
+            if "known" in made:  # though there is no record of it
+                facts = self._domain_facts(spec, machine, places, f"{made['known']}")
+                made = self._defined_as(spec, machine, facts, keep, new=False)
             back = f"{made['xml']}"
             facts = replace(facts, machine=read_domain(back).machine)
             wanted = domain_xml(spec, machine, facts)
@@ -157,11 +158,15 @@ class LibvirtDriver:
 
     def start(self, name: str) -> None:
         """Write the seed, and start; if that fails, libvirt's own words are in the error."""
-        self._write_seed(name)
+        folder = self._folder(name)
         with vm_files.host_errors(f"cannot start {name}"):
-            held.let_go(self._folder(name), HOLD)
-            quiescing.forget(self._folder(name))
-        self._have("start", name, settle=self.options.settle_s)
+            held.let_go(folder, HOLD)
+            quiescing.forget(folder)
+            digest = definition.only_digest(folder)
+        if digest and self._started(name, digest):
+            return
+        if not self._started(name, noted(self.daemon.xml(name))):
+            raise HostError(f"{name} was not started: it was defined once more meanwhile")
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         """Ask its agent, or press the power button, again after a while; at last power off."""
@@ -247,7 +252,9 @@ class LibvirtDriver:
         machine = machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the devices of {name}"):
             definition.write_spec(self._folder(name), spec)
-        wanted = domain_xml(spec, machine, self._domain_facts(spec, machine, places))
+        wanted = domain_xml(
+            spec, machine, self._domain_facts(spec, machine, places, self.daemon.xml(name))
+        )
         live, gone = self.daemon.live_xml(name), _devices_of(runs) - _devices_of(spec)
         self._have(
             "set-devices",
@@ -310,17 +317,32 @@ class LibvirtDriver:
         except HostError as error:
             raise HostError(f"{doing}: {error}") from None
 
+    def _defined_as(
+        self,
+        spec: VMSpec,
+        machine: Machine,
+        facts: DomainFacts,
+        keep: tuple[str, ...],
+        *,
+        new: bool,
+    ) -> Mapping[str, object]:
+        """Have libvirt take the domain, which is on trial until its record is sealed."""
+        record = Record(wanted=domain_xml(spec, machine, facts), keep=keep)
+        definition.write_record(self._folder(spec.name), record)
+        xml = domain_xml(spec, machine, facts, keep)
+        return self._have("define", spec.name, xml=xml, new=new)
+
     def _domain_facts(
-        self, spec: VMSpec, machine: Machine, places: Mapping[str, Place]
+        self, spec: VMSpec, machine: Machine, places: Mapping[str, Place], known: str
     ) -> DomainFacts:
+        """What is *known* is the XML that libvirt has of it; empty if it has none."""
         folder = self._folder(spec.name)
-        known = read_domain(self.daemon.xml(spec.name))
         is_seeded = machine.guest is Guest.CLOUD_INIT
         return DomainFacts(
             kind=self.options.kind,
             sources={v.name: machines.source_of(spec, v.name, places) for v in spec.volumes},
             seed=f"{folder / definition.SEED}" if is_seeded else "",
-            machine=known.machine,
+            machine=read_domain(known).machine,
         )
 
     def _in_effect(self, name: str) -> VMSpec:
@@ -330,10 +352,13 @@ class LibvirtDriver:
             raise HostError(f"{name} does not run, or geats does not know with what")
         return seen.in_effect
 
-    def _write_seed(self, name: str) -> None:
-        """The seed is a function of the spec: one that was lost is back with the next start."""
+    def _started(self, name: str, digest: str) -> bool:
+        """Start it, if it was made from the spec with that digest; the seed is one of the spec.
+
+        So a seed that was lost is back with the next start.
+        """
         folder = self._folder(name)
-        spec = definition.spec_of(folder, noted(self.daemon.xml(name)))
+        spec = definition.spec_of(folder, digest)
         if spec is None:
             raise HostError(f"{name} is not defined")
         machine = machines.machine_of(self.options, spec)
@@ -341,6 +366,8 @@ class LibvirtDriver:
             image = seed_image.seed_image(seed_files(spec, machine, self.options.kind))
             with vm_files.host_errors(f"cannot write the seed of {name}"):
                 vm_files.write_atomically(folder, definition.SEED, image)
+        answer = self._have("start", name, settle=self.options.settle_s, digest=digest)
+        return answer["other"] is not True
 
     def _have(
         self, do: str, name: str, *, within_s: float | None = None, **more: object

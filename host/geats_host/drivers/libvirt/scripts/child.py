@@ -35,6 +35,7 @@ UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
+OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
@@ -71,8 +72,14 @@ def connected(uri: str) -> Iterator[Connection]:
 def _observe(host: Connection, request: Request) -> Answer:
     """Every domain, or the one called ``name``, with its state and its XML."""
     name = request.get("name")
-    domains = host.listAllDomains() if name is None else [_found(host, name)]
-    return {"domains": [seen for each in domains if each and (seen := _seen(each))]}
+    if name is not None:
+        domain = _found(host, name)
+        seen = [_seen(domain, on=True)] if domain else []
+    else:  # each question takes a moment, so those that are off are asked for nothing but their XML
+        domains = host.listAllDomains()
+        on = {each.name() for each in host.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+        seen = [_seen(each, on=each.name() in on) for each in domains]
+    return {"domains": [each for each in seen if each]}
 
 
 def _found(host: Connection, name: str) -> Domain | None:
@@ -84,13 +91,13 @@ def _found(host: Connection, name: str) -> Domain | None:
         raise
 
 
-def _seen(domain: Domain) -> Answer | None:
-    """What is known of it; None if it ended, and was not defined, between two calls."""
+def _seen(domain: Domain, *, on: bool) -> Answer | None:
+    """What is known of it, which may be *on*; None if it ended, and was not defined, meanwhile."""
     try:
-        state, reason = domain.state()
-        is_defined = bool(domain.isPersistent())
+        state, reason = domain.state() if on else OFF
+        is_defined = bool(domain.isPersistent()) if on else True
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if is_defined else 0
-        on = bool(domain.isActive())
+        on = on and bool(domain.isActive())
         return {
             "name": domain.name(),
             "state": state,
@@ -120,10 +127,15 @@ def _is_stuck(domain: Domain) -> bool:
 
 
 def _define(host: Connection, request: Request) -> Answer:
-    """Define the domain, or define it again, and return what libvirt made of it."""
+    """Define the domain, or define it again, and return what libvirt made of it.
+
+    If it should be a ``new`` one, and is there, nothing is done, and what is ``known`` returned.
+    """
     known = _found(host, request["name"])
     if known is not None:
         _check_ours(known)
+        if request["new"]:
+            return {"known": known.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)}
     domain = host.defineXMLFlags(request["xml"], libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     return {
         "xml": domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
@@ -149,15 +161,20 @@ def ours(host: Connection, request: Request) -> Domain:
 
 
 def _start(host: Connection, request: Request) -> Answer:
-    """Power on, and see that it stays on for a moment."""
+    """Power on, and see that it stays on for a moment.
+
+    If it was not made from the spec with that ``digest``, nothing is done, and that is told.
+    """
     domain = ours(host, request)
     if domain.isActive():
         raise Refused("it is on already")
+    if request["digest"] not in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE):
+        return {"other": True}
     domain.create()
     until = time.monotonic() + request["settle"]
     while domain.isActive():
         if time.monotonic() >= until:
-            return {}
+            return {"other": False}
         time.sleep(LOOKS_S)
     raise Refused("it ended right after its start")
 
