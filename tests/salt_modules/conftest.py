@@ -44,7 +44,9 @@ def opts(tmp_path, testmode, geats_config):
 
 @pytest.fixture
 def modules(opts):
-    return salt.loader.minion_mods(opts, whitelist=["geats"])
+    loaded = salt.loader.minion_mods(opts, whitelist=["geats"])
+    loaded.pack["__pillar__"] = opts["pillar"]  # which tests change: Salt copies it before 3008
+    return loaded
 
 
 @pytest.fixture
