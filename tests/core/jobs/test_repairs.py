@@ -64,7 +64,7 @@ def test_a_stuck_vm_is_repaired_and_started_again() -> None:
     assert steps({"web01": STUCK}) == [
         "1. repair web01: end its stuck monitor because its monitor does not answer, or is gone"
         " (impact: restart)",
-        "2. start web01 because it was on (impact: none), needs 1",
+        "2. start web01 because it was on (impact: none)",
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_copy_that_was_never_finished_goes_with_its_definition() -> None:
     assert steps({"web01": replace(OFF, volumes=(data, RESERVED))}) == [
         f"1. destroy volume web01/data in pool default {why} (impact: data_loss)",
         f"2. destroy volume web01/root in pool default {why} (impact: data_loss)",
-        f"3. undefine web01 {why} (impact: none), needs 1, 2",
+        f"3. undefine web01 {why} (impact: none)",
     ]
 
 
@@ -149,7 +149,7 @@ def test_a_copy_that_was_only_defined_goes_too_but_one_that_is_whole_stays() -> 
     empty = replace(made, volumes=(EMPTY,))
     assert steps({"web01": empty}) == [
         f"1. destroy volume web01/root in pool default {why} (impact: data_loss)",
-        f"2. undefine web01 {why} (impact: none), needs 1",
+        f"2. undefine web01 {why} (impact: none)",
     ]
     assert steps({"web01": replace(made, volumes=(ROOT,))}) == NOTHING
 
