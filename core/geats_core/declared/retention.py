@@ -1,12 +1,13 @@
 """Which snapshots to delete, and why each of the others stays.
 
-Theory of operation ------------------- Each rule walks the snapshots from the newest to the oldest,
-and keeps the newest one of each period until it has kept as many as it may. Periods without a
-snapshot do not count: a host that was off for a month loses none of its daily snapshots by it. A
-snapshot that several rules keep counts for each of them, as in restic. Periods are those of UTC,
-and weeks those of ISO 8601. A snapshot with a date in the future (because a clock was wrong) stays,
-and no rule counts it: otherwise it would be the newest for a long time, and today's would be
-deleted instead.
+Theory of operation
+-------------------
+Each rule walks the snapshots from the newest to the oldest, and keeps the newest one of each period
+until it has kept as many as it may. Periods without a snapshot do not count: a host that was off
+for a month loses none of its daily snapshots by it. A snapshot that several rules keep counts for
+each of them, as in restic. Periods are those of UTC, and weeks those of ISO 8601. A snapshot with a
+date in the future (because a clock was wrong) stays, and no rule counts it: otherwise it would be
+the newest for a long time, and today's would be deleted instead.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,10 +1,11 @@
 """On which of several hosts to place a VM.
 
-Theory of operation ------------------- A host can take a VM if ``plan_host`` has a plan for it
-together with everything else that is wanted on the host. So drivers, pools, templates, bridges,
-addresses and space count exactly as they do when the plan is applied. Of the hosts that can, the
-strategy chooses one by its *load*: the promised share of the resource of which it has the least
-left.
+Theory of operation
+-------------------
+A host can take a VM if ``plan_host`` has a plan for it together with everything else that is wanted
+on the host. So drivers, pools, templates, bridges, addresses and space count exactly as they do
+when the plan is applied. Of the hosts that can, the strategy chooses one by its *load*: the
+promised share of the resource of which it has the least left.
 """
 
 from collections import Counter

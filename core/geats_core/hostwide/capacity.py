@@ -1,12 +1,14 @@
 """Whether a host has what its VMs are promised: memory, cpus, and the space of its pools.
 
-Theory of operation ------------------- What a VM is promised changes along a chain of steps that
-wait for each other: its starts, stops and changes of limits for memory and cpus, the actions on one
-volume for space. Chains are independent, so the most that can be promised at any point, in any
-order, is what is promised now and the peak of every chain. If that is too much, but would not be
-once other chains have given back what they will, those come first. Each chain that takes waits for
-the chains that it takes from, as few as possible, so that one that fails to give back does not
-block others. If it is still too much, there is no plan.
+Theory of operation
+-------------------
+What a VM is promised changes along a chain of steps that wait for each other: its starts, stops and
+changes of limits for memory and cpus, the actions on one volume for space. Chains are independent,
+so the most that can be promised at any point, in any order, is what is promised now and the peak of
+every chain. If that is too much, but would not be once other chains have given back what they will,
+those come first. Each chain that takes waits for the chains that it takes from, as few as possible,
+so that one that fails to give back does not block others. If it is still too much, there is no
+plan.
 
 Amounts are whole numbers: bytes, and millionths of a CPU. A VM without a limit counts as nothing.
 """

@@ -1,10 +1,11 @@
 """Whether a plan still fits everything on a host, in the moment before it is applied.
 
-Theory of operation ------------------- Two plans that are made at once each look at a host on which
-the other has done nothing yet. So before a plan is applied, geats looks again, and reserves what
-the plan takes until it is done: other plans that are being applied count as if they were done
-already, and also as if they were not. A plan that takes nothing (it powers off, freezes, deletes)
-always fits.
+Theory of operation
+-------------------
+Two plans that are made at once each look at a host on which the other has done nothing yet. So
+before a plan is applied, geats looks again, and reserves what the plan takes until it is done:
+other plans that are being applied count as if they were done already, and also as if they were not.
+A plan that takes nothing (it powers off, freezes, deletes) always fits.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

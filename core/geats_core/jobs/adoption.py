@@ -1,11 +1,13 @@
 """Adoption: geats takes over a container that something else made, as it is and while it runs.
 
-Theory of operation ------------------- Nothing is moved, and nobody in the guest notices. The root
-filesystem stays where it is, and the pool learns that it is a volume: a guest that reboots is
-mounted again from the path which its monitor has in memory, and liblxc takes no link there. Only
-then is the old ``config`` replaced with one from geats; from this step on, geats manages the VM. If
-the adoption is interrupted before it, geats does not touch the container, and the same call adopts
-it; what is already done is not done again.
+Theory of operation
+-------------------
+Nothing is moved, and nobody in the guest notices. The root filesystem stays where it is, and the
+pool learns that it is a volume: a guest that reboots is mounted again from the path which its
+monitor has in memory, and liblxc takes no link there. Only then is the old ``config`` replaced with
+one from geats; from this step on, geats manages the VM. If the adoption is interrupted before it,
+geats does not touch the container, and the same call adopts it; what is already done is not done
+again.
 
 The VM runs with what the old config says (``in_effect``) until it restarts. So everything that
 differs from its description is pending, as after any other change.

@@ -1,9 +1,11 @@
 """VMs that come from another host: a copy that is whole, and does not count before it is accepted.
 
-Theory of operation ------------------- While a VM moves, two hosts have it, and neither can ask the
-other. So the copy on the target stays an unfinished one (``Observation.copy_of``), which nobody
-starts, until somebody who knows that the source has given the VM up *accepts* it. If it is to run
-then, the target knows that from the first step of the import on.
+Theory of operation
+-------------------
+While a VM moves, two hosts have it, and neither can ask the other. So the copy on the target stays
+an unfinished one (``Observation.copy_of``), which nobody starts, until somebody who knows that the
+source has given the VM up *accepts* it. If it is to run then, the target knows that from the first
+step of the import on.
 """
 
 import re

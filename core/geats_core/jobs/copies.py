@@ -1,12 +1,13 @@
 """Copies of a whole VM: what an archive of one says, and plans to write one and to read one.
 
-Theory of operation ------------------- A VM that is read from an archive is defined first, as a
-copy (``Observation.copy_of``); then its volumes are made and *reserved*, all of them; only then is
-any of them filled, and last the guest is configured. So what an interruption leaves is never
-treated as a complete VM: it cannot be started, and no template can be installed on it. Reading the
-same archive again finishes it, and deprovisioning removes it. A
-running VM is frozen while it is written, or only until its volumes are cloned, if their pools can
-do that in no time.
+Theory of operation
+-------------------
+A VM that is read from an archive is defined first, as a copy (``Observation.copy_of``); then its
+volumes are made and *reserved*, all of them; only then is any of them filled, and last the guest is
+configured. So what an interruption leaves is never treated as a complete VM: it cannot be started,
+and no template can be installed on it. Reading the same archive again finishes it, and
+deprovisioning removes it. A running VM is frozen while it is written, or only until its volumes are
+cloned, if their pools can do that in no time.
 """
 
 import json

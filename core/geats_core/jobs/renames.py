@@ -1,10 +1,12 @@
 """A VM that is off gets another name, and keeps all else.
 
-Theory of operation ------------------- First the files of the guest that hold its name are written.
-Then each volume is handed over to the new name, at once, whatever it holds. Last the VM is defined
-under the new name, protected from deletion if it was, and forgotten under the old one. From the
-first volume on, the host remembers what it is about (``Observation.renaming``): nothing else is
-planned for either name until the same renaming, asked for again, has done the rest.
+Theory of operation
+-------------------
+First the files of the guest that hold its name are written. Then each volume is handed over to the
+new name, at once, whatever it holds. Last the VM is defined under the new name, protected from
+deletion if it was, and forgotten under the old one. From the first volume on, the host remembers
+what it is about (``Observation.renaming``): nothing else is planned for either name until the same
+renaming, asked for again, has done the rest.
 
 The description is the operator's: as long as it has the old name, the next plan would make a new VM
 of that name, and so the renaming is refused.

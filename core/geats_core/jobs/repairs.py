@@ -1,12 +1,13 @@
 """One plan that ends what interrupted operations left on a host: of its VMs, and beside them.
 
-Theory of operation ------------------- An interrupted plan is finished if the same plan is made
-again. If nobody asks for it again, something stays: a VM that is frozen or stuck; a volume that was
-never filled, or that was partly destroyed; an unfinished copy; a VM that was powered off only to be
-started again. The observation of the VM shows these. Everything else that is left is *found* on the
-host by the caller. Nothing is removed that anybody could miss: no volume with any content except an
-unfinished copy, and nothing of a VM that is locked, that geats did not make, or that is not
-completely known.
+Theory of operation
+-------------------
+An interrupted plan is finished if the same plan is made again. If nobody asks for it again,
+something stays: a VM that is frozen or stuck; a volume that was never filled, or that was partly
+destroyed; an unfinished copy; a VM that was powered off only to be started again. The observation
+of the VM shows these. Everything else that is left is *found* on the host by the caller. Nothing is
+removed that anybody could miss: no volume with any content except an unfinished copy, and nothing
+of a VM that is locked, that geats did not make, or that is not completely known.
 """
 
 from collections.abc import Container, Iterable, Mapping

@@ -1,10 +1,12 @@
 """Snapshots of a whole VM: plans to take, restore and delete them.
 
-Theory of operation ------------------- A snapshot of a VM consists of a snapshot of each of its
-volumes, all with the same name. They are taken *together*: a running VM is frozen meanwhile, so
-that they are of one moment. If taking it was interrupted, it is completed later, and its parts are
-of different moments. It says so, and it is restored only if that is asked for. Restoring loses what
-was written since then, so it needs permission, and the VM must be off.
+Theory of operation
+-------------------
+A snapshot of a VM consists of a snapshot of each of its volumes, all with the same name. They are
+taken *together*: a running VM is frozen meanwhile, so that they are of one moment. If taking it was
+interrupted, it is completed later, and its parts are of different moments. It says so, and it is
+restored only if that is asked for. Restoring loses what was written since then, so it needs
+permission, and the VM must be off.
 """
 
 import re

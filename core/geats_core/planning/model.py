@@ -1,9 +1,10 @@
 """The model of a host: what each action needs, and what the VM is after it.
 
-Theory of operation ------------------- An observation is a point, an action an arrow. ``after``
-follows one arrow: it returns the next point, or, if the precondition of the action is not met, the
-reason. The planner looks for a way through this space, and the adapters must agree with it on the
-real host.
+Theory of operation
+-------------------
+An observation is a point, an action an arrow. ``after`` follows one arrow: it returns the next
+point, or, if the precondition of the action is not met, the reason. The planner looks for a way
+through this space, and the adapters must agree with it on the real host.
 """
 
 from collections.abc import Iterable

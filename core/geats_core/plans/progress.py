@@ -1,8 +1,10 @@
 """How far a plan gets if steps fail: which steps may be tried now, and which never will be.
 
-Theory of operation ------------------- A step may be tried when everything that it waits for has
-ended, if everything that it needs is done. Otherwise it ends untried, because of the step that
-failed. So steps that do not depend on a failure are done, in the planned order.
+Theory of operation
+-------------------
+A step may be tried when everything that it waits for has ended, if everything that it needs is
+done. Otherwise it ends untried, because of the step that failed. So steps that do not depend on a
+failure are done, in the planned order.
 
 If something is so already, no step is needed: a VM that is on because it could not be shut down
 counts as started. And a VM that a plan powered off is started again if possible, even if the change

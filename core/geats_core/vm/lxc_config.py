@@ -3,11 +3,13 @@
 The keys are those of lxc.container.conf(5) for LXC 4 and later. Limits are written for cgroup v1
 and v2 alike: LXC ignores those of the layout that the host does not have.
 
-Theory of operation ------------------- People edit these files. So the head of each contains the
-spec and a list of short hashes, one for each line that geats wrote. A line whose hash is not in the
-list was added by hand. A hash without a line is a line of geats that somebody removed or changed,
-and then the file is not a valid definition. The list starts with a checksum of itself: if that is
-wrong, nothing is known about any line.
+Theory of operation
+-------------------
+People edit these files. So the head of each contains the spec and a list of short hashes, one for
+each line that geats wrote. A line whose hash is not in the list was added by hand. A hash without a
+line is a line of geats that somebody removed or changed, and then the file is not a valid
+definition. The list starts with a checksum of itself: if that is wrong, nothing is known about any
+line.
 """
 
 import re

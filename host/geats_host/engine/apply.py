@@ -1,11 +1,13 @@
 """Carry steps out: those that do not wait for each other side by side, each of them journaled.
 
-Theory of operation ------------------- The core decides which steps may be tried, and which never
-will be after one has failed (``geats_core.plans.progress``). Here they run, and if one fails, its
-VM is observed. Most steps wait for something other than the processors, such as a guest's init, so
-all steps that can run do. Unpacking templates needs processors, so no more of these run at once
-than there are processors. A start waits for other steps, but not for long. A VM that the steps
-freeze is always unfrozen, whatever happens in between.
+Theory of operation
+-------------------
+The core decides which steps may be tried, and which never will be after one has failed
+(``geats_core.plans.progress``). Here they run, and if one fails, its VM is observed. Most steps
+wait for something other than the processors, such as a guest's init, so all steps that can run do.
+Unpacking templates needs processors, so no more of these run at once than there are processors. A
+start waits for other steps, but not for long. A VM that the steps freeze is always unfrozen,
+whatever happens in between.
 """
 
 import logging

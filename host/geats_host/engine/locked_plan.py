@@ -1,9 +1,11 @@
 """A plan that is about to be carried out: its VMs locked, and held against what there is.
 
-Theory of operation ------------------- A plan may be old, or come from a file. So first its VMs are
-locked and observed again: if one is not as it was when the plan was made, the plan is refused
-before the first step. A plan that takes what other VMs could want (memory, addresses, space) looks
-at all of them, and reserves what it takes until it ends; any other plan looks only at its own VMs.
+Theory of operation
+-------------------
+A plan may be old, or come from a file. So first its VMs are locked and observed again: if one is
+not as it was when the plan was made, the plan is refused before the first step. A plan that takes
+what other VMs could want (memory, addresses, space) looks at all of them, and reserves what it
+takes until it ends; any other plan looks only at its own VMs.
 """
 
 import time

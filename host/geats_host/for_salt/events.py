@@ -1,9 +1,11 @@
 """Events on the bus of this host's minion: one for each step that has ended.
 
-Theory of operation ------------------- Steps end in many threads, and an event takes a moment. So a
-separate thread sends all of them in their order; it starts with the first event. If there is no
-bus, because no minion runs or its socket is stale, nothing is sent. The minion's process passes an
-event on to the master if that is asked for (``fire_master`` is Salt's own tag for it).
+Theory of operation
+-------------------
+Steps end in many threads, and an event takes a moment. So a separate thread sends all of them in
+their order; it starts with the first event. If there is no bus, because no minion runs or its
+socket is stale, nothing is sent. The minion's process passes an event on to the master if that is
+asked for (``fire_master`` is Salt's own tag for it).
 """
 
 import logging

@@ -1,12 +1,13 @@
 """What a machine records about the places of VMs, whatever its configuration says.
 
-Theory of operation ------------------- If a configuration loses its ``state_dir``, or the path of a
-driver, geats looks in a place without VMs: it would make each VM a second time, or say that all are
-gone. So every applied plan records where its drivers have their VMs, in one file that no
-configuration moves. Before a plan is made, geats looks at the other places in that file: a VM that
-is there, but not where the configuration looks, was lost by the configuration. Only what is there
-now counts, not what was recorded: a place that is gone, or that has no VM which this host lacks,
-blocks nothing, and is removed from the file.
+Theory of operation
+-------------------
+If a configuration loses its ``state_dir``, or the path of a driver, geats looks in a place without
+VMs: it would make each VM a second time, or say that all are gone. So every applied plan records
+where its drivers have their VMs, in one file that no configuration moves. Before a plan is made,
+geats looks at the other places in that file: a VM that is there, but not where the configuration
+looks, was lost by the configuration. Only what is there now counts, not what was recorded: a place
+that is gone, or that has no VM which this host lacks, blocks nothing, and is removed from the file.
 
 Pools are recorded with their plugins, their place and their identity; and the registry records the
 identity of the pool with each volume. What differs from the record has ``moved``: a user should see

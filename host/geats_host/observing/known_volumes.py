@@ -1,10 +1,12 @@
 """What a host remembers of the volumes of its VMs: which of them held something, from what, where.
 
-Theory of operation ------------------- A volume is recorded when it has content, and its record is
-deleted before the content is destroyed: so after an interruption at any point, the registry never
-has more than exists. So if a volume is recorded but not seen, geats did not remove it: its disk is
-not mounted, or the pool leads elsewhere now. The identity of the pool is recorded with it: a volume
-of the same name in a pool with another identity, or none, is another volume, and is left alone.
+Theory of operation
+-------------------
+A volume is recorded when it has content, and its record is deleted before the content is destroyed:
+so after an interruption at any point, the registry never has more than exists. So if a volume is
+recorded but not seen, geats did not remove it: its disk is not mounted, or the pool leads elsewhere
+now. The identity of the pool is recorded with it: a volume of the same name in a pool with another
+identity, or none, is another volume, and is left alone.
 
 A registry of an older geats has only its journal: what that says was filled counts as recorded, and
 is written when the registry is upgraded. Before a plan is carried out, what is seen of its VMs is

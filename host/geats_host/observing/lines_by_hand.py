@@ -1,8 +1,10 @@
 """Lines that a person added to a VM that is undefined: remembered until it is defined again.
 
-Theory of operation ------------------- They are noted before the driver forgets the VM, and the
-note is removed after the VM was defined again with them. So wherever that is interrupted, they are
-in the note or with the driver. What the driver has counts, if it has anything.
+Theory of operation
+-------------------
+They are noted before the driver forgets the VM, and the note is removed after the VM was defined
+again with them. So wherever that is interrupted, they are in the note or with the driver. What the
+driver has counts, if it has anything.
 """
 
 import json

@@ -1,9 +1,11 @@
 """Which VMs are going to be copies: remembered from before they are defined until they are copied.
 
-Theory of operation ------------------- The note is written before the VM is recorded, and removed
-once its guest is configured, which is the last that is done to a copy. So wherever a clone or an
-import is interrupted, nobody takes the VM for one that is to be made from its template. A note of
-a VM that is not recorded is one that was interrupted before anything was made: it does not count.
+Theory of operation
+-------------------
+The note is written before the VM is recorded, and removed once its guest is configured, which is
+the last that is done to a copy. So wherever a clone or an import is interrupted, nobody takes the
+VM for one that is to be made from its template. A note of a VM that is not recorded is one that was
+interrupted before anything was made: it does not count.
 """
 
 from collections.abc import Container, Mapping

@@ -1,8 +1,10 @@
 """Which VMs are being renamed: remembered from the first step on, until the last is done.
 
-Theory of operation ------------------- The note is written before anything has the new name, and
-removed once nothing has the old one. So wherever a renaming is interrupted, the host knows of both
-names that they are one VM, and that the same renaming has to be asked for again.
+Theory of operation
+-------------------
+The note is written before anything has the new name, and removed once nothing has the old one. So
+wherever a renaming is interrupted, the host knows of both names that they are one VM, and that the
+same renaming has to be asked for again.
 """
 
 from collections.abc import Container, Mapping

@@ -1,11 +1,12 @@
 """Which VMs a plan powered off to start them again: remembered until they are on, or stay off.
 
-Theory of operation ------------------- A note is written before such a VM is powered off, and
-removed once it was started: so wherever a plan is interrupted, a VM that is off and has a note is
-one that nobody wished to be off. It counts only while the VM is off, and a plan for a VM that is on
-removes what an earlier one left. Before a VM is powered off to stay so, its note is removed, so
-that a wish for it to be off is never forgotten. A note of a VM that is to be frozen again says so,
-and counts until it is frozen.
+Theory of operation
+-------------------
+A note is written before such a VM is powered off, and removed once it was started: so wherever a
+plan is interrupted, a VM that is off and has a note is one that nobody wished to be off. It counts
+only while the VM is off, and a plan for a VM that is on removes what an earlier one left. Before a
+VM is powered off to stay so, its note is removed, so that a wish for it to be off is never
+forgotten. A note of a VM that is to be frozen again says so, and counts until it is frozen.
 """
 
 from collections.abc import Iterable, Mapping

@@ -10,12 +10,13 @@ it::
           path: /srv/btrfs
           quota: true
 
-Theory of operation ------------------- The files lie as in a pool of directories, and
-POOL/VM/VOLUME/rootfs is a subvolume; its snapshots are read-only ones,
-POOL/VM/VOLUME/snapshots/NAME. Whatever takes the place of rootfs is made beside it, as rootfs.new,
-and changes places with it at once. A snapshot is made as ".new" and gets its name last; one that is
-deleted loses its name first. What an interruption leaves under these other names goes when the
-volume is used next, or with the volume.
+Theory of operation
+-------------------
+The files lie as in a pool of directories, and POOL/VM/VOLUME/rootfs is a subvolume; its snapshots
+are read-only ones, POOL/VM/VOLUME/snapshots/NAME. Whatever takes the place of rootfs is made beside
+it, as rootfs.new, and changes places with it at once. A snapshot is made as ".new" and gets its
+name last; one that is deleted loses its name first. What an interruption leaves under these other
+names goes when the volume is used next, or with the volume.
 
 Marks and files cannot change at once, so that a rollback leaves a link ``rolling-back``, which
 names the snapshot, until both have. Such a volume is not active: ``activate`` rolls it back again.
