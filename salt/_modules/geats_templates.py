@@ -6,6 +6,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 :depends: geats
 """
 
+from geats_core.reading.checked import problems_to_plain
 from geats_host.for_salt.calls import checked, is_test, opened
 
 __virtualname__ = "geats"
@@ -65,7 +66,7 @@ def verify_templates():
     """
     with opened() as host:
         found = host.templates.verified()
-    return checked(found, wrong=any(found.values()))
+    return checked(problems_to_plain(found), wrong=any(found.values()))
 
 
 def prune_templates(test=None):

@@ -7,6 +7,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 """
 
 from geats_core.declared import pillar_schema as schemas
+from geats_core.reading.checked import problems_to_plain
 from geats_host.calls import doctor as doctors
 from geats_host.calls import lifecycle, registry_copies
 from geats_host.calls import repair as repairing
@@ -64,8 +65,8 @@ def validate(name=None, spec=None):
         salt '*' geats.validate web01 spec='{"template": "debian", "memory": "10 bananas"}'
     """
     with salts_errors():
-        problems = lifecycle.validate(configured(), name, spec)
-    return checked(problems, wrong=any(problems.values()))
+        found = lifecycle.validate(configured(), name, spec)
+    return checked(problems_to_plain(found), wrong=any(found.values()))
 
 
 def schema():

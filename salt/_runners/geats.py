@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geats_core.reading.checked import Code, Problem, problem_to_plain
 from geats_host.errors import Refused
 from geats_host.for_salt.direct_moves import DirectMove, direct_source
 from geats_host.for_salt.fleet import Fleet, answers
@@ -214,7 +215,7 @@ def _migrate_directly(name, target, source, test, via, asked):
     if test:
         return {**move.planned(), "problems": []}
     report = move.carry_out()
-    return {**report, "problems": [*filter(None, [report["failed"]]), *report["left"]]}
+    return {**report, "problems": _failures(filter(None, [report["failed"]]), report["left"])}
 
 
 def _migrate(name, target, source, test, asked):
@@ -234,8 +235,13 @@ def _migrate(name, target, source, test, asked):
     mover = Mover(move, _ask("list"), _forget, __opts__["file_recv_max_size"])
     report = mover.carry_out()
     failed = report["failed"]
-    problems = [f"{failed['phase']}: {failed['error']}", *report["left"]] if failed else []
-    return {**report, "problems": problems}
+    wrong = [f"{failed['phase']}: {failed['error']}"] if failed else []
+    return {**report, "problems": _failures(wrong, report["left"] if failed else [])}
+
+
+def _failures(*texts):
+    """What the hosts could not do, as problems."""
+    return [problem_to_plain(Problem("", text, Code.HOST)) for each in texts for text in each]
 
 
 def _forget(minion, path):
@@ -270,6 +276,6 @@ def _answer():
     try:
         yield report
     except Refused as refused:
-        report |= {"problems": list(refused.problems)}
+        report |= {"problems": list(map(problem_to_plain, refused.found))}
     if report["problems"]:
         __context__["retcode"] = report["retcode"] = 1

@@ -13,6 +13,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from geats_host.planning.plans import plan_boot, plan_halt
 from tests.memory_host import memory_config
+from tests.problems import in_words
 
 Raw = dict[str, object]
 AUTO: Raw = {"profile": "small", "autostart": True}
@@ -87,7 +88,7 @@ def test_one_that_cannot_start_is_told_and_all_others_start(tmp_path: Path, kind
     there.registry.record(spec)
     host = Host.from_config({**before(tmp_path, bad), **change(tmp_path)})
     made = plan_boot(host)
-    assert {name: why[0][: len(said)] for name, why in made.refused.items()} == {"bad": said}
+    assert {name: str(why[0])[: len(said)] for name, why in made.refused.items()} == {"bad": said}
     apply_plan(host, made).unwrap()
     assert host.observe("good").power is Power.RUNNING
     assert list(plan_boot(host).refused) == ["bad"]
@@ -99,7 +100,7 @@ def test_one_whose_driver_is_not_available_is_told_at_boot_and_at_halt(tmp_path:
     host = Host.from_config({**before(tmp_path, {}), "drivers": {"memory": {"loud": True}}})
     for made in (plan_boot(host), plan_halt(host)):
         (why,) = made.refused["good"]
-        assert why.startswith("good.driver: the driver 'memory' is not available: ")
+        assert str(why).startswith("good.driver: the driver 'memory' is not available: ")
         assert made.plan.is_empty
 
 
@@ -110,8 +111,8 @@ def test_one_that_is_stuck_is_told_at_boot_and_powered_off_with_the_host(tmp_pat
     assert isinstance(driver, MemoryDriver)
     driver.vms["good"] = replace(driver.vms["good"], power=Power.STUCK)
     made = plan_boot(host)
-    assert made.refused == {
-        "good": ("good.restart: its monitor is stuck, and repairing it would restart the VM",)
+    assert in_words(made.refused) == {
+        "good": ["good.restart: its monitor is stuck, and repairing it would restart the VM"]
     }
     assert made.plan.is_empty
     apply_plan(host, plan_halt(host)).unwrap()

@@ -13,6 +13,7 @@ from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.observing.place_checks import pools_at_one_place
 from tests.memory_host import memory_config
+from tests.problems import in_words
 
 Raw = dict[str, object]
 TWICE = {"memory": {}, "fast": {"type": "memory"}}
@@ -37,7 +38,7 @@ def running(host: Host, *names: str) -> Host:
 def test_one_type_of_driver_runs_under_two_names(tmp_path: Path) -> None:
     host = running(Host.from_config(config(tmp_path)), "web01", "db01")
 
-    assert lifecycle.validate(config(tmp_path)) == {"web01": [], "db01": []}
+    assert lifecycle.validate(config(tmp_path)) == {"web01": (), "db01": ()}
     assert {name: said["vms"] for name, said in inventory.drivers_report(host).items()} == {
         "fast": ["db01"],
         "memory": ["web01"],
@@ -47,7 +48,8 @@ def test_one_type_of_driver_runs_under_two_names(tmp_path: Path) -> None:
 
 def test_an_unknown_type_and_unknown_options_are_told_by_their_place(tmp_path: Path) -> None:
     drivers = {"memory": {"size": 1}, "fast": {"type": "memry"}}
-    problems = lifecycle.validate(config(tmp_path, drivers=drivers))[lifecycle.CONFIGURATION]
+    found = lifecycle.validate(config(tmp_path, drivers=drivers))
+    problems = in_words(found)[lifecycle.CONFIGURATION]
 
     assert "geats.drivers.memory.size: unknown key 'size' (there is: roots)" in problems
     assert any(p.startswith("geats.drivers.fast.type: unknown driver 'memry'") for p in problems)
@@ -103,7 +105,7 @@ def test_two_pools_at_one_place_are_refused_with_both_names(tmp_path: Path, seco
             "far": {"profile": "small", "volumes": [{"name": "root", "pool": "one"}]},
         },
     )
-    found = lifecycle.validate(raw)
+    found = in_words(lifecycle.validate(raw))
 
     assert [("'one'" in each, "'two'" in each) for each in found[lifecycle.CONFIGURATION]] == [
         (True,) * 2
@@ -131,8 +133,7 @@ def test_places_that_only_begin_alike_are_two() -> None:
 def test_two_drivers_at_one_place_are_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "lxc")
     drivers = {"memory": {}, **{name: {"type": "lxc", "path": path} for name in ("one", "two")}}
-    problems = lifecycle.validate(config(tmp_path, drivers=drivers, vms={}))[
-        lifecycle.CONFIGURATION
-    ]
+    found = lifecycle.validate(config(tmp_path, drivers=drivers, vms={}))
+    problems = in_words(found)[lifecycle.CONFIGURATION]
 
     assert [("'one'" in each, "'two'" in each) for each in problems] == [(True, True)] * 2

@@ -86,9 +86,8 @@ def test_everything_is_shown_where_nothing_can_be_written(
     shown = [_steady(show(host)) for show in SHOWING]
     WAYS[way](tmp_path / "state")
     assert [_steady(show(host)) for show in SHOWING] == shown
-    assert lifecycle.validate({**memory_config(tmp_path), "registry": "sqlite"}, "web01") == {
-        "web01": []
-    }
+    raw = {**memory_config(tmp_path), "registry": "sqlite"}
+    assert lifecycle.validate(raw, "web01") == {"web01": ()}
 
 
 def _steady(report: object) -> object:

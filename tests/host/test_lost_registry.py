@@ -21,6 +21,7 @@ from geats_host.planning.goals import Wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_rebuild, plan_wishes
 from geats_host.storage import VolumeId
 from tests.memory_host import memory_config, memory_host
+from tests.problems import in_words
 
 SQLITE = {"registry": "sqlite"}
 DIFFERS = "differs from drivers or volumes in the locks of db01"
@@ -180,8 +181,8 @@ def test_the_command_line_shows_what_is_recorded_again_and_records_it(
     shown = CliRunner().invoke(cli, [*command, "--dry-run"])
     assert shown.exit_code == 0
     assert [line.split()[:3] for line in shown.output.splitlines() if "define" in line] == [
-        ["1", "define", "db01"],
-        ["2", "define", "web01"],
+        ["1.", "define", "db01"],
+        ["2.", "define", "web01"],
     ]
     assert host.registry.definitions() == {}
     assert CliRunner().invoke(cli, command).exit_code == 0
@@ -201,7 +202,8 @@ def test_one_that_cannot_be_recorded_again_keeps_no_other_from_it(
     poor = Host.from_config(raw(tmp_path, templates={}))
     made = plan_rebuild(poor)
     assert [(step.vm, step.action) for step in made.plan.steps] == [("db01", Lock())]
-    assert made.refused == {"web01": ("web01.template: unknown template 'debian' (there is none)",)}
+    why = ["web01.template: unknown template 'debian' (there is none)"]
+    assert in_words(made.refused) == {"web01": why}
 
 
 def test_a_lock_of_a_vm_whose_driver_is_away_is_marked_later(host: Host, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from geats_host.host import Host
 from geats_host.planning.goals import Wishes, wanted
 from geats_host.planning.plans import plan_each, plan_halt, plan_wishes
 from tests.memory_host import memory_config, memory_host
+from tests.problems import in_words
 
 MEDIA = {"name": "media", "mount": "/media", "shared": True}
 OWNER: dict[str, object] = {"profile": "small", "volumes": [{"name": "root"}, MEDIA]}
@@ -52,7 +53,7 @@ def restarted(host: Host) -> dict[str, Observation]:
 def started(host: Host, seen: dict[str, Observation]) -> tuple[set[str], tuple[str, ...]]:
     """Which VMs would start, and why the others would not."""
     made = plan_each(host, boot_goals(seen), seen)
-    why = tuple(chain.from_iterable(made.refused.values()))
+    why = tuple(map(str, chain.from_iterable(made.refused.values())))
     return {plan.name for plan in made.plan.plans}, why
 
 
@@ -81,7 +82,7 @@ def test_who_mounts_a_volume_starts_whatever_else_cannot(host: Host) -> None:
 
 def test_validation_takes_declared_vms_as_if_they_were_there(tmp_path: Path) -> None:
     def wrong(**vms: object) -> dict[str, list[str]]:
-        return lifecycle.validate({**memory_config(tmp_path), "vms": vms})
+        return in_words(lifecycle.validate({**memory_config(tmp_path), "vms": vms}))
 
     assert wrong(nas=OWNER, web=READER) == {"nas": [], "web": []}
     assert wrong(web=READER) == {

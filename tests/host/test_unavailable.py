@@ -24,6 +24,7 @@ from geats_host.planning.plans import plan_halt, plan_wishes
 from geats_host.plugins import entry_points, opened
 from geats_host.storage import Pool, VolumeId
 from tests.memory_host import memory_config
+from tests.problems import in_words, lines
 
 Raw = dict[str, object]
 NOT_MOUNTED = "geats.pools.fast.mount_point: nothing is mounted there"
@@ -113,14 +114,14 @@ def test_a_vm_in_a_pool_that_is_not_mounted_is_shown_with_the_reason(host: Host)
     assert [each["vm"] for each in inventory.volumes_report(host)] == ["near"]
 
 
-def problems(row: Mapping[str, object]) -> list[object]:
+def problems(row: Mapping[str, object]) -> list[str]:
     found = row["problems"]
     assert isinstance(found, list)
-    return found
+    return lines(found)
 
 
 def test_a_pool_that_is_not_mounted_is_a_problem_of_the_configuration(tmp_path: Path) -> None:
-    found = lifecycle.validate(config(tmp_path, pools=gone(tmp_path)))
+    found = in_words(lifecycle.validate(config(tmp_path, pools=gone(tmp_path))))
     (why,) = found[lifecycle.CONFIGURATION]
     assert why.startswith(NOT_MOUNTED)
     assert found["near"] == []
@@ -344,7 +345,7 @@ def test_an_entry_that_is_wrong_concerns_those_that_need_it(tmp_path: Path, what
     host = Host.from_config({**raw, kind: {**given, "wrong": wrong}, "vms": vms})
     made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
     assert list(made.refused) == ["far"]
-    assert said in made.refused["far"][0]
+    assert said in str(made.refused["far"][0])
     apply_plan(host, made).unwrap()
     assert list(inventory.list_report(host)) == ["far", "near"]
     assert list(host.unavailable) == [f"{kind}.wrong"]
@@ -383,7 +384,7 @@ def test_a_vm_that_is_described_and_gone_stays_as_it_is_and_no_other_is_concerne
     both = {"near": "deprovisioned", "far": None}
     host = Host.from_config(config(tmp_path, vms=vms, gone=both))
     made = plan_wishes(host, Wishes(Goal(name="", target=Target.RUNNING)))
-    assert {name: why[0].partition(": geats.")[0] for name, why in made.refused.items()} == {
+    assert {name: f"{why[0]}".partition(": geats.")[0] for name, why in made.refused.items()} == {
         name: f"{name}: it is not clear whether it should be removed" for name in ("far", "near")
     }
     apply_plan(host, made).unwrap()

@@ -16,6 +16,7 @@ from geats_core.plans.plan_files import recorded_from_json
 from geats_core.vm.observation import Power
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
+from tests.problems import lines
 
 
 @pytest.fixture
@@ -104,13 +105,13 @@ def test_unknown_driver_pool_and_template_are_all_named_at_once(modules):
         "template": "debain",
         "volumes": [{"name": "root", "pool": "fats"}],
     }
-    assert modules["geats.validate"]("web01", spec) == {
-        "web01": [
-            "web01.driver: unknown driver 'lxd' (there is: memory)",
-            "web01.template: unknown template 'debain', did you mean 'debian'? (there is: debian)",
-            "web01.volumes[root].pool: unknown pool 'fats' (there is: default)",
-        ]
-    }
+    found = modules["geats.validate"]("web01", spec)
+    assert {each["code"] for each in found["web01"]} == {"unknown"}
+    assert lines(found["web01"]) == [
+        "web01.driver: unknown driver 'lxd' (there is: memory)",
+        "web01.template: unknown template 'debain', did you mean 'debian'? (there is: debian)",
+        "web01.volumes[root].pool: unknown pool 'fats' (there is: default)",
+    ]
 
 
 def test_validate_without_a_name_looks_at_every_declared_vm(modules, geats_config):
@@ -118,7 +119,7 @@ def test_validate_without_a_name_looks_at_every_declared_vm(modules, geats_confi
     found = modules["geats.validate"]()
     assert set(found) == {"web01", "db01", "bad"}
     assert found["web01"] == []
-    assert [line.partition(":")[0] for line in found["bad"]] == ["bad.template", "bad.memory"]
+    assert [each["path"] for each in found["bad"]] == ["bad.template", "bad.memory"]
 
 
 def test_one_wrong_vm_harms_no_other(modules, geats_config):
@@ -137,7 +138,7 @@ def test_a_vm_whose_pillar_went_wrong_can_still_be_stopped_and_taken_away(module
 def test_validate_sees_vms_behind_a_wrong_configuration(modules, geats_config):
     geats_config |= {"registri": "x", "vms": {"bad": {"template": "debian", "memory": 0}}}
     found = modules["geats.validate"]()
-    assert [line.partition(":")[0] for problems in found.values() for line in problems] == [
+    assert [each["path"] for problems in found.values() for each in problems] == [
         "geats.registri",
         "bad.memory",
     ]
@@ -355,7 +356,7 @@ def test_containers_of_lxc_become_a_pillar(modules, tmp_path):
     assert report["pillar"] == {
         "geats": {"vms": {"web": {"privileged": True, "includes": [], "hostname": "web"}}}
     }
-    assert report["problems"] == ["vms.web.template: is missing"]
+    assert lines(report["problems"]) == ["vms.web.template: is missing"]
 
 
 def test_domains_of_libvirt_become_a_pillar(modules, tmp_path):
@@ -364,7 +365,7 @@ def test_domains_of_libvirt_become_a_pillar(modules, tmp_path):
     report = modules["geats.import_libvirt"](str(file))
     vm = report["pillar"]["geats"]["vms"]["web"]
     assert (vm["driver"], vm["memory"]) == ("kvm", "1GiB")
-    assert report["problems"] == [
+    assert lines(report["problems"]) == [
         "vms.web.volumes: must hold a volume named 'root'",
         "vms.web.template: is missing",
     ]

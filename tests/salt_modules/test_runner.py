@@ -4,6 +4,7 @@ import msgpack
 import psutil
 import pytest
 
+from tests.problems import lines
 from tests.salt_modules.masters import A_VM, Master
 
 DB = {"db01": {"profile": "small", "memory": "1GiB"}}
@@ -12,6 +13,8 @@ WEB = {
     "template": "debian",
     "nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.2/24"]}],
 }
+
+APART = {"code": "refused", "path": "web02", "message": "must be apart from web01"}
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_a_vm_is_placed_apart_from_another(master):
     place = master.runner["geats.place"]
     spec = {"driver": "memory", "template": "debian"}
     found = place("web02", spec, apart=[["web01", "web02"]])
-    assert (found["host"], found["refused"]) == ("b", {"a": ["web02: must be apart from web01"]})
+    assert (found["host"], found["refused"]) == ("b", {"a": [APART]})
     together = place(
         "web02", {"driver": "memory", "template": "debian"}, together=[["web02", "web01"]]
     )
@@ -100,11 +103,11 @@ def test_refusals_are_told_whole_and_set_the_return_code(master):
     place = master.runner["geats.place"]
     wrong = place("web02", {"memory": "lots", "template": "x"})
     assert wrong["retcode"] == 1
-    assert [each.partition(":")[0] for each in wrong["problems"]] == ["web02.memory"]
+    assert [each["path"] for each in wrong["problems"]] == ["web02.memory"]
     rules = place("web02", {"template": "x"}, strategy="heap", reserve=2)["problems"]
-    assert [each.partition(":")[0] for each in rules] == ["strategy", "reserve"]
+    assert [each["path"] for each in rules] == ["strategy", "reserve"]
     nowhere = place("web02", {"driver": "memory", "template": "x"})["problems"]
-    assert [each.partition(".")[0] for each in nowhere] == ["a", "b"]
+    assert [each["path"].partition(".")[0] for each in nowhere] == ["a", "b"]
 
 
 def test_a_host_is_emptied_by_moves_that_come_with_their_commands(master):
@@ -112,7 +115,7 @@ def test_a_host_is_emptied_by_moves_that_come_with_their_commands(master):
     moves = master.runner["geats.drain"]("a")["moves"]
     assert {move["vm"]: move["target"] for move in moves} == {"db01": "b", "web01": "b"}
     assert moves[0]["command"] == f"salt-run geats.migrate {moves[0]['vm']} b source=a"
-    assert master.runner["geats.drain"]("c")["problems"] == [
+    assert lines(master.runner["geats.drain"]("c")["problems"]) == [
         "host: unknown host 'c' (there is: a, b)"
     ]
 
@@ -127,13 +130,14 @@ def test_loads_are_levelled(opts, tmp_path):
 
 
 def test_a_master_that_passes_no_files_on_moves_nothing(master):
-    assert master.runner["geats.migrate"]("web01", "b") == {
-        "problems": [
+    report = master.runner["geats.migrate"]("web01", "b")
+    assert (lines(report["problems"]), report["retcode"]) == (
+        [
             "file_recv: must be true in the master's configuration",
             "fileserver_backend: must list minionfs in the master's configuration",
         ],
-        "retcode": 1,
-    }
+        1,
+    )
     assert master.asked == []
 
 
@@ -161,7 +165,7 @@ def test_a_move_is_shown_before_it_is_made(passes_files_on, opts, tmp_path):
     assert (shown["source"], shown["problems"]) == ("a", [])
     master["a"]["geats.start"]("web01")
     declared = master.runner["geats.migrate"]("web01", "b")["problems"]
-    assert declared == [
+    assert lines(declared) == [
         "web01: is declared on a, which would recreate it: move its declaration to the target first"
     ]
 
@@ -171,7 +175,7 @@ def test_while_a_host_is_silent_it_could_be_the_source(passes_files_on, opts, tm
     master["a"]["geats.start"]("mail", {"driver": "memory", "template": "debian"})
     master.silent = {"c"}
     migrate = master.runner["geats.migrate"]
-    assert migrate("mail", "b", test=True)["problems"] == [
+    assert lines(migrate("mail", "b", test=True)["problems"]) == [
         "c: did not answer",
         "source: must say which, while not all hosts answer",
     ]

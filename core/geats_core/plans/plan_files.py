@@ -71,7 +71,7 @@ class SavedPlan:
     plan: HostPlan
     observations: Mapping[str, Observation]
     warnings: tuple[str, ...] = ()
-    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: Mapping[str, Problems] = field(default_factory=dict)
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     version: int = file_formats.PLAN
 

@@ -67,12 +67,22 @@ class Problem:
     code: Code = field(default=Code.INVALID, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}"
+        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 def problem_to_plain(found: Problem) -> dict[str, str]:
     """The problem as plain data."""
     return {"code": str(found.code), "path": found.path, "message": found.message}
+
+
+def problems_to_plain(found: Mapping[str, Iterable[Problem]]) -> dict[str, list[dict[str, str]]]:
+    """Problems by name, such as that of a VM, as plain data."""
+    return {name: list(map(problem_to_plain, each)) for name, each in found.items()}
+
+
+def problem_from_plain(plain: Mapping[str, str]) -> Problem:
+    """The problem that ``problem_to_plain`` wrote."""
+    return Problem(plain["path"], plain["message"], Code(plain["code"]))
 
 
 Problems: TypeAlias = tuple[Problem, ...]

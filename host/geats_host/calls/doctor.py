@@ -290,7 +290,7 @@ def _configuration(raw: object) -> Iterator[Finding]:
     """Pools with their tools, templates, bridges, and VMs: whatever a plan would be refused for."""
     by_name = lifecycle.validate(raw)
     by_name.pop(lifecycle.REGISTRY, None)  # which has findings of its own
-    problems = [each for found in by_name.values() for each in found]
+    problems = [str(each) for found in by_name.values() for each in found]
     problems += _template_problems(raw)
     if not problems:
         yield Finding("configuration", Health.WELL, "is valid, with everything that it declares")

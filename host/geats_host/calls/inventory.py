@@ -16,6 +16,7 @@ from geats_core.planning.spec_changes import (
     changes_to_plain,
     drift,
 )
+from geats_core.reading.checked import problem_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
@@ -70,7 +71,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "pending": len(pending_of(host, have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
-        "problems": [str(each) for each in host.out_of_sight(name, have)],
+        "problems": list(map(problem_to_plain, host.out_of_sight(name, have))),
     }
 
 

@@ -12,7 +12,7 @@ from geats_core.planning.spec_changes import Impact
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
-from geats_core.reading.checked import unknown
+from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_host.calls.registry_health import troubles
@@ -23,7 +23,7 @@ from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import Scope, goal_for, wanted
 from geats_host.planning.plans import plan_alone, plan_vm, plan_vms
 
-Problems: TypeAlias = dict[str, list[str]]  # by the name of the VM, and under these two
+Found: TypeAlias = dict[str, Problems]  # by the name of the VM, and under these two
 REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
 
 
@@ -107,18 +107,22 @@ def plan_to(
     return replace(planned, origins=said)
 
 
-def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Problems:
+def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Found:
     """Everything that is wrong with one VM, or with all VMs declared in *raw*, by name.
 
     *raw* is the configuration of a host. Problems of the registry come first, under REGISTRY;
     problems of the configuration itself are under CONFIGURATION, and problems that VMs have only
     together are under TOGETHER.
     """
-    recorded = [f"registry: {each.found}: {each.fix}" for each in troubles(raw) if each.stops]
+    recorded = tuple(
+        Problem("registry", f"{each.found}: {each.fix}", Code.HOST)
+        for each in troubles(raw)
+        if each.stops
+    )
     return {**({REGISTRY: recorded} if recorded else {}), **_declared_problems(raw, name, spec)}
 
 
-def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Problems:
+def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Found:
     try:
         host = Host.from_config(raw)
         locked = _lock_problems(host)
@@ -126,7 +130,7 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Probl
             return {CONFIGURATION: locked, **_vms_alone(raw, name)}
         host.observe_all()  # a driver or pool may answer whoever opens it, and not who looks
     except Refused as refused:
-        return {CONFIGURATION: list(refused.problems), **_vms_alone(raw, name)}
+        return {CONFIGURATION: refused.found, **_vms_alone(raw, name)}
     except HostError:  # the registry cannot be read
         return _vms_alone(raw, name)
     if name is not None:
@@ -134,40 +138,40 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Probl
         return {name: _problems(host, name, spec)}
     found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
     together = _together(host, [each for each, problems in found.items() if not problems])
-    away = list(facts_of(host, host.drivers).unavailable.values())
+    away = Refused(*facts_of(host, host.drivers).unavailable.values()).found
     around = {CONFIGURATION: away} if away else {}
     return {**around, **found, **({TOGETHER: together} if together else {})}
 
 
-def _lock_problems(host: Host) -> list[str]:
+def _lock_problems(host: Host) -> Problems:
     try:
         _ = host.locks
     except HostError as error:
-        return [str(error)]
-    return []
+        return (Problem("", str(error), Code.HOST),)
+    return ()
 
 
-def _problems(host: Host, name: str, raw: Raw | None) -> list[str]:
+def _problems(host: Host, name: str, raw: Raw | None) -> Problems:
     try:
         spec = host.declared(name, raw)
         if spec is not None:
             plan_alone(host, Goal(name=name, target=Target.DEFINED, spec=spec), Observation())
     except Refused as refused:
-        return list(refused.problems)
-    return []
+        return refused.found
+    return ()
 
 
-def _together(host: Host, names: list[str]) -> list[str]:
+def _together(host: Host, names: list[str]) -> Problems:
     specs = [host.declared(name) for name in names]
     wanted = [Goal(name=s.name, target=Target.DEFINED, spec=s) for s in specs if s is not None]
     try:
         plan_vms(host, wanted, {}, Scope.SOME)
     except Refused as refused:
-        return list(refused.problems)
-    return []
+        return refused.found
+    return ()
 
 
-def _vms_alone(raw: object, name: str | None) -> Problems:
+def _vms_alone(raw: object, name: str | None) -> Found:
     """What can be said of VMs if the rest of the configuration is wrong."""
     vms, profiles = _part(raw, "vms"), _part(raw, "profiles")
     if vms is None or profiles is None:
@@ -184,12 +188,12 @@ def _part(raw: object, key: str) -> HostConfig | None:
     return parse_config(given).value_or(None)
 
 
-def _spec_problems(config: HostConfig, name: str) -> list[str]:
+def _spec_problems(config: HostConfig, name: str) -> Problems:
     try:
         declared(config, name)
     except Refused as refused:
-        return list(refused.problems)
-    return []
+        return refused.found
+    return ()
 
 
 def _have(host: Host, name: str, target: Target, raw: Raw | None) -> Observation:

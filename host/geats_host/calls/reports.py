@@ -17,7 +17,7 @@ from geats_core.plans.explain import (
     step_to_plain,
 )
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.reading.checked import said_once
+from geats_core.reading.checked import problems_to_plain, said_once
 from geats_host.drivers import Ran
 from geats_host.engine.apply import Applied, Interrupted, Noted, NotTried
 
@@ -80,16 +80,16 @@ def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
 
 def _beside(made: SavedPlan) -> Report:
     """What is to be known beside the steps; ``refused`` says of VMs why they are left out."""
-    refused = {name: list(why) for name, why in made.refused.items()}
+    refused = problems_to_plain(made.refused)
     return {"notes": notes(made.plan), "warnings": list(made.warnings), "refused": refused}
 
 
 def refused_lines(made: SavedPlan) -> list[str]:
     """Whom a plan leaves out, and why: for people, with each reason said once."""
     return said_once(
-        problem if name in problem else f"{name}: {problem}"
+        line if name in line else f"{name}: {line}"
         for name, why in made.refused.items()
-        for problem in why
+        for line in map(str, why)
     )
 
 
@@ -125,7 +125,13 @@ def would_several_report(several: SavedPlan) -> dict[str, Report]:
 
 def _refused(several: SavedPlan) -> dict[str, Report]:
     return {
-        name: {"name": name, "changes": {}, "pending": {}, "origins": {}, "error": "\n".join(why)}
+        name: {
+            "name": name,
+            "changes": {},
+            "pending": {},
+            "origins": {},
+            "error": "\n".join(map(str, why)),
+        }
         for name, why in several.refused.items()
     }
 

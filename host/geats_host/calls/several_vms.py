@@ -70,7 +70,7 @@ def _planned(
         try:
             goals.append(goal_of(name))
         except Refused as why:
-            refused[name] = why.problems
+            refused[name] = why.found
     made = plan_each(host, goals, seen)
     return replace(made, refused={**refused, **made.refused})
 

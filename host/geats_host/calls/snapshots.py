@@ -30,6 +30,7 @@ from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
+from geats_host.planning.goals import Refusals
 from geats_host.planning.plans import check_sharing, saved, saved_alone
 
 Report = dict[str, object]
@@ -129,18 +130,18 @@ def pruned(host: Host, rules: Mapping[str, object]) -> SavedPlan:
     seen, now_s = host.observe_all(), int(time.time())
     plans: list[Plan] = []
     warnings: list[str] = []
-    refused: dict[str, tuple[str, ...]] = {}
+    refused: Refusals = {}
     facts = _facts(host)
     for name, have in seen.items():
         match plan_kept(name, keep, have, now_s, named_by_time=True, facts=facts):
             case Success(made) if made.plan.steps and (wrong := host.out_of_sight(name, have)):
-                refused[name] = tuple(map(str, wrong))
+                refused[name] = tuple(wrong)
             case Success(made):
                 plans += [made.plan] if made.plan.steps else []
             case Failure(problems) if have.locked:
                 warnings += map(str, problems)
             case Failure(problems):
-                refused[name] = tuple(map(str, problems))
+                refused[name] = problems
     whole = accepted(arranged(plans, Setting({}, seen, facts, host.config.policy)))
     about = {each.name: seen[each.name] for each in plans}
     return replace(saved(host, whole, about, tuple(warnings)), refused=refused)

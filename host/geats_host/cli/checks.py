@@ -6,6 +6,7 @@ import sys
 import click
 
 from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.reading.checked import problems_to_plain
 from geats_host.calls import doctor, lifecycle
 from geats_host.cli import tables
 from geats_host.cli.session import FAILED, REFUSED, Session, in_session
@@ -16,10 +17,11 @@ from geats_host.cli.session import FAILED, REFUSED, Session, in_session
 @in_session
 def validate(session: Session, names: tuple[str, ...]) -> None:
     """List everything that is wrong with the configuration and the declared VMs."""
-    report: dict[str, list[str]] = {}
+    found: lifecycle.Found = {}
     for name in names or (None,):
-        report |= lifecycle.validate(session.raw, name)
-    problems = [problem for found in report.values() for problem in found]
+        found |= lifecycle.validate(session.raw, name)
+    problems = [str(problem) for each in found.values() for problem in each]
+    report = problems_to_plain(found)
     session.answer(report, lambda: click.echo("\n".join(problems) or "all VMs are valid"))
     sys.exit(REFUSED if problems else 0)
 

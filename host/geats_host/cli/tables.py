@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from geats_core.planning.spec_changes import Impact
-from geats_core.reading.checked import said_once
+from geats_core.reading.checked import Problem, problem_from_plain, said_once
 from geats_core.reading.sizes import format_size
 
 console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
@@ -42,14 +42,14 @@ def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
             _pending(row["pending"]),
         )
     console.print(table)
-    for problem in said_once(_problems(rows.values())):
+    for problem in said_once(map(str, _problems(rows.values()))):
         console.print(escape(problem), style="red", soft_wrap=True)
 
 
-def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
+def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[Problem]:
     for row in rows:
         if isinstance(found := row["problems"], list):
-            yield from map(str, found)
+            yield from map(problem_from_plain, found)
 
 
 def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from geats_core.reading.checked import problems_to_plain
 from geats_host.cli import tables
 from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option
@@ -77,8 +78,9 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
 @in_session
 def verify(session: Session) -> None:
     """Check every declared template: its files, and its unpacked copies."""
-    report = session.host.templates.verified()
-    problems = [problem for found in report.values() for problem in found]
+    found = session.host.templates.verified()
+    problems = [str(problem) for each in found.values() for problem in each]
+    report = problems_to_plain(found)
     session.answer(report, lambda: click.echo("\n".join(problems) or "all templates are sound"))
     sys.exit(REFUSED if problems else 0)
 

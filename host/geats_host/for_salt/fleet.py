@@ -20,6 +20,7 @@ from geats_core.fleet.migration import Migration, migration
 from geats_core.fleet.placement import Candidate, place
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode, encode
+from geats_core.reading.checked import problems_to_plain
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
@@ -118,7 +119,7 @@ class Fleet:
         wanted = accepted(parse_vm(name, spec), name)
         goal = Goal(name=name, target=Target.RUNNING, spec=wanted)
         found = accepted(place(goal, self.hosts, _rules(rules)))
-        refused = {host: [str(each) for each in why] for host, why in found.refused.items()}
+        refused = problems_to_plain(found.refused)
         return self._report(host=found.host, load=round(found.load, 3), refused=refused)
 
     def drain(self, host: str, rules: Words) -> Report:

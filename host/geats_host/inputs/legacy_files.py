@@ -13,7 +13,7 @@ from geats_core.foreign.legacy_notes import Imported, Written
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.proxmox.proxmox_import import import_proxmox, texts_of_lxc
 from geats_core.proxmox.storages import read_storages
-from geats_core.reading.checked import shown
+from geats_core.reading.checked import problem_to_plain, shown
 from geats_host.errors import Refused
 from geats_host.inputs.disk_sizes import disk_sizes
 from geats_host.inputs.lxc_includes import on_host
@@ -104,7 +104,7 @@ def report(made: Imported) -> dict[str, object]:
         if not note.to
     ]
     pillar = {"geats": made.geats}
-    problems = [str(problem) for problem in made.problems]
+    problems = list(map(problem_to_plain, made.problems))
     return {"pillar": pillar, "carried": carried, "left": left, "problems": problems}
 
 

@@ -48,7 +48,7 @@ def plan_wished(
     if problems and made.plan.is_empty:
         raise Refused(*problems)
     left = chain.from_iterable(why for name, why in unplanned.items() if name in stay)
-    return replace(made, refused=refused, warnings=(*made.warnings, *left))
+    return replace(made, refused=refused, warnings=(*made.warnings, *map(str, left)))
 
 
 def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
@@ -56,7 +56,7 @@ def _refuse_too_many(wanted: Sequence[Goal], plan_all: PlanAll) -> None:
     try:
         _ = plan_all(wanted)
     except Refused as refused:
-        of_all = [each for each in refused.problems if each.startswith(f"{NAMES}: ")]
+        of_all = [each for each in refused.found if each.path == NAMES]
         if of_all:
             raise Refused(*of_all) from None
 
@@ -105,7 +105,7 @@ def _together(
         plan_all((*kept, *more))
     except Refused as refused:
         if len(more) <= 1:
-            return kept, {goal.name: refused.problems for goal in more}
+            return kept, {goal.name: refused.found for goal in more}
     else:
         return (*kept, *more), {}
     half = len(more) // 2

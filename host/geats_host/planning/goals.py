@@ -17,7 +17,7 @@ from geats_core.vm.observation import Observation
 from geats_host.errors import Refused, accepted
 from geats_host.inputs.declared import declared
 
-Refusals: TypeAlias = dict[str, tuple[str, ...]]  # by the name of the VM
+Refusals: TypeAlias = dict[str, Problems]  # by the name of the VM
 NO_COUNT: int | None = None
 
 LEAVES_BY = {
@@ -152,13 +152,13 @@ def goals(
         try:
             found.append(goal_by_name(goal, name, config, seen))
         except Refused as refused:
-            wrong[name] = refused.problems
+            wrong[name] = refused.found
     return tuple(found), wrong
 
 
 def _misnamed(config: HostConfig) -> Refusals:
     """Why each entry that can be no VM has no part in a plan for all of them."""
-    return {name: (why,) for name, why in config.misnamed.items()}
+    return {name: Refused(why).found for name, why in config.misnamed.items()}
 
 
 def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> None:

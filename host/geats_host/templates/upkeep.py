@@ -23,7 +23,7 @@ from geats_core.declared.template import (
     Template,
     kind,
 )
-from geats_core.reading.checked import unknown
+from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
@@ -110,17 +110,17 @@ class Upkeep:
                     pass
         return {"name": name, "key": key_of(template, self.store), "done": done}
 
-    def verified(self) -> dict[str, list[str]]:
+    def verified(self) -> dict[str, Problems]:
         """All that is wrong with each template and its unpacked copies; nothing if it is sound.
 
         Archives are read whole; of a copy, what its pool remembers of it.
         """
         there = unpacked_in(self.pools)
         return {
-            name: [
-                *map(str, problems(template, self.store)),
+            name: (
+                *problems(template, self.store),
                 *self._problems_of_copies(template, there),
-            ]
+            )
             for name, template in self.declared.items()
         }
 
@@ -174,13 +174,13 @@ class Upkeep:
 
     def _problems_of_copies(
         self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
-    ) -> Iterator[str]:
+    ) -> Iterator[Problem]:
         key, _ = self._key(template)
         for pool, volumes in there.items():
             for volume, seen in volumes.items():
                 if volume.volume == key and not _is_whole(seen):
-                    at = f"templates.{template.name}: in pool {pool}"
-                    yield f"{at} is half unpacked: the next import or VM finishes it"
+                    what = f"in pool {pool} is half unpacked: the next import or VM finishes it"
+                    yield Problem(f"templates.{template.name}", what, Code.UNAVAILABLE)
 
     def _verdicts_on_copies(self) -> Iterator[Verdict]:
         keys: dict[str, str] = {}

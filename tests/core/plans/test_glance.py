@@ -9,6 +9,7 @@ from geats_core import (
     Goal,
     HostFacts,
     HostPlan,
+    Problem,
     Target,
     VMSpec,
     saved,
@@ -146,7 +147,7 @@ def test_what_is_about_the_host_comes_first_and_counts_as_no_vm() -> None:
 
 def test_vms_that_are_refused_are_counted() -> None:
     plan = planned([Goal(name="web", target=Target.RUNNING, spec=vm("web"))], {})
-    made = replace(saved(plan, {}), refused={"app": ("app.memory: is wrong",)})
+    made = replace(saved(plan, {}), refused={"app": (Problem("app.memory", "is wrong"),)})
     assert [*map(words, glance(made)), in_total(made)] == [
         "+ web  create, 7 steps",
         "1 to create, 1 refused",

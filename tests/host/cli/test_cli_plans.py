@@ -305,7 +305,7 @@ def test_what_cannot_start_keeps_no_other_from_it(geats: Geats, config: Path) ->
     assert geats("boot")[0] == 2
     assert powers(geats) == {"a": "stopped", "b": "running", "c": "stopped", "d": "running"}
     refused = json.loads(geats("--json", "boot")[1])["refused"]
-    assert {name: why[0].partition(":")[0] for name, why in refused.items()} == {
+    assert {name: why[0]["path"] for name, why in refused.items()} == {
         "a": "memory",
         "c": "c.template",
     }

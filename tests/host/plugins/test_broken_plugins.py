@@ -12,6 +12,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from tests.memory_host import memory_config
+from tests.problems import in_words
 
 Raw = dict[str, object]
 METADATA = "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n"
@@ -21,6 +22,7 @@ CODE = """
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage.memory import MemoryPool
+from tests.problems import in_words
 
 def wrong_type(options, *_):
     return object()
@@ -110,7 +112,7 @@ def test_a_broken_driver_or_pool_is_its_own_problem_and_stops_no_other_vm(
     raw = config(tmp_path, kind, way)
     name = "drivers.odd" if kind == "drivers" else "pools.odd"
 
-    found = lifecycle.validate(raw)
+    found = in_words(lifecycle.validate(raw))
     assert len(found[lifecycle.CONFIGURATION]) == 1
     assert found["sound"] == []
     assert found["broken"] != []
@@ -134,7 +136,7 @@ def test_broken_locks_are_one_problem(tmp_path: Path, way: str) -> None:
     with pytest.raises(HostError) as failed:
         inventory.list_report(Host.from_config(raw))
     assert f"lock {way}: its plugin failed with" in str(failed.value)
-    assert lifecycle.validate(raw)[lifecycle.CONFIGURATION] == [str(failed.value)]
+    assert in_words(lifecycle.validate(raw))[lifecycle.CONFIGURATION] == [str(failed.value)]
     told = [each.found for each in doctor.examine(raw) if each.health is doctor.Health.PROBLEM]
     assert str(failed.value) in told
 
@@ -149,4 +151,5 @@ def test_a_broken_registry_is_one_problem(tmp_path: Path, way: str) -> None:
     assert "\n" not in str(failed.value)
     told = [each for each in doctor.examine(raw) if each.what == "registry"]
     assert [each.health for each in told] == [doctor.Health.PROBLEM]
-    assert any(f"registry {way}" in each for each in lifecycle.validate(raw)[lifecycle.REGISTRY])
+    found = in_words(lifecycle.validate(raw))
+    assert any(f"registry {way}" in each for each in found[lifecycle.REGISTRY])

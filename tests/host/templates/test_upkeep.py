@@ -83,15 +83,15 @@ def test_what_is_unsound_is_not_imported(upkeep: Upkeep, archive: Path) -> None:
 
 
 def test_every_template_is_verified(upkeep: Upkeep, archive: Path) -> None:
-    assert upkeep.verified() == {"t": [], "built": []}
+    assert upkeep.verified() == {"t": (), "built": ()}
     upkeep.make_ready("t")
-    assert upkeep.verified() == {"t": [], "built": []}
+    assert upkeep.verified() == {"t": (), "built": ()}
     half_unpack(upkeep, "t")
     (problem,) = upkeep.verified()["t"]
-    assert problem.startswith("templates.t: in pool layers is half unpacked")
+    assert str(problem).startswith("templates.t: in pool layers is half unpacked")
     archive.unlink()
     (problem,) = upkeep.verified()["t"]
-    assert problem.startswith("templates.t.path: cannot be read")
+    assert str(problem).startswith("templates.t.path: cannot be read")
 
 
 def half_unpack(upkeep: Upkeep, name: str) -> VolumeId:
@@ -218,7 +218,7 @@ def test_a_damaged_download_is_replaced_when_it_is_refreshed(
         with pytest.raises(Refused, match="must have the sha256"):
             changed.make_ready("t")
         changed.make_ready("t", refresh=True)
-        assert changed.verified() == {"t": []}
+        assert changed.verified() == {"t": ()}
 
 
 def test_a_file_that_cannot_be_removed_is_kept(
