@@ -69,7 +69,7 @@ def unpack_disk(file: BinaryIO, packed: Packed, disk: Disk) -> None:
         with raw.open("wb") as made:
             made.truncate(size_bytes)
         unpack_disk(file, packed, Disk(raw, Offer.FILE, disk.aside))
-        qemu_img.fill(raw, disk.path)
+        qemu_img.fill(raw, disk.path, is_new=False)  # an interrupted try may have filled it
 
 
 def _unpacked(file: BinaryIO, packed: Packed, use: Callable[[BinaryIO], T]) -> T:
