@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from returns.result import Failure, Success
 
 from geats_core import plan
+from geats_core.hostwide.registry_upgrade import with_places
 from geats_core.planning.actions import (
     POWER_OFFS,
     Action,
@@ -41,6 +42,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    NotePlaces,
     Pause,
     Repair,
     RollbackVolume,
@@ -74,7 +76,7 @@ from geats_host.engine.perform import FILLING, Performer
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing.known_volumes import is_filled
-from geats_host.planning.facts import facts_of
+from geats_host.planning.facts import facts_of, places_of
 from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.property.space import half_way
@@ -222,7 +224,10 @@ class Life:
     def do(self, action: Action) -> None:
         """Perform one action that the model allows."""
         foretold = after(action, self.have).unwrap()
-        self.performer(self.host).perform(action)
+        if isinstance(action, NotePlaces):  # which is about the host
+            places_of(self.host).note(action.moved)
+        else:
+            self.performer(self.host).perform(action)
         self.done.append(action)
         self.have = foretold
         self.agree()
@@ -242,15 +247,21 @@ class Life:
         )
 
     def planned(self, goal: Goal) -> SavedPlan | None:
-        """The plan from the host, which must be that from the model; None where there is none."""
-        foretold = plan(goal, self.have, facts_of(self.host, [self.world.driver]))
+        """The plan from the host, which must be that from the model; None where there is none.
+
+        It may also note that a pool is another one, because it was taken away.
+        """
+        facts = facts_of(self.host, [self.world.driver])
+        foretold = plan(goal, self.have, facts)
         try:
             made = plan_vm(self.host, goal)
         except Refused:
             assert isinstance(foretold, Failure)
             self.agree()
             return None
-        assert foretold == Success(made.of_vm)
+        seen = {self.name: self.have}
+        noting = foretold.map(lambda made: with_places(made, facts.moved, seen, whole_host=False))
+        assert Success(made.of_vm) in (foretold, noting)
         return made
 
     def apply(self, planned: SavedPlan) -> None:
