@@ -182,7 +182,7 @@ def test_a_template_is_all_that_a_spec_must_have() -> None:
         VMSpec(name="web", driver="lxc", template="debian", hostname="web", volumes=(root,))
     )
     assert problems({}) == ["template: is missing"]
-    assert problems(None) == [": is empty: write {} for the defaults"]
+    assert problems(None) == ["is empty: write {} for the defaults"]
     assert problems([]) == [": a VM must be a mapping, got a list"]
 
 
