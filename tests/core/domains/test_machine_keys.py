@@ -220,3 +220,8 @@ def test_a_key_of_the_seed_costs_nothing_and_any_other_a_restart() -> None:
         ("hardware.ssh_keys", Impact.NONE),
         ("hardware.tpm", Impact.RESTART),
     ]
+
+
+def test_the_devices_of_the_host_are_those_that_a_host_allows_by_name() -> None:
+    parts = HostParts(pci=("0000:01:00.0",), usb=("046d:c52b",))
+    assert parts.devices == ("0000:01:00.0", "046d:c52b")

@@ -30,6 +30,7 @@ def test_what_is_done_to_each_device_is_told() -> None:
         "detach volume raw",
     ]
     assert [*differences(web(cdrom="/a"), web(cdrom="/b", disks={"root": {}}))] == ["change cdrom"]
+    assert [*differences(web(cdrom="/a", tpm=True), web(cdrom="/b", tpm=True))] == ["change cdrom"]
 
 
 def test_only_the_devices_of_the_named_fields_change() -> None:
