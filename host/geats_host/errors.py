@@ -33,7 +33,7 @@ class Refused(Exception):
 
     def __init__(self, *problems: object) -> None:
         self.problems = tuple(map(str, problems))
-        self.found = tuple(map(_as_problem, problems))
+        self.found = tuple(map(problem_of, problems))
         super().__init__("\n".join(said_once(self.problems)))
 
 
@@ -61,7 +61,7 @@ def sound(checked: Checked[T]) -> T:
             raise HostError("\n".join(map(str, problems)))
 
 
-def _as_problem(given: object) -> Problem:
+def problem_of(given: object) -> Problem:
     """A problem, or a text such as ``web01: is locked``: what is before the colon is a path."""
     if isinstance(given, Problem):
         return given

@@ -15,6 +15,7 @@ from geats_core.reading.checked import Checked, Code, problem, shown
 from geats_core.vm.spec import VMSpec
 
 AnyPlan: TypeAlias = Plan | HostPlan
+THIS_HOST = "this host"  # what concerns no VM is told under it; no VM can have this name
 MOST_NAMED = 20  # steps that a refusal of a question names
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from geats_core.planning.actions import (
+    POWER_OFFS,
     Action,
     Adopt,
     AllocateVolume,
@@ -25,10 +26,8 @@ from geats_core.planning.actions import (
     Repair,
     RollbackVolume,
     SetLimits,
-    Shutdown,
     SnapshotVolume,
     Start,
-    Stop,
     Undefine,
     Unfreeze,
     Unlock,
@@ -37,13 +36,13 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
+from geats_core.plans.explain import THIS_HOST
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation
 
 MOST_FIELDS = 3  # that a line names
-THIS_HOST = "this host"
 
 
 class Sign(StrEnum):
@@ -125,38 +124,36 @@ def glance(made: SavedPlan) -> tuple[Line, ...]:
     return (*map(_of_host, of_vms.get("", ())), *sorted(lines, key=lambda line: line.name))
 
 
-def in_total(made: SavedPlan) -> str:
+def in_total(made: SavedPlan, lines: Iterable[Line]) -> str:
     """The line about the host, such as ``3 to create, 1 live, 1 refused``; empty if there is
-    nothing to count."""
-    counted = Counter(line.fate for line in glance(made))
+    nothing to count. *lines* are those of ``glance``."""
+    counted = Counter(line.fate for line in lines)
     counted[Fate.REFUSED] = len(made.refused)
     words = [f"{counted[fate]} {fate}" for fate in Fate if counted[fate]]
     return ", ".join(words) + _unwanted(made)
 
 
 def _of_host(step: Step) -> Line:
-    sign = Sign.DATA_LOSS if step.impact is Impact.DATA_LOSS else Sign.CHANGE
+    sign = _sign(Fate.CHANGE, step.impact)
     return Line(sign, THIS_HOST, describe(step.action, ""), step.impact, None)
 
 
 def _line(plan: Plan, steps: list[Step], have: Observation) -> Line:
-    fate = _fate(steps, have)
     impact = max(step.impact for step in steps)
-    words = [*_what(fate, plan, steps), *_cost(fate, impact), *_losses(steps, have)]
+    fate = _fate(steps, have, impact)
+    words = [*_what(fate, plan, steps), *_cost(fate), *_losses(steps, have)]
     return Line(_sign(fate, impact), plan.name, ", ".join(words), impact, fate)
 
 
-def _fate(steps: list[Step], have: Observation) -> Fate:
+def _fate(steps: list[Step], have: Observation, impact: Impact) -> Fate:
     kinds = {type(step.action) for step in steps}
-    impact = max(step.impact for step in steps)
-    off = kinds & {Shutdown, Stop, Repair}
     if Undefine in kinds:
         return Fate.DESTROY
     if not have.exists and kinds & {Define, Adopt}:
         return Fate.CREATE
     if impact is Impact.DATA_LOSS:
         return Fate.DATA_LOSS
-    if off:
+    if not kinds.isdisjoint(POWER_OFFS):
         return Fate.RESTART if Start in kinds else Fate.OFF
     if Start in kinds:
         return Fate.START
@@ -193,7 +190,7 @@ def _what(fate: Fate, plan: Plan, steps: list[Step]) -> Iterable[str]:
 POWERED = {Fate.START: "start", Fate.RESTART: "restart", Fate.OFF: "power off"}
 
 
-def _cost(fate: Fate, impact: Impact) -> Iterable[str]:
+def _cost(fate: Fate) -> Iterable[str]:
     if fate in POWERED:
         return (POWERED[fate],)
     return ("live",) if fate is Fate.LIVE else ()

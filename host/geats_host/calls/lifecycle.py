@@ -16,7 +16,7 @@ from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_host.calls.registry_health import troubles
-from geats_host.errors import HostError, Refused, accepted
+from geats_host.errors import HostError, Refused, accepted, problem_of
 from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
 from geats_host.planning.facts import facts_of
@@ -138,7 +138,7 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Found
         return {name: _problems(host, name, spec)}
     found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
     together = _together(host, [each for each, problems in found.items() if not problems])
-    away = Refused(*facts_of(host, host.drivers).unavailable.values()).found
+    away = tuple(map(problem_of, facts_of(host, host.drivers).unavailable.values()))
     around = {CONFIGURATION: away} if away else {}
     return {**around, **found, **({TOGETHER: together} if together else {})}
 

@@ -10,6 +10,7 @@ from geats_core.planning.actions import NotePlaces, describe
 from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import (
+    THIS_HOST,
     explain_step,
     host_plan_to_plain,
     notes,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from geats_host.calls.waiting import Waited
 
 Report = dict[str, object]
-HOST = "this host"  # what concerns no VM is told under it; no VM can have this name
 
 
 def plan_report(plan: Plan) -> Report:
@@ -172,7 +172,7 @@ def _of_host(plan: HostPlan) -> Iterable[Plan]:
     of_vms = {step.action for each in plan.plans for step in each.steps if not step.vm}
     steps = [s for s in plan.steps if isinstance(s.action, NotePlaces) and s.action not in of_vms]
     if steps:
-        yield Plan(name=HOST, steps=tuple(steps))
+        yield Plan(name=THIS_HOST, steps=tuple(steps))
 
 
 def error_of(applied: Applied) -> str | None:

@@ -37,9 +37,12 @@ def plan_several(host: Host, vms: Mapping[str, object]) -> SavedPlan:
 
 
 def plan_verb_for_several(
-    host: Host, verb: str, names: Iterable[str], max_impact: object = str(Impact.DATA_LOSS)
+    host: Host, verb: str, names: Iterable[str] = (), max_impact: object = str(Impact.DATA_LOSS)
 ) -> SavedPlan:
-    """One plan for a lifecycle verb and these VMs; ``refused`` says why some have none."""
+    """One plan for a lifecycle verb and these VMs, or all; ``refused`` says why some have none.
+
+    All are those that are defined, and if the verb can define them, those that are declared.
+    """
     seen = host.observe_all()
     terms = wanted({"max_impact": max_impact})
 
@@ -47,15 +50,9 @@ def plan_verb_for_several(
         have = seen[name] if name in seen else host.known(name)
         return verb_goal(host, verb, name, have, terms)
 
-    return _planned(host, seen, dict.fromkeys(names), goal_of)
-
-
-def all_for(host: Host, verb: str) -> list[str]:
-    """The VMs that a verb is for if all are meant: those that are defined, and if it can define
-    them, those that are declared."""
-    defined = {name for name, have in host.observe_all().items() if have.recorded is not None}
+    defined = {name for name, have in seen.items() if have.recorded is not None}
     declared = host.config.vms if VERBS[verb].target.takes_spec else ()
-    return sorted(defined.union(declared))
+    return _planned(host, seen, dict.fromkeys(names or sorted(defined.union(declared))), goal_of)
 
 
 def _planned(

@@ -6,10 +6,9 @@ import sys
 import click
 
 from geats_core.declared.pillar_schema import pillar_schema
-from geats_core.reading.checked import problems_to_plain
 from geats_host.calls import doctor, lifecycle
 from geats_host.cli import tables
-from geats_host.cli.session import FAILED, REFUSED, Session, in_session
+from geats_host.cli.session import FAILED, Session, in_session
 
 
 @click.command()
@@ -20,10 +19,7 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
     found: lifecycle.Found = {}
     for name in names or (None,):
         found |= lifecycle.validate(session.raw, name)
-    problems = [str(problem) for each in found.values() for problem in each]
-    report = problems_to_plain(found)
-    session.answer(report, lambda: click.echo("\n".join(problems) or "all VMs are valid"))
-    sys.exit(REFUSED if problems else 0)
+    session.end_with(found, "all VMs are valid")
 
 
 @click.command("doctor")

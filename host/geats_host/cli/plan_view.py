@@ -55,7 +55,7 @@ def show_plan(made: SavedPlan, detail: Detail = Detail.OF_EACH) -> None:
             if detail is Detail.OF_EACH and line.fate is not None:
                 _show_steps(made.plan, line.name)
     if len(lines) + len(made.refused) > 1:
-        _print(in_total(made), "bold")
+        _print(in_total(made, lines), "bold")
     show_notes(made, short_notes(made.plan) if detail is Detail.GLANCE else notes(made.plan))
 
 

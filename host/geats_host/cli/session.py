@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import NoReturn
 import click
 
 from geats_core.declared.config import HostConfig, parse_config
-from geats_core.reading.checked import Code, Problem, problem_to_plain, said_once
+from geats_core.reading.checked import (
+    Code,
+    Problem,
+    Problems,
+    problem_to_plain,
+    problems_to_plain,
+    said_once,
+)
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
@@ -63,6 +70,12 @@ class Session:
         else:
             show()
         self._warn()
+
+    def end_with(self, found: Mapping[str, Problems], well: str) -> NoReturn:
+        """Answer with the problems that a check *found*, by name, or the words *well*; and end."""
+        lines = [str(problem) for problems in found.values() for problem in problems]
+        self.answer(problems_to_plain(found), lambda: click.echo("\n".join(lines) or well))
+        sys.exit(REFUSED if lines else 0)
 
     def _warn(self) -> None:
         """Say on standard error which parts of the host are not available, if it was opened."""

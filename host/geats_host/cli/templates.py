@@ -4,11 +4,10 @@ import sys
 
 import click
 
-from geats_core.reading.checked import problems_to_plain
 from geats_host.cli import tables
 from geats_host.cli.commands import shared_options
 from geats_host.cli.plans import dry_run_option
-from geats_host.cli.session import FAILED, REFUSED, Session, in_session
+from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.errors import HostError, Refused
 from geats_host.templates.upkeep import Report
 
@@ -78,11 +77,7 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
 @in_session
 def verify(session: Session) -> None:
     """Check every declared template: its files, and its unpacked copies."""
-    found = session.host.templates.verified()
-    problems = [str(problem) for each in found.values() for problem in each]
-    report = problems_to_plain(found)
-    session.answer(report, lambda: click.echo("\n".join(problems) or "all templates are sound"))
-    sys.exit(REFUSED if problems else 0)
+    session.end_with(session.host.templates.verified(), "all templates are sound")
 
 
 @templates.command()

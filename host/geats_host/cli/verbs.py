@@ -43,7 +43,6 @@ def _verb_command(verb: Verb) -> click.Command:
 def _planned(host: Host, verb: str, names: tuple[str, ...], max_impact: str) -> SavedPlan:
     if len(names) == 1:
         return lifecycle.plan_verb(host, verb, names[0], max_impact=max_impact)
-    names = names or tuple(several_vms.all_for(host, verb))
     return several_vms.plan_verb_for_several(host, verb, names, max_impact)
 
 

@@ -14,7 +14,7 @@ from geats_core.reading.checked import Checked, Problem, Problems, problems_of, 
 from geats_core.reading.fields import Reader, boolean, one_of
 from geats_core.reading.mappings import FORMER, Raw
 from geats_core.vm.observation import Observation
-from geats_host.errors import Refused, accepted
+from geats_host.errors import Refused, accepted, problem_of
 from geats_host.inputs.declared import declared
 
 Refusals: TypeAlias = dict[str, Problems]  # by the name of the VM
@@ -158,7 +158,7 @@ def goals(
 
 def _misnamed(config: HostConfig) -> Refusals:
     """Why each entry that can be no VM has no part in a plan for all of them."""
-    return {name: Refused(why).found for name, why in config.misnamed.items()}
+    return {name: (problem_of(why),) for name, why in config.misnamed.items()}
 
 
 def _check_known(wishes: Wishes, config: HostConfig, seen: Mapping[str, Observation]) -> None:

@@ -39,7 +39,8 @@ FACTS = HostFacts(drivers=LXC)
 
 def seen(plan: HostPlan, there: Hosts) -> list[str]:
     made = saved(plan, there)
-    return [*map(words, glance(made)), in_total(made)]
+    lines = glance(made)
+    return [*map(words, lines), in_total(made, lines)]
 
 
 def words(line: Line) -> str:
@@ -148,7 +149,8 @@ def test_what_is_about_the_host_comes_first_and_counts_as_no_vm() -> None:
 def test_vms_that_are_refused_are_counted() -> None:
     plan = planned([Goal(name="web", target=Target.RUNNING, spec=vm("web"))], {})
     made = replace(saved(plan, {}), refused={"app": (Problem("app.memory", "is wrong"),)})
-    assert [*map(words, glance(made)), in_total(made)] == [
+    lines = glance(made)
+    assert [*map(words, lines), in_total(made, lines)] == [
         "+ web  create, 7 steps",
         "1 to create, 1 refused",
     ]

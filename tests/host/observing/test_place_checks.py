@@ -10,7 +10,7 @@ import pytest
 
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.spec_changes import Impact
-from geats_core.plans.explain import explain
+from geats_core.plans.explain import THIS_HOST, explain
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import lifecycle, reports
 from geats_host.engine.apply_plan import apply_plan
@@ -110,7 +110,7 @@ def test_in_test_mode_and_in_the_run_the_change_is_told_under_a_name_of_its_own(
     host = site.pool_at("new", vms={})
     made = whole(host)
     would = reports.would_change_host(made.plan)
-    assert list(would) == [reports.HOST]
+    assert list(would) == [THIS_HOST]
 
     done = reports.apply_host_report(made, apply_plan(host, made))["vms"]
     assert isinstance(done, dict)
