@@ -183,7 +183,7 @@ def test_a_template_is_all_that_a_spec_must_have() -> None:
     )
     assert problems({}) == ["template: is missing"]
     assert problems(None) == ["is empty: write {} for the defaults"]
-    assert problems([]) == [": a VM must be a mapping, got a list"]
+    assert problems([]) == ["a VM must be a mapping, got a list"]
 
 
 @pytest.mark.parametrize(
