@@ -18,7 +18,7 @@ from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
 from geats_host.plugins.opened import Opened
-from geats_host.storage import VolumeId, qcow2
+from geats_host.storage import VolumeId, qcow2, sparsefile
 from geats_host.testing.pool_conformance_content import read_in_qcow2, write_in_qcow2
 from tests.host.templates.disks import MIB, PATTERN, qcow2_disk, raw_disk
 
@@ -176,6 +176,21 @@ def test_what_does_not_fit_or_is_no_disk_is_refused_in_the_plan(host: Host, tmp_
         with pytest.raises(Refused, match=why):
             bring(host_of(tmp_path, vm), Target.RUNNING)
     assert host.pools["default"].observe() == {}
+
+
+def test_a_root_without_a_size_is_planned_as_large_as_its_image(tmp_path: Path) -> None:
+    qcow2_disk(tmp_path / "image")
+    host = host_of(tmp_path, {"volumes": [{"name": "root"}]})
+    pool = sparsefile.open_pool({"path": str(tmp_path / "pool"), "default_size": "1MiB"}, None)
+    small = replace(host, pools=Opened.of("pool", {"default": pool}))
+    bring(small, Target.RUNNING)
+    assert (tmp_path / "pool/web/root/disk.raw").stat().st_size == 4 * MIB
+    apply_copy(small, copies.clone(small, "web", "clone")).unwrap()
+    exported = copies.export(small, "web", str(tmp_path / "web.geats.tar"))
+    copies.apply_export(small, exported).unwrap()
+    apply_copy(small, copies.import_(small, str(tmp_path / "web.geats.tar"), "again")).unwrap()
+    for copy in ("clone", "again"):
+        assert (tmp_path / "pool" / copy / "root/disk.raw").stat().st_size == 4 * MIB
 
 
 def test_the_memory_driver_says_which_roots_it_can_play(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def _template(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Pro
         return
     kind = RootKind.DISK if want.template in facts.disks else RootKind.TREE
     is_what = f"and the template {want.template!r} is {CALLED[kind]}"
-    offers, size_bytes = facts.pool(want.root.pool).offers, want.root.size_bytes
+    pool, size_bytes = facts.pool(want.root.pool), want.root.size_bytes
+    offers = pool.offers
     if able.root_kind not in (None, kind):
         needs = f"the driver {want.driver!r} needs {CALLED[RootKind(able.root_kind)]}"
         yield Problem("template", f"{needs}, {is_what}", Code.REFUSED)
@@ -159,6 +160,10 @@ def _template(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Pro
         least = f"{format_size(least_bytes)}, the size of the template {want.template!r}"
         message = f"must be at least {least}, got {format_size(size_bytes)}"
         yield Problem(f"volumes[{ROOT}].size", message, Code.REFUSED)
+    elif not pool.enforces_size and pool.size_bytes and pool.size_bytes < (least_bytes or 0):
+        has = f"the pool {want.root.pool!r} has {format_size(pool.size_bytes)}"
+        message = f"{has}, and the template {want.template!r} needs {format_size(least_bytes or 0)}"
+        yield Problem(f"volumes[{ROOT}].pool", message, Code.REFUSED)
 
 
 def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:

@@ -167,7 +167,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
     _give_up(draft, missing_volumes(want, draft.state))
     for volume in want.volumes:
-        _prepare_volume(draft, volume)
+        _prepare_volume(draft, _with_room(draft, want) if volume is want.root else volume)
     _fill_root(draft, want)
     _set_limits(draft, want)
     _set_devices(draft, want)
@@ -301,6 +301,18 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
     if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
         reason = f"it is smaller than described{_not_enforced(draft, volume)}"
         draft.add(GrowVolume(*where, volume.size_bytes), reason)
+
+
+def _with_room(draft: _Draft, want: VMSpec) -> Volume:
+    """The root: if no size is given, as large as a pool makes it, or as its disk image needs."""
+    root, image_bytes = want.root, draft.facts.disks.get(want.template)
+    seen = draft.state.volume(root.pool, root.name)
+    is_filled = seen is not None and seen.stage is Stage.INSTALLED
+    default_bytes = draft.facts.pool(root.pool).default_bytes
+    if root.size_bytes is not None or is_filled or image_bytes is None or default_bytes is None:
+        return root
+    there_bytes = default_bytes if seen is None else seen.size_bytes or default_bytes
+    return replace(root, size_bytes=max(image_bytes, there_bytes))
 
 
 def _not_enforced(draft: _Draft, volume: Volume) -> str:

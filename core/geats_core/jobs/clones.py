@@ -77,7 +77,8 @@ def plan_clone(
 def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
     """The steps of the new VM."""
     draft = Draft(spec.name, have)
-    make_room(draft, spec, _of(source), from_.by_hand, Identity.NEW)
+    sizes = {seen.name: seen.size_bytes for seen in from_.volumes}
+    make_room(draft, spec, _of(source), from_.by_hand, Identity.NEW, sizes=sizes)
     for volume in spec.volumes:
         where = (volume.pool, volume.name)
         seen, old = draft.state.volume(*where), from_.volume(*where)

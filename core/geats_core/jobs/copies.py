@@ -232,7 +232,8 @@ def read_in(
     kept = spec.template == manifest.spec.template
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
-    make_room(draft, spec, copy_of, manifest.by_hand, identity, then)
+    disks = {packed.name: packed.disk_bytes for packed in manifest.volumes}
+    make_room(draft, spec, copy_of, manifest.by_hand, identity, then, sizes=disks)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -289,11 +290,14 @@ def make_room(
     by_hand: tuple[str, ...],
     identity: Identity,
     then: Then = Then.OFF,
+    *,
+    sizes: Mapping[str, int | None],
 ) -> None:
     """Define the VM as a copy; make its volumes, and reserve those that are not filled.
 
-    The lines that were added *by_hand* to what it is a copy of come with it: but not, if it is a
-    VM of its own, those that no two VMs of a host can have.
+    A volume for which no size is given has that of *sizes*, by its name. The lines that were added
+    *by_hand* to what it is a copy of come with it: but not, if it is a VM of its own, those that no
+    two VMs of a host can have.
 
     The root is reserved before any other volume is made. So another volume beside a root that is
     not reserved was not made for the copy (see ``in_the_way``).
@@ -309,7 +313,7 @@ def make_room(
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
     for volumes in ((spec.root,), others):
         for volume in volumes:
-            _make_volume(draft, volume)
+            _make_volume(draft, volume, volume.size_bytes or sizes.get(volume.name))
         for volume in volumes:
             seen = draft.state.volume(volume.pool, volume.name)
             if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
@@ -378,11 +382,11 @@ def not_whole(name: str, have: Observation) -> Iterable[Problem]:
         yield Problem(name, "some of its volumes are missing or not ready", Code.REFUSED)
 
 
-def _make_volume(draft: Draft, volume: Volume) -> None:
+def _make_volume(draft: Draft, volume: Volume, size_bytes: int | None) -> None:
     where = (volume.pool, volume.name)
     seen = draft.state.volume(*where)
     if seen is None:
-        draft.add(AllocateVolume(*where, volume.size_bytes), "it does not exist")
+        draft.add(AllocateVolume(*where, size_bytes), "it does not exist")
     if seen is None or seen.stage is Stage.ALLOCATED:
         draft.add(FormatVolume(*where), "it is not formatted")
     if seen is None or not seen.active:

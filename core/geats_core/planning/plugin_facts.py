@@ -81,7 +81,7 @@ class PoolFacts:
     copies a volume in no time. If ``works_online`` is false, no snapshot is taken of a volume while
     its VM is on, nor is it copied or read then. ``enforces_size``: a volume cannot become larger
     than its size; otherwise the pool only records the size. No volume is made smaller than
-    ``least_bytes``. If
+    ``least_bytes``, and a disk for which no size is given has ``default_bytes``. If
     ``shifted_by`` is not 0, a volume shows its files with ids that are higher by that number, as
     unprivileged VMs need them; other VMs cannot use it. ``identity`` distinguishes the pool from
     another one at the same place, for example on another disk; it is None until the first volume is
@@ -100,6 +100,7 @@ class PoolFacts:
     works_online: bool = True
     enforces_size: bool = True
     least_bytes: int = 0
+    default_bytes: int | None = None
     shifted_by: int = 0
     identity: str | None = None
     renames: bool = False

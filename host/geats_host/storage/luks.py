@@ -134,7 +134,12 @@ class LuksPool:
     def facts(self) -> PoolFacts:
         """What the pool below has."""
         below = self.below.facts
-        return replace(below, renames=below.renames and isinstance(self.below, RenamingPool))
+        default = below.default_bytes
+        return replace(
+            below,
+            renames=below.renames and isinstance(self.below, RenamingPool),
+            default_bytes=None if default is None else default - HEADER_BYTES,
+        )
 
     def identify(self) -> None:
         """Give the pool below its identity, if it can have one."""

@@ -149,6 +149,7 @@ class LvmPool:
             snapshots=thin,
             clones=thin,
             renames=True,
+            default_bytes=self.default_bytes,
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:

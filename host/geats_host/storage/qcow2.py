@@ -90,6 +90,7 @@ class Qcow2Pool(DiskFilePool):
             snapshots=True,
             clones=True,
             renames=True,
+            default_bytes=self.default_bytes,
             grows_online=False,
             works_online=False,
             identity=self.folders.identity,

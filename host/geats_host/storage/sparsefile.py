@@ -89,6 +89,7 @@ class SparseFilePool(DiskFilePool):
             clones=shares,
             identity=self.folders.identity,
             renames=True,
+            default_bytes=self.default_bytes,
         )
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:

@@ -1,6 +1,7 @@
 """Why there is no plan: every reason, with the path of what it is about."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from returns.result import Success
@@ -24,6 +25,7 @@ from geats_core import (
     parse_vm,
     plan,
 )
+from geats_core.planning.actions import AllocateVolume, GrowVolume
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import Nic, RootKind
 from tests.core.hosts import at
@@ -351,6 +353,51 @@ def test_where_the_driver_does_not_say_the_pool_tells_what_fits(
         goal(Target.RUNNING, rooted(template)), Observation(), disk_host(DriverFacts(), offers)
     )
     assert found.startswith(f"web.template: the pool 'fast' of the root offers a {offers}, and")
+
+
+def room_for(root: VMSpec, have: Observation, **pool: Any) -> list[object]:
+    """Which steps give the root its size, in a pool of that kind."""
+    facts = replace(disk_host(MACHINES), pools={"fast": PoolFacts(offers=Offer.FILE, **pool)})
+    steps = plan(goal(Target.RUNNING, root), have, facts).unwrap().steps
+    return [each.action for each in steps if isinstance(each.action, AllocateVolume | GrowVolume)]
+
+
+def test_a_root_without_a_size_is_as_large_as_its_image_needs() -> None:
+    where, gib = ("fast", "root"), 2**30
+    for root, default_bytes, size_bytes in (
+        (rooted("image"), gib, 2 * gib),
+        (rooted("image"), 4 * gib, 4 * gib),
+        (rooted("image"), None, None),  # nobody knows how large it would be
+        (rooted("later"), gib, None),  # nobody knows how large it has to be
+        (rooted("image", "3GiB"), gib, 3 * gib),
+    ):
+        made = room_for(root, Observation(), default_bytes=default_bytes)
+        assert made == [AllocateVolume(*where, size_bytes)]
+
+
+def test_a_root_grows_for_an_image_that_was_not_known_when_it_was_made() -> None:
+    made = VolumeSeen(name="root", pool="fast", stage=Stage.FORMATTED, size_bytes=2**30)
+    filled = replace(made, stage=Stage.INSTALLED, template="image")
+    for seen, grown in (
+        (made, [GrowVolume("fast", "root", 2 * 2**30)]),
+        (replace(made, size_bytes=3 * 2**30), []),
+        (replace(made, size_bytes=None), [GrowVolume("fast", "root", 2 * 2**30)]),
+        (filled, []),
+    ):
+        have = Observation(recorded=rooted("image"), volumes=(seen,))
+        assert room_for(rooted("image"), have, default_bytes=2**30) == grown
+
+
+def test_a_device_that_is_smaller_than_the_image_is_refused() -> None:
+    def device(size_bytes: int) -> HostFacts:
+        pool = PoolFacts(offers=Offer.BLOCK_DEVICE, enforces_size=False, size_bytes=size_bytes)
+        return replace(disk_host(MACHINES), pools={"fast": pool})
+
+    wanted = goal(Target.DEFINED, rooted("image"))
+    assert reasons(wanted, Observation(), device(2**30)) == [
+        "web.volumes[root].pool: the pool 'fast' has 1GiB, and the template 'image' needs 2GiB"
+    ]
+    assert isinstance(plan(wanted, Observation(), device(2 * 2**30)), Success)
 
 
 @pytest.mark.parametrize("offers", [Offer.NOTHING, None])

@@ -22,7 +22,7 @@ from geats_core import (
     plan,
     plan_clone,
 )
-from geats_core.planning.actions import Hold, Unfreeze, describe
+from geats_core.planning.actions import AllocateVolume, Hold, Unfreeze, describe
 
 VOLUMES = [
     {"name": "root", "pool": "fast", "size": "2GiB"},
@@ -184,6 +184,14 @@ def test_volumes_are_those_of_the_source_in_its_pools_and_as_large() -> None:
         "web2.volumes[root].size: must be that of the source, 2GiB, or more"
     ]
     assert isinstance(cloned(spec=larger), Success)
+
+
+def test_a_volume_without_a_size_is_as_large_as_that_of_the_source() -> None:
+    volumes = tuple(replace(each, size_bytes=12 * 2**30) for each in STOPPED.volumes)
+    unsized = replace(COPY, volumes=tuple(replace(each, size_bytes=None) for each in COPY.volumes))
+    made = cloned(replace(STOPPED, volumes=volumes), unsized).unwrap()
+    sizes = {a.size_bytes for a in (s.action for s in made.steps) if isinstance(a, AllocateVolume)}
+    assert sizes == {12 * 2**30}
 
 
 def test_what_does_not_fit_on_the_host_is_refused() -> None:

@@ -30,7 +30,7 @@ from geats_core import (
     plan_export,
     plan_import,
 )
-from geats_core.planning.actions import describe
+from geats_core.planning.actions import AllocateVolume, describe
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from geats_core.vm.parse import derived_mac
 
@@ -438,3 +438,6 @@ def test_a_disk_of_an_archive_fits_into_its_volume() -> None:
     for size in ("2GiB", None):
         fits = vm(volumes=[{"name": "root", **({} if size is None else {"size": size})}])
         assert wrong_with(found, fits, Offer.FILE) == []
+        made = plan_import("/a.tar", found, fits, Observation(), HostFacts(), {}).unwrap()
+        allocated = [each.action for each in made.steps if isinstance(each.action, AllocateVolume)]
+        assert allocated == [AllocateVolume("default", "root", 2**31)]
