@@ -14,6 +14,7 @@ from geats_core.domains import machine_keys
 from geats_core.domains.domain_parts import OF_GEATS, Parts, child, read_file, value_of
 from geats_core.domains.domain_xml import BOOT_DEVICES, CPU_MODES
 from geats_core.domains.imported_devices import devices_of, disk_sources
+from geats_core.domains.imported_host_parts import binds_of, take_hugepages
 from geats_core.domains.machine import Boot, Firmware
 from geats_core.foreign.legacy import problems_of_pillar
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
@@ -94,12 +95,15 @@ def _vm(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Plain
     _firmware(parts, hardware, f"{at}.hardware")
     _boot(parts, hardware, f"{at}.hardware.boot", "cdrom" in made.hardware)
     _cpu(parts, hardware, f"{at}.hardware.cpu")
+    take_hugepages(parts, hardware, f"{at}.hardware")
     for tag, value in EVENTS.items():
         if parts.get(tag) == value:
             parts.left(child(domain, tag), "", OF_GEATS)
     if made.template:
         vm["template"] = f"{name}-root"
     vm |= {"volumes": made.volumes, "nics": made.nics, "hardware": {**hardware, **made.hardware}}
+    if binds := binds_of(parts, at):
+        vm["binds"] = binds
     return vm, made.template
 
 

@@ -28,8 +28,8 @@ NO_KEY = "has no key"
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
 HOLDERS = WHOLE - {"metadata"} | {"domain"}  # whose children are noted one by one
 EVERYWHERE = ("address", "alias", "controller", "input")  # noted once for all
-OF_HOST = f"is a device of the host, which geats gives to no guest by itself. It {BY_XML}"
-NO_BIND = f"a directory of the host in a virtual machine (virtiofs, 9p) {BY_XML}"
+OF_HOST = f"geats passes managed PCI devices and USB devices by their ids only: this way {BY_XML}"
+NO_BIND = f"geats shares directories by virtiofs only: this way {BY_XML}"
 REASONS: Mapping[str, str] = {
     **dict.fromkeys(
         ("address", "alias", "emulator", "seclabel", "input", "audio", "backingStore"), OF_LIBVIRT

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 
 from geats_core.domains.domain_devices import AGENT, SEED
 from geats_core.domains.domain_parts import OF_GEATS, OF_LIBVIRT, Parts, child, value_of
+from geats_core.domains.imported_host_parts import card_of, nic_of, take_host_devices
 from geats_core.domains.machine import Bus, Cache, Display, Guest, Watchdog
 from geats_core.domains.machine_keys import LONGEST_SERIAL
 from geats_core.foreign.legacy_notes import Plain
@@ -16,9 +17,6 @@ from geats_core.vm.spec import ROOT
 
 FORMATS = ("raw", "qcow2")
 SERIAL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-ON_BRIDGES = "geats has NICs on bridges only"
-ON_NETWORK = f"{ON_BRIDGES}: say the bridge of this network, which virsh net-dumpxml tells"
-OTHER_NETWORK = "has no key, and without it the guest is in another network"
 COPY = "the root volume is a copy of it: power the old VM off first"
 CONVERT = "qemu-img convert -n -f"
 
@@ -48,6 +46,7 @@ def devices_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> Devices:
     for interface in parts.domain.findall("devices/interface"):
         _interface(parts, made, name, interface)
     _others(parts, made.hardware, f"vms.{name}.hardware")
+    take_host_devices(parts, made.hardware, f"vms.{name}.hardware")
     return made
 
 
@@ -193,45 +192,13 @@ def _cdrom(parts: Parts, made: Devices, to: str, disk: Element) -> None:
 
 
 def _interface(parts: Parts, made: Devices, vm: str, interface: Element) -> None:
-    kind, source = interface.get("type", ""), child(interface, "source")
-    if kind not in ("bridge", "network"):
-        parts.refuse(interface, "", f"{ON_BRIDGES}, got {kind!r}")
+    nic = nic_of(parts, interface, f"vms.{vm}.nics[{len(made.nics)}]")
+    if nic is None:
         return
-    nic: Plain = {"name": f"eth{len(made.nics)}"}
-    to = f"vms.{vm}.nics[{len(made.nics)}]"
-    made.nics.append(nic)
-    if bridge := value_of(source, "bridge"):
-        nic["bridge"] = bridge
-        parts.went(source, "bridge", f"{to}.bridge")
-        parts.left(interface, "type", OF_GEATS)
-    else:
-        parts.refuse(interface, "type", ON_NETWORK)
-    mac = child(interface, "mac")
-    if value_of(mac, "address"):
-        nic["mac"] = value_of(mac, "address")
-        parts.went(mac, "address", f"{to}.mac")
-    for tag in ("vlan", "virtualport"):
-        if (other := interface.find(tag)) is not None:
-            parts.refuse(other, "", OTHER_NETWORK)
-    target = child(interface, "target")
-    if "dev" in target.attrib:
-        parts.left(target, "dev", "geats names the host's end by itself")
-    card = _card(parts, interface, f"vms.{vm}.hardware.nics.{nic['name']}")
-    _set(made.hardware, "nics", f"{nic['name']}", card)
-
-
-def _card(parts: Parts, interface: Element, key: str) -> Plain:
-    card: Plain = {}
-    model, driver = child(interface, "model"), child(interface, "driver")
-    if value_of(model, "type"):
-        card["model"] = value_of(model, "type")
-        parts.went(model, "type", f"{key}.model")
-    if re.fullmatch("[0-9]{1,4}", value_of(driver, "queues")):
-        card["queues"] = int(value_of(driver, "queues"))
-        parts.went(driver, "queues", f"{key}.queues")
-    if driver.get("name") == "vhost":
-        parts.left(driver, "name", OF_GEATS)
-    return card
+    name = f"eth{len(made.nics)}"
+    made.nics.append({"name": name, **nic})
+    card = card_of(parts, interface, f"vms.{vm}.hardware.nics.{name}")
+    _set(made.hardware, "nics", name, card)
 
 
 def _set(hardware: Plain, key: str, name: str, value: Plain) -> None:

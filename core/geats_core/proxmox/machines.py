@@ -14,16 +14,18 @@ from geats_core.proxmox.storages import Storages
 
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
 OF_GEATS = "geats writes what is needed"
-OF_HOST = f"is a device of the host, which geats gives to no guest by itself. It {BY_XML}"
+OF_HOST = f"geats passes PCI devices by whole addresses and USB devices by ids: this way {BY_XML}"
+ALLOWED = "the driver's option devices must list it"
 CPUS: Mapping[str, str] = {"host": "host-passthrough", "max": "maximum"}
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 OF_PROXMOX = re.compile(r"x86-64-v[1-4].*|custom-.*|kvm64|kvm32|qemu64|qemu32")  # or the default
 NO_MODEL = "is the default of geats, host-model, which has more: say cpu if this guest must not see"
+PCI_ADDRESS = re.compile(r"([0-9a-f]{4}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
+USB_DEVICE = re.compile(r"([0-9a-f]{4}:)[0-9a-f]{4}")
 OTHER_REASONS: Mapping[str, str] = {
     **REASONS,
     **dict.fromkeys(("acpi", "tablet", "numa", "localtime", "audio", "args"), BY_XML),
     **dict.fromkeys(("ivshmem", "parallel", "smbios", "keyboard", "spice_enhancements"), BY_XML),
-    **dict.fromkeys(("hostpci", "usb"), OF_HOST),
     **dict.fromkeys(("serial", "scsihw", "hotplug", "bootdisk", "boot"), OF_GEATS),
     **dict.fromkeys(("meta", "migrate_speed", "migrate_downtime", "autostart"), "is of Proxmox"),
     "balloon": "memory changes when you change it, within hardware.max_memory",
@@ -54,6 +56,7 @@ def machine(settings: Settings, name: str, storages: Storages) -> tuple[Plain, P
     _cpu(settings, hardware)
     _board(settings, hardware)
     _devices(settings, hardware)
+    _of_host(settings, hardware)
     if found := of_disks.boots(boot, made.cdrom):
         hardware["boot"] = found
         settings.went("boot", "hardware.boot")
@@ -133,6 +136,23 @@ def _devices(settings: Settings, hardware: Plain) -> None:
         hardware["display"] = f"{Display.SPICE if kind.startswith('qxl') else Display.VNC}"
         screen.went("type", "hardware.display", "it is on a UNIX socket")
     screen.rest(OF_GEATS)
+
+
+def _of_host(settings: Settings, hardware: Plain) -> None:
+    """What is passed through by its address, or by what it is."""
+    for setting, kind, known in (("hostpci", "pci", PCI_ADDRESS), ("usb", "usb", USB_DEVICE)):
+        names: list[str] = []
+        for key in settings.numbered(setting):
+            options = settings.options(key)
+            which = "host" if options.get("host") else ""
+            if found := known.fullmatch(options.get(which).lower()):
+                names.append(f"{'0000:' * (found[1] is None)}{found[0]}")
+                options.went(which, f"hardware.{kind}", ALLOWED)
+                options.rest(BY_XML)
+            else:
+                options.rest(OF_HOST)
+        if names:
+            hardware[kind] = names
 
 
 def _nics(settings: Settings, hardware: Plain) -> list[Plain]:

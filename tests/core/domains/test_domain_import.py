@@ -214,8 +214,8 @@ def test_what_is_left_out_is_told_by_name_and_nothing_secret_is() -> None:
         "devices/graphics[1]@passwd",
         "devices/rng/rate",
     }
-    assert "gives to no guest by itself" in found["devices/hostdev"]
-    assert "virtiofs" in found["devices/filesystem"]
+    assert "by their ids only" in found["devices/hostdev"]
+    assert "by virtiofs only" in found["devices/filesystem"]
     assert "hotplug_ports" in found["controller, 1 of them"]
     assert "canary" not in f"{imported(WINDOWS)}"
 
@@ -369,9 +369,13 @@ def test_a_root_is_never_read_only() -> None:
 @pytest.mark.parametrize(
     ("nic", "wrong"),
     [
-        ("<interface type='direct'><source dev='eno1'/></interface>", "got 'direct'"),
+        ("<interface type='direct'><source dev='eno1'/></interface>", "got 'direct vepa'"),
         ("<interface><source dev='eno1'/></interface>", "got ''"),
-        ("<interface type='network'><source network='default'/></interface>", "virsh net-dumpxml"),
+        (
+            "<interface type='network'><source network='n'/><vlan><tag id='3'/><tag id='4'/></vlan>"
+            "</interface>",
+            "in another network",
+        ),
         (
             "<interface type='bridge'><source bridge='b'/><vlan><tag id='3'/></vlan></interface>",
             "in another network",
@@ -384,6 +388,69 @@ def test_a_root_is_never_read_only() -> None:
 )
 def test_a_nic_that_would_be_in_another_network_is_still_wrong(nic: str, wrong: str) -> None:
     assert any(wrong in each for each in problems(small(devices=DISK + nic)))
+
+
+def test_a_nic_on_a_network_or_by_macvtap_is_carried() -> None:
+    network = (
+        "<interface type='network'><source network='n'/><link state='down'/><mtu size='9000'/>"
+        "<vlan><tag id='3'/></vlan><bandwidth><inbound average='100'/></bandwidth></interface>"
+    )
+    macvtap = (
+        "<interface type='direct'><source dev='eno1' mode='bridge'/><link state='up'/>"
+        "<vlan><tag id='3'/></vlan></interface>"
+    )
+    assert hardware(small(devices=DISK + network))["nics"] == {
+        "eth0": {"network": "n", "link": False, "mtu": 9000, "vlan": 3, "rate_in": "100KiB"}
+    }
+    (wrong,) = problems(small(devices=DISK + macvtap))
+    assert "in another network" in wrong
+    plain = macvtap.replace("<vlan><tag id='3'/></vlan>", "")
+    assert hardware(small(devices=DISK + plain))["nics"] == {"eth0": {"macvtap": "eno1"}}
+
+
+def test_devices_of_the_host_are_carried_that_geats_can_pass_through() -> None:
+    of = "<hostdev mode='subsystem' type='{0}'><source>{1}</source></hostdev>"
+    pci = of.format("pci' managed='yes", "<address domain='0x0000' bus='0x3b' slot='6' {0}/>")
+    usb = of.format("usb", "<vendor id='0x046d'/><product id='0xc52b'/>")
+    carried = pci.format("function='0x1'") + pci.format("") + usb
+    found = hardware(small(devices=DISK + carried))
+    assert (found["pci"], found["usb"]) == (["0000:3b:06.1", "0000:3b:06.0"], ["046d:c52b"])
+    others = (
+        of.format("pci", "<address bus='6'/>"),
+        of.format("pci' managed='yes", "<address/>"),
+        of.format("pci' managed='yes", "<address bus='999'/>"),
+        of.format("usb", "<address bus='1' device='2'/>"),
+        of.format("scsi", ""),
+        "<hostdev mode='capabilities'/>",
+    )
+    assert not {"pci", "usb"} & hardware(small(devices=DISK + "".join(others))).keys()
+    assert [key for key in left(small(devices=DISK + "".join(others))) if "hostdev" in key] == [
+        f"devices/hostdev[{number}]" for number in range(1, 7)
+    ]
+
+
+def test_directories_by_virtiofs_become_binds_and_huge_pages_are_carried() -> None:
+    of = "<filesystem type='mount' accessmode='passthrough'>{0}</filesystem>"
+    shared = of.format("<driver type='virtiofs'/><source dir='/srv/{0}'/><target dir='{0}'/>")
+    backing = (
+        "<memoryBacking><hugepages/><locked/><source type='memfd'/><access mode='shared'/>"
+        "</memoryBacking>"
+    )
+    text = small(backing, DISK + shared.format("data") + shared.format("My_Data"))
+    assert vm(text)["binds"] == {
+        "data": {
+            **{"source": "/srv/data", "mount": "/mnt/data"},
+            **{"read_only": False, "recursive": True},
+        },
+        "shared": {
+            **{"source": "/srv/My_Data", "mount": "/mnt/shared"},
+            **{"read_only": False, "recursive": True},
+        },
+    }
+    assert hardware(text)["hugepages"] is True
+    assert {"memoryBacking/source", "memoryBacking/access"} < {*left(text)}
+    sized = "<memoryBacking><hugepages><page size='1'/></hugepages></memoryBacking>"
+    assert "hugepages" not in hardware(small(sized))
 
 
 def test_a_card_that_geats_has_not_is_told_by_the_machine() -> None:

@@ -58,6 +58,7 @@ def test_a_machine_with_all_that_people_have_becomes_a_vm() -> None:
                 "machine": "pc-q35-7.2",
                 "firmware": "uefi-secure",
                 "tpm": True,
+                "pci": ["0000:01:00.0"],
                 "agent": True,
                 "rng": True,
                 "watchdog": "poweroff",
@@ -165,6 +166,9 @@ def test_without_it_the_guest_would_be_another_one(line: str, problem: str) -> N
         ("cpu: x86-64-v2-AES", {}),
         ("virtio1: thin:vm-1-disk-2", {"disks": {**DISKS, "virtio1": VIRTIO}}),
         ("boot: c\nbootdisk: scsi0", {"boot": ["disk"]}),
+        ("hostpci0: 3B:06.1,pcie=1", {"pci": ["0000:3b:06.1"]}),
+        ("usb0: host=046d:C52B,usb3=1", {"usb": ["046d:c52b"]}),
+        ("hostpci0: 01:00\nusb0: spice", {}),
     ],
 )
 def test_what_hardware_has_of_other_lines(lines: str, known: dict[str, object]) -> None:
