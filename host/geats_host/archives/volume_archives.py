@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, BinaryIO, Protocol
 
 from geats_host.errors import HostError
-from geats_host.linux.mounts import mounts_below, sync_filesystem, writing_only_to
+from geats_host.linux.mounts import mounts_below
+from geats_host.linux.namespaces import sync_filesystem, user_namespace, writing_only_to
 from geats_host.linux.run import ENDS_WITH_US
 from geats_host.linux.subordinate_ids import NEEDED
-from geats_host.linux.user_namespaces import user_namespace
 from geats_host.templates.layers import empty
 from geats_host.templates.tarballs import READ, UNPACK
 

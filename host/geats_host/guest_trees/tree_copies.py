@@ -19,7 +19,7 @@ from geats_host.guest_trees.guest_files import openat2
 from geats_host.guest_trees.reflinks import FICLONE
 from geats_host.guest_trees.trees import READ, WITHIN, Descent
 from geats_host.linux.descriptors import closing
-from geats_host.linux.mounts import sync_filesystem
+from geats_host.linux.namespaces import sync_filesystem
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 KEPT_ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")

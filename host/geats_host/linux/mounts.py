@@ -1,32 +1,16 @@
-"""Mounts: which there are, and threads whose mounts are their own."""
+"""Mounts: which there are, and who sees them."""
 
-import ctypes
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
-
-from geats_host.errors import HostError
-
-T = TypeVar("T")
-
-CLONE_FS, CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
-MNT_DETACH = 2
-ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
-SYS_MOUNT_SETATTR = 442
-PR_CAPBSET_DROP, CAP_MKNOD = 24, 27
+from typing import BinaryIO, NamedTuple
 
 NO_WRITES = {"ro", "emergency_ro", "shutdown"}
 
 COMMAND_LENGTH = 200  # characters of a command line, in an error
 
 MOUNTINFO = Path("/proc/thread-self/mountinfo")
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Mount(NamedTuple):
@@ -45,21 +29,10 @@ class Mount(NamedTuple):
         return NO_WRITES.isdisjoint(self.options.split(","))
 
 
-class _MountAttr(ctypes.Structure):
-    """``struct mount_attr``, see mount_setattr(2)."""
-
-    _fields_ = (
-        ("set", ctypes.c_uint64),
-        ("clear", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
-
-
 def mounts() -> tuple[Mount, ...]:
     """Every mount that this thread sees, in the order in which they were made."""
     with MOUNTINFO.open("rb") as mountinfo:
-        return _parsed(mountinfo)
+        return parsed(mountinfo)
 
 
 def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
@@ -80,7 +53,7 @@ def mounts_everywhere() -> Iterator[tuple[int, Mount]]:
             if namespace in known:
                 continue
             with (process / "mountinfo").open("rb") as mountinfo:
-                found = _parsed(mountinfo)
+                found = parsed(mountinfo)
             known.add(namespace)
             yield from ((int(process.name), mount) for mount in found)
 
@@ -139,73 +112,7 @@ def _mount_of(path: Path) -> Mount | None:
         return next(found, None)
 
 
-def writing_only_to(target: Path, work: Callable[[], T]) -> T:
-    """Call *work* in a thread whose children can write below *target* and nowhere else.
-
-    The thread has a mount namespace of its own, in which all but *target* is read-only, no device
-    node can be opened, no procfs leads into another process's namespace, and hard links cannot
-    leave or enter *target*. Its children cannot make device nodes. Memory is shared with the
-    caller, so *work* must leave the writing to programs that it runs.
-    """
-    with ThreadPoolExecutor(max_workers=1) as alone:
-        return alone.submit(_confined, target, work).result()
-
-
-def in_own_namespace(work: Callable[[], T]) -> T:
-    """Call *work* in a thread with a mount namespace and a working directory of its own.
-
-    Nobody else sees what it mounts, and it ends with the call, also if that is interrupted. A
-    directory that was opened before leads to mounts of the caller, so *work* must open its own.
-    """
-
-    def alone() -> T:
-        _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
-        _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-        return work()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(alone).result()
-
-
-def sync_filesystem(descriptor: int) -> None:
-    """Wait until all that was written to the filesystem of an open file is on disk."""
-    _check(_libc.syncfs(descriptor))
-
-
-def _confined(target: Path, work: Callable[[], T]) -> T:
-    where = os.fsencode(os.path.realpath(target))
-    try:
-        _confine(where)
-    except OSError as error:
-        raise HostError(f"{target}: cannot be confined: {error.strerror}") from None
-    return work()
-
-
-def _confine(target: bytes) -> None:
-    _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
-    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-    with MOUNTINFO.open("rb") as mountinfo:
-        _set_attributes(b"/", AT_RECURSIVE, add=ATTR_RDONLY | ATTR_NODEV)
-        _check(_libc.mount(target, target, None, MS_BIND, None))
-        _set_attributes(target, 0, add=ATTR_NOSUID | ATTR_NODEV, remove=ATTR_RDONLY)
-        while procs := [mount.point for mount in _parsed(mountinfo) if mount.fstype == "proc"]:
-            _check(_libc.umount2(os.fsencode(procs[-1]), MNT_DETACH))
-    _check(_libc.prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0))
-
-
-def _set_attributes(path: bytes, flags: int, *, add: int, remove: int = 0) -> None:
-    attributes = _MountAttr(add, remove, 0, 0)
-    size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    _check(_libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size))
-
-
-def _check(returned: int) -> None:
-    if returned < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-
-
-def _parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
+def parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
     """The mounts as they are now: the file stays readable when its own procfs is gone."""
     mountinfo.seek(0)
     return tuple(_mount(line) for line in mountinfo.read().splitlines())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from geats_host.linux.descriptors import closing
-from geats_host.linux.mounts import in_own_namespace
+from geats_host.linux.namespaces import in_own_namespace
 
 SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 428, 429, 430, 431, 432
 SYS_MOUNT_SETATTR = 442

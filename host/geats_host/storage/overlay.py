@@ -44,6 +44,7 @@ from geats_host.guest_trees.folders import (
 )
 from geats_host.guest_trees.tree_copies import copy
 from geats_host.linux.mounts import Mount, mounts
+from geats_host.linux.namespaces import user_namespace
 from geats_host.linux.overlay_mounts import (
     POINT,
     UPPER,
@@ -59,7 +60,6 @@ from geats_host.linux.overlay_mounts import (
 )
 from geats_host.linux.run import run
 from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
-from geats_host.linux.user_namespaces import user_namespace
 from geats_host.locks.file_locks import place_locked
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool

@@ -11,7 +11,8 @@ from geats_host.errors import HostError
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.guest_files import is_guest_file, write_guest_files
 from geats_host.guest_trees.subvolumes import removed_as_subvolume
-from geats_host.linux.mounts import mounts_below, sync_filesystem, writing_only_to
+from geats_host.linux.mounts import mounts_below
+from geats_host.linux.namespaces import sync_filesystem, writing_only_to
 from geats_host.linux.run import run
 from geats_host.templates import tarballs
 from geats_host.templates.squashfs import unpack_squashfs

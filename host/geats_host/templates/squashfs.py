@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from geats_host.errors import HostError
-from geats_host.linux.mounts import writing_only_to
+from geats_host.linux.namespaces import writing_only_to
 from geats_host.linux.run import run
 from geats_host.templates.tarballs import problems_of_checksum
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geats_host.errors import HostError
-from geats_host.linux.mounts import writing_only_to
+from geats_host.linux.namespaces import writing_only_to
 from geats_host.linux.run import run
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 

@@ -16,7 +16,7 @@ from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import open_directory
 from geats_host.guest_trees.guest_files import openat2
 from geats_host.guest_trees.tree_copies import copy
-from geats_host.linux.mounts import in_own_namespace
+from geats_host.linux.namespaces import in_own_namespace
 from geats_host.testing.pool_conformance_trees import depth_of, make_deep
 
 RECURSION, BEYOND_PATH_MAX = 1_100, 6_000  # names on the way down
