@@ -87,7 +87,7 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.spec import Limits
 from geats_host.drivers import memory
-from geats_host.drivers.lxc import driver as lxc
+from geats_host.drivers.lxc import facts as lxc
 
 DOCS = Path(__file__).parent
 SPEC = parse_vm("web01", {"template": "debian"}).unwrap()

@@ -56,7 +56,7 @@ def test_from_a_verb_to_lxc_start_it_is_not_far(opts, geats_config, tmp_path, mo
 
     monkeypatch.setattr(os, "posix_spawn", spawned)
     # The volumes of this host hold nothing, which the driver would not take.
-    monkeypatch.setattr("geats_host.drivers.lxc.driver.DIRECTORIES", frozenset(Offer))
+    monkeypatch.setattr("geats_host.drivers.lxc.facts.DIRECTORIES", frozenset(Offer))
     geats_config["drivers"] = {"lxc": {"path": f"{tmp_path}/lxc"}}
     geats_config["vms"] = {"web01": {"template": "debian"}}
     modules = salt.loader.minion_mods(opts, whitelist=["geats"])

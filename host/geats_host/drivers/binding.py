@@ -20,10 +20,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from geats_host.drivers import vm_files
+from geats_host.drivers.options import AUTO as AUTO
 from geats_host.errors import HostError
 from geats_host.linux.run import run
 
-AUTO = "auto"
 OF_DEBIAN = "/usr/bin/python3"
 ANSWERS_WITHIN_S = 30
 

@@ -4,7 +4,8 @@ from returns.result import Success
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem
-from geats_host.drivers.binding import AUTO
+
+AUTO = "auto"
 
 
 def python(path: str, raw: object) -> Checked[str]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar, assert_never
+from typing import TypeVar, assert_never
 
 from geats_core.declared.template import Template
 from geats_core.foreign.lxc_lines import root_of
@@ -99,7 +99,6 @@ from geats_host.templates.store import Store
 EMPTYING = (DestroyVolume, RollbackVolume)
 AS_OFFERED = (Undefine, ActivateVolume)  # what another host was offered is still so
 Answer = TypeVar("Answer")
-DriverAction: TypeAlias = PowerOffAction | Start | Freeze | Hold | Unfreeze | SetLimits
 FILLING = (
     *(FormatVolume, InstallTemplate, UnpackVolume),
     *(CloneVolume, AdoptVolume, RollbackVolume),
@@ -170,21 +169,23 @@ class Performer:
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
                 unfinished_restarts.before_power_off(self.registry, self.name, action.then)
-                return None if self._is_off() else self._power(action)
+                return None if self._is_off() else self._power_off(action)
             case Start():
-                self._power(action)
+                self._check_mounts()
+                self._follow_root()
+                self.driver.start(self.name)
                 with suppress(HostError):  # it is on: the next plan removes the note
                     unfinished_restarts.started(self.registry, self.name)
-            case SetLimits():
-                self._power(action)
+            case SetLimits(limits):
+                self.driver.set_limits(self.name, limits)
             case SetDevices():
                 self._set_devices(action)
             case Freeze():
-                self._power(action)
+                self.driver.freeze(self.name)
                 with suppress(HostError):  # the same
                     unfinished_restarts.forget(self.registry, [self.name])
             case Hold():
-                return self._power(action)
+                return self.driver.hold(self.name)
             case Unfreeze(then):
                 self._unfreeze(then)
             case RenameVolume():
@@ -323,27 +324,14 @@ class Performer:
         """Whether it went off by itself, for example because it was shutting down already."""
         return self._power_now() is Power.STOPPED
 
-    def _power(self, action: DriverAction) -> str | None:
-        driver = self.driver
+    def _power_off(self, action: PowerOffAction) -> str | None:
         match action:
-            case Start():
-                self._check_mounts()
-                self._follow_root()
-                driver.start(self.name)
             case Shutdown(timeout_s, _):
-                return driver.shutdown(self.name, timeout_s)
+                return self.driver.shutdown(self.name, timeout_s)
             case Stop():
-                driver.stop(self.name)
-            case Freeze():
-                driver.freeze(self.name)
-            case Hold():
-                return driver.hold(self.name)
-            case Unfreeze():
-                driver.unfreeze(self.name)
+                self.driver.stop(self.name)
             case Repair():
-                driver.repair(self.name)
-            case SetLimits(limits):
-                driver.set_limits(self.name, limits)
+                self.driver.repair(self.name)
             case _:
                 assert_never(action)
         return None

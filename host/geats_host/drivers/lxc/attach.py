@@ -20,9 +20,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+from geats_core.vm.observation import Power
+from geats_host.drivers import OUTPUT_BYTES, Ran, vm_files
 from geats_host.drivers.binding import Binding
+from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc.definition import LOG
+from geats_host.drivers.lxc.library import binding_of
+from geats_host.drivers.lxc.options import Options
 from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError
 
@@ -65,6 +70,64 @@ class Child:
     stdout: Captured
     stderr: Captured
     answer: Captured
+
+
+def run(options: Options, name: str, command: Command) -> Ran:
+    """Run a program in a running container, in a session of its own."""
+    request = {
+        "do": "run",
+        "argv": command.argv,
+        "user": command.user,
+        "cwd": command.cwd,
+        "env": dict(command.env),
+    }
+    with vm_files.host_errors(f"cannot run a program in {name}"):
+        return _attached_to(options, name, request, command.timeout_s)
+
+
+def write_file(options: Options, name: str, file: FileToWrite, source: int) -> None:
+    """Write a file as root of the guest does, from within its namespaces."""
+    request = {
+        "do": "write",
+        "path": file.path,
+        "mode": file.mode,
+        "owner": file.owner,
+        "group": file.group,
+    }
+    _do(options, name, request, file.timeout_s, source)
+
+
+def read_file(options: Options, name: str, file: FileToRead, target: int) -> None:
+    """Read a file as root of the guest does, from within its namespaces."""
+    request = {"do": "read", "path": file.path, "max_bytes": file.max_bytes}
+    _do(options, name, request, file.timeout_s, target)
+
+
+def _do(
+    options: Options, name: str, request: Mapping[str, object], timeout_s: int, file: int
+) -> None:
+    with vm_files.host_errors(f"cannot {request['do']} a file of {name}"):
+        ran = _attached_to(options, name, request, timeout_s, file)
+    if ran.code != 0:
+        said = ran.stderr.decode(errors="replace").strip()[-2000:]
+        why = f"it took more than {timeout_s} s" if ran.code is None else said
+        raise HostError(f"cannot {request['do']} {request['path']} of {name}: {why}")
+
+
+def _attached_to(
+    options: Options,
+    name: str,
+    request: Mapping[str, object],
+    timeout_s: int,
+    file: int | None = None,
+) -> Ran:
+    folders.folder_of(options, name)
+    power = monitor.power(str(options.path), name)
+    if power is not Power.RUNNING:  # attaching to one that is frozen does not end
+        raise HostError(f"{name} is {power}")
+    definition.bound_log(folders.folder_of(options, name))
+    path = options.path
+    return attached(binding_of(options), path, name, request, timeout_s, file)
 
 
 def attached(

@@ -14,9 +14,10 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
 from geats_host.drivers.held import HELD
 from geats_host.drivers.lock_marks import LOCKED
+from geats_host.drivers.lxc.folders import CONFIG as CONFIG
 from geats_host.linux.run import run
 
-CONFIG, STARTED, LOG, OLD_LOG = "config", "started", "log", "log.old"
+STARTED, LOG, OLD_LOG = "started", "log", "log.old"
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
 LONGEST_LOG = 1 << 20  # bytes

@@ -22,10 +22,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from enum import Enum, auto
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from geats_core.vm.observation import Power
-from geats_host.drivers.lxc.process import monitors
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    from geats_host.drivers.lxc import process
+else:
+    process = later("geats_host.drivers.lxc.process")
 
 GET_STATE = 3
 GET_INIT_PID = 4
@@ -165,7 +170,7 @@ def _connect(
         return monitor, Listener.NOBODY
     except (TimeoutError, BlockingIOError):
         # Nobody knows whose queue is full; but a monitor shows in the list of processes.
-        has_monitor = any(name == running for running, _ in monitors(Path(lxcpath)))
+        has_monitor = any(name == running for running, _ in process.monitors(Path(lxcpath)))
         return monitor, Listener.FULL_MONITOR if has_monitor else Listener.STRANGER
     data = monitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     _, uid, _ = CREDENTIALS.unpack(data)

@@ -11,7 +11,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader
 from geats_host.drivers import options as driver_options
-from geats_host.drivers.binding import AUTO
+from geats_host.drivers.options import AUTO
 from geats_host.errors import Refused
 
 

@@ -1,0 +1,131 @@
+"""Containers are defined, adopted and undefined: what is in their ``config``, and whose it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from geats_core.planning.actions import Adopt
+from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.vm.lxc_config import LxcFacts, render_lxc_config, unwritable
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import Place, vm_files
+from geats_host.drivers.lxc import definition, folders, monitor
+from geats_host.drivers.lxc import seen as lxc_seen
+from geats_host.drivers.lxc.definition import CONFIG, OURS, ROOTFS
+from geats_host.drivers.lxc.kernel import apparmor
+from geats_host.drivers.lxc.options import Options
+from geats_host.errors import HostError
+from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
+
+
+def define(
+    options: Options, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()
+) -> None:
+    """Write the container's ``config``; refused if volumes have ids of another range."""
+    text = _rendered(options, spec, places, keep)
+    with vm_files.host_errors(f"cannot define {spec.name}"):
+        folder = folders.folder_of(options, spec.name)
+        lxc_seen.check_ours(options, spec.name)
+        folders.make_lxcpath(options)
+        definition.write_config(folder, text)
+
+
+def cannot_read(lines: Sequence[str]) -> tuple[str, ...]:
+    """What liblxc could not read: then it reads nothing of a config, and starts nothing."""
+    with vm_files.host_errors("cannot try lines of a config"):
+        return definition.unread_by_liblxc(lines)
+
+
+def adopt(options: Options, wanted: Adopt, places: Mapping[str, Place]) -> None:
+    """Replace the ``config``, and keep the old one beside it."""
+    spec, folder = wanted.spec, folders.folder_of(options, wanted.spec.name)
+    text = _rendered(options, spec, places, wanted.keep)
+    old = lxc_seen.config_text(options, wanted.called or spec.name)
+    if old is None or sha256(old.text.encode()).hexdigest() != wanted.sha256:
+        raise HostError(f"{folder / CONFIG} was changed since the adoption was planned")
+    with vm_files.host_errors(f"cannot adopt {spec.name}"):
+        if wanted.called:
+            _check_off(options, wanted.called)
+            definition.write_config(folder, text)
+            definition.put_aside(folders.any_folder_of(options, wanted.called))
+            return
+        if monitor.is_on(str(options.path), spec.name):
+            definition.write_started(folder, wanted.running)
+        definition.keep_config(folder)
+        definition.write_config(folder, text)
+
+
+def _check_off(options: Options, label: str) -> None:
+    """One that runs goes by its old name until it ends."""
+    if monitor.is_on(str(options.path), folders.any_folder_of(options, label).name):
+        raise HostError(f"{label}: runs, and cannot get another name: power it off first")
+
+
+def undefine(options: Options, name: str) -> None:
+    """Remove the container's directory; refused while it runs, or holds what is not ours."""
+    folder = folders.folder_of(options, name)
+    with vm_files.host_errors(f"cannot undefine {name}"):
+        if monitor.is_on(str(options.path), name) or lxc_seen.left_of(
+            options, name, folders.names(options)
+        ):
+            raise HostError(f"{name} runs: it cannot be undefined")
+        lxc_seen.check_ours(options, name)
+        if folder.is_symlink() or folder.exists():
+            vm_files.remove_folder(folder, OURS, ROOTFS)
+
+
+def cannot_define(options: Options, spec: VMSpec) -> Problems:
+    """Whether root may give the guest the ids that it is to have: see ``CheckingDriver``."""
+    with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
+        why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
+        return (Problem("idmap", why, Code.REFUSED),) if why else ()
+
+
+def cannot_undefine(options: Options, name: str) -> str:
+    """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
+    folder = folders.folder_of(options, name)
+    with vm_files.host_errors(f"cannot look into {folder}"):
+        return vm_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
+
+
+def _rendered(
+    options: Options, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...]
+) -> str:
+    for line in unwritable(keep):
+        raise HostError(f"a line added by hand to {spec.name} cannot be kept: {line!r}")
+    nowhere = Place(Path())
+    paths = {v.name: str(places.get(v.name, nowhere).path) for v in spec.all_volumes}
+    for name, path in paths.items():
+        if not path.startswith("/") or not path.isprintable():
+            raise HostError(f"the volume {name} of {spec.name} has no usable path: {path!r}")
+    shifted_by = {name: place.shifted_by for name, place in places.items()}
+    return render_lxc_config(spec, _facts(options, spec, paths, shifted_by), keep)
+
+
+def _facts(
+    options: Options, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]
+) -> LxcFacts:
+    facts = LxcFacts(volume_paths=paths, apparmor=apparmor.is_enforced())
+    if spec.privileged:
+        _check_shifts(spec, shifted_by, 0)
+        return facts
+    ids = options.idmap or subordinate_ids()
+    if ids is None:
+        raise HostError(
+            "root has no range of 65536 ids that is in both /etc/subuid and /etc/subgid: add"
+            " the line root:100000:65536 to both, or make the VM privileged"
+        )
+    first, count = ids
+    _check_shifts(spec, shifted_by, first)
+    shifted = frozenset(name for name, by in shifted_by.items() if by)
+    return replace(facts, idmap_first=first, idmap_count=count, shifted=shifted)
+
+
+def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> None:
+    for name, by in shifted_by.items():
+        if by not in (0, first):
+            raise HostError(
+                f"the volume {name} of {spec.name} holds ids from {by}, and its guest has them"
+                f" from {first}: give pool and driver the same idmap_first"
+            )

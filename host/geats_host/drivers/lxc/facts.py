@@ -1,0 +1,25 @@
+"""What the planner has to know of containers."""
+
+from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
+from geats_core.vm.spec import RootKind
+from geats_host.drivers.lxc.kernel import apparmor
+from geats_host.drivers.lxc.options import Options
+
+DIRECTORIES = frozenset({Offer.DIRECTORY})
+# The halt signal is read from the config by whoever sends it: the next shutdown has the new one.
+COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
+
+
+def facts(options: Options) -> DriverFacts:
+    """Directories, and nothing else: what is in a file or a block device has to be mounted."""
+    return DriverFacts(
+        roots=DIRECTORIES,
+        volumes=DIRECTORIES,
+        costs=COSTS,
+        no_start=apparmor.no_start(),
+        location=f"{options.path}",
+        keys={},
+        root_kind=RootKind.TREE,
+        guests_mount=False,
+    )
