@@ -53,7 +53,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, Draft, again
+from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, Draft, again, zeroed
 from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, SUSPENDED, allocated, are_usable
@@ -293,13 +293,14 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
         draft.add(allocation, f"it does not exist{_not_enforced(draft, volume)}")
         seen = allocated(allocation)
     if seen.stage is Stage.ALLOCATED:
-        draft.add(FormatVolume(*where), "it is not formatted")
+        draft.add(FormatVolume(*where), f"it is not formatted{zeroed(draft.facts, volume.pool)}")
     if not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
     is_off = draft.state.power is Power.STOPPED
     can_grow = is_off or draft.facts.pool(volume.pool).grows_online
     if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
-        reason = f"it is smaller than described{_not_enforced(draft, volume)}"
+        also = zeroed(draft.facts, volume.pool)
+        reason = f"it is smaller than described{_not_enforced(draft, volume)}{also}"
         draft.add(GrowVolume(*where, volume.size_bytes), reason)
 
 

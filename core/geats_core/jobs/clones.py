@@ -64,7 +64,7 @@ def plan_clone(
     )
     if found:
         return Failure(found)
-    made = _copy(source, from_, spec, have)
+    made = _copy(source, from_, spec, have, facts)
     host = Setting({**others, spec.name: spec}, observations, facts, policy or HostPolicy())
     alone = arranged([made.unwrap()], host) if isinstance(made, Success) else made
     match alone:
@@ -74,11 +74,13 @@ def plan_clone(
             return refused
 
 
-def _copy(source: str, from_: Observation, spec: VMSpec, have: Observation) -> Checked[Plan]:
+def _copy(
+    source: str, from_: Observation, spec: VMSpec, have: Observation, facts: HostFacts
+) -> Checked[Plan]:
     """The steps of the new VM."""
     draft = Draft(spec.name, have)
     sizes = {seen.name: seen.size_bytes for seen in from_.volumes}
-    make_room(draft, spec, _of(source), from_.by_hand, Identity.NEW, sizes=sizes)
+    make_room(draft, spec, _of(source), from_.by_hand, Identity.NEW, sizes=sizes, facts=facts)
     for volume in spec.volumes:
         where = (volume.pool, volume.name)
         seen, old = draft.state.volume(*where), from_.volume(*where)

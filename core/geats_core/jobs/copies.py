@@ -35,7 +35,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     UnpackVolume,
 )
-from geats_core.planning.draft import LEFT_HELD, Draft, held_as
+from geats_core.planning.draft import LEFT_HELD, Draft, held_as, zeroed
 from geats_core.planning.goal import Goal, Target, Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
@@ -233,7 +233,7 @@ def read_in(
     template = manifest.template if kept else spec.template
     draft = Draft(spec.name, have)
     disks = {packed.name: packed.disk_bytes for packed in manifest.volumes}
-    make_room(draft, spec, copy_of, manifest.by_hand, identity, then, sizes=disks)
+    make_room(draft, spec, copy_of, manifest.by_hand, identity, then, sizes=disks, facts=facts)
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -292,6 +292,7 @@ def make_room(
     then: Then = Then.OFF,
     *,
     sizes: Mapping[str, int | None],
+    facts: HostFacts,
 ) -> None:
     """Define the VM as a copy; make its volumes, and reserve those that are not filled.
 
@@ -313,7 +314,8 @@ def make_room(
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
     for volumes in ((spec.root,), others):
         for volume in volumes:
-            _make_volume(draft, volume, volume.size_bytes or sizes.get(volume.name))
+            size_bytes = volume.size_bytes or sizes.get(volume.name)
+            _make_volume(draft, volume, size_bytes, zeroed(facts, volume.pool))
         for volume in volumes:
             seen = draft.state.volume(volume.pool, volume.name)
             if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
@@ -382,13 +384,13 @@ def not_whole(name: str, have: Observation) -> Iterable[Problem]:
         yield Problem(name, "some of its volumes are missing or not ready", Code.REFUSED)
 
 
-def _make_volume(draft: Draft, volume: Volume, size_bytes: int | None) -> None:
+def _make_volume(draft: Draft, volume: Volume, size_bytes: int | None, also: str) -> None:
     where = (volume.pool, volume.name)
     seen = draft.state.volume(*where)
     if seen is None:
         draft.add(AllocateVolume(*where, size_bytes), "it does not exist")
     if seen is None or seen.stage is Stage.ALLOCATED:
-        draft.add(FormatVolume(*where), "it is not formatted")
+        draft.add(FormatVolume(*where), f"it is not formatted{also}")
     if seen is None or not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
 

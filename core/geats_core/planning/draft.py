@@ -24,6 +24,11 @@ WITHOUT_AGENT = ("agent", "false")  # in the hardware of a VM
 THEN = {Power.STOPPED: Then.OFF, Power.RUNNING: Then.ON, Power.FROZEN: Then.FROZEN}
 
 
+def zeroed(facts: HostFacts, pool: str) -> str:
+    """What to add to why a volume is made or grows, in a pool that may hold what others left."""
+    return " (and zeroed: others may have left data there)" if facts.pool(pool).zeroes else ""
+
+
 @dataclass(slots=True)
 class Draft:
     """The steps so far of the VM ``name``, and where they lead (``state``).

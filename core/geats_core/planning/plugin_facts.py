@@ -86,7 +86,8 @@ class PoolFacts:
     unprivileged VMs need them; other VMs cannot use it. ``identity`` distinguishes the pool from
     another one at the same place, for example on another disk; it is None until the first volume is
     made, and if the pool has none. ``renames``: it can
-    hand a volume over to another name of its VM.
+    hand a volume over to another name of its VM. ``zeroes``: it may get space in which others left
+    data, and overwrites that, which takes time.
     """
 
     offers: Offer | None = None
@@ -104,6 +105,7 @@ class PoolFacts:
     shifted_by: int = 0
     identity: str | None = None
     renames: bool = False
+    zeroes: bool = False
 
 
 class Leftover(StrEnum):

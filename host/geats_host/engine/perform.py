@@ -91,7 +91,7 @@ from geats_host.observing.known_volumes import (
 from geats_host.peers import fetching
 from geats_host.planning import binds
 from geats_host.registry import Registry
-from geats_host.storage import AdoptingPool, Offer, Pool, RenamingPool, VolumeId
+from geats_host.storage import AdoptingPool, Offer, Pool, RenamingPool, VolumeId, ZeroingPool
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
@@ -395,11 +395,16 @@ class Performer:
             case AllocateVolume(_, _, size_bytes):
                 pool.allocate(volume, size_bytes)
             case FormatVolume():
+                if isinstance(pool, ZeroingPool):
+                    pool.zero(volume)
                 pool.format(volume)
             case ActivateVolume():
                 pool.activate(volume)
             case GrowVolume(_, _, size_bytes):
-                pool.grow(volume, size_bytes)
+                if isinstance(pool, ZeroingPool):
+                    pool.grow_zeroed(volume, size_bytes)
+                else:
+                    pool.grow(volume, size_bytes)
                 self._grown(self._place(pool, volume), size_bytes)
             case DestroyVolume():
                 export_clones.destroy_clone(pool, volume)

@@ -6,8 +6,10 @@ thin one stays thin.
 """
 
 import errno
+import fcntl
 import os
 import stat
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -20,6 +22,8 @@ from geats_host.errors import HostError
 CHUNK_BYTES = 2**20
 GRAIN_BYTES = 2**12  # what holds nothing else than zeros takes no space
 ZEROS = bytes(CHUNK_BYTES)
+BLKZEROOUT = 0x127F  # of linux/fs.h: the device does it by itself, if it can
+ZEROED_AT_ONCE_BYTES = 2**26  # a process that is killed ends after so many
 
 
 def size_of(disk: Path) -> int:
@@ -40,6 +44,20 @@ def write_stream(stream: BinaryIO, size_bytes: int, target: Path) -> int:
     """The same of *size_bytes* that are read from *stream*; how many there were, and no more."""
     pieces = iter(lambda: stream.read(CHUNK_BYTES), b"")
     return _write(pieces, size_bytes, target)
+
+
+def zero(disk: Path, start: int = 0) -> None:
+    """Let a file or a block device be zero from *start* on, durably, whatever is there."""
+    with opened(disk, os.O_RDWR) as file:
+        end = os.lseek(file, 0, os.SEEK_END)
+        if disk.is_block_device():
+            for at in range(start, end, ZEROED_AT_ONCE_BYTES):
+                length = min(ZEROED_AT_ONCE_BYTES, end - at)
+                fcntl.ioctl(file, BLKZEROOUT, struct.pack("QQ", at, length))
+        else:
+            os.ftruncate(file, min(start, end))
+            os.ftruncate(file, end)
+        os.fsync(file)
 
 
 def chunks(source: Path) -> Iterator[bytes]:

@@ -229,6 +229,22 @@ class RenamingPool(Protocol):
 
 
 @runtime_checkable
+class ZeroingPool(Protocol):
+    """What a pool offers if ``facts.zeroes`` can be true: guests would read what others had left.
+
+    For whoever hands its volumes to guests as they are: a filesystem shows nothing of that.
+    """
+
+    def zero(self, volume: VolumeId) -> None:
+        """Let all of a volume be zero that is not formatted yet; one that is stays as it is."""
+        ...
+
+    def grow_zeroed(self, volume: VolumeId, size_bytes: int) -> None:
+        """The same as ``grow``; but what is added is zero before the volume is seen as active."""
+        ...
+
+
+@runtime_checkable
 class ForeseeingPool(Protocol):
     """What a pool can do as well that knows beforehand why it could not destroy a volume."""
 

@@ -14,7 +14,8 @@
 Name the device by what does not change, as links in /dev/disk/by-id do; where udev knows its serial
 number, another that has its name is left alone. A device that is in use, or that holds anything
 which wipefs(8) knows, is refused. The marks cannot be on the device, and are kept below ``marks``.
-When a volume is destroyed, what geats had formatted is wiped: its signatures and its first MiB.
+When a volume is destroyed, what geats had formatted is wiped: its signatures and its first MiB. One
+that a guest gets as its disk is zeroed when it is made, so that it shows nothing of what was there.
 """
 
 import os
@@ -41,6 +42,7 @@ from geats_host.linux.block_devices import (
     size_of,
     wipe_device,
 )
+from geats_host.linux.disks import zero
 from geats_host.locks.file_locks import place_locked
 from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_snapshot
 from geats_host.storage.directory import DirectoryPool
@@ -119,6 +121,7 @@ class BlockDevicePool:
             enforces_size=False,
             identity=self.folders.identity,
             renames=True,
+            zeroes=True,
         )
 
     def identify(self) -> None:
@@ -163,6 +166,15 @@ class BlockDevicePool:
             with self.folders.opened(volume) as at:
                 self._note_identity(at)
 
+    def zero(self, volume: VolumeId) -> None:
+        """Overwrite all of the device; refused if it holds anything, unless told to wipe it."""
+        with self._marks(volume) as (at, seen):
+            if seen.stage < Stage.FORMATTED:
+                self._note_identity(at)
+                self._check_same(at)
+                self._check_free(wipe=self.wipe or seen.guest == WIPING)
+                zero(self.device)
+
     def format(self, volume: VolumeId) -> None:
         """Let whoever is above put on it what they like; what it holds is wiped only if told to."""
         with self._marks(volume) as (at, seen):
@@ -198,6 +210,10 @@ class BlockDevicePool:
             self._check_size(size_bytes)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
+
+    def grow_zeroed(self, volume: VolumeId, size_bytes: int) -> None:
+        """The same: all of the device was zeroed at first."""
+        self.grow(volume, size_bytes)
 
     def destroy(self, volume: VolumeId) -> None:
         """Wipe what geats had formatted, then forget it; a device that is gone is forgotten."""

@@ -120,6 +120,7 @@ class FilesystemPool:
             grows_online=online,
             least_bytes=least_bytes,
             renames=renames,
+            zeroes=False,
         )
 
     def identify(self) -> None:

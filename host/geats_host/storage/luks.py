@@ -22,8 +22,9 @@ that carries another is not opened, nor is anything made over it: names of devic
 
 A clone or a snapshot is one of what is encrypted, header and all: it has the key of its volume. A
 volume is destroyed by erasing its keys first, so that nothing is left to be read whatever the pool
-below keeps. What a guest discards is passed on only with ``discard: true``: it shows whoever sees
-the device below which blocks are in use.
+below keeps. Clones have one key: what one left below would be read by the next, if it was not
+zeroed, as for guests it is. What a guest discards is passed on only with ``discard: true``: it
+shows whoever sees the device below which blocks are in use.
 """
 
 import os
@@ -50,6 +51,7 @@ from geats_host.storage import (
     Pool,
     RenamingPool,
     VolumeId,
+    ZeroingPool,
     check_clone,
     check_snapshot,
     key_of,
@@ -195,6 +197,17 @@ class LuksPool:
         self.below.grow(volume, size_bytes + HEADER_BYTES)
         if self._is_open(volume):
             self._resize(volume)
+
+    def zero(self, volume: VolumeId) -> None:
+        """Let the pool below do it, if it has to."""
+        if isinstance(self.below, ZeroingPool):
+            self.below.zero(volume)
+
+    def grow_zeroed(self, volume: VolumeId, size_bytes: int) -> None:
+        """The same as ``grow``, with what the pool below zeroes."""
+        if isinstance(self.below, ZeroingPool):
+            self.below.grow_zeroed(volume, size_bytes + HEADER_BYTES)
+        self.grow(volume, size_bytes)
 
     def destroy(self, volume: VolumeId) -> None:
         """Erase the keys, then let the pool below do it; refused while it is open."""

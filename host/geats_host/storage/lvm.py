@@ -24,7 +24,9 @@ If an interruption left only the new one, it is the volume already, and the next
 it.
 
 A new thick volume may hold what another had left there: it counts as formatted once its signatures
-and its first MiB are wiped. Thin ones read as zeros, from a pool that zeroes.
+and its first MiB are wiped. If a guest gets it as its disk, all of it is zeroed first, and so is
+what it grows by: until that is done, a tag says from where on, and it is not seen as active. Thin
+ones read as zeros, from a pool that zeroes.
 """
 
 import re
@@ -43,6 +45,7 @@ from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import host_errors
+from geats_host.linux import disks
 from geats_host.linux.block_devices import check_unused, wipe_device
 from geats_host.linux.run import run
 from geats_host.storage import (
@@ -60,6 +63,7 @@ from geats_host.storage.lvm_volumes import (
     NEW,
     OWNER,
     Held,
+    dirty_from,
     held_by,
     lv_name,
     marked,
@@ -68,6 +72,7 @@ from geats_host.storage.lvm_volumes import (
     snapshot_tags,
     tags_of,
     to_rename,
+    with_dirty,
 )
 from geats_host.storage.thin_usage import own_bytes
 
@@ -150,6 +155,7 @@ class LvmPool:
             clones=thin,
             renames=True,
             default_bytes=self.default_bytes,
+            zeroes=not thin,
         )
 
     def observe(self, only: VolumeId | None = None) -> Mapping[VolumeId, VolumeSeen]:
@@ -180,6 +186,15 @@ class LvmPool:
         tags = tags_of(volume, seen)
         run(lvm_commands.create(self.vg, self.thin_pool, path.name, create_bytes, tags))
 
+    def zero(self, volume: VolumeId) -> None:
+        """Overwrite all of a thick volume that is not formatted yet."""
+        lv, _, seen = self._need(volume)
+        if self.thin_pool is None and seen.stage < Stage.FORMATTED:
+            path = self.path(volume)
+            with self._active(lv), host_errors(path):
+                check_unused(path)
+                disks.zero(path)
+
     def format(self, volume: VolumeId) -> None:
         """Wipe what others had left on a thick volume."""
         lv, _, seen = self._need(volume)
@@ -197,6 +212,7 @@ class LvmPool:
         lv, _, seen = self._need(volume)
         if seen.stage < Stage.FORMATTED:
             raise HostError(f"{self.path(volume)}: is not formatted")
+        self._zero_rest(lv, volume)
         if not lv.active:
             run(lvm_commands.activate(self.vg, lv.name))
 
@@ -214,6 +230,18 @@ class LvmPool:
             run(lvm_commands.extend(self.vg, lv.name, size_bytes))
         if seen.size_bytes is None or seen.size_bytes < size_bytes:
             self._mark(lv, volume, replace(seen, size_bytes=size_bytes))
+
+    def grow_zeroed(self, volume: VolumeId, size_bytes: int) -> None:
+        """The same; what a thick one grows by is zeroed before its new size is noted."""
+        lv, _, _ = self._need(volume)
+        if self.thin_pool is None and lv.size_bytes < size_bytes:
+            if dirty_from(lv) is None:
+                tags = with_dirty(lv, lv.size_bytes)
+                run(lvm_commands.retag(self.vg, lv.name, lv.tags, tags))
+            run(lvm_commands.extend(self.vg, lv.name, size_bytes))
+            lv, _, _ = self._need(volume)
+        self._zero_rest(lv, volume)
+        self.grow(volume, size_bytes)
 
     def destroy(self, volume: VolumeId) -> None:
         """Remove it and its snapshots; refused while it is in use, or others need it."""
@@ -338,6 +366,14 @@ class LvmPool:
         else:
             run(lvm_commands.remove(self.vg, [held.new.name]))
         return self._need(volume)
+
+    def _zero_rest(self, lv: LogicalVolume, volume: VolumeId) -> None:
+        """Overwrite what others may have left in what it grew by; no guest has seen that yet."""
+        start = dirty_from(lv)
+        if start is not None:
+            with self._active(lv):
+                disks.zero(self.path(volume), start)
+            run(lvm_commands.retag(self.vg, lv.name, lv.tags, with_dirty(lv, None)))
 
     def _mark(self, lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> None:
         tags = marked(lv, volume, seen)

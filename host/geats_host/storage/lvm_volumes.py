@@ -6,6 +6,7 @@ Every logical volume of geats has the tag ``geats``, and others of the form ``ge
     geats.volume    the name of the volume
     geats.size      how large it should be, in bytes; none if no size was given
     geats.stage     how far it is; with template and guest
+    geats.dirty     from which byte on others may have left something: it is zeroed before use
     geats.snapshot  the name of the snapshot that it is; with taken (seconds) and number (in order)
 
 In a value, what no tag may hold is quoted as in a URL, with # in place of %.
@@ -25,6 +26,7 @@ from geats_host.storage.lvm_commands import LogicalVolume, mapped
 from geats_host.storage.marks import check_readable, unreadable
 
 OWNER = "geats"
+DIRTY = f"{OWNER}.dirty="
 NEW = "+new"  # ends the name of what is to take the place of a volume; no snapshot has that name
 LONGEST_NAME = 120  # of 127 that device-mapper takes, see dm-ioctl.h; LVM adds to some
 DIGITS = 32
@@ -110,7 +112,7 @@ def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
         name=volume.volume,
         pool="",
         stage=stage,
-        active=lv.active and stage >= Stage.FORMATTED,
+        active=lv.active and stage >= Stage.FORMATTED and dirty_from(lv) is None,
         size_bytes=min(int(size), lv.size_bytes) if size.isdecimal() else None,
         template=facts.get("template"),
         guest=facts.get("guest"),
@@ -134,8 +136,21 @@ def snapshot_tags(volume: VolumeId, taken: SnapshotSeen, number: int) -> frozens
 
 
 def marked(lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
-    """The tags of *lv* with those of geats replaced; those that people added stay."""
-    return frozenset(tag for tag in lv.tags if not _is_ours(tag)) | tags_of(volume, seen)
+    """The tags of *lv* with those of geats replaced; those that people added stay, and DIRTY."""
+    kept = (tag for tag in lv.tags if not _is_ours(tag) or tag.startswith(DIRTY))
+    return frozenset(kept) | tags_of(volume, seen)
+
+
+def dirty_from(lv: LogicalVolume) -> int | None:
+    """From which byte on it is not zeroed yet; None if all of it is its own."""
+    start = _facts(lv).get("dirty")
+    return None if start is None else _whole(start)
+
+
+def with_dirty(lv: LogicalVolume, start: int | None) -> frozenset[str]:
+    """Its tags, of which one says that it is not zeroed from *start* on, unless that is None."""
+    others = frozenset(tag for tag in lv.tags if not tag.startswith(DIRTY))
+    return others if start is None else others | {f"{DIRTY}{start}"}
 
 
 def to_rename(

@@ -245,6 +245,17 @@ def test_the_plan_says_where_a_size_is_not_enforced() -> None:
     assert steps(Target.STOPPED, OFF, LARGER, facts)[1:] == [f"{GROW}{lacks}"]
 
 
+def test_the_plan_says_what_is_zeroed() -> None:
+    facts = HostFacts(pools={"fast": PoolFacts(zeroes=True), "slow": PoolFacts()})
+    also = " (and zeroed: others may have left data there)"
+    made = steps(Target.PROVISIONED, Observation(), web(volumes=[ROOT, DATA]), facts)
+    assert [each for each in made if each.startswith("format")] == [
+        f"format volume web/root in pool fast: it is not formatted{also}",
+        "format volume web/data in pool slow: it is not formatted",
+    ]
+    assert steps(Target.STOPPED, OFF, LARGER, facts)[1:] == [f"{GROW}{also}"]
+
+
 def test_a_volume_of_unknown_size_grows() -> None:
     facts = HostFacts(pools={"fast": PoolFacts(grows_online=False)})
     root = replace(OFF.volumes[0], size_bytes=None)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -121,7 +122,7 @@ class FakeLvm:
         if options.thinpool is None and size_bytes > self.free_bytes:
             raise HostError(f"Volume group {self.vg} has insufficient free space")
         lv = LogicalVolume(name=options.name, size_bytes=size_bytes, pool=options.thinpool)
-        (self.store / lv.name).write_bytes(b"" if lv.pool else b"dirty")
+        (self.store / lv.name).write_bytes(b"")
         self._lengthen(lv)
         self.free_bytes -= 0 if lv.pool else lv.size_bytes
         return lv
@@ -180,7 +181,13 @@ class FakeLvm:
             raise HostError(f"Logical volume {self.vg}/{lv.name} contains a filesystem in use.")
 
     def _lengthen(self, lv: LogicalVolume) -> None:
+        """What a thick one gets was another's, who left something at its start and its end."""
         with (self.store / lv.name).open("r+b") as file:
+            if lv.pool is None:
+                file.seek(0, os.SEEK_END)
+                file.write(b"dirty")
+                file.seek(lv.size_bytes - len(b"dirty"))
+                file.write(b"dirty")
             file.truncate(lv.size_bytes)
 
 

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from geats_core import Goal, Target, explain, parse_vm
 from geats_core.vm.observation import Stage
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
+from geats_host.host import Host
 from geats_host.linux import block_devices
-from geats_host.storage import Pool, VolumeId, filesystem
+from geats_host.planning.plans import plan_vm
+from geats_host.storage import Pool, VolumeId, ZeroingPool, filesystem
 from geats_host.storage.blockdevice import open_pool
 from geats_host.storage.filesystem import FilesystemPool
 from geats_host.testing import pool_conformance_content
 from geats_host.testing.pool_conformance import PoolConformance
 from geats_host.testing.pool_conformance_content import OF_A_VM, Reopen
+from tests.host.templates.disks import raw_disk
 from tests.real.storage.cuts import converge, cuts_of
 from tests.real.storage.one_device_each import Devices, OneDeviceEach
 from tests.real.storage.places import in_memory, loop_device, memory, mounted, own_mounts, sh, uses
@@ -33,6 +38,49 @@ VOLUME, OTHER = VolumeId("web01", "root"), VolumeId("web02", "root")
 def devices(memory: Path) -> Iterator[Devices]:
     with ExitStack() as stack:
         yield Devices(memory, 3 * SIZES["xfs"], stack)
+
+
+def test_a_guest_reads_nothing_that_was_on_its_device(memory: Path) -> None:
+    """The plan says that it is zeroed; what anything knows to be data is left as it is."""
+    raw_disk(memory / "image")
+    left = b"of another tenant".ljust(64)
+    with loop_device(memory / "disk.img", 64 * MIB) as device:
+        with device.open("r+b") as file:
+            for at in (0, 2 * MIB, 64 * MIB - len(left)):
+                file.seek(at)
+                file.write(left)
+        data = {"type": "blockdevice", "device": f"{device}", "marks": f"{memory}/marks"}
+        host = Host.from_config(
+            {
+                **{key: f"{memory / key}" for key in ("state_dir", "run_dir")},
+                "registry": "memory",
+                "drivers": {"vm": {"type": "memory", "roots": "disk"}},
+                "pools": {"default": {"type": "sparsefile", "path": f"{memory}/p"}, "lun": data},
+                "templates": {"image": {"disk": {"path": f"{memory}/image", "format": "raw"}}},
+            }
+        )
+        volumes = [{"name": "root", "size": "8MiB"}, {"name": "data", "pool": "lun"}]
+        spec = parse_vm("web", {"driver": "vm", "template": "image", "volumes": volumes}).unwrap()
+        wanted = Goal(name="web", target=Target.PROVISIONED, spec=spec)
+        made = plan_vm(host, wanted, host.observe("web"))
+        assert "(and zeroed: others may have left data there)" in explain(made.plan)
+        apply_plan(host, made).unwrap()
+        assert device.read_bytes() == bytes(64 * MIB)
+
+        with device.open("r+b") as file:
+            file.write(left)
+        pool = host.pools["lun"]
+        assert isinstance(pool, ZeroingPool)
+        pool.zero(VolumeId("web", "data"))  # it is the guest's by now
+        pool.grow_zeroed(VolumeId("web", "data"), 64 * MIB)
+        assert device.read_bytes().startswith(left)
+        pool.deactivate(VolumeId("web", "data"))
+        pool.destroy(VolumeId("web", "data"))
+        pool.allocate(OTHER, None)
+        sh("mkfs.ext4", "-q", device)
+        with pytest.raises(HostError, match="holds ext4, and is not used unless"):
+            pool.zero(OTHER)
+        assert sh("blkid", "-o", "value", "-s", "TYPE", device).strip() == "ext4"
 
 
 class TestAlone(PoolConformance):

@@ -10,7 +10,7 @@ import pytest
 
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.storage import Pool, VolumeId, lvm, memory
+from geats_host.storage import Pool, VolumeId, ZeroingPool, lvm, memory
 from geats_host.storage.lvm import open_pool
 from geats_host.storage.lvm_commands import LogicalVolume
 from geats_host.storage.lvm_volumes import NEW, lv_name
@@ -160,6 +160,47 @@ def test_a_volume_whose_making_was_cut_is_made(
         assert pool_conformance_content.held(open_one(), VOLUME) == ""
         open_one().destroy(VOLUME)
     assert number > 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_what_a_guest_gets_shows_nothing_of_what_others_left(fake: FakeLvm, *, after: bool) -> None:
+    """Nor what it grows by, wherever that is cut: until it is zeroed, it is not seen as active."""
+
+    def held() -> bytes:
+        return (fake.store / NAME).read_bytes()
+
+    def grown() -> None:
+        pool = thick()
+        assert isinstance(pool, ZeroingPool)
+        pool.grow_zeroed(VOLUME, 16 * MIB)
+
+    number, is_cut = 0, True
+    while is_cut:
+        number += 1
+        pool = thick()
+        assert isinstance(pool, ZeroingPool)
+        pool.allocate(VOLUME, 7 * MIB)
+        assert b"dirty" in held()
+        pool.zero(VOLUME)
+        assert not any(held())
+        pool.format(VOLUME)
+        pool.activate(VOLUME)
+        own = b"what the guest wrote".ljust(8 * MIB, b".")  # in all of the extents
+        (fake.store / NAME).write_bytes(own)
+        pool.zero(VOLUME)  # it is formatted
+        is_cut = fake.is_cut(grown, number, after=after)
+        seen = thick().observe()[VOLUME]
+        assert not (seen.active and b"dirty" in held())
+        pool.mark(VOLUME, replace(seen, guest="marked"))
+        thick().activate(VOLUME)
+        assert held().rstrip(b"\0") == own
+        grown()
+        seen = thick().observe()[VOLUME]
+        assert (seen.active, seen.size_bytes, seen.guest) == (True, 16 * MIB, "marked")
+        assert held() == own + bytes(8 * MIB)
+        assert not any("dirty" in tag for tag in fake.volumes[NAME].tags)
+        thick().destroy(VOLUME)
+    assert number > 3
 
 
 def converge(pool: Pool) -> None:
