@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Stage
-from geats_host.calls import copies, snapshots
+from geats_host.calls import copies, lifecycle, snapshots
 from geats_host.calls.copies import apply_copy
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.engine.apply_plan import apply_plan
@@ -26,24 +27,26 @@ DISKS = {"type": "memory", "roots": "disk"}
 
 
 def host_of(directory: Path, vm: Mapping[str, object] | None = None) -> Host:
+    return Host.from_config(config_of(directory, vm))
+
+
+def config_of(directory: Path, vm: Mapping[str, object] | None = None) -> dict[str, object]:
     size = {"volumes": [{"name": "root", "size": "8MiB"}, {"name": "data", "size": "4MiB"}]}
-    return Host.from_config(
-        {
-            "state_dir": str(directory / "state"),
-            "run_dir": str(directory / "run"),
-            "registry": "memory",
-            "drivers": {"vm": DISKS},
-            "pools": {
-                "default": {"type": "sparsefile", "path": str(directory / "pool")},
-                "trees": {"type": "directory", "path": str(directory / "trees")},
-            },
-            "templates": {
-                "image": {"disk": {"path": str(directory / "image"), "format": "qcow2"}},
-                "tree": {"path": str(directory / "tree.tar")},
-            },
-            "vms": {"web": {"driver": "vm", "template": "image", **size, **(vm or {})}},
-        }
-    )
+    return {
+        "state_dir": str(directory / "state"),
+        "run_dir": str(directory / "run"),
+        "registry": "memory",
+        "drivers": {"vm": DISKS},
+        "pools": {
+            "default": {"type": "sparsefile", "path": str(directory / "pool")},
+            "trees": {"type": "directory", "path": str(directory / "trees")},
+        },
+        "templates": {
+            "image": {"disk": {"path": str(directory / "image"), "format": "qcow2"}},
+            "tree": {"path": str(directory / "tree.tar")},
+        },
+        "vms": {"web": {"driver": "vm", "template": "image", **size, **(vm or {})}},
+    }
 
 
 @pytest.fixture
@@ -176,6 +179,32 @@ def test_what_does_not_fit_or_is_no_disk_is_refused_in_the_plan(host: Host, tmp_
         with pytest.raises(Refused, match=why):
             bring(host_of(tmp_path, vm), Target.RUNNING)
     assert host.pools["default"].observe() == {}
+
+
+def test_what_a_header_tells_is_told_before_a_plan(host: Host, tmp_path: Path) -> None:
+    image, raw = tmp_path / "image", {**config_of(tmp_path)}
+
+    def told() -> Problems:
+        return lifecycle.validate(raw).get(lifecycle.CONFIGURATION, ())
+
+    assert told() == ()
+    for content, why in (
+        (b"\x1f\x8b\x08 and more", "is not an image in the format qcow2"),
+        (image.read_bytes()[:8] + b"\0\0\0\0\0\0\1\0" + image.read_bytes()[16:], "backing file"),
+    ):
+        image.write_bytes(content)
+        (found,) = told()
+        assert found.path == "templates.image.disk"
+        assert why in found.message
+    image.unlink()  # as where it is only checked
+    assert told() == ()
+
+    raw["templates"] = {"image": {"disk": {"path": str(image), "format": "raw"}}}
+    for form, content in (("qcow2", b"QFI\xfb"), ("xz", b"\xfd7zXZ\0"), ("gzip", b"\x1f\x8b\x08")):
+        image.write_bytes(content.ljust(512))
+        (found,) = told()
+        assert form in found.message
+        assert found.message.endswith("declared as format: raw")
 
 
 def test_a_root_without_a_size_is_planned_as_large_as_its_image(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.hostwide.host_planner import HostPlan
@@ -19,9 +19,15 @@ from geats_host.calls.registry_health import troubles
 from geats_host.errors import HostError, Refused, accepted, problem_of
 from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
+from geats_host.lazy import later
 from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import Scope, goal_for, wanted
 from geats_host.planning.plans import plan_alone, plan_vm, plan_vms
+
+if TYPE_CHECKING:
+    from geats_host import templates
+else:
+    templates = later("geats_host.templates")
 
 Found: TypeAlias = dict[str, Problems]  # by the name of the VM, and under these two
 REGISTRY, CONFIGURATION, TOGETHER = "(registry)", "(configuration)", "(together)"
@@ -138,7 +144,10 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Found
         return {name: _problems(host, name, spec)}
     found = {each: _problems(host, each, None) for each in sorted(host.config.vms)}
     together = _together(host, [each for each, problems in found.items() if not problems])
-    away = tuple(map(problem_of, facts_of(host, host.drivers).unavailable.values()))
+    away = (
+        *map(problem_of, facts_of(host, host.drivers).unavailable.values()),
+        *templates.problems_of_disks(host.config.templates.values(), host.store),
+    )
     around = {CONFIGURATION: away} if away else {}
     return {**around, **found, **({TOGETHER: together} if together else {})}
 

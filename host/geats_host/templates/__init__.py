@@ -5,11 +5,11 @@ nothing is ever written outside the directory into which it is unpacked.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from geats_core.declared.template import Build, DiskDownload, Simplestreams, Template
+from geats_core.declared.template import Build, DiskDownload, Simplestreams, Template, kind
 from geats_core.reading.checked import Problem
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
@@ -31,6 +31,16 @@ def problems(template: Template, store: Store) -> tuple[Problem, ...]:
                 yield f"overlays[{index}]", message
 
     return tuple(Problem(f"templates.{template.name}.{key}", text) for key, text in found())
+
+
+def problems_of_disks(declared: Iterable[Template], store: Store) -> tuple[Problem, ...]:
+    """What is wrong with the headers of the disk images that this host has."""
+    return tuple(
+        Problem(f"templates.{each.name}.{kind(each.source)}", message)
+        for each in declared
+        if each.root_kind is RootKind.DISK
+        for message in disks.problems_of_header(each.source, store)
+    )
 
 
 def verify(template: Template, store: Store) -> None:

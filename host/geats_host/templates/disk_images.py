@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geats_core.declared.template import DiskFormat
-from geats_core.foreign.qcow2 import HEADER_BYTES, disk_bytes
+from geats_core.foreign.qcow2 import HEADER_BYTES, MAGIC, disk_bytes
 from geats_host.errors import HostError, sound
 from geats_host.linux import qemu_img
 from geats_host.templates.digests import Identity, identity_of
 from geats_host.templates.tarballs import problems_of_checksum
+
+NOT_RAW = {  # how files begin that no machine starts from: they were meant to be another thing
+    MAGIC: "an image in the format qcow2",
+    b"KDMV": "an image in the format vmdk: convert it",
+    b"vhdxfile": "an image in the format vhdx: convert it",
+    b"\xfd7zXZ\0": "compressed by xz: decompress it",
+    b"\x1f\x8b\x08": "compressed by gzip: decompress it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: decompress it",
+}
+LONGEST_MAGIC = max(map(len, NOT_RAW))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +79,11 @@ def _problems_of_format(image: Image) -> Iterator[str]:
         yield qemu_img.missing()
     try:
         size_of(image)
+        with _opened(image.path) as file:
+            begin = file.read(LONGEST_MAGIC) if image.format is DiskFormat.RAW else b""
     except HostError as error:
         yield from str(error).splitlines()
+        return
+    for magic, is_what in NOT_RAW.items():
+        if begin.startswith(magic):
+            yield f"{image.path}: is {is_what}, and declared as format: raw"

@@ -4,6 +4,7 @@ Nothing is ever probed: the format is declared, and an image is judged by its he
 format qcow2 is converted once, to a raw file that the store keeps by the image's digest.
 """
 
+import os
 import shutil
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -37,6 +38,17 @@ def problems(source: DiskFile | DiskDownload, store: Store) -> tuple[str, ...]:
     if kept(store, record_of(source)) is None:
         return ()
     return problems_of_image(image_of(source, store), source.sha256)
+
+
+def problems_of_header(source: Source, store: Store) -> tuple[str, ...]:
+    """What the header of an image tells that is wrong, if this host has it."""
+    match source:
+        case DiskDownload() | Simplestreams() if kept(store, _record_of(source)) is None:
+            return ()
+        case DiskFile(path=path) if not os.path.lexists(path):
+            return ()  # as where a configuration is only checked
+        case _:
+            return problems_of_image(image_of(source, store), None)
 
 
 def ready(source: DiskDownload, store: Store, *, refresh: bool) -> StoredLayer:
@@ -77,15 +89,21 @@ def image_of(source: Source, store: Store) -> Image:
         case DiskFile(path=path, format=format_):
             return Image(Path(path), format_)
         case DiskDownload(format=format_):
-            record = record_of(source)
+            pass
         case Simplestreams():
-            format_, record = DiskFormat.QCOW2, simplestreams.record_of(source)
+            format_ = DiskFormat.QCOW2
         case _:
             raise AssertionError("a tree is no disk image")
-    found = kept(store, record)
+    found = kept(store, _record_of(source))
     if found is None:
         raise HostError("is not imported yet")
     return Image(store.blob(found[1]), format_)
+
+
+def _record_of(source: DiskDownload | Simplestreams) -> str:
+    if isinstance(source, DiskDownload):
+        return record_of(source)
+    return simplestreams.record_of(source)
 
 
 def install(

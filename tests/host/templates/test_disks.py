@@ -144,12 +144,13 @@ def test_nothing_waits_for_a_fifo(tmp_path: Path) -> None:
         size_of(Image(tmp_path / "disk", DiskFormat.RAW))
 
 
-def test_what_looks_like_an_image_is_raw_if_that_is_said(
+def test_what_looks_like_an_image_is_not_taken_for_raw_nor_for_an_image(
     pool: Pool, store: Store, tmp_path: Path
 ) -> None:
     image = qcow2_disk(tmp_path / "image")
-    root = installed(disk_template(image, DiskFormat.RAW), pool, store)
-    assert root.read_bytes().startswith(image.read_bytes())
+    with pytest.raises(Refused, match="is an image in the format qcow2, and declared as"):
+        installed(disk_template(image, DiskFormat.RAW), pool, store)
+    assert store.files() == ()
 
 
 @pytest.mark.parametrize("format_", DiskFormat)
@@ -193,9 +194,9 @@ def test_an_image_has_the_digest_that_is_declared(store: Store, tmp_path: Path) 
 def test_qemu_img_is_needed_for_its_format_only(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = qcow2_disk(tmp_path / "image")
+    image, raw = qcow2_disk(tmp_path / "image"), raw_disk(tmp_path / "raw")
     monkeypatch.setenv("PATH", str(tmp_path))
-    templates.verify(disk_template(image, DiskFormat.RAW), store)
+    templates.verify(disk_template(raw, DiskFormat.RAW), store)
     with pytest.raises(Refused, match=r"needs qemu-img, .* \(package qemu-utils\)"):
         templates.verify(disk_template(image, DiskFormat.QCOW2), store)
 
