@@ -29,6 +29,7 @@ ORDERS = {
             "templates",
             "archives",
             "peers",
+            "examining",
             "observing",
             "host",
             "planning",

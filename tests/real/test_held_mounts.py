@@ -10,8 +10,10 @@ from returns.result import Failure
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.examining.tried import stays_mounted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
+from tests.real.conftest import sh
 from tests.real.test_storage import MIB
 
 OTHER, APART = "geats-test-other", "geats-test-apart"
@@ -75,3 +77,14 @@ def test_who_keeps_a_volume_busy_is_named(here: Host) -> None:
     assert isinstance(applied, Failure)
     errors = [failed.error for failed in applied.failure().failed]
     assert any(f"process {holder.pid} (sleep 600)" in error for error in errors), errors
+
+
+def test_the_doctor_tells_whether_mounts_stay_for_others(
+    own_namespaces: None, tmp_path: Path
+) -> None:
+    assert stays_mounted(tmp_path)
+    sh("mount", "-t", "tmpfs", "tmpfs", f"{tmp_path}")
+    sh("mount", "--make-shared", f"{tmp_path}")
+    assert not stays_mounted(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    sh("umount", f"{tmp_path}")

@@ -313,7 +313,8 @@ def test_what_is_in_the_way_is_refused_before_anything_is_destroyed(
         return list(refused.value.problems)
 
     stray = (
-        f"{NAME}: cannot be undefined: {notes.parent} contains what geats did not make: notes.txt"
+        f"{NAME}: cannot be undefined: {notes.parent} contains what geats did not make: notes.txt:"
+        " move that elsewhere first"
     )
     data = f"{NAME}.volumes[data]: cannot be destroyed:"
     assert why("undefined") == [stray]

@@ -6,6 +6,7 @@ there are units at all). Only files that geats wrote are replaced or removed.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from geats_core.declared.config import HostConfig, parse_config
+from geats_core.declared.policy import HostPolicy
 from geats_core.reading import fields
 from geats_host.drivers import vm_files
-from geats_host.errors import Refused, accepted
+from geats_host.errors import HostError, Refused, accepted
 from geats_host.linux import unit_files
 from geats_host.linux.run import run
 
@@ -24,6 +26,7 @@ FOLDER, RUNS = "etc/systemd/system", "run/systemd/system"
 SAVED = "units.json"  # the configuration, for a host whose configuration comes from Salt
 ANY = range(256)  # exit codes of systemctl, which says the same in words
 DAILY = "daily"
+RUN_BY, CONFIGURED = re.compile(r"path=(.+?) ; "), re.compile(r"--config (.+?) halt ; ")
 NAMES = (
     unit_files.SERVICE,
     *("geats-exports.service", "geats-exports.timer"),
@@ -85,7 +88,7 @@ def installing(
     steps = [*kept, *_removed(gone, root), *_written(wanted, root)]
     if len(steps) > len(kept):
         steps.append(_reload())
-    return (*steps, *_active([name for name in wanted if _is_started(name, wanted)], root))
+    return (*steps, *_active(_started(policy), root))
 
 
 def removing(saved: Saved | None = None, root: Path = Path("/")) -> tuple[Step, ...]:
@@ -98,10 +101,39 @@ def removing(saved: Saved | None = None, root: Path = Path("/")) -> tuple[Step, 
     return steps
 
 
-def is_installed(root: Path) -> bool:
-    """Whether the service is there, and systemd starts it with the host."""
-    name = unit_files.SERVICE
-    return _file(root, name).exists() and _is_enabled(name, root)
+def not_enabled(policy: HostPolicy, root: Path = Path("/")) -> list[str]:
+    """The units that systemd should start with the host, and does not."""
+    names = _started(policy)
+    return [name for name in names if not (_file(root, name).exists() and _is_enabled(name, root))]
+
+
+def faults(policy: HostPolicy) -> list[str]:
+    """Why the units of this host do not do what they are for, as far as systemd can tell."""
+    try:
+        return [fault for name in _started(policy) for fault in _faults(name)]
+    except HostError as error:
+        return [str(error)]
+
+
+def _started(policy: HostPolicy) -> list[str]:
+    """What is enabled and active: the service, and a timer for each thing that is deleted."""
+    kinds = {"exports": policy.exports, "snapshots": policy.snapshots}
+    return [unit_files.SERVICE, *(f"geats-{kind}.timer" for kind, kept in kinds.items() if kept)]
+
+
+def _faults(name: str) -> Iterator[str]:
+    options = [f"--property={key}" for key in ("ActiveState", "NeedDaemonReload", "ExecStop")]
+    said = dict(
+        line.split("=", 1) for line in run(["systemctl", "show", *options, name]).splitlines()
+    )
+    if said["ActiveState"] != "active":
+        yield f"{name} is {said['ActiveState']}: only what is active does anything"
+    if said["NeedDaemonReload"] == "yes":
+        yield f"{name} has changed, and systemd has not read it since"
+    for pattern, mode, does in ((RUN_BY, os.X_OK, "runs"), (CONFIGURED, os.R_OK, "reads")):
+        for path in pattern.findall(said.get("ExecStop", "")):
+            if not os.access(path, mode):
+                yield f"{name} {does} {path}, which it cannot"
 
 
 def carry_out(steps: Sequence[Step]) -> None:
@@ -182,10 +214,6 @@ def _active(names: Sequence[str], root: Path) -> Iterator[Step]:
             what = ", which runs geats boot" if name == unit_files.SERVICE else ""
             why = "only what is active is stopped before a poweroff" if what else "it is not active"
             yield Step(f"start {name}{what}", why, partial(_systemctl, "start", name))
-
-
-def _is_started(name: str, wanted: Mapping[str, str]) -> bool:
-    return "[Install]" in wanted[name]
 
 
 def _is_enabled(name: str, root: Path) -> bool:

@@ -123,7 +123,8 @@ def strange_files(folder: Path, files: Sequence[str], stays: str) -> str:
         strange = set(os.listdir(at)).difference(files, [stays])
     if not strange:
         return ""
-    return f"{folder} contains what geats did not make: {', '.join(sorted(strange))}"
+    found = ", ".join(sorted(strange))
+    return f"{folder} contains what geats did not make: {found}: move that elsewhere first"
 
 
 def make_folder(folder: Path, mode: int) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from geats_core.vm.parse import parse_vm
-from geats_host.calls import doctor, units
-from geats_host.calls.doctor import Finding, Health, HostFiles, examine
+from geats_host.calls import units
+from geats_host.calls.doctor import examine
 from geats_host.drivers import Trial, memory
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.memory import MemoryDriver
+from geats_host.examining import looks
+from geats_host.examining.findings import Finding, Health, HostFiles
 from geats_host.registry.sqlite import open_registry
 from tests.memory_host import memory_config
 
@@ -23,6 +25,7 @@ HEALTHY = {
     "proc/sys/user/max_user_namespaces": "1000\n",
     "proc/sys/fs/inotify/max_user_instances": "1024\n",
     "proc/sys/kernel/pty/max": "4096\n",
+    "proc/sys/kernel/pty/nr": "12\n",
     "proc/self/mountinfo": (
         "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n"
         "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n"
@@ -57,7 +60,8 @@ def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("subordinate ids", "etc/subuid", "", Health.PROBLEM, "root:100000:65536 to /etc/subuid"),
         ("subordinate ids", "etc/subgid", "root:1:2", Health.PROBLEM, "/etc/subgid"),
         ("inotify", "proc/sys/fs/inotify/max_user_instances", "128", Health.WARNING, "=1000"),
-        ("ptys", "proc/sys/kernel/pty/max", "100", Health.WARNING, "kernel.pty.max=2500"),
+        ("ptys", "proc/sys/kernel/pty/max", "2000", Health.WARNING, "kernel.pty.max=3524"),
+        ("ptys", "proc/sys/kernel/pty/nr", "3070", Health.PROBLEM, "kernel.pty.max=3524"),
         ("mounts", "proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw", Health.WARNING, "rshared"),
         ("lxcfs", "proc/self/mountinfo", "", Health.WARNING, "apt-get install lxcfs"),
         ("cgroups", "sys/fs/cgroup/cgroup.controllers", "cpu pids", Health.PROBLEM, "memory"),
@@ -125,6 +129,7 @@ def test_units_that_are_not_there_where_systemd_runs(tmp_path: Path) -> None:
     (tmp_path / units.RUNS).mkdir(parents=True)
     found = finding("units", host)
     assert (found.health, found.fix) == (Health.WARNING, "geats units")
+    assert found.found.startswith("not enabled: geats.service: a poweroff kills guests")
     unit = f"{units.FOLDER}/geats.service"
     tree(tmp_path, {unit: "", f"{units.FOLDER}/multi-user.target.wants/geats.service": ""})
     assert finding("units", host) == Finding("units", Health.WELL, "geats.service is enabled")
@@ -152,7 +157,7 @@ def test_a_program_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mon
 def test_everything_that_a_plan_would_be_refused_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "PROGRAMS", {})
+    monkeypatch.setattr(looks, "PROGRAMS", {})
     nic = {"name": "eth0", "bridge": "nobr0"}
     vm = {"template": "debian", "nics": [nic], "memory": "10 bananas"}
     raw = {"vms": {"web01": vm, "db01": {**vm, "memory": "1GiB"}}}

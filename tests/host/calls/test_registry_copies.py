@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from geats_core.vm.observation import Power
 from geats_host.calls import doctor, lifecycle, registry_copies
-from geats_host.calls.doctor import Finding, Health
 from geats_host.calls.registry_health import troubles, unchecked
 from geats_host.cli.main import cli
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
+from geats_host.examining.findings import Finding, Health
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
 from tests.memory_host import memory_config, memory_host

@@ -25,6 +25,7 @@ case $1 in
     disable) rm "$wants/$2" ;;
     start) touch "{root}/active/$2" ;;
     stop) rm -f "{root}/active/$2" ;;
+    show) cat {root}/shown ;;
     is-active) [ -e "{root}/active/$2" ] && echo active || {{ echo inactive; exit 3; }} ;;
 esac
 """
@@ -109,6 +110,28 @@ def test_what_is_removed_leaves_nothing_and_stops_no_vm(root: Path) -> None:
     assert not saved.path.exists()
     assert "stop geats.service" not in (root / "told").read_text()
     assert units.removing(saved, root) == ()
+
+
+def test_units_that_do_not_do_what_they_are_for(root: Path) -> None:
+    policy = config(exports={"last": 3}).policy
+    names = ["geats.service", "geats-exports.timer"]
+    assert units.not_enabled(policy, root) == names
+    units.carry_out(units.installing(config(exports={"last": 3}), FILE, root=root))
+    assert units.not_enabled(policy, root) == []
+    gone = f"{root}/gone"
+    argv = f"{gone} --config {gone}.yaml halt"
+    runs = f"ExecStop={{ path={gone} ; argv[]={argv} ; ignore_errors=no }}"
+    (root / "shown").write_text(f"ActiveState=failed\nNeedDaemonReload=yes\n{runs}\n")
+    assert units.faults(config().policy) == [
+        "geats.service is failed: only what is active does anything",
+        "geats.service has changed, and systemd has not read it since",
+        f"geats.service runs {gone}, which it cannot",
+        f"geats.service reads {gone}.yaml, which it cannot",
+    ]
+    (root / "shown").write_text("ActiveState=active\nNeedDaemonReload=no\n")
+    assert units.faults(policy) == []
+    (root / "bin/systemctl").write_text("#!/bin/sh\necho no bus >&2\nexit 1\n")
+    assert units.faults(policy) == ["systemctl failed with exit code 1: no bus"]
 
 
 def test_a_changed_configuration_of_salts_is_kept(root: Path) -> None:

@@ -10,6 +10,7 @@ from geats_core.vm.observation import Power
 from geats_host.calls import doctor, inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
+from geats_host.examining.findings import Health
 from geats_host.host import Host
 from tests.memory_host import memory_config
 from tests.problems import in_words
@@ -116,7 +117,7 @@ def test_a_broken_driver_or_pool_is_its_own_problem_and_stops_no_other_vm(
     assert len(found[lifecycle.CONFIGURATION]) == 1
     assert found["sound"] == []
     assert found["broken"] != []
-    told = [each.found for each in doctor.examine(raw) if each.health is doctor.Health.PROBLEM]
+    told = [each.found for each in doctor.examine(raw) if each.health is Health.PROBLEM]
     assert found[lifecycle.CONFIGURATION][0] in told
     host = Host.from_config(raw)
     apply_plan(host, lifecycle.plan_to(host, "sound")).unwrap()
@@ -137,7 +138,7 @@ def test_broken_locks_are_one_problem(tmp_path: Path, way: str) -> None:
         inventory.list_report(Host.from_config(raw))
     assert f"lock {way}: its plugin failed with" in str(failed.value)
     assert in_words(lifecycle.validate(raw))[lifecycle.CONFIGURATION] == [str(failed.value)]
-    told = [each.found for each in doctor.examine(raw) if each.health is doctor.Health.PROBLEM]
+    told = [each.found for each in doctor.examine(raw) if each.health is Health.PROBLEM]
     assert str(failed.value) in told
 
 
@@ -150,6 +151,6 @@ def test_a_broken_registry_is_one_problem(tmp_path: Path, way: str) -> None:
     assert f"registry {way}" in str(failed.value)
     assert "\n" not in str(failed.value)
     told = [each for each in doctor.examine(raw) if each.what == "registry"]
-    assert [each.health for each in told] == [doctor.Health.PROBLEM]
+    assert [each.health for each in told] == [Health.PROBLEM]
     found = in_words(lifecycle.validate(raw))
     assert any(f"registry {way}" in each for each in found[lifecycle.REGISTRY])

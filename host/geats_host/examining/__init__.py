@@ -1,0 +1,1 @@
+"""What a host has, looked at and tried; nothing that is there is changed."""
