@@ -55,9 +55,10 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.planning.model import ON, after
 from geats_core.planning.steps import Step
+from geats_core.planning.then import Then
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import (

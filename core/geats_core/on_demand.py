@@ -1,13 +1,13 @@
 """The rest of the public interface, which few plans need: loaded with the first of it."""
 
+from geats_core.declared.keep import Keep as Keep
+from geats_core.declared.keep import parse_keep as parse_keep
 from geats_core.declared.placement_rules import Rules as Rules
 from geats_core.declared.placement_rules import Strategy as Strategy
 from geats_core.declared.placement_rules import parse_rules as parse_rules
-from geats_core.declared.retention import Keep as Keep
 from geats_core.declared.retention import Kept as Kept
 from geats_core.declared.retention import Retention as Retention
 from geats_core.declared.retention import Snapshot as Snapshot
-from geats_core.declared.retention import parse_keep as parse_keep
 from geats_core.declared.retention import retain as retain
 from geats_core.fleet.balancing import Move as Move
 from geats_core.fleet.balancing import drain as drain

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.declared.config import HostConfig, read_config, read_in_part
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problems, unknown
 from geats_core.vm.observation import (

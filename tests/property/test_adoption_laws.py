@@ -10,8 +10,9 @@ from geats_core import Goal, HostFacts, Observation, Plan, PoolFacts, Power, Tar
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Restart
-from geats_core.planning.spec_changes import Impact, changes
+from geats_core.planning.spec_changes import changes
 from geats_core.vm.lxc_config import LxcFacts, read_lxc_config, render_lxc_config
 from geats_core.vm.spec import ROOT, Dns, VMSpec
 from tests.property.strategies import foreign_nics, specs

@@ -66,8 +66,8 @@ from geats_core.planning.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import Then
 from geats_core.planning.plugin_facts import Leftover
+from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode, parser_of
 from tests.property.strategies import (
     host_facts,

@@ -85,7 +85,7 @@ from geats_core.planning.actions import (
     describe,
     impact_of,
 )
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import ROOT, RootKind, VMSpec
 from tests.property.space import (

@@ -50,8 +50,8 @@ from geats_core.planning.actions import (
     Unfreeze,
     describe,
 )
+from geats_core.planning.costs import Impact
 from geats_core.planning.model import ON
-from geats_core.planning.spec_changes import Impact
 from geats_core.plans.explain import step_words
 from geats_core.plans.glance import glance
 from geats_core.plans.progress import Course

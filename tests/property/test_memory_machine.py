@@ -32,7 +32,8 @@ from geats_core.planning.actions import (
     UnpackVolume,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target, Then
+from geats_core.planning.goal import DataLoss, Goal, PowerOff, Target
+from geats_core.planning.then import Then
 from geats_core.vm.observation import Observation, Power, VolumeSeen
 from geats_core.vm.spec import RootKind
 from geats_host.drivers import Driver

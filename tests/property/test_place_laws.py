@@ -7,9 +7,9 @@ from returns.result import Failure, Success
 from geats_core.deciding.planner import plan
 from geats_core.hostwide.registry_upgrade import with_places
 from geats_core.planning.actions import AllocateVolume, Define, Moved, NotePlaces, impact_of
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import DataLoss, Goal
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Observation
 from tests.property.strategies import moved_lists, situations

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
-from geats_core.declared.retention import Keep, Retention, Snapshot, parse_keep, retain
+from geats_core.declared.keep import Keep, parse_keep
+from geats_core.declared.retention import Retention, Snapshot, retain
 from tests.property.strategies import junk, mappings
 
 many = settings(max_examples=200, deadline=None)

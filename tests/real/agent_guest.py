@@ -5,7 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place

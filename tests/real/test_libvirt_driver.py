@@ -15,7 +15,7 @@ import pytest
 from geats_core.domains.embedding import read_domain
 from geats_core.planning.actions import SetDevices
 from geats_core.planning.goal import DataLoss, Goal, Target
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Limits, VMSpec

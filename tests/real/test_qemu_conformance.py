@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver, Place
 from geats_host.drivers.libvirt.driver import open_qemu

@@ -11,7 +11,7 @@ import salt.loader
 from salt.exceptions import CommandExecutionError
 
 from geats_core.deciding.planner import plan
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 
 REPO = Path(__file__).parents[2]
 OURS = tuple(f"{REPO}/{each}/" for each in ("core", "host", "salt"))

@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.offers import Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.reading.checked import Code, Problem, unknown
 from geats_core.reading.paths import allowed_by, is_within
 from geats_core.reading.sizes import format_size

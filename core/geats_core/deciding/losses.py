@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from geats_core.planning.actions import Moved
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import DataLoss, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.reading.checked import Code, Problem, Problems, within
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen

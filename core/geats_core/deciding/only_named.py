@@ -26,8 +26,8 @@ from geats_core.planning.actions import (
     describe,
     impact_of,
 )
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, Goal
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest

@@ -53,12 +53,14 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
+from geats_core.planning.costs import Impact
 from geats_core.planning.draft import LEFT_HELD, LEFT_OFF, LEFT_UNFROZEN, THEN, Draft, again, zeroed
-from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target, Then
+from geats_core.planning.goal import ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, SUSPENDED, allocated, are_usable
-from geats_core.planning.spec_changes import Change, Impact, at_least, changes
+from geats_core.planning.spec_changes import Change, at_least, changes
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked, Code, Problem, problem
 from geats_core.vm.claims import would_forget
 from geats_core.vm.devices import differences, is_device, with_devices

@@ -1,9 +1,10 @@
 """Why a VM that is on has to restart, or a volume has to be recreated."""
 
 from geats_core.deciding.losses import missing_volumes, outdated_volumes
+from geats_core.planning.costs import COST, Impact
 from geats_core.planning.goal import Restart
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import COST, Change, Impact, at_least, changes
+from geats_core.planning.spec_changes import Change, at_least, changes
 from geats_core.reading.sizes import format_size
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
+from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
 from geats_core.declared.policy import HostPolicy, parse_policy
-from geats_core.declared.template import Template, parse_template
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem
 from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
 from geats_core.reading.mappings import Raw, shorthand
 from geats_core.reading.schemas import Described, Schema, taking
+
+if TYPE_CHECKING:
+    from geats_core.declared.template import Template
 
 DEEPEST_STACK = 8
 VMS, GONE = "vms", "gone"
@@ -79,7 +81,7 @@ class HostConfig:
     events: Events = Events.MINION
     drivers: Mapping[str, Plugin] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
-    templates: Mapping[str, Template] = field(default_factory=dict)
+    templates: "Mapping[str, Template]" = field(default_factory=dict)
     profiles: Mapping[str, Raw] = field(default_factory=dict)
     vms: Mapping[str, object] = field(default_factory=dict)
     gone: Mapping[str, Gone] = field(default_factory=dict)
@@ -171,6 +173,8 @@ def _is_about(one: Problem, entry: str) -> bool:
 
 def _wrong_key(one: Problem) -> str:
     """The key that a problem is about; empty if that says where VMs are, or tried to."""
+    from difflib import get_close_matches  # only what is wrong needs it
+
     key = one.path.partition(".")[0].partition("[")[0]
     meant = get_close_matches(key, HostConfig.__dataclass_fields__, n=1)
     return "" if WHERE.intersection([key, *meant]) else key
@@ -204,7 +208,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
         events=read.take("events", one_of("kind of events", Events), default.events),
         drivers=_named_themselves(read.take("drivers", named(_driver), NO_DRIVERS)),
         pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
-        templates=read.take("templates", named(parse_template), {}),
+        templates=read.take("templates", named(Described(_template, _template_schema)), {}),
         profiles=read.take("profiles", named(_profile), {}),
         vms=read.take(VMS, named(_vm, fields.vm_name), {}),
         gone=read.take(GONE, named(one_of("way to be gone", Gone), fields.vm_name), {}),
@@ -244,6 +248,18 @@ def _in_both(vms: object, gone: object) -> list[str]:
     if not (isinstance(vms, Mapping) and isinstance(gone, Mapping)):
         return []  # those that are wrong as a whole are told by their readers
     return [each for each in gone if isinstance(each, str) and each in vms]
+
+
+def _template(path: str, raw: object) -> "Checked[Template]":
+    from geats_core.declared.template import parse_template  # it takes long to load
+
+    return parse_template(path, raw)
+
+
+def _template_schema() -> Schema:
+    from geats_core.declared.template import parse_template
+
+    return parse_template.schema()
 
 
 @taking(A_PROFILE)

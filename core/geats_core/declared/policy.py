@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from returns.result import Failure, Success
 
-from geats_core.declared.retention import Keep, parse_keep
+from geats_core.declared.keep import Keep, parse_keep
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, problems_of, shown
 from geats_core.reading.fields import Reader, of_mapping

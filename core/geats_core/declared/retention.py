@@ -14,24 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from geats_core.reading.checked import Checked, Problem
-from geats_core.reading.fields import Reader, of_mapping, whole_number
+from geats_core.declared.keep import Keep
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_S = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
 LATEST_S = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)
-MOST = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
-    """How many snapshots stay: the ``last`` ones, and one for each of so many periods."""
-
-    last: int = 0
-    hourly: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +72,6 @@ def retain(snapshots: Iterable[Snapshot], keep: Keep, now_s: int) -> Retention:
         kept=tuple(Kept(snapshot, tuple(why)) for snapshot, why in reasons.items() if why),
         gone=tuple(snapshot for snapshot, why in reasons.items() if not why),
     )
-
-
-@of_mapping
-def parse_keep(read: Reader) -> Checked[Keep]:
-    """Read rules such as ``{last: 3, daily: 7}``; those that would keep nothing are refused."""
-    keep = Keep(
-        last=read.take("last", _count, 0),
-        hourly=read.take("hourly", _count, 0),
-        daily=read.take("daily", _count, 0),
-        weekly=read.take("weekly", _count, 0),
-        monthly=read.take("monthly", _count, 0),
-    )
-    if keep == Keep() and not read.problems:
-        read.problems.append(Problem(read.path, "would keep no snapshot"))
-    return read.done(keep)
-
-
-_count = whole_number(0, MOST)
 
 
 def _choices(newest_first: Sequence[Snapshot], keep: Keep) -> Iterator[tuple[Snapshot, str]]:

@@ -7,7 +7,7 @@ the schema of libvirt say; nobody has run them with geats yet.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ from geats_core.domains.machine import (
     max_cpus,
     max_memory_bytes,
 )
+from geats_core.planning.costs import Cost, EntryCost, Impact
 from geats_core.planning.plugin_facts import DriverFacts
-from geats_core.planning.spec_changes import Cost, EntryCost, Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of, shown
 from geats_core.reading.fields import Reader, each, of_mapping

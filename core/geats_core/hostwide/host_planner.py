@@ -28,9 +28,9 @@ from geats_core.hostwide.shared_volumes import order_sharing, wrong_sharing
 from geats_core.hostwide.start_order import cycles, order_starts_and_stops, unknown_names
 from geats_core.hostwide.step_graph import Graph
 from geats_core.hostwide.strays import Stray, stray_goals, strays_among
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Problem
 from geats_core.vm.observation import Observation, Power

@@ -16,8 +16,9 @@ from returns.result import Failure
 from geats_core.deciding.refusals import foreign, undefined
 from geats_core.planning.actions import ConfigureGuest
 from geats_core.planning.draft import Draft
-from geats_core.planning.goal import Goal, Target, Then
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import ROOT

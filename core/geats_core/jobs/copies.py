@@ -36,10 +36,11 @@ from geats_core.planning.actions import (
     UnpackVolume,
 )
 from geats_core.planning.draft import LEFT_HELD, Draft, held_as, zeroed
-from geats_core.planning.goal import Goal, Target, Then
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem

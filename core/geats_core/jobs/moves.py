@@ -18,9 +18,9 @@ from returns.result import Failure, Success
 from geats_core.jobs.copies import Manifest, PackedVolume, complete, not_there, not_whole, read_in
 from geats_core.planning.actions import ActivateVolume, Start
 from geats_core.planning.draft import Draft
-from geats_core.planning.goal import Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.checked import Checked, Code, Problem, Problems
 from geats_core.vm.observation import Observation, Power

@@ -26,10 +26,10 @@ from geats_core.planning.actions import (
     Undefine,
 )
 from geats_core.planning.draft import LEFT_OFF, LEFT_UNFROZEN, Draft
-from geats_core.planning.goal import Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.unseen import out_of_sight

@@ -21,7 +21,8 @@ from returns.result import Failure, Success
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.planner import plan
 from geats_core.deciding.refusals import foreign, only_while_off, undefined
-from geats_core.declared.retention import Keep, Retention, Snapshot, retain
+from geats_core.declared.keep import Keep
+from geats_core.declared.retention import Retention, Snapshot, retain
 from geats_core.planning.actions import (
     ActivateVolume,
     ConfigureGuest,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
-from geats_core.planning.goal import Then
+from geats_core.planning.costs import Impact
 from geats_core.planning.plugin_facts import Leftover
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.then import Then
 from geats_core.reading.sizes import format_size
 from geats_core.vm.spec import ROOT, Limits, VMSpec
 

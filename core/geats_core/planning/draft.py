@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from returns.result import Failure, Success
 
 from geats_core.planning.actions import POWER_OFFS, Action, KeepOff, Unfreeze, describe
-from geats_core.planning.goal import Then
+from geats_core.planning.costs import Impact
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.ordering import ordered
-from geats_core.planning.spec_changes import Change, Impact
+from geats_core.planning.spec_changes import Change
 from geats_core.planning.steps import Plan, Step
+from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.by_hand import winning
 from geats_core.vm.observation import Observation, Power

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.vm.spec import VMSpec
 
 
@@ -82,18 +82,6 @@ class PowerOff(StrEnum):
 
     SHUTDOWN = "shutdown"
     STOP = "stop"
-
-
-class Then(StrEnum):
-    """Whether a VM that is powered off stays off, or will be started again, perhaps to be frozen.
-
-    If it will be started again, this is recorded before it is powered off: if the plan is
-    interrupted, the next one starts it, and freezes it.
-    """
-
-    OFF = "off"
-    ON = "on"
-    FROZEN = "frozen"
 
 
 class DataLoss(StrEnum):

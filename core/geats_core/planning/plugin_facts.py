@@ -4,25 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from geats_core.planning.spec_changes import Cost, Costs, EntryCost
+from geats_core.planning.costs import Cost, Costs, EntryCost
+from geats_core.planning.offers import Offer as Offer
 from geats_core.vm.spec import RootKind
-
-
-class Offer(StrEnum):
-    """What a volume is for its users: a directory, or a disk of one kind or another.
-
-    FILE holds the disk byte by byte; QCOW2 is a file in that format, which only QEMU can read.
-    """
-
-    DIRECTORY = "directory"
-    BLOCK_DEVICE = "block device"
-    FILE = "file"
-    QCOW2 = "qcow2 file"
-    NOTHING = "nothing"  # it exists in memory only: there is nothing to put files on
-
-    def takes(self, kind: RootKind) -> bool:
-        """Whether a template of that kind can be installed on it."""
-        return self is Offer.NOTHING or (self is Offer.DIRECTORY) == (kind is RootKind.TREE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

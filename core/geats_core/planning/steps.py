@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from geats_core.planning.actions import Action, impact_of
-from geats_core.planning.spec_changes import Change, Impact
+from geats_core.planning.costs import Impact
+from geats_core.planning.spec_changes import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

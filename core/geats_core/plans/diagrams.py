@@ -4,7 +4,7 @@ A solid arrow leads to a step that needs another, a dashed one to a step that on
 """
 
 from geats_core.planning.actions import describe
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.plans.explain import AnyPlan, numbered
 
 COLOURS = {

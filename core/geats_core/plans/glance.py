@@ -34,7 +34,7 @@ from geats_core.planning.actions import (
     UnpackVolume,
     describe,
 )
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import THIS_HOST
 from geats_core.plans.field_changes import differences_of

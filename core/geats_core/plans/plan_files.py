@@ -26,10 +26,10 @@ from geats_core.planning.actions import (
     Stop,
     UpgradeRegistry,
 )
-from geats_core.planning.goal import Then
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan, Step
+from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode, names_of
 from geats_core.plans.observation_changes import host_differences
 from geats_core.reading import fields, file_formats

@@ -3,7 +3,6 @@
 from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import Enum, StrEnum
 from typing import TypeAlias, TypeVar
 
@@ -147,6 +146,8 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     """Say that *got* is not a known *kind*, which ones there are, and which one was perhaps
     meant."""
+    from difflib import get_close_matches  # only what is wrong needs it
+
     names = sorted(known)
     word = shown(got).strip("'")
     near = names if len(names) <= MOST_LISTED else _near(word, names)

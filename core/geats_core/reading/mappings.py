@@ -181,3 +181,18 @@ def each(item: Parser[T]) -> Described[tuple[T, ...]]:
         return gather(item(f"{path}[{index}]", entry) for index, entry in enumerate(raw))
 
     return Described(parse, lambda: list_of(schema_of(item)))
+
+
+def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
+    """*above* laid over *below*: mappings in both merge, anything else in *above* wins.
+
+    One level down, and no deeper: a bind of the same name is replaced as a whole.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        if isinstance(under, Mapping) and isinstance(value, Mapping):
+            merged[key] = {**under, **value}
+        else:
+            merged[key] = value
+    return merged

@@ -11,6 +11,7 @@ from returns.result import Failure, Success
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
+from geats_core.reading.mappings import merge as merge
 from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
@@ -70,21 +71,6 @@ def _with_profiles(
     if absent:
         return Failure(tuple(unknown("profile", "profile", name, profiles) for name in absent))
     return Success(reduce(merge, [*(profiles[str(name)] for name in names), raw]))
-
-
-def merge(below: Mapping[object, object], above: Mapping[object, object]) -> dict[object, object]:
-    """*above* laid over *below*: mappings in both merge, anything else in *above* wins.
-
-    One level down, and no deeper: a bind of the same name is replaced as a whole.
-    """
-    merged = dict(below)
-    for key, value in above.items():
-        under = merged.get(key)
-        if isinstance(under, Mapping) and isinstance(value, Mapping):
-            merged[key] = {**under, **value}
-        else:
-            merged[key] = value
-    return merged
 
 
 def vm_schema() -> Schema:

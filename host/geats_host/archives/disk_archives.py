@@ -15,7 +15,7 @@ from os import close, pipe
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_host.archives.volume_archives import CHUNK_BYTES, Packed, feed, running
 from geats_host.errors import HostError
 from geats_host.linux import qemu_img

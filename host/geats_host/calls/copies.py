@@ -14,8 +14,9 @@ from geats_core.jobs.copies import copied, plan_export, plan_import
 from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
 from geats_core.planning.actions import Export, Rename, describe
-from geats_core.planning.goal import Goal, Target, Then
+from geats_core.planning.goal import Goal, Target
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.reading.mappings import options

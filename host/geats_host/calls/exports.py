@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from geats_core.declared.retention import Keep, Snapshot, parse_keep, retain
+from geats_core.declared.keep import Keep, parse_keep
+from geats_core.declared.retention import Snapshot, retain
 from geats_core.reading.fields import VM_NAME
 from geats_host.archives import vm_archives
 from geats_host.errors import HostError, Refused, accepted

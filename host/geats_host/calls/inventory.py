@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.declared.config import StackLayer
 from geats_core.declared.policy import Strays
-from geats_core.planning.spec_changes import (
-    AS_EVER,
-    Change,
-    changes,
-    changes_to_plain,
-    drift,
-)
 from geats_core.reading.checked import problem_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
-from geats_core.vm.secrets import shown_spec
 from geats_host.drivers import Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
@@ -30,9 +22,13 @@ from geats_host.storage import Pool
 
 if TYPE_CHECKING:
     from geats_core.hostwide import strays
+    from geats_core.planning import spec_changes
     from geats_core.requests import vm_filter as listing
+    from geats_core.vm import secrets
 else:
     strays = later("geats_core.hostwide.strays")
+    spec_changes = later("geats_core.planning.spec_changes")
+    secrets = later("geats_core.vm.secrets")
     listing = later("geats_core.requests.vm_filter")
 
 Report: TypeAlias = dict[str, object]
@@ -97,8 +93,8 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     """One VM: its definition, state, volumes, and what is pending until it restarts."""
     return {
         **_row(host, name, have),
-        "definition": shown_spec(have.recorded) if have.recorded else None,
-        "pending": changes_to_plain(pending_of(host, have)),
+        "definition": secrets.shown_spec(have.recorded) if have.recorded else None,
+        "pending": spec_changes.changes_to_plain(pending_of(host, have)),
         "volumes": [
             {
                 "name": volume.name,
@@ -112,13 +108,15 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     }
 
 
-def pending_of(host: Host, have: Observation) -> tuple[Change, ...]:
+def pending_of(host: Host, have: Observation) -> "tuple[spec_changes.Change, ...]":
     """What is written, but not in effect until the VM restarts."""
     now, then = have.in_effect, have.recorded
     if now is None or then is None or now == then:
         return ()
     able = host.drivers.ask(then.driver, lambda driver: driver.facts)
-    return changes(now, then, able.all_costs if able else AS_EVER)
+    if able is None:
+        return spec_changes.changes(now, then)
+    return spec_changes.changes(now, then, able.all_costs)
 
 
 def host_report() -> Report:
@@ -277,7 +275,9 @@ def _driver(driver: Driver) -> Report:
 def pending_report(host: Host) -> dict[str, Report]:
     """The VMs that run with something else than they are defined with: old and new by field."""
     pending = {name: pending_of(host, have) for name, have in host.observe_all().items()}
-    return {name: dict(changes_to_plain(found)) for name, found in pending.items() if found}
+    return {
+        name: dict(spec_changes.changes_to_plain(found)) for name, found in pending.items() if found
+    }
 
 
 def strays_report(host: Host) -> dict[str, Report]:
@@ -337,4 +337,4 @@ def _drift(host: Host, name: str, have: Observation) -> list[str]:
     except Refused:
         return ["its description is wrong"]
     unseen = host.out_of_sight(name, have)
-    return [] if spec is None or unseen else list(drift(spec, have))
+    return [] if spec is None or unseen else list(spec_changes.drift(spec, have))

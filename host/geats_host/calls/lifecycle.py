@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.hostwide.host_planner import HostPlan
+from geats_core.planning.costs import Impact
 from geats_core.planning.draft import for_now
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from returns.result import Failure, Success
 
-from geats_core.declared.retention import Retention, parse_keep
+from geats_core.declared.keep import parse_keep
+from geats_core.declared.retention import Retention
 from geats_core.hostwide.host_planner import Setting, arranged
 from geats_core.jobs.snapshots import (
     Parts,

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import describe
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.explain import (
     AnyPlan,

@@ -12,9 +12,9 @@ import click
 from click.core import ParameterSource
 from returns.result import Failure
 
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import ByHand, PowerOff, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.plans.diagrams import dot, mermaid
 from geats_core.plans.explain import table, why
 from geats_core.plans.plan_files import (

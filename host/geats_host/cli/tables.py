@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.reading.checked import Problem, problem_from_plain, said_once
 from geats_core.reading.sizes import format_size
 

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from geats_core.foreign.lxc_lines import OnHost
-from geats_core.planning.plugin_facts import DriverFacts, Offer
+from geats_core.planning.offers import Offer
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
+from geats_host.lazy import later
 
 if TYPE_CHECKING:
+    from geats_core.foreign import lxc_lines
     from geats_core.planning.actions import Adopt, SetDevices
+    from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+else:
+    lxc_lines = later("geats_core.foreign.lxc_lines")
 
 OUTPUT_BYTES = 1 << 20  # of what a program in a guest says on each of its outputs
 
@@ -92,7 +96,7 @@ class ConfigText:
 
     file: str
     text: str
-    on_host: OnHost = field(default_factory=OnHost)
+    on_host: "lxc_lines.OnHost" = field(default_factory=lambda: lxc_lines.OnHost())
 
 
 class Driver(Protocol):
@@ -103,7 +107,7 @@ class Driver(Protocol):
     """
 
     @property
-    def facts(self) -> DriverFacts:
+    def facts(self) -> "DriverFacts":
         """What the planner has to know of the driver: what it can start VMs from."""
         ...
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
+from geats_core.planning.costs import LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
-from geats_core.planning.plugin_facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, EntryCost, Impact
+from geats_core.planning.offers import Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, RootKind, VMSpec

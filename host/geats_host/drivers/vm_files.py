@@ -5,7 +5,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 from geats_host.errors import HostError
@@ -32,6 +31,8 @@ def unreadable(folder: Path, error: OSError) -> str:
 
 def sealed(text: str) -> str:
     """*text*, and a last line by which a change made by hand is seen."""
+    from hashlib import sha256  # looking at a host needs none
+
     return f"{text}{SUM_LINE}{sha256(text.encode()).hexdigest()}\n"
 
 

@@ -55,8 +55,8 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     VolumeAction,
 )
-from geats_core.planning.goal import Then
 from geats_core.planning.model import SUSPENDED, adopted
+from geats_core.planning.then import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Power, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import RootKind, SharedVolume, VMSpec, Volume

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from geats_core.reading.checked import Problem, shown
-from geats_core.vm.parse import merge
+from geats_core.reading.mappings import merge
 from geats_host.errors import Refused
 from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 

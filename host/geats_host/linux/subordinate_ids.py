@@ -1,7 +1,6 @@
 """The ids that root may give to unprivileged guests: see subuid(5) and subgid(5)."""
 
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +33,9 @@ def not_roots(idmap: Sequence[IdRange], etc: Path = Path("/etc")) -> Iterator[st
     liblxc lets newuidmap(1) and newgidmap(1) map ids if they are there, and these take only what is
     in ``/etc/subuid`` and ``/etc/subgid``. Without them root may give any (``src/lxc/conf.c``).
     """
-    if not all(map(shutil.which, PROGRAMS)):
+    from shutil import which  # it takes long to load, and observing needs none
+
+    if not all(map(which, PROGRAMS)):
         return
     for kind, file in ((Ids.USERS, "subuid"), (Ids.GROUPS, "subgid")):
         roots = sorted(_ranges_of_root(etc / file))

@@ -7,9 +7,10 @@ whenever locks are needed: what is held must not depend on what it gives staying
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from geats_core.hostwide.reservations import Reservation
+if TYPE_CHECKING:
+    from geats_core.hostwide.reservations import Reservation
 
 
 class Locks(Protocol):
@@ -45,13 +46,13 @@ class Locks(Protocol):
         """
         ...
 
-    def reservations(self) -> Mapping[str, Reservation]:
+    def reservations(self) -> "Mapping[str, Reservation]":
         """What plans that are being applied reserve, by the name of the VM.
 
         It is called while ``deciding``. What a process reserved that has ended is not in it.
         """
         ...
 
-    def reserved(self, wanted: Mapping[str, Reservation]) -> AbstractContextManager[None]:
+    def reserved(self, wanted: "Mapping[str, Reservation]") -> AbstractContextManager[None]:
         """Reserve what is *wanted*: entered while ``deciding``, and left at any time."""
         ...

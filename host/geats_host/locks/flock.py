@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geats_core.hostwide.reservations import Reservation
 from geats_core.reading.mappings import Raw
 from geats_host.errors import no_options
-from geats_host.locks import operation_lock, reservations
+from geats_host.lazy import later
+from geats_host.locks import operation_lock
+
+if TYPE_CHECKING:
+    from geats_core.hostwide.reservations import Reservation
+    from geats_host.locks import reservations
+else:
+    reservations = later("geats_host.locks.reservations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,11 @@ class FlockLocks:
         """Hold the lock of the whole host."""
         return reservations.alone(self.run_dir)
 
-    def reservations(self) -> Mapping[str, Reservation]:
+    def reservations(self) -> "Mapping[str, Reservation]":
         """What files hold that a process keeps locked."""
         return reservations.of_others(self.run_dir)
 
-    def reserved(self, wanted: Mapping[str, Reservation]) -> AbstractContextManager[None]:
+    def reserved(self, wanted: "Mapping[str, Reservation]") -> AbstractContextManager[None]:
         """Keep a file with what is *wanted* locked."""
         return reservations.reserved(self.run_dir, wanted)
 

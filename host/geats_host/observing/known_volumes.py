@@ -22,15 +22,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.plans.codec import decode, encode
 from geats_core.vm.observation import Observation, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
+from geats_host.lazy import later
 from geats_host.plugins.opened import Opened
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.storage import IdentifiedPool, Pool, VolumeId
 
 if TYPE_CHECKING:
     from geats_core.planning.actions import UpgradeRegistry
+    from geats_core.plans import codec
+else:
+    codec = later("geats_core.plans.codec")
 
 ADVICE = "check which disk is mounted, and whether the path of the pool is right"
 KIND = "volume"  # of the registry's notes: the key of each is VM/POOL/VOLUME
@@ -169,7 +172,7 @@ def keep(
         if is_filled(seen) and not (old and seen.unreadable):
             identity = identities.get(seen.pool) or (old.identity if old else None)
             now = _as_missing(seen, place, identity)
-            if old is None or encode(old) != encode(now):
+            if old is None or codec.encode(old) != codec.encode(now):
                 _note(registry, vm, now)
     for each in have.missing:
         if each not in known:
@@ -229,7 +232,7 @@ def _as_missing(seen: VolumeSeen, place: Path, identity: str | None) -> VolumeMi
 
 
 def _note(registry: Registry, vm: str, volume: VolumeMissing) -> None:
-    text = json.dumps(encode(volume), sort_keys=True)
+    text = json.dumps(codec.encode(volume), sort_keys=True)
     registry.note(KIND, f"{vm}/{volume.pool}/{volume.name}", text)
 
 
@@ -239,7 +242,7 @@ def _volume(pool: str, name: str, text: str) -> VolumeMissing:
         raw = json.loads(text)
     except ValueError:
         raw = None
-    match decode(VolumeMissing, "", raw):
+    match codec.decode(VolumeMissing, "", raw):
         case Success(volume) if (volume.pool, volume.name) == (pool, name):
             return volume
         case Success() | Failure():

@@ -10,7 +10,7 @@ interrupted before anything was made: it does not count.
 
 from collections.abc import Container, Mapping
 
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_host.observing import unfinished_restarts
 from geats_host.registry import Registry
 

@@ -11,7 +11,7 @@ forgotten. A note of a VM that is to be frozen again says so, and counts until i
 
 from collections.abc import Iterable, Mapping
 
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_host.registry import Registry
 
 KIND = "to run"  # of the registry's notes: the key of each is the name of a VM

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, assert_never
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_host.archives.disk_archives import Disk, raw_disk
 from geats_host.archives.vm_archives import Content
 from geats_host.archives.volume_archives import Tree, pack, unpack

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from geats_core.declared.config import Gone, HostConfig
 from geats_core.declared.policy import HostPolicy, count
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, ByHand, DataLoss, Goal, PowerOff, Restart, Target
-from geats_core.planning.spec_changes import Impact
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problems_of, unknown
 from geats_core.reading.fields import Reader, boolean, one_of

@@ -11,7 +11,7 @@ from functools import partial
 
 from geats_core.hostwide.shared_volumes import mounting
 from geats_core.planning.actions import DestroyVolume, Rename, Undefine
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power

@@ -10,9 +10,7 @@ so that one which is newer than this geats concerns its VM alone.
 """
 
 import os
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -225,6 +223,9 @@ def _connected_to_read(path: Path) -> sqlite3.Connection:
 
 def _in_memory(path: Path) -> sqlite3.Connection:
     """What a database and its log hold, if nothing can be written beside them."""
+    import shutil  # seldom needed, and they take long to load
+    import tempfile
+
     memory = sqlite3.connect(":memory:", check_same_thread=False)
     place = next((each for each in IN_MEMORY if os.access(each, os.W_OK)), None)
     with tempfile.TemporaryDirectory(prefix="geats-", dir=place) as directory:

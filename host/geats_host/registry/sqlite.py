@@ -14,7 +14,6 @@ from returns.result import Failure, Success
 
 from geats_core.reading import file_formats
 from geats_core.reading.mappings import Raw
-from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, no_options
 from geats_host.lazy import later
@@ -32,8 +31,10 @@ from geats_host.registry.schema import (
 
 if TYPE_CHECKING:
     from geats_core.planning import actions
+    from geats_core.vm import parse
 else:
     actions = later("geats_core.planning.actions")
+    parse = later("geats_core.vm.parse")
 
 ADVICE = "geats doctor says what to do"  # where the file is damaged
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
@@ -103,7 +104,7 @@ class SqliteRegistry:
         return {name: why for name, why in self._specs() if isinstance(why, str)}
 
     def record(self, spec: VMSpec) -> None:
-        row = (spec.name, to_text(spec), file_formats.SPEC)
+        row = (spec.name, parse.to_text(spec), file_formats.SPEC)
         statement = "insert or replace into definition values (?, ?, ?)"
         self._change(lambda database: database.execute(statement, row))
 
@@ -284,7 +285,7 @@ def _spec(name: str, text: str, format_: int) -> VMSpec | str:
     why = file_formats.newer(format_, file_formats.SPEC)
     if why:
         return f"it {why}"
-    match parse_text(name, text):
+    match parse.parse_text(name, text):
         case Success(spec):
             return spec
         case Failure(problems):

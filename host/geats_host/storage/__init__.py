@@ -7,18 +7,19 @@ plugin that wraps another: *below* is the opened pool that its configuration nam
 that an adapter can refuse a pool that it cannot use.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from geats_core.planning.plugin_facts import Offer as Offer
-from geats_core.planning.plugin_facts import PoolFacts
+from geats_core.planning.offers import Offer as Offer
 from geats_core.reading.fields import NAME, VM_NAME
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError
+
+if TYPE_CHECKING:
+    from geats_core.planning.plugin_facts import PoolFacts
 
 KEY_LENGTH = 12
 IDENTITY = "geats-pool.json"  # a pool's own file, beside the folders of VMs: see ``identity``
@@ -85,7 +86,9 @@ def check_rename(pool: "Pool", volume: VolumeId, new: VolumeId) -> bool:
 def key_of(pool: "Pool") -> str:
     """A name for a pool, unique on the host, for what an adapter makes for it there."""
     place = pool.path(VolumeId("vm", "volume"))
-    return hashlib.sha256(os.fsencode(place)).hexdigest()[:KEY_LENGTH]
+    from hashlib import sha256  # looking at a host needs none
+
+    return sha256(os.fsencode(place)).hexdigest()[:KEY_LENGTH]
 
 
 class Pool(Protocol):
@@ -140,7 +143,7 @@ class Pool(Protocol):
         ...
 
     @property
-    def facts(self) -> PoolFacts:
+    def facts(self) -> "PoolFacts":
         """What the planner has to know of the pool: its space, and what it can do."""
         ...
 

@@ -7,7 +7,6 @@ for the one that leads to a tree which was adopted (``adopted``).
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
-from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import NAME, VM_NAME, Reader
 from geats_core.vm.observation import Stage, VolumeSeen
@@ -35,7 +33,6 @@ from geats_host.guest_trees.folders import (
 )
 from geats_host.lazy import later
 from geats_host.linux.private_directories import make_passage
-from geats_host.linux.run import run
 from geats_host.storage import (
     COPIES,
     TEMPLATES,
@@ -47,7 +44,6 @@ from geats_host.storage import (
     check_names,
     check_rename,
     check_snapshot,
-    identity,
 )
 from geats_host.storage.marks import (
     MARKS,
@@ -68,11 +64,17 @@ from geats_host.storage.volume_trees import (
 )
 
 if TYPE_CHECKING:
+    from geats_core.planning import plugin_facts
     from geats_host.guest_trees import subvolumes, tree_copies, trees
+    from geats_host.linux import run as programs
+    from geats_host.storage import identity
 else:
+    plugin_facts = later("geats_core.planning.plugin_facts")
     subvolumes, tree_copies, trees = (
         later(f"geats_host.guest_trees.{each}") for each in ("subvolumes", "tree_copies", "trees")
     )
+    programs = later("geats_host.linux.run")
+    identity = later("geats_host.storage.identity")
 
 COPY_TIMEOUT_S = 3600
 DESTROYING = ".destroying-"
@@ -113,14 +115,14 @@ class DirectoryPool:
         return Offer.DIRECTORY
 
     @property
-    def facts(self) -> PoolFacts:
+    def facts(self) -> "plugin_facts.PoolFacts":
         """The space of the whole filesystem; there are no snapshots, and no limits."""
         with host_errors(self.root):
-            room = shutil.disk_usage(existing(self.root))
-        return PoolFacts(
+            room = os.statvfs(existing(self.root))
+        return plugin_facts.PoolFacts(
             location=f"{self.root}/{{vm}}/{{volume}}/{ROOTFS}",
-            size_bytes=room.total,
-            free_bytes=room.free,
+            size_bytes=room.f_blocks * room.f_frsize,
+            free_bytes=room.f_bavail * room.f_frsize,
             enforces_size=False,
             identity=self.identity,
             renames=True,
@@ -291,7 +293,7 @@ class DirectoryPool:
         place = self._place(volume)
         if self.is_half_destroyed(volume):
             place = self.root / _aside(volume)
-        said = run([*argv, f"{adopted.tree_at(place) or place}"], timeout_s=COPY_TIMEOUT_S)
+        said = programs.run([*argv, f"{adopted.tree_at(place) or place}"], timeout_s=COPY_TIMEOUT_S)
         return int(said.split()[0])
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:

@@ -11,7 +11,7 @@ from typing import TypeAlias, assert_never
 
 from geats_core.declared.template import DiskDownload, DiskFile, DiskFormat, Simplestreams, Source
 from geats_core.foreign.simplestreams import Form
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.reading.sizes import format_size
 from geats_host.errors import HostError
 from geats_host.linux import qemu_img

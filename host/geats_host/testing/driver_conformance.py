@@ -32,8 +32,8 @@ from typing import Protocol, TypeAlias
 
 import pytest
 
+from geats_core.planning.costs import COST, Impact
 from geats_core.planning.plugin_facts import DriverFacts
-from geats_core.planning.spec_changes import COST, Impact
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm

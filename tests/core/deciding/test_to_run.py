@@ -28,8 +28,8 @@ from geats_core import (
 )
 from geats_core.hostwide.host_planner import boot_goals, halt_goals
 from geats_core.planning.actions import KeepOff, Lock, Repair, Shutdown, Stop, Unfreeze
-from geats_core.planning.goal import Then
 from geats_core.planning.steps import Plan
+from geats_core.planning.then import Then
 from geats_core.planning.verbs import VERBS, goal_of
 from geats_core.plans.observation_changes import host_differences
 from geats_core.vm.observation import Stage

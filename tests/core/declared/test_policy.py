@@ -3,8 +3,8 @@
 from returns.result import Failure, Success
 
 from geats_core import HostConfig, HostPolicy, Problem, Strays, parse_config
+from geats_core.declared.keep import Keep
 from geats_core.declared.policy import JournalBounds, parse_policy
-from geats_core.declared.retention import Keep
 
 
 def test_an_empty_policy_is_all_defaults() -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from returns.result import Failure, Success
 
 from geats_core import Problem
-from geats_core.declared.retention import Keep, Kept, Retention, Snapshot, parse_keep, retain
+from geats_core.declared.keep import Keep, parse_keep
+from geats_core.declared.retention import Kept, Retention, Snapshot, retain
 
 
 def taken(when: str) -> Snapshot:

@@ -12,7 +12,7 @@ from geats_core.domains.embedding import read_domain, seal_of
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine_keys import KEYS, driver_facts, read_machine
 from geats_core.domains.seed import seed_files
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.vm.hardware import problems, read_hardware
 from tests.core.domains.machines import DATA, FACTS, ROOT, spec
 

@@ -20,10 +20,12 @@ from geats_core.domains.machine import (
     Watchdog,
 )
 from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.plugin_facts import Offer, PoolFacts
-from geats_core.planning.spec_changes import Impact, changes
+from geats_core.planning.offers import Offer
+from geats_core.planning.plugin_facts import PoolFacts
+from geats_core.planning.spec_changes import changes
 from geats_core.vm.observation import Observation
 from tests.core.domains.machines import DATA, ROOT, spec
 

@@ -8,9 +8,9 @@ from geats_core.deciding.planner import plan
 from geats_core.hostwide.host_planner import HostPlan, plan_host
 from geats_core.hostwide.registry_upgrade import ELSEWHERE, with_places, with_upgrade
 from geats_core.planning.actions import AllocateVolume, Define, Moved, NotePlaces, UpgradeRegistry
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import alone, plan_from_json, saved, to_json

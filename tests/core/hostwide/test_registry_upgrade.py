@@ -6,11 +6,11 @@ from geats_core.deciding.planner import plan
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.registry_upgrade import with_upgrade
 from geats_core.planning.actions import Define, Freeze, SnapshotVolume, Start, UpgradeRegistry
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
 from geats_core.planning.plugin_facts import PoolFacts
-from geats_core.planning.spec_changes import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import alone, plan_from_json, saved, to_json

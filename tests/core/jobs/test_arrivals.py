@@ -9,7 +9,8 @@ from geats_core import HostFacts, Observation, Plan, Power, Target, follow, plan
 from geats_core.deciding.planner import plan
 from geats_core.jobs.arrivals import Arrival, comes_from
 from geats_core.planning.actions import ConfigureGuest
-from geats_core.planning.goal import Goal, Then
+from geats_core.planning.goal import Goal
+from geats_core.planning.then import Then
 from tests.core.jobs.test_copies import at, lines, manifest, vm
 
 SOURCE = Arrival("rack1-host2", Then.ON)

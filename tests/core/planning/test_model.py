@@ -32,7 +32,7 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
 )
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import SnapshotSeen, volumes_in_order
 from geats_core.vm.spec import Limits

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from geats_core import Goal, HostPlan, Plan, Target, dot, halt_goals, mermaid, plan
 from geats_core.planning.actions import Start
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.diagrams import COLOURS
 from tests.core.hosts import at, goals, planned, vm

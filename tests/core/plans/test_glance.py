@@ -24,7 +24,8 @@ from geats_core.planning.actions import (
     Unfreeze,
     UpgradeRegistry,
 )
-from geats_core.planning.spec_changes import Change, Impact
+from geats_core.planning.costs import Impact
+from geats_core.planning.spec_changes import Change
 from geats_core.planning.steps import Step
 from geats_core.planning.verbs import VERBS, goal_of
 from geats_core.plans.field_changes import differences_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geats_core.planning.spec_changes import Impact
+from geats_core.planning.costs import Impact
 from geats_core.reading.checked import KEYS, Problem, said_once, shown, unknown
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm, to_plain

@@ -6,7 +6,7 @@ from returns.result import Success
 from geats_core import DriverFacts, Goal, HostFacts, Impact, Observation, Target, changes, plan
 from geats_core import parse_vm as parse
 from geats_core import to_plain as spec_to_plain
-from geats_core.planning.spec_changes import Cost
+from geats_core.planning.costs import Cost
 from geats_core.reading.sizes import parse_size
 from geats_core.vm.hardware import problems, read_hardware, to_plain
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_host.archives.disk_archives import Disk, check_disk, pack_disk, unpack_disk
 from geats_host.archives.volume_archives import Packed
 from geats_host.errors import HostError

@@ -8,7 +8,8 @@ import pytest
 from returns.result import Success
 
 from geats_core.planning.actions import InstallTemplate
-from geats_core.planning.goal import Goal, Target, Then
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.then import Then
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power, Stage
 from geats_host.calls import copies, repair

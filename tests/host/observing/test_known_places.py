@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
-from geats_core.planning.spec_changes import Impact
 from geats_host.calls import lifecycle
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
-from geats_core.planning.spec_changes import Impact
 from geats_core.plans.explain import THIS_HOST, explain
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import lifecycle, reports

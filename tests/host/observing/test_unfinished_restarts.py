@@ -7,7 +7,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core.planning.actions import Freeze, Shutdown, Start
-from geats_core.planning.goal import Then
+from geats_core.planning.then import Then
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle, repair
 from geats_host.calls.inventory import list_report

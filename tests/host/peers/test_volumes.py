@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_host.archives.disk_archives import Disk
 from geats_host.errors import HostError
 from geats_host.peers import disk_pieces

@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from geats_core.domains.domain_devices import Source
 from geats_core.domains.machine import EMPTY, Machine
 from geats_core.domains.machine_keys import problems, read_machine
-from geats_core.planning.plugin_facts import Offer
+from geats_core.planning.offers import Offer
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.paths import allowed_by, is_within
 from geats_core.vm.hardware import HARDWARE

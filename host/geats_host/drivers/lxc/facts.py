@@ -1,7 +1,8 @@
 """What the planner has to know of containers."""
 
-from geats_core.planning.plugin_facts import DriverFacts, Offer
-from geats_core.planning.spec_changes import LIVE_LIMITS, Cost, Impact
+from geats_core.planning.costs import LIVE_LIMITS, Cost, Impact
+from geats_core.planning.offers import Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
