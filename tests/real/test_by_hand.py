@@ -19,7 +19,8 @@ from geats_core.vm.observation import ForeignNic, Power
 from geats_host.calls import lifecycle
 from geats_host.drivers import DriverSeen, Place
 from geats_host.drivers.lxc.driver import LxcDriver
-from geats_host.drivers.lxc.monitor import Listener, address, listener, power
+from geats_host.drivers.lxc.kernel.sockets import address
+from geats_host.drivers.lxc.monitor import Listener, listener, power
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host

@@ -22,8 +22,8 @@ from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, lock_marks, vm_files
-from geats_host.drivers.lxc import folders, monitor
-from geats_host.drivers.lxc.kernel import payload as lxc_payload
+from geats_host.drivers.lxc import folders
+from geats_host.drivers.lxc.kernel import sockets
 from geats_host.drivers.lxc.options import Options, read_options
 from geats_host.lazy import later
 
@@ -32,23 +32,26 @@ if TYPE_CHECKING:
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.binding import Binding
-    from geats_host.drivers.lxc import attach, defining, library
+    from geats_host.drivers.lxc import attach, defining, library, monitor
     from geats_host.drivers.lxc import facts as lxc_facts
     from geats_host.drivers.lxc import leftovers as lxc_left
     from geats_host.drivers.lxc import power as lxc_power
     from geats_host.drivers.lxc import seen as lxc_seen
     from geats_host.drivers.lxc import trial as lxc_trial
     from geats_host.drivers.lxc.kernel import links
+    from geats_host.drivers.lxc.kernel import payload as lxc_payload
     from geats_host.leftovers import Left
     from geats_host.linux import network
 else:
-    attach, defining, library, lxc_facts, lxc_left, lxc_power, lxc_seen, lxc_trial, links = (
+    attach, defining, library, lxc_facts, lxc_left, lxc_power, lxc_seen, lxc_trial, monitor = (
         later(f"geats_host.drivers.lxc.{each}")
         for each in (
             *("attach", "defining", "library", "facts", "leftovers", "power", "seen", "trial"),
-            "kernel.links",
+            "monitor",
         )
     )
+    links = later("geats_host.drivers.lxc.kernel.links")
+    lxc_payload = later("geats_host.drivers.lxc.kernel.payload")
     network = later("geats_host.linux.network")
 
 
@@ -85,28 +88,32 @@ class LxcDriver:
         """Every container below the lxcpath. One question to all monitors at once: 1 s at most."""
         with vm_files.host_errors("cannot observe containers"):
             known, lxcpath = frozenset(folders.names(self.options)), str(self.options.path)
-            there = known.union(filter(fields.VM_NAME.fullmatch, monitor.addressed(lxcpath)))
+            there = known.union(filter(fields.VM_NAME.fullmatch, sockets.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
-            powers = dict(monitor.powers(lxcpath, names))
-            off = [name for name, power in powers.items() if power is Power.STOPPED]
-            if off:
-                lxc_seen.check_none_is_elsewhere(self.options)
-            left = [
-                name
-                for name in lxc_payload.names().intersection(off)
-                if lxc_seen.left_of(self.options, name, known)
-            ]
-            # Its start may have begun between the two looks: then there is a monitor now.
-            again = monitor.powers(lxcpath, left)
-            powers |= {
-                name: Power.STUCK if power is Power.STOPPED else power
-                for name, power in again.items()
-            }
+            powers = self._powers(names, known) if names else {}
             return {
                 name: lxc_seen.seen(self.options, name, power)
                 for name, power in powers.items()
                 if name in known or power is not Power.STOPPED
             } | (self._strangers() if only is None else {})
+
+    def _powers(self, names: Sequence[str], known: frozenset[str]) -> dict[str, Power]:
+        """The power of each; one that is off, and of which processes are left, is stuck."""
+        lxcpath = str(self.options.path)
+        powers = dict(monitor.powers(lxcpath, names))
+        off = [name for name, power in powers.items() if power is Power.STOPPED]
+        if off:
+            lxc_seen.check_none_is_elsewhere(self.options)
+        left = [
+            name
+            for name in lxc_payload.names().intersection(off)
+            if lxc_seen.left_of(self.options, name, known)
+        ]
+        # Its start may have begun between the two looks: then there is a monitor now.
+        again = monitor.powers(lxcpath, left)
+        return powers | {
+            name: Power.STUCK if power is Power.STOPPED else power for name, power in again.items()
+        }
 
     def _strangers(self) -> dict[str, DriverSeen]:
         """The containers that no VM can be called, as far as their names can be shown."""

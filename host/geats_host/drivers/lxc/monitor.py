@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from geats_core.vm.observation import Power
+from geats_host.drivers.lxc.kernel.sockets import address
 from geats_host.lazy import later
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ ANSWER = struct.Struct("@iii4x")  # the low half of the pointer is the number
 CREDENTIALS = struct.Struct("@iII")
 SCM_CREDENTIALS = 2  # linux/socket.h
 ROOT = 0
-
-LONGEST_NAME = 105  # sockaddr_un.sun_path less the leading zero, the trailing one, and snprintf's
-FNV_OFFSET = 0xCBF29CE484222325
-FNV_PRIME = 0x100000001B3
 
 # enum lxc_state_t in src/lxc/state.h. One that is starting or stopping is still on.
 STATES = (
@@ -101,40 +98,6 @@ def listener(lxcpath: str, name: str) -> Listener:
     """Who listens at the container's address."""
     with ExitStack() as opened:
         return _connect(opened, lxcpath, name, 1.0)[1]
-
-
-def addressed(lxcpath: str) -> frozenset[str]:
-    """The containers whose address somebody has bound; without those whose address is a hash.
-
-    See proc(5), ``/proc/net/unix``: eight columns, the last of which is the name.
-    """
-    prefix, suffix = f"@{lxcpath}/", "/command"
-    lines = Path("/proc/net/unix").read_bytes().decode(errors="replace").split("\n")
-    bound = {line.split(maxsplit=7)[-1] for line in lines if line.endswith(suffix)}
-    return frozenset(
-        path.removeprefix(prefix).removesuffix(suffix) for path in bound if path.startswith(prefix)
-    )
-
-
-def address(lxcpath: str, name: str) -> bytes:
-    """The abstract socket's name, as ``lxc_make_abstract_socket_name`` makes it.
-
-    One that does not fit is replaced by the 64-bit FNV-1a hash of ``LXCPATH/NAME``.
-    """
-    container = os.fsencode(f"{lxcpath}/{name}")
-    plain = container + b"/command"
-    if len(plain) > LONGEST_NAME:
-        plain = b"lxc/%016x/command" % _fnv1a_64(container)
-    # liblxc binds the name with the zero bytes that pad it to the string's end: none.
-    return b"\0" + plain
-
-
-def _fnv1a_64(data: bytes) -> int:
-    """See http://www.isthe.com/chongo/tech/comp/fnv/."""
-    digest = FNV_OFFSET
-    for byte in data:
-        digest = (digest ^ byte) * FNV_PRIME & 0xFFFFFFFFFFFFFFFF
-    return digest
 
 
 def _powers(lxcpath: str, names: Sequence[str], timeout_s: float) -> dict[str, Power]:
