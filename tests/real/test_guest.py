@@ -366,7 +366,7 @@ def test_a_log_of_liblxc_says_why_attaching_failed(
 ) -> None:
     name = start()
     driver.stop(name)
-    monkeypatch.setattr("geats_host.drivers.lxc.driver.monitor.power", lambda *_: Power.RUNNING)
+    monkeypatch.setattr("geats_host.drivers.lxc.monitor.power", lambda *_: Power.RUNNING)
     with pytest.raises(HostError, match="Failed to"):
         driver.exec(name, Command(argv=("true",)))
 

@@ -91,7 +91,7 @@ class Opened(Mapping[str, T]):
         for name in wanted:
             if name not in self.away:
                 try:
-                    asked = anew[name].answer.result if name in anew else None
+                    asked = anew[name].answer if name in anew else None
                     answers[name] = asked() if asked else self._answer(name, question)
                 except HostError as error:
                     self.away[name] = _one_line(str(error))

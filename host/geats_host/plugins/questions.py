@@ -2,34 +2,42 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[Answer_co]):
-    """What was asked of *who*, and when."""
+    """What was asked of *who*, and when; ``outcome`` gives the answer or raises, once there is one.
+
+    (A ``Future`` does the same, and takes a while to load.)
+    """
 
     who: str
     begun_s: float
-    answer: Future[Answer_co]
+    waiting: Thread
+    outcome: list[Callable[[], Answer_co]]
 
     @classmethod
     def asked(cls, who: str, question: Callable[[], Answer_co]) -> "Question[Answer_co]":
         """Begin to ask."""
-        answer: Future[Answer_co] = Future()
-        Thread(target=_answer, args=(answer, question), name=who, daemon=True).start()
-        return cls(who, time.monotonic(), answer)
+        outcome: list[Callable[[], Answer_co]] = []
+        waiting = Thread(target=_ask, args=(outcome, question), name=who, daemon=True)
+        waiting.start()
+        return cls(who, time.monotonic(), waiting, outcome)
 
     def is_answered(self, until_s: float = 0.0) -> bool:
         """Whether there is an answer by then, or now."""
-        wait_for([self.answer], max(0.0, until_s - time.monotonic()))
-        return self.answer.done()
+        self.waiting.join(max(0.0, until_s - time.monotonic()))
+        return bool(self.outcome)
+
+    def answer(self) -> Answer_co:
+        """The answer, if it is there; raises what the question raised."""
+        return self.outcome[0]()
 
     @property
     def in_vain(self) -> str:
@@ -38,8 +46,13 @@ class Question(Generic[Answer_co]):
         return f"{self.who}: has not answered for {took_s:.0f} s: is its disk or server away?"
 
 
-def _answer(answer: Future[Answer_co], question: Callable[[], Answer_co]) -> None:
+def _ask(outcome: list[Callable[[], Answer_co]], question: Callable[[], Answer_co]) -> None:
     try:
-        answer.set_result(question())
+        given = question()
+        outcome.append(lambda: given)
     except BaseException as error:  # whoever asked raises it
-        answer.set_exception(error)
+        outcome.append(partial(_raise, error))
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
