@@ -16,6 +16,7 @@ target, is that one, changed: it is written again. So is what was added within a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import TypeAlias
 from xml.etree.ElementTree import Element
@@ -60,6 +61,7 @@ class DomainSeen:
     places: Mapping[str, str] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=512)  # a plan looks at the same text several times
 def read_domain(text: str, wanted: str = "", seal: frozenset[str] = NOTHING) -> DomainSeen:
     """What the XML *text* says of a domain that was written as *wanted*, and sealed then."""
     have, ours = parsed(text), parsed(wanted)

@@ -1,4 +1,4 @@
-"""The libvirt daemon: each question is asked by a child process, which is ended when time is up."""
+"""The libvirt daemon: each question is asked by a child, which is killed when its time is up."""
 
 import json
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from geats_host.drivers import binding
 from geats_host.drivers.binding import Binding
+from geats_host.drivers.libvirt.children import children_of
 from geats_host.drivers.libvirt.library import LIBVIRT
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
-from geats_host.linux.run import run
 
 CHILD = Path(__file__).parent / "scripts" / "child.py"
 
@@ -31,10 +31,8 @@ class Daemon:
         """The child's answer; ``HostError`` says why there is none."""
         request = json.dumps({"uri": self.options.uri, "do": do, "name": name, **more})
         timeout_s = self.options.timeout_s if within_s is None else within_s
-        said = run(
-            self.binding.script(CHILD), stdin=request, timeout_s=timeout_s, ends_with_us=True
-        )
-        answer = json.loads(said)
+        children = children_of(self.binding.script(CHILD))
+        answer = json.loads(children.ask(request, timeout_s, waits=within_s is None))
         if not isinstance(answer, dict) or "failed" in answer:
             raise HostError(f"{answer.get('failed') or 'libvirt does not say why'}")
         return answer

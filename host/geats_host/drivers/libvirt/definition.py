@@ -100,11 +100,16 @@ def write_record(folder: Path, record: Record) -> None:
         vm_files.remove_files(folder, [NEW_RECORD])
 
 
-def record_of(folder: Path, digest: str) -> Record | None:
-    """What was written of a domain that has that digest of a spec; None if nobody knows."""
+def record_of(folder: Path, digest: str, back: str = "") -> Record | None:
+    """What was written of a domain that has that digest of a spec; None if nobody knows.
+
+    If libvirt gives *back* (a digest) what it did right after that, its text is not read.
+    """
     for file in (NEW_RECORD, RECORD):
         record = _record(vm_files.read(folder, file))
-        if record is not None and noted(record.wanted) == digest:
+        if record is None:
+            continue
+        if (back and record.back == back) or noted(record.wanted) == digest:
             return record
     return None
 
@@ -135,11 +140,11 @@ def _record(text: str | None) -> Record | None:
 
 def seen_of(folder: Path, xml: str) -> DomainSeen:
     """What libvirt's definition *xml* says, held against what was written."""
-    seen = read_domain(xml)
-    record = record_of(folder, seen.digest)
+    seen, back = read_domain(xml), sha256(xml.encode()).hexdigest()
+    record = record_of(folder, seen.digest, back)
     if record is None:
         return seen
-    if record.back and record.back == sha256(xml.encode()).hexdigest():
+    if record.back == back:
         return replace(seen, as_written=True, by_hand=record.by_hand)
     seal = record.seal
     return read_domain(

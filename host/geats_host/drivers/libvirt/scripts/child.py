@@ -1,20 +1,26 @@
 """Calls into libvirt, in a process of its own: run as a script by the drivers of libvirt.
 
-A daemon that hangs, or a QEMU that does, lets any call hang for ever: so each runs in a short-lived
-process, which the driver ends when its time is up. It imports nothing of geats, and may run in
-another Python than that: ``python -I -S child.py PACKAGES``, where PACKAGES is where the binding
-is. The request is one object of JSON on its input: ``uri``, ``do``, and what that needs. The answer
-is one on its output; if it has ``failed``, that says why nothing was done.
+A daemon that hangs, or a QEMU that does, lets any call hang for ever: so each runs in a process
+that the driver kills when its time is up. It imports nothing of geats, and may run in another
+Python than that: ``python -I -S child.py PACKAGES``, where PACKAGES is where the binding is. Each
+request is an object of JSON in a line of its input: ``uri``, ``do``, and what that needs. The
+answer is a line of its output; if it has ``failed``, that says why nothing was done.
+
+It ends as soon as its input does, or the process that started it, in the midst of any call; and if
+nothing is asked for a while.
 """
 
 import json
 import os
 import re
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, TypeAlias
 
 sys.path += [*sys.argv[1:2], os.path.dirname(os.path.abspath(__file__))]
@@ -25,7 +31,8 @@ NAMESPACE = "urn:geats:1"
 YOUNG_NS = 60 * 10**9  # of CPU time: so long a guest may boot, and not hear what it is asked
 ASKS_YOUNG_S, ASKS_S = 3.0, 30.0  # to others, such as illumos, a second press says: cancel that
 ONCE_S, PINGS_S, TELLS_S = 1, 2, 5  # whole seconds that an agent has
-LOOKS_S = 0.05
+LOOKS_S, LOOKS_FOR_PARENT_S = 0.05, 1.0
+IDLE_S = 30.0  # longer than anybody keeps it: see ``children``
 OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
 GONE = (libvirt.VIR_ERR_NO_DOMAIN,)
 UNSUPPORTED = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG)
@@ -50,14 +57,36 @@ class Refused(Exception):
 def main() -> int:
     """Do what is asked for, and answer."""
     libvirt.registerErrorHandler(lambda *_: None, None)
-    request = json.load(sys.stdin)
+    requests: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_listen, args=[requests, os.getppid()], daemon=True).start()
+    while True:
+        try:
+            request = json.loads(requests.get(timeout=IDLE_S))
+        except Empty:
+            return 0
+        print(json.dumps(_answer(request)), flush=True)
+
+
+def _answer(request: Request) -> Answer:
     try:
         with connected(request["uri"]) as host:
-            answer = ACTIONS[request["do"]](host, request)
+            return ACTIONS[request["do"]](host, request)
     except (libvirt.libvirtError, hotplug.StillThere, Refused) as error:
-        answer = {"failed": str(error)}
-    print(json.dumps(answer))
-    return 0
+        return {"failed": str(error)}
+
+
+def _listen(requests: "SimpleQueue[bytes]", parent: int) -> None:
+    """Hand requests on; if there can be none any more, nobody waits for an answer either."""
+    said = b""
+    while os.getppid() == parent:
+        if select.select([0], [], [], LOOKS_FOR_PARENT_S)[0]:
+            piece = os.read(0, 65_536)
+            if not piece:
+                break
+            *whole, said = (said + piece).split(b"\n")
+            for each in whole:
+                requests.put(each)
+    os._exit(1)
 
 
 @contextmanager

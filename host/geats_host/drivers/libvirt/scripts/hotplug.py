@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeAlias
-from xml.etree import ElementTree
 
 libvirt: Any = import_module("libvirt")  # it has no types
 
@@ -36,7 +35,8 @@ def _change(domain: Domain, xml: str, _: float) -> None:
 
 def _detach(domain: Domain, xml: str, timeout_s: float) -> None:
     """Ask the guest to let go of it, and wait until it did."""
-    device = ElementTree.fromstring(xml)
+    elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
+    device = elements.fromstring(xml)
     alias = device.find("alias")
     name = "" if alias is None else alias.get("name", "")
     domain.detachDeviceAlias(name, LIVE)
