@@ -37,6 +37,11 @@ class Refused(Exception):
         super().__init__("\n".join(said_once(self.problems)))
 
 
+def is_unknown(refused: Refused, path: str) -> bool:
+    """Whether nothing is wrong but that nobody knows what *path* names."""
+    return [(each.code, each.path) for each in refused.found] == [(Code.UNKNOWN, path)]
+
+
 def no_options(options: Mapping[object, object]) -> None:
     """Raise ``Refused`` for each of the *options* of a plugin that has none."""
     if options:

@@ -11,12 +11,18 @@ lacks. Only ``list``, ``info``, ``status`` and ``journal`` still show what there
 and exit with 5, as Salt does for a broken pillar. If keys under ``geats`` are wrong, these,
 ``stop`` and ``shutdown`` still work in the same way.
 
+Answers are in brief, for people: of a plan, a line for each VM that changes. Programs pass
+``verbose=True``, and get all of it as data.
+
 :depends: geats
 """
 
+from geats_core.planning.steps import Plan
+from geats_core.reading.checked import absent
 from geats_host.calls import lifecycle, reports, several_vms
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.errors import Refused
+from geats_host.errors import Refused, is_unknown
+from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import (
     applied,
     applied_to_host,
@@ -31,7 +37,7 @@ from geats_host.planning import goals
 from geats_host.planning.plans import plan_wishes
 
 
-def define(name, spec=None, test=None):
+def define(name, spec=None, test=None, verbose=False):
     """
     Record the definition of a VM and give it to its driver.
 
@@ -43,10 +49,10 @@ def define(name, spec=None, test=None):
         salt '*' geats.define web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "define", name, spec), test)
+        return applied(host, lifecycle.plan_verb(host, "define", name, spec), test, verbose)
 
 
-def provision(name, spec=None, test=None):
+def provision(name, spec=None, test=None, verbose=False):
     """
     Define a VM, and create its volumes and its root filesystem, so that it is ready to start.
 
@@ -58,10 +64,10 @@ def provision(name, spec=None, test=None):
         salt '*' geats.provision web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "provision", name, spec), test)
+        return applied(host, lifecycle.plan_verb(host, "provision", name, spec), test, verbose)
 
 
-def start(name, spec=None, test=None):
+def start(name, spec=None, test=None, verbose=False):
     """
     Power a VM on. If it is only declared, it is provisioned first.
 
@@ -73,10 +79,10 @@ def start(name, spec=None, test=None):
         salt '*' geats.start web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "start", name, spec), test)
+        return applied(host, lifecycle.plan_verb(host, "start", name, spec), test, verbose)
 
 
-def shutdown(name, test=None, to_run=False):
+def shutdown(name, test=None, to_run=False, verbose=False):
     """
     Ask the guest of a VM to shut down; power off after its ``shutdown_timeout``.
 
@@ -91,10 +97,10 @@ def shutdown(name, test=None, to_run=False):
         salt '*' geats.shutdown web01 test=True
     """
     with opened_in_part() as host:
-        return applied(host, lifecycle.plan_shutdown(host, name, to_run), test)
+        return applied(host, lifecycle.plan_shutdown(host, name, to_run), test, verbose)
 
 
-def stop(name, test=None):
+def stop(name, test=None, verbose=False):
     """
     Power a VM off at once.
 
@@ -106,10 +112,10 @@ def stop(name, test=None):
         salt '*' geats.stop web01 test=True
     """
     with opened_in_part() as host:
-        return applied(host, lifecycle.plan_verb(host, "stop", name), test)
+        return applied(host, lifecycle.plan_verb(host, "stop", name), test, verbose)
 
 
-def reboot(name, test=None):
+def reboot(name, test=None, verbose=False):
     """
     Shut a VM down and start it again. Pending changes take effect.
 
@@ -121,10 +127,10 @@ def reboot(name, test=None):
         salt '*' geats.reboot web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "reboot", name), test)
+        return applied(host, lifecycle.plan_verb(host, "reboot", name), test, verbose)
 
 
-def freeze(name, test=None):
+def freeze(name, test=None, verbose=False):
     """
     Suspend every process of a running VM.
 
@@ -136,10 +142,10 @@ def freeze(name, test=None):
         salt '*' geats.freeze web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "freeze", name), test)
+        return applied(host, lifecycle.plan_verb(host, "freeze", name), test, verbose)
 
 
-def unfreeze(name, test=None):
+def unfreeze(name, test=None, verbose=False):
     """
     Resume the processes of a frozen VM.
 
@@ -151,10 +157,10 @@ def unfreeze(name, test=None):
         salt '*' geats.unfreeze web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "unfreeze", name), test)
+        return applied(host, lifecycle.plan_verb(host, "unfreeze", name), test, verbose)
 
 
-def undefine(name, test=None):
+def undefine(name, test=None, verbose=False):
     """
     Power a VM off and delete its definition. Its data stays, unless it is ``transient``.
 
@@ -166,10 +172,10 @@ def undefine(name, test=None):
         salt '*' geats.undefine web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "undefine", name), test)
+        return applied(host, lifecycle.plan_verb(host, "undefine", name), test, verbose)
 
 
-def deprovision(name, test=None):
+def deprovision(name, test=None, verbose=False):
     """
     Undefine a VM and destroy its volumes, with all data on them.
 
@@ -181,10 +187,10 @@ def deprovision(name, test=None):
         salt '*' geats.deprovision web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "deprovision", name), test)
+        return applied(host, lifecycle.plan_verb(host, "deprovision", name), test, verbose)
 
 
-def reinit(name, test=None):
+def reinit(name, test=None, verbose=False):
     """
     Recreate the root volume of a VM from its template. Other volumes keep their data.
 
@@ -196,10 +202,10 @@ def reinit(name, test=None):
         salt '*' geats.reinit web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "reinit", name), test)
+        return applied(host, lifecycle.plan_verb(host, "reinit", name), test, verbose)
 
 
-def lock(name, test=None):
+def lock(name, test=None, verbose=False):
     """
     Protect a VM from undefine, deprovision, reinit and any loss of data.
 
@@ -211,10 +217,10 @@ def lock(name, test=None):
         salt '*' geats.lock web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "lock", name), test)
+        return applied(host, lifecycle.plan_verb(host, "lock", name), test, verbose)
 
 
-def unlock(name, test=None):
+def unlock(name, test=None, verbose=False):
     """
     Remove the protection of a VM from deletion.
 
@@ -226,7 +232,7 @@ def unlock(name, test=None):
         salt '*' geats.unlock web01 test=True
     """
     with opened() as host:
-        return applied(host, lifecycle.plan_verb(host, "unlock", name), test)
+        return applied(host, lifecycle.plan_verb(host, "unlock", name), test, verbose)
 
 
 def plan(
@@ -238,11 +244,14 @@ def plan(
     allow_data_loss=False,
     by_hand="kept",
     max_impact="data_loss",
+    verbose=False,
 ):
     """
     Show what :py:func:`apply` with the same arguments would do, and do nothing.
 
-    ``origins`` says where each key of the spec comes from: the arguments, the pillar, or a profile.
+    On a host that has no such VM, the answer says so, and is no error: another host may have it.
+    With ``verbose``, ``origins`` says where each key of the spec comes from: the arguments, the
+    pillar, or a profile.
 
     CLI Example:
 
@@ -252,18 +261,24 @@ def plan(
         salt '*' geats.plan web01 target=deprovisioned
         salt '*' geats.plan web01 max_impact=live
     """
+    policies = {
+        "restart": restart,
+        "power_off": power_off,
+        "allow_data_loss": allow_data_loss,
+        "by_hand": by_hand,
+        "max_impact": max_impact,
+    }
     with opened() as host:
-        planned = lifecycle.plan_to(
-            host,
-            name,
-            target,
-            spec,
-            restart=restart,
-            power_off=power_off,
-            allow_data_loss=allow_data_loss,
-            by_hand=by_hand,
-            max_impact=max_impact,
-        )
+        try:
+            planned = lifecycle.plan_to(host, name, target, spec, **policies)
+        except Refused as refused:
+            if not is_unknown(refused, "name"):
+                raise
+            empty = {**reports.plan_report(Plan(name=name)), "origins": {}}
+            why = absent(name, {*host.observe_all(), *host.config.vms})
+            return {**empty, "absent": why} if verbose else [why]
+        if not verbose:
+            return in_brief.plan_in_brief(planned)
         origins = dict(planned.origins.get(name, {}))
         return {**reports.plan_report(planned.of_vm), "origins": origins}
 
@@ -278,6 +293,7 @@ def apply(
     by_hand="kept",
     max_impact="data_loss",
     test=None,
+    verbose=False,
 ):
     """
     Change a VM to ``target``, as described by ``spec`` or by the pillar.
@@ -320,10 +336,10 @@ def apply(
             by_hand=by_hand,
             max_impact=max_impact,
         )
-        return applied(host, planned, test)
+        return applied(host, planned, test, verbose)
 
 
-def plan_host(vms=None, **policies):
+def plan_host(vms=None, verbose=False, **policies):
     """
     Show what :py:func:`apply_host` with the same arguments would do, and do nothing.
 
@@ -337,10 +353,11 @@ def plan_host(vms=None, **policies):
         salt '*' geats.plan_host vms='[web01, db01]' restart=never
     """
     with opened() as host:
-        return reports.host_plan_report(_plan_host(host, vms, policies))
+        made = _plan_host(host, vms, policies)
+        return reports.host_plan_report(made) if verbose else in_brief.plan_in_brief(made)
 
 
-def apply_host(vms=None, test=None, called="", **policies):
+def apply_host(vms=None, test=None, called="", verbose=False, **policies):
     """
     Change every VM of the pillar to its description, or only some of them.
 
@@ -371,12 +388,12 @@ def apply_host(vms=None, test=None, called="", **policies):
 
     def run():
         with opened() as host:
-            return applied_to_host(host, _plan_host(host, vms, policies, called), test)
+            return applied_to_host(host, _plan_host(host, vms, policies, called), test, verbose)
 
     return for_schedule(policies, run)
 
 
-def apply_several(vms, test=None):
+def apply_several(vms, test=None, verbose=False):
     """
     Change several VMs, each to its own target, with one look at the host and in one plan.
 
@@ -397,7 +414,12 @@ def apply_several(vms, test=None):
         salt '*' geats.apply_several '{"web01": {}, "db01": {"target": "stopped"}}'
     """
     with opened() as host:
-        return _apply_several(host, vms, test)
+        if not isinstance(vms, dict):
+            raise Refused("vms: must be a mapping of names to what each VM should be")
+        planned = several_vms.plan_several(host, vms)
+        if not verbose:
+            return applied_to_host(host, planned, test, verbose)
+        return _of_several(host, planned, test)
 
 
 def _plan_host(host, vms, policies, called=""):
@@ -405,12 +427,15 @@ def _plan_host(host, vms, policies, called=""):
     return plan_wishes(host, goals.wishes(words(policies), goals.names_in(vms), called))
 
 
-def _apply_several(host, vms, test):
-    if not isinstance(vms, dict):
-        raise Refused("vms: must be a mapping of names to what each VM should be")
-    planned = several_vms.plan_several(host, vms)
+def _of_several(host, planned, test):
     if is_test(test):
-        report = reports.would_several_report(planned)
+        report, brief = reports.would_several_report(planned), in_brief.changes(planned)
     else:
-        report = reports.several_report(planned, apply_plan(host, planned))
-    return unless([str(each["error"]) for each in report.values() if each["error"]], report)
+        how_far = apply_plan(host, planned)
+        report = reports.several_report(planned, how_far)
+        brief = in_brief.changes(planned, how_far)
+    answers = {
+        name: {**each, "brief": {name: brief[name]} if name in brief else {}}
+        for name, each in report.items()
+    }
+    return unless([str(each["error"]) for each in answers.values() if each["error"]], answers)

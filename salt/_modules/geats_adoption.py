@@ -8,7 +8,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 
 from geats_host.calls import adopt as adoption
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.for_salt.calls import done, is_test, opened, would
+from geats_host.for_salt.calls import beside, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.inputs import legacy_files
 
@@ -19,7 +19,7 @@ def __virtual__():
     return __virtualname__
 
 
-def adopt(name, spec=None, template=None, new_name=None, test=None):
+def adopt(name, spec=None, template=None, new_name=None, test=None, verbose=False):
     """
     Take over an LXC container that something else made, as it is and while it runs.
 
@@ -54,10 +54,11 @@ def adopt(name, spec=None, template=None, new_name=None, test=None):
     with opened() as host:
         planned, description = adoption.adopt(host, name, spec, template, new_name)
         if is_test(test):
-            report = would(planned.of_vm)
+            answer = would(planned, verbose)
         else:
-            report = done(planned.of_vm, apply_plan(host, planned))
-        return {**report, "description": description}
+            answer = done(planned, apply_plan(host, planned), verbose)
+        told = {"description": description} if description or verbose else {}
+        return beside(answer, **told)
 
 
 def import_legacy(files):

@@ -15,10 +15,12 @@ from geats_host.errors import Refused
 from geats_host.for_salt.calls import (
     applied,
     applied_to_host,
+    beside,
     done,
     for_schedule,
     is_test,
     opened,
+    with_all,
     words,
     would,
 )
@@ -33,7 +35,7 @@ def __virtual__():
     return __virtualname__
 
 
-def snapshot(name, snapshot=None, partial=False, present=False, test=None):
+def snapshot(name, snapshot=None, partial=False, present=False, test=None, verbose=False):
     """
     Take a snapshot of all volumes of a VM together. A running VM is frozen meanwhile.
 
@@ -54,9 +56,8 @@ def snapshot(name, snapshot=None, partial=False, present=False, test=None):
         salt '*' geats.snapshot web01 before-upgrade test=True
     """
     with opened() as host:
-        return applied(
-            host, taken.snapshot(host, name, snapshot, partial=partial, present=present), test
-        )
+        planned = taken.snapshot(host, name, snapshot, partial=partial, present=present)
+        return applied(host, planned, test, verbose)
 
 
 def snapshots(name, **rules):
@@ -78,7 +79,7 @@ def snapshots(name, **rules):
         return taken.listed(host, name, words(rules))
 
 
-def restore(name, snapshot, allow_data_loss=False, partial=False, test=None):
+def restore(name, snapshot, allow_data_loss=False, partial=False, test=None, verbose=False):
     """
     Roll the volumes of a VM back to a snapshot. A running VM is shut down, and started again.
 
@@ -101,14 +102,13 @@ def restore(name, snapshot, allow_data_loss=False, partial=False, test=None):
         salt '*' geats.restore web01 before-upgrade allow_data_loss=True
     """
     with opened() as host:
-        return applied(
-            host,
-            taken.restore(host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial),
-            test,
+        planned = taken.restore(
+            host, name, snapshot, allow_data_loss=allow_data_loss, partial=partial
         )
+        return applied(host, planned, test, verbose)
 
 
-def delete_snapshot(name, snapshot, test=None):
+def delete_snapshot(name, snapshot, test=None, verbose=False):
     """
     Delete a snapshot of a VM, on all volumes. Refused if the VM is locked.
 
@@ -119,10 +119,10 @@ def delete_snapshot(name, snapshot, test=None):
         salt '*' geats.delete_snapshot web01 before-upgrade
     """
     with opened() as host:
-        return applied(host, taken.delete(host, name, snapshot), test)
+        return applied(host, taken.delete(host, name, snapshot), test, verbose)
 
 
-def keep_snapshots(name, prefix="", test=None, **rules):
+def keep_snapshots(name, prefix="", test=None, verbose=False, **rules):
     """
     Delete the snapshots of a VM that no rule keeps. Returns also why each of the others stays.
 
@@ -144,12 +144,13 @@ def keep_snapshots(name, prefix="", test=None, **rules):
     def run():
         with opened() as host:
             planned, retention = taken.kept(host, name, words(rules), prefix)
-            return {**applied(host, planned, test), **taken.kept_report(retention)}
+            answer = applied(host, planned, test, verbose)
+            return with_all(answer, **taken.kept_report(retention))
 
     return for_schedule(rules, run)
 
 
-def prune_snapshots(test=None, **rules):
+def prune_snapshots(test=None, verbose=False, **rules):
     """
     Delete snapshots that are named for their time and that no rule keeps, of every VM.
 
@@ -170,12 +171,12 @@ def prune_snapshots(test=None, **rules):
 
     def run():
         with opened() as host:
-            return applied_to_host(host, taken.pruned(host, words(rules)), test)
+            return applied_to_host(host, taken.pruned(host, words(rules)), test, verbose)
 
     return for_schedule(rules, run)
 
 
-def export(name, path=None, test=None):
+def export(name, path=None, test=None, verbose=False):
     """
     Write a VM and the content of its volumes to an archive. A running VM may be frozen meanwhile.
 
@@ -198,14 +199,21 @@ def export(name, path=None, test=None):
     with opened() as host:
         planned = copies.export(host, name, path)
         if is_test(test):
-            return would(planned.of_vm)
-        return {
-            **done(planned.of_vm, copies.apply_export(host, planned)),
-            **copies.written(planned),
-        }
+            return would(planned, verbose)
+        answer = done(planned, copies.apply_export(host, planned), verbose)
+        return beside(answer, **copies.written(planned))
 
 
-def import_(path, name=None, changes=None, sha256=None, arriving=None, to_run=False, test=None):
+def import_(
+    path,
+    name=None,
+    changes=None,
+    sha256=None,
+    arriving=None,
+    to_run=False,
+    test=None,
+    verbose=False,
+):
     """
     Create a VM from an archive that :py:func:`export` wrote on any host. The VM is off.
 
@@ -241,10 +249,10 @@ def import_(path, name=None, changes=None, sha256=None, arriving=None, to_run=Fa
         planned = copies.import_(
             host, _fetched(path), name, changes, sha256, arriving, to_run=to_run
         )
-        return _copied(host, planned, test)
+        return _copied(host, planned, test, verbose)
 
 
-def accept(name, test=None):
+def accept(name, test=None, verbose=False):
     """
     Let a VM count that was moved to this host. It is not started.
 
@@ -261,10 +269,10 @@ def accept(name, test=None):
         salt minion2 geats.accept web01
     """
     with opened() as host:
-        return applied(host, copies.accept(host, name), test)
+        return applied(host, copies.accept(host, name), test, verbose)
 
 
-def clone(source, target, changes=None, test=None):
+def clone(source, target, changes=None, test=None, verbose=False):
     """
     Create a VM as a copy of another one, in the same pools. The new VM is off.
 
@@ -289,10 +297,10 @@ def clone(source, target, changes=None, test=None):
         salt '*' geats.clone web01 web02 changes='{"nics": []}'
     """
     with opened() as host:
-        return _copied(host, copies.clone(host, source, target, changes), test)
+        return _copied(host, copies.clone(host, source, target, changes), test, verbose)
 
 
-def rename(name, new_name, test=None):
+def rename(name, new_name, test=None, verbose=False):
     """
     Give a VM that is off another name. It keeps its volumes, snapshots and MAC addresses.
 
@@ -313,7 +321,7 @@ def rename(name, new_name, test=None):
         salt '*' geats.rename web01 web02
     """
     with opened() as host:
-        return applied(host, copies.rename(host, name, new_name), test)
+        return applied(host, copies.rename(host, name, new_name), test, verbose)
 
 
 def prune_exports(test=None, **rules):
@@ -342,10 +350,10 @@ def prune_exports(test=None, **rules):
     return for_schedule(rules, run)
 
 
-def _copied(host, planned, test):
+def _copied(host, planned, test, verbose):
     if is_test(test):
-        return would(planned.of_vm)
-    return done(planned.of_vm, copies.apply_copy(host, planned))
+        return would(planned, verbose)
+    return done(planned, copies.apply_copy(host, planned), verbose)
 
 
 def _fetched(path):

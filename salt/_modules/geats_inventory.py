@@ -8,6 +8,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 
 from geats_core.plans import codec
 from geats_host.calls import inventory
+from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import looked_at, opened, words
 from geats_host.planning import facts, plans
 
@@ -19,7 +20,16 @@ def __virtual__():
     return __virtualname__
 
 
-def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked=None, **others):
+def list_(
+    vms=None,
+    power=None,
+    driver=None,
+    declared=None,
+    defined=None,
+    locked=None,
+    verbose=False,
+    **others,
+):
     """
     List VMs: their power, and whether they are declared, defined and locked.
 
@@ -32,6 +42,8 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
         only VMs of this driver, or of a list of drivers
     declared, defined, locked
         only VMs that are (``True``), or that are not (``False``)
+    verbose
+        each VM as data, instead of in a line
 
     CLI Example:
 
@@ -51,12 +63,16 @@ def list_(vms=None, power=None, driver=None, declared=None, defined=None, locked
         **words(others),
     }
     with looked_at() as host:
-        return inventory.list_report(host, only)
+        rows = inventory.list_report(host, only)
+        return rows if verbose else in_brief.list_in_brief(rows)
 
 
-def info(name):
+def info(name, verbose=False):
     """
     Show one VM: definition, state, volumes, pid, addresses, memory used and limit, cpu time.
+
+    verbose
+        also the keys that are empty
 
     CLI Example:
 
@@ -65,12 +81,16 @@ def info(name):
         salt '*' geats.info web01
     """
     with looked_at() as host:
-        return inventory.info_report(host, name)
+        report = inventory.info_report(host, name)
+        return report if verbose else in_brief.without_empty(report)
 
 
-def status():
+def status(verbose=False):
     """
     Show every VM's definition and state, and the host's memory, swap, load and CPU.
+
+    verbose
+        all of it as data, instead of a line for each VM and one for the host
 
     CLI Example:
 
@@ -79,7 +99,8 @@ def status():
         salt '*' geats.status
     """
     with looked_at() as host:
-        return inventory.status_report(host)
+        report = inventory.status_report(host)
+        return report if verbose else in_brief.status_in_brief(report)
 
 
 def journal(name=None, limit=50):

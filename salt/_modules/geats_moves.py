@@ -6,7 +6,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 :depends: geats
 """
 
-from geats_host.for_salt.calls import configured, done, is_test, opened, would
+from geats_host.for_salt.calls import beside, configured, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.moves import sending
 from geats_host.moves.fetch import apply_fetch
@@ -19,7 +19,7 @@ def __virtual__():
     return __virtualname__
 
 
-def fetch(source, changes=None, shutdown=False, test=None):
+def fetch(source, changes=None, shutdown=False, test=None, verbose=False):
     """
     Move a VM to this host from another one, with all that its volumes hold.
 
@@ -54,9 +54,10 @@ def fetch(source, changes=None, shutdown=False, test=None):
     with opened() as host:
         found = planned_fetch(host, source, changes, shutdown=shutdown, test=is_test(test))
         if is_test(test):
-            return {**would(found.planned.of_vm), "bytes": found.bytes}
+            return beside(would(found.planned, verbose), bytes=found.bytes)
         how_far, left = apply_fetch(host, found)
-        return {**done(found.planned.of_vm, how_far), "bytes": found.bytes, "left": left}
+        answer = done(found.planned, how_far, verbose)
+        return beside(answer, bytes=found.bytes, **({"left": left} if left or verbose else {}))
 
 
 def send_command(test=None):

@@ -148,7 +148,7 @@ def restore_registry(path, overwrite=False, test=None):
         return registry_copies.restored(configured(), path, overwrite, is_test(test))
 
 
-def rebuild_registry(test=None):
+def rebuild_registry(test=None, verbose=False):
     """
     Record definitions and locks again that the registry lost and the drivers still have.
 
@@ -166,10 +166,10 @@ def rebuild_registry(test=None):
         salt '*' geats.rebuild_registry
     """
     with opened() as host:
-        return applied_to_host(host, plan_rebuild(host), test)
+        return applied_to_host(host, plan_rebuild(host), test, verbose)
 
 
-def repair(*vms, test=None):
+def repair(*vms, test=None, verbose=False):
     """
     Clean up what interrupted operations left on this host; with names, only of these VMs.
 
@@ -190,4 +190,4 @@ def repair(*vms, test=None):
         salt '*' geats.repair web01 db01
     """
     with opened() as host:
-        return applied_to_host(host, repairing.plan(host, vms), test)
+        return applied_to_host(host, repairing.plan(host, vms), test, verbose)

@@ -27,9 +27,12 @@ if TYPE_CHECKING:  # Salt's loader injects these
 __func_alias__ = {"list_": "list"}
 
 
-def list_(tgt="*", tgt_type="glob"):
+def list_(tgt="*", tgt_type="glob", verbose=False):
     """
     List the VMs of all hosts: ``hosts`` maps each minion to the answer of its ``geats.list``.
+
+    verbose
+        each VM as data, instead of in a line
 
     CLI Example:
 
@@ -38,7 +41,7 @@ def list_(tgt="*", tgt_type="glob"):
         salt-run geats.list
         salt-run geats.list tgt='rack1-*'
     """
-    found = answers(_ask(tgt_type)(tgt, "geats.list"))
+    found = answers(_ask(tgt_type)(tgt, "geats.list", verbose=verbose))
     with _answer() as report:
         report |= {"hosts": found.hosts, "problems": found.problems}
     return report
@@ -80,11 +83,15 @@ def duplicates(tgt="*", tgt_type="glob"):
     return report
 
 
-def plan(tgt="*", tgt_type="glob"):
+def plan(tgt="*", tgt_type="glob", verbose=False):
     """
     Show the plan of every host for everything that its pillar declares. Nothing is changed.
 
-    ``hosts`` maps each minion to the answer of its ``geats.plan_host``.
+    ``hosts`` maps each minion to the answer of its ``geats.plan_host``: a line for each VM that
+    changes.
+
+    verbose
+        all of each plan as data
 
     CLI Example:
 
@@ -92,7 +99,7 @@ def plan(tgt="*", tgt_type="glob"):
 
         salt-run geats.plan
     """
-    found = answers(_ask(tgt_type)(tgt, "geats.plan_host"))
+    found = answers(_ask(tgt_type)(tgt, "geats.plan_host", verbose=verbose))
     with _answer() as report:
         report |= {"hosts": found.hosts, "problems": found.problems}
     return report

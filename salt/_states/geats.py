@@ -4,6 +4,10 @@ Keep LXC containers and virtual machines as described.
 Each state takes the VM's spec from its arguments, or, if it has none, from the pillar
 (``geats:vms:NAME``). In test mode it shows the plan; the run applies the same plan.
 
+``changes`` are in brief: ``old`` and ``new`` of each part of a field that differs, and the steps in
+a word each; of a VM that is created or destroyed, one line. With ``verbose: true``, they have every
+field, and each step with its reason.
+
 :depends: geats
 """
 
@@ -219,7 +223,7 @@ def units(name, remove=False, **options):
     return _ret(name, None if test and lines else True, {"units": lines} if lines else {}, comment)
 
 
-def host(name, vms=None, **policies):
+def host(name, vms=None, verbose=False, **policies):
     """
     Ensure that all VMs of the pillar are as described, and are running: one plan for the whole
     host.
@@ -244,6 +248,8 @@ def host(name, vms=None, **policies):
         pillar, else 1). This is never done because a description is missing.
     restart, max_impact, by_hand, power_off, allow_data_loss
         as for :py:func:`running`
+    verbose
+        true: ``changes`` have every field, and each step with its reason
 
     .. code-block:: yaml
 
@@ -258,12 +264,14 @@ def host(name, vms=None, **policies):
     if is_expanded(__low__):
         return _ret(name, False, {}, f"{name}: {EXPANDED}")
     test = __opts__["test"]
-    report, error = _asked("geats.apply_host", vms, test=test, called=name, **arguments(policies))
-    changes = _host_changes(report, test)
+    words = {"test": test, "called": name, "verbose": True, **arguments(policies)}
+    report, error = _asked("geats.apply_host", vms, **words)
+    whole = _host_changes(report, test)
+    changes = whole if verbose else report.get("brief", {})
     if error is not None:
         return _ret(name, False, changes, error)
     result = None if test and changes else True
-    return _ret(name, result, changes, _host_comment(report, changes, test))
+    return _ret(name, result, changes, _host_comment(report, whole, test))
 
 
 def template_present(name, refresh=False, **options):
@@ -294,7 +302,7 @@ def template_present(name, refresh=False, **options):
     return _ret(name, None if test and steps else True, {"steps": steps} if steps else {}, comment)
 
 
-def mod_watch(name, sfun=None, **_):
+def mod_watch(name, sfun=None, verbose=False, **_):
     """
     Restart a VM that is ``running``, because something changed that its state watches.
 
@@ -316,15 +324,15 @@ def mod_watch(name, sfun=None, **_):
             {},
             (f"geats.{sfun} has nothing to restart when something that it watches changes"),
         )
-    report, error = _asked("geats.reboot", name, test=test)
+    report, error = _asked("geats.reboot", name, test=test, verbose=True)
     if error is not None:
-        return _ret(name, False, report.get("changes", {}), error)
+        return _ret(name, False, _changes(name, report, verbose), error)
     comment = (
         f"{name} {'would be' if test else 'was'} restarted, because something that it "
         "watches changed"
     )
     comment = "\n".join([comment, *report.get("notes", [])])
-    return _ret(name, None if test else True, report["changes"], comment)
+    return _ret(name, None if test else True, _changes(name, report, verbose), comment)
 
 
 def mod_aggregate(low, chunks, running):
@@ -375,11 +383,13 @@ def _host_comment(report, changes, test):
 
 def _ensure_by(name, function, given, words):
     """Ask an execution function, which does nothing in test mode, and translate the answer."""
-    report, error = _asked(function, name, *given, **words)
+    verbose = words.pop("verbose", False)
+    report, error = _asked(function, name, *given, **words, verbose=True)
+    changes = _changes(name, report, verbose)
     if error is not None:
-        return _ret(name, False, report.get("changes", {}), error)
-    result = None if words["test"] and report["changes"] else True
-    return _ret(name, result, report["changes"], _snapshots_comment(name, report, words["test"]))
+        return _ret(name, False, changes, error)
+    result = None if words["test"] and changes else True
+    return _ret(name, result, changes, _snapshots_comment(name, report, words["test"]))
 
 
 def _snapshots_comment(name, report, test):
@@ -398,17 +408,26 @@ def _ensure(name, target, given):
     report = _done_together(name, given.get(TOGETHER))
     if report is None:
         report = _done_alone(name, target, arguments(given))
+    changes = _changes(name, report, given.get("verbose", False))
     if report["error"]:
-        return _ret(name, False, report["changes"], report["error"])
+        return _ret(name, False, changes, report["error"])
     test = __opts__["test"]
-    result = None if test and report["changes"] else True
-    return _ret(name, result, report["changes"], _comment(name, target, report, test))
+    result = None if test and changes else True
+    return _ret(name, result, changes, _comment(name, target, report, test))
+
+
+def _changes(name, report, verbose):
+    """What changes of one VM: in brief, or every field and step. Empty if nothing does."""
+    if verbose:
+        return report.get("changes", {})
+    brief = report.get("brief", {})
+    return brief[name] if isinstance(brief.get(name), dict) else brief
 
 
 def _done_alone(name, target, given):
     """What one plan for this VM came to."""
     wish = _wish(target, given)
-    report, error = _asked("geats.apply", name, test=__opts__["test"], **wish)
+    report, error = _asked("geats.apply", name, test=__opts__["test"], verbose=True, **wish)
     return {"changes": {}, **report, "error": error}
 
 
@@ -425,7 +444,7 @@ def _done_together(name, group):
     if len(members) < 2:
         return None
     wishes = {each["name"]: _wish(each["fun"], arguments(each)) for each in members}
-    reports, _ = _asked("geats.apply_several", wishes, test=__opts__["test"])
+    reports, _ = _asked("geats.apply_several", wishes, test=__opts__["test"], verbose=True)
     if not reports:  # nothing was done: each of them tells its own trouble
         return None
     for each in members[1:]:
@@ -451,7 +470,7 @@ def _kept(value):
 def _wish(target, given):
     """A state's arguments, as those of :py:func:`geats.apply`."""
     policies = {key: given[key] for key in POLICIES if key in given}
-    spec = {key: value for key, value in given.items() if key not in policies}
+    spec = {key: value for key, value in given.items() if key not in (*policies, "verbose")}
     return {"target": target, **policies, **({"spec": spec} if spec else {})}
 
 

@@ -136,7 +136,7 @@ def test_the_wheel_holds_nothing_but_geats(wheel: Path) -> None:
 
 
 def test_salt_finds_the_installed_modules(minion: Minion) -> None:
-    assert minion.call("geats.list") == LISTED
+    assert minion.call("geats.list", "verbose=True") == LISTED
 
 
 def test_salt_finds_the_installed_states(minion: Minion) -> None:
@@ -149,7 +149,7 @@ def test_salt_finds_the_installed_modules_for_vms_that_are_targets(minion: Minio
     (minion.root / "pillar/geats.sls").write_text(
         yaml.safe_dump(pillar | {"resources": {"geats": {}}})
     )
-    assert minion.call(*target, "geats_vm.status") == LISTED["web01"]
+    assert minion.call(*target, "geats_vm.status", "verbose=True") == LISTED["web01"]
     assert minion.call(*target, "test.ping") is False
 
 
@@ -167,7 +167,7 @@ def test_the_modules_work_from_file_roots(minion: Minion) -> None:
     synced: Any = minion.call("saltutil.sync_modules")
     assert sorted(synced) == files
     assert minion.call("saltutil.sync_states") == ["states.geats"]
-    assert minion.call("geats.list") == LISTED
+    assert minion.call("geats.list", "verbose=True") == LISTED
     assert minion.call("geats.strays") == {}
 
 

@@ -11,8 +11,10 @@ from salt.version import __version_info__
 
 from tests.memory_host import memory_config
 from tests.salt_modules.masterless import Minion
+from tests.salt_modules.verbose import Verbose
 
 REPO = Path(__file__).parents[2]
+SHORT_ANYWAY = {"geats.units", "geats.template_present"}  # states
 collect_ignore = [] if __version_info__ >= (3008,) else ["test_resources.py"]  # it has none before
 
 shutdown_temp_handler()  # pytest reports what is logged; Salt would write it once more at the end
@@ -46,7 +48,7 @@ def opts(tmp_path, testmode, geats_config):
 def modules(opts):
     loaded = salt.loader.minion_mods(opts, whitelist=["geats"])
     loaded.pack["__pillar__"] = opts["pillar"]  # which tests change: Salt copies it before 3008
-    return loaded
+    return Verbose(loaded)
 
 
 @pytest.fixture
@@ -57,9 +59,14 @@ def minion(tmp_path, geats_config, testmode):
 
 @pytest.fixture
 def state(minion):
-    """What one state comes to, as ``state.apply`` of a file in which it stands alone."""
+    """What one state comes to, as ``state.apply`` of a file in which it stands alone.
+
+    Its changes are all of them, unless ``verbose`` says else.
+    """
 
     def applied(function, name, **arguments):
+        if function not in SHORT_ANYWAY:
+            arguments = {"verbose": True, **arguments}
         given = [{key: value} for key, value in arguments.items()]
         return minion.apply(yaml.safe_dump({name: {function: given}}))[name]
 

@@ -227,7 +227,7 @@ def test_a_file_that_the_minions_configuration_names_is_under_the_pillar(
     file.write_text(yaml.safe_dump({"geats": geats_config}))
     minion.says("here", {"geats": {"vms": {"more": {"profile": "small"}}}})
     minion.options |= {"geats": str(file), "has_master": True}
-    assert minion.call("geats.plan_host")["vms"].keys() == {*NAMES, "more"}
+    assert minion.call("geats.plan_host", verbose=True)["vms"].keys() == {*NAMES, "more"}
 
 
 def test_a_file_that_is_named_and_not_there_is_refused(minion, tmp_path):

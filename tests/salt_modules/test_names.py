@@ -88,7 +88,7 @@ def test_a_state_of_one_vm_goes_with_names_as_any_of_salt(minion, modules, testm
 
 
 def test_each_of_the_names_may_have_words_of_its_own(minion, modules):
-    spec = "{driver: memory}, {template: debian}"
+    spec = "{driver: memory}, {template: debian}, {verbose: true}"
     returned = minion.apply(
         f"both: {{geats.running: [{{names: [a: [{{memory: 1GiB}}], b: []]}}, {spec}]}}"
     )

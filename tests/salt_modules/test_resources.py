@@ -106,16 +106,16 @@ def test_only_what_is_for_a_single_vm_is_there(web01):
 def test_a_vm_is_brought_where_it_is_told_to(running, modules, verb, power):
     assert running["geats_vm.info"]()["power"] == "running"
     would = running[f"geats_vm.{verb}"](test=True)
-    assert running["geats_vm.status"]()["power"] == "running"
+    assert running["geats_vm.status"](verbose=True)["power"] == "running"
     assert running[f"geats_vm.{verb}"]()["changes"] == would["changes"]
-    assert running["geats_vm.status"]() == modules["geats.list"]()["web01"]
-    assert running["geats_vm.status"]()["power"] == power
+    assert running["geats_vm.status"](verbose=True) == modules["geats.list"]()["web01"]
+    assert running["geats_vm.status"](verbose=True)["power"] == power
 
 
 def test_a_frozen_vm_goes_on(running):
     running["geats_vm.freeze"]()
     running["geats_vm.unfreeze"]()
-    assert running["geats_vm.status"]()["power"] == "running"
+    assert running["geats_vm.status"](verbose=True)["power"] == "running"
     assert running["geats_vm.journal"](limit=1)[0]["action"] == "unfreeze web01"
 
 
@@ -128,7 +128,7 @@ def test_a_ping_is_whether_the_vm_runs(web01):
 def test_nothing_is_known_of_a_vm_that_is_gone(web01):
     token = resource_ctxvar.set({"id": "a.gone", "type": "geats"})
     try:
-        assert (web01["geats_vm.status"](), web01["test.ping"]()) == (None, False)
+        assert (web01["geats_vm.status"](verbose=True), web01["test.ping"]()) == (None, False)
         with pytest.raises(CommandExecutionError, match=r"^name: unknown VM 'gone'"):
             web01["geats_vm.info"]()
     finally:
@@ -187,4 +187,4 @@ def test_options_that_are_not_known_are_refused(running):
 def test_a_job_for_other_hosts_does_nothing_and_is_not_answered(running, function, arguments):
     """Salt 3008 brings each that is not for certain ids or grains to all resources of all hosts."""
     assert running[function](*arguments, **STRAY) == {"__no_return__": True}
-    assert running["geats_vm.status"]()["power"] == "running"
+    assert running["geats_vm.status"](verbose=True)["power"] == "running"

@@ -83,8 +83,10 @@ def test_what_two_hosts_have_is_told_with_both_owners(opts, tmp_path):
 
 
 def test_the_plans_of_all_hosts(master):
-    plans = master.runner["geats.plan"]()["hosts"]
-    assert plans == {host: master[host]["geats.plan_host"]() for host in ("a", "b")}
+    lines = master.runner["geats.plan"]()["hosts"]
+    assert lines["b"][0] == "+ db02  create, 7 steps"
+    plans = master.runner["geats.plan"](verbose=True)["hosts"]
+    assert plans == {h: master[h]["geats.plan_host"](verbose=True) for h in ("a", "b")}
     assert plans["b"]["steps"] != []
 
 

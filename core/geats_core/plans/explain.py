@@ -44,6 +44,11 @@ def nothing_to_do(plan: AnyPlan) -> str:
     return f"{who} is as described: nothing to do"
 
 
+def single(plan: HostPlan) -> AnyPlan:
+    """The plan of the one VM that it is about, or *plan* itself."""
+    return plan.plans[0] if len(plan.plans) == 1 else plan
+
+
 def explain_step(step: Step) -> str:
     """For example ``shut down web01 (…) because nics changed … (impact: restart)``."""
     return f"{describe(step.action, step.vm)} because {step.reason} (impact: {step.impact})"

@@ -33,10 +33,11 @@ from geats_core.planning.actions import (
     Unlock,
     UnpackVolume,
     describe,
+    word_of,
 )
 from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Plan, Step
-from geats_core.plans.explain import THIS_HOST
+from geats_core.plans.explain import THIS_HOST, nothing_to_do, short_notes, single
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.sizes import format_size
@@ -77,6 +78,10 @@ class Line:
     words: str
     impact: Impact
     fate: Fate | None
+
+    def text(self, width: int = 0) -> str:
+        """The line as people read it, with its name filled up to *width* characters."""
+        return f"{self.sign} {self.name:<{width}}  {self.words}"
 
 
 # What a step is called in one word or two. The others belong to one of these, and need no mention.
@@ -131,6 +136,45 @@ def in_total(made: SavedPlan, lines: Iterable[Line]) -> str:
     counted[Fate.REFUSED] = len(made.refused)
     words = [f"{counted[fate]} {fate}" for fate in Fate if counted[fate]]
     return ", ".join(words) + _unwanted(made)
+
+
+def in_lines(made: SavedPlan) -> list[str]:
+    """The whole plan at a glance: a line for each VM, then one for all of them if there are
+    several; what it warns of, and what it leaves as it is. One line if there is nothing to do."""
+    lines = glance(made)
+    width = max((len(line.name) for line in lines), default=0)
+    nothing = [] if lines or made.refused else [nothing_to_do(single(made.plan))]
+    total = [in_total(made, lines)] if len(lines) + len(made.refused) > 1 else []
+    of_vms = [line.text(width) for line in lines]
+    return [*nothing, *of_vms, *total, *made.warnings, *short_notes(made.plan)]
+
+
+def changes_in_brief(made: SavedPlan) -> dict[str, object]:
+    """What changes of each VM, by its name; empty exactly when there are no steps.
+
+    Of a VM that stays, each part of a field that differs has ``old`` and ``new``, and ``steps`` are
+    the steps in a word each. If no field differs, it is the text of the line, such as
+    ``create, 7 steps``.
+    """
+    plans = {each.name: each for each in made.plan.plans}
+    found: dict[str, object] = {}
+    for line in glance(made):
+        if line.fate is None:
+            said = f"{found[THIS_HOST]}; " if THIS_HOST in found else ""
+            found[THIS_HOST] = f"{said}{line.words}"
+        else:
+            found[line.name] = _in_brief(line, plans.get(line.name), made)
+    return found
+
+
+def _in_brief(line: Line, plan: Plan | None, made: SavedPlan) -> object:
+    changes = plan.changes if plan and line.fate not in (Fate.CREATE, Fate.DESTROY) else ()
+    parts = [each for change in changes for each in differences_of(change)]
+    if not parts:
+        return line.words
+    steps = [word_of(step.action) for step in made.plan.steps if step.vm == line.name]
+    fields = {each.path: {"old": each.old, "new": each.new} for each in parts}
+    return {**fields, "steps": ", ".join(steps)}
 
 
 def _of_host(step: Step) -> Line:

@@ -146,16 +146,27 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     """Say that *got* is not a known *kind*, which ones there are, and which one was perhaps
     meant."""
-    from difflib import get_close_matches  # only what is wrong needs it
-
     names = sorted(known)
     word = shown(got).strip("'")
     near = names if len(names) <= MOST_LISTED else _near(word, names)
-    close = get_close_matches(word, near, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else ""
+    hint = _hint(word, near)
     more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
     there = f" (there is: {', '.join(near)}{more})" if names else " (there is none)"
     return Problem(path, f"unknown {kind} {shown(got)}{hint}{there}", Code.UNKNOWN)
+
+
+def absent(name: str, known: Iterable[str]) -> str:
+    """Say that the host has no VM of this name, and which one was perhaps meant."""
+    names = sorted(known)
+    near = names if len(names) <= MOST_LISTED else _near(name, names)
+    return f"{name} is not on this host{_hint(name, near)}"
+
+
+def _hint(word: str, names: list[str]) -> str:
+    from difflib import get_close_matches  # only what is wrong needs it
+
+    close = get_close_matches(word, names, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _near(word: str, names: list[str]) -> list[str]:

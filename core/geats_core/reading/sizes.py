@@ -55,3 +55,13 @@ def format_size(size_bytes: int) -> str:
         if size_bytes >= unit and size_bytes % unit == 0:
             return f"{size_bytes // unit}{letter}iB"
     return f"{size_bytes}B"
+
+
+def for_people(size_bytes: int) -> str:
+    """About how much it is, with one figure after the point: ``3.1GiB``, ``512MiB``."""
+    for letter in "PTGMK":
+        unit = UNITS[f"{letter}iB"]
+        if size_bytes >= unit:
+            amount = size_bytes / unit
+            return f"{amount:.1f}".removesuffix(".0") + f"{letter}iB"
+    return f"{size_bytes}B"

@@ -47,15 +47,15 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
     are the steps that needed a failed step, possibly of another VM. ``notes`` tell of steps that
     were done, but not as they should be.
     """
-    how_far = _how_far(applied).of_plan(plan)
-    failed = how_far.failed
+    own = how_far(applied).of_plan(plan)
+    failed = own.failed
     return {
         "name": plan.name,
-        "done": [step_to_plain(step) for step in how_far.done],
+        "done": [step_to_plain(step) for step in own.done],
         "failed": step_to_plain(failed[0].step) if failed else None,
         "error": "\n".join(each.error for each in failed) if failed else None,
-        "not_tried": [step_to_plain(each.step) for each in how_far.not_tried],
-        "changes": salt_changes(plan, how_far.done),
+        "not_tried": [step_to_plain(each.step) for each in own.not_tried],
+        "changes": salt_changes(plan, own.done),
         "pending": changes_to_plain(plan.pending),
         "notes": done_notes(applied, plan),
     }
@@ -63,8 +63,8 @@ def apply_report(plan: Plan, applied: Applied) -> Report:
 
 def done_notes(applied: Applied, of: Plan | None = None) -> list[str]:
     """What is to be known of steps that were done, such as a guest that had to be powered off."""
-    how_far = _how_far(applied) if of is None else _how_far(applied).of_plan(of)
-    return [f"{each.vm}: {each.note}" for each in how_far.done if isinstance(each, Noted)]
+    found = how_far(applied) if of is None else how_far(applied).of_plan(of)
+    return [f"{each.vm}: {each.note}" for each in found.done if isinstance(each, Noted)]
 
 
 def apply_host_report(made: SavedPlan, applied: Applied) -> Report:
@@ -96,10 +96,10 @@ def refused_lines(made: SavedPlan) -> list[str]:
 def several_report(several: SavedPlan, applied: Applied) -> dict[str, Report]:
     """What was done for each VM, see ``apply_report``; ``error`` says everything that went
     wrong."""
-    how_far = _how_far(applied)
+    whole = how_far(applied)
     vms: dict[str, Report] = {}
     for plan in several.plan.plans:
-        own = how_far.of_plan(plan)
+        own = whole.of_plan(plan)
         interrupted = own.failed or own.not_tried
         error = failure_text(own) if interrupted else None
         report = apply_report(plan, applied)
@@ -136,7 +136,8 @@ def _refused(several: SavedPlan) -> dict[str, Report]:
     }
 
 
-def _how_far(applied: Applied) -> Interrupted:
+def how_far(applied: Applied) -> Interrupted:
+    """What was done of a plan, what failed, and what was not tried."""
     match applied:
         case Success(done):
             return Interrupted(done, (), ())

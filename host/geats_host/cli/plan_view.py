@@ -11,11 +11,11 @@ from geats_core.planning.actions import describe
 from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.explain import (
-    AnyPlan,
     explain_each,
     notes,
     nothing_to_do,
     short_notes,
+    single,
 )
 from geats_core.plans.glance import Line, Sign, glance, in_total
 from geats_core.plans.plan_files import SavedPlan
@@ -91,11 +91,7 @@ def _print(words: str, style: str) -> None:
 def _show_nothing_to_do(made: SavedPlan) -> None:
     """Say that there is nothing to do, unless a VM is left out."""
     if not made.refused:
-        console.print(escape(nothing_to_do(_as_single(made.plan))))
-
-
-def _as_single(plan: HostPlan) -> AnyPlan:
-    return plan.plans[0] if len(plan.plans) == 1 else plan
+        console.print(escape(nothing_to_do(single(made.plan))))
 
 
 @contextmanager

@@ -9,26 +9,30 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 import salt.utils.msgpack
+from returns.result import Failure
 from salt.defaults.exitcodes import EX_GENERIC, EX_PILLAR_FAILURE
 from salt.exceptions import CommandExecutionError
 from salt.loader.context import LoaderContext
 
 from geats_core.declared.config import Events
-from geats_core.planning.steps import Plan
+from geats_core.plans.glance import in_lines
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
 from geats_host.engine.apply import Applied
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.for_salt import in_brief
 from geats_host.for_salt.errors import salts_errors
 from geats_host.for_salt.events import told_of_steps
 from geats_host.host import Host
 from geats_host.inputs import configuration
 from geats_host.step_listeners import Progress
 
-Report: TypeAlias = dict[str, Any]
+Answer: TypeAlias = dict[str, Any] | list[str]  # all of it, or in brief
+NOTHING: Mapping[str, object] = MappingProxyType({})
 Checked = TypeVar("Checked")
 
 log = logging.getLogger(__name__)
@@ -91,39 +95,78 @@ def words(given: Mapping[str, object]) -> dict[Any, object]:
     return {key: value for key, value in given.items() if not key.startswith("__")}
 
 
-def applied(host: Host, planned: SavedPlan, test: object) -> Report:
-    """Carry the plan of one VM out, but in test mode; and say who said what of its spec."""
+def applied(host: Host, planned: SavedPlan, test: object, verbose: object) -> Answer:
+    """Carry the plan of one VM out, but in test mode: in brief, or all of it.
+
+    All of it says also who said what of the VM's spec.
+    """
     plan = planned.of_vm
-    report = would(plan) if is_test(test) else done(plan, apply_plan(host, planned))
-    return {**report, "origins": dict(planned.origins.get(plan.name, {}))}
-
-
-def would(plan: Plan) -> Report:
-    """What the plan of one VM would do."""
-    return {**reports.plan_report(plan), "changes": reports.would_change(plan)}
-
-
-def done(plan: Plan, how_far: Applied) -> Report:
-    """What the plan of one VM did; that it did not come to its end is an error."""
-    report = reports.apply_report(plan, how_far)
-    error = reports.error_of(how_far)
-    return unless([error] if error else [], report, {"changes": report["changes"]})
-
-
-def applied_to_host(host: Host, made: SavedPlan, test: object) -> Report:
-    """Carry a plan for several VMs out, but in test mode; who is refused or fails is an error."""
-    errors = reports.refused_lines(made)
     if is_test(test):
-        changes = reports.would_change_host(made.plan)
-        report: Report = {**reports.host_plan_report(made), "changes": changes}
+        answer = would(planned, verbose)
     else:
-        how_far = apply_plan(host, made)
-        report = reports.apply_host_report(made, how_far)
-        errors += filter(None, [reports.error_of(how_far)])
-    return unless(errors, report)
+        answer = done(planned, apply_plan(host, planned), verbose)
+    return with_all(answer, origins=dict(planned.origins.get(plan.name, {})))
 
 
-def unless(errors: Sequence[str], report: Report, told: Report | None = None) -> Report:
+def with_all(answer: Answer, **more: object) -> Answer:
+    """The *answer*, with *more* if it is all of it."""
+    return {**answer, **more} if isinstance(answer, dict) else answer
+
+
+def beside(answer: Answer, **more: object) -> dict[str, Any]:
+    """The *answer* and *more*; if it is in brief, it is under ``plan``."""
+    return {**(answer if isinstance(answer, dict) else {"plan": answer}), **more}
+
+
+def would(planned: SavedPlan, verbose: object) -> Answer:
+    """What the plan of one VM would do."""
+    if not verbose:
+        return in_brief.plan_in_brief(planned)
+    plan = planned.of_vm
+    changes = {"changes": reports.would_change(plan), "brief": in_brief.changes(planned)}
+    return {**reports.plan_report(plan), **changes}
+
+
+def done(planned: SavedPlan, how_far: Applied, verbose: object) -> Answer:
+    """What the plan of one VM did; that it did not come to its end is an error."""
+    error = reports.error_of(how_far)
+    errors = [error] if error else []
+    if not verbose:
+        return unless(errors, in_brief.done_in_brief(planned, how_far), NOTHING)
+    report = reports.apply_report(planned.of_vm, how_far)
+    brief = in_brief.changes(planned, how_far)
+    return unless(
+        errors, {**report, "brief": brief}, {"changes": report["changes"], "brief": brief}
+    )
+
+
+def applied_to_host(host: Host, made: SavedPlan, test: object, verbose: object) -> Answer:
+    """Carry a plan for several VMs out, but in test mode; who is refused or fails is an error."""
+    how_far = None if is_test(test) else apply_plan(host, made)
+    failure = reports.error_of(how_far) if how_far is not None else None
+    errors = [*reports.refused_lines(made), *filter(None, [failure])]
+    if not verbose:
+        return _in_brief(made, how_far, errors)
+    brief = in_brief.changes(made, how_far)
+    if how_far is None:
+        changes = reports.would_change_host(made.plan)
+        return unless(
+            errors, {**reports.host_plan_report(made), "changes": changes, "brief": brief}
+        )
+    return unless(errors, {**reports.apply_host_report(made, how_far), "brief": brief})
+
+
+def _in_brief(made: SavedPlan, how_far: Applied | None, errors: list[str]) -> Answer:
+    """The lines about all VMs; those about the others stand beside an error about one."""
+    lines = in_lines(made) if how_far is None else in_brief.done_in_brief(made, how_far)
+    if errors and not isinstance(how_far, Failure):  # else the error says what was done
+        errors = [*errors, *lines]
+    return unless(errors, lines, NOTHING)
+
+
+def unless(
+    errors: Sequence[str], report: Checked, told: Mapping[str, object] | None = None
+) -> Checked:
     """The *report*; if there are *errors*, they are Salt's own, with *told* (or all) of it."""
     if errors:
         raise CommandExecutionError("\n".join(errors), info=report if told is None else told)

@@ -48,7 +48,8 @@ class DirectMove:
         """What the target says of the fetch; the source can only answer it with a command."""
         command = said_by(self.ask, self.source, "geats.send_command")["command"]
         url = url_of(self.via, self.vm, command)
-        return said_by(self.ask, self.target, "geats.fetch", url, shutdown=True, **named)
+        words = {"shutdown": True, "verbose": True, **named}
+        return said_by(self.ask, self.target, "geats.fetch", url, **words)
 
     def _failed(self, error: str) -> Report:
         have = Fleet.asked(self.ask, self.source).hosts.get(self.source)

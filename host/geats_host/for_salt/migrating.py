@@ -144,7 +144,8 @@ class Mover:
 
     def _call(self, host: str, function: str, *args: object, **named: object) -> Any:
         """What the host returns; raises ``HostError`` where it fails, or does not answer."""
-        said = said_by(self.ask, host, function, *args, **named)
+        whole = {"verbose": True} if function.startswith("geats.") else {}
+        said = said_by(self.ask, host, function, *args, **named, **whole)
         if isinstance(said, Mapping):
             self.notes += [f"{host}: {note}" for note in said.get("notes", ())]
         return said

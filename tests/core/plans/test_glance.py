@@ -29,7 +29,7 @@ from geats_core.planning.spec_changes import Change
 from geats_core.planning.steps import Step
 from geats_core.planning.verbs import VERBS, goal_of
 from geats_core.plans.field_changes import differences_of
-from geats_core.plans.glance import Line, glance, in_total
+from geats_core.plans.glance import Line, changes_in_brief, glance, in_lines, in_total
 from tests.core.hosts import LXC, Hosts, at, nic, planned, vm
 
 DATA: dict[str, object] = {
@@ -160,6 +160,43 @@ def test_vms_that_are_refused_are_counted() -> None:
 def test_a_vm_that_is_frozen_for_a_moment_says_that_alone() -> None:
     steps = tuple(Step(vm="web", action=each, reason="x") for each in (Hold(), Unfreeze()))
     assert seen(HostPlan(steps=steps), RUNNING)[0] == "~ web  freeze for a moment, live"
+
+
+def test_a_whole_plan_in_lines_is_as_wide_as_its_longest_name() -> None:
+    both = [Goal(name=n, target=Target.RUNNING, spec=vm(n)) for n in ("web", "mailer")]
+    made = saved(planned(both, {}), {}, warnings=("the disk is nearly full",))
+    assert in_lines(made) == [
+        "+ mailer  create, 7 steps",
+        "+ web     create, 7 steps",
+        "2 to create",
+        "the disk is nearly full",
+    ]
+    there = {name: at(Target.RUNNING, vm(name))[name] for name in ("web", "mailer")}
+    assert in_lines(saved(planned(both, there), there)) == [
+        "every VM is as described: nothing to do"
+    ]
+    assert in_lines(saved(planned(both[:1], there), there)) == [
+        "web is as described: nothing to do",
+        "stray: mailer is running, its description is gone (policy: report)",
+    ]
+
+
+def test_changes_in_brief_are_the_parts_that_differ_or_else_the_line() -> None:
+    old, new = vm("web", nics=nic("10.0.0.5")), vm("web", nics=nic("10.0.0.6"))
+    goals = [Goal(name=each.name, target=Target.RUNNING, spec=each) for each in (new, vm("mail"))]
+    made = saved(planned(goals, at(Target.RUNNING, old)), at(Target.RUNNING, old))
+    upgrade = Step(vm="", action=UpgradeRegistry(2, 3), reason="it is old")
+    whole = replace(made, plan=replace(made.plan, steps=(upgrade, upgrade, *made.plan.steps)))
+    upgraded = "upgrade the registry from schema 2 to 3, and keep a copy of it"
+    assert changes_in_brief(whole) == {
+        "this host": f"{upgraded}; {upgraded}",
+        "mail": "create, 7 steps",
+        "web": {
+            "nics.eth0.addresses": {"old": ["10.0.0.5/24"], "new": ["10.0.0.6/24"]},
+            "steps": "define, shutdown, configure_guest, start",
+        },
+    }
+    assert changes_in_brief(replace(made, plan=replace(made.plan, steps=()))) == {}
 
 
 @pytest.mark.parametrize(

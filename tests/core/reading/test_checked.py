@@ -3,7 +3,7 @@
 import pytest
 
 from geats_core.planning.costs import Impact
-from geats_core.reading.checked import KEYS, Problem, said_once, shown, unknown
+from geats_core.reading.checked import KEYS, Problem, absent, said_once, shown, unknown
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm, to_plain
 
@@ -97,3 +97,21 @@ def test_what_is_wrong_with_several_is_said_once_whatever_dots_are_in_their_name
 def test_every_key_of_a_vm_ends_its_name_in_a_path() -> None:
     spec = parse_vm("web", {"template": "t"}).unwrap()
     assert to_plain(spec).keys() <= KEYS
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("web1", ["web01", "db01"], "web1 is not on this host, did you mean 'web01'?"),
+        ("mail", ["web01"], "mail is not on this host"),
+        (
+            "vm0007x",
+            [f"vm{n:04}" for n in range(99)],
+            "vm0007x is not on this host, did you mean 'vm0007'?",
+        ),
+    ],
+)
+def test_a_vm_that_is_not_here_is_told_with_the_nearest_name(
+    name: str, known: list[str], said: str
+) -> None:
+    assert absent(name, known) == said

@@ -34,7 +34,7 @@ class TwoHosts:
             case "geats.send_command":
                 said: object = {"command": "/opt/geats send"}
             case "geats.fetch":
-                assert (args, named.pop("shutdown")) == ((URL,), True)
+                assert (args, named["shutdown"], named["verbose"]) == ((URL,), True, True)
                 if self.fails:
                     return {host: {"ret": "ERROR: cut", "retcode": 1}}
                 said = {"text": ["copy"], "bytes": 7, "left": ""}

@@ -1,11 +1,13 @@
 """A real Salt master and two real minions, on loopback, each minion a host of its own.
 
 ``salt`` is the master: ``salt.cmd("a", "geats.start", NAME)`` is ``salt a geats.start NAME``, and
-``salt.run("geats.list")`` is ``salt-run geats.list``; both give what was returned, and raise on an
-error. ``salt.minions["a"]`` says where minion ``a`` keeps things. All run in the namespaces of
-``own_namespaces``, and the minions find geats through its entry point, as after ``pip install``.
+``salt.run("geats.list")`` is ``salt-run geats.list``; both give all that was returned
+(``verbose=True``), and raise on an error. ``salt.minions["a"]`` says where minion ``a`` keeps
+things. All run in the namespaces of ``own_namespaces``, and the minions find geats through its
+entry point, as after ``pip install``.
 """
 
+import inspect
 import json
 import os
 import signal
@@ -29,12 +31,16 @@ from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
 from tests.real.conftest import busybox_root, open_folder, sh
+from tests.salt_modules.test_documented import functions
 
 collect_ignore = [] if __version_info__ >= (3008,) else ["test_resources.py"]  # it has none before
 REPO = Path(__file__).parents[3]
 SCRIPTS = Path(sys.executable).parent
 PATIENCE_S = 90
 REACTION = "started.sls"  # what the master does when it is told that a VM was started
+VERBOSE = {  # functions that are asked for all of their answer, as programs ask
+    name for _, name, each in functions() if "verbose" in inspect.signature(each).parameters
+}
 NO_ANSWERS = ("ERROR:", "'geats.", "Minion did not return")  # salt(1) exits with 0 all the same
 
 
@@ -118,7 +124,8 @@ class Master:
         """Ask, and do not wait for the answer."""
         options = ["--out=json", "--static", "-t", str(timeout_s), "-l", "quiet"]
         kind = ["-C"] if "@" in target else ["-L"] if "," in target else []
-        return self._popen("salt", *options, *kind, target, function, *words)
+        whole = ["verbose=True"] if function in VERBOSE else []
+        return self._popen("salt", *options, *kind, target, function, *words, *whole)
 
     def answer(self, asked: subprocess.Popen[str], target: str) -> Any:
         """The answer to what was begun."""
@@ -130,7 +137,8 @@ class Master:
 
     def run(self, function: str, *words: str) -> Any:
         """What the runner returns."""
-        said = _said(self._popen("salt-run", "--out=json", "-l", "quiet", function, *words))
+        whole = ["verbose=True"] if function in {"geats.list", "geats.plan"} else []
+        said = _said(self._popen("salt-run", "--out=json", "-l", "quiet", function, *words, *whole))
         if isinstance(said, str):
             raise SaltError(said)
         return said

@@ -34,9 +34,12 @@ def info(**job):
 
 def status(**job):
     """
-    Show a summary of the VM: its power, and whether it is declared, defined and locked.
+    Show a summary of the VM: its power, addresses, and what is unusual, in a line.
 
     Returns ``None`` if the VM no longer exists.
+
+    verbose
+        true: as data; all functions here that ``geats`` has with ``verbose`` take it
 
     CLI Example:
 

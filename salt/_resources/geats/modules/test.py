@@ -20,7 +20,7 @@ def ping(**job):
 
         salt -C 'T@geats:minion1.web01' test.ping
     """
-    return __resource_funcs__["geats.call"]("list", job, _is_running)
+    return __resource_funcs__["geats.call"]("list", job, _is_running, verbose=True)
 
 
 def _is_running(listed):
