@@ -256,25 +256,30 @@ def actions() -> str:
 
 def row_of(action: Action) -> list[str]:
     """What is so wherever *action* may be done, and what is not so any more after it."""
-    done = [
-        (have, then.unwrap())
-        for have in EVERY_STATE
+    done = {
+        (features, features_of(then.unwrap()))
+        for have, features in EVERY_FEATURE
         for then in [after(action, have)]
         if isinstance(then, Success)
-    ]
+    }
     needs: list[str] = []
     changed: list[str] = []
-    for feature, value_of in FEATURES.items():
-        allowed = {value_of(have) for have, _ in done}
+    for at, feature in enumerate(FEATURES):
+        ends = {(start[at], end[at]) for start, end in done}
+        allowed = {start for start, _ in ends}
         values = [value for value in VALUES[feature] if value in allowed]
         if values and values != VALUES[feature]:
             needs.append(f"{feature}: {' or '.join(values)}")
-        ends = {(value_of(have), value_of(then)) for have, then in done}
         left = {end for start, end in ends if end and (start or feature == "stage")}
         if any(start != end for start, end in ends) and left:
             changed.append(f"{feature}: {str(*left) if len(left) == 1 else 'as it was then'}")
     name = f"**{type(action).__name__}**"
     return [name, "; ".join(needs) or "–", "; ".join(changed) or "–", f"`{impact_of(action)}`"]
+
+
+def features_of(have: Observation) -> tuple[str | None, ...]:
+    """The value of each feature, in their order."""
+    return tuple(value_of(have) for value_of in FEATURES.values())
 
 
 def _of_root(value_of: Callable[[VolumeSeen], str]) -> Callable[[Observation], str | None]:
@@ -358,9 +363,12 @@ EVERY_STATE: tuple[Observation, ...] = tuple(
         ((), (VolumeMissing(name=SPEC.root.name, pool=SPEC.root.pool),)),
     )
 )
+EVERY_FEATURE = tuple((have, features_of(have)) for have in EVERY_STATE)
 VALUES = {
-    feature: [value for value in dict.fromkeys(map(value_of, EVERY_STATE)) if value is not None]
-    for feature, value_of in FEATURES.items()
+    feature: [value for value in dict.fromkeys(found) if value is not None]
+    for feature, found in zip(
+        FEATURES, zip(*(found for _, found in EVERY_FEATURE), strict=True), strict=True
+    )
 }
 
 

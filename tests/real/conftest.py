@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from geats_host.linux.loops import loops
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 BRIDGE = "gtbr0"
 CGROUPS = Path("/sys/fs/cgroup")
+BESIDE = ("machines", "minions")  # folders that script/test runs in processes of their own
+MINIONS = "geats-test-salt-"  # what the name of each VM in minions/ begins with, and of no other
 LISTENS = "00010000"  # in a column of proc(5), /proc/net/unix
 DEFAULT_DEBIAN = "/var/cache/geats-test/debian.tar.zst"
 APPLETS = ("sh", "sleep", "ip", "ping", "halt", "poweroff", "cat", "mount", "true", "trap")
@@ -48,12 +50,15 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_namespaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_namespaces(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """Leave the machine's network and mounts for good, then see that nothing is left behind."""
     leave_namespaces(tmp_path_factory.mktemp("cgroup"))
-    before = traces()
+    folders = {item.path.parent.name for item in request.session.items}
+    before = traces(folders)
     yield
-    assert traces() == before
+    assert traces(folders) == before
 
 
 def leave_namespaces(aside: Path) -> None:
@@ -72,16 +77,26 @@ def leave_namespaces(aside: Path) -> None:
     sh("ip", "link", "set", "lo", "up")
 
 
-def traces() -> dict[str, list[str]]:
-    """All that a container could leave on the host; ``script/chaos`` may run meanwhile."""
+def traces(folders: Set[str] = frozenset({"real"})) -> dict[str, list[str]]:
+    """All that the tests in *folders* could leave on the host.
+
+    Others may run meanwhile: ``script/chaos``, and each of ``BESIDE`` while *folders* has it not.
+    """
+    containers = folders - set(BESIDE)  # has loop devices too
     return {
         "mounts": sorted(
             line.split(maxsplit=3)[3]  # without its number, which another mount namespace changes
             for line in Path("/proc/self/mountinfo").read_text().splitlines()
         ),
         "links": sorted(line.split("@")[0] for line in sh("ip", "-o", "link").splitlines()),
-        "cgroups": sorted(map(str, CGROUPS.glob("**/lxc.*.geats-test-*"))),
-        "loop devices": sorted(f"{file}" for file in loops() if "geats-chaos" not in str(file)),
+        "cgroups": sorted(
+            f"{path}"
+            for path in CGROUPS.glob("**/lxc.*.geats-test-*")
+            if ("minions" in folders if f".{MINIONS}" in path.name else containers)
+        ),
+        "loop devices": sorted(
+            f"{file}" for file in loops() if containers and "geats-chaos" not in str(file)
+        ),
         "sockets": [
             line.split()[-1]
             for line in Path("/proc/net/unix").read_text().splitlines()

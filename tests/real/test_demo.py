@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.real.conftest import DEFAULT_DEBIAN
-from tests.real.libvirt_daemon import a_daemon
+from tests.real.machines.libvirt_daemon import a_daemon
 
 REPO = Path(__file__).parents[2]
 

@@ -61,7 +61,7 @@ class Minion:
     @property
     def vm(self) -> str:
         """The VM that its pillar declares; no two on this machine have one name."""
-        return f"geats-test-m{self.name}"
+        return f"geats-test-salt-{self.name}"
 
     @property
     def bridge(self) -> str:

@@ -144,7 +144,7 @@ def test_modules_of_the_file_roots_take_the_place_of_the_installed_ones(salt: Ma
 
 def test_a_container_that_runs_already_is_adopted_as_it_runs(salt: Master) -> None:
     a = salt.minions["a"]
-    name, lxcpath = "geats-test-madopt", a.directory / "lxc"
+    name, lxcpath = "geats-test-salt-adopt", a.directory / "lxc"
     shutil.copytree(a.directory / "root", lxcpath / name / "rootfs", symlinks=True)
     lines = (
         "lxc.include = /usr/share/lxc/config/common.conf",
@@ -180,7 +180,7 @@ def test_the_runner_sees_all_hosts(salt: Master) -> None:
 
 def test_a_vm_moves_to_the_other_host_with_its_data(salt: Master) -> None:
     a, b = salt.minions["a"], salt.minions["b"]
-    name = "geats-test-mmove"
+    name = "geats-test-salt-move"
     spec = "spec={template: busybox, init: busybox}"
     salt.cmd("a", "geats.start", name, spec)
     salt.cmd("a", "geats.write_file", name, "/tmp/note", "kept")

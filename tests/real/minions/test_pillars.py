@@ -23,7 +23,7 @@ from tests.real.minions.conftest import (
     listening,
 )
 
-NAMES = ("geats-test-mp1", "geats-test-mp2")
+NAMES = ("geats-test-salt-p1", "geats-test-salt-p2")
 BROKEN = "{% if %}"
 FAILED = "pillar: failed to render: Rendering SLS 'a' failed"
 ORCHESTRATED = """
@@ -73,7 +73,7 @@ def broken(salt: Master, a: Minion) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("function", ["apply_host", "plan_host", "stop geats-test-mp1"])
+@pytest.mark.parametrize("function", ["apply_host", "plan_host", "stop geats-test-salt-p1"])
 def test_a_job_is_refused_with_what_failed(salt: Master, broken: None, function: str) -> None:
     with pytest.raises(SaltError, match=FAILED):
         salt.cmd("a", *f"geats.{function}".split())
@@ -139,7 +139,7 @@ SAYS_LESS = {
     "nothing": "",
     "a false condition": "{% if grains.get('role') == 'host' %}\ngeats: {vms: {}}\n{% endif %}",
     "no vms": "geats: REST",
-    "no VM but one": "geats: REST\n  vms: {geats-test-mp1: {profile: small}}\n",
+    "no VM but one": "geats: REST\n  vms: {geats-test-salt-p1: {profile: small}}\n",
 }
 
 

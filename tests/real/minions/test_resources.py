@@ -125,14 +125,14 @@ def test_a_target_of_other_hosts_harms_no_vm(offered: Master) -> None:
 def test_vms_that_come_and_go_are_known_after_a_refresh(offered: Master) -> None:
     ids = (vm_id(offered, "a"), vm_id(offered, "b"))
     spec = "spec={template: busybox, init: busybox}"
-    offered.cmd("a", "geats.start", "geats-test-mnew", spec)
+    offered.cmd("a", "geats.start", "geats-test-salt-new", spec)
     assert known_ids(offered) == set(ids)
     offered.cmd("a", "saltutil.refresh_resources")
-    until_known(offered, *ids, "a.geats-test-mnew")
-    target = "T@geats:a.geats-test-mnew"
-    assert offered.cmd(target, "test.ping") == {"a.geats-test-mnew": True}
-    offered.cmd("a", "geats.apply", "geats-test-mnew", "deprovisioned", "power_off=stop")
-    assert offered.cmd(target, "test.ping") == {"a.geats-test-mnew": False}
+    until_known(offered, *ids, "a.geats-test-salt-new")
+    target = "T@geats:a.geats-test-salt-new"
+    assert offered.cmd(target, "test.ping") == {"a.geats-test-salt-new": True}
+    offered.cmd("a", "geats.apply", "geats-test-salt-new", "deprovisioned", "power_off=stop")
+    assert offered.cmd(target, "test.ping") == {"a.geats-test-salt-new": False}
     offered.cmd("a", "saltutil.refresh_resources")
     until_known(offered, *ids)
 

@@ -8,7 +8,7 @@ import yaml
 
 from tests.real.minions.conftest import Master, remove_vms
 
-NAMES = ("geats-test-ms1", "geats-test-ms2", "geats-test-ms3")
+NAMES = ("geats-test-salt-s1", "geats-test-salt-s2", "geats-test-salt-s3")
 ONE, TWO, THREE = NAMES
 
 

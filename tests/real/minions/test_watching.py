@@ -97,7 +97,7 @@ def test_a_reactor_of_the_master_follows(salt: Master) -> None:
 def test_the_beacon_tells_the_master_of_a_stray_and_that_a_vm_is_off(salt: Master) -> None:
     a = salt.minions["a"]
     beacons = {"geats": [{"interval": 1}, {"pool_space": False}]}
-    stray = "geats-test-mstray"
+    stray = "geats-test-salt-stray"
     salt.cmd("a", "geats.start", a.vm)
     salt.cmd("a", "geats.define", stray, "spec={template: busybox, init: busybox}")
     with listening(salt, "master") as bus, salt.declared(a, pillar={"beacons": beacons}):

@@ -32,7 +32,7 @@ from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
 from geats_host.testing.driver_conformance import vm
 from geats_host.testing.tiny_guest import root_disk
-from tests.real.libvirt_daemon import a_daemon, holding, pid_of, start_daemon, virsh
+from tests.real.machines.libvirt_daemon import a_daemon, holding, pid_of, start_daemon, virsh
 
 FOREIGN = """<domain type='qemu'><name>{name}</name><memory>65536</memory>
 <os><type>hvm</type></os><devices><interface type='bridge'><mac address='02:00:00:00:00:01'/>

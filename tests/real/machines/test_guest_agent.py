@@ -15,8 +15,8 @@ from geats_host.drivers.held import HELD
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
 from geats_host.errors import HostError
 from geats_host.linux.processes import ends_within
-from tests.real import agent_guest
-from tests.real.libvirt_daemon import a_daemon, holding, virsh
+from tests.real.machines import agent_guest
+from tests.real.machines.libvirt_daemon import a_daemon, holding, virsh
 
 NAME = "geats-test-agent"
 

@@ -12,8 +12,8 @@ from geats_core.planning.goal import Target
 from geats_core.vm.observation import Power
 from geats_host.drivers.libvirt.daemon import Daemon
 from geats_host.linux.processes import ends_within
-from tests.real.libvirt_daemon import a_daemon, pid_of, start_daemon, virsh
-from tests.real.machine_ground import NAME, Ground
+from tests.real.machines.libvirt_daemon import a_daemon, pid_of, start_daemon, virsh
+from tests.real.machines.machine_ground import NAME, Ground
 
 MOMENTS = {  # calls of a whole life, and whether it is before or after them
     "geats": (("define", "after"), ("start", "before"), ("start", "after"), ("undefine", "after")),

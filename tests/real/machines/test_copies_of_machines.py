@@ -11,8 +11,8 @@ from geats_host.calls import copies, snapshots
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.testing.tiny_guest import GUEST
-from tests.real.libvirt_daemon import a_daemon, virsh
-from tests.real.machine_ground import NAME, OTHER, THIRD, Ground
+from tests.real.machines.libvirt_daemon import a_daemon, virsh
+from tests.real.machines.machine_ground import NAME, OTHER, THIRD, Ground
 
 
 @pytest.fixture(scope="module", autouse=True)

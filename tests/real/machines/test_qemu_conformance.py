@@ -11,7 +11,7 @@ from geats_host.drivers import Driver, Place
 from geats_host.drivers.libvirt.driver import open_qemu
 from geats_host.testing.driver_conformance import DriverConformance, Make, Reopen, vm
 from geats_host.testing.tiny_guest import root_disk
-from tests.real.libvirt_daemon import a_daemon
+from tests.real.machines.libvirt_daemon import a_daemon
 
 
 @pytest.fixture(scope="module", autouse=True)
