@@ -93,7 +93,7 @@ def test_a_described_vm_lives_its_whole_life(operator: Operator, bridge: str) ->
     assert operator.plan() == []
 
     operator.vm["memory"] = "256MiB"
-    limits = f"set the limits of {NAME}: memory 256MiB, cpus no limit, processes no limit"
+    limits = f"set the limits of {NAME}: memory 256MiB, cpus no limit"
     assert operator.plan() == [(f"define {NAME}", "none"), (limits, "live")]
     pid = inventory.info_report(operator.host, NAME)["pid"]
     operator.apply()

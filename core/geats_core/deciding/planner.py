@@ -123,8 +123,13 @@ class _Draft(Draft):
     changes: tuple[Change, ...] = ()
 
     def changed(self, old: VMSpec | None, want: VMSpec) -> tuple[Change, ...]:
-        """What differs from *old* to what is wanted, at the cost that its driver says."""
-        return changes(old, want, self.facts.driver(want.driver).all_costs)
+        """What differs from *old* to what is wanted, at the cost that its driver says.
+
+        Of a new VM, what its driver knows nothing of says nothing.
+        """
+        able = self.facts.driver(want.driver)
+        found = changes(old, want, able.all_costs)
+        return tuple(each for each in found if old is not None or each.field not in able.lacks)
 
     def finished(self) -> Checked[Plan]:
         match super(_Draft, self).finished():
@@ -221,7 +226,19 @@ def _define(draft: _Draft, want: VMSpec) -> None:
         reason = "what the driver has differs from what is recorded"
     elif have.recorded == want:
         reason = f"lines added by hand should be removed: {'; '.join(have.by_hand)}"
-    draft.add(Define(want, keep), reason, draft.changes)
+    reason = reason or "; ".join(map(str, draft.changes))
+    draft.add(Define(want, keep), f"{reason}{_too_late(draft, want)}", draft.changes)
+
+
+def _too_late(draft: _Draft, want: VMSpec) -> str:
+    """What a person should know who changes what the guest does not look at any more."""
+    root = draft.state.volume(want.root.pool, ROOT)
+    is_there = root is not None and root.stage is Stage.INSTALLED
+    if not is_there or draft.goal.target is Target.REINITIALISED:
+        return ""
+    once = draft.facts.driver(want.driver).at_first_start
+    found = [change.field for change in draft.changes if change.field in once]
+    return f" (a guest that has booted takes {', '.join(found)} after a reinit)" if found else ""
 
 
 def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:

@@ -75,6 +75,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         location=location,
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
         lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
+        at_first_start=AT_FIRST_START,
     )
 
 
@@ -242,14 +243,14 @@ def _read(read: Reader) -> Checked[Machine]:
 _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset({"idmap", "includes", "init", "privileged", "processes", "shared_volumes"})
+AT_FIRST_START = frozenset({f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data"})  # see ``COSTS``
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {
     "memory": Cost(rises=Impact.LIVE, falls=Impact.LIVE, most=f"{HARDWARE}.max_memory"),
     "cpus": Cost(rises=Impact.LIVE, falls=Impact.RESTART, most=f"{HARDWARE}.max_cpus"),
     f"{HARDWARE}.cdrom": Cost(rises=Impact.LIVE, falls=Impact.LIVE, if_set=True),
     # The seed has them at the next start; cloud-init takes them from it only in a new guest.
-    f"{HARDWARE}.ssh_keys": Cost.always(Impact.NONE),
-    f"{HARDWARE}.user_data": Cost.always(Impact.NONE),
+    **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }
 FRESH_CARDS = frozenset({"model", "queues", "mtu", "network", "macvtap", *LIVE_OF_CARDS})
 ENTRIES: Mapping[str, EntryCost] = {

@@ -559,8 +559,8 @@ def _moved(moved: Moved) -> str:
 
 
 def describe_limits(limits: Limits) -> str:
-    """The limits in one line."""
+    """The limits in one line; of processes, which not every VM can have, only one that is set."""
     memory = "no limit" if limits.memory_bytes is None else format_size(limits.memory_bytes)
     cpus = "no limit" if limits.cpus is None else f"{limits.cpus:g}"
-    processes = "no limit" if limits.processes is None else str(limits.processes)
-    return f"memory {memory}, cpus {cpus}, processes {processes}"
+    processes = "" if limits.processes is None else f", processes {limits.processes}"
+    return f"memory {memory}, cpus {cpus}{processes}"

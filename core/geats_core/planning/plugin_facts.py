@@ -34,6 +34,8 @@ class DriverFacts:
     ``location`` is where its VMs are: two drivers at one location would be one. ``keys`` are those
     that its VMs have below ``hardware``, each with the JSON Schema of its value; ``lacks`` names
     keys of a VM that it can do nothing with, such as ``privileged``.
+    ``at_first_start`` are the fields that a guest takes at its first start only: to change them,
+    it has to be recreated.
     """
 
     roots: frozenset[Offer] | None = None
@@ -44,6 +46,7 @@ class DriverFacts:
     location: str | None = None
     keys: Mapping[str, object] | None = None
     lacks: frozenset[str] = frozenset()
+    at_first_start: frozenset[str] = frozenset()
     root_kind: RootKind | None = None
     guests_mount: bool | None = None
     whole_cpus: bool = False

@@ -92,7 +92,7 @@ def test_a_vm_as_described_needs_nothing() -> None:
 def test_more_memory_is_given_while_it_runs() -> None:
     assert text(Target.RUNNING, RUNNING, web(memory="1GiB")) == (
         "1. define web because memory changed 512MiB → 1GiB (impact: none)\n"
-        "2. set the limits of web: memory 1GiB, cpus no limit, processes no limit "
+        "2. set the limits of web: memory 1GiB, cpus no limit "
         "because memory changed 512MiB → 1GiB (impact: live)"
     )
 

@@ -66,7 +66,7 @@ def test_every_change_is_a_reason() -> None:
 
     assert steps(Target.RUNNING, ON, web(memory="1GiB", cpus=2), facts) == [
         f"define web: {why}",
-        f"set the limits of web: memory 1GiB, cpus 2, processes no limit: {why}",
+        f"set the limits of web: memory 1GiB, cpus 2: {why}",
     ]
 
 

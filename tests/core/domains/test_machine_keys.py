@@ -1,5 +1,7 @@
 """The keys below ``hardware``: what is read, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from returns.result import Success
 
@@ -19,14 +21,17 @@ from geats_core.domains.machine import (
     Topology,
     Watchdog,
 )
-from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
+from geats_core.domains.machine_keys import KEYS, LACKS, driver_facts, problems, read_machine
+from geats_core.planning.actions import describe_limits
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.planning.spec_changes import changes
-from geats_core.vm.observation import Observation
+from geats_core.plans.explain import explain
+from geats_core.vm.observation import Observation, Stage, VolumeSeen
+from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, ROOT, spec
 
 NIC = {"name": "eth0", "bridge": "br0"}
@@ -222,6 +227,35 @@ def test_a_key_of_the_seed_costs_nothing_and_any_other_a_restart() -> None:
         ("hardware.ssh_keys", Impact.NONE),
         ("hardware.tpm", Impact.RESTART),
     ]
+
+
+def planned(want: VMSpec, have: Observation, target: Target = Target.RUNNING) -> str:
+    facts = HostFacts(drivers={"qemu": driver_facts("qemu:///system", "qemu")})
+    return explain(plan(Goal(name="db01", target=target, spec=want), have, facts).unwrap())
+
+
+def test_the_plan_says_what_only_a_reinit_takes() -> None:
+    old, new = spec(), spec(hardware={"ssh_keys": ["x"], "user_data": {"a": 1}}, memory="3GiB")
+    late = "(a guest that has booted takes hardware.ssh_keys, hardware.user_data after a reinit)"
+    made = Stage.INSTALLED
+    root = VolumeSeen(name="root", pool="default", stage=made, template=old.template)
+    have = Observation(recorded=old, defined=old, volumes=(root,))
+    assert late in planned(new, have)
+    assert "reinit" not in planned(spec(memory="3GiB"), have)
+    empty = replace(have, volumes=(replace(root, stage=Stage.FORMATTED, template=None),))
+    for seen in (Observation(), empty):
+        assert "reinit" not in planned(new, seen)
+
+
+def test_what_machines_do_not_have_is_not_told_of_them() -> None:
+    told = planned(spec(), Observation())
+    facts = HostFacts(drivers={"qemu": driver_facts("qemu:///system", "qemu")})
+    goal = Goal(name="db01", target=Target.DEFINED, spec=spec())
+    fields = {each.field for each in plan(goal, Observation(), facts).unwrap().changes}
+    assert "memory" in fields
+    assert not fields & LACKS
+    assert "init" not in told
+    assert describe_limits(spec().limits) == "memory 512MiB, cpus no limit"
 
 
 def test_the_devices_of_the_host_are_those_that_a_host_allows_by_name() -> None:

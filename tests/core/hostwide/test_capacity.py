@@ -152,10 +152,10 @@ def test_limits_that_go_both_ways_are_set_in_two_steps_where_they_must() -> None
     made = planned(wanted, there, facts, HostPolicy(cpu_overcommit=1))
 
     assert [words for words in order(made) if "limits" in words] == [
-        "set the limits of a: memory 1000B, cpus 1, processes no limit",
-        "set the limits of b: memory 1000B, cpus 1, processes no limit",
-        "set the limits of a: memory 1000B, cpus 2, processes no limit",
-        "set the limits of b: memory 2000B, cpus 1, processes no limit",
+        "set the limits of a: memory 1000B, cpus 1",
+        "set the limits of b: memory 1000B, cpus 1",
+        "set the limits of a: memory 1000B, cpus 2",
+        "set the limits of b: memory 2000B, cpus 1",
     ]
     assert [len(each.steps) for each in made.plans] == [3, 3]
     assert len(planned(wanted, there, facts).steps) == 4  # with cpus to spare
@@ -280,17 +280,17 @@ def test_only_limits_that_go_both_ways_are_set_twice() -> None:
 
     assert lowered(old, vm("web", memory=1000, cpus=0.25)) == [
         ("define web", ()),
-        ("set the limits of web: memory 1000B, cpus 0.25, processes no limit", (0,)),
+        ("set the limits of web: memory 1000B, cpus 0.25", (0,)),
     ]
     assert lowered(old, vm("web", memory=2001, cpus=0.25)) == [
         ("define web", ()),
-        ("set the limits of web: memory 2000B, cpus 0.25, processes no limit", (0,)),
-        ("set the limits of web: memory 2001B, cpus 0.25, processes no limit", (1,)),
+        ("set the limits of web: memory 2000B, cpus 0.25", (0,)),
+        ("set the limits of web: memory 2001B, cpus 0.25", (1,)),
     ]
 
 
 def test_no_limit_is_lower_than_any() -> None:
     """For a VM without a limit nothing is promised."""
     assert lowered(vm("web", memory=2000), vm("web", memory=1000, cpus=0.5))[1][0] == (
-        "set the limits of web: memory 1000B, cpus no limit, processes no limit"
+        "set the limits of web: memory 1000B, cpus no limit"
     )

@@ -65,7 +65,7 @@ def test_a_live_change_is_undone_live() -> None:
     assert undone(planned, have) == (
         [
             "1. define web",
-            "2. set the limits of web: memory 1GiB, cpus no limit, processes no limit",
+            "2. set the limits of web: memory 1GiB, cpus no limit",
         ],
         (),
     )
