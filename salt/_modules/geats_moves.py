@@ -6,11 +6,18 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 :depends: geats
 """
 
+from typing import TYPE_CHECKING, Any
+
+from geats_host.errors import accepted
 from geats_host.for_salt.calls import beside, configured, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.moves import sending
 from geats_host.moves.fetch import apply_fetch
 from geats_host.moves.fetch import fetch as planned_fetch
+from geats_host.observing import other_hosts
+
+if TYPE_CHECKING:  # Salt's loader injects these
+    __opts__: dict[str, Any]
 
 __virtualname__ = "geats"
 
@@ -78,3 +85,31 @@ def send_command(test=None):
     """
     with salts_errors():
         return {"command": sending.command_of_salt(configured(), test=is_test(test))}
+
+
+def elsewhere(vms=None, test=None):
+    """
+    Record which VMs other hosts have, by name the minion that has each. None of them is created
+    here.
+
+    ``salt-run geats.tell`` calls this on every host. Without ``vms``, what was recorded last is
+    only returned. An empty mapping forgets it.
+
+    test
+        record nothing (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-b geats.elsewhere
+        salt host-b geats.elsewhere '{web01: host-a}'
+        salt host-b geats.elsewhere '{}'
+    """
+    with opened() as host:
+        if vms is None:
+            return dict(other_hosts.told(host.registry).vms)
+        told = accepted(other_hosts.parse_vms("vms", vms))
+        if not is_test(test):
+            other_hosts.remember(host.registry, other_hosts.Told(__opts__["id"], told))
+        return dict(told)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # Salt's loader injects these
     __salt__: dict[str, Any]
 
 __func_alias__ = {"list_": "list"}
+DECLARATION = "first, by you: move the declaration of {} from the pillar of {} to that of {}"
 
 
 def list_(tgt="*", tgt_type="glob", verbose=False):
@@ -80,6 +81,26 @@ def duplicates(tgt="*", tgt_type="glob"):
     """
     with _answer() as report:
         report |= _fleet(tgt, tgt_type).duplicates()
+    return report
+
+
+def tell(tgt="*", tgt_type="glob"):
+    """
+    Tell every host which VMs the others have, so that none of them makes an empty twin of one.
+
+    A VM that was moved in the pillar before :py:func:`migrate` would be created anew by the next
+    highstate of the host that declares it now. A host that was told refuses that, and answers with
+    the command that moves the VM. Call this from the master's schedule, and before you move VMs in
+    the pillar. ``told`` is the number of VMs of others, by host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.tell
+    """
+    with _answer() as report:
+        report |= _fleet(tgt, tgt_type).tell(_ask("list"))
     return report
 
 
@@ -180,7 +201,8 @@ def migrate(name, target, source=None, test=False, via=None, tgt="*", tgt_type="
     source
         the minion to move it from; needed only if several have a VM of this name
     test
-        true shows what would be done; with ``via``, ``bytes`` is what would be copied at most, and
+        true shows what would be done, also while the pillar of the source still declares the VM
+        (not with ``via``); with ``via``, ``bytes`` is what would be copied at most, and
         the source only gets the file of ``geats.send_command``
     via
         where the target reaches the source by ssh, such as ``ssh://root@10.0.0.5``: then the VM is
@@ -229,9 +251,12 @@ def _migrate(name, target, source, test, asked):
     problems = wrong_with_master(__opts__)
     if problems:
         raise Refused(*problems)
-    move = _fleet(*asked).migration(name, target, source)
+    fleet = _fleet(*asked)
+    move = fleet.migration(name, target, source, test=test)
     if test:
         would = [str(phase) for phase in move.phases]
+        if fleet.declared_on(name, move.source):
+            would = [DECLARATION.format(name, move.source, target), *would]
         return {
             "name": name,
             "source": move.source,

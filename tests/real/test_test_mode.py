@@ -236,6 +236,7 @@ def test_no_function_touches_anything_in_test_mode(
         "apply_several": ({name: {} for name in VMS},),
         "clone": (ICE, "geats-test-tmclone"),
         "delete_snapshot": (RUNS, "monday"),
+        "elsewhere": ({RUNS: "other"},),
         "export": (RUNS,),
         "fetch": ("memory://a/geats-test-tmmoved",),
         "import_": (f"{operator.directory}/archive.tar", "geats-test-tmcopy"),

@@ -16,7 +16,7 @@ class Master:
 
     def __init__(self, opts, directory, **pillars):
         self.minions = {
-            minion: _minion(opts, directory / minion, changes)
+            minion: _minion({**opts, "id": minion}, directory / minion, changes)
             for minion, changes in pillars.items()
         }
         self.silent = set()
@@ -26,7 +26,7 @@ class Master:
         self.runner["salt.execute"] = self.execute
 
     def execute(self, tgt, fun, arg=(), kwarg=None, tgt_type="glob", full_return=False):
-        assert (tgt_type, full_return) == ("glob", True)
+        assert (tgt_type in ("glob", "list"), full_return) == (True, True)
         self.asked.append((tgt, fun, *arg))
         return {
             minion: minion not in self.silent and _returned(modules, fun, arg, kwarg or {})

@@ -3,6 +3,7 @@
 import msgpack
 import psutil
 import pytest
+from salt.exceptions import CommandExecutionError
 
 from tests.problems import lines
 from tests.salt_modules.masters import A_VM, Master
@@ -170,6 +171,39 @@ def test_a_move_is_shown_before_it_is_made(passes_files_on, opts, tmp_path):
     assert lines(declared) == [
         "web01: is declared on a, which would recreate it: move its declaration to the target first"
     ]
+
+
+def test_a_move_is_shown_while_the_source_still_declares_the_vm(passes_files_on, opts, tmp_path):
+    master = Master(opts, tmp_path, a={}, b={"vms": {}})
+    master["a"]["geats.start"]("web01")
+    shown = master.runner["geats.migrate"]("web01", "b", test=True)
+    first, *phases = shown["would"]
+    assert first == (
+        "first, by you: move the declaration of web01 from the pillar of a to that of b"
+    )
+    assert (phases[0], phases[-1], shown["problems"]) == ("shutdown", "remove", [])
+
+
+def test_a_host_that_was_told_makes_no_twin_of_a_vm_of_another(opts, tmp_path):
+    vms = {name: {"driver": "memory", "template": "debian"} for name in ("mail", "app")}
+    master = Master(opts, tmp_path, a={"vms": {}}, b={"vms": vms})
+    master["a"]["geats.start"]("mail", vms["mail"])
+    assert master.runner["geats.tell"]() == {"told": {"a": 0, "b": 1}, "problems": {}}
+    assert master["b"]["geats.elsewhere"]() == {"mail": "a"}
+    with pytest.raises(CommandExecutionError) as error:
+        master["b"]["geats.apply_host"]()
+    told, *others = str(error.value).splitlines()
+    assert "`salt-run geats.migrate mail b source=a`" in told
+    assert others == ["+ app  create, 7 steps", "1 to create, 1 refused"]
+    assert master["b"]["geats.elsewhere"]({}, test=True) == {}
+    assert master["b"]["geats.elsewhere"]() == {"mail": "a"}
+    with pytest.raises(CommandExecutionError, match=r"vms\.mail: "):
+        master["b"]["geats.elsewhere"]({"mail": []})
+    master["a"]["geats.deprovision"]("mail")
+    assert master.runner["geats.tell"]()["told"] == {"a": 1, "b": 0}
+    assert master["b"]["geats.apply_host"]() == ["+ mail  create, 7 steps"]
+    master.silent = {"b"}
+    assert master.runner["geats.tell"]()["problems"] == {"b": "did not answer"}
 
 
 def test_while_a_host_is_silent_it_could_be_the_source(passes_files_on, opts, tmp_path):

@@ -7,7 +7,7 @@ out.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from geats_core.fleet.balancing import Move, drain, rebalance
 from geats_core.fleet.duplicates import duplicates
 from geats_core.fleet.migration import Migration, migration
 from geats_core.fleet.placement import Candidate, place
+from geats_core.fleet.twins import on_others
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.checked import problems_to_plain
@@ -110,6 +111,18 @@ class Fleet:
         }
         return self._report(hosts={host: vms for host, vms in matching.items() if vms})
 
+    def tell(self, ask: Ask) -> Report:
+        """Tell each host which VMs the others have: how many of them, by host."""
+        told: dict[str, int] = {}
+        problems = dict(self.problems)
+        for host, vms in on_others(self.hosts).items():
+            try:
+                said_by(ask, host, "geats.elsewhere", vms)
+                told[host] = len(vms)
+            except HostError as error:
+                problems[host] = str(error)
+        return {"told": told, "problems": problems}
+
     def duplicates(self) -> Report:
         """What VMs on two hosts both have, and must not."""
         return self._report(duplicates=[encode(each) for each in duplicates(self.hosts)])
@@ -130,9 +143,17 @@ class Fleet:
         """The moves that level the loads."""
         return self._moves(rebalance(self.hosts, _rules(rules)))
 
-    def migration(self, name: str, target: str, source: str | None) -> Migration:
-        """The move of one VM; also refused if a host that could have the VM did not answer."""
-        found = migration(name, target, self.hosts, source)
+    def migration(
+        self, name: str, target: str, source: str | None, *, test: bool = False
+    ) -> Migration:
+        """The move of one VM; also refused if a host that could have the VM did not answer.
+
+        In *test* mode, it may still be declared where it is: see ``declared_on``.
+        """
+        hosts = self.hosts
+        if test:
+            hosts = {host: _undeclared(name, each) for host, each in hosts.items()}
+        found = migration(name, target, hosts, source)
         silent = [f"{host}: {why}" for host, why in self.problems.items()]
         match found:
             case Failure(problems):
@@ -141,6 +162,10 @@ class Fleet:
                 if source is None and silent:
                     raise Refused(*silent, "source: must say which, while not all hosts answer")
                 return move
+
+    def declared_on(self, name: str, host: str) -> bool:
+        """Whether the pillar of *host* declares this VM."""
+        return host in self.hosts and any(goal.name == name for goal in self.hosts[host].goals)
 
     def _moves(self, moves: tuple[Move, ...]) -> Report:
         return self._report(
@@ -159,6 +184,10 @@ class Fleet:
 
     def _report(self, **found: object) -> Report:
         return {**found, "problems": dict(self.problems)}
+
+
+def _undeclared(name: str, host: Candidate) -> Candidate:
+    return replace(host, goals=tuple(goal for goal in host.goals if goal.name != name))
 
 
 def _rules(words: Words) -> Rules:

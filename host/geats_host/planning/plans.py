@@ -32,6 +32,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later
+from geats_host.observing.other_hosts import told
 from geats_host.planning.facts import Facts, facts_by_driver, facts_of
 from geats_host.planning.from_values import as_many_as_can, plan_goals, plan_wished
 from geats_host.planning.goals import Scope, Wishes, goals
@@ -78,6 +79,8 @@ def plan_vms(
     The *policy* is that of the configuration, if none is given, and *facts* are asked for.
     """
     of_host = (facts or facts_by_driver(host))(_drivers(wanted))
+    others = _after_vms_of_others(host, wanted, {*seen, *of_host.declared})
+    of_host = replace(of_host, declared=of_host.declared | others) if others else of_host
     made = plan_goals(wanted, seen, of_host, policy or host.config.policy, scope)
     check_sources(host, made.plan.steps, seen)
     return made
@@ -184,6 +187,12 @@ def candidate(host: Host) -> "placement.Candidate":
         facts=facts_of(host, host.drivers),
         policy=host.config.policy,
     )
+
+
+def _after_vms_of_others(host: Host, wanted: Iterable[Goal], here: set[str]) -> frozenset[str]:
+    """The names in ``after`` that are VMs of other hosts: then they are no order here."""
+    named = {other for goal in wanted if goal.spec for other in goal.spec.after} - here
+    return frozenset(named.intersection(told(host.registry).vms)) if named else frozenset()
 
 
 def _saved_alone(made: Plan, have: Observation) -> SavedPlan:

@@ -13,6 +13,7 @@ from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
+from geats_host.observing.other_hosts import twins
 from geats_host.planning import binds
 from geats_host.planning.obstacles import obstacles
 from geats_host.storage import Offer
@@ -24,8 +25,12 @@ else:
 
 
 def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observation]) -> None:
-    """Whether the files of the host that *steps* use are as they should be, and unused."""
+    """Whether the files of the host that *steps* use are as they should be, and unused; and no VM
+    that another host has is created."""
     steps = list(steps)
+    elsewhere = tuple(twins(host.registry, steps, seen))
+    if elsewhere:
+        raise Refused(*elsewhere)
     _verify_templates(host, steps)
     in_the_way = tuple(obstacles(steps, seen, host.drivers, host.pools))
     if in_the_way:
