@@ -22,10 +22,10 @@ def noted(registry: Registry) -> Mapping[str, tuple[str, ...]]:
 
 
 def note(registry: Registry, vm: str, lines: tuple[str, ...]) -> None:
-    """Remember them, durably; if a VM has none, and there is no note, nothing is written."""
+    """Remember them, durably; if a VM has none, it needs no note."""
     if lines:
         registry.note(KIND, vm, json.dumps(lines))
-    elif vm in registry.notes(KIND):
+    else:
         registry.forget_note(KIND, vm)
 
 

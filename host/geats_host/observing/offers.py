@@ -32,6 +32,5 @@ def note(registry: Registry, offer: Offer) -> None:
 
 
 def forget(registry: Registry, vm: str) -> None:
-    """It is not true any more; without a note, nothing is written."""
-    if vm in registry.notes(KIND):
-        registry.forget_note(KIND, vm)
+    """It is not true any more."""
+    registry.forget_note(KIND, vm)

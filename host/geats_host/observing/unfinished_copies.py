@@ -36,9 +36,8 @@ def before_define(registry: Registry, vm: str, copy_of: str, then: Then) -> None
 
 
 def forget(registry: Registry, vm: str) -> None:
-    """It is complete, or gone; without a note, nothing is written."""
-    if vm in registry.notes(KIND):
-        registry.forget_note(KIND, vm)
+    """It is complete, or gone."""
+    registry.forget_note(KIND, vm)
 
 
 def _recorded(registry: Registry) -> Container[str]:

@@ -38,8 +38,6 @@ def started(registry: Registry, vm: str) -> None:
 
 
 def forget(registry: Registry, vms: Iterable[str]) -> None:
-    """They are as they are to be, or are to stay off; without a note, nothing is written."""
-    known = noted(registry)
+    """They are as they are to be, or are to stay off."""
     for vm in vms:
-        if vm in known:
-            registry.forget_note(KIND, vm)
+        registry.forget_note(KIND, vm)

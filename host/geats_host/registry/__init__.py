@@ -79,7 +79,7 @@ class Registry(Protocol):
         ...
 
     def forget(self, name: str) -> None:
-        """Delete a definition and its lock. If it does not exist, there is nothing to do."""
+        """Delete a definition and its lock. If there are none, nothing is written."""
         ...
 
     def locked(self) -> frozenset[str]:
@@ -87,7 +87,10 @@ class Registry(Protocol):
         ...
 
     def set_locked(self, name: str, *, locked: bool) -> None:
-        """Protect a VM from deletion, or remove the protection."""
+        """Protect a VM from deletion, or remove the protection.
+
+        If there is no protection to remove, nothing is written.
+        """
         ...
 
     def notes(self, kind: str) -> Mapping[str, str]:
@@ -99,7 +102,7 @@ class Registry(Protocol):
         ...
 
     def forget_note(self, kind: str, key: str) -> None:
-        """Delete a note. If it does not exist, there is nothing to do."""
+        """Delete a note. If there is none, nothing is written."""
         ...
 
     def write(self, entry: Entry) -> None:

@@ -109,20 +109,17 @@ class SqliteRegistry:
         self._change(lambda database: database.execute(statement, row))
 
     def forget(self, name: str) -> None:
-        def forget(database: sqlite3.Connection) -> None:
-            database.execute("delete from definition where name = ?", (name,))
-            database.execute("delete from lock where name = ?", (name,))
-
-        self._change(forget)
+        self._delete(("definition", "lock"), "name = ?", (name,))
 
     def locked(self) -> frozenset[str]:
         return frozenset(name for (name,) in self._read("select name from lock"))
 
     def set_locked(self, name: str, *, locked: bool) -> None:
-        statement = (
-            "insert or ignore into lock values (?)" if locked else "delete from lock where name = ?"
-        )
-        self._change(lambda database: database.execute(statement, (name,)))
+        if locked:
+            statement = "insert or ignore into lock values (?)"
+            self._change(lambda database: database.execute(statement, (name,)))
+        else:
+            self._delete(("lock",), "name = ?", (name,))
 
     def notes(self, kind: str) -> Mapping[str, str]:
         return dict(self._read("select key, text from note where kind = ? order by key", (kind,)))
@@ -132,8 +129,7 @@ class SqliteRegistry:
         self._change(lambda database: database.execute(statement, (kind, key, text)))
 
     def forget_note(self, kind: str, key: str) -> None:
-        statement = "delete from note where kind = ? and key = ?"
-        self._change(lambda database: database.execute(statement, (kind, key)))
+        self._delete(("note",), "kind = ? and key = ?", (kind, key))
 
     def write(self, entry: Entry) -> None:
         self.waiting.append(entry)
@@ -242,6 +238,19 @@ class SqliteRegistry:
             database.execute(f"pragma synchronous = {sync}")
             yield database
         keep_reserve(self.path)
+
+    def _delete(self, tables: Sequence[str], where: str, arguments: tuple[str, ...]) -> None:
+        """Delete these rows of all the tables together; if there are none, nothing is written."""
+        found = [
+            each for each in tables if self._read(f"select 1 from {each} where {where}", arguments)
+        ]
+
+        def delete(database: sqlite3.Connection) -> None:
+            for table in found:
+                database.execute(f"delete from {table} where {where}", arguments)
+
+        if found:
+            self._change(delete)
 
     def _change(
         self, change: Callable[[sqlite3.Connection], object], sync: Sync = Sync.NOW

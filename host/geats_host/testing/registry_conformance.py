@@ -110,6 +110,14 @@ class RegistryConformance:
         assert reopen().notes("driver") == {"fast": "not a pool"}
         assert reopen().notes("nothing") == {}
 
+    def test_forgetting_what_is_not_there_writes_nothing(
+        self, reopen: Reopen, tmp_path: Path
+    ) -> None:
+        reopen().forget("web01")
+        reopen().set_locked("web01", locked=False)
+        reopen().forget_note("pool", "fast")
+        assert not (tmp_path / "state").exists()
+
     def test_the_journal_gives_the_newest_entries_of_one_vm_oldest_first(
         self,
         reopen: Reopen,
