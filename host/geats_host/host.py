@@ -85,7 +85,7 @@ class Host:
 
     @classmethod
     def from_config(cls, raw: object, origin: str = "", listening: Listening = nobody) -> "Host":
-        """Open a host from the mapping that pillar or ``geats.yaml`` hold under ``geats``."""
+        """Open a host from the mapping under ``geats`` in the pillar or ``geats.yaml``."""
         return cls._opened(read_config(raw), origin, listening)
 
     @classmethod
@@ -183,7 +183,7 @@ class Host:
     def _unreliable(
         self, row: str | None, seen: DriverSeen | None, volumes: Sequence[VolumeSeen]
     ) -> str:
-        """Why what is recorded of a VM, or what its driver holds, is not to be gone by."""
+        """Why what is recorded of a VM, or what its driver says, cannot be relied on."""
 
         def place(each: VolumeSeen) -> Path | None:
             volume = VolumeId(seen.defined.name if seen and seen.defined else "", each.name)

@@ -28,7 +28,7 @@ def __virtual__():
 
 def fetch(source, changes=None, shutdown=False, test=None, verbose=False):
     """
-    Move a VM to this host from another one, with all that its volumes hold.
+    Move a VM to this host from another one, with all that its volumes contain.
 
     Its volumes are copied from host to host by ssh, however large they are, and checked; then the
     other host forgets the VM, and it is started here if it ran. Until then, the other host has it.

@@ -226,9 +226,9 @@ def test_a_volume_whose_ids_are_of_another_range_is_refused(
     def at(shifted_by: int) -> dict[str, Place]:
         return {"root": Place(busybox_rootfs, shifted_by=shifted_by)}
 
-    with pytest.raises(HostError, match="holds ids from 7, and its guest has them from 100000"):
+    with pytest.raises(HostError, match="contains ids from 7, and its guest has them from 100000"):
         driver.define(spec("range"), at(7))
-    with pytest.raises(HostError, match="holds ids from 100000, and its guest has them from 0"):
+    with pytest.raises(HostError, match="contains ids from 100000, and its guest has them from 0"):
         driver.define(spec("range", privileged=True), at(100_000))
     assert driver.observe() == {}
 

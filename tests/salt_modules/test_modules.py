@@ -366,7 +366,7 @@ def test_domains_of_libvirt_become_a_pillar(modules, tmp_path):
     vm = report["pillar"]["geats"]["vms"]["web"]
     assert (vm["driver"], vm["memory"]) == ("kvm", "1GiB")
     assert lines(report["problems"]) == [
-        "vms.web.volumes: must hold a volume named 'root'",
+        "vms.web.volumes: must contain a volume named 'root'",
         "vms.web.template: is missing",
     ]
 

@@ -108,12 +108,12 @@ def test_a_header_of_another_is_neither_opened_nor_written_over(tmp_path: Path, 
     pool.allocate(VOLUME, 64 * MIB)
     (image,) = tmp_path.glob("pool/*/*/disk.raw")
     sh("mkfs.ext4", "-q", "-F", image)
-    with pytest.raises(HostError, match="holds ext4, and is not formatted"):
+    with pytest.raises(HostError, match="contains ext4, and is not formatted"):
         pool.format(VOLUME)
     sh("wipefs", "--all", "--quiet", image)
     pool.format(VOLUME)
     sh("cryptsetup", "config", "--label=mine", image)
-    with pytest.raises(HostError, match="holds the header of 'mine'"):
+    with pytest.raises(HostError, match="contains the header of 'mine'"):
         pool.activate(VOLUME)
     pool.destroy(VOLUME)
 

@@ -103,7 +103,7 @@ def _offers(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Probl
 def _what(offers: Offer, takes: Collection[Offer]) -> str:
     """What a pool offers, and what to do where that can be made into what is needed."""
     if offers is Offer.NOTHING:
-        return "nothing that can hold files"
+        return "nothing that can contain files"
     can_hold = Offer.DIRECTORY in takes and offers in (Offer.FILE, Offer.BLOCK_DEVICE)
     return f"a {offers}{': use a pool of the type filesystem on it' if can_hold else ''}"
 

@@ -336,7 +336,7 @@ def _with_room(draft: _Draft, want: VMSpec) -> Volume:
 
 
 def _not_enforced(draft: _Draft, volume: Volume) -> str:
-    """What a person should know who gives a volume a size that nothing holds it to."""
+    """What a person should know who gives a volume a size that nothing enforces."""
     if volume.size_bytes is None or draft.facts.pool(volume.pool).enforces_size:
         return ""
     return f" (pool {volume.pool} does not enforce its size)"

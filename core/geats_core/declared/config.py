@@ -273,7 +273,7 @@ def _vm(_: str, raw: object) -> Checked[object]:
 
 
 def layers(at_most: int) -> Described[StackLayer]:
-    """A stack of *at_most* so many layers: YAML's mappings may hold themselves."""
+    """A stack of *at_most* so many layers: YAML's mappings may contain themselves."""
 
     @taking(A_LAYER)
     def next_layer(path: str, raw: object) -> Checked[StackLayer | None]:

@@ -22,7 +22,7 @@ from geats_core.domains.machine import (
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import Nic, VMSpec, Volume
 
-SEED = "cidata"  # the serial of the disk that holds the seed
+SEED = "cidata"  # the serial of the disk that contains the seed
 PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}  # of what libvirt calls a disk
 SEED_TARGET = "vdzz"  # no disk comes so far
 AGENT = "org.qemu.guest_agent.0"

@@ -49,7 +49,7 @@ def domain_xml(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequenc
 
 
 def spec_digest(spec: VMSpec) -> str:
-    """By which a domain says what it was made from: the spec itself may hold secrets."""
+    """By which a domain says what it was made from: the spec itself may contain secrets."""
     return sha256(to_text(spec).encode()).hexdigest()
 
 

@@ -225,7 +225,7 @@ def _others(parts: Parts, hardware: Plain, at: str) -> None:
                 _known(parts, device, "model")
             case "tpm" if value_of(child(device, "backend"), "type") == "emulator":
                 hardware["tpm"] = True
-                why = "it is a new one: what the old one holds, such as keys of disks, is not in it"
+                why = "it is a new one: it has nothing of the old one, such as keys of disks"
                 parts.went(child(device, "backend"), "type", f"{at}.tpm", why)
                 _known(parts, device, "model")
                 _known(parts, child(device, "backend"), "version")

@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-Whatever those files hold is taken key by key, and each key leaves one note: where it went, or why
-it went nowhere. What nobody took is noted at the end. The pillar that comes out is then read like
-any other, and what is wrong with it is told along with it.
+Whatever those files contain is taken key by key, and each key leaves one note: where it went, or
+why it went nowhere. What nobody took is noted at the end. The pillar that comes out is then read
+like any other, and what is wrong with it is told along with it.
 """
 
 import re

@@ -132,7 +132,7 @@ def tree_of(value: str) -> str:
 def all_lines(lines: Iterable[Line], includes: Includes) -> Iterator[Line]:
     """The *lines* of a config and of all that it includes, as liblxc comes to them.
 
-    What *includes* does not hold is passed over, as is what includes itself: see ``unread``.
+    What is not in *includes* is skipped, as is what includes itself: see ``unread``.
     """
     for line in lines:
         if line.key != INCLUDE:
@@ -142,7 +142,7 @@ def all_lines(lines: Iterable[Line], includes: Includes) -> Iterator[Line]:
 
 
 def unread(lines: Iterable[Line], includes: Includes) -> tuple[str, ...]:
-    """What a config includes, or what that includes, and that *includes* does not hold."""
+    """What a config includes, or what that includes, and that is not in *includes*."""
     wanted = [*_included(lines)]
     seen: dict[str, None] = {}
     while wanted:

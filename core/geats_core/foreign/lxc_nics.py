@@ -2,7 +2,7 @@
 
 liblxc makes them in the order of their numbers, whatever the order of the lines, and numbers may be
 missing. One without a name gets the first ``ethN`` that is free then. A line of its ``type`` begins
-an interface anew: what was said of it before counts no more.
+a new interface: what was said of it before does not count any more.
 """
 
 import re

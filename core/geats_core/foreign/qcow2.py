@@ -57,4 +57,4 @@ def _wrong(header: bytes) -> Iterable[str]:
         yield f"has clusters of 2^{cluster_bits} bytes"
     if not 0 < size_bytes <= LARGEST_DISK or size_bytes % SECTOR_BYTES:
         sizes = f"at most {format_size(LARGEST_DISK)} in sectors of {SECTOR_BYTES} bytes"
-        yield f"must hold a disk of {sizes}, got {size_bytes} bytes"
+        yield f"must contain a disk of {sizes}, got {size_bytes} bytes"

@@ -26,7 +26,7 @@ PATH = re.compile(f"{PART}(/{PART})*")
 
 
 class Form(StrEnum):
-    """How a file holds a root filesystem, the most welcome first."""
+    """How a file contains a root filesystem, the most welcome first."""
 
     TAR = "tar"
     IMAGE = "image"  # of LXD, whole

@@ -75,7 +75,7 @@ def _millionths(number: float | None) -> int | None:
 
 
 def promised(have: Observation, name: str) -> dict[Chain, int]:
-    """What the VM *name* is promised now: a stuck one holds what it has until it is repaired.
+    """What the VM *name* is promised now: a stuck one keeps what it has until it is repaired.
 
     One that an interrupted plan is to start again is promised what it is started with.
     """

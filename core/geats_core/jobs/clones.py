@@ -1,4 +1,4 @@
-"""A new VM that holds what another one holds, in the same pools: a plan about both.
+"""A new VM with the content of another one, in the same pools: a plan about both.
 
 The new one is made as an import makes it (see ``copies``): reserved first, then filled. A source
 that runs is frozen while it is copied, and one that is off is held off: nothing else changes of it.

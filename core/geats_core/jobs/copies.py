@@ -60,7 +60,7 @@ OF_ONE_VM = re.compile(r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*=")
 class PackedVolume:
     """A volume's part of an archive: the sha256 of it, and its size in bytes, as it is packed.
 
-    ``disk_bytes`` is the size of the disk that it holds; None if it holds a tree of files.
+    ``disk_bytes`` is the size of the disk that it contains; None if it contains a tree of files.
     """
 
     name: str
@@ -256,7 +256,7 @@ def complete(draft: Draft, spec: VMSpec) -> Draft:
 def _why(action: UnpackVolume, packed: PackedVolume) -> str:
     if not action.is_from_host:
         return "it should be as in the archive"
-    return f"{format_size(packed.size_bytes)} of it hold data there, at most"
+    return f"{format_size(packed.size_bytes)} of it are data there, at most"
 
 
 def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
@@ -334,7 +334,8 @@ def _filled(spec: VMSpec, have: Observation) -> frozenset[str]:
 def in_the_way(spec: VMSpec, have: Observation, copy_of: str) -> Iterable[Problem]:
     """A VM of this name, unless it is what is left of the same import.
 
-    A reinit that was interrupted leaves a VM without a root too, but with volumes that hold data.
+    A reinit that was interrupted leaves a VM without a root too, but with volumes that contain
+    data.
     """
     if have.copy_of not in ("", copy_of):
         message = f"is an unfinished copy of {have.copy_of}, and not of {copy_of}: deprovision it"

@@ -6,8 +6,9 @@ The host that has the VM *offers* it: it notes a mark, and forgets that as soon 
 to the VM there. So whoever copies under a mark copies what is still true. The copy on the target is
 an unfinished one (see ``copies``) until its root has arrived, the last of its volumes: only then
 the source is asked to forget the VM, and does so only if the mark is still noted. As long as the
-source defines the VM, it alone can run; from then on the target alone. Wherever that is cut, the
-same request goes on: what was copied is compared, and only what differs is copied again.
+source defines the VM, it alone can run; from then on the target alone. Wherever that is
+interrupted, the same request goes on: what was copied is compared, and only what differs is copied
+again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,7 @@ from geats_core.vm.spec import ROOT, VMSpec
 class Offer:
     """What a host says of a VM that another host asks for.
 
-    ``mark`` stands for what the VM holds now; it is empty if it was only asked what there is.
+    ``mark`` identifies the content of the VM now; it is empty if it was only asked what there is.
     ``is_running``: it shall run. ``is_given``: the host has forgotten it already, for this move.
     """
 

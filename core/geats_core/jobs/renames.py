@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-First the files of the guest that hold its name are written. Then each volume is handed over to the
-new name, at once, whatever it holds. Last the VM is defined under the new name, protected from
+First the files of the guest with its name in them are written. Then each volume is handed over to
+the new name, at once, whatever it holds. Last the VM is defined under the new name, protected from
 deletion if it was, and forgotten under the old one. From the first volume on, the host remembers
 what it is about (``Observation.renaming``): nothing else is planned for either name until the same
 renaming, asked for again, has done the rest.

@@ -248,7 +248,7 @@ def _delete(draft: Draft, reasons: dict[str, str], facts: HostFacts | None) -> N
 
 
 def _own(have: Observation) -> tuple[VolumeSeen, ...]:
-    """The volumes of the VM that its definition names, and that can hold anything."""
+    """The volumes of the VM that its definition names, and that can contain anything."""
     named = {(v.pool, v.name) for v in have.recorded.volumes} if have.recorded else set()
     return tuple(
         seen

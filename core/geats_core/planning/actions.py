@@ -65,7 +65,7 @@ class AllocateVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class FormatVolume(OnVolume):
-    """Make a volume ready to hold files."""
+    """Make a volume ready for files."""
 
 
 @dataclass(frozen=True, slots=True)

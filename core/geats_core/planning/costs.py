@@ -60,7 +60,7 @@ class Cost:
     A field that is not set has no limit, so it is above any value. A value that is neither a number
     nor a size counts as rising. If ``most`` names a field, a value rises at that cost up to the
     value of that field in the old spec, and beyond it only with a restart. With ``if_set``, this
-    holds only if the field is set before and after.
+    is so only if the field is set before and after.
     """
 
     rises: Impact

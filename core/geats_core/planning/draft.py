@@ -26,7 +26,7 @@ THEN = {Power.STOPPED: Then.OFF, Power.RUNNING: Then.ON, Power.FROZEN: Then.FROZ
 
 
 def zeroed(facts: HostFacts, pool: str) -> str:
-    """What to add to why a volume is made or grows, in a pool that may hold what others left."""
+    """What to add to why a volume is made or grows, in a pool that may contain what others left."""
     return " (and zeroed: others may have left data there)" if facts.pool(pool).zeroes else ""
 
 

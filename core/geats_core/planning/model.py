@@ -271,7 +271,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
         return _need(
             (have.foreign or bool(action.called), "geats made the VM"),
             new,
-            (seen is None or seen.stage is Stage.ALLOCATED, "the volume holds files already"),
+            (seen is None or seen.stage is Stage.ALLOCATED, "the volume contains files already"),
             then=_with_volume(have, adopted(action)),
         )
     if isinstance(action, AllocateVolume):

@@ -8,7 +8,7 @@ from geats_core.vm.spec import RootKind
 class Offer(StrEnum):
     """What a volume is for its users: a directory, or a disk of one kind or another.
 
-    FILE holds the disk byte by byte; QCOW2 is a file in that format, which only QEMU can read.
+    FILE contains the disk byte by byte; QCOW2 is a file in that format, which only QEMU can read.
     """
 
     DIRECTORY = "directory"

@@ -147,7 +147,7 @@ def _restart(kinds: Sequence[type[Action]]) -> int:
 
 
 def _overlap(some: frozenset[Resource], others: frozenset[Resource]) -> bool:
-    """Whether a resource of *some* is, holds, or is a part of one of *others*."""
+    """Whether a resource of *some* is, contains, or is a part of one of *others*."""
     return any(a[: len(b)] == b or b[: len(a)] == a for a in some for b in others)
 
 

@@ -192,7 +192,7 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
 
 
 def host_plan_to_plain(plan: HostPlan) -> dict[str, object]:
-    """The plan of a whole host as plain data; ``vms`` holds the plans of the single VMs.
+    """The plan of a whole host as plain data; ``vms`` contains the plans of the single VMs.
 
     Steps that are about the whole host are only in ``steps``.
     """

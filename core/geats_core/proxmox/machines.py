@@ -37,7 +37,7 @@ OTHER_REASONS: Mapping[str, str] = {
     "efidisk": "the variables of UEFI are new: boot entries and keys in them are lost",
     "ostype": "geats has the same machine for each: install the drivers of virtio before the move",
     "smbios1": "geats gives a UUID of its own: licences that are bound to the old one notice",
-    "tpmstate": "the TPM is a new one: what the old one holds, such as keys of disks, is not in it",
+    "tpmstate": "the TPM is a new one: it has nothing of the old one, such as keys of disks",
     "vmgenid": "libvirt decides it",
 }
 

@@ -21,7 +21,7 @@ LONGEST_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program with its arguments; no shell is between. What *env* holds may be secret.
+    """A program with its arguments; no shell is between. What *env* contains may be secret.
 
     *user* is a name or an id of the guest's. *env* is added to a clean environment.
     """
@@ -124,7 +124,7 @@ def command_words(path: str, raw: object) -> Checked[tuple[str, ...]]:
     if isinstance(raw, str):
         try:
             raw = shlex.split(raw)
-        except ValueError as error:  # its texts hold nothing of the line
+        except ValueError as error:  # its texts contain nothing of the line
             return problem(path, f"cannot be split into words: {str(error).lower()}")
     if not isinstance(raw, list | tuple):
         return problem(path, f"must be a list of words, or one line, got {shown(raw)}")

@@ -16,7 +16,7 @@ Job: TypeAlias = Mapping[str, object]  # the arguments of a call, and what Salt 
 
 ALL = ("*",)
 WILD = "*?["
-# What Salt holds against each resource. With any other target, it hands the job to every resource
+# What Salt compares with each resource. With any other target, it hands the job to every resource
 # of every host (Salt 3008), whether the host is meant or not.
 HELD_AGAINST_EACH = frozenset({"compound", "list", "grain", "grain_pcre"})
 OF_SALT = "__"  # begins the names of all that Salt adds

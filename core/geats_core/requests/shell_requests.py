@@ -21,7 +21,7 @@ ONE_STREAM = (SHELL, "-c", 'exec "$@" 2>&1', SHELL)  # before the words of a com
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShellCommand:
-    """A program with its arguments, maybe a shell. What *env* holds may be secret.
+    """A program with its arguments, maybe a shell. What *env* contains may be secret.
 
     With *ignore_retcode*, its exit code is not the job's.
     """

@@ -29,7 +29,7 @@ def guest_files(spec: VMSpec) -> Mapping[str, str]:
 def guest_names(
     found: Mapping[str, str], was: str, spec: VMSpec, *, new: bool
 ) -> Mapping[str, str]:
-    """Files that name the guest, and hold other things too, by their paths: what to write.
+    """Files that name the guest, and contain other things too, by their paths: what to write.
 
     *found* are those of NAMING that are there, *was* is what ``/etc/hostname`` says. Lines of
     others stay as they are. A guest that is *new* is no copy of a VM: its template was made on some

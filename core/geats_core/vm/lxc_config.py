@@ -83,7 +83,7 @@ Mounted: TypeAlias = Volume | Bind | SharedVolume
 class LxcFacts:
     """What the rendering needs to know of the host.
 
-    ``volume_paths`` maps each volume's name to the directory that holds its files, also those of
+    ``volume_paths`` maps each volume's name to the directory that contains its files, also those of
     volumes that other VMs share. ``idmap_first``
     and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups. The
     volumes in ``shifted`` show ids of that range already.
@@ -192,7 +192,7 @@ def unwritable(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def spec_line(spec: VMSpec) -> str:
-    """The comment that holds *spec*: ``spec_of_lxc_config`` reads it."""
+    """The comment that contains *spec*: ``spec_of_lxc_config`` reads it."""
     return f"{SPEC_LINE}{spec.name} {to_text(spec)}"
 
 

@@ -32,7 +32,7 @@ def read_mounts(read: Reader, vm_name: str) -> Mounts:
         *_wrong_shared_volumes(vm_name, shared, volumes),
     ]
     if all(volume.name != ROOT for volume in volumes):
-        read.problems.append(Problem("volumes", f"must hold a volume named {ROOT!r}"))
+        read.problems.append(Problem("volumes", f"must contain a volume named {ROOT!r}"))
     return tuple(sorted(volumes, key=_mounted_first)), binds, shared
 
 
@@ -112,7 +112,7 @@ def _named(shared: SharedVolume, name: str) -> SharedVolume:
 def _within_others(
     binds: Iterable[Bind], shared: Iterable[SharedVolume], volumes: Iterable[Volume]
 ) -> Iterable[Problem]:
-    """What is mounted where a bind is, or below: there, others may exchange what it stands on.
+    """What is mounted where a bind is, or below: there, others may replace what it is on.
 
     The same goes for volumes of other VMs.
     """

@@ -47,7 +47,7 @@ class Stage(IntEnum):
     """How far a volume is; each stage includes those before it."""
 
     ALLOCATED = 1  # its space is reserved
-    FORMATTED = 2  # it can hold files
+    FORMATTED = 2  # it can contain files
     FILLING = 3  # a template was being installed on it, and was not finished
     INSTALLED = 4  # a template is installed on it
 
@@ -244,5 +244,5 @@ class Observation:
 
 
 def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:
-    """The one order in which an observation holds its volumes."""
+    """The one order in which an observation contains its volumes."""
     return tuple(sorted(volumes, key=lambda volume: (volume.pool, volume.name)))

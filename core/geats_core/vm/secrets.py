@@ -1,7 +1,7 @@
 """What may be secret is never shown: the values of ``metadata``, of whatever a guest needs to know.
 
 Whoever shows a spec, or what changes in one, shows this instead. What must be able to make a VM
-holds the values themselves: definitions, recorded hosts and saved plans.
+contains the values themselves: definitions, recorded hosts and saved plans.
 """
 
 from collections.abc import Mapping

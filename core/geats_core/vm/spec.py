@@ -6,7 +6,7 @@ from enum import StrEnum
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
 
-ROOT = "root"  # the name of the volume that holds the VM's root filesystem
+ROOT = "root"  # the name of the volume that contains the VM's root filesystem
 
 
 class Init(StrEnum):

@@ -1,4 +1,4 @@
-"""What must hold of every change to this host."""
+"""What must be true of every change to this host."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a disk holds as a stream of bytes, packed by zstd, and back: ``zstd -d --sparse`` reads it.
+"""The content of a disk, packed by zstd, and back: ``zstd -d --sparse`` reads it.
 
 A disk of QEMU's own format is read through a raw file beside the archive, which is gone afterwards.
 """
@@ -37,7 +37,7 @@ class Disk:
 
 
 def pack_disk(disk: Disk, out: BinaryIO) -> Packed:
-    """Write what the disk holds to *out*."""
+    """Write what the disk contains to *out*."""
     digest, packed_bytes = hashlib.sha256(), 0
     with raw_disk(disk) as raw:
         with running(PACK, Path("/"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

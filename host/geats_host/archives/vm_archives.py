@@ -1,7 +1,7 @@
 """A whole VM in one file: a plain tar of a packed tar or disk for each volume, and of geats.json.
 
-The packed volumes come first, each as it is written; then geats.json, which holds their checksums
-and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
+The packed volumes come first, each as it is written; then geats.json, which contains their
+checksums and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
 """
 
 import os
@@ -104,7 +104,7 @@ def named_new(path: Path) -> str:
 
 
 def read(path: Path) -> Archive:
-    """What an archive says that it holds; ``Refused`` if it is none, or was changed."""
+    """What an archive says that it contains; ``Refused`` if it is none, or was changed."""
     with _host_errors(path), path.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:

@@ -1,4 +1,4 @@
-"""What a volume holds as a stream of tar, packed by zstd, and back.
+"""The content of a volume as a stream of tar, packed by zstd, and back.
 
 Ids in it are those that the guest sees, whatever range of ids it has on this host; so are access
 lists and capabilities of files. Hard links and holes stay what they are. What is in the guest's
@@ -82,7 +82,7 @@ class Packed:
 
 
 def pack(tree: Tree | None, out: Writable) -> Packed:
-    """Write what the volume holds to *out*; None is a volume that exists in memory only."""
+    """Write what the volume contains to *out*; None is a volume that exists in memory only."""
     argv, at = ([*PACK, *NOTHING], Path("/")) if tree is None else ([*PACK, "."], tree.path)
     if tree is not None:
         below = mounts_below(tree.path, itself=False)
@@ -141,13 +141,13 @@ def _refuse_too_long(path: bytes) -> None:
     if len(path) > LONGEST_PATH:
         where = path[:100].decode(errors="replace")
         raise HostError(
-            f"it holds a path of {len(path)} bytes, and one of more than {LONGEST_PATH} cannot be"
+            f"it contains a path of {len(path)} bytes; one of more than {LONGEST_PATH} cannot be"
             f" unpacked: shorten or remove it in the guest, below {where}…"
         )
 
 
 def unpack(file: Readable, packed: Packed | None, tree: Tree) -> None:
-    """Let the volume hold what is read from *file*, and nothing else, durably.
+    """Replace the content of the volume by what is read from *file*, durably.
 
     Without *packed*, all of the file is read, which checks by itself what it gives out.
 

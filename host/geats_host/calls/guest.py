@@ -128,7 +128,7 @@ def _content(path: str, raw: object) -> Checked[bytes]:
     try:
         return Success(raw.encode())
     except UnicodeEncodeError:
-        return problem(path, "holds characters that cannot be written as UTF-8")
+        return problem(path, "contains characters that cannot be written as UTF-8")
 
 
 @contextmanager

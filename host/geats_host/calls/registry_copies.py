@@ -42,7 +42,7 @@ class Restoring:
 
 
 def back_up(host: Host, path: object) -> Path:
-    """Write definitions, locks, notes and journal to a new file, which holds secrets."""
+    """Write definitions, locks, notes and journal to a new file, which contains secrets."""
     target = Path(accepted(fields.absolute_path("path", path)))
     registry = _copied(host.registry)
     if target.exists() or target.is_symlink():

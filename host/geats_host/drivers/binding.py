@@ -6,8 +6,8 @@ Children that call liblxc or libvirt are scripts that import the binding, and no
 they need not run in the Python that geats runs in. That one may have no binding (PyPI's are built
 with a compiler, which few hosts have), or one that dies: PyPI's lxc 3.0.4 does in ``attach``, from
 Python 3.13 on. Debian's own Python has those that Debian packages. Each Python is asked once, in a
-child (``Library.script``). What was found is remembered in a file, and holds as long as the Python
-and the binding are the same files.
+child (``Library.script``). What was found is remembered in a file, and is valid as long as the
+Python and the binding are the same files.
 """
 
 import json
@@ -55,7 +55,7 @@ class Binding:
     def script(self, script: Path) -> list[str]:
         """The command that runs *script*, whose first argument is where the binding is.
 
-        To look at all that site-packages may hold takes longer than what most scripts do.
+        To look at all that site-packages may contain takes longer than what most scripts do.
         """
         return [self.python, "-I", "-S", str(script), self.packages]
 

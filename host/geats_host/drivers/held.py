@@ -1,8 +1,8 @@
 """VMs that are frozen for an operation: who lets them go on, and how that shows.
 
-The file ``held`` is there meanwhile, beside the definition. It holds the pids of the process that
-lets the VM go on, which is a script of the driver, and of the one that the operation is of. If the
-latter is gone, the former is about to do so.
+The file ``held`` is there meanwhile, beside the definition. It contains the pids of the process
+that lets the VM go on, which is a script of the driver, and of the one that the operation is of. If
+the latter is gone, the former is about to do so.
 """
 
 import time

@@ -58,7 +58,7 @@ def write_atomically(folder: Path, file: str, content: str | bytes) -> None:
 
 
 def read(folder: Path, file: str) -> str | None:
-    """What *file* holds; None if there is no such file, or it is not a plain one.
+    """What *file* contains; None if there is no such file, or it is not a plain one.
 
     What is not UTF-8 in it is read as U+FFFD. One that is too large to be of geats is none either.
     Raises ``OSError`` if the disk fails.

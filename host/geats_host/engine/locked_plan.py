@@ -95,7 +95,7 @@ def bound_journal(host: Host) -> None:
 
 
 def _reserve(host: Host, planned: SavedPlan, locks: ExitStack) -> Mapping[str, Observation]:
-    """Check that all is as the plan wants it, and hold what it takes until *locks* end.
+    """Check that all is as the plan wants it, and keep the locks that it takes until *locks* end.
 
     The answer is what was seen of its VMs, and perhaps of others.
     """

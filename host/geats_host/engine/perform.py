@@ -269,7 +269,7 @@ class Performer:
         return f"unlock again once the pool is back: the mark on {', '.join(unseen)} is still there"
 
     def _mark_locked(self, pool: str, name: str) -> None:
-        """Mark a volume, unless it is marked, or holds nothing."""
+        """Mark a volume, unless it is marked, or contains nothing."""
         seen = self._look(pool, name)
         if seen is not None and tells_of_locks(seen) and not seen.locked:
             self.pools[pool].set_locked(VolumeId(self.name, name), locked=True)

@@ -37,7 +37,7 @@ class HostFiles:
         return self.root == TOP
 
     def text(self, path: str) -> str | None:
-        """What the file holds; None if it is not there."""
+        """What the file contains; None if it is not there."""
         try:
             return (self.root / path).read_text().strip()
         except (FileNotFoundError, NotADirectoryError):

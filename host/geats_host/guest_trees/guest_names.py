@@ -30,5 +30,5 @@ def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> Non
         if path != HOSTS or is_guest_file(rootfs, path) or not is_there(rootfs, path):
             write_guest_files(rootfs, {path: text}, owner=owner)
     for path, text in guest_files(spec).items():
-        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may hold secrets
+        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may contain secrets
         write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)

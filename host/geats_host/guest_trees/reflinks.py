@@ -37,7 +37,7 @@ def can_share(directory: Path) -> bool:
 
 
 def copy_file(source: int, target: int) -> None:
-    """Let the empty file *target* hold what *source* does: shared, else copied with its holes."""
+    """Copy *source* to the empty file *target*: shared, else copied with its holes."""
     with suppress(OSError):
         fcntl.ioctl(target, FICLONE, source)
         return

@@ -90,7 +90,7 @@ def removed_as_subvolume(name: str, at: int) -> bool:
 
 
 def limit(subvolume: int, size_bytes: int) -> None:
-    """Let it hold so much and no more; turns the filesystem's quotas on if they are not."""
+    """Limit its size; turns the filesystem's quotas on if they are not."""
     arguments = _buffer(struct.pack("=QQQQQQ", 0, LIMIT_REFERENCED, size_bytes, 0, 0, 0))
     try:
         _call(subvolume, QGROUP_LIMIT, arguments)

@@ -49,7 +49,7 @@ def identity_of(device: Path) -> str:
 
 
 def is_logical_volume(device: Path) -> bool:
-    """Whether LVM made it; what stands on a logical volume, as encryption does, is none."""
+    """Whether LVM made it; what is on a logical volume, such as encryption, is none."""
     with suppress(OSError):
         uuid = Path(f"/sys/dev/block/{_number(device)}/dm/uuid").read_text()
         return uuid.startswith("LVM-")
@@ -66,7 +66,7 @@ def wipe_device(device: Path) -> None:
 
 
 def check_unused(device: Path) -> None:
-    """Raise ``HostError`` if it is mounted anywhere, is swap, or another device stands on it."""
+    """Raise ``HostError`` if it is mounted anywhere, is swap, or is used by another device."""
     for use in _uses(device):
         raise HostError(f"{device}: {use}")
 

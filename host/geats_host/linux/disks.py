@@ -20,7 +20,7 @@ from geats_core.reading.sizes import format_size
 from geats_host.errors import HostError
 
 CHUNK_BYTES = 2**20
-GRAIN_BYTES = 2**12  # what holds nothing else than zeros takes no space
+GRAIN_BYTES = 2**12  # what is all zeros takes no space
 ZEROS = bytes(CHUNK_BYTES)
 BLKZEROOUT = 0x127F  # of linux/fs.h: the device does it by itself, if it can
 ZEROED_AT_ONCE_BYTES = 2**26  # a process that is killed ends after so many
@@ -33,9 +33,10 @@ def size_of(disk: Path) -> int:
 
 
 def write_disk(source: Path, target: Path) -> None:
-    """Let the file or block device *target* begin with what the file *source* holds, durably.
+    """Copy the file *source* to the beginning of the file or block device *target*, durably.
 
-    It stays as large as it is, and is zero after that: a device may hold what another guest left.
+    It stays as large as it is, and is zero after that: a device may contain what another guest
+    left.
     """
     _write(chunks(source), size_of(source), target)
 
@@ -61,7 +62,7 @@ def zero(disk: Path, start: int = 0) -> None:
 
 
 def chunks(source: Path) -> Iterator[bytes]:
-    """All that a disk holds, in order; its holes are not read."""
+    """All that a disk contains, in order; its holes are not read."""
     with opened(source, os.O_RDONLY) as file:
         at, end = 0, os.lseek(file, 0, os.SEEK_END)
         for start, hole in data_ranges(file, end):

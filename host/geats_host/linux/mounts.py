@@ -95,7 +95,7 @@ def other_places_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def fstype_of(path: Path) -> str:
-    """The type of the filesystem that holds *path*."""
+    """The type of the filesystem that contains *path*."""
     holds = _mount_of(path)
     return "unknown" if holds is None else holds.fstype
 

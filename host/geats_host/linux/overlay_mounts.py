@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 An unprivileged guest needs ids of its own range on all that it sees. The kernel maps the ids of the
-layer below, so that a shared tree of root's shows them; the layer above holds them as they are. (It
+layer below, so that a shared tree of root's shows them; the layer above has them as they are. (It
 takes a mapped layer above as well, but then mounts it read-only.) The kernel wants the mapped layer
 to be mounted somewhere while it makes the overlay: it is, in a thread's own namespace, on the mount
 point. The overlay comes out of there detached, and is attached to the mount point of all.
@@ -72,7 +72,7 @@ _libc.readdir64.restype = ctypes.POINTER(_Dirent)
 class Layers:
     """An overlay to be made: *lower* and *volume* open directories, opened again at each call.
 
-    *lower* is the tree below. *volume* holds ``upper`` and ``work``, and ``rootfs`` to mount on.
+    *lower* is the tree below. *volume* contains ``upper`` and ``work``, and ``rootfs`` to mount on.
     *ids* is a user namespace; *source* is what the mount table shows as the mount's source.
     """
 
@@ -123,7 +123,7 @@ def exchange(at: int, one: str, other: str) -> None:
 
 
 def lacks_for_upper_layer(path: Path) -> str:
-    """Why the filesystem of a directory cannot hold what is above; empty if it can."""
+    """Why the filesystem of a directory cannot contain what is above; empty if it can."""
     if _magic(path) == OVERLAYFS_SUPER_MAGIC:
         return "it is an overlay itself"
     try:

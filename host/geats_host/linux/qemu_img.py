@@ -32,7 +32,7 @@ def to_raw(image: Path, target: Path, size_bytes: int) -> None:
     """Make the sparse file *target* of a qcow2 *image* whose disk is of *size_bytes*.
 
     Its header was judged by ``geats_core.foreign.qcow2``. Without a check, what is missing from
-    an image that is cut short would be read as zeros.
+    a truncated image would be read as zeros.
     """
     opened = {
         "driver": "qcow2",
@@ -53,12 +53,12 @@ def fill(raw: Path, image: Path, *, is_new: bool = True) -> None:
 
 
 def read(image: Path, target: Path) -> None:
-    """Make the sparse file *target* of the disk in a qcow2 *image* and all that it stands on."""
+    """Make the sparse file *target* of the disk in a qcow2 *image* and all of its backing files."""
     _work(["convert", "-f", "qcow2", "-O", "raw", f"{image}", f"{target}"], None, image)
 
 
 def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
-    """Make a qcow2 image that is empty, or stands on another one: that must not change any more.
+    """Make a qcow2 image that is empty, or has a backing file: that must not change any more.
 
     *backing* may be relative to the directory of the image.
     """
@@ -68,7 +68,7 @@ def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
 
 
 def copy(source: Path, image: Path) -> None:
-    """Make a qcow2 *image* of the disk in another one and all that it stands on."""
+    """Make a qcow2 *image* of the disk in another one and all of its backing files."""
     _work(["convert", "-f", "qcow2", "-O", "qcow2", f"{source}", f"{image}"], None, image)
     _sync(image)
 

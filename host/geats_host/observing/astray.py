@@ -14,7 +14,7 @@ def astray(seen: DriverSeen, volumes: Iterable[VolumeSeen], place: Place) -> str
     """Why a VM would not run from its *volumes*, which are at their *place*; empty if it does.
 
     A directory that is not there any more counts for nothing: what was adopted, and is recreated,
-    is defined at its next start. Nor does a volume that holds nothing yet.
+    is defined at its next start. Nor does a volume that contains nothing yet.
     """
     if seen.defined is None:
         return ""

@@ -74,10 +74,10 @@ def missing(
     out_of_sight: Container[str],
     identities: Identities,
 ) -> tuple[VolumeMissing, ...]:
-    """Those of the *known* that are not there, or that hold less than they did.
+    """Those of the *known* that are not there, or that contain less than they did.
 
     A VM that *is_on* has a root volume, whether or not it is known. Pools that are *out_of_sight*
-    are a problem of their own for a VM that is recorded in them: what they hold is not missed.
+    are a problem of their own for a VM that is recorded in them: what they contain is not missed.
     """
     there = {(seen.pool, seen.name): seen for seen in volumes}
     names = {each.name for each in known} | {seen.name for seen in there.values()}
@@ -107,12 +107,12 @@ def told_apart(
 
 
 def is_filled(seen: VolumeSeen) -> bool:
-    """Whether it holds what nobody could make again: a template that was used, or files."""
+    """Whether it contains what nobody could make again: a template that was used, or files."""
     return seen.stage is Stage.INSTALLED or (seen.name != ROOT and seen.stage is Stage.FORMATTED)
 
 
 def tells_of_locks(seen: VolumeSeen) -> bool:
-    """Whether it holds anything, and can be marked: see ``Pool.set_locked``."""
+    """Whether it contains anything, and can be marked: see ``Pool.set_locked``."""
     return seen.stage >= Stage.FORMATTED and not seen.unreadable
 
 

@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-An offer is true as long as its note is there. Whoever changes what a VM holds, or how it is
+An offer is true as long as its note is there. Whoever changes what a VM contains, or how it is
 defined, removes the note first; that the VM is forgotten, for the host that took it over, does not.
 """
 

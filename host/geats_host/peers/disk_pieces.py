@@ -1,7 +1,8 @@
 """Disks in pieces, to bring one up to date with another: only pieces that differ have to travel.
 
-A piece is known by its number, and is what it holds without the zeros at its end. A piece of zeros
-only is nothing: holes are neither read nor written. So disks of different sizes can be compared.
+A piece is known by its number, and is what it contains without the zeros at its end. A piece of
+zeros only is nothing: holes are neither read nor written. So disks of different sizes can be
+compared.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ PIECE_BYTES = 2**22
 
 
 def pieces(disk: Path) -> Iterator[tuple[int, bytes]]:
-    """Every piece that holds something, in order."""
+    """Every piece that contains something, in order."""
     with opened(disk, os.O_RDONLY) as file:
         end, done = os.lseek(file, 0, os.SEEK_END), -1
         for start, hole in data_ranges(file, end):
@@ -32,7 +33,7 @@ def digest_of(piece: bytes) -> bytes:
 
 
 def digests(disk: Path) -> dict[int, bytes]:
-    """The digest of every piece that holds something."""
+    """The digest of every piece that contains something."""
     return {number: digest_of(piece) for number, piece in pieces(disk)}
 
 

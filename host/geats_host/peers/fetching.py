@@ -8,7 +8,7 @@ from geats_host.peers.volumes import had, receive
 
 
 def fetch(action: UnpackVolume, content: Content) -> None:
-    """Let the volume at *content* hold what the other host has; then take over, if that is due."""
+    """Copy the volume of the other host to *content*; then take over, if that is due."""
     try:
         peer, vm = peer_of(action.archive)
         request = {"vm": vm, "volume": action.volume, "mark": action.sha256}

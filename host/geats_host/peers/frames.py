@@ -1,7 +1,7 @@
-"""What a volume is on its way: frames, each with the digest of what it holds, and an end.
+"""What a volume is on its way: frames, each with the digest of what it contains, and an end.
 
-A stream that is cut has no end, and one that was changed has a wrong digest: both are ``HostError``
-when they are read, and nothing that was not checked is ever given out.
+A stream that is interrupted has no end, and one that was changed has a wrong digest: both are
+``HostError`` when they are read, and nothing that was not checked is ever given out.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import IO
 from geats_host.errors import HostError
 
 HEAD = struct.Struct(">QI32s")  # number, length, digest
-END = 2**64 - 1  # the number of the last frame, which holds nothing
+END = 2**64 - 1  # the number of the last frame, which contains nothing
 LARGEST_BYTES = 2**24
 CUT = "the connection ended before all was there: the same command goes on where it ended"
 

@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 Of a disk, the host that receives it says what it has already, piece by piece, and only what differs
-is sent: so one that was cut goes on, and one that is there is only compared. A disk of QEMU's own
-format is read, and written, through a raw file beside it, which is gone afterwards; a tree is sent
-as a stream of tar. Both begin anew if they are cut. What was received is durable, and was checked
-against what the other host read.
+is sent: so one that was interrupted goes on, and one that is there is only compared. A disk of
+QEMU's own format is read, and written, through a raw file beside it, which is gone afterwards; a
+tree is sent as a stream of tar. Both begin anew if they are cut. What was received is durable, and
+was checked against what the other host read.
 """
 
 import os
@@ -54,7 +54,7 @@ def send(content: Content, had_there: bytes, out: IO[bytes]) -> None:
 
 
 def receive(content: Content, had_here: bytes, stream: IO[bytes], disk_bytes: int | None) -> None:
-    """Let the volume hold what is sent, and nothing else, durably.
+    """Replace the content of the volume by what is sent, durably.
 
     *disk_bytes* is how large the disk is there; None if it is a tree.
     """
@@ -100,7 +100,7 @@ def _receive_disk(path: Path, here: dict[int, bytes], stream: IO[bytes]) -> None
             if frame.number == END:
                 os.fsync(file)
                 if frame.digest != disk_pieces.digest_of_all(here):
-                    raise HostError(f"{path}: holds something else than what was sent")
+                    raise HostError(f"{path}: contains something else than what was sent")
                 return
             disk_pieces.write_piece(file, frame.number, frame.data)
             if frame.data:

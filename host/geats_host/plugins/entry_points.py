@@ -20,7 +20,7 @@ from geats_host.plugins.strangers import lacking, watched
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool
 
-ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot stand on what is below
+ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot be on the pool below
 DEFAULT_DRIVERS: Mapping[str, Plugin] = {"lxc": Plugin(type="lxc")}
 OURS = "geats_host"
 REGISTRY = "geats.registry"

@@ -167,7 +167,7 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     """A connection to a database that is there, and is not changed: it reads as this schema.
 
     With its log, SQLite reads no file beside which it cannot write: if the disk is full or
-    read-only, a copy in memory is read, of what the file and its log hold.
+    read-only, a copy in memory is read, of what the file and its log contain.
     """
     database = _connected_to_read(path) if is_usable(path) else _in_memory(path)
     try:

@@ -218,7 +218,7 @@ class SqliteRegistry:
             database.close()
 
     def _specs(self) -> Iterator[tuple[str, VMSpec | str]]:
-        """What each row holds; or why it cannot be read."""
+        """The content of each row; or why it cannot be read."""
         for name, text, format_ in self._read("select name, spec, format from definition"):
             yield name, _spec(name, text, format_)
 

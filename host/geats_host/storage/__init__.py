@@ -223,7 +223,7 @@ class RenamingPool(Protocol):
     """What a pool offers if ``facts.renames`` is true."""
 
     def rename(self, volume: VolumeId, new: VolumeId) -> None:
-        """Let the volume be *new*, with all that it holds, its snapshots and its marks.
+        """Let the volume be *new*, with all that it contains, its snapshots and its marks.
 
         It is not active, and takes no time whatever it holds. If the volume is not there, and *new*
         is, there is nothing to do; if both are, it raises ``HostError``.

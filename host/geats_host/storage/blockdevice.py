@@ -8,11 +8,11 @@
           on:
             type: blockdevice
             device: /dev/disk/by-id/nvme-eui.0025385b11b2-part3
-            wipe: false                   # true: lose what it holds when a volume is made on it
+            wipe: false                   # true: lose what it contains when a volume is made on it
             marks: /var/lib/geats/devices
 
 Name the device by what does not change, as links in /dev/disk/by-id do; where udev knows its serial
-number, another that has its name is left alone. A device that is in use, or that holds anything
+number, another that has its name is left alone. A device that is in use, or that contains anything
 which wipefs(8) knows, is refused. The marks cannot be on the device, and are kept below ``marks``.
 When a volume is destroyed, what geats had formatted is wiped: its signatures and its first MiB. One
 that a guest gets as its disk is zeroed when it is made, so that it shows nothing of what was there.
@@ -65,7 +65,7 @@ WIPING = "wiping"  # the guest, in the marks, of a volume that is being destroye
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool of ``device`` (an absolute path, needed); stands on no other.
+    """The pool of ``device`` (an absolute path, needed); it cannot be on another pool.
 
     It need not be there yet. ``wipe`` (false) allows to lose what it contains, ``marks`` is the
     directory for what geats remembers of devices.
@@ -97,7 +97,7 @@ def _device(path: str, raw: object) -> Checked[str]:
 
 @dataclass(frozen=True, slots=True)
 class BlockDevicePool:
-    """See the module; *folders* is a pool of directories that hold the marks alone."""
+    """See the module; *folders* is a pool of directories that contain the marks alone."""
 
     device: Path
     folders: DirectoryPool
@@ -158,7 +158,7 @@ class BlockDevicePool:
             if volume in owners:
                 return
             if owners:
-                raise HostError(f"{self.device}: is taken by {owners[0]}, and holds one volume")
+                raise HostError(f"{self.device}: is taken by {owners[0]}, and contains one volume")
             check_there(self.device)
             self._check_size(size_bytes or 0)
             self._check_free(wipe=self.wipe)
@@ -167,7 +167,7 @@ class BlockDevicePool:
                 self._note_identity(at)
 
     def zero(self, volume: VolumeId) -> None:
-        """Overwrite all of the device; refused if it holds anything, unless told to wipe it."""
+        """Overwrite all of the device; refused if it contains anything, unless told to wipe it."""
         with self._marks(volume) as (at, seen):
             if seen.stage < Stage.FORMATTED:
                 self._note_identity(at)
@@ -283,17 +283,17 @@ class BlockDevicePool:
         with self.folders.opened(volume) as at:
             seen = read_marks(at, volume) if exists(MARKS, at) else None
             if seen is None:
-                raise HostError(f"{self.device}: does not hold {volume}")
+                raise HostError(f"{self.device}: does not contain {volume}")
             yield at, seen
 
     def _check_free(self, *, wipe: bool) -> bool:
-        """Refuse a device that is in use or holds anything; whether it has to be wiped."""
+        """Refuse a device that is in use or contains anything; whether it has to be wiped."""
         check_there(self.device)
         check_unused(self.device)
         held = signatures(self.device)
         if held and not wipe:
             leave = "unless its pool is configured with wipe: true"
-            raise HostError(f"{self.device}: holds {', '.join(held)}, and is not used {leave}")
+            raise HostError(f"{self.device}: contains {', '.join(held)}, and is not used {leave}")
         return bool(held)
 
     def _check_size(self, size_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""A pool of subvolumes: cloned, kept as snapshots and rolled back at once, whatever they hold.
+"""A pool of subvolumes: cloned, kept as snapshots and rolled back at once, whatever they contain.
 
 A new VM is a snapshot of its unpacked template, and takes no more space than what is written to
 it::
@@ -21,9 +21,9 @@ names goes when the volume is used next, or with the volume.
 Marks and files cannot change at once, so that a rollback leaves a link ``rolling-back``, which
 names the snapshot, until both have. Such a volume is not active: ``activate`` rolls it back again.
 
-With ``quota: true`` the size of a volume is the limit of what it holds, shared with others or not;
-what a guest puts into subvolumes of its own is not counted. btrfs then keeps count of all that is
-shared, which makes it slower with each snapshot; without, sizes are only remembered.
+With ``quota: true`` the size of a volume is the limit of what it contains, shared with others or
+not; what a guest puts into subvolumes of its own is not counted. btrfs then keeps count of all that
+is shared, which makes it slower with each snapshot; without, sizes are only remembered.
 """
 
 import os

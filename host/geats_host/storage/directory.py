@@ -82,7 +82,7 @@ KIND = "directory"
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), made if missing; it cannot be on another pool.
 
     ``guest_group`` is the id of the only group that may pass into a VM's volumes: by default that
     of root in unprivileged guests, the first of root's range in /etc/subgid.
@@ -243,8 +243,8 @@ class DirectoryPool:
     def destroy(self, volume: VolumeId) -> None:
         """Remove the volume's directory; refused if a symlink or a mount is in the way.
 
-        It is set aside under a hidden name first: what an interruption leaves of it holds nothing
-        any more, and goes with the next call that destroys or makes the same volume.
+        It is set aside under a hidden name first: what an interruption leaves of it contains
+        nothing any more, and goes with the next call that destroys or makes the same volume.
         """
         place = self._place(volume)
         if not os.path.lexists(self.root):

@@ -1,4 +1,4 @@
-"""What pools of disk files share: POOL/VM/VOLUME holds one file and the marks of the volume.
+"""What pools of disk files share: POOL/VM/VOLUME contains one file and the marks of the volume.
 
 Whatever depends on the format of the file is up to the pool: how one is made, grown, copied, and
 has snapshots.

@@ -106,7 +106,7 @@ class FoundFilesystem:
 
 
 def found_on(device: Path) -> FoundFilesystem | None:
-    """What *device* holds, by its superblock; None for anything that is not made here."""
+    """What *device* contains, by its superblock; None for anything that is not made here."""
     with device.open("rb") as file:
         for kind in FILESYSTEMS.values():
             if os.pread(file.fileno(), len(kind.magic), kind.magic_at) == kind.magic:
@@ -116,13 +116,13 @@ def found_on(device: Path) -> FoundFilesystem | None:
 
 
 def signatures(device: Path) -> tuple[str, ...]:
-    """What a file or a device holds, such as ``ext4`` or ``gpt``: all that wipefs(8) knows."""
+    """What a file or a device contains, such as ``ext4`` or ``gpt``: all that wipefs(8) knows."""
     said = run(["wipefs", "--no-act", "--noheadings", "--output=TYPE", "--", f"{device}"])
     return tuple(dict.fromkeys(said.split()))
 
 
 def make(kind: Filesystem, device: Path, label: str, size_bytes: int, *, is_zero: bool) -> None:
-    """Make a filesystem of that size, whatever *device* holds, which *is_zero* if it is new.
+    """Make a filesystem of that size, whatever *device* contains, which *is_zero* if it is new.
 
     As much as possible is left to be done when it is needed.
     """

@@ -12,9 +12,9 @@
 
 Theory of operation
 -------------------
-The first 16 MiB of what is below hold LUKS's header. A volume is so much smaller than the one that
-it stands on, which is asked for so much more. An open one is /dev/mapper/geats.KEY.VM.VOLUME, where
-KEY names the pool below. Whether it is open is seen in /sys: after a host's restart none is.
+The first 16 MiB of what is below contain LUKS's header. A volume is so much smaller than the one
+that it is on, which is asked for so much more. An open one is /dev/mapper/geats.KEY.VM.VOLUME,
+where KEY names the pool below. Whether it is open is seen in /sys: after a host's restart none is.
 
 The marks are those of the pool below. That luksFormat came to its end is noted there as the guest
 of a volume that is only formatted. The header carries a label made from its volume's name, and one
@@ -71,10 +71,11 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     """Block devices that are encrypted on the volumes of *below*.
 
-    ``key_file`` (needed) holds the key. ``discard`` (false) passes on what is discarded. ``pbkdf``
-    (argon2id, or pbkdf2) and ``iterations`` say how the key is derived from the file: the default
-    is what cryptsetup finds right for this host, which takes seconds at each activation. Where the
-    file is random and long, ``pbkdf: pbkdf2`` with ``iterations: 1000`` is as safe, and at once.
+    ``key_file`` (needed) contains the key. ``discard`` (false) passes on what is discarded.
+    ``pbkdf`` (argon2id, or pbkdf2) and ``iterations`` say how the key is derived from the file: the
+    default is what cryptsetup finds right for this host, which takes seconds at each activation.
+    Where the file is random and long, ``pbkdf: pbkdf2`` with ``iterations: 1000`` is as safe, and
+    at once.
     """
     read = Reader("", options)
     command = Cryptsetup(
@@ -326,7 +327,7 @@ class LuksPool:
         """Refuse to write a header over anything but what an interruption left of one."""
         held = signatures(device)
         if held and (held != ("crypto_LUKS",) or header_label(device) != self._label(volume)):
-            raise HostError(f"{device}: holds {', '.join(held)}, and is not formatted")
+            raise HostError(f"{device}: contains {', '.join(held)}, and is not formatted")
 
     def _open(self, volume: VolumeId, *, is_clone: bool) -> None:
         """Open it. If it *is_clone*, it may still have the label of what it was cloned from."""
@@ -337,7 +338,7 @@ class LuksPool:
         if found != label:
             if not is_clone:
                 wanted = f"the header of {found!r}, where that of {label!r} should be"
-                raise HostError(f"{device}: holds {wanted}, and is not opened")
+                raise HostError(f"{device}: contains {wanted}, and is not opened")
             run(self.command.renew(device, str(uuid.uuid4())))
             run(self.command.name(device, label))
         run(self.command.open(device, self.path(volume).name), timeout_s=TIMEOUT_S)
@@ -347,7 +348,7 @@ class LuksPool:
         device, label = self._device(volume), self._label(new)
         found = header_label(device)
         if found not in (label, self._label(volume)):
-            raise HostError(f"{device}: holds the header of {found!r}, and is not renamed")
+            raise HostError(f"{device}: contains the header of {found!r}, and is not renamed")
         if found != label:
             run(self.command.name(device, label))
 

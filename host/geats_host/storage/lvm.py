@@ -23,10 +23,10 @@ and its tags as ``geats.web01.root.+new``, then the old one is removed, and the 
 If an interruption left only the new one, it is the volume already, and the next change renames
 it.
 
-A new thick volume may hold what another had left there: it counts as formatted once its signatures
-and its first MiB are wiped. If a guest gets it as its disk, all of it is zeroed first, and so is
-what it grows by: until that is done, a tag says from where on, and it is not seen as active. Thin
-ones read as zeros, from a pool that zeroes.
+A new thick volume may contain what another had left there: it counts as formatted once its
+signatures and its first MiB are wiped. If a guest gets it as its disk, all of it is zeroed first,
+and so is what it grows by: until that is done, a tag says from where on, and it is not seen as
+active. Thin ones read as zeros, from a pool that zeroes.
 """
 
 import re
@@ -87,7 +87,7 @@ THIN_TOOLS = {"thin_ls": "thin-provisioning-tools"}
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool of the volume group ``vg`` (needed), or of its ``thin_pool``; stands on no other.
+    """The pool of the volume group ``vg`` (needed), or of its ``thin_pool``; never on another pool.
 
     ``default_size`` (10GiB) is that of volumes for which none is given, unpacked templates too.
     """
@@ -260,7 +260,7 @@ class LvmPool:
         run(lvm_commands.remove(self.vg, [lv.name]))
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
-        """Let a thin volume share what this one holds now; what is mounted is frozen by LVM."""
+        """Let a thin volume share the content of this one; what is mounted is frozen by LVM."""
         check_snapshot(volume, name)
         self._check_thin(volume)
         lv, held, seen = self._need(volume)

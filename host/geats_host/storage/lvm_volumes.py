@@ -9,7 +9,7 @@ Every logical volume of geats has the tag ``geats``, and others of the form ``ge
     geats.dirty     from which byte on others may have left something: it is zeroed before use
     geats.snapshot  the name of the snapshot that it is; with taken (seconds) and number (in order)
 
-In a value, what no tag may hold is quoted as in a URL, with # in place of %.
+In a value, what no tag may contain is quoted as in a URL, with # in place of %.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def lv_name(vg: str, volume: VolumeId, *rest: str) -> str:
 def _plain(vm: str) -> str:
     """The name of a VM without dots, which stand between the parts of ours, and underscores.
 
-    LVM refuses names that hold any of its own suffixes, such as ``_tdata``. In no VM's name is
+    LVM refuses names that contain any of its own suffixes, such as ``_tdata``. In no VM's name is
     there a ``+``, nor a dot beside one of the two: no two names become one.
     """
     return vm.replace(".", "+").replace("_", "++")

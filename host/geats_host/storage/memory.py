@@ -30,7 +30,7 @@ DEFAULT_PATH = "/memory"
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (absolute, made up, default ``/memory``); stands on no other."""
+    """The pool at ``path`` (absolute, default ``/memory``); it cannot be on another pool."""
     read = Reader("", options)
     if below is not None:
         read.problems.append(Problem("on", "a memory pool cannot be on another pool"))
@@ -76,7 +76,7 @@ class MemoryPool:
             self.volumes.setdefault(volume, new)
 
     def format(self, volume: VolumeId) -> None:
-        """Let it hold files; one that does is left as it is."""
+        """Make it ready for files; one that is ready stays as it is."""
         with self.lock:
             seen = self._need(volume)
             self.volumes[volume] = replace(seen, stage=max(seen.stage, Stage.FORMATTED))

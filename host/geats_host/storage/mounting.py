@@ -75,7 +75,7 @@ class Place:
                 raise HostError(f"{self.device}: has no filesystem, and is not renamed")
             label = found.kind.label(str(new))
             if found.label not in (label, self._label(found)):
-                raise HostError(f"{self.device}: holds {found.label!r}, and is not renamed")
+                raise HostError(f"{self.device}: contains {found.label!r}, and is not renamed")
             if found.label != label:
                 fstypes.check(found.kind, self.device)
                 fstypes.label(found.kind, self.device, label)
@@ -117,7 +117,7 @@ class Place:
         found = found_on(self.device)
         mine = () if found is None or found.label != self._label(found) else (found.kind.name,)
         if held and held != mine:
-            raise HostError(f"{self.device}: holds {', '.join(held)}, and is not formatted")
+            raise HostError(f"{self.device}: contains {', '.join(held)}, and is not formatted")
         return not held and self.device.is_file() and self.device.stat().st_blocks == 0
 
     def wanted_bytes(self) -> int:
@@ -139,7 +139,7 @@ class Place:
         label = self._label(found)
         if found.label != label and not is_clone:
             wanted = f"the filesystem {found.label!r}, where {label!r} should be"
-            raise HostError(f"{device}: holds {wanted}, and is not mounted")
+            raise HostError(f"{device}: contains {wanted}, and is not mounted")
         fstypes.check(found.kind, device)
         if found.label != label:
             fstypes.renew(found.kind, device, label)

@@ -10,8 +10,8 @@ A new VM is there at once, and takes no more space than what is written to it::
 
 Theory of operation
 -------------------
-POOL/VM/VOLUME/upper holds what was written, and rootfs is where the whole is mounted: an overlay of
-the unpacked template POOL/_templates/KEY/rootfs and upper, or upper alone if nothing is below.
+POOL/VM/VOLUME/upper contains what was written, and rootfs is where the whole is mounted: an overlay
+of the unpacked template POOL/_templates/KEY/rootfs and upper, or upper alone if nothing is below.
 layers.json says which template that is, and from where on the ids in upper are. Whether a volume is
 active is seen in the mount table: after the host's restart none is. What is mounted shows ids of
 the guests' range already, so that a VM in this pool is unprivileged. There are no snapshots; sizes
@@ -72,7 +72,7 @@ UNUSED_WITHIN_S = 10  # a mount namespace that ended is taken apart a moment lat
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), made if missing; it cannot be on another pool.
 
     ``idmap_first`` and ``idmap_count`` are the range of ids of its guests, by default root's in
     /etc/subuid and /etc/subgid: the same as the driver's. ``guest_group`` is the id of the only
@@ -97,7 +97,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 
 
 def _place_for_layers(path: str, raw: object) -> Checked[str]:
-    """A path on a filesystem that can hold the layer above."""
+    """A path on a filesystem that can contain the layer above."""
     match absolute_path(path, raw):
         case Success(found):
             there = existing(Path(found))
@@ -105,7 +105,7 @@ def _place_for_layers(path: str, raw: object) -> Checked[str]:
                 return problem(path, "the kernel has no overlay filesystem, or is older than 5.12")
             lacks = lacks_for_upper_layer(there)
             if lacks:
-                return problem(path, f"cannot hold layers: {lacks}: {found!r}")
+                return problem(path, f"cannot contain layers: {lacks}: {found!r}")
             return Success(found)
         case failure:
             return failure
@@ -272,7 +272,7 @@ class OverlayPool:
         return replace(seen, active=active)
 
     def _has_lost_its_marks(self, volume: VolumeId) -> bool:
-        """Whether it holds files that nothing is known of; see ``directory``."""
+        """Whether it contains files that nothing is known of; see ``directory``."""
         try:
             with self.folders.opened(volume) as at, open_directory(UPPER, at) as upper:
                 return read_marks(at, volume) is None and bool(os.listdir(upper))
@@ -286,7 +286,7 @@ class OverlayPool:
         if below is None:
             raise HostError(f"{where / LAYERS}: does not say which template is below")
         if below.first != self.first:
-            raise HostError(f"{where}: holds ids from {below.first}, and not from {self.first}")
+            raise HostError(f"{where}: contains ids from {below.first}, and not from {self.first}")
         return below
 
     def _mount(self, volume: VolumeId, below: Below, at: int) -> None:

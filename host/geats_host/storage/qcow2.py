@@ -9,9 +9,9 @@ Snapshots and clones of templates take no time on any filesystem, ext4 as well; 
 
 Theory of operation
 -------------------
-A volume that was cloned from a template holds what differs from it: the template's image is its
-backing file, which is therefore neither changed nor destroyed as long as a volume stands on it. Any
-other clone is a copy. A backing file is named relative to the volume's own directory, so that a
+A volume that was cloned from a template contains what differs from it: the template's image is its
+backing file, which is therefore neither changed nor destroyed as long as a volume depends on it.
+Any other clone is a copy. A backing file is named relative to the volume's own directory, so that a
 pool can be moved whole.
 
 Snapshots are within the image. QEMU keeps others away from an image in use, so all of this waits
@@ -49,7 +49,7 @@ DISK, NEW = "disk.qcow2", "disk.qcow2.new"  # the latter is left by an interrupt
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), made if missing; it cannot be on another pool.
 
     ``default_size`` (10GiB) is that of volumes for which none is given.
     """
@@ -105,14 +105,14 @@ class Qcow2Pool(DiskFilePool):
                 write_marks(at, replace(seen, size_bytes=size_bytes))
 
     def destroy(self, volume: VolumeId) -> None:
-        """Remove the image; refused while others stand on it."""
+        """Remove the image; refused while others depend on it."""
         used = self.cannot_destroy(volume)
         if used:
             raise HostError(f"{self.path(volume)}: {used.removeprefix('it ')}")
         self.folders.destroy(volume)
 
     def cannot_destroy(self, volume: VolumeId) -> str:
-        """Which volume stands on it: see ``ForeseeingPool``. Only templates are stood upon."""
+        """Which volume depends on it: see ``ForeseeingPool``. Only templates have such volumes."""
         own = self.path(volume)
         if volume.is_template:
             for other in self.folders.observe():
@@ -159,7 +159,7 @@ class Qcow2Pool(DiskFilePool):
             self._forget_snapshot(volume, name)
 
     def clone(self, source: VolumeId, target: VolumeId) -> None:
-        """Let *target* stand on a template, or be a copy of what may still change."""
+        """Let a template be the backing file of *target*; what may still change is copied."""
         check_clone(source, target)
         with self.folders.opened(source) as from_, self.folders.opened(target) as at:
             self.seen_at(from_, source)
@@ -175,7 +175,7 @@ class Qcow2Pool(DiskFilePool):
             _replace_disk(at, self.path(target), make)
 
     def rename(self, volume: VolumeId, new: VolumeId) -> None:
-        """Rename the volume's directory: what it stands on is as far from there."""
+        """Rename the volume's directory: the relative path of its backing file stays true."""
         self.folders.rename(volume, new)
 
     def used_bytes(self, volume: VolumeId) -> int:

@@ -47,7 +47,7 @@ NEW = "disk.raw.new"  # what an interruption leaves of a disk that was to be
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool at ``path`` (see ``pool_path``), which is made if missing; stands on no other.
+    """The pool at ``path`` (see ``pool_path``), made if missing; it cannot be on another pool.
 
     ``default_size`` (10GiB) is that of volumes for which none is given, unpacked templates too.
     """
@@ -101,12 +101,12 @@ class SparseFilePool(DiskFilePool):
                 write_marks(at, replace(seen, size_bytes=size_bytes))
 
     def destroy(self, volume: VolumeId) -> None:
-        """Remove the file and its snapshots; refused while a loop device stands on it."""
+        """Remove the file and its snapshots; refused while a loop device uses it."""
         self._check_no_loop(volume)
         self.folders.destroy(volume)
 
     def cannot_destroy(self, volume: VolumeId) -> str:
-        """Which loop device stands on it: see ``ForeseeingPool``."""
+        """Which loop device uses it: see ``ForeseeingPool``."""
         found = loops_on(self.path(volume))
         return f"it is in use by {found[0]}{who_sees(found[0])}" if found else ""
 
@@ -167,7 +167,7 @@ class SparseFilePool(DiskFilePool):
             self._copy_to_disk(disk, at)
 
     def rename(self, volume: VolumeId, new: VolumeId) -> None:
-        """Rename the volume's directory; refused while a loop device stands on the file."""
+        """Rename the volume's directory; refused while a loop device uses the file."""
         self._check_no_loop(volume)
         self.folders.rename(volume, new)
 

@@ -1,4 +1,4 @@
-"""What the directory of one volume holds: the guest's tree, and what that makes of the marks."""
+"""What the directory of one volume contains: the guest's tree, and what that makes of the marks."""
 
 import os
 from collections.abc import Iterator
@@ -55,8 +55,9 @@ def opened_tree(at: int) -> Iterator[int]:
 def _least_certain_stage(at: int) -> Stage:
     """The stage of a volume whose marks are lost.
 
-    One that holds files counts as installed, from no template that has a name. As FILLING it would
-    be emptied for the next install; so it is replaced only by whoever allows the loss of its data.
+    One that contains files counts as installed, from no template that has a name. As FILLING it
+    would be emptied for the next install; so it is replaced only by whoever allows the loss of its
+    data.
     """
     if not is_directory(ROOTFS, at):
         return Stage.INSTALLED  # it was adopted

@@ -15,8 +15,8 @@ and is left alone. Its mountpoint is ``legacy``: geats mounts it at MOUNTS/DATAS
 and nobody else does; whether it is active is seen in the mount table.
 
 A clone of a template is made as DATASET/VM:VOLUME:new and takes the place of the empty dataset by
-its name. What it stands on is a snapshot that goes with the clone; a template is not destroyed as
-long as a volume stands on it. ZFS rolls back to the newest snapshot only. To an older one, files
+its name. Its origin is a snapshot that is deleted with the clone; a template is not destroyed as
+long as there is a clone of it. ZFS rolls back to the newest snapshot only. To an older one, files
 are copied, so that the newer ones stay. The marks say that a rollback is under way, until it is
 done: such a volume is not active, and ``activate`` rolls it back again.
 
@@ -66,7 +66,7 @@ _dataset = matching(DATASET, "a dataset such as tank/geats")
 
 
 def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
-    """The pool below ``dataset`` (needed), which must be there; stands on no other.
+    """The pool below ``dataset`` (needed), which must be there; it cannot be on another pool.
 
     ``reserve`` (false) tells whether a volume has its size from the start. ``mounts`` is where
     volumes are mounted, ``guest_group`` the id of the only group that may pass into a VM's volumes:
@@ -114,7 +114,7 @@ class ZfsPool:
 
     @property
     def facts(self) -> PoolFacts:
-        """The space of the dataset above; sizes are limits, and clones share what they hold."""
+        """The space of the dataset above; sizes are limits, and clones share what they contain."""
         size_bytes, free_bytes = commands.parse_room(run(commands.room(self.parent)))
         return PoolFacts(
             location=f"{self.parent}/{{vm}}:{{volume}}",
@@ -226,7 +226,7 @@ class ZfsPool:
     def clone(self, source: VolumeId, target: VolumeId) -> None:
         """Put a clone of a template in place of the target, which is destroyed.
 
-        What another VM holds is copied file by file: neither stands on the other afterwards.
+        What another VM has is copied file by file: neither depends on the other afterwards.
         """
         check_clone(source, target)
         old, from_ = self._need(target), self._need(source)[0]
@@ -268,7 +268,7 @@ class ZfsPool:
         self._write(volume, mine.with_content_of(seen))
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
-        """Note it in the property that holds the marks."""
+        """Note it in the property that contains the marks."""
         dataset, seen = self._need(volume)
         self._write(volume, replace(seen, locked=locked), rolling_back=_rolling_back(dataset))
 
@@ -330,7 +330,7 @@ class ZfsPool:
         self._write(volume, whole)
 
     def _copy(self, source: VolumeId, snapshot: str, target: VolumeId) -> None:
-        """Let *target* hold what a snapshot of *source* holds; it is not mounted afterwards."""
+        """Copy a snapshot of *source* to *target*, which is not mounted afterwards."""
         was_mounted = is_mounted(self.path(source))
         for volume in (source, target):
             self._mount(volume)
@@ -352,7 +352,7 @@ class ZfsPool:
             if each.origin.startswith(f"{dataset.name}@")
         )
         if others:
-            raise HostError(f"{dataset.name}: is in use: {others[0]} stands on it")
+            raise HostError(f"{dataset.name}: is in use: {others[0]} is a clone of it")
 
 
 def snapshot_at(top: Path, name: str) -> Path:

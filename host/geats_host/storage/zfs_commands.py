@@ -22,7 +22,7 @@ COLUMNS = ("name", "used", "origin", MARKS, TAKEN)
 class Dataset:
     """One dataset of a volume: its marks as text, and its snapshots' by their names.
 
-    ``origin`` is the snapshot that it stands on, ``origins`` are those of it that clones stand on,
+    ``origin`` is the snapshot that it is a clone of, ``origins`` are those of it that have clones,
     and ``newest`` is the newest of all of its snapshots; they are empty if there is none.
     """
 
@@ -87,7 +87,7 @@ def create(dataset: str, marks: str, limits: Sequence[str]) -> list[str]:
 
 
 def limits_of(size_bytes: int | None, *, reserve: bool) -> list[str]:
-    """The properties that hold a volume to its size; what its snapshots keep does not count."""
+    """The properties that limit the size of a volume; what its snapshots keep does not count."""
     if size_bytes is None:
         return []
     reserved = [f"refreservation={size_bytes}"] if reserve else []
@@ -100,12 +100,12 @@ def set_marks(dataset: str, marks: str, limits: Sequence[str] = ()) -> list[str]
 
 
 def snapshot(dataset: str, name: str, taken: str) -> list[str]:
-    """Keep what the dataset holds, and what is to be remembered of it."""
+    """Take a snapshot of the dataset, and note what is to be remembered of it."""
     return ["zfs", "snapshot", *_options([f"{TAKEN}={taken}"]), f"{dataset}@{name}"]
 
 
 def origin_snapshot(origin: str) -> list[str]:
-    """Keep what a dataset holds, for a clone to stand on."""
+    """Take a snapshot of a dataset, for a clone of it."""
     return ["zfs", "snapshot", origin]
 
 
@@ -136,7 +136,7 @@ def destroy(dataset: str) -> list[str]:
 
 
 def delete_snapshot(snapshot_name: str) -> list[str]:
-    """Give a snapshot up, now or once no clone stands on it any more."""
+    """Delete a snapshot, now or once it has no clone any more."""
     return ["zfs", "destroy", "-d", snapshot_name]
 
 

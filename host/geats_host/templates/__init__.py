@@ -90,7 +90,7 @@ def size_of(template: Template, store: Store) -> int | None:
 
 
 def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None:
-    """Let a volume that is active hold what *template* holds; one in memory holds nothing."""
+    """Fill a volume that is active with *template*; one in memory stays empty."""
     match template.root_kind:
         case _ if pool.offers is Offer.NOTHING:
             pass
@@ -104,12 +104,12 @@ def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None
 
 
 def install(template: Template, target: Path, store: Store) -> None:
-    """Replace all that is in the directory *target* by what *template* holds, durably.
+    """Replace all that is in the directory *target* by the content of *template*, durably.
 
     Overlays are unpacked over the source, through links to directories as long as they stay in
     *target*. Anything else, a device node outside ``/dev`` too, is a ``HostError``, as is a full
-    disk; *target* then holds a part of it. Device nodes in ``/dev`` are left to the driver. Only so
-    many are unpacked at a time on this host: others wait.
+    disk; *target* then contains a part of it. Device nodes in ``/dev`` are left to the driver. Only
+    so many are unpacked at a time on this host: others wait.
     """
     with ExitStack() as stack:
         stack.enter_context(store.in_use())

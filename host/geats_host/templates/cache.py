@@ -22,7 +22,7 @@ from geats_host.templates.store import Store
 
 @contextmanager
 def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]:
-    """The volume of *pool* that holds *template*, made if there is none; kept while this lasts."""
+    """The volume of *pool* that contains *template*, made if there is none, and kept meanwhile."""
     with store.in_use():
         make_ready(template, store)
         volume = VolumeId(TEMPLATES, key_of(template, store))

@@ -1,4 +1,4 @@
-"""What a file or a directory tree holds, as a sha256 that another content never has."""
+"""What a file or a directory tree contains, as a sha256 that another content never has."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ def _sha256_of_file(path: str, _: Identity) -> str:
 
 
 def digest_of_tree(path: str) -> str:
-    """The digest of all that a directory holds: names, kinds, owners, modes, links, content.
+    """The digest of all that a directory contains: names, kinds, owners, modes, links, content.
 
     Times do not count, nor what is in its ``dev``. Remembered as long as nothing in it is touched.
     """

@@ -51,7 +51,7 @@ def rootfs_layer(path: str) -> Layer:
 
 
 def content(source: LxdImage) -> str:
-    """Names what both files hold."""
+    """Names what both files contain."""
     rootfs = "-" if source.rootfs is None else sha256_of(source.rootfs)
     return f"image:{sha256_of(source.path)}:{rootfs}"
 

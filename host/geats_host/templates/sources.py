@@ -74,7 +74,7 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
 
 
 def content(source: Source, store: Store) -> str:
-    """Names what the source holds, so that another content never has the same name.
+    """Names what the source contains, so that another content never has the same name.
 
     ``HostError`` for one that has to be made ready first.
     """

@@ -108,7 +108,7 @@ def unpack(
     """Unpack an archive over *target*, and write nowhere else; only what is *below* a name of it.
 
     Device nodes at the top's ``dev`` are left out. Another one is a ``HostError``, as is an entry
-    that leads out of *target*, and a full disk; *target* then holds a part of the archive.
+    that leads out of *target*, and a full disk; *target* then contains a part of the archive.
     """
     try:
         decompress = _decompressor(archive)

@@ -33,7 +33,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ContentConformance:
-    """What volumes hold. A subclass may change what its pool does in its own way:
+    """The content of volumes. A subclass may change what its pool does in its own way:
 
     - ``size_bytes``: of the volumes that the suite makes; it grows some of them to three times that
     - ``unsized``: whether a volume may be allocated without a size
@@ -48,7 +48,7 @@ class ContentConformance:
     sources_change = True
 
     def ready(self, pool: Pool, volume: VolumeId, text: str = "") -> None:
-        """Make a volume that is in use, and let it hold *text*."""
+        """Make a volume that is in use, and write *text* to it."""
         pool.allocate(volume, self.size_bytes)
         pool.format(volume)
         pool.activate(volume)
@@ -237,7 +237,7 @@ class ContentConformance:
         check(reopen(), FIRST, "template")
 
     def test_a_volume_is_not_cloned_into_itself(self, reopen: Reopen) -> None:
-        """Or what it holds would be gone: the target is emptied first."""
+        """Or what it contains would be gone: the target is emptied first."""
         self.ready(reopen(), FIRST, "kept")
         with pytest.raises(HostError, match="itself"):
             reopen().clone(FIRST, FIRST)
@@ -367,7 +367,7 @@ class ContentConformance:
         check(reopen(), FIRST, "more")
 
     def test_a_volume_holds_no_more_than_its_size(self, reopen: Reopen) -> None:
-        """If the pool enforces sizes; after growing it holds more, but not much more."""
+        """If the pool enforces sizes; after growing there is room for more, but not much more."""
         pool = reopen()
         self.ready(pool, FIRST)
         if pool.offers is Offer.NOTHING or not pool.facts.enforces_size:
@@ -390,7 +390,7 @@ class ContentConformance:
 
 
 def put(pool: Pool, volume: VolumeId, text: str) -> None:
-    """Let an active volume hold *text*; what is in memory only holds nothing."""
+    """Write *text* to an active volume; what is in memory only stays empty."""
     match pool.offers:
         case Offer.DIRECTORY:
             write_durably(pool.path(volume) / "content", text.encode())
@@ -403,7 +403,7 @@ def put(pool: Pool, volume: VolumeId, text: str) -> None:
 
 
 def held(pool: Pool, volume: VolumeId) -> str | None:
-    """What ``put`` let the volume hold; None if volumes hold nothing."""
+    """What ``put`` wrote to the volume; None if volumes have no content."""
     match pool.offers:
         case Offer.DIRECTORY:
             content = pool.path(volume) / "content"
@@ -418,12 +418,12 @@ def held(pool: Pool, volume: VolumeId) -> str | None:
 
 
 def check(pool: Pool, volume: VolumeId, text: str) -> None:
-    """Assert that the volume holds *text*."""
+    """Assert that the volume contains *text*."""
     assert held(pool, volume) in (text, None)
 
 
 def write(pool: Pool, volume: VolumeId, size_bytes: int) -> None:
-    """Let an active volume hold so much more that no compression makes smaller."""
+    """Write so much more to an active volume, which no compression makes smaller."""
     at = pool.path(volume)
     if pool.offers is Offer.QCOW2:
         write_in_qcow2(at, os.urandom(size_bytes))

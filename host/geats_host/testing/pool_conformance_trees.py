@@ -20,7 +20,7 @@ def make_deep(top: Path, depth: int = DEPTH, name: str = NAME) -> None:
 
 
 def depth_of(top: Path, name: str = NAME) -> int:
-    """How many directories of that name are in each other; the innermost one holds the file."""
+    """How many directories of that name are in each other; the innermost one contains the file."""
     here, depth = os.open(top, os.O_RDONLY), 0
     while name in os.listdir(here):
         below = os.open(name, os.O_RDONLY, dir_fd=here)

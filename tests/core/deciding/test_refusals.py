@@ -283,7 +283,7 @@ def test_what_a_driver_needs_is_told_of_each_volume() -> None:
         "web.volumes[root].pool: the driver 'lxc' needs a block device or a file, and pool 'fast' "
         "offers a directory",
         "web.shared_volumes.films.pool: the driver 'lxc' needs a volume of no kind, and pool "
-        "'slow' offers nothing that can hold files",
+        "'slow' offers nothing that can contain files",
     ]
 
 

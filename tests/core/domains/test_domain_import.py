@@ -486,7 +486,7 @@ def test_several_domains_of_one_name_become_several_vms() -> None:
 def test_a_domain_without_a_name_or_a_disk_is_told() -> None:
     assert any("must be 1 to 63" in each for each in problems(small(name="")))
     assert problems(small(devices="")) == [
-        "vms.web.volumes: must hold a volume named 'root'",
+        "vms.web.volumes: must contain a volume named 'root'",
         "vms.web.template: is missing",
     ]
 

@@ -59,8 +59,8 @@ def lines(made: Plan) -> list[str]:
 def test_the_root_is_last_and_with_it_the_vm_is_taken_over() -> None:
     made = fetching()
     assert lines(made)[-4:] == [
-        f"copy volume web/data from {URL}: 1MiB of it hold data there, at most",
-        f"copy volume web/root from {URL}, then take web over: 1MiB of it hold data there, at most",
+        f"copy volume web/data from {URL}: 1MiB of it are data there, at most",
+        f"copy volume web/root from {URL}, then take web over: 1MiB of it are data there, at most",
         "configure the guest on volume web/root: its files in the guest are those of another host"
         " or name",
         "start web: it ran before",

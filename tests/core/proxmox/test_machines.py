@@ -190,7 +190,7 @@ def test_the_root_is_what_is_started_first() -> None:
         "web-root": {"disk": {"path": "/dev/pve/vm-1-disk-5", "format": "raw"}}
     }
     assert wrong("memory: 1\nname: web\n") == [
-        "vms.web.volumes: must hold a volume named 'root'",
+        "vms.web.volumes: must contain a volume named 'root'",
         "vms.web.template: is missing",
     ]
 

@@ -326,7 +326,7 @@ def test_nothing_is_there_twice() -> None:
     assert problems(raw) == [
         "volumes: have the name 'data' twice",
         "volumes: have the mount '/data' twice",
-        "volumes: must hold a volume named 'root'",
+        "volumes: must contain a volume named 'root'",
         "nics[0].gateways: must be one of each IP version at most",
     ]
     twice = [{key: nic[key] for key in ("name", "bridge", "addresses")}] * 2

@@ -11,7 +11,7 @@ from geats_host.archives.volume_archives import Tree, check, pack, unpack
 from geats_host.errors import HostError
 
 STEP = "d" * 199 + "\n"
-SAID = r"it holds a path of {} bytes, and one of more than 4095 cannot be unpacked: .* below \./dd"
+SAID = r"it contains a path of {} bytes; one of more than 4095 cannot be unpacked: .* below \./dd"
 
 
 def deep(top: Path, steps: int) -> Path:

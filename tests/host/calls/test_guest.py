@@ -140,7 +140,7 @@ def test_content_that_is_no_text_is_refused(host: Host, content: object) -> None
 
 
 def test_content_that_cannot_be_encoded_is_refused_and_not_shown(host: Host) -> None:
-    with pytest.raises(Refused, match=r"^content: holds characters that cannot .* UTF-8$"):
+    with pytest.raises(Refused, match=r"^content: contains characters that cannot .* UTF-8$"):
         guest.write_file(host, "web01", "/etc/a", "hush\ud800", {})
 
 

@@ -58,7 +58,7 @@ def hostile_images(folder: Path, secret: Path) -> dict[str, tuple[Path, str]]:
         "backing file": (with_backing, "has a backing file"),
         "backing file of any format": (unsaid, "has a backing file"),
         "data elsewhere": (elsewhere, "has its data in another file"),
-        "as large as no disk": (huge, "must hold a disk of at most 64TiB"),
+        "as large as no disk": (huge, "must contain a disk of at most 64TiB"),
         "encrypted": (locked, "is encrypted"),
         "another format": (other, "is not an image in the format qcow2"),
         "cut short": (cut, "is truncated"),

@@ -78,7 +78,7 @@ def test_a_guest_reads_nothing_that_was_on_its_device(memory: Path) -> None:
         pool.destroy(VolumeId("web", "data"))
         pool.allocate(OTHER, None)
         sh("mkfs.ext4", "-q", device)
-        with pytest.raises(HostError, match="holds ext4, and is not used unless"):
+        with pytest.raises(HostError, match="contains ext4, and is not used unless"):
             pool.zero(OTHER)
         assert sh("blkid", "-o", "value", "-s", "TYPE", device).strip() == "ext4"
 
@@ -263,13 +263,13 @@ def test_its_volume_is_renamed_with_the_filesystem_on_it(opened: Open, memory: P
 def test_what_holds_data_is_neither_formatted_nor_claimed(opened: Open, device: Path) -> None:
     for make, held in (("mkfs.ext4", "ext4"), ("mkswap", "swap")):
         sh(make, device)
-        with pytest.raises(HostError, match=f"holds {held}, and is not used unless"):
+        with pytest.raises(HostError, match=f"contains {held}, and is not used unless"):
             opened().allocate(VOLUME, None)
         assert opened().observe() == {}
         sh("wipefs", "--all", device)
     opened().allocate(VOLUME, None)
     sh("mkfs.ext4", "-q", device)
-    with pytest.raises(HostError, match="holds ext4"):
+    with pytest.raises(HostError, match="contains ext4"):
         opened().format(VOLUME)
     opened().destroy(VOLUME)
     assert "ext4" in sh("wipefs", device)  # geats had not formatted it
@@ -284,7 +284,7 @@ def test_what_is_part_of_something_else_is_not_claimed(
         with device.open("r+b") as file:
             file.seek(offset)
             file.write(signature)
-    with pytest.raises(HostError, match=f"holds {held}, .*is not used unless"):
+    with pytest.raises(HostError, match=f"contains {held}, .*is not used unless"):
         opened().allocate(VOLUME, None)
     assert opened().observe() == {}
     with device.open("rb") as file:

@@ -159,7 +159,7 @@ def test_a_filesystem_is_never_made_over_another(pool: Pool, disk: Path) -> None
         sh("wipefs", "--all", disk)
         subprocess.run([*make, disk], check=True, capture_output=True)
         before = disk.read_bytes()
-        with pytest.raises(HostError, match=f"holds {held}, and is not formatted"):
+        with pytest.raises(HostError, match=f"contains {held}, and is not formatted"):
             pool.format(VOLUME)
         assert disk.read_bytes() == before
     assert pool.observe()[VOLUME].stage is Stage.ALLOCATED
@@ -171,7 +171,7 @@ def test_a_filesystem_of_another_name_is_not_mounted(pool: Pool, disk: Path) -> 
     converge(pool, VOLUME, 64 * MIB)
     pool.deactivate(VOLUME)
     sh("tune2fs", "-L", "other", disk)
-    with pytest.raises(HostError, match="holds the filesystem 'other', where 'web01/root'"):
+    with pytest.raises(HostError, match="contains the filesystem 'other', where 'web01/root'"):
         pool.activate(VOLUME)
     remove(pool)
 

@@ -277,7 +277,7 @@ def test_a_volume_with_ids_of_another_range_is_not_mounted(pool: Pool, root: Pat
     cloned(pool)
     pool.deactivate(VOLUME)
     moved = open_pool({"path": str(root), "idmap_first": 2 * FIRST}, None)
-    with pytest.raises(HostError, match="holds ids from 100000, and not from 200000"):
+    with pytest.raises(HostError, match="contains ids from 100000, and not from 200000"):
         moved.activate(VOLUME)
 
 
@@ -389,7 +389,7 @@ def test_every_wrong_option_is_reported_at_once(pool: Pool) -> None:
 
 def test_what_cannot_be_an_upper_layer_is_refused(pool: Pool, tmp_path: Path) -> None:
     tree = cloned(pool)
-    with pytest.raises(Refused, match="path: cannot hold layers: it is an overlay itself"):
+    with pytest.raises(Refused, match="path: cannot contain layers: it is an overlay itself"):
         open_pool({"path": str(tree / "pool")}, None)
     with pytest.raises(Refused, match="its filesystem has no trusted attributes"):
         open_pool({"path": "/proc"}, None)

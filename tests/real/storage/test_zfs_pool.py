@@ -106,7 +106,7 @@ def test_what_others_stand_on_is_not_destroyed(fake: FakeZfs, pool: Pool) -> Non
     pool.clone(TEMPLATE, VOLUME)
     assert fake.datasets["tank/geats/web01:root"].properties["refquota"] == f"{2**20}"
     pool.deactivate(TEMPLATE)
-    with pytest.raises(HostError, match="in use: tank/geats/web01:root stands on it"):
+    with pytest.raises(HostError, match="in use: tank/geats/web01:root is a clone of it"):
         pool.destroy(TEMPLATE)
     pool.deactivate(VOLUME)
     pool.destroy(VOLUME)

@@ -96,7 +96,7 @@ def connected(argv: Sequence[str], uri: str, name: str, within_s: float) -> Iter
         agent.answer(within_s)  # before that, nothing large may be written to it
         yield agent
     finally:
-        process.kill()  # it holds nothing
+        process.kill()  # there is nothing to lose
         process.communicate()
 
 

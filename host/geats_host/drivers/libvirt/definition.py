@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-libvirt shows what is noted in a domain to any user of the host, and a spec may hold secrets. So a
-domain has the digest of its spec only, and ``spec.DIGEST`` holds the text: of what is defined, and
-of what the VM was started with. ``record`` holds what was written and its seal (see
+libvirt shows what is noted in a domain to any user of the host, and a spec may contain secrets. So
+a domain has the digest of its spec only, and ``spec.DIGEST`` contains the text: of what is defined,
+and of what the VM was started with. ``record`` contains what was written and its seal (see
 ``geats_core.domains.embedding``). Until libvirt has given back what it made of it, there is no
 seal; should that be interrupted, ``record.new`` is the one that fits what libvirt has.
 """

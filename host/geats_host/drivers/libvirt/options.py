@@ -37,7 +37,7 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """What holds a directory for each VM: see ``definition``."""
+        """Where each VM has a directory: see ``definition``."""
         return self.state_dir / "libvirt" / self.kind
 
 

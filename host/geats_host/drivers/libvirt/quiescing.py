@@ -45,5 +45,5 @@ def thaw(folder: Path, asks: Asks) -> None:
 
 
 def forget(folder: Path) -> None:
-    """They go on: as the guest was started anew, for example."""
+    """They go on, for example because the guest was started again."""
     (folder / QUIESCED).unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class Captured:
         return bool(data)
 
     def drain(self) -> None:
-        """Take what the pipe holds, but do not wait for more, nor read for ever."""
+        """Take what the pipe contains, but do not wait for more, nor read for ever."""
         with suppress(BlockingIOError):
             for _ in range(OUTPUT_BYTES // CHUNK):
                 if not self.read():

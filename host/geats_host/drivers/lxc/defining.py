@@ -63,7 +63,7 @@ def _check_off(options: Options, label: str) -> None:
 
 
 def undefine(options: Options, name: str) -> None:
-    """Remove the container's directory; refused while it runs, or holds what is not ours."""
+    """Remove the container's directory; refused while it runs, or contains what is not ours."""
     folder = folders.folder_of(options, name)
     with vm_files.host_errors(f"cannot undefine {name}"):
         if monitor.is_on(str(options.path), name) or lxc_seen.left_of(
@@ -83,7 +83,7 @@ def cannot_define(options: Options, spec: VMSpec) -> Problems:
 
 
 def cannot_undefine(options: Options, name: str) -> str:
-    """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
+    """Whether the container's directory contains what is not ours: see ``ForeseeingDriver``."""
     folder = folders.folder_of(options, name)
     with vm_files.host_errors(f"cannot look into {folder}"):
         return vm_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
@@ -126,6 +126,6 @@ def _check_shifts(spec: VMSpec, shifted_by: Mapping[str, int], first: int) -> No
     for name, by in shifted_by.items():
         if by not in (0, first):
             raise HostError(
-                f"the volume {name} of {spec.name} holds ids from {by}, and its guest has them"
+                f"the volume {name} of {spec.name} contains ids from {by}, and its guest has them"
                 f" from {first}: give pool and driver the same idmap_first"
             )

@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-``LXCPATH/NAME/config`` is the definition. It holds the spec that it was rendered from, and tells
+``LXCPATH/NAME/config`` is the definition. It contains the spec that it was rendered from, and tells
 the lines that geats wrote from those that a person added (``geats_core.vm.lxc_config``). A
 container whose ``config`` is by another hand, or that runs without any file of geats, is foreign.
-``started`` holds the spec that the container was last started with, ``log`` what liblxc says,
+``started`` contains the spec that the container was last started with, ``log`` what liblxc says,
 and ``geats.locked`` is there while the container is protected from deletion.
 Whatever liblxc does, it does in a child process (``process``). What can be asked without liblxc
 is read from its command socket (``monitor``), from /proc, and from the cgroups. What few calls
@@ -157,7 +157,7 @@ class LxcDriver:
             lock_marks.set_locked(folders.folder_of(self.options, name), locked=locked)
 
     def undefine(self, name: str) -> None:
-        """Remove the container's directory; refused while it runs, or holds what is not ours."""
+        """Remove the container's directory; refused while it runs, or contains what is not ours."""
         defining.undefine(self.options, name)
 
     def cannot_define(self, spec: VMSpec) -> Problems:
@@ -165,7 +165,7 @@ class LxcDriver:
         return defining.cannot_define(self.options, spec)
 
     def cannot_undefine(self, name: str) -> str:
-        """Whether the container's directory holds what is not ours: see ``ForeseeingDriver``."""
+        """Whether the container's directory contains what is not ours: see ``ForeseeingDriver``."""
         return defining.cannot_undefine(self.options, name)
 
     def start(self, name: str) -> None:

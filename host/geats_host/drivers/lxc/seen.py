@@ -68,7 +68,7 @@ def config_text(options: Options, name: str) -> ConfigText | None:
 
 
 def left_of(options: Options, name: str, known: Iterable[str]) -> tuple[Path, ...]:
-    """The cgroups that hold processes of the container, whether or not it has a monitor."""
+    """The cgroups that contain processes of the container, whether or not it has a monitor."""
     try:
         config = config_text(options, name)
     except OSError:  # which ``observe`` tells of that container alone
