@@ -46,7 +46,8 @@ def opts(tmp_path, testmode, geats_config):
 
 @pytest.fixture
 def modules(opts):
-    loaded = salt.loader.minion_mods(opts, whitelist=["geats"])
+    # Before 3008, __salt__ gives modules what is in the list too, and nothing else.
+    loaded = salt.loader.minion_mods(opts, whitelist=["geats", "cp"])
     loaded.pack["__pillar__"] = opts["pillar"]  # which tests change: Salt copies it before 3008
     return Verbose(loaded)
 
