@@ -12,6 +12,7 @@ The description is the operator's: as long as it has the old name, the next plan
 of that name, and so the renaming is refused.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from returns.result import Failure, Success
@@ -94,7 +95,8 @@ def notes(
     the same to the guest.
     """
     have = observations.get(name, Observation())
-    lines = [f"a line by hand keeps the name {name}: {e}" for e in have.by_hand if name in e]
+    said = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")  # and not as a part of a word
+    lines = [f"a line by hand keeps the name {name}: {e}" for e in have.by_hand if said.search(e)]
     waiting = sorted(
         each
         for each, seen in observations.items()

@@ -264,7 +264,7 @@ def test_volumes_that_others_mount_do_not_move_away_under_them() -> None:
 
 
 def test_what_keeps_the_old_name_is_told() -> None:
-    have = replace(off(), by_hand=("lxc.log.file = /log/web01", "lxc.environment = A=1"))
+    have = replace(off(), by_hand=("lxc.log.file = /log/web01", "lxc.environment = A=web011"))
     later = off(vm("db", after=["web01"]))
     seen = {"web01": have, "db": later, "x": Observation()}
     assert notes("web01", "web02", seen, None) == (
