@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from returns.result import Failure
 
 from geats_core import HostFacts, Observation, parse_vm
+from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import Includes, OnHost, all_lines, own_lines
 from geats_core.jobs.adoption import RootSeen, as_found, plan_adopt, read_found
 from geats_core.vm.by_hand import winning
@@ -350,3 +351,66 @@ def test_a_line_by_hand_is_told_as_winning_exactly_if_it_does(
     assert beaten <= told
     last = {line.split(" =")[0]: line for line in lines}  # of several for one key, the last counts
     assert {key for _, key in winning(last.values(), want)} <= beaten
+
+
+SAID_AS = {"memory": "lxc.cgroup2.memory.max", "cpus": "lxc.cgroup2.cpu.max"} | {
+    "processes": "lxc.cgroup2.pids.max"
+}
+OF_EVERY_VM = {"lxc.apparmor.profile", "lxc.uts.name"}  # geats says them where nobody does
+
+
+def _bare_mounts(made: Meaning) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Whether a file that is mounted on is made first is all the same, once it is there."""
+    return [
+        (one, two, tuple(w for w in words if w != "create=file")) for one, two, words in made.mounts
+    ]
+
+
+def lost(old: Meaning, new: Meaning) -> Iterator[str]:
+    """The keys of a config by which *new* is not as *old*; those of all interfaces are one."""
+    for part in ("values", "lists"):
+        one, other = _said(getattr(old, part)), _said(getattr(new, part))
+        for key in map(str, {*one, *other}):
+            if one.get(key) != other.get(key) and (key in one or key not in OF_EVERY_VM):
+                yield SAID_AS.get(key, key)
+    if old.auto != new.auto:
+        yield "lxc.mount.auto"
+    was, now = _bare_mounts(old), _bare_mounts(new)
+    if sorted(was) != sorted(now) or _order(was) != _order(now):
+        yield "lxc.mount.entry"
+    for number in {*old.nets, *new.nets}:
+        one, other = _said(old.nets.get(number, {})), _said(new.nets.get(number, {}))
+        drawn = {"hwaddr", "veth.pair"} if one else set()
+        for word in {*one, *other}:
+            if one.get(word) != other.get(word) and (one.get(word) or word not in drawn):
+                yield f"lxc.net.{word}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(configs(), st.sampled_from(DESCRIBED))
+def test_an_import_with_a_description_loses_nothing_without_a_word(
+    case: tuple[str, Includes], described: dict[str, object]
+) -> None:
+    """What the new VM is not as the old container was is left out with a note, or described."""
+    text, includes = case
+    made = import_lxc({FILE: ("web", text)}, OnHost(includes=includes, kinds=DIRECTORIES))
+    if made.problems:
+        event("still wrong")
+        return
+    vms = made.geats["vms"]
+    assert isinstance(vms, dict)
+    (vm,) = vms.values()
+    parsed = parse_vm("web", {**vm, **described})
+    if isinstance(parsed, Failure):
+        event("refused: as a VM")
+        return
+    want = parsed.unwrap()
+    written = render_lxc_config(want, LxcFacts(volume_paths={"root": TREE}))
+    left = [note for note in made.notes if note.to is None or note.why]
+    newer = (each for note in left for each in re.findall(r"'(lxc\.\S+) = ", note.why))
+    said = {*newer, *(note.key for note in left)}
+    told = {re.sub(r"^lxc\.net\.[0-9]+", "lxc.net", key) for key in said}
+    asked = {word for word, key in OF_VALUES.items() if key in described}
+    missing = set(lost(meaning(text, includes), meaning(written, includes)))
+    assert missing - told <= {SAID_AS.get(word, word) for word in asked}, (written, made.notes)
+    event("told" if missing else "all of it")

@@ -236,6 +236,8 @@ class _Reading:
             if not hwaddr or "x" in hwaddr.lower():
                 drawn = f"{name} has one MAC address, and no longer another after each start"
                 yield f"lxc.net.{number}.hwaddr", drawn
+            if not self.in_place and not self.last.get(f"lxc.net.{number}.flags"):
+                yield f"lxc.net.{number}.flags", f"{name} is up, and was down until the guest acted"
         for key in NOT_RUN:
             if self.last.get(key, CLONE_HOOK) not in ("", CLONE_HOOK):
                 yield key, f"nothing runs {key}"

@@ -18,6 +18,7 @@ lxc.rootfs.path = dir:/var/lib/lxc/web/rootfs
 lxc.signal.halt = SIGUSR1
 lxc.net.0.type = veth
 lxc.net.0.link = br1
+lxc.net.0.flags = up
 lxc.net.0.name = lan
 lxc.net.0.hwaddr = 00:16:3e:00:00:02
 lxc.net.0.ipv4.address = 10.0.3.2/24 10.0.3.255
@@ -70,6 +71,14 @@ def test_what_is_left_out_of_a_nic_is_told_for_its_own_reason(line: str, why: st
     found = said(word, value, "veth", "web")
     assert why in found.why
     assert found.stays
+
+
+def test_a_nic_that_is_up_from_then_on_is_told() -> None:
+    nic = "lxc.net.0.type = veth\nlxc.net.0.link = br0\n"
+    told = "is missing: eth0 is up, and was down until the guest acted"
+    whys = {note.key: note.why for note in imported(nic).notes}
+    assert whys["lxc.net.0.flags"] == told
+    assert told not in str(imported(f"{nic}lxc.net.0.flags = up\n").notes)
 
 
 def test_another_kind_of_nic_is_told_by_its_kind() -> None:
@@ -140,6 +149,7 @@ def test_each_line_leaves_a_note() -> None:
     assert [note.key for note in made.notes if note.to is None] == [
         "lxc.include",
         "lxc.net.0.type",
+        "lxc.net.0.flags",
         "lxc.net.0.ipv6.gateway",
         "lxc.net.0.script.up",
         "lxc.cgroup2.pids.max",
