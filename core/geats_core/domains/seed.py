@@ -12,10 +12,12 @@ from geats_core.domains.domain_xml import domain_uuid
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine import Bus, Machine
 from geats_core.domains.plain_devices import in_guest
+from geats_core.vm import hardware
 from geats_core.vm.guest_files import FIRSTBOOT, firstboot_config
 from geats_core.vm.spec import Dns, Nic, VMSpec, Volume
 
 CLOUD_CONFIG = "#cloud-config\n"
+CONTAINERS = "lxc"  # in place of the type of a domain
 META_DATA, USER_DATA, NETWORK_CONFIG = "meta-data", "user-data", "network-config"
 BY_ID = {  # how udev calls a disk with a serial number, by its bus
     Bus.VIRTIO: "virtio-",
@@ -31,12 +33,31 @@ WRITE = 'umask 077; printf %s "$1" >"$2"'
 def seed_files(spec: VMSpec, machine: Machine, kind: str) -> Mapping[str, str]:
     """Each document by its name; *kind* is the type of the domain."""
     ours = _user_data(spec, machine, devices(spec, machine, kind))
-    user = merged(ours, machine.user_data)
+    return _documents(spec, kind, _network(spec), merged(ours, machine.user_data))
+
+
+def container_seed(spec: VMSpec) -> Mapping[str, str]:
+    """Each document for a container, whose key ``hardware.guest`` says that cloud-init reads it.
+
+    Its files, interfaces and mounts are made by the host: cloud-init leaves the network alone.
+    """
+    said = hardware.to_plain(spec.hardware)
+    keys, theirs = said.get("ssh_keys"), said.get("user_data")
+    user: dict[object, object] = {"preserve_hostname": False}
+    if keys:
+        user["ssh_authorized_keys"] = keys
+    if isinstance(theirs, Mapping):
+        user = merged(user, theirs)
+    return _documents(spec, CONTAINERS, {"config": "disabled"}, user)
+
+
+def _documents(
+    spec: VMSpec, kind: str, network: Mapping[str, object], user: Mapping[object, object]
+) -> Mapping[str, str]:
+    identity = {"instance-id": domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
     return {
-        META_DATA: _json(
-            {"instance-id": domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
-        ),
-        NETWORK_CONFIG: _json(_network(spec)),
+        META_DATA: _json(identity),
+        NETWORK_CONFIG: _json(network),
         USER_DATA: CLOUD_CONFIG + _json(user),
     }
 

@@ -72,7 +72,7 @@ from geats_host.drivers import (
     Place,
 )
 from geats_host.errors import HostError
-from geats_host.guest_trees.guest_names import configure_guest
+from geats_host.guest_trees.guest_names import configure_guest, seed_guest
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.observing import (
     lines_by_hand,
@@ -172,6 +172,7 @@ class Performer:
                 return None if self._is_off() else self._power_off(action)
             case Start():
                 self._check_mounts()
+                self._seed()
                 self._follow_root()
                 self.driver.start(self.name)
                 with suppress(HostError):  # it is on: the next plan removes the note
@@ -358,6 +359,13 @@ class Performer:
             return  # nothing of such a guest is mounted on the host
         paths = {name: place.path for name, place in self._places(spec).items()}
         check_mount_points(spec, paths)
+
+    def _seed(self) -> None:
+        """What cloud-init reads in a container; a virtual machine gets it from its driver."""
+        spec = self.spec
+        if spec is not None and self.pools[spec.root.pool].offers is Offer.DIRECTORY:
+            place = self._place(self.pools[spec.root.pool], VolumeId(self.name, spec.root.name))
+            seed_guest(place.path, spec, owner=place.shifted_by)
 
     def _follow_root(self) -> None:
         """One that was adopted, and was recreated since, is not where the definition says."""

@@ -1,7 +1,9 @@
 """The files of a guest that geats writes: those of the spec, and those that name the guest."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from geats_core.vm import hardware
 from geats_core.vm.guest_files import (
     FIRSTBOOT,
     HOSTNAME,
@@ -17,6 +19,25 @@ from geats_host.guest_trees.guest_files import (
     read_guest_file,
     write_guest_files,
 )
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    from geats_core.domains import seed
+else:  # most hosts have no guest with a seed
+    seed = later("geats_core.domains.seed")
+
+CLOUD_INIT = "cloud-init"
+SEED = "var/lib/cloud/seed/nocloud"  # see the datasource NoCloud of cloud-init
+
+
+def seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
+    """Write the documents for cloud-init, where it looks for them, if that configures the guest.
+
+    As with virtual machines, it is done before each start: what is lost or changed is renewed.
+    """
+    if hardware.to_plain(spec.hardware).get("guest") == CLOUD_INIT:
+        files = {f"{SEED}/{name}": text for name, text in seed.container_seed(spec).items()}
+        write_guest_files(rootfs, files, mode=0o600, owner=owner)
 
 
 def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> None:

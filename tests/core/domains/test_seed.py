@@ -1,12 +1,13 @@
 """The seed: what cloud-init reads in a guest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from geats_core.domains.domain_xml import domain_uuid
 from geats_core.domains.machine_keys import read_machine
-from geats_core.domains.seed import CLOUD_CONFIG, devices, merged, seed_files
+from geats_core.domains.seed import CLOUD_CONFIG, container_seed, devices, merged, seed_files
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, ROOT, spec
 
@@ -145,6 +146,33 @@ def test_keys_and_data_of_the_user_are_put_over_ours() -> None:
         "bootcmd": [*list(ours["bootcmd"]), ["true"]],  # type: ignore[call-overload]
         "users": [],
     }
+
+
+def test_a_container_gets_the_same_documents_without_network_and_mounts() -> None:
+    said: dict[str, object] = {
+        "guest": "cloud-init",
+        "ssh_keys": ["k"],
+        "user_data": {"packages": ["vim"]},
+    }
+    want = spec(driver="lxc", hostname="db.example.org", nics=[NIC], volumes=[ROOT, DATA])
+    odd: dict[str, object] = {"user_data": "odd"}
+    for hardware, more in (
+        ({}, {}),
+        (said, {"ssh_authorized_keys": ["k"], "packages": ["vim"]}),
+        (odd, {}),
+    ):
+        keyed = replace(want, hardware=spec(hardware=hardware).hardware)
+        files = container_seed(keyed)
+        found = {name: json.loads(text.removeprefix(CLOUD_CONFIG)) for name, text in files.items()}
+        assert files["user-data"].startswith(CLOUD_CONFIG)
+        assert found == {
+            "meta-data": {
+                "instance-id": domain_uuid("db01", "lxc"),
+                "local-hostname": "db.example.org",
+            },
+            "network-config": {"config": "disabled"},
+            "user-data": {"preserve_hostname": False, **more},
+        }
 
 
 def test_what_is_merged_is_not_changed() -> None:

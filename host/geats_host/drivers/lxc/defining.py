@@ -1,5 +1,6 @@
 """Containers are defined, adopted and undefined: what is in their ``config``, and whose it is."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -7,15 +8,18 @@ from pathlib import Path
 
 from geats_core.planning.actions import Adopt
 from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config, unwritable
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc import seen as lxc_seen
 from geats_host.drivers.lxc.definition import CONFIG, OURS, ROOTFS
+from geats_host.drivers.lxc.facts import FOR_CLOUD_INIT
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
+from geats_host.guest_trees.guest_names import CLOUD_INIT
 from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
 
@@ -76,10 +80,16 @@ def undefine(options: Options, name: str) -> None:
 
 
 def cannot_define(options: Options, spec: VMSpec) -> Problems:
-    """Whether root may give the guest the ids that it is to have: see ``CheckingDriver``."""
+    """Whether root may give the guest its ids, and its seed is read: see ``CheckingDriver``."""
     with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
         why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
-        return (Problem("idmap", why, Code.REFUSED),) if why else ()
+        ids = (Problem("idmap", why, Code.REFUSED),) if why else ()
+    said = dict(spec.hardware)
+    unread = [key for key in FOR_CLOUD_INIT if key in said]
+    if unread and json.loads(said.get("guest", "null")) != CLOUD_INIT:
+        why = f"must be {CLOUD_INIT}, or nobody reads {' and '.join(unread)}"
+        return (*ids, Problem(f"{HARDWARE}.guest", why, Code.REFUSED))
+    return ids
 
 
 def cannot_undefine(options: Options, name: str) -> str:

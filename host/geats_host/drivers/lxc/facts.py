@@ -1,15 +1,29 @@
 """What the planner has to know of containers."""
 
+from collections.abc import Mapping
+
 from geats_core.planning.costs import LIVE_LIMITS, Cost, Impact
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
 # The halt signal is read from the config by whoever sends it: the next shutdown has the new one.
-COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
+KEYS: Mapping[str, object] = {  # of those for virtual machines, what containers can have as well
+    "guest": {"type": "string", "enum": ["cloud-init", "none"]},
+    "ssh_keys": {"type": "array", "items": {"type": "string"}},
+    "user_data": {"type": "object"},
+}
+FOR_CLOUD_INIT = ("ssh_keys", "user_data")  # which takes them at its first start
+AT_FIRST_START = frozenset(f"{HARDWARE}.{key}" for key in FOR_CLOUD_INIT)
+COSTS = {
+    **LIVE_LIMITS,
+    "init": Cost.always(Impact.NONE),
+    **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
+}
 
 
 def facts(options: Options) -> DriverFacts:
@@ -20,7 +34,8 @@ def facts(options: Options) -> DriverFacts:
         costs=COSTS,
         no_start=apparmor.no_start(),
         location=f"{options.path}",
-        keys={},
+        keys=KEYS,
+        at_first_start=AT_FIRST_START,
         root_kind=RootKind.TREE,
         guests_mount=False,
     )
