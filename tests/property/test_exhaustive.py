@@ -467,18 +467,30 @@ def distances(space: Space, goal: Goal, reached: bytes, may: Collection[int]) ->
 # The plans, and all ways to carry them out.
 
 
+class Noted:
+    """A policy of a goal, which notes each look at it."""
+
+    def __init__(self, policy: str) -> None:
+        self.policy = policy
+        self.of_goal = vars(Goal)[policy]
+
+    def __get__(self, goal: "Watched", owner: type | None = None) -> object:
+        goal.looked_at.add(self.policy)
+        return self.of_goal.__get__(goal)
+
+    def __set__(self, goal: "Watched", value: object) -> None:
+        self.of_goal.__set__(goal, value)
+
+
 class Watched(Goal):
     """A goal that remembers which of its policies were looked at."""
 
     looked_at: set[str]
 
-    def __getattribute__(self, name: str) -> object:
-        if name in POLICIES:
-            object.__getattribute__(self, "looked_at").add(name)
-        return object.__getattribute__(self, name)
-
 
 POLICIES = ("restart", "power_off", "data_loss", "by_hand", "max_impact")
+for name in POLICIES:
+    setattr(Watched, name, Noted(name))
 
 
 def watched(goal: Goal) -> Watched:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 
+UNKNOWN_DRIVER, UNKNOWN_POOL = DriverFacts(), PoolFacts()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
@@ -38,8 +40,8 @@ class HostFacts:
 
     def driver(self, name: str) -> DriverFacts:
         """What is known of the driver *name*."""
-        return (self.drivers or {}).get(name, DriverFacts())
+        return (self.drivers or {}).get(name, UNKNOWN_DRIVER)
 
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""
-        return (self.pools or {}).get(name, PoolFacts())
+        return (self.pools or {}).get(name, UNKNOWN_POOL)

@@ -202,7 +202,7 @@ class Observation:
     def volume(self, pool: str, name: str) -> VolumeSeen | None:
         """The volume of that name in that pool, if there is one."""
         for volume in self.volumes:
-            if (volume.pool, volume.name) == (pool, name):
+            if volume.name == name and volume.pool == pool:
                 return volume
         return None
 
