@@ -36,6 +36,9 @@ LISTED: dict[str, object] = {
         "pending": 0,
         "driver": None,
         "addresses": [],
+        "memory_bytes": None,
+        "cpus": None,
+        "disk_bytes": None,
         "problems": [],
     }
 }

@@ -41,9 +41,10 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 
     ``power`` is None if nothing is defined. ``pending`` is the number of fields that are recorded,
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
-    start it again, and ``to_freeze``: to freeze it again. ``copy_of`` is what the VM is an
-    unfinished copy of; it is empty if it is none. ``problems`` say why part of the VM
-    cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
+    start it again, and ``to_freeze``: to freeze it again. ``memory_bytes`` and ``cpus`` are its
+    limits, None if there is none, and ``disk_bytes`` the sizes of its volumes, as far as known.
+    ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is none. ``problems`` say
+    why part of the VM cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -67,6 +68,9 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "pending": len(pending_of(host, have)),
         "driver": spec.driver if spec else None,
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
+        "memory_bytes": spec.limits.memory_bytes if spec else None,
+        "cpus": spec.limits.cpus if spec else None,
+        "disk_bytes": sum(each.size_bytes or 0 for each in have.volumes) or None,
         "problems": list(map(problem_to_plain, host.out_of_sight(name, have))),
     }
 

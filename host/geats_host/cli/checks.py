@@ -2,13 +2,16 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 
 import click
 
 from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.calls import doctor, lifecycle
-from geats_host.cli import tables
+from geats_host.cli.lists import answer_rows, as_list, styled
 from geats_host.cli.session import FAILED, Session, in_session
+
+COLOURS = {"well": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -23,14 +26,28 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
 
 
 @click.command("doctor")
+@as_list
 @in_session
 def examine(session: Session) -> None:
     """Check whether this host can run what is configured, and say what to do if not."""
     findings = doctor.examine(session.raw)
     report = doctor.to_plain(findings)
     columns = ("what", "health", "found", "fix")
-    session.answer(report, lambda: tables.show_rows(columns, report, "nothing was found"))
+    if session.format in ("", "table") and not session.columns:
+        session.answer(report, lambda: _show_findings(report))
+    else:
+        answer_rows(session, report, columns, report, "nothing was found")
     sys.exit(FAILED if doctor.has_problem(findings) else 0)
+
+
+def _show_findings(report: Sequence[Mapping[str, str]]) -> None:
+    """A line for each; what to do, which may be there to be copied, is on a line of its own."""
+    width = max((len(row["health"]) for row in report), default=0)
+    for row in report:
+        health, colour = f"{row['health']:<{width}}", COLOURS.get(row["health"])
+        click.echo(f"{styled(health, colour)}  {row['what']}: {row['found']}")
+        if row["fix"]:
+            click.echo(f"{'':<{width}}  {row['fix']}")
 
 
 @click.command()

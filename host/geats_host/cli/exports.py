@@ -3,7 +3,7 @@
 import click
 
 from geats_host.calls import exports
-from geats_host.cli import tables
+from geats_host.cli.lists import answer_rows
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import Session, in_session
 
@@ -31,7 +31,7 @@ def prune_exports(session: Session, /, dry_run: bool, **rules: int | None) -> No
     given = {name: count for name, count in rules.items() if count is not None}
     report = exports.pruned(session.host, given, dry_run=dry_run)
     columns = ("archive", "vm", "action", "reason")
-    session.answer(report, lambda: tables.show_rows(columns, report, "There are no exports."))
+    answer_rows(session, report, columns, report, "There are no exports.")
 
 
 COMMANDS = (prune_exports,)

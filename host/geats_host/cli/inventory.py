@@ -7,7 +7,7 @@ import click
 
 from geats_host.calls import inventory
 from geats_host.calls.reports import Report
-from geats_host.cli import tables
+from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.session import Session, in_session
 from geats_host.host import Host
 
@@ -15,27 +15,31 @@ Rows: TypeAlias = list[Report]
 
 
 def _command(
-    name: str, report: Callable[[Host], Mapping[str, Report] | Rows], summary: str
+    name: str,
+    report: Callable[[Host], Mapping[str, Report] | Rows],
+    columns: tuple[str, ...],
+    summary: str,
 ) -> click.Command:
-    """A command without arguments, which shows a table of what *report* holds."""
+    """A command without arguments, which lists what *report* holds, in these *columns*."""
 
+    @as_list
     @in_session
     def command(session: Session) -> None:
         told = report(session.host)
         rows = told if isinstance(told, list) else [{"name": k, **row} for k, row in told.items()]
-        columns = list(rows[0]) if rows else []
-        session.answer(told, lambda: tables.show_rows(columns, rows, f"no {name}"))
+        answer_rows(session, told, columns, rows, f"no {name}")
 
     return click.command(name, help=summary)(command)
 
 
 @click.command()
+@as_list
 @in_session
 def pending(session: Session) -> None:
     """Show the running VMs with pending changes: their definition is not yet in effect."""
     told = inventory.pending_report(session.host)
     columns = ("VM", "field", "old", "new")
-    session.answer(told, lambda: tables.show_rows(columns, _fields(told), "nothing is pending"))
+    answer_rows(session, told, columns, _fields(told), "nothing is pending")
 
 
 def _fields(told: Mapping[str, Report]) -> Iterator[Report]:
@@ -45,10 +49,24 @@ def _fields(told: Mapping[str, Report]) -> Iterator[Report]:
                 yield {"VM": name, "field": field, "old": both["old"], "new": both["new"]}
 
 
+# What matters most comes first: what does not fit the terminal is left out from the end.
+POOLS = (
+    *("name", "type", "free_bytes", "size_bytes", "volumes", "templates", "problem", "offers"),
+    *("snapshots", "clones", "grows_online", "enforces_size"),
+)
+VOLUMES = (
+    *("vm", "name", "pool", "size_bytes", "used_bytes", "wanted", "stage", "template"),
+    *("snapshots", "active", "path"),
+)
+DRIVERS = ("name", "vms", "bridges", "problem")
+STRAYS = ("name", "power", "policy", "defined", "foreign", "locked", "problem")
+
 COMMANDS = (
-    _command("pools", inventory.pools_report, "Show every pool: what it is, and what is in it."),
-    _command("volumes", inventory.volumes_report, "Show every volume of a VM, and where it is."),
-    _command("drivers", inventory.drivers_report, "Show every driver, and the VMs that it knows."),
-    _command("strays", inventory.strays_report, "Show the VMs of this host that nobody declared."),
+    _command("pools", inventory.pools_report, POOLS, "Show every pool, and what is in it."),
+    _command("volumes", inventory.volumes_report, VOLUMES, "Show every volume, and where it is."),
+    _command("drivers", inventory.drivers_report, DRIVERS, "Show every driver, and its VMs."),
+    _command(
+        "strays", inventory.strays_report, STRAYS, "Show the VMs of this host that nobody declared."
+    ),
     pending,
 )

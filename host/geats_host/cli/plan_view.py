@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
+from rich.console import Console
 from rich.markup import escape
 
 from geats_core.hostwide.host_planner import HostPlan
@@ -20,10 +21,10 @@ from geats_core.plans.explain import (
 from geats_core.plans.glance import Line, Sign, glance, in_total
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
-from geats_host.cli.tables import console
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
 
+console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 SIGN_STYLE = {
     Sign.CREATE: "green",

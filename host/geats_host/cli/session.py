@@ -34,6 +34,8 @@ class Session:
 
     file: Path | None = None
     as_json: bool = False
+    format: str = ""  # of a list: see ``cli.lists``
+    columns: tuple[str, ...] = ()
 
     @cached_property
     def raw(self) -> object:

@@ -3,8 +3,9 @@
 import click
 
 from geats_host.calls import snapshots as snapshots_
-from geats_host.cli import plan_view, tables
+from geats_host.cli import plan_view
 from geats_host.cli.exports import rules_options
+from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.plans import dry_run_option, show_or_apply, yes_option
 from geats_host.cli.session import Session, in_session
 
@@ -33,13 +34,14 @@ def snapshot(
 
 
 @click.command()
+@as_list
 @click.argument("name")
 @in_session
 def snapshots(session: Session, name: str) -> None:
     """List the snapshots of a VM, from the oldest to the newest."""
     report = snapshots_.listed(session.host, name)
     columns = ("name", "taken", "volumes", "together")
-    session.answer(report, lambda: tables.show_rows(columns, report, "There are no snapshots."))
+    answer_rows(session, report, columns, report, "There are no snapshots.")
 
 
 @click.command()

@@ -1,20 +1,36 @@
-"""What the command line shows to a person: tables, and progress on a terminal."""
+"""VMs as rows of a list, and whatever else is shown as lines."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from geats_core.planning.costs import Impact
 from geats_core.reading.checked import Problem, problem_from_plain, said_once
-from geats_core.reading.sizes import format_size
+from geats_host.cli.lists import show_table, styled, word_of
 
-console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
-MOST_IN_A_TABLE = 2_000
-POWER_STYLE = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
-IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
+COLUMNS = (  # of the VMs, those that matter most first
+    *("VM", "power", "addresses", "memory_bytes", "pending", "cpus", "disk_bytes", "driver"),
+    *("declared", "defined", "locked"),
+)
+
+
+def vm_rows(report: Mapping[str, Mapping[str, object]]) -> list[dict[str, object]]:
+    """VMs as rows; ``(to run)`` and ``(to freeze)`` are those that the next plan starts, or
+    freezes."""
+    return [
+        {
+            "VM": name,
+            **row,
+            "power": f"{'–' if row['power'] is None else row['power']}{_to_do(row)}",
+            "pending": _pending(row["pending"]),
+        }
+        for name, row in report.items()
+    ]
+
+
+def show_problems(report: Mapping[str, Mapping[str, object]]) -> None:
+    """What of the VMs cannot be seen or read, each reason once."""
+    for problem in said_once(map(str, _problems(report.values()))):
+        click.echo(styled(problem, "red"))
 
 
 def _to_do(row: Mapping[str, object]) -> str:
@@ -25,115 +41,24 @@ def _to_do(row: Mapping[str, object]) -> str:
     return " (to run)" if row["to_run"] else ""
 
 
-def show_list(rows: Mapping[str, Mapping[str, object]]) -> None:
-    """One line a VM; ``(to run)`` and ``(to freeze)`` are those that the next plan starts, or
-    freezes."""
-    table = _table("VM", "power", "driver", "addresses", "declared", "defined", "locked", "pending")
-    for name, row in rows.items():
-        power = _text(row["power"])
-        table.add_row(
-            name,
-            f"[{POWER_STYLE.get(power, 'dim')}]{power}[/]{_to_do(row)}",
-            _text(row["driver"]),
-            _text(row["addresses"]),
-            _text(row["declared"]),
-            _text(row["defined"]),
-            _text(row["locked"]),
-            _pending(row["pending"]),
-        )
-    console.print(table)
-    for problem in said_once(map(str, _problems(rows.values()))):
-        console.print(escape(problem), style="red", soft_wrap=True)
-
-
 def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[Problem]:
     for row in rows:
         if isinstance(found := row["problems"], list):
             yield from map(problem_from_plain, found)
 
 
-def show_rows(columns: Sequence[str], rows: Iterable[Mapping[str, object]], nothing: str) -> None:
-    """One line for each row, with these keys; or the text *nothing* if there are no rows."""
-    table = _table(*(column.removesuffix("_bytes") for column in columns))
-    for row in rows:
-        table.add_row(*(_value(column, row[column]) for column in columns))
-    console.print(table if table.row_count else nothing)
-
-
 def show_mapping(report: Mapping[str, object]) -> None:
     """One line for each key; nested mappings are shown after their key."""
-    table = _table("what", "value")
-    for key, value in _flat("", report):
-        table.add_row(escape(key.removesuffix("_bytes")), _value(key, value))
-    console.print(table)
+    rows = [
+        {"what": key.removesuffix("_bytes"), "value": word_of(key, value)}
+        for key, value in _flat("", report)
+    ]
+    show_table(("what", "value"), rows, whole=True)
 
 
-def show_status(report: Mapping[str, object]) -> None:
-    """The VMs, and the host below them."""
-    vms = report["vms"]
-    if isinstance(vms, Mapping):
-        show_list(vms)
-    of_host = report["host"]
-    if isinstance(of_host, Mapping):
-        show_mapping(of_host)
-
-
-def show_journal(entries: Sequence[Mapping[str, object]]) -> None:
-    """One line for each entry. If there are many, they are not put into a table, which is slow."""
-    columns = ("time", "action", "outcome", "detail", "origin")
-    if len(entries) > MOST_IN_A_TABLE:
-        click.echo("\n".join("  ".join(str(each[key]) for key in columns) for each in entries))
-        return
-    table = _table(*columns)
-    for entry in entries:
-        table.add_row(*(escape(str(entry[column])) for column in columns))
-    console.print(table if entries else "Nothing was applied yet.")
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:  # the first one, which is a name most often, stays whole
-        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
-    return table
-
-
-def _text(value: object) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case None:
-            return "–"
-        case list() | tuple():
-            return escape(", ".join(map(_plain, value))) or "–"
-        case Mapping():
-            return escape(_plain(value)) or "–"
-        case _:
-            return escape(str(value))
-
-
-def _plain(value: object) -> str:
-    """A value as people write it, however it is nested."""
-    match value:
-        case Mapping():
-            return ", ".join(f"{key}: {_plain(each)}" for key, each in value.items())
-        case list() | tuple():
-            return f"[{', '.join(map(_plain, value))}]"
-        case bool() | None:
-            return {True: "yes", False: "no", None: "–"}[value]
-        case _:
-            return str(value)
-
-
-def _pending(value: object) -> str:
+def _pending(value: object) -> object:
     """How many fields of a row, or which in a report."""
-    fields = len(value) if isinstance(value, Mapping) else value
-    return f"[yellow]{fields}[/]" if fields else "no"
-
-
-def _value(key: str, value: object) -> str:
-    if key.endswith("_bytes") and isinstance(value, int):
-        return f"{value / 2**20:,.1f} MiB" if value < 2**40 else format_size(value)
-    return _text(value)
+    return (len(value) if isinstance(value, Mapping) else value) or "no"
 
 
 def _flat(path: str, report: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -146,3 +71,14 @@ def _flat(path: str, report: Mapping[str, object]) -> Iterator[tuple[str, object
                 yield from _flat(f"{at}[{index}]", item)
         elif value is not None:
             yield at, value
+
+
+def show_status(report: Mapping[str, object]) -> None:
+    """The VMs, and the host below them."""
+    vms, of_host = report["vms"], report["host"]
+    if isinstance(vms, Mapping):
+        if vms:
+            show_table(COLUMNS, vm_rows(vms))
+        show_problems(vms)
+    if isinstance(of_host, Mapping):
+        show_mapping(of_host)

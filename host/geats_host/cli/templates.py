@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from geats_host.cli import tables
 from geats_host.cli.commands import shared_options
+from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.errors import HostError, Refused
@@ -30,6 +30,7 @@ def templates() -> None:
 
 
 @templates.command("list")
+@as_list
 @in_session
 def list_(session: Session) -> None:
     """List every declared template, and the pools in which it is unpacked."""
@@ -39,7 +40,7 @@ def list_(session: Session) -> None:
         for name, row in report.items()
     ]
     columns = ("template", "source", "from", "pools", "key")
-    session.answer(report, lambda: tables.show_rows(columns, rows, NONE))
+    answer_rows(session, report, columns, rows, NONE)
 
 
 @templates.command("import")
@@ -67,7 +68,7 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
             report[name] = {"failed": str(error)}
             failed.append(f"failed: {error}")
     rows = [{"template": name, what: _done(done)} for name, done in report.items()]
-    session.answer(report, lambda: tables.show_rows(("template", what), rows, NONE))
+    answer_rows(session, report, ("template", what), rows, NONE)
     if failed:
         click.echo("\n".join(failed), err=True)
         sys.exit(FAILED)
@@ -87,7 +88,7 @@ def prune(session: Session, dry_run: bool) -> None:
     """Delete unpacked templates and files that no declared template needs."""
     report = session.host.templates.pruned(dry_run=dry_run)
     columns = ("action", "name", "pool", "reason")
-    session.answer(report, lambda: tables.show_rows(columns, report, "There is nothing to prune."))
+    answer_rows(session, report, columns, report, "There is nothing to prune.")
 
 
 def _key(row: Report) -> str:

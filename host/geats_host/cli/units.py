@@ -3,7 +3,7 @@
 import click
 
 from geats_host.calls import units as units_
-from geats_host.cli import tables
+from geats_host.cli.lists import answer_rows
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import Session, in_session
 
@@ -24,9 +24,7 @@ def units(session: Session, remove: bool, dry_run: bool) -> None:
     if not dry_run:
         units_.carry_out(steps)
     report = units_.report(steps)
-    session.answer(
-        report, lambda: tables.show_rows(("do", "reason"), report, "There is nothing to do.")
-    )
+    answer_rows(session, report, ("do", "reason"), report, "There is nothing to do.")
 
 
 COMMANDS = (units,)

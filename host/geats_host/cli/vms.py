@@ -1,13 +1,28 @@
 """The commands that show VMs: all of them, one, and what was done to it."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
 import click
 
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
+from geats_host.cli import tables
+from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.session import Session, in_session
 
 
 @click.command("list")
+@as_list
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value=2.0,
+    type=click.FloatRange(min=0.1),
+    metavar="[SECONDS]",
+    help="Show it again and again, each time after so many seconds (2), until Ctrl-C.",
+)
 @click.argument("vms", nargs=-1, metavar="[NAMES]...")
 @click.option(
     "--power",
@@ -20,20 +35,28 @@ from geats_host.cli.session import Session, in_session
 @click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
 @click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
 @in_session
-def list_(session: Session, /, **only: object) -> None:
+def list_(session: Session, /, watch: float | None, **only: object) -> None:
     """List all VMs, or those that match NAMES: names, or patterns such as 'web*'."""
     some = {key: value for key, value in only.items() if value != ()}
-    report = inventory.list_report(session.host_in_part, some)
+    if watch is None:
+        _list(session, some)
+        return
+    while True:
+        click.clear()
+        _list(replace(session), some)  # which looks at the host again
+        time.sleep(watch)
 
-    def show() -> None:
-        if not report:
-            click.echo("There are no VMs.")
-            return
-        from geats_host.cli import tables  # which takes as long to load as all else
 
-        tables.show_list(report)
-
-    session.answer(report, show)
+def _list(session: Session, only: Mapping[str, object]) -> None:
+    report = inventory.list_report(session.host_in_part, only)
+    answer_rows(
+        session,
+        report,
+        tables.COLUMNS,
+        tables.vm_rows(report),
+        "There are no VMs.",
+        more=lambda: tables.show_problems(report),
+    )
 
 
 @click.command()
@@ -42,8 +65,6 @@ def list_(session: Session, /, **only: object) -> None:
 def info(session: Session, name: str) -> None:
     """Show one VM."""
     report = inventory.info_report(session.host_in_part, name)
-    from geats_host.cli import tables
-
     session.answer(report, lambda: tables.show_mapping(report))
 
 
@@ -52,12 +73,11 @@ def info(session: Session, name: str) -> None:
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
     report = inventory.status_report(session.host_in_part)
-    from geats_host.cli import tables
-
     session.answer(report, lambda: tables.show_status(report))
 
 
 @click.command()
+@as_list
 @click.argument("name", required=False)
 @click.option(
     "--limit",
@@ -70,9 +90,8 @@ def status(session: Session) -> None:
 def journal(session: Session, name: str | None, limit: int) -> None:
     """Show the newest steps that were applied to a VM; without NAME, to the host as a whole."""
     report = inventory.journal_report(session.host_in_part, name, limit)
-    from geats_host.cli import tables
-
-    session.answer(report, lambda: tables.show_journal(report))
+    columns = ("time", "action", "outcome", "detail", "origin")
+    answer_rows(session, report, columns, report, "Nothing was applied yet.")
 
 
 COMMANDS = (list_, info, status, journal)

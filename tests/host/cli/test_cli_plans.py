@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from geats_host.cli import tables
+from geats_host.cli import lists
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
 from geats_host.registry import Outcome
@@ -335,5 +335,5 @@ def test_a_guest_that_had_to_be_powered_off_is_told(
 def test_an_address_is_shown_as_it_is_and_not_as_a_picture(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tables.show_rows(["mac"], [{"mac": "02:ab:ab:cd:00:01"}], "none")
+    lists.show_table(["mac"], [{"mac": "02:ab:ab:cd:00:01"}])
     assert "02:ab:ab:cd:00:01" in capsys.readouterr().out

@@ -1,0 +1,179 @@
+"""Lists: as tables that fit the terminal, as CSV, YAML or JSON, and of which columns.
+
+In a pipe, nothing is wrapped or cut. On a terminal that is too narrow, the columns that matter
+least are left out, and a line says which. No library for tables is used, because loading one takes
+longer than all else that a list does.
+"""
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from shutil import get_terminal_size
+from typing import TypeAlias
+
+import click
+
+from geats_core.reading.checked import unknown
+from geats_core.reading.sizes import for_people
+from geats_host.cli.session import Session
+from geats_host.errors import Refused
+
+Row: TypeAlias = Mapping[str, object]
+FORMATS = ("table", "csv", "json", "yaml")
+GAP = "  "
+COLOURS = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
+
+
+def as_list(command: Callable[..., object]) -> Callable[..., object]:
+    """A command that takes ``--format`` and ``--columns``: it answers with ``answer_rows``."""
+    command = click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        expose_value=False,
+        callback=_format,
+        help="How to show it (default: table). csv and table have the same columns.",
+    )(command)
+    return click.option(
+        "--columns",
+        metavar="A,B",
+        expose_value=False,
+        callback=_columns,
+        help="Only these columns, in this order.",
+    )(command)
+
+
+def _format(context: click.Context, _: click.Parameter, wanted: str | None) -> None:
+    if wanted is not None:
+        session = context.ensure_object(Session)
+        session.format, session.as_json = wanted, wanted == "json"
+
+
+def _columns(context: click.Context, _: click.Parameter, wanted: str | None) -> None:
+    if wanted is not None:
+        names = tuple(filter(None, (each.strip() for each in wanted.split(","))))
+        context.ensure_object(Session).columns = names
+
+
+def answer_rows(
+    session: Session,
+    report: object,
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    nothing: str,
+    *,
+    more: Callable[[], None] | None = None,
+) -> None:
+    """Answer with a list: *columns* begin with those that matter most, or are those asked for.
+
+    As JSON or YAML it is *report*, or with columns the rows. Raises ``Refused`` for a column that
+    there is not. *more* shows what stands below a table.
+    """
+    rows = list(rows)
+    there = dict.fromkeys([*columns, *(key for row in rows for key in row)])
+    called = {**{_head(each).lower(): each for each in there}, **{each: each for each in there}}
+    strange = [each for each in session.columns if each not in called]
+    if strange:
+        raise Refused(
+            *(unknown("--columns", "column", each, map(_head, there)) for each in strange)
+        )
+    chosen = tuple(called[each] for each in session.columns) or tuple(columns)
+    if session.columns and (session.as_json or session.format == "yaml"):
+        report = [{column: row.get(column) for column in chosen} for row in rows]
+
+    def show() -> None:
+        if session.format == "csv":
+            _show_csv(chosen, rows)
+        elif session.format == "yaml":
+            _show_yaml(report)
+        elif rows:
+            show_table(chosen, rows, whole=bool(session.columns))
+        else:
+            click.echo(nothing)
+        if more is not None and session.format in ("", "table"):
+            more()
+
+    session.answer(report, show)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = False) -> None:
+    """A line for each row; columns that do not fit the terminal are left out, unless *whole*."""
+    cells = [list(map(_head, columns))]
+    cells += [[word_of(column, row.get(column)) for column in columns] for row in rows]
+    widths = [max(map(len, each)) for each in zip(*cells, strict=True)]
+    count = len(columns) if whole else fitting(widths, _width())
+    for at, line in enumerate(cells):
+        padded = [f"{cell:<{width}}" for cell, width in zip(line[:count], widths, strict=False)]
+        padded[-1] = padded[-1].rstrip()
+        coloured = [styled(each, COLOURS.get(each.split(" ")[0]), bold=at == 0) for each in padded]
+        click.echo(GAP.join(coloured))
+    if count < len(columns):
+        left = ", ".join(map(_head, columns[count:]))
+        click.echo(f"(too narrow for: {left}; --columns shows them)")
+
+
+def fitting(widths: Sequence[int], room: int | None) -> int:
+    """How many of the columns fit into *room* characters, from the first one on: at least one."""
+    if room is None:
+        return len(widths)
+    used, count = 0, 0
+    for width in widths:
+        used += width + (len(GAP) if count else 0)
+        if used > room:
+            break
+        count += 1
+    return max(count, 1)
+
+
+def word_of(key: str, value: object) -> str:
+    """A value as people read it: sizes with a unit, and ``–`` for what is not known."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() if key.endswith("_bytes"):
+            return for_people(value)
+        case None:
+            return "–"
+        case list() | tuple():
+            return ", ".join(word_of("", each) for each in value) or "–"
+        case Mapping():
+            return ", ".join(f"{name}: {word_of('', each)}" for name, each in value.items()) or "–"
+        case _:
+            return " ".join(str(value).split()) or "–"
+
+
+def _head(column: str) -> str:
+    return column.removesuffix("_bytes")
+
+
+def _width() -> int | None:
+    """Of the terminal; None in a pipe, in which there is no limit."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def styled(text: str, colour: str | None, *, bold: bool = False) -> str:
+    """The text in a colour, on a terminal whose user wants colours (see https://no-color.org)."""
+    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return click.style(text, fg=colour, bold=bold or None) if wanted and (colour or bold) else text
+
+
+def _show_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_raw(row.get(column)) for column in columns] for row in rows)
+    click.echo(out.getvalue(), nl=False)
+
+
+def _raw(value: object) -> object:
+    """A value for programs: sizes in bytes, nothing for what is not known."""
+    if isinstance(value, list | tuple):
+        return " ".join(str(_raw(each)) for each in value)
+    return word_of("", value) if isinstance(value, Mapping | bool) else value
+
+
+def _show_yaml(report: object) -> None:
+    import yaml
+
+    click.echo(yaml.safe_dump(report, sort_keys=False, allow_unicode=True), nl=False)

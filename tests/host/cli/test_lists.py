@@ -1,0 +1,106 @@
+"""Lists: what fits a terminal, what is whole in a pipe, and other formats."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+import yaml
+
+from geats_host.cli import lists
+from tests.host.cli.conftest import Geats
+
+HEAD = "VM     power    addresses    memory  pending  cpus  disk  driver  declared  defined  locked"
+WEB = "web01  running  10.0.0.2/24  512MiB  no       –     –     memory  yes       yes      no"
+
+
+@pytest.fixture
+def running(geats: Geats) -> Geats:
+    assert geats("start", "web01")[0] == 0
+    return geats
+
+
+@pytest.mark.parametrize(
+    ("widths", "room", "count"),
+    [
+        ((5, 5, 5), None, 3),
+        ((5, 5, 5), 19, 3),
+        ((5, 5, 5), 18, 2),
+        ((5, 5, 5), 5, 1),
+        ((5, 5, 5), 4, 1),
+    ],
+)
+def test_columns_are_left_out_from_the_end(
+    widths: Sequence[int], room: int | None, count: int
+) -> None:
+    assert lists.fitting(widths, room) == count
+
+
+def test_in_a_pipe_nothing_is_left_out_and_no_line_is_wrapped(running: Geats) -> None:
+    assert running("list", "web*")[1].splitlines() == [HEAD, WEB]
+
+
+def test_a_narrow_terminal_says_what_it_does_not_show(
+    running: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_width", lambda: 40)
+    assert running("list", "web*")[1].splitlines() == [
+        "VM     power    addresses    memory",
+        "web01  running  10.0.0.2/24  512MiB",
+        "(too narrow for: pending, cpus, disk, driver, declared, defined, locked; --columns shows"
+        " them)",
+    ]
+    whole = running("list", "web*", "--columns", "vm,driver,declared,defined,locked,power")[1]
+    assert whole.splitlines()[1] == "web01  memory  yes       yes      no      running"
+
+
+def test_programs_get_sizes_in_bytes(running: Geats) -> None:
+    chosen = ("--columns", "vm,memory,addresses,declared")
+    assert running("list", "web*", "--format", "csv", *chosen)[1].splitlines() == [
+        "VM,memory_bytes,addresses,declared",
+        "web01,536870912,10.0.0.2/24,yes",
+    ]
+    rows = [{"VM": "web01", "memory_bytes": 2**29}]
+    for form in (["--format", "yaml"], ["--format", "json"], ["--json"]):
+        told = running("list", "web*", *form, "--columns", "vm,memory")[1]
+        assert yaml.safe_load(told) == rows
+    everything = running("list", "--format", "yaml")[1]
+    assert yaml.safe_load(everything) == yaml.safe_load(running("--json", "list")[1])
+
+
+def test_a_column_that_there_is_not_is_refused(geats: Geats) -> None:
+    code, out, err = geats("pools", "--columns", "name,sise")
+    assert (code, out) == (2, "")
+    assert err.startswith("refused: --columns: unknown column 'sise', did you mean 'size'?")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "journal", "pools", "volumes", "drivers", "strays", "pending"],
+)
+def test_each_list_has_all_formats(running: Geats, command: str) -> None:
+    for form in lists.FORMATS:
+        code, out, _ = running(command, "--format", form)
+        assert (code, bool(out)) == (0, True), form
+
+
+def test_what_to_copy_is_on_a_line_of_its_own(geats: Geats) -> None:
+    found = {row["what"]: row for row in yaml.safe_load(geats("--json", "doctor")[1])}
+    lines = geats("doctor")[1].splitlines()
+    fixes = [row["fix"] for row in found.values() if row["fix"]]
+    assert fixes
+    assert {*fixes} <= {line.strip() for line in lines}
+
+
+def test_a_list_is_shown_again_until_somebody_ends_it(
+    running: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    code, out, _ = running("list", "web*", "--watch")
+    assert (code, slept, out.splitlines().count(WEB)) == (1, [2.0, 2.0], 2)
