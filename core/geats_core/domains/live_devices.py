@@ -37,6 +37,26 @@ def device_steps(wanted: str, live: str, gone: Collection[str]) -> tuple[DeviceS
     return tuple(_steps(want, have, gone))
 
 
+def missing_ports(live: str, added: Collection[str], gone: Collection[str]) -> int:
+    """How many PCIe ports the domain *live* has too few to get the devices *added*.
+
+    They are known as those that are *gone* are, whose ports are free by then. Those that are there
+    already need none. Machines without such ports have slots enough.
+    """
+    domain, there = parsed(live), _devices(live)
+    devices = [] if domain is None else domain.findall("devices/*")
+    ports = {each.get("index") for each in devices if each.get("model") == "pcie-root-port"}
+    used = {_bus(device) for device in devices}
+    needed = len([key for key in added if key not in there])
+    freed = len([key for key in gone if key in there])
+    return max(0, needed - freed - len(ports - used)) if ports else 0
+
+
+def _bus(device: Element) -> str:
+    """The number of the bus that it is on: that of a port is the index of that."""
+    return f"{int(_said(device, 'address', 'bus') or '0', 0)}"
+
+
 def _steps(
     want: Mapping[str, Element], have: Mapping[str, Element], gone: Collection[str]
 ) -> Iterable[DeviceStep]:

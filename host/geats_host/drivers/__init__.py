@@ -287,6 +287,15 @@ class CheckingDriver(Protocol):
 
 
 @runtime_checkable
+class ForeseeingHotPlugging(Protocol):
+    """What a driver can do as well that knows beforehand what ``set_devices`` would fail for."""
+
+    def cannot_set_devices(self, name: str, devices: "SetDevices") -> str:
+        """Why it would; empty if it would not."""
+        ...
+
+
+@runtime_checkable
 class ForeseeingDriver(Protocol):
     """What a driver can do as well that knows beforehand why it could not forget a VM."""
 

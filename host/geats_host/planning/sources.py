@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from geats_core.planning.actions import Adopt, Define, InstallTemplate, Start
+from geats_core.planning.actions import Adopt, Define, InstallTemplate, SetDevices, Start
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Code, Problem, Problems, within
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver
+from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver, ForeseeingHotPlugging
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
@@ -51,6 +52,13 @@ def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observat
         for each in within(name, host.drivers.ask(spec.driver, partial(_of_driver, spec)) or ())
     ]
     problems += [
+        Problem(f"{step.vm}.{HARDWARE}.hotplug_ports", why, Code.REFUSED)
+        for step in steps
+        if isinstance(step.action, SetDevices) and (spec := specs.get(step.vm))
+        for why in [host.drivers.ask(spec.driver, partial(_unplugged, step.vm, step.action))]
+        if why
+    ]
+    problems += [
         Problem(step.vm, f"nothing starts with the line {line!r}: correct it, or take it out")
         for step in steps
         if isinstance(step.action, Adopt)
@@ -70,6 +78,12 @@ def _others_at_work(host: Host, names: Iterable[str]) -> Iterable[Problem]:
 
 def _of_driver(spec: VMSpec, driver: Driver) -> Problems:
     return driver.cannot_define(spec) if isinstance(driver, CheckingDriver) else ()
+
+
+def _unplugged(name: str, devices: SetDevices, driver: Driver) -> str:
+    if not isinstance(driver, ForeseeingHotPlugging):
+        return ""
+    return driver.cannot_set_devices(name, devices)
 
 
 def _unread(adopt: Adopt, driver: Driver) -> tuple[str, ...]:

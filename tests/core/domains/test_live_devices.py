@@ -1,7 +1,7 @@
 """Devices of a domain that runs, brought to those that are wanted."""
 
 from geats_core.domains.domain_xml import domain_xml
-from geats_core.domains.live_devices import Doing, device_steps
+from geats_core.domains.live_devices import Doing, device_steps, missing_ports
 from geats_core.domains.machine_keys import read_machine
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, FACTS, ROOT, spec
@@ -50,3 +50,30 @@ def test_nics_and_media_change_and_disks_do_not() -> None:
         assert steps(plain, other) == steps(other, plain) == [(Doing.CHANGE, "disk")]
     cached: dict[str, object] = {"cdrom": "/a.iso", "disks": {"root": {"cache": "none"}}}
     assert steps(plain, spec(nics=[ETH0], hardware=cached)) == []
+
+
+def running(*used: int, ports: int = 3) -> str:
+    """A domain with a NIC on each of these ports, and with a disk on a bus of its own."""
+    made = "".join(
+        f"<controller type='pci' index='{n}' model='pcie-root-port'>"
+        f"<address type='pci' bus='0x00' slot='0x0{n}'/></controller>"
+        for n in range(1, ports + 1)
+    )
+    nics = "".join(
+        f"<interface><mac address='02:00:00:00:00:0{n}'/><address type='pci' bus='0x0{n}'/>"
+        "</interface>"
+        for n in used
+    )
+    disk = "<disk><serial>data</serial><address type='drive' controller='0' bus='0'/></disk>"
+    return f"<domain><devices>{made}{nics}{disk}<console/></devices></domain>"
+
+
+def test_what_is_plugged_in_needs_a_port_each() -> None:
+    one, two, new = "02:00:00:00:00:01", "02:00:00:00:00:02", {"a", "b"}
+    assert missing_ports(running(1), new, ()) == 0
+    assert missing_ports(running(1, 2), new, ()) == 1
+    assert missing_ports(running(1, 2), {*new, one}, ()) == 1  # which is there
+    assert missing_ports(running(1, 2), new, [two, "gone"]) == 0
+    assert missing_ports(running(1, 2, 3), new, ()) == 2
+    assert missing_ports(running(ports=0), new, ()) == 0
+    assert missing_ports("", new, ()) == 0

@@ -297,6 +297,7 @@ def test_devices_change_while_the_guest_is_on(
         described(f"{tmp_path}/a.iso", nics=[eth0]),
     ):
         driver.define(want, places(want, tmp_path))
+        assert driver.cannot_set_devices(want.name, SetDevices(want)) == ""
         for _ in range(2):  # the second time nothing is left to be done
             driver.set_devices(want.name, SetDevices(want), places(want, tmp_path))
         assert driver.observe()[want.name] == DriverSeen(
@@ -308,6 +309,11 @@ def test_devices_change_while_the_guest_is_on(
         down = "link" in dict(want.hardware)["nics"]
         assert ("<link state='down'/>" in virsh("dumpxml", want.name)) is down
     assert qemu_pid(first.name) == began
+    nics: list[object] = [{"name": f"eth{n}", "bridge": bridge} for n in range(6)]
+    for many, why in ((nics[:5], ""), (nics, "lacks free ports for what is plugged in: 1 more")):
+        want = described(f"{tmp_path}/a.iso", nics=many)
+        assert why in (said := driver.cannot_set_devices(want.name, SetDevices(want)))
+        assert bool(said) is bool(why)
 
 
 def test_one_that_is_held_goes_on_when_its_operation_is_killed(

@@ -23,7 +23,7 @@ from geats_core.domains.domain_devices import DomainFacts
 from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
-from geats_core.domains.live_devices import device_steps
+from geats_core.domains.live_devices import device_steps, missing_ports
 from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
@@ -263,6 +263,15 @@ class LibvirtDriver:
             note=note_xml(spec),
             timeout=self.options.timeout_s / 2,
         )
+
+    def cannot_set_devices(self, name: str, devices: "SetDevices") -> str:
+        """Whether the running machine has ports enough: see ``ForeseeingHotPlugging``."""
+        runs = self._in_effect(name)
+        old, new = machines.on_ports(runs), machines.on_ports(devices.in_effect(runs))
+        live = self.daemon.live_xml(name) if new - old else ""
+        missing = missing_ports(live, new - old, old - new)
+        lacks = f"the machine that runs lacks free ports for what is plugged in: {missing} more"
+        return f"{lacks}; restart it (restart: always)" if missing else ""
 
     def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
         """Let QEMU see how large the disk is now; whoever is off sees it when it starts."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from returns.result import Failure, Success
 
 from geats_core.domains.domain_devices import Source
-from geats_core.domains.machine import EMPTY, Machine
+from geats_core.domains.machine import EMPTY, Bus, Machine
 from geats_core.domains.machine_keys import problems, read_machine
 from geats_core.planning.offers import Offer
 from geats_core.reading.checked import Code, Problem, Problems, unknown
@@ -56,6 +56,13 @@ def machine_of(options: Options, spec: VMSpec) -> Machine:
             return machine
         case _:
             raise HostError(f"{spec.name}: {'; '.join(map(str, wrong))}")
+
+
+def on_ports(spec: VMSpec) -> set[str]:
+    """The devices that take a port each if they are plugged in: see ``missing_ports``."""
+    machine = read_machine(spec).value_or(Machine())
+    disks = {each.name for each in spec.volumes if machine.disk(each.name).bus is Bus.VIRTIO}
+    return {nic.mac for nic in spec.nics} | disks
 
 
 def source_of(spec: VMSpec, volume: str, places: Mapping[str, Place]) -> Source:
