@@ -10,8 +10,8 @@ from returns.result import Failure
 from geats_core.plans.codec import encode
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import copies, lifecycle
-from geats_host.engine.apply import Applied
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused
 from geats_host.for_salt.fleet import Fleet
 from geats_host.for_salt.migrating import Mover

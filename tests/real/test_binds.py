@@ -11,8 +11,8 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_host.calls import lifecycle
-from geats_host.engine.apply import Interrupted
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import Refused
 from geats_host.host import Host
 from tests.real.conftest import sh

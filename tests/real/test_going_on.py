@@ -14,8 +14,8 @@ from geats_core.planning.actions import describe
 from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power
-from geats_host.engine.apply import Interrupted
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Interrupted
 from geats_host.host import Host
 from geats_host.planning.goals import wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes

@@ -14,8 +14,8 @@ from returns.result import Failure, Success
 
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import inventory, lifecycle, reports
-from geats_host.engine.apply import Interrupted
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import Refused
 from geats_host.host import Host
 from tests.real.conftest import DEFAULT_DEBIAN, sh

@@ -23,8 +23,8 @@ from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import vm_archives
-from geats_host.engine.apply import Applied
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of

@@ -20,7 +20,7 @@ from geats_core.plans.explain import (
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import problems_to_plain, said_once
 from geats_host.drivers import Ran
-from geats_host.engine.apply import Applied, Interrupted, Noted, NotTried
+from geats_host.engine.outcomes import Applied, Interrupted, Noted, NotTried
 
 if TYPE_CHECKING:
     from geats_host.calls.waiting import Waited

@@ -11,7 +11,7 @@ from geats_host.calls import copies, reports
 from geats_host.cli import plan_view, tables
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import FAILED, Session, in_session
-from geats_host.engine.apply import Applied
+from geats_host.engine.outcomes import Applied
 from geats_host.errors import Refused
 from geats_host.inputs.yaml_text import WrongYaml, read_yaml
 

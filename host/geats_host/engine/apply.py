@@ -40,9 +40,10 @@ from geats_core.planning.actions import (
     UpgradeRegistry,
     describe,
 )
-from geats_core.planning.steps import Plan, Step
+from geats_core.planning.steps import Step
 from geats_core.plans.progress import Course
 from geats_core.vm.observation import Observation
+from geats_host.engine.outcomes import Applied, Failed, Interrupted, Noted, NotTried
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.step_listeners import Progress, silent
@@ -58,54 +59,6 @@ LONGEST_HOLD_S = 0.5
 Perform: TypeAlias = Callable[[Step], str | None]  # what is to be known of how it was done
 Ends: TypeAlias = "dict[int, _Ended]"  # by the position of each step that was tried
 Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noted(Step):
-    """A step that was done, and not as one would wish: ``note`` says how."""
-
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A step that failed, and why."""
-
-    step: Step
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotTried:
-    """A step that needed another, which failed or needed one that did: ``because_of``."""
-
-    step: Step
-    because_of: Step
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """How far a plan got if steps failed."""
-
-    done: tuple[Step, ...]
-    failed: tuple[Failed, ...]
-    not_tried: tuple[NotTried, ...]
-
-    def of_plan(self, plan: Plan) -> "Interrupted":
-        """What of it are steps of *plan*, that of one VM: also what the host needs before them."""
-        actions = {step.action for step in plan.steps if not step.vm}
-
-        def is_own(step: Step) -> bool:
-            return step.vm == plan.name or (not step.vm and step.action in actions)
-
-        return Interrupted(
-            tuple(filter(is_own, self.done)),
-            tuple(each for each in self.failed if is_own(each.step)),
-            tuple(each for each in self.not_tried if is_own(each.step)),
-        )
-
-
-Applied: TypeAlias = Success[tuple[Step, ...]] | Failure[Interrupted]
 
 
 def nothing_seen(name: str) -> Observation:

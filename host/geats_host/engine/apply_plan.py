@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from returns.result import Success
 
 from geats_core.plans.plan_files import SavedPlan
+from geats_host.engine.outcomes import Applied
 from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.planning.facts import places_of
@@ -19,7 +20,7 @@ else:  # most plans have nothing to do
     locked_plan = later("geats_host.engine.locked_plan")
 
 
-def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> "apply.Applied":
+def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
     """Carry out a plan; refused if a VM is no longer what the plan was made from."""
     places = places_of(host)
     places.remember()

@@ -22,8 +22,8 @@ from geats_core.declared.config import Events
 from geats_core.plans.glance import in_lines
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
-from geats_host.engine.apply import Applied
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Applied
 from geats_host.for_salt import in_brief
 from geats_host.for_salt.errors import salts_errors
 from geats_host.for_salt.events import told_of_steps

@@ -10,7 +10,7 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import problem_from_plain
 from geats_core.reading.sizes import for_people
 from geats_host.calls.reports import Report, done_notes, how_far, refused_lines
-from geats_host.engine.apply import Applied
+from geats_host.engine.outcomes import Applied
 
 EMPTY: tuple[object, ...] = (None, "", [], {})
 

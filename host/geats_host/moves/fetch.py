@@ -12,8 +12,8 @@ from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.vm.observation import Observation
 from geats_host.calls.copies import others
-from geats_host.engine.apply import Applied
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves.sending import ABSENT

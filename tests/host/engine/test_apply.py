@@ -13,8 +13,9 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
-from geats_host.engine.apply import Failed, Interrupted, NotTried, apply_steps
+from geats_host.engine.apply import apply_steps
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Failed, Interrupted, NotTried
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock

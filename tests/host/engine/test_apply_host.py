@@ -26,8 +26,9 @@ from geats_host.calls.reports import failure_text
 from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import apply
-from geats_host.engine.apply import Failed, Interrupted, NotTried, Onlooker, apply_steps
+from geats_host.engine.apply import Onlooker, apply_steps
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Failed, Interrupted, NotTried
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock

@@ -12,8 +12,8 @@ from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.spec import Bind
 from geats_host.calls import lifecycle
-from geats_host.engine.apply import Interrupted
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.host import Host
