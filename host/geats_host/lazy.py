@@ -1,8 +1,8 @@
 """Modules that are loaded when something of them is first used.
 
 A call of Salt's is often a process of its own, uses few of our modules, and each takes a while to
-load. Those that few calls use are named twice where they are used: for whoever checks the types,
-under ``if TYPE_CHECKING``, and for whoever runs it.
+load. Those that few calls use are named twice where they are used: for type checkers,
+under ``if TYPE_CHECKING``, and for Python.
 """
 
 from importlib import import_module

@@ -24,14 +24,14 @@ from geats_core.vm.spec import Nic, VMSpec, Volume
 
 SEED = "cidata"  # the serial of the disk that contains the seed
 PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}  # of what libvirt calls a disk
-SEED_TARGET = "vdzz"  # no disk comes so far
+SEED_TARGET = "vdzz"  # the letters of disks never reach this
 AGENT = "org.qemu.guest_agent.0"
 ROOM_OF_ITS_OWN = re.compile(r"(pc-)?q35(-.*)?")  # machines where each device needs a PCIe port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the host has a disk, a file or a block device, and in which format of QEMU's."""
+    """Where a disk is on the host, whether it is a file or a block device, and its QEMU format."""
 
     path: str
     is_block: bool = False
@@ -56,7 +56,7 @@ class DomainFacts:
 
 
 def pinned(wanted: str, known: str) -> str:
-    """The machine type to write: the version that is *known* already, if it is of the kind wanted.
+    """The machine type to write: the *known* version, if it is of the wanted kind.
 
     A guest that was installed on one version may not start, or not be activated, on the next.
     """
@@ -89,7 +89,7 @@ def _takes_a_port(device: Element) -> bool:
 
 
 def _ports(machine: Machine, facts: DomainFacts, used: int) -> Iterable[Element]:
-    """PCIe ports for the devices, and for what is plugged in while the guest is on."""
+    """PCIe ports for the devices, and free ones for hot-plug."""
     known = pinned(machine.machine, facts.machine)
     if machine.hotplug_ports == 0 or not ROOM_OF_ITS_OWN.fullmatch(known):
         return
@@ -172,7 +172,7 @@ def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
 
 
 def _connected(nic: Nic, card: Card) -> tuple[str, dict[str, str]]:
-    """To what kind of thing, and to which."""
+    """The kind of network that the NIC is connected to, and its name."""
     if card.network:
         return "network", {"network": card.network}
     if card.macvtap:

@@ -115,7 +115,7 @@ def embeds(wanted: Element, have: Element) -> bool:
 def _matches(wanted: Sequence[Unit], have: Sequence[Unit]) -> list[int | None]:
     """For each of *wanted* the position of one of *have* that it embeds in, and no other does.
 
-    As many find one as can: whoever came first makes room, if there is another for it.
+    As many as possible find one: an earlier one moves if there is another for it.
     """
     fits = [
         [at for at, (within, unit) in enumerate(have) if within == of and embeds(element, unit)]

@@ -102,7 +102,7 @@ def bind_problems(binds: Iterable[Bind]) -> Iterable[Problem]:
 
 
 def memory_backing(parts: HostParts, binds: Iterable[Bind]) -> Iterable[Element]:
-    """Guests that share directories share their memory with whoever serves these."""
+    """Guests that share directories share their memory with the process that serves these."""
     kinds = [Element("hugepages")] if parts.hugepages else []
     if any(True for _ in binds):
         kinds += [Element("source", type="memfd"), Element("access", mode="shared")]

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import embeds
 
-# What of these is not wanted is not to be there.
+# Of these, what is not wanted must not be there.
 OPTIONAL = ("source", "link", "vlan", "mtu", "bandwidth/inbound", "bandwidth/outbound")
 
 

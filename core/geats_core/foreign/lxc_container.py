@@ -92,7 +92,7 @@ OF_32_BITS = ("x86", "i386", "i486", "i586", "i686", "athlon", "linux32", "arm",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What one ``config`` says. ``vm`` is as in a pillar, but for its template and volumes.
+    """What one ``config`` says. ``vm`` is as in a pillar, without template and volumes.
 
     ``keep`` are the lines that no key of geats says, ``root`` is the path of the root filesystem,
     and ``template`` the same if that can be the template of a new VM. If its files have the

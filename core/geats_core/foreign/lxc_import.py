@@ -71,7 +71,7 @@ def free_name(name: str, there: Collection[object]) -> str:
 
 
 def _what_it_is(text: str) -> str:
-    """In words, for whoever gave the wrong file."""
+    """In words, for the user who gave the wrong file."""
     if re.search(r"^(rootfs|arch|ostype|net0): ", text, re.M):
         return "it is one of Proxmox: import-proxmox reads it"
     return "it has no line with a key that begins with lxc."

@@ -159,7 +159,7 @@ def included_by(text: str) -> tuple[str, ...]:
 
 
 def settled(lines: Sequence[Line], standard: str, name: str) -> tuple[Line, ...]:
-    """*lines*, but for those that a tool wrote out of *standard*: they are an include of *name*.
+    """*lines* without those that a tool copied from *standard*: these become an include of *name*.
 
     The binding writes out what it was told to load, in its order and before all else.
     """

@@ -41,7 +41,7 @@ NO_KEY = "has no key: add it to the new VM's config by hand, where it stays"
 NO_ADDRESS = "has no key: say the address of the gateway, which liblxc takes from the bridge"
 OF_GEATS = "geats writes what is needed"
 ASKS = "stands for no address: the guest asks for one, if it does so by itself"
-OF_HOST = "geats names the host's end by itself: tell it to what goes by this name, as a firewall"
+OF_HOST = "geats names the host's end by itself: change this name in firewalls and the like"
 NO_VLAN = "a VLAN on a veth has no key of geats, and without it the guest is in another network"
 
 

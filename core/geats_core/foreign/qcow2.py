@@ -1,7 +1,7 @@
 """The header of a disk image in QEMU's format qcow2: how large its disk is, and whether it is safe.
 
-An image can name other files of whoever reads it, as its backing file or for its data: files of
-the host would be in the guest then (CVE-2024-32498). So the header is judged here, before any
+An image can name other files of the host that reads it, as its backing file or for its data: files
+of the host would be in the guest then (CVE-2024-32498). So the header is judged here, before any
 program reads the image, and what is not known to be harmless is refused. See
 https://www.qemu.org/docs/master/interop/qcow2.html.
 """

@@ -69,7 +69,7 @@ OTHER_TYPES = "geats has NICs on bridges only (veth), got"
 class FoundVM:
     """What the ``config`` of a container says that geats did not make.
 
-    ``vm`` is the VM as in a pillar, but for its template and volumes; ``root`` is the path of its
+    ``vm`` is the VM as in a pillar, without template and volumes; ``root`` is the path of its
     root filesystem. ``keep`` are the lines that geats has no key for, ``file`` is where all this
     stands, and ``sha256`` that of the text. ``called`` is the container's own name, if the VM is
     to have another. ``told`` is what will be otherwise though no line says so.

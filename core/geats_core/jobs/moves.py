@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 The host that has the VM *offers* it: it notes a mark, and forgets that as soon as anything is done
-to the VM there. So whoever copies under a mark copies what is still true. The copy on the target is
+to the VM there. So what is copied under a mark is still true. The copy on the target is
 an unfinished one (see ``copies``) until its root has arrived, the last of its volumes: only then
 the source is asked to forget the VM, and does so only if the mark is still noted. As long as the
 source defines the VM, it alone can run; from then on the target alone. Wherever that is

@@ -23,7 +23,7 @@ def nearest(
     """What each of some steps in order needs, and comes after, without what it does anyway.
 
     *edges* are what each needs, and what each comes after. Whoever needs one of those *alone* does
-    not need what that needs, nor whoever only comes after a step. All that is before a step is one
+    not need what that needs, nor what only comes after a step. All that is before a step is one
     number, a bit for each step; kept while others wait for it.
     """
     needs, after = edges

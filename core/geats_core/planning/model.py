@@ -230,7 +230,7 @@ def are_usable(volumes: Iterable[Volume], have: Observation) -> bool:
 
 
 def _powered_off(have: Observation, then: Then) -> Observation:
-    """Off, and to run again if so wished: but for what nobody knows how to start."""
+    """Off, and to run again if so wished; not if nobody knows how to start it."""
     known = have.recorded is not None or have.defined is not None
     to_run, to_freeze = known and then is not Then.OFF, known and then is Then.FROZEN
     off = changed(have, power=Power.STOPPED, in_effect=None)

@@ -101,7 +101,7 @@ def _waits(actions: tuple[_Touching, ...]) -> tuple[list[Positions], list[Positi
 
     def wait(earlier: int, later: int) -> Wait | None:
         one, other = actions[earlier], actions[later]
-        if earlier < restart == later:  # powered off as late as can be, and not in vain
+        if earlier < restart == later:  # powered off as late as possible, and only if needed
             return Wait.AFTER if one.is_a(*ASIDE) else Wait.NEEDS
         return _wait(one, other, ran=ran)
 

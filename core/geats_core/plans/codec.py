@@ -33,7 +33,7 @@ T = TypeVar("T")
 DO = "do"
 NAME = "name"
 ACTIONS = "geats_core.planning.actions"  # the classes of this module are told apart by their names
-DEEPEST = 32  # levels of plain data: whoever shows it need not fear for the stack
+DEEPEST = 32  # levels of plain data: so that showing it cannot exhaust the stack
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: no file can contain it
 LARGEST = 2.0**1000  # any number that people write; JSON as Python reads it also has infinity
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 LONGEST_SHOWN = 80
 MOST_NAMED = 5
-MOST_LISTED = 50  # names that are all told, since whoever reads them may look for one
+MOST_LISTED = 50  # up to so many names are all listed in a problem
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
 # What follows the name of a VM in a path: the keys of a VM, and what is seen of one.

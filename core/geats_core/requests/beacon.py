@@ -121,7 +121,7 @@ def _unavailable(then: Overview, now: Overview) -> Iterator[Event]:
 
 
 def _used_percent(pool: Overview | None) -> float:
-    """Of what is known of a pool; one of which nothing is known is taken to be empty."""
+    """How full a pool is; if nothing is known of it, it counts as empty."""
     if not pool or not pool["size_bytes"] or pool["free_bytes"] is None:
         return 0.0
     return round(100 * (1 - float(pool["free_bytes"] / pool["size_bytes"])), 1)

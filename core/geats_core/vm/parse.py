@@ -64,7 +64,7 @@ def _with_profiles(
     raw: Mapping[object, object], profiles: Mapping[str, Mapping[object, object]]
 ) -> Checked[Mapping[object, object]]:
     names = raw.get("profile")
-    if names is None:  # what is empty is told by whoever reads the rest
+    if names is None:  # if it is empty, the reader of the rest says so
         return Success(raw)
     names = names if isinstance(names, list | tuple) else [names]
     absent = [name for name in names if not isinstance(name, str) or name not in profiles]

@@ -12,7 +12,7 @@ ROOT = "root"  # the name of the volume that contains the VM's root filesystem
 class Init(StrEnum):
     """What runs as process 1 in the guest, and so which signal asks it to power off.
 
-    AUTO is whatever is found there once the guest is asked.
+    AUTO is what is found in the guest when it is asked.
     """
 
     AUTO = "auto"

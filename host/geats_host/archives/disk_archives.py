@@ -120,7 +120,7 @@ def _pour(raw: Path, stdin: IO[bytes]) -> None:
 
 @contextmanager
 def _meanwhile(process: subprocess.Popen[bytes], work: Callable[[], None]) -> Iterator[None]:
-    """Feed a process in a thread; raise what that raised. It does not wait for one in vain."""
+    """Feed a process in a thread; raise what that raised. It never waits for one that ended."""
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(work)
         try:

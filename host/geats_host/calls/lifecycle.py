@@ -134,7 +134,7 @@ def _declared_problems(raw: object, name: str | None, spec: Raw | None) -> Found
         locked = _lock_problems(host)
         if locked:
             return {CONFIGURATION: locked, **_vms_alone(raw, name)}
-        host.observe_all()  # a driver or pool may answer whoever opens it, and not who looks
+        host.observe_all()  # a driver or pool may open, and then fail to answer
     except Refused as refused:
         return {CONFIGURATION: refused.found, **_vms_alone(raw, name)}
     except HostError:  # the registry cannot be read

@@ -40,7 +40,7 @@ def troubles(raw: object) -> tuple[Trouble, ...]:
     try:
         registry = open_registry(config.registry, Path(config.state_dir))
         return tuple(_of_registry(registry)) or tuple(_lost(raw, registry))
-    except Refused:  # there is no such plugin: the configuration is told of that
+    except Refused:  # there is no such plugin: validate says so
         return ()
     except HostError as error:
         return (Trouble(f"{error}", f"nothing is changed until it can be read: {RESTORE}"),)

@@ -89,7 +89,7 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigText:
-    """The definition of a VM, whoever made it: its text and its file.
+    """The definition of a VM, also one that geats did not make: its text and its file.
 
     ``on_host`` is what the definition names of the host.
     """
@@ -211,7 +211,7 @@ class AdoptingDriver(Protocol):
     """What a driver offers if it can adopt VMs that other programs made."""
 
     def config_text(self, name: str) -> ConfigText | None:
-        """The definition of a VM, whoever made it, by its name in ``observe``; None if none."""
+        """The definition of a VM by its name in ``observe``, also a foreign one; None if none."""
         ...
 
     def cannot_read(self, lines: Sequence[str]) -> tuple[str, ...]:

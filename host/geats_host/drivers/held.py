@@ -26,7 +26,7 @@ def let_go(folder: Path, script: Path) -> None:
 def is_held(folder: Path) -> bool:
     """Whether the VM, which is frozen, is so for an operation; one just cut is waited for.
 
-    Otherwise it would be let go on between a look at it and whatever comes of that.
+    Otherwise it could be resumed between a look at it and what is done next.
     """
     deadline = time.monotonic() + LETTING_GO_S
     while (pids := _pids(folder)) and time.monotonic() < deadline:

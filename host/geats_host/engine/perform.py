@@ -307,7 +307,7 @@ class Performer:
     def _unfreeze(self, then: Then) -> None:
         """Resume it, unless it runs and was only to be frozen again; one that was held still is.
 
-        What is to become of it is noted first: whoever interrupts it leaves what was wished for.
+        Its goal is noted first, so that it is known if this is interrupted.
         """
         power = self._power_now()
         if then is Then.FROZEN and power in SUSPENDED:
@@ -456,7 +456,7 @@ class Performer:
                 assert_never(action)
 
     def _grown(self, place: Place, size_bytes: int) -> None:
-        """A guest that has the disk itself, and is on, is told of its new size."""
+        """Tell a guest that has the disk itself, and is on, of its new size."""
         is_disk = place.offers.takes(RootKind.DISK) and place.offers is not Offer.NOTHING
         if is_disk and isinstance(driver := self.driver, DiskGrowing):
             driver.volume_grown(self.name, place, size_bytes)

@@ -35,7 +35,7 @@ Data: TypeAlias = dict[str, Any]
 
 @contextmanager
 def told_of_steps(opts: Opts, events: Events, origin: str) -> Iterator[Progress]:
-    """While this lasts, steps are told of as ``geats/VM/STEP``; at the end, all have been sent.
+    """Meanwhile, an event ``geats/VM/STEP`` is sent for each step; at the end, all have been sent.
 
     *opts* are Salt's options, and *origin* is who asked for the steps.
     """
@@ -61,7 +61,7 @@ def told_of_steps(opts: Opts, events: Events, origin: str) -> Iterator[Progress]
 
 
 def event_data(step: Step, outcome: Outcome, detail: str) -> Data:
-    """What is told of a step that has ended: plain data, and nothing secret.
+    """The event of a step that has ended: plain data without secrets.
 
     ``vm``; ``step``, one word; ``action`` and ``reason``; ``impact``; ``outcome``, which is
     ``done`` or ``failed``; and then ``error``.
@@ -97,7 +97,7 @@ class _Bus:
                 to_master = {"data": dict(data), "tag": tag, "events": None, "pretag": None}
                 self.event.fire_event(to_master, "fire_master")
             self.event.fire_event(data, tag)
-        except Exception:  # whatever is wrong with the bus, the steps go on
+        except Exception:  # a fault of the bus must not stop the steps
             log.warning("the event %s could not be sent", tag, exc_info=True)
 
     def close(self) -> None:

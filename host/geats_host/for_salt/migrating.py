@@ -19,7 +19,7 @@ LARGEST_MIB = 100  # Salt's own default of file_recv_max_size
 
 
 def wrong_with_master(opts: Mapping[str, Any]) -> list[str]:
-    """What keeps this master from passing files on, by the names of its options."""
+    """Why this master cannot pass files on, by the names of its options."""
     problems = []
     if not opts.get("file_recv"):
         problems.append("file_recv: must be true in the master's configuration")
@@ -84,16 +84,16 @@ class Mover:
                 self._remove_archive()
 
     def _check_size(self) -> None:
-        """A master takes no more, and says so only in its log."""
+        """A master refuses larger files, and says so only in its log."""
         if self.archive["bytes"] > self.largest_mib * 2**20:
             size_mib = -(-self.archive["bytes"] // 2**20)
             raise HostError(
-                f"the archive is of {size_mib} MiB, and file_recv_max_size of the master "
+                f"the archive has {size_mib} MiB, and file_recv_max_size of the master "
                 f"is {self.largest_mib}"
             )
 
     def _failed(self, phase: Phase, error: str) -> Report:
-        """Undo, where the source still has the VM; else the target has it."""
+        """Undo if the source still has the VM; otherwise the target has it."""
         move, failed = self.move, {"phase": str(phase), "error": error}
         have = self._seen(move.source)
         if have is None:
@@ -113,18 +113,18 @@ class Mover:
         )
 
     def _seen(self, host: str) -> Observation | None:
-        """What there is of the VM on the host; None if it does not answer."""
+        """What the host has of the VM; None if it does not answer."""
         found = Fleet.asked(self.ask, host).hosts.get(host)
         return None if found is None else found.observations.get(self.move.vm, Observation())
 
     def _unconfirmed(self) -> Iterable[str]:
-        """What an import that is said to have failed may have made; whose it is, nobody knows."""
+        """What a failed import may have left on the target: it is not known who made it."""
         have = self._seen(self.move.target)
         if have is None or have.exists:
             yield f"{self.move.vm} may be on {self.move.target}: repeat the move, or deprovision it"
 
     def _undone(self, undo: Undo) -> Iterable[str]:
-        """Do it; what is yielded is why it was not done."""
+        """Do it, and yield why something was not done."""
         move = self.move
         try:
             match undo:
@@ -143,7 +143,7 @@ class Mover:
             self.forget(self.move.source, self.archive["path"])
 
     def _call(self, host: str, function: str, *args: object, **named: object) -> Any:
-        """What the host returns; raises ``HostError`` where it fails, or does not answer."""
+        """What the host returns; raises ``HostError`` if it fails or does not answer."""
         whole = {"verbose": True} if function.startswith("geats.") else {}
         said = said_by(self.ask, host, function, *args, **named, **whole)
         if isinstance(said, Mapping):

@@ -12,7 +12,7 @@ from geats_core.foreign.qcow2 import HEADER_BYTES, disk_bytes
 def disk_sizes(disks: Iterable[tuple[str, str]]) -> dict[str, int]:
     """The sizes by path, of *disks* that are each a path and a format.
 
-    What is not there, or is no disk, has none: whoever reads the file tells.
+    A file that is not there, or is no disk, has none: who reads it later reports that.
     """
     sizes: dict[str, int] = {}
     for path, form in disks:

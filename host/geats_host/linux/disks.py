@@ -48,7 +48,7 @@ def write_stream(stream: BinaryIO, size_bytes: int, target: Path) -> int:
 
 
 def zero(disk: Path, start: int = 0) -> None:
-    """Let a file or a block device be zero from *start* on, durably, whatever is there."""
+    """Overwrite a file or a block device with zeros from *start* on, durably."""
     with opened(disk, os.O_RDWR) as file:
         end = os.lseek(file, 0, os.SEEK_END)
         if disk.is_block_device():

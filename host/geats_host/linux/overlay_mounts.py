@@ -88,7 +88,7 @@ def is_supported() -> bool:
         with closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)):
             return True
     except PermissionError:
-        return True  # whoever may not mount, may not know
+        return True  # without permission to mount, it cannot be known
     except OSError:
         return False
 
@@ -206,7 +206,7 @@ def _tells_kinds(path: Path) -> bool:
     """Whether directories say of what kind each entry is; each has at least that of itself."""
     stream = ctypes.c_void_p(_libc.opendir(os.fsencode(path)))
     if stream.value is None:
-        return True  # whoever may not read it, may not know
+        return True  # without permission to read it, it cannot be known
     try:
         entry = _libc.readdir64(stream)
         return not entry or entry.contents.type != DT_UNKNOWN

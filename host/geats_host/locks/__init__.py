@@ -42,7 +42,7 @@ class Locks(Protocol):
     def deciding(self) -> AbstractContextManager[None]:
         """Be the only one that decides what a plan takes of the host.
 
-        Entering it waits for whoever else decides; ``HostError`` says who did not end in time.
+        Entering it waits until no one else decides; ``HostError`` says who did not end in time.
         """
         ...
 

@@ -121,7 +121,7 @@ def sign(descriptor: int) -> None:
 
 
 def unsign(descriptor: int) -> None:
-    """Take that back, as whoever has it comes to an end; one who is gone has it no more anyway."""
+    """Remove it at the end of an operation; that of an ended process does not count anyway."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
 

@@ -75,7 +75,7 @@ def wait_for_orphans(run_dir: Path, only: str | None) -> None:
 
 
 def _is_cut(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a lock, and whoever held it last has ended without giving it up."""
+    """Whether it is a lock whose last holder ended without releasing it."""
     is_lock = VM_NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
     return bool(is_lock) and entry.stat(follow_symlinks=False).st_size > 0
 
@@ -102,7 +102,7 @@ def _holder(descriptor: int) -> str:
 
 
 def _is_alive(pid: str) -> bool:
-    """Whether it is there, and not only to be waited for; whoever is unknown is about to be."""
+    """Whether the process exists and is no zombie; an unknown one does not."""
     try:
         state = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0]
     except (ValueError, OSError):

@@ -9,7 +9,7 @@ all: the first question after each look is bounded in time. One that does not an
 available, and its question is left to wait by itself: nobody asks it more until that has ended. (A
 process with a thread that waits for a broken local disk cannot end before the kernel gives up.)
 
-Nowhere else is an exception caught of which nothing is known: here it is the fault of one plugin,
+Only here unknown exceptions are caught: each is the fault of one plugin,
 and concerns what depends on that plugin only.
 """
 
@@ -75,7 +75,7 @@ class Opened(Mapping[str, T]):
         return self.openers or self.there
 
     def look_anew(self) -> None:
-        """Forget which were not available, but for ``was_away``: they may be by now."""
+        """Forget which were not available (``was_away`` remembers): they may be by now."""
         self.was_away.clear()
         self.was_away.update(self.away)
         self.away.clear()

@@ -50,7 +50,7 @@ def _ask(outcome: list[Callable[[], Answer_co]], question: Callable[[], Answer_c
     try:
         given = question()
         outcome.append(lambda: given)
-    except BaseException as error:  # whoever asked raises it
+    except BaseException as error:  # it is raised where the answer is used
         outcome.append(partial(_raise, error))
 
 

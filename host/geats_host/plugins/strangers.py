@@ -1,7 +1,7 @@
 """Plugins of other packages: whatever they raise, and must not, is a problem of theirs.
 
 Ours are proven to raise ``Refused`` and ``HostError`` only. One of another package is wrapped when
-it is opened, and looks the same to whoever uses it.
+it is opened, and looks the same to its callers.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def mapping_of(keys: type[K], values: type[T], answer: object, asked: str) -> Ma
 
 
 class _Watched:
-    """Stands for a plugin of which nothing is known but what it says that it is."""
+    """Stands for a plugin of another package, which may raise anything."""
 
     def __init__(self, plugin: object, who: str) -> None:
         self._plugin, self._who = plugin, who

@@ -199,7 +199,7 @@ def is_usable(path: Path) -> bool:
 
 @contextmanager
 def _known_if_broken(path: Path) -> Iterator[None]:
-    """SQLite tries some errors of the disk again for 10 s: whoever comes next need not.
+    """SQLite repeats some operations for 10 s after errors of the disk: the next call need not.
 
     One that fails at once, as on a full disk, is tried each time.
     """

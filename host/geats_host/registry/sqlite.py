@@ -202,7 +202,7 @@ class SqliteRegistry:
     def kept_open(self) -> Iterator[None]:
         """Use one connection for all; SQLite also empties its log with the last one that closes.
 
-        Where the file cannot be opened, whoever writes to it is told.
+        If the file cannot be opened, the next write raises the error.
         """
         with ExitStack() as stack:
             with suppress(HostError, OSError, sqlite3.Error), TURN:

@@ -235,7 +235,7 @@ class RenamingPool(Protocol):
 class ZeroingPool(Protocol):
     """What a pool offers if ``facts.zeroes`` can be true: guests would read what others had left.
 
-    For whoever hands its volumes to guests as they are: a filesystem shows nothing of that.
+    For pools whose volumes guests get as disks: a filesystem on top does not show it.
     """
 
     def zero(self, volume: VolumeId) -> None:

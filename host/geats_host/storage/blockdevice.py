@@ -176,7 +176,7 @@ class BlockDevicePool:
                 zero(self.device)
 
     def format(self, volume: VolumeId) -> None:
-        """Let whoever is above put on it what they like; what it holds is wiped only if told to."""
+        """The pool on top formats it as it likes; what it holds is wiped only if told to."""
         with self._marks(volume) as (at, seen):
             if seen.stage >= Stage.FORMATTED:
                 return

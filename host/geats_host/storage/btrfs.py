@@ -246,7 +246,7 @@ class BtrfsPool:
     def used_bytes(self, volume: VolumeId) -> int:
         """What only this volume takes, and neither a template nor a snapshot.
 
-        ``btrfs filesystem du`` would say so too, but for paths that are too long for it.
+        ``btrfs filesystem du`` says so too, but fails if paths are too long for it.
         """
         if self.folders.is_half_destroyed(volume):
             return self.folders.used_bytes(volume)

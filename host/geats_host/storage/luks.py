@@ -24,7 +24,7 @@ A clone or a snapshot is one of what is encrypted, header and all: it has the ke
 volume is destroyed by erasing its keys first, so that nothing is left to be read whatever the pool
 below keeps. Clones have one key: what one left below would be read by the next, if it was not
 zeroed, as for guests it is. What a guest discards is passed on only with ``discard: true``: it
-shows whoever sees the device below which blocks are in use.
+shows on the device below which blocks are in use.
 """
 
 import os

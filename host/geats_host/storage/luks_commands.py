@@ -28,7 +28,7 @@ class Cryptsetup:
         return shutil.which("cryptsetup") is not None
 
     def format(self, device: Path, label: str) -> list[str]:
-        """Write a header, over whatever is there."""
+        """Write a header, and overwrite what is there."""
         argv = ["cryptsetup", "luksFormat", "--batch-mode", "--type=luks2", f"--label={label}"]
         argv += [f"--offset={HEADER_BYTES // SECTOR}", f"--pbkdf={self.pbkdf}"]
         if self.iterations:

@@ -7,7 +7,7 @@
           fstype: xfs
           on: {type: lvm, vg: vg0, thin_pool: pool0, default_size: 10GiB}
 
-The volume group, and the thin pool, are made by whoever sets up the host. Thin volumes take space
+The volume group and the thin pool must be there: geats does not make them. Thin volumes take space
 for what is written to them, and have snapshots and clones at once. Thick ones take their space when
 they are made, and have no snapshots: LVM's would need as much space again for each, would make
 every write slower, and would be gone after a rollback. Their clones are copies.

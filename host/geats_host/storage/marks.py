@@ -77,7 +77,7 @@ def wrong_format(raw: object) -> str:
 
 
 def unreadable(volume: VolumeId, why: str) -> VolumeSeen:
-    """A volume of which nothing is known but that there is one: it may be precious."""
+    """A volume of which it is only known that it exists: it may be precious."""
     return out_of_reach(volume, f"its marks: {why}: {ADVICE}")
 
 

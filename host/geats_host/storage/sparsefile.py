@@ -70,7 +70,7 @@ class SparseFilePool(DiskFilePool):
 
     @property
     def offers(self) -> Offer:
-        """A file, of which nothing is known but its length."""
+        """A file of which only the length is known."""
         return Offer.FILE
 
     @property

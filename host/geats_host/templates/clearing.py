@@ -64,7 +64,7 @@ def _left(pool: Pool, volume: VolumeId, seen: VolumeSeen, store: Store) -> Left:
     return Left(
         kind=Leftover.MOUNT,
         name=f"{pool.path(volume)}",
-        reason="whoever cloned the template was killed meanwhile",
+        reason="a process was killed while it cloned the template",
         remove=partial(_done, partial(_put_away, store, pool, volume)),
     )
 

@@ -48,7 +48,7 @@ def digest_of_tree(path: str) -> str:
 
 
 def devices_in_tree(path: str) -> tuple[str, ...]:
-    """The device nodes of a directory, but for those in its ``dev``; raises ``OSError``."""
+    """The device nodes of a directory, except those in its ``dev``; raises ``OSError``."""
     return tuple(os.fsdecode(each.path) for each in _walk(path) if _is_device(each.found.st_mode))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from geats_host.locks import file_locks
 
-LIMIT_S = 3600.0  # whoever has one may be unpacking, or downloading
+LIMIT_S = 3600.0  # who has one may be unpacking, or downloading
 
 
 @dataclass(frozen=True, slots=True)

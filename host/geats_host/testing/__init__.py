@@ -1,1 +1,1 @@
-"""Suites for whoever writes a plugin: a pool that passes them can be relied on."""
+"""Suites for authors of plugins: a pool that passes them can be relied on."""

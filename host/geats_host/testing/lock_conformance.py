@@ -48,7 +48,7 @@ with locks.operation("web01"):
 class LockConformance:
     """See the module. ``options`` are those that the locks are opened with.
 
-    Locks that are not ``shared_by_processes`` are of no use but for tests.
+    Locks that are not ``shared_by_processes`` are only useful for tests.
     """
 
     opener: str

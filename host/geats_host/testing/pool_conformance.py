@@ -74,7 +74,7 @@ ROOT_ID = VolumeId(SPEC.name, ROOT)
 TEMPLATE_ID = VolumeId(TEMPLATES, "0123456789" * 4)
 INSTALLED = VolumeSeen(name="x", pool="", stage=Stage.INSTALLED)
 NOT_NAMES = ["..", ".", "", "a/b", "/etc", "-x", "_A", "a\n", "a" * 64, "a\0b", "*", "a..b"]
-# No two of these are one, nor is any of them refused, however a pool makes its own names of them.
+# These must all be different volumes, and none is refused, whatever names a pool makes of them.
 ALIKE = [("a.b", "c"), ("a", "b"), ("a_b", "c"), ("A.B", "c"), ("web01.example.com", "root")]
 ALIKE += [("db_tdata", "root"), ("a-b", "c"), ("_".join("x" * 32), "y" * 63)]
 STEPS = 17  # in ``actions``

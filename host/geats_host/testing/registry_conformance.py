@@ -54,7 +54,7 @@ def spec(name: str, memory_size: str = "1GiB") -> VMSpec:
 class RegistryConformance:
     """See the module. ``options`` are those that the registry is opened with.
 
-    One that is not ``shared_by_processes`` is of no use but for tests.
+    One that is not ``shared_by_processes`` is only useful for tests.
     """
 
     opener: str

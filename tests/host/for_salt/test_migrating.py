@@ -198,7 +198,7 @@ def test_an_archive_that_the_master_would_not_take_is_not_sent() -> None:
     report = hosts.move()
     assert report["failed"] == {
         "phase": "export",
-        "error": "the archive is of 101 MiB, and file_recv_max_size of the master is 100",
+        "error": "the archive has 101 MiB, and file_recv_max_size of the master is 100",
     }
     assert (hosts.hosts, hosts.files) == ({"a": RUNNING, "b": NOTHING}, set())
 

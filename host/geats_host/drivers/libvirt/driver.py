@@ -274,7 +274,7 @@ class LibvirtDriver:
         return f"{lacks}; restart it (restart: always)" if missing else ""
 
     def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
-        """Let QEMU see how large the disk is now; whoever is off sees it when it starts."""
+        """Let QEMU see how large the disk is now; a VM that is off sees it when it starts."""
         self._have("resize", name, path=f"{place.path}", size_bytes=size_bytes)
 
     def info(self, name: str) -> Info:

@@ -61,7 +61,7 @@ def adopt(options: Options, wanted: Adopt, places: Mapping[str, Place]) -> None:
 
 
 def _check_off(options: Options, label: str) -> None:
-    """One that runs goes by its old name until it ends."""
+    """A container that runs keeps its old name until it ends."""
     if monitor.is_on(str(options.path), folders.any_folder_of(options, label).name):
         raise HostError(f"{label}: runs, and cannot get another name: power it off first")
 

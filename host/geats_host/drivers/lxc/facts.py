@@ -11,7 +11,7 @@ from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
-# The halt signal is read from the config by whoever sends it: the next shutdown has the new one.
+# The halt signal is read from the config before it is sent: the next shutdown uses the new one.
 KEYS: Mapping[str, object] = {  # of those for virtual machines, what containers can have as well
     "guest": {"type": "string", "enum": ["cloud-init", "none"]},
     "ssh_keys": {"type": "array", "items": {"type": "string"}},

@@ -10,8 +10,8 @@ Nobody listens when the container is off. A monitor that is stuck accepts, but n
 as many wait for it as it lets, it does not even accept.
 
 Any user may bind the address of a container that is off. So only root's sockets count. The kernel
-tells who listens: uid and pid of whoever called listen(2). For a monitor that pid is its starter's,
-long gone, so that the uid alone says something.
+tells who listens: uid and pid of the process that called listen(2). For a monitor that pid is its
+starter's, long gone, so that the uid alone says something.
 """
 
 import os

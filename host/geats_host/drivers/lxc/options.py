@@ -1,4 +1,4 @@
-"""What the driver of containers can be told: where they are, by which Python, with which ids."""
+"""The options of the driver of containers: where they are, which Python, which ids."""
 
 import os
 from collections.abc import Mapping

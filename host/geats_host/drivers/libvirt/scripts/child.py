@@ -268,7 +268,7 @@ def _unfreeze(host: Connection, request: Request) -> Answer:
 
 
 def go_on(domain: Domain) -> None:
-    """Let it run; one that runs already was let go on by another."""
+    """Resume it; if it runs already, somebody else resumed it."""
     if domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING:
         domain.resume()
 

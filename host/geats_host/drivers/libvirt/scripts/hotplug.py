@@ -34,7 +34,7 @@ def _change(domain: Domain, xml: str, _: float) -> None:
 
 
 def _detach(domain: Domain, xml: str, timeout_s: float) -> None:
-    """Ask the guest to let go of it, and wait until it did."""
+    """Ask the guest to release it, and wait until it did."""
     elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
     device = elements.fromstring(xml)
     alias = device.find("alias")
@@ -43,7 +43,7 @@ def _detach(domain: Domain, xml: str, timeout_s: float) -> None:
     until = time.monotonic() + timeout_s
     while f"<alias name='{name}'/>" in domain.XMLDesc(0):
         if time.monotonic() >= until:
-            raise StillThere(f"the guest does not let go of the {device.tag} {name}: restart it")
+            raise StillThere(f"the guest does not release the {device.tag} {name}: restart it")
         time.sleep(LOOKS_S)
 
 

@@ -64,7 +64,7 @@ def _leave(ways_out: Sequence[str]) -> None:
 
 def _tell(says: int) -> None:
     """Say that it is frozen, and close all that the caller may wait for the end of."""
-    with suppress(BrokenPipeError):  # whoever asked has given up, and will end
+    with suppress(BrokenPipeError):  # the caller does not wait any more, and will end
         os.write(says, b"1")
     os.close(says)
     nothing = os.open(os.devnull, os.O_RDWR)
