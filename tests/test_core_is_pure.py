@@ -11,6 +11,7 @@ ALLOWED = {
     *(
         "bisect",
         "collections",
+        "copy",
         "dataclasses",
         "datetime",
         "decimal",

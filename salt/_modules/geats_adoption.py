@@ -21,21 +21,22 @@ def __virtual__():
 
 def adopt(name, spec=None, template=None, new_name=None, test=None, verbose=False):
     """
-    Take over an LXC container that something else made, as it is and while it runs.
+    Take over a container or a domain of libvirt that something else made, as it is and while it
+    runs.
 
-    It must be in the ``path`` of the driver ``lxc``, with a directory as its root filesystem. The
-    root stays where it is, and becomes a volume. The ``config`` is replaced; the old one is kept as
-    ``config.before-geats``. Nothing restarts: what differs from the description is ``pending``
-    until the VM restarts. Lines that geats has no key for are kept. If the adoption is interrupted,
-    the container is not yet managed by geats, and the same call finishes it.
+    A container must be in the ``path`` of the driver ``lxc``, with a directory as its root
+    filesystem; its ``config`` is replaced, and kept as ``config.before-geats``. Roots and disks
+    stay where they are, and become volumes. Nothing restarts: what differs from the
+    description is ``pending`` until the VM restarts. What geats has no key for is kept. If the
+    adoption is interrupted, the VM is not yet managed by geats, and the same call finishes it.
 
     spec
         a description to use instead of that in the pillar
     template
         if nothing describes the VM: the template from which ``reinit`` would recreate it; the VM is
-        then adopted as its ``config`` describes it
+        then adopted as its own definition describes it
     new_name
-        another name for it, if it is powered off; a container whose name no VM can have needs one
+        another name for it, if it is powered off; one whose name no VM can have needs one
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 
@@ -113,7 +114,7 @@ def import_libvirt(files):
         in ``/etc/libvirt/qemu``
 
     Returns the same as :py:func:`import_legacy`. The root disk of each domain is the template of
-    the new VM, which gets a copy. Adopting a domain itself is not possible yet.
+    the new VM, which gets a copy. To take over the domain itself, see :py:func:`adopt`.
 
     CLI Example:
 

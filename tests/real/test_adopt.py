@@ -374,7 +374,7 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     sh("umount", f"{rootfs}")
     with pytest.raises(Refused, match="template: is missing: nothing describes"):
         operator.adopt()
-    with pytest.raises(Refused, match="unknown container 'webo1'"):
+    with pytest.raises(Refused, match="unknown container or domain 'webo1'"):
         adopt.adopt(operator.host, "webo1")
     assert not (operator.directory / "pool").exists()
     assert sorted(each.name for each in operator.folder.iterdir()) == ["config", "rootfs"]

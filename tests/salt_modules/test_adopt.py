@@ -75,7 +75,7 @@ def test_what_nothing_describes_is_taken_as_it_is(modules, container, testmode):
             {"name": "old01", "spec": {**VM, "driver": "memory"}},
             "old01.driver: it is run by 'lxc', got 'memory'",
         ),
-        ({"name": "new01"}, "unknown container 'new01'"),
+        ({"name": "new01"}, "unknown container or domain 'new01'"),
         ({"name": "../x"}, "name: must be"),
     ],
 )

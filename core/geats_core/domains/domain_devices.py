@@ -43,13 +43,15 @@ class DomainFacts:
     """What the XML needs to know of the host.
 
     ``kind`` is the type of the domain, see ``flavours``. ``sources`` are the volumes by name;
-    ``seed`` is the path of the seed's image. ``machine`` is the versioned machine type that the
-    domain has already, and ``emulator`` the program that runs it, both empty where libvirt decides.
+    ``seed`` is the path of the seed's image. ``uuid`` and ``machine`` are those that the domain has
+    already: its UUID, and its versioned machine type; both empty if there is none yet. ``emulator``
+    is the program that runs it, empty where libvirt decides.
     """
 
     kind: str
     sources: Mapping[str, Source] = field(default_factory=dict)
     seed: str = ""
+    uuid: str = ""
     machine: str = ""
     emulator: str = ""
     arch: str = "x86_64"

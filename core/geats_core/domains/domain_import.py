@@ -45,7 +45,7 @@ def import_libvirt(files: Mapping[str, str], sizes: Mapping[str, int] | None = N
             case Success(domain) if domain.get("type") in KINDS:
                 parts = Parts(domain, Taken(file))
                 called = free_name(parts.get("name"), geats["vms"])
-                vm, template = _vm(parts, called, sizes or {})
+                vm, template = vm_of(parts, called, sizes or {})
                 parts.rest()
                 geats["vms"][called] = vm
                 geats["templates"] |= {f"{called}-root": template} if template else {}
@@ -80,8 +80,8 @@ def problems_of_machines(vms: Mapping[str, object]) -> Problems:
     )
 
 
-def _vm(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Plain]:
-    """The VM, and its template."""
+def vm_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Plain]:
+    """The VM, and its template; *sizes* are those of disks in bytes, by their paths."""
     at = f"vms.{name}"
     domain = parts.domain
     parts.went(domain, "type", f"{at}.driver")
@@ -109,7 +109,7 @@ def _vm(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Plain
 
 def _memory(parts: Parts, vm: Plain, hardware: Plain, at: str) -> None:
     most, now = (child(parts.domain, tag) for tag in ("memory", "currentMemory"))
-    most_bytes, now_bytes = _bytes(most), _bytes(now)
+    most_bytes, now_bytes = bytes_of(most), bytes_of(now)
     if most_bytes is None:
         return
     if now_bytes is None or now_bytes == most_bytes:
@@ -128,7 +128,8 @@ def _all_went(parts: Parts, element: Element, to: str) -> None:
     parts.touched.add((element, "unit"))
 
 
-def _bytes(element: Element) -> int | None:
+def bytes_of(element: Element) -> int | None:
+    """The size that an element says, with its unit; None if it says none."""
     unit = UNITS.get(element.get("unit", "KiB"))
     count = _count(value_of(element))
     return count * unit if count and unit else None

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from geats_core.domains.domain_devices import DomainFacts, pinned
 from geats_core.domains.domain_devices import devices as all_devices
-from geats_core.domains.elements import NAMESPACE, merge, of, sub, text_of
+from geats_core.domains.elements import NAMESPACE, merge_all, of, sub, text_of
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.host_parts import memory_backing, numa_cells, numa_nodes
 from geats_core.domains.machine import (
@@ -32,8 +32,15 @@ CPU_MODES = ("host-model", "host-passthrough", "maximum")
 
 def domain_xml(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequence[str] = ()) -> str:
     """The whole domain, with the elements *keep*, added by hand; none may be ``unmergeable``."""
+    return text_of(domain_element(spec, machine, facts, keep))
+
+
+def domain_element(
+    spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequence[str] = ()
+) -> Element:
+    """The same, as an element."""
     domain = Element("domain", type=facts.kind)
-    domain.extend([*_identity(spec, facts.kind), *_resources(spec, machine)])
+    domain.extend([*_identity(spec, facts), *_resources(spec, machine)])
     domain.extend([_os(machine, facts), _features(machine), *_cpu(spec, machine, facts)])
     for event in ("poweroff", "crash"):
         sub(domain, f"on_{event}", "destroy")
@@ -43,9 +50,8 @@ def domain_xml(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: Sequenc
         sub(devices, "emulator", facts.emulator)
     of_kind = all_devices if FLAVOURS[facts.kind].is_of_qemu else plain_devices
     devices.extend(of_kind(spec, machine, facts))
-    for text in (*machine.xml, *keep):
-        merge(domain, text)
-    return text_of(domain)
+    merge_all(domain, (*machine.xml, *keep))
+    return domain
 
 
 def spec_digest(spec: VMSpec) -> str:
@@ -65,10 +71,10 @@ def domain_uuid(name: str, kind: str) -> str:
     return "-".join(parts)
 
 
-def _identity(spec: VMSpec, kind: str) -> Iterable[Element]:
+def _identity(spec: VMSpec, facts: DomainFacts) -> Iterable[Element]:
     top = Element("top")
     sub(top, "name", spec.name)
-    sub(top, "uuid", domain_uuid(spec.name, kind))
+    sub(top, "uuid", facts.uuid or domain_uuid(spec.name, facts.kind))
     sub(top, "metadata").append(Element(NOTE, {DIGEST: spec_digest(spec)}))
     return top
 

@@ -57,6 +57,7 @@ class DomainSeen:
     by_hand: tuple[str, ...] = ()
     nics: tuple[ForeignNic, ...] = ()
     kind: str = ""
+    uuid: str = ""
     machine: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,6 +71,7 @@ def read_domain(text: str, wanted: str = "", seal: frozenset[str] = NOTHING) -> 
     os_type = have.find("os/type")
     seen = DomainSeen(
         kind=have.get("type", ""),
+        uuid=(have.findtext("uuid") or "").strip(),
         digest=_noted(have),
         nics=tuple(map(_nic, have.findall("devices/interface"))),
         machine="" if os_type is None else os_type.get("machine", ""),
@@ -97,9 +99,9 @@ def seal_of(text: str, wanted: str, keep: Sequence[str] = ()) -> frozenset[str]:
     have, ours = parsed(text), parsed(wanted)
     if have is None or ours is None:
         return NOTHING
-    units = [*_units(have, ours)]
+    units = [*units_of(have, ours)]
     kept = [unit for element in map(parsed, keep) if element is not None for unit in _of(element)]
-    theirs = {at for at in _matches(kept, units) if at is not None}
+    theirs = {at for at in matches(kept, units) if at is not None}
     return frozenset(_digest(unit) for at, unit in enumerate(units) if at not in theirs)
 
 
@@ -109,10 +111,10 @@ def embeds(wanted: Element, have: Element) -> bool:
     if not same or _text(wanted) not in ("", _text(have)):
         return False
     own, there = [("", child) for child in wanted], [("", child) for child in have]
-    return None not in _matches(own, there)
+    return None not in matches(own, there)
 
 
-def _matches(wanted: Sequence[Unit], have: Sequence[Unit]) -> list[int | None]:
+def matches(wanted: Sequence[Unit], have: Sequence[Unit]) -> list[int | None]:
     """For each of *wanted* the position of one of *have* that it embeds in, and no other does.
 
     As many as possible find one: an earlier one moves if there is another for it.
@@ -139,20 +141,18 @@ def _matches(wanted: Sequence[Unit], have: Sequence[Unit]) -> list[int | None]:
 
 
 def _by_hand(ours: Element, have: Element, seal: frozenset[str]) -> Iterable[str]:
-    wanted, units = [*_units(ours, ours)], [*_units(have, ours)]
-    matches = _matches(wanted, units)
+    wanted, units = [*units_of(ours, ours)], [*units_of(have, ours)]
+    found = matches(wanted, units)
     changed = {
-        (within, _key(each))
-        for (within, each), at in zip(wanted, matches, strict=True)
-        if at is None
+        (within, _key(each)) for (within, each), at in zip(wanted, found, strict=True) if at is None
     }
     for at, (within, unit) in enumerate(units):
-        is_ours = at in matches or (within, _key(unit)) in changed
-        if not is_ours and not _is_libvirts(unit) and _digest((within, unit)) not in seal:
-            yield _as_kept(within, unit)
+        is_ours = at in found or (within, _key(unit)) in changed
+        if not is_ours and not is_libvirts(unit) and _digest((within, unit)) not in seal:
+            yield as_kept(within, unit)
 
 
-def _units(domain: Element, like: Element) -> Iterable[Unit]:
+def units_of(domain: Element, like: Element) -> Iterable[Unit]:
     """What counts singly in *domain*: within what both it and *like* have, each child does."""
     for child in domain:
         if child.tag in WHOLE and like.find(child.tag) is not None:
@@ -176,14 +176,16 @@ def _key(element: Element) -> tuple[str, str]:
     return element.tag, found.get(attribute, "")
 
 
-def _is_libvirts(element: Element) -> bool:
+def is_libvirts(element: Element) -> bool:
+    """Whether it is of a kind that libvirt adds to any domain."""
     return any(
         element.tag == tag and all(element.get(key) in values for key, values in said.items())
         for tag, said in MADE_BY_LIBVIRT
     )
 
 
-def _as_kept(within: str, unit: Element) -> str:
+def as_kept(within: str, unit: Element) -> str:
+    """The element *unit* as text, in what it is within."""
     plain = _plain(unit, uncounted=NOTHING)
     if not within:
         return text_of(plain)

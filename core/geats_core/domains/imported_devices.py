@@ -52,7 +52,11 @@ def devices_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> Devices:
 
 def disk_sources(domain: Element) -> Sequence[tuple[str, str]]:
     """The path and the format of each disk that is a file or a block device."""
-    return [(_path(disk), _format(disk)) for disk in domain.findall("devices/disk") if _path(disk)]
+    return [
+        (disk_path(disk), _format(disk))
+        for disk in domain.findall("devices/disk")
+        if disk_path(disk)
+    ]
 
 
 def _is_seed(disk: Element) -> bool:
@@ -94,7 +98,8 @@ def _boot_order(device: Element) -> int:
     return int(order) if re.fullmatch("[0-9]{1,6}", order) else 10**6
 
 
-def _path(disk: Element) -> str:
+def disk_path(disk: Element) -> str:
+    """Where it is on the host; empty if it is neither a file nor a block device."""
     source = child(disk, "source")
     name = {"file": "file", "block": "dev"}.get(disk.get("type", "file"))
     return value_of(source, name) if name else ""
@@ -107,7 +112,7 @@ def _format(disk: Element) -> str:
 def _disk(
     parts: Parts, made: Devices, vm: str, disk: Element, name: str, sizes: Mapping[str, int]
 ) -> None:
-    path, form = _path(disk), _format(disk)
+    path, form = disk_path(disk), _format(disk)
     to = f"vms.{vm}.volumes[{name}]"
     volume: Plain = {"name": name}
     made.volumes.append(volume)
@@ -177,7 +182,7 @@ def _attached(parts: Parts, disk: Element, driver: Element, key: str) -> Plain:
 
 
 def _cdrom(parts: Parts, made: Devices, to: str, disk: Element) -> None:
-    path = _path(disk)
+    path = disk_path(disk)
     if not path:
         parts.left_whole(disk, "is empty: there is a cdrom once hardware.cdrom names a file")
     elif "cdrom" in made.hardware:

@@ -1,6 +1,7 @@
 """What is to be done to the devices of a domain that runs, so that it has those that are wanted."""
 
 from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import StrEnum
 from xml.etree.ElementTree import Element
@@ -8,6 +9,7 @@ from xml.etree.ElementTree import Element
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import embeds
 
+NOTHING: Mapping[str, str] = {}
 # Of these, what is not wanted must not be there.
 OPTIONAL = ("source", "link", "vlan", "mtu", "bandwidth/inbound", "bandwidth/outbound")
 
@@ -31,10 +33,22 @@ class DeviceStep:
 def device_steps(wanted: str, live: str, gone: Collection[str]) -> tuple[DeviceStep, ...]:
     """What brings the domain *live* to the disks and NICs of *wanted*.
 
-    *gone* are those to detach, by their serials and MAC addresses: nobody else's is touched.
+    *gone* are those to detach, by their serials and MAC addresses: nobody else's is touched. A
+    domain that was adopted has other serials, or none, until it restarts: so a disk is known by its
+    source as well, and the host's end of a NIC is called as it is.
     """
-    want, have = _devices(wanted), _devices(live)
-    return tuple(_steps(want, have, gone))
+    want = _devices(wanted)
+    return tuple(_steps(want, _devices(live, _by_source(want)), gone))
+
+
+def lost_sight_of(wanted: str, live: str, gone: Collection[str]) -> tuple[str, ...]:
+    """Those of *gone* that nobody can tell: none has their serial, and there are disks without."""
+    by_source = _by_source(_devices(wanted))
+    domain = parsed(live)
+    disks = [] if domain is None else domain.findall("devices/disk[@device='disk']")
+    nameless = any(not _key(disk) and _source(disk) not in by_source for disk in disks)
+    there = _devices(live, by_source)
+    return tuple(sorted(key for key in gone if nameless and key not in there))
 
 
 def missing_ports(live: str, added: Collection[str], gone: Collection[str]) -> int:
@@ -66,16 +80,44 @@ def _steps(
     for key, device in want.items():
         if key not in have:
             yield DeviceStep(Doing.ATTACH, text_of(device))
-        elif _can_change(device) and _differs(device, have[key]):
-            yield DeviceStep(Doing.CHANGE, text_of(device))
+        elif _can_change(device):
+            device = _as_called(device, have[key])
+            if _differs(device, have[key]):
+                yield DeviceStep(Doing.CHANGE, text_of(device))
 
 
-def _devices(text: str) -> dict[str, Element]:
-    """The disks by their serials, cdroms by their targets, and NICs by their MAC addresses."""
+def _devices(text: str, by_source: Mapping[str, str] = NOTHING) -> dict[str, Element]:
+    """The disks by their serials, cdroms by their targets, and NICs by their MAC addresses.
+
+    A disk whose source is in *by_source* has the serial there.
+    """
     domain = parsed(text)
     devices = () if domain is None else domain.iterfind("devices/*")
-    found = ((_key(device), device) for device in devices)
+    found = ((by_source.get(_source(device), _key(device)), device) for device in devices)
     return {key: device for key, device in found if key}
+
+
+def _by_source(devices: Mapping[str, Element]) -> dict[str, str]:
+    disks = {key: each for key, each in devices.items() if each.get("device") == "disk"}
+    return {_source(each): key for key, each in disks.items() if _source(each)}
+
+
+def _source(device: Element) -> str:
+    """Where a disk is; empty for what is none."""
+    if device.get("device") != "disk":
+        return ""
+    return _said(device, "source", "file") or _said(device, "source", "dev")
+
+
+def _as_called(wanted: Element, have: Element) -> Element:
+    """*wanted*; a NIC with the name of the host's end that it has, which cannot change."""
+    called = have.find("target")
+    if wanted.tag != "interface" or called is None:
+        return wanted
+    same = deepcopy(wanted)
+    for target in same.findall("target"):
+        target.attrib |= called.attrib
+    return same
 
 
 def _key(device: Element) -> str:

@@ -59,6 +59,7 @@ from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_core.vm.unseen import unreliable_parts
 
+ASKED_FOR = "something else made it, and an adoption was asked for"
 IDMAP = "idmap=container"
 COPY_IT = "geats import-lxc makes a template of it instead"
 NO_AUTOSTART = "it starts with the host by `geats boot` from then on, and not by lxc-autostart"
@@ -199,11 +200,18 @@ def _planned(
         action = AdoptVolume(*where, found.root, want.template, digest, found.called)
         draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256, found.called)
-    reason = "something else made it, and an adoption was asked for"
-    draft.add(adopt, f"{reason}{_told(found, running)}")
+    draft.add(adopt, f"{ASKED_FOR}{_told(found, running)}")
+    return planned_on(draft, want, running, facts)
+
+
+def planned_on(draft: Draft, want: VMSpec, running: VMSpec, facts: HostFacts) -> Checked[Plan]:
+    """What is drafted, and what the planner has to do then, so that the VM is *want*.
+
+    ``changes`` of the plan is what *want* has otherwise than what was *running*.
+    """
     if draft.problems:
         return Failure(tuple(draft.problems))
-    match plan(Goal(name=found.name, target=Target.DEFINED, spec=want), draft.state, facts):
+    match plan(Goal(name=want.name, target=Target.DEFINED, spec=want), draft.state, facts):
         case Success(rest):
             steps = ordered((*draft.steps, *rest.steps))
             found_changes = changes(running, want, facts.driver(want.driver).all_costs)
@@ -254,16 +262,21 @@ def _line_problems(
         yield Problem(file, f"cannot be kept as it is: {line!r}")
 
 
-def _vm_problems(found: FoundVM, want: VMSpec, have: Observation) -> Iterable[Problem]:
-    if found.called and (have.foreign or {have.recorded, have.defined} - {None, want}):
-        message = f"there is a VM of that name: {found.called!r} needs another"
-        yield Problem(found.name, message, Code.REFUSED)
-    elif not have.foreign and not found.called:
-        yield Problem(found.name, "is managed by geats already", Code.REFUSED)
+def cannot_become(called: str, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """Why the VM *want* cannot be made of what is there, and is *called* otherwise if not empty."""
+    if called and (have.foreign or {have.recorded, have.defined} - {None, want}):
+        message = f"there is a VM of that name: {called!r} needs another"
+        yield Problem(want.name, message, Code.REFUSED)
+    elif not have.foreign and not called:
+        yield Problem(want.name, "is managed by geats already", Code.REFUSED)
     elif have.power is Power.STUCK:
-        yield Problem(found.name, "its monitor does not answer: end that first", Code.REFUSED)
-    yield from unreliable_parts(found.name, have)
-    yield from incomplete(found.name, have)
+        yield Problem(want.name, "its monitor does not answer: end that first", Code.REFUSED)
+    yield from unreliable_parts(want.name, have)
+    yield from incomplete(want.name, have)
+
+
+def _vm_problems(found: FoundVM, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    yield from cannot_become(found.called, want, have)
     if not want.privileged and any(line.startswith(OPTIONS) for line in found.keep):
         message = f"would take the place of {IDMAP}, which an unprivileged VM needs"
         yield Problem(f"{found.file}: {OPTIONS}", message)

@@ -53,7 +53,10 @@ from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import ROOT, RootKind, VMSpec, Volume
 
 # What the host knows one VM by: two cannot have the same.
-OF_ONE_VM = re.compile(r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*=")
+OF_ONE_VM = re.compile(
+    r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*="
+    r"|<os><nvram|<genid|<sysinfo|<devices><(interface|hostdev|disk(?! part=))"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,11 +176,12 @@ class CloneVolume(OnVolume):
 
 @dataclass(frozen=True, slots=True)
 class AdoptVolume(OnVolume):
-    """Take over a directory of the host as a volume of a pool, in its place and with its content.
+    """Take over a directory or a disk of the host as a volume, in its place and with its content.
 
     ``tree`` is its path. The volume counts as installed from ``template``, and ``guest`` is the
-    digest of the guest files that count as configured. The tree is the root of the VM itself, or of
-    a container that is ``called`` otherwise and is adopted under the name of the VM.
+    digest of the guest files that count as configured; both are empty for a volume that is no root.
+    The tree is of the VM itself, or of one that is ``called`` otherwise and is adopted under the
+    name of the VM.
     """
 
     size_bytes: int | None

@@ -411,11 +411,11 @@ def adopted(action: AdoptVolume) -> VolumeSeen:
     return VolumeSeen(
         name=action.volume,
         pool=action.pool,
-        stage=Stage.INSTALLED,
+        stage=Stage.INSTALLED if action.template else Stage.FORMATTED,
         active=True,
         size_bytes=action.size_bytes,
-        template=action.template,
-        guest=action.guest,
+        template=action.template or None,
+        guest=action.guest or None,
     )
 
 

@@ -1,4 +1,7 @@
-"""Containers that something else made, adopted: looked at, planned for, and reported."""
+"""VMs that something else made, adopted: looked at, planned for, and reported.
+
+This is for containers; see ``adopted_domains`` for domains of libvirt.
+"""
 
 import os
 import stat
@@ -21,15 +24,13 @@ from geats_host.drivers import AdoptingDriver, ConfigText, Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
+from geats_host.planning import adopted_domains
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import saved_with_others
 from geats_host.planning.sources import check_sources
 from geats_host.storage import AdoptingPool, VolumeId
 
-NO_CONFIG = (
-    "its driver has no config of it that can be adopted: of a domain of libvirt, geats"
-    " import-libvirt makes a new VM"
-)
+NO_CONFIG = "its driver has no config of it that can be adopted"
 Description: TypeAlias = Mapping[str, object] | None  # as it should be in the configuration
 
 
@@ -40,13 +41,12 @@ def adopt(
     template: object = None,
     new_name: object = None,
 ) -> tuple[SavedPlan, Description]:
-    """The plan that adopts a container which geats did not make, without a restart.
+    """The plan that adopts a container or a domain which geats did not make, without a restart.
 
-    It becomes the VM that *raw*, else the configuration describes. If neither says anything, it
-    is taken as its config has it, and counts as installed from *template*. A container that is off
-    may get a *new_name*; one that no VM can be called must. With the plan comes what its
-    description should be; None if it has one. Raises ``Refused`` if there is no such container, or
-    no such plan.
+    It becomes the VM that *raw*, else the configuration describes. If neither says anything, it is
+    taken as its own definition has it, and counts as installed from *template*. One that is off may
+    get a *new_name*; one that no VM can be called must. With the plan comes what its description
+    should be; None if it has one. Raises ``Refused`` if there is no such VM, or no such plan.
     """
     new = None if new_name is None else accepted(fields.vm_name("as", new_name))
     seen = host.observe_all()
@@ -55,7 +55,10 @@ def adopt(
     container = accepted((fields.vm_name if new is None else fields.text)("name", name))
     called = container if new is None else new
     have = seen.get(called, Observation())
-    driver, old = _old_config(host, container, seen)
+    _check_foreign(container, seen)
+    if domain := adopted_domains.domain_of(host, container):
+        return adopted_domains.adopt(host, container, called, domain, seen, raw, template)
+    driver, old = _old_config(host, container)
     found = accepted(read_found(called, old.file, old.text, old.on_host))
     if container != called:
         found = replace(found, called=container)
@@ -74,19 +77,23 @@ def adopt(
     return saved_with_others(host, made, spec, seen, facts, about), described
 
 
-def _old_config(host: Host, name: str, seen: Mapping[str, Observation]) -> tuple[str, ConfigText]:
-    """The config of a container that can be adopted, and the name of the driver that has it."""
+def _check_foreign(name: str, seen: Mapping[str, Observation]) -> None:
+    """Whether there is a VM of that name that geats did not make."""
     have = seen.get(name)
     if have is None:
         foreign = {each for each, there in seen.items() if there.foreign}
-        known = unknown("name", "container", name, foreign)
-        raise Refused(f"{known}: the option path of the driver lxc says where they are")
+        known = unknown("name", "container or domain", name, foreign)
+        raise Refused(f"{known}: the option path of the driver lxc says where containers are")
     if not have.foreign:
         raise Refused(f"{name}: is managed by geats already")
+
+
+def _old_config(host: Host, name: str) -> tuple[str, ConfigText]:
+    """The config of a container that can be adopted, and the name of the driver that has it."""
     old = _read(host, name)
-    if old is not None:
-        return old
-    raise Refused(f"{name}: {NO_CONFIG}")
+    if old is None:
+        raise Refused(f"{name}: {NO_CONFIG}")
+    return old
 
 
 def _wanted(

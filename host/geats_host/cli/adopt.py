@@ -28,10 +28,10 @@ HOW = "# Nothing describes this VM yet. It is now as if this were in the configu
 def adopt_(
     session: Session, name: str, template: str | None, new_name: str | None, dry_run: bool
 ) -> None:
-    """Take over an LXC container that something else made, without a restart.
+    """Take over a container or a domain of libvirt that something else made, without a restart.
 
-    It must be in the path of the driver. What differs from its description in the configuration is
-    pending. Without a description, it is adopted as it is.
+    A container must be in the path of the driver. What differs from its description in the
+    configuration is pending. Without a description, it is adopted as it is.
     """
     planned, described = adopt.adopt(session.host, name, None, template, new_name)
     if dry_run:

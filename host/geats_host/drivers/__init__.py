@@ -17,6 +17,7 @@ from geats_host.lazy import later
 
 if TYPE_CHECKING:
     from geats_core.foreign import lxc_lines
+    from geats_core.jobs.domain_adoption import DomainText
     from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
@@ -220,6 +221,22 @@ class AdoptingDriver(Protocol):
 
     def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
         """Record what the VM runs with, then replace its definition in one atomic step.
+
+        Raises ``HostError`` if the old definition is not the one that the plan was made from.
+        """
+        ...
+
+
+@runtime_checkable
+class DomainAdopting(Protocol):
+    """What a driver of libvirt offers: it can adopt domains that other programs made."""
+
+    def domain_text(self, name: str) -> "DomainText | None":
+        """What libvirt says of a domain, whoever made it; None if this driver has none."""
+        ...
+
+    def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
+        """Define the domain as geats does, and note what it runs with, without a restart.
 
         Raises ``HostError`` if the old definition is not the one that the plan was made from.
         """

@@ -1,7 +1,7 @@
 """One action of a plan, performed: each is a call or two of a driver, a pool or the registry."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,6 +66,7 @@ from geats_host.archives.vm_archives import content_of, unpack_volume, write
 from geats_host.drivers import (
     AdoptingDriver,
     DiskGrowing,
+    DomainAdopting,
     Driver,
     GuestConfiguring,
     HotPlugging,
@@ -91,7 +92,15 @@ from geats_host.observing.known_volumes import (
 from geats_host.peers import fetching
 from geats_host.planning import binds
 from geats_host.registry import Registry
-from geats_host.storage import AdoptingPool, Offer, Pool, RenamingPool, VolumeId, ZeroingPool
+from geats_host.storage import (
+    AdoptingPool,
+    DiskAdoptingPool,
+    Offer,
+    Pool,
+    RenamingPool,
+    VolumeId,
+    ZeroingPool,
+)
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 from geats_host.templates.store import Store
@@ -286,23 +295,31 @@ class Performer:
 
     def _adopt(self, action: Adopt) -> None:
         """The registry first: until the driver has done its part, the VM is not of geats."""
-        driver = self._adopting()
+        driver = self.driver
+        if not isinstance(driver, AdoptingDriver | DomainAdopting):
+            raise HostError(f"{self.name}: its driver cannot adopt VMs")
         unfinished_copies.before_define(self.registry, self.name, "", Then.OFF)
         self.registry.record(action.spec)
         driver.adopt(action, self._places(action.spec))
         lines_by_hand.note(self.registry, self.name, ())
 
     def _check_root(self, action: AdoptVolume) -> None:
-        """Once more, as a plan may come from a file: is that the container's root filesystem."""
+        """Once more, as a plan may come from a file: is that of the VM that is adopted."""
         name, tree = action.called or self.name, action.tree
-        old = self._adopting().config_text(name)
-        if old is None or root_of(old.text) != tree:
-            raise HostError(f"{tree}: is not the root filesystem of {name}")
+        if tree not in self._trees(name):
+            raise HostError(f"{tree}: is no root filesystem or disk of {name}")
 
-    def _adopting(self) -> AdoptingDriver:
-        if not isinstance(self.driver, AdoptingDriver):
-            raise HostError(f"{self.name}: its driver cannot adopt VMs")
-        return self.driver
+    def _trees(self, name: str) -> Collection[str]:
+        """Where the volumes of a VM are that geats did not make."""
+        match self.driver:
+            case AdoptingDriver() as driver:
+                old = driver.config_text(name)
+                return () if old is None else (root_of(old.text),)
+            case DomainAdopting() as driver:
+                text = driver.domain_text(name)
+                return () if text is None else text.disks
+            case _:
+                return ()
 
     def _unfreeze(self, then: Then) -> None:
         """Resume it, unless it runs and was only to be frozen again; one that was held still is.
@@ -447,9 +464,13 @@ class Performer:
                 self._filled(pool, volume, template, Identity.NEW)
             case AdoptVolume(tree=tree):
                 self._check_root(action)
-                if not isinstance(pool, AdoptingPool):
-                    raise HostError(f"{tree}: the pool {action.pool} cannot have it as a volume")
-                pool.adopt(volume, Path(tree), adopted(action))
+                match pool:
+                    case AdoptingPool():
+                        pool.adopt(volume, Path(tree), adopted(action))
+                    case DiskAdoptingPool():
+                        pool.adopt_disk(volume, Path(tree), adopted(action))
+                    case _:
+                        raise HostError(f"{tree}: the pool {action.pool} cannot have it")
             case RenameVolume():
                 raise AssertionError("it is handed over, see _hand_over")
             case _:

@@ -219,6 +219,25 @@ class AdoptingPool(Protocol):
 
 
 @runtime_checkable
+class DiskAdoptingPool(Protocol):
+    """What a pool of disks offers if its volumes may also be those that other programs made."""
+
+    def cannot_adopt(self, disk: Path, form: str) -> str:
+        """Why *disk*, a file or device of the format *form*, cannot be a volume; empty if it can.
+
+        *form* is ``raw`` or ``qcow2``.
+        """
+        ...
+
+    def adopt_disk(self, volume: VolumeId, disk: Path, seen: VolumeSeen) -> None:
+        """Take *disk* as a volume, with the marks of *seen*; it may be in use.
+
+        It is neither moved nor copied, and ``path`` of the volume is *disk* from then on.
+        """
+        ...
+
+
+@runtime_checkable
 class RenamingPool(Protocol):
     """What a pool offers if ``facts.renames`` is true."""
 

@@ -175,6 +175,27 @@ class BlockDevicePool:
                 self._check_free(wipe=self.wipe or seen.guest == WIPING)
                 zero(self.device)
 
+    def cannot_adopt(self, disk: Path, form: str) -> str:
+        """Whether it is this device, which nothing has yet."""
+        if disk != self.device or form != "raw":
+            return f"this pool is {self.device}, and the disk is {disk}, {form}"
+        if not is_block_device(disk):
+            return f"{disk} is not a block device"
+        owners = list(self.observe())
+        return f"{disk} is taken by {owners[0]}" if owners else ""
+
+    def adopt_disk(self, volume: VolumeId, disk: Path, seen: VolumeSeen) -> None:
+        """Claim the device as it is, though it is in use; the marks are those of *seen*."""
+        check_names(volume)
+        with self._claiming() as owners:
+            if owners not in ([], [volume]) or disk != self.device:
+                raise HostError(f"{disk}: is not {self.device}, or is taken by {owners}")
+            check_there(self.device)
+            self.folders.allocate(volume, seen.size_bytes)
+            with self.folders.opened(volume) as at:
+                self._note_identity(at)
+                write_marks(at, replace(seen, active=True))
+
     def format(self, volume: VolumeId) -> None:
         """The pool on top formats it as it likes; what it holds is wiped only if told to."""
         with self._marks(volume) as (at, seen):

@@ -5,6 +5,7 @@ has snapshots.
 """
 
 import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import ClassVar
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import exists
-from geats_host.storage import VolumeId
+from geats_host.storage import VolumeId, adopted_disks
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.marks import (
     MARKS,
@@ -25,6 +26,7 @@ from geats_host.storage.marks import (
     write_marks,
     write_marks_if_there_is_room,
 )
+from geats_host.storage.pool_path import existing
 
 DEFAULT_BYTES = 10 * 2**30
 
@@ -34,6 +36,7 @@ class DiskFilePool(ABC):
     """A pool of files; they and their marks are kept as in a pool of directories."""
 
     DISK: ClassVar[str]  # the name of each file
+    FORMAT: ClassVar[str]  # as QEMU calls it
 
     folders: DirectoryPool
     default_bytes: int
@@ -66,13 +69,53 @@ class DiskFilePool(ABC):
                     if exists(MARKS, at) or exists(self.DISK, at):  # else its size is not known yet
                         found[volume] = self.seen_at(at, volume)
             except HostError as error:
-                if os.path.lexists(self.path(volume).parent):  # else it was destroyed meanwhile
+                if os.path.lexists(self.own_path(volume).parent):  # else it was destroyed meanwhile
                     found[volume] = out_of_reach(volume, str(error))
         return found
 
     def path(self, volume: VolumeId) -> Path:
-        """The file."""
+        """The file; by the name that it was found by, if it was adopted."""
+        own = self.own_path(volume)
+        found = adopted_disks.disk_at(own.parent)
+        return found if found is not None and os.path.lexists(own) else own
+
+    def own_path(self, volume: VolumeId) -> Path:
+        """The file in the directory of the volume."""
         return self.folders.path(volume).parent / self.DISK
+
+    def cannot_adopt(self, disk: Path, form: str) -> str:
+        """Whether it is a file of this format on the filesystem of the pool."""
+        if form != self.FORMAT:
+            return f"{disk} is in the format {form}, and this pool has {self.FORMAT}"
+        try:
+            found = disk.lstat()
+            there = existing(self.folders.root).stat()
+        except OSError as error:
+            return f"{disk}: {error.strerror}"
+        if not stat.S_ISREG(found.st_mode) or os.path.realpath(disk) != f"{disk}":
+            return f"{disk} is not a file by its plain path: a link leads to it, or it is a device"
+        if found.st_dev != there.st_dev:
+            advice = f"a pool of the type {self.folders.kind} on that one can"
+            return f"{disk} is on another filesystem than this pool, and stays there: {advice}"
+        return ""
+
+    def adopt_disk(self, volume: VolumeId, disk: Path, seen: VolumeSeen) -> None:
+        """Have *disk* as the volume, with the marks of *seen*: see ``adopted_disks``."""
+        wrong = self.cannot_adopt(disk, self.FORMAT)
+        if wrong:
+            raise HostError(wrong)
+        self.folders.allocate(volume, seen.size_bytes)
+        with self.folders.opened(volume) as at:
+            write_marks(at, replace(seen, active=True))
+            adopted_disks.link(at, self.DISK, disk)
+
+    def remove(self, volume: VolumeId) -> None:
+        """Remove the file, by the name that it was found by too, and all that is beside it."""
+        if os.path.lexists(self.own_path(volume).parent):
+            with self.folders.opened(volume) as at:
+                if exists(self.DISK, at):
+                    adopted_disks.remove(at, self.DISK)
+        self.folders.destroy(volume)
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the file; it takes no space yet."""
@@ -99,7 +142,7 @@ class DiskFilePool(ABC):
 
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that does not exist is not in use either."""
-        if not os.path.lexists(self.path(volume).parent):
+        if not os.path.lexists(self.own_path(volume).parent):
             return
         with self.folders.opened(volume) as at:
             seen = self.seen_at(at, volume)
@@ -129,11 +172,15 @@ class DiskFilePool(ABC):
             return VolumeSeen(
                 name=volume.volume, pool="", stage=Stage.ALLOCATED, size_bytes=size_bytes
             )
+        if adopted_disks.is_apart(at, self.DISK):
+            where = adopted_disks.disk_at(self.own_path(volume).parent)
+            return out_of_reach(volume, f"{where} is not the disk that was adopted any more")
         if marked is None:
             return self.without_marks(at, volume)
         return self.with_marks(at, marked)
 
     def _make_disk_if_missing(self, at: int, volume: VolumeId) -> None:
         if not exists(self.DISK, at):
+            adopted_disks.forget(at)
             size_bytes = self.seen_at(at, volume).size_bytes or self.default_bytes
             self.make_disk(at, volume, size_bytes)

@@ -39,7 +39,7 @@ from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import host_errors
 from geats_host.linux import qemu_img
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
+from geats_host.storage import Offer, Pool, VolumeId, adopted_disks, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.disk_files import DEFAULT_BYTES, DiskFilePool
 from geats_host.storage.marks import check_readable, write_marks
@@ -71,6 +71,7 @@ class Qcow2Pool(DiskFilePool):
     """See the module. The images lie, with their marks, as in a pool of directories."""
 
     DISK: ClassVar[str] = DISK
+    FORMAT: ClassVar[str] = "qcow2"
 
     @property
     def offers(self) -> Offer:
@@ -100,7 +101,7 @@ class Qcow2Pool(DiskFilePool):
         """Make the disk in the image larger, unless it is as large."""
         with self.folders.opened(volume) as at:
             seen = self.seen_at(at, volume)
-            _enlarge(self.path(volume), size_bytes)
+            _enlarge(self.own_path(volume), size_bytes)
             if seen.size_bytes is None or seen.size_bytes < size_bytes:
                 write_marks(at, replace(seen, size_bytes=size_bytes))
 
@@ -108,15 +109,15 @@ class Qcow2Pool(DiskFilePool):
         """Remove the image; refused while others depend on it."""
         used = self.cannot_destroy(volume)
         if used:
-            raise HostError(f"{self.path(volume)}: {used.removeprefix('it ')}")
-        self.folders.destroy(volume)
+            raise HostError(f"{self.own_path(volume)}: {used.removeprefix('it ')}")
+        self.remove(volume)
 
     def cannot_destroy(self, volume: VolumeId) -> str:
         """Which volume depends on it: see ``ForeseeingPool``. Only templates have such volumes."""
-        own = self.path(volume)
+        own = self.own_path(volume)
         if volume.is_template:
             for other in self.folders.observe():
-                if not other.is_template and _backing(self.path(other)) == own:
+                if not other.is_template and _backing(self.own_path(other)) == own:
                     return f"it is in use as the backing file of {other}"
         return ""
 
@@ -128,7 +129,7 @@ class Qcow2Pool(DiskFilePool):
             if seen.snapshot(name) is not None:
                 return
             self._forget_snapshot(volume, name)
-            qemu_img.snapshot(self.path(volume), "-c", name)
+            qemu_img.snapshot(self.own_path(volume), "-c", name)
             taken = seen.taken(name, taken_s)
             write_marks(at, replace(seen, snapshots=(*seen.snapshots, taken)))
 
@@ -139,16 +140,16 @@ class Qcow2Pool(DiskFilePool):
             seen = self.seen_at(at, volume)
             old = seen.snapshot(name)
             if old is None:
-                raise HostError(f"{self.path(volume)}: there is no snapshot {name}")
-            qemu_img.snapshot(self.path(volume), "-a", name)
-            _enlarge(self.path(volume), seen.size_bytes or 0)
+                raise HostError(f"{self.own_path(volume)}: there is no snapshot {name}")
+            qemu_img.snapshot(self.own_path(volume), "-a", name)
+            _enlarge(self.own_path(volume), seen.size_bytes or 0)
             marked = seen.with_content_of(old)
             write_marks(at, marked)
 
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Forget it, and then let the image do so."""
         check_snapshot(volume, name)
-        if not os.path.lexists(self.path(volume).parent):
+        if not os.path.lexists(self.own_path(volume).parent):
             return
         with self.folders.opened(volume) as at:
             seen = self.seen_at(at, volume)
@@ -163,16 +164,18 @@ class Qcow2Pool(DiskFilePool):
         check_clone(source, target)
         with self.folders.opened(source) as from_, self.folders.opened(target) as at:
             self.seen_at(from_, source)
-            wanted, held = size_in(self.path(target)), size_in(self.path(source))
+            wanted, held = size_in(self.own_path(target)), size_in(self.own_path(source))
             if held > wanted:
                 sizes = f"{format_size(held)} do not fit into {format_size(wanted)}"
-                raise HostError(f"{self.path(target)}: {source} is not cloned because {sizes}")
+                raise HostError(f"{self.own_path(target)}: {source} is not cloned because {sizes}")
             if source.is_template and not target.is_template:
-                relative = Path(os.path.relpath(self.path(source), self.path(target).parent))
+                base, folder = self.own_path(source), self.own_path(target).parent
+                relative = Path(os.path.relpath(base, folder))
                 make = partial(qemu_img.create, size_bytes=wanted, backing=relative)
             else:
-                make = partial(_copy, self.path(source), wanted)
-            _replace_disk(at, self.path(target), make)
+                make = partial(_copy, self.own_path(source), wanted)
+            _replace_disk(at, self.own_path(target), make)
+            adopted_disks.follow(at, DISK)
 
     def rename(self, volume: VolumeId, new: VolumeId) -> None:
         """Rename the volume's directory: the relative path of its backing file stays true."""
@@ -187,7 +190,7 @@ class Qcow2Pool(DiskFilePool):
 
     def make_disk(self, at: int, volume: VolumeId, size_bytes: int) -> None:
         """Make an empty image."""
-        _replace_disk(at, self.path(volume), partial(qemu_img.create, size_bytes=size_bytes))
+        _replace_disk(at, self.own_path(volume), partial(qemu_img.create, size_bytes=size_bytes))
 
     def with_marks(self, at: int, marked: VolumeSeen) -> VolumeSeen:
         """What they say: the image is not opened."""
@@ -198,8 +201,8 @@ class Qcow2Pool(DiskFilePool):
         return VolumeSeen(name=volume.volume, pool="", stage=Stage.INSTALLED)
 
     def _forget_snapshot(self, volume: VolumeId, name: str) -> None:
-        if name in qemu_img.snapshots(self.path(volume)):
-            qemu_img.snapshot(self.path(volume), "-d", name)
+        if name in qemu_img.snapshots(self.own_path(volume)):
+            qemu_img.snapshot(self.own_path(volume), "-d", name)
 
 
 def size_in(image: Path) -> int:

@@ -36,7 +36,7 @@ from geats_host.guest_trees.folders import exists, host_errors
 from geats_host.guest_trees.reflinks import can_share, copy_file, own_bytes
 from geats_host.linux.loops import loops_on
 from geats_host.linux.mounts import who_sees
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_snapshot
+from geats_host.storage import Offer, Pool, VolumeId, adopted_disks, check_clone, check_snapshot
 from geats_host.storage.directory import DirectoryPool
 from geats_host.storage.disk_files import DEFAULT_BYTES, DiskFilePool
 from geats_host.storage.marks import check_readable, write_marks
@@ -67,6 +67,7 @@ class SparseFilePool(DiskFilePool):
     """See the module. The files lie, with their marks, as in a pool of directories."""
 
     DISK: ClassVar[str] = DISK
+    FORMAT: ClassVar[str] = "raw"
 
     @property
     def offers(self) -> Offer:
@@ -103,7 +104,7 @@ class SparseFilePool(DiskFilePool):
     def destroy(self, volume: VolumeId) -> None:
         """Remove the file and its snapshots; refused while a loop device uses it."""
         self._check_no_loop(volume)
-        self.folders.destroy(volume)
+        self.remove(volume)
 
     def cannot_destroy(self, volume: VolumeId) -> str:
         """Which loop device uses it: see ``ForeseeingPool``."""
@@ -142,7 +143,7 @@ class SparseFilePool(DiskFilePool):
     def delete_snapshot(self, volume: VolumeId, name: str) -> None:
         """Remove the snapshot's file; the marks say more than that until the next snapshot."""
         check_snapshot(volume, name)
-        if not os.path.lexists(self.path(volume).parent):
+        if not os.path.lexists(self.own_path(volume).parent):
             return
         with self.folders.opened(volume) as at:
             check_readable(self.seen_at(at, volume))
@@ -208,6 +209,7 @@ class SparseFilePool(DiskFilePool):
             _lengthen(new, size_bytes)
 
         _replace_disk(at, DISK, fill)
+        adopted_disks.follow(at, DISK)
 
     def _check_shares(self, volume: VolumeId) -> None:
         if not self.facts.snapshots:

@@ -432,11 +432,12 @@ def test_devices_of_the_host_are_carried_that_geats_can_pass_through() -> None:
 def test_directories_by_virtiofs_become_binds_and_huge_pages_are_carried() -> None:
     of = "<filesystem type='mount' accessmode='passthrough'>{0}</filesystem>"
     shared = of.format("<driver type='virtiofs'/><source dir='/srv/{0}'/><target dir='{0}'/>")
+    plain = shared.replace(" accessmode='passthrough'", "")
     backing = (
         "<memoryBacking><hugepages/><locked/><source type='memfd'/><access mode='shared'/>"
         "</memoryBacking>"
     )
-    text = small(backing, DISK + shared.format("data") + shared.format("My_Data"))
+    text = small(backing, DISK + shared.format("data") + plain.format("My_Data"))
     assert vm(text)["binds"] == {
         "data": {
             **{"source": "/srv/data", "mount": "/mnt/data"},

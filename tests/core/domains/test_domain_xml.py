@@ -7,7 +7,7 @@ import pytest
 
 from geats_core.domains.domain_devices import DomainFacts, letters, pinned
 from geats_core.domains.domain_xml import domain_uuid, domain_xml, note_xml, spec_digest
-from geats_core.domains.elements import parsed, text_of, unmergeable
+from geats_core.domains.elements import is_marked, parsed, text_of, unmergeable
 from geats_core.domains.machine_keys import read_machine
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, FACTS, ROOT, spec
@@ -255,3 +255,26 @@ def test_disks_are_lettered_as_libvirt_does() -> None:
     assert [letters(index) for index in (0, 25, 26, 27, 701, 702)] == [
         *("a", "z", "aa", "ab", "zz", "aaa")
     ]
+
+
+def test_an_element_may_say_how_it_stands_to_one_of_geats() -> None:
+    keep = (
+        '<devices><disk part="root"><driver io="native" /><serial>other</serial></disk></devices>',
+        '<devices><disk part="gone"><driver io="native" /></disk></devices>',
+        '<devices><memballoon instead="" model="none" /></devices>',
+        '<cpu instead="" mode="maximum" />',
+    )
+    assert [*map(is_marked, (*keep, "<title>a</title>", "<", ""))] == [True] * 4 + [False] * 3
+    want = spec()
+    machine = read_machine(want).unwrap()
+    top = parsed(domain_xml(want, machine, FACTS, keep))
+    assert top is not None
+    (disk,) = (each for each in top.findall("devices/disk") if each.findtext("serial") == "other")
+    assert [text_of(each) for each in disk.findall("driver")] == [
+        '<driver name="qemu" type="raw" discard="unmap" io="native" />'
+    ]
+    assert [text_of(each) for each in top.findall("devices/memballoon")] == [
+        '<memballoon model="none" />'
+    ]
+    assert len(top.findall("cpu")) == 1
+    assert domain_xml(want, machine, replace(FACTS, uuid="u")).count("<uuid>u</uuid>") == 1

@@ -97,6 +97,7 @@ AS_WRITTEN = DomainSeen(
     as_written=True,
     nics=(ForeignNic(mac="02:00:00:00:00:01", pair="gt21c096fb3n0"),),
     kind="qemu",
+    uuid="74009e2e-2ccb-8752-af09-bdb1ef0da884",
     machine="pc-q35-7.2",
     places={"root": "/srv/db01.raw", "cidata": "/var/lib/geats/seed.img"},
 )

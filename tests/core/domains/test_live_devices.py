@@ -1,7 +1,7 @@
 """Devices of a domain that runs, brought to those that are wanted."""
 
 from geats_core.domains.domain_xml import domain_xml
-from geats_core.domains.live_devices import Doing, device_steps, missing_ports
+from geats_core.domains.live_devices import Doing, device_steps, lost_sight_of, missing_ports
 from geats_core.domains.machine_keys import read_machine
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, FACTS, ROOT, spec
@@ -77,3 +77,18 @@ def test_what_is_plugged_in_needs_a_port_each() -> None:
     assert missing_ports(running(1, 2, 3), new, ()) == 2
     assert missing_ports(running(ports=0), new, ()) == 0
     assert missing_ports("", new, ()) == 0
+
+
+def test_a_domain_that_was_adopted_has_its_disks_and_nics_under_other_names() -> None:
+    wants = spec(nics=[ETH0], volumes=[ROOT, DATA])
+    wanted = domain_xml(wants, read_machine(wants).unwrap(), FACTS)
+    live = wanted.replace("<serial>data</serial>", "").replace("<serial>root<", "<serial>WD 4711<")
+    live = live.replace('dev="gt', 'dev="vnet')
+    assert device_steps(wanted, live, ()) == ()
+    (step,) = device_steps(wanted, live.replace('bridge="br0"', 'bridge="br1"'), ())
+    assert (step.doing, 'dev="vnet' in step.xml) == (Doing.CHANGE, True)
+    assert lost_sight_of(wanted, live, ["data"]) == ()
+    less = spec(nics=[ETH0], volumes=[ROOT])
+    left = domain_xml(less, read_machine(less).unwrap(), FACTS)
+    assert lost_sight_of(left, live, ["data"]) == ("data",)
+    assert lost_sight_of(left, left, ["data"]) == lost_sight_of("", "", ["data"]) == ()

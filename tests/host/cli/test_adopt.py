@@ -61,7 +61,7 @@ def test_what_cannot_be_adopted_is_refused(geats: Geats, container: Path) -> Non
     assert "refused: template: is missing: nothing describes old01" in err
     code, out, err = geats("adopt", "old1")
     assert (code, out) == (2, "")
-    assert "unknown container 'old1', did you mean 'old01'?" in err
+    assert "unknown container or domain 'old1', did you mean 'old01'?" in err
     (container / "config").unlink()
     (container / "config").mkdir()
     assert geats("adopt", "old01", "--template", "debian")[0] == 2

@@ -19,8 +19,11 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.domains.domain_xml import spec_digest
+from geats_core.domains.domain_devices import DomainFacts
+from geats_core.domains.domain_xml import domain_xml, spec_digest
+from geats_core.domains.elements import is_marked
 from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
+from geats_core.domains.machine import Machine
 from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
@@ -46,12 +49,34 @@ class Record:
     by_hand: tuple[str, ...] = ()
 
 
+def on_trial(spec: VMSpec, machine: Machine, facts: DomainFacts, keep: tuple[str, ...]) -> Record:
+    """The record of what is to be written, of which nobody knows yet what libvirt makes."""
+    marked = [each for each in keep if is_marked(each)]
+    return Record(wanted=domain_xml(spec, machine, facts, marked), keep=keep)
+
+
 def sealed(back: str, wanted: str, keep: tuple[str, ...]) -> Record:
     """The record of what was *wanted*, with what libvirt gave *back* for it."""
-    seal = seal_of(back, wanted, keep)
-    seen = read_domain(back, wanted, seal)
+    seal = _seal(back, wanted, keep)
+    seen = _with_marked(read_domain(back, wanted, seal), keep)
     same = sha256(back.encode()).hexdigest() if seen.as_written else ""
     return Record(wanted=wanted, keep=keep, seal=seal, back=same, by_hand=seen.by_hand)
+
+
+def _seal(back: str, wanted: str, keep: tuple[str, ...]) -> frozenset[str]:
+    """What says how it stands to an element of geats is in what was *wanted*."""
+    return seal_of(back, wanted, [each for each in keep if not is_marked(each)])
+
+
+def _with_marked(seen: DomainSeen, keep: tuple[str, ...]) -> DomainSeen:
+    return replace(seen, by_hand=(*seen.by_hand, *filter(is_marked, keep)))
+
+
+def kept(folder: Path) -> tuple[str, ...]:
+    """What is kept of the domain that is defined, beside what geats writes; if nobody knows,
+    nothing."""
+    record = _record(vm_files.read(folder, RECORD))
+    return () if record is None else record.keep
 
 
 def write_spec(folder: Path, spec: VMSpec) -> None:
@@ -146,10 +171,8 @@ def seen_of(folder: Path, xml: str) -> DomainSeen:
         return seen
     if record.back == back:
         return replace(seen, as_written=True, by_hand=record.by_hand)
-    seal = record.seal
-    return read_domain(
-        xml, record.wanted, seal_of(xml, record.wanted, record.keep) if seal is None else seal
-    )
+    seal = _seal(xml, record.wanted, record.keep) if record.seal is None else record.seal
+    return _with_marked(read_domain(xml, record.wanted, seal), record.keep)
 
 
 def remove(folder: Path) -> None:

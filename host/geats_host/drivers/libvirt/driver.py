@@ -23,7 +23,7 @@ from geats_core.domains.domain_devices import DomainFacts
 from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
-from geats_core.domains.live_devices import device_steps, missing_ports
+from geats_core.domains.live_devices import device_steps, lost_sight_of, missing_ports
 from geats_core.domains.machine import Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
@@ -45,16 +45,23 @@ from geats_host.drivers.libvirt import (
     trial,
 )
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
-from geats_host.drivers.libvirt.definition import Record
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options, read_options
 from geats_host.errors import HostError
+from geats_host.lazy import later
 from geats_host.linux.network import bridges
 from geats_host.linux.run import run
 
 if TYPE_CHECKING:
-    from geats_core.planning.actions import SetDevices
+    from geats_core.domains import domain_import
+    from geats_core.jobs import domain_adoption, found_domains
+    from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
+else:
+    domain_import, domain_adoption, found_domains = (
+        later(f"geats_core.{each}")
+        for each in ("domains.domain_import", "jobs.domain_adoption", "jobs.found_domains")
+    )
 
 AGENT, HOLD = (CHILD.with_name(name) for name in ("agent_child.py", "hold_child.py"))
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
@@ -138,11 +145,53 @@ class LibvirtDriver:
                 made = self._defined_as(spec, machine, facts, keep, new=False)
             back = f"{made['xml']}"
             facts = replace(facts, machine=read_domain(back).machine)
-            wanted = domain_xml(spec, machine, facts)
+            wanted = definition.on_trial(spec, machine, facts, keep).wanted
             definition.write_record(folder, definition.sealed(back, wanted, keep))
             definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
             if made["new"]:  # what is left of another, that was not forgotten to its end
                 lock_marks.set_locked(folder, locked=False)
+
+    def domain_text(self, name: str) -> "domain_adoption.DomainText | None":
+        """What libvirt says of a domain, if it is one of this type."""
+        found = self.daemon.ask("text", name)
+        if not found or read_domain(f"{found['xml']}").kind != self.options.kind:
+            return None
+        return domain_adoption.DomainText(
+            xml=f"{found['xml']}",
+            live=f"{found['live']}",
+            formats=found_domains.formats_of(f"{found['xml']}"),
+            disks=tuple(path for path, _ in domain_import.disks_of(name, f"{found['xml']}")),
+            snapshots=int(f"{found['snapshots']}"),
+            checkpoints=int(f"{found['checkpoints']}"),
+            is_persistent=found["is_persistent"] is True,
+            is_saved=found["is_saved"] is True,
+            autostart=found["autostart"] is True,
+            has_secret=found["has_secret"] is True,
+        )
+
+    def adopt(self, adopt: "Adopt", places: Mapping[str, Place]) -> None:
+        """Have libvirt take the domain as one of geats, with what is kept of it."""
+        spec, folder = adopt.spec, self._folder(adopt.spec.name)
+        machine = machines.machine_of(self.options, spec)
+        old = self.daemon.xml(adopt.called or spec.name)
+        with vm_files.host_errors(f"cannot adopt {spec.name}"):
+            for each in (spec, adopt.running):
+                definition.write_spec(folder, each)
+            facts = self._domain_facts(spec, machine, places, old)
+            record = definition.on_trial(spec, machine, facts, adopt.keep)
+            definition.write_record(folder, record)
+            made = self._have(
+                "adopt",
+                spec.name,
+                called=adopt.called,
+                sha256=adopt.sha256,
+                xml=domain_xml(spec, machine, facts, adopt.keep),
+                note=note_xml(adopt.running),
+            )
+            back = f"{made['xml']}"
+            definition.write_record(folder, definition.sealed(back, record.wanted, adopt.keep))
+            definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
+            lock_marks.set_locked(folder, locked=False)
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         """Put a file among those of the VM, or remove it."""
@@ -252,10 +301,13 @@ class LibvirtDriver:
         machine = machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the devices of {name}"):
             definition.write_spec(self._folder(name), spec)
-        wanted = domain_xml(
-            spec, machine, self._domain_facts(spec, machine, places, self.daemon.xml(name))
-        )
+            keep = definition.kept(self._folder(name))
+        facts = self._domain_facts(spec, machine, places, self.daemon.xml(name))
+        wanted = definition.on_trial(spec, machine, facts, keep).wanted
         live, gone = self.daemon.live_xml(name), _devices_of(runs) - _devices_of(spec)
+        if lost := lost_sight_of(wanted, live, gone):
+            why = f"{', '.join(lost)} of {name} can be told from its other disks once it restarted"
+            raise HostError(f"{why}: it runs as it was adopted")
         self._have(
             "set-devices",
             name,
@@ -336,7 +388,7 @@ class LibvirtDriver:
         new: bool,
     ) -> Mapping[str, object]:
         """Have libvirt take the domain, which is on trial until its record is sealed."""
-        record = Record(wanted=domain_xml(spec, machine, facts), keep=keep)
+        record = definition.on_trial(spec, machine, facts, keep)
         definition.write_record(self._folder(spec.name), record)
         xml = domain_xml(spec, machine, facts, keep)
         return self._have("define", spec.name, xml=xml, new=new)
@@ -346,12 +398,14 @@ class LibvirtDriver:
     ) -> DomainFacts:
         """What is *known* is the XML that libvirt has of it; empty if it has none."""
         folder = self._folder(spec.name)
+        seen = read_domain(known)
         is_seeded = machine.guest is Guest.CLOUD_INIT
         return DomainFacts(
             kind=self.options.kind,
             sources={v.name: machines.source_of(spec, v.name, places) for v in spec.volumes},
             seed=f"{folder / definition.SEED}" if is_seeded else "",
-            machine=read_domain(known).machine,
+            uuid=seen.uuid,
+            machine=seen.machine,
         )
 
     def _in_effect(self, name: str) -> VMSpec:

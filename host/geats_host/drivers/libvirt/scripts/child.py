@@ -10,6 +10,7 @@ It ends as soon as its input does, or the process that started it, in the midst 
 nothing is asked for a while.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -42,6 +43,7 @@ UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
+KEPT = ("is_saved", "snapshots", "checkpoints")
 OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 Request: TypeAlias = Mapping[str, Any]
@@ -170,6 +172,71 @@ def _define(host: Connection, request: Request) -> Answer:
         "xml": domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
         "live": domain.XMLDesc(0) if domain.isActive() else "",
         "new": known is None,
+    }
+
+
+def _text(host: Connection, request: Request) -> Answer:
+    """All that is known of a domain, whoever made it, and that goes with its definition."""
+    domain = _found(host, request["name"])
+    if domain is None:
+        return {}
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    secure = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+    return {
+        "xml": xml,
+        "live": domain.XMLDesc(0) if domain.isActive() else "",
+        "has_secret": domain.XMLDesc(secure) != xml,
+        **_kept_of(domain),
+    }
+
+
+def _kept_of(domain: Domain) -> Answer:
+    """What libvirt keeps of a domain beside its definition."""
+    is_persistent = bool(domain.isPersistent())
+    return {
+        "is_persistent": is_persistent,
+        "is_saved": is_persistent and bool(domain.hasManagedSaveImage(0)),
+        "snapshots": _count(domain.snapshotNum),
+        "checkpoints": _count(lambda: len(domain.listAllCheckpoints(0))),
+        "autostart": is_persistent and bool(domain.autostart()),
+    }
+
+
+def _count(ask: Callable[[], int]) -> int:
+    """How many there are; a daemon that knows nothing of them has none."""
+    try:
+        return ask()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in UNSUPPORTED:
+            return 0
+        raise
+
+
+def _adopt(host: Connection, request: Request) -> Answer:
+    """Define a domain of another program as one of geats, if it is as it was planned.
+
+    If it is ``called`` otherwise, it gets its new name first. One that runs goes on, with a note of
+    what it runs with.
+    """
+    domain = _found(host, request["called"] or request["name"])
+    if domain is None:
+        raise Refused("there is no such domain any more")
+    old = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    if hashlib.sha256(old.encode()).hexdigest() != request["sha256"]:
+        raise Refused("its definition was changed since the adoption was planned: plan it again")
+    kept = _kept_of(domain)
+    if not kept["is_persistent"] or any(kept[key] for key in KEPT):
+        raise Refused("libvirt keeps more of it than when the adoption was planned: plan it again")
+    if request["called"]:
+        domain.rename(request["name"])
+    domain = host.defineXMLFlags(request["xml"], libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    if kept["autostart"]:
+        domain.setAutostart(0)
+    if domain.isActive():
+        _note(domain, request)
+    return {
+        "xml": domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+        "live": domain.XMLDesc(0) if domain.isActive() else "",
     }
 
 
@@ -377,6 +444,8 @@ def _addresses(domain: Domain) -> set[str]:
 
 ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "observe": _observe,
+    "text": _text,
+    "adopt": _adopt,
     "define": _define,
     "start": _start,
     "shutdown": _shutdown,

@@ -1,0 +1,166 @@
+"""Domains of libvirt that something else made, adopted: looked at, and planned for."""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geats_core.foreign.qcow2 import HEADER_BYTES, disk_bytes
+from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import Code, Problem
+from geats_core.reading.mappings import Raw
+from geats_core.vm.observation import Observation, Power
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import DomainAdopting, Driver
+from geats_host.errors import HostError, Refused, accepted
+from geats_host.host import Host
+from geats_host.lazy import later
+from geats_host.linux.block_devices import is_block_device, size_of
+from geats_host.planning.facts import facts_of
+from geats_host.planning.plans import saved_with_others
+from geats_host.planning.sources import check_sources
+from geats_host.storage import DiskAdoptingPool, Pool
+
+if TYPE_CHECKING:
+    from geats_core.jobs import domain_adoption, found_domains
+    from geats_core.jobs.domain_adoption import DomainText
+    from geats_core.jobs.found_domains import FoundDisk, FoundDomain
+else:
+    domain_adoption, found_domains = (
+        later(f"geats_core.jobs.{each}") for each in ("domain_adoption", "found_domains")
+    )
+
+
+def domain_of(host: Host, name: str) -> "tuple[str, DomainText] | None":
+    """What libvirt says of a domain, and the name of the driver that has it; None if none has."""
+    found = host.drivers.asked(lambda driver: _text(driver, name))
+    return next(((driver, text) for driver, text in found.items() if text is not None), None)
+
+
+def _text(driver: Driver, name: str) -> "DomainText | None":
+    return driver.domain_text(name) if isinstance(driver, DomainAdopting) else None
+
+
+def adopt(
+    host: Host,
+    domain: str,
+    called: str,
+    of: "tuple[str, DomainText]",
+    seen: Mapping[str, Observation],
+    raw: Raw | None,
+    template: object,
+) -> tuple[SavedPlan, Mapping[str, object] | None]:
+    """The plan that adopts *domain* as the VM *called* so; see ``adopt.adopt``."""
+    driver, text = of
+    if called != domain and seen[domain].power is not Power.STOPPED:
+        raise Refused(f"{domain}: runs, and cannot get another name: power it off first")
+    old = domain if domain != called else ""
+    sizes = dict(_sizes(called, text))
+    found, live = accepted(domain_adoption.read_domain_text(called, text, sizes, old))
+    spec, description = _wanted(host, found, raw, template)
+    if spec.driver != driver:
+        raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
+    pools = {volume.name: volume.pool for volume in spec.volumes}
+    unfit = dict(_unfit(host, found, pools))
+    unfit |= dict(_shared(host, found, seen, {domain, called}))
+    known = {each: there.recorded or there.defined for each, there in seen.items()}
+    others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
+    facts, have = facts_of(host, [spec.driver]), seen.get(called, Observation())
+    made = accepted(
+        domain_adoption.plan_adopt_domain(found, live, spec, unfit, have, facts, others)
+    )
+    check_sources(host, made.steps, seen)
+    about = {each: seen[each] for each in (called, domain) if each in seen}
+    return saved_with_others(host, made, spec, seen, facts, about), description
+
+
+def _wanted(
+    host: Host, found: "FoundDomain", raw: Raw | None, template: object
+) -> tuple[VMSpec, Mapping[str, object] | None]:
+    """What the VM is to be; and how to describe it so, if nobody has."""
+    said = host.declared(found.name, raw)
+    if said is not None and template is not None:
+        raise Refused(f"template: {found.name} is described: its template is {said.template!r}")
+    if said is not None:
+        return said, None
+    if template is None:
+        raise Refused(
+            f"template: is missing: nothing describes {found.name}, so it is not known what to "
+            "recreate it from"
+        )
+    pools = {name: _pool_for(host, disk) for name, disk in found.disks.items()}
+    described = found_domains.described(found, pools, template)
+    return accepted(parse_vm(found.name, described), found.name), described
+
+
+def _pool_for(host: Host, disk: "FoundDisk") -> str:
+    """A pool that can have the disk where it is; the default one if none can, which tells why."""
+    names = sorted(host.config.pools, key=lambda name: (name != "default", name))
+    fits = (name for name in names if host.pools.ask(name, partial(_why_not, disk)) == "")
+    return next(fits, "default")
+
+
+def _unfit(host: Host, found: "FoundDomain", pools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Why the pools of volumes cannot have the disks where they are."""
+    for name, disk in found.disks.items():
+        if name not in pools or pools[name] not in host.config.pools:
+            continue  # which the plan tells
+        why = host.pools.ask(pools[name], partial(_why_not, disk))
+        if why and not _is_adopted(host, found.name, name, pools[name]):
+            yield name, why
+
+
+def _why_not(disk: "FoundDisk", pool: Pool) -> str:
+    if isinstance(pool, DiskAdoptingPool):
+        return pool.cannot_adopt(Path(disk.path), disk.format)
+    how = f"type: blockdevice, device: {disk.path}" if disk.is_block else _file_pool(disk)
+    return f"cannot have the disk {disk.path} where it is: a pool with {how} can"
+
+
+def _file_pool(disk: "FoundDisk") -> str:
+    kind = "qcow2" if disk.format == "qcow2" else "sparsefile"
+    return f"type: {kind}, path: {os.path.dirname(disk.path)}/geats"
+
+
+def _is_adopted(host: Host, vm: str, volume: str, pool: str) -> bool:
+    """Whether an adoption that was interrupted has done this volume already."""
+    seen = host.observe(vm)
+    return any((each.pool, each.name) == (pool, volume) for each in seen.volumes)
+
+
+def _shared(
+    host: Host, found: "FoundDomain", seen: Mapping[str, Observation], own: set[str]
+) -> Iterator[tuple[str, str]]:
+    """Disks that other domains have as well."""
+    for other, there in seen.items():
+        if other in own or not there.foreign:
+            continue
+        text = domain_of(host, other)
+        for name, disk in found.disks.items():
+            if text is not None and disk.path in text[1].disks:
+                yield name, f"{disk.path} is a disk of {other} as well"
+
+
+def _sizes(name: str, text: "DomainText") -> Iterator[tuple[str, int]]:
+    """How large disks are; refused if one stands on another file, or cannot be read."""
+    problems: list[Problem] = []
+    for path, form in text.formats:
+        try:
+            yield path, _size(path, form)
+        except Refused as error:
+            problems += error.found
+        except (OSError, HostError) as error:
+            problems.append(Problem(f"{name}.volumes", f"{path}: {error}", Code.REFUSED))
+    if problems:
+        raise Refused(*problems)
+
+
+def _size(path: str, form: str) -> int:
+    if is_block_device(Path(path)):
+        return size_of(Path(path))
+    if form != "qcow2":
+        return os.stat(path).st_size
+    with open(path, "rb") as image:
+        return accepted(disk_bytes(path, image.read(HEADER_BYTES)))

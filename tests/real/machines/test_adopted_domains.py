@@ -1,0 +1,203 @@
+"""A real domain that libvirt made, adopted as it is and as it runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geats_core.planning.actions import Adopt
+from geats_core.planning.goal import DataLoss, Goal, Target
+from geats_core.planning.spec_changes import Impact
+from geats_core.vm.observation import Power
+from geats_host.calls import adopt
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
+from geats_host.host import Host
+from geats_host.linux.run import run
+from geats_host.planning.goals import goal_by_name
+from geats_host.planning.plans import plan_vm
+from geats_host.testing.tiny_guest import root_disk
+from tests.real.machines.libvirt_daemon import a_daemon, virsh
+
+NAME, ODD, OTHER = "geats-test-old", "Old Box", "geats-test-box"
+UUID = "027b22c9-a1bf-446a-b4af-9411a09008f8"
+DOMAIN = """<domain type='qemu'>
+  <name>{name}</name>
+  <uuid>027b22c9-a1bf-446a-b4af-9411a09008f8</uuid>
+  <title>of somebody</title>
+  <memory unit='MiB'>96</memory><currentMemory unit='MiB'>64</currentMemory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os>
+  <features><acpi/><apic/><pae/></features>
+  <clock offset='localtime'><timer name='rtc' tickpolicy='catchup'/></clock>
+  <on_crash>preserve</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' cache='unsafe'/><source file='{folder}/old.img'/>
+      <target dev='vdb' bus='virtio'/>
+    </disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='{folder}/more.qcow2'/>
+      <target dev='vdd' bus='virtio'/><serial>data</serial>
+      <iotune><total_iops_sec>500</total_iops_sec></iotune>
+    </disk>
+    <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
+    <interface type='user'><mac address='52:54:00:00:00:07'/><model type='e1000'/></interface>
+    <input type='tablet' bus='usb'/>
+    <sound model='ich9'/>
+    <graphics type='vnc' autoport='yes'/>
+    <video><model type='vga'/></video>
+    <rng model='virtio'><backend model='random'>/dev/random</backend></rng>
+  </devices>
+</domain>"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with a_daemon(tmp_path_factory.mktemp("libvirt")):
+        yield
+
+
+def host_at(folder: Path, **vms: object) -> Host:
+    pools = {
+        "default": {"type": "directory", "path": f"{folder}/trees"},
+        "files": {"type": "sparsefile", "path": f"{folder}/files"},
+        "images": {"type": "qcow2", "path": f"{folder}/images"},
+    }
+    return Host.from_config(
+        {
+            **{"state_dir": f"{folder}/state", "run_dir": f"{folder}/run", "pools": pools},
+            "drivers": {"qemu": {"settle": 0.1}},
+            "templates": {"image": {"disk": {"path": f"{folder}/old.img", "format": "raw"}}},
+            "vms": vms,
+        }
+    )
+
+
+def made(folder: Path, name: str, *, power: bool = False) -> str:
+    """The definition of a domain, as an operator makes it who knows nothing of geats."""
+    root_disk(folder / "old.img")
+    run(["qemu-img", "create", "-q", "-f", "qcow2", f"{folder}/more.qcow2", "1M"], timeout_s=30)
+    text = DOMAIN.format(name=name, folder=folder)
+    virsh("define", "/dev/stdin", text=text)
+    if power:
+        virsh("start", name)
+    return xml(name)
+
+
+def xml(name: str) -> str:
+    return virsh("dumpxml", "--inactive", name)
+
+
+def pid(name: str) -> int:
+    return int(Path(f"/run/libvirt/qemu/{name}.pid").read_text())
+
+
+def to(host: Host, name: str, target: Target) -> Impact:
+    have = host.observe(name)
+    goal = Goal(name="", target=target, data_loss=DataLoss.ALLOWED)
+    planned = plan_vm(host, goal_by_name(goal, name, host.config, {name: have}), have)
+    apply_plan(host, planned).unwrap()
+    return planned.of_vm.impact
+
+
+def left_out(text: str, *lines: str) -> list[str]:
+    """The lines of a definition but for some, each of which is there."""
+    found = [line.strip() for line in text.splitlines()]
+    for line in lines:
+        found.remove(line)
+    return found
+
+
+def of_geats(text: str) -> tuple[str, ...]:
+    """What an adoption adds to it, as its plan told."""
+    note = next(line.strip() for line in text.splitlines() if "<geats:vm" in line)
+    metadata = ('<metadata xmlns:geats="urn:geats:1">', note, "</metadata>")
+    target = ("<target type='isa-serial' port='0'>", "<model name='isa-serial'/>", "</target>")
+    serial = ("<serial type='pty'>", *target, "</serial>")
+    console = ("<console type='pty'>", "<target type='serial' port='0'/>", "</console>")
+    return (*metadata, *serial, *console, "<serial>root</serial>")
+
+
+def test_a_domain_is_adopted_as_it_runs_and_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    before = made(tmp_path, NAME, power=True)
+    virsh("autostart", NAME)
+    runs, inode = pid(NAME), (tmp_path / "old.img").stat().st_ino
+    planned, described = adopt.adopt(host_at(tmp_path), NAME, None, "image")
+    assert described is not None
+    adopting = planned.of_vm.steps[-1]
+    assert "devices/disk[vdb]/serial is added at the next start" in adopting.reason
+    apply_plan(host_at(tmp_path), planned).unwrap()
+
+    host = host_at(tmp_path, **{NAME: described})
+    seen = host.observe(NAME)
+    assert (pid(NAME), seen.power, seen.foreign) == (runs, Power.RUNNING, False)
+    assert seen.recorded == seen.defined == seen.in_effect
+    assert isinstance(adopting.action, Adopt)
+    assert seen.by_hand == adopting.action.keep
+    after = xml(NAME)
+    assert left_out(after, *of_geats(after)) == left_out(before)
+    assert "autostart" not in "".join(virsh("list", "--all", "--autostart", "--name")).split()
+    assert to(host, NAME, Target.RUNNING) is Impact.NONE
+
+    volumes, hardware = (described[key] for key in ("volumes", "hardware"))
+    assert isinstance(volumes, list)
+    assert isinstance(hardware, dict)
+    root = {**volumes[0], "size": "2MiB"}
+    grown = {**described, "volumes": [root, *volumes[1:]]}
+    assert to(host_at(tmp_path, **{NAME: grown}), NAME, Target.RUNNING) is Impact.LIVE
+    assert "2097152" in virsh("domblkinfo", NAME, "vdb")
+    host = host_at(tmp_path, **{NAME: grown})
+    to(host, NAME, Target.STOPPED)
+    to(host, NAME, Target.RUNNING)
+    assert pid(NAME) != runs
+    assert left_out(xml(NAME), *of_geats(xml(NAME))) == left_out(before)
+    assert to(host, NAME, Target.RUNNING) is Impact.NONE
+    assert host.observe(NAME).by_hand == seen.by_hand
+
+    more = {**grown, "hardware": {**hardware, "max_memory": "128MiB"}}
+    to(host_at(tmp_path, **{NAME: more}), NAME, Target.STOPPED)
+    changed = left_out(xml(NAME), *of_geats(xml(NAME)))
+    memory = "<memory unit='KiB'>131072</memory>", "<memory unit='KiB'>98304</memory>"
+    assert [memory[1] if line == memory[0] else line for line in changed] == left_out(before)
+    assert (tmp_path / "old.img").stat().st_ino == inode
+    to(host_at(tmp_path), NAME, Target.DEPROVISIONED)
+    assert not (tmp_path / "old.img").exists()
+    assert not (tmp_path / "more.qcow2").exists()
+
+
+def test_a_domain_that_is_off_gets_another_name_and_one_that_was_changed_is_refused(
+    tmp_path: Path,
+) -> None:
+    made(tmp_path, ODD)
+    host = host_at(tmp_path)
+    planned, _ = adopt.adopt(host, ODD, None, "image", OTHER)
+    virsh("desc", ODD, "--config", "of another")
+    assert "was changed since" in f"{apply_plan(host, planned).failure()}"
+    assert (host.observe_all()[ODD].foreign, "geats:vm" in xml(ODD)) == (True, False)
+    planned, described = adopt.adopt(host, ODD, None, "image", OTHER)
+    apply_plan(host, planned).unwrap()
+    assert virsh("list", "--all", "--name").split() == [OTHER]
+    assert UUID in xml(OTHER)
+    host = host_at(tmp_path, **{OTHER: described})
+    assert to(host, OTHER, Target.RUNNING) is not Impact.RESTART
+    to(host, OTHER, Target.DEPROVISIONED)
+
+
+def test_what_libvirt_keeps_beside_a_definition_is_refused(tmp_path: Path) -> None:
+    made(tmp_path, NAME, power=True)
+    host = host_at(tmp_path)
+    virsh("undefine", NAME)
+    with pytest.raises(Refused, match="is transient"):
+        adopt.adopt(host, NAME, None, "image")
+    virsh("destroy", NAME)
+    made(tmp_path, NAME, power=True)
+    virsh("managedsave", NAME)
+    with pytest.raises(Refused, match="has a saved state"):
+        adopt.adopt(host, NAME, None, "image")
+    virsh("managedsave-remove", NAME)
+    on_another = ("-b", "old.img", "-F", "raw", f"{tmp_path}/more.qcow2")
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *on_another], timeout_s=30)
+    with pytest.raises(Refused, match="has a backing file"):
+        adopt.adopt(host, NAME, None, "image")
+    virsh("undefine", NAME)
