@@ -11,6 +11,16 @@ from tests.memory_host import memory_config
 A_VM = "in the place of a minion's modules: a VM that is a target of its own"
 
 
+A_MACHINE: dict[str, Any] = {  # a virtual machine, of a driver that has no others
+    "drivers": {"memory": {}, "machines": {"type": "memory", "roots": "disk"}},
+    "templates": {
+        "debian": {"path": "/nowhere"},
+        "image": {"disk": {"path": "/no", "format": "raw"}},
+    },
+    "vms": {"vm01": {"driver": "machines", "template": "image", "memory": "1GiB", "cpus": 1}},
+}
+
+
 class Master:
     """Runs functions on its minions as Salt's does, one after the other."""
 

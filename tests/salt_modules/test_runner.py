@@ -6,7 +6,7 @@ import pytest
 from salt.exceptions import CommandExecutionError
 
 from tests.problems import lines
-from tests.salt_modules.masters import A_VM, Master
+from tests.salt_modules.masters import A_MACHINE, A_VM, Master
 
 DB = {"db01": {"profile": "small", "memory": "1GiB"}}
 WEB = {
@@ -39,6 +39,19 @@ def test_every_host_lists_its_vms(master):
     assert listed["hosts"]["a"] == master["a"]["geats.list"]()
     assert (listed["problems"], "retcode" in listed, master.context) == ({}, False, {})
     assert [*master.runner["geats.list"]("b")["hosts"]] == ["b"]
+
+
+def test_virtual_machines_are_listed_found_and_placed_beside_containers(opts, tmp_path):
+    master = Master(opts, tmp_path, a=A_MACHINE, b=A_MACHINE | {"vms": {}})
+    master["a"]["geats.start"]("vm01")
+    run = master.runner
+    listed = run["geats.list"]()
+    assert "running" in f"{listed['hosts']['a']['vm01']}"
+    assert run["geats.find"]("vm*")["hosts"]["a"]["vm01"]["power"] == "running"
+    assert (listed["problems"], run["geats.duplicates"]()["problems"]) == ({}, {})
+    placed = run["geats.place"]("vm02", A_MACHINE["vms"]["vm01"])
+    assert "b" in f"{placed}"
+    assert "retcode" not in placed
 
 
 def test_minions_that_fail_or_are_silent_are_named_and_what_is_no_host_left_out(master, opts):

@@ -8,6 +8,7 @@ import salt.loader
 
 from geats_host.errors import HostError
 from geats_host.host import Host
+from tests.salt_modules.masters import A_MACHINE
 
 
 @pytest.fixture
@@ -37,6 +38,19 @@ def test_a_state_that_changes_is_told_once(beacon, modules):
     assert beacon(ONLY_STATES) == []
     modules["geats.freeze"]("db01")
     assert beacon(ONLY_STATES) == [{**told, "from": "running", "to": "frozen"}]
+
+
+def test_a_virtual_machine_is_watched_as_a_container_is(beacon, modules, geats_config, opts):
+    geats_config.update(A_MACHINE | {"vms": {**geats_config["vms"], **A_MACHINE["vms"]}})
+    assert beacon(ONLY_STATES) == []
+    modules["geats.start"]("vm01")
+    assert beacon(ONLY_STATES) == [
+        {"tag": "state/vm01", "vm": "vm01", "from": None, "to": "running"}
+    ]
+    geats_config["vms"]["vm01"]["cpus"] = 2
+    (drift,) = beacon([{"strays": False}, {"pool_space": False}])
+    assert drift == {"tag": "drift/vm01", "vm": "vm01", "fields": ["cpus"]}
+    assert grains(opts)["drivers"] == [*A_MACHINE["drivers"]]
 
 
 def test_two_beacons_are_told_of_the_same(beacon, modules):
