@@ -73,7 +73,8 @@ from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.engine.perform import FILLING, Performer
+from geats_host.engine.on_volumes import FILLING
+from geats_host.engine.perform import Performer
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing.known_volumes import is_filled

@@ -1,0 +1,219 @@
+"""Actions on volumes, performed: filled, copied, configured, renamed and destroyed."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import assert_never
+
+from geats_core.declared.template import Template
+from geats_core.foreign.lxc_lines import root_of
+from geats_core.planning.actions import (
+    ActivateVolume,
+    AdoptVolume,
+    AllocateVolume,
+    CloneVolume,
+    ConfigureGuest,
+    DeleteSnapshot,
+    DestroyVolume,
+    FormatVolume,
+    GrowVolume,
+    Identity,
+    InstallTemplate,
+    RenameVolume,
+    ReserveVolume,
+    RollbackVolume,
+    SnapshotVolume,
+    UnpackVolume,
+    VolumeAction,
+)
+from geats_core.planning.model import adopted
+from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
+from geats_core.vm.spec import RootKind, VMSpec
+from geats_host import templates
+from geats_host.archives import export_clones
+from geats_host.archives.vm_archives import content_of, unpack_volume
+from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, GuestConfiguring, Place
+from geats_host.engine.ground import Ground
+from geats_host.errors import HostError
+from geats_host.guest_trees.guest_names import configure_guest
+from geats_host.observing import unfinished_copies, unfinished_renames
+from geats_host.observing.known_volumes import forget, is_filled, remember
+from geats_host.peers import fetching
+from geats_host.storage import (
+    AdoptingPool,
+    DiskAdoptingPool,
+    Offer,
+    Pool,
+    RenamingPool,
+    VolumeId,
+    ZeroingPool,
+)
+from geats_host.templates.cache import unpacked
+from geats_host.templates.layers import renew_machine_id
+
+EMPTYING = (DestroyVolume, RollbackVolume)
+FILLING = (
+    *(FormatVolume, InstallTemplate, UnpackVolume),
+    *(CloneVolume, AdoptVolume, RollbackVolume),
+)
+
+
+def perform_on_volume(ground: Ground, action: VolumeAction) -> None:
+    """What is there is forgotten before it is destroyed; what is filled is remembered after."""
+    pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
+    if isinstance(action, EMPTYING) and pool.observe(volume):
+        forget(ground.registry, ground.name, action.pool, action.volume)
+    try:
+        _perform(ground, action)
+    finally:  # what could not be rolled back is as it was
+        seen = pool.observe(volume).get(volume) if isinstance(action, FILLING) else None
+        if seen is not None and is_filled(seen):
+            own = replace(seen, pool=action.pool)
+            place, identity = pool.path(volume), pool.facts.identity
+            remember(ground.registry, ground.name, own, place, identity)
+    if isinstance(action, FILLING) and ground.locked:
+        ground.mark_locked(action.pool, action.volume)
+
+
+def hand_over(ground: Ground, action: RenameVolume) -> None:
+    """Let the volume be the new name's, as active as it was; nobody misses it under the old."""
+    pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
+    new = VolumeId(action.new_name, action.volume)
+    if not isinstance(pool, RenamingPool):
+        raise HostError(f"{volume}: the pool {action.pool} cannot give it another name")
+    unfinished_renames.note(ground.registry, Renaming(ground.name, action.new_name))
+    before = pool.observe(volume).get(volume)
+    pool.rename(volume, new)
+    if before is not None and before.active:
+        pool.activate(new)
+    seen = pool.observe(new)[new]
+    if is_filled(seen):
+        place, identity = pool.path(new), pool.facts.identity
+        remember(ground.registry, new.vm, replace(seen, pool=action.pool), place, identity)
+    forget(ground.registry, ground.name, action.pool, action.volume)
+
+
+def _perform(ground: Ground, action: VolumeAction) -> None:
+    pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
+    match action:
+        case AllocateVolume(_, _, size_bytes):
+            pool.allocate(volume, size_bytes)
+        case FormatVolume():
+            if isinstance(pool, ZeroingPool):
+                pool.zero(volume)
+            pool.format(volume)
+        case ActivateVolume():
+            pool.activate(volume)
+        case GrowVolume(_, _, size_bytes):
+            if isinstance(pool, ZeroingPool):
+                pool.grow_zeroed(volume, size_bytes)
+            else:
+                pool.grow(volume, size_bytes)
+            _grown(ground, ground.place(pool, volume), size_bytes)
+        case DestroyVolume():
+            export_clones.destroy_clone(pool, volume)
+            pool.deactivate(volume)
+            pool.destroy(volume)
+        case SnapshotVolume(_, _, snapshot, taken_s):
+            pool.snapshot(volume, snapshot, taken_s)
+        case RollbackVolume(_, _, snapshot):
+            pool.rollback(volume, snapshot)
+        case DeleteSnapshot(_, _, snapshot):
+            pool.delete_snapshot(volume, snapshot)
+        case InstallTemplate(_, _, template):
+            _install(ground, pool, volume, ground.templates[template])
+        case ConfigureGuest(_, _, spec):
+            seen = ground.seen(pool, volume)
+            _configure(ground, spec, ground.place(pool, volume), new=seen.guest is None)
+            pool.mark(volume, replace(seen, guest=guest_digest(spec)))
+        case ReserveVolume():
+            seen = replace(ground.seen(pool, volume), stage=Stage.FILLING)
+            pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
+        case UnpackVolume(_, _, archive, sha256, template, identity):
+            content = content_of(pool, volume, ground.store.root.parent)
+            if action.is_from_host:
+                fetching.fetch(action, content)
+            else:
+                unpack_volume(Path(archive), action.volume, sha256, content)
+            _filled(ground, pool, volume, template, identity)
+            if action.takes_over:
+                unfinished_copies.forget(ground.registry, ground.name)
+        case CloneVolume(_, _, source, template):
+            pool.clone(VolumeId(source, action.volume), volume)
+            _filled(ground, pool, volume, template, Identity.NEW)
+        case AdoptVolume(tree=tree):
+            _check_root(ground, action)
+            match pool:
+                case AdoptingPool():
+                    pool.adopt(volume, Path(tree), adopted(action))
+                case DiskAdoptingPool():
+                    pool.adopt_disk(volume, Path(tree), adopted(action))
+                case _:
+                    raise HostError(f"{tree}: the pool {action.pool} cannot have it")
+        case RenameVolume():
+            raise AssertionError("it is handed over, see ``hand_over``")
+        case _:
+            assert_never(action)
+
+
+def _grown(ground: Ground, place: Place, size_bytes: int) -> None:
+    """Tell a guest that has the disk itself, and is on, of its new size."""
+    is_disk = place.offers.takes(RootKind.DISK) and place.offers is not Offer.NOTHING
+    if is_disk and isinstance(driver := ground.driver, DiskGrowing):
+        driver.volume_grown(ground.name, place, size_bytes)
+
+
+def _configure(ground: Ground, spec: VMSpec, place: Place, *, new: bool) -> None:
+    """Write files into a tree; what the guest of a disk has to know is for its driver."""
+    if place.offers is Offer.DIRECTORY:
+        configure_guest(place.path, spec, owner=place.shifted_by, new=new)
+    elif isinstance(driver := ground.driver, GuestConfiguring):
+        driver.configure_guest(spec, place)
+
+
+def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -> None:
+    """Mark the volume as being filled, fill it, mark it as filled: so an interruption is
+    seen."""
+    seen = replace(ground.seen(pool, volume), stage=Stage.FILLING)
+    pool.mark(volume, seen)
+    if pool.facts.clones:
+        with unpacked(pool, template, ground.store) as source:
+            pool.clone(source, volume)
+    else:
+        templates.make_ready(template, ground.store)
+        templates.fill(template, pool, volume, ground.store)
+    pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
+
+
+def _filled(
+    ground: Ground, pool: Pool, volume: VolumeId, template: str | None, identity: Identity
+) -> None:
+    """A copy is on the volume: from now on it is not reserved any more."""
+    is_root = template is not None
+    if pool.offers is Offer.DIRECTORY and is_root and identity is Identity.NEW:
+        renew_machine_id(pool.path(volume), owner=pool.facts.shifted_by)
+    stage = Stage.FORMATTED if template is None else Stage.INSTALLED
+    guest = None if template is None else UNFINISHED_COPY  # until it is configured
+    seen = ground.seen(pool, volume)
+    pool.mark(volume, replace(seen, stage=stage, template=template, guest=guest))
+
+
+def _check_root(ground: Ground, action: AdoptVolume) -> None:
+    """Once more, as a plan may come from a file: is that of the VM that is adopted."""
+    name, tree = action.called or ground.name, action.tree
+    if tree not in _trees(ground, name):
+        raise HostError(f"{tree}: is no root filesystem or disk of {name}")
+
+
+def _trees(ground: Ground, name: str) -> Collection[str]:
+    """Where the volumes of a VM are that geats did not make."""
+    match ground.driver:
+        case AdoptingDriver() as driver:
+            old = driver.config_text(name)
+            return () if old is None else (root_of(old.text),)
+        case DomainAdopting() as driver:
+            text = driver.domain_text(name)
+            return () if text is None else text.disks
+        case _:
+            return ()
