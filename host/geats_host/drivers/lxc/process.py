@@ -15,7 +15,6 @@ from geats_host.linux.processes import ended, ends_within, handle
 from geats_host.locks import operation_lock
 
 SCRIPT = Path(__file__).parent / "scripts" / "child.py"
-LINES = 10  # of the log, in an error
 
 
 class Apart(TypedDict):
@@ -72,7 +71,8 @@ def run(action: str, argv: Sequence[str], lxcpath: Path, name: str, timeout_s: f
         if _exit_code(child) != 0:
             said.seek(0)
             text = said.read().decode(errors="replace").strip()[-2000:]
-            why = "\n".join(filter(None, (text, reasons(log, before))))
+            found = reasons(log, before)
+            why = "\n".join(filter(None, (_without_the_log(text) if found else text, found)))
             raise HostError(f"{action} of {name} failed: {why or 'liblxc does not say why'}")
 
 
@@ -111,15 +111,27 @@ def _exit_code(child: int) -> int:
 
 
 def reasons(log: Path, offset: int = 0) -> str:
-    """The last complaints in liblxc's log from *offset* on, without dates and source files.
+    """The complaint in liblxc's log from *offset* on that matters: the first, without its date and
+    source file; and where the others are.
 
+    The others say that because of it something else failed, up to "the container failed to start".
+    If the first does not name what it is about, the next one that does is told, too.
     A line is ``lxc NAME TIME LEVEL CATEGORY - FILE:FUNCTION:LINE - TEXT`` (``src/lxc/log.c``).
     """
     if not log.exists():
         return ""
     lines = log.read_bytes()[offset:].decode(errors="replace").splitlines()
     said = [line.split(" - ", 2)[-1] for line in lines if " ERROR " in line]
-    return "\n".join(dict.fromkeys(said[-LINES:]))
+    named = next((at for at, text in enumerate(said) if '"' in text), 0)
+    told = [said[at] for at in sorted({0, named})] if said else []
+    more = f" (what followed from it is in {log})" if len(said) > len(told) else ""
+    return f"{': '.join(told)}{more}"
+
+
+def _without_the_log(text: str) -> str:
+    """What a child said, without what ``lxc-start`` repeats of its log."""
+    lines = text.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("lxc-start: "))
 
 
 def parent(pid: int) -> int | None:
