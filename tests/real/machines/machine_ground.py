@@ -33,6 +33,12 @@ class Ground:
         }
         root_disk(folder / "image")
 
+    def change(self, name: str, **keys: object) -> None:
+        """Let the configuration say something else of one VM."""
+        vms = self.raw["vms"]
+        assert isinstance(vms, dict)
+        self.raw = {**self.raw, "vms": {**vms, name: {**vms[name], **keys}}}
+
     @property
     def host(self) -> Host:
         return Host.from_config(self.raw)

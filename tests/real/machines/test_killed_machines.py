@@ -5,12 +5,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from geats_core.domains.embedding import read_domain
 from geats_core.planning.goal import Target
 from geats_core.vm.observation import Power
 from geats_host.drivers.libvirt.daemon import Daemon
+from geats_host.errors import HostError
 from geats_host.linux.processes import ends_within
 from tests.real.machines.libvirt_daemon import a_daemon, pid_of, start_daemon, virsh
 from tests.real.machines.machine_ground import NAME, Ground
@@ -92,3 +95,48 @@ def test_whatever_is_killed_the_same_call_again_comes_to_its_end(
         assert virsh("list", "--all", "--name").strip() == ""
         assert not list(tmp_path.glob(f"state/libvirt/qemu/{NAME}*"))
         assert not list(tmp_path.glob(f"pool/{NAME}*"))
+
+
+def test_devices_of_which_some_were_attached_are_all_there_in_the_end(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Whoever attaches them is killed after the first; the guest stays the same one."""
+    ground = Ground(tmp_path, "sparsefile")
+    ground.to(Target.RUNNING)
+    (began,) = Path("/run/libvirt/qemu").glob(f"{NAME}*.pid")
+    pid = began.read_text()
+    volumes = [{"name": name, "size": "1MiB"} for name in ("one", "two")]
+    ground.change(NAME, volumes=[{"name": "root", "size": "2MiB"}, *volumes])
+    if os.fork() == 0:
+        asked = Daemon.ask
+
+        def ask(self: Daemon, do: str, name: str | None, **more: Any) -> dict[str, object]:
+            if do == "set-devices":
+                first, second = more["steps"]
+                more["steps"] = [first, {**second, "xml": "<no/>"}]  # it fails there
+            try:
+                return asked(self, do, name, **more)
+            except HostError:
+                os.kill(os.getpid(), signal.SIGKILL)
+                raise
+
+        Daemon.ask = ask  # type: ignore[method-assign]
+        try:
+            ground.to(Target.RUNNING)
+        finally:
+            os._exit(0)
+    _, status = os.wait()
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+    def disks() -> set[str]:
+        return {*read_domain(virsh("dumpxml", NAME)).places} - {"cidata"}
+
+    assert disks() == {"root", "one"}
+    seen = ground.host.observe(NAME)
+    assert seen.in_effect is not None
+    assert len(seen.in_effect.volumes) == 1
+    ground.to(Target.RUNNING)
+    seen = ground.host.observe(NAME)
+    assert seen.in_effect == seen.recorded == ground.host.declared(NAME)
+    assert (disks(), began.read_text()) == ({"root", "one", "two"}, pid)
+    ground.to(Target.DEPROVISIONED)
