@@ -59,15 +59,16 @@ def adopt(
     old = domain if domain != called else ""
     sizes = dict(_sizes(called, text))
     found, live = accepted(domain_adoption.read_domain_text(called, text, sizes, old))
-    spec, description = _wanted(host, found, raw, template)
+    have = seen.get(called, Observation())
+    spec, description = _wanted(host, found, have, raw, template)
     if spec.driver != driver:
         raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
     pools = {volume.name: volume.pool for volume in spec.volumes}
-    unfit = dict(_unfit(host, found, pools))
+    unfit = dict(_unfit(host, found, have, pools))
     unfit |= dict(_shared(host, found, seen, {domain, called}))
     known = {each: there.recorded or there.defined for each, there in seen.items()}
     others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
-    facts, have = facts_of(host, [spec.driver]), seen.get(called, Observation())
+    facts = facts_of(host, [spec.driver])
     made = accepted(
         domain_adoption.plan_adopt_domain(found, live, spec, unfit, have, facts, others)
     )
@@ -77,7 +78,7 @@ def adopt(
 
 
 def _wanted(
-    host: Host, found: "FoundDomain", raw: Raw | None, template: object
+    host: Host, found: "FoundDomain", have: Observation, raw: Raw | None, template: object
 ) -> tuple[VMSpec, Mapping[str, object] | None]:
     """What the VM is to be; and how to describe it so, if nobody has."""
     said = host.declared(found.name, raw)
@@ -90,7 +91,8 @@ def _wanted(
             f"template: is missing: nothing describes {found.name}, so it is not known what to "
             "recreate it from"
         )
-    pools = {name: _pool_for(host, disk) for name, disk in found.disks.items()}
+    done = {each.name: each.pool for each in have.volumes}  # if it was interrupted
+    pools = {name: done.get(name) or _pool_for(host, disk) for name, disk in found.disks.items()}
     described = found_domains.described(found, pools, template)
     return accepted(parse_vm(found.name, described), found.name), described
 
@@ -102,13 +104,16 @@ def _pool_for(host: Host, disk: "FoundDisk") -> str:
     return next(fits, "default")
 
 
-def _unfit(host: Host, found: "FoundDomain", pools: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _unfit(
+    host: Host, found: "FoundDomain", have: Observation, pools: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """Why the pools of volumes cannot have the disks where they are."""
+    done = {(each.pool, each.name) for each in have.volumes}  # if it was interrupted
     for name, disk in found.disks.items():
-        if name not in pools or pools[name] not in host.config.pools:
-            continue  # which the plan tells
-        why = host.pools.ask(pools[name], partial(_why_not, disk))
-        if why and not _is_adopted(host, found.name, name, pools[name]):
+        pool = pools.get(name)
+        if pool is None or pool not in host.config.pools or (pool, name) in done:
+            continue  # the plan tells what is wrong with the description
+        if why := host.pools.ask(pool, partial(_why_not, disk)):
             yield name, why
 
 
@@ -122,12 +127,6 @@ def _why_not(disk: "FoundDisk", pool: Pool) -> str:
 def _file_pool(disk: "FoundDisk") -> str:
     kind = "qcow2" if disk.format == "qcow2" else "sparsefile"
     return f"type: {kind}, path: {os.path.dirname(disk.path)}/geats"
-
-
-def _is_adopted(host: Host, vm: str, volume: str, pool: str) -> bool:
-    """Whether an adoption that was interrupted has done this volume already."""
-    seen = host.observe(vm)
-    return any((each.pool, each.name) == (pool, volume) for each in seen.volumes)
 
 
 def _shared(
