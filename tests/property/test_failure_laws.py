@@ -41,6 +41,7 @@ MOST_HALVES = 2  # that one action has
 SPACES = {space.name: space for space in (VOLUMES, BY_HAND)}
 
 
+@pytest.mark.timeout(3600)  # minutes of two processors, which a busy machine does not give it
 @pytest.mark.parametrize("space", SPACES)
 def test_one_step_fails_and_all_that_does_not_need_it_is_done(space: str) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:

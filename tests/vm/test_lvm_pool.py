@@ -77,7 +77,14 @@ def a_clone_of_what_is_out_of_use(suite: Suite, reopen: Reopen) -> None:
     suite.test_a_clone_holds_what_its_source_holds(reopen, source, active=False)
 
 
+def a_renamed_volume_in_use(suite: Suite, reopen: Reopen) -> None:
+    """It keeps what it held, and its device gets the new name."""
+    suite.test_a_renamed_volume_holds_what_it_held(reopen, active=True)
+
+
 ALWAYS: tuple[OfSuite, ...] = (
+    a_renamed_volume_in_use,
+    Suite.test_a_renamed_volume_is_the_same_under_its_new_name,
     Suite.test_clones_of_one_source_have_nothing_to_do_with_each_other,
     Suite.test_growing_keeps_the_content,
 )
