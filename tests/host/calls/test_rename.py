@@ -23,7 +23,7 @@ from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.memory_host import memory_config, memory_host
 
-MOST_CALLS = 28  # of adapters, while a renaming is applied
+MOST_CALLS = 36  # of adapters, while a renaming is applied
 LINES = ("lxc.environment = A=1",)
 WEB: Mapping[object, object] = {
     "driver": "memory",
