@@ -7,8 +7,10 @@ contains the values themselves: definitions, recorded hosts and saved plans.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from returns.result import Success
+
 from geats_core.vm.observation import Observation
-from geats_core.vm.parse import to_plain
+from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
 
 HIDDEN = "(hidden)"
@@ -45,3 +47,18 @@ def observed_without_secrets(have: Observation) -> Observation:
         defined=have.defined and without_secrets(have.defined),
         in_effect=have.in_effect and without_secrets(have.in_effect),
     )
+
+
+def declaration(spec: VMSpec, *, shows_secrets: bool = False) -> dict[str, object]:
+    """What declares *spec*, without the keys that it has by default.
+
+    Read by ``parse_vm``, it is the same spec again, unless there are secrets, and they are hidden.
+    """
+    told = to_plain(spec)
+    for key in list(told):
+        rest = {other: value for other, value in told.items() if other != key}
+        if parse_vm(spec.name, rest) == Success(spec):
+            told = rest
+    if SECRET in told and not shows_secrets:
+        told[SECRET] = dict.fromkeys(dict(spec.metadata), HIDDEN)
+    return told

@@ -86,7 +86,7 @@ def answer_rows(
         if session.format == "csv":
             _show_csv(chosen, rows)
         elif session.format == "yaml":
-            _show_yaml(report)
+            show_yaml(report)
         elif rows:
             show_table(chosen, rows, whole=bool(session.columns))
         else:
@@ -173,7 +173,8 @@ def _raw(value: object) -> object:
     return word_of("", value) if isinstance(value, Mapping | bool) else value
 
 
-def _show_yaml(report: object) -> None:
+def show_yaml(report: object) -> None:
+    """The *report* as YAML, in its own order."""
     import yaml
 
     click.echo(yaml.safe_dump(report, sort_keys=False, allow_unicode=True), nl=False)

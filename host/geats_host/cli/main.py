@@ -32,7 +32,7 @@ MODULES = {  # where each command is: a module is loaded when one of its command
         *("define", "provision", "start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
         *("undefine", "deprovision", "reinit", "lock", "unlock"),
     ),
-    "vms": ("list", "info", "status", "journal"),
+    "vms": ("list", "info", "show", "status", "journal"),
 }
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import click
 
+from geats_core.reading.checked import Code, Problem
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
 from geats_host.cli import tables
-from geats_host.cli.lists import answer_rows, as_list
+from geats_host.cli.lists import answer_rows, as_list, show_yaml
 from geats_host.cli.session import Session, in_session
+from geats_host.errors import Refused
 
 
 @click.command("list")
@@ -69,6 +71,24 @@ def info(session: Session, name: str) -> None:
 
 
 @click.command()
+@click.argument("name")
+@click.option("--secrets", is_flag=True, help="Show the values of metadata, too.")
+@in_session
+def show(session: Session, name: str, secrets: bool) -> None:
+    """Show the YAML that declares a VM as it is defined now, for the configuration or a pillar.
+
+    Keys that have their defaults are left out.
+    """
+    from geats_core.vm.secrets import declaration
+
+    spec = session.host.whole(name).recorded
+    if spec is None:
+        raise Refused(Problem(name, "is not defined", Code.REFUSED))
+    report = {"vms": {name: declaration(spec, shows_secrets=secrets)}}
+    session.answer(report, lambda: show_yaml(report))
+
+
+@click.command()
 @in_session
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
@@ -94,4 +114,4 @@ def journal(session: Session, name: str | None, limit: int) -> None:
     answer_rows(session, report, columns, report, "Nothing was applied yet.")
 
 
-COMMANDS = (list_, info, status, journal)
+COMMANDS = (list_, info, show, status, journal)

@@ -1,0 +1,24 @@
+"""What declares a VM as it is: the same when it is read again, and no more than it must be."""
+
+from geats_core.vm.parse import parse_vm
+from geats_core.vm.secrets import HIDDEN, declaration
+from tests.core.hosts import vm
+
+RICH: dict[str, object] = {
+    "memory": "1GiB",
+    "after": ["db01"],
+    "metadata": {"password": "very secret"},
+    "volumes": [{"name": "root", "size": "2GiB"}, {"name": "data", "mount": "/srv"}],
+    "nics": [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.7/24"]}],
+}
+
+
+def test_it_is_the_same_vm_when_it_is_read_again() -> None:
+    for spec in (vm("app"), vm("app", **RICH)):
+        assert parse_vm("app", declaration(spec, shows_secrets=True)).unwrap() == spec
+    assert {*declaration(vm("app", **RICH))} >= {*RICH}
+    assert not {"binds", "privileged", "autostart", "after"} & {*declaration(vm("app"))}
+
+
+def test_secrets_are_hidden() -> None:
+    assert declaration(vm("app", **RICH))["metadata"] == {"password": HIDDEN}
