@@ -115,15 +115,14 @@ def reasons(log: Path, offset: int = 0) -> str:
     source file; and where the others are.
 
     The others say that because of it something else failed, up to "the container failed to start".
-    If the first does not name what it is about, the next one that does is told, too.
+    If the first does not name what it is about, the next two are told, too.
     A line is ``lxc NAME TIME LEVEL CATEGORY - FILE:FUNCTION:LINE - TEXT`` (``src/lxc/log.c``).
     """
     if not log.exists():
         return ""
     lines = log.read_bytes()[offset:].decode(errors="replace").splitlines()
     said = [line.split(" - ", 2)[-1] for line in lines if " ERROR " in line]
-    named = next((at for at, text in enumerate(said) if '"' in text), 0)
-    told = [said[at] for at in sorted({0, named})] if said else []
+    told = said[: 1 if said and '"' in said[0] else 3]
     more = f" (what followed from it is in {log})" if len(said) > len(told) else ""
     return f"{': '.join(told)}{more}"
 
