@@ -313,7 +313,7 @@ def test_an_adoption_that_is_cut_at_any_call_goes_on(
         undo(operator, config)
         fault = Fault(at, moment, manner)
         planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
-        with suppress(Killed):
+        with suppress(Killed, HostError):
             apply_plan(fault.host(operator.host), planned)
         have = operator.host.observe(NAME)
         if have != after:

@@ -107,6 +107,7 @@ class Operator:
         folders = (self.directory, Path("/run/lxc"), Path("/var/lib/lxc"))
         found = {path: status for folder in folders for path, status in files(folder).items()}
         found[f"{self.directory}/state"] = None  # SQLite has files there once it reads
+        found[f"{self.directory}/run"] = None  # doctor mounts something there for a moment
         for kind in ("shm", "wal"):
             found.pop(f"{self.directory}/state/registry.sqlite-{kind}", None)
         for path in [each for each in found if each.startswith("/run/lxc/lock")]:
