@@ -46,12 +46,9 @@ def remember(registry: Registry, news: Told) -> None:
         registry.forget_note(KIND, KEY)
 
 
-def twins(
-    registry: Registry, steps: Iterable[Step], seen: Mapping[str, Observation]
-) -> Iterator[Problem]:
+def twins(known: Told, steps: Iterable[Step], seen: Mapping[str, Observation]) -> Iterator[Problem]:
     """The VMs that *steps* would create although another host has them; a copy of one is none."""
     new = [step.vm for step in steps if _creates(step, seen.get(step.vm, Observation()))]
-    known = told(registry) if new else Told("", {})
     for vm in new:
         host = known.vms.get(vm)
         if host is not None:

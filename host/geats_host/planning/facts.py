@@ -1,9 +1,9 @@
 """What the planner has to know of this host, and what others need to plan for it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -14,6 +14,8 @@ from geats_core.vm.spec import RootKind
 from geats_core.vm.unseen import TEMPLATES
 from geats_host.host import Host
 from geats_host.lazy import later
+from geats_host.observing import other_hosts
+from geats_host.observing.other_hosts import Told
 from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place
 from geats_host.plugins.answers import facts_of_driver, facts_of_pool
 from geats_host.plugins.entry_points import wrong_of
@@ -23,7 +25,16 @@ if TYPE_CHECKING:
 else:
     disks = later("geats_host.templates.disks")
 
-Facts: TypeAlias = Callable[[Iterable[str]], HostFacts]  # by the drivers of the VMs
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One look at a host: its facts, by the drivers of the VMs; and what it was told of others."""
+
+    of: Callable[[Iterable[str]], HostFacts]
+    told: Told
+
+    def __call__(self, drivers: Iterable[str]) -> HostFacts:
+        return self.of(drivers)
 
 
 def facts_of(host: Host, drivers: Iterable[str]) -> HostFacts:
@@ -36,6 +47,7 @@ def facts_by_driver(host: Host) -> Facts:
     pools = host.pools.asked(facts_of_pool)
     host.pools.away.update(pools_at_one_place(pools))
     with host.registry.read_at_once():
+        told = other_hosts.told(host.registry)
         elsewhere, moved = places_of(host).held_against_memory(pools)
         of_host = HostFacts(
             pools={name: pools.get(name, PoolFacts()) for name in host.pools},
@@ -70,7 +82,7 @@ def facts_by_driver(host: Host) -> Facts:
             unavailable=host.unavailable,
         )
 
-    return facts
+    return Facts(facts, told)
 
 
 def places_of(host: Host) -> Places:

@@ -32,7 +32,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later
-from geats_host.observing.other_hosts import told
+from geats_host.observing.other_hosts import Told
 from geats_host.planning.facts import Facts, facts_by_driver, facts_of
 from geats_host.planning.from_values import as_many_as_can, plan_goals, plan_wished
 from geats_host.planning.goals import Scope, Wishes, goals
@@ -50,7 +50,7 @@ def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> SavedPla
     facts = facts_by_driver(host)
     made = accepted(plan(goal, have, facts(_drivers([goal]))))
     if not (takes(made) or _concerns_others(goal, have)):
-        check_sources(host, made.steps, {goal.name: have})
+        check_sources(host, made.steps, {goal.name: have}, facts.told)
         return _saved_alone(with_upgrade(made, facts(()).upgrade), have)
     seen = {**host.observe_all(), goal.name: have}
     together = plan_vms(host, [goal], seen, Scope.SOME, facts=facts)
@@ -59,10 +59,10 @@ def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> SavedPla
 
 def plan_alone(host: Host, goal: Goal, have: Observation) -> SavedPlan:
     """The same, whatever other VMs there are."""
-    facts = facts_of(host, _drivers([goal]))
+    look, seen = facts_by_driver(host), {goal.name: have}
+    facts = look(_drivers([goal]))
     made = accepted(plan(goal, have, facts))
-    check_sources(host, made.steps, {goal.name: have})
-    seen = {goal.name: have}
+    check_sources(host, made.steps, seen, look.told)
     return saved_alone(host, have, with_places(made, facts.moved, seen, whole_host=False))
 
 
@@ -78,11 +78,12 @@ def plan_vms(
 
     The *policy* is that of the configuration, if none is given, and *facts* are asked for.
     """
-    of_host = (facts or facts_by_driver(host))(_drivers(wanted))
-    others = _after_vms_of_others(host, wanted, {*seen, *of_host.declared})
+    facts = facts or facts_by_driver(host)
+    of_host = facts(_drivers(wanted))
+    others = _after_vms_of_others(facts.told, wanted, {*seen, *of_host.declared})
     of_host = replace(of_host, declared=of_host.declared | others) if others else of_host
     made = plan_goals(wanted, seen, of_host, policy or host.config.policy, scope)
-    check_sources(host, made.plan.steps, seen)
+    check_sources(host, made.plan.steps, seen, facts.told)
     return made
 
 
@@ -189,10 +190,10 @@ def candidate(host: Host) -> "placement.Candidate":
     )
 
 
-def _after_vms_of_others(host: Host, wanted: Iterable[Goal], here: set[str]) -> frozenset[str]:
+def _after_vms_of_others(told: Told, wanted: Iterable[Goal], here: set[str]) -> frozenset[str]:
     """The names in ``after`` that are VMs of other hosts: then they are no order here."""
     named = {other for goal in wanted if goal.spec for other in goal.spec.after} - here
-    return frozenset(named.intersection(told(host.registry).vms)) if named else frozenset()
+    return frozenset(named.intersection(told.vms))
 
 
 def _saved_alone(made: Plan, have: Observation) -> SavedPlan:

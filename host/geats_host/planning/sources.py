@@ -14,7 +14,8 @@ from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver, Foreseein
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
-from geats_host.observing.other_hosts import twins
+from geats_host.observing import other_hosts
+from geats_host.observing.other_hosts import Told, twins
 from geats_host.planning import binds
 from geats_host.planning.obstacles import obstacles
 from geats_host.storage import Offer
@@ -25,11 +26,13 @@ else:
     templates = later("geats_host.templates")
 
 
-def check_sources(host: Host, steps: Iterable[Step], seen: Mapping[str, Observation]) -> None:
+def check_sources(
+    host: Host, steps: Iterable[Step], seen: Mapping[str, Observation], told: Told | None = None
+) -> None:
     """Whether the files of the host that *steps* use are as they should be, and unused; and no VM
-    that another host has is created."""
+    that another host has is created: the registry is asked, unless it has *told* that already."""
     steps = list(steps)
-    elsewhere = tuple(twins(host.registry, steps, seen))
+    elsewhere = tuple(twins(told or other_hosts.told(host.registry), steps, seen))
     if elsewhere:
         raise Refused(*elsewhere)
     _verify_templates(host, steps)
