@@ -16,6 +16,7 @@ from geats_host.linux.run import run
 
 PACKAGE = "qemu-utils"
 MEMORY_BYTES, CPU_S, TIMEOUT_S = 2**31, 1800, 3600
+PRIVATE = 0o077  # an image is for root, and for whom libvirt gives it to while its VM is on
 
 
 def is_installed() -> bool:
@@ -106,7 +107,7 @@ def _work(argv: Sequence[str], file_bytes: int | None, what: Path) -> str:
     limits += [] if file_bytes is None else [f"--fsize={file_bytes}"]
     command = ["prlimit", *limits, "--", "qemu-img", *argv]
     try:
-        return run(command, timeout_s=TIMEOUT_S, ends_with_us=True)
+        return run(command, timeout_s=TIMEOUT_S, ends_with_us=True, umask=PRIVATE)
     except HostError as error:
         said = str(error).replace("prlimit failed", f"qemu-img {argv[0]} failed", 1)
         raise HostError(f"{what}: {said}") from None

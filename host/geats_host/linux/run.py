@@ -15,12 +15,13 @@ def run(
     stdin: str = "",
     accepted: Container[int] = (0,),
     ends_with_us: bool = False,
+    umask: int = -1,
 ) -> str:
     """Run *argv* (no shell) and return its output; ``HostError`` says what it complained of.
 
     Exit codes other than those *accepted* are failures. With *ends_with_us*, the program is killed
     with this process: a program that writes for a while must not continue beside one that repeats
-    the work.
+    the work. *umask* is the program's, instead of this process's.
     """
     command = [*ENDS_WITH_US, *argv] if ends_with_us else argv
     try:
@@ -31,6 +32,7 @@ def run(
             text=True,
             errors="replace",
             timeout=timeout_s,
+            umask=umask,
         )
     except subprocess.TimeoutExpired:
         raise HostError(f"{argv[0]} did not end within {timeout_s:g} s") from None

@@ -102,11 +102,13 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
 class DirectoryPool:
     """See the module; *root* is made when the first volume is, and has no other than root.
 
-    *kind* is the type of the pool that keeps its volumes so.
+    *kind* is the type of the pool that keeps its volumes so. Without a *guest_group*, everybody may
+    pass into a VM's volumes, because there are files only, which say themselves who may read them:
+    Debian's QEMU is neither root nor a guest.
     """
 
     root: Path
-    guest_group: int
+    guest_group: int | None
     kind: str = KIND
 
     @property
@@ -309,7 +311,10 @@ class DirectoryPool:
             note_locked(at, locked=locked)
 
     def _make_folder(self, vm: str, pool: int) -> None:
-        """Make the directory of a VM, which only guests may pass."""
+        """Make the directory of a VM, which only guests may pass, or everybody."""
+        if self.guest_group is None:
+            make_directory(vm, pool)
+            return
         make_directory(vm, pool, mode=GUEST_ONLY)
         with open_directory(vm, pool) as folder:
             os.fchown(folder, 0, self.guest_group)

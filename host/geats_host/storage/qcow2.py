@@ -61,7 +61,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("type", qemu_img.missing()))
     match read.done(pool_path(read)):
         case Success(path):
-            return Qcow2Pool(DirectoryPool(Path(path), 0, "qcow2"), default_bytes)
+            return Qcow2Pool(DirectoryPool(Path(path), None, "qcow2"), default_bytes)
         case Failure(problems):
             raise Refused(*problems)
 

@@ -57,7 +57,7 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
         read.problems.append(Problem("on", "a pool of sparse files cannot be on another pool"))
     match read.done(pool_path(read)):
         case Success(path):
-            return SparseFilePool(DirectoryPool(Path(path), 0, "sparsefile"), default_bytes)
+            return SparseFilePool(DirectoryPool(Path(path), None, "sparsefile"), default_bytes)
         case Failure(problems):
             raise Refused(*problems)
 

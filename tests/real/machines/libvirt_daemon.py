@@ -14,9 +14,9 @@ from geats_host.linux.processes import ends_within
 OF_LIBVIRT = ("/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/etc/libvirt")
 QEMU_CONF = """
 stdio_handler = "file"
-user = "root"
+user = "{user}"
 group = "root"
-dynamic_ownership = 0
+dynamic_ownership = {owns}
 remember_owner = 0
 security_driver = "none"
 namespaces = []
@@ -39,7 +39,7 @@ for node in null zero full random urandom tty; do
 done
 mkdir "$dev/pts" "$dev/shm" "$dev/net"
 mount --bind /dev/pts "$dev/pts"
-ln -s pts/ptmx "$dev/ptmx"
+mknod -m 666 "$dev/ptmx" c 5 2
 ln -s /proc/self/fd "$dev/fd"
 mount -t tmpfs shm "$dev/shm"
 mknod "$dev/net/tun" c 10 200
@@ -57,13 +57,17 @@ time.sleep(600)
 
 
 @contextmanager
-def a_daemon(folder: Path) -> Iterator[None]:
-    """A libvirtd at ``qemu:///system`` of this mount namespace, for a while."""
+def a_daemon(folder: Path, user: str = "root") -> Iterator[None]:
+    """A libvirtd at ``qemu:///system`` of this mount namespace, for a while.
+
+    Its QEMU runs as *user*, who gets the files of a VM while that is on, if it is not root.
+    """
     made = [place for place in map(Path, OF_LIBVIRT) if not place.is_dir()]
     for place in OF_LIBVIRT:
         Path(place).mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tests", place], check=True)
-    Path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+    conf = QEMU_CONF.format(user=user, owns=int(user != "root"))
+    Path("/etc/libvirt/qemu.conf").write_text(conf)
     Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
     try:
         start_daemon(folder)
