@@ -4,11 +4,12 @@ The packed volumes come first, each as it is written; then geats.json, which con
 checksums and the VM's spec. ``tar`` and ``zstd`` can take all of it apart, without geats.
 """
 
+import errno
 import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,8 @@ TREE_SUFFIX, DISK_SUFFIX = ".tar.zst", ".raw.zst"
 Content: TypeAlias = Tree | Disk | None  # of a volume; None exists in memory only
 # What geats calls an archive that was given no path.
 NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
+MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  # link(2), where there are no hard links
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,8 @@ def write(
     with _host_errors(path):
         for left in (new, *_left_of(path, spec.name)):
             left.unlink(missing_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            with open(os.open(new, flags, 0o600), "w+b") as out:
+            with open(os.open(new, MAKE, 0o600), "w+b") as out:
                 about = Manifest(
                     spec=spec, template=template, volumes=(), taken_s=taken_s, by_hand=by_hand
                 )
@@ -70,7 +72,6 @@ def write(
                 out.flush()
                 os.fsync(out.fileno())
             done_with_volumes()
-            os.close(os.open(path, flags, 0o600))  # ours, or there is something else already
             _take_place(new, path)
         except BaseException:
             new.unlink(missing_ok=True)
@@ -79,7 +80,20 @@ def write(
 
 
 def _take_place(new: Path, path: Path) -> None:
-    """Put the archive where its name is held by an empty file; that does not stay by itself."""
+    """Give the archive its name, unless anything has it.
+
+    Where there are no hard links, an empty file has the name first, so that nobody else takes it.
+    """
+    try:
+        os.link(new, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+    else:
+        with suppress(OSError):  # the next export removes it
+            new.unlink()
+        return
+    os.close(os.open(path, MAKE, 0o600))
     try:
         new.rename(path)
     except OSError:

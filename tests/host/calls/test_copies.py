@@ -147,8 +147,13 @@ def test_without_a_path_it_is_in_a_folder_of_geats_that_only_root_can_enter(host
     assert (archive.name[:7], archive.name[-10:]) == ("web01-2", ".geats.tar")
 
 
-def test_no_archive_takes_the_place_of_another(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the same second, with the clock set back, or planned at once."""
+@pytest.mark.parametrize("links", [True, False])
+def test_no_archive_takes_the_place_of_another(
+    host: Host, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """In the same second, with the clock set back, or planned at once; also without hard links."""
+    if not links:
+        monkeypatch.setattr("os.link", without_links)
     monkeypatch.setattr("time.time", lambda: 1_764_338_400)
     both = [copies.export(host, "web01") for _ in range(2)]
     copies.apply_export(host, both[0]).unwrap()
@@ -160,6 +165,10 @@ def test_no_archive_takes_the_place_of_another(host: Host, monkeypatch: pytest.M
     assert sorted(each.name for each in second.parent.iterdir()) == sorted(
         [copies.archive_of(both[0]).name, second.name]
     )
+
+
+def without_links(_: object, new: Path) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"{new}")
 
 
 def test_what_may_be_secret_is_only_for_root_in_the_guest(host: Host) -> None:
@@ -267,12 +276,14 @@ def test_nothing_is_left_of_an_export_that_fails(
     assert host.observe("web01").power is Power.RUNNING
 
 
+@pytest.mark.parametrize("links", [True, False])
 def test_an_export_whose_last_step_fails_leaves_its_name_free(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def broken(*_: object) -> NoReturn:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    monkeypatch.setattr("os.link", broken if links else without_links)
     monkeypatch.setattr(Path, "rename", broken)
     copying = copies.export(host, "web01", str(tmp_path / "a.tar"))
     (failed,) = copies.apply_export(host, copying).failure().failed
