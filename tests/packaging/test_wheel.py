@@ -86,7 +86,8 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment with the wheel and Salt."""
     directory = tmp_path_factory.mktemp("environment")
     run([sys.executable, "-m", "venv", directory])
-    run([directory / "bin/python", "-m", "pip", "install", "--quiet", f"{wheel}[salt]"])
+    pip = (directory / "bin/python", "-m", "pip", "install", "--quiet", "--no-compile")
+    run((*pip, f"{wheel}[salt]"))
     return directory
 
 

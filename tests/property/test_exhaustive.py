@@ -21,8 +21,8 @@ The planner gives a plan, or a refusal, for every goal and state; then, for each
 - Law 7: the planner never raises, and each refusal says where and why.
 - Law 8: what is taken from a VM that nobody named is what a change of its description needs.
 
-A policy that the planner did not look at while it made a plan cannot make a difference to it:
-``Watched`` goals notice, so that such plans are not made again.
+A policy of the goal or a part of the state that the planner did not look at while it made a plan
+cannot make a difference to it: watched ones note each look, so that such plans are not made again.
 """
 
 import heapq
@@ -467,36 +467,57 @@ def distances(space: Space, goal: Goal, reached: bytes, may: Collection[int]) ->
 # The plans, and all ways to carry them out.
 
 
-class Noted:
-    """A policy of a goal, which notes each look at it."""
-
-    def __init__(self, policy: str) -> None:
-        self.policy = policy
-        self.of_goal = vars(Goal)[policy]
-
-    def __get__(self, goal: "Watched", owner: type | None = None) -> object:
-        goal.looked_at.add(self.policy)
-        return self.of_goal.__get__(goal)
-
-    def __set__(self, goal: "Watched", value: object) -> None:
-        self.of_goal.__set__(goal, value)
-
-
-class Watched(Goal):
-    """A goal that remembers which of its policies were looked at."""
-
-    looked_at: set[str]
-
-
 POLICIES = ("restart", "power_off", "data_loss", "by_hand", "max_impact")
+PARTS = ("in_effect", "locked", "by_hand", "missing", "to_run", "to_freeze")
+LOOKED_AT: set[str] = set()  # of a goal and a state, since this was emptied
+
+
+class Noted:
+    """A policy of a goal, or a part of a state, which notes each look at it."""
+
+    def __init__(self, kind: type, name: str, noted: str) -> None:
+        self.name, self.noted = name, noted
+        self.slot = vars(kind).get(name) if name in getattr(kind, "__slots__", ()) else None
+
+    def __get__(self, it: object, owner: type | None = None) -> object:
+        LOOKED_AT.add(self.noted)
+        return vars(it)[self.name] if self.slot is None else self.slot.__get__(it)
+
+    def __set__(self, it: object, value: object) -> None:
+        if self.slot is None:
+            vars(it)[self.name] = value
+        else:
+            self.slot.__set__(it, value)
+
+
+class WatchedGoal(Goal):
+    """A goal that notes which of its policies are looked at."""
+
+
+class WatchedState(Observation):
+    """A state that notes which of its parts are looked at; so do those that it becomes."""
+
+    def __eq__(self, other: object) -> bool:
+        LOOKED_AT.update(map("have.".__add__, PARTS))
+        return isinstance(other, Observation) and vars(self) == vars(other)
+
+    __hash__ = Observation.__hash__
+
+
 for name in POLICIES:
-    setattr(Watched, name, Noted(name))
+    setattr(WatchedGoal, name, Noted(Goal, name, f"goal.{name}"))
+for name in PARTS:
+    setattr(WatchedState, name, Noted(Observation, name, f"have.{name}"))
 
 
-def watched(goal: Goal) -> Watched:
-    same = Watched(**{name: getattr(goal, name) for name in Goal.__slots__})
-    object.__setattr__(same, "looked_at", set())
-    return same
+def watched_goal(goal: Goal) -> Goal:
+    return WatchedGoal(**{name: getattr(goal, name) for name in Goal.__slots__})
+
+
+def watched_state(have: Observation) -> Observation:
+    made = object.__new__(WatchedState)
+    vars(made).update(vars(have))
+    return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -633,14 +654,18 @@ def check(space: Space, target: Target, restarts: Sequence[Restart]) -> Counted:
     goals = goals_of(space, target, restarts)
     counted = Counted(states=len(space.states), points=len(space.states) * len(goals))
     answers: list[list[Answer]] = [[] for _ in goals]
+    known: dict[tuple[object, ...], Known] = {}
     for have in space.states:
-        for column, answer in zip(answers, answers_to(space, goals, have, counted), strict=True):
+        # By identity, as there is one object for each of these in a space.
+        same = (id(have.recorded), id(have.defined), have.power, id(have.volumes))
+        found = answers_to(space, goals, have, counted, known.setdefault(same, []))
+        for column, answer in zip(answers, found, strict=True):
             column.append(answer)
     told_apart: dict[Goal, list[Answer]] = {}
     for goal, column in zip(goals, answers, strict=True):
         counted.refusals += column.count(None)
-        same = told_apart.setdefault(essence(goal, space), column)
-        assert same == column, f"it matters to {target}"
+        alike = told_apart.setdefault(essence(goal, space), column)
+        assert alike == column, f"it matters to {target}"
     checks = [Checks(space, goal, column) for goal, column in told_apart.items()]
     for each in checks:
         for state in range(len(space.states)):
@@ -666,21 +691,28 @@ def goals_of(space: Space, target: Target, restarts: Sequence[Restart]) -> list[
     ]
 
 
+Known = list[tuple[tuple[tuple[str, object], ...], Answer]]  # what was looked at, and the answer
+
+
 def answers_to(
-    space: Space, goals: Iterable[Goal], have: Observation, counted: Counted
+    space: Space, goals: Iterable[Goal], have: Observation, counted: Counted, known: Known
 ) -> Iterator[Answer]:
-    """The plan for each goal; not made again where only what it did not look at is different."""
-    known: list[tuple[Goal, frozenset[str], Answer]] = []
+    """The plan for each goal; not made again where only what it did not look at is different.
+
+    *known* are those of states that differ in ``PARTS`` only.
+    """
+    parts = {f"have.{name}": getattr(have, name) for name in PARTS}
     for goal in goals:
-        for other, looked_at, answer in known:
-            if all(getattr(goal, name) == getattr(other, name) for name in looked_at):
+        values = parts | {f"goal.{name}": getattr(goal, name) for name in POLICIES}
+        for looked_at, answer in known:
+            if all(values[name] is value for name, value in looked_at):
                 yield answer
                 break
         else:
-            asked = watched(goal)
-            answer = answer_to(space, asked, have)
+            LOOKED_AT.clear()
+            answer = answer_to(space, watched_goal(goal), watched_state(have))
             counted.plans += 1
-            known.append((goal, frozenset(asked.looked_at), answer))
+            known.append((tuple((name, values[name]) for name in LOOKED_AT), answer))
             yield answer
 
 

@@ -40,7 +40,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
 
 def makes_root(goal: Goal, want: VMSpec, have: Observation) -> bool:
     """Whether a template is to be installed on the root, now or by a later plan."""
-    root = have.volume(want.root.pool, want.root.name)
+    root = have.volume(want.root.pool, ROOT)
     installed = root is not None and root.stage is Stage.INSTALLED
     return not installed or goal.target is Target.REINITIALISED
 
@@ -88,9 +88,10 @@ def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
 
 def _offers(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:
     """A driver takes some kinds of volumes only: no template makes it start from another."""
+    root = want.root
     for path, pool, takes in (
-        *((f"volumes[{v.name}]", v.pool, able.volumes) for v in want.volumes if v is not want.root),
-        (f"volumes[{ROOT}]", want.root.pool, able.roots),
+        *((f"volumes[{v.name}]", v.pool, able.volumes) for v in want.volumes if v is not root),
+        (f"volumes[{ROOT}]", root.pool, able.roots),
         *((f"shared_volumes.{v.name}", v.pool, able.volumes) for v in want.shared_volumes),
     ):
         offers = facts.pool(pool).offers

@@ -89,7 +89,7 @@ def _all_after(steps: Sequence[Step], upgrade: UpgradeRegistry) -> tuple[Step, .
 def _moved(step: Step) -> Step:
     """The step, if another was put before all that it waits for."""
     needs, after = (tuple(at + 1 for at in each) for each in (step.needs, step.after))
-    return replace(step, needs=needs, after=after)
+    return step.waiting(needs, after)
 
 
 def _needs(step: Step, steps: Sequence[Step]) -> tuple[int, ...]:

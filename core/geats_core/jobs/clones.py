@@ -133,7 +133,7 @@ def _later(steps: Sequence[Step], first: int) -> Iterable[Step]:
             tuple(at + (at >= first) for at in positions) for positions in (step.needs, step.after)
         )
         held = (first,) if isinstance(step.action, CloneVolume) else ()
-        yield replace(step, needs=(*needs, *held), after=after)
+        yield step.waiting((*needs, *held), after)
 
 
 def _other_volumes(spec: VMSpec, from_: Observation) -> Iterable[Problem]:

@@ -37,7 +37,7 @@ WRITES = {  # by the tags of elements: what writes them below ``hardware``
     **{"graphics": "display", "video": "display"},
     **{"firmware": "firmware", "smm": "firmware", "boot": "boot"},
 }
-DROPS = {  # the keys that go together
+DROPS: Mapping[str, tuple[str, ...]] = {  # the keys that go together
     **{key: (key,) for key in WRITES.values()},
     "cpu": ("cpu", "topology"),
 }

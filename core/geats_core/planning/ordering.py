@@ -7,7 +7,6 @@ be done while it runs: so what fails then leaves it running.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, assert_never
 
@@ -75,7 +74,7 @@ def ordered(steps: Iterable[Step]) -> tuple[Step, ...]:
     steps = tuple(steps)
     waits = _waits(tuple(_Touching.of(step.action) for step in steps))
     numbered = zip(steps, *waits, strict=True)
-    return tuple(replace(step, needs=n, after=a) for step, n, a in numbered)
+    return tuple(step.waiting(needs, after) for step, needs, after in numbered)
 
 
 class _Touching(NamedTuple):

@@ -23,6 +23,17 @@ class Step:
     needs: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
 
+    def waiting(self, needs: tuple[int, ...], after: tuple[int, ...]) -> "Step":
+        """The same step, with those that it waits for."""
+        return Step(
+            vm=self.vm,
+            action=self.action,
+            reason=self.reason,
+            changes=self.changes,
+            needs=needs,
+            after=after,
+        )
+
     @property
     def waits_for(self) -> tuple[int, ...]:
         """The positions of all steps that must have ended before it."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import TypeAlias, TypeVar
 
@@ -101,7 +101,7 @@ def problems_of(*results: Checked[object]) -> Problems:
 
 def within(path: str, found: Iterable[Problem]) -> Problems:
     """*found*, with paths that continue *path*."""
-    return tuple(replace(each, path=f"{path}.{each.path}") for each in found)
+    return tuple(Problem(f"{path}.{each.path}", each.message, each.code) for each in found)
 
 
 def said_once(problems: Iterable[str]) -> list[str]:
