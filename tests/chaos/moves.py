@@ -51,6 +51,7 @@ class Minions:
         return {each: self._answer(each, function, args, named) for each in asked}
 
     def _answer(self, host: str, function: str, args: Any, named: Any) -> Mapping[str, Any]:
+        named = {key: value for key, value in named.items() if key != "verbose"}  # all is
         try:
             return {"ret": _done(Host.from_config(self.raws[host]), function, args, named)}
         except (HostError, Refused) as error:

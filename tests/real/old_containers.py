@@ -28,6 +28,7 @@ LIMITS = (  # of the cgroups, by the names of both layouts
     *("cpuset/cpuset.cpus", "memory.max", "pids.max", "cpu.max", "cpu.weight"),
 )
 STOPPED_CLEANLY = "stopped-cleanly"  # a file in /, by a guest whose init powered off when asked
+TERMINALS = 136  # the major number of Unix98 slaves, devices(5): the minor one is whichever is free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +260,8 @@ def _mounts(pid: int, root: Path, data: Path) -> Iterator[str]:
         shared = sorted({tag.split(":")[0] for tag in words[6:dash]})
         fstype, source, superblock = words[dash + 1 :]
         inner = inner.replace(f"{root}", "@ROOT").replace(f"{data}", "@DATA")
+        if fstype == "devpts":  # a terminal of the host, of which others have some too
+            inner = inner.rstrip("0123456789")
         yield " ".join((point, fstype, inner, options, ",".join(shared), source, superblock))
 
 
@@ -285,7 +288,9 @@ def _nodes(dev: Path) -> Iterator[str]:
             yield f"{each.relative_to(dev)} -> {each.readlink()}"
         elif each.is_char_device() or each.is_block_device():
             seen = each.stat()
-            yield f"{each.relative_to(dev)} {seen.st_mode:o} {seen.st_rdev:x}"
+            major, minor = os.major(seen.st_rdev), os.minor(seen.st_rdev)
+            number = f"{major}" if major == TERMINALS else f"{major}:{minor}"
+            yield f"{each.relative_to(dev)} {seen.st_mode:o} {number}"
 
 
 def _below(dev: Path) -> Iterator[tuple[str, list[str]]]:

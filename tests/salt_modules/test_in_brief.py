@@ -107,6 +107,6 @@ def test_changes_of_states_are_the_parts_that_differ(minion, state, geats_config
     assert whole["memory"] == live["memory"]
     assert [step.partition(" because ")[0] for step in whole["steps"]] == [
         "define web01",
-        "set the limits of web01: memory 1GiB, cpus no limit, processes no limit",
+        "set the limits of web01: memory 1GiB, cpus no limit",
     ]
     assert state("geats.running", "web01")["changes"] == whole
