@@ -62,22 +62,34 @@ def _check(space: Space, goal: Goal, have: Observation) -> int:
     made = plan(goal, have, space.facts).value_or(None)
     if made is None:
         return 0
-    failures = list(product(range(len(made.steps)), range(MOST_HALVES + 1)))
-    for position, half in failures:
-        end, course = _run(made, have, position, half)
+    failures = 0
+    for position, half in product(range(len(made.steps)), range(MOST_HALVES + 1)):
+        failed = _run(made, have, position, half)
+        if failed is None:
+            continue
+        failures += 1
+        end, course = failed
         wrong = [*_not_done(made.steps, course, position), *_left_off(made, have, end, position)]
         assert not wrong, (goal, space.shown(space.number(have)), position, wrong)
-    return len(failures)
+    return failures
 
 
-def _run(made: Plan, have: Observation, failing: int, half: int) -> tuple[Observation, Course]:
-    """One step fails with no effect, or, where *half* is not 0, in one of the ways in its midst."""
+def _run(
+    made: Plan, have: Observation, failing: int, half: int
+) -> tuple[Observation, Course] | None:
+    """One step fails with no effect, or, where *half* is not 0, in one of the ways in its midst.
+
+    None if it has no such way.
+    """
     course = Course.of(made.steps, {made.name: have})
     while ready := course.take():
         for position in ready:
             action = made.steps[position].action
             if position == failing:
-                have = (have, *half_way(action, have), have, have)[half]
+                ways = (have, *half_way(action, have))
+                if half >= len(ways):
+                    return None
+                have = ways[half]
                 course.fail(position, have)
             else:
                 have = after(action, have).unwrap()

@@ -24,7 +24,7 @@ def brief(modules):
 def printed(answer):
     """The lines that ``salt`` prints for one minion."""
     opts = {**salt.config.minion_config(None), "color": False}
-    return salt.output.out_format({"minion1": answer}, "nested", opts).splitlines()
+    return str(salt.output.out_format({"minion1": answer}, "nested", opts)).splitlines()
 
 
 def test_a_plan_is_a_line_for_each_vm_and_so_is_what_was_done(brief):

@@ -112,6 +112,7 @@ def test_what_is_cut_goes_on_and_never_makes_another_disk_of_it(
     pool: SparseFilePool, disk: Path, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     """At no moment is there a volume without the disk that would be filled in its place."""
+    moment = 0
     for moment in count():
         disk.write_bytes(b"mine".ljust(SIZE, b"\0"))
         if work == "destroy":
