@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _lock = Lock()
 
 
-class _MountAttr(ctypes.Structure):
+class MountAttr(ctypes.Structure):
     """``struct mount_attr``, see mount_setattr(2)."""
 
     _fields_ = (
@@ -62,8 +62,8 @@ def in_own_namespace(work: Callable[[], T]) -> T:
     """
 
     def alone() -> T:
-        _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
-        _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+        checked(_libc.unshare(CLONE_FS | CLONE_NEWNS))
+        checked(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
         return work()
 
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -72,7 +72,7 @@ def in_own_namespace(work: Callable[[], T]) -> T:
 
 def sync_filesystem(descriptor: int) -> None:
     """Wait until all that was written to the filesystem of an open file is on disk."""
-    _check(_libc.syncfs(descriptor))
+    checked(_libc.syncfs(descriptor))
 
 
 def user_namespace(first: int, count: int) -> int:
@@ -94,27 +94,29 @@ def _confined(target: Path, work: Callable[[], T]) -> T:
 
 
 def _confine(target: bytes) -> None:
-    _check(_libc.unshare(CLONE_FS | CLONE_NEWNS))
-    _check(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+    checked(_libc.unshare(CLONE_FS | CLONE_NEWNS))
+    checked(_libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
     with MOUNTINFO.open("rb") as mountinfo:
         _set_attributes(b"/", AT_RECURSIVE, add=ATTR_RDONLY | ATTR_NODEV)
-        _check(_libc.mount(target, target, None, MS_BIND, None))
+        checked(_libc.mount(target, target, None, MS_BIND, None))
         _set_attributes(target, 0, add=ATTR_NOSUID | ATTR_NODEV, remove=ATTR_RDONLY)
         while procs := [mount.point for mount in parsed(mountinfo) if mount.fstype == "proc"]:
-            _check(_libc.umount2(os.fsencode(procs[-1]), MNT_DETACH))
-    _check(_libc.prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0))
+            checked(_libc.umount2(os.fsencode(procs[-1]), MNT_DETACH))
+    checked(_libc.prctl(PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0))
 
 
 def _set_attributes(path: bytes, flags: int, *, add: int, remove: int = 0) -> None:
-    attributes = _MountAttr(add, remove, 0, 0)
+    attributes = MountAttr(add, remove, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
-    _check(_libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size))
+    checked(_libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, path, flags, ctypes.byref(attributes), size))
 
 
-def _check(returned: int) -> None:
+def checked(returned: int) -> int:
+    """What a call of the C library returned; raises ``OSError`` if that is an error."""
     if returned < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+    return returned
 
 
 @lru_cache(maxsize=16)

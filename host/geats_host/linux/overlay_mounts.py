@@ -19,17 +19,22 @@ from pathlib import Path
 from typing import TypeAlias
 
 from geats_host.linux.descriptors import closing
-from geats_host.linux.namespaces import in_own_namespace
+from geats_host.linux.namespaces import (
+    ATTR_RDONLY,
+    SYS_MOUNT_SETATTR,
+    MountAttr,
+    checked,
+    in_own_namespace,
+)
 
 SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 428, 429, 430, 431, 432
-SYS_MOUNT_SETATTR = 442
 OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4  # linux/mount.h
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC = 1, 1
 RENAME_EXCHANGE = 2  # linux/fs.h
 OVERLAYFS_SUPER_MAGIC = 0x794C7630  # linux/magic.h
 DT_UNKNOWN = 0
 FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 6
-ATTR_RDONLY, ATTR_IDMAP = 0x1, 0x100000
+ATTR_IDMAP = 0x100000
 AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH = 0x100, 0x1000
 UMOUNT_NOFOLLOW = 8
 
@@ -39,17 +44,6 @@ PLAIN: Mapping[str, str] = {"index": "off", "redirect_dir": "off", "metacopy": "
 Opened: TypeAlias = Callable[[], AbstractContextManager[int]]
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _MountAttr(ctypes.Structure):
-    """``struct mount_attr``, see mount_setattr(2)."""
-
-    _fields_ = (
-        ("set", ctypes.c_uint64),
-        ("clear", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
 
 
 class _Dirent(ctypes.Structure):
@@ -112,13 +106,13 @@ def mount_upper(volume: Opened) -> None:
 def unmount(at: int) -> None:
     """End the mount in the directory *at*; raises OSError if it is in use."""
     point = os.fsencode(f"/proc/self/fd/{at}/{POINT}")
-    _checked(_libc.umount2(point, UMOUNT_NOFOLLOW))
+    checked(_libc.umount2(point, UMOUNT_NOFOLLOW))
 
 
 def exchange(at: int, one: str, other: str) -> None:
     """Let two names of the directory *at* change places, at once and durably."""
     names = os.fsencode(one), os.fsencode(other)
-    _checked(_libc.renameat2(at, names[0], at, names[1], RENAME_EXCHANGE))
+    checked(_libc.renameat2(at, names[0], at, names[1], RENAME_EXCHANGE))
     os.fsync(at)
 
 
@@ -168,7 +162,7 @@ def _overlay(layers: Layers) -> int:
 def _mapped(tree: int, ids: int) -> int:
     """The tree as a mount, read-only and with its ids mapped."""
     made = _call(SYS_OPEN_TREE, tree, b"", AT_EMPTY_PATH | OPEN_TREE_CLONE | os.O_CLOEXEC)
-    attributes = _MountAttr(ATTR_RDONLY | ATTR_IDMAP, 0, 0, ids)
+    attributes = MountAttr(ATTR_RDONLY | ATTR_IDMAP, 0, 0, ids)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     try:
         _call(SYS_MOUNT_SETATTR, made, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size)
@@ -198,7 +192,7 @@ def _create(context: int, options: Mapping[str, str]) -> None:
 def _magic(path: Path) -> int:
     """What statfs(2) says of the kind of the filesystem, in the first word of its answer."""
     answer = (ctypes.c_ulong * 64)()
-    _checked(_libc.statfs(os.fsencode(path), answer))
+    checked(_libc.statfs(os.fsencode(path), answer))
     return answer[0]
 
 
@@ -219,11 +213,4 @@ def _attach(mount: int, at: int) -> None:
 
 
 def _call(number: int, *args: object) -> int:
-    return _checked(_libc.syscall(number, *args))
-
-
-def _checked(returned: int) -> int:
-    if returned < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return returned
+    return checked(_libc.syscall(number, *args))
