@@ -37,9 +37,8 @@ from geats_core.vm.spec import ROOT, VMSpec
 
 NO_AUTOSTART = "it starts with the host by `geats boot` from then on, and not by libvirt"
 FORGETS = "libvirt forgets the password of its screen: set it again by virsh edit"
-INSTEAD_OF: Mapping[
-    str, tuple[str, ...]
-] = {  # whose keys, once they are described otherwise, say what these elements did
+# Keys that say what these elements did, once they are described otherwise.
+INSTEAD_OF: Mapping[str, tuple[str, ...]] = {
     "cdrom": ('<devices><disk device="cdrom"',),
     "display": ("<devices><graphics", "<devices><video"),
     "firmware": ("<os><firmware", "<os><loader", "<os><nvram", "<os firmware=", "<features><smm"),
