@@ -27,7 +27,7 @@ from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import Observation, Power, Renaming
+from geats_core.vm.observation import Observation, Power, Renaming, definitions
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
 from geats_core.vm.unseen import out_of_sight
@@ -69,8 +69,8 @@ def plan_rename(
     if known is None:
         lost = [Problem(name, "is not defined", Code.REFUSED)] if goes_on else []
         return Failure((*problems, *lost))
-    others = {each: seen.recorded or seen.defined for each, seen in observations.items()}
-    theirs = {each: spec for each, spec in others.items() if spec and each not in (name, new_name)}
+    others = definitions(observations).items()
+    theirs = {each: spec for each, spec in others if each not in (name, new_name)}
     match renamed(known, new_name):
         case Success(spec):
             problems += [*claimed(spec, theirs), *_mounted(name, theirs)]

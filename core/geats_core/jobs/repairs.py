@@ -31,7 +31,7 @@ from geats_core.planning.model import after
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked
-from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
+from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen, definitions
 from geats_core.vm.unseen import out_of_sight
 
 UNFINISHED = "a copy to it was interrupted, and nobody ever used it"
@@ -63,9 +63,7 @@ def plan_repair(
     operation is in progress there.
     """
     facts = facts or HostFacts()
-    known = {name: have.recorded or have.defined for name, have in observations.items()}
-    specs = {name: spec for name, spec in known.items() if spec}
-    setting = Setting(specs, observations, facts, policy or HostPolicy())
+    setting = Setting(definitions(observations), observations, facts, policy or HostPolicy())
     of_vm: dict[str, list[FoundLeftover]] = {
         name: [] for name in observations if name not in at_work
     }

@@ -1,6 +1,6 @@
 """What one VM is on the host now: plain values, filled in by the adapters."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -241,6 +241,12 @@ class Observation:
     def exists(self) -> bool:
         """Whether there is anything of this VM on the host."""
         return self != Observation()
+
+
+def definitions(observations: Mapping[str, Observation]) -> dict[str, VMSpec]:
+    """The definition of each VM that has one, by name: the driver's, if the registry has none."""
+    known = {name: have.recorded or have.defined for name, have in observations.items()}
+    return {name: spec for name, spec in known.items() if spec is not None}
 
 
 def volumes_in_order(volumes: list[VolumeSeen]) -> tuple[VolumeSeen, ...]:

@@ -8,7 +8,6 @@ import stat
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.hostwide.strays import NO_NAME
@@ -17,21 +16,18 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
-from geats_core.vm.observation import Observation, Power
-from geats_core.vm.parse import parse_vm
+from geats_core.vm.observation import Observation, Power, definitions
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import AdoptingDriver, ConfigText, Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below
-from geats_host.planning import adopted_domains
+from geats_host.planning import adopted_domains, adoptions
+from geats_host.planning.adoptions import Description
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import saved_with_others
-from geats_host.planning.sources import check_sources
 from geats_host.storage import AdoptingPool, VolumeId
 
 NO_CONFIG = "its driver has no config of it that can be adopted"
-Description: TypeAlias = Mapping[str, object] | None  # as it should be in the configuration
 
 
 def adopt(
@@ -64,17 +60,13 @@ def adopt(
         found = replace(found, called=container)
         if seen[container].power is not Power.STOPPED:
             raise Refused(f"{container}: runs, and cannot get another name: power it off first")
-    spec, described = _wanted(host, found, raw, template)
-    if spec.driver != driver:
-        raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
+    spec, described = adoptions.wanted(
+        host, called, driver, raw, template, lambda: {**found.vm, "template": template}
+    )
     root = _root_seen(host, found, spec, seen)
-    known = {each: there.recorded or there.defined for each, there in seen.items()}
-    others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
     facts = facts_of(host, [spec.driver])
-    made = accepted(plan_adopt(found, spec, root, have, facts, others))
-    check_sources(host, made.steps, seen)
-    about = {each: seen[each] for each in (called, container) if each in seen}
-    return saved_with_others(host, made, spec, seen, facts, about), described
+    made = accepted(plan_adopt(found, spec, root, have, facts, definitions(seen)))
+    return adoptions.saved(host, made, spec, seen, facts, (called, container)), described
 
 
 def _check_foreign(name: str, seen: Mapping[str, Observation]) -> None:
@@ -94,24 +86,6 @@ def _old_config(host: Host, name: str) -> tuple[str, ConfigText]:
     if old is None:
         raise Refused(f"{name}: {NO_CONFIG}")
     return old
-
-
-def _wanted(
-    host: Host, found: FoundVM, raw: Raw | None, template: object
-) -> tuple[VMSpec, Description]:
-    """What the VM is to be; and how to describe it so, if nobody has."""
-    said = host.declared(found.name, raw)
-    if said is not None and template is not None:
-        raise Refused(f"template: {found.name} is described: its template is {said.template!r}")
-    if said is not None:
-        return said, None
-    if template is None:
-        raise Refused(
-            f"template: is missing: nothing describes {found.name}, so it is not known what to "
-            "recreate it from"
-        )
-    described = {**found.vm, "template": template}
-    return accepted(parse_vm(found.name, described), found.name), described
 
 
 def _root_seen(

@@ -20,8 +20,7 @@ from geats_core.planning.then import Then
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.reading.mappings import options
-from geats_core.vm.observation import Observation
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.observation import Observation, definitions
 from geats_host.archives import vm_archives
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Applied
@@ -86,7 +85,7 @@ def import_(
     spec = accepted(copied(found.manifest.spec, called, changes or {}), called)
     seen = host.observe_all()
     have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
-    known = others(seen)
+    known = definitions(seen)
     arrival = Arrival(source, Then.ON if to_run else Then.OFF) if source else None
     made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, known, arrival))
     about = {called: have} if have.exists else {}
@@ -224,9 +223,3 @@ def _check_place(archive: Path) -> None:
         problems.append(f"path: there is something at {str(archive)!r} already")
     if problems:
         raise Refused(*problems)
-
-
-def others(seen: Mapping[str, Observation]) -> dict[str, VMSpec]:
-    """The definition of each VM that has one."""
-    known = {name: have.recorded or have.defined for name, have in seen.items()}
-    return {name: spec for name, spec in known.items() if spec is not None}

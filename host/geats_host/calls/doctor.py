@@ -12,6 +12,7 @@ from pathlib import Path
 
 from geats_core.declared.config import HostConfig, parse_config
 from geats_core.vm.idmap import sharing
+from geats_core.vm.observation import definitions
 from geats_core.vm.parse import DEFAULT_DRIVER
 from geats_core.vm.spec import IdRange
 from geats_host import templates
@@ -116,11 +117,10 @@ def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
         return
     first, count = subordinate_ids(tree.root / "etc") or (0, 0)
     of_host = (IdRange(guest=0, host=first, count=count),)
-    known = {name: have.recorded or have.defined for name, have in seen.items()}
     maps = {
         name: spec.idmap or of_host
-        for name, spec in known.items()
-        if spec is not None and spec.driver == DEFAULT_DRIVER and not spec.privileged
+        for name, spec in definitions(seen).items()
+        if spec.driver == DEFAULT_DRIVER and not spec.privileged
     }
     for names in sharing(maps):
         found = f"{', '.join(names)} have the same ids on the host"

@@ -10,8 +10,7 @@ from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
-from geats_core.vm.observation import Observation
-from geats_host.calls.copies import others
+from geats_core.vm.observation import Observation, definitions
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
@@ -84,7 +83,7 @@ def _planned(
     spec = accepted(copied(offer.manifest.spec, vm, changes), vm)
     seen = host.observe_all()
     have, facts = seen.get(vm, Observation()), facts_of(host, [spec.driver])
-    made = accepted(plan_fetch(url, offer, spec, have, facts, others(seen)))
+    made = accepted(plan_fetch(url, offer, spec, have, facts, definitions(seen)))
     about = {vm: have} if have.exists else {}
     return Fetched(url, saved_with_others(host, made, spec, seen, facts, about), offer)
 

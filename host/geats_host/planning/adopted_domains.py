@@ -10,17 +10,15 @@ from geats_core.foreign.qcow2 import HEADER_BYTES, disk_bytes
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import Code, Problem
 from geats_core.reading.mappings import Raw
-from geats_core.vm.observation import Observation, Power
-from geats_core.vm.parse import parse_vm
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.observation import Observation, Power, definitions
 from geats_host.drivers import DomainAdopting, Driver
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.linux.block_devices import is_block_device, size_of
+from geats_host.planning import adoptions
+from geats_host.planning.adoptions import Description
 from geats_host.planning.facts import facts_of
-from geats_host.planning.plans import saved_with_others
-from geats_host.planning.sources import check_sources
 from geats_host.storage import DiskAdoptingPool, Pool
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ def adopt(
     seen: Mapping[str, Observation],
     raw: Raw | None,
     template: object,
-) -> tuple[SavedPlan, Mapping[str, object] | None]:
+) -> tuple[SavedPlan, Description]:
     """The plan that adopts *domain* as the VM *called* so; see ``adopt.adopt``."""
     driver, text = of
     if called != domain and seen[domain].power is not Power.STOPPED:
@@ -60,41 +58,26 @@ def adopt(
     sizes = dict(_sizes(called, text))
     found, live = accepted(domain_adoption.read_domain_text(called, text, sizes, old))
     have = seen.get(called, Observation())
-    spec, description = _wanted(host, found, have, raw, template)
-    if spec.driver != driver:
-        raise Refused(f"{called}.driver: it is run by {driver!r}, got {spec.driver!r}")
+    spec, description = adoptions.wanted(
+        host, called, driver, raw, template, lambda: _described(host, found, have, template)
+    )
     pools = {volume.name: volume.pool for volume in spec.volumes}
     unfit = dict(_unfit(host, found, have, pools))
     unfit |= dict(_shared(host, found, seen, {domain, called}))
-    known = {each: there.recorded or there.defined for each, there in seen.items()}
-    others = {each: known_spec for each, known_spec in known.items() if known_spec is not None}
-    facts = facts_of(host, [spec.driver])
+    facts, others = facts_of(host, [spec.driver]), definitions(seen)
     made = accepted(
         domain_adoption.plan_adopt_domain(found, live, spec, unfit, have, facts, others)
     )
-    check_sources(host, made.steps, seen)
-    about = {each: seen[each] for each in (called, domain) if each in seen}
-    return saved_with_others(host, made, spec, seen, facts, about), description
+    return adoptions.saved(host, made, spec, seen, facts, (called, domain)), description
 
 
-def _wanted(
-    host: Host, found: "FoundDomain", have: Observation, raw: Raw | None, template: object
-) -> tuple[VMSpec, Mapping[str, object] | None]:
-    """What the VM is to be; and how to describe it so, if nobody has."""
-    said = host.declared(found.name, raw)
-    if said is not None and template is not None:
-        raise Refused(f"template: {found.name} is described: its template is {said.template!r}")
-    if said is not None:
-        return said, None
-    if template is None:
-        raise Refused(
-            f"template: is missing: nothing describes {found.name}, so it is not known what to "
-            "recreate it from"
-        )
+def _described(
+    host: Host, found: "FoundDomain", have: Observation, template: object
+) -> Mapping[str, object]:
+    """The VM as it was found, each disk in a pool that can have it."""
     done = {each.name: each.pool for each in have.volumes}  # if it was interrupted
     pools = {name: done.get(name) or _pool_for(host, disk) for name, disk in found.disks.items()}
-    described = found_domains.described(found, pools, template)
-    return accepted(parse_vm(found.name, described), found.name), described
+    return found_domains.described(found, pools, template)
 
 
 def _pool_for(host: Host, disk: "FoundDisk") -> str:
