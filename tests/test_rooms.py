@@ -34,6 +34,7 @@ ORDERS = {
             "host",
             "planning",
             "engine",
+            "calls/guests",
             "calls",
         ),
         *("moves", "for_salt", "cli"),

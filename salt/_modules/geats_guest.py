@@ -8,7 +8,8 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 
 from typing import TYPE_CHECKING, Any
 
-from geats_host.calls import guest, reports, waiting
+from geats_host.calls import reports
+from geats_host.calls.guests import files, programs, ssh, waiting
 from geats_host.for_salt.calls import opened, unless
 
 if TYPE_CHECKING:  # Salt's loader injects it
@@ -59,7 +60,7 @@ def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
     """
     options = {"user": user, "cwd": cwd, "env": env, "timeout": timeout}
     with opened() as host:
-        report = reports.ran_report(guest.run_in(host, name, command, options))
+        report = reports.ran_report(programs.run_in(host, name, command, options))
     __context__["retcode"] = TIMED_OUT if report["timed_out"] else report["code"]
     return report
 
@@ -92,7 +93,7 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
     options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
     with opened() as host:
-        return {"path": path, "size_bytes": guest.push(host, name, source, path, options)}
+        return {"path": path, "size_bytes": files.push(host, name, source, path, options)}
 
 
 def write_file(name, path, content, mode=None, owner=None, group=None, timeout=None):
@@ -112,7 +113,7 @@ def write_file(name, path, content, mode=None, owner=None, group=None, timeout=N
     """
     options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
     with opened() as host:
-        return {"path": path, "size_bytes": guest.write_file(host, name, path, content, options)}
+        return {"path": path, "size_bytes": files.write_file(host, name, path, content, options)}
 
 
 def pull(name, path, target, max_size=None, timeout=None):
@@ -140,7 +141,7 @@ def pull(name, path, target, max_size=None, timeout=None):
     """
     options = {"max_size": max_size, "timeout": timeout}
     with opened() as host:
-        return {"target": target, "size_bytes": guest.pull(host, name, path, target, options)}
+        return {"target": target, "size_bytes": files.pull(host, name, path, target, options)}
 
 
 def read_file(name, path, max_size=None, timeout=None):
@@ -165,7 +166,7 @@ def read_file(name, path, max_size=None, timeout=None):
     """
     options = {"max_size": max_size, "timeout": timeout}
     with opened() as host:
-        return guest.read_file(host, name, path, options).decode(errors="replace")
+        return files.read_file(host, name, path, options).decode(errors="replace")
 
 
 def wait(name, until=None, command=None, timeout=None, user=None):
@@ -238,4 +239,4 @@ def ssh_command(name, user=None, identity=None, port=None):
     """
     options = {"user": user, "identity": identity, "port": port}
     with opened() as host:
-        return guest.ssh_command(host, name, options)
+        return ssh.ssh_command(host, name, options)

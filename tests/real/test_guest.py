@@ -15,7 +15,8 @@ from returns.result import Success
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
-from geats_host.calls import guest, lifecycle, waiting
+from geats_host.calls import lifecycle
+from geats_host.calls.guests import files, programs, ssh, waiting
 from geats_host.drivers import OUTPUT_BYTES, Place, Ran
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -412,13 +413,13 @@ def test_a_host_reaches_into_debian(debian_rootfs: Path, tmp_path: Path, bridge:
         up = ["systemctl", "is-active", "systemd-journald"]
         assert waiting.wait(host, name, None, up, {"timeout": 60}).reached
         options = {"owner": "www-data", "group": "adm", "mode": "0600"}
-        assert guest.write_file(host, name, "/srv/a", "grüezi\n", options) == 8
+        assert files.write_file(host, name, "/srv/a", "grüezi\n", options) == 8
         line = "id -un; id -Gn; cat /srv/a; ls -l /srv/a"
-        ran = guest.run_in(host, name, ["sh", "-c", line], {"user": "www-data", "cwd": "/srv"})
+        ran = programs.run_in(host, name, ["sh", "-c", line], {"user": "www-data", "cwd": "/srv"})
         assert ran.stdout.decode().splitlines()[:3] == ["www-data", "www-data", "grüezi"]
         assert ran.stdout.decode().splitlines()[3].startswith("-rw------- 1 www-data adm 8 ")
-        assert guest.pull(host, name, "/srv/a", str(tmp_path / "a"), {}) == 8
+        assert files.pull(host, name, "/srv/a", str(tmp_path / "a"), {}) == 8
         assert (tmp_path / "a").read_text() == "grüezi\n"
-        assert guest.ssh_command(host, name, {}) == ["ssh", "--", "10.77.0.9"]
+        assert ssh.ssh_command(host, name, {}) == ["ssh", "--", "10.77.0.9"]
     finally:
         apply_plan(host, lifecycle.plan_to(host, name, "deprovisioned"))

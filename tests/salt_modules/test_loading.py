@@ -27,12 +27,12 @@ RARE = {
     "geats_core.declared.pillar_schema",
     "geats_host.calls.copies",
     "geats_host.calls.doctor",
-    "geats_host.calls.guest",
+    "geats_host.calls.guests",
     "geats_host.engine.perform",
     "geats_host.calls.snapshots",
     "geats_host.templates",
     "geats_host.archives.vm_archives",
-    "geats_host.calls.waiting",
+    "geats_host.calls.guests.waiting",
 }
 NOTHING = ["test.ping", {}]
 AN_EMPTY_RUN = ["state.single", {"fun": "geats.host", "name": "all of this host"}]

@@ -23,7 +23,7 @@ from geats_host.drivers import Ran
 from geats_host.engine.outcomes import Applied, Interrupted, Noted, NotTried
 
 if TYPE_CHECKING:
-    from geats_host.calls.waiting import Waited
+    from geats_host.calls.guests.waiting import Waited
 
 Report = dict[str, object]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from geats_host.calls import guest, reports, waiting
-from geats_host.calls.waiting import Until
+from geats_host.calls import reports
+from geats_host.calls.guests import files, programs, waiting
+from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.drivers import Ran
 from geats_host.errors import HostError
@@ -52,7 +53,7 @@ def exec_(
     After the timeout, by default 60 seconds, the program is killed, and the exit code is 124.
     """
     options = {"user": user, "cwd": cwd, "env": _environment(env), "timeout": timeout}
-    ran = guest.run_in(session.host, name, command, options)
+    ran = programs.run_in(session.host, name, command, options)
     session.answer(reports.ran_report(ran), lambda: _show(name, ran))
     sys.exit(TIMED_OUT if ran.code is None else ran.code)
 
@@ -68,7 +69,7 @@ def exec_(
 @in_session
 def push(session: Session, /, name: str, source: Path, path: str, **options: object) -> None:
     """Copy the file SOURCE of this host to PATH in a VM."""
-    size_bytes = guest.push(session.host, name, str(source.absolute()), path, options)
+    size_bytes = files.push(session.host, name, str(source.absolute()), path, options)
     session.answer({"path": path, "size_bytes": size_bytes}, lambda: None)
 
 
@@ -82,7 +83,7 @@ def push(session: Session, /, name: str, source: Path, path: str, **options: obj
 def pull(session: Session, /, name: str, path: str, target: Path, **options: object) -> None:
     """Copy the file PATH of a VM to TARGET on this host. Only its owner can read TARGET."""
     to = str(target.absolute())
-    size_bytes = guest.pull(session.host, name, path, to, options)
+    size_bytes = files.pull(session.host, name, path, to, options)
     session.answer({"target": to, "size_bytes": size_bytes}, lambda: None)
 
 

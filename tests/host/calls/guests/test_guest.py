@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from geats_host.calls import guest, lifecycle, waiting
-from geats_host.calls.waiting import Until, Waited
+from geats_host.calls import lifecycle
+from geats_host.calls.guests import files, programs, ssh, waiting
+from geats_host.calls.guests.waiting import Until, Waited
 from geats_host.drivers import Info, Ran
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -28,13 +29,15 @@ def apply(host: Host, verb: str, name: str = "web01") -> None:
 
 def test_a_program_of_a_running_vm_is_run(host: Host) -> None:
     apply(host, "start")
-    ran = guest.run_in(host, "web01", "echo 'a b' c", {"env": {"A": "1"}})
+    ran = programs.run_in(host, "web01", "echo 'a b' c", {"env": {"A": "1"}})
     assert ran == Ran(code=0, stdout=b"a b c\n")
-    assert guest.run_in(host, "web01", ["env"], {"env": {"A": 1}}) == Ran(code=0, stdout=b"A=1\n")
-    assert guest.run_in(host, "web01", ["true"], {}).code == 0
-    assert guest.run_in(host, "web01", ["false"], {}).code == 1
+    assert programs.run_in(host, "web01", ["env"], {"env": {"A": 1}}) == Ran(
+        code=0, stdout=b"A=1\n"
+    )
+    assert programs.run_in(host, "web01", ["true"], {}).code == 0
+    assert programs.run_in(host, "web01", ["false"], {}).code == 1
     said = b"apt: No such file or directory\n"
-    assert guest.run_in(host, "web01", ["apt"], {}) == Ran(code=127, stderr=said)
+    assert programs.run_in(host, "web01", ["apt"], {}) == Ran(code=127, stderr=said)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +53,15 @@ def test_into_what_does_not_run_nothing_gets(
     source.write_text("")
     said = f"^web01: is {power}, and must be running$"
     with pytest.raises(Refused, match=said):
-        guest.run_in(host, "web01", "true", {})
+        programs.run_in(host, "web01", "true", {})
     with pytest.raises(Refused, match=said):
-        guest.push(host, "web01", str(source), "/etc/a", {})
+        files.push(host, "web01", str(source), "/etc/a", {})
     with pytest.raises(Refused, match=said):
-        guest.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {})
+        files.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {})
     with pytest.raises(Refused, match=said):
-        guest.write_file(host, "web01", "/etc/a", "", {})
+        files.write_file(host, "web01", "/etc/a", "", {})
     with pytest.raises(Refused, match=said):
-        guest.read_file(host, "web01", "/etc/a", {})
+        files.read_file(host, "web01", "/etc/a", {})
     assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["source"]
 
 
@@ -66,41 +69,41 @@ def test_a_file_goes_in_and_comes_back(host: Host, tmp_path: Path) -> None:
     apply(host, "start")
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(b"\xff\0")
-    assert guest.push(host, "web01", str(source), "/etc/a", {"mode": "0600"}) == 2
+    assert files.push(host, "web01", str(source), "/etc/a", {"mode": "0600"}) == 2
     target.symlink_to("/dev/null")
-    assert guest.pull(host, "web01", "/etc/a", str(target), {}) == 2
+    assert files.pull(host, "web01", "/etc/a", str(target), {}) == 2
     assert (target.is_symlink(), target.read_bytes()) == (False, b"\xff\0")
     assert target.stat().st_mode & 0o777 == 0o600
-    assert guest.read_file(host, "web01", "/etc/a", {}) == b"\xff\0"
+    assert files.read_file(host, "web01", "/etc/a", {}) == b"\xff\0"
 
 
 def test_content_is_written_as_it_is(host: Host) -> None:
     apply(host, "start")
-    assert guest.write_file(host, "web01", "/etc/motd", "grüezi\n", {}) == 8
-    assert guest.write_file(host, "web01", "/etc/raw", b"\xff", {}) == 1
-    assert guest.read_file(host, "web01", "/etc/motd", {}) == "grüezi\n".encode()
+    assert files.write_file(host, "web01", "/etc/motd", "grüezi\n", {}) == 8
+    assert files.write_file(host, "web01", "/etc/raw", b"\xff", {}) == 1
+    assert files.read_file(host, "web01", "/etc/motd", {}) == "grüezi\n".encode()
     apply(host, "undefine")
     apply(host, "start")
     with pytest.raises(HostError, match="No such file"):
-        guest.read_file(host, "web01", "/etc/motd", {})
+        files.read_file(host, "web01", "/etc/motd", {})
 
 
 def test_a_file_that_is_too_large_is_not_pulled_and_what_was_there_stays(
     host: Host, tmp_path: Path
 ) -> None:
     apply(host, "start")
-    guest.write_file(host, "web01", "/etc/a", "four", {})
+    files.write_file(host, "web01", "/etc/a", "four", {})
     (tmp_path / "target").write_text("before")
-    files = set(tmp_path.iterdir())
+    there = set(tmp_path.iterdir())
     with pytest.raises(HostError, match="is larger than 3 bytes"):
-        guest.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {"max_size": "3B"})
+        files.pull(host, "web01", "/etc/a", str(tmp_path / "target"), {"max_size": "3B"})
     assert (tmp_path / "target").read_text() == "before"
-    assert set(tmp_path.iterdir()) == files
+    assert set(tmp_path.iterdir()) == there
 
 
 def test_all_that_is_wrong_with_a_push_is_told_at_once(host: Host) -> None:
     with pytest.raises(Refused) as refused:
-        guest.push(host, "web01", "source", "a", {"mode": "x", "owner": "", "tiemout": 3})
+        files.push(host, "web01", "source", "a", {"mode": "x", "owner": "", "tiemout": 3})
     assert [line.partition(":")[0] for line in refused.value.problems] == [
         "source",
         "path",
@@ -109,7 +112,7 @@ def test_all_that_is_wrong_with_a_push_is_told_at_once(host: Host) -> None:
         "tiemout",
     ]
     with pytest.raises(Refused, match=r"^source: is missing$"):
-        guest.push(host, "web01", None, "/a", {})
+        files.push(host, "web01", None, "/a", {})
 
 
 def test_only_regular_files_are_pushed(host: Host, tmp_path: Path) -> None:
@@ -117,18 +120,18 @@ def test_only_regular_files_are_pushed(host: Host, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for source in (tmp_path, tmp_path / "fifo"):
         with pytest.raises(Refused, match=r"^source: must be a regular file, got "):
-            guest.push(host, "web01", str(source), "/etc/a", {})
+            files.push(host, "web01", str(source), "/etc/a", {})
     with pytest.raises(Refused, match=r"^source: .* cannot be read: No such file or directory$"):
-        guest.push(host, "web01", str(tmp_path / "absent"), "/etc/a", {})
+        files.push(host, "web01", str(tmp_path / "absent"), "/etc/a", {})
 
 
 def test_a_file_is_pulled_to_a_file_only(host: Host, tmp_path: Path) -> None:
     apply(host, "start")
     for target in (tmp_path, tmp_path / "absent/a", "/"):
         with pytest.raises(Refused, match=r"^target: must be a file in a directory, got "):
-            guest.pull(host, "web01", "/etc/a", str(target), {})
+            files.pull(host, "web01", "/etc/a", str(target), {})
     with pytest.raises(Refused) as refused:
-        guest.pull(host, "web01", "a", "b", {"max_size": "no"})
+        files.pull(host, "web01", "a", "b", {"max_size": "no"})
     said = [line.partition(":")[0] for line in refused.value.problems]
     assert said == ["target", "path", "max_size"]
 
@@ -136,33 +139,33 @@ def test_a_file_is_pulled_to_a_file_only(host: Host, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, 5, ["a"], {"a": 1}])
 def test_content_that_is_no_text_is_refused(host: Host, content: object) -> None:
     with pytest.raises(Refused, match=r"^content: must be text, got a "):
-        guest.write_file(host, "web01", "/etc/a", content, {})
+        files.write_file(host, "web01", "/etc/a", content, {})
 
 
 def test_content_that_cannot_be_encoded_is_refused_and_not_shown(host: Host) -> None:
     with pytest.raises(Refused, match=r"^content: contains characters that cannot .* UTF-8$"):
-        guest.write_file(host, "web01", "/etc/a", "hush\ud800", {})
+        files.write_file(host, "web01", "/etc/a", "hush\ud800", {})
 
 
 def test_nothing_of_it_is_in_the_journal(host: Host) -> None:
     apply(host, "start")
     before = list(host.journal("web01"))
-    guest.run_in(host, "web01", "true", {"env": {"SECRET": "hush"}})
-    guest.write_file(host, "web01", "/etc/a", "hush", {})
+    programs.run_in(host, "web01", "true", {"env": {"SECRET": "hush"}})
+    files.write_file(host, "web01", "/etc/a", "hush", {})
     assert list(host.journal("web01")) == before
 
 
 def test_ssh_goes_to_the_first_address(host: Host) -> None:
     apply(host, "start")
-    assert guest.ssh_command(host, "web01", {}) == ["ssh", "--", "10.0.0.2"]
+    assert ssh.ssh_command(host, "web01", {}) == ["ssh", "--", "10.0.0.2"]
     options = {"user": "ann", "identity": "/root/.ssh/key", "port": 2222}
     words = ["ssh", "-l", "ann", "-i", "/root/.ssh/key", "-p", "2222", "--", "10.0.0.2"]
-    assert guest.ssh_command(host, "web01", options) == words
+    assert ssh.ssh_command(host, "web01", options) == words
     apply(host, "stop")
     with pytest.raises(Refused, match=r"^web01: has no address now$"):
-        guest.ssh_command(host, "web01", {})
+        ssh.ssh_command(host, "web01", {})
     with pytest.raises(Refused) as refused:
-        guest.ssh_command(host, "web01", {"user": "-oProxyCommand=x", "port": 0, "shell": 1})
+        ssh.ssh_command(host, "web01", {"user": "-oProxyCommand=x", "port": 0, "shell": 1})
     said = [line.partition(":")[0] for line in refused.value.problems]
     assert said == ["user", "port", "shell"]
 
@@ -170,10 +173,10 @@ def test_ssh_goes_to_the_first_address(host: Host) -> None:
 @pytest.mark.parametrize("verb", ["run_in", "read_file", "write_file", "ssh_command"])
 def test_a_vm_that_nobody_knows_is_refused(host: Host, verb: str) -> None:
     calls: dict[str, Callable[[], object]] = {
-        "run_in": lambda: guest.run_in(host, "web1", "true", {}),
-        "read_file": lambda: guest.read_file(host, "web1", "/a", {}),
-        "write_file": lambda: guest.write_file(host, "web1", "/a", "", {}),
-        "ssh_command": lambda: guest.ssh_command(host, "web1", {}),
+        "run_in": lambda: programs.run_in(host, "web1", "true", {}),
+        "read_file": lambda: files.read_file(host, "web1", "/a", {}),
+        "write_file": lambda: files.write_file(host, "web1", "/a", "", {}),
+        "ssh_command": lambda: ssh.ssh_command(host, "web1", {}),
     }
     with pytest.raises(Refused, match="did you mean 'web01'"):
         calls[verb]()

@@ -1,6 +1,6 @@
-"""Into a VM that runs: run a program, write and read files, and how to reach it otherwise.
+"""Files of a VM that runs, written and read.
 
-Nothing of it is written to the journal or to a log: environments and contents may be secret.
+Nothing of it is written to the journal or to a log: contents may be secret.
 """
 
 import os
@@ -15,24 +15,11 @@ from returns.result import Success
 from geats_core.reading import fields, mappings
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.mappings import Options
-from geats_core.requests.guest_requests import (
-    owner,
-    parse_command,
-    parse_file_to_read,
-    parse_file_to_write,
-)
-from geats_host.drivers import Ran
+from geats_core.requests.guest_requests import parse_file_to_read, parse_file_to_write
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 
 LARGEST_PULLED = "1GiB"  # where the caller says nothing: a guest's file may pretend to any size
-port = fields.whole_number(1, 65535)
-
-
-def run_in(host: Host, name: str, argv: object, options: Options) -> Ran:
-    """What a program in the VM came to; see ``parse_command`` for *argv* and *options*."""
-    command = accepted(parse_command(argv, options))
-    return host.running(name).exec(name, command)
 
 
 def write_file(host: Host, name: str, path: object, content: object, options: Options) -> int:
@@ -98,25 +85,6 @@ def pull(host: Host, name: str, path: object, target: object, options: Options) 
             return os.fstat(opened).st_size
     except OSError as error:
         raise HostError(f"cannot write {to_host}: {error.strerror}") from error
-
-
-def ssh_command(host: Host, name: str, options: Options) -> list[str]:
-    """The argv of ssh to the VM's first address; refused if it has none.
-
-    *options* may have ``user``, ``identity`` (a file of the host) and ``port``.
-    """
-    read = mappings.options(options)
-    user = read.take("user", owner, None)
-    identity = read.take("identity", fields.absolute_path, None)
-    port_ = read.take("port", port, None)
-    accepted(read.done(None))
-    addresses = host.driver(name).info(name).addresses
-    if not addresses:
-        raise Refused(f"{name}: has no address now")
-    login = [] if user is None else ["-l", str(user)]
-    key = [] if identity is None else ["-i", identity]
-    at = [] if port_ is None else ["-p", str(port_)]
-    return ["ssh", *login, *key, *at, "--", addresses[0]]
 
 
 def _content(path: str, raw: object) -> Checked[bytes]:

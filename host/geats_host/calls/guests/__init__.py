@@ -1,0 +1,1 @@
+"""What callers may do inside a VM that runs, and how they wait for one."""
