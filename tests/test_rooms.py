@@ -36,6 +36,7 @@ ORDERS = {
             "engine",
             "calls/guests",
             "calls",
+            "watching",
         ),
         *("moves", "for_salt", "cli"),
     ),

@@ -51,7 +51,7 @@ from geats_host.plugins.entry_points import (
     pools_of,
 )
 from geats_host.plugins.opened import Opened
-from geats_host.registry import WHOLE_HOST, Entry, Registry
+from geats_host.registry import Entry, Registry
 from geats_host.step_listeners import Listening, nobody
 from geats_host.storage import Pool, VolumeId
 
@@ -274,10 +274,16 @@ class Host:
         self._check_one(name, have)
         return list(self.driver_of(name, have.recorded).console_command(name))
 
-    def journal(self, name: str | None, limit: int = 50) -> Iterable[Entry]:
-        """The newest steps that were applied to a VM, oldest first; None means to the host."""
-        about = WHOLE_HOST if name is None else accepted(fields.vm_name("name", name))
-        return self.registry.journal(about, accepted(fields.positive_int("limit", limit)))
+    def journal(
+        self, name: str | None, limit: int = 50, *, since_s: float = 0.0, after: int = 0
+    ) -> Sequence[Entry]:
+        """The newest steps that were applied to a VM, oldest first; None: to any, and to the host.
+
+        See ``Registry.journal``.
+        """
+        about = None if name is None else accepted(fields.vm_name("name", name))
+        most = accepted(fields.positive_int("limit", limit))
+        return self.registry.journal(about, most, since_s=since_s, after=after)
 
     def driver_of(self, name: str, spec: VMSpec | None) -> Driver:
         """The driver that *spec* names; without a spec, the driver that knows the VM."""

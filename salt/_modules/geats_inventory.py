@@ -11,6 +11,7 @@ from geats_host.calls import inventory
 from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import looked_at, opened, words
 from geats_host.planning import facts, plans
+from geats_host.watching import history
 
 __func_alias__ = {"list_": "list"}
 __virtualname__ = "geats"
@@ -103,21 +104,27 @@ def status(verbose=False):
         return report if verbose else in_brief.status_in_brief(report)
 
 
-def journal(name=None, limit=50):
+def journal(name=None, limit=50, since=None):
     """
     Show the newest steps that were applied to a VM, oldest first.
 
-    Without a name, those that concerned the host as a whole, such as an upgrade of the registry.
+    Without a name, those of all VMs, and of the host itself, such as an upgrade of the registry:
+    then ``vm`` is empty.
+
+    since
+        only from then on: so long ago, such as ``30m``, ``2h`` or ``3d``, or a time such as
+        ``2026-11-30T08:00`` (UTC)
 
     CLI Example:
 
     .. code-block:: bash
 
         salt '*' geats.journal
+        salt '*' geats.journal since=2h
         salt '*' geats.journal web01 limit=10
     """
     with looked_at() as host:
-        return inventory.journal_report(host, name, limit)
+        return history.journal_report(host, name, limit, since)
 
 
 def pools():

@@ -16,6 +16,7 @@ from geats_host.host import Host
 from geats_host.planning.facts import record
 from geats_host.planning.plans import candidate
 from geats_host.registry import schema
+from geats_host.watching import history
 from tests.memory_host import memory_config
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
@@ -29,7 +30,7 @@ SHOWING = (
     inventory.strays_report,
     inventory.overview_report,
     lambda host: inventory.info_report(host, "web01"),
-    lambda host: inventory.journal_report(host, "web01", 5),
+    lambda host: history.journal_report(host, "web01", 5),
     record,
     candidate,
 )

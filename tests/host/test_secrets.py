@@ -20,6 +20,7 @@ from geats_host.inputs import configuration
 from geats_host.planning.facts import record
 from geats_host.planning.goals import Wishes, wanted
 from geats_host.planning.plans import candidate, plan_wishes
+from geats_host.watching import history
 from tests.memory_host import memory_config
 
 CANARY = "canary-7f3a"
@@ -48,7 +49,7 @@ def said(host: Host) -> Iterator[object]:
     yield inventory.list_report(host)
     yield inventory.info_report(host, "web01")
     yield inventory.status_report(host)
-    yield inventory.journal_report(host, "web01")
+    yield history.journal_report(host, "web01")
     yield inventory.pending_report(host)
     yield encode(candidate(host))
 

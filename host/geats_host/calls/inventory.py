@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
@@ -146,23 +145,6 @@ def info_report(host: Host, name: str) -> Report:
     info = asdict(host.info(name))
     live = {**info, "addresses": list(info["addresses"]) or report["addresses"]}
     return {"name": name, **report, **live}
-
-
-def journal_report(host: Host, name: str | None, limit: int = 50) -> list[Report]:
-    """The newest steps that were applied to a VM, oldest first; times are UTC.
-
-    None means those that concerned the whole host.
-    """
-    return [
-        {
-            "time": datetime.fromtimestamp(entry.time_s, UTC).isoformat(timespec="seconds"),
-            "action": entry.action,
-            "outcome": str(entry.outcome),
-            "detail": entry.detail,
-            "origin": entry.origin,
-        }
-        for entry in host.journal(name, limit)
-    ]
 
 
 def pools_report(host: Host) -> dict[str, Report]:

@@ -17,6 +17,7 @@ MODULES = {  # where each command is: a module is loaded when one of its command
     "copies": ("export", "import", "accept", "clone", "rename"),
     "exports": ("prune-exports",),
     "guest": ("exec", "push", "pull", "wait", "console"),
+    "history": ("journal", "events"),
     "inventory": ("pools", "volumes", "drivers", "strays", "pending"),
     "moves": ("fetch", "send"),
     "plans": ("plan", "apply", "why", "observe", "reverse", "boot", "halt"),
@@ -32,7 +33,7 @@ MODULES = {  # where each command is: a module is loaded when one of its command
         *("define", "provision", "start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
         *("undefine", "deprovision", "reinit", "lock", "unlock"),
     ),
-    "vms": ("list", "info", "show", "status", "journal"),
+    "vms": ("list", "info", "show", "status"),
 }
 
 
@@ -44,8 +45,8 @@ def cli() -> None:
     """Manage the LXC containers and virtual machines of this host.
 
     Exit codes: 0 done; 1 failed; 2 wrong input, or refused; 3 'plan --exit-code' found changes. 5:
-    done, but the configuration is wrong ('list', 'info', 'status', 'journal', 'console', 'stop',
-    'shutdown', 'boot' and 'halt' work anyway). 'exec' exits with the code of the program.
+    done, but the configuration is wrong ('list', 'info', 'status', 'journal', 'events', 'console',
+    'stop', 'shutdown', 'boot' and 'halt' work anyway). 'exec' exits with the code of the program.
     """
     from geats_host.cli.system_log import log_to_the_system
 

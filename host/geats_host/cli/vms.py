@@ -1,4 +1,4 @@
-"""The commands that show VMs: all of them, one, and what was done to it."""
+"""The commands that show VMs: all of them, or one."""
 
 import time
 from collections.abc import Mapping
@@ -96,22 +96,4 @@ def status(session: Session) -> None:
     session.answer(report, lambda: tables.show_status(report))
 
 
-@click.command()
-@as_list
-@click.argument("name", required=False)
-@click.option(
-    "--limit",
-    default=50,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Show at most this number of entries.",
-)
-@in_session
-def journal(session: Session, name: str | None, limit: int) -> None:
-    """Show the newest steps that were applied to a VM; without NAME, to the host as a whole."""
-    report = inventory.journal_report(session.host_in_part, name, limit)
-    columns = ("time", "action", "outcome", "detail", "origin")
-    answer_rows(session, report, columns, report, "Nothing was applied yet.")
-
-
-COMMANDS = (list_, info, show, status, journal)
+COMMANDS = (list_, info, show, status)

@@ -6,7 +6,7 @@ A registry is found by name through the entry-point group ``geats.registry``, as
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -36,7 +36,7 @@ class Entry:
     """One entry of the journal; ``time_s`` is seconds since the epoch.
 
     ``vm`` is its name, or ``WHOLE_HOST``; ``origin`` is who asked for it: a Salt job, or a user of
-    the command line.
+    the command line. ``number`` counts up in the order of the journal, and is 0 until it is there.
     """
 
     time_s: float
@@ -45,6 +45,7 @@ class Entry:
     outcome: Outcome
     detail: str = ""
     origin: str = ""
+    number: int = field(default=0, compare=False)
 
 
 class Registry(Protocol):
@@ -109,8 +110,13 @@ class Registry(Protocol):
         """Append to the journal. A DONE need not survive a power failure before the next entry."""
         ...
 
-    def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
-        """The newest *limit* entries of one VM, oldest first; or of ``WHOLE_HOST``."""
+    def journal(
+        self, name: str | None, limit: int = 50, *, since_s: float = 0.0, after: int = 0
+    ) -> Sequence[Entry]:
+        """The newest *limit* entries of one VM, oldest first; or of ``WHOLE_HOST``; None: all.
+
+        Only those from *since_s* on, and with a higher number than *after*.
+        """
         ...
 
     def prune(self, before_s: float, entries: int) -> None:

@@ -1,8 +1,9 @@
 """A registry that lives as long as its process: for tests, demos and dry exploration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ class MemoryRegistry:
     locks: set[str] = field(default_factory=set)
     noted: dict[tuple[str, str], str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def problems(self) -> Sequence[str]:
         return ()
@@ -65,10 +67,17 @@ class MemoryRegistry:
         self.noted.pop((kind, key), None)
 
     def write(self, entry: Entry) -> None:
-        self.entries.append(entry)
+        self.entries.append(replace(entry, number=next(self.numbers)))
 
-    def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
-        return [entry for entry in self.entries if entry.vm == name][-limit:]
+    def journal(
+        self, name: str | None, limit: int = 50, *, since_s: float = 0.0, after: int = 0
+    ) -> Sequence[Entry]:
+        meant = [
+            entry
+            for entry in self.entries
+            if name in (None, entry.vm) and entry.time_s >= since_s and entry.number > after
+        ]
+        return meant[-limit:]
 
     def prune(self, before_s: float, entries: int) -> None:
         young = [entry for entry in self.entries if entry.time_s >= before_s]

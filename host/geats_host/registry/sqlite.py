@@ -159,11 +159,14 @@ class SqliteRegistry:
             Sync.NOW if needed else Sync.WITH_THE_NEXT,
         )
 
-    def journal(self, name: str, limit: int = 50) -> Sequence[Entry]:
+    def journal(
+        self, name: str | None, limit: int = 50, *, since_s: float = 0.0, after: int = 0
+    ) -> Sequence[Entry]:
+        of_vm, names = ("", ()) if name is None else ("vm = ? and ", (name,))
         rows = self._read(
-            "select time_s, vm, action, outcome, detail, origin from journal "
-            "where vm = ? order by id desc limit ?",
-            (name, limit),
+            "select time_s, vm, action, outcome, detail, origin, id from journal"
+            f" where {of_vm}time_s >= ? and id > ? order by id desc limit ?",
+            (*names, since_s, after, limit),
         )
         return [
             Entry(
@@ -173,8 +176,9 @@ class SqliteRegistry:
                 outcome=Outcome(outcome),
                 detail=detail,
                 origin=origin,
+                number=number,
             )
-            for time_s, vm, action, outcome, detail, origin in reversed(rows)
+            for time_s, vm, action, outcome, detail, origin, number in reversed(rows)
         ]
 
     def prune(self, before_s: float, entries: int) -> None:

@@ -130,6 +130,26 @@ class RegistryConformance:
             reopen().write(entry)
         assert list(reopen().journal("web01", limit=2)) == [entries[2], entries[3]]
 
+    def test_the_journal_gives_the_entries_of_all_after_a_time_or_after_another_entry(
+        self,
+        reopen: Reopen,
+    ) -> None:
+        assert list(reopen().journal(None)) == []
+        entries = [
+            Entry(time_s=float(n), vm=vm, action=f"step {n}", outcome=Outcome.DONE, detail="x")
+            for n, vm in enumerate(["web01", "", "db01", "web01"])
+        ]
+        for entry in entries:
+            reopen().write(entry)
+        there = reopen().journal(None)
+        assert list(there) == entries
+        assert 0 < there[0].number < there[1].number < there[2].number < there[3].number
+        assert list(reopen().journal(None, limit=2)) == entries[2:]
+        assert list(reopen().journal(None, since_s=1.0)) == entries[1:]
+        assert list(reopen().journal("web01", since_s=1.0)) == entries[3:]
+        assert list(reopen().journal(None, after=there[1].number)) == entries[2:]
+        assert list(reopen().journal("", after=there[1].number)) == []
+
     @pytest.mark.parametrize(
         ("before_s", "entries", "left"),
         [

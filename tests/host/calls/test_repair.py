@@ -20,7 +20,7 @@ from geats_core.plans.explain import explain_step
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
 from geats_core.vm.observation import UNFINISHED_COPY, Observation, Power, Stage
 from geats_host.archives import export_clones, vm_archives
-from geats_host.calls import inventory, repair, reports
+from geats_host.calls import repair, reports
 from geats_host.cli.main import cli
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine import interrupted
@@ -30,6 +30,7 @@ from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
 from geats_host.planning.plans import plan_vm
 from geats_host.storage import TEMPLATES, VolumeId
+from geats_host.watching import history
 from tests.memory_host import memory_config, memory_host
 
 NEW = ".web01-2020-11-02-000000.geats.tar.new"
@@ -242,7 +243,7 @@ def test_what_concerns_the_whole_host_is_in_its_journal(host: Host) -> None:
     host.pools["files"].allocate(VolumeId(TEMPLATES, "abc"), None)
     apply_plan(host, repair.plan(host)).unwrap()
     assert [
-        (entry["action"], entry["outcome"]) for entry in inventory.journal_report(host, None)
+        (entry["action"], entry["outcome"]) for entry in history.journal_report(host, None)
     ] == [
         ("remove the half-unpacked template abc of files", "intent"),
         ("remove the half-unpacked template abc of files", "done"),

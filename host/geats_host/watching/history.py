@@ -1,0 +1,119 @@
+"""The journal of a VM or of the whole host, and events: what was done, and what changes by itself.
+
+The journal is what geats did. Events are the steps that ended, and, while somebody looks, what a
+beacon reports: VMs that start or stop by themselves, strays, drift, full pools.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from geats_core.requests import beacon, history
+from geats_host.calls.inventory import overview_report
+from geats_host.errors import HostError, accepted
+from geats_host.host import Host
+from geats_host.registry import Entry, Outcome
+
+Report = dict[str, object]
+MANY = 100_000  # entries: as many as a journal keeps by default
+EVERY_S = 2.0
+
+
+def journal_report(
+    host: Host, name: str | None = None, limit: int = 50, since: object = None
+) -> list[Report]:
+    """The newest steps that were applied to a VM, oldest first; times are UTC.
+
+    None means to all of them, and to the host itself: then ``vm`` is empty. *since* is such as
+    ``2h`` or ``2026-11-30T08:00``.
+    """
+    entries = host.journal(name, limit, since_s=_since_s(since))
+    return [
+        {
+            "time": _time(entry.time_s),
+            "vm": entry.vm,
+            "action": entry.action,
+            "outcome": str(entry.outcome),
+            "detail": entry.detail,
+            "origin": entry.origin,
+        }
+        for entry in entries
+    ]
+
+
+def events_report(
+    host: Host, vms: Sequence[str] = (), limit: int = 50, since: object = None
+) -> list[Report]:
+    """The newest steps that ended, oldest first: of VMs whose names match one of *vms*, or of all.
+
+    ``what`` is ``step``, ``event`` what happened, ``origin`` who asked for it.
+    """
+    entries = host.journal(None, MANY, since_s=_since_s(since))
+    return [_of_step(each) for each in entries if _is_event(each, vms)][-limit:]
+
+
+def follow(
+    host: Host,
+    vms: Sequence[str] = (),
+    every_s: float = EVERY_S,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[Report]:
+    """Every event from now on, without an end: steps, and what a beacon reports.
+
+    That the host cannot be looked at is an event too.
+    """
+    newest = max((each.number for each in host.journal(None, 1)), default=0)
+    before: beacon.Overview | None = None
+    trouble = ""
+    while True:
+        try:
+            for entry in host.journal(None, MANY, after=newest):
+                newest = entry.number
+                if _is_event(entry, vms):
+                    yield _of_step(entry)
+            now = overview_report(host, {"vms": list(vms)} if vms else {})
+            for told in beacon.told(before, now, beacon.Watch()) if before is not None else ():
+                yield _of_beacon(told)
+            before, error = now, ""
+        except HostError as failed:
+            error = str(failed)
+        if error != trouble:
+            trouble = error
+            yield _of_beacon({"tag": "trouble", "error": error})
+        sleep(every_s)
+
+
+def _is_event(entry: Entry, vms: Sequence[str]) -> bool:
+    """Whether a step ended that is about one of these VMs."""
+    is_meant = not vms or any(fnmatchcase(entry.vm, pattern) for pattern in vms)
+    return is_meant and entry.outcome is not Outcome.INTENT
+
+
+def _of_step(entry: Entry) -> Report:
+    failed = f"failed: {entry.detail}" if entry.outcome is Outcome.FAILED else entry.detail
+    return {
+        "time": _time(entry.time_s),
+        "vm": entry.vm,
+        "what": "step",
+        "event": ": ".join(filter(None, (entry.action, failed))),
+        "origin": entry.origin,
+    }
+
+
+def _of_beacon(event: beacon.Event) -> Report:
+    return {
+        "time": _time(time.time()),
+        "vm": event.get("vm", ""),
+        "what": event["tag"].partition("/")[0],
+        "event": history.words_of(event),
+        "origin": "",
+    }
+
+
+def _since_s(since: object) -> float:
+    return 0.0 if since is None else accepted(history.since_s("since", since, time.time()))
+
+
+def _time(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
