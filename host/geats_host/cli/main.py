@@ -9,44 +9,64 @@ from io import TextIOWrapper
 
 import click
 
-from geats_host.cli.commands import Commands
+from geats_host.cli.commands import Commands, Themes
 
-MODULES = {  # where each command is: a module is loaded when one of its commands is called
-    "adopt": ("adopt", "import-legacy", "import-libvirt", "import-lxc", "import-proxmox"),
-    "checks": ("validate", "doctor", "schema"),
-    "copies": ("export", "import", "accept", "clone", "rename"),
-    "exports": ("prune-exports",),
-    "guest": ("exec", "push", "pull", "wait", "console"),
-    "history": ("journal", "events"),
-    "inventory": ("pools", "volumes", "drivers", "strays", "pending"),
-    "moves": ("fetch", "send"),
-    "plans": ("plan", "apply", "why", "observe", "reverse", "boot", "halt"),
-    "registry": ("registry",),
-    "repair": ("repair",),
-    "snapshots": (
-        *("snapshot", "snapshots", "restore", "delete-snapshot"),
-        "prune-snapshots",
-    ),
-    "templates": ("templates",),
-    "units": ("units",),
-    "verbs": (
-        *("define", "provision", "start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
-        *("undefine", "deprovision", "reinit", "lock", "unlock"),
-    ),
-    "vms": ("list", "info", "show", "status"),
+# Each theme of the help: in which modules its commands are, and their names, the most used first. A
+# module is loaded when one of its commands is called. From this table come the help, completion,
+# the man pages and the reference.
+THEMES: Themes = {
+    "Plan and apply": {
+        "plans": ("plan", "apply", "why", "reverse", "observe"),
+    },
+    "Look at VMs": {
+        "vms": ("list", "status", "info", "show"),
+        "history": ("journal", "events"),
+        "inventory": ("pending", "strays"),
+    },
+    "Turn VMs on and off": {
+        "verbs": ("start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
+    },
+    "Create and delete VMs": {
+        "verbs": ("define", "provision", "reinit", "undefine", "deprovision", "lock", "unlock"),
+    },
+    "Work in a VM": {
+        "guest": ("exec", "console", "push", "pull", "wait"),
+    },
+    "Snapshots, copies and archives": {
+        "snapshots": ("snapshot", "snapshots", "restore", "delete-snapshot", "prune-snapshots"),
+        "copies": ("clone", "rename", "export", "import"),
+        "exports": ("prune-exports",),
+    },
+    "Storage and templates": {
+        "inventory": ("pools", "volumes"),
+        "templates": ("templates",),
+    },
+    "Move VMs, and take them over": {
+        "moves": ("fetch", "send"),
+        "copies": ("accept",),
+        "adopt": ("adopt", "import-lxc", "import-libvirt", "import-proxmox", "import-legacy"),
+    },
+    "This host": {
+        "checks": ("doctor", "validate", "schema"),
+        "plans": ("boot", "halt"),
+        "units": ("units",),
+        "inventory": ("drivers",),
+        "registry": ("registry",),
+        "repair": ("repair",),
+    },
+    "Help": {
+        "help_pages": ("help",),
+    },
 }
 
 
-@click.group(
-    cls=Commands, modules=MODULES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Commands, themes=THEMES)
 @click.version_option(package_name="geats", prog_name="geats")
 def cli() -> None:
     """Manage the LXC containers and virtual machines of this host.
 
-    Exit codes: 0 done; 1 failed; 2 wrong input, or refused; 3 'plan --exit-code' found changes. 5:
-    done, but the configuration is wrong ('list', 'info', 'status', 'journal', 'events', 'console',
-    'stop', 'shutdown', 'boot' and 'halt' work anyway). 'exec' exits with the code of the program.
+    'geats COMMAND --help' tells of a command, and 'geats help TOPIC' of a topic: plan,
+    configuration, storage, network, templates, snapshots, moving, salt, exit-codes.
     """
     from geats_host.cli.system_log import log_to_the_system
 

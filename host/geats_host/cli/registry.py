@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from geats_host.calls import registry_copies, registry_health
-from geats_host.cli.commands import shared_options
+from geats_host.cli.commands import Group
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session
 from geats_host.planning.plans import plan_rebuild
@@ -14,16 +14,7 @@ from geats_host.plugins.entry_points import open_locks
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 
-class _Group(click.Group):
-    """Commands that all take the shared options."""
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add *cmd*, with the shared options."""
-        cmd.params += shared_options()
-        super().add_command(cmd, name)
-
-
-@click.group(cls=_Group)
+@click.group(cls=Group)
 def registry() -> None:
     """Back up, restore and rebuild what geats has recorded: definitions, locks and the journal."""
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from geats_host.cli.commands import shared_options
+from geats_host.cli.commands import Group
 from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import FAILED, Session, in_session
@@ -15,16 +15,7 @@ SHOWN_OF_KEY = 12
 NONE = "There are no templates."
 
 
-class _Group(click.Group):
-    """Commands that all take the shared options."""
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add *cmd*, with the shared options."""
-        cmd.params += shared_options()
-        super().add_command(cmd, name)
-
-
-@click.group(cls=_Group)
+@click.group(cls=Group)
 def templates() -> None:
     """List, import, verify and prune templates."""
 
