@@ -11,15 +11,15 @@ from geats_core import Action
 project = "geats"
 author = "the geats authors"
 version = release = installed_version("geats")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinxcontrib.mermaid"]
-included = ["actions.md", "costs.md", "host-plan.md", "power-actions.md"]  # by other pages
-exclude_patterns = ["_build", *included]
-html_theme = "alabaster"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.graphviz"]
+exclude_patterns = ["_build", "generated"]  # what other pages include
+html_theme = "furo"
+html_title = "geats"
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-myst_fence_as_directive = ["mermaid"]
-myst_heading_anchors = 2
+graphviz_output_format = "svg"  # drawn when the pages are built, by the program `dot`
+myst_heading_anchors = 3
 maximum_signature_line_length = 90
 ACTION = " | ".join(f"~geats_core.planning.actions.{kind.__name__}" for kind in get_args(Action))
 PROBLEMS = "tuple[~geats_core.reading.checked.Problem, ...]"

@@ -32,8 +32,8 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
     after,
+    dot,
     follow,
-    mermaid,
     parse_vm,
     plan,
     plan_host,
@@ -143,32 +143,32 @@ EVERY_ACTION: tuple[Action, ...] = (
     NotePlaces(()),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
+DOT_NOTE = "// Written by docs/generate.py: change the code, not this.\n"
 
 
 def rendered() -> Mapping[str, str]:
     """The text of each generated file, by its name."""
     return {
-        "state-diagram.mmd": state_diagram(),
-        "power-actions.md": power_actions(),
-        "actions.md": actions(),
-        "costs.md": costs(),
-        "host-plan.mmd": f"%% Written by docs/generate.py\n{mermaid(host_plan())}",
-        "host-plan.md": f"{NOTE}\n{table_of(host_plan())}",
+        "generated/state-diagram.dot": state_diagram(),
+        "generated/power-actions.md": power_actions(),
+        "generated/actions.md": actions(),
+        "generated/costs.md": costs(),
+        "generated/host-plan.dot": DOT_NOTE + dot(host_plan()),
+        "generated/host-plan.md": f"{NOTE}\n{table_of(host_plan())}",
         "examples/plan-in-ci/host.json": recorded_host(),
     }
 
 
 def state_diagram() -> str:
     """The states of a VM with one volume, and the actions that lead from one to another."""
-    lines = ["%% Written by docs/generate.py: change the code, not this.", "stateDiagram-v2"]
-    lines += ["    [*] --> absent"]
+    lines = ["digraph states {", '    node [shape=box, style="rounded,filled", fillcolor=white];']
     by_ends: dict[tuple[str, str], list[str]] = {}
     for start, action, end in transitions():
         by_ends.setdefault((start, end), []).append(action)
-    lines += [
-        f"    {start} --> {end}: {', '.join(actions)}" for (start, end), actions in by_ends.items()
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    for (start, end), actions in by_ends.items():
+        label = r"\n".join(actions)
+        lines.append(f'    {start} -> {end} [label="{label}"];')
+    return DOT_NOTE + "".join(f"{line}\n" for line in [*lines, "}"])
 
 
 def transitions() -> Iterable[tuple[str, str, str]]:

@@ -188,7 +188,7 @@ geats:
     old01: deprovisioned
 
 # With Salt 3008, VMs can be Salt targets: salt -C 'T@geats:HOST.web01' cmd.run 'uname -n'. This changes what
-# `salt '*'` means, and where `salt 'db*' state.apply` goes: read docs/resources.md first.
+# `salt '*'` means, and where `salt 'db*' state.apply` goes: read docs/how-to/resources.md first.
 # resources:
 #   geats:
 #     vms: ['*']                # patterns of their names

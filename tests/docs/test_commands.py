@@ -48,7 +48,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_commands_of_the_guide_say_what_it_says(checkout: Path) -> None:
     """In their order, in one directory."""
-    blocks = BLOCK.findall((DOCS / "plan-in-ci.md").read_text())
+    blocks = BLOCK.findall((DOCS / "how-to/plan-in-ci.md").read_text())
     assert len(blocks) > 3
     for block in blocks:
         commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]

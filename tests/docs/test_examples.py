@@ -60,7 +60,7 @@ def test_the_reference_names_everything_that_is_public_once() -> None:
 
 
 def yaml_blocks() -> Iterator[str]:
-    for page in [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]:
+    for page in [*sorted(DOCS.rglob("*.md")), DOCS.parent / "README.md"]:
         yield from re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 

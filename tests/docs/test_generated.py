@@ -24,13 +24,13 @@ def test_the_examples_in_the_readme_give_what_they_say() -> None:
 
 
 def test_the_table_of_actions_holds_them_all() -> None:
-    text = (REPO / "docs/actions.md").read_text()
+    text = (REPO / "docs/generated/actions.md").read_text()
     assert [kind.__name__ for kind in get_args(Action) if f"**{kind.__name__}**" not in text] == []
 
 
 def test_the_figures_of_the_exhaustive_test_are_those_of_its_spaces() -> None:
     """Every state of each space, times every target and every policy that can matter there."""
-    text = " ".join((REPO / "docs/planner.md").read_text().split())
+    text = " ".join((REPO / "docs/explanation/planner.md").read_text().split())
     policies = len(Target) * len(Restart) * len(PowerOff) * len(DataLoss)
     states = {space: len(space.states) for space in SPACES.values()}
     points = sum(

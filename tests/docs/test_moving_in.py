@@ -14,7 +14,7 @@ from geats_host.cli.main import cli
 from tests.core.proxmox.guests import CONTAINER, MACHINE, STORAGES
 
 REPO = Path(__file__).parents[2]
-PAGE = REPO / "docs" / "moving-in.md"
+PAGE = REPO / "docs/how-to/moving-in.md"
 
 
 def test_every_function_and_state_that_the_tables_name_is_one() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 MODULES = REPO / "salt/_resources/geats/modules"
-PAGE = (REPO / "docs/resources.md").read_text()
+PAGE = (REPO / "docs/how-to/resources.md").read_text()
 
 
 def functions(module: str) -> set[str]:

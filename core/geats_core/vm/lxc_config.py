@@ -45,8 +45,8 @@ WROTE_LINE = f"{RESERVED}wrote: "
 TITLE = "# Written by geats. Lines added by hand stay; what geats wrote, it writes again."
 BY_HAND = "# Added by hand, and kept by geats:"
 UNWRITABLE = re.compile("[\x00-\x08\n-\x1f\x7f-\x9f\ud800-\udfff\ufffd]")  # all controls but tab
-# The sources of each are named in docs/how-to.md. AUTO has none: liblxc sends SIGRTMIN+3 to an init
-# that blocks it, as systemd does, and SIGPWR to any other (src/lxc/lxccontainer.c, shutdown).
+# The sources of each are named in docs/how-to/boot.md. AUTO has none: liblxc sends SIGRTMIN+3 to
+# an init that blocks it, as systemd does, and SIGPWR to any other (lxccontainer.c, shutdown).
 HALT_SIGNAL = {
     Init.SYSTEMD: "SIGRTMIN+3",
     Init.BUSYBOX: "SIGUSR1",

@@ -18,7 +18,9 @@ from geats_host.registry.sqlite import SqliteRegistry, file_in
 
 EMPTY = "is missing or empty, while VMs of geats are there:"
 REBUILD = "look at geats registry rebuild --dry-run, then geats registry rebuild"
-RESTORE = "restore a backup with geats registry restore FILE; without one, see docs/upgrade.md"
+RESTORE = (
+    "restore a backup with geats registry restore FILE; without one, see docs/how-to/upgrade.md"
+)
 
 
 @dataclass(frozen=True, slots=True)
