@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from geats_host.cli.session import Session
 
 # The names of the commands of each theme, by the module of this room that they are in.
 Themes: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
 WIDEST = 100  # columns of help: longer lines are hard to read
 FOR_MEANINGS = 0.6  # of the width, at least, in a list of words and their meanings
+COMPLETION = "_GEATS_COMPLETE"  # the variable by which a shell asks for completion
 LONG = 30  # characters of an option's values: more are told in its help
 
 
@@ -96,6 +99,21 @@ class Context(click.Context):
         return "" if self.parent is None else f"{above} {self.info_name}".strip()
 
 
+class Word(click.types.StringParamType):
+    """A word that shells complete: see ``completion``."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem]":
+        """What it may be."""
+        from geats_host.cli.completion import complete
+
+        return complete(ctx, param, incomplete)
+
+
+WORD = Word()
+
+
 class Group(click.Group):
     """Commands, each of which the help tells in a whole sentence."""
 
@@ -122,7 +140,7 @@ class Group(click.Group):
 
 
 def prepare(command: click.Command) -> click.Command:
-    """Give *command*, and those below it, what all have: the shared options, and such help."""
+    """Give *command*, and those below it, what all have: shared options, such help, completion."""
     command.context_class = Context
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
     if all(parameter.name != "config" for parameter in command.params):
@@ -131,6 +149,8 @@ def prepare(command: click.Command) -> click.Command:
         for each in command.commands.values():
             prepare(each)
     for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = WORD
         if isinstance(parameter, click.Option):
             _shorten(parameter)
     return command
@@ -175,6 +195,14 @@ class Commands(Group):
             for each in module.COMMANDS:
                 self.add_command(prepare(each))
         return super().get_command(ctx, cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """The commands; in bash, which shows no more than their names, without loading them."""
+        if not os.environ.get(COMPLETION, "").startswith("bash") or incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name) for name in self.modules if name.startswith(incomplete)]
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run the command line; with ``--json``, usage errors are JSON too."""

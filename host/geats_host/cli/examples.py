@@ -19,6 +19,11 @@ EXAMPLES = {
     ),
     "boot": ("geats boot --dry-run",),
     "clone": ("geats clone web01 web02 --set memory=1GiB --dry-run",),
+    "completion": (
+        "geats completion bash > /etc/bash_completion.d/geats",
+        "geats completion zsh > /usr/local/share/zsh/site-functions/_geats",
+        "geats completion fish > /etc/fish/completions/geats.fish",
+    ),
     "console": ("geats console web01",),
     "define": ("geats define web01",),
     "delete-snapshot": ("geats delete-snapshot web01 before-upgrade",),

@@ -56,6 +56,7 @@ THEMES: Themes = {
     },
     "Help": {
         "help_pages": ("help",),
+        "completion": ("completion",),
     },
 }
 
