@@ -10,8 +10,8 @@ from geats_core.plans import codec
 from geats_host.calls import inventory
 from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import looked_at, opened, words
-from geats_host.planning import facts, plans
-from geats_host.watching import history
+from geats_host.planning import facts, goals, plans
+from geats_host.watching import differences, history
 
 __func_alias__ = {"list_": "list"}
 __virtualname__ = "geats"
@@ -183,6 +183,27 @@ def pending():
     """
     with opened() as host:
         return inventory.pending_report(host)
+
+
+def diff(vms=None):
+    """
+    Show what is declared of VMs and is not so on the host: ``old`` (there) and ``new`` (declared)
+    of each field that differs, under ``vms``. Those that cannot be compared are under ``refused``.
+
+    Whether VMs are on makes no difference: ``geats.plan_host`` shows what would be done.
+
+    vms
+        names of VMs, as a list or with commas (default: all)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.diff
+        salt '*' geats.diff web01,web02
+    """
+    with opened() as host:
+        return differences.differences_report(host, goals.names_in(vms))
 
 
 def strays():

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from geats_core.planning.spec_changes import Change, in_short
+from geats_core.planning.spec_changes import Change, changes, in_short
+from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
 
 NAMES = ("name", "target", "mount", "path")  # what the entries of a list are told apart by
 
@@ -31,6 +33,24 @@ class Difference:
 def differences_of(change: Change) -> tuple[Difference, ...]:
     """The smallest parts of the field that differ, in the order of the field."""
     return tuple(_differences(change.field, change.old, change.new))
+
+
+def unlike(declared: VMSpec, have: Observation) -> tuple[Difference, ...]:
+    """The parts in which a VM is not as *declared*: what it runs with, and what is written of it.
+
+    One that is not defined differs in that alone.
+    """
+    written = have.defined or have.recorded
+    if written is None:
+        return (Difference("defined", False, True),)
+    found = (*changes(have.in_effect or written, declared), *changes(written, declared))
+    parts = [part for change in found for part in differences_of(change)]
+    return tuple({part.path: part for part in reversed(parts)}.values())[::-1]
+
+
+def undeclared(have: Observation) -> tuple[Difference, ...]:
+    """How a VM differs that nobody declared: it is there, unless nothing but volumes is."""
+    return (Difference("defined", True, False),) if have.has_power else ()
 
 
 def _differences(path: str, old: object, new: object) -> Iterator[Difference]:

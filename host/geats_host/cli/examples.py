@@ -31,6 +31,10 @@ EXAMPLES = {
         "geats deprovision web01 --dry-run    # what would be lost",
         "geats deprovision web01 web02 --yes",
     ),
+    "diff": (
+        "geats diff",
+        "geats diff web01",
+    ),
     "doctor": (
         "geats doctor",
         "geats doctor --json    # for monitoring; it exits with 1 if there is a problem",
@@ -72,7 +76,7 @@ EXAMPLES = {
     "info": ("geats info web01",),
     "journal": (
         "geats journal web01",
-        "geats journal --limit 10",
+        "geats journal --since 2h",
     ),
     "list": (
         "geats list",

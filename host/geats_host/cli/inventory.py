@@ -1,13 +1,13 @@
 """The commands that show what is beside the VMs: pools, volumes, drivers, strays; and pending."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import click
 
 from geats_host.calls import inventory
 from geats_host.calls.reports import Report
-from geats_host.cli.lists import answer_rows, as_list
+from geats_host.cli.lists import answer_rows, as_list, changed_rows
 from geats_host.cli.session import Session, in_session
 from geats_host.host import Host
 
@@ -39,14 +39,7 @@ def pending(session: Session) -> None:
     """Show the running VMs with pending changes: their definition is not yet in effect."""
     told = inventory.pending_report(session.host)
     columns = ("VM", "field", "old", "new")
-    answer_rows(session, told, columns, _fields(told), "nothing is pending")
-
-
-def _fields(told: Mapping[str, Report]) -> Iterator[Report]:
-    for name, changed in told.items():
-        for field, both in changed.items():
-            if isinstance(both, Mapping):
-                yield {"VM": name, "field": field, "old": both["old"], "new": both["new"]}
+    answer_rows(session, told, columns, changed_rows(told), "nothing is pending")
 
 
 # What matters most comes first: what does not fit the terminal is left out from the end.

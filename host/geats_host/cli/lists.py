@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TypeAlias
 
@@ -95,6 +95,14 @@ def answer_rows(
             more()
 
     session.answer(report, show)
+
+
+def changed_rows(told: Mapping[str, Mapping[str, object]]) -> Iterator[Row]:
+    """A row for each field of each VM, of which *told* has ``old`` and ``new``."""
+    for name, changed in told.items():
+        for field, both in changed.items():
+            if isinstance(both, Mapping):
+                yield {"VM": name, "field": field, "old": both["old"], "new": both["new"]}
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = False) -> None:

@@ -19,7 +19,7 @@ THEMES: Themes = {
         "plans": ("plan", "apply", "why", "reverse", "observe"),
     },
     "Look at VMs": {
-        "vms": ("list", "status", "info", "show"),
+        "vms": ("list", "status", "info", "show", "diff"),
         "history": ("journal", "events"),
         "inventory": ("pending", "strays"),
     },

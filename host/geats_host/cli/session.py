@@ -36,6 +36,7 @@ class Session:
     as_json: bool = False
     format: str = ""  # of a list: see ``cli.lists``
     columns: tuple[str, ...] = ()
+    trouble: int = 0  # the exit code of a refusal or a failure, if it has one for both
 
     @cached_property
     def raw(self) -> object:
@@ -101,7 +102,7 @@ class Session:
             click.echo("\n".join(map("refused: {}".format, said_once(error.problems))), err=True)
         else:
             click.echo(f"failed: {error}", err=True)
-        sys.exit(REFUSED if refused else FAILED)
+        sys.exit(self.trouble or (REFUSED if refused else FAILED))
 
 
 def _answer_with_problems(what: str, *problems: Problem) -> None:

@@ -1,18 +1,22 @@
-"""The commands that show VMs: all of them, or one."""
+"""The commands that show VMs: all of them, one, and how they are not as declared."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 import click
 
-from geats_core.reading.checked import Code, Problem
+from geats_core.reading.checked import Code, Problem, problem_from_plain, said_once
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
 from geats_host.cli import tables
-from geats_host.cli.lists import answer_rows, as_list, show_yaml
+from geats_host.cli.lists import answer_rows, as_list, changed_rows, show_yaml
 from geats_host.cli.session import Session, in_session
 from geats_host.errors import Refused
+from geats_host.watching import differences
+
+DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
 
 
 @click.command("list")
@@ -96,4 +100,26 @@ def status(session: Session) -> None:
     session.answer(report, lambda: tables.show_status(report))
 
 
-COMMANDS = (list_, info, show, status)
+@click.command()
+@as_list
+@click.argument("names", nargs=-1)
+@in_session
+def diff(session: Session, names: tuple[str, ...]) -> None:
+    """Show what is declared of VMs and is not so on the host: the fields that differ.
+
+    'old' is what is there, and 'new' what is declared. Without NAMES: of all VMs. Exit codes, as of
+    diff(1): 0 no differences; 1 some; 2 trouble.
+    """
+    session.trouble = TROUBLE
+    report = differences.differences_report(session.host, names)
+    vms, refused = report["vms"], report["refused"]
+    columns = ("VM", "field", "old", "new")
+    answer_rows(session, report, columns, changed_rows(vms), "no differences")
+    for problem in said_once(
+        str(problem_from_plain(each)) for why in refused.values() for each in why
+    ):
+        click.echo(f"refused: {problem}", err=True)
+    sys.exit(TROUBLE if refused else DIFFERENT if vms else 0)
+
+
+COMMANDS = (list_, info, show, status, diff)
