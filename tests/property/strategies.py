@@ -326,6 +326,7 @@ known_drivers = st.none() | st.dictionaries(
         root_kind=st.sampled_from([None, None, *RootKind]),
         guests_mount=st.sampled_from([None, True, False]),
         whole_cpus=st.booleans(),
+        grows_online=offers,
     ),
 )
 known_pools = st.none() | st.dictionaries(

@@ -26,6 +26,7 @@ from geats_core.deciding.refusals import (
 from geats_core.deciding.restarts import (
     changes_that_restart,
     growth_while_off,
+    in_words,
     must_grow,
     rebuilds,
     why_restart,
@@ -166,7 +167,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     if final is not Power.STOPPED and draft.state.power in ON:
         for volume in want.volumes:  # so that the VM is off as late, and as little, as can be
             if volume is not want.root or _root_stays(draft, want, anew):
-                _prepare_volume(draft, volume)
+                _prepare_volume(draft, want, volume)
     _power_off_if_needed(draft, want, final)
     _destroy(draft, anew, f"{goal.name} should be recreated")
     if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
@@ -174,7 +175,8 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _destroy(draft, outdated_volumes(want, draft.state), because=because)
     _give_up(draft, missing_volumes(want, draft.state))
     for volume in want.volumes:
-        _prepare_volume(draft, _with_room(draft, want) if volume is want.root else volume)
+        sized = _with_room(draft, want) if volume is want.root else volume
+        _prepare_volume(draft, want, sized)
     _fill_root(draft, want)
     _set_limits(draft, want)
     _set_devices(draft, want)
@@ -257,6 +259,7 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
             because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
             reason = "" if because else why_restart(want, draft.state)
             if because or reason:
+                reason = reason or in_words(because, want, draft.state, draft.facts)
                 _power_off(draft, reason, because, then)
         case _:
             pass  # the power stays as it is
@@ -303,7 +306,7 @@ def _give_up(draft: _Draft, missing: tuple[VolumeMissing, ...]) -> None:
         draft.add(ForgetVolume(each.pool, each.name), f"it was {each}, and is not found there")
 
 
-def _prepare_volume(draft: _Draft, volume: Volume) -> None:
+def _prepare_volume(draft: _Draft, want: VMSpec, volume: Volume) -> None:
     """Bring one volume to the point where files can be put on it."""
     where = (volume.pool, volume.name)
     seen = draft.state.volume(*where)
@@ -316,7 +319,7 @@ def _prepare_volume(draft: _Draft, volume: Volume) -> None:
     if not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
     is_off = draft.state.power is Power.STOPPED
-    can_grow = is_off or draft.facts.pool(volume.pool).grows_online
+    can_grow = is_off or not draft.facts.cannot_grow_online(want.driver, volume)
     if volume.size_bytes is not None and must_grow(volume, seen) and can_grow:
         also = zeroed(draft.facts, volume.pool)
         reason = f"it is smaller than described{_not_enforced(draft, volume)}{also}"

@@ -1,5 +1,7 @@
 """Why a VM that is on has to restart, or a volume has to be recreated."""
 
+from collections.abc import Iterator
+
 from geats_core.deciding.losses import missing_volumes, outdated_volumes
 from geats_core.planning.costs import COST, Impact
 from geats_core.planning.goal import Restart
@@ -56,14 +58,26 @@ def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:
 
 def growth_while_off(want: VMSpec, have: Observation, facts: HostFacts) -> tuple[Change, ...]:
     """The volumes that must grow, and cannot while the VM is on."""
-    found: list[Change] = []
+    return tuple(change for change, _ in _growths_while_off(want, have, facts))
+
+
+def _growths_while_off(
+    want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterator[tuple[Change, str]]:
+    """Each with why."""
     for volume in want.volumes:
         seen = have.volume(volume.pool, volume.name)
-        waits = not facts.pool(volume.pool).grows_online
-        if waits and seen is not None and must_grow(volume, seen):
+        why = facts.cannot_grow_online(want.driver, volume)
+        if why and seen is not None and must_grow(volume, seen):
             old, new = {volume.name: _size(seen)}, {volume.name: _size(volume)}
-            found.append(Change("volume sizes", old, new, Impact.RESTART))
-    return tuple(found)
+            yield Change("volume sizes", old, new, Impact.RESTART), why
+
+
+def in_words(because: tuple[Change, ...], want: VMSpec, have: Observation, facts: HostFacts) -> str:
+    """The changes for which a VM restarts; of a volume that grows, why that takes a restart."""
+    whys = {f"{change}": why for change, why in _growths_while_off(want, have, facts)}
+    words = map(str, because)
+    return "; ".join(f"{each} ({whys[each]})" if each in whys else each for each in words)
 
 
 def must_grow(volume: Volume, seen: VolumeSeen) -> bool:

@@ -76,6 +76,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
         lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
         at_first_start=AT_FIRST_START,
+        grows_online=flavour.takes if flavour.is_of_qemu else frozenset(),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
+from geats_core.vm.spec import Volume
 
 UNKNOWN_DRIVER, UNKNOWN_POOL = DriverFacts(), PoolFacts()
 
@@ -45,3 +46,14 @@ class HostFacts:
     def pool(self, name: str) -> PoolFacts:
         """What is known of the pool *name*."""
         return (self.pools or {}).get(name, UNKNOWN_POOL)
+
+    def cannot_grow_online(self, driver: str, volume: Volume) -> str:
+        """Why the volume cannot grow while its VM is on; empty if it can."""
+        offers, seen = self.pool(volume.pool).offers, self.driver(driver).grows_online
+        if not self.pool(volume.pool).grows_online:
+            return f"the pool {volume.pool} cannot grow volumes of a VM that is on"
+        if seen is None or offers is None:
+            return ""
+        if offers not in seen:
+            return f"guests of the driver {driver} do not see a {offers} grow while they are on"
+        return "a disk that is read-only cannot grow while it is in use" if volume.read_only else ""

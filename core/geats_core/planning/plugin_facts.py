@@ -36,6 +36,8 @@ class DriverFacts:
     keys of a VM that it can do nothing with, such as ``privileged``.
     ``at_first_start`` are the fields that a guest takes at its first start only: to change them,
     it has to be recreated.
+    ``grows_online`` are the disks that its guests see grow while they are on, unless they can only
+    read them; None for a driver whose guests have no disks of their own.
     """
 
     roots: frozenset[Offer] | None = None
@@ -47,6 +49,7 @@ class DriverFacts:
     keys: Mapping[str, object] | None = None
     lacks: frozenset[str] = frozenset()
     at_first_start: frozenset[str] = frozenset()
+    grows_online: frozenset[Offer] | None = None
     root_kind: RootKind | None = None
     guests_mount: bool | None = None
     whole_cpus: bool = False
@@ -61,7 +64,8 @@ class DriverFacts:
 class PoolFacts:
     """What a pool offers; None if it is not known, and therefore not checked.
 
-    ``offers`` is what its volumes are. ``location`` is the location of a volume, with ``{vm}`` and
+    ``offers`` is what its volumes are. ``grows_online``: one can grow while its
+    VM is on. ``location`` is the location of a volume, with ``{vm}`` and
     ``{volume}`` for its names: two volumes at one location are a conflict, and so
     are two pools, unless each has another ``part`` of it. ``size_bytes`` is the space of the whole
     pool, and ``free_bytes`` what was free when it was observed. ``clones``: it

@@ -281,7 +281,11 @@ class DiskGrowing(Protocol):
     """What a driver offers whose guests can see a disk grow while they are on."""
 
     def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
-        """Let the guest see that its volume at *place* has that size now, if it is on."""
+        """Let the guest see its volume at *place* with that size, if it is on.
+
+        A device has that size already. A file gets it by what runs the guest, before the pool is
+        asked: nothing else may write to it meanwhile.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.model import adopted
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
-from geats_core.vm.spec import RootKind, VMSpec
+from geats_core.vm.spec import VMSpec
 from geats_host import templates
 from geats_host.archives import export_clones
 from geats_host.archives.vm_archives import content_of, unpack_volume
@@ -52,6 +52,7 @@ from geats_host.storage import (
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 
+DISK_FILES = (Offer.FILE, Offer.QCOW2)
 EMPTYING = (DestroyVolume, RollbackVolume)
 FILLING = (
     *(FormatVolume, InstallTemplate, UnpackVolume),
@@ -106,11 +107,7 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
         case ActivateVolume():
             pool.activate(volume)
         case GrowVolume(_, _, size_bytes):
-            if isinstance(pool, ZeroingPool):
-                pool.grow_zeroed(volume, size_bytes)
-            else:
-                pool.grow(volume, size_bytes)
-            _grown(ground, ground.place(pool, volume), size_bytes)
+            _grow(ground, pool, volume, size_bytes)
         case DestroyVolume():
             export_clones.destroy_clone(pool, volume)
             pool.deactivate(volume)
@@ -157,10 +154,16 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             assert_never(action)
 
 
-def _grown(ground: Ground, place: Place, size_bytes: int) -> None:
-    """Tell a guest that has the disk itself, and is on, of its new size."""
-    is_disk = place.offers.takes(RootKind.DISK) and place.offers is not Offer.NOTHING
-    if is_disk and isinstance(driver := ground.driver, DiskGrowing):
+def _grow(ground: Ground, pool: Pool, volume: VolumeId, size_bytes: int) -> None:
+    """The pool notes the new size of a file last: until then, an interrupted step is done again."""
+    place, driver = ground.place(pool, volume), ground.driver
+    if place.offers in DISK_FILES and isinstance(driver, DiskGrowing):
+        driver.volume_grown(ground.name, place, size_bytes)
+    if isinstance(pool, ZeroingPool):
+        pool.grow_zeroed(volume, size_bytes)
+    else:
+        pool.grow(volume, size_bytes)
+    if place.offers is Offer.BLOCK_DEVICE and isinstance(driver, DiskGrowing):
         driver.volume_grown(ground.name, place, size_bytes)
 
 

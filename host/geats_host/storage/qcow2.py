@@ -80,7 +80,7 @@ class Qcow2Pool(DiskFilePool):
 
     @property
     def facts(self) -> PoolFacts:
-        """The space of the whole filesystem; and nothing is done to an image in use."""
+        """The space of the whole filesystem; and only QEMU does anything to an image in use."""
         root = self.folders.root
         with host_errors(root):
             room = shutil.disk_usage(existing(root))
@@ -92,13 +92,12 @@ class Qcow2Pool(DiskFilePool):
             clones=True,
             renames=True,
             default_bytes=self.default_bytes,
-            grows_online=False,
             works_online=False,
             identity=self.folders.identity,
         )
 
     def grow(self, volume: VolumeId, size_bytes: int) -> None:
-        """Make the disk in the image larger, unless it is as large."""
+        """Make the disk in the image larger, unless it is: QEMU has done it if a guest is on."""
         with self.folders.opened(volume) as at:
             seen = self.seen_at(at, volume)
             _enlarge(self.own_path(volume), size_bytes)

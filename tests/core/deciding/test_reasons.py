@@ -24,6 +24,8 @@ from geats_core import (
     plan,
 )
 from geats_core.deciding.restarts import rebuilds, why_restart
+from geats_core.planning.offers import Offer
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import Change
 from tests.core.hosts import LXC, at
 
@@ -218,7 +220,7 @@ def test_a_volume_grows_off_where_its_pool_cannot_grow_it_in_use() -> None:
     assert steps(Target.STOPPED, OFF, LARGER, facts) == [define, GROW]
     assert steps(Target.RUNNING, ON, LARGER, facts) == [
         define,
-        f"{SHUT_DOWN}: {GROWTH}",
+        f"{SHUT_DOWN}: {GROWTH} (the pool fast cannot grow volumes of a VM that is on)",
         GROW,
         START,
     ]
@@ -263,10 +265,28 @@ def test_a_volume_of_unknown_size_grows() -> None:
 
     assert steps(Target.STOPPED, replace(OFF, volumes=(root,)), LARGER)[1:] == [GROW]
     assert steps(Target.RUNNING, replace(ON, volumes=(root,)), LARGER, facts)[1:] == [
-        f"{SHUT_DOWN}: {growth}",
+        f"{SHUT_DOWN}: {growth} (the pool fast cannot grow volumes of a VM that is on)",
         GROW,
         START,
     ]
+
+
+def test_a_disk_grows_off_if_its_guest_would_not_see_it_grow() -> None:
+    def why(*seen: Offer, read_only: bool = False) -> list[str]:
+        data = {**DATA, "pool": "fast", "read_only": read_only}
+        now, more = (web(volumes=[ROOT, {**data, "size": size}]) for size in ("10GiB", "20GiB"))
+        have = at(Target.RUNNING, now)["web"]
+        facts = HostFacts(
+            drivers={"lxc": DriverFacts(grows_online=frozenset(seen))},
+            pools={"fast": PoolFacts(offers=Offer.FILE)},
+        )
+        made = steps(Target.RUNNING, have, more, facts)
+        return [each.partition("20GiB}")[2] for each in made if each.startswith(SHUT_DOWN)]
+
+    assert why(Offer.FILE, Offer.QCOW2) == []
+    assert why() == [" (guests of the driver lxc do not see a file grow while they are on)"]
+    is_read = " (a disk that is read-only cannot grow while it is in use)"
+    assert why(Offer.FILE, read_only=True) == [is_read]
 
 
 @pytest.mark.parametrize("have", [replace(OFF, defined=None), replace(OFF, recorded=None), OFF])

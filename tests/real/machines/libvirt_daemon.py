@@ -43,6 +43,9 @@ mknod -m 666 "$dev/ptmx" c 5 2
 ln -s /proc/self/fd "$dev/fd"
 mount -t tmpfs shm "$dev/shm"
 mknod "$dev/net/tun" c 10 200
+for loop in /dev/loop[0-9]*; do
+    ! [ -b "$loop" ] || cp -a "$loop" "$dev"
+done
 mount --rbind "$dev" /dev
 exec libvirtd --pid-file "$pid"
 """

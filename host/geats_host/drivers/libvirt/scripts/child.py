@@ -385,13 +385,21 @@ def _note(domain: Domain, request: Request) -> Answer:
 
 
 def _resize(host: Connection, request: Request) -> Answer:
-    """Let the QEMU that has the disk see its new size."""
+    """Let the QEMU that has the disk see its new size; of a file, it is QEMU that changes it."""
     domain = _found(host, request["name"])
     if domain is not None and domain.isActive():
         _check_ours(domain)
-        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
-        domain.blockResize(request["path"], request["size_bytes"], flags)
+        if request["path"] in _disks(domain):  # else it is to be plugged in later
+            flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
+            domain.blockResize(request["path"], request["size_bytes"], flags)
     return {}
+
+
+def _disks(domain: Domain) -> set[str]:
+    """The paths of the disks that it runs with."""
+    elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
+    found = elements.fromstring(domain.XMLDesc(0)).iterfind("devices/disk/source")
+    return {source.get("file") or source.get("dev") for source in found}
 
 
 def _examine(host: Connection, request: Request) -> Answer:
