@@ -22,6 +22,7 @@ ALLOWED = {
         "graphlib",
         "hashlib",
         "heapq",
+        "html",
         "itertools",
         "math",
         "struct",

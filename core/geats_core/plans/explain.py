@@ -32,7 +32,7 @@ def explain_each(plan: AnyPlan) -> Iterable[tuple[Step, str]]:
     """Each step with its line, see ``explain``."""
     several = len({step.vm for step in plan.steps}) > 1  # those of one come one after the other
     for position, step in numbered(plan):
-        waits = f", {_waits_for(step)}" if several and step.waits_for else ""
+        waits = f", {waits_for(step)}" if several and step.waits_for else ""
         yield step, f"{position}. {explain_step(step)}{waits}"
 
 
@@ -97,7 +97,7 @@ def table(plan: AnyPlan) -> str:
     """The steps as a table in Markdown."""
     head = ["#", "step", "because", "impact", "waits for"]
     rows = [
-        [str(position), *map(_cell, step_words(step)), _waits_for(step) or "–"]
+        [str(position), *map(_cell, step_words(step)), waits_for(step) or "–"]
         for position, step in numbered(plan)
     ]
     lines = [head, ["---"] * len(head), *rows]
@@ -113,7 +113,7 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _waits_for(step: Step) -> str:
+def waits_for(step: Step) -> str:
     """For example ``needs 1, 2, after 3``: those that must be done, and those that must be over."""
     words = ((word, positions) for word, positions in _waits(step) if positions)
     return ", ".join(f"{word} {', '.join(str(at + 1) for at in found)}" for word, found in words)

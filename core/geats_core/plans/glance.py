@@ -40,6 +40,7 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import THIS_HOST, nothing_to_do, short_notes, single
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import said_once
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation
 
@@ -147,6 +148,15 @@ def in_lines(made: SavedPlan) -> list[str]:
     total = [in_total(made, lines)] if len(lines) + len(made.refused) > 1 else []
     of_vms = [line.text(width) for line in lines]
     return [*nothing, *of_vms, *total, *made.warnings, *short_notes(made.plan)]
+
+
+def refused_lines(made: SavedPlan) -> list[str]:
+    """Whom a plan leaves out, and why: for people, with each reason said once."""
+    return said_once(
+        line if name in line else f"{name}: {line}"
+        for name, why in made.refused.items()
+        for line in map(str, why)
+    )
 
 
 def changes_in_brief(made: SavedPlan) -> dict[str, object]:

@@ -18,7 +18,7 @@ from geats_core.plans.explain import (
     step_to_plain,
 )
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.reading.checked import problems_to_plain, said_once
+from geats_core.reading.checked import problems_to_plain
 from geats_host.drivers import Ran
 from geats_host.engine.outcomes import Applied, Interrupted, Noted, NotTried
 
@@ -82,15 +82,6 @@ def _beside(made: SavedPlan) -> Report:
     """What is to be known beside the steps; ``refused`` says of VMs why they are left out."""
     refused = problems_to_plain(made.refused)
     return {"notes": notes(made.plan), "warnings": list(made.warnings), "refused": refused}
-
-
-def refused_lines(made: SavedPlan) -> list[str]:
-    """Whom a plan leaves out, and why: for people, with each reason said once."""
-    return said_once(
-        line if name in line else f"{name}: {line}"
-        for name, why in made.refused.items()
-        for line in map(str, why)
-    )
 
 
 def several_report(several: SavedPlan, applied: Applied) -> dict[str, Report]:

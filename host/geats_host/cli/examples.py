@@ -92,6 +92,7 @@ EXAMPLES = {
         "geats plan web01                 # the steps of one VM",
         "geats plan --exit-code           # exits with 3 if there is something to do",
         "geats plan --save plan.json      # for 'geats apply --saved plan.json'",
+        "geats plan --format html > plan.html",
         "geats plan --to deprovisioned old",
     ),
     "pools": ("geats pools",),

@@ -18,9 +18,8 @@ from geats_core.plans.explain import (
     short_notes,
     single,
 )
-from geats_core.plans.glance import Line, Sign, glance, in_total
+from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines
 from geats_core.plans.plan_files import SavedPlan
-from geats_host.calls import reports
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
 
@@ -62,7 +61,7 @@ def show_plan(made: SavedPlan, detail: Detail = Detail.OF_EACH) -> None:
 
 def show_notes(made: SavedPlan, lines: Iterable[str] | None = None) -> None:
     """What a plan refuses, what it warns about, and what it does not change: *lines*, or all."""
-    for problem in reports.refused_lines(made):
+    for problem in refused_lines(made):
         _print(f"refused: {problem}", "red")
     for warning in made.warnings:
         _print(f"warning: {warning}", "red")

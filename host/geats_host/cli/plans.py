@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from socket import gethostname
 from typing import BinaryIO
 
 import click
@@ -17,6 +18,7 @@ from geats_core.planning.goal import ByHand, PowerOff, Restart, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.diagrams import dot, mermaid
 from geats_core.plans.explain import table, why
+from geats_core.plans.glance import refused_lines
 from geats_core.plans.plan_files import (
     Recorded,
     SavedPlan,
@@ -37,7 +39,7 @@ from geats_host.planning.goals import Wishes, wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 
 DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
-FORMATS = ("text", *DIAGRAMS, "json")
+FORMATS = ("text", *DIAGRAMS, "html", "json")
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 format_option = click.option(
@@ -46,7 +48,7 @@ format_option = click.option(
     type=click.Choice(FORMATS),
     default="text",
     show_default=True,
-    help="How to show the plan; 'table' is Markdown, 'dot' is for Graphviz.",
+    help="How to show the plan; 'table' is Markdown, 'dot' is for Graphviz, 'html' is one page.",
 )
 verbose_option = click.option(
     "-v", "--verbose", is_flag=True, help="Show the steps of each VM too (default for one NAME)."
@@ -414,10 +416,15 @@ def _show(session: Session, made: SavedPlan, form: str, detail: Detail) -> None:
     """Print a plan in one of the FORMATS; for pictures, warnings go to standard error."""
     if form in DIAGRAMS and not session.as_json:
         click.echo(DIAGRAMS[form](made.plan), nl=False)
-        for problem in reports.refused_lines(made):
+        for problem in refused_lines(made):
             click.echo(f"refused: {problem}", err=True)
         for warning in made.warnings:
             click.echo(f"warning: {warning}", err=True)
+    elif form == "html" and not session.as_json:
+        from geats_core.plans.web_page import web_page
+
+        now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        click.echo(web_page(made, f"Plan for {gethostname()}, {now}"), nl=False)
     elif form == "json" or session.as_json:
         click.echo(json.dumps(reports.host_plan_report(made), indent=2))
     else:

@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError
 from salt.loader.context import LoaderContext
 
 from geats_core.declared.config import Events
-from geats_core.plans.glance import in_lines
+from geats_core.plans.glance import in_lines, refused_lines
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import reports
 from geats_host.engine.apply_plan import apply_plan
@@ -144,7 +144,7 @@ def applied_to_host(host: Host, made: SavedPlan, test: object, verbose: object) 
     """Carry a plan for several VMs out, but in test mode; who is refused or fails is an error."""
     how_far = None if is_test(test) else apply_plan(host, made)
     failure = reports.error_of(how_far) if how_far is not None else None
-    errors = [*reports.refused_lines(made), *filter(None, [failure])]
+    errors = [*refused_lines(made), *filter(None, [failure])]
     if not verbose:
         return _in_brief(made, how_far, errors)
     brief = in_brief.changes(made, how_far)

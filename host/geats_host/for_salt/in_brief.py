@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from geats_core.plans.explain import THIS_HOST
-from geats_core.plans.glance import changes_in_brief, in_lines
+from geats_core.plans.glance import changes_in_brief, in_lines, refused_lines
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import problem_from_plain
 from geats_core.reading.sizes import for_people
-from geats_host.calls.reports import Report, done_notes, how_far, refused_lines
+from geats_host.calls.reports import Report, done_notes, how_far
 from geats_host.engine.outcomes import Applied
 
 EMPTY: tuple[object, ...] = (None, "", [], {})

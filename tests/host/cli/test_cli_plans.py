@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 import yaml
@@ -337,3 +338,10 @@ def test_an_address_is_shown_as_it_is_and_not_as_a_picture(
 ) -> None:
     lists.show_table(["mac"], [{"mac": "02:ab:ab:cd:00:01"}])
     assert "02:ab:ab:cd:00:01" in capsys.readouterr().out
+
+
+def test_a_plan_can_be_a_page(geats: Geats) -> None:
+    code, out, err = geats("plan", "--format", "html")
+    assert (code, err) == (0, "")
+    assert f"<h1>Plan for {gethostname()}, " in out
+    assert out.count('<li id="step-') == len(json.loads(geats("plan", "--json")[1])["steps"])
