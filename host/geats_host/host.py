@@ -126,21 +126,20 @@ class Host:
         self.locks.wait_for_orphans(only)
         self.drivers.look_anew()
         self.pools.look_anew()
+        vms = self.drivers.asking(lambda driver: vms_of(driver, only))
         definitions, locked = self.registry.definitions(), self.registry.locked()
         rows = self.registry.unreadable()
-        found = self.drivers.asked(lambda driver: vms_of(driver, only))
-        seen, doubled = merged(found, definitions)
+        filled, interrupted = remembered(self.registry), unfinished_restarts.noted(self.registry)
+        identities, on_pools = self._identities(filled), self._volumes()
+        seen, doubled = merged(vms(), definitions)
         out_of_sight = {
             name: _remembered(spec)
             for name, spec in definitions.items()
             if spec.driver in self.drivers.away
         }
         seen = {**out_of_sight, **seen}
-        filled, interrupted = remembered(self.registry), unfinished_restarts.noted(self.registry)
-        identities = self._identities(filled)
         volumes = {
-            vm: told_apart(filled.get(vm, ()), found, identities)
-            for vm, found in self._volumes().items()
+            vm: told_apart(filled.get(vm, ()), found, identities) for vm, found in on_pools.items()
         }
         by_hand = lines_by_hand.noted(self.registry)
         known = {*definitions, *rows, *seen, *volumes, *filled, *by_hand}

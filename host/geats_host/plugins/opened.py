@@ -85,9 +85,29 @@ class Opened(Mapping[str, T]):
         self, question: Callable[[T], Answer], names: Iterable[str] | None = None
     ) -> dict[str, Answer]:
         """What each answers, or each of *names*; without those that are not available."""
-        answers: dict[str, Answer] = {}
+        return self.asking(question, names)()
+
+    def asking(
+        self, question: Callable[[T], Answer], names: Iterable[str] | None = None
+    ) -> Callable[[], dict[str, Answer]]:
+        """The same, once what this returns is called: meanwhile, others can be asked."""
         wanted = [name for name in (self if names is None else names) if name in self._names]
         anew = self._asked_anew(wanted, question)
+        until_s = time.monotonic() + LIMIT_S
+        return lambda: self._answers(wanted, question, anew, until_s)
+
+    def _answers(
+        self,
+        wanted: Iterable[str],
+        question: Callable[[T], Answer],
+        anew: Mapping[str, Question[Answer]],
+        until_s: float,
+    ) -> dict[str, Answer]:
+        for name, each in anew.items():
+            self.answered.add(name)
+            if not each.is_answered(until_s):
+                self.away[name], self.waiting[name] = each.in_vain, each
+        answers: dict[str, Answer] = {}
         for name in wanted:
             if name not in self.away:
                 try:
@@ -100,7 +120,7 @@ class Opened(Mapping[str, T]):
     def _asked_anew(
         self, names: Iterable[str], question: Callable[[T], Answer]
     ) -> dict[str, Question[Answer]]:
-        """Ask all at once that were not asked since the last look; no wait is without end."""
+        """Ask all at once that were not asked since the last look."""
         asked: dict[str, Question[Answer]] = {}
         for name in names:
             if name in self.away or name in self.answered:
@@ -110,11 +130,6 @@ class Opened(Mapping[str, T]):
                 continue
             answer = partial(self._answer, name, question)
             asked[name] = Question.asked(f"{self.kind} {name}", answer)
-        until_s = time.monotonic() + LIMIT_S
-        for name, each in asked.items():
-            self.answered.add(name)
-            if not each.is_answered(until_s):
-                self.away[name], self.waiting[name] = each.in_vain, each
         return asked
 
     def ask(self, name: str, question: Callable[[T], Answer]) -> Answer | None:

@@ -24,7 +24,7 @@ from typing import IO
 from geats_host.errors import HostError
 
 AT_ONCE = os.cpu_count() or 1  # more only take time from each other, unless one waits or hangs
-KEPT_S = 3.0  # a child ends by itself a while later: see ``scripts.child``
+KEPT_S = 3.0  # a child ends by itself a while later: see ``scripts.libvirt_calls``
 PATIENCE_S = 0.5
 AT_MOST_BYTES = 65_536
 

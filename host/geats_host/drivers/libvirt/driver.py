@@ -8,8 +8,8 @@ foreign: it is told of, and nothing is done to it. What is defined is the spec w
 in the domain, if all that was written is still there; what is in effect is that of the running
 domain, which libvirt copies when it starts. Beside that, ``definition`` keeps files of each VM.
 
-Whatever is asked of libvirt is asked by a child process (``scripts.child``), which is ended when
-its time is up: no call hangs. Nothing of libvirt is imported here.
+Whatever is asked of libvirt is asked by a child process (``scripts.libvirt_calls``), which is ended
+when its time is up: no call hangs. Nothing of libvirt is imported here.
 """
 
 import os

@@ -18,7 +18,7 @@ from typing import Any
 sys.path += [*sys.argv[1:2], f"{Path(__file__).parent}"]
 libvirt: Any = import_module("libvirt")  # they have no types
 libvirt_qemu: Any = import_module("libvirt_qemu")
-child: Any = import_module("child")
+calls: Any = import_module("libvirt_calls")
 
 LACKS = {
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE: "agent",
@@ -32,14 +32,14 @@ def main() -> int:
     libvirt.registerErrorHandler(lambda *_: None, None)
     request = json.loads(sys.stdin.readline())
     try:
-        with child.connected(request["uri"]) as host:
-            domain = child.ours(host, request)
+        with calls.connected(request["uri"]) as host:
+            domain = calls.ours(host, request)
             if request.get("resume"):
-                child.go_on(domain)
+                calls.go_on(domain)
             print(json.dumps({"answer": ""}), flush=True)
             for line in sys.stdin:
                 print(json.dumps(_passed_on(domain, json.loads(line))), flush=True)
-    except (libvirt.libvirtError, child.Refused) as error:
+    except (libvirt.libvirtError, calls.Refused) as error:
         print(json.dumps({"failed": str(error), "lacks": ""}), flush=True)
     return 0
 

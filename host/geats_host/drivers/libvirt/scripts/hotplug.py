@@ -1,4 +1,4 @@
-"""Devices of a running domain, attached, changed and detached: a part of ``child``.
+"""Devices of a running domain, attached, changed and detached: a part of ``libvirt_calls``.
 
 As that, it imports nothing of geats.
 """
