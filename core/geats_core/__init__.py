@@ -21,6 +21,7 @@ By theme:
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
 - another name: ``plan_rename``
+- a volume that is no longer wanted: ``plan_removal``
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - arrivals from other hosts: ``plan_accept``, ``Arrival``
 - which snapshots stay: ``retain``, ``Keep``
@@ -139,6 +140,7 @@ __all__ = [
     "plan_host",
     "plan_import",
     "plan_kept",
+    "plan_removal",
     "plan_rename",
     "plan_restore",
     "plan_snapshot",

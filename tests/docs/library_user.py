@@ -98,6 +98,7 @@ from geats_core import (
     plan_host,
     plan_import,
     plan_kept,
+    plan_removal,
     plan_rename,
     plan_restore,
     plan_snapshot,
@@ -264,12 +265,14 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     here = plan_accept(spec.name, follow(comes, Observation()).unwrap()).unwrap()
     beside = plan_clone(spec.name, copy, {spec.name: have}, FACTS).unwrap()
     other = plan_rename(spec.name, "web03", {spec.name: have}, FACTS).value_or(beside.plans[0])
+    gone = plan_removal(spec.name, "data", {spec.name: have}, FACTS).value_or(other)
     plans = (
         plan_export(spec.name, "/a.tar", have).unwrap(),
         there.unwrap(),
         here,
         *beside.plans,
         other,
+        gone,
     )
     return [explain(each) for each in plans]
 

@@ -24,7 +24,9 @@ from tests.real.test_storage import on_btrfs
 from tests.salt_modules.test_documented import functions
 
 REPO = Path(__file__).parents[2]
-RUNS, OFF, ICE, NEW, STRAY = (f"geats-test-tm{n}" for n in ("runs", "off", "ice", "new", "stray"))
+RUNS, OFF, ICE, NEW, STRAY, LEFT = (
+    f"geats-test-tm{n}" for n in ("runs", "off", "ice", "new", "stray", "left")
+)
 VMS = (RUNS, OFF, ICE, NEW, STRAY)
 OLD = "geats-test-tmold"  # something else made it
 LOST = {"allow_data_loss": True}
@@ -33,6 +35,7 @@ OWN = {**SMALL, "hostname": "other"}
 IN_PLAIN = {**SMALL, "volumes": [{"name": "root", "pool": "plain"}]}
 READS: dict[str, tuple[Any, ...]] = {
     "candidate": (),
+    "diff": (),
     "console_command": (RUNS,),
     "doctor": (),
     "drivers": (),
@@ -165,6 +168,10 @@ def operator(own_namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> 
             someone.vms[OFF] = {**SMALL, "volumes": [on_disk]}
             modules, _ = someone.loaders(test=False)
             try:
+                someone.vms[LEFT] = SMALL
+                modules["geats.provision"](LEFT)
+                modules["geats.undefine"](LEFT)
+                del someone.vms[LEFT]
                 for name in (RUNS, OFF, ICE, STRAY):
                     modules["geats.start"](name)
                 for name in (OFF, STRAY):
@@ -176,7 +183,7 @@ def operator(own_namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> 
                 del someone.vms[STRAY]
                 yield someone
             finally:
-                modules["geats.apply_host"](list(VMS), target="deprovisioned", power_off="stop")
+                modules["geats.apply_host"]([*VMS, LEFT], target="deprovisioned", power_off="stop")
 
 
 def of_states(name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -249,6 +256,7 @@ def test_no_function_touches_anything_in_test_mode(
         "rebuild_registry": (),
         "repair": (),
         "restore_registry": (f"{operator.cache}/registry.backup", True),
+        "remove_volume": (LEFT, "root"),
         "rename": (STRAY, "geats-test-tmrenamed"),
         "restore": (RUNS, "monday", True),
         "send_command": (),

@@ -37,6 +37,7 @@ MODULES = {  # those of each kind, below salt/
             "geats",
             "geats_inventory",
             "geats_copies",
+            "geats_volumes",
             "geats_moves",
             "geats_guest",
             "geats_templates",

@@ -40,7 +40,7 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import THIS_HOST, nothing_to_do, short_notes, single
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.reading.checked import said_once
+from geats_core.reading.checked import said_once, some_of
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation
 
@@ -136,7 +136,7 @@ def in_total(made: SavedPlan, lines: Iterable[Line]) -> str:
     counted = Counter(line.fate for line in lines)
     counted[Fate.REFUSED] = len(made.refused)
     words = [f"{counted[fate]} {fate}" for fate in Fate if counted[fate]]
-    return ", ".join(words) + _unwanted(made)
+    return ", ".join(words) + (f"; {left}" if (left := unwanted(made)) else "")
 
 
 def in_lines(made: SavedPlan) -> list[str]:
@@ -267,8 +267,8 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _unwanted(made: SavedPlan) -> str:
-    """What is said of volumes that no VM wants any more, and that nothing destroys."""
+def unwanted(made: SavedPlan) -> str:
+    """What is said of volumes that no VM wants any more, and that nothing destroys; or nothing."""
     destroyed = {
         (step.vm, step.action.pool, step.action.volume)
         for step in made.plan.steps
@@ -277,7 +277,7 @@ def _unwanted(made: SavedPlan) -> str:
     wanted = {name: have.recorded for name, have in made.observations.items()}
     wanted |= {s.vm: s.action.spec for s in made.plan.steps if isinstance(s.action, Define)}
     found = [
-        volume
+        f"{name}/{volume.name}"
         for name, have in made.observations.items()
         if (spec := wanted[name]) is not None
         for volume in have.volumes
@@ -286,4 +286,4 @@ def _unwanted(made: SavedPlan) -> str:
     ]
     if not found:
         return ""
-    return f"; {_counted(len(found), 'volume')} no longer wanted"
+    return f"{_counted(len(found), 'volume')} no longer wanted ({some_of(found, MOST_FIELDS)})"

@@ -158,7 +158,11 @@ EXAMPLES = {
     ),
     "unlock": ("geats unlock db01",),
     "validate": ("geats validate",),
-    "volumes": ("geats volumes --columns vm,name,pool,size",),
+    "volumes": (
+        "geats volumes --columns vm,name,pool,size",
+        "geats volumes remove web01 data --dry-run",
+    ),
+    "volumes remove": ("geats volumes remove web01 data",),
     "wait": (
         "geats wait web01 --until ip --timeout 60",
         "geats wait web01 -- systemctl is-system-running",

@@ -1,4 +1,4 @@
-"""The commands that show what is beside the VMs: pools, volumes, drivers, strays; and pending."""
+"""The commands that show what is beside the VMs: pools, drivers, strays; and pending."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -47,16 +47,11 @@ POOLS = (
     *("name", "type", "free_bytes", "size_bytes", "volumes", "templates", "problem", "offers"),
     *("snapshots", "clones", "grows_online", "enforces_size"),
 )
-VOLUMES = (
-    *("vm", "name", "pool", "size_bytes", "used_bytes", "wanted", "stage", "template"),
-    *("snapshots", "active", "path"),
-)
 DRIVERS = ("name", "vms", "bridges", "problem")
 STRAYS = ("name", "power", "policy", "defined", "foreign", "locked", "problem")
 
 COMMANDS = (
     _command("pools", inventory.pools_report, POOLS, "Show every pool, and what is in it."),
-    _command("volumes", inventory.volumes_report, VOLUMES, "Show every volume, and where it is."),
     _command("drivers", inventory.drivers_report, DRIVERS, "Show every driver, and its VMs."),
     _command(
         "strays", inventory.strays_report, STRAYS, "Show the VMs of this host that nobody declared."

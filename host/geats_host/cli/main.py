@@ -38,7 +38,8 @@ THEMES: Themes = {
         "exports": ("prune-exports",),
     },
     "Storage and templates": {
-        "inventory": ("pools", "volumes"),
+        "inventory": ("pools",),
+        "volumes": ("volumes",),
         "templates": ("templates",),
     },
     "Move VMs, and take them over": {

@@ -18,7 +18,7 @@ from geats_core.plans.explain import (
     short_notes,
     single,
 )
-from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines
+from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines, unwanted
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
@@ -56,6 +56,8 @@ def show_plan(made: SavedPlan, detail: Detail = Detail.OF_EACH) -> None:
                 _show_steps(made.plan, line.name)
     if len(lines) + len(made.refused) > 1:
         _print(in_total(made, lines), "bold")
+    elif left := unwanted(made):
+        _print(left, "bold")
     show_notes(made, short_notes(made.plan) if detail is Detail.GLANCE else notes(made.plan))
 
 

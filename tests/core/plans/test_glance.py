@@ -136,7 +136,9 @@ def test_what_is_lost_is_counted_by_kind() -> None:
 
 
 def test_a_volume_that_nobody_wants_any_more_is_counted() -> None:
-    assert to(Target.RUNNING, vm("web"), OFF)[-1] == "1 to start; 1 volume no longer wanted"
+    assert (
+        to(Target.RUNNING, vm("web"), OFF)[-1] == "1 to start; 1 volume no longer wanted (web/data)"
+    )
 
 
 def test_what_is_about_the_host_comes_first_and_counts_as_no_vm() -> None:
