@@ -20,7 +20,18 @@ ORDERS = {
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),
     "geats_host": (
-        *("", "errors", "lazy", "leftovers", "linux", "inputs", "locks", "guest_trees", "registry"),
+        *(
+            "",
+            "errors",
+            "lazy",
+            "leftovers",
+            "linux",
+            "streams",
+            "inputs",
+            "locks",
+            "guest_trees",
+            "registry",
+        ),
         *("step_listeners", "storage", "drivers", "drivers/lxc/kernel", "drivers/lxc/scripts"),
         "drivers/lxc",
         *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),

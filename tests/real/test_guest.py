@@ -1,12 +1,15 @@
 """Into real containers: programs, files, and what stays behind of both."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.calls.guests import files, programs, ssh, waiting
-from geats_host.drivers import OUTPUT_BYTES, Place, Ran
+from geats_host.drivers import OUTPUT_BYTES, Place, Ran, Streams
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
@@ -245,6 +248,56 @@ driver.exec(sys.argv[2], Command(argv=("sleep", "773")))
         caller.kill()
     assert all_end("773")
     assert all_end(name)
+
+
+def test_streams_go_through_as_they_are_and_without_a_limit(
+    driver: LxcDriver, start: Start, tmp_path: Path
+) -> None:
+    name, given = start(), os.urandom(3 * OUTPUT_BYTES)
+    (tmp_path / "given").write_bytes(given)
+    line = "cat; echo err >&2; sleep 777 & exit 3"
+    with ExitStack() as opened:
+        modes = {"given": "rb", "out": "wb", "err": "wb"}
+        files = [opened.enter_context((tmp_path / each).open(modes[each])) for each in modes]
+        stdin, stdout, stderr = (file.fileno() for file in files)
+        streams = Streams(stdin=stdin, stdout=stdout, stderr=stderr)
+        assert driver.stream(name, Command(argv=("sh", "-c", line)), streams, None) == 3
+    assert (tmp_path / "out").read_bytes() == given
+    assert (tmp_path / "err").read_bytes() == b"err\n"
+
+
+def test_a_signal_to_end_goes_to_the_program_and_nothing_is_left(
+    driver: LxcDriver, start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One that does not heed it is killed, after a while."""
+    name = start()
+    for trap, code in (("trap 'echo told; exit 4' TERM", 4), ("trap '' TERM", 128 + 15)):
+        later = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
+        later.start()
+        line = f"{trap}; while :; do sleep 0.778; done"
+        try:
+            came = driver.stream(name, Command(argv=("sh", "-c", line)), Streams(stdin=None), 20)
+        except SystemExit as ended:
+            came = int(ended.code or 0)
+        assert came == code
+        assert all_end("0.778")
+        later.join()
+    assert capfd.readouterr().out == "told\n"
+
+
+def test_a_login_shell_has_a_terminal_of_the_guest(driver: LxcDriver, start: Start) -> None:
+    name = start(files={"etc/passwd": "root:x:0:0::/root:/bin/sh\n"})
+    person, caller = pty.openpty()
+    os.write(person, b"tty; pwd; echo $0 $TERM; exit 6\n")
+    termios.tcsetwinsize(caller, (33, 111))
+    sh(driver, name, "for each in tty pwd; do ln -s busybox /bin/$each; done")
+    command = Command(argv=(), env={"TERM": "vt100"})
+    assert driver.on_terminal(name, command, Streams(stdin=caller, stdout=caller), 20) == 6
+    said = os.read(person, 9999).decode().split("\r\n")
+    os.close(person)
+    os.close(caller)
+    assert any(line.startswith("/dev/pts/") for line in said)
+    assert {"/root", "-sh vt100"} <= set(said)
 
 
 def test_an_environment_is_in_no_list_of_processes(driver: LxcDriver, start: Start) -> None:

@@ -23,7 +23,8 @@ LONGEST_S = 86_400
 class Command:
     """A program with its arguments; no shell is between. What *env* contains may be secret.
 
-    *user* is a name or an id of the guest's. *env* is added to a clean environment.
+    Without *argv* it is the user's login shell, in the user's home. *user* is a name or an id of
+    the guest's. *env* is added to a clean environment.
     """
 
     argv: tuple[str, ...]

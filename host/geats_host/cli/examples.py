@@ -47,6 +47,8 @@ EXAMPLES = {
     "exec": (
         "geats exec web01 -- ls -l /srv",
         "geats exec web01 --user www-data --env TOKEN -- id",
+        "geats exec -t web01 -- top",
+        "geats exec db01 --user postgres -- psql shop < dump.sql",
     ),
     "export": (
         "geats export web01",
@@ -122,6 +124,7 @@ EXAMPLES = {
     ),
     "schema": ("geats schema > geats.schema.json",),
     "send": ("geats send    # ssh runs this for 'geats fetch'",),
+    "shell": ("geats shell web01", "geats shell web01 --user ann"),
     "show": ("geats show web01",),
     "shutdown": (
         "geats shutdown web01 web02",

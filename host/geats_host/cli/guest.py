@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -10,7 +11,7 @@ from geats_host.calls import reports
 from geats_host.calls.guests import files, programs, waiting
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
-from geats_host.drivers import Ran
+from geats_host.drivers import Ran, Streams
 from geats_host.errors import HostError
 
 TIMED_OUT = 124  # as timeout(1) says it
@@ -37,25 +38,50 @@ group_option = click.option("--group", help="A group of the VM, by name or id (d
         "processes shows it."
     ),
 )
+@click.option(
+    "-t", "--tty", "terminal", is_flag=True, help="Give it a terminal, for editors, top and such."
+)
+@click.option("-n", "--no-input", is_flag=True, help="Keep this input: the program's is empty.")
 @timeout_option
 @in_session
 def exec_(
     session: Session,
+    /,
     name: str,
     command: tuple[str, ...],
-    user: str | None,
-    cwd: str | None,
     env: tuple[str, ...],
-    timeout: int | None,
+    terminal: bool,
+    no_input: bool,
+    **options: object,
 ) -> None:
-    """Run a program in a VM: geats exec web01 -- ls -l. geats exits with its exit code.
+    """Run a program in a VM. geats exits with its exit code.
 
-    After the timeout, by default 60 seconds, the program is killed, and the exit code is 124.
+    Input goes in and output comes out as they are, byte for byte. Ctrl-C goes to the program. There
+    is no limit of time; after a --timeout, the program is killed, and the exit code is 124. With
+    --json, the program gets no input, 60 seconds is the default timeout, and of each output the
+    first MiB is kept.
     """
-    options = {"user": user, "cwd": cwd, "env": _environment(env), "timeout": timeout}
-    ran = programs.run_in(session.host, name, command, options)
-    session.answer(reports.ran_report(ran), lambda: _show(name, ran))
-    sys.exit(TIMED_OUT if ran.code is None else ran.code)
+    given = {**options, "env": _environment(env)}
+    if session.as_json:
+        _report(session, name, programs.run_in(session.host, name, command, given))
+    streams = Streams(stdin=None if no_input else 0)
+    if terminal:
+        given["env"] = {**_of_terminal(), **_environment(env)}
+        _end(name, programs.on_terminal(session.host, name, command, given, streams))
+    _end(name, programs.stream(session.host, name, command, given, streams))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--user", help="A user of the VM, by name or id (default: root).")
+@in_session
+def shell(session: Session, name: str, user: str | None) -> None:
+    """Open a login shell in a VM, on a terminal. geats exits with its exit code.
+
+    The shell is the one that the VM's /etc/passwd has for the user.
+    """
+    options = {"user": user, "env": _of_terminal()}
+    _end(name, programs.shell(session.host, name, options, Streams()))
 
 
 @click.command()
@@ -128,14 +154,21 @@ def _environment(given: tuple[str, ...]) -> dict[str, str | None]:
     return {key: value if equals else os.environ.get(key, "") for key, equals, value in pairs}
 
 
-def _show(name: str, ran: Ran) -> None:
-    """The program's output, byte for byte."""
-    click.echo(ran.stdout, nl=False)
-    click.echo(ran.stderr, nl=False, err=True)
-    if ran.truncated:
-        click.echo(f"{name}: there was more output than is kept", err=True)
-    if ran.code is None:
+def _of_terminal() -> dict[str, str]:
+    """What programs have to know of this terminal."""
+    return {key: os.environ[key] for key in ("TERM", "COLORTERM") if key in os.environ}
+
+
+def _report(session: Session, name: str, ran: Ran) -> NoReturn:
+    session.answer(reports.ran_report(ran), lambda: None)
+    _end(name, ran.code)
+
+
+def _end(name: str, code: int | None) -> NoReturn:
+    """End with the program's exit code."""
+    if code is None:
         click.echo(f"{name}: the program was killed because its time was up", err=True)
+    sys.exit(TIMED_OUT if code is None else code)
 
 
-COMMANDS = (exec_, push, pull, wait, console)
+COMMANDS = (shell, exec_, push, pull, wait, console)

@@ -30,7 +30,7 @@ THEMES: Themes = {
         "verbs": ("define", "provision", "reinit", "undefine", "deprovision", "lock", "unlock"),
     },
     "Work in a VM": {
-        "guest": ("exec", "console", "push", "pull", "wait"),
+        "guest": ("shell", "exec", "console", "push", "pull", "wait"),
     },
     "Snapshots, copies and archives": {
         "snapshots": ("snapshot", "snapshots", "restore", "delete-snapshot", "prune-snapshots"),

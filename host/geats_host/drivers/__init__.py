@@ -89,6 +89,18 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """Descriptors of the caller's, which a program in a guest is connected with.
+
+    If ``stdin`` is None, the program's input is empty.
+    """
+
+    stdin: int | None = 0
+    stdout: int = 1
+    stderr: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigText:
     """The definition of a VM, also one that geats did not make: its text and its file.
 
@@ -204,6 +216,32 @@ class Driver(Protocol):
 
     def read_file(self, name: str, file: "FileToRead", target: int) -> None:
         """Copy a regular file of the guest to the file descriptor *target*."""
+        ...
+
+
+@runtime_checkable
+class StreamingDriver(Protocol):
+    """What a driver offers if a program in a guest can be connected with the caller's streams."""
+
+    def stream(
+        self, name: str, command: "Command", streams: Streams, timeout_s: float | None
+    ) -> int | None:
+        """Run a program, without a limit of its output; for the code see ``Ran``.
+
+        ``timeout_s`` of the command is not looked at; None is no limit. A signal that asks this
+        process to end goes to the program.
+        """
+        ...
+
+
+@runtime_checkable
+class TerminalDriver(Protocol):
+    """What a driver offers whose guests have terminals."""
+
+    def on_terminal(
+        self, name: str, command: "Command", streams: Streams, timeout_s: float | None
+    ) -> int | None:
+        """The same on a terminal of the guest's; ``stdin`` and ``stdout`` are the caller's."""
         ...
 
 

@@ -22,14 +22,14 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Geats:
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Geats:
     """``geats`` with these arguments: its exit code, output and errors."""
 
     def geats(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["geats", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         return int(ended.value.code or 0), out, err
 
     return geats

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from geats_host.drivers import Ran
+from geats_core.requests.guest_requests import LONGEST_S, Command
+from geats_host.drivers import Ran, Streams
 from geats_host.drivers.memory import MemoryDriver
 from tests.host.cli.conftest import Geats, answer
 
@@ -40,9 +41,37 @@ def test_a_program_whose_time_is_up_ends_with_124(
     code, out, err = running("exec", "web01", "sleep", "9")
     assert (code, out) == (124, "begun\n")
     assert err == (
-        "oh\nweb01: there was more output than is kept\n"
+        "oh\nthere was more output than is kept\n"
         "web01: the program was killed because its time was up\n"
     )
+
+
+def test_a_terminal_is_given_to_programs_of_containers_only(
+    running: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "web01: is a machine that gives no terminal to a program: use 'geats console web01'"
+    assert running("shell", "web01") == (2, "", f"refused: {said} or 'geats ssh web01'\n")
+    assert running("exec", "-t", "web01", "true")[2] == (
+        "refused: a terminal is wanted, but the input is none\n"
+    )
+    monkeypatch.setattr("os.isatty", lambda _: True)
+    assert running("exec", "-t", "web01", "true")[2].startswith(f"refused: {said}")
+
+
+def test_a_login_shell_knows_the_terminal(running: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def on_terminal(_: object, *given: object) -> int:
+        called.append(given)
+        return 7
+
+    monkeypatch.setattr(MemoryDriver, "on_terminal", on_terminal, raising=False)
+    monkeypatch.setattr("os.isatty", lambda _: True)
+    monkeypatch.setenv("TERM", "vt100")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    assert running("shell", "web01", "--user", "ann") == (7, "", "")
+    command = Command(argv=(), user="ann", env={"TERM": "vt100"}, timeout_s=LONGEST_S)
+    assert called == [("web01", command, Streams(), None)]
 
 
 def test_a_report_of_a_program_is_json(running: Geats) -> None:

@@ -8,21 +8,31 @@ processes shows. Here the output is read, up to a limit, until the child ends; w
 in the background is not waited for. When the time is up, or this process ends in whatever way, the
 pipe to the child tells it, and it kills the program with its process group. The exit code comes
 through a pipe too: the system gives none to a caller that ignores SIGCHLD.
+
+A program whose streams are the caller's has pipes as well, between which and the caller bytes are
+passed on. One on a terminal has a new terminal of the guest's, whose other side comes here by a
+socket; the child's own pipes then have nothing but what liblxc complains of.
 """
 
 import json
+import math
 import os
 import selectors
+import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from signal import SIGHUP
+from typing import Generic, Self, TypeVar
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
-from geats_host.drivers import OUTPUT_BYTES, Ran, vm_files
+from geats_host.drivers import OUTPUT_BYTES, Ran, Streams, vm_files
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc.definition import LOG
@@ -30,59 +40,104 @@ from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
 from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError
+from geats_host.streams import interruptions, terminal
+from geats_host.streams.pipes import Captured, Passed, Source, fed_from, pipe
 
 SCRIPT = Path(__file__).parent / "scripts" / "attach_child.py"
-CHUNK = 1 << 16
 LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
 KILLED_WITHIN_S = 5.0
-
-
-@dataclass(slots=True)
-class Captured:
-    """The beginning of what a pipe says, and whether it says more."""
-
-    pipe: int
-    data: bytearray = field(default_factory=bytearray)
-    more: bool = False
-
-    def read(self) -> bool:
-        """Take some of what there is; False at the end, ``BlockingIOError`` if there is none."""
-        data = os.read(self.pipe, CHUNK)
-        room = OUTPUT_BYTES - len(self.data)
-        self.data += data[:room]
-        self.more |= len(data) > room
-        return bool(data)
-
-    def drain(self) -> None:
-        """Take what the pipe contains, but do not wait for more, nor read for ever."""
-        with suppress(BlockingIOError):
-            for _ in range(OUTPUT_BYTES // CHUNK):
-                if not self.read():
-                    return
+Read = TypeVar("Read", bound=Source)
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
-    """The child: the pipe on which it is told, and those on which it answers."""
+class Child(Generic[Read]):
+    """The child: the pipe on which it is told, those on which it answers, and what else is read."""
 
     process: subprocess.Popen[bytes]
     told: int
-    stdout: Captured
-    stderr: Captured
+    stdout: Read
+    stderr: Read
     answer: Captured
+    beside: list[Source] = field(default_factory=list)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that is read while it runs."""
+        return self.stdout, self.stderr, self.answer, *self.beside
+
+
+@dataclass(frozen=True, slots=True)
+class Attaching:
+    """What is asked of one container, and where its log is."""
+
+    binding: Binding
+    lxcpath: Path
+    name: str
+    request: Mapping[str, object]
+    logged: int = 0  # bytes of the log that were there before
+
+    @classmethod
+    def to(cls, binding: Binding, lxcpath: Path, name: str, request: Mapping[str, object]) -> Self:
+        """With what its log has now."""
+        asked = cls(binding, lxcpath, name, request)
+        return replace(asked, logged=asked.log.stat().st_size if asked.log.exists() else 0)
+
+    @property
+    def log(self) -> Path:
+        """What liblxc writes to."""
+        return self.lxcpath / self.name / LOG
+
+    @property
+    def argv(self) -> list[str]:
+        """The child's, but for the descriptors."""
+        return [*self.binding.script(SCRIPT), str(self.lxcpath), self.name, str(self.log)]
 
 
 def run(options: Options, name: str, command: Command) -> Ran:
     """Run a program in a running container, in a session of its own."""
-    request = {
+    with vm_files.host_errors(f"cannot run a program in {name}"):
+        return _ran(_attaching(options, name, _to_run(command)), command.timeout_s)
+
+
+def stream(
+    options: Options, name: str, command: Command, streams: Streams, timeout_s: float | None
+) -> int | None:
+    """Run a program, and pass its streams on; its exit code, None if its time was up."""
+    with vm_files.host_errors(f"cannot run a program in {name}"), ExitStack() as given:
+        attaching = _attaching(options, name, _to_run(command))
+        stdin = None if streams.stdin is None else fed_from(streams.stdin, given)
+        outlets = (partial(Passed, target=streams.stdout), partial(Passed, target=streams.stderr))
+        with _child(attaching, stdin, outlets) as child:
+            given.close()  # only the program reads it: who feeds it sees when that ends
+            in_time = _watched(child, attaching, timeout_s)
+        return _code(child.answer, attaching, in_time=in_time)
+
+
+def on_terminal(
+    options: Options, name: str, command: Command, streams: Streams, timeout_s: float | None
+) -> int | None:
+    """The same on a new terminal of the guest's, which the caller's is connected with."""
+    stdin = streams.stdin or 0
+    request = {**_to_run(command), "terminal": terminal.size(stdin)}
+    with vm_files.host_errors(f"cannot run a program in {name}"), ExitStack() as stack:
+        attaching = _attaching(options, name, request)
+        ours, theirs = map(stack.enter_context, socket.socketpair())
+        with _child(attaching, theirs.fileno(), (_kept, _kept)) as child:
+            theirs.close()
+            to = terminal.Handover(ours.fileno(), stdin, streams.stdout, stack, child.beside)
+            child.beside.append(to)
+            in_time = _watched(child, attaching, timeout_s, told=SIGHUP)
+        return _code(child.answer, attaching, bytes(child.stderr.data), in_time=in_time)
+
+
+def _to_run(command: Command) -> dict[str, object]:
+    return {
         "do": "run",
         "argv": command.argv,
         "user": command.user,
         "cwd": command.cwd,
         "env": dict(command.env),
     }
-    with vm_files.host_errors(f"cannot run a program in {name}"):
-        return _attached_to(options, name, request, command.timeout_s)
 
 
 def write_file(options: Options, name: str, file: FileToWrite, source: int) -> None:
@@ -107,73 +162,95 @@ def _do(
     options: Options, name: str, request: Mapping[str, object], timeout_s: int, file: int
 ) -> None:
     with vm_files.host_errors(f"cannot {request['do']} a file of {name}"):
-        ran = _attached_to(options, name, request, timeout_s, file)
+        ran = _ran(_attaching(options, name, request), timeout_s, file)
     if ran.code != 0:
         said = ran.stderr.decode(errors="replace").strip()[-2000:]
         why = f"it took more than {timeout_s} s" if ran.code is None else said
         raise HostError(f"cannot {request['do']} {request['path']} of {name}: {why}")
 
 
-def _attached_to(
-    options: Options,
-    name: str,
-    request: Mapping[str, object],
-    timeout_s: int,
-    file: int | None = None,
-) -> Ran:
-    folders.folder_of(options, name)
+def _attaching(options: Options, name: str, request: Mapping[str, object]) -> Attaching:
+    """Refused unless the container runs: attaching to one that is frozen does not end."""
+    folder = folders.folder_of(options, name)
     power = monitor.power(str(options.path), name)
-    if power is not Power.RUNNING:  # attaching to one that is frozen does not end
+    if power is not Power.RUNNING:
         raise HostError(f"{name} is {power}")
-    definition.bound_log(folders.folder_of(options, name))
-    path = options.path
-    return attached(binding_of(options), path, name, request, timeout_s, file)
+    definition.bound_log(folder)
+    return Attaching.to(binding_of(options), options.path, name, request)
 
 
 def attached(
-    binding: Binding,
-    lxcpath: Path,
-    name: str,
-    request: Mapping[str, object],
-    timeout_s: float,
-    file: int | None = None,
+    binding: Binding, lxcpath: Path, name: str, request: Mapping[str, object], timeout_s: float
 ) -> Ran:
-    """What *request* came to (see ``attach_child``); *file* is a descriptor of the host's.
+    """What *request* came to; see ``attach_child``. ``HostError`` says why nothing was done."""
+    return _ran(Attaching.to(binding, lxcpath, name, request), timeout_s)
 
-    ``HostError`` says why nothing was done.
+
+def _ran(attaching: Attaching, timeout_s: float, file: int | None = None) -> Ran:
+    """The same; *file* is a descriptor of the host's."""
+    deadline = time.monotonic() + timeout_s
+    with _child(attaching, file, (_kept, _kept)) as child:
+        in_time = _read_until(child, lambda: deadline)
+    said = bytes(child.stderr.data)
+    return Ran(
+        code=_code(child.answer, attaching, said, in_time=in_time),
+        stdout=bytes(child.stdout.data),
+        stderr=said,
+        truncated=child.stdout.more or child.stderr.more,
+    )
+
+
+def _kept(pipe: int) -> Captured:
+    return Captured(pipe, OUTPUT_BYTES)
+
+
+def _watched(
+    child: Child[Read], attaching: Attaching, timeout_s: float | None, *, told: int = 0
+) -> bool:
+    """Whether the program ends before its time is up.
+
+    If this process is asked to end, so is the program, by the same signal, or by *told*.
     """
-    log = lxcpath / name / LOG
-    before = log.stat().st_size if log.exists() else 0
-    with _child([*binding.script(SCRIPT), str(lxcpath), name, str(log)], file) as child:
-        _tell(child, json.dumps(request))
-        in_time = _read_until(child, time.monotonic() + timeout_s)
+    deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+    with interruptions.passed_on(lambda number: _tell(child, f"signal {told or number}")) as came:
+        ended = _read_until(child, lambda: min(deadline, came.until))
+        _end(child)
+    if came.number and not ended:
+        sys.exit(128 + came.number)
+    return ended
+
+
+def _code(
+    answers: Captured, attaching: Attaching, said: bytes = b"", *, in_time: bool
+) -> int | None:
+    """The exit code; None if the time was up."""
     answer: dict[str, object] = {}
-    for line in child.answer.data.splitlines():
+    for line in answers.data.splitlines():
         answer |= json.loads(line)
     failed, code = answer.get("failed"), answer.get("code")
     if failed is not None:
         raise HostError(str(failed))
     if in_time and not isinstance(code, int):
-        said = child.stderr.data.decode(errors="replace").strip()[-2000:]
-        raise HostError(reasons(log, before) or said or "liblxc does not say why")
-    return Ran(
-        code=code if in_time and isinstance(code, int) else None,
-        stdout=bytes(child.stdout.data),
-        stderr=bytes(child.stderr.data),
-        truncated=child.stdout.more or child.stderr.more,
-    )
+        words = said.decode(errors="replace").strip()[-2000:]
+        why = reasons(attaching.log, attaching.logged) or words or "liblxc does not say why"
+        raise HostError(why)
+    return code if in_time and isinstance(code, int) else None
 
 
 @contextmanager
-def _child(argv: Sequence[str], file: int | None) -> Iterator[Child]:
-    """The child; what it does is over when the block is."""
+def _child(
+    attaching: Attaching,
+    file: int | None,
+    outlets: tuple[Callable[[int], Read], Callable[[int], Read]],
+) -> Iterator[Child[Read]]:
+    """The child, told what to do; that is over when the block is."""
     with ExitStack() as ours:
         with ExitStack() as theirs:
-            from_us, told = _pipe(theirs, ours)
-            out, err, answer = (_pipe(ours, theirs) for _ in range(3))
+            from_us, told = pipe(theirs, ours)
+            out, err, answer = (pipe(ours, theirs) for _ in range(3))
             given = theirs.enter_context(open(os.devnull)).fileno() if file is None else file
             process = subprocess.Popen(
-                [*argv, str(answer[1]), str(given)],
+                [*attaching.argv, str(answer[1]), str(given)],
                 stdin=from_us,
                 stdout=out[1],
                 stderr=err[1],
@@ -184,50 +261,47 @@ def _child(argv: Sequence[str], file: int | None) -> Iterator[Child]:
             )
         for read, _ in (out, err, answer):
             os.set_blocking(read, False)
-        child = Child(process, told, Captured(out[0]), Captured(err[0]), Captured(answer[0]))
+        of_stdout, of_stderr = outlets
+        child = Child(process, told, of_stdout(out[0]), of_stderr(err[0]), _kept(answer[0]))
         try:
+            _tell(child, json.dumps(attaching.request))
             yield child
         finally:
             _end(child)
 
 
-def _end(child: Child) -> None:
+def _end(child: Child[Read]) -> None:
     """Have it kill what it started; one that cannot is killed itself."""
     _tell(child, "stop")
-    if not _read_until(child, time.monotonic() + KILLED_WITHIN_S):
+    deadline = time.monotonic() + KILLED_WITHIN_S
+    if not _read_until(child, lambda: deadline):
         child.process.kill()
     child.process.wait()
-    for kept in (child.stdout, child.stderr, child.answer):
-        kept.drain()
+    for source in child.sources:
+        source.drain()
 
 
-def _tell(child: Child, line: str) -> None:
+def _tell(child: Child[Read], line: str) -> None:
     with suppress(BrokenPipeError):  # it has ended
         os.write(child.told, f"{line}\n".encode())
 
 
-def _read_until(child: Child, deadline: float) -> bool:
+def _read_until(child: Child[Read], deadline: Callable[[], float]) -> bool:
     """Whether the child ends before the deadline; what it says is read meanwhile."""
-    with selectors.DefaultSelector() as pipes:
-        for kept in (child.stdout, child.stderr, child.answer):
-            pipes.register(kept.pipe, selectors.EVENT_READ, kept)
+    over: set[int] = set()
+    with selectors.PollSelector() as pipes:
         while child.process.poll() is None:
-            left_s = deadline - time.monotonic()
+            for source in child.sources:
+                if source.pipe not in {*over, *pipes.get_map()}:
+                    pipes.register(source.pipe, selectors.EVENT_READ, source)
+            left_s = deadline() - time.monotonic()
             if left_s <= 0:
                 return False
             for key, _ in pipes.select(min(left_s, LOOK_S)):
-                kept = key.data
-                if kept.read():
+                if key.data.read():
                     continue
-                pipes.unregister(kept.pipe)
-                if kept is child.answer:  # nobody holds it any more: the child has ended
+                pipes.unregister(key.fd)
+                over.add(key.fd)
+                if key.data is child.answer:  # nobody holds it any more: the child has ended
                     return True
         return True
-
-
-def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """The ends of a pipe, each to be closed with the stack of those who have it."""
-    read, write = os.pipe()
-    reader.callback(os.close, read)
-    writer.callback(os.close, write)
-    return read, write

@@ -21,7 +21,17 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import ConfigText, DriverSeen, Info, Place, Ran, Trial, lock_marks, vm_files
+from geats_host.drivers import (
+    ConfigText,
+    DriverSeen,
+    Info,
+    Place,
+    Ran,
+    Streams,
+    Trial,
+    lock_marks,
+    vm_files,
+)
 from geats_host.drivers.lxc import folders
 from geats_host.drivers.lxc.kernel import sockets
 from geats_host.drivers.lxc.options import Options, read_options
@@ -216,6 +226,18 @@ class LxcDriver:
     def exec(self, name: str, command: "Command") -> Ran:
         """Run a program in a running container, in a session of its own."""
         return attach.run(self.options, name, command)
+
+    def stream(
+        self, name: str, command: "Command", streams: Streams, timeout_s: float | None
+    ) -> int | None:
+        """Run a program, and pass on what goes in and comes out."""
+        return attach.stream(self.options, name, command, streams, timeout_s)
+
+    def on_terminal(
+        self, name: str, command: "Command", streams: Streams, timeout_s: float | None
+    ) -> int | None:
+        """Run a program on a terminal of the container's."""
+        return attach.on_terminal(self.options, name, command, streams, timeout_s)
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write a file as root of the guest does, from within its namespaces."""

@@ -4,22 +4,27 @@ It is run as a script by ``attach``, and imports nothing of geats: ``python -I -
 attach_child.py PACKAGES LXCPATH NAME LOG ANSWER FILE``. PACKAGES is where the binding is (see
 ``binding``). ANSWER and FILE are descriptors:
 
-- its input is the request, one line of JSON; when more comes, or the end, the caller wants no more
-  or is gone: whatever was started is killed, with its process group;
+- its input is the request, one line of JSON; then lines ``signal NUMBER``, for the process group of
+  what was started. When anything else comes, or the end, the caller wants no more or is gone:
+  whatever was started is killed, with its process group;
 - ANSWER takes lines of JSON: ``{"failed": TEXT}`` if it is not done, then ``{"code": NUMBER}``;
-- FILE is the file on the host that is read, or written.
+- FILE is the file on the host that is read, or written; the input of a program; or, if it is to
+  have a terminal, the socket that takes the other side of that.
 
 What runs in the container's namespaces is Python still, until it becomes the program. So nothing
 may be imported there: it would be the guest's. There, names are looked up by reading the guest's
 own ``/etc/passwd`` and ``/etc/group``; no library of the host's is asked, which would load others.
 """
 
+import fcntl
 import json
 import os
 import select
 import signal
+import socket
 import stat
 import sys
+import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,6 +34,9 @@ LARGEST_TABLE = 16 << 20  # bytes of /etc/passwd, which a guest may make as long
 LARGEST_ID = 2**32 - 2
 CHUNK = 1 << 20
 NOT_RUN, NOT_FOUND = 126, 127  # as shells say it
+SHELL = "/bin/sh"  # of a user who has none
+MASTER = os.makedev(5, 2)  # devpts: what every master of a terminal is
+TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # asm-generic/ioctls.h; the latter needs no path
 Request = Mapping[str, Any]
 
 
@@ -51,9 +59,10 @@ def main(argv: Sequence[str]) -> int:
     container = lxc.Container(name, config_path=lxcpath)
     container.set_config_item("lxc.log.level", "ERROR")
     container.set_config_item("lxc.log.file", log)
-    nothing = os.open(os.devnull, os.O_RDWR)
+    is_input = request["do"] == "run" and not request.get("terminal")
+    stdin = int(file) if is_input else os.open(os.devnull, os.O_RDWR)
     os.umask(0o022)
-    pid = container.attach(inside, request, stdin=nothing, env_policy=lxc.LXC_ATTACH_KEEP_ENV)
+    pid = container.attach(inside, request, stdin=stdin, env_policy=lxc.LXC_ATTACH_KEEP_ENV)
     if pid < 0:
         return 1
     _wait(pid)
@@ -76,24 +85,58 @@ def inside(request: Request) -> int:
 
 
 def run(request: Request) -> int:
-    """Become the program."""
-    uid, gid, groups, given = user(request["user"])
+    """Become the program; without one, the user's login shell."""
+    uid, gid, groups, given, shell = user(request["user"])
+    if request.get("terminal"):
+        _take_terminal(request, uid)
     try:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     except OSError as error:  # the guest's namespace may not have such an id
         raise Trouble(f"{request['user']}: cannot run as this user: {error.strerror}") from None
-    os.chdir(request["cwd"])
+    argv, program = request["argv"], shell
+    if argv:
+        os.chdir(request["cwd"])
+        program = argv[0]
+    else:
+        argv = [f"-{os.path.basename(shell)}"]  # so it knows: see bash(1), INVOCATION
+        given = {**given, "SHELL": shell}
+        _go_home(given["HOME"])
     env = {"container": "lxc", "PATH": PATH, **given, **request["env"]}
-    argv = request["argv"]
     for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(each, signal.SIG_DFL)  # Python ignores some, and so would the program
     try:
-        os.execvpe(argv[0], argv, env)
+        os.execvpe(program, argv, env)
     except OSError as error:
-        os.write(2, os.fsencode(f"{argv[0]}: {error.strerror}\n"))
+        os.write(2, os.fsencode(f"{program}: {error.strerror}\n"))
         return NOT_FOUND if isinstance(error, FileNotFoundError | NotADirectoryError) else NOT_RUN
+
+
+def _go_home(home: str) -> None:
+    try:
+        os.chdir(home)
+    except OSError:
+        os.chdir("/")
+
+
+def _take_terminal(request: Request, uid: int) -> None:
+    """Have a new terminal of the guest's, and hand over its other side.
+
+    What is at ``/dev/ptmx`` is as the guest likes: only the kernel's own devices have that number.
+    """
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(master)
+    if not stat.S_ISCHR(kind.st_mode) or kind.st_rdev != MASTER:
+        raise Trouble("/dev/ptmx: is not what makes terminals")
+    fcntl.ioctl(master, TIOCSPTLCK, bytes(4))
+    terminal = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    termios.tcsetwinsize(terminal, request["terminal"])
+    os.fchown(terminal, uid, -1)
+    with socket.socket(fileno=request["file"]) as taker:
+        socket.send_fds(taker, [b"."], [master])
+    os.close(master)
+    os.login_tty(terminal)
 
 
 def write(request: Request) -> int:
@@ -128,21 +171,22 @@ def read(request: Request) -> int:
     return 0
 
 
-def user(wanted: str | int) -> tuple[int, int, list[int], dict[str, str]]:
-    """Ids of user, group and all groups, and the variables that tell the user about itself.
+def user(wanted: str | int) -> tuple[int, int, list[int], dict[str, str], str]:
+    """Ids of user, group and all groups, what tells the user about itself, and its shell.
 
     An id that is no user's has the group of the same number, and no other.
     """
     for fields in _table("/etc/passwd", 7):
-        name, _, uid, gid, _, home, _ = fields
+        name, _, uid, gid, _, home, shell = fields[:7]
         if wanted == name or (isinstance(wanted, int) and str(wanted) == uid):
             member = [
                 int(each[2]) for each in _table("/etc/group", 4) if name in each[3].split(",")
             ]
             groups = sorted({int(gid), *member})
-            return int(uid), int(gid), groups, {"HOME": home or "/", "USER": name, "LOGNAME": name}
+            told = {"HOME": home or "/", "USER": name, "LOGNAME": name}
+            return int(uid), int(gid), groups, told, shell or SHELL
     if isinstance(wanted, int):
-        return wanted, wanted, [wanted], {"HOME": "/root" if wanted == 0 else "/"}
+        return wanted, wanted, [wanted], {"HOME": "/root" if wanted == 0 else "/"}, SHELL
     raise Trouble(f"{wanted}: there is no such user in /etc/passwd")
 
 
@@ -201,10 +245,22 @@ def _wait(pid: int) -> None:
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.register(0, select.POLLIN)
-    if all(descriptor != process for descriptor, _ in poll.poll()):
-        for kill in (os.kill, os.killpg):  # it may not have a group of its own yet
-            with suppress(ProcessLookupError):
-                kill(pid, signal.SIGKILL)
+    while all(descriptor != process for descriptor, _ in poll.poll()):
+        lines = [line.split() for line in os.read(0, CHUNK).splitlines()]
+        numbers = [int(words[1]) for words in lines if words[0] == b"signal"]
+        for number in numbers:
+            _signal(pid, number, os.killpg, os.kill)
+        if not lines or len(numbers) < len(lines):
+            _signal(pid, signal.SIGKILL, os.kill)
+            _signal(pid, signal.SIGKILL, os.killpg)
+            return
+
+
+def _signal(pid: int, number: int, *ways: Callable[[int, int], None]) -> None:
+    """By the first way that there is: the process may not have a group of its own yet."""
+    for kill in ways:
+        with suppress(ProcessLookupError):
+            return kill(pid, number)
 
 
 def _code(status: int) -> int:

@@ -1,0 +1,127 @@
+"""The caller's terminal, connected with a terminal in a guest.
+
+The guest's terminal is one of the guest's own, so that programs there find it in ``/dev/pts``. Who
+opened it there hands over its other side, the master, by a socket.
+"""
+
+import os
+import select
+import signal
+import socket
+import stat
+import termios
+import time
+import tty
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from geats_host.errors import HostError
+from geats_host.streams.pipes import CHUNK, Source, write_all
+
+MASTER = os.makedev(5, 2)  # devpts: what every master of a terminal is
+LAST_WORDS_S = 1.0  # that what was said at last has to come through
+
+
+@dataclass(slots=True)
+class Shown:
+    """What the guest's terminal says, on the caller's."""
+
+    pipe: int
+    target: int
+
+    def read(self) -> bool:
+        try:
+            data = os.read(self.pipe, CHUNK)
+        except BlockingIOError:
+            raise
+        except OSError:  # nobody in the guest has the terminal open any more
+            return False
+        write_all(self.target, data)
+        return bool(data)
+
+    def drain(self) -> None:
+        deadline = time.monotonic() + LAST_WORDS_S
+        with suppress(BlockingIOError):
+            while time.monotonic() < deadline and self.read():
+                select.select([self.pipe], [], [], LAST_WORDS_S)
+
+
+@dataclass(slots=True)
+class Typed:
+    """What is typed on the caller's terminal, for the guest's."""
+
+    pipe: int
+    shown: Shown
+
+    def read(self) -> bool:
+        try:
+            rest = os.read(self.pipe, CHUNK)
+        except OSError:  # the terminal is gone
+            return False
+        while rest:
+            try:
+                rest = rest[os.write(self.shown.pipe, rest) :]
+            except BlockingIOError:  # the program does not read: it may wait for us to do so
+                select.select([self.shown.pipe], [self.shown.pipe], [])
+                with suppress(BlockingIOError):
+                    if not self.shown.read():
+                        return False
+            except OSError:
+                return False
+        return True
+
+    def drain(self) -> None:
+        pass  # what is typed too late is for the caller's shell
+
+
+@dataclass(slots=True)
+class Handover:
+    """The socket by which the master comes; from then on, both terminals are connected.
+
+    That ends with *stack*. What is read then is added to ``sources``.
+    """
+
+    pipe: int
+    stdin: int
+    stdout: int
+    stack: ExitStack
+    sources: list[Source]
+
+    def read(self) -> bool:
+        with socket.socket(fileno=os.dup(self.pipe)) as by:
+            _, came, *_ = socket.recv_fds(by, 1, 1)
+        for master in came:
+            self.stack.callback(os.close, master)
+            self._connect(master)
+        return False  # it says nothing more
+
+    def drain(self) -> None:
+        pass  # each of the sources is drained by itself
+
+    def _connect(self, master: int) -> None:
+        kind = os.fstat(master)  # sent from within the guest's namespaces: trust nothing
+        if not stat.S_ISCHR(kind.st_mode) or kind.st_rdev != MASTER:
+            raise HostError("the guest gives no terminal")
+        os.set_blocking(master, False)
+        before = termios.tcgetattr(self.stdin)
+        self.stack.callback(termios.tcsetattr, self.stdin, termios.TCSADRAIN, before)
+        tty.setraw(self.stdin, termios.TCSADRAIN)
+        resized = signal.signal(signal.SIGWINCH, lambda *_: _fit(self.stdin, master))
+        self.stack.callback(signal.signal, signal.SIGWINCH, resized)
+        _fit(self.stdin, master)
+        shown = Shown(master, self.stdout)
+        self.sources += [shown, Typed(self.stdin, shown)]
+
+
+def size(terminal: int) -> tuple[int, int]:
+    """Rows and columns; a terminal that does not say so has 24 and 80."""
+    try:
+        rows, columns = termios.tcgetwinsize(terminal)
+    except termios.error:
+        rows, columns = 0, 0
+    return rows or 24, columns or 80
+
+
+def _fit(terminal: int, master: int) -> None:
+    with suppress(termios.error):  # the guest's is gone
+        termios.tcsetwinsize(master, size(terminal))

@@ -1,0 +1,54 @@
+"""What goes through pipes, kept or passed on."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from geats_host.streams.pipes import Captured, Passed, fed_from, pipe
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_of_what_is_kept_the_beginning_stays(stack: ExitStack) -> None:
+    read, write = pipe(stack, stack)
+    os.set_blocking(read, False)
+    os.write(write, b"abcdef")
+    kept = Captured(read, 4)
+    assert (kept.read(), bytes(kept.data), kept.more) == (True, b"abcd", True)
+    with pytest.raises(BlockingIOError):
+        kept.read()
+
+
+def test_what_is_passed_on_is_all_of_it_and_byte_for_byte(stack: ExitStack) -> None:
+    (read, write), (shown, target) = pipe(stack), pipe(stack, stack)
+    os.set_blocking(read, False)
+    passed = Passed(read, target)
+    os.write(write, b"\xff\0\r\n")
+    os.close(write)
+    passed.drain()
+    assert (os.read(shown, 99), passed.read()) == (b"\xff\0\r\n", False)
+
+
+def test_a_program_sees_that_nobody_reads_what_it_says(stack: ExitStack) -> None:
+    (read, write), (shown, target) = pipe(stack, stack), os.pipe()
+    stack.callback(os.close, target)
+    os.close(shown)
+    os.write(write, b"unread")
+    assert not Passed(read, target).read()
+    with pytest.raises(BrokenPipeError):
+        os.write(write, b"more")
+
+
+def test_input_is_fed_to_its_end(stack: ExitStack) -> None:
+    (source, typed) = pipe(stack)
+    fed = fed_from(source, stack)
+    os.write(typed, bytes(40_000))
+    os.close(typed)
+    with open(fed, "rb", closefd=False) as opened:
+        assert opened.read() == bytes(40_000)
