@@ -9,9 +9,8 @@ fail: with no effect, or in its midst (``half_way``).
   what failed, where the model does not let it start, and where its root is not configured.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
 from multiprocessing import get_context
 
 import pytest
@@ -37,7 +36,6 @@ from tests.property.space import BY_HAND, VOLUMES, Space, half_way
 from tests.property.test_exhaustive import essence, goals_of
 
 EVERY = {VOLUMES.name: 7, BY_HAND.name: 1}  # of so many states one is looked at
-MOST_HALVES = 2  # that one action has
 SPACES = {space.name: space for space in (VOLUMES, BY_HAND)}
 
 
@@ -54,45 +52,59 @@ def check(job: tuple[str, Target]) -> int:
     space, target = SPACES[job[0]], job[1]
     goals = dict.fromkeys(essence(goal, space) for goal in goals_of(space, target, tuple(Restart)))
     some = [g for g in goals if (g.power_off, g.by_hand) == (PowerOff.SHUTDOWN, ByHand.KEPT)]
-    every = EVERY[space.name]
-    return sum(_check(space, goal, have) for goal in some for have in space.states[::every])
+    return sum(
+        _check(space, goal, have, made)
+        for have in space.states[:: EVERY[space.name]]
+        for goal, made in _plans(space, some, have)
+    )
 
 
-def _check(space: Space, goal: Goal, have: Observation) -> int:
-    made = plan(goal, have, space.facts).value_or(None)
-    if made is None:
-        return 0
-    failures = 0
-    for position, half in product(range(len(made.steps)), range(MOST_HALVES + 1)):
-        failed = _run(made, have, position, half)
-        if failed is None:
+def _plans(space: Space, goals: Iterable[Goal], have: Observation) -> Iterator[tuple[Goal, Plan]]:
+    """Each plan that there is from *have*, once: two goals often come to the same steps."""
+    seen: list[list[object]] = []
+    for goal in goals:
+        made = plan(goal, have, space.facts).value_or(None)
+        if made is None:
             continue
-        failures += 1
-        end, course = failed
-        wrong = [*_not_done(made.steps, course, position), *_left_off(made, have, end, position)]
-        assert not wrong, (goal, space.shown(space.number(have)), position, wrong)
-    return failures
+        steps: list[object] = [(step.action, step.needs, step.after) for step in made.steps]
+        if steps not in seen:
+            seen.append(steps)
+            yield goal, made
 
 
-def _run(
-    made: Plan, have: Observation, failing: int, half: int
-) -> tuple[Observation, Course] | None:
-    """One step fails with no effect, or, where *half* is not 0, in one of the ways in its midst.
+def _check(space: Space, goal: Goal, have: Observation, made: Plan) -> int:
+    failures = list(_failures(made, have))
+    for failing, left in failures:
+        end, course = _run(made, have, failing, left)
+        wrong = [*_not_done(made.steps, course, failing), *_left_off(made, have, end, failing)]
+        assert not wrong, (goal, space.shown(space.number(have)), failing, wrong)
+    return len(failures)
 
-    None if it has no such way.
-    """
+
+def _failures(made: Plan, have: Observation) -> Iterator[tuple[int, Observation]]:
+    """Each step, and what its failure leaves: nothing new, or what a fault in its midst does."""
     course = Course.of(made.steps, {made.name: have})
     while ready := course.take():
         for position in ready:
             action = made.steps[position].action
+            for left in (have, *half_way(action, have)):
+                yield position, left
+            have = after(action, have).unwrap()
+            course.succeed(position)
+
+
+def _run(
+    made: Plan, have: Observation, failing: int, left: Observation
+) -> tuple[Observation, Course]:
+    """One step fails, and leaves the VM as *left*."""
+    course = Course.of(made.steps, {made.name: have})
+    while ready := course.take():
+        for position in ready:
             if position == failing:
-                ways = (have, *half_way(action, have))
-                if half >= len(ways):
-                    return None
-                have = ways[half]
+                have = left
                 course.fail(position, have)
             else:
-                have = after(action, have).unwrap()
+                have = after(made.steps[position].action, have).unwrap()
                 course.succeed(position)
     return have, course
 
