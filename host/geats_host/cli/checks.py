@@ -9,7 +9,8 @@ import click
 from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.calls import doctor, lifecycle
 from geats_host.cli.lists import answer_rows, as_list, styled
-from geats_host.cli.session import FAILED, Session, in_session
+from geats_host.cli.session import FAILED, NO_VM, Session, in_session
+from geats_host.errors import Refused
 
 COLOURS = {"well": "green", "warning": "yellow", "problem": "red"}
 
@@ -19,10 +20,14 @@ COLOURS = {"well": "green", "warning": "yellow", "problem": "red"}
 @in_session
 def validate(session: Session, names: tuple[str, ...]) -> None:
     """List everything that is wrong with the configuration and the declared VMs."""
+    if session.unconfigured:
+        raise Refused(session.unconfigured)
     found: lifecycle.Found = {}
     for name in names or (None,):
         found |= lifecycle.validate(session.raw, name)
-    session.end_with(found, "all VMs are valid")
+    any_ = isinstance(session.raw, Mapping) and session.raw.get("vms")
+    well = "all VMs are valid" if any_ else f"the configuration is valid; {NO_VM}"
+    session.end_with(found, well)
 
 
 @click.command("doctor")

@@ -125,6 +125,21 @@ class Group(click.Group):
             with formatter.section(theme):
                 formatter.write_dl([(f"{name:<{width}}", summary) for name, summary in rows])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that *args* begin with; if there is none, the error says which is near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near:
+                raise
+            said = f"{error.message} Did you mean '{near[0]}'?"
+            raise click.UsageError(said, error.ctx) from None
+
     def by_theme(self, ctx: click.Context) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Each theme, with the names of its commands and what they do."""
         yield "Commands", self.summaries(ctx, self.list_commands(ctx))
@@ -232,5 +247,5 @@ class Commands(Group):
             session.stop(refused)
         except (HostError, OSError) as failed:
             error = trouble(failed) if isinstance(failed, OSError) else failed
-            needs_root = f"{error} (you are not root, and geats has to be)"
+            needs_root = f"{error} (you are not root, and geats has to be: try sudo)"
             session.stop(HostError(needs_root) if os.geteuid() else error)

@@ -76,6 +76,10 @@ EXAMPLES = {
         "geats import-proxmox --storage /etc/pve/storage.cfg /etc/pve/lxc/100.conf",
     ),
     "info": ("geats info web01",),
+    "init": (
+        "geats init --print",
+        "geats init",
+    ),
     "journal": (
         "geats journal web01",
         "geats journal --since 2h",

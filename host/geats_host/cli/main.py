@@ -48,6 +48,7 @@ THEMES: Themes = {
         "adopt": ("adopt", "import-lxc", "import-libvirt", "import-proxmox", "import-legacy"),
     },
     "This host": {
+        "first": ("init",),
         "checks": ("doctor", "validate", "schema"),
         "plans": ("boot", "halt"),
         "units": ("units",),

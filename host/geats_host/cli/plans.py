@@ -30,7 +30,7 @@ from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_host.calls import reports
 from geats_host.cli import plan_view
 from geats_host.cli.plan_view import Detail
-from geats_host.cli.session import CHANGES, FAILED, FORCED, REFUSED, Session, in_session
+from geats_host.cli.session import CHANGES, FAILED, FORCED, NO_VM, REFUSED, Session, in_session
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
 from geats_host.planning.facts import facts_of, record
@@ -371,6 +371,8 @@ def _plan(
     session: Session, wishes: Wishes, recorded: Recorded | None, *, snapshot: bool
 ) -> SavedPlan:
     """The plan for this host, or for the one that was recorded."""
+    if not (wishes.names or session.unconfigured or session.config.vms):
+        click.echo(NO_VM, err=True)
     if recorded is None:
         made = plan_wishes(session.host, wishes)
     else:

@@ -26,6 +26,7 @@ from geats_host.host import Host
 from geats_host.inputs import configuration
 
 FAILED, REFUSED, CHANGES, FORCED, UNSOUND = 1, 2, 3, 4, 5
+NO_VM = "no VM is declared: 'geats help configuration' shows how"
 
 
 @dataclass
@@ -38,12 +39,19 @@ class Session:
     columns: tuple[str, ...] = ()
     trouble: int = 0  # the exit code of a refusal or a failure, if it has one for both
 
+    @property
+    def unconfigured(self) -> str:
+        """That there is no configuration, and what to do; empty if there is one."""
+        default = configuration.DEFAULT_FILE
+        if self.file is not None or default.exists():
+            return ""
+        return f"there is no configuration: {default} does not exist: 'geats init' writes one"
+
     @cached_property
     def raw(self) -> object:
         """The configuration as it is written; if there is none, a message says so."""
-        if self.file is None and not configuration.DEFAULT_FILE.exists():
-            default = configuration.DEFAULT_FILE
-            click.echo(f"there is no configuration: {default} does not exist", err=True)
+        if self.unconfigured:
+            click.echo(self.unconfigured, err=True)
         return configuration.from_file(self.file)
 
     @cached_property

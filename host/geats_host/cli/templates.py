@@ -12,7 +12,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.templates.upkeep import Report
 
 SHOWN_OF_KEY = 12
-NONE = "There are no templates."
+NONE = "There are no templates: 'geats help templates' shows how to declare one."
 
 
 @click.group(cls=Group)

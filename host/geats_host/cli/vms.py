@@ -1,5 +1,6 @@
 """The commands that show VMs: all of them, one, and how they are not as declared."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
 from geats_host.cli import tables
 from geats_host.cli.lists import answer_rows, as_list, changed_rows, show_yaml
-from geats_host.cli.session import Session, in_session
+from geats_host.cli.session import NO_VM, Session, in_session
 from geats_host.errors import Refused
 from geats_host.watching import differences
 
@@ -60,9 +61,19 @@ def _list(session: Session, only: Mapping[str, object]) -> None:
         report,
         tables.COLUMNS,
         tables.vm_rows(report),
-        "There are no VMs.",
+        "" if report else _nothing(session, only),
         more=lambda: tables.show_problems(report),
     )
+
+
+def _nothing(session: Session, only: Mapping[str, object]) -> str:
+    """Why the list is empty, and what to do."""
+    there = inventory.list_report(session.host_in_part) if only else {}
+    if there:
+        return f"No VM matches. There is: {', '.join(there)}."
+    if os.geteuid():
+        return "You see no VMs, because you are not root: try sudo."
+    return "There are no VMs." if session.unconfigured else f"There are no VMs; {NO_VM}."
 
 
 @click.command()

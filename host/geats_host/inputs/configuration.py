@@ -30,6 +30,8 @@ def from_file(path: Path | None = None) -> object:
         if path is None:
             return {}
         raise Refused(f"{file}: does not exist") from None
+    except PermissionError:
+        raise Refused(f"{file}: permission denied: only root can read it: try sudo") from None
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}") from None
     except WrongYaml as error:

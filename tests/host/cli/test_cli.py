@@ -341,7 +341,8 @@ def test_without_a_configuration_that_is_said(
     recording.write_text(geats("observe")[1])
     code, out, err = call("plan", "--from", str(recording))
     assert (code, out) == (0, "no VM is affected: nothing to do\n")
-    assert err == f"there is no configuration: {tmp_path}/default.yaml does not exist\n"
+    said = f"{tmp_path}/default.yaml does not exist: 'geats init' writes one"
+    assert err == f"there is no configuration: {said}\n"
 
 
 def test_who_only_looks_leaves_no_trace(geats: Geats, config: Path, tmp_path: Path) -> None:
@@ -509,7 +510,7 @@ def test_who_is_not_root_is_told_that_geats_has_to_be(
 
     monkeypatch.setattr(inventory, "list_report", denied)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    why = "registry.sqlite: permission denied (you are not root, and geats has to be)"
+    why = "registry.sqlite: permission denied (you are not root, and geats has to be: try sudo)"
     assert geats("list") == (1, "", f"failed: {why}\n")
 
 

@@ -129,6 +129,6 @@ def test_a_list_shows_the_vms_that_are_asked_for(running: Geats) -> None:
     assert names(running, "list", "web*", "db*") == ["db01", "web01"]
     assert names(running, "list", "--power", "none", "--undefined") == ["db01"]
     assert names(running, "list", "--driver", "memory", "--unlocked") == ["web01"]
-    assert running("list", "--undeclared")[:2] == (0, "There are no VMs.\n")
+    assert running("list", "--undeclared")[:2] == (0, "No VM matches. There is: db01, web01.\n")
     code, _, err = running("list", "--driver", "lxd")
     assert (code, err) == (2, "refused: driver[0]: unknown driver 'lxd' (there is: memory)\n")

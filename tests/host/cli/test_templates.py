@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from geats_host.cli.templates import NONE
 from tests.host.cli.conftest import Geats, answer
 from tests.host.templates.archives import file, write
 from tests.memory_host import memory_config
@@ -77,7 +78,7 @@ def test_templates_are_pruned(geats: Geats, archive: Path, config: Path) -> None
     assert {row["action"] for row in told} == {"destroy"}
     assert answer(geats, "templates", "prune") == told
     assert geats("templates", "prune") == (0, "There is nothing to prune.\n", "")
-    assert geats("templates", "list") == (0, "There are no templates.\n", "")
+    assert geats("templates", "list") == (0, f"{NONE}\n", "")
 
 
 def test_a_copy_that_is_half_unpacked_is_listed_as_such(
