@@ -3,14 +3,34 @@
 from geats_core.jobs.left_volumes import plan_removal
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
+from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import options
-from geats_host.errors import accepted
+from geats_core.vm.observation import VolumeSeen
+from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import saved_alone
 from geats_host.planning.sources import check_sources
 
 NO_POOL: str | None = None
+
+
+def left(host: Host, name: str, volume: str, pool: str | None = None) -> VolumeSeen:
+    """The volume of that name which the VM is no longer defined with; refused if there is not one.
+
+    *pool* says which, if there are several.
+    """
+    have = host.whole(name)
+    spec = have.recorded
+    wanted = {(each.pool, each.name) for each in spec.volumes} if spec else set()
+    there = [each for each in have.volumes if (each.pool, each.name) not in wanted]
+    found = [each for each in there if each.name == volume and pool in (None, each.pool)]
+    if not found:
+        names = {f"{each.name} in pool {each.pool}" for each in there}
+        raise Refused(unknown(f"{name}.volumes", "volume that is left over", volume, names))
+    if len(found) > 1:
+        raise Refused(f"{name}.volumes[{volume}]: is in several pools: say which pool")
+    return found[0]
 
 
 def remove(host: Host, name: str, volume: object, pool: object = None) -> SavedPlan:

@@ -25,6 +25,10 @@ EXAMPLES = {
         "geats completion fish > /etc/fish/completions/geats.fish",
     ),
     "console": ("geats console web01",),
+    "create": (
+        "geats create web02 --template debian --memory 512MiB --disk 4GiB --dry-run",
+        "geats create web03 --profile small --bridge br0 --address 10.0.0.13/24",
+    ),
     "define": ("geats define web01",),
     "delete-snapshot": ("geats delete-snapshot web01 before-upgrade",),
     "deprovision": (
@@ -40,6 +44,7 @@ EXAMPLES = {
         "geats doctor --json    # for monitoring; it exits with 1 if there is a problem",
     ),
     "drivers": ("geats drivers",),
+    "edit": ("geats edit web01",),
     "events": (
         "geats events --since 1h",
         "geats events --follow",
@@ -169,6 +174,7 @@ EXAMPLES = {
         "geats volumes --columns vm,name,pool,size",
         "geats volumes remove web01 data --dry-run",
     ),
+    "volumes attach": ("geats volumes attach web01 data --mount /srv",),
     "volumes remove": ("geats volumes remove web01 data",),
     "wait": (
         "geats wait web01 --until ip --timeout 60",

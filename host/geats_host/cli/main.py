@@ -27,6 +27,7 @@ THEMES: Themes = {
         "verbs": ("start", "shutdown", "stop", "reboot", "freeze", "unfreeze"),
     },
     "Create and delete VMs": {
+        "declare": ("create", "edit"),
         "verbs": ("define", "provision", "reinit", "undefine", "deprovision", "lock", "unlock"),
     },
     "Work in a VM": {

@@ -5,9 +5,12 @@ import click
 from geats_host.calls import inventory
 from geats_host.calls import volumes as volumes_
 from geats_host.cli.commands import Group
+from geats_host.cli.declare import Changed
 from geats_host.cli.lists import answer_rows, as_list
 from geats_host.cli.plans import dry_run_option, show_or_apply, yes_option
 from geats_host.cli.session import Session, in_session
+from geats_host.inputs.declaration_files import DeclarationFile
+from geats_host.inputs.declaration_text import text_of_vm, with_text_of_vm, with_volume
 
 # What matters most comes first: what does not fit the terminal is left out from the end.
 COLUMNS = (
@@ -50,6 +53,35 @@ def remove(
     """
     planned = volumes_.remove(session.host, name, volume, pool)
     show_or_apply(session, planned, dry_run=dry_run, asks=not yes)
+
+
+@volumes.command()
+@click.argument("name")
+@click.argument("volume")
+@click.option("--mount", metavar="PATH", help="Where a container sees it.")
+@pool_option
+@yes_option
+@dry_run_option
+@in_session
+def attach(
+    session: Session,
+    name: str,
+    volume: str,
+    mount: str | None,
+    pool: str | None,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Declare a volume that is no longer wanted for its VM again, and apply that.
+
+    Its data stay as they are. The declaration is changed as 'edit' changes it.
+    """
+    seen = volumes_.left(session.host, name, volume, pool)
+    entry = {"name": seen.name, "pool": seen.pool, **({"mount": mount} if mount else {})}
+    file = DeclarationFile.at(session.file)
+    own = with_volume(text_of_vm(file.text, name), name, entry)
+    changed = Changed.of(session, file, with_text_of_vm(file.text, name, own), name)
+    changed.carry_out(yes=yes, dry_run=dry_run)
 
 
 COMMANDS = (volumes,)
