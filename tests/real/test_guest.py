@@ -22,6 +22,7 @@ from geats_host.calls import lifecycle
 from geats_host.calls.guests import files, programs, ssh, waiting
 from geats_host.drivers import OUTPUT_BYTES, Place, Ran, Streams
 from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.drivers.lxc.process import LONGEST_CONSOLE
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError
 from geats_host.host import Host
@@ -298,6 +299,22 @@ def test_a_login_shell_has_a_terminal_of_the_guest(driver: LxcDriver, start: Sta
     os.close(caller)
     assert any(line.startswith("/dev/pts/") for line in said)
     assert {"/root", "-sh vt100"} <= set(said)
+
+
+def test_what_the_guest_says_on_its_console_is_kept_up_to_a_limit(
+    driver: LxcDriver, start: Start
+) -> None:
+    name = start()
+    sh(driver, name, "echo hello >/dev/console")
+    console = driver.logs(name)["console"]
+    assert b"hello" in console.read_bytes()
+    sh(driver, name, "busybox yes x | busybox head -n 99999 >/dev/console")
+    kept = sum(each.stat().st_size for each in console.parent.glob("console.log*"))
+    assert kept <= 3 * LONGEST_CONSOLE
+    assert driver.console_command(name)[-2:] == ["-t", "0"]
+    driver.stop(name)
+    driver.undefine(name)
+    assert not console.parent.exists()
 
 
 def test_an_environment_is_in_no_list_of_processes(driver: LxcDriver, start: Start) -> None:

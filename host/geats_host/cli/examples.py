@@ -95,6 +95,7 @@ EXAMPLES = {
         "geats list --columns vm,memory,addresses --format csv",
         "geats list --watch",
     ),
+    "logs": ("geats logs web01", "geats logs web01 --source init -n 200 -f"),
     "lock": ("geats lock db01",),
     "observe": ("geats observe > host.json",),
     "pending": ("geats pending",),

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from geats_host.calls import reports
-from geats_host.calls.guests import files, programs, waiting
+from geats_host.calls.guests import files, logs, programs, waiting
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.drivers import Ran, Streams
@@ -141,8 +141,13 @@ def wait(
 @click.argument("name")
 @in_session
 def console(session: Session, name: str) -> None:
-    """Attach this terminal to a VM's console."""
+    """Attach this terminal to a VM's console. What it said last is shown first.
+
+    Leave it with Ctrl-a q (a container), or with Ctrl-] (a virtual machine).
+    """
     command = session.host_in_part.console_command(name)
+    for line in logs.last_said(session.host_in_part, name):
+        click.echo(line)
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -32,6 +32,7 @@ THEMES: Themes = {
     },
     "Work in a VM": {
         "guest": ("shell", "exec", "console", "push", "pull", "wait"),
+        "logs": ("logs",),
     },
     "Snapshots, copies and archives": {
         "snapshots": ("snapshot", "snapshots", "restore", "delete-snapshot", "prune-snapshots"),

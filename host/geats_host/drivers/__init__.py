@@ -246,6 +246,18 @@ class TerminalDriver(Protocol):
 
 
 @runtime_checkable
+class LoggingDriver(Protocol):
+    """What a driver offers if there are files on the host that tell of a VM."""
+
+    def logs(self, name: str) -> Mapping[str, Path]:
+        """The files, by what they are of: ``console``, or the program that runs the VM.
+
+        They need not exist. What they contain may come from the guest.
+        """
+        ...
+
+
+@runtime_checkable
 class AdoptingDriver(Protocol):
     """What a driver offers if it can adopt VMs that other programs made."""
 

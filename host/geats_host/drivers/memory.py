@@ -47,6 +47,7 @@ class MemoryDriver:
     vms: dict[str, DriverSeen] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by VM and path
     deaf: set[str] = field(default_factory=set)  # guests that do not listen when they are asked to
+    log_files: dict[str, Path] = field(default_factory=dict)  # of each of its VMs
     root_kind: RootKind | None = None
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
 
@@ -134,6 +135,9 @@ class MemoryDriver:
 
     def console_command(self, name: str) -> Sequence[str]:
         raise HostError(f"{name} exists in memory only, and has no console")
+
+    def logs(self, name: str) -> Mapping[str, Path]:
+        return self.log_files
 
     def exec(self, name: str, command: "Command") -> Ran:
         self._in(name, Power.RUNNING)

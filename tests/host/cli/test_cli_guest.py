@@ -7,7 +7,8 @@ import pytest
 
 from geats_core.requests.guest_requests import LONGEST_S, Command
 from geats_host.drivers import Ran, Streams
-from geats_host.drivers.memory import MemoryDriver
+from geats_host.drivers.memory import MemoryDriver, open_driver
+from geats_host.host import Host
 from tests.host.cli.conftest import Geats, answer
 
 
@@ -61,11 +62,12 @@ def test_a_terminal_is_given_to_programs_of_containers_only(
 def test_a_login_shell_knows_the_terminal(running: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
-    def on_terminal(_: object, *given: object) -> int:
-        called.append(given)
-        return 7
+    class OfContainers:
+        def on_terminal(self, *given: object) -> int:
+            called.append(given)
+            return 7
 
-    monkeypatch.setattr(MemoryDriver, "on_terminal", on_terminal, raising=False)
+    monkeypatch.setattr(Host, "running", lambda *_: OfContainers())
     monkeypatch.setattr("os.isatty", lambda _: True)
     monkeypatch.setenv("TERM", "vt100")
     monkeypatch.delenv("COLORTERM", raising=False)
@@ -132,3 +134,15 @@ def test_a_list_shows_the_vms_that_are_asked_for(running: Geats) -> None:
     assert running("list", "--undeclared")[:2] == (0, "No VM matches. There is: db01, web01.\n")
     code, _, err = running("list", "--driver", "lxd")
     assert (code, err) == (2, "refused: driver[0]: unknown driver 'lxd' (there is: memory)\n")
+
+
+def test_logs_are_shown_with_what_each_line_is_of(running: Geats, tmp_path: Path) -> None:
+    driver = open_driver({}, tmp_path / "state")
+    assert running("logs", "web01", "--source", "lxc")[0] == 2
+    driver.log_files |= {"console": tmp_path / "console.log", "lxc": tmp_path / "log"}
+    assert running("logs", "web01") == (0, "", "web01: there are no logs yet\n")
+    (tmp_path / "console.log").write_bytes(b"\x1b[1mhello\n")
+    assert running("logs", "web01") == (0, "hello\n", "")
+    (tmp_path / "log").write_bytes(b"oh\n")
+    assert running("logs", "web01")[1] == "console | hello\nlxc     | oh\n"
+    assert answer(running, "logs", "web01", "--source", "lxc") == {"source": "lxc", "line": "oh"}

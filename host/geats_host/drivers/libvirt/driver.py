@@ -352,6 +352,12 @@ class LibvirtDriver:
         self._folder(name)
         return ["virsh", "--connect", self.options.uri, "console", name]
 
+    def logs(self, name: str) -> Mapping[str, Path]:
+        """What QEMU said, if libvirt is of this host; of consoles nothing is kept."""
+        self._folder(name)
+        folder = self.options.log_folder
+        return {} if folder is None else {"qemu": folder / f"{name}.log"}
+
     def exec(self, name: str, command: "Command") -> Ran:
         """Run a program by the guest's agent."""
         with self._reached(name, f"cannot run a program in {name}") as asks:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from returns.result import Failure, Success
 
@@ -39,6 +40,15 @@ class Options:
     def folder(self) -> Path:
         """Where each VM has a directory: see ``definition``."""
         return self.state_dir / "libvirt" / self.kind
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Where libvirt has QEMU write what it says; None if that is not known."""
+        uri = urlsplit(self.uri)
+        root = parse_qs(uri.query).get("root", [""])[0]
+        if (uri.scheme, uri.netloc) != ("qemu", "") or uri.path not in ("/system", "/embed"):
+            return None
+        return Path(root or "/var", "log", "qemu" if root else "libvirt/qemu")
 
 
 def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -> Options:

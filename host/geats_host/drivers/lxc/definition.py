@@ -18,6 +18,7 @@ from geats_host.drivers.lxc.folders import CONFIG as CONFIG
 from geats_host.linux.run import run
 
 STARTED, LOG, OLD_LOG = "started", "log", "log.old"
+CONSOLE = "console.log"  # what the guest says on its console, also while nobody is there
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
 LONGEST_LOG = 1 << 20  # bytes
@@ -29,6 +30,8 @@ OURS = (
     LOG,
     OLD_LOG,
     f".{OLD_LOG}.new",
+    CONSOLE,
+    f"{CONSOLE}.1",
     HELD,
     LOCKED,
     f".{LOCKED}.new",

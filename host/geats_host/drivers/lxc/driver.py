@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.binding import Binding
-    from geats_host.drivers.lxc import attach, defining, library, monitor
+    from geats_host.drivers.lxc import attach, defining, definition, library, monitor
     from geats_host.drivers.lxc import facts as lxc_facts
     from geats_host.drivers.lxc import leftovers as lxc_left
     from geats_host.drivers.lxc import power as lxc_power
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from geats_host.leftovers import Left
     from geats_host.linux import network
 else:
+    definition = later("geats_host.drivers.lxc.definition")
     attach, defining, library, lxc_facts, lxc_left, lxc_power, lxc_seen, lxc_trial, monitor = (
         later(f"geats_host.drivers.lxc.{each}")
         for each in (
@@ -219,9 +220,14 @@ class LxcDriver:
         return lxc_seen.statistics(self.options, name)
 
     def console_command(self, name: str) -> Sequence[str]:
-        """The program of LXC that attaches to a console."""
+        """The program of LXC that attaches to the console, and not to another terminal."""
         folders.folder_of(self.options, name)
-        return ["lxc-console", "-P", str(self.options.path), "-n", name]
+        return ["lxc-console", "-P", str(self.options.path), "-n", name, "-t", "0"]
+
+    def logs(self, name: str) -> Mapping[str, Path]:
+        """What the guest said on its console, and what liblxc complained of."""
+        folder = folders.folder_of(self.options, name)
+        return {"console": folder / definition.CONSOLE, "lxc": folder / definition.LOG}
 
     def exec(self, name: str, command: "Command") -> Ran:
         """Run a program in a running container, in a session of its own."""

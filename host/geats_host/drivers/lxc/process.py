@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TypedDict
 
 from geats_host.drivers.binding import Binding
-from geats_host.drivers.lxc.definition import LOG
+from geats_host.drivers.lxc.definition import CONSOLE, LOG
 from geats_host.errors import HostError
 from geats_host.linux.processes import ended, ends_within, handle
 from geats_host.locks import operation_lock
 
+LONGEST_CONSOLE = 128 << 10  # bytes of the file, beside which there is one that is full
 SCRIPT = Path(__file__).parent / "scripts" / "child.py"
 
 
@@ -27,9 +28,11 @@ class Apart(TypedDict):
 
 
 def starting(lxcpath: Path, name: str) -> list[str]:
-    """The command that starts the container."""
-    log = lxcpath / name / LOG
-    return ["lxc-start", "-P", str(lxcpath), "-n", name, "-o", str(log), "-l", "ERROR"]
+    """The command that starts the container. Of its console, the newest output is kept."""
+    log, console = lxcpath / name / LOG, lxcpath / name / CONSOLE
+    logged = ["-o", str(log), "-l", "ERROR", "-L", str(console)]
+    bounded = ["-s", f"lxc.console.size={LONGEST_CONSOLE}", "-s", "lxc.console.rotate=1"]
+    return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded]
 
 
 def starting_apart(
