@@ -145,6 +145,7 @@ EXAMPLES = {
         "geats snapshot web01 before-upgrade",
     ),
     "snapshots": ("geats snapshots web01",),
+    "ssh": ("geats ssh admin@web01", "geats ssh db01 -- -L 5432:localhost:5432 -N"),
     "start": (
         "geats start web01",
         "geats start --all --dry-run",

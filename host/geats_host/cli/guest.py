@@ -9,6 +9,7 @@ import click
 
 from geats_host.calls import reports
 from geats_host.calls.guests import files, logs, programs, waiting
+from geats_host.calls.guests import ssh as ssh_calls
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.drivers import Ran, Streams
@@ -138,6 +139,25 @@ def wait(
 
 
 @click.command()
+@click.argument("target", metavar="[USER@]NAME")
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS OF SSH]...")
+@click.option("-i", "--identity", type=click.Path(path_type=Path), help="The file of a key.")
+@click.option("-p", "--port", type=int, help="Where ssh listens (default: 22).")
+@in_session
+def ssh(
+    session: Session, target: str, rest: tuple[str, ...], identity: Path | None, port: int | None
+) -> None:
+    """Open an ssh session to a VM, by the address that it has now.
+
+    Of several addresses, of IPv4 or IPv6, it is the first that answers.
+    """
+    user, at, name = target.rpartition("@")
+    key = None if identity is None else str(identity.absolute())
+    options = {"user": user if at else None, "identity": key, "port": port}
+    _become(ssh_calls.ssh_to(session.host, name, options, rest))
+
+
+@click.command()
 @click.argument("name")
 @in_session
 def console(session: Session, name: str) -> None:
@@ -148,6 +168,11 @@ def console(session: Session, name: str) -> None:
     command = session.host_in_part.console_command(name)
     for line in logs.last_said(session.host_in_part, name):
         click.echo(line)
+    _become(command)
+
+
+def _become(command: list[str]) -> NoReturn:
+    sys.stdout.flush()
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -176,4 +201,4 @@ def _end(name: str, code: int | None) -> NoReturn:
     sys.exit(TIMED_OUT if code is None else code)
 
 
-COMMANDS = (shell, exec_, push, pull, wait, console)
+COMMANDS = (shell, exec_, ssh, push, pull, wait, console)

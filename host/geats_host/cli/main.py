@@ -31,7 +31,7 @@ THEMES: Themes = {
         "verbs": ("define", "provision", "reinit", "undefine", "deprovision", "lock", "unlock"),
     },
     "Work in a VM": {
-        "guest": ("shell", "exec", "console", "push", "pull", "wait"),
+        "guest": ("shell", "exec", "ssh", "console", "push", "pull", "wait"),
         "logs": ("logs",),
     },
     "Snapshots, copies and archives": {

@@ -1,6 +1,7 @@
 """The commands that reach into VMs, and those that list some of them."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,16 @@ def test_logs_are_shown_with_what_each_line_is_of(running: Geats, tmp_path: Path
     (tmp_path / "log").write_bytes(b"oh\n")
     assert running("logs", "web01")[1] == "console | hello\nlxc     | oh\n"
     assert answer(running, "logs", "web01", "--source", "lxc") == {"source": "lxc", "line": "oh"}
+
+
+def test_ssh_takes_the_place_of_geats(running: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[list[str]] = []
+
+    def execvp(_: str, argv: list[str]) -> None:
+        became.append(argv)
+        sys.exit(0)
+
+    monkeypatch.setattr("os.execvp", execvp)
+    assert running("ssh", "ann@web01", "-p", "23", "--", "-v", "uptime")[0] == 0
+    assert became == [["ssh", "-l", "ann", "-p", "23", "10.0.0.2", "-v", "uptime"]]
+    assert running("ssh", "@web01")[0] == 2

@@ -1,6 +1,7 @@
 """Into VMs, and waiting for them, on a host that exists in memory only."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -162,12 +163,27 @@ def test_ssh_goes_to_the_first_address(host: Host) -> None:
     words = ["ssh", "-l", "ann", "-i", "/root/.ssh/key", "-p", "2222", "--", "10.0.0.2"]
     assert ssh.ssh_command(host, "web01", options) == words
     apply(host, "stop")
-    with pytest.raises(Refused, match=r"^web01: has no address now$"):
+    with pytest.raises(Refused, match=r"^web01: is stopped, and has no address now$"):
         ssh.ssh_command(host, "web01", {})
     with pytest.raises(Refused) as refused:
         ssh.ssh_command(host, "web01", {"user": "-oProxyCommand=x", "port": 0, "shell": 1})
     said = [line.partition(":")[0] for line in refused.value.problems]
     assert said == ["user", "port", "shell"]
+
+
+def test_of_several_addresses_ssh_goes_to_the_first_that_answers(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(host, "start")
+    rest = ("-N", "-L", "80:localhost:80")
+    assert ssh.ssh_to(host, "web01", {}, rest) == ["ssh", "10.0.0.2", *rest]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        options = {"port": server.getsockname()[1]}
+        found = Info(addresses=("-oProxyCommand=x", "::1", "127.0.0.1"))
+        monkeypatch.setattr(MemoryDriver, "info", lambda *_: found)
+        assert ssh.ssh_to(host, "web01", options, ())[-1] == "127.0.0.1"
+    with pytest.raises(Refused, match=r"^web01: nothing answers on port [0-9]+: ::1 \(.*\), 127"):
+        ssh.ssh_to(host, "web01", options, ())
 
 
 @pytest.mark.parametrize("verb", ["run_in", "read_file", "write_file", "ssh_command"])
