@@ -1,12 +1,17 @@
 """Sphinx's configuration; build with ``sphinx-build -W docs docs/_build/html``."""
 
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import get_args
 
 from sphinx.application import Sphinx
 
 from geats_core import Action
+
+sys.path.insert(0, str(Path(__file__).parent))
+from command_reference import write_commands
 
 project = "geats"
 author = "the geats authors"
@@ -19,6 +24,7 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 graphviz_output_format = "svg"  # drawn when the pages are built, by the program `dot`
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 maximum_signature_line_length = 90
 ACTION = " | ".join(f"~geats_core.planning.actions.{kind.__name__}" for kind in get_args(Action))
@@ -45,3 +51,4 @@ def _with_aliases(text: str) -> str:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-signature", with_aliases)
+    app.connect("builder-inited", lambda app: write_commands(Path(app.srcdir)))

@@ -176,7 +176,7 @@ def _shorten(option: click.Option) -> None:
     if option.metavar is None and isinstance(option.type, click.Choice):
         values = list(map(str, option.type.choices))
         if len("|".join(values)) > LONG:
-            option.metavar = (option.name or "value").upper()
+            option.metavar = "WORD"
             option.help = f"{option.help} One of {', '.join(values)}."
 
 

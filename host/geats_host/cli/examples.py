@@ -97,6 +97,7 @@ EXAMPLES = {
     ),
     "logs": ("geats logs web01", "geats logs web01 --source init -n 200 -f"),
     "lock": ("geats lock db01",),
+    "manual": ("geats manual /usr/local/share/man    # then: man geats-plan",),
     "observe": ("geats observe > host.json",),
     "pending": ("geats pending",),
     "plan": (

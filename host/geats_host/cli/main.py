@@ -61,6 +61,7 @@ THEMES: Themes = {
     "Help": {
         "help_pages": ("help",),
         "completion": ("completion",),
+        "manual": ("manual",),
     },
 }
 

@@ -97,7 +97,7 @@ def test_examples_are_right(line: str) -> None:
 
 def test_too_many_values_of_an_option_stand_in_its_help(call: Geats) -> None:
     told = " ".join(call("plan", "--help")[1].split())
-    assert "--to TARGET The state that the VMs should be in. One of running, frozen, " in told
+    assert "--to WORD The state that the VMs should be in. One of running, frozen, " in told
     assert "--restart [if_needed|always|never]" in told
 
 
