@@ -4,6 +4,10 @@
 exits with 1 if there are any.
 """
 
+import io
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +15,8 @@ from itertools import product
 from pathlib import Path
 
 from returns.result import Failure, Success
+from rich.console import Console
+from rich.text import Text
 
 from geats_core import (
     COST,
@@ -143,6 +149,10 @@ EVERY_ACTION: tuple[Action, ...] = (
     NotePlaces(()),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
+DECLARED = DOCS / "examples/first-page/geats.yaml"
+COLUMNS = 84  # of a terminal in a picture
+FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+DRAWN_WORDS = re.compile(r"<text[^>]*>([^<]*)</text>")
 DOT_NOTE = "// Written by docs/generate.py: change the code, not this.\n"
 
 
@@ -155,7 +165,11 @@ def rendered() -> Mapping[str, str]:
         "generated/costs.md": costs(),
         "generated/host-plan.dot": DOT_NOTE + dot(host_plan()),
         "generated/host-plan.md": f"{NOTE}\n{table_of(host_plan())}",
-        "examples/plan-in-ci/host.json": recorded_host(),
+        "examples/plan-in-ci/host.json": recorded_host(
+            vm("web01", "10.0.0.11", after=["db01"], memory="512MiB", autostart=False),
+            vm("db01", "10.0.0.20", autostart=False),
+        ),
+        "generated/plan.svg": picture_of_a_plan(),
     }
 
 
@@ -402,10 +416,8 @@ def at(target: Target, spec: VMSpec) -> Observation:
     return follow(made, Observation()).unwrap()
 
 
-def recorded_host() -> str:
-    """What ``geats observe`` prints on a host with two VMs."""
-    web = vm("web01", "10.0.0.11", after=["db01"], memory="512MiB", autostart=False)
-    db = vm("db01", "10.0.0.20", autostart=False)
+def recorded_host(*there: VMSpec) -> str:
+    """What ``geats observe`` prints on a host where these VMs run."""
     pool = PoolFacts(
         location="/var/lib/geats/pools/default/{vm}/{volume}/rootfs",
         size_bytes=100 * 2**30,
@@ -418,10 +430,39 @@ def recorded_host() -> str:
         bridges=frozenset({"br0"}),
         memory_bytes=8 * 2**30,
         cpus=4,
-        declared=frozenset({"db01", "web01"}),
+        declared=frozenset(spec.name for spec in there),
     )
-    seen = {"db01": at(Target.RUNNING, db), "web01": at(Target.RUNNING, web)}
+    seen = {spec.name: at(Target.RUNNING, spec) for spec in there}
     return to_json(Recorded(observations=seen, facts=facts))
+
+
+def picture_of_a_plan() -> str:
+    """A terminal as SVG in which ``geats plan`` was just run, and what it said there."""
+    there = recorded_host(
+        vm("db01", "10.0.0.20", autostart=False),
+        vm("mail", "10.0.0.25", memory="512MiB", autostart=False),
+        vm("old", "10.0.0.99", memory="512MiB", autostart=False),
+        vm("web01", "10.0.0.11", memory="512MiB", autostart=False),
+    )
+    geats = (sys.executable, "-m", "geats_host.cli.main", "--config", f"{DECLARED}")
+    said = subprocess.run(
+        [*geats, "plan", "--from", "-"],
+        input=there,
+        stdout=subprocess.PIPE,
+        check=True,
+        env={**os.environ, "COLUMNS": f"{COLUMNS}", "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+        text=True,
+    ).stdout
+    terminal = Console(record=True, width=COLUMNS, file=io.StringIO())
+    terminal.print(Text("$ geats plan", style="bold"))
+    terminal.print(Text.from_ansi(said.rstrip()))
+    drawn = terminal.export_svg(title="a host with five VMs", unique_id="plan")
+    return FONT_FACE.sub("", drawn)  # a server's fonts; without them, those that are there do
+
+
+def words_in(text: str) -> str:
+    """What a file says to people: of a picture, only the words, as another rich draws otherwise."""
+    return "".join("".join(DRAWN_WORDS.findall(text)).split()) if text.startswith("<svg") else text
 
 
 def costs() -> str:
@@ -451,7 +492,7 @@ def main(*, check: bool) -> int:
     stale = 0
     for name, text in rendered().items():
         path = DOCS / name
-        if path.is_file() and path.read_text() == text:
+        if path.is_file() and words_in(path.read_text()) == words_in(text):
             continue
         if check:
             print(f"docs/{name} is stale: run python docs/generate.py")

@@ -16,11 +16,11 @@ import yaml
 from geats_core.reading.checked import Code
 from geats_host.cli.main import cli
 from geats_host.observing.known_places import VARIABLE
+from tests.docs.console import BLOCK
 
 DOCS = Path(__file__).parents[2] / "docs"
 CI = DOCS / "examples/plan-in-ci"
 README = DOCS.parent / "README.md"
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [*sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts), README]
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -46,10 +46,11 @@ def checkout(tmp_path: Path) -> Path:
     return Path(shutil.copytree(CI, tmp_path / "checkout"))
 
 
-def test_the_commands_of_the_guide_say_what_it_says(checkout: Path) -> None:
+@pytest.mark.parametrize("page", ["plan-in-ci", "troubleshooting"])
+def test_the_commands_of_a_guide_say_what_it_says(page: str, checkout: Path) -> None:
     """In their order, in one directory."""
-    blocks = BLOCK.findall((DOCS / "how-to/plan-in-ci.md").read_text())
-    assert len(blocks) > 3
+    blocks = BLOCK.findall((DOCS / f"how-to/{page}.md").read_text())
+    assert len(blocks) > 2
     for block in blocks:
         commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
         assert "".join(f"$ {each}\n{run(each, checkout)[1]}" for each in commands) == block
