@@ -658,7 +658,7 @@ def check(space: Space, target: Target, restarts: Sequence[Restart]) -> Counted:
     for have in space.states:
         # By identity, as there is one object for each of these in a space.
         same = (id(have.recorded), id(have.defined), have.power, id(have.volumes))
-        found = answers_to(space, goals, have, counted, known.setdefault(same, []))
+        found = answers_to(space, goals, have, counted, known.setdefault(same, {}))
         for column, answer in zip(answers, found, strict=True):
             column.append(answer)
     told_apart: dict[Goal, list[Answer]] = {}
@@ -691,7 +691,7 @@ def goals_of(space: Space, target: Target, restarts: Sequence[Restart]) -> list[
     ]
 
 
-Known = list[tuple[tuple[tuple[str, object], ...], Answer]]  # what was looked at, and the answer
+Known = dict[tuple[str, ...], dict[tuple[int, ...], Answer]]  # by what was looked at, and was so
 
 
 def answers_to(
@@ -699,20 +699,24 @@ def answers_to(
 ) -> Iterator[Answer]:
     """The plan for each goal; not made again where only what it did not look at is different.
 
-    *known* are those of states that differ in ``PARTS`` only.
+    *known* are those of states that differ in ``PARTS`` only. Values are compared by identity:
+    there is one object for each of them in a space.
     """
-    parts = {f"have.{name}": getattr(have, name) for name in PARTS}
+    values = {f"have.{name}": id(getattr(have, name)) for name in PARTS}
     for goal in goals:
-        values = parts | {f"goal.{name}": getattr(goal, name) for name in POLICIES}
-        for looked_at, answer in known:
-            if all(values[name] is value for name, value in looked_at):
-                yield answer
+        for name in POLICIES:
+            values[f"goal.{name}"] = id(getattr(goal, name))
+        for looked_at, by_values in known.items():
+            alike = tuple([values[name] for name in looked_at])
+            if alike in by_values:
+                yield by_values[alike]
                 break
         else:
             LOOKED_AT.clear()
             answer = answer_to(space, watched_goal(goal), watched_state(have))
             counted.plans += 1
-            known.append((tuple((name, values[name]) for name in LOOKED_AT), answer))
+            looked_at = tuple(sorted(LOOKED_AT))
+            known.setdefault(looked_at, {})[tuple([values[name] for name in looked_at])] = answer
             yield answer
 
 
