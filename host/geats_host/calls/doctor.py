@@ -4,6 +4,7 @@ What a look does not tell is tried: drivers run a small VM, which is gone afterw
 says what was looked at, what was found, and, unless that is well, what to do about it.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,15 +20,23 @@ from geats_host import templates
 from geats_host.calls import lifecycle, registry_health, units
 from geats_host.drivers import TryingDriver
 from geats_host.errors import HostError, Refused
+from geats_host.examining import tried
 from geats_host.examining.findings import Finding, Health, HostFiles
 from geats_host.examining.looks import looks
 from geats_host.host import Host
 from geats_host.inputs.configuration import MEND
+from geats_host.linux.mounts import fstype_of
 from geats_host.linux.subordinate_ids import subordinate_ids
 from geats_host.linux.unit_files import SERVICE
+from geats_host.plugins.entry_points import pools_of
 
 OWN_IDS = "give each an idmap of its own, if one may not reach files and processes of another"
 UNITS = "geats units"
+OF_DIRECTORIES = ("btrfs", "directory", "overlay")
+OTHER_FILESYSTEM = (
+    "have its path on ext4, xfs or btrfs, or its volumes in disk files "
+    "({type: filesystem, on: {type: sparsefile, path: ...}})"
+)
 NOT_INSTALLED = re.compile(r"is not installed \(package ([a-z0-9.+-]+)\)")
 NO_BRIDGE = re.compile(r"\.bridge: unknown bridge '([^']+)'")
 
@@ -42,6 +51,7 @@ def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
         *looks(tree, _mounting(raw)),
         _units(raw, tree),
         *_shared_ids(raw, tree),
+        *_mapped_ids(raw, tree),
         *(_trials(raw) if tree.is_this_host else ()),
         *_configuration(raw),
     )
@@ -127,13 +137,31 @@ def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
         yield Finding("ids of guests", Health.WARNING, found, OWN_IDS)
 
 
+def _mapped_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
+    """Pools of directories for unprivileged containers, on filesystems that cannot map ids."""
+    ids = subordinate_ids(tree.root / "etc")
+    if ids is None or not tree.is_this_host or os.geteuid():  # which other findings tell
+        return
+    for name, pool in pools_of(parse_config(raw).value_or(HostConfig())).items():
+        path = pool.options.get("path")
+        if pool.type not in OF_DIRECTORIES or not isinstance(path, str):
+            continue
+        folder = next(each for each in (Path(path), *Path(path).parents) if each.is_dir())
+        if fault := tried.mapped_ids(folder, *ids):
+            found = f"{fstype_of(folder)} at {folder}: {fault}: only privileged containers start"
+            yield Finding(f"pool {name}", Health.PROBLEM, found, OTHER_FILESYSTEM)
+
+
 def _configuration(raw: object) -> Iterator[Finding]:
     """Pools with their tools, templates, bridges, and VMs: whatever a plan would be refused for."""
+    if raw == {}:
+        found = "declares nothing: everything has its default"
+        yield Finding("configuration", Health.WARNING, found, "geats init")
     by_name = lifecycle.validate(raw)
     by_name.pop(lifecycle.REGISTRY, None)  # which has findings of its own
     problems = [str(each) for found in by_name.values() for each in found]
     problems += _template_problems(raw)
-    if not problems:
+    if raw != {} and not problems:
         yield Finding("configuration", Health.WELL, "is valid, with everything that it declares")
     for each in dict.fromkeys(problems):
         yield Finding("configuration", Health.PROBLEM, each, _fix(each))

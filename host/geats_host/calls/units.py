@@ -22,7 +22,7 @@ from geats_host.linux import unit_files
 from geats_host.linux.run import run
 
 Report = dict[str, object]
-FOLDER, RUNS = "etc/systemd/system", "run/systemd/system"
+FOLDER, RUNS = "etc/systemd/system", unit_files.RUNS
 SAVED = "units.json"  # the configuration, for a host whose configuration comes from Salt
 ANY = range(256)  # exit codes of systemctl, which says the same in words
 DAILY = "daily"

@@ -11,7 +11,8 @@ from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.errors import HostError
 from geats_host.examining import tried
 from geats_host.examining.findings import Finding, Health, HostFiles
-from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
+from geats_host.linux.subordinate_ids import NEEDED, lacking, subordinate_ids
+from geats_host.linux.unit_files import RUNS
 
 OLDEST_KERNEL = (5, 12)  # mount_setattr(2), for idmapped mounts
 INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
@@ -31,6 +32,17 @@ PROGRAMS = {  # what geats runs, and Debian's package that has it
 INSTANCES, PTYS = "fs.inotify.max_user_instances", "kernel.pty.max"
 RESERVED_PTYS = 1024  # kernel.pty.reserve: those only the host's own /dev/pts may have
 LXCFS_FILE = "proc/uptime"
+
+START_LXCFS = "systemctl enable --now lxcfs"
+RUN_LXCFS = "mkdir -p /var/lib/lxcfs && lxcfs /var/lib/lxcfs &"
+# By their numbers in capabilities(7): what does not work without them, and how bad that is.
+CAPABILITIES = {
+    12: ("CAP_NET_ADMIN", "no container gets a NIC", Health.PROBLEM),
+    21: ("CAP_SYS_ADMIN", "nothing can be mounted", Health.PROBLEM),
+    24: ("CAP_SYS_RESOURCE", "ext4 volumes only grow while their VM is off", Health.WARNING),
+}
+GIVE_CAPABILITIES = "run geats where root has all: see CapabilityBoundingSet= of its unit"
+NSS_OWN_NAME = "myhostname"  # of nsswitch.conf: nss-myhostname(8), which needs no /etc/hosts
 MEND_LXCFS = "restart lxcfs (systemctl restart lxcfs), and then the guests that use it"
 MAKE_SHARED = "run 'mount --make-rshared /' before anything else starts, as systemd does"
 
@@ -41,6 +53,8 @@ def looks(tree: HostFiles, mounting: Iterable[Path]) -> Iterator[Finding]:
     """
     yield _user()
     yield _kernel()
+    if not (tree.is_this_host and os.geteuid()):  # else it lacks them all
+        yield from _capabilities(tree)
     yield from (look(tree) for look in LOOKS)
     yield _mounts(tree, mounting)
     yield from _programs()
@@ -75,7 +89,8 @@ def _subordinate_ids(tree: HostFiles) -> Finding:
     if ids is not None:
         found = f"root has {ids[1]}, from {ids[0]} on"
         return Finding("subordinate ids", Health.WELL, found)
-    fix = f"add the line root:100000:{NEEDED} to /etc/subuid and /etc/subgid"
+    line, files = lacking(tree.root / "etc")
+    fix = f"add the line {line} to {' and '.join(f'/etc/{file}' for file in files)}"
     found = f"root has no {NEEDED} that are the same for users and groups"
     return Finding("subordinate ids", Health.PROBLEM, found, fix)
 
@@ -132,7 +147,8 @@ def _apparmor(tree: HostFiles) -> Finding:
         return Finding("apparmor", Health.WELL, f"is on, with {parser}")
     why = fault or f"{apparmor.PARSER} is not installed"
     found = f"is on, and {why}: no container can start"
-    return Finding("apparmor", Health.PROBLEM, found, apparmor.FIX)
+    fix = "apt-get install --reinstall apparmor" if parser else apparmor.FIX
+    return Finding("apparmor", Health.PROBLEM, found, fix)
 
 
 def _lxcfs(tree: HostFiles) -> Finding:
@@ -140,10 +156,40 @@ def _lxcfs(tree: HostFiles) -> Finding:
     points = [line.split()[4] for line in lines if " fuse.lxcfs " in line]
     if not points:
         found = "is not mounted: guests see the memory and the processors of the host"
-        return Finding("lxcfs", Health.WARNING, found, "apt-get install lxcfs")
+        return Finding("lxcfs", Health.WARNING, found, _start_lxcfs(tree))
     if tree.is_this_host and (fault := tried.file(Path(points[-1], LXCFS_FILE))):
         return Finding("lxcfs", Health.PROBLEM, f"does not answer: {fault}", MEND_LXCFS)
     return Finding("lxcfs", Health.WELL, "is mounted")
+
+
+def _start_lxcfs(tree: HostFiles) -> str:
+    """What is left to do: it may be installed already."""
+    if shutil.which("lxcfs") is None:
+        return "apt-get install lxcfs"
+    return START_LXCFS if (tree.root / RUNS).is_dir() else RUN_LXCFS
+
+
+def _capabilities(tree: HostFiles) -> Iterator[Finding]:
+    """Root in a container, or in a unit that is confined, may lack some."""
+    held = re.search(r"^CapEff:\s*(\w+)$", tree.text("proc/self/status") or "", re.MULTILINE)
+    bits = int(held[1], 16) if held else 0
+    missing = [what for number, what in CAPABILITIES.items() if not bits >> number & 1]
+    if not missing:
+        yield Finding("capabilities", Health.WELL, "root has those that geats needs")
+    for name, without, health in missing:
+        yield Finding("capabilities", health, f"{name} is missing: {without}", GIVE_CAPABILITIES)
+
+
+def _own_name(tree: HostFiles) -> Finding:
+    """Many programs, sudo and Salt among them, ask for it, and wait if nobody answers."""
+    name, hosts = platform.node(), tree.text("etc/hosts") or ""
+    names = [word for line in hosts.splitlines() for word in line.partition("#")[0].split()[1:]]
+    if name in names:
+        return Finding("own name", Health.WELL, f"{name} is in /etc/hosts")
+    if NSS_OWN_NAME in (tree.text("etc/nsswitch.conf") or ""):
+        return Finding("own name", Health.WELL, f"{name} is known by nss-myhostname")
+    found = f"{name} is not in /etc/hosts: programs that ask for it wait for DNS"
+    return Finding("own name", Health.WARNING, found, f"echo '127.0.1.1 {name}' >> /etc/hosts")
 
 
 def _mounts(tree: HostFiles, mounting: Iterable[Path]) -> Finding:
@@ -188,4 +234,13 @@ def _programs() -> Iterator[Finding]:
             yield Finding(program, Health.WELL, path)
 
 
-LOOKS = (_user_namespaces, _subordinate_ids, _cgroups, _inotify, _ptys, _apparmor, _lxcfs)
+LOOKS = (
+    _user_namespaces,
+    _subordinate_ids,
+    _cgroups,
+    _inotify,
+    _ptys,
+    _apparmor,
+    _lxcfs,
+    _own_name,
+)

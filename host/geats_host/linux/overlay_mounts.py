@@ -149,7 +149,7 @@ def _overlay(layers: Layers) -> int:
     with (
         layers.lower() as lower,
         layers.volume() as at,
-        closing(_mapped(lower, layers.ids)) as below,
+        closing(mapped(lower, layers.ids)) as below,
         closing(_call(SYS_FSOPEN, b"overlay", FSOPEN_CLOEXEC)) as context,
     ):
         _attach(below, at)
@@ -159,7 +159,7 @@ def _overlay(layers: Layers) -> int:
         return _call(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, 0)
 
 
-def _mapped(tree: int, ids: int) -> int:
+def mapped(tree: int, ids: int) -> int:
     """The tree as a mount, read-only and with its ids mapped."""
     made = _call(SYS_OPEN_TREE, tree, b"", AT_EMPTY_PATH | OPEN_TREE_CLONE | os.O_CLOEXEC)
     attributes = MountAttr(ATTR_RDONLY | ATTR_IDMAP, 0, 0, ids)

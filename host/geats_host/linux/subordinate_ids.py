@@ -21,6 +21,16 @@ def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int] | None:
     return None
 
 
+def lacking(etc: Path = Path("/etc")) -> tuple[str, tuple[str, ...]]:
+    """The line that ``subordinate_ids`` misses, and the files of *etc* that do not have it yet."""
+    uids, gids = (_ranges_of_root(etc / file) for file in ("subuid", "subgid"))
+    for there, file in ((uids, "subgid"), (gids, "subuid")):
+        for first, count in there:
+            if count >= NEEDED:
+                return f"root:{first}:{count}", (file,)
+    return f"root:100000:{NEEDED}", ("subuid", "subgid")
+
+
 def _ranges_of_root(file: Path) -> list[tuple[int, int]]:
     lines = file.read_text().splitlines() if file.exists() else []
     matches = filter(None, map(ROOTS_RANGE.fullmatch, map(str.strip, lines)))

@@ -12,6 +12,7 @@ which a stop of the unit does not end.
 
 from collections.abc import Mapping, Sequence
 
+RUNS = "run/systemd/system"  # is there if systemd is the init
 SERVICE = "geats.service"
 AFTER = (
     *("network.target", "network-online.target", "local-fs.target", "remote-fs.target"),

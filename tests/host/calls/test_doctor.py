@@ -31,6 +31,8 @@ HEALTHY = {
         "30 25 0:26 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw\n"
     ),
     "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
+    "proc/self/status": "Name:\tgeats\nCapEff:\t000001ffffffffff\n",
+    "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 x.org {platform.node()} # this host\n",
 }
 
 
@@ -63,7 +65,9 @@ def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("ptys", "proc/sys/kernel/pty/max", "2000", Health.WARNING, "kernel.pty.max=3524"),
         ("ptys", "proc/sys/kernel/pty/nr", "3070", Health.PROBLEM, "kernel.pty.max=3524"),
         ("mounts", "proc/self/mountinfo", "20 1 8:1 / / rw - ext4 x rw", Health.WARNING, "rshared"),
-        ("lxcfs", "proc/self/mountinfo", "", Health.WARNING, "apt-get install lxcfs"),
+        ("capabilities", "proc/self/status", "CapEff: fffeffffff", Health.WARNING, "Bounding"),
+        ("capabilities", "proc/self/status", "CapEff: ffffdfffff", Health.PROBLEM, "Bounding"),
+        ("own name", "etc/hosts", f"127.0.0.1 a # {platform.node()}", Health.WARNING, "127.0.1.1"),
         ("cgroups", "sys/fs/cgroup/cgroup.controllers", "cpu pids", Health.PROBLEM, "memory"),
     ],
 )
@@ -200,3 +204,44 @@ def test_vms_with_the_same_ids_on_the_host_are_told(tmp_path: Path) -> None:
         registry.record(parse_vm(name, raw).unwrap())
     told = [each.found for each in examine(config) if each.what == "ids of guests"]
     assert told == ["a, b have the same ids on the host"]
+
+
+def test_what_is_done_already_is_not_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tree(tmp_path, {**HEALTHY, "proc/self/mountinfo": "", "etc/subgid": "a:1:2"})
+    there = {apparmor.PARSER: "/usr/sbin/apparmor_parser"}
+    monkeypatch.setattr(shutil, "which", there.get)
+    assert finding("subordinate ids", host).fix == "add the line root:100000:65536 to /etc/subgid"
+    assert finding("lxcfs", host).fix == "apt-get install lxcfs"
+    there["lxcfs"] = "/usr/bin/lxcfs"
+    assert finding("lxcfs", host).fix == "mkdir -p /var/lib/lxcfs && lxcfs /var/lib/lxcfs &"
+    (tmp_path / units.RUNS).mkdir(parents=True)
+    assert finding("lxcfs", host).fix == "systemctl enable --now lxcfs"
+    tree(tmp_path, {"etc/subuid": "", "etc/subgid": "root:200000:65536"})
+    assert finding("subordinate ids", host).fix == "add the line root:200000:65536 to /etc/subuid"
+
+
+def test_a_name_that_the_system_knows_needs_no_line(tmp_path: Path) -> None:
+    files = {**HEALTHY, "etc/hosts": "", "etc/nsswitch.conf": "hosts: files myhostname dns\n"}
+    assert finding("own name", tree(tmp_path, files)).health is Health.WELL
+
+
+def test_a_filesystem_that_cannot_map_ids_is_told_with_its_pool(tmp_path: Path) -> None:
+    pools = {name: {"type": "directory", "path": path} for name, path in (
+        ("kernel", "/proc/sys/geats"),
+        ("fine", str(tmp_path / "not/there/yet")),
+    )}  # fmt: skip
+    found = [
+        each
+        for each in examine({**memory_config(tmp_path), "pools": pools})
+        if "pool " in each.what
+    ]
+    assert [(each.what, each.health) for each in found] == [("pool kernel", Health.PROBLEM)]
+    assert found[0].found.startswith("proc at /proc/sys: the filesystem, or the kernel, cannot map")
+    assert "type: filesystem, on: {type: sparsefile" in found[0].fix
+
+
+def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
+    found = finding("configuration", tree(tmp_path))
+    assert (found.health, found.fix) == (Health.WARNING, "geats init")
