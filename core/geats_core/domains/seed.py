@@ -18,6 +18,7 @@ from geats_core.vm.spec import Dns, Nic, VMSpec, Volume
 
 CLOUD_CONFIG = "#cloud-config\n"
 CONTAINERS = "lxc"  # in place of the type of a domain
+INSTANCE = "instance-id"
 META_DATA, USER_DATA, NETWORK_CONFIG = "meta-data", "user-data", "network-config"
 BY_ID = {  # how udev calls a disk with a serial number, by its bus
     Bus.VIRTIO: "virtio-",
@@ -54,12 +55,21 @@ def container_seed(spec: VMSpec) -> Mapping[str, str]:
 def _documents(
     spec: VMSpec, kind: str, network: Mapping[str, object], user: Mapping[object, object]
 ) -> Mapping[str, str]:
-    identity = {"instance-id": domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
+    identity = {INSTANCE: domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
     return {
         META_DATA: _json(identity),
         NETWORK_CONFIG: _json(network),
         USER_DATA: CLOUD_CONFIG + _json(user),
     }
+
+
+def instance_of(meta_data: str) -> str:
+    """What cloud-init knows a guest by, in a document of that name; empty if it says nothing."""
+    try:
+        found = json.loads(meta_data)
+    except (ValueError, RecursionError):  # it may be of somebody else, and in YAML
+        return ""
+    return f"{found.get(INSTANCE, '')}" if isinstance(found, dict) else ""
 
 
 def merged(ours: Mapping[object, object], theirs: Mapping[object, object]) -> dict[object, object]:

@@ -185,7 +185,7 @@ def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -
             pool.clone(source, volume)
     else:
         templates.make_ready(template, ground.store)
-        templates.fill(template, pool, volume, ground.store)
+        templates.fill(template, pool, volume, ground.store, seen.size_bytes)
     pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
 
 

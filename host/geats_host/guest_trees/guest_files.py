@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +49,19 @@ def write_guest_files(
         for path, content in files.items():
             with _host_errors(rootfs, path):
                 _write(root, _names(path), content.encode(errors="surrogateescape"), mode, owner)
+
+
+def remove_guest_files(rootfs: Path, paths: Iterable[str]) -> None:
+    """Remove each that is there; a symbolic link is removed, and nothing that it leads to."""
+    for path in paths:
+        *folders, name = _names(path)
+        with (
+            _open_root(rootfs) as root,
+            _host_errors(rootfs, path),
+            suppress(FileNotFoundError),
+            closing(openat2(root, "/".join(folders) or ".", DIRECTORY)) as parent,
+        ):
+            os.unlink(name, dir_fd=parent)
 
 
 def is_guest_file(rootfs: Path, path: str) -> bool:

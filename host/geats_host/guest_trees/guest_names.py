@@ -17,6 +17,7 @@ from geats_host.guest_trees.guest_files import (
     is_guest_file,
     is_there,
     read_guest_file,
+    remove_guest_files,
     write_guest_files,
 )
 from geats_host.lazy import later
@@ -26,18 +27,23 @@ if TYPE_CHECKING:
 else:  # most hosts have no guest with a seed
     seed = later("geats_core.domains.seed")
 
-CLOUD_INIT = "cloud-init"
+CLOUD_INIT, META_DATA = "cloud-init", "meta-data"
 SEED = "var/lib/cloud/seed/nocloud"  # see the datasource NoCloud of cloud-init
 
 
 def seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
     """Write the documents for cloud-init, where it looks for them, if that configures the guest.
 
-    As with virtual machines, it is done before each start: what is lost or changed is renewed.
+    As with virtual machines, it is done before each start: what is lost or changed is renewed. If
+    nothing configures the guest any more, those that geats wrote are removed.
     """
     if hardware.to_plain(spec.hardware).get("guest") == CLOUD_INIT:
         files = {f"{SEED}/{name}": text for name, text in seed.container_seed(spec).items()}
         write_guest_files(rootfs, files, mode=0o600, owner=owner)
+    elif (known := read_guest_file(rootfs, f"{SEED}/{META_DATA}")) is not None:
+        documents = seed.container_seed(spec)
+        if seed.instance_of(known) == seed.instance_of(documents[META_DATA]):
+            remove_guest_files(rootfs, [f"{SEED}/{name}" for name in documents])
 
 
 def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> None:

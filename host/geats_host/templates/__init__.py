@@ -89,15 +89,16 @@ def size_of(template: Template, store: Store) -> int | None:
         return disk_images.size_of(disks.image_of(template.source, store))
 
 
-def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None:
-    """Fill a volume that is active with *template*; one in memory stays empty."""
+def fill(
+    template: Template, pool: Pool, volume: VolumeId, store: Store, size_bytes: int | None
+) -> None:
+    """Fill a volume of that size, which is active, with *template*; one in memory stays empty."""
     match template.root_kind:
         case _ if pool.offers is Offer.NOTHING:
             pass
         case RootKind.TREE:
             install(template, pool.path(volume), store)
         case RootKind.DISK:
-            size_bytes = pool.observe(volume)[volume].size_bytes
             with store.in_use(), _named(template):
                 image = disks.image_of(template.source, store)
                 disks.install(image, pool.path(volume), pool.offers, size_bytes, store)

@@ -70,7 +70,7 @@ def _fill(pool: Pool, volume: VolumeId, template: Template, store: Store) -> Non
     pool.activate(volume)
     started = replace(_seen(pool, volume), stage=Stage.FILLING)
     pool.mark(volume, started)
-    fill(template, pool, volume, store)
+    fill(template, pool, volume, store, started.size_bytes)
     pool.deactivate(volume)  # it is cloned, and never used where it is
     pool.mark(volume, replace(started, stage=Stage.INSTALLED, template=template.name))
 

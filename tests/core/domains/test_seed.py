@@ -7,7 +7,14 @@ import pytest
 
 from geats_core.domains.domain_xml import domain_uuid
 from geats_core.domains.machine_keys import read_machine
-from geats_core.domains.seed import CLOUD_CONFIG, container_seed, devices, merged, seed_files
+from geats_core.domains.seed import (
+    CLOUD_CONFIG,
+    container_seed,
+    devices,
+    instance_of,
+    merged,
+    seed_files,
+)
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, ROOT, spec
 
@@ -173,6 +180,13 @@ def test_a_container_gets_the_same_documents_without_network_and_mounts() -> Non
             "network-config": {"config": "disabled"},
             "user-data": {"preserve_hostname": False, **more},
         }
+
+
+def test_a_guest_is_known_by_its_document_or_not_at_all() -> None:
+    ours = container_seed(spec(driver="lxc"))["meta-data"]
+    assert instance_of(ours) == domain_uuid("db01", "lxc")
+    for other in ("instance-id: i-1", "[]", "{}", "[" * 100_000):
+        assert instance_of(other) == ""
 
 
 def test_what_is_merged_is_not_changed() -> None:

@@ -53,11 +53,13 @@ def run(*works: Callable[[], object]) -> None:
 def test_two_processes_unpack_a_template_once(
     pool: Pool, template: Template, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(template: Template, pool: Pool, volume: VolumeId, store: Store) -> None:
+    def fill(
+        template: Template, pool: Pool, volume: VolumeId, store: Store, size_bytes: int | None
+    ) -> None:
         with (tmp_path / "log").open("a") as log:
             log.write("unpacked\n")
         time.sleep(0.3)
-        templates.fill(template, pool, volume, store)
+        templates.fill(template, pool, volume, store, size_bytes)
 
     monkeypatch.setattr(cache, "fill", fill)
     run(*[lambda: unpack(pool, template, store)] * 4)

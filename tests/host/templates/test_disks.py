@@ -52,7 +52,7 @@ def installed(template: Template, pool: Pool, store: Store, size_bytes: int = 8 
     root = root_of(pool, size_bytes)
     templates.verify(template, store)
     templates.make_ready(template, store)
-    templates.fill(template, pool, ROOT, store)
+    templates.fill(template, pool, ROOT, store, size_bytes)
     return root
 
 
@@ -116,7 +116,7 @@ def test_a_hostile_image_is_refused_before_any_program_reads_it(
     monkeypatch.setattr(qemu_img, "run", None)
     root = root_of(pool, 8 * MIB)
     with pytest.raises(HostError, match=why):
-        templates.fill(template, pool, ROOT, store)
+        templates.fill(template, pool, ROOT, store, 8 * MIB)
     assert root.read_bytes() == bytes(8 * MIB)
 
 
