@@ -20,7 +20,7 @@ from geats_host.linux.loops import loops
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 BRIDGE = "gtbr0"
 CGROUPS = Path("/sys/fs/cgroup")
-BESIDE = ("machines", "minions")  # folders that script/test runs in processes of their own
+BESIDE = ("machines", "minions", "cloud_init")  # folders that run in processes of their own
 MINIONS = "geats-test-salt-"  # what the name of each VM in minions/ begins with, and of no other
 LISTENS = "00010000"  # in a column of proc(5), /proc/net/unix
 DEFAULT_DEBIAN = "/var/cache/geats-test/debian.tar.zst"

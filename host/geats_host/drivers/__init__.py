@@ -300,10 +300,10 @@ class GuestConfiguring(Protocol):
     It is asked for roots that are no directories: nothing of these is mounted on the host.
     """
 
-    def configure_guest(self, spec: VMSpec, place: Place) -> None:
+    def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         """Let the guest, whose root volume is at *place*, be as described when it starts next.
 
-        The VM is off, and need not be defined yet.
+        The VM is off, and need not be defined yet. A *new* guest was just installed there.
         """
         ...
 

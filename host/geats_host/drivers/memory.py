@@ -87,7 +87,7 @@ class MemoryDriver:
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
             self.configured.pop(name, None)
 
-    def configure_guest(self, spec: VMSpec, place: Place) -> None:
+    def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         self.configured[spec.name] = spec
 
     def start(self, name: str) -> None:

@@ -172,7 +172,7 @@ def _configure(ground: Ground, spec: VMSpec, place: Place, *, new: bool) -> None
     if place.offers is Offer.DIRECTORY:
         configure_guest(place.path, spec, owner=place.shifted_by, new=new)
     elif isinstance(driver := ground.driver, GuestConfiguring):
-        driver.configure_guest(spec, place)
+        driver.configure_guest(spec, place, new=new)
 
 
 def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -> None:

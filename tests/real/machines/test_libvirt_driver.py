@@ -395,6 +395,35 @@ def test_the_seed_is_written_at_each_start(driver: LibvirtDriver, tmp_path: Path
     assert seed.exists()
 
 
+def test_what_firmware_and_tpm_remember_is_of_one_guest(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    """It stays from start to start; a guest that is installed anew has its own."""
+    want = machine("secure", hardware={"firmware": "uefi-secure", "tpm": True})
+    assert driver.cannot_define(want) == ()
+
+    def remembered() -> set[int]:
+        """The files, by their numbers."""
+        folders = (Path("/var/lib/libvirt/qemu/nvram"), Path("/var/lib/libvirt/swtpm"))
+        found = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+        return {file.stat().st_ino for file in found}
+
+    found = []
+    for new in (True, False, True):
+        driver.define(want, places(want, tmp_path))
+        driver.configure_guest(want, places(want, tmp_path)["root"], new=new)
+        assert driver.observe() == {want.name: DriverSeen(defined=want)}
+        driver.start(want.name)
+        assert driver.observe()[want.name].in_effect == want
+        found.append(remembered())
+        driver.stop(want.name)
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+    assert found[1].isdisjoint(found[2])
+    driver.undefine(want.name)
+    assert remembered() == set()
+
+
 def test_a_vm_with_snapshots_is_forgotten_with_them(driver: LibvirtDriver, tmp_path: Path) -> None:
     want = machine("snapshots")
     driver.define(want, places(want, tmp_path))

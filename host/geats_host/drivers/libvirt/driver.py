@@ -24,7 +24,7 @@ from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
 from geats_core.domains.live_devices import device_steps, lost_sight_of, missing_ports
-from geats_core.domains.machine import Guest, Machine, cpus
+from geats_core.domains.machine import Firmware, Guest, Machine, cpus
 from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
 from geats_core.planning.plugin_facts import DriverFacts
@@ -150,6 +150,12 @@ class LibvirtDriver:
             definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
             if made["new"]:  # what is left of another, that was not forgotten to its end
                 lock_marks.set_locked(folder, locked=False)
+
+    def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
+        """Let a new guest have variables of its firmware and a TPM of its own; see ``start``."""
+        machine = machines.machine_of(self.options, spec)
+        if new and (machine.firmware is not Firmware.BIOS or machine.tpm):
+            self._have("renew", spec.name)
 
     def domain_text(self, name: str) -> "domain_adoption.DomainText | None":
         """What libvirt says of a domain, if it is one of this type."""

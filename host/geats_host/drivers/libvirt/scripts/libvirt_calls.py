@@ -350,6 +350,16 @@ def _undefine(host: Connection, request: Request) -> Answer:
     return {}
 
 
+def _renew(host: Connection, request: Request) -> Answer:
+    """Forget what its firmware and its TPM remember: libvirt does so only with the definition."""
+    domain = _found(host, request["name"])
+    if domain is not None:
+        xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+        _undefine(host, request)
+        host.defineXML(xml)
+    return {}
+
+
 def _set_limits(host: Connection, request: Request) -> Answer:
     """Change memory and CPUs of the running guest, see that they are there, and note it."""
     domain = ours(host, request)
@@ -459,6 +469,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "freeze": _freeze,
     "unfreeze": _unfreeze,
     "undefine": _undefine,
+    "renew": _renew,
     "set-limits": _set_limits,
     "set-devices": _set_devices,
     "resize": _resize,
