@@ -280,9 +280,11 @@ def test_ten_vms_are_cloned_from_one_unpacked_template(
     template = Template(name="small", source=Files(path=str(path)))
     filled: list[VolumeId] = []
 
-    def counted(template: Template, into: Pool, volume: VolumeId, store: Store) -> None:
+    def counted(
+        template: Template, into: Pool, volume: VolumeId, store: Store, size_bytes: int | None
+    ) -> None:
         filled.append(volume)
-        fill(template, into, volume, store)
+        fill(template, into, volume, store, size_bytes)
 
     monkeypatch.setattr(cache, "fill", counted)
     names = [f"vm{number}" for number in range(10)]
