@@ -67,7 +67,9 @@ def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
 
 def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
-    Copy a file of this host into a running VM. It is copied completely, or not at all.
+    Copy a file of this host into a VM. It is copied completely, or not at all.
+
+    A container may be off if its root is a directory on the host; a virtual machine must run.
 
     A file or link of that name in the VM is replaced; the directory must exist. Links in the path
     never lead out of the VM. Returns the size in bytes.
@@ -98,7 +100,7 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
 
 def write_file(name, path, content, mode=None, owner=None, group=None, timeout=None):
     """
-    Write text to a file of a running VM, as :py:func:`push` does. It is never logged.
+    Write text to a file of a VM, as :py:func:`push` does. It is never logged.
 
     name, path, mode, owner, group, timeout
         as for :py:func:`push`
@@ -118,7 +120,7 @@ def write_file(name, path, content, mode=None, owner=None, group=None, timeout=N
 
 def pull(name, path, target, max_size=None, timeout=None):
     """
-    Copy a regular file of a running VM to this host. It is copied completely, or not at all.
+    Copy a regular file of a VM to this host. It is copied completely, or not at all.
 
     Only root can read the copy. Returns the size in bytes.
 
@@ -146,7 +148,7 @@ def pull(name, path, target, max_size=None, timeout=None):
 
 def read_file(name, path, max_size=None, timeout=None):
     """
-    Return the content of a regular file of a running VM as text; bytes that are not UTF-8 are
+    Return the content of a regular file of a VM as text; bytes that are not UTF-8 are
     replaced.
 
     name (str)

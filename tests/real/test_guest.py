@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from returns.result import Success
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
-from geats_host.calls.guests import files, programs, ssh, waiting
-from geats_host.drivers import OUTPUT_BYTES, Place, Ran, Streams
+from geats_host.calls.guests import files, programs, ssh, trees, waiting
+from geats_host.drivers import OUTPUT_BYTES, Copied, Place, Ran, Streams
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import LONGEST_CONSOLE
 from geats_host.engine.apply_plan import apply_plan
@@ -491,5 +492,42 @@ def test_a_host_reaches_into_debian(debian_rootfs: Path, tmp_path: Path, bridge:
         assert files.pull(host, name, "/srv/a", str(tmp_path / "a"), {}) == 8
         assert (tmp_path / "a").read_text() == "grüezi\n"
         assert ssh.ssh_command(host, name, {}) == ["ssh", "--", "10.77.0.9"]
+        trees_go_there_and_back(host, name, tmp_path)
+        apply_plan(host, lifecycle.plan_verb(host, "stop", name))
+        trees_go_there_and_back(host, name, tmp_path)
+        assert files.write_file(host, name, "/etc/motd", "off", {"owner": "games"}) == 3
+        assert files.read_file(host, name, "/etc/motd", {}) == b"off"
     finally:
         apply_plan(host, lifecycle.plan_to(host, name, "deprovisioned"))
+
+
+def trees_go_there_and_back(host: Host, name: str, folder: Path) -> None:
+    """And a link in the guest leads nowhere else, whether it runs or is off."""
+    source, target, outside = folder / "tree", folder / "copy", folder / "outside"
+    for each in (source / "sub", source / "way", outside):
+        each.mkdir(parents=True, exist_ok=True)
+    (source / "sub/file").write_text("hello")
+    (source / "sub/file").chmod(0o640)
+    (source / "sub/link").symlink_to("/etc/passwd")
+    (source / "way").rmdir()
+    (source / "way").symlink_to(outside)
+    done = trees.push_tree(host, name, str(source), "/srv/tree", {"owner": "games"})
+    assert done == Copied(files=1, size_bytes=5)
+    (source / "way").unlink()
+    (source / "way").mkdir()
+    (source / "way/file").write_text("theirs")
+    done = trees.push_tree(host, name, str(source), "/srv/tree", {})
+    assert done.wrong == ("way: Not a directory", "way/file: Not a directory")
+    assert list(outside.iterdir()) == []
+    assert trees.pull_tree(host, name, "/srv/tree", str(target), {}).files == 1
+    assert (target / "sub/file").read_text() == "hello"
+    assert (target / "sub/file").stat().st_mode & 0o777 == 0o640
+    assert {os.readlink(target / each) for each in ("way", "sub/link")} == {
+        str(outside),
+        "/etc/passwd",
+    }
+    assert not trees.pull_tree(host, name, "/srv/tree/sub/file", str(target), {}).is_tree
+    with pytest.raises(HostError, match="larger than wanted"):
+        trees.pull_tree(host, name, "/srv/tree", str(target), {"max_size": 4})
+    for each in (source, target):
+        shutil.rmtree(each)

@@ -112,8 +112,11 @@ EXAMPLES = {
     "provision": ("geats provision web01",),
     "prune-exports": ("geats prune-exports --daily 7 --weekly 4 --dry-run",),
     "prune-snapshots": ("geats prune-snapshots --hourly 24 --daily 7 --dry-run",),
-    "pull": ("geats pull web01 /var/log/syslog ./syslog",),
-    "push": ("geats push web01 ./app.conf /etc/app.conf --mode 0640 --group www-data",),
+    "pull": ("geats pull web01 /var/log/syslog ./syslog", "geats pull web01 /etc/nginx ./nginx"),
+    "push": (
+        "geats push web01 ./app.conf /etc/app.conf --mode 0640 --group www-data",
+        "geats push web01 ./site /var/www/",
+    ),
     "reboot": ("geats reboot web01",),
     "registry": ("geats registry backup /backup/registry.db",),
     "registry backup": ("geats registry backup /backup/registry.db",),

@@ -2,17 +2,18 @@
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 import click
 
+from geats_core.reading.sizes import for_people
 from geats_host.calls import reports
-from geats_host.calls.guests import files, logs, programs, waiting
+from geats_host.calls.guests import files, logs, programs, trees, waiting
 from geats_host.calls.guests import ssh as ssh_calls
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
-from geats_host.drivers import Ran, Streams
+from geats_host.drivers import Copied, Ran, Streams
 from geats_host.errors import HostError
 
 TIMED_OUT = 124  # as timeout(1) says it
@@ -95,23 +96,52 @@ def shell(session: Session, name: str, user: str | None) -> None:
 @timeout_option
 @in_session
 def push(session: Session, /, name: str, source: Path, path: str, **options: object) -> None:
-    """Copy the file SOURCE of this host to PATH in a VM."""
-    size_bytes = files.push(session.host, name, str(source.absolute()), path, options)
-    session.answer({"path": path, "size_bytes": size_bytes}, lambda: None)
+    """Copy the file or directory SOURCE of this host to PATH in a VM.
+
+    If PATH ends with '/', SOURCE goes into that directory. Modes and times of what is in a
+    directory are kept, and links are copied as links. A container may be off.
+    """
+    at = f"{path}{source.absolute().name}" if path.endswith("/") else path
+    if source.is_dir():
+        done = trees.push_tree(session.host, name, str(source.absolute()), at, options)
+        _copied(session, "path", at, done)
+    size_bytes = files.push(session.host, name, str(source.absolute()), at, options)
+    session.answer({"path": at, "size_bytes": size_bytes}, lambda: None)
 
 
 @click.command()
 @click.argument("name")
 @click.argument("path")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--max-size", metavar="SIZE", help="The largest file to copy (default: 1GiB).")
+@click.option("--max-size", metavar="SIZE", help="What is copied at most (default: 1GiB).")
 @timeout_option
 @in_session
 def pull(session: Session, /, name: str, path: str, target: Path, **options: object) -> None:
-    """Copy the file PATH of a VM to TARGET on this host. Only its owner can read TARGET."""
-    to = str(target.absolute())
+    """Copy the file or directory PATH of a VM to TARGET on this host.
+
+    If TARGET is a directory, PATH goes into it. A file can be read by its owner only; modes and
+    times of what is in a directory are kept, and links are copied as links. A container may be off.
+    """
+    at = target / PurePosixPath(path).name if target.is_dir() else target
+    to = str(at.absolute())
+    done = trees.pull_tree(session.host, name, path, to, options)
+    if done.is_tree:
+        _copied(session, "target", to, done)
     size_bytes = files.pull(session.host, name, path, to, options)
     session.answer({"target": to, "size_bytes": size_bytes}, lambda: None)
+
+
+def _copied(session: Session, key: str, at: str, done: Copied) -> NoReturn:
+    """Say what came of a directory, and end: with 1 if something was not copied."""
+
+    def show() -> None:
+        for line in done.wrong:
+            click.echo(f"not copied: {line}", err=True)
+        click.echo(f"{done.files} files, {for_people(done.size_bytes)}, are in {at}")
+
+    report = {"files": done.files, "size_bytes": done.size_bytes, "wrong": [*done.wrong]}
+    session.answer({key: at, **report}, show)
+    sys.exit(FAILED if done.wrong else 0)
 
 
 @click.command()

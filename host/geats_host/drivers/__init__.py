@@ -89,6 +89,19 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A tree that was copied: regular files, their bytes, and what was not copied, and why.
+
+    ``is_tree`` is false if there was a single file in place of the tree, and nothing was copied.
+    """
+
+    files: int = 0
+    size_bytes: int = 0
+    wrong: tuple[str, ...] = ()
+    is_tree: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
     """Descriptors of the caller's, which a program in a guest is connected with.
 
@@ -242,6 +255,25 @@ class TerminalDriver(Protocol):
         self, name: str, command: "Command", streams: Streams, timeout_s: float | None
     ) -> int | None:
         """The same on a terminal of the guest's; ``stdin`` and ``stdout`` are the caller's."""
+        ...
+
+
+@runtime_checkable
+class TreeDriver(Protocol):
+    """What a driver offers if whole directories can be copied into a guest, and out of it.
+
+    On the way they are a stream of ``drivers.lxc.scripts.tree_stream``.
+    """
+
+    def pack(self, name: str, path: str, target: int, timeout_s: int) -> Copied:
+        """Write the directory *path* of a running guest to the descriptor *target*."""
+        ...
+
+    def unpack(self, name: str, file: "FileToWrite", source: int) -> Copied:
+        """Write what *source* has to the directory ``file.path``, which is made if needed.
+
+        What is new belongs to owner and group of *file*; modes are those of the stream.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Files of a VM that runs, written and read.
+"""Files of a VM, written and read; of one that is off too, if its root is a directory.
 
 Nothing of it is written to the journal or to a log: contents may be secret.
 """
@@ -16,6 +16,7 @@ from geats_core.reading import fields, mappings
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.mappings import Options
 from geats_core.requests.guest_requests import parse_file_to_read, parse_file_to_write
+from geats_host.calls.guests.reached import reached
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 
@@ -32,20 +33,18 @@ def write_file(host: Host, name: str, path: object, content: object, options: Op
     wanted = read.keep(parse_file_to_write(path, options), None)
     if wanted is None or read.problems:
         raise Refused(*read.problems)
-    driver = host.running(name)
-    with tempfile.TemporaryFile() as source:
+    with reached(host, name) as guest, tempfile.TemporaryFile() as source:
         source.write(data)
         source.seek(0)
-        driver.write_file(name, wanted, source.fileno())
+        guest.write_file(wanted, source.fileno())
     return len(data)
 
 
 def read_file(host: Host, name: str, path: object, options: Options) -> bytes:
     """The content of a regular file of the VM; see ``parse_file_to_read``."""
     wanted = accepted(parse_file_to_read(path, options))
-    driver = host.running(name)
-    with tempfile.TemporaryFile() as target:
-        driver.read_file(name, wanted, target.fileno())
+    with reached(host, name) as guest, tempfile.TemporaryFile() as target:
+        guest.read_file(wanted, target.fileno())
         target.seek(0)
         return target.read()
 
@@ -60,8 +59,8 @@ def push(host: Host, name: str, source: object, path: object, options: Options) 
     wanted = read.keep(parse_file_to_write(path, options), None)
     if wanted is None or read.problems:
         raise Refused(*read.problems)
-    with _regular(from_host) as opened:
-        host.running(name).write_file(name, wanted, opened)
+    with _regular(from_host) as opened, reached(host, name) as guest:
+        guest.write_file(wanted, opened)
         return os.fstat(opened).st_size
 
 
@@ -73,18 +72,23 @@ def pull(host: Host, name: str, path: object, target: object, options: Options) 
     """
     read = mappings.options({"target": target})
     to_host = Path(read.need("target", fields.absolute_path, "/"))
-    wanted = read.keep(parse_file_to_read(path, {"max_size": LARGEST_PULLED, **options}), None)
+    wanted = read.keep(parse_file_to_read(path, pulling(options)), None)
     if not read.problems and (to_host.is_dir() or not to_host.parent.is_dir()):
         read.problems.append(Problem("target", f"must be a file in a directory, got {target!r}"))
     if wanted is None or read.problems:
         raise Refused(*read.problems)
-    driver = host.running(name)
     try:
-        with _replaced(to_host) as opened:
-            driver.read_file(name, wanted, opened)
+        with reached(host, name) as guest, _replaced(to_host) as opened:
+            guest.read_file(wanted, opened)
             return os.fstat(opened).st_size
     except OSError as error:
         raise HostError(f"cannot write {to_host}: {error.strerror}") from error
+
+
+def pulling(options: Options) -> Options:
+    """*options* for what is copied to the host: by default, more than what is only shown."""
+    has_size = options.get("max_size") is not None
+    return options if has_size else {**options, "max_size": LARGEST_PULLED}
 
 
 def _content(path: str, raw: object) -> Checked[bytes]:

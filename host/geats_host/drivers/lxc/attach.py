@@ -32,8 +32,10 @@ from typing import Generic, Self, TypeVar
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
-from geats_host.drivers import OUTPUT_BYTES, Ran, Streams, vm_files
+from geats_host.drivers import OUTPUT_BYTES, Copied, Ran, Streams, vm_files
+from geats_host.drivers import file_requests as files
 from geats_host.drivers.binding import Binding
+from geats_host.drivers.file_requests import Answer
 from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.drivers.lxc.library import binding_of
@@ -96,7 +98,7 @@ class Attaching:
 def run(options: Options, name: str, command: Command) -> Ran:
     """Run a program in a running container, in a session of its own."""
     with vm_files.host_errors(f"cannot run a program in {name}"):
-        return _ran(_attaching(options, name, _to_run(command)), command.timeout_s)
+        return _ran(_attaching(options, name, _to_run(command)), command.timeout_s)[0]
 
 
 def stream(
@@ -142,31 +144,36 @@ def _to_run(command: Command) -> dict[str, object]:
 
 def write_file(options: Options, name: str, file: FileToWrite, source: int) -> None:
     """Write a file as root of the guest does, from within its namespaces."""
-    request = {
-        "do": "write",
-        "path": file.path,
-        "mode": file.mode,
-        "owner": file.owner,
-        "group": file.group,
-    }
-    _do(options, name, request, file.timeout_s, source)
+    _do(options, name, files.writing(file), file.timeout_s, source)
 
 
 def read_file(options: Options, name: str, file: FileToRead, target: int) -> None:
     """Read a file as root of the guest does, from within its namespaces."""
-    request = {"do": "read", "path": file.path, "max_bytes": file.max_bytes}
-    _do(options, name, request, file.timeout_s, target)
+    _do(options, name, files.reading(file), file.timeout_s, target)
+
+
+def pack(options: Options, name: str, path: str, target: int, timeout_s: int) -> Copied:
+    """Write a directory as a stream."""
+    return files.copied(_do(options, name, files.packing(path), timeout_s, target))
+
+
+def unpack(options: Options, name: str, file: FileToWrite, source: int) -> Copied:
+    """Write what a stream has to a directory."""
+    return files.copied(_do(options, name, files.unpacking(file), file.timeout_s, source))
 
 
 def _do(
     options: Options, name: str, request: Mapping[str, object], timeout_s: int, file: int
-) -> None:
-    with vm_files.host_errors(f"cannot {request['do']} a file of {name}"):
-        ran = _ran(_attaching(options, name, request), timeout_s, file)
+) -> Answer:
+    what = f"cannot {files.WORDS[str(request['do'])]} {request['path']} of {name}"
+    with vm_files.host_errors(what):
+        attaching = _attaching(options, name, request)
+        ran, answer = _ran(attaching, timeout_s, file)
     if ran.code != 0:
         said = ran.stderr.decode(errors="replace").strip()[-2000:]
         why = f"it took more than {timeout_s} s" if ran.code is None else said
-        raise HostError(f"cannot {request['do']} {request['path']} of {name}: {why}")
+        raise HostError(f"{what}: {why}")
+    return answer
 
 
 def _attaching(options: Options, name: str, request: Mapping[str, object]) -> Attaching:
@@ -183,21 +190,22 @@ def attached(
     binding: Binding, lxcpath: Path, name: str, request: Mapping[str, object], timeout_s: float
 ) -> Ran:
     """What *request* came to; see ``attach_child``. ``HostError`` says why nothing was done."""
-    return _ran(Attaching.to(binding, lxcpath, name, request), timeout_s)
+    return _ran(Attaching.to(binding, lxcpath, name, request), timeout_s)[0]
 
 
-def _ran(attaching: Attaching, timeout_s: float, file: int | None = None) -> Ran:
-    """The same; *file* is a descriptor of the host's."""
+def _ran(attaching: Attaching, timeout_s: float, file: int | None = None) -> tuple[Ran, Answer]:
+    """The same, with all that was answered; *file* is a descriptor of the host's."""
     deadline = time.monotonic() + timeout_s
     with _child(attaching, file, (_kept, _kept)) as child:
         in_time = _read_until(child, lambda: deadline)
     said = bytes(child.stderr.data)
-    return Ran(
+    ran = Ran(
         code=_code(child.answer, attaching, said, in_time=in_time),
         stdout=bytes(child.stdout.data),
         stderr=said,
         truncated=child.stdout.more or child.stderr.more,
     )
+    return ran, files.answer(bytes(child.answer.data))
 
 
 def _kept(pipe: int) -> Captured:
@@ -224,9 +232,7 @@ def _code(
     answers: Captured, attaching: Attaching, said: bytes = b"", *, in_time: bool
 ) -> int | None:
     """The exit code; None if the time was up."""
-    answer: dict[str, object] = {}
-    for line in answers.data.splitlines():
-        answer |= json.loads(line)
+    answer = files.answer(bytes(answers.data)).values
     failed, code = answer.get("failed"), answer.get("code")
     if failed is not None:
         raise HostError(str(failed))

@@ -23,6 +23,7 @@ from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import (
     ConfigText,
+    Copied,
     DriverSeen,
     Info,
     Place,
@@ -248,6 +249,14 @@ class LxcDriver:
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write a file as root of the guest does, from within its namespaces."""
         attach.write_file(self.options, name, file, source)
+
+    def pack(self, name: str, path: str, target: int, timeout_s: int) -> Copied:
+        """Write a directory as a stream, from within the container's namespaces."""
+        return attach.pack(self.options, name, path, target, timeout_s)
+
+    def unpack(self, name: str, file: "FileToWrite", source: int) -> Copied:
+        """Write what a stream has, as root of the guest does."""
+        return attach.unpack(self.options, name, file, source)
 
     def read_file(self, name: str, file: "FileToRead", target: int) -> None:
         """Read a file as root of the guest does, from within its namespaces."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from geats_host.calls import lifecycle
-from geats_host.calls.guests import files, programs, ssh, waiting
+from geats_host.calls.guests import files, programs, ssh, trees, waiting
 from geats_host.calls.guests.waiting import Until, Waited
 from geats_host.drivers import Info, Ran
 from geats_host.drivers.memory import MemoryDriver
@@ -63,6 +63,10 @@ def test_into_what_does_not_run_nothing_gets(
         files.write_file(host, "web01", "/etc/a", "", {})
     with pytest.raises(Refused, match=said):
         files.read_file(host, "web01", "/etc/a", {})
+    with pytest.raises(Refused, match=said):
+        trees.pull_tree(host, "web01", "/etc", str(tmp_path / "target"), {})
+    with pytest.raises(Refused, match=said):
+        trees.push_tree(host, "web01", str(tmp_path), "/etc/a", {})
     assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["source"]
 
 
@@ -76,6 +80,26 @@ def test_a_file_goes_in_and_comes_back(host: Host, tmp_path: Path) -> None:
     assert (target.is_symlink(), target.read_bytes()) == (False, b"\xff\0")
     assert target.stat().st_mode & 0o777 == 0o600
     assert files.read_file(host, "web01", "/etc/a", {}) == b"\xff\0"
+
+
+def test_a_driver_that_takes_files_only_says_so(host: Host, tmp_path: Path) -> None:
+    apply(host, "start")
+    with pytest.raises(Refused, match=r"^web01: takes files only, and no directories: copy single"):
+        trees.push_tree(host, "web01", str(tmp_path), "/etc/a", {})
+    files.write_file(host, "web01", "/etc/a", "", {})
+    assert not trees.pull_tree(host, "web01", "/etc/a", str(tmp_path / "target"), {}).is_tree
+    assert not (tmp_path / "target").exists()
+
+
+def test_all_that_is_wrong_with_a_directory_is_told_at_once(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        trees.push_tree(host, "web01", "source", "a", {"mode": "0600", "tiemout": 3})
+    said = [line.partition(":")[0] for line in refused.value.problems]
+    assert said == ["source", "path", "tiemout", "mode"]
+    with pytest.raises(Refused, match=r"^source: .* cannot be read: No such file or directory$"):
+        trees.push_tree(host, "web01", str(tmp_path / "absent"), "/a", {})
+    with pytest.raises(Refused, match=r"^target: must be in a directory, got "):
+        trees.pull_tree(host, "web01", "/a", str(tmp_path / "absent/a"), {})
 
 
 def test_content_is_written_as_it_is(host: Host) -> None:

@@ -27,11 +27,18 @@ import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+sys.path.append(f"{Path(__file__).parent}")
+tree_stream: Any = import_module("tree_stream")
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LARGEST_TABLE = 16 << 20  # bytes of /etc/passwd, which a guest may make as long as it likes
 LARGEST_ID = 2**32 - 2
+LARGEST_TREE = 2**62  # bytes: the host says what it gives
+MOST_COMPLAINTS = 100
 CHUNK = 1 << 20
 NOT_RUN, NOT_FOUND = 126, 127  # as shells say it
 SHELL = "/bin/sh"  # of a user who has none
@@ -74,10 +81,16 @@ def inside(request: Request) -> int:
     """In the container: do what is asked. The number is the exit code; a program has its own."""
     sys.path.clear()
     os.setsid()
-    does: dict[str, Callable[[Request], int]] = {"run": run, "write": write, "read": read}
+    does: dict[str, Callable[[Request], int]] = {
+        "run": run,
+        "write": write,
+        "read": read,
+        "pack": pack,
+        "unpack": unpack,
+    }
     try:
         return does[request["do"]](request)
-    except Trouble as trouble:
+    except (Trouble, tree_stream.Malformed) as trouble:
         _answer(request, failed=str(trouble))
     except OSError as error:
         _answer(request, failed=f"{request.get('path', error.filename)}: {error.strerror}")
@@ -142,8 +155,7 @@ def _take_terminal(request: Request, uid: int) -> None:
 def write(request: Request) -> int:
     """Put a file in its place, whole: whatever has its name is replaced, links too."""
     folder, _, name = request["path"].rpartition("/")
-    owner = identity(request["owner"], "/etc/passwd", "user")
-    group = identity(request["group"], "/etc/group", "group")
+    owner, group = _owners(request)
     parent = os.open(folder or "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     temporary = f".geats-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -169,6 +181,54 @@ def read(request: Request) -> int:
     if os.fstat(source).st_size > max_bytes or not _copy(source, request["file"], max_bytes):
         raise Trouble(f"{path}: is larger than {max_bytes} bytes")
     return 0
+
+
+def pack(request: Request) -> int:
+    """Write what is below a directory as a stream; what is none is said to be a file."""
+    try:
+        top = os.open(request["path"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError:
+        _answer(request, kind="file")
+        return 0
+
+    def write_all(data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(request["file"], rest) :]
+
+    tree_stream.pack(top, write_all, _complaints(request))
+    return 0
+
+
+def unpack(request: Request) -> int:
+    """Write the tree of a stream to a directory, which is made if it is not there."""
+    owners = _owners(request)
+    path = request["path"]
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:
+        pass
+    else:
+        os.chown(path, *owners)
+    top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with open(request["file"], "rb", closefd=False) as stream:
+        done = tree_stream.unpack(stream, top, owners, LARGEST_TREE, _complaints(request))
+    files, size = done
+    _answer(request, files=files, size=size)
+    return 0
+
+
+def _owners(request: Request) -> tuple[int, int]:
+    """Of what is new: user and group; ids of a root that is not mapped are higher."""
+    shift = int(request.get("shift", 0))
+    owner = identity(request["owner"], "/etc/passwd", "user")
+    return owner + shift, identity(request["group"], "/etc/group", "group") + shift
+
+
+def _complaints(request: Request) -> Callable[[str], None]:
+    """What answers with each complaint, up to a limit."""
+    told = iter(range(MOST_COMPLAINTS))
+    return lambda text: _answer(request, wrong=text) if next(told, None) is not None else None
 
 
 def user(wanted: str | int) -> tuple[int, int, list[int], dict[str, str], str]:

@@ -1,0 +1,146 @@
+"""Whole directories, copied into a VM and out of it.
+
+A file that cannot be copied stops no other: it is told at the end. Each file is there whole or not
+at all.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from geats_core.reading import fields, mappings
+from geats_core.reading.checked import Problem
+from geats_core.reading.mappings import Options
+from geats_core.requests.guest_requests import parse_file_to_read, parse_file_to_write
+from geats_host.calls.guests.files import pulling
+from geats_host.calls.guests.reached import reached
+from geats_host.drivers import Copied
+from geats_host.drivers.lxc.scripts import tree_stream
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host
+from geats_host.linux.descriptors import closing
+from geats_host.streams.pipes import write_all
+
+
+def push_tree(host: Host, name: str, source: object, path: object, options: Options) -> Copied:
+    """Copy what is in the directory *source* of the host to the directory *path* of the VM.
+
+    *options* may have ``owner``, ``group`` and ``timeout``. Modes and times are kept; links are
+    copied as links.
+    """
+    read = mappings.options({"source": source})
+    from_host = read.need("source", fields.absolute_path, "/")
+    wanted = read.keep(parse_file_to_write(path, options), None)
+    if options.get("mode") is not None:
+        read.problems.append(Problem("mode", "is for a file: those of a directory are kept"))
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
+    wrong: list[str] = []
+    with (
+        _directory(from_host, "source") as top,
+        reached(host, name) as guest,
+        _fed(lambda write: tree_stream.pack(top, write, wrong.append)) as stream,
+    ):
+        done = guest.unpack(wanted, stream)
+    return replace(done, wrong=(*wrong, *done.wrong))
+
+
+def pull_tree(host: Host, name: str, path: object, target: object, options: Options) -> Copied:
+    """Copy what is in the directory *path* of the VM to the directory *target* of the host.
+
+    *target* is made if needed. *options* may have ``max_size`` (in all, by default 1 GiB) and
+    ``timeout``. Nothing that was copied belongs to another user than that of this process.
+    """
+    read = mappings.options({"target": target})
+    to_host = Path(read.need("target", fields.absolute_path, "/"))
+    wanted = read.keep(parse_file_to_read(path, pulling(options)), None)
+    if not read.problems and not to_host.parent.is_dir():
+        read.problems.append(Problem("target", f"must be in a directory, got {target!r}"))
+    if wanted is None or read.problems:
+        raise Refused(*read.problems)
+    wrong: list[str] = []
+    with reached(host, name) as guest:
+        drained = _Drained(to_host, wanted.max_bytes, wrong.append)
+        try:
+            with drained.stream() as stream:
+                done = guest.pack(wanted.path, stream, wanted.timeout_s)
+        except HostError:
+            drained.check()  # the first trouble is the one to tell of
+            raise
+        if not done.is_tree:
+            return done
+        files, size = drained.result()
+    return replace(done, files=files, size_bytes=size, wrong=(*done.wrong, *wrong))
+
+
+@contextmanager
+def _directory(path: str, where: str) -> Iterator[int]:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused(f"{where}: {path!r} cannot be read: {error.strerror}") from None
+    with closing(opened):
+        yield opened
+
+
+@contextmanager
+def _fed(pack: Callable[[Callable[[bytes], object]], None]) -> Iterator[int]:
+    """The reading end of a pipe that another thread writes a stream to."""
+    read, write = os.pipe()
+
+    def feed() -> None:
+        with closing(write), suppress(BrokenPipeError):  # the other end says what is wrong
+            pack(lambda data: write_all(write, data))
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        with closing(read):
+            yield read
+    finally:
+        thread.join()
+
+
+class _Drained:
+    """A stream that another thread writes to a directory of the host."""
+
+    def __init__(self, target: Path, most: int, wrong: Callable[[str], None]) -> None:
+        self.target, self.most, self.wrong = target, most, wrong
+        self.copied: tuple[int, int] | None = None
+        self.error: Exception | None = None
+
+    @contextmanager
+    def stream(self) -> Iterator[int]:
+        """The writing end of the pipe; all is written when the block ends."""
+        read, write = os.pipe()
+        thread = threading.Thread(target=self._drain, args=(read,))
+        thread.start()
+        try:
+            with closing(write):
+                yield write
+        finally:
+            thread.join()
+
+    def result(self) -> tuple[int, int]:
+        """How many files, and bytes; ``HostError`` if the stream broke off."""
+        self.check()
+        return self.copied or (0, 0)
+
+    def check(self) -> None:
+        """Raise what was wrong here."""
+        if self.error is not None:
+            raise HostError(f"{self.target}: {self.error}")
+
+    def _drain(self, read: int) -> None:
+        try:
+            with open(read, "rb") as stream:
+                if not stream.peek(1):  # it is no tree
+                    return
+                self.target.mkdir(mode=0o700, exist_ok=True)
+                with _directory(f"{self.target}", "target") as top:
+                    self.copied = tree_stream.unpack(stream, top, None, self.most, self.wrong)
+        except (tree_stream.Malformed, OSError, Refused) as error:
+            self.error = error
