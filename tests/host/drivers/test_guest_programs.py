@@ -60,6 +60,33 @@ def test_a_program_is_asked_for_until_it_has_ended() -> None:
     assert later == [("guest-exec-status", {"pid": 5})] * 2
 
 
+def test_a_program_with_input_has_no_limit_of_time_and_a_group_of_its_own() -> None:
+    guest = running({"exited": False}, ended(3, b"out"))
+    ran = guest_programs.stream(guest, TRUE, b"\xff", None, lambda: 0)
+    assert ran == Ran(code=3, stdout=b"out")
+    _, asked = guest.asked[0]
+    assert asked["input-data"] == b64encode(b"\xff").decode()
+    most = f"{OUTPUT_BYTES + 1}"
+    script = ["-c", guest_programs.APART, "/bin/sh", "-c", guest_programs.RUN, "sh"]
+    assert asked["arg"] == [*script, "0", "/", "0", most, "true"]
+
+
+def test_one_that_is_to_end_is_killed_and_so_is_one_that_nobody_waits_for() -> None:
+    guest = running({"exited": False})
+    assert guest_programs.stream(guest, TRUE, b"", 9, lambda: 15) == Ran(code=None)
+    assert "kill -s KILL -- -5" in f"{guest.asked[-1][1]}"
+    guest = running({"exited": "malformed"})
+    with pytest.raises(HostError, match="malformed"):
+        guest_programs.stream(guest, TRUE, b"", None, lambda: 0)
+    assert "kill -s KILL -- -5" in f"{guest.asked[-1][1]}"
+
+
+def test_words_of_our_script_are_an_error_with_input_too() -> None:
+    said = ended(126, err=b"geats: me: there is no such user\n")
+    with pytest.raises(HostError, match=r"^me: there is no such user$"):
+        guest_programs.stream(running(said), TRUE, b"", None, lambda: 0)
+
+
 def test_one_that_a_signal_ended_says_so() -> None:
     assert guest_programs.run(running({"exited": True, "signal": 9}), TRUE) == Ran(code=137)
 
@@ -69,7 +96,7 @@ def test_a_program_that_never_ends_is_killed(monkeypatch: pytest.MonkeyPatch) ->
     guest = running({"exited": False})
     assert guest_programs.run(guest, TRUE) == Ran(code=None)
     _, arguments = guest.asked[-1]
-    assert arguments["arg"] == ["-c", "kill -KILL 5"]
+    assert arguments["arg"] == ["-c", "kill -s KILL -- -5 2>/dev/null || kill -s KILL 5"]
 
 
 @pytest.mark.parametrize(

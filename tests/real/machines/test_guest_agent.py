@@ -10,10 +10,11 @@ import pytest
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
-from geats_host.drivers import OUTPUT_BYTES, Ran
+from geats_host.drivers import OUTPUT_BYTES, Ran, Streams
 from geats_host.drivers.held import HELD
+from geats_host.drivers.libvirt import guest_programs
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.linux.processes import ends_within
 from tests.real.machines import agent_guest
 from tests.real.machines.libvirt_daemon import a_daemon, holding, virsh
@@ -47,6 +48,32 @@ def push(driver: LibvirtDriver, content: bytes, file: FileToWrite) -> None:
         source.write(content)
         source.seek(0)
         driver.write_file(NAME, file, source.fileno())
+
+
+def streamed(
+    driver: LibvirtDriver, given: bytes, timeout_s: float | None, *argv: str
+) -> tuple[int | None, bytes]:
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
+        source.write(given)
+        source.seek(0)
+        streams = Streams(stdin=source.fileno(), stdout=target.fileno(), stderr=target.fileno())
+        code = driver.stream(NAME, Command(argv=argv), streams, timeout_s)
+        target.seek(0)
+        return code, target.read()
+
+
+def test_a_program_has_its_input_and_ends_with_its_group(driver: LibvirtDriver) -> None:
+    given = os.urandom(guest_programs.MOST_INPUT)
+    assert streamed(driver, given, None, "cat") == (0, given)
+    with pytest.raises(Refused, match=r"takes at most 100 KiB of input: copy it with 'geats push"):
+        streamed(driver, given + b"x", None, "cat")
+    line = "sleep 781 & exec sleep 781"
+    assert streamed(driver, b"", 1, "sh", "-c", line) == (None, b"")
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, 3)
+    with pytest.raises(SystemExit, match="143"):
+        streamed(driver, b"", None, "sh", "-c", line)
+    assert ran(driver, "sh", "-c", "ps | grep '[s]leep 781' || pidof sleep").stdout == b""
 
 
 def test_a_program_has_its_words_its_user_and_its_environment(driver: LibvirtDriver) -> None:

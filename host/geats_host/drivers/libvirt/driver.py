@@ -13,6 +13,7 @@ when its time is up: no call hangs. Nothing of libvirt is imported here.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -32,7 +33,17 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import DriverSeen, Info, Place, Ran, Trial, held, lock_marks, vm_files
+from geats_host.drivers import (
+    DriverSeen,
+    Info,
+    Place,
+    Ran,
+    Streams,
+    Trial,
+    held,
+    lock_marks,
+    vm_files,
+)
 from geats_host.drivers.libvirt import (
     agent,
     definition,
@@ -47,10 +58,12 @@ from geats_host.drivers.libvirt import (
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options, read_options
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 from geats_host.lazy import later
 from geats_host.linux.network import bridges
 from geats_host.linux.run import run
+from geats_host.streams import interruptions
+from geats_host.streams.pipes import write_all
 
 if TYPE_CHECKING:
     from geats_core.domains import domain_import
@@ -368,6 +381,35 @@ class LibvirtDriver:
         """Run a program by the guest's agent."""
         with self._reached(name, f"cannot run a program in {name}") as asks:
             return guest_programs.run(asks, command)
+
+    def stream(
+        self, name: str, command: "Command", streams: Streams, timeout_s: float | None
+    ) -> int | None:
+        """The same with an input, which is read to its end first; the output comes at the end."""
+        given = b"" if streams.stdin is None else self._input(name, streams.stdin)
+        with (
+            interruptions.passed_on(lambda _: None) as came,
+            self._reached(name, f"cannot run a program in {name}") as asks,
+        ):
+            ran = guest_programs.stream(asks, command, given, timeout_s, lambda: came.number)
+        more = b"there was more output than is kept\n" if ran.truncated else b""
+        write_all(streams.stdout, ran.stdout)
+        write_all(streams.stderr, ran.stderr + more)
+        if ran.code is None and came.number:
+            sys.exit(128 + came.number)
+        return ran.code
+
+    def _input(self, name: str, source: int) -> bytes:
+        """What the caller gives a program; nothing from a terminal."""
+        if os.isatty(source):
+            return b""
+        most = guest_programs.MOST_INPUT
+        with open(source, "rb", closefd=False) as opened:
+            given = opened.read(most + 1)
+        if len(given) > most:
+            instead = f"copy it with 'geats push {name} FILE PATH', or use 'geats ssh {name}'"
+            raise Refused(f"{name}: its agent takes at most {most >> 10} KiB of input: {instead}")
+        return given
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write a file by the guest's agent."""

@@ -7,10 +7,11 @@ leaves in the background has the same outputs, and is waited for.
 """
 
 import binascii
+import math
 import os
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
@@ -25,7 +26,10 @@ ENDED_S = 2.0  # after its time, that the guest has to end a program
 SHORTEST_S, LONGEST_S = 0.01, 0.5  # between two looks at a program
 WRITTEN, READ = 48 << 10, 512 << 10  # bytes of a file at once
 CANNOT = "geats: "  # before the words of a script of ours
-# Arguments: the user, the directory, seconds, bytes of each output; then the program.
+MOST_INPUT = 100 << 10  # bytes: the agent takes them in one message
+# Runs what follows in a process group of its own, so that all of it can be ended.
+APART = 'command -v setsid >/dev/null && exec setsid "$0" "$@"; exec "$0" "$@"'
+# Arguments: the user, the directory, seconds (0: no limit), bytes of each output; the program.
 RUN = """
 fail() { echo "geats: $1" >&2; exit 126; }
 user=$1 cwd=$2 limit=$3 most=$4 found=
@@ -48,7 +52,7 @@ if [ "$uid" != 0 ]; then
     done </etc/group
     set -- setpriv --reuid="$uid" --regid="$gid" --groups="$groups" -- "$@"
 fi
-! command -v timeout >/dev/null || set -- timeout -s KILL "$limit" "$@"
+[ "$limit" = 0 ] || ! command -v timeout >/dev/null || set -- timeout -s KILL "$limit" "$@"
 beginning() { head -c "$most"; cat >/dev/null; }
 exec 4>&1 5>&2
 code=$({ { { "$@" 3>&- 4>&- 5>&- 6>&-; echo $? >&3; } 2>&6 | beginning >&4 3>&- 6>&-
@@ -83,6 +87,39 @@ def run(asks: Asks, command: Command) -> Ran:
     limits = (f"{command.timeout_s}", f"{OUTPUT_BYTES + 1}")
     words = (f"{command.user}", command.cwd, *limits, *command.argv)
     ran = _script(asks, RUN, words, command.timeout_s, command.env)
+    if ran.code == 126 and ran.stderr.startswith(CANNOT.encode()):
+        raise HostError(_said(ran))
+    return ran
+
+
+def stream(
+    asks: Asks,
+    command: Command,
+    given: bytes,
+    timeout_s: float | None,
+    asked_to_end: Callable[[], int],
+) -> Ran:
+    """The same with *given* as its input; without *timeout_s*, until it ends.
+
+    It is killed, with its process group, if *asked_to_end* is not 0 any more.
+    """
+    limits = (f"{math.ceil(timeout_s or 0)}", f"{OUTPUT_BYTES + 1}")
+    words = (f"{command.user}", command.cwd, *limits, *command.argv)
+    asked = {
+        **_asked(("-c", APART, SHELL, "-c", RUN, "sh", *words), command.env),
+        "input-data": b64encode(given).decode(),
+    }
+    began = time.monotonic()
+    pid = _number(asks("guest-exec", asked, ANSWERS_S), "pid")
+    deadline = math.inf if timeout_s is None else began + timeout_s + ENDED_S
+    try:
+        said = _ended(asks, pid, lambda: -math.inf if asked_to_end() else deadline)
+    except BaseException:
+        _kill(asks, pid)
+        raise
+    if said is None:
+        return Ran(code=None)
+    ran = _ran(said, is_late=timeout_s is not None and time.monotonic() >= began + timeout_s)
     if ran.code == 126 and ran.stderr.startswith(CANNOT.encode()):
         raise HostError(_said(ran))
     return ran
@@ -142,22 +179,34 @@ def _script(
     asks: Asks, script: str, words: Sequence[str], timeout_s: int, env: Mapping[str, str]
 ) -> Ran:
     """What a script came to; its code is None if it had no time to end."""
-    asked = {
+    began = time.monotonic()
+    asked = _asked(("-c", script, "sh", *words), env)
+    pid = _number(asks("guest-exec", asked, ANSWERS_S), "pid")
+    said = _ended(asks, pid, lambda: began + timeout_s + ENDED_S)
+    if said is None:
+        return Ran(code=None)
+    return _ran(said, is_late=time.monotonic() >= began + timeout_s)
+
+
+def _asked(words: Sequence[str], env: Mapping[str, str]) -> dict[str, object]:
+    return {
         "path": SHELL,
-        "arg": ["-c", script, "sh", *words],
+        "arg": [*words],
         "env": [f"{key}={value}" for key, value in ({"PATH": PATH} | {**env}).items()],
         "capture-output": True,
     }
-    began = time.monotonic()
-    pid = _number(asks("guest-exec", asked, ANSWERS_S), "pid")
+
+
+def _ended(asks: Asks, pid: int, deadline: Callable[[], float]) -> object:
+    """What is said of a program that has ended; None if it was killed after the deadline."""
     pause_s = SHORTEST_S
     while not _flag(said := asks("guest-exec-status", {"pid": pid}, ANSWERS_S), "exited"):
-        if time.monotonic() > began + timeout_s + ENDED_S:
+        if time.monotonic() > deadline():
             _kill(asks, pid)
-            return Ran(code=None)
+            return None
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, LONGEST_S)
-    return _ran(said, is_late=time.monotonic() >= began + timeout_s)
+    return said
 
 
 def _ran(said: object, *, is_late: bool) -> Ran:
@@ -174,9 +223,10 @@ def _ran(said: object, *, is_late: bool) -> Ran:
 
 
 def _kill(asks: Asks, pid: int) -> None:
-    """End the shell; that a guest which does not do so may have done is no error."""
+    """End the shell, and its group; a guest that does not do so may have done it: no error."""
+    line = f"kill -s KILL -- -{pid} 2>/dev/null || kill -s KILL {pid}"
     with suppress(HostError):
-        asks("guest-exec", {"path": SHELL, "arg": ["-c", f"kill -KILL {pid}"]}, ANSWERS_S)
+        asks("guest-exec", {"path": SHELL, "arg": ["-c", line]}, ANSWERS_S)
 
 
 @contextmanager
