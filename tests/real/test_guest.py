@@ -528,6 +528,6 @@ def trees_go_there_and_back(host: Host, name: str, folder: Path) -> None:
     }
     assert not trees.pull_tree(host, name, "/srv/tree/sub/file", str(target), {}).is_tree
     with pytest.raises(HostError, match="larger than wanted"):
-        trees.pull_tree(host, name, "/srv/tree", str(target), {"max_size": 4})
+        trees.pull_tree(host, name, "/srv/tree", str(target), {"max_size": "4B"})
     for each in (source, target):
         shutil.rmtree(each)

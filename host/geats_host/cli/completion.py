@@ -85,6 +85,7 @@ OF_COMMANDS: Mapping[str, Mapping[str, Names]] = {
     "import": {"name": _new},
     "publish": {"template": _new},
     "snapshot": {"snapshot": _new},
+    "ssh": {"target": _vms},
     "templates import": {"names": _templates},
 }
 

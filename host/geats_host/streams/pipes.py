@@ -1,6 +1,7 @@
 """What a program says on its pipes: kept up to a limit, or passed on as it comes."""
 
 import os
+import select
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -100,7 +101,10 @@ def write_all(target: int, data: bytes) -> None:
     """Write all of it, and wait if the target has no room."""
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(target, rest) :]
+        try:
+            rest = rest[os.write(target, rest) :]
+        except BlockingIOError:  # whoever made it wants no waiting, but we have nothing else to do
+            select.select([], [target], [])
 
 
 def pipe(reader: ExitStack, writer: ExitStack | None = None) -> tuple[int, int]:

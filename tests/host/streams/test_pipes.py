@@ -1,12 +1,13 @@
 """What goes through pipes, kept or passed on."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from geats_host.streams.pipes import Captured, Passed, fed_from, pipe
+from geats_host.streams.pipes import Captured, Passed, fed_from, pipe, write_all
 
 
 @pytest.fixture
@@ -52,3 +53,20 @@ def test_input_is_fed_to_its_end(stack: ExitStack) -> None:
     os.close(typed)
     with open(fed, "rb", closefd=False) as opened:
         assert opened.read() == bytes(40_000)
+
+
+def test_a_target_that_wants_no_waiting_gets_all_the_same(stack: ExitStack) -> None:
+    read, write = pipe(stack)
+    os.set_blocking(write, False)
+    got: list[bytes] = []
+
+    def reading() -> None:
+        with open(read, "rb", closefd=False) as opened:
+            got.append(opened.read())
+
+    reader = threading.Thread(target=reading)
+    reader.start()
+    write_all(write, bytes(300_000))
+    os.close(write)
+    reader.join()
+    assert got == [bytes(300_000)]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from geats_core.reading import fields, mappings
 from geats_core.reading.checked import Problem
+from geats_core.reading.fields import printable
 from geats_core.reading.mappings import Options
 from geats_core.requests.guest_requests import parse_file_to_read, parse_file_to_write
 from geats_host.calls.guests.files import pulling
@@ -45,7 +46,7 @@ def push_tree(host: Host, name: str, source: object, path: object, options: Opti
         _fed(lambda write: tree_stream.pack(top, write, wrong.append)) as stream,
     ):
         done = guest.unpack(wanted, stream)
-    return replace(done, wrong=(*wrong, *done.wrong))
+    return replace(done, wrong=(*map(printable, wrong), *done.wrong))
 
 
 def pull_tree(host: Host, name: str, path: object, target: object, options: Options) -> Copied:
@@ -73,7 +74,8 @@ def pull_tree(host: Host, name: str, path: object, target: object, options: Opti
         if not done.is_tree:
             return done
         files, size = drained.result()
-    return replace(done, files=files, size_bytes=size, wrong=(*done.wrong, *wrong))
+    told = (*done.wrong, *map(printable, wrong))  # the guest chose the names
+    return replace(done, files=files, size_bytes=size, wrong=told)
 
 
 @contextmanager
