@@ -64,9 +64,13 @@ def note_xml(spec: VMSpec) -> str:
     return text_of(Element("vm", {DIGEST: spec_digest(spec)}))
 
 
-def domain_uuid(name: str, kind: str) -> str:
-    """A UUID that stays the same across rebuilds: version 8 of RFC 9562."""
-    digest = sha256(f"geats {kind} {name}".encode()).hexdigest()
+def domain_uuid(name: str, kind: str, taken: int = 0) -> str:
+    """A UUID that stays the same across rebuilds: version 8 of RFC 9562.
+
+    A VM that was renamed keeps its own: so many of those of *name* may be *taken*.
+    """
+    again = f" {taken}" if taken else ""
+    digest = sha256(f"geats {kind} {name}{again}".encode()).hexdigest()
     parts = digest[:8], digest[8:12], f"8{digest[13:16]}", f"a{digest[17:20]}", digest[20:32]
     return "-".join(parts)
 

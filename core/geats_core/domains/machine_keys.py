@@ -77,6 +77,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
         at_first_start=AT_FIRST_START,
         grows_online=flavour.takes if flavour.is_of_qemu else frozenset(),
+        renames=flavour.is_of_qemu,
     )
 
 

@@ -31,10 +31,11 @@ FORMAT = 'blkid -p "$1" >/dev/null 2>&1; [ $? -ne 2 ] || mkfs.ext4 -q -L "$2" "$
 WRITE = 'umask 077; printf %s "$1" >"$2"'
 
 
-def seed_files(spec: VMSpec, machine: Machine, kind: str) -> Mapping[str, str]:
-    """Each document by its name; *kind* is the type of the domain."""
+def seed_files(spec: VMSpec, machine: Machine, kind: str, uuid: str = "") -> Mapping[str, str]:
+    """Each document by its name; *kind* is the type of the domain, *uuid* its own if it has one."""
     ours = _user_data(spec, machine, devices(spec, machine, kind))
-    return _documents(spec, kind, _network(spec), merged(ours, machine.user_data))
+    instance = uuid or domain_uuid(spec.name, kind)
+    return _documents(spec, instance, _network(spec), merged(ours, machine.user_data))
 
 
 def container_seed(spec: VMSpec) -> Mapping[str, str]:
@@ -49,13 +50,13 @@ def container_seed(spec: VMSpec) -> Mapping[str, str]:
         user["ssh_authorized_keys"] = keys
     if isinstance(theirs, Mapping):
         user = merged(user, theirs)
-    return _documents(spec, CONTAINERS, {"config": "disabled"}, user)
+    return _documents(spec, domain_uuid(spec.name, CONTAINERS), {"config": "disabled"}, user)
 
 
 def _documents(
-    spec: VMSpec, kind: str, network: Mapping[str, object], user: Mapping[object, object]
+    spec: VMSpec, instance: str, network: Mapping[str, object], user: Mapping[object, object]
 ) -> Mapping[str, str]:
-    identity = {INSTANCE: domain_uuid(spec.name, kind), "local-hostname": spec.hostname}
+    identity = {INSTANCE: instance, "local-hostname": spec.hostname}
     return {
         META_DATA: _json(identity),
         NETWORK_CONFIG: _json(network),

@@ -23,19 +23,21 @@ from geats_core.planning.actions import ActivateVolume, ConfigureGuest, Rename, 
 from geats_core.planning.draft import Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.vm import hardware
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Renaming, definitions
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
 from geats_core.vm.unseen import out_of_sight
 
-NEW_UUID = (
-    "the guest sees another UUID, as it is made of the name: cloud-init takes it for a new guest,"
-    " and licences that are bound to the UUID notice"
-)
+SAME_UUID = "the guest keeps its UUID, which does not follow from its new name"
+NEW_UUID = "the guest sees another UUID, made of the name: licences that are bound to it notice"
+NEW_GUEST = "cloud-init takes it for a new guest: it makes new SSH host keys, and users once more"
+CLOUD_INIT = "cloud-init"
 GUEST = "its files in the guest have the old name"
 
 
@@ -106,8 +108,17 @@ def notes(
     made = renamed(have.recorded, new_name).value_or(None) if have.recorded else None
     told = changes(made, described) if made is not None and described is not None else ()
     differs = [f"{new_name} is described otherwise, for the next plan: {each}" for each in told]
-    is_machine = made is not None and (facts or HostFacts()).driver(made.driver).guests_mount
-    return (*lines, *after, *differs, *([NEW_UUID] if is_machine else []))
+    identity = () if made is None else _identity(made, (facts or HostFacts()).driver(made.driver))
+    return (*lines, *after, *differs, *identity)
+
+
+def _identity(spec: VMSpec, driver: DriverFacts) -> Iterable[str]:
+    """What the guest, and cloud-init in it, take the VM for."""
+    if driver.guests_mount:
+        yield SAME_UUID if driver.renames else NEW_UUID
+    guest = hardware.to_plain(spec.hardware).get("guest", CLOUD_INIT if driver.guests_mount else "")
+    if guest == CLOUD_INIT and not driver.renames:
+        yield NEW_GUEST
 
 
 def _steps(this: Renaming, spec: VMSpec, have: Observation, there: Observation) -> Checked[Plan]:

@@ -38,6 +38,8 @@ class DriverFacts:
     it has to be recreated.
     ``grows_online`` are the disks that its guests see grow while they are on, unless they can only
     read them; None for a driver whose guests have no disks of their own.
+    ``renames``: a VM that gets another name keeps what the guest is known by, such as the UUID of
+    its machine.
     """
 
     roots: frozenset[Offer] | None = None
@@ -53,6 +55,7 @@ class DriverFacts:
     root_kind: RootKind | None = None
     guests_mount: bool | None = None
     whole_cpus: bool = False
+    renames: bool = False
 
     @property
     def all_costs(self) -> Costs:

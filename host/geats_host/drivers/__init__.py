@@ -399,6 +399,22 @@ class ForeseeingHotPlugging(Protocol):
 
 
 @runtime_checkable
+class RenamingDriver(Protocol):
+    """What a driver offers whose VMs keep more under another name than their spec and lines."""
+
+    def cannot_rename(self, name: str) -> str:
+        """Why ``rename`` would refuse a VM that is off; empty if it would not."""
+        ...
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Let the VM be known by its new name, under which it is defined next.
+
+        If it has that name already, there is nothing to do. ``undefine`` of the old name follows.
+        """
+        ...
+
+
+@runtime_checkable
 class ForeseeingDriver(Protocol):
     """What a driver can do as well that knows beforehand why it could not forget a VM."""
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from returns.result import Failure, Success
 
@@ -50,6 +51,7 @@ class MemoryDriver:
     log_files: dict[str, Path] = field(default_factory=dict)  # of each of its VMs
     root_kind: RootKind | None = None
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
+    uuids: dict[str, str] = field(default_factory=dict)  # by name
 
     @property
     def facts(self) -> DriverFacts:
@@ -64,6 +66,7 @@ class MemoryDriver:
             root_kind=RootKind.DISK,
             guests_mount=True,
             whole_cpus=True,
+            renames=True,
         )
 
     def observe(self, only: str | None = None) -> Mapping[str, DriverSeen]:
@@ -74,16 +77,26 @@ class MemoryDriver:
 
     def define(self, spec: VMSpec, places: Mapping[str, Place], keep: tuple[str, ...] = ()) -> None:
         known = self.vms.get(spec.name, DriverSeen())
+        self.uuids.setdefault(spec.name, f"{uuid4()}")
         self.vms[spec.name] = replace(known, defined=spec, by_hand=keep)
 
     def set_locked(self, name: str, *, locked: bool) -> None:
         if name in self.vms:
             self.vms[name] = replace(self.vms[name], locked=locked)
 
+    def cannot_rename(self, name: str) -> str:
+        return ""
+
+    def rename(self, name: str, new_name: str) -> None:
+        if name in self.vms and new_name not in self.vms:
+            self.vms[new_name] = replace(self._in(name, Power.STOPPED), defined=None)
+            self.uuids[new_name] = self.uuids[name]
+            del self.vms[name], self.uuids[name]
+
     def undefine(self, name: str) -> None:
         if name in self.vms:
             self._in(name, Power.STOPPED)
-            del self.vms[name]
+            del self.vms[name], self.uuids[name]
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
             self.configured.pop(name, None)
 

@@ -46,7 +46,7 @@ from geats_core.vm.observation import Power, Renaming
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import export_clones
 from geats_host.archives.vm_archives import content_of, write
-from geats_host.drivers import AdoptingDriver, DomainAdopting, HotPlugging
+from geats_host.drivers import AdoptingDriver, DomainAdopting, HotPlugging, RenamingDriver
 from geats_host.engine import on_volumes
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
@@ -150,9 +150,12 @@ class Performer(Ground):
 
     def _rename(self, action: Rename) -> None:
         """Under the new name first, with its lock: only then is the old one forgotten."""
-        this = Renaming(self.name, action.spec.name)
+        this, driver = Renaming(self.name, action.spec.name), self.driver
         unfinished_renames.note(self.registry, this)
         unfinished_copies.before_define(self.registry, this.new_name, "", Then.OFF)
+        if isinstance(driver, RenamingDriver):
+            lines_by_hand.note(self.registry, this.new_name, action.keep)
+            driver.rename(this.old_name, this.new_name)
         replace(self, name=this.new_name, spec=action.spec)._define(action.spec, action.keep)
         lines_by_hand.note(self.registry, self.name, ())
         self.driver.undefine(self.name)

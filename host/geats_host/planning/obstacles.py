@@ -15,7 +15,7 @@ from geats_core.planning.offers import Offer
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
-from geats_host.drivers import Driver, ForeseeingDriver
+from geats_host.drivers import Driver, ForeseeingDriver, RenamingDriver
 from geats_host.linux.mounts import command_of, mounts_below, other_places_of
 from geats_host.plugins.opened import Opened
 from geats_host.storage import ForeseeingPool, Pool, VolumeId
@@ -40,14 +40,18 @@ def obstacles(
             case Undefine() | Rename():
                 known = have.recorded or have.defined
                 names = [known.driver] if known else list(drivers)
-                path, what = step.vm, "undefined"
-                found = tuple(drivers.asked(partial(_of_driver, step.vm), names).values())
+                renamed = isinstance(step.action, Rename)
+                path, what = step.vm, "renamed" if renamed else "undefined"
+                of_driver = partial(_of_driver, step.vm, renamed=renamed)
+                found = tuple(drivers.asked(of_driver, names).values())
             case _:
                 continue
         yield from (Problem(path, f"cannot be {what}: {why}") for why in found if why)
 
 
-def _of_driver(name: str, driver: Driver) -> str:
+def _of_driver(name: str, driver: Driver, *, renamed: bool) -> str:
+    if renamed and isinstance(driver, RenamingDriver) and (why := driver.cannot_rename(name)):
+        return why
     return driver.cannot_undefine(name) if isinstance(driver, ForeseeingDriver) else ""
 
 

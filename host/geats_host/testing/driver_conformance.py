@@ -38,7 +38,7 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import Driver, DriverSeen, HotPlugging, Info, Place
+from geats_host.drivers import Driver, DriverSeen, HotPlugging, Info, Place, RenamingDriver
 from geats_host.errors import HostError
 
 Reopen: TypeAlias = Callable[[], Driver]
@@ -103,6 +103,21 @@ class DriverConformance:
             is_device = field.startswith("hardware.") and plugs
             live = field in LIVE or is_device or Impact.LIVE not in found
             assert live, f"nothing changes {field} while it is on"
+
+    def test_a_renamed_vm_leaves_its_old_name_free(self, reopen: Reopen, make: Make) -> None:
+        (old, places), (new, others) = make("old"), make("new")
+        reopen().define(old, places)
+        driver = reopen()
+        if isinstance(driver, RenamingDriver):
+            assert driver.cannot_rename(old.name) == ""
+            driver.rename(old.name, new.name)
+            driver.rename(old.name, new.name)
+        reopen().define(new, others)
+        reopen().undefine(old.name)
+        assert reopen().observe() == {new.name: DriverSeen(defined=new)}
+        reopen().define(old, places)
+        seen = {name: DriverSeen(defined=spec) for name, spec in ((old.name, old), (new.name, new))}
+        assert reopen().observe() == seen
 
     def test_a_life_from_define_to_undefine(self, reopen: Reopen, make: Make) -> None:
         want, places = make("life")

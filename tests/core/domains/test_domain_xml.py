@@ -241,6 +241,7 @@ def test_a_machine_keeps_its_version_until_another_is_named(
 def test_a_uuid_is_of_the_name_and_the_kind() -> None:
     assert domain_uuid("db01", "kvm") == "10aaafcf-e0cd-865f-a4cd-2e7ed8f15209"
     assert len({domain_uuid(name, kind) for name in ("a", "b") for kind in ("kvm", "qemu")}) == 4
+    assert len({domain_uuid("a", "kvm", taken) for taken in range(5)}) == 5
 
 
 def test_what_is_noted_tells_nothing_of_the_spec() -> None:

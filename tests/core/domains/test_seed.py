@@ -41,6 +41,12 @@ def test_a_guest_is_known_by_an_id_that_stays_and_a_name_that_may_change() -> No
     }
 
 
+def test_a_guest_that_was_renamed_is_known_by_the_uuid_of_its_machine() -> None:
+    want = spec()
+    files = seed_files(want, read_machine(want).unwrap(), "qemu", "10aaafcf-e0cd")
+    assert json.loads(files["meta-data"])["instance-id"] == "10aaafcf-e0cd"
+
+
 def test_a_nic_without_addresses_asks_for_one() -> None:
     assert documents(spec(nics=[NIC]))["network-config"] == {
         "version": 2,

@@ -26,7 +26,7 @@ from geats_core import (
     saved,
     to_json,
 )
-from geats_core.jobs.renames import notes, renamed
+from geats_core.jobs.renames import NEW_GUEST, NEW_UUID, SAME_UUID, notes, renamed
 from geats_core.planning.actions import ConfigureGuest, Rename, RenameVolume
 from geats_core.planning.goal import Goal
 from geats_core.planning.plugin_facts import DriverFacts
@@ -283,10 +283,21 @@ def test_what_is_described_otherwise_is_told() -> None:
     assert notes("web01", "web02", {}, DONE) == ()
 
 
-def test_that_the_guest_of_a_virtual_machine_sees_another_uuid_is_told() -> None:
-    facts = HostFacts(drivers={"lxc": DriverFacts(guests_mount=True)})
-    told = notes("web01", "web02", {"web01": off()}, DONE, facts)
-    assert [each.partition(",")[0] for each in told] == ["the guest sees another UUID"]
+@pytest.mark.parametrize(
+    ("driver", "guest", "told"),
+    [
+        (DriverFacts(guests_mount=True), {}, (NEW_UUID, NEW_GUEST)),
+        (DriverFacts(guests_mount=True), {"guest": "none"}, (NEW_UUID,)),
+        (DriverFacts(guests_mount=True, renames=True), {}, (SAME_UUID,)),
+        (DriverFacts(), {"guest": "cloud-init"}, (NEW_GUEST,)),
+        (DriverFacts(), {}, ()),
+    ],
+)
+def test_what_the_guest_takes_itself_for_is_told(
+    driver: DriverFacts, guest: Mapping[str, object], told: tuple[str, ...]
+) -> None:
+    seen, facts = {"web01": off(vm("web01", hardware=guest))}, HostFacts(drivers={"lxc": driver})
+    assert notes("web01", "web02", seen, None, facts) == told
 
 
 def test_a_saved_renaming_can_be_read_again_and_no_other_is_taken_for_one() -> None:

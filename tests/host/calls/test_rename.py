@@ -15,6 +15,7 @@ from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 from geats_host.calls import copies, snapshots
 from geats_host.cli.main import cli
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -23,7 +24,7 @@ from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.memory_host import memory_config, memory_host
 
-MOST_CALLS = 36  # of adapters, while a renaming is applied
+MOST_CALLS = 39  # of adapters, while a renaming is applied
 LINES = ("lxc.environment = A=1",)
 WEB: Mapping[object, object] = {
     "driver": "memory",
@@ -72,6 +73,13 @@ def without_guests(have: Observation) -> Observation:
     return replace(have, volumes=tuple(replace(each, guest=None) for each in have.volumes))
 
 
+def uuids(host: Host) -> Mapping[str, str]:
+    """What the driver gave each of its VMs when that was new."""
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    return driver.uuids
+
+
 def test_all_of_a_vm_gets_the_new_name(host: Host) -> None:
     before = host.observe("web01")
     assert before.locked
@@ -106,7 +114,7 @@ def test_whatever_interrupts_it_the_same_call_finishes_it(
     """And there is one VM at the end, with all that it had; meanwhile nothing can be done to it."""
     for at in range(1, MOST_CALLS):
         host = host_with_web01(tmp_path / f"{at}")
-        before = host.observe("web01")
+        before, uuid = host.observe("web01"), uuids(host)["web01"]
         fault = Fault(at, moment, manner)
         with suppress(Killed, HostError):
             apply_plan(fault.host(host), copies.rename(host, "web01", "web02"))
@@ -116,6 +124,7 @@ def test_whatever_interrupts_it_the_same_call_finishes_it(
             apply_plan(host, copies.rename(host, "web01", "web02")).unwrap()
         assert host.observe_all().keys() == {"web02"}, at
         assert without_guests(host.observe("web02")) == under_its_new_name(before), at
+        assert uuids(host) == {"web02": uuid}, at
         reach(host, "web02", Target.RUNNING)
 
 

@@ -1,11 +1,12 @@
 """What is in the way of taking a VM away is a refusal of the plan, before anything is destroyed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from geats_core.vm.observation import Stage
-from geats_host.calls import lifecycle, repair
+from geats_host.calls import copies, lifecycle, repair
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -55,6 +56,19 @@ def test_a_stray_file_is_known_before_the_volumes_are_destroyed(
     assert host.observe("web01").recorded is not None
     lifecycle.plan_to(host, "web01", "off")
     apply_plan(host, lifecycle.plan_to(host, "db01", "deprovisioned")).unwrap()
+
+
+def test_what_a_driver_cannot_rename_is_known_before_a_volume_has_the_new_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply_plan(host, lifecycle.plan_to(host, "web01", "off")).unwrap()
+    without = replace(host, config=replace(host.config, vms={}))
+    for method in ("cannot_rename", "cannot_undefine"):
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryDriver, method, stray, raising=False)
+            with pytest.raises(Refused) as refused:
+                copies.rename(without, "web01", "web02")
+        assert refused.value.problems == (f"web01: cannot be renamed: {STRAY}",)
 
 
 def test_what_uses_a_volume_is_known_once_the_vm_is_off(

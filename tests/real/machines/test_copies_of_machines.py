@@ -7,12 +7,16 @@ import pytest
 
 from geats_core.planning.goal import Target
 from geats_core.vm.observation import Power
-from geats_host.calls import copies, snapshots
+from geats_host.calls import copies, lifecycle, snapshots
+from geats_host.drivers.libvirt.driver import LibvirtDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.testing.tiny_guest import GUEST
+from tests.faults import Killed
 from tests.real.machines.libvirt_daemon import a_daemon, virsh
 from tests.real.machines.machine_ground import NAME, OTHER, THIRD, Ground
+
+NVRAM = Path("/var/lib/libvirt/qemu/nvram")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,7 +26,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def end(ground: Ground) -> None:
-    for name in (NAME, OTHER, THIRD):
+    for name in ground.host.observe_all():
         if ground.host.observe(name).exists:
             ground.to(Target.DEPROVISIONED, name)
     assert virsh("list", "--all", "--name").strip() == ""
@@ -44,6 +48,48 @@ def test_a_vm_that_is_on_is_copied_and_runs_beside_its_copies(tmp_path: Path) ->
     )
     assert {ground.begins(name) for name in seen} == {GUEST}
     assert len({ground.instance(name) for name in seen}) == 3
+    end(ground)
+
+
+def _die(driver: LibvirtDriver, *about: object) -> None:
+    raise Killed
+
+
+def uuid(name: str) -> str:
+    """What the guest sees of itself, whatever it is called."""
+    return virsh("domuuid", name).strip()
+
+
+def test_a_renamed_vm_is_the_same_machine_and_its_old_name_another(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "sparsefile")
+    ground.to(Target.RUNNING)
+    known, instance = uuid(NAME), ground.instance(NAME)
+    ground.to(Target.STOPPED)
+    mine = virsh("dumpxml", "--inactive", NAME).replace("<os>", "<title>mine</title><os>")
+    virsh("define", "/dev/stdin", text=mine)
+    NVRAM.mkdir(parents=True, exist_ok=True)
+    (NVRAM / f"{NAME}_VARS.fd").write_text("entries")
+    declared = ground.raw
+    ground.raw = {**declared, "vms": {}}
+    planned = copies.rename(ground.host, NAME, "geats-test-new")
+    assert "the guest keeps its UUID" in " ".join(planned.warnings)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LibvirtDriver, "define", _die)
+        with pytest.raises(Killed):
+            apply_plan(ground.host, planned)
+    assert uuid("geats-test-new") == known
+    apply_plan(ground.host, copies.rename(ground.host, NAME, "geats-test-new")).unwrap()
+
+    ground.raw = declared
+    apply_plan(ground.host, lifecycle.plan_verb(ground.host, "start", "geats-test-new")).unwrap()
+    assert (uuid("geats-test-new"), ground.instance("geats-test-new")) == (known, instance)
+    assert ground.host.observe("geats-test-new").by_hand == ("<title>mine</title>",)
+    ground.to(Target.RUNNING)
+    assert [(file.name, file.read_text()) for file in NVRAM.iterdir()] == [
+        ("geats-test-new_VARS.fd", "entries")
+    ]
+    assert uuid(NAME) != known
+    assert ground.instance(NAME) != instance
     end(ground)
 
 

@@ -434,6 +434,7 @@ def test_a_vm_with_snapshots_is_forgotten_with_them(driver: LibvirtDriver, tmp_p
         *("snapshot-create", want.name, "/dev/stdin", "--redefine"),
         text=f"{xml}{domain}</domainsnapshot>",
     )
+    assert driver.cannot_rename(want.name).startswith("libvirt keeps snapshots (1) of it, ")
     driver.undefine(want.name)
 
     assert driver.observe() == {}

@@ -139,6 +139,12 @@ def record_of(folder: Path, digest: str, back: str = "") -> Record | None:
     return None
 
 
+def uuid_of(folder: Path, digest: str) -> str:
+    """The UUID of the domain that was written with that digest of a spec; empty if unknown."""
+    record = record_of(folder, digest)
+    return "" if record is None else read_domain(record.wanted).uuid
+
+
 def _record(text: str | None) -> Record | None:
     try:
         found = json.loads(text or "null")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.domains.domain_devices import DomainFacts
-from geats_core.domains.domain_xml import domain_xml, kib, note_xml, spec_digest
+from geats_core.domains.domain_xml import domain_uuid, domain_xml, kib, note_xml, spec_digest
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
 from geats_core.domains.live_devices import device_steps, lost_sight_of, missing_ports
@@ -77,6 +77,7 @@ else:
     )
 
 AGENT, HOLD = (CHILD.with_name(name) for name in ("agent_child.py", "hold_child.py"))
+OF_LIBVIRT = ("snapshots", "checkpoints")  # made by libvirt, and not by a pool
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
 
 
@@ -153,6 +154,12 @@ class LibvirtDriver:
             definition.write_spec(folder, spec)
             facts = self._domain_facts(spec, machine, places, known)
             made = self._defined_as(spec, machine, facts, keep, new=not known)
+            taken = 0
+            while "taken" in made:  # by a VM that had this name once
+                taken += 1
+                uuid = domain_uuid(spec.name, self.options.kind, taken)
+                facts = replace(facts, uuid=uuid)
+                made = self._defined_as(spec, machine, facts, keep, new=True)
             if "known" in made:  # though there is no record of it
                 facts = self._domain_facts(spec, machine, places, f"{made['known']}")
                 made = self._defined_as(spec, machine, facts, keep, new=False)
@@ -216,6 +223,19 @@ class LibvirtDriver:
         """Put a file among those of the VM, or remove it."""
         with vm_files.host_errors(f"cannot mark {name} as {'' if locked else 'not '}locked"):
             lock_marks.set_locked(self._folder(name), locked=locked)
+
+    def cannot_rename(self, name: str) -> str:
+        """What libvirt keeps of it beside its definition has the paths of its disks as they are."""
+        found = self.daemon.ask("text", name)
+        kept = [f"{each} ({found[each]})" for each in OF_LIBVIRT if found.get(each)]
+        kept += ["a saved state"] if found.get("is_saved") else []
+        why = "with the paths that its disks have now: delete that by virsh first"
+        return f"libvirt keeps {', '.join(kept)} of it, {why}" if kept else ""
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give the domain another name: so it keeps its UUID, machine type and NVRAM."""
+        self._folder(new_name)
+        self._have("rename", name, new_name=new_name)
 
     def undefine(self, name: str) -> None:
         """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
@@ -480,7 +500,8 @@ class LibvirtDriver:
             raise HostError(f"{name} is not defined")
         machine = machines.machine_of(self.options, spec)
         if machine.guest is Guest.CLOUD_INIT:
-            image = seed_image.seed_image(seed_files(spec, machine, self.options.kind))
+            uuid = definition.uuid_of(folder, digest)
+            image = seed_image.seed_image(seed_files(spec, machine, self.options.kind, uuid))
             with vm_files.host_errors(f"cannot write the seed of {name}"):
                 vm_files.write_atomically(folder, definition.SEED, image)
         answer = self._have("start", name, settle=self.options.settle_s, digest=digest)

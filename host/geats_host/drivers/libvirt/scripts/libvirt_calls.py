@@ -42,6 +42,9 @@ UNDEFINE = (
 )
 KEPT = ("is_saved", "snapshots", "checkpoints")
 OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
+NVRAM = "/var/lib/libvirt/qemu/nvram"  # where the daemon of the system has it, as it never says
+OF_SYSTEM = "qemu:///system"
+VARS = ("_VARS.fd", "_VARS.qcow2")
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
@@ -157,19 +160,55 @@ def _is_stuck(domain: Domain) -> bool:
 def _define(host: Connection, request: Request) -> Answer:
     """Define the domain, or define it again, and return what libvirt made of it.
 
-    If it should be a ``new`` one, and is there, nothing is done, and what is ``known`` returned.
+    If it should be a ``new`` one, and is there, nothing is done, and what is ``known`` returned;
+    or that its UUID is ``taken`` by another.
     """
     known = _found(host, request["name"])
     if known is not None:
         _check_ours(known)
         if request["new"]:
             return {"known": known.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)}
+    elif _is_taken(host, request["xml"]):
+        return {"taken": True}
     domain = host.defineXMLFlags(request["xml"], libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     return {
         "xml": domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
         "live": domain.XMLDesc(0) if domain.isActive() else "",
         "new": known is None,
     }
+
+
+def _is_taken(host: Connection, xml: str) -> bool:
+    """Whether another domain has the UUID in *xml*."""
+    (uuid,) = re.findall("<uuid>(.*?)</uuid>", xml)[:1] or [""]
+    try:
+        return bool(host.lookupByUUIDString(uuid))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (*GONE, libvirt.VIR_ERR_INVALID_ARG):
+            return False
+        raise
+
+
+def _rename(host: Connection, request: Request) -> Answer:
+    """Give the domain its ``new_name``, if it has not got it, and libvirt can.
+
+    libvirt leaves its NVRAM under the old name, where the next domain of that name would find it.
+    """
+    old, new = request["name"], request["new_name"]
+    domain = _found(host, old)
+    if domain is not None:
+        _check_ours(domain)
+        try:
+            domain.rename(new)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in UNSUPPORTED:
+                return {}
+            raise
+    if host.getURI() == OF_SYSTEM:
+        for each in VARS:
+            with suppress(FileNotFoundError):
+                os.rename(f"{NVRAM}/{old}{each}", f"{NVRAM}/{new}{each}")
+    return {}
 
 
 def _text(host: Connection, request: Request) -> Answer:
@@ -470,6 +509,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "unfreeze": _unfreeze,
     "undefine": _undefine,
     "renew": _renew,
+    "rename": _rename,
     "set-limits": _set_limits,
     "set-devices": _set_devices,
     "resize": _resize,
