@@ -105,23 +105,29 @@ def remove_files(folder: Path, files: Sequence[str]) -> None:
             os.unlink(file, dir_fd=at)
 
 
-def remove_folder(folder: Path, files: Sequence[str], stays: str) -> None:
+def remove_folder(folder: Path, files: Sequence[str], stays: str, inner: str = "") -> None:
     """Remove *folder* with its *files*; if it contains anything else, nothing happens.
 
-    If it contains what *stays*, the folder stays with it.
+    If it contains what *stays*, the folder stays with it. The folder *inner* in it goes too, if it
+    contains plain files only.
     """
-    strange = strange_files(folder, files, stays)
+    strange = strange_files(folder, files, stays, inner)
     if strange:
         raise HostError(strange)
+    if inner and os.path.lexists(folder / inner):
+        remove_files(folder / inner, os.listdir(folder / inner))
+        (folder / inner).rmdir()
     remove_files(folder, files)
     if not os.path.lexists(folder / stays):
         folder.rmdir()
 
 
-def strange_files(folder: Path, files: Sequence[str], stays: str) -> str:
-    """Which entries of *folder* are neither *files* nor what *stays*; empty if none are."""
+def strange_files(folder: Path, files: Sequence[str], stays: str, inner: str = "") -> str:
+    """Which entries of *folder* ``remove_folder`` would refuse; empty if none."""
     with _opened(folder) as at:
         strange = set(os.listdir(at)).difference(files, [stays])
+    if inner in strange and _has_plain_files_only(folder / inner):
+        strange.remove(inner)
     if not strange:
         return ""
     found = ", ".join(sorted(strange))
@@ -137,6 +143,13 @@ def make_folder(folder: Path, mode: int) -> None:
             os.fchown(at, os.geteuid(), os.getegid())
         if stat.S_IMODE(seen.st_mode) != mode:
             os.fchmod(at, mode)
+
+
+def _has_plain_files_only(folder: Path) -> bool:
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    with os.scandir(folder) as entries:
+        return all(each.is_file(follow_symlinks=False) for each in entries)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc import seen as lxc_seen
-from geats_host.drivers.lxc.definition import CONFIG, OURS, ROOTFS
+from geats_host.drivers.lxc.definition import CONFIG, OURS, PROFILES, ROOTFS
 from geats_host.drivers.lxc.facts import FOR_CLOUD_INIT
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
@@ -76,7 +76,7 @@ def undefine(options: Options, name: str) -> None:
             raise HostError(f"{name} runs: it cannot be undefined")
         lxc_seen.check_ours(options, name)
         if folder.is_symlink() or folder.exists():
-            vm_files.remove_folder(folder, OURS, ROOTFS)
+            vm_files.remove_folder(folder, OURS, ROOTFS, PROFILES)
 
 
 def cannot_define(options: Options, spec: VMSpec) -> Problems:
@@ -96,7 +96,9 @@ def cannot_undefine(options: Options, name: str) -> str:
     """Whether the container's directory contains what is not ours: see ``ForeseeingDriver``."""
     folder = folders.folder_of(options, name)
     with vm_files.host_errors(f"cannot look into {folder}"):
-        return vm_files.strange_files(folder, OURS, ROOTFS) if folder.is_dir() else ""
+        if not folder.is_dir():
+            return ""
+        return vm_files.strange_files(folder, OURS, ROOTFS, PROFILES)
 
 
 def _rendered(

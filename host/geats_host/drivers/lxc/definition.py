@@ -20,6 +20,7 @@ from geats_host.linux.run import run
 STARTED, LOG, OLD_LOG = "started", "log", "log.old"
 CONSOLE = "console.log"  # what the guest says on its console, also while nobody is there
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
+PROFILES = "apparmor"  # where liblxc writes the profile that it generates, until lxc-destroy
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
 LONGEST_LOG = 1 << 20  # bytes
 TYPE_OF_NIC = re.compile(r"lxc\.net\.[0-9]+\.type\s*=")

@@ -9,7 +9,7 @@ from pathlib import Path
 from geats_core.planning.plugin_facts import Leftover
 from geats_host.drivers import vm_files
 from geats_host.drivers.lock_marks import LOCKED
-from geats_host.drivers.lxc.definition import CONFIG, OURS, ROOTFS
+from geats_host.drivers.lxc.definition import CONFIG, OURS, PROFILES, ROOTFS
 from geats_host.leftovers import Left
 
 MODE = 0o700  # of a folder that geats made
@@ -38,9 +38,9 @@ def _is_left(folder: Path) -> bool:
     except OSError:
         return False
     made = stat.S_IMODE(seen.st_mode) == MODE and seen.st_uid == os.geteuid()
-    return made and there.isdisjoint([CONFIG, LOCKED]) and there.issubset(OURS)
+    return made and there.isdisjoint([CONFIG, LOCKED]) and there.issubset([*OURS, PROFILES])
 
 
 def _remove(folder: Path) -> None:
     with vm_files.host_errors(f"cannot remove {folder}"):
-        vm_files.remove_folder(folder, OURS, ROOTFS)
+        vm_files.remove_folder(folder, OURS, ROOTFS, PROFILES)
