@@ -339,6 +339,7 @@ known_pools = st.none() | st.dictionaries(
         size_bytes=st.none() | sizes,
         snapshots=st.booleans(),
         grows_online=st.booleans(),
+        growth_lacks=st.sampled_from(["", "a capability"]),
         works_online=st.booleans(),
         identity=st.sampled_from([None, "0123456789ab"]),
     ),

@@ -51,7 +51,9 @@ class HostFacts:
         """Why the volume cannot grow while its VM is on; empty if it can."""
         offers, seen = self.pool(volume.pool).offers, self.driver(driver).grows_online
         if not self.pool(volume.pool).grows_online:
-            return f"the pool {volume.pool} cannot grow volumes of a VM that is on"
+            lacks = self.pool(volume.pool).growth_lacks
+            takes = f": that takes {lacks}" if lacks else ""
+            return f"the pool {volume.pool} cannot grow volumes of a VM that is on{takes}"
         if seen is None or offers is None:
             return ""
         if offers not in seen:

@@ -67,20 +67,20 @@ class DriverFacts:
 class PoolFacts:
     """What a pool offers; None if it is not known, and therefore not checked.
 
-    ``offers`` is what its volumes are. ``grows_online``: one can grow while its
-    VM is on. ``location`` is the location of a volume, with ``{vm}`` and
-    ``{volume}`` for its names: two volumes at one location are a conflict, and so
+    ``offers`` is what its volumes are. ``grows_online``: one can grow while its VM is on; if not,
+    ``growth_lacks`` is what that takes, if it is known. ``location`` is the location of a volume,
+    with ``{vm}`` and ``{volume}`` for its names: two volumes at one location are a conflict, and so
     are two pools, unless each has another ``part`` of it. ``size_bytes`` is the space of the whole
-    pool, and ``free_bytes`` what was free when it was observed. ``clones``: it
-    copies a volume in no time. If ``works_online`` is false, no snapshot is taken of a volume while
-    its VM is on, and it is not copied or read then. ``enforces_size``: a volume cannot become
-    larger than its size; otherwise the pool only records the size. No volume is made smaller than
-    ``least_bytes``, and a disk for which no size is given has ``default_bytes``. If ``shifted_by``
-    is not 0, a volume shows its files with ids that are higher by that number, as unprivileged VMs
-    need them; other VMs cannot use it. ``identity`` distinguishes the pool from another one at the
-    same place, for example on another disk; it is None until the first volume is made, and if the
-    pool has none. ``renames``: it can hand a volume over to another name of its VM. ``zeroes``: it
-    may get space in which others left data, and overwrites that, which takes time.
+    pool, and ``free_bytes`` what was free when it was observed. ``clones``: it copies a volume in
+    no time. If ``works_online`` is false, no snapshot is taken of a volume while its VM is on, and
+    it is not copied or read then. ``enforces_size``: a volume cannot become larger than its size;
+    otherwise the pool only records the size. No volume is made smaller than ``least_bytes``, and a
+    disk for which no size is given has ``default_bytes``. If ``shifted_by`` is not 0, a volume
+    shows its files with ids that are higher by that number, as unprivileged VMs need them; other
+    VMs cannot use it. ``identity`` distinguishes the pool from another one at the same place, for
+    example on another disk; it is None until the first volume is made, and if the pool has none.
+    ``renames``: it can hand a volume over to another name of its VM. ``zeroes``: it may get space
+    in which others left data, and overwrites that, which takes time.
     """
 
     offers: Offer | None = None
@@ -90,6 +90,7 @@ class PoolFacts:
     free_bytes: int | None = None
     snapshots: bool = False
     grows_online: bool = True
+    growth_lacks: str = ""
     clones: bool = False
     works_online: bool = True
     enforces_size: bool = True

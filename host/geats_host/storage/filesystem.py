@@ -111,13 +111,14 @@ class FilesystemPool:
     def facts(self) -> PoolFacts:
         """What the pool below has; a filesystem enforces its size, and grows while it is used."""
         below = self.below.facts
-        online = below.grows_online and fstypes.grows_online(self.kind)
+        able = fstypes.grows_online(self.kind)
         least_bytes = max(below.least_bytes, self.kind.least_bytes)
         renames = below.renames and isinstance(self.below, RenamingPool)
         return replace(
             below,
             enforces_size=True,
-            grows_online=online,
+            grows_online=below.grows_online and able,
+            growth_lacks=below.growth_lacks if able else fstypes.GROWTH_TAKES,
             least_bytes=least_bytes,
             renames=renames,
             zeroes=False,

@@ -19,6 +19,7 @@ FS_IOC_SETFSLABEL = 0x41009432  # linux/fs.h
 LABEL_BYTES = 256
 DIGITS = 4
 CAP_SYS_RESOURCE = 24
+GROWTH_TAKES = "the capability CAP_SYS_RESOURCE for ext4, which geats does not have here"
 CORRECTED = 1  # e2fsck(8): errors were found, and are no more
 DAMAGED = "Structure needs cleaning"  # EUCLEAN: what mount says if xfs has to be repaired
 

@@ -27,6 +27,7 @@ from geats_core.deciding.restarts import rebuilds, why_restart
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import Change
+from geats_core.vm.spec import Volume
 from tests.core.hosts import LXC, at
 
 ROOT = {"name": "root", "pool": "fast", "size": "10GiB"}
@@ -256,6 +257,16 @@ def test_the_plan_says_what_is_zeroed() -> None:
         "format volume web/data in pool slow: it is not formatted",
     ]
     assert steps(Target.STOPPED, OFF, LARGER, facts)[1:] == [f"{GROW}{also}"]
+
+
+def test_a_pool_that_lacks_something_for_it_says_what() -> None:
+    lacks = PoolFacts(grows_online=False, growth_lacks="the capability CAP_SYS_RESOURCE")
+    facts = HostFacts(pools={"fast": lacks, "slow": PoolFacts()})
+    volume = Volume(name="root", mount="/", pool="fast", size_bytes=20)
+    assert facts.cannot_grow_online("lxc", volume) == (
+        "the pool fast cannot grow volumes of a VM that is on: "
+        "that takes the capability CAP_SYS_RESOURCE"
+    )
 
 
 def test_a_volume_of_unknown_size_grows() -> None:
