@@ -6,12 +6,15 @@ says what was looked at, what was found, and, unless that is well, what to do ab
 
 import os
 import re
+import shlex
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from geats_core.declared.config import HostConfig, parse_config
+from geats_core.reading.fields import VM_NAME
 from geats_core.vm.idmap import sharing
 from geats_core.vm.observation import definitions
 from geats_core.vm.parse import DEFAULT_DRIVER
@@ -33,6 +36,7 @@ from geats_host.plugins.entry_points import pools_of
 OWN_IDS = "give each an idmap of its own, if one may not reach files and processes of another"
 UNITS = "geats units"
 OF_DIRECTORIES = ("btrfs", "directory", "overlay")
+OF_DISK_FILES = ("qcow2", "sparsefile")
 OTHER_FILESYSTEM = (
     "have its path on ext4, xfs or btrfs, or its volumes in disk files "
     "({type: filesystem, on: {type: sparsefile, path: ...}})"
@@ -52,6 +56,7 @@ def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
         _units(raw, tree),
         *_shared_ids(raw, tree),
         *_mapped_ids(raw, tree),
+        *_disk_folders(raw, tree),
         *(_trials(raw) if tree.is_this_host else ()),
         *_configuration(raw),
     )
@@ -150,6 +155,30 @@ def _mapped_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
         if fault := tried.mapped_ids(folder, *ids):
             found = f"{fstype_of(folder)} at {folder}: {fault}: only privileged containers start"
             yield Finding(f"pool {name}", Health.PROBLEM, found, OTHER_FILESYSTEM)
+
+
+def _disk_folders(raw: object, tree: HostFiles) -> Iterator[Finding]:
+    """Directories of disk files that only root passes, as geats once made them: QEMU may not be
+    root.
+    """
+    if not tree.is_this_host:
+        return
+    for name, pool in pools_of(parse_config(raw).value_or(HostConfig())).items():
+        path = pool.options.get("path")
+        if pool.type not in OF_DISK_FILES or not isinstance(path, str):
+            continue
+        with suppress(OSError):  # it is not there yet, or out of reach, which others tell
+            closed = sorted(
+                each.path
+                for each in os.scandir(path)
+                if each.is_dir(follow_symlinks=False)
+                and VM_NAME.fullmatch(each.name.removeprefix("_"))  # and not lost+found
+                and not each.stat().st_mode & stat.S_IXOTH
+            )
+            if closed:
+                found = f"a QEMU that is not root reaches no disk in {', '.join(closed)}"
+                fix = shlex.join(["chmod", "711", *closed])
+                yield Finding(f"pool {name}", Health.WARNING, found, fix)
 
 
 def _configuration(raw: object) -> Iterator[Finding]:

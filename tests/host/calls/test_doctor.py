@@ -242,6 +242,23 @@ def test_a_filesystem_that_cannot_map_ids_is_told_with_its_pool(tmp_path: Path) 
     assert "type: filesystem, on: {type: sparsefile" in found[0].fix
 
 
+def test_directories_of_disk_files_that_only_root_passes_are_told(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    for name, mode in (("db01", 0o710), ("lost+found", 0o700), ("web01", 0o711)):
+        (files / name).mkdir(parents=True)
+        (files / name).chmod(mode)
+    (files / "link").symlink_to(files / "db01")
+    pools = {
+        "disks": {"type": "sparsefile", "path": f"{files}"},
+        "later": {"type": "sparsefile", "path": f"{tmp_path}/not-yet"},
+        "trees": {"type": "directory", "path": f"{files}"},
+    }
+    found = examine({**memory_config(tmp_path), "pools": pools})
+    (told,) = (each for each in found if each.what == "pool disks")
+    assert told.health is Health.WARNING
+    assert told.fix == f"chmod 711 {files}/db01"
+
+
 def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
     found = finding("configuration", tree(tmp_path))
     assert (found.health, found.fix) == (Health.WARNING, "geats init")
