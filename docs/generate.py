@@ -150,7 +150,7 @@ EVERY_ACTION: tuple[Action, ...] = (
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 DECLARED = DOCS / "examples/first-page/geats.yaml"
-COLUMNS = 84  # of a terminal in a picture
+COLUMNS = 68  # of a terminal in a picture
 FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 DRAWN_WORDS = re.compile(r"<text[^>]*>([^<]*)</text>")
 DOT_NOTE = "// Written by docs/generate.py: change the code, not this.\n"
