@@ -1,6 +1,7 @@
 """Plans as people see them: a line a VM, the steps of one, or all; and the progress of an apply."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
@@ -23,6 +24,8 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent
 
+INTERRUPTED = 130  # exit code, as shells say it: 128, and the number of SIGINT
+MOST_LEFT = 20  # steps that are named after an interruption
 console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 SIGN_STYLE = {
@@ -98,13 +101,17 @@ def _show_nothing_to_do(made: SavedPlan) -> None:
 
 @contextmanager
 def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
-    """Says which step is under way (on a terminal), and each that is done."""
+    """Says which step is under way (on a terminal), and each that is done.
+
+    Ctrl-C ends the call, after what is under way, and says what is done and what is left.
+    """
     if quiet:
         yield silent
         return
     if made.plan.is_empty:
         _show_nothing_to_do(made)
-    with console.status("applying") as spinner:
+    ended: set[str] = set()  # what was done, in words
+    with _interruptible(made, ended), console.status("applying") as spinner:
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
             action = escape(describe(step.action, step.vm))
@@ -113,6 +120,7 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                     case Outcome.INTENT:
                         spinner.update(action)
                     case Outcome.DONE:
+                        ended.add(describe(step.action, step.vm))
                         mark = "[yellow]![/]" if detail else "[green]✓[/]"
                         said = f": {escape(detail)}" if detail else ""
                         console.print(
@@ -122,3 +130,19 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                         console.print(f"[red]✗[/] {action}")
 
         yield show
+
+
+@contextmanager
+def _interruptible(made: SavedPlan, done: Set[str]) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        all_ = [describe(step.action, step.vm) for step in made.plan.steps]
+        left = [f"{number}. {each}" for number, each in enumerate(all_, 1) if each not in done]
+        _print(f"interrupted: {len(all_) - len(left)} of {len(all_)} steps are done", "bold red")
+        for each in left[:MOST_LEFT]:
+            _print(f"left: {each}", "yellow")
+        if left[MOST_LEFT:]:
+            _print(f"left: {len(left) - MOST_LEFT} more", "yellow")
+        _print("what is done stays; the same command does the rest", "bold")
+        sys.exit(INTERRUPTED)

@@ -10,11 +10,13 @@ from socket import gethostname
 import pytest
 import yaml
 
-from geats_host.cli import lists
+from geats_core.plans.plan_files import SavedPlan
+from geats_host.cli import lists, plan_view, plans
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.errors import HostError
 from geats_host.registry import Outcome
 from geats_host.registry.sqlite import open_registry
+from geats_host.step_listeners import Progress
 from tests.host.cli.conftest import Geats, answer
 from tests.memory_host import memory_config
 
@@ -345,3 +347,25 @@ def test_a_plan_can_be_a_page(geats: Geats) -> None:
     assert (code, err) == (0, "")
     assert f"<h1>Plan for {gethostname()}, " in out
     assert out.count('<li id="step-') == len(json.loads(geats("plan", "--json")[1])["steps"])
+
+
+@pytest.mark.parametrize(("most", "more"), [(20, ""), (1, "left: 4 more\n")])
+def test_an_interruption_says_what_is_done_and_what_is_left(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch, most: int, more: str
+) -> None:
+    def interrupted(_: object, made: SavedPlan, progress: Progress) -> None:
+        for step in made.plan.steps[:2]:
+            progress(step, Outcome.DONE, "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plans, "apply_plan", interrupted)
+    monkeypatch.setattr(plan_view, "MOST_LEFT", most)
+    code, out, _ = geats("apply", "web01")
+    assert code == 130
+    told = out.partition("interrupted: ")[2]
+    assert told.startswith(
+        "2 of 7 steps are done\nleft: 3. format volume web01/root in pool default\n"
+    )
+    assert told.endswith("what is done stays; the same command does the rest\n")
+    assert told.count("left: ") == (5 if not more else 2)
+    assert more in told
