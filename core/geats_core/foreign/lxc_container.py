@@ -75,7 +75,7 @@ NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by han
 MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
-PROFILE = "lxc.apparmor.profile"
+PROFILE, NESTING = "lxc.apparmor.profile", "lxc.apparmor.allow_nesting"
 ROOTS: Words = {
     "loop": "it is an image in a file (loop:)",
     "lvm": "it is a logical volume (lvm:)",
@@ -209,6 +209,8 @@ class _Reading:
         """All of it; with what geats writes though no key says it, as it was, said or not."""
         if self.in_place:
             self._keep_as_it_was(PROFILE, self.last.get(PROFILE, ""))
+            if "privileged" not in self.vm and self.last.get(PROFILE) == "generated":
+                self._keep_as_it_was(NESTING, self.last.get(NESTING) or "0")
             for at, number in enumerate(self.names):
                 if self.last.get(f"lxc.net.{number}.flags", "") != "up":
                     self._keep_as_it_was(f"lxc.net.{at}.flags", "")

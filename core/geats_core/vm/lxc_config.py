@@ -307,6 +307,8 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     if spec.init is not Init.AUTO:
         yield f"{HALT} = {HALT_SIGNAL[spec.init]}"
     yield f"lxc.apparmor.profile = {'generated' if facts.apparmor else 'unconfined'}"
+    if facts.apparmor and not spec.privileged:
+        yield "lxc.apparmor.allow_nesting = 1"  # systemd 252 and later mounts for its services
 
 
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:

@@ -68,6 +68,27 @@ def mounted(*entries: str) -> tuple[object, list[str]]:
     return {name: [*bind.values()] for name, bind in binds.items()}, stays
 
 
+@pytest.mark.parametrize(
+    ("lines", "nesting"),
+    [
+        ("lxc.apparmor.profile = generated\nlxc.idmap = u 0 100000 65536\n", ["0"]),
+        ("lxc.apparmor.profile = generated\n", []),
+        ("lxc.idmap = u 0 100000 65536\n", []),
+        (
+            "lxc.apparmor.profile = generated\nlxc.apparmor.allow_nesting = 1\n"
+            "lxc.idmap = u 0 100000 65536\n",
+            ["1"],
+        ),
+    ],
+)
+def test_what_was_confined_so_that_its_services_cannot_mount_stays_so(
+    lines: str, nesting: list[str]
+) -> None:
+    key = "lxc.apparmor.allow_nesting = "
+    stays = [line.removeprefix(key) for line in adopted(USUAL + lines).keep if key in line]
+    assert stays == nesting
+
+
 def test_an_include_that_geats_has_anyway_is_no_key_whatever_its_name() -> None:
     assert "includes" not in adopted(USUAL).vm
     assert "includes" not in adopted(f"lxc.include = /etc/lxc/debian.conf\n{ROOT}").vm

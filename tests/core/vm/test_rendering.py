@@ -177,6 +177,18 @@ def test_a_privileged_container_has_no_id_map() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("privileged", "apparmor", "nests"),
+    [(False, True, True), (True, True, False), (False, False, False)],
+)
+def test_services_of_systemd_may_mount_where_root_of_the_guest_is_nobody_on_the_host(
+    privileged: bool, apparmor: bool, nests: bool
+) -> None:
+    facts = replace(FACTS, apparmor=apparmor)
+    text = render_lxc_config(web(privileged=privileged), facts)
+    assert ("lxc.apparmor.allow_nesting = 1\n" in text) is nests
+
+
 def test_the_ids_of_a_volume_that_is_shifted_already_are_not_mapped_again() -> None:
     told = render_lxc_config(web(), FACTS).splitlines()
     facts = replace(FACTS, shifted=frozenset({"root", "docs"}))
