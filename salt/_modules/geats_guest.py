@@ -9,7 +9,8 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from typing import TYPE_CHECKING, Any
 
 from geats_host.calls import reports
-from geats_host.calls.guests import files, programs, ssh, waiting
+from geats_host.calls.guests import files, programs, ssh, trees, waiting
+from geats_host.calls.guests import logs as guest_logs
 from geats_host.for_salt.calls import opened, unless
 
 if TYPE_CHECKING:  # Salt's loader injects it
@@ -67,9 +68,11 @@ def exec_(name, command, user=None, cwd=None, env=None, timeout=None):
 
 def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
-    Copy a file of this host into a VM. It is copied completely, or not at all.
+    Copy a file or a directory of this host into a VM. A file is copied completely, or not at all.
 
-    A container may be off if its root is a directory on the host; a virtual machine must run.
+    A container may be off if its root is a directory on the host; a virtual machine must run, and
+    takes files only. Of a directory, modes, times and links are kept; the answer has ``files`` (how
+    many) and ``wrong`` (what was not copied, and why), and the exit code is 1 if there is any.
 
     A file or link of that name in the VM is replaced; the directory must exist. Links in the path
     never lead out of the VM. Returns the size in bytes.
@@ -77,11 +80,11 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     name (str)
         the VM
     source (str)
-        the absolute path of a regular file of this host
+        the absolute path of a regular file or of a directory of this host
     path (str)
-        the absolute path in the VM
+        the absolute path in the VM; if it ends with ``/``, *source* goes into that directory
     mode (str)
-        octal digits (default: ``0644``)
+        octal digits, of a file (default: ``0644``)
     owner, group (str or int)
         names or ids of the VM's (default: root)
     timeout (int)
@@ -95,7 +98,8 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
     options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
     with opened() as host:
-        return {"path": path, "size_bytes": files.push(host, name, source, path, options)}
+        at, copied = trees.push(host, name, source, path, options)
+    return _copied({"path": at}, copied)
 
 
 def write_file(name, path, content, mode=None, owner=None, group=None, timeout=None):
@@ -120,18 +124,20 @@ def write_file(name, path, content, mode=None, owner=None, group=None, timeout=N
 
 def pull(name, path, target, max_size=None, timeout=None):
     """
-    Copy a regular file of a VM to this host. It is copied completely, or not at all.
+    Copy a file or a directory of a VM to this host. A file is copied completely, or not at all.
 
-    Only root can read the copy. Returns the size in bytes.
+    Only root can read the copy of a file. Of a directory, modes, times and links are kept; for the
+    answer see :py:func:`push`.
 
     name (str)
         the VM
     path (str)
         the absolute path in the VM; links never lead out of the VM
     target (str)
-        the absolute path of a file on this host, which is replaced; its directory must exist
+        the absolute path of a file on this host, which is replaced, or of a directory that it goes
+        into; what this is in must exist
     max_size (int or str)
-        a size such as ``5GiB``; a larger file is an error (default: 1 GiB)
+        a size such as ``5GiB``; to copy more, in all, is an error (default: 1 GiB)
     timeout (int)
         seconds, after which it is ended (default: 600)
 
@@ -143,7 +149,8 @@ def pull(name, path, target, max_size=None, timeout=None):
     """
     options = {"max_size": max_size, "timeout": timeout}
     with opened() as host:
-        return {"target": target, "size_bytes": files.pull(host, name, path, target, options)}
+        at, copied = trees.pull(host, name, path, target, options)
+    return _copied({"target": at}, copied)
 
 
 def read_file(name, path, max_size=None, timeout=None):
@@ -204,6 +211,34 @@ def wait(name, until=None, command=None, timeout=None, user=None):
     return unless(wrong, reports.waited_report(name, waited))
 
 
+def logs(name, source=None, lines=None):
+    """
+    Return the newest lines of a VM's logs, oldest first: mappings with ``source`` and ``line``.
+
+    What a terminal would obey is left out or escaped.
+
+    name (str)
+        the VM
+    source (str)
+        ``console``; ``init``: the guest's journal or syslog; ``lxc`` or ``qemu``: what liblxc or
+        QEMU said (default: all but ``init``)
+    lines (int)
+        how many of each (default: 50)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.logs web01
+        salt '*' geats.logs web01 init lines=200
+    """
+    with opened() as host:
+        wanted = guest_logs.logs(host, name, source, {"lines": lines})
+        found = []
+        guest_logs.show(host, name, wanted, lambda of, line: found.append((of, line)))
+    return [{"source": of, "line": line} for of, line in found]
+
+
 def console_command(name):
     """
     Return the command, as a list of words, that connects a terminal of this host to a VM's console.
@@ -242,3 +277,9 @@ def ssh_command(name, user=None, identity=None, port=None):
     options = {"user": user, "identity": identity, "port": port}
     with opened() as host:
         return ssh.ssh_command(host, name, options)
+
+
+def _copied(at, copied):
+    if copied.wrong:
+        __context__["retcode"] = 1
+    return reports.copied_report(at, copied)

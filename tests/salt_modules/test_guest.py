@@ -13,6 +13,7 @@ FUNCTIONS = (
     "pull",
     "read_file",
     "wait",
+    "logs",
     "console_command",
     "ssh_command",
 )
@@ -51,6 +52,23 @@ def test_a_file_goes_in_and_comes_back(running, tmp_path):
     assert running["geats.read_file"]("web01", "/etc/motd", max_size="6B") == "hello\n"
 
 
+def test_a_directory_is_for_containers_and_goes_where_it_is_wanted(running, tmp_path):
+    (tmp_path / "source").write_bytes(b"a")
+    pushed = running["geats.push"]("web01", str(tmp_path / "source"), "/etc/")
+    assert pushed == {"path": "/etc/source", "size_bytes": 1}
+    (tmp_path / "folder").mkdir()
+    pulled = running["geats.pull"]("web01", "/etc/source", str(tmp_path / "folder"))
+    assert pulled == {"target": str(tmp_path / "folder/source"), "size_bytes": 1}
+    with pytest.raises(CommandExecutionError, match="takes files only, and no directories"):
+        running["geats.push"]("web01", str(tmp_path / "folder"), "/etc/")
+
+
+def test_logs_are_lines_of_text(running):
+    said = "unknown log 'file' .there is: init."
+    with pytest.raises(CommandExecutionError, match=said):
+        running["geats.logs"]("web01")
+
+
 def test_waiting_says_how_long_it_took(running):
     report = running["geats.wait"]("web01", "ip", timeout=5)
     assert report.pop("took_s") < 1
@@ -84,6 +102,7 @@ def test_the_way_to_a_vm_is_told(running):
         ("pull", {"path": "x", "target": "x", "max_size": 0, "timeout": 0}, 4),
         ("write_file", {"path": "x", "content": 5, "mode": 9}, 3),
         ("read_file", {"path": "x", "max_size": "x", "timeout": "x"}, 3),
+        ("logs", {"source": "x"}, 1),
         ("wait", {"until": "x", "command": 5, "timeout": 0, "user": ""}, 4),
         ("ssh_command", {"user": "", "identity": "x", "port": 0}, 3),
     ],

@@ -19,7 +19,7 @@ from geats_core.plans.explain import (
 )
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import problems_to_plain
-from geats_host.drivers import Ran
+from geats_host.drivers import Copied, Ran
 from geats_host.engine.outcomes import Applied, Interrupted, Noted, NotTried
 
 if TYPE_CHECKING:
@@ -204,6 +204,12 @@ def ran_report(ran: Ran) -> Report:
         "truncated": ran.truncated,
         "timed_out": ran.code is None,
     }
+
+
+def copied_report(at: Mapping[str, object], copied: Copied) -> Report:
+    """What was copied, and *at* which path it is; of a directory also what was not copied."""
+    of_tree = {"files": copied.files, "wrong": [*copied.wrong]} if copied.is_tree else {}
+    return {**at, "size_bytes": copied.size_bytes, **of_tree}
 
 
 def waited_report(name: str, waited: "Waited") -> Report:

@@ -2,14 +2,15 @@
 
 import os
 import sys
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from geats_core.reading.sizes import for_people
 from geats_host.calls import reports
-from geats_host.calls.guests import files, logs, programs, trees, waiting
+from geats_host.calls.guests import logs, programs, trees, waiting
 from geats_host.calls.guests import ssh as ssh_calls
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
@@ -101,12 +102,8 @@ def push(session: Session, /, name: str, source: Path, path: str, **options: obj
     If PATH ends with '/', SOURCE goes into that directory. Modes and times of what is in a
     directory are kept, and links are copied as links. A container may be off.
     """
-    at = f"{path}{source.absolute().name}" if path.endswith("/") else path
-    if source.is_dir():
-        done = trees.push_tree(session.host, name, str(source.absolute()), at, options)
-        _copied(session, "path", at, done)
-    size_bytes = files.push(session.host, name, str(source.absolute()), at, options)
-    session.answer({"path": at, "size_bytes": size_bytes}, lambda: None)
+    at, done = trees.push(session.host, name, str(source.absolute()), path, options)
+    _copied(session, {"path": at}, done)
 
 
 @click.command()
@@ -122,25 +119,21 @@ def pull(session: Session, /, name: str, path: str, target: Path, **options: obj
     If TARGET is a directory, PATH goes into it. A file can be read by its owner only; modes and
     times of what is in a directory are kept, and links are copied as links. A container may be off.
     """
-    at = target / PurePosixPath(path).name if target.is_dir() else target
-    to = str(at.absolute())
-    done = trees.pull_tree(session.host, name, path, to, options)
-    if done.is_tree:
-        _copied(session, "target", to, done)
-    size_bytes = files.pull(session.host, name, path, to, options)
-    session.answer({"target": to, "size_bytes": size_bytes}, lambda: None)
+    at, done = trees.pull(session.host, name, path, str(target.absolute()), options)
+    _copied(session, {"target": at}, done)
 
 
-def _copied(session: Session, key: str, at: str, done: Copied) -> NoReturn:
+def _copied(session: Session, at: Mapping[str, object], done: Copied) -> NoReturn:
     """Say what came of a directory, and end: with 1 if something was not copied."""
 
     def show() -> None:
         for line in done.wrong:
             click.echo(f"not copied: {line}", err=True)
-        click.echo(f"{done.files} files, {for_people(done.size_bytes)}, are in {at}")
+        if done.is_tree:
+            (where,) = at.values()
+            click.echo(f"{done.files} files, {for_people(done.size_bytes)}, are in {where}")
 
-    report = {"files": done.files, "size_bytes": done.size_bytes, "wrong": [*done.wrong]}
-    session.answer({key: at, **report}, show)
+    session.answer(reports.copied_report(at, done), show)
     sys.exit(FAILED if done.wrong else 0)
 
 

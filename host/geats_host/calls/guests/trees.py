@@ -16,6 +16,7 @@ from geats_core.reading.checked import Problem
 from geats_core.reading.fields import printable
 from geats_core.reading.mappings import Options
 from geats_core.requests.guest_requests import parse_file_to_read, parse_file_to_write
+from geats_host.calls.guests import files
 from geats_host.calls.guests.files import pulling
 from geats_host.calls.guests.reached import reached
 from geats_host.drivers import Copied
@@ -24,6 +25,39 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.linux.descriptors import closing
 from geats_host.streams.pipes import write_all
+
+
+def push(
+    host: Host, name: str, source: object, path: object, options: Options
+) -> tuple[object, Copied]:
+    """Copy a file or a directory of the host to *path* of the VM, or into it if it ends with "/".
+
+    Returns where it is then. See ``push_tree``, and ``files.push`` for one file.
+    """
+    at = path
+    if isinstance(source, str) and isinstance(path, str) and path.endswith("/"):
+        at = f"{path}{os.path.basename(source.rstrip('/'))}"
+    if isinstance(source, str) and source.startswith("/") and os.path.isdir(source):
+        return at, push_tree(host, name, source, at, options)
+    size_bytes = files.push(host, name, source, at, options)
+    return at, Copied(files=1, size_bytes=size_bytes, is_tree=False)
+
+
+def pull(
+    host: Host, name: str, path: object, target: object, options: Options
+) -> tuple[object, Copied]:
+    """Copy a file or a directory of the VM to *target*, or into it if it is a directory.
+
+    Returns where it is then. See ``pull_tree``, and ``files.pull`` for one file.
+    """
+    at = target
+    if isinstance(path, str) and isinstance(target, str) and os.path.isdir(target):
+        at = os.path.join(target, os.path.basename(path.rstrip("/")))
+    done = pull_tree(host, name, path, at, options)
+    if done.is_tree:
+        return at, done
+    size_bytes = files.pull(host, name, path, at, options)
+    return at, replace(done, files=1, size_bytes=size_bytes)
 
 
 def push_tree(host: Host, name: str, source: object, path: object, options: Options) -> Copied:
