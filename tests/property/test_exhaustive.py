@@ -915,7 +915,7 @@ def check_caps(target: Target) -> int:
         if isinstance(planned, Failure):
             continue
         found = planned.unwrap()
-        for most in Impact:
+        for most in set(Impact) - {goal.max_impact}:
             capped = plan(replace(goal, max_impact=most), have)
             above = [at for at, step in enumerate(found.steps, start=1) if step.impact > most]
             if above:

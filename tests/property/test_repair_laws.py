@@ -21,6 +21,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
+from tests.property.space import WANT
 from tests.property.strategies import host_facts, observations
 
 many = settings(max_examples=300, deadline=None)
@@ -66,6 +67,7 @@ def test_a_host_is_repaired_whatever_state_it_is_in_and_then_there_is_nothing_to
 @many
 @given(hosts, host_facts)
 @example({"web": Observation(power=Power.STUCK)}, HostFacts(memory_bytes=1, drivers={}))
+@example({"web": Observation(recorded=WANT, copy_of="the VM mail")}, HostFacts())
 def test_nothing_goes_that_anybody_could_miss(
     seen: dict[str, Observation], known: HostFacts
 ) -> None:
@@ -73,7 +75,7 @@ def test_nothing_goes_that_anybody_could_miss(
     then = repaired(made, seen)
     for plan in made.plans:
         have, now = seen[plan.name], then[plan.name]
-        copy = any(volume.is_reserved for volume in have.volumes)
+        copy = have.is_unfinished_copy
         for step in plan.steps:
             match step.action:
                 case DestroyVolume(pool, name):
