@@ -4,7 +4,7 @@ What a browser may do with the page is said in it (Content-Security-Policy): to 
 text from outside is escaped in one place, ``_tag``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from geats_core.planning.actions import describe
@@ -49,7 +49,7 @@ svg .after { stroke-dasharray: 4 3; }
 svg .lane { stroke: var(--line); } svg #head path { fill: var(--dim); stroke: none; }
 @media print { .graph { overflow: visible; } li { break-inside: avoid; } }
 """
-SIGNS = {  # of steps, beside their colours
+SIGNS: Mapping[Impact, str] = {  # of steps, beside their colours
     Impact.NONE: "",
     Impact.LIVE: Sign.CHANGE,
     Impact.RESTART: Sign.RESTART,
