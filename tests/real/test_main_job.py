@@ -30,7 +30,7 @@ class Operator:
     directory: Path
     vm: dict[str, object]
     template: str
-    options: dict[str, object] = field(default_factory=dict)
+    driver: dict[str, object] = field(default_factory=dict)  # more of its options
 
     @property
     def host(self) -> Host:
@@ -38,7 +38,7 @@ class Operator:
             {
                 "state_dir": str(self.directory / "state"),
                 "run_dir": str(self.directory / "run"),
-                "drivers": {"lxc": {"settle": 0.3}},
+                "drivers": {"lxc": {"settle": 0.3, **self.driver}},
                 "pools": {"default": {"type": "directory", "path": str(self.directory / "pool")}},
                 "templates": {"debian": {"path": self.template}},
                 "vms": {NAME: self.vm},

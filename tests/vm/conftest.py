@@ -4,6 +4,7 @@
 
     script/test --vm                                  # install, then all of tests/vm
     script/test --vm tests/vm/test_device_mapper.py   # install, then pytest with these arguments
+    script/test --vm --debian 13 tests/vm/test_confined_guests.py    # on Debian 13
     script/vm .venv/bin/python -m pytest -p no:cacheprovider tests/vm/test_device_mapper.py
 
 The last installs nothing: for a checkout whose .venv is a link to that of another one. In the
