@@ -52,6 +52,7 @@ from geats_core.planning.actions import (
     Adopt,
     AdoptVolume,
     AllocateVolume,
+    AwaitReady,
     CloneVolume,
     ConfigureGuest,
     Define,
@@ -91,6 +92,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
+from geats_core.vm.readiness import Ready, TcpProbe
 from geats_core.vm.spec import Limits
 from geats_host.drivers import memory
 from geats_host.drivers.lxc import facts as lxc
@@ -142,6 +144,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     RenameVolume(*ROOT, SPEC.name, "web02"),
     Rename(replace(SPEC, name="web02")),
     ForgetVolume(*ROOT),
+    AwaitReady(Ready(probe=TcpProbe(80))),
     KeepOff(),
     Pause(),
     UpgradeRegistry(1, 2),

@@ -41,6 +41,7 @@ from geats_core.planning.actions import (
     Adopt,
     AdoptVolume,
     AllocateVolume,
+    AwaitReady,
     CloneVolume,
     ConfigureGuest,
     Define,
@@ -271,6 +272,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
         case (
             Repair()
             | KeepOff()
+            | AwaitReady()
             | Freeze()
             | Unfreeze()
             | SetDevices()  # which of them are done already, the driver sees

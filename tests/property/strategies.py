@@ -32,6 +32,7 @@ from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
 from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic, Renaming, volumes_in_order
+from geats_core.vm.readiness import CommandProbe, HttpProbe, Ready, TcpProbe
 from geats_core.vm.spec import (
     ROOT,
     Autostart,
@@ -123,6 +124,15 @@ metadata = st.dictionaries(
     printable_texts | st.sampled_from(["$(reboot)", "'; rm -rf /", "a b", '"', "\\"]),
     max_size=3,
 ).map(lambda pairs: tuple(sorted(pairs.items())))
+probes = st.sampled_from(
+    [
+        CommandProbe(("true",)),
+        CommandProbe(("systemctl", "is-active", "a b")),
+        *(TcpProbe(22), TcpProbe(80)),
+        *(HttpProbe(80, "/"), HttpProbe(8080, "/"), HttpProbe(80, "/health", 204)),
+    ]
+)
+readies = st.builds(Ready, probe=probes, timeout_s=st.sampled_from([1, 60]))
 roots = IdRange(guest=0, host=200_000, count=1000)
 idmaps = st.sampled_from(
     [
@@ -161,6 +171,7 @@ specs = st.builds(
         priority=st.sampled_from([-1, 0, 10]),
         delay_s=st.sampled_from([0, 5]),
     ),
+    ready=st.none() | readies,
 ).map(lambda spec: replace(spec, idmap=()) if spec.privileged else spec)
 
 

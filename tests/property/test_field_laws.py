@@ -40,14 +40,12 @@ def paths(kind: type, before: Path = ()) -> Iterator[Path]:
     hints = get_type_hints(kind)
     for field in fields(kind):
         inner = (hints[field.name], *get_args(hints[field.name]))
-        below = next(
-            (each for each in inner if isinstance(each, type) and is_dataclass(each)), None
-        )
+        below = [each for each in inner if isinstance(each, type) and is_dataclass(each)]
         way = (*before, field.name)
-        yield from paths(below, way) if below else [way]
+        yield from (path for each in below for path in paths(each, way)) if below else [way]
 
 
-PATHS = [path for path in paths(VMSpec) if path != TELLS_VMS_APART]
+PATHS = [path for path in dict.fromkeys(paths(VMSpec)) if path != TELLS_VMS_APART]
 
 
 def exchanged(here: object, there: object, path: Path) -> Iterator[object]:
@@ -59,6 +57,8 @@ def exchanged(here: object, there: object, path: Path) -> Iterator[object]:
                     yield (*here[:position], made, *here[position + 1 :])
         return
     first, *rest = path
+    if type(here) is not type(there) or not hasattr(here, first):  # of several, or none
+        return
     old, new = getattr(here, first), getattr(there, first)
     for value in exchanged(old, new, tuple(rest)) if rest else [new]:
         if value != old:

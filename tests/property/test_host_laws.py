@@ -42,6 +42,7 @@ from geats_core import (
 from geats_core.hostwide.capacity import lower_first
 from geats_core.planning.actions import (
     Action,
+    AwaitReady,
     Pause,
     Repair,
     Shutdown,
@@ -56,6 +57,7 @@ from geats_core.plans.explain import step_words
 from geats_core.plans.glance import glance
 from geats_core.plans.progress import Course
 from geats_core.vm.lxc_config import veth_name
+from geats_core.vm.readiness import Ready, TcpProbe
 from geats_core.vm.spec import ROOT, Autostart, Limits, Nic, Volume
 from tests.property.space import half_way
 from tests.property.strategies import addresses, observations_of
@@ -95,6 +97,7 @@ def gated(made: HostPlan) -> bool:
 
 
 small = st.sampled_from([None, 1, 2, 3])
+readies = st.sampled_from([None, None, Ready(probe=TcpProbe(80))])
 limits = st.builds(Limits, memory_bytes=small, cpus=st.sampled_from([None, 0.1, 0.2, 0.3]))
 autostarts = st.just(Autostart()) | st.builds(
     Autostart, priority=st.sampled_from([-1, 0, 5]), delay_s=st.sampled_from([0, 5])
@@ -129,6 +132,7 @@ def specs_of(draw: st.DrawFn, name: str, number: int, earlier: list[str]) -> VMS
         nics=(nic,),
         after=tuple(draw(st.lists(st.sampled_from(earlier), max_size=2))) if earlier else (),
         autostart=draw(autostarts),
+        ready=draw(readies),
     )
 
 
@@ -484,6 +488,7 @@ def test_starts_and_stops_are_in_order(situation: Situation, shuffle: Random) ->
         for other in started.keys() & set(spec.after):
             delay_s = started[other].autostart.delay_s
             assert starts[name] > (at[other, Pause] if delay_s else starts[other])
+            assert starts[name] > at.get((other, AwaitReady), -1)
         for other in started:
             if effective(name, started) < effective(other, started):
                 assert starts[name] > starts[other]
@@ -599,7 +604,10 @@ def can_start(made: HostPlan, ran: Failed, start: int) -> bool:
         return False
     root = started.volume(started.in_effect.root.pool, ROOT)
     given = [need for need in made.steps[start].needs if made.steps[need].vm != vm]
-    kept = [n for n in given if n not in ran.course.done and not starts(made.steps[n])]
+    order = Start | AwaitReady  # it ran before, whatever became of those that it starts after
+    kept = [
+        n for n in given if n not in ran.course.done and not isinstance(made.steps[n].action, order)
+    ]
     return root is not None and root.guest is not None and not kept
 
 

@@ -24,6 +24,7 @@ from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    AwaitReady,
     ConfigureGuest,
     Define,
     DestroyVolume,
@@ -54,6 +55,7 @@ from tests.property.strategies import (
     mappings,
     observations,
     pools,
+    readies,
     sizes,
     specs,
 )
@@ -66,6 +68,7 @@ actions: st.SearchStrategy[Action] = st.one_of(
     st.builds(Define, specs),
     st.builds(SetLimits, limits),
     st.builds(SetDevices, specs),
+    st.builds(AwaitReady, readies),
     st.builds(AllocateVolume, pools, volume_names, sizes),
     st.builds(FormatVolume, pools, volume_names),
     st.builds(ActivateVolume, pools, volume_names),

@@ -1,5 +1,6 @@
 """What a host may promise its VMs, and what to do with VMs that nobody declared or named."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,8 +11,8 @@ from returns.result import Failure, Success
 from geats_core.declared.keep import Keep, parse_keep
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, problems_of, shown
-from geats_core.reading.fields import Reader, of_mapping
-from geats_core.reading.schemas import any_of, by_name, taking
+from geats_core.reading.fields import Reader, of_mapping, one_of
+from geats_core.reading.schemas import any_of, by_name, taking, text_matching
 
 
 class Strays(StrEnum):
@@ -30,13 +31,33 @@ class JournalBounds:
     entries: int = 100_000
 
 
+class By(StrEnum):
+    """What VMs have in common that stand in for each other."""
+
+    PROFILE = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """How many of some VMs: so many, or so many per cent of them."""
+
+    amount: int
+    is_percentage: bool = False
+
+    def of(self, vms: int) -> int:
+        """How many of that many VMs: at least one."""
+        return max(1, vms * self.amount // 100) if self.is_percentage else self.amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPolicy:
     """How much a host may promise, as factors of what it has, and what to do with strays.
 
     ``strays`` pairs patterns of names (as in fnmatch(3)) with what to do: the first pattern that
     matches counts, and if none matches, the stray is reported. ``at_most`` is how many VMs that
-    nobody named one plan may power off, undefine or empty. ``exports`` says which archives of a VM
+    nobody named one plan may power off, undefine or empty. ``at_once`` is how many of those that
+    stand in for each other, because they have the same profile (``by``), may be down at a time
+    while they restart; None is any number. ``exports`` says which archives of a VM
     to keep, and ``snapshots`` which of its snapshots that are named for their time.
     """
 
@@ -45,6 +66,8 @@ class HostPolicy:
     disk_overcommit: float = 1.0
     strays: tuple[tuple[str, Strays], ...] = ()
     at_most: int = 1
+    at_once: AtOnce | None = None
+    by: By = By.PROFILE
     journal: JournalBounds = JournalBounds()
     exports: Keep | None = None
     snapshots: Keep | None = None
@@ -66,6 +89,27 @@ def _factor(path: str, raw: object) -> Checked[float]:
 
 
 count = fields.whole_number(0, 10_000)  # of VMs
+PERCENTAGE = re.compile(r"([1-9][0-9]?|100)%")
+_positive = fields.whole_number(1, 10_000)
+
+
+@taking(
+    any_of(
+        fields.within("integer", 1, 10_000),
+        text_matching(PERCENTAGE.pattern, "a part of the VMs such as 50%"),
+    )
+)
+def at_once(path: str, raw: object) -> Checked[AtOnce]:
+    """A number of VMs, or a part of them such as ``50%``, which is at least one."""
+    if isinstance(raw, str) and (found := PERCENTAGE.fullmatch(raw)):
+        return Success(AtOnce(int(found[1]), is_percentage=True))
+    match _positive(path, raw):
+        case Success(amount):
+            return Success(AtOnce(amount))
+        case Failure():
+            return problem(
+                path, f"must be a number of VMs from 1, or a part such as 50%, got {shown(raw)}"
+            )
 
 
 @of_mapping
@@ -80,6 +124,8 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             disk_overcommit=disk,
             strays=read.take("strays", _strays, default.strays),
             at_most=read.take("at_most", count, default.at_most),
+            at_once=read.take("at_once", at_once, None),
+            by=read.take("by", one_of("common property of VMs", By), default.by),
             journal=read.take("journal", _journal, default.journal),
             exports=read.take("exports", parse_keep, None),
             snapshots=read.take("snapshots", parse_keep, None),

@@ -11,11 +11,12 @@ plan. Steps that do not wait for each other may run side by side.
 Why nothing ever waits for itself: within a VM, what gives back (stops, destroys) comes before what
 takes (allocations, starts), and no rule lets a step that gives wait for one that takes. The only
 step that can do both is a change of limits, up in one and down in another: if such steps do wait
-for each other, each is done in two, the lowering first.
+for each other, each is done in two, the lowering first. Waves (``rolling``) are the one rule that
+lets what gives wait for what takes: where both cannot be, the plan is refused, and says so.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
@@ -24,6 +25,7 @@ from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.capacity import fit, lower_first
 from geats_core.hostwide.conflicts import conflicts, described, hand_over
+from geats_core.hostwide.rolling import Rollout, order_waves, rollouts, with_checks
 from geats_core.hostwide.shared_volumes import order_sharing, wrong_sharing
 from geats_core.hostwide.start_order import cycles, order_starts_and_stops, unknown_names
 from geats_core.hostwide.step_graph import Graph
@@ -32,7 +34,7 @@ from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan, Step
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import VMSpec
 
@@ -83,7 +85,8 @@ def plan_host(
     if problems:
         return Failure(tuple(problems))
     specs = _specs(wanted, observations)
-    match arranged(plans, Setting(specs, observations, facts, policy)):
+    groups = {name: goal.group for name, goal in wanted.items() if goal.group}
+    match arranged(plans, Setting(specs, observations, facts, policy, groups)):
         case Success(made):
             return Success(replace(made, strays=strays))
         case Failure() as refused:
@@ -92,21 +95,40 @@ def plan_host(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All that the rules of a host look at; ``specs`` are what its VMs are to be."""
+    """All that the rules of a host look at; ``specs`` are what its VMs are to be.
+
+    ``groups`` has the group of each VM that others stand in for.
+    """
 
     specs: Mapping[str, VMSpec]
     observations: Mapping[str, Observation]
     facts: HostFacts
     policy: HostPolicy
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def arranged(plans: Sequence[Plan], host: Setting) -> Checked[HostPlan]:
     """The plans of single VMs as one, with what their steps wait for on other VMs."""
-    steps = _in_order(plans, host)
+    rolling = rollouts(host.groups, host.policy.at_once, plans, host.specs, host.observations)
+    made = _arranged(with_checks(plans, rolling), host, rolling)
+    if isinstance(made, Failure) and rolling and isinstance(_arranged(plans, host), Success):
+        return Failure(tuple(map(_not_in_waves, made.failure())))
+    return made
+
+
+def _not_in_waves(found: Problem) -> Problem:
+    why = f"cannot be kept: {found.message}; allow more VMs at once, or name some VMs at a time"
+    return Problem("at_once", why, Code.REFUSED)
+
+
+def _arranged(
+    plans: Sequence[Plan], host: Setting, rolling: Sequence[Rollout] = ()
+) -> Checked[HostPlan]:
+    steps = _in_order(plans, host, rolling)
     if isinstance(steps, Failure):  # because limits change both ways at once, perhaps
         have = host.observations
         plans = [lower_first(each, have.get(each.name, Observation())) for each in plans]
-        steps = _in_order(plans, host)
+        steps = _in_order(plans, host, rolling)
     match steps:
         case Success(in_order):
             return Success(HostPlan(plans=tuple(plans), steps=in_order))
@@ -114,7 +136,9 @@ def arranged(plans: Sequence[Plan], host: Setting) -> Checked[HostPlan]:
             return refused
 
 
-def _in_order(plans: Iterable[Plan], host: Setting) -> Checked[tuple[Step, ...]]:
+def _in_order(
+    plans: Iterable[Plan], host: Setting, rolling: Sequence[Rollout]
+) -> Checked[tuple[Step, ...]]:
     graph = Graph()
     placed = [(each, graph.add_plan(each)) for each in plans]
     problems = [
@@ -124,7 +148,9 @@ def _in_order(plans: Iterable[Plan], host: Setting) -> Checked[tuple[Step, ...]]
     if problems:
         return Failure(tuple(problems))
     order_sharing(graph, host.specs, host.observations, placed)
-    order_starts_and_stops(graph, host.specs)
+    waving = {name for rollout in rolling for wave in rollout.waves for name in wave}
+    order_starts_and_stops(graph, host.specs, waving)
+    order_waves(graph, rolling, placed)
     return graph.in_order()
 
 

@@ -2,8 +2,8 @@
 
 ``after`` is only an order: it is about VMs that start (or stop) in the same plan, and does not
 start the other VM. The VMs that a VM comes after have at least its priority. If one of them could
-not be started, the VM is not started. A failed start does not stop VMs of lower priority, and a
-failed stop does not keep others on.
+not be started, or did not become ready, the VM is not started. A failed start does not stop VMs of
+lower priority, and a failed stop does not keep others on.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from geats_core.hostwide.step_graph import Graph
 from geats_core.planning.actions import Pause
-from geats_core.planning.dependencies import tangles
+from geats_core.planning.dependencies import Wait, tangles
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem, Problems, unknown
 from geats_core.vm.spec import VMSpec
@@ -64,26 +64,45 @@ def _shortest_cycle(name: str, before: Before) -> list[str]:
     return way[::-1]
 
 
-def order_starts_and_stops(graph: Graph, specs: Mapping[str, VMSpec]) -> None:
+def in_start_order(names: Collection[str], specs: Mapping[str, VMSpec]) -> list[str]:
+    """The VMs, all of which start: each after those that start before it."""
+    before = _before(names, specs)
+    priorities = _priorities(before, specs)
+    return sorted(TopologicalSorter(before).static_order(), key=lambda name: -priorities[name])
+
+
+def order_starts_and_stops(
+    graph: Graph, specs: Mapping[str, VMSpec], waving: Collection[str] = ()
+) -> None:
     """Make starts wait for starts, and stops for stops, as the specs of the VMs say.
 
     A VM needs the VMs that its spec names to have started. Everything else is only an order: if one
     fails, the others continue. If VMs come after each other in old specs, ``after`` is ignored.
+    Those that restart in waves (*waving*) have no order but that, and need the VMs that their specs
+    name. They go down, if possible, once they could start again; so do those that come after them.
     """
     before = _before(graph.starts, specs)
     priorities = _priorities(before, specs)
     started = _started(graph, specs, before, priorities)
     for name, others in before.items():
         for other in others:
-            graph.need(graph.starts[name], graph.starts[other])
+            graph.need(graph.starts[name], graph.started[other])
             graph.follow(graph.starts[name], started[other])
-    _by_priority(graph, graph.starts, started, priorities, highest_first=True)
-    before = _before(graph.stops, specs)
+            if name in graph.stops and not {name, other}.isdisjoint(waving):
+                graph.wishes.append((Wait.NEEDS, graph.stops[name], graph.started[other]))
+    by_turns = _without(graph.starts, waving)
+    _by_priority(graph, by_turns, started, priorities, highest_first=True)
+    stops = _without(graph.stops, waving)
+    before = _before(stops, specs)
     priorities = _priorities(before, specs)
     for name, others in before.items():
         for other in others:
-            graph.follow(graph.stops[other], graph.stops[name])
-    _by_priority(graph, graph.stops, graph.stops, priorities, highest_first=False)
+            graph.follow(stops[other], stops[name])
+    _by_priority(graph, stops, stops, priorities, highest_first=False)
+
+
+def _without(numbers: Mapping[str, int], left_out: Collection[str]) -> dict[str, int]:
+    return {name: number for name, number in numbers.items() if name not in left_out}
 
 
 def _before(moved: Collection[str], specs: Mapping[str, VMSpec]) -> Before:
@@ -108,14 +127,15 @@ def _priorities(before: Before, specs: Mapping[str, VMSpec]) -> dict[str, int]:
 def _started(
     graph: Graph, specs: Mapping[str, VMSpec], before: Before, priorities: Mapping[str, int]
 ) -> dict[str, int]:
-    """The step after which each VM counts as started: its start, or the pause that follows it.
+    """The step after which each VM counts as started: its start, that it is ready, or the pause
+    that follows these.
 
     There is a pause only if another start waits for it.
     """
     lowest = min(priorities.values(), default=0)
     waited_for = {other for others in before.values() for other in others}
-    started = dict(graph.starts)
-    for name, number in graph.starts.items():
+    started = dict(graph.started)
+    for name, number in graph.started.items():
         delay_s = specs[name].autostart.delay_s if name in specs else 0
         if delay_s and (priorities[name] > lowest or name in waited_for):
             reason = f"{name} is given that time before others start"

@@ -9,6 +9,7 @@ from returns.result import Success
 
 from geats_core.planning.actions import (
     POWER_OFFS,
+    AwaitReady,
     KeepOff,
     OnVolume,
     Pause,
@@ -27,7 +28,8 @@ OFF_FIRST = (*POWER_OFFS, Unfreeze)  # a frozen VM is thawed to be shut down
 
 @dataclass(slots=True)
 class Graph:
-    """Steps by number, and which others each waits for; ``starts`` and ``stops`` by VM.
+    """Steps by number, and which others each waits for; ``starts`` and ``stops`` by VM, and in
+    ``started`` the step with which each that starts is there: its start, or that it is ready.
 
     ``wishes`` are what a later step waits for as well, unless they then all would wait for each
     other: how, the later step, and the earlier one.
@@ -38,6 +40,7 @@ class Graph:
     wishes: list[tuple[Wait, int, int]] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
     stops: dict[str, int] = field(default_factory=dict)
+    started: dict[str, int] = field(default_factory=dict)
 
     def add(self, step: Step) -> int:
         """Add one step, which waits for nothing yet; the number that it has from now on."""
@@ -46,7 +49,9 @@ class Graph:
         for waits in self.waits.values():
             waits.append([])
         if isinstance(step.action, Start):
-            self.starts[step.vm] = number
+            self.starts[step.vm] = self.started[step.vm] = number
+        elif isinstance(step.action, AwaitReady) and step.vm in self.starts:
+            self.started[step.vm] = number
         elif isinstance(step.action, STOPS):
             self.stops[step.vm] = number
         return number

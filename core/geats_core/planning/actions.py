@@ -9,6 +9,7 @@ from geats_core.planning.costs import Impact
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.then import Then
 from geats_core.reading.sizes import format_size
+from geats_core.vm.readiness import Ready
 from geats_core.vm.spec import ROOT, Limits, VMSpec
 
 CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
@@ -276,6 +277,13 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitReady:
+    """Wait until a running VM is ready; it changes nothing, and fails if that takes too long."""
+
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """Ask the guest to power off, wait up to ``timeout_s`` seconds, then power off."""
 
@@ -406,7 +414,15 @@ VolumeAction: TypeAlias = (
 )
 PowerOffAction: TypeAlias = Shutdown | Stop | Repair
 PowerAction: TypeAlias = (
-    PowerOffAction | Start | KeepOff | Freeze | Hold | Unfreeze | SetLimits | SetDevices
+    PowerOffAction
+    | Start
+    | AwaitReady
+    | KeepOff
+    | Freeze
+    | Hold
+    | Unfreeze
+    | SetLimits
+    | SetDevices
 )
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Rename | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
@@ -445,6 +461,7 @@ def impact_of(action: Action) -> Impact:
             | Rename()
             | Export()
             | Start()
+            | AwaitReady()
             | KeepOff()
             | Lock()
             | Unlock()
@@ -522,6 +539,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"change devices of {vm_name}: {'; '.join(tells)}"
         case Start():
             return f"start {vm_name}"
+        case AwaitReady(ready):
+            return f"wait until {vm_name} is ready ({ready})"
         case Shutdown(timeout_s, _):
             return f"shut down {vm_name} (power off after {timeout_s} s)"
         case Stop():

@@ -49,6 +49,7 @@ COST: Mapping[str, Impact] = {
     "shutdown_timeout": NONE,
     "after": NONE,
     "autostart": NONE,
+    "ready": NONE,
     HARDWARE: RESTART,  # each key of the driver by itself, such as ``hardware.tpm``
 }
 

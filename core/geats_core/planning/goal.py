@@ -112,7 +112,7 @@ class Goal:
     ``spec`` is None for targets that need none: OFF, UNDEFINED, DEPROVISIONED, LOCKED, UNLOCKED. A
     plan with a step of a higher impact than ``max_impact`` is refused. ``foreign`` allows acting on
     a VM that geats did not make. ``asked`` says whether the VM was named; what may be done to one
-    that was not is in ``only_named``.
+    that was not is in ``only_named``. VMs of one ``group`` stand in for each other.
     """
 
     name: str
@@ -125,3 +125,4 @@ class Goal:
     max_impact: Impact = Impact.DATA_LOSS
     foreign: bool = False
     asked: Asked = Asked.NAMED
+    group: str = ""

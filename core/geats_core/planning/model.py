@@ -19,6 +19,7 @@ from geats_core.planning.actions import (
     Adopt,
     AdoptVolume,
     AllocateVolume,
+    AwaitReady,
     CloneVolume,
     ConfigureGuest,
     Define,
@@ -164,6 +165,8 @@ def after(action: Action, have: Observation) -> After:
                 ),
                 then=changed(have, power=Power.RUNNING, in_effect=have.defined, to_run=False),
             )
+        case AwaitReady():
+            return _need((have.power is Power.RUNNING, f"it is {have.power}"), then=have)
         case Shutdown(_, then):
             return _need(
                 (have.power is Power.RUNNING, f"it is {have.power}"), then=_powered_off(have, then)

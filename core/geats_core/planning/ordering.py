@@ -17,6 +17,7 @@ from geats_core.planning.actions import (
     Adopt,
     AdoptVolume,
     AllocateVolume,
+    AwaitReady,
     CloneVolume,
     ConfigureGuest,
     Define,
@@ -172,7 +173,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({EVERYTHING})
         case RemoveLeftover(kind, name, place):
             return frozenset({("leftovers", kind, place, name)})
-        case Export() | Pause() | NotePlaces():
+        case Export() | AwaitReady() | Pause() | NotePlaces():
             return frozenset()
         case _:
             assert_never(action)
@@ -189,6 +190,8 @@ def _reads(action: Action) -> frozenset[Resource]:
         # What a VM that is off was defined as, no other needs to know. Some pools cannot grow a
         # volume while the VM is on.
         case Define() | Undefine() | GrowVolume():
+            return frozenset({POWER})
+        case AwaitReady():
             return frozenset({POWER})
         case SnapshotVolume():  # it is taken of what is on the disk before, or after, a start
             return frozenset({POWER})

@@ -10,6 +10,7 @@ from geats_core.planning.actions import (
     Action,
     Adopt,
     AllocateVolume,
+    AwaitReady,
     CloneVolume,
     Define,
     DeleteSnapshot,
@@ -22,6 +23,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    Pause,
     Rename,
     Repair,
     RollbackVolume,
@@ -65,6 +67,7 @@ class Fate(StrEnum):
     LIVE = "live"
     RESTART = "to restart"
     OFF = "to power off"
+    CHECK = "to check"
     DATA_LOSS = "with data loss"
     DESTROY = "to destroy"
     REFUSED = "refused"
@@ -98,6 +101,7 @@ SHORT: Mapping[type[Action], str] = {
     SnapshotVolume: "snapshot",
     Export: "export",
     Repair: "repair",
+    AwaitReady: "check that it is ready",
     KeepOff: "keep off",
     Freeze: "freeze",
     Hold: "freeze for a moment",
@@ -189,7 +193,8 @@ def _in_brief(line: Line, plan: Plan | None, made: SavedPlan) -> object:
 
 def _of_host(step: Step) -> Line:
     sign = _sign(Fate.CHANGE, step.impact)
-    return Line(sign, THIS_HOST, describe(step.action, ""), step.impact, None)
+    words = step.reason if isinstance(step.action, Pause) else describe(step.action, "")
+    return Line(sign, THIS_HOST, words, step.impact, None)
 
 
 def _line(plan: Plan, steps: list[Step], have: Observation) -> Line:
@@ -211,6 +216,8 @@ def _fate(steps: list[Step], have: Observation, impact: Impact) -> Fate:
         return Fate.RESTART if Start in kinds else Fate.OFF
     if Start in kinds:
         return Fate.START
+    if kinds == {AwaitReady}:
+        return Fate.CHECK
     return Fate.LIVE if impact is Impact.LIVE else Fate.CHANGE
 
 
@@ -236,6 +243,8 @@ def _what(fate: Fate, plan: Plan, steps: list[Step]) -> Iterable[str]:
     kinds = dict.fromkeys(type(step.action) for step in steps)
     if Hold in kinds:
         kinds.pop(Unfreeze, None)
+    if Start in kinds:
+        kinds.pop(AwaitReady, None)
     done = [SHORT[each] for each in kinds if each in SHORT]
     found = [*fields[:MOST_FIELDS], *more] or done
     return found or ([] if fate in POWERED else [count])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from returns.result import Success
 
-from geats_core.planning.actions import POWER_OFFS, Start
+from geats_core.planning.actions import POWER_OFFS, AwaitReady, Start
 from geats_core.planning.model import after
 from geats_core.planning.steps import Step
 from geats_core.vm.observation import Observation, Power
@@ -100,8 +100,9 @@ class Course:
     def _starts_again(self, step: Step, missing: Iterable[int]) -> bool:
         """Whether a VM that was powered off can start, though changes of it are *missing*.
 
-        It can though one that it starts after did not: it ran before. It must not where another
-        still has what it would take, or where its root was recreated, and is configured for nobody.
+        It can though one that it starts after did not, or is not ready: it ran before. It must not
+        where another still has what it would take, or where its root was recreated, and is
+        configured for nobody.
         """
         have = self.seen.get(step.vm, Observation())
         if not isinstance(step.action, Start) or step.vm not in self._off or have.defined is None:
@@ -109,5 +110,8 @@ class Course:
         root = have.volume(have.defined.root.pool, ROOT)
         configured = root is not None and root.guest is not None and not root.is_copy
         needed = (self.steps[need] for need in missing)
-        taken = any(each.vm != step.vm and not isinstance(each.action, Start) for each in needed)
+        taken = any(
+            each.vm != step.vm and not isinstance(each.action, Start | AwaitReady)
+            for each in needed
+        )
         return configured and not taken and isinstance(after(step.action, have), Success)

@@ -15,7 +15,7 @@ from geats_core.reading.mappings import merge as merge
 from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
-from geats_core.vm import hardware, idmap
+from geats_core.vm import hardware, idmap, readiness
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,
@@ -124,6 +124,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
         autostart=read.take("autostart", _autostart, Autostart()),
+        ready=read.take("ready", _ready_or_none, None),
         hardware=read.take(hardware.HARDWARE, hardware.read_hardware, ()),
     )
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
@@ -202,6 +203,7 @@ _ips = each(fields.ip)
 _names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
 _processes_or_none = fields.or_none(fields.positive_int)
+_ready_or_none = fields.or_none(readiness.parse_ready)
 _size_or_none = fields.or_none(parse_size)
 _nics = each(_nic)
 
@@ -235,6 +237,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
                 "priority": spec.autostart.priority,
                 "delay": spec.autostart.delay_s,
             },
+            "ready": None if spec.ready is None else readiness.to_plain(spec.ready),
             hardware.HARDWARE: hardware.to_plain(spec.hardware) or None,
         }
     )

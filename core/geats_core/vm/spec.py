@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
+from geats_core.vm.readiness import Ready
 
 ROOT = "root"  # the name of the volume that contains the VM's root filesystem
 
@@ -155,7 +156,7 @@ class VMSpec:
     ``idmap`` are the ids that an unprivileged guest has on the host; without ranges these are of
     the range that the host has for all VMs that say none. ``includes`` are the files that the
     container's config includes before all else; None are those of LXC's own that geats includes if
-    nothing is said.
+    nothing is said. If ``ready`` is set, the VM counts as started only once it is ready.
     """
 
     name: str
@@ -177,6 +178,7 @@ class VMSpec:
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()
     autostart: Autostart = Autostart()
+    ready: Ready | None = None
     hardware: tuple[tuple[str, str], ...] = ()
 
     @property

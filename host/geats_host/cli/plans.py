@@ -136,6 +136,13 @@ POLICIES = (
         help="Without NAMES, power off, undefine or empty at most so many VMs (default: "
         "policy:at_most of the configuration, else 1).",
     ),
+    click.option(
+        "--at-once",
+        metavar="COUNT",
+        help="Of the running VMs of one profile, restart at most so many at a time, or such a part "
+        "as 50%; each wave waits until the one before is ready (default: policy:at_once of the "
+        "configuration, else all).",
+    ),
 )
 
 
@@ -153,6 +160,7 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
         max_impact: str,
         allow_data_loss: bool,
         at_most: int | None,
+        at_once: str | None,
         **others: object,
     ) -> None:
         words: dict[object, object] = {
@@ -163,6 +171,7 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
             "max_impact": max_impact,
             "allow_data_loss": allow_data_loss,
             **({} if at_most is None else {"at_most": at_most}),
+            **({} if at_once is None else {"at_once": at_once}),
         }
         command(*arguments, wishes=wishes(words, names), **others)
 

@@ -16,6 +16,8 @@ from geats_core.vm.spec import Limits, VMSpec
 from geats_host.lazy import later
 
 if TYPE_CHECKING:
+    import socket
+
     from geats_core.foreign import lxc_lines
     from geats_core.jobs.domain_adoption import DomainText
     from geats_core.planning.actions import Adopt, SetDevices
@@ -368,6 +370,15 @@ class DiskGrowing(Protocol):
         A device has that size already. A file gets it by what runs the guest, before the pool is
         asked: nothing else may write to it meanwhile.
         """
+        ...
+
+
+@runtime_checkable
+class Connecting(Protocol):
+    """What a driver offers that can enter the network of a guest, whatever addresses that has."""
+
+    def connect(self, name: str, port: int, timeout_s: float) -> "socket.socket":
+        """A connection to a TCP port of a running VM; raises ``HostError`` if there is none."""
         ...
 
 

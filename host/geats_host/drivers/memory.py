@@ -5,6 +5,8 @@ have no more keys than those: no ``privileged``, no ``binds``.
 """
 
 import os
+import socket
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,6 +52,7 @@ class MemoryDriver:
     deaf: set[str] = field(default_factory=set)  # guests that do not listen when they are asked to
     log_files: dict[str, Path] = field(default_factory=dict)  # of each of its VMs
     root_kind: RootKind | None = None
+    listening: dict[tuple[str, int], bytes] = field(default_factory=dict)  # what a port says
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
     uuids: dict[str, str] = field(default_factory=dict)  # by name
 
@@ -168,6 +171,16 @@ class MemoryDriver:
                 return Ran(code=127, stderr=f"{program}: No such file or directory\n".encode())
             case _:
                 raise HostError("there is no program to run")
+
+    def connect(self, name: str, port: int, timeout_s: float) -> socket.socket:
+        self._in(name, Power.RUNNING)
+        if (name, port) not in self.listening:
+            raise HostError(f"port {port}: Connection refused")
+        ours, of_guest = socket.socketpair()
+        of_guest.sendall(self.listening[name, port])
+        of_guest.shutdown(socket.SHUT_WR)
+        weakref.finalize(ours, of_guest.close)
+        return ours
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         self._in(name, Power.RUNNING)

@@ -6,13 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     Adopt,
+    AwaitReady,
     ConfigureGuest,
     Define,
     Export,
@@ -52,6 +53,7 @@ from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import seed_guest
 from geats_host.guest_trees.mount_points import check_mount_points
+from geats_host.lazy import later
 from geats_host.observing import (
     lines_by_hand,
     offers,
@@ -62,6 +64,11 @@ from geats_host.observing import (
 from geats_host.observing.known_volumes import forget, upgrade_registry
 from geats_host.planning import binds
 from geats_host.storage import Offer, VolumeId
+
+if TYPE_CHECKING:
+    from geats_host.drivers import readiness
+else:  # most VMs say nothing of it
+    readiness = later("geats_host.drivers.readiness")
 
 AS_OFFERED = (Undefine, ActivateVolume)  # what another host was offered is still so
 Answer = TypeVar("Answer")
@@ -117,6 +124,8 @@ class Performer(Ground):
                 self.driver.start(self.name)
                 with suppress(HostError):  # it is on: the next plan removes the note
                     unfinished_restarts.started(self.registry, self.name)
+            case AwaitReady(ready):
+                readiness.await_ready(self.driver, self.name, ready)
             case SetLimits(limits):
                 self.driver.set_limits(self.name, limits)
             case SetDevices():

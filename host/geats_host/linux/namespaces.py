@@ -1,4 +1,4 @@
-"""Namespaces: threads whose mounts are their own, and what maps the ids of a mount."""
+"""Namespaces: threads with other mounts or another network, and what maps the ids of a mount."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from geats_host.linux.mounts import MOUNTINFO, parsed
 
 T = TypeVar("T")
 
-CLONE_FS, CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
+CLONE_FS, CLONE_NEWNS, CLONE_NEWNET = 0x200, 0x20000, 0x40000000  # linux/sched.h
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # linux/mount.h
 MNT_DETACH = 2
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV = 1, 2, 4
@@ -68,6 +68,24 @@ def in_own_namespace(work: Callable[[], T]) -> T:
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(alone).result()
+
+
+def in_network_of(pid: int, work: Callable[[], T]) -> T:
+    """Call *work* in a thread that is in the network namespace of the process *pid*.
+
+    A socket that it opens stays in that. Raises ``OSError`` if the process has ended.
+    """
+
+    def there() -> T:
+        network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            checked(_libc.setns(network, CLONE_NEWNET))
+        finally:
+            os.close(network)
+        return work()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(there).result()
 
 
 def sync_filesystem(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""What the host's network offers to VMs.
+"""What the host's network offers to VMs, and connections to them.
 
 The kernel is asked itself, see rtnetlink(7): /sys/class/net shows the network namespace that it was
 mounted in, and to run ip(8) takes 2 ms instead of 0.03. A message is a header ``{u32 length;
@@ -10,7 +10,7 @@ multiple of four.
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from geats_host.errors import HostError
 
@@ -35,6 +35,20 @@ def bridges() -> frozenset[str]:
     except OSError as error:
         raise HostError(f"cannot list the bridges: {error.strerror or error}") from None
     raise HostError("cannot list the bridges: they change all the time")
+
+
+def connection(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
+    """A connection to a TCP port at the first of some addresses that takes one.
+
+    Raises ``HostError`` with the last answer if none does.
+    """
+    why = ""
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), timeout_s / len(addresses))
+        except OSError as error:
+            why = f"port {port} at {address}: {error.strerror or error}"
+    raise HostError(why)
 
 
 def _links() -> list[dict[int, bytes]] | None:

@@ -22,7 +22,7 @@ from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import RootKind
 from geats_host.errors import Refused, accepted
-from geats_host.planning.goals import Refusals, Scope, Wishes, goals, leaving
+from geats_host.planning.goals import Refusals, Scope, Wishes, goals, in_groups, leaving
 from geats_host.plugins.entry_points import DEFAULT_DRIVERS
 
 PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
@@ -132,6 +132,6 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
     seen, policy = recorded.observations, wishes.policy(config.policy)
 
     def plan_all(wanted: Sequence[Goal]) -> SavedPlan:
-        return plan_goals(wanted, seen, facts, policy, wishes.scope)
+        return plan_goals(in_groups(wanted, config), seen, facts, policy, wishes.scope)
 
     return plan_wished(wishes, config, seen, plan_all)

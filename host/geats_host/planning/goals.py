@@ -1,12 +1,12 @@
 """What VMs should be: the words of callers, and the configuration, become a goal for each VM."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from geats_core.declared.config import Gone, HostConfig
-from geats_core.declared.policy import HostPolicy, count
+from geats_core.declared.policy import AtOnce, By, HostPolicy, at_once, count
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.reading import fields
@@ -19,6 +19,7 @@ from geats_host.inputs.declared import declared
 
 Refusals: TypeAlias = dict[str, Problems]  # by the name of the VM
 NO_COUNT: int | None = None
+AS_IT_IS: AtOnce | None = None
 
 LEAVES_BY = {
     Gone.STOPPED: Target.OFF,
@@ -39,14 +40,15 @@ class Wishes:
     """A plan for several VMs: for those named, else all that are declared; and on which terms.
 
     ``goal`` is that of every VM, which is still to be named. ``called`` is what a person calls a
-    plan for the whole host: who gives it a VM's name means that VM. ``at_most`` stands in for that
-    of the host's policy.
+    plan for the whole host: who gives it a VM's name means that VM. ``at_most`` and ``at_once``
+    stand in for those of the host's policy.
     """
 
     goal: Goal
     names: tuple[str, ...] = ()
     called: str = ""
     at_most: int | None = None
+    at_once: AtOnce | None = None
 
     @property
     def scope(self) -> Scope:
@@ -60,17 +62,24 @@ class Wishes:
 
     def policy(self, of_host: HostPolicy) -> HostPolicy:
         """The policy that counts."""
-        return of_host if self.at_most is None else replace(of_host, at_most=self.at_most)
+        return replace(
+            of_host,
+            at_most=of_host.at_most if self.at_most is None else self.at_most,
+            at_once=self.at_once or of_host.at_once,
+        )
 
 
 def wishes(words: Mapping[object, object], names: tuple[str, ...] = (), called: str = "") -> Wishes:
-    """The wish for the VMs *names*, else for all of a host: ``at_most``, and the words of a goal.
+    """The wish for the VMs *names*, else for all of a host: ``at_most``, ``at_once``, and the words
+    of a goal.
 
-    ``at_most`` so many VMs that nobody named may be powered off, undefined or emptied. Raises
+    ``at_most`` so many VMs that nobody named may be powered off, undefined or emptied, and
+    ``at_once`` so many of those that stand in for each other may be down at a time. Raises
     ``Refused`` with everything that is wrong with the words.
     """
     read = Reader("", words)
-    made = Wishes(_goal(read), names, called, read.take("at_most", count, NO_COUNT))
+    at_most = read.take("at_most", count, NO_COUNT)
+    made = Wishes(_goal(read), names, called, at_most, read.take("at_once", at_once, AS_IT_IS))
     return accepted(read.done(made, FORMER))
 
 
@@ -201,6 +210,22 @@ def leaving(
         for name, end in config.gone.items()
         if name in (wishes.names or seen) and name in seen and is_leaving(wishes, name, config)
     )
+
+
+def in_groups(wanted: Iterable[Goal], config: HostConfig) -> list[Goal]:
+    """The same goals, each with the group of VMs that its VM stands in for."""
+    by = config.policy.by
+    return [replace(goal, group=_group(by, config.vms.get(goal.name))) for goal in wanted]
+
+
+def _group(by: By, said: object) -> str:
+    match by:
+        case By.PROFILE:
+            profile = said.get("profile") if isinstance(said, Mapping) else None
+            names = profile if isinstance(profile, list) else [profile]
+            return f"profile {', '.join(map(str, names))}" if profile else ""
+        case _:
+            assert_never(by)
 
 
 def goal_by_name(

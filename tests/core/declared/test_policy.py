@@ -4,7 +4,7 @@ from returns.result import Failure, Success
 
 from geats_core import HostConfig, HostPolicy, Problem, Strays, parse_config
 from geats_core.declared.keep import Keep
-from geats_core.declared.policy import JournalBounds, parse_policy
+from geats_core.declared.policy import AtOnce, JournalBounds, parse_policy
 
 
 def test_an_empty_policy_is_all_defaults() -> None:
@@ -16,6 +16,8 @@ def test_a_whole_policy_is_read() -> None:
         "overcommit": {"memory": 1.2, "cpus": "4", "disk": "0.9"},
         "strays": {"tmp-*": "stop", "*": "ignore"},
         "at_most": 3,
+        "at_once": "50%",
+        "by": "profile",
         "journal": {"days": 30, "entries": "5000"},
         "exports": {"last": 3},
         "snapshots": {"daily": 7},
@@ -26,6 +28,7 @@ def test_a_whole_policy_is_read() -> None:
         disk_overcommit=0.9,
         strays=(("tmp-*", Strays.STOP), ("*", Strays.IGNORE)),
         at_most=3,
+        at_once=AtOnce(50, is_percentage=True),
         journal=JournalBounds(days=30, entries=5_000),
         exports=Keep(last=3),
         snapshots=Keep(daily=7),
@@ -52,6 +55,8 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
         "overcommit": {"memory": 0, "cpus": True, "disk": float("nan"), "swap": 1},
         "strays": {"tmp-*": "kill", ("a",): "stop", "ok": "stop"},
         "at_most": -1,
+        "at_once": "0%",
+        "by": "name",
         "journal": {"days": 0, "entries": 1},
         "exports": {},
         "stray": "stop",
@@ -70,6 +75,10 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             ),
             Problem("policy.strays.a list", "must be one line of printable text, got a list"),
             Problem("policy.at_most", "must be a whole number from 0 to 10000, got -1"),
+            Problem(
+                "policy.at_once", "must be a number of VMs from 1, or a part such as 50%, got '0%'"
+            ),
+            Problem("policy.by", "unknown common property of VMs 'name' (there is: profile)"),
             Problem("policy.journal.days", "must be a whole number from 1 to 36500, got 0"),
             Problem(
                 "policy.journal.entries", "must be a whole number from 100 to 100000000, got 1"
@@ -77,8 +86,8 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem("policy.exports", "would keep no snapshot"),
             Problem(
                 "policy.stray",
-                "unknown key 'stray', did you mean 'strays'? (there is: at_most, exports, "
-                "journal, overcommit, snapshots, strays)",
+                "unknown key 'stray', did you mean 'strays'? (there is: at_most, at_once, by, "
+                "exports, journal, overcommit, snapshots, strays)",
             ),
         )
     )
@@ -97,3 +106,13 @@ def test_the_first_pattern_that_matches_counts() -> None:
 
     found = [policy.on_stray(name) for name in ("tmp-1", "tmp-x", "TMP-1", "web")]
     assert found == [Strays.STOP, Strays.IGNORE, Strays.REPORT, Strays.REPORT]
+
+
+def test_so_many_at_once_or_a_part_of_them() -> None:
+    def of(raw: object) -> list[int]:
+        policy = parse_policy("policy", {"at_once": raw}).unwrap()
+        return [policy.at_once.of(vms) for vms in (1, 3, 8)] if policy.at_once else []
+
+    assert of("2") == of(2) == [2, 2, 2]
+    assert of("50%") == [1, 1, 4]
+    assert of("100%") == [1, 3, 8]

@@ -36,6 +36,7 @@ CHANGED: dict[str, dict[object, object]] = {
     "shutdown_timeout": {"shutdown_timeout": 5},
     "after": {"after": ["db"]},
     "autostart": {"autostart": {"priority": 10, "delay": 5}},
+    "ready": {"ready": {"tcp": 80}},
     "hardware": {"hardware": {"tpm": True}},
 }
 LINES = {
@@ -52,6 +53,7 @@ LINES = {
     "dns": "dns changed {nameservers: [], search: []} → {nameservers: [], search: [lan]}",
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
     "init": "init changed auto → busybox",
+    "ready": "ready changed (not set) → {tcp: 80, timeout: 60}",
     "privileged": "privileged changed no → yes",
     "idmap": "idmap changed (not set) → [0 200000 65536]",
     "includes": "includes changed (not set) → [/etc/site.conf]",

@@ -20,9 +20,18 @@ from geats_core import (
     parse_vm,
     to_plain,
 )
-from geats_core.planning.actions import Action, AllocateVolume, Define, SetLimits, Shutdown, Start
+from geats_core.planning.actions import (
+    Action,
+    AllocateVolume,
+    AwaitReady,
+    Define,
+    SetLimits,
+    Shutdown,
+    Start,
+)
 from geats_core.planning.spec_changes import Change
 from geats_core.plans.codec import DEEPEST, decode, encode, parser_of
+from geats_core.vm.readiness import HttpProbe, Ready
 from geats_core.vm.spec import Limits
 from tests.core.hosts import VM_RULE
 
@@ -109,6 +118,20 @@ def test_an_action_says_which_it_is() -> None:
     assert encode(Start()) == {"do": "Start"}
     assert parser_of(Action)("x", plain) == Success(allocate)
     assert parser_of(Action)("x", {"do": "Start"}) == Success(Start())
+
+
+def test_when_a_vm_is_ready_is_written_as_people_write_it() -> None:
+    action = AwaitReady(Ready(probe=HttpProbe(80, "/health")))
+    plain = {
+        "do": "AwaitReady",
+        "ready": {"http": ":80/health", "status": 200, "timeout": 60},
+    }
+
+    assert encode(action) == plain
+    assert parser_of(Action)("x", plain) == Success(action)
+    assert problems(Action, {"do": "AwaitReady", "ready": {"tcp": 0}}) == [
+        "x.ready.tcp: must be a whole number from 1 to 65535, got 0"
+    ]
 
 
 def test_what_is_inside_an_action_is_read_by_its_own_type() -> None:

@@ -462,8 +462,8 @@ EXPECTED = (
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
         "cpus, dns, driver, hardware, hostname, idmap, includes, init, memory, metadata, nics, "
-        "privileged, processes, profile, shared_volumes, shutdown_timeout, template, transient, "
-        "volumes)",
+        "privileged, processes, profile, ready, shared_volumes, shutdown_timeout, template, "
+        "transient, volumes)",
     ),
 )
 

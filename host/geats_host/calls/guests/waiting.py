@@ -1,8 +1,6 @@
 """Wait for a VM: until it runs, is off, can be reached, or a command in it succeeds."""
 
 import math
-import shlex
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,12 +11,12 @@ from geats_core.reading.checked import Problem
 from geats_core.reading.fields import one_of
 from geats_core.requests.guest_requests import Command, owner, parse_command, timeout_s
 from geats_core.vm.observation import Power
-from geats_host.drivers import Driver
-from geats_host.errors import HostError, accepted
+from geats_core.vm.readiness import Ready
+from geats_host.drivers import Driver, readiness
+from geats_host.drivers.readiness import Look
+from geats_host.errors import accepted
 from geats_host.host import Host
 
-SHORTEST_S, LONGEST_S = 0.05, 1.0  # between two looks
-LAST_WORDS = 200  # characters of what a command complained of
 DEFAULT_S = 60
 
 
@@ -42,35 +40,27 @@ class Waited:
     seen: str
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What is seen of the VM at once, and whether it is what is waited for."""
-
-    reached: bool
-    seen: str
-
-
 def wait(
     host: Host, name: str, until: object, command: object, options: Mapping[str, object]
 ) -> Waited:
     """Wait until a VM is in a state; *options* may have ``timeout`` (seconds) and ``user``.
 
     *until* is a word of ``Until``. If it is None, it is ``command`` if there is a command, else
-    ``running``.
+    ``running``. Of a VM whose spec says when it is ``ready``, that counts, and its timeout does if
+    none is given.
     """
     wanted, to_run, within_s = _parsed(until, command, options)
     driver = host.driver(name)
-    begin, pause_s = time.monotonic(), SHORTEST_S
-    while True:
-        left_s = begin + within_s - time.monotonic()
-        to_run = replace(to_run, timeout_s=max(1, math.ceil(left_s)))
-        look = _look(driver, name, wanted, to_run)
-        took_s = time.monotonic() - begin
-        if look.reached or took_s >= within_s:
-            took_s = round(took_s, 3)
-            return Waited(until=wanted, reached=look.reached, took_s=took_s, seen=look.seen)
-        time.sleep(min(pause_s, within_s - took_s))
-        pause_s = min(pause_s * 1.5, LONGEST_S)
+    ready = _ready(host, name) if wanted is Until.READY else None
+    if ready is not None and options.get("timeout") is None:
+        within_s = ready.timeout_s
+
+    def look(left_s: float) -> Look:
+        command = replace(to_run, timeout_s=max(1, math.ceil(left_s)))
+        return _look(driver, name, wanted, command, ready, left_s)
+
+    last, took_s = readiness.until(look, within_s)
+    return Waited(until=wanted, reached=last.reached, took_s=round(took_s, 3), seen=last.seen)
 
 
 def told(name: str, waited: Waited) -> str:
@@ -97,7 +87,16 @@ def _parsed(
     return accepted(read.done((wanted, to_run, within_s)))
 
 
-def _look(driver: Driver, name: str, wanted: Until, to_run: Command) -> Look:
+def _ready(host: Host, name: str) -> Ready | None:
+    """What makes the VM ready, as it was started; else as it is defined."""
+    have = host.observe(name)
+    spec = have.in_effect or have.recorded
+    return None if spec is None else spec.ready
+
+
+def _look(
+    driver: Driver, name: str, wanted: Until, to_run: Command, ready: Ready | None, left_s: float
+) -> Look:
     vm = driver.observe(name).get(name)
     power = str(vm.power) if vm else "not defined"
     is_running = vm is not None and vm.power is Power.RUNNING
@@ -109,24 +108,13 @@ def _look(driver: Driver, name: str, wanted: Until, to_run: Command) -> Look:
         case Until.IP if is_running:
             addresses = driver.info(name).addresses
             return Look(bool(addresses), ", ".join(addresses) or f"{power}, without an address")
+        case Until.READY if is_running and ready is not None:
+            return readiness.look(driver, name, ready.probe, left_s)
         case Until.READY if is_running:  # a program runs in it: of a VM, its agent answers
-            return _try(driver, name, replace(to_run, argv=("true",)))
+            return readiness.run(driver, name, replace(to_run, argv=("true",)))
         case Until.COMMAND if is_running:
-            return _try(driver, name, to_run)
+            return readiness.run(driver, name, to_run)
         case Until.IP | Until.READY | Until.COMMAND:
             return Look(False, power)
         case _:
             assert_never(wanted)
-
-
-def _try(driver: Driver, name: str, command: Command) -> Look:
-    """Run the command; that it cannot be run yet, as in a VM that boots, is no reason to stop."""
-    line = shlex.join(command.argv)
-    try:
-        ran = driver.exec(name, command)
-    except HostError as error:
-        return Look(False, str(error))
-    if ran.code is None:
-        return Look(False, f"{line} had not ended")
-    words = (ran.stderr or ran.stdout).decode(errors="replace").strip()[-LAST_WORDS:]
-    return Look(ran.code == 0, ": ".join(filter(None, (f"{line} exited with {ran.code}", words))))

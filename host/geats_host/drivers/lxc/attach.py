@@ -36,12 +36,13 @@ from geats_host.drivers import OUTPUT_BYTES, Copied, Ran, Streams, vm_files
 from geats_host.drivers import file_requests as files
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.file_requests import Answer
-from geats_host.drivers.lxc import definition, folders, monitor
+from geats_host.drivers.lxc import definition, folders, monitor, seen
 from geats_host.drivers.lxc.definition import LOG
 from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
 from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError
+from geats_host.linux import namespaces, network
 from geats_host.streams import interruptions, terminal
 from geats_host.streams.pipes import Captured, Passed, Source, fed_from, pipe
 
@@ -49,6 +50,7 @@ SCRIPT = Path(__file__).parent / "scripts" / "attach_child.py"
 LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
 KILLED_WITHIN_S = 5.0
 Read = TypeVar("Read", bound=Source)
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,18 @@ def pack(options: Options, name: str, path: str, target: int, timeout_s: int) ->
 def unpack(options: Options, name: str, file: FileToWrite, source: int) -> Copied:
     """Write what a stream has to a directory."""
     return files.copied(_do(options, name, files.unpacking(file), file.timeout_s, source))
+
+
+def connect(options: Options, name: str, port: int, timeout_s: float) -> socket.socket:
+    """Connect to a port of a running container from within its network: no address is needed."""
+    found = seen.statistics(options, name)
+    if found.pid is None:
+        raise HostError(f"{name} is not running")
+    addresses = (*found.addresses, *LOOPBACK)
+    with vm_files.host_errors(f"cannot enter the network of {name}"):
+        return namespaces.in_network_of(
+            found.pid, lambda: network.connection(addresses, port, timeout_s)
+        )
 
 
 def _do(

@@ -39,6 +39,8 @@ from geats_host.drivers.lxc.options import Options, read_options
 from geats_host.lazy import later
 
 if TYPE_CHECKING:
+    import socket
+
     from geats_core.planning.actions import Adopt
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
@@ -245,6 +247,10 @@ class LxcDriver:
     ) -> int | None:
         """Run a program on a terminal of the container's."""
         return attach.on_terminal(self.options, name, command, streams, timeout_s)
+
+    def connect(self, name: str, port: int, timeout_s: float) -> "socket.socket":
+        """Connect from within the container's network, to its addresses or to loopback."""
+        return attach.connect(self.options, name, port, timeout_s)
 
     def write_file(self, name: str, file: "FileToWrite", source: int) -> None:
         """Write a file as root of the guest does, from within its namespaces."""
