@@ -372,6 +372,10 @@ def apply_host(vms=None, test=None, called="", verbose=False, **policies):
     at_most
         without ``vms``: at most so many VMs may be powered off, frozen, undefined, emptied or
         unlocked (default: ``policy:at_most`` of the configuration, else 1)
+    at_once
+        of the running VMs of one profile, restart at most so many at a time, or such a part as
+        ``50%``; the next wave waits until these are ready (default: ``policy:at_once`` of the
+        configuration, else all)
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
     called
@@ -384,6 +388,7 @@ def apply_host(vms=None, test=None, called="", verbose=False, **policies):
         salt '*' geats.apply_host
         salt '*' geats.apply_host test=True
         salt '*' geats.apply_host vms='[web01, db01]' max_impact=live
+        salt '*' geats.apply_host at_once=2
     """
 
     def run():

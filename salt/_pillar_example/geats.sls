@@ -57,6 +57,9 @@ geats:
     strays: {'tmp-*': ignore, '*': report}
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1
+    # How many VMs of one profile may be down at a time while they restart: a number, or a part such as 50%.
+    at_once: 50%
+    by: profile
 
   # Where an event geats/VM/STEP is sent for each applied step: `minion` (this minion's event bus), `master` (also
   # the master's), or `none`.
@@ -115,6 +118,8 @@ geats:
       hostname: web01.example.org
       after: [db01]               # db01 starts before it, and stops after it
       autostart: {enabled: true, priority: 10, delay: 5}
+      # When it is ready after a start: command, tcp or http. What comes after it waits for that.
+      ready: {http: ':80/health', status: 200, timeout: 30s}
       volumes:
         - name: root              # the template is installed on it
         - name: data

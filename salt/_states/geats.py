@@ -246,6 +246,10 @@ def host(name, vms=None, verbose=False, **policies):
         at most so many VMs that are named neither in ``vms`` nor under ``gone`` of the pillar may
         be powered off, frozen, undefined, emptied or unlocked (default: ``policy:at_most`` of the
         pillar, else 1). This is never done because a description is missing.
+    at_once
+        of the running VMs of one profile, restart at most so many at a time, or such a part as
+        ``50%``. The next wave waits until these are ready; if one is not, the rest is left as it
+        is, and the state fails (default: ``policy:at_once`` of the pillar, else all).
     restart, max_impact, by_hand, power_off, allow_data_loss
         as for :py:func:`running`
     verbose
@@ -260,6 +264,10 @@ def host(name, vms=None, verbose=False, **policies):
         web01 and db01:
           geats.host:
             - vms: [web01, db01]
+
+        all, two at a time:
+          geats.host:
+            - at_once: 2
     """
     if is_expanded(__low__):
         return _ret(name, False, {}, f"{name}: {EXPANDED}")

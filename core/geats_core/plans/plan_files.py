@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -255,7 +255,7 @@ def _two_plans(plan: HostPlan) -> Problems:
 
 
 def _apart_from_needs(step: Step) -> str:
-    return fingerprint(replace(step, needs=()))
+    return fingerprint(step.waiting((), ()))
 
 
 def _inapplicable(read: SavedPlan) -> Problems:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import NotePlaces, describe
+from geats_core.planning.actions import AwaitReady, NotePlaces, Pause, describe
 from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import (
@@ -173,23 +173,41 @@ def error_of(applied: Applied) -> str | None:
 
 
 def failure_text(interrupted: Interrupted) -> str:
-    """What failed and why, what was done, and what was not tried."""
-    failed = [
-        f"could not {describe(each.step.action, each.step.vm)}: {each.error}"
-        for each in interrupted.failed
-    ]
+    """What failed and why, what was done, which VMs are left as they are, and what else was not
+    tried."""
+    failed = [f"{_could_not(each.step)}: {each.error}" for each in interrupted.failed]
     done = [f"done before: {_with_note(step)}" for step in interrupted.done]
-    return "\n".join([*failed, *done, *map(_not_tried, interrupted.not_tried)])
+    touched = {"", *(step.vm for step in interrupted.done)}
+    touched |= {each.step.vm for each in interrupted.failed}
+    untried = [each for each in interrupted.not_tried if not isinstance(each.step.action, Pause)]
+    others = [
+        f"not tried: {describe(each.step.action, each.step.vm)}, {_why(each)}"
+        for each in untried
+        if each.step.vm in touched
+    ]
+    left: dict[str, dict[str, None]] = {}  # VMs, by why nothing of them was tried
+    for each in untried:
+        if each.step.vm not in touched:
+            left.setdefault(_why(each), {})[each.step.vm] = None
+    kept = [f"left as before: {', '.join(vms)}, {why}" for why, vms in left.items()]
+    return "\n".join([*failed, *done, *others, *kept])
 
 
 def _with_note(step: Step) -> str:
     return f"{explain_step(step)}: {step.note}" if isinstance(step, Noted) else explain_step(step)
 
 
-def _not_tried(each: NotTried) -> str:
-    step, cause = each.step, each.because_of
-    why = f"because geats could not {describe(cause.action, cause.vm)}"
-    return f"not tried: {describe(step.action, step.vm)}, {why}"
+def _why(each: NotTried) -> str:
+    cause = each.because_of
+    if isinstance(cause.action, AwaitReady):
+        return f"because {cause.vm} is not ready"
+    return f"because geats could not {describe(cause.action, cause.vm)}"
+
+
+def _could_not(step: Step) -> str:
+    if isinstance(step.action, AwaitReady):
+        return f"{step.vm} is not ready"
+    return f"could not {describe(step.action, step.vm)}"
 
 
 def ran_report(ran: Ran) -> Report:

@@ -41,7 +41,7 @@ def await_ready(driver: Driver, name: str, ready: Ready) -> None:
     """Return once the VM is ready; ``HostError`` with the last answer if its time is up."""
     last, _ = until(lambda left_s: look(driver, name, ready.probe, left_s), ready.timeout_s)
     if not last.reached:
-        raise HostError(f"{name} was not ready within {ready.timeout_s} s: {last.seen}")
+        raise HostError(f"after {ready.timeout_s} s: {last.seen}")
 
 
 def until(look_at: Callable[[float], Look], within_s: float) -> tuple[Look, float]:

@@ -71,7 +71,7 @@ def test_if_its_time_is_up_the_last_answer_is_told() -> None:
     with pytest.raises(HostError) as raised:
         readiness.await_ready(running(), "web", Ready(probe=TcpProbe(80), timeout_s=1))
 
-    assert str(raised.value) == ("web was not ready within 1 s: port 80: Connection refused")
+    assert str(raised.value) == ("after 1 s: port 80: Connection refused")
 
 
 @dataclass(slots=True)
