@@ -19,9 +19,10 @@ from returns.result import Success
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
+from geats_core.vm.readiness import HttpProbe, TcpProbe
 from geats_host.calls import lifecycle
 from geats_host.calls.guests import files, programs, ssh, trees, waiting
-from geats_host.drivers import OUTPUT_BYTES, Copied, Place, Ran, Streams
+from geats_host.drivers import OUTPUT_BYTES, Copied, Place, Ran, Streams, readiness
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.process import LONGEST_CONSOLE
 from geats_host.engine.apply_plan import apply_plan
@@ -316,6 +317,23 @@ def test_what_the_guest_says_on_its_console_is_kept_up_to_a_limit(
     driver.stop(name)
     driver.undefine(name)
     assert not console.parent.exists()
+
+
+def test_a_guest_without_an_address_is_asked_whether_it_is_ready(
+    driver: LxcDriver, start: Start
+) -> None:
+    name = start("ready", files={"etc/health": "well"})
+    health, other = HttpProbe(80, "/health"), HttpProbe(80, "/none")
+    assert readiness.look(driver, name, TcpProbe(80), 5) == readiness.Look(
+        False, "port 80 at 127.0.0.1: Network is unreachable"
+    )
+    sh(driver, name, "busybox ip link set lo up; busybox httpd -h /etc")
+
+    assert readiness.look(driver, name, TcpProbe(80), 5).reached
+    assert readiness.look(driver, name, health, 5).reached
+    assert readiness.look(driver, name, other, 5).seen == ":80/none answered with 404"
+    driver.stop(name)
+    assert readiness.look(driver, name, health, 5).seen == f"{name} is not running"
 
 
 def test_an_environment_is_in_no_list_of_processes(driver: LxcDriver, start: Start) -> None:

@@ -40,14 +40,14 @@ def bridges() -> frozenset[str]:
 def connection(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
     """A connection to a TCP port at the first of some addresses that takes one.
 
-    Raises ``HostError`` with the last answer if none does.
+    Raises ``HostError`` with the first answer if none does.
     """
     why = ""
     for address in addresses:
         try:
             return socket.create_connection((address, port), timeout_s / len(addresses))
         except OSError as error:
-            why = f"port {port} at {address}: {error.strerror or error}"
+            why = why or f"port {port} at {address}: {error.strerror or error}"
     raise HostError(why)
 
 

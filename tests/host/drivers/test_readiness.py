@@ -135,9 +135,9 @@ def test_a_guest_that_answers_for_ever_is_hung_up_on(monkeypatch: pytest.MonkeyP
     assert look.seen.startswith(f"port {port} gave no answer")
 
 
-def test_each_address_is_tried_and_the_last_answer_told() -> None:
+def test_each_address_is_tried_and_the_first_answer_told() -> None:
     with server(b"") as port:
         network.connection(("::1", "127.0.0.1"), port, 4).close()
     with pytest.raises(HostError) as raised:
-        network.connection(("::1", "127.0.0.1"), port, 4)
+        network.connection(("127.0.0.1", "::1"), port, 4)
     assert str(raised.value) == f"port {port} at 127.0.0.1: Connection refused"

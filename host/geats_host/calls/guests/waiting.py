@@ -88,9 +88,9 @@ def _parsed(
 
 
 def _ready(host: Host, name: str) -> Ready | None:
-    """What makes the VM ready, as it was started; else as it is defined."""
+    """What makes the VM ready, as it is defined."""
     have = host.observe(name)
-    spec = have.in_effect or have.recorded
+    spec = have.recorded or have.defined
     return None if spec is None else spec.ready
 
 
