@@ -13,6 +13,7 @@ from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.mappings import shorthand
 from geats_core.reading.schemas import Described, Parser, taking
+from geats_core.reading.sizes import parse_size
 from geats_core.vm.spec import RootKind
 
 T = TypeVar("T")
@@ -92,11 +93,15 @@ class DiskFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskDownload:
-    """A disk image on a server; *sha256* says which one, whatever the server has later."""
+    """A disk image on a server; *sha256* says which one, whatever the server has later.
+
+    *disk_bytes* is how large the disk in it is, for plans that are made before it is downloaded.
+    """
 
     url: str
     format: DiskFormat
     sha256: str
+    disk_bytes: int | None = None
 
 
 Disk: TypeAlias = DiskFile | DiskDownload
@@ -217,6 +222,7 @@ def _disk(read: Reader) -> Checked[Source | None]:
     url = read.take("url", _url, None)
     format_ = read.need("format", _format, DiskFormat.RAW)
     sha256 = read.take("sha256", fields.sha256, None)
+    disk_bytes = read.take("disk_size", parse_size, None)
     given = [key for key in ("path", "url") if read.raw.get(key) is not None]
     if len(given) != 1:
         got = " and ".join(given) or "none"
@@ -224,8 +230,13 @@ def _disk(read: Reader) -> Checked[Source | None]:
     if given == ["url"]:
         read.miss("sha256")
     if url is None:
+        if disk_bytes is not None:
+            at = read.at("disk_size")
+            read.problems.append(Problem(at, "is only for a url: of a file, geats looks"))
         return read.done(DiskFile(path=path or "/", format=format_, sha256=sha256))
-    return read.done(DiskDownload(url=url, format=format_, sha256=sha256 or ""))
+    return read.done(
+        DiskDownload(url=url, format=format_, sha256=sha256 or "", disk_bytes=disk_bytes)
+    )
 
 
 @of_mapping

@@ -37,7 +37,7 @@ def problems(source: DiskFile | DiskDownload, store: Store) -> tuple[str, ...]:
         return problems_of_image(Image(Path(source.path), source.format), source.sha256)
     if kept(store, record_of(source)) is None:
         return ()
-    return problems_of_image(image_of(source, store), source.sha256)
+    return _problems(source, image_of(source, store), source.sha256)
 
 
 def problems_of_header(source: Source, store: Store) -> tuple[str, ...]:
@@ -48,7 +48,17 @@ def problems_of_header(source: Source, store: Store) -> tuple[str, ...]:
         case DiskFile(path=path) if not os.path.lexists(path):
             return ()  # as where a configuration is only checked
         case _:
-            return problems_of_image(image_of(source, store), None)
+            return _problems(source, image_of(source, store), None)
+
+
+def _problems(source: Source, image: Image, sha256: str | None) -> tuple[str, ...]:
+    """All that is wrong with an image of a source, which may say how large its disk is."""
+    found = problems_of_image(image, sha256)
+    said = source.disk_bytes if isinstance(source, DiskDownload) else None
+    if found or said is None or size_of(image) == said:
+        return found
+    sizes = f"{format_size(size_of(image))}, and disk_size says {format_size(said)}"
+    return (f"the disk in {image.path} has {sizes}",)
 
 
 def ready(source: DiskDownload, store: Store, *, refresh: bool) -> StoredLayer:
@@ -69,18 +79,18 @@ def _download(source: DiskDownload, store: Store) -> None:
         path = scratch / "download"
         free_bytes = shutil.disk_usage(scratch).free
         fetch_file(source.url, path, at_most=free_bytes, sha256=source.sha256)
-        found = problems_of_image(Image(path, source.format), None)
+        found = _problems(source, Image(path, source.format), None)
         if found:
             raise HostError("\n".join(found))
         store.keep(path, source.sha256)
 
 
 def known_size(source: Source, store: Store) -> int | None:
-    """How large the disk of a template is, in bytes; None as long as nobody knows."""
+    """How large the disk of a template is, or is said to be, in bytes; None if nobody knows."""
     try:
         return size_of(image_of(source, store))
     except HostError:
-        return None
+        return source.disk_bytes if isinstance(source, DiskDownload) else None
 
 
 def image_of(source: Source, store: Store) -> Image:

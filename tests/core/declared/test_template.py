@@ -73,6 +73,10 @@ SOURCES: list[tuple[dict[str, object], Source]] = [
         {"disk": {"url": "https://cloud.example/d.qcow2", "format": "qcow2", "sha256": DIGEST}},
         DiskDownload(url="https://cloud.example/d.qcow2", format=DiskFormat.QCOW2, sha256=DIGEST),
     ),
+    (
+        {"disk": {"url": "http://h/d", "format": "raw", "sha256": DIGEST, "disk_size": "2GiB"}},
+        DiskDownload(url="http://h/d", format=DiskFormat.RAW, sha256=DIGEST, disk_bytes=2 << 30),
+    ),
     ({"build": {"command": ["mk", "{output}"]}}, Build(command=("mk", "{output}"))),
     (
         {"build": {"command": ["mk", "-o={output}"], "timeout": 9}},
@@ -162,6 +166,10 @@ def test_hostile_values_are_problems(raw: object) -> None:
             ["disk: must have exactly one of path, url, got path and url"],
         ),
         ({"format": "raw", "url": "http://h/d"}, ["disk.sha256: is missing"]),
+        (
+            {"format": "raw", "path": "/d", "disk_size": "2GiB"},
+            ["disk.disk_size: is only for a url: of a file, geats looks"],
+        ),
         ("/d", ["disk: must be a mapping"]),
     ],
 )

@@ -17,6 +17,7 @@ from geats_host.plugins.opened import Opened
 from geats_host.storage import Pool, VolumeId, directory
 from geats_host.storage.sparsefile import open_pool
 from geats_host.templates.disk_images import Image, size_of
+from geats_host.templates.disks import known_size
 from geats_host.templates.store import Store
 from geats_host.templates.upkeep import Upkeep
 from tests.host.templates.disks import (
@@ -215,9 +216,9 @@ def server(tmp_path: Path) -> Iterator[ImageServer]:
         yield server
 
 
-def downloaded(server: ImageServer, sha256: str) -> Template:
+def downloaded(server: ImageServer, sha256: str, said: int | None = None) -> Template:
     url = f"{server.url}/images/v1/disk-kvm.img"
-    source = DiskDownload(url=url, format=DiskFormat.QCOW2, sha256=sha256)
+    source = DiskDownload(url=url, format=DiskFormat.QCOW2, sha256=sha256, disk_bytes=said)
     return Template(name="t", source=source)
 
 
@@ -238,6 +239,21 @@ def test_an_image_is_downloaded_once_and_verified(
     asked = len(server.asked)
     installed(template, pool, store)
     assert len(server.asked) == asked
+
+
+def test_how_large_a_disk_is_can_be_said_and_is_checked_when_it_is_there(
+    server: ImageServer, store: Store, tmp_path: Path
+) -> None:
+    digest = server.add("v1", qcow2_disk(tmp_path / "image").read_bytes(), "disk-kvm.img")
+    wrong, right = (downloaded(server, digest, size * MIB) for size in (5, 4))
+    assert known_size(wrong.source, store) == 5 * MIB
+    with pytest.raises(HostError, match="has 4MiB, and disk_size says 5MiB"):
+        templates.make_ready(wrong, store)
+    assert store.files() == ()
+    templates.make_ready(right, store)
+    templates.verify(right, store)
+    with pytest.raises(Refused, match="has 4MiB, and disk_size says 5MiB"):
+        templates.verify(wrong, store)
 
 
 def test_another_image_than_the_one_that_is_meant_is_not_kept(
