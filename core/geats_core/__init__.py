@@ -21,7 +21,7 @@ By theme:
 - several hosts: ``place``, ``drain``, ``rebalance``, ``duplicates``, ``migration``
 - snapshots: ``plan_snapshot``, ``plan_restore``, ``plan_delete``, ``plan_kept``, ``snapshots_of``
 - another name: ``plan_rename``
-- a volume that is no longer wanted: ``plan_removal``
+- single volumes: ``plan_removal`` of one that is no longer wanted, ``plan_volume_move``
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
 - arrivals from other hosts: ``plan_accept``, ``Arrival``
 - which snapshots stay: ``retain``, ``Keep``
@@ -145,6 +145,7 @@ __all__ = [
     "plan_restore",
     "plan_snapshot",
     "plan_to_plain",
+    "plan_volume_move",
     "rebalance",
     "rebuild_goals",
     "recorded_from_json",

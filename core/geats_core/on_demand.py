@@ -40,6 +40,7 @@ from geats_core.jobs.snapshots import plan_kept as plan_kept
 from geats_core.jobs.snapshots import plan_restore as plan_restore
 from geats_core.jobs.snapshots import plan_snapshot as plan_snapshot
 from geats_core.jobs.snapshots import snapshots_of as snapshots_of
+from geats_core.jobs.volume_moves import plan_volume_move as plan_volume_move
 from geats_core.plans.diagrams import dot as dot
 from geats_core.plans.diagrams import mermaid as mermaid
 from geats_core.plans.reverse import Undoable as Undoable

@@ -29,6 +29,7 @@ from geats_host.locks import Locks
 from geats_host.observing import (
     lines_by_hand,
     unfinished_copies,
+    unfinished_moves,
     unfinished_renames,
     unfinished_restarts,
 )
@@ -138,8 +139,12 @@ class Host:
             if spec.driver in self.drivers.away
         }
         seen = {**out_of_sight, **seen}
+        moving = unfinished_moves.noted(self.registry)
         volumes = {
-            vm: told_apart(filled.get(vm, ()), found, identities) for vm, found in on_pools.items()
+            vm: unfinished_moves.shown(
+                moving, definitions.get(vm), told_apart(filled.get(vm, ()), found, identities)
+            )
+            for vm, found in on_pools.items()
         }
         by_hand = lines_by_hand.noted(self.registry)
         known = {*definitions, *rows, *seen, *volumes, *filled, *by_hand}

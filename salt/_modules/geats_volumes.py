@@ -1,5 +1,5 @@
 """
-Do something with one volume of a VM.
+Remove one volume of a VM, or move it to another pool.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -39,3 +39,30 @@ def remove_volume(name, volume, pool=None, test=None, verbose=False):
     """
     with opened() as host:
         return applied(host, single.remove(host, name, volume, pool), test, verbose)
+
+
+def move_volume(name, volume, pool, test=None, verbose=False):
+    """
+    Move a volume of a VM that is off to another pool of its host.
+
+    It is copied, and the copy is compared with it. Then the VM uses the copy, and the old one is
+    destroyed. If the call is interrupted, repeat it; a move back to the old pool removes what there
+    is of the copy. Write the new pool into the pillar too: until then, the next plan is refused.
+    Snapshots do not move: delete them first.
+
+    volume
+        its name, such as ``data``
+    pool
+        the pool that it moves to
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.move_volume web01 data fast test=True
+        salt '*' geats.move_volume web01 data fast
+    """
+    with opened() as host:
+        return applied(host, single.move(host, name, volume, pool), test, verbose)

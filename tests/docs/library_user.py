@@ -103,6 +103,7 @@ from geats_core import (
     plan_restore,
     plan_snapshot,
     plan_to_plain,
+    plan_volume_move,
     rebalance,
     rebuild_goals,
     recorded_from_json,
@@ -266,6 +267,7 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     beside = plan_clone(spec.name, copy, {spec.name: have}, FACTS).unwrap()
     other = plan_rename(spec.name, "web03", {spec.name: have}, FACTS).value_or(beside.plans[0])
     gone = plan_removal(spec.name, "data", {spec.name: have}, FACTS).value_or(other)
+    moves = plan_volume_move(spec.name, "root", "fast", {spec.name: have}).value_or(other)
     plans = (
         plan_export(spec.name, "/a.tar", have).unwrap(),
         there.unwrap(),
@@ -273,6 +275,7 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
         *beside.plans,
         other,
         gone,
+        moves,
     )
     return [explain(each) for each in plans]
 

@@ -56,6 +56,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    MoveVolume,
     NotePlaces,
     Pause,
     RemoveLeftover,
@@ -294,8 +295,8 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             raise AssertionError("no goal asks for copies")
         case AdoptVolume() | Adopt():
             raise AssertionError("no goal asks for adoptions")
-        case RenameVolume() | Rename():
-            raise AssertionError("no goal asks for another name")
+        case RenameVolume() | Rename() | MoveVolume():
+            raise AssertionError("no goal asks for another name or place")
         case _:
             assert_never(action)
 

@@ -250,6 +250,7 @@ def test_no_function_touches_anything_in_test_mode(
         "import_": (f"{operator.directory}/archive.tar", "geats-test-tmcopy"),
         "import_template": ("busybox", True),
         "keep_snapshots": (RUNS,),
+        "move_volume": (STRAY, "root", "mounted"),
         "prune_exports": (),
         "prune_snapshots": (),
         "prune_templates": (),

@@ -58,7 +58,7 @@ def outdated_volumes(want: VMSpec, have: Observation) -> tuple[VolumeSeen, ...]:
     return tuple(
         seen
         for seen in have.volumes
-        if seen.pool != pools.get(seen.name, seen.pool)
+        if (seen.pool != pools.get(seen.name, seen.pool) and not seen.is_moving)
         or (seen.name == ROOT and seen.stage is Stage.INSTALLED and seen.template != want.template)
     )
 

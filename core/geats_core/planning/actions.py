@@ -217,6 +217,20 @@ class RenameVolume(OnVolume):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveVolume(OnVolume):
+    """Bring a volume of the VM into ``pool``, from the pool ``from_pool``.
+
+    It is made there, with ``size_bytes``, filled, and compared with the old one. Then the VM is
+    defined with it, as ``spec`` says, and the old one is destroyed. If that was all that an earlier
+    try left to do, nothing else is done.
+    """
+
+    from_pool: str
+    size_bytes: int | None
+    spec: VMSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Rename:
     """Define the VM under the name that ``spec`` has, then forget the old one; its volumes are
     handed over already.
@@ -411,6 +425,7 @@ VolumeAction: TypeAlias = (
     | CloneVolume
     | AdoptVolume
     | RenameVolume
+    | MoveVolume
 )
 PowerOffAction: TypeAlias = Shutdown | Stop | Repair
 PowerAction: TypeAlias = (
@@ -458,6 +473,7 @@ def impact_of(action: Action) -> Impact:
             | AdoptVolume()
             | Adopt()
             | RenameVolume()
+            | MoveVolume()
             | Rename()
             | Export()
             | Start()
@@ -528,6 +544,9 @@ def describe(action: Action, vm_name: str) -> str:
             return f"adopt {vm_name} as it is: its config is written by geats from now on"
         case RenameVolume(pool, volume, _, new_name):
             return f"rename volume {vm_name}/{volume} to {new_name}/{volume} in pool {pool}"
+        case MoveVolume(pool, volume, from_pool):
+            how = "copy it, compare, use the copy, destroy the old one"
+            return f"move volume {vm_name}/{volume} from pool {from_pool} to pool {pool}: {how}"
         case Rename(spec, _):
             return f"rename {vm_name} to {spec.name}"
         case Export(archive, reading):

@@ -34,6 +34,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    MoveVolume,
     NotePlaces,
     OnVolume,
     Pause,
@@ -227,7 +228,13 @@ def are_usable(volumes: Iterable[Volume], have: Observation) -> bool:
     for volume in volumes:
         seen = have.volume(volume.pool, volume.name)
         needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED
-        if seen is None or not seen.active or seen.stage < needed or seen.is_reserved:
+        if (
+            seen is None
+            or not seen.active
+            or seen.stage < needed
+            or seen.is_reserved
+            or seen.is_moving
+        ):
             return False
     return True
 
@@ -268,6 +275,8 @@ def _is_filled(root: VolumeSeen) -> bool:
 def _volume_after(action: VolumeAction, have: Observation) -> After:
     if isinstance(action, RenameVolume):
         return _handed_over(action, have)
+    if isinstance(action, MoveVolume):
+        return _moved(action, have)
     seen = have.volume(action.pool, action.volume)
     new = (not have.missing_of([action.volume]), "a volume of this name is missing")
     if isinstance(action, AdoptVolume):
@@ -396,6 +405,28 @@ def _handed_over(action: RenameVolume, have: Observation) -> After:
         then=changed(
             _found(have, *place), volumes=left, renaming=Renaming(action.old_name, action.new_name)
         ),
+    )
+
+
+def _moved(action: MoveVolume, have: Observation) -> After:
+    """It is in the new pool alone; nothing but what an earlier try left may be in its place."""
+    old, new = have.volume(action.from_pool, action.volume), have.volume(action.pool, action.volume)
+    if old is None:
+        return Failure("the volume does not exist")
+    is_here = have.recorded == action.spec and new is not None
+    is_free = new is None or new.stage is Stage.ALLOCATED or new.is_moving
+    size_bytes = action.size_bytes if new is None else new.size_bytes
+    content = new if is_here and new else changed(old, size_bytes=size_bytes, snapshots=())
+    others = tuple(v for v in have.volumes if v is not old)
+    then = changed(have, recorded=action.spec, defined=action.spec, volumes=others)
+    return _need(
+        (have.power is Power.STOPPED, f"the VM is {have.power}"),
+        (have.recorded is not None and not have.foreign, "the VM is not defined"),
+        (not (old.unreadable or (new and new.unreadable)), "it cannot be read"),
+        (is_here or is_free, "there is another volume in its place"),
+        (is_here == old.is_moving, "it is not the one that counts"),
+        (is_here or not old.snapshots, "it has snapshots"),
+        then=_with_volume(then, changed(content, pool=action.pool, active=True)),
     )
 
 

@@ -32,6 +32,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    MoveVolume,
     NotePlaces,
     OnVolume,
     Pause,
@@ -158,6 +159,8 @@ def _writes(action: Action) -> frozenset[Resource]:
         # No volume is filled before all of them are reserved, or made before one is destroyed.
         case ReserveVolume() | ForgetVolume():
             return frozenset({VOLUMES})
+        case MoveVolume():  # with it, the VM is defined
+            return frozenset({VOLUMES, DEFINITION})
         case UnpackVolume() if action.takes_over:  # all others are there by then
             return frozenset({VOLUMES, COPIES})
         case UnpackVolume() | CloneVolume():
@@ -206,6 +209,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | UnpackVolume()
             | CloneVolume()
             | RenameVolume()
+            | MoveVolume()
         ):
             return frozenset({DEFINITION, POWER})
         case ConfigureGuest():  # a copy is complete with it

@@ -23,6 +23,7 @@ from geats_core.planning.actions import (
     InstallTemplate,
     KeepOff,
     Lock,
+    MoveVolume,
     Pause,
     Rename,
     Repair,
@@ -92,6 +93,7 @@ class Line:
 SHORT: Mapping[type[Action], str] = {
     Adopt: "adopt",
     Rename: "rename",
+    MoveVolume: "move a volume",
     UnpackVolume: "unpack an archive",
     CloneVolume: "clone",
     InstallTemplate: "install the template",

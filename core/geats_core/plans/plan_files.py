@@ -19,6 +19,7 @@ from geats_core.planning.actions import (
     Adopt,
     ConfigureGuest,
     Define,
+    MoveVolume,
     NotePlaces,
     Pause,
     Rename,
@@ -45,6 +46,7 @@ NAMES: Mapping[str, Parser[str]] = {
     "volume": fields.name,
     "template": fields.name,
     "snapshot": fields.name,
+    "from_pool": fields.name,
     "old_name": fields.vm_name,
     "new_name": fields.vm_name,
 }
@@ -221,7 +223,7 @@ def _out_of_place(plan: HostPlan) -> Problems:
         match step.action:
             case Pause(seconds):
                 problems += problems_of(fields.delay_s(f"{path}.action.seconds", seconds))
-            case Define(spec) | Adopt(spec) if spec.name != step.vm:
+            case Define(spec) | Adopt(spec) | MoveVolume(spec=spec) if spec.name != step.vm:
                 problems.append(_of_another(path, spec, step))
             case ConfigureGuest(_, _, spec) if spec.name not in (step.vm, new_names.get(step.vm)):
                 problems.append(_of_another(path, spec, step))

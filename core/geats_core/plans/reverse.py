@@ -17,6 +17,7 @@ from geats_core.planning.actions import (
     DestroyVolume,
     ForgetVolume,
     InstallTemplate,
+    MoveVolume,
     Rename,
     RollbackVolume,
     SnapshotVolume,
@@ -108,6 +109,11 @@ def reverse(made: Plan, have: Observation, facts: HostFacts | None = None) -> Ch
         if isinstance(step.action, Rename):
             back = f"geats rename {step.action.spec.name} {made.name}"
             return problem(made.name, f"is undone by another renaming: {back}", Code.REFUSED)
+        if isinstance(step.action, MoveVolume):
+            back = (
+                f"geats move-volume {made.name} {step.action.volume} --to {step.action.from_pool}"
+            )
+            return problem(made.name, f"is undone by another move: {back}", Code.REFUSED)
     if have.unreliable and not now.unreliable:
         return problem(
             made.name,

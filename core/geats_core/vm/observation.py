@@ -27,6 +27,8 @@ else:
 # Stands for the template, on a volume that a copy is still to be put on; and for the guest, on one
 # whose files in the guest are still those of another VM.
 UNFINISHED_COPY = "(unfinished copy)"
+# Stands for the template, on that of two volumes which does not count while one moves.
+UNFINISHED_MOVE = "(unfinished move)"
 
 
 class Power(StrEnum):
@@ -73,11 +75,12 @@ class VolumeSeen:
     ``template`` is the name of the template installed on it, ``guest`` the digest of the files that
     geats wrote into it; both are None before the stage INSTALLED. If the template is
     UNFINISHED_COPY (at the stage FILLING), the volume is reserved for a copy; if ``guest`` is, it
-    is a copy whose guest is not configured yet. ``snapshots`` are in the order in which they were
-    taken. ``unreadable`` says why this geats cannot read the records of the pool about it, or that
-    these are about another volume of the same name. Then nothing else is known about the volume,
-    and it may contain valuable data. ``locked`` is its own record that the VM is protected from
-    deletion: see ``Observation``.
+    is a copy whose guest is not configured yet. If the template is UNFINISHED_MOVE, the VM has
+    the volume in another pool as well, where it counts. ``snapshots`` are in the
+    order in which they were taken. ``unreadable`` says why this geats cannot read the records of
+    the pool about it, or that these are about another volume of the same name. Then nothing else is
+    known about the volume, and it may contain valuable data. ``locked`` is its own record that the
+    VM is protected from deletion: see ``Observation``.
     """
 
     name: str
@@ -100,6 +103,15 @@ class VolumeSeen:
     def is_copy(self) -> bool:
         """Whether it is a copy whose guest is not configured yet."""
         return self.guest == UNFINISHED_COPY
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether it is one of two, and does not count: its VM moves from it, or to it."""
+        return self.template == UNFINISHED_MOVE
+
+    def as_moving(self) -> "VolumeSeen":
+        """The same, as such a one."""
+        return changed(self, stage=Stage.FILLING, template=UNFINISHED_MOVE, guest=None)
 
     def snapshot(self, name: str) -> SnapshotSeen | None:
         """The snapshot of that name, if there is one."""

@@ -1,5 +1,8 @@
 """Single volumes of the VMs of a host: the plans for what people ask of one, by its name."""
 
+from dataclasses import replace
+
+from geats_core.jobs import volume_moves
 from geats_core.jobs.left_volumes import plan_removal
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
@@ -48,3 +51,31 @@ def remove(host: Host, name: str, volume: object, pool: object = None) -> SavedP
     made = accepted(plan_removal(name, called, seen, facts, pool=where, declared=declared))
     check_sources(host, made.steps, seen)
     return saved_alone(host, have, made)
+
+
+def move(host: Host, name: str, volume: object, pool: object) -> SavedPlan:
+    """The plan that moves a volume of a VM that is off to another *pool*.
+
+    Asked for again, it ends what an interruption left; and there is nothing to do once it is done.
+    """
+    read = options({"volume": volume, "pool": pool})
+    called = read.need("volume", fields.name, "")
+    where = read.need("pool", fields.name, "")
+    accepted(read.done(None))
+    have = host.known(name)
+    seen = {**host.observe_all(), name: have}
+    drivers = [have.recorded.driver] if have.recorded else []
+    facts = facts_of(host, drivers)
+    made = accepted(volume_moves.plan_volume_move(name, called, where, seen, facts))
+    check_sources(host, made.steps, seen)
+    planned = saved_alone(host, have, made)
+    warnings = () if made.is_empty else _declared_elsewhere(host, name, called, where)
+    return replace(planned, warnings=(*planned.warnings, *warnings))
+
+
+def _declared_elsewhere(host: Host, name: str, volume: str, pool: str) -> tuple[str, ...]:
+    """What is declared is for the next plan: it must not stand in the way of this one."""
+    try:
+        return volume_moves.notes(name, volume, pool, host.declared(name))
+    except Refused:
+        return ()

@@ -99,6 +99,10 @@ EXAMPLES = {
     "lock": ("geats lock db01",),
     "manual": ("geats manual /usr/local/share/man    # then: man geats-plan",),
     "observe": ("geats observe > host.json",),
+    "move-volume": (
+        "geats move-volume web01 data --to fast --dry-run",
+        "geats move-volume web01 root --to fast",
+    ),
     "pending": ("geats pending",),
     "plan": (
         "geats plan                       # the whole host, a line for each VM",

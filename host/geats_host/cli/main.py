@@ -41,7 +41,7 @@ THEMES: Themes = {
     },
     "Storage and templates": {
         "inventory": ("pools",),
-        "volumes": ("volumes",),
+        "volumes": ("volumes", "move-volume"),
         "templates": ("templates",),
     },
     "Move VMs, and take them over": {

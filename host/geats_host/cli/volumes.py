@@ -84,4 +84,22 @@ def attach(
     changed.carry_out(yes=yes, dry_run=dry_run)
 
 
-COMMANDS = (volumes,)
+@click.command("move-volume")
+@click.argument("name")
+@click.argument("volume")
+@click.option("--to", "pool", required=True, metavar="POOL", help="The pool that it moves to.")
+@dry_run_option
+@in_session
+def move_volume(session: Session, name: str, volume: str, pool: str, dry_run: bool) -> None:
+    """Move a volume of a VM that is off to another pool of this host.
+
+    It is copied, and the copy is compared with it. Then the VM uses the copy, and the old one is
+    destroyed. If this is interrupted, the same command finishes it; a move back to the old pool
+    removes what there is of the copy. Declare the new pool too: until then, the next plan is
+    refused. Snapshots do not move: delete them first.
+    """
+    planned = volumes_.move(session.host, name, volume, pool)
+    show_or_apply(session, planned, dry_run=dry_run)
+
+
+COMMANDS = (volumes, move_volume)

@@ -20,6 +20,7 @@ from geats_core.planning.actions import (
     Adopt,
     Define,
     InstallTemplate,
+    MoveVolume,
     NotePlaces,
     Pause,
     RemoveLeftover,
@@ -168,7 +169,7 @@ def _check_configured(host: Host, steps: Iterable[Step]) -> None:
 def _unknown(host: Host, action: Action) -> Iterable[str]:
     pools: set[str] = set()
     match action:
-        case Define(spec) | Adopt(spec) | Rename(spec):
+        case Define(spec) | Adopt(spec) | Rename(spec) | MoveVolume(spec=spec):
             pools = {volume.pool for volume in spec.all_volumes}
             if spec.driver not in host.drivers:
                 yield f"driver {spec.driver!r}"
@@ -177,7 +178,7 @@ def _unknown(host: Host, action: Action) -> Iterable[str]:
         case _:
             pass
     if isinstance(action, VolumeAction):
-        pools = {action.pool}
+        pools |= {action.pool}
     yield from (f"pool {pool!r}" for pool in pools - host.pools.keys())
 
 
@@ -203,7 +204,8 @@ def _remember(host: Host, planned: SavedPlan, now: Mapping[str, Observation]) ->
 
 
 def _performer(host: Host, made: Plan, seen: Mapping[str, Observation]) -> perform.Performer:
-    specs = [s.action.spec for s in made.steps if isinstance(s.action, Define | Adopt | Rename)]
+    giving = (Define, Adopt, Rename, MoveVolume)
+    specs = [s.action.spec for s in made.steps if isinstance(s.action, giving)]
     have = seen.get(made.name, Observation())
     spec = specs[0] if specs else have.recorded
     return perform.Performer(

@@ -19,6 +19,7 @@ from geats_core.planning.actions import (
     GrowVolume,
     Identity,
     InstallTemplate,
+    MoveVolume,
     RenameVolume,
     ReserveVolume,
     RollbackVolume,
@@ -37,7 +38,7 @@ from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, Gues
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
-from geats_host.observing import unfinished_copies, unfinished_renames
+from geats_host.observing import unfinished_copies, unfinished_moves, unfinished_renames
 from geats_host.observing.known_volumes import forget, is_filled, remember
 from geats_host.peers import fetching
 from geats_host.storage import (
@@ -65,6 +66,8 @@ def perform_on_volume(ground: Ground, action: VolumeAction) -> None:
     pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
     if isinstance(action, EMPTYING) and pool.observe(volume):
         forget(ground.registry, ground.name, action.pool, action.volume)
+    if isinstance(action, DestroyVolume):
+        unfinished_moves.forget(ground.registry, ground.name, action.volume, action.pool)
     try:
         _perform(ground, action)
     finally:  # what could not be rolled back is as it was
@@ -148,8 +151,8 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
                     pool.adopt_disk(volume, Path(tree), adopted(action))
                 case _:
                     raise HostError(f"{tree}: the pool {action.pool} cannot have it")
-        case RenameVolume():
-            raise AssertionError("it is handed over, see ``hand_over``")
+        case RenameVolume() | MoveVolume():
+            raise AssertionError("it is handed over, or moved: see ``Performer.perform``")
         case _:
             assert_never(action)
 

@@ -22,6 +22,7 @@ from geats_core.planning.actions import (
     Hold,
     KeepOff,
     Lock,
+    MoveVolume,
     NotePlaces,
     OnVolume,
     Pause,
@@ -50,6 +51,7 @@ from geats_host.archives.vm_archives import content_of, write
 from geats_host.drivers import AdoptingDriver, DomainAdopting, HotPlugging, RenamingDriver
 from geats_host.engine import on_volumes
 from geats_host.engine.ground import Ground
+from geats_host.engine.volume_moves import move_volume
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import seed_guest
 from geats_host.guest_trees.mount_points import check_mount_points
@@ -140,6 +142,8 @@ class Performer(Ground):
                 self._unfreeze(then)
             case RenameVolume():
                 on_volumes.hand_over(self, action)
+            case MoveVolume(spec=spec):
+                move_volume(self, action, lambda: self._define(spec, self.by_hand()))
             case ConfigureGuest():
                 on_volumes.perform_on_volume(self, action)
                 unfinished_copies.forget(self.registry, self.name)

@@ -38,6 +38,7 @@ from geats_core.planning.actions import (
     FormatVolume,
     GrowVolume,
     InstallTemplate,
+    MoveVolume,
     RenameVolume,
     ReserveVolume,
     RollbackVolume,
@@ -455,6 +456,8 @@ def perform(action: VolumeAction, pool: Pool) -> None:
         case RenameVolume(_, _, _, new_name):
             assert isinstance(pool, RenamingPool)
             pool.rename(volume, VolumeId(new_name, action.volume))
+        case MoveVolume():
+            raise AssertionError("it is of two pools: see tests/host/engine")
         case AdoptVolume():
             raise AssertionError("what a pool adopts is on the host: see tests/real/storage")
         case _:
