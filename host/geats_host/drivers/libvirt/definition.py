@@ -120,9 +120,9 @@ def write_record(folder: Path, record: Record) -> None:
     """Keep what was written; without its seal it is only on trial."""
     seal = None if record.seal is None else sorted(record.seal)
     text = json.dumps({**asdict(record), "seal": seal})
-    vm_files.write_atomically(folder, NEW_RECORD if seal is None else RECORD, text)
-    if seal is not None:
-        vm_files.remove_files(folder, [NEW_RECORD])
+    vm_files.write_atomically(folder, NEW_RECORD, text)
+    if seal is not None:  # in place of the one on trial, which no interruption leaves beside it
+        os.replace(folder / NEW_RECORD, folder / RECORD)
 
 
 def record_of(folder: Path, digest: str, back: str = "") -> Record | None:
@@ -170,15 +170,21 @@ def _record(text: str | None) -> Record | None:
 
 
 def seen_of(folder: Path, xml: str) -> DomainSeen:
-    """What libvirt's definition *xml* says, held against what was written."""
+    """What libvirt's definition *xml* says, held against what was written.
+
+    What is still on trial does not count as written: so it is defined once more, and gets its seal.
+    """
     seen, back = read_domain(xml), sha256(xml.encode()).hexdigest()
     record = record_of(folder, seen.digest, back)
     if record is None:
         return seen
     if record.back == back:
         return replace(seen, as_written=True, by_hand=record.by_hand)
-    seal = _seal(xml, record.wanted, record.keep) if record.seal is None else record.seal
-    return _with_marked(read_domain(xml, record.wanted, seal), record.keep)
+    if record.seal is None:
+        seal = _seal(xml, record.wanted, record.keep)
+        tried = _with_marked(read_domain(xml, record.wanted, seal), record.keep)
+        return replace(tried, as_written=False)
+    return _with_marked(read_domain(xml, record.wanted, record.seal), record.keep)
 
 
 def remove(folder: Path) -> None:
