@@ -195,3 +195,27 @@ def test_a_vm_moves_to_the_other_host_with_its_data(salt: Master) -> None:
     assert not list((a.directory / "state/exports").glob("*"))
     assert not list((salt.directory / "var/cache/salt/master/minions/a/files").rglob("*.tar*"))
     salt.cmd("b", "geats.apply", name, "deprovisioned", "power_off=stop")
+
+
+def test_a_vm_moves_directly_from_host_to_host_and_a_move_that_was_interrupted_goes_on(
+    salt: Master,
+) -> None:
+    """The master only says so; the target fetches it by ssh, which is cut the first time."""
+    a, b = salt.minions["a"], salt.minions["b"]
+    name, via = "geats-test-salt-direct", "via=ssh://root@127.0.0.1"
+    salt.cmd("a", "geats.start", name, "spec={template: busybox, init: busybox}")
+    salt.cmd("a", "geats.write_file", name, "/tmp/note", "kept")
+    ssh = b.directory / "bin/ssh"
+    whole = ssh.read_text()
+    ssh.write_text(whole.replace('exec sh -c "$3"', 'sh -c "$3" | head -c 20000'))
+    with pytest.raises(SaltError, match="the connection ended before all was there"):
+        salt.run("geats.migrate", name, "b", via)
+    ssh.write_text(whole)
+    assert (a.power(name), b.power(name)) == ("running", "stopped")
+    moved = salt.run("geats.migrate", name, "b", via)
+    assert (moved["counts"], moved["failed"], moved["left"]) == ("b", None, [])
+    assert (a.power(name), b.power(name)) == ("stopped", "running")
+    assert salt.cmd("b", "geats.read_file", name, "/tmp/note") == "kept"
+    assert name not in salt.cmd("a", "geats.list")
+    assert salt.cmd("b", "geats.apply", name)["changes"] == {}
+    salt.cmd("b", "geats.apply", name, "deprovisioned", "power_off=stop")
