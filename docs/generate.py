@@ -83,6 +83,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -132,6 +133,7 @@ ACTIONS: tuple[Action, ...] = (
     ReserveVolume(*ROOT),
     UnpackVolume(*ROOT, "/a.tar", "", SPEC.template, Identity.KEPT),
     CloneVolume(*ROOT, "web02", SPEC.template),
+    TakeOver("ssh://root@a/web01", "", SPEC.template),
     Export("/a.tar"),
 )
 EVERY_ACTION: tuple[Action, ...] = (
@@ -269,7 +271,7 @@ def outcome(action: Action, have: Observation) -> str:
 def actions() -> str:
     """For each action: what it needs, what it changes, and what it costs a user of the VM."""
     head = ["action", "needs", "changes", "impact"]
-    how = f"Each action was tried in {len(EVERY_STATE):,} states of a VM with one volume.\n"
+    how = f"Each action was tried in {len(EVERY_FEATURE):,} states of a VM with one volume.\n"
     return NOTE + "\n" + table(head, [row_of(action) for action in EVERY_ACTION]) + "\n" + how
 
 
@@ -332,6 +334,7 @@ FEATURES: Mapping[str, Callable[[Observation], str | None]] = {
     ),
     "snapshot": _of_root(lambda root: "there" if root.snapshots else "absent"),
     "missing": lambda have: "yes" if have.missing else "no",
+    "unfinished copy": lambda have: "yes" if have.copy_of else "no",
 }
 TAKEN = (
     SnapshotSeen(name="before", taken_s=0, stage=Stage.FORMATTED),
@@ -382,7 +385,10 @@ EVERY_STATE: tuple[Observation, ...] = tuple(
         ((), (VolumeMissing(name=SPEC.root.name, pool=SPEC.root.pool),)),
     )
 )
-EVERY_FEATURE = tuple((have, features_of(have)) for have in EVERY_STATE)
+ARRIVING = tuple(
+    replace(have, copy_of="web01 from ssh://root@a/web01") for have in EVERY_STATE if have.recorded
+)
+EVERY_FEATURE = tuple((have, features_of(have)) for have in (*EVERY_STATE, *ARRIVING))
 VALUES = {
     feature: [value for value in dict.fromkeys(found) if value is not None]
     for feature, found in zip(

@@ -26,7 +26,7 @@ def __virtual__():
     return __virtualname__
 
 
-def fetch(source, changes=None, shutdown=False, test=None, verbose=False):
+def fetch(source, changes=None, shutdown=False, live=False, test=None, verbose=False):
     """
     Move a VM to this host from another one, with all that its volumes contain.
 
@@ -44,6 +44,9 @@ def fetch(source, changes=None, shutdown=False, test=None, verbose=False):
         names to pools
     shutdown
         shut the VM down first, if it runs; otherwise a VM that runs is refused
+    live
+        move a virtual machine of libvirt as it runs: it stands still for about a second. If it
+        cannot, that is refused, with every reason
     test
         do nothing on either host, and return what would be done (default: the minion's ``test``
         option)
@@ -57,9 +60,11 @@ def fetch(source, changes=None, shutdown=False, test=None, verbose=False):
 
         salt host-b geats.fetch ssh://root@host-a/web01 shutdown=True test=True
         salt host-b geats.fetch ssh://root@host-a/web01 shutdown=True
+        salt host-b geats.fetch ssh://root@host-a/db01 live=True
     """
     with opened() as host:
-        found = planned_fetch(host, source, changes, shutdown=shutdown, test=is_test(test))
+        how = {"shutdown": shutdown, "live": live}
+        found = planned_fetch(host, source, changes, **how, test=is_test(test))
         if is_test(test):
             return beside(would(found.planned, verbose), bytes=found.bytes)
         how_far, left = apply_fetch(host, found)

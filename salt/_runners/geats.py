@@ -190,7 +190,7 @@ def rebalance(tgt="*", tgt_type="glob", **rules):
     return report
 
 
-def migrate(name, target, source=None, test=False, via=None, tgt="*", tgt_type="glob"):
+def migrate(name, target, source=None, test=False, via=None, live=False, tgt="*", tgt_type="glob"):
     """
     Move a VM to another host: shut down, export, copy, import there, delete here, start again.
 
@@ -208,6 +208,8 @@ def migrate(name, target, source=None, test=False, via=None, tgt="*", tgt_type="
         where the target reaches the source by ssh, such as ``ssh://root@10.0.0.5``: then the VM is
         copied directly from host to host, with disks of any size, and not through the master (see
         :py:func:`geats.fetch <geats_salt._modules.geats_moves.fetch>`); ``failed`` says only why
+    live
+        with ``via``: move a virtual machine of libvirt as it runs, without a shutdown
 
     If a move is interrupted, the same call finishes it. Until then, no plan starts the VM on two
     hosts.
@@ -229,18 +231,22 @@ def migrate(name, target, source=None, test=False, via=None, tgt="*", tgt_type="
         salt-run geats.migrate web01 minion2 test=True
         salt-run geats.migrate web01 minion2
         salt-run geats.migrate web01 minion2 via=ssh://root@10.0.0.5
+        salt-run geats.migrate db01 minion2 via=ssh://root@10.0.0.5 live=True
     """
     with _answer() as report:
+        if via is None and live:
+            raise Refused("live: a VM moves as it runs directly only: say `via` as well")
         if via is None:
             report |= _migrate(name, target, source, test, (tgt, tgt_type))
         else:
-            report |= _migrate_directly(name, target, source, test, via, (tgt, tgt_type))
+            report |= _migrate_directly(name, target, source, test, (via, live), (tgt, tgt_type))
     return report
 
 
-def _migrate_directly(name, target, source, test, via, asked):
+def _migrate_directly(name, target, source, test, how, asked):
+    via, live = how
     there = direct_source(_fleet(*asked), name, target, source)
-    move = DirectMove(name, there, target, via, _ask("list"))
+    move = DirectMove(name, there, target, via, live, _ask("list"))
     if test:
         return {**move.planned(), "problems": []}
     report = move.carry_out()

@@ -71,6 +71,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -291,7 +292,7 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
-        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export() | Hold():
+        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export() | Hold() | TakeOver():
             raise AssertionError("no goal asks for copies")
         case AdoptVolume() | Adopt():
             raise AssertionError("no goal asks for adoptions")

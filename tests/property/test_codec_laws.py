@@ -62,6 +62,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -112,6 +113,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
         template=st.none() | st.text(),
         identity=st.sampled_from(Identity),
     ),
+    TakeOver: st.builds(TakeOver, source=st.text(), mark=st.text(), template=st.text()),
     CloneVolume: st.builds(CloneVolume, **of_volume, source=names, template=st.none() | st.text()),
     AdoptVolume: st.builds(
         AdoptVolume,

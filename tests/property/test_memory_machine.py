@@ -30,6 +30,7 @@ from geats_core.planning.actions import (
     SetDevices,
     SnapshotVolume,
     Stop,
+    TakeOver,
     UnpackVolume,
     UpgradeRegistry,
 )
@@ -192,6 +193,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
 ) -> None:
     _, life = told(tmp_path, len(STORY), kind)
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
+    copying |= {TakeOver}
     renaming = {RenameVolume, Rename, MoveVolume}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
     live = set() if kind is DiskWorld else {SetDevices}  # of virtual machines only

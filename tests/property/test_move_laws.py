@@ -7,8 +7,15 @@ from hypothesis import strategies as st
 from returns.result import Success
 
 from geats_core import Goal, Observation, Plan, Target, VMSpec, after, follow, plan
-from geats_core.jobs.moves import Offer, offer_from_plain, offer_to_plain, plan_fetch
-from geats_core.planning.actions import Undefine, UnpackVolume
+from geats_core.jobs.moves import (
+    Offer,
+    offer_from_plain,
+    offer_to_plain,
+    plan_fetch,
+    plan_take_over,
+)
+from geats_core.planning.actions import TakeOver, Undefine, UnpackVolume
+from geats_core.vm.observation import Power
 from tests.property.strategies import specs
 from tests.property.test_copy_laws import NOTHING_KNOWN, manifest_of
 
@@ -53,6 +60,28 @@ def test_wherever_and_how_often_it_is_cut_one_host_has_the_vm_and_the_end_is_the
         event("given" if source.recorded is None else "kept")
     assert runnable(spec, target)
     wanted = plan(Goal(name=spec.name, target=end, spec=spec), NEW).unwrap()
+    assert target == follow(wanted, NEW).unwrap()
+
+
+@many
+@given(specs, st.lists(st.integers(0, 14), max_size=4), st.sampled_from(Power))
+def test_a_live_move_that_is_cut_anywhere_ends_as_if_the_vm_had_been_made_there(
+    spec: VMSpec, cuts: list[int], left: Power
+) -> None:
+    """Until the one step that takes it over, nothing can start it on the target."""
+    offer = Offer(manifest=manifest_of(spec), mark="5a", machine="q35", is_running=True)
+    target = NEW
+    for cut in (*cuts, 99):
+        made = plan_take_over("ssh://root@a/web", offer, spec, target, NOTHING_KNOWN, {}).unwrap()
+        *room, taking = made.steps
+        assert [type(taking.action)] == [TakeOver]
+        for step in (*room, *([taking] if cut == 99 else []))[:cut]:
+            target = after(step.action, target).unwrap()
+        assert runnable(spec, target) is (cut == 99)
+        is_whole = target.copy_of and all(seen.is_reserved for seen in target.volumes)
+        if is_whole and len(target.volumes) == len(spec.volumes) and left is not Power.STUCK:
+            target = replace(target, power=left)  # what was sent before it was cut
+    wanted = plan(Goal(name=spec.name, target=Target.RUNNING, spec=spec), NEW).unwrap()
     assert target == follow(wanted, NEW).unwrap()
 
 

@@ -221,6 +221,24 @@ def read_in(
 
     But for the last one: see ``complete``.
     """
+    match room_for(copy_of, then, manifest, spec, have, facts, others):
+        case Success(draft):
+            _unpack(draft, source, manifest, spec)
+            return Success(draft)
+        case Failure() as refused:
+            return refused
+
+
+def room_for(
+    copy_of: str,
+    then: Then,
+    manifest: Manifest,
+    spec: VMSpec,
+    have: Observation,
+    facts: HostFacts,
+    others: Mapping[str, VMSpec],
+) -> Checked[Draft]:
+    """The first steps of an import: all volumes are reserved, and still to be filled."""
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
         *in_the_way(spec, have, copy_of),
@@ -231,22 +249,32 @@ def read_in(
     )
     if found:
         return Failure(found)
-    same = spec.name == manifest.spec.name
-    identity = Identity.KEPT if same else Identity.NEW
-    kept = spec.template == manifest.spec.template
-    template = manifest.template if kept else spec.template
-    draft = Draft(spec.name, have)
+    draft, identity = Draft(spec.name, have), _identity(spec, manifest)
     disks = {packed.name: packed.disk_bytes for packed in manifest.volumes}
     make_room(draft, spec, copy_of, manifest.by_hand, identity, then, sizes=disks, facts=facts)
+    return Success(draft)
+
+
+def template_of(spec: VMSpec, manifest: Manifest) -> str:
+    """From which template the root volume of a copy counts as installed."""
+    kept = spec.template == manifest.spec.template
+    return manifest.template if kept else spec.template
+
+
+def _identity(spec: VMSpec, manifest: Manifest) -> Identity:
+    return Identity.KEPT if spec.name == manifest.spec.name else Identity.NEW
+
+
+def _unpack(draft: Draft, source: str, manifest: Manifest, spec: VMSpec) -> None:
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
         if seen is not None and seen.is_reserved:
-            of_root = template if volume.name == ROOT else None
+            of_root = template_of(spec, manifest) if volume.name == ROOT else None
             where = (volume.pool, volume.name, source)
+            identity = _identity(spec, manifest)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
             draft.add(action, _why(action, packed))
-    return Success(draft)
 
 
 def complete(draft: Draft, spec: VMSpec) -> Draft:

@@ -9,6 +9,12 @@ the source is asked to forget the VM, and does so only if the mark is still note
 source defines the VM, it alone can run; from then on the target alone. Wherever that is
 interrupted, the same request goes on: what was copied is compared, and only what differs is copied
 again.
+
+A VM that moves *live* is offered while it runs, and its mark is forgotten as soon as any other
+operation begins on it. Its volumes and then its memory are copied by the hypervisors, until it
+stands still there and is off here: only then the source forgets it, and only after that it goes on
+there. So no moment has two that run, and what was interrupted before is dropped there, while it
+goes on here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,14 +22,24 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
-from geats_core.jobs.copies import Manifest, PackedVolume, complete, not_there, not_whole, read_in
-from geats_core.planning.actions import ActivateVolume, Start
+from geats_core.jobs.copies import (
+    Manifest,
+    PackedVolume,
+    complete,
+    not_there,
+    not_whole,
+    read_in,
+    room_for,
+    template_of,
+)
+from geats_core.planning.actions import ActivateVolume, Start, TakeOver
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode
-from geats_core.reading.checked import Checked, Code, Problem, Problems
+from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
+from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT, VMSpec
 
@@ -34,12 +50,14 @@ class Offer:
 
     ``mark`` identifies the content of the VM now; it is empty if it was only asked what there is.
     ``is_running``: it shall run. ``is_given``: the host has forgotten it already, for this move.
+    ``machine`` is what it runs on, such as ``pc-q35-7.2``, if it is to move as it runs.
     """
 
     manifest: Manifest
     mark: str = ""
     is_running: bool = False
     is_given: bool = False
+    machine: str = ""
 
 
 def offer_to_plain(offer: Offer) -> object:
@@ -86,16 +104,52 @@ def plan_fetch(
     """
     if offer.is_given and _is_here(spec, have):
         return _ended(Draft(spec.name, have), spec, offer)
+    if have.copy_of and have.power is not Power.STOPPED:
+        half = "came here as it ran, but not whole: move it with `live`, or stop what came here"
+        return problem(spec.name, half, Code.REFUSED)
     manifest = replace(offer.manifest, volumes=tuple(_in_order(offer)))
-    copy_of, then = (
-        f"{spec.name} from {source.partition('?')[0]}",
-        Then.ON if offer.is_running else Then.OFF,
-    )
+    copy_of, then = _copy_of(source, spec), Then.ON if offer.is_running else Then.OFF
     match read_in(source, copy_of, then, manifest, spec, have, facts, others):
         case Success(draft):
             return _ended(draft, spec, offer)
         case Failure() as refused:
             return refused
+
+
+def plan_take_over(
+    source: str,
+    offer: Offer,
+    spec: VMSpec,
+    have: Observation,
+    facts: HostFacts,
+    others: Mapping[str, VMSpec],
+) -> Checked[Plan]:
+    """Move the VM *spec* here as it runs; it is offered for that.
+
+    Refused as an import is. What of it came here in an earlier try is off, for this plan.
+    """
+    if offer.is_given and _is_here(spec, have):
+        return Draft(spec.name, have).finished()
+    still = replace(have, power=Power.STOPPED, in_effect=None) if have.copy_of else have
+    manifest, copy_of = offer.manifest, _copy_of(source, spec)
+    match room_for(copy_of, Then.ON, manifest, spec, still, facts, others):
+        case Success(draft):
+            taken = TakeOver(source, offer.mark, template_of(spec, manifest))
+            draft.add(taken, _why_live(spec, manifest))
+            return draft.finished()
+        case Failure() as refused:
+            return refused
+
+
+def _why_live(spec: VMSpec, manifest: Manifest) -> str:
+    size, memory = sum(each.size_bytes for each in manifest.volumes), spec.limits.memory_bytes
+    also = "" if memory is None else f" and {format_size(memory)} of memory"
+    copied = f"{format_size(size)} of its volumes{also} are copied, at most"
+    return f"{copied}; it stands still for the last of it only, about a second"
+
+
+def _copy_of(source: str, spec: VMSpec) -> str:
+    return f"{spec.name} from {source.partition('?')[0]}"
 
 
 def _is_here(spec: VMSpec, have: Observation) -> bool:

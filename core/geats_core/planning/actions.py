@@ -242,6 +242,20 @@ class Rename:
     keep: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Take over, from another host, a VM that goes on running: its volumes are copied while it
+    runs there, then its memory; then the other host forgets it.
+
+    ``source`` says which host, such as ``ssh://root@host-a/web01``, and ``mark`` is that of what it
+    offers. ``template`` is the template from which the root volume was installed.
+    """
+
+    source: str
+    mark: str
+    template: str
+
+
 class Reading(StrEnum):
     """What an export reads: the volumes themselves, or clones made of them all at one moment."""
 
@@ -431,6 +445,7 @@ PowerOffAction: TypeAlias = Shutdown | Stop | Repair
 PowerAction: TypeAlias = (
     PowerOffAction
     | Start
+    | TakeOver
     | AwaitReady
     | KeepOff
     | Freeze
@@ -456,7 +471,9 @@ def impact_of(action: Action) -> Impact:
             return Impact.RESTART
         case Export(reading=Reading.CLONES):
             return Impact.LIVE
-        case SetLimits() | SetDevices() | GrowVolume() | Freeze() | Hold() | Unfreeze():
+        case (
+            SetLimits() | SetDevices() | GrowVolume() | Freeze() | Hold() | Unfreeze() | TakeOver()
+        ):
             return Impact.LIVE
         case (
             Define()
@@ -560,6 +577,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"start {vm_name}"
         case AwaitReady(ready):
             return f"wait until {vm_name} is ready ({ready})"
+        case TakeOver(source):
+            return f"take {vm_name} over from {source.partition('?')[0]} as it runs"
         case Shutdown(timeout_s, _):
             return f"shut down {vm_name} (power off after {timeout_s} s)"
         case Stop():

@@ -51,6 +51,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -168,6 +169,14 @@ def after(action: Action, have: Observation) -> After:
             )
         case AwaitReady():
             return _need((have.power is Power.RUNNING, f"it is {have.power}"), then=have)
+        case TakeOver(template=template):
+            if have.recorded is None or not have.copy_of:
+                return Failure("it is no copy of a VM of another host")
+            return _need(
+                (have.power is not Power.STUCK, f"it is {have.power}"),
+                (_can_arrive(have.recorded, have), "a volume is not ready"),
+                then=_arrived(have.recorded, template, have),
+            )
         case Shutdown(_, then):
             return _need(
                 (have.power is Power.RUNNING, f"it is {have.power}"), then=_powered_off(have, then)
@@ -245,6 +254,35 @@ def _powered_off(have: Observation, then: Then) -> Observation:
     to_run, to_freeze = known and then is not Then.OFF, known and then is Then.FROZEN
     off = changed(have, power=Power.STOPPED, in_effect=None)
     return changed(off, to_run=to_run, to_freeze=to_freeze)
+
+
+def _can_arrive(spec: VMSpec, have: Observation) -> bool:
+    """Whether every volume is reserved for what comes from the other host, or has it already."""
+    seen = [have.volume(volume.pool, volume.name) for volume in spec.volumes]
+    return all(
+        each is not None and each.active and not each.unreadable and each.stage >= Stage.FORMATTED
+        for each in seen
+    )
+
+
+def _arrived(spec: VMSpec, template: str, have: Observation) -> Observation:
+    """It runs here, with all of its volumes."""
+    runs = changed(
+        have, power=Power.RUNNING, defined=spec, in_effect=spec, copy_of="", to_run=False
+    )
+    for volume in spec.volumes:
+        seen = have.volume(volume.pool, volume.name)
+        if seen is not None:
+            runs = _with_volume(runs, filled(seen, spec, template))
+    return runs
+
+
+def filled(seen: VolumeSeen, spec: VMSpec, template: str) -> VolumeSeen:
+    """A volume that has all that it had on the host that the VM *spec* came from."""
+    if seen.name != ROOT:
+        return changed(seen, stage=Stage.FORMATTED, template=None)
+    guest = guest_digest(spec)
+    return changed(seen, stage=Stage.INSTALLED, template=template, guest=guest)
 
 
 def _stays_off(have: Observation) -> Observation:

@@ -49,6 +49,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -172,6 +173,8 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({POWER})
         case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):
             return frozenset({POWER})
+        case TakeOver():  # with its volumes, which nothing else fills
+            return frozenset({DEFINITION, POWER, VOLUMES, COPIES})
         case UpgradeRegistry():
             return frozenset({EVERYTHING})
         case RemoveLeftover(kind, name, place):
@@ -184,7 +187,7 @@ def _writes(action: Action) -> frozenset[Resource]:
 
 def _reads(action: Action) -> frozenset[Resource]:
     match action:
-        case Start() | SetDevices():
+        case Start() | SetDevices() | TakeOver():
             return frozenset({DEFINITION, VOLUMES})
         case Export():
             return frozenset({DEFINITION, VOLUMES, POWER})

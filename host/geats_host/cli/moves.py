@@ -19,20 +19,25 @@ from geats_host.moves.fetch import fetch as planned_fetch
 @click.command()
 @click.argument("source")
 @click.option("--shutdown", is_flag=True, help="Shut the VM down there first, if it runs.")
+@click.option("--live", is_flag=True, help="Move it as it runs: it goes on here.")
 @set_option
 @dry_run_option
 @in_session
 def fetch(
-    session: Session, source: str, shutdown: bool, changes: tuple[str, ...], dry_run: bool
+    session: Session,
+    source: str,
+    shutdown: bool,
+    live: bool,
+    changes: tuple[str, ...],
+    dry_run: bool,
 ) -> None:
     """Move a VM here from another host, with all that it holds.
 
     SOURCE is like ssh://root@host-a/web01: there, 'geats send' must be what ssh can run. If this is
     interrupted, the same command goes on.
     """
-    found = planned_fetch(
-        session.host, source, changes_of(changes), shutdown=shutdown, test=dry_run
-    )
+    how = {"shutdown": shutdown, "live": live, "test": dry_run}
+    found = planned_fetch(session.host, source, changes_of(changes), **how)
     if dry_run:
         show_or_apply(session, found.planned, dry_run=True)
         click.echo(_sizes(found), err=True)

@@ -6,6 +6,7 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -388,6 +389,85 @@ class HotPlugging(Protocol):
 
     def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
         """Let the running VM have these devices; *places* are those of their volumes, by name."""
+        ...
+
+
+class Arrived(StrEnum):
+    """What of a VM that moves as it runs is on the host that it moves to."""
+
+    NOTHING = "nothing"
+    PART = "part"
+    WHOLE = "whole"  # it stands still
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """Where a host expects a VM that moves to it as it runs.
+
+    ``domain`` is what the VM is to be there. ``sockets`` are paths on the sending host, each with
+    the path on the receiving one that it leads to, for as long as the VM moves.
+    """
+
+    domain: str
+    sockets: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class LiveMoving(Protocol):
+    """What a driver offers whose VMs can move to another host while they run.
+
+    The VM stands still from the end of ``send`` until ``go_on``: in between, the sending host
+    forgets it.
+    """
+
+    def cannot_send(self, spec: VMSpec) -> Problems:
+        """Why the VM, which runs with *spec*, cannot move as it runs."""
+        ...
+
+    def machine(self, name: str) -> str:
+        """What a VM runs on, such as ``pc-q35-7.2``: ``cannot_receive`` knows whether it can."""
+        ...
+
+    def cannot_receive(self, spec: VMSpec, machine: str) -> Problems:
+        """Why a VM that runs on that *machine* cannot go on here."""
+        ...
+
+    def meet(self, name: str) -> str:
+        """Make room, on the sending host, for sockets; those of an earlier try are removed.
+
+        The answer is the UUID by which the guest knows its machine; empty if it has none.
+        """
+        ...
+
+    def part(self, name: str) -> None:
+        """Remove what ``meet`` or ``expect`` made."""
+        ...
+
+    def expect(self, spec: VMSpec, places: Mapping[str, Place], uuid: str) -> Meeting:
+        """Be ready to receive a VM that is defined here; what came of it before is dropped.
+
+        *uuid* is what ``meet`` answered.
+        """
+        ...
+
+    def send(self, name: str, domain: str) -> None:
+        """Copy disks and memory to where the VM is expected as *domain*, until it is whole there.
+
+        It is off then. If that fails, it runs on.
+        """
+        ...
+
+    def was_sent(self, name: str) -> bool:
+        """Whether the VM is off because ``send`` came to its end, and for nothing else."""
+        ...
+
+    def arrived(self, name: str) -> Arrived:
+        """What of it came here."""
+        ...
+
+    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+        """Let what came here run, and define it as *spec* once more."""
         ...
 
 

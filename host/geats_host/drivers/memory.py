@@ -19,10 +19,11 @@ from geats_core.planning.costs import LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
+from geats_core.reading.checked import Problems
 from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, RootKind, VMSpec
-from geats_host.drivers import DriverSeen, Info, Place, Ran
+from geats_host.drivers import Arrived, DriverSeen, Info, Meeting, Place, Ran
 from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class MemoryDriver:
     listening: dict[tuple[str, int], bytes] = field(default_factory=dict)  # what a port says
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
     uuids: dict[str, str] = field(default_factory=dict)  # by name
+    sent: set[str] = field(default_factory=set)  # VMs that moved to another host as they ran
 
     @property
     def facts(self) -> DriverFacts:
@@ -109,6 +111,7 @@ class MemoryDriver:
     def start(self, name: str) -> None:
         vm = self._in(name, Power.STOPPED)
         self.vms[name] = replace(vm, power=Power.RUNNING, in_effect=vm.defined)
+        self.sent.discard(name)
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         self._off(name, Power.RUNNING)
@@ -140,6 +143,48 @@ class MemoryDriver:
         vm = self._in(name, *ON)
         if vm.in_effect is not None:
             self.vms[name] = replace(vm, in_effect=devices.in_effect(vm.in_effect))
+
+    def cannot_send(self, spec: VMSpec) -> Problems:
+        return ()
+
+    def machine(self, name: str) -> str:
+        return "memory"
+
+    def cannot_receive(self, spec: VMSpec, machine: str) -> Problems:
+        return ()
+
+    def meet(self, name: str) -> str:
+        return ""
+
+    def part(self, name: str) -> None:
+        pass
+
+    def expect(self, spec: VMSpec, places: Mapping[str, Place], uuid: str) -> Meeting:
+        if self.arrived(spec.name) is not Arrived.NOTHING:
+            self._off(spec.name, *ON)
+        return Meeting(domain=next(f"{at}" for at, each in _drivers.items() if each is self))
+
+    def send(self, name: str, domain: str) -> None:
+        vm, there = self._in(name, Power.RUNNING), _drivers[Path(domain)].vms
+        there[name] = replace(there[name], power=Power.FROZEN, in_effect=vm.in_effect)
+        self._off(name, Power.RUNNING)
+        self.sent.add(name)
+
+    def was_sent(self, name: str) -> bool:
+        return name in self.sent and self.vms[name].power is Power.STOPPED
+
+    def arrived(self, name: str) -> Arrived:
+        match self.vms.get(name, DriverSeen()).power:
+            case Power.RUNNING:
+                return Arrived.RUNNING
+            case Power.FROZEN:
+                return Arrived.WHOLE
+            case _:
+                return Arrived.NOTHING
+
+    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+        vm = self._in(spec.name, *ON)
+        self.vms[spec.name] = replace(vm, power=Power.RUNNING, defined=spec, in_effect=spec)
 
     def info(self, name: str) -> Info:
         vm = self.vms.get(name, DriverSeen())

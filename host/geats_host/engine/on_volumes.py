@@ -27,7 +27,7 @@ from geats_core.planning.actions import (
     UnpackVolume,
     VolumeAction,
 )
-from geats_core.planning.model import adopted
+from geats_core.planning.model import adopted, filled
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
 from geats_core.vm.spec import VMSpec
@@ -71,13 +71,27 @@ def perform_on_volume(ground: Ground, action: VolumeAction) -> None:
     try:
         _perform(ground, action)
     finally:  # what could not be rolled back is as it was
-        seen = pool.observe(volume).get(volume) if isinstance(action, FILLING) else None
-        if seen is not None and is_filled(seen):
-            own = replace(seen, pool=action.pool)
-            place, identity = pool.path(volume), pool.facts.identity
-            remember(ground.registry, ground.name, own, place, identity)
+        if isinstance(action, FILLING):
+            _remember(ground, action.pool, volume)
     if isinstance(action, FILLING) and ground.locked:
         ground.mark_locked(action.pool, action.volume)
+
+
+def arrived(ground: Ground, spec: VMSpec, template: str) -> None:
+    """The volumes have all that they had on the host that the VM came from as it ran."""
+    for each in spec.volumes:
+        pool, volume = ground.pools[each.pool], VolumeId(ground.name, each.name)
+        pool.mark(volume, filled(ground.seen(pool, volume), spec, template))
+        _remember(ground, each.pool, volume)
+
+
+def _remember(ground: Ground, pool: str, volume: VolumeId) -> None:
+    """Know what is filled, so that it is missed if it is lost."""
+    of = ground.pools[pool]
+    seen = of.observe(volume).get(volume)
+    if seen is not None and is_filled(seen):
+        own = replace(seen, pool=pool)
+        remember(ground.registry, volume.vm, own, of.path(volume), of.facts.identity)
 
 
 def hand_over(ground: Ground, action: RenameVolume) -> None:
@@ -91,10 +105,7 @@ def hand_over(ground: Ground, action: RenameVolume) -> None:
     pool.rename(volume, new)
     if before is not None and before.active:
         pool.activate(new)
-    seen = pool.observe(new)[new]
-    if is_filled(seen):
-        place, identity = pool.path(new), pool.facts.identity
-        remember(ground.registry, new.vm, replace(seen, pool=action.pool), place, identity)
+    _remember(ground, action.pool, new)
     forget(ground.registry, ground.name, action.pool, action.volume)
 
 

@@ -37,6 +37,7 @@ from geats_core.planning.actions import (
     Shutdown,
     Start,
     Stop,
+    TakeOver,
     Undefine,
     Unfreeze,
     Unlock,
@@ -48,7 +49,13 @@ from geats_core.vm.observation import Power, Renaming
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import export_clones
 from geats_host.archives.vm_archives import content_of, write
-from geats_host.drivers import AdoptingDriver, DomainAdopting, HotPlugging, RenamingDriver
+from geats_host.drivers import (
+    AdoptingDriver,
+    DomainAdopting,
+    HotPlugging,
+    LiveMoving,
+    RenamingDriver,
+)
 from geats_host.engine import on_volumes
 from geats_host.engine.ground import Ground
 from geats_host.engine.volume_moves import move_volume
@@ -64,6 +71,7 @@ from geats_host.observing import (
     unfinished_restarts,
 )
 from geats_host.observing.known_volumes import forget, upgrade_registry
+from geats_host.peers import arriving
 from geats_host.planning import binds
 from geats_host.storage import Offer, VolumeId
 
@@ -128,6 +136,8 @@ class Performer(Ground):
                     unfinished_restarts.started(self.registry, self.name)
             case AwaitReady(ready):
                 readiness.await_ready(self.driver, self.name, ready)
+            case TakeOver():
+                self._take_over(action)
             case SetLimits(limits):
                 self.driver.set_limits(self.name, limits)
             case SetDevices():
@@ -265,6 +275,16 @@ class Performer(Ground):
             for each in action.spec.volumes
         }
         driver.set_devices(self.name, action, places)
+
+    def _take_over(self, action: TakeOver) -> None:
+        """From the moment that it runs here, nothing but notes are left to be written."""
+        spec, driver = self.spec, self.driver
+        if spec is None or not isinstance(driver, LiveMoving):
+            raise HostError(f"{self.name}: its driver cannot take over a VM that runs")
+        arriving.take_over(action, driver, spec, self.places(spec))
+        on_volumes.arrived(self, spec, action.template)
+        unfinished_copies.forget(self.registry, self.name)
+        unfinished_restarts.forget(self.registry, [self.name])
 
     def _check_mounts(self) -> None:
         """Once more, as the steps before may have taken long; and the guest is off now."""

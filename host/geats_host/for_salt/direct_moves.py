@@ -16,12 +16,13 @@ from geats_host.peers.peer import url_of
 
 @dataclass(frozen=True, slots=True)
 class DirectMove:
-    """A VM that *target* fetches from *source*, which it reaches at *via*."""
+    """A VM that *target* fetches from *source*, which it reaches at *via*; *live*: as it runs."""
 
     vm: str
     source: str
     target: str
     via: str
+    live: bool
     ask: Ask
 
     def planned(self) -> Report:
@@ -48,7 +49,8 @@ class DirectMove:
         """What the target says of the fetch; the source can only answer it with a command."""
         command = said_by(self.ask, self.source, "geats.send_command")["command"]
         url = url_of(self.via, self.vm, command)
-        words = {"shutdown": True, "verbose": True, **named}
+        how = {"live": True} if self.live else {"shutdown": True}
+        words = {**how, "verbose": True, **named}
         return said_by(self.ask, self.target, "geats.fetch", url, **words)
 
     def _failed(self, error: str) -> Report:

@@ -1,16 +1,18 @@
 """VMs fetched from another host: copied from there, taken over, started if they ran."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
 from geats_core.jobs.copies import copied
-from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch
+from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch, plan_take_over
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
 from geats_core.vm.observation import Observation, definitions
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers import LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
@@ -42,20 +44,24 @@ def fetch(
     changes: Mapping[str, object] | None = None,
     *,
     shutdown: object = False,
+    live: object = False,
     test: bool = False,
 ) -> Fetched:
     """The plan that takes a VM over from the host and under the name that *source* says.
 
     *changes* are as for an import. Nothing is done there with *test*, nor before it is known that
-    this host can take the VM. Then, with *shutdown*, it is shut down if it runs. Raises ``Refused``
-    if there is no such plan.
+    this host can take the VM. Then, with *shutdown*, it is shut down if it runs; with *live*, it
+    moves as it runs. Raises ``Refused`` if there is no such plan.
     """
     url = accepted(fields.text("source", source))
     off = accepted(fields.boolean("shutdown", shutdown))
-    found = _planned(host, url, changes or {}, {"test": True})
+    as_it_runs = accepted(fields.boolean("live", live))
+    if off and as_it_runs:
+        raise Refused("live: what moves as it runs is not shut down: say one of both")
+    found = _planned(host, url, changes or {}, {"live": as_it_runs, "test": True})
     if test or found.offer is None:
         return found
-    return _planned(host, url, changes or {}, {"shutdown": off})
+    return _planned(host, url, changes or {}, {"live": as_it_runs, "shutdown": off})
 
 
 def apply_fetch(host: Host, found: Fetched, progress: Progress = silent) -> tuple[Applied, str]:
@@ -83,9 +89,25 @@ def _planned(
     spec = accepted(copied(offer.manifest.spec, vm, changes), vm)
     seen = host.observe_all()
     have, facts = seen.get(vm, Observation()), facts_of(host, [spec.driver])
-    made = accepted(plan_fetch(url, offer, spec, have, facts, definitions(seen)))
+    planning = plan_fetch
+    if how["live"]:
+        _check_can_arrive(host, spec, offer)
+        planning = plan_take_over
+    made = accepted(planning(url, offer, spec, have, facts, definitions(seen)))
     about = {vm: have} if have.exists else {}
     return Fetched(url, saved_with_others(host, made, spec, seen, facts, about), offer)
+
+
+def _check_can_arrive(host: Host, spec: VMSpec, offer: Offer) -> None:
+    driver = host.driver_of(spec.name, spec)
+    if not isinstance(driver, LiveMoving):
+        raise Refused(f"{spec.name}.driver: {spec.driver!r} moves no VM as it runs: without `live`")
+    try:
+        problems = driver.cannot_receive(spec, offer.machine)
+    except HostError as error:
+        raise Refused(f"{spec.name}.driver: cannot be asked here: {error}") from None
+    if problems:
+        raise Refused(*(replace(each, path=f"{spec.name}.{each.path}") for each in problems))
 
 
 def _here(host: Host, vm: str, url: str) -> SavedPlan:

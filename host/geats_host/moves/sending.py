@@ -19,7 +19,6 @@ from typing import BinaryIO
 from geats_core.declared.config import parse_config
 from geats_core.jobs.copies import Manifest, PackedVolume
 from geats_core.jobs.moves import Offer, cannot_leave, offer_to_plain, plan_to_read
-from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation, Power
@@ -27,12 +26,12 @@ from geats_core.vm.spec import ROOT, Volume
 from geats_host.archives.disk_archives import Disk, disk_bytes
 from geats_host.archives.vm_archives import content_of
 from geats_host.calls.lifecycle import plan_shutdown, plan_to, plan_verb
-from geats_host.calls.reports import error_of
 from geats_host.calls.units import Saved, command, write_private
 from geats_host.drivers import vm_files
-from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
+from geats_host.moves import sending_live
+from geats_host.moves.sending_live import done
 from geats_host.observing import offers
 from geats_host.peers.peer import VERSION, Answer, Request
 from geats_host.peers.volumes import send
@@ -57,6 +56,12 @@ def serve(host: Host, stdin: BinaryIO, stdout: BinaryIO) -> None:
                 _say(stdout, _give(host, request))
             case "forget":
                 _say(stdout, _forget(host, request))
+            case "meet":
+                _say(stdout, sending_live.meet(host, request))
+            case "move":
+                _say(stdout, sending_live.move(host, request))
+            case "let go":
+                _say(stdout, sending_live.let_go(host, request))
             case other:
                 raise Refused(f"do: {other!r} is not known here: both hosts need the same geats")
     except Refused as refused:
@@ -79,35 +84,39 @@ def command_of_salt(raw: object, *, test: bool = False) -> str:
     return shlex.join([*command(saved.path), "send"])
 
 
-def offer(host: Host, name: str, *, shutdown: bool = False, test: bool = False) -> Offer | None:
+def offer(
+    host: Host, name: str, *, shutdown: bool = False, live: bool = False, test: bool = False
+) -> Offer | None:
     """What there is of a VM for another host; None if there is nothing, and nothing was offered.
 
-    A VM that runs is refused, or shut down with *shutdown*: it is recorded that it is to run. With
-    *test*, nothing is done, and the offer has no mark. Raises ``Refused`` if the VM cannot leave.
+    A VM that runs is refused, or shut down with *shutdown*: it is recorded that it is to run; with
+    *live*, it is one that runs, and that goes on meanwhile (see ``sending_live``). With *test*,
+    nothing is done, and the offer has no mark. Raises ``Refused`` if the VM cannot leave.
     """
     accepted(fields.vm_name("name", name))
     have, noted = host.observe(name), offers.noted(host.registry, name)
     if not have.is_recorded:
         return None if noted is None else replace(noted, is_given=True)
     _check(host, name)
+    if live:
+        return sending_live.offered(host, _described(host, name, have), have, test=test)
     if test:
         return _described(host, name, have)
     if have.power is not Power.STOPPED:
         if not shutdown:
             raise Refused(f"{name}: is {have.power}: shut it down first, or ask for that too")
-        _done(host, plan_shutdown(host, name, to_run=True))
+        done(host, plan_shutdown(host, name, to_run=True))
     have = host.observe(name)
-    _done(host, saved_alone(host, have, accepted(plan_to_read(name, have))))
+    done(host, saved_alone(host, have, accepted(plan_to_read(name, have))))
     with host.locks.operation(name):
         return _noted(host, name)
 
 
 def _offered(host: Host, request: Request) -> Answer:
-    said = options({key: request.get(key) for key in ("shutdown", "test")})
-    shutdown = said.take("shutdown", fields.boolean, False)
-    test = said.take("test", fields.boolean, False)
+    said = options({key: request.get(key) for key in ("shutdown", "live", "test")})
+    how = {key: said.take(key, fields.boolean, False) for key in ("shutdown", "live", "test")}
     accepted(said.done(None))
-    found = offer(host, f"{request['vm']}", shutdown=shutdown, test=test)
+    found = offer(host, f"{request['vm']}", **how)
     return {ABSENT: True} if found is None else {"offer": offer_to_plain(found)}
 
 
@@ -196,7 +205,7 @@ def _give(host: Host, request: Request) -> Answer:
     _as_offered(host, request)
     if host.observe(name).is_recorded:
         _check(host, name)
-        _done(host, plan_verb(host, "undefine", name))
+        done(host, plan_verb(host, "undefine", name))
     return {}
 
 
@@ -210,15 +219,9 @@ def _forget(host: Host, request: Request) -> Answer:
     _as_offered(host, request)
     if have.is_recorded:
         raise Refused(f"{name}: is still defined here")
-    _done(host, plan_to(host, name, "deprovisioned"))
+    done(host, plan_to(host, name, "deprovisioned"))
     offers.forget(host.registry, name)
     return {}
-
-
-def _done(host: Host, planned: SavedPlan) -> None:
-    why = error_of(apply_plan(host, planned))
-    if why is not None:
-        raise HostError(why)
 
 
 def _read(line: bytes) -> Request:

@@ -26,9 +26,12 @@ Request: TypeAlias = Mapping[str, object]
 Answer: TypeAlias = Mapping[str, object]
 Serve: TypeAlias = Callable[[BinaryIO, BinaryIO], None]
 Stream: TypeAlias = IO[bytes]
+Forwards: TypeAlias = Mapping[str, str]
+NO_FORWARDS: Forwards = {}
 IN_MEMORY: dict[str, Serve] = {}  # hosts of this process, by their names
 DESTINATION = re.compile(r"([\w.-]+@)?(?!-)[\w.:%\[\]-]+")
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15", "--")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15")
+FORWARDING = ("-o", "ExitOnForwardFailure=yes")
 COMMAND = "geats send"
 LONGEST_LINE = 2**24
 LIKE = "must be like ssh://root@host-a/web01"
@@ -38,11 +41,12 @@ class Peer(Protocol):
     """Another host."""
 
     def asked(
-        self, request: Request, more: bytes = b""
+        self, request: Request, more: bytes = b"", forwards: Forwards = NO_FORWARDS
     ) -> AbstractContextManager[tuple[Answer, Stream]]:
         """What it answers, and what it sends after that; ``Refused`` and ``HostError`` are its own.
 
-        *more* comes after the request.
+        *more* comes after the request. *forwards* are paths of sockets there, each with that of
+        the socket here that it leads to until the answer.
         """
         ...
 
@@ -56,9 +60,13 @@ class Ssh:
     command: str = COMMAND
 
     @contextmanager
-    def asked(self, request: Request, more: bytes = b"") -> Iterator[tuple[Answer, Stream]]:
+    def asked(
+        self, request: Request, more: bytes = b"", forwards: Forwards = NO_FORWARDS
+    ) -> Iterator[tuple[Answer, Stream]]:
         """Run the command there."""
-        command = [*SSH, self.destination, shlex.join(shlex.split(self.command))]
+        leading = [word for at, to in forwards.items() for word in ("-R", f"{at}:{to}")]
+        options = [*SSH, *(FORWARDING if leading else ()), *leading, "--"]
+        command = [*options, self.destination, shlex.join(shlex.split(self.command))]
         both = subprocess.PIPE
         with (
             _named(self.url),
@@ -84,7 +92,9 @@ class Within:
     serve: Serve
 
     @contextmanager
-    def asked(self, request: Request, more: bytes = b"") -> Iterator[tuple[Answer, Stream]]:
+    def asked(
+        self, request: Request, more: bytes = b"", forwards: Forwards = NO_FORWARDS
+    ) -> Iterator[tuple[Answer, Stream]]:
         """Let it serve, then read what it wrote."""
         said = BytesIO()
         self.serve(BytesIO(_line(request) + more), said)

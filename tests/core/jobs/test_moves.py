@@ -20,9 +20,14 @@ from geats_core.jobs.moves import (
     offer_from_plain,
     offer_to_plain,
     plan_fetch,
+    plan_take_over,
     plan_to_read,
 )
-from geats_core.planning.actions import describe
+from geats_core.planning.actions import TakeOver, describe, impact_of
+from geats_core.planning.costs import Impact
+from geats_core.planning.model import after as after_action
+from geats_core.reading.checked import Checked
+from geats_core.vm.observation import Power
 from geats_core.vm.spec import VMSpec
 from tests.core.hosts import at, vm
 
@@ -120,3 +125,55 @@ def test_what_is_off_is_made_readable() -> None:
 def test_an_offer_survives_its_way() -> None:
     assert offer_from_plain(offer_to_plain(OFFER)) == Success(OFFER)
     assert isinstance(offer_from_plain({"mark": 1}), Failure)
+
+
+LIVE = replace(OFFER, machine="pc-q35-7.2")
+
+
+def taking_over(
+    offer: Offer = LIVE, have: Observation | None = None, spec: VMSpec = WEB
+) -> Checked[Plan]:
+    return plan_take_over(URL, offer, spec, have or Observation(), FACTS, {})
+
+
+def test_what_moves_as_it_runs_is_taken_over_in_one_step_into_volumes_that_are_reserved() -> None:
+    made = taking_over().unwrap()
+    assert lines(made)[-1] == (
+        f"take web over from {URL} as it runs: 2MiB of its volumes and 1GiB of memory are copied, "
+        "at most; it stands still for the last of it only, about a second"
+    )
+    assert [impact_of(step.action) for step in made.steps[-1:]] == [Impact.LIVE]
+    assert {*range(len(made.steps) - 1)} == all_before(made, len(made.steps) - 1)
+    assert after(made) == ON
+
+
+def all_before(made: Plan, position: int) -> set[int]:
+    """The steps without which this one is not taken."""
+    needed = set(made.steps[position].needs)
+    return needed.union(*(all_before(made, each) for each in needed))
+
+
+def test_memory_without_a_limit_is_not_told_of() -> None:
+    made = taking_over(spec=vm("web", volumes=[{"name": "root"}, {"name": "data", "mount": "/d"}]))
+    assert "2MiB of its volumes are copied, at most" in lines(made.unwrap())[-1]
+
+
+def test_what_came_here_and_was_not_whole_is_taken_over_again_but_not_copied_beside() -> None:
+    half = after(taking_over().unwrap(), cut=-1)
+    for power in (Power.STOPPED, Power.FROZEN, Power.RUNNING):
+        left = replace(half, power=power)
+        made = taking_over(have=left).unwrap()
+        assert [type(step.action) for step in made.steps] == [TakeOver]
+        assert after(made, left) == ON
+    refused = plan_fetch(URL, OFFER, WEB, replace(half, power=Power.FROZEN), FACTS, {})
+    assert "not whole: move it with `live`, or stop" in str(refused.failure()[0])
+
+
+def test_what_was_taken_over_is_there_and_what_is_no_copy_is_not_taken_over() -> None:
+    assert taking_over(replace(LIVE, is_given=True), ON).unwrap().is_empty
+    assert "there is a VM of this name" in str(taking_over(have=ON).failure()[0])
+    takes = TakeOver(URL, MARK, "debian")
+    assert "is no copy" in after_action(takes, ON).failure()
+    half = after(taking_over().unwrap(), cut=-1)
+    assert "it is stuck" in after_action(takes, replace(half, power=Power.STUCK)).failure()
+    assert "not ready" in after_action(takes, replace(half, volumes=half.volumes[:1])).failure()

@@ -50,7 +50,7 @@ class TwoHosts:
 
     @property
     def move(self) -> DirectMove:
-        return DirectMove("web", "a", "b", "ssh://root@10.0.0.5", self.ask)
+        return DirectMove("web", "a", "b", "ssh://root@10.0.0.5", False, self.ask)
 
 
 NAMES = {"name": "web", "source": "a", "target": "b"}

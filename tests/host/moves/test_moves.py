@@ -11,10 +11,11 @@ from returns.result import Success
 from geats_core.planning.actions import describe
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.moves import sending
+from geats_host.moves import sending, sending_live
 from geats_host.moves.fetch import apply_fetch, fetch
 from geats_host.observing import offers
 from geats_host.peers import peer
@@ -49,8 +50,8 @@ class TwoHosts:
             stdout.truncate(stdout.tell() * 2 // 3)
         self.sent.append(stdout.tell())
 
-    def move(self) -> None:
-        found = fetch(self.b, URL, shutdown=True)
+    def move(self, *, live: bool = False) -> None:
+        found = fetch(self.b, URL, shutdown=not live, live=live)
         applied, left = apply_fetch(self.b, found)
         if not isinstance(applied, Success):
             raise HostError(str(applied.failure()))
@@ -265,3 +266,128 @@ def test_a_source_is_a_url(hosts: TwoHosts, url: str) -> None:
 def test_what_is_nowhere_is_refused(hosts: TwoHosts) -> None:
     with pytest.raises(Refused, match="web09: is not on memory://a/web09"):
         fetch(hosts.b, "memory://a/web09")
+
+
+LIVE_REQUESTS = 5  # offer twice, meet, move, forget
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_a_vm_that_runs_goes_on_elsewhere_and_leaves_nothing(hosts: TwoHosts) -> None:
+    found = fetch(hosts.b, URL, live=True, test=True)
+    assert describe(found.planned.of_vm.steps[-1].action, "web01") == (
+        f"take web01 over from {URL} as it runs"
+    )
+    assert (offers.noted(hosts.a.registry, "web01"), hosts.who_can_run_it()) == (None, "a")
+    hosts.move(live=True)
+    assert len(hosts.sent) == LIVE_REQUESTS + 1  # and once only to see
+    assert hosts.b.observe("web01").power is Power.RUNNING
+    assert not hosts.a.observe("web01").exists
+    seen = hosts.b.observe("web01")
+    assert (seen.recorded, seen.copy_of, seen.to_run) == (seen.in_effect, "", False)
+    assert fetch(hosts.b, URL, live=True).planned.plan.is_empty
+
+
+LIVE_CUTS = [(DISKS, wrong, is_done) for wrong in range(LIVE_REQUESTS) for is_done in (True, False)]
+
+
+@pytest.mark.parametrize(("hosts", "wrong", "is_done"), LIVE_CUTS, indirect=["hosts"])
+def test_whatever_of_a_live_move_is_cut_one_host_has_it_and_asking_again_ends_it(
+    hosts: TwoHosts, wrong: int, is_done: bool
+) -> None:
+    hosts.wrong, hosts.is_done = wrong, is_done
+    with pytest.raises(HostError):
+        hosts.move(live=True)
+    given = wrong == 3 and is_done  # and nobody has been told
+    assert hosts.who_can_run_it() == ("" if given else "b" if wrong > 3 else "a")
+    assert not given or hosts.b.observe("web01").power is Power.FROZEN
+    hosts.move(live=True)
+    assert hosts.who_can_run_it() == "b"
+    assert hosts.b.observe("web01").power is Power.RUNNING
+    assert not hosts.a.observe("web01").exists
+
+
+def driver_of(host: Host) -> MemoryDriver:
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    return driver
+
+
+def half_moved(hosts: TwoHosts) -> None:
+    """It was sent, and the source was cut before it forgot it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def cut(*_: object) -> None:
+            raise HostError("cut")
+
+        patch.setattr(sending_live, "let_go", cut)
+        with pytest.raises(HostError, match="cut"):
+            hosts.move(live=True)
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_was_sent_to_its_end_goes_on_there_and_is_not_sent_again(hosts: TwoHosts) -> None:
+    half_moved(hosts)
+    assert hosts.b.observe("web01").power is Power.FROZEN
+    with pytest.raises(Refused, match="is an unfinished copy"):
+        lifecycle.plan_verb(hosts.b, "unfreeze", "web01")
+    sent = len(hosts.sent)
+    hosts.move(live=True)
+    assert len(hosts.sent) == sent + 4  # offer twice, let go, forget
+    assert hosts.who_can_run_it() == "b"
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_came_and_runs_on_at_its_source_is_stale_and_dropped(hosts: TwoHosts) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).start("web01")  # behind geats' back, as a hypervisor that was cut does
+    assert hosts.who_can_run_it() == "a"
+    with pytest.raises(Refused, match="not whole: move it with `live`, or stop what came here"):
+        fetch(hosts.b, URL, shutdown=True)
+    hosts.move(live=True)
+    assert hosts.who_can_run_it() == "b"
+    assert not hosts.a.observe("web01").exists
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_was_started_again_is_not_given_for_what_was_sent(hosts: TwoHosts) -> None:
+    half_moved(hosts)
+    apply_plan(hosts.a, lifecycle.plan_verb(hosts.a, "start", "web01")).unwrap()
+    apply_plan(hosts.a, lifecycle.plan_shutdown(hosts.a, "web01")).unwrap()
+    with pytest.raises(Refused, match="web01: is off: leave out `live`"):
+        hosts.move(live=True)
+    assert hosts.who_can_run_it() == "a"
+    apply_plan(hosts.b, lifecycle.plan_verb(hosts.b, "stop", "web01")).unwrap()
+    hosts.move()
+    assert hosts.who_can_run_it() == "b"
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_if_what_came_is_lost_after_it_was_given_its_volumes_are_copied_again(
+    hosts: TwoHosts,
+) -> None:
+    before = everything(hosts.a)
+    hosts.wrong = 3
+    with pytest.raises(HostError):
+        hosts.move(live=True)
+    driver_of(hosts.b).stop("web01")
+    with pytest.raises(HostError, match="is not here any more, but its volumes are"):
+        hosts.move(live=True)
+    hosts.move()
+    assert everything(hosts.b) == before
+    assert (hosts.who_can_run_it(), hosts.a.observe("web01").exists) == ("b", False)
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_cannot_move_as_it_runs_is_refused_and_runs_on(hosts: TwoHosts) -> None:
+    with pytest.raises(Refused, match="say one of both"):
+        fetch(hosts.b, URL, live=True, shutdown=True)
+    apply_plan(hosts.a, lifecycle.plan_verb(hosts.a, "freeze", "web01")).unwrap()
+    with pytest.raises(Refused, match="web01: is frozen: let it run"):
+        fetch(hosts.b, URL, live=True)
+    apply_plan(hosts.a, lifecycle.plan_verb(hosts.a, "unfreeze", "web01")).unwrap()
+    driver = driver_of(hosts.a)
+    vm = driver.vms["web01"]
+    driver.vms["web01"] = replace(vm, in_effect=replace(vm.in_effect, hostname="old"))  # type: ignore[type-var]
+    with pytest.raises(Refused, match="has changes that take effect when it restarts"):
+        fetch(hosts.b, URL, live=True)
+    assert hosts.a.observe("web01").power is Power.RUNNING

@@ -46,6 +46,14 @@ def test_another_command_is_quoted_for_the_shell_there(ssh: Path) -> None:
     assert url_of("ssh://a", "web01") == "ssh://a/web01"
 
 
+def test_sockets_there_lead_to_sockets_here_for_as_long_as_it_is_asked(ssh: Path) -> None:
+    answers(ssh, "echo '{}'")
+    with peer_of("ssh://a/web01")[0].asked({}, forwards={"/run/a": "/run/b", "/c": "/c"}):
+        pass
+    said = (ssh.parent / "said").read_text()
+    assert " -o ExitOnForwardFailure=yes -R /run/a:/run/b -R /c:/c -- ssh://a geats send" in said
+
+
 def asked(peer: Ssh) -> None:
     with peer.asked({}, b"more" * 2**20):
         pass

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ LIBVIRTD_CONF = """
 unix_sock_group = "root"
 auth_unix_rw = "none"
 auth_unix_ro = "none"
+host_uuid = "{uuid}"
 """
 # Its /dev has no kvm: no test may open that, and libvirtd would to see what QEMU can.
 START = """
@@ -71,7 +73,7 @@ def a_daemon(folder: Path, user: str = "root") -> Iterator[None]:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tests", place], check=True)
     conf = QEMU_CONF.format(user=user, owns=int(user != "root"))
     Path("/etc/libvirt/qemu.conf").write_text(conf)
-    Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF)
+    Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
     try:
         start_daemon(folder)
         yield

@@ -5,13 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geats_host.drivers import binding
-from geats_host.drivers.binding import Binding
+from geats_host.drivers.binding import Binding, Library
 from geats_host.drivers.libvirt.children import children_of
-from geats_host.drivers.libvirt.library import LIBVIRT
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 
-CHILD = Path(__file__).parent / "scripts" / "child.py"
+SCRIPTS = Path(__file__).parent / "scripts"
+CHILD = SCRIPTS / "child.py"
+LIBVIRT = Library(
+    name="libvirt",
+    package="libvirt",
+    script=SCRIPTS / "binding_child.py",
+    memory="libvirt-python.json",
+    mend="install Debian's python3-libvirt, or name a Python that has it in the driver's option"
+    " python",
+)
 
 
 @dataclass(frozen=True, slots=True)

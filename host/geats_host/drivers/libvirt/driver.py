@@ -30,12 +30,15 @@ from geats_core.domains.machine_keys import driver_facts
 from geats_core.domains.seed import seed_files
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.reading import fields
-from geats_core.reading.checked import Problems
+from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import (
+    Arrived,
     DriverSeen,
     Info,
+    Meeting,
     Place,
     Ran,
     Streams,
@@ -49,6 +52,7 @@ from geats_host.drivers.libvirt import (
     definition,
     guest_info,
     guest_programs,
+    live,
     machines,
     observed,
     quiescing,
@@ -67,17 +71,19 @@ from geats_host.streams.pipes import write_all
 
 if TYPE_CHECKING:
     from geats_core.domains import domain_import
-    from geats_core.jobs import domain_adoption, found_domains
+    from geats_core.jobs import domain_adoption, found_domains, live_moves
     from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 else:
-    domain_import, domain_adoption, found_domains = (
-        later(f"geats_core.{each}")
-        for each in ("domains.domain_import", "jobs.domain_adoption", "jobs.found_domains")
+    domain_import = later("geats_core.domains.domain_import")
+    domain_adoption, found_domains, live_moves = (
+        later(f"geats_core.jobs.{each}")
+        for each in ("domain_adoption", "found_domains", "live_moves")
     )
 
 AGENT, HOLD = (CHILD.with_name(name) for name in ("agent_child.py", "hold_child.py"))
 OF_LIBVIRT = ("snapshots", "checkpoints")  # made by libvirt, and not by a pool
+LONGEST_MOVE_S = 7 * 86_400.0  # of disks and memory, however large
 MORE_S = 10.0  # that a child has for a shutdown, beyond the time that the guest has
 
 
@@ -241,6 +247,7 @@ class LibvirtDriver:
         """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
         folder = self._folder(name)
         self._have("undefine", name)
+        live.remove_room(name)
         with vm_files.host_errors(f"cannot forget {name}"):
             definition.remove(folder)
 
@@ -367,6 +374,71 @@ class LibvirtDriver:
     def volume_grown(self, name: str, place: Place, size_bytes: int) -> None:
         """Let QEMU see how large the disk is now; a VM that is off sees it when it starts."""
         self._have("resize", name, path=f"{place.path}", size_bytes=size_bytes)
+
+    def cannot_send(self, spec: VMSpec) -> Problems:
+        """What of its machine is only here, or may be."""
+        machine = machines.machine_of(self.options, spec)
+        running = self.daemon.live_xml(spec.name)
+        return (*self._not_system(), *live_moves.cannot_move(machine, self.options.kind, running))
+
+    def machine(self, name: str) -> str:
+        """The type of its machine, with its version."""
+        return read_domain(self.daemon.live_xml(name)).machine
+
+    def cannot_receive(self, spec: VMSpec, machine: str) -> Problems:
+        """Whether there is such a machine, and all that ``cannot_define`` looks at."""
+        known = self.daemon.ask("knows-machine", None, machine=machine, kind=self.options.kind)
+        why = f"runs on {machine}, which QEMU does not know here: a newer one does"
+        old = () if known["known"] else (Problem(f"{HARDWARE}.machine", why, Code.UNAVAILABLE),)
+        return (*self._not_system(), *old, *self.cannot_define(spec))
+
+    def _not_system(self) -> Problems:
+        if self.options.uri == live.SYSTEM:
+            return ()
+        why = f"is {self.options.uri}, and VMs move as they run from and to {live.SYSTEM} only"
+        return (Problem(f"drivers.{self.options.kind}.uri", why, Code.REFUSED),)
+
+    def meet(self, name: str) -> str:
+        """Make the directory for sockets."""
+        with vm_files.host_errors(f"cannot make room for sockets of {name}"):
+            live.make_room(self.daemon, name)
+        return read_domain(self.daemon.live_xml(name)).uuid
+
+    def part(self, name: str) -> None:
+        """Remove it."""
+        live.remove_room(name)
+
+    def expect(self, spec: VMSpec, places: Mapping[str, Place], uuid: str) -> Meeting:
+        """Have its seed here, and nothing else: its definition comes with it."""
+        name, machine = spec.name, machines.machine_of(self.options, spec)
+        self._have("drop", name)
+        self._write_seed(spec, machine, uuid)
+        facts = self._domain_facts(spec, machine, places, "")
+        keep = definition.kept(self._folder(name))
+        with vm_files.host_errors(f"cannot make room for sockets of {name}"):
+            sockets = live.sockets(live.make_room(self.daemon, name))
+        return Meeting(domain=domain_xml(spec, machine, facts, keep), sockets=sockets)
+
+    def send(self, name: str, domain: str) -> None:
+        """Have libvirt send it; it takes as long as it takes."""
+        texts = self._have("moving-texts", name)
+        there = {key: live_moves.as_there(f"{text}", domain) for key, text in texts.items()}
+        room = live.room_of(name)
+        sockets = {each: f"{room / each}" for each in (live.DAEMON, live.MEMORY, live.DISKS)}
+        self._have("send", name, within_s=LONGEST_MOVE_S, **there, **sockets)
+
+    def was_sent(self, name: str) -> bool:
+        """Whether libvirt says so; it forgets that if it is restarted."""
+        return self._have("was-sent", name)["sent"] is True
+
+    def arrived(self, name: str) -> Arrived:
+        """What libvirt has of it."""
+        return Arrived(f"{self._have('arrived', name)['arrived']}")
+
+    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+        """Resume it; its UUID and its machine are those that it came with."""
+        self._have("go-on", spec.name, note=note_xml(spec))
+        self.define(spec, places, definition.kept(self._folder(spec.name)))
 
     def info(self, name: str) -> Info:
         """What libvirt counts; addresses are as the guest's agent, DHCP or ARP tell them."""
@@ -499,13 +571,15 @@ class LibvirtDriver:
         if spec is None:
             raise HostError(f"{name} is not defined")
         machine = machines.machine_of(self.options, spec)
-        if machine.guest is Guest.CLOUD_INIT:
-            uuid = definition.uuid_of(folder, digest)
-            image = seed_image.seed_image(seed_files(spec, machine, self.options.kind, uuid))
-            with vm_files.host_errors(f"cannot write the seed of {name}"):
-                vm_files.write_atomically(folder, definition.SEED, image)
+        self._write_seed(spec, machine, definition.uuid_of(folder, digest))
         answer = self._have("start", name, settle=self.options.settle_s, digest=digest)
         return answer["other"] is not True
+
+    def _write_seed(self, spec: VMSpec, machine: Machine, uuid: str) -> None:
+        if machine.guest is Guest.CLOUD_INIT:
+            image = seed_image.seed_image(seed_files(spec, machine, self.options.kind, uuid))
+            with vm_files.host_errors(f"cannot write the seed of {spec.name}"):
+                vm_files.write_atomically(self._folder(spec.name), definition.SEED, image)
 
     def _have(
         self, do: str, name: str, *, within_s: float | None = None, **more: object

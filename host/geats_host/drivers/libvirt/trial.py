@@ -6,8 +6,7 @@ from importlib.util import find_spec
 
 from geats_host.drivers import Trial, binding
 from geats_host.drivers.libvirt import seed_image
-from geats_host.drivers.libvirt.daemon import Daemon
-from geats_host.drivers.libvirt.library import LIBVIRT
+from geats_host.drivers.libvirt.daemon import LIBVIRT, Daemon
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 libvirt: Any = import_module("libvirt")  # it has no types
 hotplug: Any = import_module("hotplug")  # beside this one
+moving: Any = import_module("moving")  # as well
 
 NAMESPACE = "urn:geats:1"
 YOUNG_NS = 60 * 10**9  # of CPU time: so long a guest may boot, and not hear what it is asked
@@ -431,6 +432,53 @@ def _note(domain: Domain, request: Request) -> Answer:
     return {}
 
 
+def _moving_texts(host: Connection, request: Request) -> Answer:
+    return dict(moving.texts(ours(host, request)))
+
+
+def _send(host: Connection, request: Request) -> Answer:
+    moving.send(ours(host, request), request)
+    return {}
+
+
+def _was_sent(host: Connection, request: Request) -> Answer:
+    return {"sent": moving.was_sent(ours(host, request))}
+
+
+def _arrived(host: Connection, request: Request) -> Answer:
+    return {"arrived": moving.arrived(_found(host, request["name"]))}
+
+
+def _drop(host: Connection, request: Request) -> Answer:
+    """Forget a domain, and end it: what came of one that is on another host, or is to come."""
+    domain = _found(host, request["name"])
+    if domain is not None:
+        _check_ours(domain)
+        _destroy(domain)
+    return _undefine(host, request)
+
+
+def _go_on(host: Connection, request: Request) -> Answer:
+    """Let what came run, and note with what."""
+    domain = ours(host, request)
+    go_on(domain)
+    return _note(domain, request)
+
+
+def _user(host: Connection, request: Request) -> Answer:
+    """Whom QEMU runs as, if libvirt says so."""
+    found = re.search(
+        rf"<model>dac</model>.*?<baselabel type='{request['kind']}'>(.*?)<",
+        host.getCapabilities(),
+        re.DOTALL,
+    )
+    return {"label": found[1] if found else ""}
+
+
+def _knows_machine(host: Connection, request: Request) -> Answer:
+    return {"known": moving.knows_machine(host, request["machine"], request["kind"])}
+
+
 def _resize(host: Connection, request: Request) -> Answer:
     """Let the QEMU that has the disk see its new size; of a file, it is QEMU that changes it."""
     domain = _found(host, request["name"])
@@ -512,6 +560,14 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "rename": _rename,
     "set-limits": _set_limits,
     "set-devices": _set_devices,
+    "moving-texts": _moving_texts,
+    "send": _send,
+    "was-sent": _was_sent,
+    "arrived": _arrived,
+    "drop": _drop,
+    "go-on": _go_on,
+    "user": _user,
+    "knows-machine": _knows_machine,
     "resize": _resize,
     "examine": _examine,
     "networks": _networks,

@@ -1,0 +1,77 @@
+"""A domain that moves to another host while it runs: why it cannot, and as what it arrives there.
+
+Theory of operation
+-------------------
+What the guest sees of its machine must be the same on both hosts. What it does not see, such as
+where its disks are, is as the target has it: so a domain arrives as it is on its source, but each
+of its disks and NICs with the source that the target wrote for it.
+"""
+
+from collections.abc import Iterable, Iterator
+from xml.etree.ElementTree import Element
+
+from geats_core.domains.domain_xml import CPU_MODES
+from geats_core.domains.elements import parsed, text_of
+from geats_core.domains.machine import Machine
+from geats_core.reading.checked import Code, Problem
+from geats_core.vm.hardware import HARDWARE
+
+OF_ONE_HOST = {  # devices that stay where they are
+    "hostdev": "a device of this host (pci, usb)",
+    "filesystem": "a directory of this host (binds)",
+    "shmem": "memory that it shares with this host",
+    "tpm": "a TPM, whose secrets stay on this host",
+}
+NOTHING = ("", "")
+STOP_FIRST = "move it without `live`"
+
+
+def cannot_move(machine: Machine, kind: str, live: str) -> Iterator[Problem]:
+    """Why a domain of that *kind*, with that *live* XML, cannot go on elsewhere."""
+    cpu = machine.cpu or ("host-model" if kind == "kvm" else "")
+    if cpu in CPU_MODES:
+        why = f"is {cpu}, which another host may not have: name a model that both have, and restart"
+        yield Problem(f"{HARDWARE}.cpu", why, Code.REFUSED)
+    running = parsed(live)
+    devices = () if running is None else running.iterfind("devices/*")
+    for tag in sorted({each.tag for each in devices} & OF_ONE_HOST.keys()):
+        yield Problem(HARDWARE, f"it has {OF_ONE_HOST[tag]}: {STOP_FIRST}", Code.REFUSED)
+
+
+def as_there(xml: str, there: str) -> str:
+    """The domain *xml*, but where its disks are and what its NICs are connected to as in *there*.
+
+    Disks are told by their serials, and NICs by their MAC addresses.
+    """
+    domain, wanted = parsed(xml), parsed(there)
+    if domain is None or wanted is None:
+        return xml
+    new = {_key(element): element for element in _attached(wanted)}
+    new.pop(NOTHING, None)
+    for element in _attached(domain):
+        if (as_wanted := new.get(_key(element))) is not None:
+            _connect(element, as_wanted)
+    return text_of(domain)
+
+
+def _attached(domain: Element) -> Iterable[Element]:
+    return (each for tag in ("disk", "interface") for each in domain.iterfind(f"devices/{tag}"))
+
+
+def _key(element: Element) -> tuple[str, str]:
+    """By which a device is known on both hosts; of some there is nothing."""
+    mac = element.find("mac")
+    known = (element.findtext("serial") or "") if mac is None else mac.get("address", "")
+    return (element.tag, known.strip().lower()) if known.strip() else NOTHING
+
+
+def _connect(element: Element, wanted: Element) -> None:
+    """Let a disk or a NIC have the source of *wanted*, and be of its type."""
+    element.set("type", wanted.get("type", ""))
+    for tag in ("source", "backingStore"):
+        for each in element.findall(tag):
+            element.remove(each)
+    element.extend(wanted.findall("source"))
+    driver, new = element.find("driver"), wanted.find("driver")
+    if driver is not None and new is not None and "type" in new.attrib:
+        driver.set("type", new.attrib["type"])

@@ -1,0 +1,115 @@
+"""What this host answers another one that takes a VM over as it runs: see ``sending`` for the rest.
+
+Theory of operation
+-------------------
+``meet`` makes room for sockets that lead to the other host, and ``move`` sends the VM over them,
+until it stands still there and is off here; then this host forgets it. What was interrupted in
+between is told from that by ``let go``: if the VM is off because it was sent, it is forgotten now;
+if it runs on here, what came there is stale. A mark is only true while nothing else is done to the
+VM, and all is done under its operation lock.
+"""
+
+import secrets
+from dataclasses import replace
+
+from geats_core.jobs.moves import Offer
+from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import Code, Problem, Problems
+from geats_core.vm.observation import Observation, Power
+from geats_host.calls.lifecycle import plan_verb
+from geats_host.calls.reports import error_of
+from geats_host.drivers import LiveMoving
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import HostError, Refused
+from geats_host.host import Host
+from geats_host.observing import offers
+from geats_host.peers.arriving import STALE, UUID
+from geats_host.peers.peer import Answer, Request
+
+OFF = "is off: leave out `live`"
+GIVEN = "is not here any more, but its volumes are: move it without `live`, which copies them again"
+
+
+def offered(host: Host, now: Offer, have: Observation, *, test: bool) -> Offer:
+    """The offer of a VM as it runs, noted unless it is a *test*; else ``Refused``, with why."""
+    name = now.manifest.spec.name
+    noted, driver = offers.noted(host.registry, name), _driver(host, have)
+    if have.power is Power.STOPPED and noted is not None and driver.was_sent(name):
+        return noted
+    if problems := _cannot_leave(have, driver):
+        raise Refused(*(replace(each, path=f"{name}.{each.path}".rstrip(".")) for each in problems))
+    mark = noted.mark if noted is not None and noted.machine else secrets.token_hex(32)
+    made = replace(now, machine=driver.machine(name), mark="" if test else mark)
+    if not test:
+        with host.locks.operation(name):
+            offers.note(host.registry, made)
+    return made
+
+
+def _driver(host: Host, have: Observation) -> LiveMoving:
+    driver = host.driver_of("", have.recorded)
+    if not isinstance(driver, LiveMoving):
+        raise Refused("its driver cannot move a VM as it runs: leave out `live`")
+    return driver
+
+
+def _cannot_leave(have: Observation, driver: LiveMoving) -> Problems:
+    if have.power is not Power.RUNNING:
+        is_off = have.power is Power.STOPPED
+        return (Problem("", OFF if is_off else f"is {have.power}: let it run", Code.REFUSED),)
+    if have.in_effect is None or not have.in_effect == have.defined == have.recorded:
+        pending = "has changes that take effect when it restarts: restart it first"
+        return (Problem("", pending, Code.REFUSED),)
+    return driver.cannot_send(have.in_effect)
+
+
+def meet(host: Host, request: Request) -> Answer:
+    """Make room for the sockets of a move."""
+    name, have, driver = _as_offered(host, request)
+    if not have.is_recorded:
+        raise Refused(f"{name}: {GIVEN}")
+    return {UUID: driver.meet(name)}
+
+
+def move(host: Host, request: Request) -> Answer:
+    """Send it; then forget it. If it cannot be sent, it runs on."""
+    name, _, driver = _as_offered(host, request)
+    try:
+        with host.locks.operation(name):
+            _, have, _ = _as_offered(host, request)
+            if have.power is not Power.RUNNING:
+                raise Refused(f"{name}: is {have.power}: it cannot be moved as it runs")
+            driver.send(name, f"{request.get('domain')}")
+    except HostError:
+        driver.part(name)
+        raise
+    return let_go(host, request)
+
+
+def let_go(host: Host, request: Request) -> Answer:
+    """Forget it, if it was sent to its end; from then on, it is that of the host that asks."""
+    name, have, driver = _as_offered(host, request)
+    driver.part(name)
+    if not have.is_recorded:
+        return {}
+    if have.power is not Power.STOPPED or not driver.was_sent(name):
+        return {STALE: True}
+    planned = plan_verb(host, "undefine", name)
+    _as_offered(host, request)
+    done(host, planned)
+    return {}
+
+
+def done(host: Host, planned: SavedPlan) -> None:
+    """Carry a plan out; ``HostError`` says why it is not."""
+    why = error_of(apply_plan(host, planned))
+    if why is not None:
+        raise HostError(why)
+
+
+def _as_offered(host: Host, request: Request) -> tuple[str, Observation, LiveMoving]:
+    name = f"{request['vm']}"
+    noted, have = offers.noted(host.registry, name), host.observe(name)
+    if noted is None or not noted.mark or noted.mark != request.get("mark"):
+        raise Refused(f"{name}: something was done to it since it was offered: ask for it again")
+    return name, have, _driver(host, replace(have, recorded=noted.manifest.spec))

@@ -1,0 +1,65 @@
+"""Domains that move as they run: why they stay, and as what they arrive."""
+
+import pytest
+
+from geats_core.domains.machine import Machine
+from geats_core.jobs.live_moves import as_there, cannot_move
+
+HERE = """<domain type='qemu'><name>web</name><devices>
+<disk type='file' device='disk'><driver name='qemu' type='raw' discard='unmap'/>
+<source file='/a/root' index='2'/><backingStore/><target dev='vda'/><serial>root</serial></disk>
+<disk type='file' device='cdrom'><source file='/iso'/><target dev='sda'/></disk>
+<interface type='bridge'><mac address='52:54:00:00:00:07'/><source bridge='br0'/></interface>
+<interface type='user'><mac address='52:54:00:00:00:08'/></interface>
+</devices></domain>"""
+THERE = """<domain type='qemu'><name>web</name><devices>
+<disk type='block' device='disk'><driver name='qemu' type='qcow2'/>
+<source dev='/dev/b/root'/><target dev='vda'/><serial>root</serial></disk>
+<disk type='file' device='cdrom'><source file='/other'/><target dev='sda'/></disk>
+<interface type='bridge'><mac address='52:54:00:00:00:07'/><source bridge='br9'/></interface>
+</devices></domain>"""
+
+
+def test_it_arrives_as_it_is_but_for_where_its_disks_and_nics_are_connected() -> None:
+    assert "".join(as_there(HERE, THERE).split("\n")) == (
+        '<domain type="qemu"><name>web</name><devices>'
+        '<disk type="block" device="disk"><driver name="qemu" type="qcow2" discard="unmap" />'
+        '<target dev="vda" /><serial>root</serial><source dev="/dev/b/root" /></disk>'
+        '<disk type="file" device="cdrom"><source file="/iso" /><target dev="sda" /></disk>'
+        '<interface type="bridge"><mac address="52:54:00:00:00:07" /><source bridge="br9" />'
+        "</interface>"
+        '<interface type="user"><mac address="52:54:00:00:00:08" /></interface>'
+        "</devices></domain>"
+    )
+
+
+@pytest.mark.parametrize("texts", [("no XML", THERE), (HERE, "no XML")])
+def test_what_is_no_domain_stays_what_it_is(texts: tuple[str, str]) -> None:
+    assert as_there(*texts) == texts[0]
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "live", "why"),
+    [
+        (Machine(), "qemu", HERE, []),
+        (Machine(cpu="qemu64"), "kvm", HERE, []),
+        (Machine(), "kvm", HERE, ["hardware.cpu: is host-model, which another host may not have"]),
+        (Machine(cpu="maximum"), "qemu", "", ["hardware.cpu: is maximum"]),
+        (
+            Machine(),
+            "qemu",
+            "<domain><devices><tpm/><hostdev/><hostdev/><filesystem/></devices></domain>",
+            [
+                "hardware: it has a directory of this host (binds)",
+                "hardware: it has a device of this host (pci, usb)",
+                "hardware: it has a TPM",
+            ],
+        ),
+    ],
+)
+def test_what_is_only_on_its_host_keeps_it_there(
+    machine: Machine, kind: str, live: str, why: list[str]
+) -> None:
+    found = [f"{each}" for each in cannot_move(machine, kind, live)]
+    assert len(found) == len(why)
+    assert all(one.startswith(other) for one, other in zip(found, why, strict=True))

@@ -1,0 +1,79 @@
+"""Virtual machines that move between two hosts as they run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from geats_host.testing.tiny_guest import root_disk
+from tests.real.machines import agent_guest
+from tests.real.machines.two_hosts import NAME, TwoHosts, two_hosts
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHosts]:
+    with two_hosts(tmp_path_factory.mktemp("hosts")) as made:
+        yield made
+
+
+def vm(**keys: object) -> dict[str, object]:
+    volumes = [{"name": "root", "size": "8MiB"}, {"name": "data", "size": "4MiB"}]
+    return {"driver": "qemu", "template": "image", "memory": "64MiB", "volumes": volumes, **keys}
+
+
+def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts) -> None:
+    a, b = hosts.a, hosts.b
+    for each in (a, b):
+        agent_guest.disk(each.folder / "image")
+    a.vms = {NAME: vm(memory="128MiB", hardware=agent_guest.hardware())}
+    a.geats("apply", NAME)
+    a.geats("wait", NAME, "--timeout", "300", "--", "true")
+    words = "echo word > /tmp/word; echo note > /mnt/note; cat /proc/uptime"
+    before = float(a.geats("exec", NAME, "--", "sh", "-c", words).split()[0])
+    described, a.vms = a.vms, {}
+    shown = hosts.fetch("--live", "--dry-run")
+    assert f"take {NAME} over from ssh://root@a/{NAME} as it runs" in shown.stdout
+    assert (a.power(), b.left()) == ("running", [])
+
+    moved = hosts.fetch("--live")
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert (a.left(), b.power()) == ([], "running")
+    words = "cat /proc/uptime /tmp/word /mnt/note; sync"
+    uptime, *_, word, note = b.geats("exec", NAME, "--", "sh", "-c", words).split()
+    assert (float(uptime) > before, word, note) == (True, "word", "note")
+    b.vms = described
+    assert "nothing to do" in b.geats("plan", NAME)
+    assert hosts.fetch("--live").returncode == 0  # there is nothing to do
+    b.geats("stop", NAME)
+    b.geats("deprovision", NAME)
+    assert b.left() == []
+
+
+@pytest.mark.parametrize(
+    ("where", "victim", "call", "when"),
+    [("there", "libvirtd", "send", "during"), ("here", "QEMU", "go-on", "before")],
+)
+def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on_or_says_what_to_do(
+    hosts: TwoHosts, where: str, victim: str, call: str, when: str
+) -> None:
+    a, b = hosts.a, hosts.b
+    for each in (a, b):
+        root_disk(each.folder / "image")
+        each.vms = {}
+    a.vms = {NAME: vm()}
+    a.geats("apply", NAME)
+    a.vms = {}
+    (disk,) = a.folder.glob("pool/*/root/disk.raw")
+    content = disk.read_bytes()
+    killed = hosts.fetch("--live", **{where: (victim, call, when)})
+    assert killed.returncode != 0
+    assert [a.power(), b.power()].count("running") == (victim == "libvirtd")
+    again = hosts.fetch("--live")
+    if victim == "QEMU":  # with it, the memory of the guest is lost, and nothing else
+        assert "move it without `live`" in again.stderr
+        again = hosts.fetch()
+    assert again.returncode == 0, again.stderr
+    assert (a.left(), b.power()) == ([], "running")
+    b.geats("stop", NAME)
+    assert (b.folder / disk.relative_to(a.folder)).read_bytes() == content
+    b.geats("deprovision", NAME)
+    assert b.left() == []
