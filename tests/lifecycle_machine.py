@@ -30,6 +30,7 @@ from geats_core.planning.actions import (
     Action,
     ActivateVolume,
     AllocateVolume,
+    AwaitReady,
     ConfigureGuest,
     Define,
     DeleteSnapshot,
@@ -103,6 +104,7 @@ CHANGES: Mapping[str, Mapping[object, object]] = {
     "hostname": {"hostname": "other.example.org"},
     "privileged": {"privileged": True},
     "transient": {"transient": True},
+    "ready": {"ready": {"command": "true", "timeout": "20s"}},
     "template": {"template": "other"},
     "pool": _volumes({"name": ROOT, "pool": "other"}),
     "data": _volumes({"name": ROOT}, {"name": DATA, "mount": "/data", "size": SIZES[0]}),
@@ -460,6 +462,7 @@ def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
     for then in Then:
         yield from (Shutdown(TIMEOUT_S, then), Stop(then), Repair(then))
     yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))
+    yield from (AwaitReady(each.ready) for each in specs if each.ready is not None)
     for pool, volume in (("default", ROOT), ("other", ROOT), ("default", DATA)):
         yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
         yield from (FormatVolume(pool, volume), ActivateVolume(pool, volume))

@@ -71,6 +71,7 @@ class MemoryWorld:
         other.registry.locks |= self.registry.locks
         other.registry.noted |= self.registry.noted
         other.vms.vms |= self.vms.vms
+        other.vms.uuids |= self.vms.uuids
         for name, pool in self.pools.items():
             other.pools[name].volumes |= pool.volumes
         other.away |= self.away
@@ -143,6 +144,7 @@ STORY: tuple[tuple[Move, str], ...] = (
     (to(Target.UNLOCKED), "grown"),
     (to(Target.RUNNING), "hostname"),
     (to(Target.REBOOTED, power_off=PowerOff.STOP), "hostname"),
+    (to(Target.REBOOTED), "ready"),
     (Life.hang, "hostname"),
     (to(Target.RUNNING), "hostname"),
     (to(Target.REINITIALISED), "hostname"),
