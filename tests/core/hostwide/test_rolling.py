@@ -13,7 +13,8 @@ from tests.core.hosts import at, order, planned, refused, vm, waits
 
 NAMES = ("web1", "web2", "web3", "web4")
 READY = {"ready": {"tcp": 80}}
-ONE, TWO, HALF = (HostPolicy(at_once=AtOnce(*each)) for each in ((1,), (2,), (50, True)))
+HALF = HostPolicy(at_once=AtOnce(50, is_percentage=True))
+ONE, TWO = (HostPolicy(at_once=AtOnce(amount)) for amount in (1, 2))
 UP = "must be up again before the turn of"
 
 
