@@ -24,6 +24,7 @@ from geats_host.drivers.lxc.scripts import tree_stream
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.linux.descriptors import closing
+from geats_host.storage import VolumeId
 from geats_host.streams.pipes import write_all
 
 
@@ -74,12 +75,10 @@ def push_tree(host: Host, name: str, source: object, path: object, options: Opti
     if wanted is None or read.problems:
         raise Refused(*read.problems)
     wrong: list[str] = []
-    with (
-        _directory(from_host, "source") as top,
-        reached(host, name) as guest,
-        _fed(lambda write: tree_stream.pack(top, write, wrong.append)) as stream,
-    ):
-        done = guest.unpack(wanted, stream)
+    with _directory(from_host, "source") as top, reached(host, name) as guest:
+        _refuse_its_own(host, name, from_host)
+        with _fed(lambda write: tree_stream.pack(top, write, wrong.append)) as stream:
+            done = guest.unpack(wanted, stream)
     return replace(done, wrong=(*map(printable, wrong), *done.wrong))
 
 
@@ -110,6 +109,23 @@ def pull_tree(host: Host, name: str, path: object, target: object, options: Opti
         files, size = drained.result()
     told = (*done.wrong, *map(printable, wrong))  # the guest chose the names
     return replace(done, files=files, size_bytes=size, wrong=told)
+
+
+def _refuse_its_own(host: Host, name: str, source: str) -> None:
+    """Refuse a directory that a volume of the VM is in: its copy would grow as it is read."""
+    for seen in host.observe(name).volumes:
+        place = _place(host, seen.pool, VolumeId(name, seen.name))
+        if place is not None and _is_in(place, source):
+            own = f"volume {seen.name} of {name} is in it, at {place}"
+            raise Refused(f"source: {source!r} cannot be copied to {name}: {own}")
+
+
+def _place(host: Host, pool: str, volume: VolumeId) -> Path | None:
+    return host.pools.ask(pool, lambda each: each.path(volume))
+
+
+def _is_in(place: Path, directory: str) -> bool:
+    return place.resolve().is_relative_to(Path(directory).resolve())
 
 
 @contextmanager

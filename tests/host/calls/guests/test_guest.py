@@ -84,11 +84,23 @@ def test_a_file_goes_in_and_comes_back(host: Host, tmp_path: Path) -> None:
 
 def test_a_driver_that_takes_files_only_says_so(host: Host, tmp_path: Path) -> None:
     apply(host, "start")
+    source = tmp_path / "source"
+    source.mkdir()
     with pytest.raises(Refused, match=r"^web01: takes files only, and no directories: copy single"):
-        trees.push_tree(host, "web01", str(tmp_path), "/etc/a", {})
+        trees.push_tree(host, "web01", str(source), "/etc/a", {})
     files.write_file(host, "web01", "/etc/a", "", {})
     assert not trees.pull_tree(host, "web01", "/etc/a", str(tmp_path / "target"), {}).is_tree
     assert not (tmp_path / "target").exists()
+
+
+def test_a_directory_with_a_volume_of_the_vm_in_it_is_not_copied_into_that(
+    host: Host, tmp_path: Path
+) -> None:
+    apply(host, "start")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for source in (tmp_path, tmp_path / "link"):
+        with pytest.raises(Refused, match=r"^source: .* volume root of web01 is in it, at /"):
+            trees.push_tree(host, "web01", str(source), "/etc/a", {})
 
 
 def test_all_that_is_wrong_with_a_directory_is_told_at_once(host: Host, tmp_path: Path) -> None:
