@@ -35,6 +35,11 @@ class HostFound:
     libvirt: str = ""
     domains: tuple[str, ...] = ()
 
+    @property
+    def only_libvirt(self) -> bool:
+        """Whether there is libvirt, and nothing of LXC."""
+        return bool(self.libvirt) and not self.has_lxc and not self.containers
+
 
 WHY = {
     Storage.BTRFS: "a new VM is a snapshot of its template, at once",
@@ -42,7 +47,7 @@ WHY = {
     Storage.OVERLAY: "a new container is a mount above its template, at once",
     Storage.PLAIN: "a new VM is a copy of its template",
 }
-EXAMPLE = """\
+CONTAINER = """\
 templates:
   debian:
     simplestreams: {{url: "https://images.linuxcontainers.org", alias: debian/12}}
@@ -53,6 +58,22 @@ vms:
     cpus: 1
     volumes:
       - {{name: root, size: 4GiB}}
+    nics:
+      - {{name: eth0, bridge: {bridge}, addresses: [10.0.0.11/24], gateways: [10.0.0.1]}}
+"""
+MACHINE = """\
+templates:
+  debian:
+    simplestreams:
+      {{url: "https://images.linuxcontainers.org", alias: debian/12/cloud, kind: disk}}
+vms:
+  web01:
+    driver: {driver}
+    template: debian
+    memory: 1GiB
+    cpus: 1
+    volumes:
+      - {{name: root, size: 8GiB}}
     nics:
       - {{name: eth0, bridge: {bridge}, addresses: [10.0.0.11/24], gateways: [10.0.0.1]}}
 """
@@ -69,15 +90,18 @@ def _lines(found: HostFound) -> Iterator[str]:
     yield "geats:"
     if found.containers or found.libvirt:
         yield from ("  drivers:", *_drivers(found), "")
-    yield f"  # {found.state_dir} is on {found.fstype}: {WHY[found.storage]}."
+    why = "" if found.only_libvirt else f": {WHY[found.storage]}"
+    yield f"  # {found.state_dir} is on {found.fstype}{why}."
     yield from ("  pools:", f"    default: {_pool(found)}")
-    if found.libvirt:
+    if found.libvirt and not found.only_libvirt:
         yield f"    disks: {{type: sparsefile, path: {found.state_dir}/pools/disks}}"
     yield ""
     yield from map("  # {}".format, _notes(found))
     yield "  # A VM, to uncomment and change:"
     bridge = found.bridges[0] if found.bridges else "br0"
-    yield from (f"  # {line}" for line in EXAMPLE.format(bridge=bridge).splitlines())
+    example = MACHINE if found.only_libvirt else CONTAINER
+    lines = example.format(bridge=bridge, driver=found.libvirt).splitlines()
+    yield from (f"  # {line}" for line in lines)
 
 
 def _drivers(found: HostFound) -> Iterator[str]:
@@ -91,6 +115,8 @@ def _drivers(found: HostFound) -> Iterator[str]:
 
 def _pool(found: HostFound) -> str:
     path = f"{found.state_dir}/pools/default"
+    if found.only_libvirt:
+        return f"{{type: sparsefile, path: {path}}}"
     match found.storage:
         case Storage.BTRFS:
             return f"{{type: btrfs, path: {path}}}"
@@ -109,15 +135,19 @@ def _notes(found: HostFound) -> Iterator[str]:
         yield f"Bridges of this host: {', '.join(found.bridges)}."
     else:
         yield "This host has no bridge yet, which NICs of VMs need: 'geats help network'."
-    if found.ids is None:
-        yield "Root has no ids for unprivileged containers: 'geats doctor' says what to do."
-    else:
-        first, count = found.ids
-        yield f"Users of unprivileged containers are {first} to {first + count - 1} on this host."
+    if not found.only_libvirt:
+        yield _ids(found.ids)
     if found.containers:
         yield f"Containers that are here already ('geats adopt NAME'): {_some(found.containers)}."
     if found.domains:
         yield f"Domains of libvirt ('geats adopt NAME'): {_some(found.domains)}."
+
+
+def _ids(ids: tuple[int, int] | None) -> str:
+    if ids is None:
+        return "Root has no ids for unprivileged containers: 'geats doctor' says what to do."
+    first, count = ids
+    return f"Users of unprivileged containers are {first} to {first + count - 1} on this host."
 
 
 def _some(names: tuple[str, ...], most: int = 6) -> str:

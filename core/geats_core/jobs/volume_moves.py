@@ -125,7 +125,8 @@ def _in_the_way(
         yield from _of_another_kind(path, facts.pool(old.pool).offers, pool, facts)
     for other, theirs in definitions(observations).items():
         if any((each.vm, each.volume) == (name, volume.name) for each in theirs.shared_volumes):
-            yield Problem(path, f"{other} mounts it: take it out of its shared_volumes first")
+            message = f"{other} mounts it: take it out of its shared_volumes first"
+            yield Problem(path, message, Code.CONFLICT)
 
 
 def _is_free(there: VolumeSeen | None) -> bool:

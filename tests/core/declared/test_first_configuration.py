@@ -36,7 +36,9 @@ def test_it_is_valid_and_so_is_its_example(storage: Storage, others: dict[str, o
         read = parse_config(yaml.safe_load(each)["geats"])
         assert isinstance(read, Success)
     config = parse_config(yaml.safe_load(uncommented(text))["geats"]).unwrap()
-    assert isinstance(parse_vm("web01", config.vms["web01"]), Success)
+    example = parse_vm("web01", config.vms["web01"]).unwrap()
+    assert example.driver in (config.drivers or {"lxc"})
+    assert {volume.pool for volume in example.volumes} <= config.pools.keys()
     assert max(map(len, text.splitlines())) <= 100
 
 
@@ -83,6 +85,14 @@ def test_it_says_what_was_found() -> None:
         "  #     nics:",
         "  #       - {name: eth0, bridge: br1, addresses: [10.0.0.11/24], gateways: [10.0.0.1]}",
     ]
+
+
+def test_where_only_libvirt_is_the_example_is_a_virtual_machine() -> None:
+    text = first_configuration(found(libvirt="qemu", has_lxc=False))
+    assert "default: {type: sparsefile, path: /srv/geats/pools/default}" in text
+    assert "driver: qemu" in text
+    assert "kind: disk" in text
+    assert "container" not in text.replace("linuxcontainers", "")
 
 
 def test_what_is_missing_is_said() -> None:
