@@ -48,7 +48,7 @@ def kill_at(folder: Path, victim: str, call: str, when: str) -> None:
         if when == "before":
             kill(victim, folder)
         if when == "during":
-            Thread(target=soon, daemon=True).start()
+            Thread(target=soon).start()  # geats may end before it does: the daemon must be started
         answer = asked(self, do, name, **more)
         if when == "after":
             kill(victim, folder)
