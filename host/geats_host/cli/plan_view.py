@@ -1,7 +1,7 @@
 """Plans as people see them: a line a VM, the steps of one, or all; and the progress of an apply."""
 
 import sys
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
@@ -110,7 +110,7 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
         return
     if made.plan.is_empty:
         _show_nothing_to_do(made)
-    ended: set[str] = set()  # what was done, in words
+    ended: list[Step] = []
     with _interruptible(made, ended), console.status("applying") as spinner:
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
@@ -120,7 +120,7 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                     case Outcome.INTENT:
                         spinner.update(action)
                     case Outcome.DONE:
-                        ended.add(describe(step.action, step.vm))
+                        ended.append(step)
                         mark = "[yellow]![/]" if detail else "[green]✓[/]"
                         said = f": {escape(detail)}" if detail else ""
                         console.print(
@@ -133,13 +133,17 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def _interruptible(made: SavedPlan, done: Set[str]) -> Iterator[None]:
+def _interruptible(made: SavedPlan, done: Collection[Step]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        all_ = [describe(step.action, step.vm) for step in made.plan.steps]
-        left = [f"{number}. {each}" for number, each in enumerate(all_, 1) if each not in done]
-        _print(f"interrupted: {len(all_) - len(left)} of {len(all_)} steps are done", "bold red")
+        steps = made.plan.steps
+        left = [
+            f"{number}. {describe(step.action, step.vm)}"
+            for number, step in enumerate(steps, 1)
+            if step not in done  # by more than its words: those of all gates are the same
+        ]
+        _print(f"interrupted: {len(steps) - len(left)} of {len(steps)} steps are done", "bold red")
         for each in left[:MOST_LEFT]:
             _print(f"left: {each}", "yellow")
         if left[MOST_LEFT:]:

@@ -10,6 +10,8 @@ from socket import gethostname
 import pytest
 import yaml
 
+from geats_core import HostPlan, Step, saved
+from geats_core.planning.actions import Pause
 from geats_core.plans.plan_files import SavedPlan
 from geats_host.cli import lists, plan_view, plans
 from geats_host.drivers.memory import MemoryDriver, open_driver
@@ -369,3 +371,24 @@ def test_an_interruption_says_what_is_done_and_what_is_left(
     assert told.endswith("what is done stays; the same command does the rest\n")
     assert told.count("left: ") == (5 if not more else 2)
     assert more in told
+
+
+def test_of_steps_with_the_same_words_only_those_that_were_done_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, then = (
+        Step(vm="", action=Pause(), reason=f"wave {number}", needs=needs)
+        for number, needs in ((1, ()), (2, (0,)))
+    )
+    made = saved(HostPlan(steps=(first, then)), {})
+
+    def apply() -> None:
+        with plan_view.progress(made, quiet=False) as progress:
+            progress(first, Outcome.DONE, "")
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        apply()
+
+    out = capsys.readouterr().out
+    assert "interrupted: 1 of 2 steps are done\nleft: 2. wait for the steps before\n" in out
