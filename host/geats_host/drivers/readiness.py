@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
-from threading import Timer
+from threading import Event, Timer
 from typing import assert_never
 
 from geats_core.requests.guest_requests import Command
@@ -26,6 +26,7 @@ from geats_host.linux import network
 
 SHORTEST_S, LONGEST_S = 0.05, 1.0  # between two looks
 LONGEST_TRY_S = 5.0  # of a connection
+LONGEST_RUN_S = 30.0  # of a command: one that hangs is tried again
 LAST_WORDS = 200  # characters of what a command complained of
 
 
@@ -37,25 +38,34 @@ class Look:
     seen: str
 
 
-def await_ready(driver: Driver, name: str, ready: Ready) -> None:
-    """Return once the VM is ready; ``HostError`` with the last answer if its time is up."""
-    last, _ = until(lambda left_s: look(driver, name, ready.probe, left_s), ready.timeout_s)
+def await_ready(driver: Driver, name: str, ready: Ready, over: Event) -> None:
+    """Return once the VM is ready; ``HostError`` with the last answer if its time is up.
+
+    Whoever sets *over* wants no more tries.
+    """
+    last, _ = until(lambda left_s: look(driver, name, ready.probe, left_s), ready.timeout_s, over)
     if not last.reached:
-        raise HostError(f"after {ready.timeout_s} s: {last.seen}")
+        ended = "interrupted" if over.is_set() else f"after {ready.timeout_s} s"
+        raise HostError(f"{ended}: {last.seen}")
 
 
-def until(look_at: Callable[[float], Look], within_s: float) -> tuple[Look, float]:
-    """Look until what is waited for is there or the time is up: the last look, and the seconds.
+def until(
+    look_at: Callable[[float], Look], within_s: float, over: Event | None = None
+) -> tuple[Look, float]:
+    """Look until what is waited for is there, the time is up, or *over* is set: the last look, and
+    the seconds.
 
     *look_at* is told how many seconds are left.
     """
+    over = over or Event()
     begin, pause_s = time.monotonic(), SHORTEST_S
     while True:
         seen = look_at(begin + within_s - time.monotonic())
         took_s = time.monotonic() - begin
         if seen.reached or took_s >= within_s:
             return seen, took_s
-        time.sleep(min(pause_s, within_s - took_s))
+        if over.wait(min(pause_s, within_s - took_s)):
+            return seen, took_s
         pause_s = min(pause_s * 1.5, LONGEST_S)
 
 
@@ -64,8 +74,7 @@ def look(driver: Driver, name: str, probe: Probe, left_s: float) -> Look:
     try:
         match probe:
             case CommandProbe(argv):
-                command = Command(argv=argv, timeout_s=max(1, math.ceil(left_s)))
-                return run(driver, name, command)
+                return run(driver, name, Command(argv=argv, timeout_s=run_s(left_s)))
             case TcpProbe(port):
                 _connected(driver, name, port, left_s).close()
                 return Look(True, f"connected to port {port}")
@@ -75,6 +84,11 @@ def look(driver: Driver, name: str, probe: Probe, left_s: float) -> Look:
                 assert_never(probe)
     except HostError as error:
         return Look(False, str(error))
+
+
+def run_s(left_s: float) -> int:
+    """How many seconds one try of a command may take."""
+    return max(1, math.ceil(min(left_s, LONGEST_RUN_S)))
 
 
 def run(driver: Driver, name: str, command: Command) -> Look:

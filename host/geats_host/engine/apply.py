@@ -18,6 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from functools import partial
+from threading import Event
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -93,10 +94,13 @@ def apply_steps(
     progress: Progress = silent,
     origin: str = "",
     onlooker: Onlooker | None = None,
+    over: Event | None = None,
 ) -> Applied:
     """Run every step once those that it waits for have ended, unless one that it needs is not done.
 
-    *origin* is who asked for it, for the journal. The answer is what was done and what failed.
+    *origin* is who asked for it, for the journal. *over* is set at the end: also if the call is
+    interrupted, so that a step that only waits ends then. The answer is what was done and what
+    failed.
     """
     ends: Ends = {}
     begun: set[int] = set()
@@ -107,7 +111,7 @@ def apply_steps(
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
-            _run_in_order(course, run, begun, ends, onlooker)
+            _run_in_order(course, run, begun, ends, onlooker, over or Event())
         finally:
             for position in _to_thaw(steps, begun, ends):
                 ends[position] = run(steps[position])
@@ -120,12 +124,14 @@ def _run_in_order(
     begun: set[int],
     ends: Ends,
     onlooker: Onlooker,
+    over: Event,
 ) -> None:
     steps = course.steps
     running: dict[Future[_Ended], int] = {}
     with ExitStack() as stack:
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
         installs = _workers(stack, INSTALLS_AT_ONCE)
+        stack.callback(over.set)
         starts = HeldBack()
         while True:
             ready = starts.sorted_out(course.take(), steps)

@@ -1,5 +1,6 @@
 """A plan applied to its host: what callers use to change anything."""
 
+from threading import Event
 from typing import TYPE_CHECKING
 
 from returns.result import Success
@@ -26,6 +27,7 @@ def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> A
     places.remember()
     if planned.plan.is_empty:
         return Success(())
+    over = Event()
     listening = host.listening(host.config.events, host.origin)
     with listening as listener, locked_plan.locked(host, planned):
 
@@ -35,11 +37,12 @@ def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> A
 
         applied = apply.apply_steps(
             planned.plan.steps,
-            locked_plan.performing(host, planned, places),
+            locked_plan.performing(host, planned, places, over),
             host.registry,
             tell,
             host.origin,
             apply.Onlooker(planned.observations, host.observe),
+            over,
         )
         locked_plan.bound_journal(host)
         places.remember()  # a pool has its identity from its first volume on

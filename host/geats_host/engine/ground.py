@@ -1,7 +1,8 @@
 """What actions are performed on: a VM, its driver, its pools and the registry."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from geats_core.declared.template import Template
 from geats_core.vm.observation import VolumeSeen
@@ -21,7 +22,7 @@ class Ground:
     ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
     what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
     it was protected from deletion when it was last looked at; ``volumes`` are those that it had
-    then, each with its pool.
+    then, each with its pool. Once ``over`` is set, nothing is waited for any more.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Ground:
     bind_sources: tuple[str, ...] = ()
     locked: bool = False
     volumes: tuple[tuple[str, str], ...] = ()
+    over: Event = field(default_factory=Event)
 
     @property
     def driver(self) -> Driver:

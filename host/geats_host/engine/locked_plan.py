@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
+from threading import Event
 
 from geats_core.hostwide import recheck
 from geats_core.hostwide.recheck import no_longer, takes
@@ -62,16 +63,19 @@ def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
         yield
 
 
-def performing(host: Host, planned: SavedPlan, places: Places) -> Perform:
-    """What carries a step of the plan out; *places* are those of the host."""
+def performing(host: Host, planned: SavedPlan, places: Places, over: Event) -> Perform:
+    """What carries a step of the plan out; *places* are those of the host.
+
+    Once *over* is set, no step waits any more.
+    """
     seen = planned.observations
-    performers = {each.name: _performer(host, each, seen) for each in planned.plan.plans}
+    performers = {each.name: _performer(host, each, seen, over) for each in planned.plan.plans}
     removal = interrupted.Removal(host)
 
     def carry_out(step: Step) -> str | None:
         match step.action:
             case Pause(seconds):
-                time.sleep(seconds)
+                over.wait(seconds)
             case UpgradeRegistry() as upgrade:
                 upgrade_registry(host.registry, upgrade)
                 _remember(host, planned, _look_at(host, _about(planned)))
@@ -203,7 +207,9 @@ def _remember(host: Host, planned: SavedPlan, now: Mapping[str, Observation]) ->
         keep(host.registry, each.name, have, places, identities)
 
 
-def _performer(host: Host, made: Plan, seen: Mapping[str, Observation]) -> perform.Performer:
+def _performer(
+    host: Host, made: Plan, seen: Mapping[str, Observation], over: Event
+) -> perform.Performer:
     giving = (Define, Adopt, Rename, MoveVolume)
     specs = [s.action.spec for s in made.steps if isinstance(s.action, giving)]
     have = seen.get(made.name, Observation())
@@ -219,4 +225,5 @@ def _performer(host: Host, made: Plan, seen: Mapping[str, Observation]) -> perfo
         host.config.bind_sources,
         have.locked,
         tuple((seen.pool, seen.name) for seen in have.volumes),
+        over,
     )

@@ -107,7 +107,7 @@ class Performer(Ground):
             case Rename():
                 self._rename(action)
             case Pause(seconds):
-                time.sleep(seconds)
+                self.over.wait(seconds)
             case UpgradeRegistry():
                 upgrade_registry(self.registry, action)
             case RemoveLeftover():
@@ -135,7 +135,7 @@ class Performer(Ground):
                 with suppress(HostError):  # it is on: the next plan removes the note
                     unfinished_restarts.started(self.registry, self.name)
             case AwaitReady(ready):
-                readiness.await_ready(self.driver, self.name, ready)
+                readiness.await_ready(self.driver, self.name, ready, self.over)
             case TakeOver():
                 self._take_over(action)
             case SetLimits(limits):

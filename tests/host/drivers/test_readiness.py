@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from geats_core.requests.guest_requests import Command
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.readiness import CommandProbe, HttpProbe, Probe, Ready, TcpProbe
-from geats_host.drivers import DriverSeen, Info, readiness
+from geats_host.drivers import DriverSeen, Info, Ran, readiness
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
 from geats_host.linux import network
@@ -64,14 +65,44 @@ def test_it_is_tried_until_it_succeeds() -> None:
 
     assert readiness.until(look, 60)[0].reached
     assert looks == 3
-    readiness.await_ready(driver, "web", Ready(probe=TcpProbe(80)))
+    readiness.await_ready(driver, "web", Ready(probe=TcpProbe(80)), threading.Event())
 
 
 def test_if_its_time_is_up_the_last_answer_is_told() -> None:
+    ready = Ready(probe=TcpProbe(80), timeout_s=1)
+
     with pytest.raises(HostError) as raised:
-        readiness.await_ready(running(), "web", Ready(probe=TcpProbe(80), timeout_s=1))
+        readiness.await_ready(running(), "web", ready, threading.Event())
 
     assert str(raised.value) == ("after 1 s: port 80: Connection refused")
+
+
+def test_who_sets_that_it_is_over_waits_no_longer() -> None:
+    over = threading.Event()
+    over.set()
+
+    with pytest.raises(HostError, match=r"^interrupted: port 80: Connection refused$"):
+        readiness.await_ready(running(), "web", Ready(probe=TcpProbe(80), timeout_s=3600), over)
+
+
+@dataclass(slots=True)
+class HangsOnce:
+    """A driver in whose VM a command hangs the first time; it says for how long it was run."""
+
+    tries_s: list[int] = field(default_factory=list)
+
+    def exec(self, name: str, command: Command) -> Ran:
+        self.tries_s.append(command.timeout_s)
+        return Ran(code=None if len(self.tries_s) == 1 else 0)
+
+
+def test_a_command_that_hangs_is_tried_again() -> None:
+    driver = HangsOnce()
+    ready = Ready(probe=CommandProbe(("is-up",)), timeout_s=3600)
+
+    readiness.await_ready(driver, "web", ready, threading.Event())  # type: ignore[arg-type]
+
+    assert driver.tries_s == [30, 30]
 
 
 @dataclass(slots=True)

@@ -4,21 +4,26 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import ActivateVolume, describe
+from geats_core import HostPlan, saved
+from geats_core.planning.actions import ActivateVolume, AwaitReady, Pause, describe
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
+from geats_core.vm.readiness import Ready, TcpProbe
 from geats_host.calls import lifecycle
 from geats_host.engine.apply import apply_steps
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.locked_plan import performing
 from geats_host.engine.outcomes import Failed, Interrupted, NotTried
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.locks.operation_lock import operation_lock
+from geats_host.planning.facts import places_of
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
 from tests.memory_host import memory_config, memory_host
@@ -101,6 +106,31 @@ def test_every_step_is_journaled_before_and_after(tmp_path: Path) -> None:
         action = describe(step.action, "web01")
         intent = entries.index((action, Outcome.INTENT))
         assert intent < entries.index((action, Outcome.DONE))
+
+
+def test_an_interruption_ends_what_only_waits(tmp_path: Path) -> None:
+    """A probe may take an hour."""
+    host = memory_host(tmp_path)
+    applied(host, lifecycle.plan_to(host, "web01"))
+    have, over = host.observe("web01"), Event()
+    waiting = Step(
+        vm="web01", action=AwaitReady(Ready(probe=TcpProbe(80), timeout_s=3600)), reason="a test"
+    )
+    interrupting = Step(vm="", action=Pause(), reason="a test")
+    plans = (Plan(name="web01", steps=(waiting,)),)
+    made = saved(HostPlan(plans=plans, steps=(waiting, interrupting)), {"web01": have})
+    carry_out = performing(host, made, places_of(host), over)
+
+    def interrupted(step: Step) -> str | None:
+        if step is interrupting:
+            raise KeyboardInterrupt
+        return carry_out(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        apply_steps(made.plan.steps, interrupted, host.registry, over=over)
+
+    (last,) = (each for each in host.journal("web01") if each.outcome is Outcome.FAILED)
+    assert last.detail == "interrupted: port 80: Connection refused"
 
 
 def test_no_step_starts_before_those_that_it_needs(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ def _look(
         case Until.READY if is_running and ready is not None:
             return readiness.look(driver, name, ready.probe, left_s)
         case Until.READY if is_running:  # a program runs in it: of a VM, its agent answers
-            return readiness.run(driver, name, replace(to_run, argv=("true",)))
+            command = replace(to_run, argv=("true",), timeout_s=readiness.run_s(left_s))
+            return readiness.run(driver, name, command)
         case Until.COMMAND if is_running:
             return readiness.run(driver, name, to_run)
         case Until.IP | Until.READY | Until.COMMAND:
