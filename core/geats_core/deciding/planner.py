@@ -34,7 +34,6 @@ from geats_core.deciding.restarts import (
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
-    AwaitReady,
     ConfigureGuest,
     Define,
     DestroyVolume,
@@ -49,7 +48,6 @@ from geats_core.planning.actions import (
     SetDevices,
     SetLimits,
     Shutdown,
-    Start,
     Stop,
     Undefine,
     Unfreeze,
@@ -397,10 +395,7 @@ def _power_to(draft: _Draft, power: Power, reason: str) -> None:
     if power is Power.STOPPED:
         return
     if draft.state.power is Power.STOPPED:
-        draft.add(Start(), reason)
-        started = draft.state.in_effect
-        if power is Power.RUNNING and started is not None and started.ready is not None:
-            draft.add(AwaitReady(started.ready), f"{draft.name} counts as started once it is ready")
+        draft.start(reason, power)
     if draft.state.power in (Power.RUNNING, Power.HELD) and power is Power.FROZEN:
         draft.add(Freeze(), reason)
     if power is Power.RUNNING:

@@ -32,7 +32,7 @@ from geats_core.jobs.copies import (
     room_for,
     template_of,
 )
-from geats_core.planning.actions import ActivateVolume, Start, TakeOver
+from geats_core.planning.actions import ActivateVolume, TakeOver
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
@@ -168,5 +168,5 @@ def _ended(draft: Draft, spec: VMSpec, offer: Offer) -> Checked[Plan]:
     if root is not None and root.is_copy:
         complete(draft, spec)
     if offer.is_running and draft.state.power is Power.STOPPED:
-        draft.add(Start(), "it ran before")
+        draft.start("it ran before", Power.RUNNING)
     return draft.finished()

@@ -25,7 +25,7 @@ from geats_core.planning.actions import (
     Start,
     Undefine,
 )
-from geats_core.planning.draft import LEFT_OFF, LEFT_UNFROZEN, Draft
+from geats_core.planning.draft import LEFT_OFF, LEFT_UNFROZEN, Draft, again
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
 from geats_core.planning.steps import Plan
@@ -121,9 +121,9 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
         repair = Repair(Then.ON if starts else Then.OFF)
         draft.add(repair, "its monitor does not answer, or is gone")
         if starts:
-            draft.add(Start(), "it was on")
+            draft.start("it was on", again(have))
     elif have.to_run and starts:
-        draft.add(Start(), LEFT_OFF)
+        draft.start(LEFT_OFF, again(have))
     if draft.state.to_freeze and draft.state.power in (Power.RUNNING, Power.HELD):
         draft.add(Freeze(), LEFT_UNFROZEN)
 

@@ -31,7 +31,6 @@ from geats_core.planning.actions import (
     Hold,
     RollbackVolume,
     SnapshotVolume,
-    Start,
     Unfreeze,
 )
 from geats_core.planning.draft import LEFT_OFF, Draft, again, for_now, held_as
@@ -337,6 +336,6 @@ def _power_again(draft: Draft, before: Observation) -> None:
     for seen in _own(draft.state):
         _activate(draft, seen)
     reason = LEFT_OFF if before.to_run else "it was on before"
-    draft.add(Start(), f"it was {power} before" if power in ON else reason)
+    draft.start(f"it was {power} before" if power in ON else reason, again(before))
     if again(before) is Power.FROZEN:
         draft.add(Freeze(), "it was frozen before")

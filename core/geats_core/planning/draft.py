@@ -5,7 +5,15 @@ from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import POWER_OFFS, Action, KeepOff, Unfreeze, describe
+from geats_core.planning.actions import (
+    POWER_OFFS,
+    Action,
+    AwaitReady,
+    KeepOff,
+    Start,
+    Unfreeze,
+    describe,
+)
 from geats_core.planning.costs import Impact
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after
@@ -56,6 +64,13 @@ class Draft:
             case Failure(why):
                 message = f"cannot {describe(action, self.name)}: {why}"
                 self.problems.append(Problem(self.name, message, self._code_of(action)))
+
+    def start(self, reason: str, end: Power) -> None:
+        """Start the VM; it counts as started once it is ready, unless it is frozen in the *end*."""
+        self.add(Start(), reason)
+        started = self.state.in_effect
+        if end is Power.RUNNING and started is not None and started.ready is not None:
+            self.add(AwaitReady(started.ready), f"{self.name} counts as started once it is ready")
 
     def _code_of(self, refused: Action) -> Code:
         """What kind of problem it is that the model does not allow the action."""

@@ -75,6 +75,15 @@ def test_the_root_is_last_and_with_it_the_vm_is_taken_over() -> None:
     assert after(made) == ON
 
 
+def test_what_moved_has_started_once_it_is_ready() -> None:
+    spec = vm("web", ready={"tcp": 80})
+    made = plan_fetch(URL, offer_of(spec), spec, Observation(), FACTS, {}).unwrap()
+
+    assert lines(made)[-1] == (
+        "wait until web is ready (tcp 80, within 60 s): web counts as started once it is ready"
+    )
+
+
 def test_a_vm_that_was_off_stays_off() -> None:
     assert after(fetching(replace(OFFER, is_running=False))) == OFF
 

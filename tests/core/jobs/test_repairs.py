@@ -56,6 +56,20 @@ def made(
 NOTHING = ["no VM is affected: nothing to do"]
 
 
+def test_what_is_started_again_has_started_once_it_is_ready() -> None:
+    """But a frozen one answers no probe."""
+    probed = web(ready={"tcp": 80})
+    off = replace(OFF, recorded=probed, defined=probed)
+    wait = "wait until web01 is ready (tcp 80, within 60 s)"
+
+    for left in (
+        replace(off, to_run=True),
+        replace(off, power=Power.STUCK, in_effect=probed),
+    ):
+        assert wait in steps({"web01": left})[-1]
+        assert wait not in " ".join(steps({"web01": replace(left, to_freeze=True)}))
+
+
 def test_a_vm_that_came_to_its_end_is_left_as_it_is() -> None:
     assert steps({"web01": ON, "off": OFF}) == NOTHING
 

@@ -214,6 +214,16 @@ def test_a_frozen_vm_is_frozen_again_and_a_stuck_one_runs() -> None:
     assert restored(stuck)[-1] == "3. start web because it was on before"
 
 
+def test_what_was_restored_has_started_once_it_is_ready_unless_it_was_frozen() -> None:
+    probed = snapped(at(Target.RUNNING, web("snap", ready={"tcp": 80})))
+
+    assert restored(probed)[-1] == (
+        "4. wait until web is ready (tcp 80, within 60 s) because web counts as started once it is"
+        " ready"
+    )
+    assert "wait until" not in " ".join(restored(replace(probed, power=Power.FROZEN)))
+
+
 def test_files_in_the_guest_are_those_of_now() -> None:
     """The definition does not go back: what geats writes into the guest is what it says."""
     have = at(Target.STOPPED, web("snap", hostname="new"), snapped(at(Target.STOPPED, web("snap"))))
