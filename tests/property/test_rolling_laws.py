@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import (
+    Checked,
     Goal,
     HostPlan,
     HostPolicy,
@@ -19,9 +20,9 @@ from geats_core import (
     plan_host,
 )
 from geats_core.declared.policy import AtOnce
-from geats_core.hostwide.rolling import UP
 from geats_core.planning.actions import POWER_OFFS, AwaitReady, SetLimits, Start
 from geats_core.planning.model import ON
+from geats_core.vm.readiness import Ready, TcpProbe
 from geats_core.vm.spec import ROOT, Limits, Volume
 from tests.property.test_host_laws import (
     LIVE,
@@ -33,13 +34,14 @@ from tests.property.test_host_laws import (
     end_of,
     failures,
     follow,
-    readies,
     restarts,
     shuffles,
 )
 from tests.property.test_plan_laws import reached
 
-GROUPS = ("", "profile web", "profile web", "profile web", "profile db")
+UP = (Power.RUNNING, Power.HELD)
+GROUPS = ("", *["profile web"] * 5, "profile db")
+READY = Ready(probe=TcpProbe(80))
 many = settings(
     max_examples=100,
     deadline=None,
@@ -49,7 +51,17 @@ many = settings(
 
 @dataclass(frozen=True)
 class Rolling(Situation):
-    """A situation in which VMs stand in for each other."""
+    """A situation in which VMs stand in for each other; those without a goal were refused."""
+
+    groups: Mapping[str, str]
+
+    def asked(self) -> Checked[HostPlan]:
+        return plan_host(self.goals, self.there, self.facts, self.policy, self.groups)
+
+    def planned(self) -> HostPlan | None:
+        made = self.asked().value_or(None)
+        event("refused" if made is None else "planned")
+        return made
 
     @property
     def at_once(self) -> AtOnce:
@@ -79,13 +91,15 @@ def all_restarting(draw: st.DrawFn) -> Situation:
             if index
             else (),
             autostart=draw(autostarts),
-            ready=draw(readies),
+            ready=draw(st.sampled_from([None, READY])),
         )
         new = replace(old, limits=Limits(memory_bytes=draw(st.integers(1, 2))))
-        new = replace(new, privileged=draw(st.integers(0, 3)) > 0)
+        new = replace(new, privileged=draw(st.integers(0, 2)) > 0)
         have = as_left(draw(st.sampled_from([Target.RUNNING] * 5 + [Target.STOPPED])), old)
         was_left = have.power is Power.STOPPED and draw(st.booleans())
         there[name] = replace(have, to_run=True) if was_left else have
+        if have.power is Power.RUNNING and draw(st.integers(0, 5 if new.privileged else 1)) == 0:
+            there[name] = replace(have, power=Power.HELD)
         goals.append(Goal(name=name, target=Target.RUNNING, spec=new))
     facts = replace(LIVE, memory_bytes=draw(st.sampled_from([None, None, len(names), 9])))
     return Situation(tuple(goals), there, facts, HostPolicy())
@@ -95,15 +109,17 @@ def all_restarting(draw: st.DrawFn) -> Situation:
 def rollings(draw: st.DrawFn) -> Rolling:
     found = draw(all_restarting() | all_restarting() | all_restarting() | restarts())
     at_once = AtOnce(draw(st.integers(1, 2))) if draw(st.booleans()) else AtOnce(50, True)
-    goals = tuple(replace(goal, group=draw(st.sampled_from(GROUPS))) for goal in found.goals)
-    return Rolling(goals, found.there, found.facts, replace(found.policy, at_once=at_once))
+    grouped = [replace(goal, group=draw(st.sampled_from(GROUPS))) for goal in found.goals]
+    goals = tuple(goal for goal in grouped if draw(st.integers(0, 5)))  # the others are refused
+    groups = {goal.name: goal.group for goal in grouped if goal.group}
+    facts = replace(found.facts, declared=found.facts.declared | {goal.name for goal in grouped})
+    return Rolling(goals, found.there, facts, replace(found.policy, at_once=at_once), groups)
 
 
 def groups_of(situation: Rolling) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for goal in situation.goals:
-        if goal.group:
-            found.setdefault(goal.group, []).append(goal.name)
+    for name, group in situation.groups.items():
+        found.setdefault(group, []).append(name)
     return found
 
 
@@ -115,7 +131,8 @@ def restarting(made: HostPlan) -> set[str]:
 def assert_few_are_down(
     situation: Rolling, made: HostPlan, host: Mapping[str, Observation]
 ) -> None:
-    """Of those that were up, and are to be up again."""
+    """Of those that were up, and are to be up again; those that are refused, and down, count."""
+    planned = {goal.name for goal in situation.goals}
     for names in groups_of(situation).values():
         have = {name: situation.there.get(name, Observation()) for name in names}
         to_be_up = [
@@ -123,7 +140,8 @@ def assert_few_are_down(
         ]
         up = [name for name in to_be_up if have[name].power in UP]
         down = [n for n in up if host[n].power not in ON and n in restarting(made)]
-        assert len(down) <= situation.at_once.of(len(to_be_up))
+        lost = [n for n in to_be_up if n not in planned and have[n].power is not Power.RUNNING]
+        assert not down or len(down) + len(lost) <= situation.at_once.of(len(to_be_up))
 
 
 @many
@@ -135,6 +153,8 @@ def test_never_more_of_a_group_are_down_than_may_be(situation: Rolling, shuffle:
         return
     waves = [step for step in made.steps if "must be" in step.reason]
     event("in waves" if waves else "at once")
+    asked = {step.vm for step in made.steps if "stands in" in step.reason}
+    event("a held VM stands in", str(any(situation.there[n].power == "held" for n in asked)))
     order = an_order(made, shuffle)
     for host in follow(situation.there, order):
         assert_few_are_down(situation, made, host)
@@ -162,7 +182,7 @@ def test_waves_change_only_when_a_step_is_done(situation: Rolling) -> None:
     without = situation.without_waves().planned()
     if made is None:
         if without is not None:
-            refused = plan_host(situation.goals, situation.there, situation.facts, situation.policy)
+            refused = situation.asked()
             assert isinstance(refused, Failure)
             assert {each.path for each in refused.failure()} == {"at_once"}
         return

@@ -66,11 +66,13 @@ def plan_host(
     observations: Mapping[str, Observation],
     facts: HostFacts | None = None,
     policy: HostPolicy | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Checked[HostPlan]:
     """The steps that bring every VM to its goal, or every reason why there is no plan.
 
     *observations* is everything on the host, by the names of the VMs. VMs without a goal that are
-    not in ``facts.declared`` are strays. Never raises.
+    not in ``facts.declared`` are strays. *groups* has the groups of VMs that have no goal: they
+    count if others of their group are to be down. Never raises.
     """
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     by_name, problems = _by_name(goals)
@@ -85,8 +87,9 @@ def plan_host(
     if problems:
         return Failure(tuple(problems))
     specs = _specs(wanted, observations)
-    groups = {name: goal.group for name, goal in wanted.items() if goal.group}
-    match arranged(plans, Setting(specs, observations, facts, policy, groups)):
+    of_goals = {name: goal.group for name, goal in wanted.items() if goal.group}
+    setting = Setting(specs, observations, facts, policy, {**of_goals, **(groups or {})})
+    match arranged(plans, setting):
         case Success(made):
             return Success(replace(made, strays=strays))
         case Failure() as refused:
@@ -109,7 +112,10 @@ class Setting:
 
 def arranged(plans: Sequence[Plan], host: Setting) -> Checked[HostPlan]:
     """The plans of single VMs as one, with what their steps wait for on other VMs."""
-    rolling = rollouts(host.groups, host.policy.at_once, plans, host.specs, host.observations)
+    found = rollouts(host.groups, host.policy.at_once, plans, host.specs, host.observations)
+    if isinstance(found, Failure):
+        return found
+    rolling = found.unwrap()
     made = _arranged(with_checks(plans, rolling), host, rolling)
     if isinstance(made, Failure) and rolling and isinstance(_arranged(plans, host), Success):
         return Failure(tuple(map(_not_in_waves, made.failure())))

@@ -62,11 +62,15 @@ def _add_new(graph: Graph, there: Sequence[Step], plan: Plan) -> None:
 
 
 def reverse_host(
-    made: SavedPlan, facts: HostFacts | None = None, policy: HostPolicy | None = None
+    made: SavedPlan,
+    facts: HostFacts | None = None,
+    policy: HostPolicy | None = None,
+    groups: Mapping[str, str] | None = None,
 ) -> Checked[SavedPlan]:
     """The plan that undoes *made* after it was applied, with warnings about what it cannot undo.
 
-    Refused with every reason why there is no way back.
+    *groups* has the group of each VM that others stand in for: as ``policy.at_once`` says, these go
+    back in waves as well. Refused with every reason why there is no way back.
     """
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     plans, warnings = list[Plan](), list[str]()
@@ -93,7 +97,7 @@ def reverse_host(
     if problems:
         return Failure(tuple(problems))
     specs = {**_recorded(end), **_recorded(made.observations)}
-    match arranged(plans, Setting(specs, end, facts, policy)):
+    match arranged(plans, Setting(specs, end, facts, policy, groups or {})):
         case Success(whole):
             there = {name: have for name, have in end.items() if have.exists}
             return Success(saved(whole, there, tuple(warnings)))

@@ -35,7 +35,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
 from geats_host.planning.facts import facts_of, record
 from geats_host.planning.from_values import plan_recorded
-from geats_host.planning.goals import Wishes, wishes
+from geats_host.planning.goals import Wishes, groups_of, wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 
 DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
@@ -299,7 +299,7 @@ def reverse(
     """Show the plan that undoes the one in FILE after it was applied, and what it cannot undo."""
     made = accepted(plan_from_json(_text(file)), file.name)
     facts = _facts(session, _recorded(recording))
-    back = accepted(reverse_host(made, facts, session.config.policy))
+    back = accepted(reverse_host(made, facts, session.config.policy, groups_of(session.config)))
     _save(back, save)
     _show(session, back, form, _detail(True, steps=steps))
 

@@ -22,7 +22,7 @@ from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import RootKind
 from geats_host.errors import Refused, accepted
-from geats_host.planning.goals import Refusals, Scope, Wishes, goals, in_groups, leaving
+from geats_host.planning.goals import Refusals, Scope, Wishes, goals, groups_of, in_groups, leaving
 from geats_host.plugins.entry_points import DEFAULT_DRIVERS
 
 PlanAll: TypeAlias = Callable[[Sequence[Goal]], SavedPlan]
@@ -67,11 +67,16 @@ def plan_goals(
     facts: HostFacts,
     policy: HostPolicy,
     scope: Scope,
+    groups: Mapping[str, str] | None = None,
 ) -> SavedPlan:
-    """The plan for all of them, with what it must find unchanged: with Scope.SOME, only those."""
+    """The plan for all of them, with what it must find unchanged: with Scope.SOME, only those.
+
+    With Scope.HOST, VMs of these *groups* count as well if they have no goal.
+    """
+    of_others = groups if scope is Scope.HOST else None
     if scope is Scope.SOME:
         facts = replace(facts, declared=facts.declared | seen.keys())
-    made = accepted(plan_host(wanted, seen, facts, policy))
+    made = accepted(plan_host(wanted, seen, facts, policy, of_others))
     noting = with_places(made, facts.moved, seen, whole_host=scope is Scope.HOST)
     about = {plan.name for plan in made.plans}
     return saved(
@@ -132,6 +137,7 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
     seen, policy = recorded.observations, wishes.policy(config.policy)
 
     def plan_all(wanted: Sequence[Goal]) -> SavedPlan:
-        return plan_goals(in_groups(wanted, config), seen, facts, policy, wishes.scope)
+        grouped = in_groups(wanted, config)
+        return plan_goals(grouped, seen, facts, policy, wishes.scope, groups_of(config))
 
     return plan_wished(wishes, config, seen, plan_all)

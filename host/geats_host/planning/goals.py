@@ -214,8 +214,14 @@ def leaving(
 
 def in_groups(wanted: Iterable[Goal], config: HostConfig) -> list[Goal]:
     """The same goals, each with the group of VMs that its VM stands in for."""
-    by = config.policy.by
-    return [replace(goal, group=_group(by, config.vms.get(goal.name))) for goal in wanted]
+    of_vms = groups_of(config)
+    return [replace(goal, group=of_vms.get(goal.name, "")) for goal in wanted]
+
+
+def groups_of(config: HostConfig) -> dict[str, str]:
+    """The group of each declared VM that others stand in for."""
+    of_all = {name: _group(config.policy.by, said) for name, said in config.vms.items()}
+    return {name: group for name, group in of_all.items() if group}
 
 
 def _group(by: By, said: object) -> str:

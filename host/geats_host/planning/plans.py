@@ -35,7 +35,7 @@ from geats_host.lazy import later
 from geats_host.observing.other_hosts import Told
 from geats_host.planning.facts import Facts, facts_by_driver, facts_of
 from geats_host.planning.from_values import as_many_as_can, plan_goals, plan_wished
-from geats_host.planning.goals import Scope, Wishes, goals, in_groups
+from geats_host.planning.goals import Scope, Wishes, goals, groups_of, in_groups
 from geats_host.planning.sources import check_sources
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def plan_vms(
     others = _after_vms_of_others(facts.told, wanted, {*seen, *of_host.declared})
     of_host = replace(of_host, declared=of_host.declared | others) if others else of_host
     wanted = in_groups(wanted, host.config)
-    made = plan_goals(wanted, seen, of_host, policy or host.config.policy, scope)
+    policy = policy or host.config.policy
+    made = plan_goals(wanted, seen, of_host, policy, scope, groups_of(host.config))
     check_sources(host, made.plan.steps, seen, facts.told)
     return made
 

@@ -4,10 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from geats_core import Goal, HostFacts, HostPolicy, Observation, Power, Target, VMSpec
+from geats_core import (
+    Goal,
+    HostFacts,
+    HostPolicy,
+    Observation,
+    Power,
+    Target,
+    VMSpec,
+    plan_host,
+)
 from geats_core.declared.policy import AtOnce
 from geats_core.plans.glance import in_lines
-from geats_core.plans.plan_files import saved
+from geats_core.plans.plan_files import plan_from_json, saved, to_json
 from geats_core.plans.progress import Course
 from tests.core.hosts import at, order, planned, refused, vm, waits
 
@@ -111,6 +120,80 @@ def test_what_an_interrupted_plan_left_off_comes_up_first() -> None:
     made = planned(rolling(*map(restarted, specs)), there, policy=ONE)
 
     assert "start web4" in waits(made)["shut down web1 (power off after 60 s)"]
+
+
+def left_off(spec: VMSpec) -> Observation:
+    """As an interrupted plan left it."""
+    return replace(at(Target.STOPPED, spec)[spec.name], to_run=True)
+
+
+def without(refused: str, *specs: VMSpec) -> tuple[list[Goal], dict[str, str]]:
+    """The goals of all but one, and the groups of all."""
+    wanted = rolling(*specs)
+    return [goal for goal in wanted if goal.name != refused], {g.name: g.group for g in wanted}
+
+
+def test_a_refused_vm_that_was_left_off_takes_from_the_room() -> None:
+    specs = webs()
+    there = at(Target.RUNNING, *specs) | {"web4": left_off(specs[3])}
+    wanted, groups = without("web4", *map(restarted, specs))
+    declared = HostFacts(declared=frozenset(groups))
+
+    made = plan_host(wanted, there, declared, TWO, groups).unwrap()
+    assert [step.reason.partition(":")[0] for step in made.steps if not step.vm] == [
+        "profile web, wave 1 of 3",
+        "profile web, wave 2 of 3",
+    ]
+    (said,) = plan_host(wanted, there, declared, ONE, groups).failure()
+    assert str(said) == (
+        "at_once: cannot be kept: web4 is down, which this plan does not change, and of profile web"
+        " only 1 may be down: mend that first, or allow more VMs at once"
+    )
+    two = {name: left_off(vm(name)) for name in ("web3", "web4")}
+    few = [goal for goal in wanted if goal.name != "web3"]
+    (said,) = plan_host(few, there | two, declared, TWO, groups).failure()
+    assert "web3 and web4 are down" in str(said)
+
+
+def test_a_refused_vm_that_is_held_is_down_and_a_foreign_one_not_of_the_group() -> None:
+    specs = webs()
+    there = at(Target.RUNNING, *specs)
+    wanted, groups = without("web4", *map(restarted, specs))
+    declared = HostFacts(declared=frozenset(groups))
+
+    held = there | {"web4": replace(there["web4"], power=Power.HELD)}
+    assert "web4 is down" in str(plan_host(wanted, held, declared, ONE, groups).failure())
+    foreign = there | {"web4": replace(there["web4"], power=Power.STUCK, foreign=True)}
+    made = plan_host(wanted, foreign, declared, ONE, groups).unwrap()
+    assert sum(not step.vm for step in made.steps) == 2
+
+
+def test_a_refused_vm_that_is_on_must_be_ready_as_well() -> None:
+    specs = webs(**READY)
+    there = at(Target.RUNNING, *specs)
+    wanted, groups = without("web4", *map(restarted, specs))
+    declared = HostFacts(declared=frozenset(groups))
+
+    made = plan_host(wanted, there, declared, ONE, groups).unwrap()
+
+    assert made.steps[0].vm == "web4"
+    assert "web4 must be ready before the turn of web1" in made.steps[1].reason
+    assert made.steps[1].needs == (0,)
+    assert "~ web4       check that it is ready" in in_lines(saved(made, there))
+
+
+def test_one_that_is_held_goes_on_before_it_is_asked_whether_it_is_ready() -> None:
+    one, two = vm("web1", **READY), vm("web2", **READY)
+    there = at(Target.RUNNING, one, two)
+    there["web2"] = replace(there["web2"], power=Power.HELD)
+
+    made = planned(rolling(restarted(one), two), there, policy=ONE)
+
+    kept = saved(made, there)
+    assert plan_from_json(to_json(kept)).unwrap() == kept
+    ready = "wait until web2 is ready (tcp 80, within 60 s)"
+    assert waits(made)[ready] == ["unfreeze web2"]
+    assert waits(made)["wait for the steps before"] == [ready]
 
 
 def test_the_turns_are_in_the_order_of_starts_and_only_they_say_who_stops_first() -> None:

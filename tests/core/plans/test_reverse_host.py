@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from returns.result import Failure
 
-from geats_core.declared.policy import HostPolicy
+from geats_core.declared.policy import AtOnce, HostPolicy
 from geats_core.hostwide.host_planner import plan_host
 from geats_core.planning.actions import (
     ConfigureGuest,
@@ -107,6 +107,22 @@ def test_a_plan_cannot_be_undone_where_there_is_no_more_room_for_it() -> None:
     assert [problem.path for problem in problems] == ["memory"]
     policy = HostPolicy(memory_overcommit=2.0)
     assert reverse_host(made, replace(FACTS, memory_bytes=2**30), policy).unwrap().plan.steps
+
+
+def test_vms_that_stand_in_for_each_other_go_back_in_waves() -> None:
+    names = ("web1", "web2", "web3")
+    groups = dict.fromkeys(names, "profile web")
+    here = applied(planned({}, *map(goal, names)))
+    made = planned(here, *(goal(name, hostname="www") for name in names))
+    policy = HostPolicy(at_once=AtOnce(1))
+
+    back = reverse_host(made, FACTS, policy, groups).unwrap()
+
+    assert [step.reason for step in back.plan.steps if not step.vm] == [
+        f"profile web, wave {n} of 3: web{n} must be up again before the turn of web{n + 1}"
+        for n in (1, 2)
+    ]
+    assert applied(back) == here
 
 
 def test_what_has_nothing_to_do_has_nothing_to_undo() -> None:

@@ -32,3 +32,9 @@ def test_waves_are_in_the_plan_in_every_form(tmp_path: Path, call: Geats) -> Non
     assert wave in shown("--format", "json")
     code, _, _ = call("--config", str(file), "apply", "--at-once", "some")
     assert code == 2
+
+    file.write_text(yaml.safe_dump({"geats": {**config, "policy": {"at_once": 1}}}))
+    kept = str(tmp_path / "plan.json")
+    assert shown("--save", kept)
+    code, out, _ = call("--config", str(file), "reverse", kept)
+    assert (code, wave in " ".join(out.split())) == (0, True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from returns.result import Failure
 
-from geats_core.planning.actions import Start
+from geats_core.planning.actions import AwaitReady, Start
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
 from geats_host.calls.reports import failure_text
 from geats_host.drivers.memory import MemoryDriver
@@ -94,6 +94,19 @@ def test_a_rollout_stops_at_the_first_that_is_not_ready_and_stays_so(there: Path
     driver(host).listening["web2", 80] = b""
     assert not isinstance(apply_plan(host, planned(there, "two")[1]), Failure)
     assert planned(there, "two")[1].plan.is_empty  # and nothing is probed
+
+
+def test_one_that_is_refused_stands_in_and_must_be_ready(there: Path) -> None:
+    refused = {**config(there, "two", at_once=2)}
+    vms = {name: {"profile": "web"} for name in NAMES}
+    refused["vms"] = {**vms, "web4": {"profile": "web", "after": ["nobody"]}}
+    host = Host.from_config(refused)
+
+    made = plan_wishes(host, wishes({}))
+
+    assert list(made.refused) == ["web4"]
+    assert (made.plan.steps[0].vm, type(made.plan.steps[0].action)) == ("web4", AwaitReady)
+    assert not isinstance(apply_plan(host, made), Failure)
 
 
 def test_a_plan_with_waves_is_saved_and_read(there: Path) -> None:
