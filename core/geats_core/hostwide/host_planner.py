@@ -30,9 +30,11 @@ from geats_core.hostwide.shared_volumes import order_sharing, wrong_sharing
 from geats_core.hostwide.start_order import cycles, order_starts_and_stops, unknown_names
 from geats_core.hostwide.step_graph import Graph
 from geats_core.hostwide.strays import Stray, stray_goals, strays_among
+from geats_core.planning.actions import AwaitReady
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, Goal, Restart, Target
 from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
@@ -243,6 +245,33 @@ def _to_start(spec: VMSpec, have: Observation) -> Goal:
     restart = Restart.NEVER if have.power is Power.STUCK else Restart.IF_NEEDED
     target = Target.FROZEN if have.to_freeze else Target.RUNNING
     return Goal(name=spec.name, target=target, spec=spec, restart=restart)
+
+
+def without_idle_probes(made: HostPlan) -> HostPlan:
+    """The same plan, in which only VMs that others need to be ready are waited for.
+
+    The start of the host is over once all are started: a guest that is slow, or never ready, does
+    not keep it.
+    """
+    needed = {at for step in made.steps for at in step.waits_for}
+    idle = {at for at, step in enumerate(made.steps) if _probes(step) and at not in needed}
+    kept = [at for at in range(len(made.steps)) if at not in idle]
+    position = {old: new for new, old in enumerate(kept)}
+    steps = tuple(
+        step.waiting(tuple(position[n] for n in step.needs), tuple(position[n] for n in step.after))
+        for step in (made.steps[at] for at in kept)
+    )
+    vms = {made.steps[at].vm for at in idle}
+    plans = tuple(_without_probes(each) if each.name in vms else each for each in made.plans)
+    return replace(made, plans=plans, steps=steps)
+
+
+def _without_probes(made: Plan) -> Plan:
+    return replace(made, steps=ordered(step for step in made.steps if not _probes(step)))
+
+
+def _probes(step: Step) -> bool:
+    return isinstance(step.action, AwaitReady)
 
 
 def halt_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:

@@ -3,7 +3,7 @@
 ``after`` is only an order: it is about VMs that start (or stop) in the same plan, and does not
 start the other VM. The VMs that a VM comes after have at least its priority. If one of them could
 not be started, or did not become ready, the VM is not started. A failed start does not stop VMs of
-lower priority, and a failed stop does not keep others on.
+lower priority, which wait for starts only, and a failed stop does not keep others on.
 """
 
 from collections import deque
@@ -127,15 +127,15 @@ def _priorities(before: Before, specs: Mapping[str, VMSpec]) -> dict[str, int]:
 def _started(
     graph: Graph, specs: Mapping[str, VMSpec], before: Before, priorities: Mapping[str, int]
 ) -> dict[str, int]:
-    """The step after which each VM counts as started: its start, that it is ready, or the pause
-    that follows these.
+    """The step after which those of lower priority may start: its start, or the pause after that.
 
-    There is a pause only if another start waits for it.
+    There is a pause only if another start waits for it. Nobody waits until the VM is ready but
+    those that come ``after`` it: a priority is only an order.
     """
     lowest = min(priorities.values(), default=0)
     waited_for = {other for others in before.values() for other in others}
-    started = dict(graph.started)
-    for name, number in graph.started.items():
+    started = dict(graph.starts)
+    for name, number in graph.starts.items():
         delay_s = specs[name].autostart.delay_s if name in specs else 0
         if delay_s and (priorities[name] > lowest or name in waited_for):
             reason = f"{name} is given that time before others start"

@@ -17,6 +17,7 @@ from geats_core.hostwide.host_planner import (
     boot_goals,
     halt_goals,
     rebuild_goals,
+    without_idle_probes,
 )
 from geats_core.hostwide.recheck import takes
 from geats_core.hostwide.registry_upgrade import with_places, with_upgrade
@@ -110,11 +111,12 @@ def plan_boot(host: Host) -> SavedPlan:
     """The plan that starts every VM which is to run after the host's own start.
 
     One that cannot start keeps no other from it: ``refused`` says why it cannot. One that is to be
-    gone stays off.
+    gone stays off. That a VM is ready is waited for only where another comes after it.
     """
     seen = host.observe_all()
     wanted = [goal for goal in boot_goals(seen) if goal.name not in host.config.gone]
-    return plan_each(host, wanted, seen)
+    made = plan_each(host, wanted, seen)
+    return replace(made, plan=without_idle_probes(made.plan))
 
 
 def plan_halt(host: Host) -> SavedPlan:

@@ -11,10 +11,13 @@ from geats_core import (
     Observation,
     Power,
     Target,
+    VMSpec,
     boot_goals,
     halt_goals,
 )
-from geats_core.planning.actions import Pause
+from geats_core.hostwide.host_planner import without_idle_probes
+from geats_core.planning.actions import AwaitReady, Pause, Start
+from geats_core.plans.plan_files import plan_from_json, saved, to_json
 from tests.core.hosts import at, goals, order, planned, refused, vm, waits
 
 DB = vm("db")
@@ -119,6 +122,51 @@ def test_a_lower_priority_waits_for_the_delay_of_a_higher() -> None:
     made = planned(goals(Target.RUNNING, *specs), at(Target.STOPPED, *specs))
 
     assert order(made) == ["start first", "wait 5 s", "wait for the steps before", "start then"]
+
+
+def probed(name: str, **raw: object) -> VMSpec:
+    return vm(name, ready={"tcp": 80}, **raw)
+
+
+def test_a_lower_priority_does_not_wait_until_a_higher_is_ready() -> None:
+    specs = [probed("first", autostart={"priority": 1, "delay": 5}), vm("then")]
+
+    made = planned(goals(Target.RUNNING, *specs), at(Target.STOPPED, *specs))
+
+    assert waits(made) == {
+        "start first": [],
+        "wait until first is ready (tcp 80, within 60 s)": ["start first"],
+        "wait 5 s": ["start first"],
+        "wait for the steps before": ["after: wait 5 s"],
+        "start then": ["after: wait for the steps before"],
+    }
+
+
+def test_the_start_of_the_host_waits_only_for_those_that_others_come_after() -> None:
+    specs = [
+        probed("db", autostart={"priority": 2}),
+        probed("app", autostart=True, after=["db"]),
+        vm("mail", autostart=True),
+    ]
+    there = at(Target.STOPPED, *specs)
+
+    made = without_idle_probes(planned(boot_goals(there), there))
+
+    ready = "wait until db is ready (tcp 80, within 60 s)"
+    assert waits(made) == {
+        "start db": [],
+        ready: ["start db"],
+        "wait for the steps before": ["after: start db"],
+        "start app": [ready, "after: wait for the steps before"],
+        "start mail": ["after: wait for the steps before"],
+    }
+    assert [[type(step.action) for step in each.steps] for each in made.plans] == [
+        [Start, AwaitReady],
+        [Start],
+        [Start],
+    ]
+    kept = saved(made, there)
+    assert plan_from_json(to_json(kept)).unwrap() == kept
 
 
 def test_nobody_waits_for_a_delay_for_nothing() -> None:

@@ -7,13 +7,14 @@ from returns.result import Failure
 
 from geats_core.planning.actions import AwaitReady, Start
 from geats_core.plans.plan_files import SavedPlan, plan_from_json, to_json
+from geats_host.calls.lifecycle import plan_verb
 from geats_host.calls.reports import failure_text
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.planning.goals import wishes
-from geats_host.planning.plans import plan_wishes
+from geats_host.planning.plans import plan_boot, plan_wishes
 from tests.memory_host import memory_config
 
 NAMES = ("web1", "web2", "web3", "web4")
@@ -107,6 +108,17 @@ def test_one_that_is_refused_stands_in_and_must_be_ready(there: Path) -> None:
     assert list(made.refused) == ["web4"]
     assert (made.plan.steps[0].vm, type(made.plan.steps[0].action)) == ("web4", AwaitReady)
     assert not isinstance(apply_plan(host, made), Failure)
+
+
+def test_the_start_of_the_host_probes_nothing_that_no_other_comes_after(tmp_path: Path) -> None:
+    raw = {**config(tmp_path), "vms": {"web1": {"profile": "web", "autostart": True}}}
+    host = Host.from_config(raw)
+    assert not isinstance(apply_plan(host, plan_verb(host, "define", "web1")), Failure)
+
+    kinds = [type(step.action) for step in plan_boot(host).plan.steps]
+
+    assert kinds[-1] is Start
+    assert AwaitReady not in kinds
 
 
 def test_a_plan_with_waves_is_saved_and_read(there: Path) -> None:
