@@ -110,7 +110,7 @@ def test_a_plan_cannot_be_undone_where_there_is_no_more_room_for_it() -> None:
 
 
 def test_vms_that_stand_in_for_each_other_go_back_in_waves() -> None:
-    names = ("web1", "web2", "web3")
+    names = ["web1", "web2", "web3"]
     groups = dict.fromkeys(names, "profile web")
     here = applied(planned({}, *map(goal, names)))
     made = planned(here, *(goal(name, hostname="www") for name in names))
