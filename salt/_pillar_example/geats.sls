@@ -92,6 +92,7 @@ geats:
       disk:
         url: https://cloud.example.org/debian-12.raw
         format: raw
+        disk_size: 3GiB           # so that plans count it before it is downloaded
         sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     served:
       simplestreams: {url: 'https://images.linuxcontainers.org', alias: debian/12, kind: disk}
@@ -153,6 +154,7 @@ geats:
       # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       transient: false            # undefine keeps the volumes
+      ready: {tcp: 5432}
       memory: 2GiB
       cpus: 2
       shutdown_timeout: 120

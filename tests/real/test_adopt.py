@@ -27,6 +27,7 @@ from geats_host.observing import known_volumes
 from geats_host.storage import VolumeId
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.real.conftest import set_init, sh
+from tests.real.old_containers import wait_until_up
 
 PATIENCE_S = (
     300  # a guest shuts down and boots in seconds, on a machine that has nothing else to do
@@ -35,7 +36,7 @@ NAME = "geats-test-adopt"
 OTHER = "geats-test-adopt-renamed"
 DEFINE = Path(__file__).with_name("define_child.py")
 REBOOTING = (
-    "#!/bin/sh\ntrap 'exit 0' USR1 PWR\ntrap 'reboot -f' HUP\nwhile :; do sleep 0.02; done\n"
+    "#!/bin/sh\ntrap 'reboot -f' HUP\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 0.02; done\n"
 )
 
 
@@ -143,6 +144,8 @@ def test_it_stops_starts_and_reboots_by_itself_and_is_deprovisioned(operator: Op
     operator.run("echo here > /tmp/mine")
     operator.adopt("busybox")
     init = operator.driver.info(NAME).pid
+    assert init is not None
+    wait_until_up(init)
     operator.run("kill -HUP 1")  # liblxc starts it again, from what it has in memory
     wait_for(lambda: operator.driver.info(NAME).pid not in (init, None))
     assert operator.run("cat /tmp/mine") == "here\n"

@@ -78,8 +78,8 @@ def wishes(words: Mapping[object, object], names: tuple[str, ...] = (), called: 
     ``Refused`` with everything that is wrong with the words.
     """
     read = Reader("", words)
-    at_most = read.take("at_most", count, NO_COUNT)
-    made = Wishes(_goal(read), names, called, at_most, read.take("at_once", at_once, AS_IT_IS))
+    goal, at_most = _goal(read), read.take("at_most", count, NO_COUNT)
+    made = Wishes(goal, names, called, at_most, read.take("at_once", at_once, AS_IT_IS))
     return accepted(read.done(made, FORMER))
 
 

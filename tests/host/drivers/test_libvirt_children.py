@@ -101,9 +101,12 @@ def test_a_child_that_hangs_is_killed_and_keeps_nobody(asked: Children, tmp_path
     assert ends_within(first, 0)
 
 
-def test_few_children_answer_many_requests_at_once(asked: Children) -> None:
+def test_few_children_answer_many_requests_at_once(
+    asked: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "PATIENCE_S", 60)  # however busy the machine is
     with ThreadPoolExecutor(8) as threads:
-        assert len({*threads.map(lambda _: ask(asked), range(8))}) <= children.AT_ONCE + 1
+        assert len({*threads.map(lambda _: ask(asked), range(8))}) <= children.AT_ONCE
     with ThreadPoolExecutor(4) as threads:  # but none waits for what is known to take long
         pids = {*threads.map(lambda _: ask(asked, "slow", waits=False), range(4))}
     assert len(pids) == 4
