@@ -2,7 +2,7 @@
 
 Ids in it are those that the guest sees, whatever range of ids it has on this host; so are access
 lists and capabilities of files. Hard links and holes stay what they are. What is in the guest's
-``/dev`` is left out: the driver fills it.
+``/dev`` is left out, because the driver fills it; unless every file is asked for.
 """
 
 import hashlib
@@ -40,9 +40,9 @@ PACK = (
     "--xattrs-include=*",
     "--acls",
     "--anchored",
-    "--exclude=./dev/*",
     "--file=-",
 )
+NO_DEVICES = ("--exclude=./dev/*",)
 LONGEST_PATH = 4095  # bytes that the kernel takes, see PATH_MAX
 ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")
 NOTHING = ("--files-from=/dev/null",)
@@ -81,9 +81,10 @@ class Packed:
     disk_bytes: int | None = None
 
 
-def pack(tree: Tree | None, out: Writable) -> Packed:
+def pack(tree: Tree | None, out: Writable, *, every_file: bool = False) -> Packed:
     """Write what the volume contains to *out*; None is a volume that exists in memory only."""
-    argv, at = ([*PACK, *NOTHING], Path("/")) if tree is None else ([*PACK, "."], tree.path)
+    options = [*PACK, *_left_out(every_file)]
+    argv, at = ([*options, *NOTHING], Path("/")) if tree is None else ([*options, "."], tree.path)
     if tree is not None:
         below = mounts_below(tree.path, itself=False)
         if below:
@@ -97,6 +98,10 @@ def pack(tree: Tree | None, out: Writable) -> Packed:
             size_bytes += len(chunk)
             out.write(chunk)
     return Packed(digest.hexdigest(), size_bytes)
+
+
+def _left_out(every_file: bool) -> tuple[str, ...]:
+    return () if every_file else NO_DEVICES
 
 
 def check(file: BinaryIO, packed: Packed) -> None:
@@ -146,7 +151,7 @@ def _refuse_too_long(path: bytes) -> None:
         )
 
 
-def unpack(file: Readable, packed: Packed | None, tree: Tree) -> None:
+def unpack(file: Readable, packed: Packed | None, tree: Tree, *, every_file: bool = False) -> None:
     """Replace the content of the volume by what is read from *file*, durably.
 
     Without *packed*, all of the file is read, which checks by itself what it gives out.
@@ -155,7 +160,7 @@ def unpack(file: Readable, packed: Packed | None, tree: Tree) -> None:
     """
     empty(tree.path)
     _namespace_of(tree)  # now, since it is made through /proc: that is not there while confined
-    argv = [*UNPACK, "--zstd", "--exclude=./dev/*", "--file=-"]
+    argv = [*UNPACK, "--zstd", *_left_out(every_file), "--file=-"]
     writing_only_to(tree.path, lambda: feed(argv, tree.path, tree, file, packed))
     descriptor = os.open(tree.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

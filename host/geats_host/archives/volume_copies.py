@@ -57,7 +57,7 @@ def _repack(old: Tree, new: Tree) -> None:
     with open(ours, "rb") as read, ThreadPoolExecutor(1) as writer:
         packed = writer.submit(_packed, old, theirs)
         try:
-            unpack(read, None, new)
+            unpack(read, None, new, every_file=True)
         finally:
             read.close()  # so that who writes does not wait for it
         packed.result()
@@ -65,7 +65,7 @@ def _repack(old: Tree, new: Tree) -> None:
 
 def _packed(tree: Tree, pipe: int) -> None:
     with open(pipe, "wb") as out:
-        pack(tree, out)
+        pack(tree, out, every_file=True)
 
 
 def _tree_sum(tree: Tree, other: Tree) -> str:

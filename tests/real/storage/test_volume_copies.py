@@ -16,8 +16,10 @@ from tests.real.conftest import open_folder
 
 
 def guests_tree(path: Path, shifted_by: int = 0) -> Path:
-    """What is hard to copy: links, holes, owners, attributes, a pipe, odd names."""
+    """What is hard to copy: links, holes, owners, attributes, a pipe, odd names, a folder dev."""
     (path / "a").mkdir(parents=True)
+    (path / "dev").mkdir()
+    (path / "dev/project").touch()
     file = path / "a/file"
     file.write_bytes(b"hello")
     os.link(file, path / "again")
