@@ -16,7 +16,7 @@ from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Code, Problem, Problems, within
 from geats_core.vm.claims import would_forget
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import Observation, Power, Stage
+from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_core.vm.unseen import (
     TEMPLATES,
@@ -40,6 +40,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *_another_driver(want, have),
         *losses(goal, want, have, facts),
         *_unfinished_copy(goal, have),
+        *_amid_a_move(goal.name, want, have),
         *(() if without else _stuck(goal, want, have)),  # nobody knows then
         *(() if without else _forgotten(goal, want, have)),
     ]
@@ -162,6 +163,34 @@ def _unfinished_copy(goal: Goal, have: Observation) -> Iterable[Problem]:
         advice = "repeat the command that makes it, or deprovision it"
         message = f"is an unfinished copy of {have.copy_of}: {advice}"
         yield Problem("volumes", message, Code.REFUSED)
+
+
+def left_of_move(name: str, seen: VolumeSeen, have: Observation) -> Problem:
+    """What can be done about *seen*, which an interrupted move left."""
+    path, move = f"volumes[{seen.name}]", f"geats move-volume {name} {seen.name} --to"
+    counts = _pools(have.recorded).get(seen.name, seen.pool)
+    advice = (
+        f"declare the pool that it is whole in, or destroy the copy: geats volumes remove {name} "
+        f"{seen.name} --pool {seen.pool}"
+        if counts == seen.pool
+        else f"{move} {counts} keeps it in pool {counts}, {move} {seen.pool} moves it there"
+    )
+    message = f"an interrupted move left a copy of it in pool {seen.pool}, which may not be whole"
+    return Problem(path, f"{message}: {advice}", Code.REFUSED)
+
+
+def _amid_a_move(name: str, want: VMSpec, have: Observation) -> Iterable[Problem]:
+    """While a volume moves, nothing but the move changes its pool, or takes it out of the VM."""
+    wanted, counting = _pools(want), _pools(have.recorded)
+    for seen in have.volumes:
+        pool, counts = wanted.get(seen.name), counting.get(seen.name, seen.pool)
+        is_changed = pool == seen.pool if counts == seen.pool else pool != counts
+        if seen.is_moving and is_changed:
+            yield left_of_move(name, seen, have)
+
+
+def _pools(spec: VMSpec | None) -> dict[str, str]:
+    return {volume.name: volume.pool for volume in spec.volumes} if spec else {}
 
 
 def _stuck(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 
 from returns.result import Failure, Success
 
-from geats_core.deciding.refusals import elsewhere
+from geats_core.deciding.refusals import elsewhere, left_of_move
 from geats_core.jobs.copies import claimed, hostname_under, not_there, not_whole
 from geats_core.planning.actions import ActivateVolume, ConfigureGuest, Rename, RenameVolume
 from geats_core.planning.draft import Draft
@@ -26,7 +26,7 @@ from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
-from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.checked import Checked, Code, Problem, within
 from geats_core.vm import hardware
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Renaming, definitions
@@ -151,6 +151,8 @@ def _in_the_way(
         message = "an interrupted plan is to start it again: start it, or keep it off, first"
         yield Problem(name, message, Code.REFUSED)
     yield from not_whole(name, have)
+    moving = (left_of_move(name, each, have) for each in have.volumes if each.is_moving)
+    yield from within(name, moving)
 
 
 def _left(name: str, have: Observation, new_name: str, there: Observation) -> Iterable[Problem]:

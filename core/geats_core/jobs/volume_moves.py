@@ -3,10 +3,11 @@
 Theory of operation
 -------------------
 One step does it (see ``MoveVolume``): wherever that is interrupted, one volume counts, the one in
-the pool that the VM is defined with. The other is worth nothing: it is the copy, as long as that is
-not whole, and then the old one. So the VM can be used as ever, and the same move begins anew, or
+the pool that the VM is defined with. The other is worth nothing: it is the copy, and once the VM is
+defined with that, the old one. So the VM can be used as ever, and the same move begins anew, or
 ends. A move to the pool that counts removes what is left in the other one: it undoes a move that
-was interrupted.
+was interrupted. Until either is done, no other plan changes the pool of the volume, or its VM's
+name.
 
 The description is the operator's: as long as it has the old pool, the next plan is refused.
 """
@@ -16,17 +17,19 @@ from dataclasses import replace
 
 from returns.result import Failure
 
-from geats_core.deciding.refusals import foreign
+from geats_core.deciding.refusals import foreign, left_of_move
 from geats_core.planning.actions import ActivateVolume, MoveVolume
 from geats_core.planning.draft import Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.offers import Offer
 from geats_core.planning.steps import Plan
-from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown
+from geats_core.reading.checked import Checked, Code, Problem, Problems, unknown, within
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen, definitions
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 from geats_core.vm.unseen import out_of_sight, unreliable_parts
+
+LEFT = "it counts in pool {} already, so only what a move left in pool {} is destroyed"
 
 
 def plan_volume_move(
@@ -74,6 +77,9 @@ def _move(
     old = (
         next(iter(_left(volume, have)), None) if is_here else have.volume(volume.pool, volume.name)
     )
+    counts = have.volume(volume.pool, volume.name)
+    if counts is not None and counts.is_moving:
+        return Failure(within(spec.name, [left_of_move(spec.name, counts, have)]))
     if is_here and old is None:
         return draft.finished()  # and nothing is left elsewhere
     found = tuple(_in_the_way(spec, volume, pool, old, have, observations, facts))
@@ -81,8 +87,8 @@ def _move(
         return Failure(found)
     if not (old.active or is_here):
         draft.add(ActivateVolume(old.pool, old.name), "it is to be read")
-    reason = "an earlier move left it there" if is_here else "another pool is asked for"
-    size_bytes = volume.size_bytes or old.size_bytes
+    reason = LEFT.format(volume.pool, old.pool) if is_here else "another pool is asked for"
+    size_bytes = max(volume.size_bytes or 0, old.size_bytes or 0) or None
     in_pool = replace(volume, pool=pool)
     moved = replace(spec, volumes=tuple(in_pool if v is volume else v for v in spec.volumes))
     draft.add(MoveVolume(pool, volume.name, old.pool, size_bytes, moved), reason)
@@ -91,7 +97,8 @@ def _move(
 
 def _left(volume: Volume, have: Observation) -> Iterable[VolumeSeen]:
     """What does not count of it, in another pool."""
-    return (seen for seen in have.volumes if seen.name == volume.name and seen.is_moving)
+    found = (seen for seen in have.volumes if seen.name == volume.name and seen.is_moving)
+    return (seen for seen in found if seen.pool != volume.pool)
 
 
 def _in_the_way(
@@ -108,6 +115,9 @@ def _in_the_way(
         yield Problem(name, f"is {have.power}: shut it down first", Code.REFUSED)
     if have.copy_of:
         yield Problem(name, f"is an unfinished copy of {have.copy_of}", Code.REFUSED)
+    for left in _left(volume, have):
+        if pool not in (volume.pool, left.pool):
+            yield from within(name, [left_of_move(name, left, have)])
     if volume.pool == pool:
         return
     needed = Stage.INSTALLED if volume.name == ROOT else Stage.FORMATTED

@@ -392,7 +392,7 @@ def _volume_after(action: VolumeAction, have: Observation) -> After:
                 off,
                 (seen.active, "it is not active"),
                 (seen.stage in (Stage.FORMATTED, Stage.FILLING), "a template is installed on it"),
-                (not seen.is_reserved, "a copy to it was not finished"),
+                (not (seen.is_reserved or seen.is_moving), "a copy to it was not finished"),
                 (not have.copy_of, f"the VM is an unfinished copy of {have.copy_of}"),
                 new,
                 then=_with_volume(have, changed(seen, stage=Stage.INSTALLED, template=template)),
@@ -453,8 +453,7 @@ def _moved(action: MoveVolume, have: Observation) -> After:
         return Failure("the volume does not exist")
     is_here = have.recorded == action.spec and new is not None
     is_free = new is None or new.stage is Stage.ALLOCATED or new.is_moving
-    size_bytes = action.size_bytes if new is None else new.size_bytes
-    content = new if is_here and new else changed(old, size_bytes=size_bytes, snapshots=())
+    content = new if is_here and new else changed(old, size_bytes=action.size_bytes, snapshots=())
     others = tuple(v for v in have.volumes if v is not old)
     then = changed(have, recorded=action.spec, defined=action.spec, volumes=others)
     return _need(
@@ -463,6 +462,7 @@ def _moved(action: MoveVolume, have: Observation) -> After:
         (not (old.unreadable or (new and new.unreadable)), "it cannot be read"),
         (is_here or is_free, "there is another volume in its place"),
         (is_here == old.is_moving, "it is not the one that counts"),
+        (not (is_here and new and new.is_moving), "the one that counts is not whole"),
         (is_here or not old.snapshots, "it has snapshots"),
         then=_with_volume(then, changed(content, pool=action.pool, active=True)),
     )

@@ -75,8 +75,9 @@ class VolumeSeen:
     ``template`` is the name of the template installed on it, ``guest`` the digest of the files that
     geats wrote into it; both are None before the stage INSTALLED. If the template is
     UNFINISHED_COPY (at the stage FILLING), the volume is reserved for a copy; if ``guest`` is, it
-    is a copy whose guest is not configured yet. If the template is UNFINISHED_MOVE, the VM has
-    the volume in another pool as well, where it counts. ``snapshots`` are in the
+    is a copy whose guest is not configured yet. If the template is UNFINISHED_MOVE, it is worth
+    nothing: it is a copy that is not whole, or the VM has the volume in another pool, where it
+    counts. ``snapshots`` are in the
     order in which they were taken. ``unreadable`` says why this geats cannot read the records of
     the pool about it, or that these are about another volume of the same name. Then nothing else is
     known about the volume, and it may contain valuable data. ``locked`` is its own record that the

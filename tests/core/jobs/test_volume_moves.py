@@ -6,6 +6,7 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import (
+    DataLoss,
     Goal,
     HostFacts,
     Observation,
@@ -16,18 +17,20 @@ from geats_core import (
     SnapshotSeen,
     Stage,
     Target,
+    VMSpec,
     VolumeSeen,
     explain,
     follow,
     plan,
     plan_from_json,
+    plan_rename,
     plan_volume_move,
     reverse,
     saved,
     to_json,
 )
 from geats_core.jobs.volume_moves import notes
-from geats_core.planning.actions import MoveVolume
+from geats_core.planning.actions import InstallTemplate, MoveVolume
 from geats_core.planning.model import after
 from geats_core.plans.glance import in_lines
 from geats_core.plans.plan_files import alone
@@ -110,6 +113,81 @@ def test_what_is_left_in_the_old_pool_hinders_nobody() -> None:
     goal = Goal(name="web01", target=Target.RUNNING, spec=THEN)
     steps = plan(goal, AFTER).unwrap().steps
     assert [type(step.action).__name__ for step in steps] == ["Define", "Start"]
+
+
+ELSEWHERE = vm(
+    "web01",
+    volumes=[{"name": "root"}, {"name": "data", "mount": "/srv", "size": "1GiB", "pool": "disks"}],
+)
+WITHOUT = vm("web01", volumes=[{"name": "root"}])
+NO_SPEC = replace(BEFORE, recorded=None, defined=None)
+HALF_COUNTS = replace(BEFORE, recorded=THEN)  # nothing geats does leads there
+
+
+@pytest.mark.parametrize("target", [Target.DEFINED, Target.PROVISIONED, Target.RUNNING])
+@pytest.mark.parametrize(
+    ("have", "want"),
+    [
+        *((BEFORE, want) for want in (THEN, ELSEWHERE, WITHOUT)),
+        *((AFTER, want) for want in (WEB, ELSEWHERE, WITHOUT)),
+    ],
+)
+def test_while_it_moves_no_other_plan_changes_its_pool(
+    target: Target, have: Observation, want: VMSpec
+) -> None:
+    goal = Goal(name="web01", target=target, spec=want, data_loss=DataLoss.ALLOWED)
+    said = "\n".join(map(str, plan(goal, have).failure()))
+    for pool in ("default", "fast"):
+        assert f"geats move-volume web01 data --to {pool}" in said
+    assert "web01.volumes[data]: an interrupted move left a copy of it in pool" in said
+
+
+@pytest.mark.parametrize("have", [NO_SPEC, HALF_COUNTS])
+def test_a_copy_that_is_not_whole_is_never_the_vms(have: Observation) -> None:
+    goal = Goal(name="web01", target=Target.DEFINED, spec=THEN, data_loss=DataLoss.ALLOWED)
+    said = "\n".join(map(str, plan(goal, have).failure()))
+    assert "declare the pool that it is whole in, or destroy the copy: geats volumes remove" in said
+    back = plan(replace(goal, spec=WEB, data_loss=DataLoss.REFUSED), have).unwrap()
+    assert ends(back, have) == BEFORE
+
+
+@pytest.mark.parametrize("pool", ["default", "fast"])
+def test_the_copy_that_is_not_whole_takes_nobodys_place(pool: str) -> None:
+    found = plan_volume_move("web01", "data", pool, {"web01": HALF_COUNTS}, FACTS).failure()
+    assert "declare the pool that it is whole in" in str(found[0])
+    for spec, there in ((THEN, "fast"), (WEB, "default")):
+        action = MoveVolume(there, "data", {"fast": "default"}.get(there, "fast"), None, spec)
+        assert isinstance(after(action, HALF_COUNTS), Failure)
+    root = with_volumes(OFF).volumes[0]
+    install = InstallTemplate(root.pool, root.name, "debian")
+    assert isinstance(after(install, replace(OFF, volumes=(root.as_moving(),))), Failure)
+
+
+@pytest.mark.parametrize("have", [BEFORE, AFTER])
+def test_while_it_moves_it_goes_to_no_third_pool_and_its_vm_keeps_its_name(
+    have: Observation,
+) -> None:
+    facts = replace(FACTS, pools={**(FACTS.pools or {}), "third": TREES})
+    found = plan_volume_move("web01", "data", "third", {"web01": have}, facts).failure()
+    assert "an interrupted move left a copy of it" in str(found[0])
+    renaming = plan_rename("web01", "web02", {"web01": have}, facts).failure()
+    assert "web01.volumes[data]: an interrupted move left a copy of it" in "\n".join(
+        map(str, renaming)
+    )
+
+
+def test_what_grew_since_is_made_anew_as_large() -> None:
+    have = with_volumes(OFF, replace(DATA, size_bytes=2**31), replace(HALF, size_bytes=2**30))
+    volume = ends(moved(have), have).volume("fast", "data")
+    assert volume is not None
+    assert volume.size_bytes == 2**31
+
+
+def test_what_only_goes_is_not_said_to_be_copied_for_it() -> None:
+    assert (
+        "it counts in pool default already, so only what a move left in pool fast is destroyed"
+        in (explain(moved(BEFORE, "default")))
+    )
 
 
 @pytest.mark.parametrize(
