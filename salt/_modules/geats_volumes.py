@@ -46,9 +46,9 @@ def move_volume(name, volume, pool, test=None, verbose=False):
     Move a volume of a VM that is off to another pool of its host.
 
     It is copied, and the copy is compared with it. Then the VM uses the copy, and the old one is
-    destroyed. If the call is interrupted, repeat it; a move back to the old pool removes what there
-    is of the copy. Write the new pool into the pillar too: until then, the next plan is refused.
-    Snapshots do not move: delete them first.
+    destroyed. If the call is interrupted, repeat it; a move back to the old pool undoes it. Until
+    then, other plans do not change the pool of the volume. Write the new pool into the pillar too:
+    until then, the next plan is refused. Snapshots do not move: delete them first.
 
     volume
         its name, such as ``data``

@@ -95,8 +95,8 @@ def move_volume(session: Session, name: str, volume: str, pool: str, dry_run: bo
 
     It is copied, and the copy is compared with it. Then the VM uses the copy, and the old one is
     destroyed. If this is interrupted, the same command finishes it; a move back to the old pool
-    removes what there is of the copy. Declare the new pool too: until then, the next plan is
-    refused. Snapshots do not move: delete them first.
+    undoes it. Until then, other plans do not change the pool of the volume. Declare the new pool
+    too: until then, the next plan is refused. Snapshots do not move: delete them first.
     """
     planned = volumes_.move(session.host, name, volume, pool)
     show_or_apply(session, planned, dry_run=dry_run)

@@ -67,6 +67,7 @@ from geats_host.observing import (
     lines_by_hand,
     offers,
     unfinished_copies,
+    unfinished_moves,
     unfinished_renames,
     unfinished_restarts,
 )
@@ -94,12 +95,14 @@ class Performer(Ground):
             offers.forget(self.registry, self.name)
         match action:
             case Define(spec, keep, copy_of, then):
+                unfinished_moves.before_define(self.registry, self.name)
                 unfinished_copies.before_define(self.registry, self.name, copy_of, then)
                 self._define(spec, keep)
             case Adopt():
                 self._adopt(action)
             case Undefine(keep):
                 unfinished_restarts.forget(self.registry, [self.name])
+                unfinished_moves.forget_all(self.registry, self.name)
                 lines_by_hand.note(self.registry, self.name, keep)
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
@@ -182,6 +185,7 @@ class Performer(Ground):
         replace(self, name=this.new_name, spec=action.spec)._define(action.spec, action.keep)
         lines_by_hand.note(self.registry, self.name, ())
         self.driver.undefine(self.name)
+        unfinished_moves.forget_all(self.registry, self.name)
         self.registry.forget(self.name)
         unfinished_renames.forget(self.registry, this)
 
