@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ INIT = "init"
 LINES = 50
 SCREEN = 20  # lines that are shown before somebody attaches to a console
 MOST_BYTES = 1 << 20  # of a file, that are read at once
+LONGEST_LINE = 1 << 16  # bytes that a guest's init says before it is shown as another line
+WITHIN_S = 60  # that a guest has to tell what its init logged
 LOOK_S = 0.3  # between two looks at a file that is followed
 CONTROL = re.compile(  # ECMA-48: colours and such; and strings, such as a title of a window
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
@@ -143,20 +146,28 @@ def _show_init(host: Host, name: str, lines: int, show_line: Show, *, follow: bo
     if follow and not isinstance(host.running(name), StreamingDriver):
         raise Refused(f"{name}: its init cannot be followed, as its driver passes nothing on")
     argv = ["sh", "-c", OF_INIT, "sh", str(lines), *(["follow"] if follow else [])]
+    newest = deque[bytes](maxlen=lines)  # the guest may say more than it is asked for
     read, write = os.pipe()
 
     def reading() -> None:
         with open(read, "rb") as said:
-            for line in said:
-                show_line(INIT, safe(line.rstrip(b"\n")))
+            while line := said.readline(LONGEST_LINE):
+                if follow:
+                    show_line(INIT, safe(line.rstrip(b"\n")))
+                newest.append(line)
 
     reader = threading.Thread(target=reading)
     reader.start()
     try:
         streams = Streams(stdin=None, stdout=write, stderr=write)
-        code = programs.stream(host, name, argv, {}, streams)
+        within: Options = {} if follow else {"timeout": WITHIN_S}
+        code = programs.stream(host, name, argv, within, streams)
     finally:
         os.close(write)
         reader.join()
-    if code is not None and 0 < code <= 127:  # above, somebody ended it
+    for line in () if follow else newest:
+        show_line(INIT, safe(line.rstrip(b"\n")))
+    if code is None:
+        raise HostError(f"{name}: its init did not tell its log within {WITHIN_S} s")
+    if 0 < code <= 127:  # above, somebody ended it
         raise HostError(f"{name}: its init cannot be asked for a log (exit code {code})")

@@ -30,7 +30,7 @@ def stream(host: Host, name: str, argv: object, options: Options, streams: Strea
     driver = host.running(name)
     if isinstance(driver, StreamingDriver):
         return driver.stream(name, command, streams, within_s)
-    ran = driver.exec(name, command)
+    ran = driver.exec(name, replace(command, timeout_s=within_s or LONGEST_S))
     more = b"there was more output than is kept\n" if ran.truncated else b""
     write_all(streams.stdout, ran.stdout)
     write_all(streams.stderr, ran.stderr + more)

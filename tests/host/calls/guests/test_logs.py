@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.requests.guest_requests import Command
 from geats_host.calls import lifecycle
 from geats_host.calls.guests import logs
 from geats_host.calls.guests.logs import Followed, Logs, safe
@@ -129,6 +130,25 @@ def test_the_init_of_a_guest_is_asked_in_the_guest(
     apply_plan(host, lifecycle.plan_verb(host, "stop", "web01"))
     with pytest.raises(Refused, match=r"^web01: is stopped, and must be running$"):
         shown(host, "init")
+
+
+def test_a_guest_that_says_more_than_asked_for_or_never_ends_keeps_nobody(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Command] = []
+
+    def floods(_: object, __: str, command: Command) -> Ran:
+        asked.append(command)
+        return Ran(code=None, stdout=b"a\n" * 9 + b"b" * 20)
+
+    monkeypatch.setattr(logs, "LONGEST_LINE", 9)
+    monkeypatch.setattr(MemoryDriver, "exec", floods)
+    found: list[str] = []
+    wanted = logs.logs(host, "web01", "init", {"lines": 3})
+    with pytest.raises(HostError, match=r"^web01: its init did not tell its log within 60 s$"):
+        logs.show(host, "web01", wanted, lambda *line: found.append(line[1]))
+    assert found == ["b" * 9, "b" * 9, "bb"]
+    assert [each.timeout_s for each in asked] == [logs.WITHIN_S]
 
 
 def test_a_log_that_there_is_not_is_refused(host: Host) -> None:
