@@ -23,6 +23,7 @@ from geats_host.linux.run import ENDS_WITH_US
 from geats_host.storage import VolumeId
 
 SCRIPT = Path(scripts.__path__[0]) / "chroot_child.py"
+STDOUT = 1  # where the script answers
 
 
 class Reached(Protocol):
@@ -96,31 +97,33 @@ class Off:
         return file_requests.copied(said)
 
     def _do(self, request: Request, timeout_s: int, file: int) -> Answer:
-        path = os.path.normpath(f"{request['path']}")
-        for mount in self.elsewhere:
-            if f"{path}/".startswith(f"{mount}/"):
-                raise Refused(f"{self.name}: is off, and {mount} is on another volume: start it")
+        self._on_the_root(f"{request['path']}", whole=request["do"] in ("pack", "unpack"))
         given = json.dumps({**request, "shift": self.shifted_by}) + "\n"
-        read, write = os.pipe()
-        argv = [sys.executable, "-I", "-S", f"{SCRIPT}", f"{self.root}", f"{write}", f"{file}"]
-        with open(read, "rb") as answers:
-            try:
-                with subprocess.Popen(
-                    [*ENDS_WITH_US, *argv],
-                    stdin=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    pass_fds=(write, file),
-                    cwd="/",
-                ) as child:
-                    os.close(write)
-                    _, said = child.communicate(given.encode(), timeout_s)
-            except subprocess.TimeoutExpired:
-                raise HostError(f"{self.name}: it took more than {timeout_s} s") from None
-            answer = file_requests.answer(answers.read())
-        if child.returncode != 0 or "failed" in answer.values:
-            why = answer.values.get("failed") or said.decode(errors="replace").strip()[-2000:]
+        argv = [sys.executable, "-I", "-S", f"{SCRIPT}", f"{self.root}", f"{STDOUT}", f"{file}"]
+        try:
+            ran = subprocess.run(  # one that takes too long is killed
+                [*ENDS_WITH_US, *argv],
+                input=given.encode(),
+                capture_output=True,
+                timeout=timeout_s,
+                pass_fds=(file,),
+                cwd="/",
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise HostError(f"{self.name}: it took more than {timeout_s} s") from None
+        answer = file_requests.answer(ran.stdout)
+        if ran.returncode != 0 or "failed" in answer.values:
+            why = answer.values.get("failed") or ran.stderr.decode(errors="replace").strip()[-2000:]
             raise HostError(f"{self.name}: {why}")
         return answer
+
+    def _on_the_root(self, path: str, *, whole: bool) -> None:
+        """Refuse what is on another volume; and a *whole* directory that has one below it."""
+        own = f"/{os.path.normpath(path).strip('/')}".rstrip("/")
+        for mount in self.elsewhere:
+            if f"{own}/".startswith(f"{mount}/") or (whole and mount.startswith(f"{own}/")):
+                raise Refused(f"{self.name}: is off, and {mount} is on another volume: start it")
 
 
 def _off(host: Host, name: str, have: Observation) -> Off:
