@@ -135,7 +135,7 @@ def test_a_file_that_could_not_be_read_to_its_end_is_not_there(tmp_path: Path) -
 def test_more_than_is_wanted_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = entry("a", "file", b"1234") + entry("b", "file", b"5") + END
     with pytest.raises(Malformed, match=r"^it is larger than wanted: see max_size$"):
-        unpacked(stream, tmp_path / "target", most=4)
+        unpacked(stream, tmp_path / "target", most=2 * len(entry("a", "file")) + 4)
     assert list(seen(tmp_path / "target")) == ["a"]
     monkeypatch.setattr(tree_stream, "MOST_ENTRIES", 1)
     with pytest.raises(Malformed, match=r"^there are more than 1 files$"):
@@ -158,6 +158,7 @@ def test_more_than_is_wanted_is_not_taken(tmp_path: Path, monkeypatch: pytest.Mo
             entry("a", "file", b"").replace(b'"mtime": 0', b'"mtime": 1%s' % (b"0" * 40)),
             "malformed",
         ),
+        (entry("a", "dir").replace(b'"mtime": 0', b'"mtime": 1%s' % (b"0" * 40)), "malformed"),
         (entry("a", "file") + (1 << 30).to_bytes(4, "big"), "it is larger than wanted"),
     ],
 )
@@ -172,3 +173,29 @@ def test_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
     stream = entry("etc", "dir", mode=0o700) + entry("etc/a", "file", b"") + END
     unpacked(stream, tmp_path / "target")
     assert seen(tmp_path / "target")["etc"][1] == 0o711
+
+
+def test_names_count_as_what_is_wanted_too(tmp_path: Path) -> None:
+    stream = b"".join(entry(f"{n}", "dir") for n in range(9))
+    with pytest.raises(Malformed, match=r"^it is larger than wanted: see max_size$"):
+        unpacked(stream + END, tmp_path / "target", most=len(stream) - 1)
+    assert unpacked(stream + END, tmp_path / "other", most=len(stream)) == ((0, 0), [])
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_leads_nowhere(tmp_path: Path) -> None:
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    (source / "a/b").mkdir(parents=True)
+    (outside / "b").mkdir(parents=True)
+    (outside / "b/secret").touch()
+    stream, wrong = io.BytesIO(), list[str]()
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        if b'"a/b"' in data:
+            (source / "a").rename(source / "was")
+            (source / "a").symlink_to(outside)
+
+    with opened(source) as top:
+        pack(top, write, wrong.append)
+    assert wrong == ["a/b: Not a directory"]
+    assert b"secret" not in stream.getvalue()

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from geats_core.reading import fields, mappings
@@ -26,6 +26,8 @@ from geats_host.host import Host
 from geats_host.linux.descriptors import closing
 from geats_host.storage import VolumeId
 from geats_host.streams.pipes import write_all
+
+MOST_COMPLAINTS = 100
 
 
 def push(
@@ -74,12 +76,12 @@ def push_tree(host: Host, name: str, source: object, path: object, options: Opti
         read.problems.append(Problem("mode", "is for a file: those of a directory are kept"))
     if wanted is None or read.problems:
         raise Refused(*read.problems)
-    wrong: list[str] = []
+    wrong = _Complaints()
     with _directory(from_host, "source") as top, reached(host, name) as guest:
         _refuse_its_own(host, name, from_host)
-        with _fed(lambda write: tree_stream.pack(top, write, wrong.append)) as stream:
+        with _fed(lambda write: tree_stream.pack(top, write, wrong.add)) as stream:
             done = guest.unpack(wanted, stream)
-    return replace(done, wrong=(*map(printable, wrong), *done.wrong))
+    return replace(done, wrong=(*wrong.told(), *done.wrong))
 
 
 def pull_tree(host: Host, name: str, path: object, target: object, options: Options) -> Copied:
@@ -95,9 +97,9 @@ def pull_tree(host: Host, name: str, path: object, target: object, options: Opti
         read.problems.append(Problem("target", f"must be in a directory, got {target!r}"))
     if wanted is None or read.problems:
         raise Refused(*read.problems)
-    wrong: list[str] = []
+    wrong = _Complaints()
     with reached(host, name) as guest:
-        drained = _Drained(to_host, wanted.max_bytes, wrong.append)
+        drained = _Drained(to_host, wanted.max_bytes, wrong.add)
         try:
             with drained.stream() as stream:
                 done = guest.pack(wanted.path, stream, wanted.timeout_s)
@@ -107,8 +109,26 @@ def pull_tree(host: Host, name: str, path: object, target: object, options: Opti
         if not done.is_tree:
             return done
         files, size = drained.result()
-    told = (*done.wrong, *map(printable, wrong))  # the guest chose the names
-    return replace(done, files=files, size_bytes=size, wrong=told)
+    return replace(done, files=files, size_bytes=size, wrong=(*done.wrong, *wrong.told()))
+
+
+@dataclass(slots=True)
+class _Complaints:
+    """What was not copied, and why: the first are kept, and others are counted."""
+
+    kept: list[str] = field(default_factory=list)
+    others: int = 0
+
+    def add(self, text: str) -> None:
+        if len(self.kept) < MOST_COMPLAINTS:
+            self.kept.append(printable(text))  # the guest may have chosen the names
+        else:
+            self.others += 1
+
+    def told(self) -> tuple[str, ...]:
+        """A line for each, and one for those that are not kept."""
+        more = (f"and {self.others} more were not copied",) if self.others else ()
+        return (*self.kept, *more)
 
 
 def _refuse_its_own(host: Host, name: str, source: str) -> None:
@@ -194,5 +214,5 @@ class _Drained:
                 self.target.mkdir(mode=0o700, exist_ok=True)
                 with _directory(f"{self.target}", "target") as top:
                     self.copied = tree_stream.unpack(stream, top, None, self.most, self.wrong)
-        except (tree_stream.Malformed, OSError, Refused) as error:
+        except Exception as error:  # it is told where the copy was asked for
             self.error = error

@@ -24,10 +24,12 @@ PIECE = 1 << 20
 FAILED = 2**32 - 1
 LONGEST_LINE = 1 << 16
 MOST_ENTRIES = 1_000_000
+MOST_SECONDS = 2**62  # from 1970, before or after: what the kernel takes as a time
 MODE = 0o777  # that a program runs as its owner is nothing that comes along
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+TOO_LARGE = "it is larger than wanted: see max_size"
 Wrong = Callable[[str], None]  # gets what is not copied, and why
 
 
@@ -46,7 +48,7 @@ def pack(top: int, write: Callable[[bytes], object], wrong: Wrong) -> None:
     while left:
         folder = left.pop()
         try:
-            here = os.open(folder or ".", DIRECTORY, dir_fd=top)
+            here = _opened(top, folder.split("/") if folder else [])
         except OSError as error:
             wrong(f"{folder}: {error.strerror}")
             continue
@@ -65,19 +67,23 @@ def unpack(
 ) -> tuple[int, int]:
     """Write the tree below the open directory *top*; how many files that are, and bytes.
 
-    Everything new is *owner*'s, if there is one. ``Malformed`` if there are more than *most* bytes.
+    Everything new is *owner*'s, if there is one. ``Malformed`` if there are more than *most* bytes,
+    what is said of each file and directory included.
     """
-    made: list[tuple[str, Any]] = []
-    files = copied = 0
+    made: list[tuple[str, int, int]] = []
+    files = copied = told = 0
     try:
-        for entry in _entries(stream):
-            pieces = _pieces(stream, most - copied) if entry["kind"] == "file" else None
+        for entry, length in _entries(stream):
+            told += length
+            if told + copied > most:
+                raise Malformed(TOO_LARGE)
+            pieces = _pieces(stream, most - told - copied) if entry["kind"] == "file" else None
             try:
                 if entry["kind"] != "dir":
                     copied += _put(top, entry, pieces, owner)
                     files += pieces is not None
                 elif _make(top, entry["path"], owner):
-                    made.append((entry["path"], entry))
+                    made.append((entry["path"], entry["mode"], entry["mtime"]))
             except OSError as error:
                 wrong(f"{entry['path']}: {error.strerror}")
                 _pass_over(pieces)
@@ -86,9 +92,9 @@ def unpack(
             except (ValueError, OverflowError):  # a name or a time that there cannot be
                 raise Malformed("the copy is malformed") from None
     finally:
-        for path, entry in reversed(made):  # a file that is made changes the time of its directory
+        for path, mode, mtime in reversed(made):  # a file that is made changes its directory's time
             with suppress(OSError):
-                _finish(top, path, entry)
+                _finish(top, path, mode, mtime)
     return files, copied
 
 
@@ -143,17 +149,18 @@ def _write_entry(
     write(json.dumps(entry).encode() + b"\n")
 
 
-def _entries(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+def _entries(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each entry, and how many bytes it is said in."""
     for _ in range(MOST_ENTRIES):
-        entry = _read_entry(stream)
+        line = stream.readline(LONGEST_LINE)
+        entry = _entry(line)
         if entry["kind"] == "end":
             return
-        yield entry
+        yield entry, len(line)
     raise Malformed(f"there are more than {MOST_ENTRIES} files")
 
 
-def _read_entry(stream: BinaryIO) -> dict[str, Any]:
-    line = stream.readline(LONGEST_LINE)
+def _entry(line: bytes) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -161,7 +168,12 @@ def _read_entry(stream: BinaryIO) -> dict[str, Any]:
     match entry:
         case {"kind": "end"}:
             return dict(entry)
-        case {"kind": "dir" | "file" | "link", "path": str(), "mode": int(), "mtime": int()}:
+        case {
+            "kind": "dir" | "file" | "link",
+            "path": str(),
+            "mode": int(),
+            "mtime": int(time),
+        } if abs(time) < MOST_SECONDS * 10**9:
             return {**entry, "to": str(entry.get("to", ""))}
         case _:
             raise Malformed("the copy broke off" if not line else "the copy is malformed")
@@ -174,7 +186,7 @@ def _pieces(stream: BinaryIO, most: int) -> Iterator[bytes]:
             raise Unread
         most -= length
         if length > PIECE or most < 0:
-            raise Malformed("it is larger than wanted: see max_size")
+            raise Malformed(TOO_LARGE)
         yield _exactly(stream, length)
 
 
@@ -198,16 +210,16 @@ def _names(path: str) -> list[str]:
     return names
 
 
-def _parent(top: int, names: list[str]) -> int:
-    """The directory that the last of *names* is in; no link is followed on the way."""
-    parent = os.open(".", DIRECTORY, dir_fd=top)
-    for name in names[:-1]:
+def _opened(top: int, names: list[str]) -> int:
+    """The directory that *names* lead to; no link is followed on the way."""
+    here = os.open(".", DIRECTORY, dir_fd=top)
+    for name in names:
         try:
-            below = os.open(name, DIRECTORY, dir_fd=parent)
+            below = os.open(name, DIRECTORY, dir_fd=here)
         finally:
-            os.close(parent)
-        parent = below
-    return parent
+            os.close(here)
+        here = below
+    return here
 
 
 def _make(top: int, path: str, owner: tuple[int, int] | None) -> bool:
@@ -215,7 +227,7 @@ def _make(top: int, path: str, owner: tuple[int, int] | None) -> bool:
     if path == "":
         return False
     names = _names(path)
-    parent = _parent(top, names)
+    parent = _opened(top, names[:-1])
     try:
         try:
             os.mkdir(names[-1], 0o700, dir_fd=parent)
@@ -234,7 +246,7 @@ def _put(
 ) -> int:
     """Put a file or a link in place, whole; how many bytes it has."""
     names = _names(entry["path"])
-    parent, temporary, size = _parent(top, names), f".geats-{os.urandom(8).hex()}", 0
+    parent, temporary, size = _opened(top, names[:-1]), f".geats-{os.urandom(8).hex()}", 0
     times = (entry["mtime"], entry["mtime"])
     try:
         if pieces is None:
@@ -260,13 +272,10 @@ def _put(
     return size
 
 
-def _finish(top: int, path: str, entry: dict[str, Any]) -> None:
-    names = _names(path)
-    parent = _parent(top, names)
+def _finish(top: int, path: str, mode: int, mtime: int) -> None:
+    opened = _opened(top, _names(path))
     try:
-        opened = os.open(names[-1], DIRECTORY, dir_fd=parent)
-        os.fchmod(opened, entry["mode"] & MODE)
-        os.utime(opened, ns=(entry["mtime"], entry["mtime"]))
-        os.close(opened)
+        os.fchmod(opened, mode & MODE)
+        os.utime(opened, ns=(mtime, mtime))
     finally:
-        os.close(parent)
+        os.close(opened)
