@@ -1,13 +1,23 @@
 """What a program says on its pipes: kept up to a limit, or passed on as it comes."""
 
+import math
 import os
 import select
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 CHUNK = 1 << 16
+ROOM_S = 0.1  # how long a target may have no room before something else is looked at
+Until = Callable[[], float]  # when to give up, as ``time.monotonic`` tells it
+
+
+def at_once() -> float:
+    """As a time to give up: nobody waits."""
+    return -math.inf
 
 
 class Source(Protocol):
@@ -22,8 +32,11 @@ class Source(Protocol):
         """Take some of what there is; False at the end, ``BlockingIOError`` if there is none."""
         ...
 
-    def drain(self) -> None:
-        """Take what there is, but do not wait for more, nor read for ever."""
+    def drain(self, until: Until) -> None:
+        """Take what there is, but do not wait for more, nor read for ever.
+
+        Whoever takes it from here may be slow, but not later than *until*.
+        """
         ...
 
 
@@ -43,7 +56,7 @@ class Captured:
         self.more |= len(data) > room
         return bool(data)
 
-    def drain(self) -> None:
+    def drain(self, until: Until) -> None:
         with suppress(BlockingIOError):
             for _ in range(self.most // CHUNK):
                 if not self.read():
@@ -60,22 +73,42 @@ class Passed:
 
     pipe: int
     target: int
+    rest: bytes = b""  # was read, and waits for room
 
     def read(self) -> bool:
-        data = os.read(self.pipe, CHUNK)
+        """Only for a moment does it wait for a target that has no room: see ``rest`` then."""
+        if not self.rest:
+            self.rest = os.read(self.pipe, CHUNK)
+            if not self.rest:
+                return False
         try:
-            write_all(self.target, data)
+            self.rest = self.rest[_written(self.target, self.rest) :]
         except BrokenPipeError:  # nobody reads any more: the program is to see the same
+            self.rest = b""
             with open(os.devnull, "rb") as nothing:
                 os.dup2(nothing.fileno(), self.pipe)
             return False
-        return bool(data)
+        return True
 
-    def drain(self) -> None:
+    def drain(self, until: Until) -> None:
+        reads = 0
         with suppress(BlockingIOError):
-            for _ in range(16):  # as much as a pipe has room for
-                if not self.read():
+            while self.rest or reads < 16:  # as much as a pipe has room for
+                reads += not self.rest
+                if not self.read() or (self.rest and time.monotonic() >= until()):
                     return
+
+
+def _written(target: int, data: bytes) -> int:
+    """How many bytes of it could be written without waiting for long."""
+    poll, done = select.poll(), 0
+    poll.register(target, select.POLLOUT)
+    wait_ms = ROOM_S * 1000
+    while done < len(data) and poll.poll(wait_ms):
+        with suppress(BlockingIOError):  # whoever made it wants no waiting
+            # With so much at once, no pipe that has room makes us wait.
+            done += os.write(target, data[done : done + select.PIPE_BUF])
+    return done
 
 
 def fed_from(source: int, stack: ExitStack) -> int:

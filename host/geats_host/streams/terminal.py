@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from geats_host.errors import HostError
-from geats_host.streams.pipes import CHUNK, Source, write_all
+from geats_host.streams.pipes import CHUNK, Source, Until, write_all
 
 MASTER = os.makedev(5, 2)  # devpts: what every master of a terminal is
 LAST_WORDS_S = 1.0  # that what was said at last has to come through
@@ -39,7 +39,7 @@ class Shown:
         write_all(self.target, data)
         return bool(data)
 
-    def drain(self) -> None:
+    def drain(self, until: Until) -> None:
         deadline = time.monotonic() + LAST_WORDS_S
         with suppress(BlockingIOError):
             while time.monotonic() < deadline and self.read():
@@ -70,7 +70,7 @@ class Typed:
                 return False
         return True
 
-    def drain(self) -> None:
+    def drain(self, until: Until) -> None:
         pass  # what is typed too late is for the caller's shell
 
 
@@ -95,7 +95,7 @@ class Handover:
             self._connect(master)
         return False  # it says nothing more
 
-    def drain(self) -> None:
+    def drain(self, until: Until) -> None:
         pass  # each of the sources is drained by itself
 
     def _connect(self, master: int) -> None:

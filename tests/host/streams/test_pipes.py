@@ -1,13 +1,17 @@
 """What goes through pipes, kept or passed on."""
 
+import fcntl
+import math
 import os
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
-from geats_host.streams.pipes import Captured, Passed, fed_from, pipe, write_all
+from geats_host.streams import pipes
+from geats_host.streams.pipes import Captured, Passed, at_once, fed_from, pipe, write_all
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def test_what_is_passed_on_is_all_of_it_and_byte_for_byte(stack: ExitStack) -> N
     passed = Passed(read, target)
     os.write(write, b"\xff\0\r\n")
     os.close(write)
-    passed.drain()
+    passed.drain(at_once)
     assert (os.read(shown, 99), passed.read()) == (b"\xff\0\r\n", False)
 
 
@@ -70,3 +74,42 @@ def test_a_target_that_wants_no_waiting_gets_all_the_same(stack: ExitStack) -> N
     os.close(write)
     reader.join()
     assert got == [bytes(300_000)]
+
+
+def test_a_caller_that_reads_nothing_blocks_nobody(stack: ExitStack) -> None:
+    (read, write), (shown, target) = pipe(stack, stack), pipe(stack, stack)
+    os.set_blocking(read, False)
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
+    said = os.urandom(300_000)
+    os.write(write, said)
+    passed, got = Passed(read, target), b""
+    while not passed.rest:
+        assert passed.read()
+    passed.drain(at_once)
+    assert passed.rest
+    while passed.rest or len(got) < len(said):
+        got += os.read(shown, 1 << 20)
+        with suppress(BlockingIOError):
+            passed.read()
+    assert got == said
+
+
+def test_what_comes_at_last_waits_for_a_slow_caller(stack: ExitStack) -> None:
+    (read, write), (shown, target) = pipe(stack), pipe(stack)
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
+    said = os.urandom(300_000)
+    os.write(write, said)
+    os.close(write)
+    got: list[bytes] = []
+
+    def reading() -> None:
+        time.sleep(3 * pipes.ROOM_S)
+        with open(shown, "rb", closefd=False) as opened:
+            got.append(opened.read())
+
+    reader = threading.Thread(target=reading)
+    reader.start()
+    Passed(read, target).drain(lambda: math.inf)
+    os.close(target)
+    reader.join()
+    assert got == [said]

@@ -14,7 +14,7 @@ import pytest
 
 from geats_host.errors import HostError
 from geats_host.streams import terminal
-from geats_host.streams.pipes import Source
+from geats_host.streams.pipes import Source, at_once
 from geats_host.streams.terminal import Handover
 
 
@@ -67,8 +67,8 @@ def test_what_was_said_at_last_is_shown(stack: ExitStack) -> None:
     shown, typed = handed(stack, caller, master)
     os.write(guest, b"bye")
     os.close(guest)
-    shown.drain()
-    typed.drain()
+    shown.drain(at_once)
+    typed.drain(at_once)
     assert (os.read(person, 99), shown.read()) == (b"bye", False)
 
 

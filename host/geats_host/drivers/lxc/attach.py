@@ -44,7 +44,7 @@ from geats_host.drivers.lxc.process import reasons
 from geats_host.errors import HostError
 from geats_host.linux import namespaces, network
 from geats_host.streams import interruptions, terminal
-from geats_host.streams.pipes import Captured, Passed, Source, fed_from, pipe
+from geats_host.streams.pipes import Captured, Passed, Source, Until, at_once, fed_from, pipe
 
 SCRIPT = Path(__file__).parent / "scripts" / "attach_child.py"
 LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
@@ -236,10 +236,11 @@ def _watched(
     deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
     with interruptions.passed_on(lambda number: _tell(child, f"signal {told or number}")) as came:
         ended = _read_until(child, lambda: min(deadline, came.until))
-        _end(child)
-    if came.number and not ended:
+        _end(child, lambda: min(deadline, came.until))
+    in_time = ended and not any(map(_is_behind, child.sources))
+    if came.number and not in_time:
         sys.exit(128 + came.number)
-    return ended
+    return in_time
 
 
 def _code(
@@ -290,15 +291,18 @@ def _child(
             _end(child)
 
 
-def _end(child: Child[Read]) -> None:
-    """Have it kill what it started; one that cannot is killed itself."""
+def _end(child: Child[Read], until: Until = at_once) -> None:
+    """Have it kill what it started; one that cannot is killed itself.
+
+    What it said at last is passed on until then: by default, only what there is room for.
+    """
     _tell(child, "stop")
     deadline = time.monotonic() + KILLED_WITHIN_S
     if not _read_until(child, lambda: deadline):
         child.process.kill()
     child.process.wait()
     for source in child.sources:
-        source.drain()
+        source.drain(until)
 
 
 def _tell(child: Child[Read], line: str) -> None:
@@ -317,11 +321,19 @@ def _read_until(child: Child[Read], deadline: Callable[[], float]) -> bool:
             left_s = deadline() - time.monotonic()
             if left_s <= 0:
                 return False
-            for key, _ in pipes.select(min(left_s, LOOK_S)):
-                if key.data.read():
+            behind = [source for source in child.sources if _is_behind(source)]
+            for source in behind:
+                source.read()
+            for key, _ in pipes.select(0 if behind else min(left_s, LOOK_S)):
+                if key.data in behind or key.data.read():
                     continue
                 pipes.unregister(key.fd)
                 over.add(key.fd)
                 if key.data is child.answer:  # nobody holds it any more: the child has ended
                     return True
         return True
+
+
+def _is_behind(source: Source) -> bool:
+    """Whether the caller takes what it says more slowly than it comes."""
+    return isinstance(source, Passed) and bool(source.rest)
