@@ -24,7 +24,9 @@ def test_addresses_are_those_at_which_others_reach_it() -> None:
     "said",
     [
         *("", "x", "[" * 100_000, '{"return": 5}', '{"return": [5, {}]}'),
-        told(5, {}, at(5), at("; reboot"), at("10.0.0.2/24"), at("1" * 1000)),
+        told(
+            5, {}, at(5), at("; reboot"), at("10.0.0.2/24"), at("1" * 1000), at("2001:db8::1%$(id)")
+        ),
     ],
 )
 def test_what_is_no_address_is_none(said: str) -> None:

@@ -61,7 +61,7 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text  # after it comes the name of an interface, and that is any text
 
 
 def _that_answers(name: str, addresses: Sequence[str], at: int) -> str:

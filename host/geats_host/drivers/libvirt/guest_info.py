@@ -48,6 +48,8 @@ def _address(said: object) -> Iterator[str]:
                 address = ipaddress.ip_address(text)
             except ValueError:
                 return
+            if "%" in text:  # what comes after it is the guest's own interface, or any text
+                return
             if not address.is_loopback and not address.is_link_local:
                 yield f"{address}"
         case _:

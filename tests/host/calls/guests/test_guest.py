@@ -215,7 +215,7 @@ def test_of_several_addresses_ssh_goes_to_the_first_that_answers(
     assert ssh.ssh_to(host, "web01", {}, rest) == ["ssh", "10.0.0.2", *rest]
     with socket.create_server(("127.0.0.1", 0)) as server:
         options = {"port": server.getsockname()[1]}
-        found = Info(addresses=("-oProxyCommand=x", "::1", "127.0.0.1"))
+        found = Info(addresses=("-oProxyCommand=x", "::1%$(id)", "::1", "127.0.0.1"))
         monkeypatch.setattr(MemoryDriver, "info", lambda *_: found)
         assert ssh.ssh_to(host, "web01", options, ())[-1] == "127.0.0.1"
     with pytest.raises(Refused, match=r"^web01: nothing answers on port [0-9]+: ::1 \(.*\), 127"):
