@@ -280,6 +280,9 @@ def _is_id(text: str) -> bool:
 
 
 def _open_regular(path: str) -> int:
+    """A device is not even opened: in the root of a guest that is off, the host's would be."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise Trouble(f"{path}: is not a regular file")
     source = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(source).st_mode):
         raise Trouble(f"{path}: is not a regular file")
