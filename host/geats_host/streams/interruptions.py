@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,10 +32,14 @@ class Interruption:
 
 @contextmanager
 def passed_on(tell: Callable[[int], None]) -> Iterator[Interruption]:
-    """As long as the block runs, *tell* gets those signals that this process does not ignore."""
+    """As long as the block runs, *tell* gets those signals that this process does not ignore.
+
+    Only the main thread gets any: in another one, *tell* is told nothing.
+    """
     interruption = Interruption(tell)
     before = {each: signal.getsignal(each) for each in ENDING}
-    handled = [each for each in ENDING if before[each] is not signal.SIG_IGN]
+    is_told = threading.current_thread() is threading.main_thread()
+    handled = [each for each in ENDING if is_told and before[each] is not signal.SIG_IGN]
     try:
         for each in handled:
             signal.signal(each, interruption.handle)

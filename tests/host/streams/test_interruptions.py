@@ -2,6 +2,7 @@
 
 import math
 import signal
+import threading
 
 import pytest
 
@@ -18,6 +19,19 @@ def test_the_first_signal_goes_to_the_program_and_the_second_ends_this_process()
         with pytest.raises(SystemExit, match=r"^143$"):
             signal.raise_signal(signal.SIGTERM)
     assert (told, signal.getsignal(signal.SIGTERM)) == ([15], before)
+
+
+def test_in_another_thread_there_are_no_signals_to_pass_on() -> None:
+    came: list[int] = []
+
+    def work() -> None:
+        with passed_on(came.append) as interruption:
+            came.append(interruption.number)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert came == [0]
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
