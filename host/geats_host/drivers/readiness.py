@@ -23,6 +23,7 @@ from geats_core.vm.readiness import CommandProbe, HttpProbe, Probe, Ready, TcpPr
 from geats_host.drivers import Connecting, Driver
 from geats_host.errors import HostError
 from geats_host.linux import network
+from geats_host.streams.safe_text import last_words
 
 SHORTEST_S, LONGEST_S = 0.05, 1.0  # between two looks
 LONGEST_TRY_S = 5.0  # of a connection
@@ -100,7 +101,7 @@ def run(driver: Driver, name: str, command: Command) -> Look:
         return Look(False, str(error))
     if ran.code is None:
         return Look(False, f"{line} had not ended")
-    words = (ran.stderr or ran.stdout).decode(errors="replace").strip()[-LAST_WORDS:]
+    words = last_words(ran.stderr or ran.stdout, LAST_WORDS)
     return Look(ran.code == 0, ": ".join(filter(None, (f"{line} exited with {ran.code}", words))))
 
 

@@ -48,6 +48,13 @@ def test_a_probe_is_tried_once(probe: Probe, reached: bool, seen: str) -> None:
     assert readiness.look(driver, "web", probe, 5) == readiness.Look(reached, seen)
 
 
+def test_what_a_command_says_is_no_command_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = Ran(code=1, stderr=b"\x1b[2J\x1b]0;x\x07not\x08 yet\n")
+    monkeypatch.setattr(MemoryDriver, "exec", lambda *_: ran)
+    look = readiness.look(running(), "web", CommandProbe(("x",)), 5)
+    assert look.seen == "x exited with 1: not\\x08 yet"
+
+
 def test_a_vm_that_is_off_is_not_ready_yet() -> None:
     driver = MemoryDriver(vms={"web": DriverSeen()})
 

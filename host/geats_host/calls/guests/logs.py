@@ -4,7 +4,6 @@ Guests write most of it, and may write what a terminal would obey: see ``safe``.
 """
 
 import os
-import re
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from geats_host.calls.guests import programs
 from geats_host.drivers import LoggingDriver, StreamingDriver, Streams
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
+from geats_host.streams.safe_text import safe
 
 INIT = "init"
 LINES = 50
@@ -28,9 +28,6 @@ MOST_BYTES = 1 << 20  # of a file, that are read at once
 LONGEST_LINE = 1 << 16  # bytes that a guest's init says before it is shown as another line
 WITHIN_S = 60  # that a guest has to tell what its init logged
 LOOK_S = 0.3  # between two looks at a file that is followed
-CONTROL = re.compile(  # ECMA-48: colours and such; and strings, such as a title of a window
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
-)
 # Arguments: how many lines, and one more word if they are to be followed.
 OF_INIT = """
 if command -v journalctl >/dev/null; then
@@ -130,15 +127,6 @@ class Followed:
             added = file.read(MOST_BYTES)
             self.at += len(added)
             return added
-
-
-def safe(line: bytes) -> str:
-    """A line without what a terminal obeys: colours are left out, other characters are escaped."""
-    text = CONTROL.sub("", line.decode(errors="backslashreplace").rstrip("\r"))
-    return "".join(
-        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode()
-        for each in text
-    )
 
 
 def _show_init(host: Host, name: str, lines: int, show_line: Show, *, follow: bool) -> None:

@@ -21,6 +21,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.linux.run import ENDS_WITH_US
 from geats_host.storage import VolumeId
+from geats_host.streams.safe_text import last_words
 
 SCRIPT = Path(scripts.__path__[0]) / "chroot_child.py"
 STDOUT = 1  # where the script answers
@@ -114,8 +115,8 @@ class Off:
             raise HostError(f"{self.name}: it took more than {timeout_s} s") from None
         answer = file_requests.answer(ran.stdout)
         if ran.returncode != 0 or "failed" in answer.values:
-            why = answer.values.get("failed") or ran.stderr.decode(errors="replace").strip()[-2000:]
-            raise HostError(f"{self.name}: {why}")
+            why = answer.values.get("failed")
+            raise HostError(f"{self.name}: {last_words(str(why) if why else ran.stderr)}")
         return answer
 
     def _on_the_root(self, path: str, *, whole: bool) -> None:

@@ -45,6 +45,7 @@ from geats_host.errors import HostError
 from geats_host.linux import namespaces, network
 from geats_host.streams import interruptions, terminal
 from geats_host.streams.pipes import Captured, Passed, Source, Until, at_once, fed_from, pipe
+from geats_host.streams.safe_text import last_words
 
 SCRIPT = Path(__file__).parent / "scripts" / "attach_child.py"
 LOOK_S = 1.0  # how often it is seen whether the child is there, should its pipes not tell
@@ -184,8 +185,7 @@ def _do(
         attaching = _attaching(options, name, request)
         ran, answer = _ran(attaching, timeout_s, file)
     if ran.code != 0:
-        said = ran.stderr.decode(errors="replace").strip()[-2000:]
-        why = f"it took more than {timeout_s} s" if ran.code is None else said
+        why = f"it took more than {timeout_s} s" if ran.code is None else last_words(ran.stderr)
         raise HostError(f"{what}: {why}")
     return answer
 
@@ -250,11 +250,10 @@ def _code(
     answer = files.answer(bytes(answers.data)).values
     failed, code = answer.get("failed"), answer.get("code")
     if failed is not None:
-        raise HostError(str(failed))
+        raise HostError(last_words(str(failed)))
     if in_time and not isinstance(code, int):
-        words = said.decode(errors="replace").strip()[-2000:]
-        why = reasons(attaching.log, attaching.logged) or words or "liblxc does not say why"
-        raise HostError(why)
+        why = reasons(attaching.log, attaching.logged) or said or "liblxc does not say why"
+        raise HostError(last_words(why))
     return code if in_time and isinstance(code, int) else None
 
 

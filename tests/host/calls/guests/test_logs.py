@@ -9,13 +9,14 @@ import pytest
 from geats_core.requests.guest_requests import Command
 from geats_host.calls import lifecycle
 from geats_host.calls.guests import logs
-from geats_host.calls.guests.logs import Followed, Logs, safe
+from geats_host.calls.guests.logs import Followed, Logs
 from geats_host.drivers import Ran
 from geats_host.drivers.libvirt.options import read_options
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.streams.safe_text import safe
 from tests.memory_host import memory_host
 
 
