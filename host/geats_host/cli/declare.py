@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkstemp
@@ -23,6 +24,7 @@ from geats_host.cli.session import REFUSED, Session, in_session
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.inputs.declaration_files import DeclarationFile
 from geats_host.inputs.declaration_text import text_of_vm, with_text_of_vm, with_vm, yaml_of
+from geats_host.inputs.text_files import read_text
 from geats_host.inputs.yaml_text import read_yaml
 from geats_host.planning.goals import wishes
 from geats_host.planning.plans import plan_wishes
@@ -164,14 +166,17 @@ def edit(session: Session, name: str, yes: bool, dry_run: bool) -> None:
     file = DeclarationFile.at(session.file)
     before = text_of_vm(file.text, name)
     draft = _draft(name, before)
-    changed = _edited(session, file, name, draft, before)
+    with _told_of(draft):
+        changed = _edited(session, file, name, draft, before)
     if changed is None:
         draft.unlink()
         click.echo("nothing was changed")
         return
     if dry_run:
         changed.show()
-    if dry_run or not changed.agreed(yes=yes):
+    with _told_of(draft):
+        is_agreed = not dry_run and changed.agreed(yes=yes)
+    if not is_agreed:
         click.echo(f"nothing was written; {KEPT} {draft}", err=True)
         sys.exit(0 if dry_run else REFUSED)
     try:
@@ -185,9 +190,21 @@ def edit(session: Session, name: str, yes: bool, dry_run: bool) -> None:
 def _draft(name: str, text: str) -> Path:
     """A file of the user alone, because what declares a VM may have secrets in it."""
     descriptor, path = mkstemp(prefix=f"geats-{name}-", suffix=".yaml")
-    with os.fdopen(descriptor, "w") as opened:
-        opened.write(text)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(text.encode())
     return Path(path)
+
+
+@contextmanager
+def _told_of(draft: Path) -> Iterator[None]:
+    """Whatever ends the block, such as an editor that fails: the user is told of the draft."""
+    try:
+        yield
+    except Refused:  # it says so itself
+        raise
+    except BaseException:
+        click.echo(f"{KEPT} {draft}", err=True)
+        raise
 
 
 def _edited(
@@ -196,10 +213,10 @@ def _edited(
     """What came of editing; None if nothing was changed. What is wrong can be edited again."""
     while True:
         click.edit(filename=str(draft))
-        edited = draft.read_text()
-        if edited == before:
-            return None
         try:
+            edited = read_text(draft)
+            if edited == before:
+                return None
             text = with_text_of_vm(file.text, name, edited)
             return Changed.of(session, file, text, name)
         except Refused as refused:

@@ -41,8 +41,8 @@ def init(session: Session, shows: bool) -> None:
 def _write(file: Path, text: str) -> None:
     """At once and whole, and only if nothing is there."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=file.parent) as whole:
-        whole.write(text)
+    with NamedTemporaryFile(dir=file.parent) as whole:
+        whole.write(text.encode())
         whole.flush()
         try:
             os.link(whole.name, file)

@@ -40,9 +40,9 @@ class DeclarationFile:
 
     def _write(self, file: Path, text: str) -> None:
         file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
+        with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as new:
             try:
-                new.write(text)
+                new.write(text.encode())
                 new.flush()
                 if file.exists():
                     seen = file.stat()

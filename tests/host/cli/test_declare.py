@@ -1,10 +1,13 @@
 """``geats create`` and ``geats edit``, on a host in memory and a file with comments."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from geats_host.errors import HostError
 from tests.host.cli.conftest import Geats
 
 
@@ -135,6 +138,40 @@ def test_what_is_edited_wrongly_is_kept(
     (kept,) = tmp_path.glob("geats-web01-*.yaml")
     assert str(kept) in err
     assert kept.stat().st_mode & 0o77 == 0
+
+
+@pytest.mark.parametrize("fails", ["editor", "host"])
+def test_whatever_fails_the_user_is_told_where_the_draft_is(
+    geats: Geats, commented: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise HostError("disk I/O error")
+
+    script = "s/512MiB/1GiB/" if fails == "host" else "no script"
+    monkeypatch.setenv("VISUAL", editor(tmp_path, script))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if fails == "host":
+        monkeypatch.setattr("geats_host.cli.declare.plan_wishes", broken)
+    code, _, err = geats("edit", "web01")
+    (kept,) = tmp_path.glob("geats-web01-*.yaml")
+    assert (code != 0, f"what you wrote is kept in {kept}" in err) == (True, True), err
+    assert kept.stat().st_mode & 0o77 == 0
+
+
+def test_what_is_written_and_edited_is_utf_8_in_any_locale(tmp_path: Path) -> None:
+    script = """
+from pathlib import Path
+from geats_host.cli import declare, first
+from geats_host.inputs.declaration_files import DeclarationFile
+here, text = Path("."), "# gr\\u00fcezi\\r\\n"
+Path("a").touch()
+DeclarationFile.at(Path("a")).replace(text)
+first._write(Path("b"), text)
+declare._draft("x", text).rename("c")
+"""
+    env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, check=True)
+    assert {(tmp_path / name).read_bytes() for name in "abc"} == {"# grüezi\r\n".encode()}
 
 
 def test_what_is_not_declared_cannot_be_edited(geats: Geats) -> None:
