@@ -71,14 +71,16 @@ def events(
     --since. With --json, each event is one line.
     """
     host = session.host_in_part
-    told = [] if follow and since is None else history.events_report(host, names, limit, since)
+    newest = history.newest(host) if follow else None  # what ends from now on is followed
+    nothing = follow and since is None
+    told = [] if nothing else history.events_report(host, names, limit, since, newest)
     if not follow:
         columns = ("time", "vm", "event", "origin", "what")
         answer_rows(session, told, columns, told, "Nothing happened yet.")
         return
     for event in told:
         _show(session, event)
-    for event in history.follow(host, names, every_s):
+    for event in history.follow(host, names, every_s, after=newest):
         _show(session, event)
 
 

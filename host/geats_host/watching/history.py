@@ -42,14 +42,25 @@ def journal_report(
     ]
 
 
+def newest(host: Host) -> int:
+    """The number of the newest step in the journal; 0 if there is none."""
+    return max((each.number for each in host.journal(None, 1)), default=0)
+
+
 def events_report(
-    host: Host, vms: Sequence[str] = (), limit: int = 50, since: object = None
+    host: Host,
+    vms: Sequence[str] = (),
+    limit: int = 50,
+    since: object = None,
+    until: int | None = None,
 ) -> list[Report]:
     """The newest steps that ended, oldest first: of VMs whose names match one of *vms*, or of all.
 
-    ``what`` is ``step``, ``event`` what happened, ``origin`` who asked for it.
+    ``what`` is ``step``, ``event`` what happened, ``origin`` who asked for it. *until* is the
+    number of the last step that is wanted.
     """
-    entries = host.journal(None, MANY, since_s=_since_s(since))
+    found = host.journal(None, MANY, since_s=_since_s(since))
+    entries = [each for each in found if until is None or each.number <= until]
     return [_of_step(each) for each in entries if _is_event(each, vms)][-limit:]
 
 
@@ -58,18 +69,20 @@ def follow(
     vms: Sequence[str] = (),
     every_s: float = EVERY_S,
     sleep: Callable[[float], object] = time.sleep,
+    after: int | None = None,
 ) -> Iterator[Report]:
     """Every event from now on, without an end: steps, and what a beacon reports.
 
-    That the host cannot be looked at is an event too.
+    Steps are those *after* the one with this number. That the host cannot be looked at is an event
+    too.
     """
-    newest = max((each.number for each in host.journal(None, 1)), default=0)
+    seen = newest(host) if after is None else after
     before: beacon.Overview | None = None
     trouble = ""
     while True:
         try:
-            for entry in host.journal(None, MANY, after=newest):
-                newest = entry.number
+            for entry in host.journal(None, MANY, after=seen):
+                seen = entry.number
                 if _is_event(entry, vms):
                     yield _of_step(entry)
             now = overview_report(host, {"vms": list(vms)} if vms else {})

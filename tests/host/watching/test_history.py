@@ -98,6 +98,19 @@ def test_who_follows_sees_steps_and_what_changes_by_itself(tmp_path: Path) -> No
     assert followed(host, ["db*"], lambda: bring(other, "web01", Target.OFF)) == []
 
 
+def test_a_step_that_ends_between_the_list_and_what_follows_is_told_once(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    bring(host, "web01", Target.DEFINED)
+    newest = history.newest(host)
+    bring(host, "db01", Target.DEFINED)
+    listed = history.events_report(host, since="1h", until=newest)
+    assert [each["event"] for each in listed] == ["define web01"]
+    with suppress(KeyboardInterrupt):
+        for each in history.follow(host, sleep=Acts(), after=newest):
+            listed.append(each)
+    assert [each["event"] for each in listed] == ["define web01", "define db01"]
+
+
 def test_a_host_that_cannot_be_looked_at_is_an_event_and_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
