@@ -2,24 +2,30 @@
 
 Theory of operation
 -------------------
-No library for YAML writes a file as a person wrote it. So nothing is written anew: lines are put
-in where YAML itself says that a mapping ends, and the lines of one VM are cut out or replaced. Then
-the whole is read again. If it does not say exactly what it is to say, such as where a mapping is
-written in braces, it is refused, and nothing is lost.
+Libraries that keep comments, such as ruamel.yaml, still write indentation, quotes and long lines in
+their own way. So nothing is written anew: lines are put in where YAML itself says that a mapping
+ends, below the comments that are indented as its last part, and the lines of one VM are cut out or
+replaced. Line ends stay as they are. Then the whole is read again. If it does not say exactly what
+it is to say, such as where a mapping is written in braces, it is refused, and nothing is lost.
+
+The one exception are the volumes of a VM, or a whole VM, in brackets or braces: with a volume more,
+these are written anew.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
 
 from geats_core.declared.config import VMS
+from geats_core.vm.spec import ROOT
 from geats_host.errors import Refused
 from geats_host.inputs.yaml_text import Loader, WrongYaml, read_yaml
 
 GEATS = "geats"
+VOLUMES = "volumes"
 INDENT = 2
+ANY_WIDTH = 2**31  # characters of a line
 NEW_FILE = f"{GEATS}:\n{' ' * INDENT}{VMS}:\n"
 
 
@@ -45,14 +51,15 @@ def with_vm(text: str, name: str, raw: Mapping[str, object]) -> str:
     if not isinstance(vms, Mapping) or name in vms:
         raise Refused(f"{name}: is declared already: geats edit {name} changes it")
     wanted = {**said, VMS: {**vms, name: raw}}
-    lines = [*text.splitlines(), *(NEW_FILE.splitlines() if _read(text) is None else ())]
-    above = _entry(_compose("\n".join(lines)), GEATS)
+    end = _line_end(text)
+    lines = [*_lines(text), *(_indented(NEW_FILE, 0, end) if _read(text) is None else ())]
+    above = _entry(_compose("".join(lines)), GEATS)
     if above is None:
         raise _beyond()
     found = _entry(above[1], VMS)
     if found is None:
         at, column = _last_line(above[1]) + 1, above[1].start_mark.column
-        lines.insert(at, f"{' ' * column}{VMS}:")
+        lines[at:at] = _indented(f"{VMS}:", column, end)
         column += INDENT
     else:
         key, value = found
@@ -60,7 +67,8 @@ def with_vm(text: str, name: str, raw: Mapping[str, object]) -> str:
         at = max(_last_line(value), key.start_mark.line)
         has_some = isinstance(value, yaml.MappingNode) and bool(value.value)
         column = value.start_mark.column if has_some else key.start_mark.column + INDENT
-    lines[at + 1 : at + 1] = _indented(yaml_of({name: raw}), column)
+    at = _below_comments(lines, at, column)
+    lines[at + 1 : at + 1] = _indented(yaml_of({name: raw}), column, end)
     return _checked(lines, wanted)
 
 
@@ -69,7 +77,7 @@ def text_of_vm(text: str, name: str) -> str:
     own."""
     block = _of_vm(text, name)
     lines = text.splitlines()[block.first : block.last + 1]
-    return textwrap.dedent("\n".join(lines)) + "\n"
+    return "".join(f"{_dedented(line, block.column)}\n" for line in lines)
 
 
 def with_text_of_vm(text: str, name: str, edited: str) -> str:
@@ -82,26 +90,64 @@ def with_text_of_vm(text: str, name: str, edited: str) -> str:
     said = _said(text)
     vms = said[VMS]
     wanted = {**said, VMS: {**vms, **raw}} if isinstance(vms, Mapping) else said
-    lines = text.splitlines()
-    lines[block.first : block.last + 1] = _indented(edited, block.column)
+    lines = _lines(text)
+    lines[block.first : block.last + 1] = _indented(edited, block.column, _line_end(text))
     return _checked(lines, wanted)
 
 
 def with_volume(text: str, name: str, volume: Mapping[str, object]) -> str:
     """The lines of one VM, as ``text_of_vm`` gives them, with one *volume* more."""
+    raw = _read(text)
+    keys = raw.get(name) if isinstance(raw, Mapping) else None
+    before = keys.get(VOLUMES, [{"name": ROOT}]) if isinstance(keys, Mapping) else None
     vm = _entry(_compose(text), name)
-    lines = text.splitlines()
-    item = f"- {yaml.safe_dump(volume, sort_keys=False, default_flow_style=True).strip()}"
-    found = vm and _entry(vm[1], "volumes")
-    if vm is None:
+    if vm is None or not isinstance(keys, Mapping) or not isinstance(before, list):
         raise _beyond()
+    wanted = {name: {**keys, VOLUMES: [*before, volume]}}
+    said = _text_with_volume(text, vm[1], wanted[name], volume)
+    if said is None or _read(said) != wanted:
+        raise _beyond()
+    return said
+
+
+def _text_with_volume(
+    text: str, vm: yaml.Node, wanted: Mapping[str, object], volume: Mapping[str, object]
+) -> str | None:
+    """The same, unless the volumes are written in a way that nothing is known of."""
+    if not isinstance(vm, yaml.MappingNode) or vm.flow_style:
+        return _replaced(text, vm, "".join(["\n", *_indented(yaml_of(wanted), INDENT, "\n")]))
+    lines, found = _lines(text), _entry(vm, VOLUMES)
     if found is None:
-        column, at = vm[1].start_mark.column, _last_line(vm[1])
-        more = [" " * column + "volumes:", " " * (column + INDENT) + "- {name: root}"]
-        lines[at + 1 : at + 1] = [*more, " " * (column + INDENT) + item]
+        column, at = vm.start_mark.column, _last_line(vm)
+        more = f"{VOLUMES}:\n{' ' * INDENT}- {{name: {ROOT}}}\n{' ' * INDENT}{_item(volume)}\n"
+    elif isinstance(found[1], yaml.SequenceNode) and found[1].flow_style:
+        return _replaced(text, found[1], _in_a_line(wanted[VOLUMES]))
     else:
-        lines.insert(_last_line(found[1]) + 1, " " * found[1].start_mark.column + item)
-    return "\n".join(lines) + "\n"
+        column, at, more = found[1].start_mark.column, _last_line(found[1]), f"{_item(volume)}\n"
+    at = _below_comments(lines, at, column)
+    lines[at + 1 : at + 1] = _indented(more, column, _line_end(text))
+    return "".join(lines)
+
+
+def _item(volume: Mapping[str, object]) -> str:
+    return f"- {_in_a_line(volume)}"
+
+
+def _in_a_line(raw: object) -> str:
+    said: str = yaml.safe_dump(
+        raw, sort_keys=False, allow_unicode=True, default_flow_style=True, width=ANY_WIDTH
+    )
+    return said.strip()
+
+
+def _replaced(text: str, node: yaml.Node, new: str) -> str:
+    """*text* with *new* where the node is."""
+    lines, start, end = _lines(text), node.start_mark, node.end_mark
+    held = lines[start.line][: start.column]
+    after = lines[end.line][end.column :] if end.line < len(lines) else ""
+    is_block = new.endswith("\n")
+    head = held.rstrip() + after.rstrip("\r\n") + new if is_block else held + new + after
+    return "".join([*lines[: start.line], head, *lines[end.line + 1 :]])
 
 
 def _said(text: str) -> Mapping[object, object]:
@@ -143,13 +189,13 @@ def _of_vm(text: str, name: str) -> _Block:
     if not isinstance(vms[1], yaml.MappingNode) or vms[1].flow_style:
         raise _beyond()
     key, value = found
-    return _Block(
-        key.start_mark.line, max(_last_line(value), key.start_mark.line), key.start_mark.column
-    )
+    first, column = key.start_mark.line, key.start_mark.column
+    last = max(_last_line(value), first)
+    return _Block(first, _below_comments(_lines(text), last, column), column)
 
 
 def _last_line(node: yaml.Node) -> int:
-    """The last line of what a node says; comments after it belong to nobody."""
+    """The last line of what a node says, without comments after it."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _last_line(last[1] if isinstance(last, tuple) else last)
@@ -164,13 +210,43 @@ def _without_braces(line: str, value: yaml.Node) -> str:
     return line[: value.start_mark.column].rstrip() + line[value.end_mark.column :]
 
 
-def _indented(text: str, column: int) -> list[str]:
-    return textwrap.indent(text, " " * column).splitlines()
+def _below_comments(lines: Sequence[str], last: int, column: int) -> int:
+    """The last line of a part whose key is at *column*, with the comments that are its own."""
+    for at in range(last + 1, len(lines)):
+        words = lines[at].lstrip(" ")
+        if words.startswith("#") and len(lines[at]) - len(words) > column:
+            last = at
+        elif words.strip():
+            break
+    return last
+
+
+def _lines(text: str) -> list[str]:
+    """The lines with their ends, of which the last one has one too."""
+    lines = text.splitlines(keepends=True)
+    if lines and lines[-1].splitlines() == lines[-1:]:
+        lines[-1] += _line_end(text)
+    return lines
+
+
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _dedented(line: str, column: int) -> str:
+    indent = len(line) - len(line.lstrip(" "))
+    return line[min(indent, column) :]
+
+
+def _indented(text: str, column: int, end: str) -> list[str]:
+    """The lines of *text*, further in, and with this end each."""
+    indent = " " * column
+    return [f"{indent if line.strip() else ''}{line}{end}" for line in text.splitlines()]
 
 
 def _checked(lines: Sequence[str], wanted: object) -> str:
     """The text of these lines, if it says what it is to say."""
-    text = "\n".join(lines) + "\n"
+    text = "".join(lines)
     try:
         said = read_yaml(text)
     except WrongYaml:

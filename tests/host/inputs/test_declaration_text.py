@@ -128,5 +128,69 @@ def test_a_volume_is_put_in_after_the_others() -> None:
     assert yaml.safe_load(bare)["db01"]["volumes"] == [{"name": "root"}, more]
 
 
+@pytest.mark.parametrize(
+    ("vm", "after"),
+    [
+        (
+            "web01: # as ever\n  volumes: [{name: root, size: 4GiB}]   # few\n  memory: 2GiB\n",
+            "web01: # as ever\n  volumes: [{name: root, size: 4GiB}, {name: old}]   # few\n"
+            "  memory: 2GiB\n",
+        ),
+        ("web01:\n  volumes: [\n    {name: root},\n  ]\n", None),
+        (
+            "web01: {memory: 2GiB}  # small\n",
+            "web01:  # small\n  memory: 2GiB\n  volumes:\n  - {name: root}\n  - {name: old}\n",
+        ),
+        ("web01: {memory: 2GiB, volumes: [{name: root}, {name: a}]}\n", None),
+        (
+            "web01:\n  memory: 2GiB\n  # the last\n# far out\n",
+            "web01:\n  memory: 2GiB\n  volumes:\n    - {name: root}\n    - {name: old}\n"
+            "  # the last\n# far out\n",
+        ),
+        ("web01:\n  volumes:\n  - {name: root}\n    # fast\n  memory: 2GiB\n", None),
+    ],
+)
+def test_a_volume_is_put_in_however_a_vm_is_written(vm: str, after: str | None) -> None:
+    before = yaml.safe_load(vm)["web01"]
+    text = with_volume(vm, "web01", {"name": "old"})
+    assert text == after or after is None
+    volumes = [*before.get("volumes", [{"name": "root"}]), {"name": "old"}]
+    assert yaml.safe_load(text) == {"web01": {**before, "volumes": volumes}}
+
+
+@pytest.mark.parametrize("vm", ["web01:\n", "web01: {volumes: none}\n", "web01:\n  volumes:\n"])
+def test_a_volume_is_not_put_in_where_there_is_no_list(vm: str) -> None:
+    with pytest.raises(Refused, match="write it there yourself"):
+        with_volume(vm, "web01", {"name": "old"})
+
+
+def test_comments_below_the_last_vm_stay_its_own() -> None:
+    file = (
+        "geats:\n  vms:\n    web01:\n      memory: 2GiB\n\n      # cpus: 2\n"
+        "    # more of them\n  pools: {}\n"
+    )
+    text = with_vm(file, "new", {"template": "x"})
+    assert text == file.replace("      # cpus: 2\n", "      # cpus: 2\n    new: {template: x}\n")
+    assert text_of_vm(file, "web01") == "web01:\n  memory: 2GiB\n\n  # cpus: 2\n"
+
+
+def test_the_ends_of_lines_stay_as_they_are() -> None:
+    file = FILE.replace("\n", "\r\n")
+    assert with_vm(file, "web02", NEW) == with_vm(FILE, "web02", NEW).replace("\n", "\r\n")
+    own = text_of_vm(file, "web01")
+    assert own == text_of_vm(FILE, "web01")
+    assert with_text_of_vm(file, "web01", own) == file
+    mixed = FILE.replace("# the host\n", "# the host\r\n")
+    assert with_text_of_vm(mixed, "db01", "db01: {template: x}\n").count("\r\n") == 2
+
+
+def test_a_vm_with_a_comment_at_the_margin_can_be_edited() -> None:
+    file = "geats:\n  vms:\n    web01:\n# was 1GiB\n      memory: 2GiB\n"
+    own = text_of_vm(file, "web01")
+    assert own == "web01:\n# was 1GiB\n  memory: 2GiB\n"
+    edited = with_text_of_vm(file, "web01", own.replace("2GiB", "3GiB"))
+    assert edited == file.replace("2GiB", "3GiB").replace("# was", "    # was")
+
+
 def test_yaml_is_written_as_people_write_it() -> None:
     assert yaml_of({"a": NEW}).splitlines()[-1] == "  - {name: root, size: 4GiB}"
