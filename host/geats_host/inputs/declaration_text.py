@@ -105,15 +105,15 @@ def with_volume(text: str, name: str, volume: Mapping[str, object]) -> str:
         raise _beyond()
     wanted = {name: {**keys, VOLUMES: [*before, volume]}}
     said = _text_with_volume(text, vm[1], wanted[name], volume)
-    if said is None or _read(said) != wanted:
+    if _read(said) != wanted:
         raise _beyond()
     return said
 
 
 def _text_with_volume(
     text: str, vm: yaml.Node, wanted: Mapping[str, object], volume: Mapping[str, object]
-) -> str | None:
-    """The same, unless the volumes are written in a way that nothing is known of."""
+) -> str:
+    """The same, unless what is there is written in an unusual way: see whether it is *wanted*."""
     if not isinstance(vm, yaml.MappingNode) or vm.flow_style:
         return _replaced(text, vm, "".join(["\n", *_indented(yaml_of(wanted), INDENT, "\n")]))
     lines, found = _lines(text), _entry(vm, VOLUMES)
