@@ -269,6 +269,25 @@ def test_streams_go_through_as_they_are_and_without_a_limit(
     assert (tmp_path / "err").read_bytes() == b"err\n"
 
 
+def test_a_caller_that_reads_nothing_or_late_changes_no_deadline_and_no_output(
+    driver: LxcDriver, start: Start
+) -> None:
+    name = start()
+    read, write = os.pipe()
+    try:
+        yes = Command(argv=("sh", "-c", "while :; do echo y; done"))
+        streams = Streams(stdin=None, stdout=write, stderr=write)
+        assert driver.stream(name, yes, streams, 1) is None
+        late = threading.Timer(2, os.read, (read, 1 << 20))
+        late.start()
+        assert driver.stream(name, Command(argv=("sh", "-c", "echo late")), streams, 60) == 0
+        late.join()
+        assert os.read(read, 1 << 20) == b"late\n"
+    finally:
+        os.close(read)
+        os.close(write)
+
+
 def test_a_signal_to_end_goes_to_the_program_and_nothing_is_left(
     driver: LxcDriver, start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
