@@ -4,10 +4,11 @@ Theory of operation
 -------------------
 What the guest sees of its machine must be the same on both hosts. What it does not see, such as
 where its disks are, is as the target has it: so a domain arrives as it is on its source, but each
-of its disks and NICs with the source that the target wrote for it.
+of its disks and NICs with the source that the target wrote for it. A disk that is no volume would
+have the same path there, and libvirt would write over whatever is at it: such a domain stays.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from xml.etree.ElementTree import Element
 
 from geats_core.domains.domain_xml import CPU_MODES
@@ -24,18 +25,43 @@ OF_ONE_HOST = {  # devices that stay where they are
 }
 NOTHING = ("", "")
 STOP_FIRST = "move it without `live`"
+NO_VOLUME = "restart it if it was adopted, and remove a disk that is by hand"
 
 
-def cannot_move(machine: Machine, kind: str, live: str) -> Iterator[Problem]:
-    """Why a domain of that *kind*, with that *live* XML, cannot go on elsewhere."""
+def cannot_move(
+    machine: Machine, kind: str, live: str, volumes: Collection[str]
+) -> Iterator[Problem]:
+    """Why a domain of that *kind*, with that *live* XML, cannot go on elsewhere.
+
+    Its disks must be known by their serials, which are the names of its *volumes*.
+    """
     cpu = machine.cpu or ("host-model" if kind == "kvm" else "")
     if cpu in CPU_MODES:
         why = f"is {cpu}, which another host may not have: name a model that both have, and restart"
         yield Problem(f"{HARDWARE}.cpu", why, Code.REFUSED)
     running = parsed(live)
-    devices = () if running is None else running.iterfind("devices/*")
+    devices = () if running is None else running.findall("devices/*")
     for tag in sorted({each.tag for each in devices} & OF_ONE_HOST.keys()):
         yield Problem(HARDWARE, f"it has {OF_ONE_HOST[tag]}: {STOP_FIRST}", Code.REFUSED)
+
+
+    yield from _not_moved([each for each in devices if each.tag == "disk"], volumes)
+
+
+def _not_moved(disks: Iterable[Element], volumes: Collection[str]) -> Iterator[Problem]:
+    """Those that libvirt does not copy, or of which nobody knows where they are to be there."""
+    left = {*volumes}
+    for disk in disks:
+        serial, at = (disk.findtext("serial") or "").strip(), disk.find("target")
+        is_read = disk.get("device") == "cdrom" or disk.find("readonly") is not None
+        if serial in left and is_read:
+            why = f"its volume {serial} is read-only, and is not copied while it runs"
+            yield Problem("volumes", f"{why}: {STOP_FIRST}", Code.REFUSED)
+        elif serial not in left and not is_read:
+            called = "?" if at is None else at.get("dev", "?")
+            why = f"its disk {called} has the serial of no volume, or one that another has too"
+            yield Problem(HARDWARE, f"{why}: {NO_VOLUME}", Code.REFUSED)
+        left.discard(serial)
 
 
 def as_there(xml: str, there: str) -> str:
@@ -61,8 +87,9 @@ def _attached(domain: Element) -> Iterable[Element]:
 def _key(element: Element) -> tuple[str, str]:
     """By which a device is known on both hosts; of some there is nothing."""
     mac = element.find("mac")
-    known = (element.findtext("serial") or "") if mac is None else mac.get("address", "")
-    return (element.tag, known.strip().lower()) if known.strip() else NOTHING
+    serial = (element.findtext("serial") or "").strip()
+    known = serial if mac is None else mac.get("address", "").lower()
+    return (element.tag, known) if known else NOTHING
 
 
 def _connect(element: Element, wanted: Element) -> None:

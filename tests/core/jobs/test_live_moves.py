@@ -33,6 +33,12 @@ def test_it_arrives_as_it_is_but_for_where_its_disks_and_nics_are_connected() ->
     )
 
 
+def test_disks_whose_names_differ_in_case_only_are_two() -> None:
+    two = "<disk><source file='/{}'/><serial>data</serial></disk><disk><serial>Data</serial></disk>"
+    there = f"<domain><devices>{two.format('new')}</devices></domain>"
+    assert as_there(there.replace("/new", "/old"), there).count("/new") == 1
+
+
 @pytest.mark.parametrize("texts", [("no XML", THERE), (HERE, "no XML")])
 def test_what_is_no_domain_stays_what_it_is(texts: tuple[str, str]) -> None:
     assert as_there(*texts) == texts[0]
@@ -60,6 +66,37 @@ def test_what_is_no_domain_stays_what_it_is(texts: tuple[str, str]) -> None:
 def test_what_is_only_on_its_host_keeps_it_there(
     machine: Machine, kind: str, live: str, why: list[str]
 ) -> None:
-    found = [f"{each}" for each in cannot_move(machine, kind, live)]
+    found = [f"{each}" for each in cannot_move(machine, kind, live, ["root"])]
+    assert len(found) == len(why)
+    assert all(one.startswith(other) for one, other in zip(found, why, strict=True))
+
+
+DISKS = {
+    "root": "<disk device='disk'><target dev='vda'/><serial>root</serial></disk>",
+    "read-only": "<disk><target dev='vdb'/><readonly/><serial>data</serial></disk>",
+    "by hand": "<disk device='disk'><target dev='vdc'/></disk>",
+    "adopted": "<disk><target dev='vdd'/><serial>WD-1</serial></disk>",
+    "twice": "<disk><serial> root </serial></disk>",
+    "cdrom": "<disk device='cdrom'><target dev='sda'/></disk>",
+    "seed": "<disk device='disk'><target dev='vdz'/><readonly/><serial>seed</serial></disk>",
+}
+NO_VOLUME = "has the serial of no volume, or one that another has too: restart it if it was adopted"
+
+
+@pytest.mark.parametrize(
+    ("disks", "why"),
+    [
+        (["root", "cdrom", "seed"], []),
+        (["root", "read-only"], ["volumes: its volume data is read-only, and is not copied"]),
+        (["root", "by hand"], [f"hardware: its disk vdc {NO_VOLUME}"]),
+        (["adopted", "cdrom"], [f"hardware: its disk vdd {NO_VOLUME}"]),
+        (["root", "twice"], [f"hardware: its disk ? {NO_VOLUME}"]),
+    ],
+)
+def test_a_disk_that_would_be_lost_or_written_over_another_keeps_it_there(
+    disks: list[str], why: list[str]
+) -> None:
+    live = f"<domain><devices>{''.join(DISKS[each] for each in disks)}</devices></domain>"
+    found = [f"{each}" for each in cannot_move(Machine(), "qemu", live, ["root", "data"])]
     assert len(found) == len(why)
     assert all(one.startswith(other) for one, other in zip(found, why, strict=True))

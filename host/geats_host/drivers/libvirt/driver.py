@@ -378,8 +378,9 @@ class LibvirtDriver:
     def cannot_send(self, spec: VMSpec) -> Problems:
         """What of its machine is only here, or may be."""
         machine = machines.machine_of(self.options, spec)
-        running = self.daemon.live_xml(spec.name)
-        return (*self._not_system(), *live_moves.cannot_move(machine, self.options.kind, running))
+        running, volumes = self.daemon.live_xml(spec.name), [each.name for each in spec.volumes]
+        stays = live_moves.cannot_move(machine, self.options.kind, running, volumes)
+        return (*self._not_system(), *stays)
 
     def machine(self, name: str) -> str:
         """The type of its machine, with its version."""
