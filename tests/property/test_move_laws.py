@@ -14,7 +14,9 @@ from geats_core.jobs.moves import (
     plan_fetch,
     plan_take_over,
 )
-from geats_core.planning.actions import TakeOver, Undefine, UnpackVolume
+from geats_core.planning.actions import Shutdown, Start, TakeOver, Undefine, Unfreeze, UnpackVolume
+from geats_core.planning.goal import PowerOff
+from geats_core.planning.model import SUSPENDED
 from geats_core.vm.observation import Power
 from tests.property.strategies import specs
 from tests.property.test_copy_laws import NOTHING_KNOWN, manifest_of
@@ -83,6 +85,33 @@ def test_a_live_move_that_is_cut_anywhere_ends_as_if_the_vm_had_been_made_there(
             target = replace(target, power=left)  # what was sent before it was cut
     wanted = plan(Goal(name=spec.name, target=Target.RUNNING, spec=spec), NEW).unwrap()
     assert target == follow(wanted, NEW).unwrap()
+
+
+@many
+@given(
+    specs,
+    st.sampled_from([Power.RUNNING, *SUSPENDED]),
+    st.sampled_from([each for each in Target if each is not Target.DEFINED]),
+    st.sampled_from(PowerOff),
+)
+def test_no_plan_lets_a_copy_go_on_that_came_here_as_it_ran(
+    spec: VMSpec, power: Power, target: Target, power_off: PowerOff
+) -> None:
+    """Whether the VM runs on at its source, only the move knows."""
+    offer = Offer(manifest=manifest_of(spec), mark="5a", machine="q35", is_running=True)
+    *room, _ = (
+        plan_take_over("ssh://root@a/web", offer, spec, NEW, NOTHING_KNOWN, {}).unwrap().steps
+    )
+    target_has = NEW
+    for step in room:
+        target_has = after(step.action, target_has).unwrap()
+    came = replace(target_has, power=power, in_effect=spec)
+    match plan(Goal(name=spec.name, target=target, power_off=power_off), came):
+        case Success(made):
+            event(f"{target}")
+            assert not any(isinstance(s.action, Unfreeze | Shutdown | Start) for s in made.steps)
+        case _:
+            event("refused")
 
 
 @many

@@ -267,10 +267,14 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
 def _power_off(
     draft: _Draft, reason: str, because: tuple[Change, ...] = (), then: Then = Then.OFF
 ) -> None:
-    """Power off from wherever the VM is; a stuck monitor is repaired, whatever the reason."""
+    """Power off from wherever the VM is; a stuck monitor is repaired, whatever the reason.
+
+    A copy that came here as it ran is never let go on: the VM itself may run elsewhere.
+    """
+    at_once = draft.goal.power_off is PowerOff.STOP or draft.state.copy_of
     if draft.state.power is Power.STUCK:
         draft.add(Repair(then), "its monitor does not answer")
-    elif draft.state.power in ON and draft.goal.power_off is PowerOff.STOP:
+    elif draft.state.power in ON and at_once:
         draft.add(Stop(then), reason, because)
     elif draft.state.power in ON:
         if draft.state.power in SUSPENDED:

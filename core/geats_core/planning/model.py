@@ -206,6 +206,7 @@ def after(action: Action, have: Observation) -> After:
             known = have.recorded is not None or have.defined is not None
             return _need(
                 (known or then is not Then.FROZEN, "it is not defined"),
+                (not have.copy_of, f"it is an unfinished copy of {have.copy_of}"),
                 (have.power in SUSPENDED or runs, f"it is {have.power}"),
                 then=changed(have, power=Power.RUNNING, to_freeze=to_freeze),
             )

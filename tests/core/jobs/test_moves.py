@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from returns.result import Failure, Success
 
 from geats_core import (
+    Goal,
     HostFacts,
     Manifest,
     Observation,
@@ -13,6 +15,7 @@ from geats_core import (
     PoolFacts,
     Target,
     follow,
+    plan,
 )
 from geats_core.jobs.moves import (
     Offer,
@@ -23,7 +26,7 @@ from geats_core.jobs.moves import (
     plan_take_over,
     plan_to_read,
 )
-from geats_core.planning.actions import TakeOver, describe, impact_of
+from geats_core.planning.actions import Shutdown, Stop, TakeOver, Unfreeze, describe, impact_of
 from geats_core.planning.costs import Impact
 from geats_core.planning.model import after as after_action
 from geats_core.reading.checked import Checked
@@ -186,3 +189,16 @@ def test_what_was_taken_over_is_there_and_what_is_no_copy_is_not_taken_over() ->
     half = after(taking_over().unwrap(), cut=-1)
     assert "it is stuck" in after_action(takes, replace(half, power=Power.STUCK)).failure()
     assert "not ready" in after_action(takes, replace(half, volumes=half.volumes[:1])).failure()
+
+
+@pytest.mark.parametrize("power", [Power.FROZEN, Power.HELD, Power.RUNNING])
+@pytest.mark.parametrize("target", [Target.OFF, Target.UNDEFINED, Target.DEPROVISIONED])
+def test_what_came_and_is_not_whole_is_stopped_and_never_let_go_on(
+    power: Power, target: Target
+) -> None:
+    half = replace(after(taking_over().unwrap(), cut=-1), power=power, in_effect=WEB)
+    made = plan(Goal(name="web", target=target), half).unwrap()
+    assert isinstance(made.steps[0].action, Stop)
+    assert not any(isinstance(step.action, Unfreeze | Shutdown) for step in made.steps)
+    assert after(made, half).power is Power.STOPPED
+    assert after_action(Unfreeze(), half) == Failure(f"it is an unfinished copy of {half.copy_of}")
