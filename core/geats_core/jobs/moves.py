@@ -12,9 +12,9 @@ again.
 
 A VM that moves *live* is offered while it runs, and its mark is forgotten as soon as any other
 operation begins on it. Its volumes and then its memory are copied by the hypervisors, until it
-stands still there and is off here: only then the source forgets it, and only after that it goes on
-there. So no moment has two that run, and what was interrupted before is dropped there, while it
-goes on here.
+stands still there and is off here: only then the source forgets it. Then the target notes that the
+VM is its own, and only after that it goes on there. So no moment has two that run, and what was
+interrupted before is dropped there, while it goes on here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ from geats_core.jobs.copies import (
     room_for,
     template_of,
 )
-from geats_core.planning.actions import ActivateVolume, TakeOver
+from geats_core.planning.actions import ActivateVolume, TakeOver, Unfreeze
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
@@ -129,7 +129,7 @@ def plan_take_over(
     Refused as an import is. What of it came here in an earlier try is off, for this plan.
     """
     if offer.is_given and _is_here(spec, have):
-        return Draft(spec.name, have).finished()
+        return _ended(Draft(spec.name, have), spec, offer)
     still = replace(have, power=Power.STOPPED, in_effect=None) if have.copy_of else have
     manifest, copy_of = offer.manifest, _copy_of(source, spec)
     match room_for(copy_of, Then.ON, manifest, spec, still, facts, others):
@@ -169,4 +169,6 @@ def _ended(draft: Draft, spec: VMSpec, offer: Offer) -> Checked[Plan]:
         complete(draft, spec)
     if offer.is_running and draft.state.power is Power.STOPPED:
         draft.start("it ran before", Power.RUNNING)
+    if offer.is_running and draft.state.power is Power.FROZEN:
+        draft.add(Unfreeze(), "it ran before, and came here suspended")
     return draft.finished()

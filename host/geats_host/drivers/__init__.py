@@ -417,8 +417,8 @@ class Meeting:
 class LiveMoving(Protocol):
     """What a driver offers whose VMs can move to another host while they run.
 
-    The VM stands still from the end of ``send`` until ``go_on``: in between, the sending host
-    forgets it.
+    The VM stands still from the end of ``send`` until ``unfreeze`` on the receiving host: in
+    between, the sending host forgets it.
     """
 
     def cannot_send(self, spec: VMSpec) -> Problems:
@@ -466,8 +466,8 @@ class LiveMoving(Protocol):
         """What of it came here."""
         ...
 
-    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
-        """Let what came here run, and define it as *spec* once more."""
+    def settle(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+        """Define what came here as *spec* once more, with which it runs; it still stands still."""
         ...
 
 

@@ -104,6 +104,7 @@ class MemoryDriver:
             del self.vms[name], self.uuids[name]
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
             self.configured.pop(name, None)
+            self.sent.discard(name)
 
     def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         self.configured[spec.name] = spec
@@ -182,9 +183,9 @@ class MemoryDriver:
             case _:
                 return Arrived.NOTHING
 
-    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+    def settle(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
         vm = self._in(spec.name, *ON)
-        self.vms[spec.name] = replace(vm, power=Power.RUNNING, defined=spec, in_effect=spec)
+        self.vms[spec.name] = replace(vm, defined=spec, in_effect=spec)
 
     def info(self, name: str) -> Info:
         vm = self.vms.get(name, DriverSeen())

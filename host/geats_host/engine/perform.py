@@ -281,14 +281,20 @@ class Performer(Ground):
         driver.set_devices(self.name, action, places)
 
     def _take_over(self, action: TakeOver) -> None:
-        """From the moment that it runs here, nothing but notes are left to be written."""
+        """It goes on as the last that is done: so nothing takes what runs for an unfinished copy.
+
+        What is interrupted before is one that stands still, until it is let go on.
+        """
         spec, driver = self.spec, self.driver
         if spec is None or not isinstance(driver, LiveMoving):
             raise HostError(f"{self.name}: its driver cannot take over a VM that runs")
-        arriving.take_over(action, driver, spec, self.places(spec))
+        came_as = unfinished_copies.came_as(self.registry, self.name)
+        comes_as = partial(unfinished_copies.note_mark, self.registry, self.name)
+        arriving.take_over(action, driver, spec, self.places(spec), came_as, comes_as)
         on_volumes.arrived(self, spec, action.template)
         unfinished_copies.forget(self.registry, self.name)
         unfinished_restarts.forget(self.registry, [self.name])
+        self._unfreeze(Then.ON)
 
     def _check_mounts(self) -> None:
         """Once more, as the steps before may have taken long; and the guest is off now."""

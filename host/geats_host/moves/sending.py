@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from geats_core.declared.config import parse_config
 from geats_core.jobs.copies import Manifest, PackedVolume
-from geats_core.jobs.moves import Offer, cannot_leave, offer_to_plain, plan_to_read
+from geats_core.jobs.moves import Offer, offer_to_plain, plan_to_read
 from geats_core.reading import fields
 from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation, Power
@@ -31,7 +31,7 @@ from geats_host.drivers import vm_files
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves import sending_live
-from geats_host.moves.sending_live import done
+from geats_host.moves.sending_live import check, done
 from geats_host.observing import offers
 from geats_host.peers.peer import VERSION, Answer, Request
 from geats_host.peers.volumes import send
@@ -97,7 +97,7 @@ def offer(
     have, noted = host.observe(name), offers.noted(host.registry, name)
     if not have.is_recorded:
         return None if noted is None else replace(noted, is_given=True)
-    _check(host, name)
+    check(host, name)
     if live:
         return sending_live.offered(host, _described(host, name, have), have, test=test)
     if test:
@@ -167,13 +167,6 @@ def _place(volume: Volume) -> tuple[str, str]:
     return volume.pool, volume.name
 
 
-def _check(host: Host, name: str) -> None:
-    have = host.whole(name)
-    problems = cannot_leave(name, have, is_declared=name in host.config.vms)
-    if problems:
-        raise Refused(*problems)
-
-
 def _send(host: Host, request: Request, had: bytes, stdout: BinaryIO) -> None:
     """While its volumes are read, nothing is done to the VM."""
     name = f"{request['vm']}"
@@ -204,7 +197,7 @@ def _give(host: Host, request: Request) -> Answer:
     name = f"{request['vm']}"
     _as_offered(host, request)
     if host.observe(name).is_recorded:
-        _check(host, name)
+        check(host, name)
         done(host, plan_verb(host, "undefine", name))
     return {}
 

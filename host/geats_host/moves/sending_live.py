@@ -3,19 +3,22 @@
 Theory of operation
 -------------------
 ``meet`` makes room for sockets that lead to the other host, and ``move`` sends the VM over them,
-until it stands still there and is off here; then this host forgets it. What was interrupted in
-between is told from that by ``let go``: if the VM is off because it was sent, it is forgotten now;
-if it runs on here, what came there is stale. A mark is only true while nothing else is done to the
-VM, and all is done under its operation lock.
+until it stands still there and is off here, which is noted; then this host forgets it. What was
+interrupted in between is told from that by ``let go``: if the VM is off because it was sent, it is
+forgotten now; if it runs on here, what came there is stale; if it is off and nobody knows why, a
+person has to say. Each offer of a VM that runs has a mark of its own, so that what came of one is
+never taken for what came of another. A mark is only true while nothing else is done to the VM, and
+all is done under its operation lock.
 """
 
 import secrets
 from dataclasses import replace
 
-from geats_core.jobs.moves import Offer
+from geats_core.jobs.moves import Offer, cannot_leave
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.observation import Observation, Power
+from geats_core.vm.spec import VMSpec
 from geats_host.calls.lifecycle import plan_verb
 from geats_host.calls.reports import error_of
 from geats_host.drivers import LiveMoving
@@ -27,27 +30,46 @@ from geats_host.peers.arriving import STALE, UUID
 from geats_host.peers.peer import Answer, Request
 
 OFF = "is off: leave out `live`"
+UNKNOWN = (
+    "is off, and nobody knows whether all of it was sent: start it there, and move it again; "
+    "or stop what came here, and move it without `live`"
+)
 GIVEN = "is not here any more, but its volumes are: move it without `live`, which copies them again"
 
 
 def offered(host: Host, now: Offer, have: Observation, *, test: bool) -> Offer:
     """The offer of a VM as it runs, noted unless it is a *test*; else ``Refused``, with why."""
+    if test:
+        return _as_it_is(host, now, have, "")
     name = now.manifest.spec.name
-    noted, driver = offers.noted(host.registry, name), _driver(host, have)
-    if have.power is Power.STOPPED and noted is not None and driver.was_sent(name):
-        return noted
+    with host.locks.operation(name):
+        made = _as_it_is(host, now, host.observe(name), secrets.token_hex(32))
+        if not made.is_given:
+            offers.note(host.registry, made)
+        return made
+
+
+def _as_it_is(host: Host, now: Offer, have: Observation, mark: str) -> Offer:
+    """The offer with that mark; what was sent already is offered as it was."""
+    name = now.manifest.spec.name
+    noted, driver = offers.noted(host.registry, name), _driver(host, now.manifest.spec)
+    if noted is not None and _is_sent(host, noted, have, driver):
+        return replace(noted, is_given=not have.is_recorded)
     if problems := _cannot_leave(have, driver):
         raise Refused(*(replace(each, path=f"{name}.{each.path}".rstrip(".")) for each in problems))
-    mark = noted.mark if noted is not None and noted.machine else secrets.token_hex(32)
-    made = replace(now, machine=driver.machine(name), mark="" if test else mark)
-    if not test:
-        with host.locks.operation(name):
-            offers.note(host.registry, made)
-    return made
+    return replace(now, machine=driver.machine(name), mark=mark)
 
 
-def _driver(host: Host, have: Observation) -> LiveMoving:
-    driver = host.driver_of("", have.recorded)
+def _is_sent(host: Host, noted: Offer, have: Observation, driver: LiveMoving) -> bool:
+    """Whether it is off because it was sent to its end."""
+    if have.power is not Power.STOPPED:
+        return False
+    name = noted.manifest.spec.name
+    return offers.was_sent(host.registry, noted) or (have.is_recorded and driver.was_sent(name))
+
+
+def _driver(host: Host, spec: VMSpec) -> LiveMoving:
+    driver = host.driver_of("", spec)
     if not isinstance(driver, LiveMoving):
         raise Refused("its driver cannot move a VM as it runs: leave out `live`")
     return driver
@@ -63,37 +85,55 @@ def _cannot_leave(have: Observation, driver: LiveMoving) -> Problems:
     return driver.cannot_send(have.in_effect)
 
 
+def check(host: Host, name: str) -> None:
+    """``Refused`` if the VM is to stay here."""
+    problems = cannot_leave(name, host.whole(name), is_declared=name in host.config.vms)
+    if problems:
+        raise Refused(*problems)
+
+
 def meet(host: Host, request: Request) -> Answer:
     """Make room for the sockets of a move."""
-    name, have, driver = _as_offered(host, request)
+    name, _, have, driver = _as_offered(host, request)
     if not have.is_recorded:
         raise Refused(f"{name}: {GIVEN}")
+    if have.power is not Power.RUNNING:
+        raise Refused(f"{name}: {_let_it_run(have)}")
     return {UUID: driver.meet(name)}
 
 
 def move(host: Host, request: Request) -> Answer:
     """Send it; then forget it. If it cannot be sent, it runs on."""
-    name, _, driver = _as_offered(host, request)
+    name, _, _, driver = _as_offered(host, request)
     try:
         with host.locks.operation(name):
-            _, have, _ = _as_offered(host, request)
+            _, noted, have, _ = _as_offered(host, request)
             if have.power is not Power.RUNNING:
-                raise Refused(f"{name}: is {have.power}: it cannot be moved as it runs")
+                raise Refused(f"{name}: {_let_it_run(have)}")
+            check(host, name)
             driver.send(name, f"{request.get('domain')}")
-    except HostError:
+            offers.note_sent(host.registry, noted)
+    finally:
         driver.part(name)
-        raise
     return let_go(host, request)
+
+
+def _let_it_run(have: Observation) -> str:
+    """What keeps it from being moved, before anything is dropped on the other host."""
+    return UNKNOWN if have.power is Power.STOPPED else f"is {have.power}: let it run there"
 
 
 def let_go(host: Host, request: Request) -> Answer:
     """Forget it, if it was sent to its end; from then on, it is that of the host that asks."""
-    name, have, driver = _as_offered(host, request)
+    name, noted, have, driver = _as_offered(host, request)
     driver.part(name)
     if not have.is_recorded:
         return {}
-    if have.power is not Power.STOPPED or not driver.was_sent(name):
+    if have.power is Power.RUNNING:
         return {STALE: True}
+    if not _is_sent(host, noted, have, driver):
+        raise Refused(f"{name}: {_let_it_run(have)}")
+    check(host, name)
     planned = plan_verb(host, "undefine", name)
     _as_offered(host, request)
     done(host, planned)
@@ -107,9 +147,9 @@ def done(host: Host, planned: SavedPlan) -> None:
         raise HostError(why)
 
 
-def _as_offered(host: Host, request: Request) -> tuple[str, Observation, LiveMoving]:
+def _as_offered(host: Host, request: Request) -> tuple[str, Offer, Observation, LiveMoving]:
     name = f"{request['vm']}"
     noted, have = offers.noted(host.registry, name), host.observe(name)
     if noted is None or not noted.mark or noted.mark != request.get("mark"):
         raise Refused(f"{name}: something was done to it since it was offered: ask for it again")
-    return name, have, _driver(host, replace(have, recorded=noted.manifest.spec))
+    return name, noted, have, _driver(host, noted.manifest.spec)

@@ -4,6 +4,8 @@ Theory of operation
 -------------------
 An offer is true as long as its note is there. Whoever changes what a VM contains, or how it is
 defined, removes the note first; that the VM is forgotten, for the host that took it over, does not.
+Beside it is noted that the VM was *sent* as it ran, to its end, under the mark of that offer: the
+driver may not know it any more after a restart of the host.
 """
 
 import json
@@ -13,7 +15,7 @@ from returns.result import Failure, Success
 from geats_core.jobs.moves import Offer, offer_from_plain, offer_to_plain
 from geats_host.registry import Registry
 
-KIND = "offered"  # of the registry's notes: the key of each is the name of a VM
+KIND, SENT = "offered", "sent"  # of the registry's notes: the key of each is the name of a VM
 
 
 def noted(registry: Registry, vm: str) -> Offer | None:
@@ -31,6 +33,17 @@ def note(registry: Registry, offer: Offer) -> None:
     registry.note(KIND, offer.manifest.spec.name, json.dumps(offer_to_plain(offer)))
 
 
+def note_sent(registry: Registry, offer: Offer) -> None:
+    """Remember, durably, that it is whole on the other host, as it was offered."""
+    registry.note(SENT, offer.manifest.spec.name, offer.mark)
+
+
+def was_sent(registry: Registry, offer: Offer) -> bool:
+    """Whether that is noted of this offer."""
+    return registry.notes(SENT).get(offer.manifest.spec.name) == offer.mark
+
+
 def forget(registry: Registry, vm: str) -> None:
     """It is not true any more."""
     registry.forget_note(KIND, vm)
+    registry.forget_note(SENT, vm)

@@ -6,6 +6,9 @@ The note is written before the VM is recorded, and removed once its guest is con
 the last that is done to a copy. So wherever a clone or an import is interrupted, nobody takes the
 VM for one that is to be made from its template. A note of a VM that is not recorded is one that was
 interrupted before anything was made: it does not count.
+
+Of a VM that comes here as it runs, the mark of the offer is noted beside it, before any of it
+comes: so what is here is known to be what was offered under that mark.
 """
 
 from collections.abc import Container, Mapping
@@ -14,7 +17,7 @@ from geats_core.planning.then import Then
 from geats_host.observing import unfinished_restarts
 from geats_host.registry import Registry
 
-KIND = "copy of"  # of the registry's notes: the key of each is the name of a VM
+KIND, MARK = "copy of", "comes as"  # of the registry's notes: the key of each is the name of a VM
 
 
 def noted(registry: Registry, recorded: Container[str]) -> Mapping[str, str]:
@@ -32,12 +35,26 @@ def before_define(registry: Registry, vm: str, copy_of: str, then: Then) -> None
         unfinished_restarts.before_power_off(registry, vm, then)
     elif vm in registry.notes(KIND) and vm not in _recorded(registry):
         unfinished_restarts.forget(registry, [vm])
-        registry.forget_note(KIND, vm)
+        forget(registry, vm)
+
+
+def note_mark(registry: Registry, vm: str, mark: str) -> None:
+    """Remember, durably, what comes of it from now on; empty if nothing does."""
+    if mark:
+        registry.note(MARK, vm, mark)
+    else:
+        registry.forget_note(MARK, vm)
+
+
+def came_as(registry: Registry, vm: str) -> str:
+    """The mark under which it was offered that came; empty if nothing did."""
+    return registry.notes(MARK).get(vm, "")
 
 
 def forget(registry: Registry, vm: str) -> None:
     """It is complete, or gone."""
     registry.forget_note(KIND, vm)
+    registry.forget_note(MARK, vm)
 
 
 def _recorded(registry: Registry) -> Container[str]:

@@ -1,6 +1,6 @@
-"""A VM that comes from another host while it runs: received, taken over, and going on here."""
+"""A VM that comes from another host while it runs: received, and taken over."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from geats_core.planning.actions import TakeOver
 from geats_core.vm.spec import VMSpec
@@ -10,26 +10,35 @@ from geats_host.peers.peer import Peer, peer_of
 
 UUID = "uuid"
 STALE = "stale"  # what is answered if the VM runs on there: what came here is not it
+RUNS_THERE = "it runs on at its source, though it was sent: move it again"
 
 
 def take_over(
-    action: TakeOver, driver: LiveMoving, spec: VMSpec, places: Mapping[str, Place]
+    action: TakeOver,
+    driver: LiveMoving,
+    spec: VMSpec,
+    places: Mapping[str, Place],
+    came_as: str,
+    comes_as: Callable[[str], None],
 ) -> None:
-    """Have it sent, if it is not here already; then let it go on.
+    """Have it sent, if it is not here already, and forgotten by the other host: it stands still.
 
-    What came here stands still until the other host has forgotten the VM. So it can only be what
-    that host sent last, or nothing of worth: then it is dropped.
+    What came here is the VM only if it came under the mark of this offer, and if the other host has
+    forgotten the VM for it; else it is of no worth, and dropped. *came_as* is the mark under which
+    it came; *comes_as* notes another one, or none.
     """
     try:
         peer, vm = peer_of(action.source)
         request: dict[str, object] = {"vm": vm, "mark": action.mark}
         there = driver.arrived(spec.name)
-        if there is Arrived.WHOLE and _is_stale(peer, request):
-            there = Arrived.NOTHING
-        if there not in (Arrived.WHOLE, Arrived.RUNNING):
+        is_here = came_as == action.mark and there in (Arrived.WHOLE, Arrived.RUNNING)
+        if not is_here or _is_stale(peer, request):
             uuid = _met(peer, request)
-            _receive(peer, request, driver.expect(spec, places, uuid))
-        driver.go_on(spec, places)
+            comes_as("")
+            meeting = driver.expect(spec, places, uuid)
+            comes_as(action.mark)
+            _receive(peer, request, meeting)
+        driver.settle(spec, places)
     except Refused as refused:
         raise HostError("; ".join(refused.problems)) from None
     finally:
@@ -50,5 +59,6 @@ def _met(peer: Peer, request: dict[str, object]) -> str:
 
 def _receive(peer: Peer, request: dict[str, object], meeting: Meeting) -> None:
     move = {"do": "move", **request, "domain": meeting.domain}
-    with peer.asked(move, forwards=meeting.sockets):
-        pass
+    with peer.asked(move, forwards=meeting.sockets) as (answer, _):
+        if answer.get(STALE) is True:
+            raise HostError(RUNS_THERE)

@@ -38,7 +38,16 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import Driver, DriverSeen, HotPlugging, Info, Place, RenamingDriver
+from geats_host.drivers import (
+    Arrived,
+    Driver,
+    DriverSeen,
+    HotPlugging,
+    Info,
+    LiveMoving,
+    Place,
+    RenamingDriver,
+)
 from geats_host.errors import HostError
 
 Reopen: TypeAlias = Callable[[], Driver]
@@ -118,6 +127,26 @@ class DriverConformance:
         reopen().define(old, places)
         seen = {name: DriverSeen(defined=spec) for name, spec in ((old.name, old), (new.name, new))}
         assert reopen().observe() == seen
+
+    def test_what_moves_as_it_runs_is_known_for_what_it_is(
+        self, reopen: Reopen, make: Make
+    ) -> None:
+        want, places = make("live")
+        reopen().define(want, places)
+        driver = reopen()
+        if not isinstance(driver, LiveMoving):
+            return
+        assert (driver.was_sent(want.name), driver.arrived(want.name)) == (False, Arrived.NOTHING)
+        driver.start(want.name)
+        assert driver.machine(want.name)
+        assert (driver.was_sent(want.name), driver.arrived(want.name)) == (False, Arrived.RUNNING)
+        driver.freeze(want.name)
+        assert driver.arrived(want.name) is Arrived.WHOLE
+        driver.settle(want, places)
+        still = DriverSeen(defined=want, in_effect=want, power=Power.FROZEN)
+        assert reopen().observe() == {want.name: still}
+        driver.part(want.name)
+        driver.part(want.name)
 
     def test_a_life_from_define_to_undefine(self, reopen: Reopen, make: Make) -> None:
         want, places = make("life")

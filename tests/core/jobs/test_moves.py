@@ -182,7 +182,13 @@ def test_what_came_here_and_was_not_whole_is_taken_over_again_but_not_copied_bes
 
 
 def test_what_was_taken_over_is_there_and_what_is_no_copy_is_not_taken_over() -> None:
-    assert taking_over(replace(LIVE, is_given=True), ON).unwrap().is_empty
+    given = replace(LIVE, is_given=True)
+    assert taking_over(given, ON).unwrap().is_empty
+    for power, first in ((Power.FROZEN, "unfreeze web"), (Power.STOPPED, "start web")):
+        left = replace(ON, power=power, in_effect=ON.in_effect if power is Power.FROZEN else None)
+        made = taking_over(given, left).unwrap()
+        assert [line.partition(":")[0] for line in lines(made)] == [first]
+        assert after(made, left) == ON
     assert "there is a VM of this name" in str(taking_over(have=ON).failure()[0])
     takes = TakeOver(URL, MARK, "debian")
     assert "is no copy" in after_action(takes, ON).failure()

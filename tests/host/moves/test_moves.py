@@ -24,12 +24,15 @@ from tests.host.templates.disks import MIB, qcow2_disk
 from tests.memory_host import memory_config
 
 URL = "memory://a/web01"
-DISKS = {
+DISKS: dict[str, object] = {
     "profile": "small",
     "template": "image",
     "volumes": [{"name": "root", "size": "24MiB"}, {"name": "data", "size": "6MiB"}],
 }
-TREES = {"profile": "small", "volumes": [{"name": "root"}, {"name": "data", "mount": "/data"}]}
+TREES: dict[str, object] = {
+    "profile": "small",
+    "volumes": [{"name": "root"}, {"name": "data", "mount": "/data"}],
+}
 
 
 @dataclass
@@ -282,6 +285,7 @@ def test_a_vm_that_runs_goes_on_elsewhere_and_leaves_nothing(hosts: TwoHosts) ->
     assert len(hosts.sent) == LIVE_REQUESTS + 1  # and once only to see
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert not hosts.a.observe("web01").exists
+    assert driver_of(hosts.a).sent == set()
     seen = hosts.b.observe("web01")
     assert (seen.recorded, seen.copy_of, seen.to_run) == (seen.in_effect, "", False)
     assert fetch(hosts.b, URL, live=True).planned.plan.is_empty
@@ -346,6 +350,117 @@ def test_what_came_and_runs_on_at_its_source_is_stale_and_dropped(hosts: TwoHost
     hosts.move(live=True)
     assert hosts.who_can_run_it() == "b"
     assert not hosts.a.observe("web01").exists
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_a_restart_of_the_source_does_not_let_it_forget_what_it_sent(hosts: TwoHosts) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).sent.clear()  # the driver knew, until its daemon was restarted
+    sent = len(hosts.sent)
+    hosts.move(live=True)
+    assert len(hosts.sent) == sent + 4  # offer twice, let go, forget
+    assert (hosts.who_can_run_it(), driver_of(hosts.a).sent) == ("b", set())
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_nothing_is_dropped_as_long_as_nobody_knows_whether_it_was_sent(hosts: TwoHosts) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).sent.clear()
+    hosts.a.registry.forget_note(offers.SENT, "web01")
+    noted = offers.noted(hosts.a.registry, "web01")
+    assert noted is not None
+    for ask in (sending_live.let_go, sending_live.meet):
+        with pytest.raises(
+            Refused, match="nobody knows whether all of it was sent: start it there"
+        ):
+            ask(hosts.a, {"vm": "web01", "mark": noted.mark})
+    assert hosts.a.observe("web01").is_recorded
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_runs_on_at_its_source_after_it_was_sent_does_not_go_on_here(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = MemoryDriver.send
+
+    def sent_in_vain(driver: MemoryDriver, name: str, domain: str) -> None:
+        send(driver, name, domain)
+        driver.start(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryDriver, "send", sent_in_vain)
+        with pytest.raises(HostError, match="it runs on at its source, though it was sent"):
+            hosts.move(live=True)
+    assert (hosts.who_can_run_it(), hosts.b.observe("web01").power) == ("a", Power.FROZEN)
+    hosts.move(live=True)
+    assert hosts.who_can_run_it() == "b"
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_was_left_suspended_here_is_no_copy_any_more_and_the_same_command_lets_it_go_on(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise HostError("cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryDriver, "unfreeze", cut)
+        with pytest.raises(HostError, match="cut"):
+            hosts.move(live=True)
+    seen = hosts.b.observe("web01")
+    assert (seen.power, seen.copy_of, seen.to_run) == (Power.FROZEN, "", False)
+    assert all(not each.is_reserved and not each.is_copy for each in seen.volumes)
+    found = fetch(hosts.b, URL, live=True)
+    assert [describe(step.action, "web01") for step in found.planned.of_vm.steps] == [
+        "unfreeze web01"
+    ]
+    hosts.move(live=True)
+    assert (hosts.who_can_run_it(), hosts.a.observe("web01").exists) == ("b", False)
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_came_in_one_move_is_not_taken_for_what_another_host_was_given(
+    hosts: TwoHosts, tmp_path: Path
+) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).start("web01")
+    other = replace(hosts, b=undeclared(host_at(tmp_path / "c", DISKS)))
+    hosts.wrong, hosts.is_done = len(hosts.sent) + 4, False  # what is left stays there
+    with pytest.raises(HostError, match="what is left of web01 stays there"):
+        other.move(live=True)
+    with pytest.raises(HostError, match="is not here any more, but its volumes are"):
+        hosts.move(live=True)
+    assert (other.who_can_run_it(), hosts.b.observe("web01").power) == ("b", Power.FROZEN)
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_each_offer_of_what_runs_has_a_mark_of_its_own(hosts: TwoHosts) -> None:
+    first, second = (fetch(hosts.b, URL, live=True).offer for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.mark != second.mark
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_is_declared_or_suspended_meanwhile_is_not_sent_and_no_sockets_are_left(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parted: list[str] = []
+    monkeypatch.setattr(MemoryDriver, "part", lambda _, name: parted.append(name))
+    offer = fetch(hosts.b, URL, live=True).offer
+    assert offer is not None
+    request = {"vm": "web01", "mark": offer.mark}
+    declared = replace(hosts.a, config=host_at(tmp_of(hosts), DISKS).config)
+    with pytest.raises(Refused, match="is declared here, which would recreate it"):
+        sending_live.move(declared, request)
+    driver_of(hosts.a).freeze("web01")
+    with pytest.raises(Refused, match="is frozen: let it run there"):
+        sending_live.move(hosts.a, request)
+    assert (parted, driver_of(hosts.a).sent) == (["web01", "web01"], set())
+
+
+def tmp_of(hosts: TwoHosts) -> Path:
+    return Path(hosts.a.config.state_dir).parent
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)

@@ -50,7 +50,7 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
 
 @pytest.mark.parametrize(
     ("where", "victim", "call", "when"),
-    [("there", "libvirtd", "send", "during"), ("here", "QEMU", "go-on", "before")],
+    [("there", "libvirtd", "send", "during"), ("here", "QEMU", "settle", "before")],
 )
 def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on_or_says_what_to_do(
     hosts: TwoHosts, where: str, victim: str, call: str, when: str

@@ -436,9 +436,9 @@ class LibvirtDriver:
         """What libvirt has of it."""
         return Arrived(f"{self._have('arrived', name)['arrived']}")
 
-    def go_on(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
-        """Resume it; its UUID and its machine are those that it came with."""
-        self._have("go-on", spec.name, note=note_xml(spec))
+    def settle(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
+        """Note it; its UUID and its machine are those that it came with."""
+        self._have("settle", spec.name, note=note_xml(spec))
         self.define(spec, places, definition.kept(self._folder(spec.name)))
 
     def info(self, name: str) -> Info:

@@ -458,11 +458,9 @@ def _drop(host: Connection, request: Request) -> Answer:
     return _undefine(host, request)
 
 
-def _go_on(host: Connection, request: Request) -> Answer:
-    """Let what came run, and note with what."""
-    domain = ours(host, request)
-    go_on(domain)
-    return _note(domain, request)
+def _settle(host: Connection, request: Request) -> Answer:
+    """Note with what it runs that came here, and stands still."""
+    return _note(ours(host, request), request)
 
 
 def _user(host: Connection, request: Request) -> Answer:
@@ -565,7 +563,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "was-sent": _was_sent,
     "arrived": _arrived,
     "drop": _drop,
-    "go-on": _go_on,
+    "settle": _settle,
     "user": _user,
     "knows-machine": _knows_machine,
     "resize": _resize,
