@@ -338,7 +338,8 @@ class GuestConfiguring(Protocol):
     def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         """Let the guest, whose root volume is at *place*, be as described when it starts next.
 
-        The VM is off, and need not be defined yet. A *new* guest was just installed there.
+        The VM is off, and need not be defined yet. A *new* guest was just installed there. If that
+        fails, or is cut, the driver may have forgotten the VM, with its lines that are by hand.
         """
         ...
 

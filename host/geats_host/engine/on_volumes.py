@@ -38,7 +38,12 @@ from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, Gues
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
-from geats_host.observing import unfinished_copies, unfinished_moves, unfinished_renames
+from geats_host.observing import (
+    lines_by_hand,
+    unfinished_copies,
+    unfinished_moves,
+    unfinished_renames,
+)
 from geats_host.observing.known_volumes import forget, is_filled, remember
 from geats_host.peers import fetching
 from geats_host.storage import (
@@ -186,7 +191,12 @@ def _configure(ground: Ground, spec: VMSpec, place: Place, *, new: bool) -> None
     if place.offers is Offer.DIRECTORY:
         configure_guest(place.path, spec, owner=place.shifted_by, new=new)
     elif isinstance(driver := ground.driver, GuestConfiguring):
+        lines = ground.by_hand() if new else ()
+        if lines:  # the driver may forget the VM for a moment
+            lines_by_hand.note(ground.registry, ground.name, lines)
         driver.configure_guest(spec, place, new=new)
+        if lines:
+            lines_by_hand.note(ground.registry, ground.name, ())
 
 
 def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -> None:

@@ -1,6 +1,7 @@
 """What is kept of a VM beside libvirt's definition, whatever is cut, lost or changed."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_xml import domain_xml, spec_digest
 from geats_core.domains.machine import Machine
+from geats_core.planning.offers import Offer
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import lock_marks
+from geats_host.drivers import Place, lock_marks
 from geats_host.drivers.libvirt import definition
+from geats_host.drivers.libvirt.daemon import Daemon
 from geats_host.drivers.libvirt.definition import Record
+from geats_host.drivers.libvirt.driver import open_qemu
 from geats_host.drivers.libvirt.seed_image import seed_image
 from geats_host.errors import HostError
 
@@ -113,3 +117,24 @@ def test_without_pycdlib_there_is_no_seed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pycdlib", None)
     with pytest.raises(HostError, match="as pycdlib is missing: install geats with the extra"):
         seed_image({"meta-data": "{}"})
+
+
+def test_a_domain_that_libvirt_lost_as_it_was_renewed_keeps_its_uuid_and_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = "5a5a5a5a-5a5a-4a5a-8a5a-5a5a5a5a5a5a"
+    asked: list[object] = []
+    driver = open_qemu({"raw_xml": True}, tmp_path)
+    folder, here = driver.options.folder / "web", {"root": Place(tmp_path / "r", Offer.FILE)}
+
+    def ask(_: Daemon, do: str, __: str | None, **more: object) -> dict[str, object]:
+        asked.append(more.get("xml"))
+        return {"domains": []} if do == "observe" else {"xml": more["xml"], "live": "", "new": True}
+
+    monkeypatch.setattr(Daemon, "ask", ask)
+    was = domain_xml(web(), Machine(), replace(FACTS, uuid=uuid), ())
+    definition.write_spec(folder, web())
+    definition.write_record(folder, Record(wanted=was, seal=frozenset()))
+    driver.define(web(), here, (MINE,))
+    for known in (uuid, "pc-q35-7.2", "ich9"):
+        assert known in f"{asked[-1]}"

@@ -145,6 +145,12 @@ def uuid_of(folder: Path, digest: str) -> str:
     return "" if record is None else read_domain(record.wanted).uuid
 
 
+def last_written(folder: Path) -> str:
+    """The domain as geats wrote it last, with its UUID and its machine; empty if nobody knows."""
+    records = (_record(vm_files.read(folder, file)) for file in (RECORD, NEW_RECORD))
+    return next((each.wanted for each in records if each is not None), "")
+
+
 def _record(text: str | None) -> Record | None:
     try:
         found = json.loads(text or "null")

@@ -158,7 +158,8 @@ class LibvirtDriver:
         with vm_files.host_errors(f"cannot define {spec.name}"):
             known = self.daemon.xml(spec.name) if definition.is_recorded(folder) else ""
             definition.write_spec(folder, spec)
-            facts = self._domain_facts(spec, machine, places, known)
+            was = known or definition.last_written(folder)  # it may have been cut as it was renewed
+            facts = self._domain_facts(spec, machine, places, was)
             made = self._defined_as(spec, machine, facts, keep, new=not known)
             taken = 0
             while "taken" in made:  # by a VM that had this name once
@@ -178,7 +179,10 @@ class LibvirtDriver:
                 lock_marks.set_locked(folder, locked=False)
 
     def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
-        """Let a new guest have variables of its firmware and a TPM of its own; see ``start``."""
+        """Let a new guest have variables of its firmware and a TPM of its own; see ``start``.
+
+        libvirt does not know the VM for a moment: if that is cut, ``define`` restores it.
+        """
         machine = machines.machine_of(self.options, spec)
         if new and (machine.firmware is not Firmware.BIOS or machine.tpm):
             self._have("renew", spec.name)
