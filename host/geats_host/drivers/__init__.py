@@ -459,8 +459,11 @@ class LiveMoving(Protocol):
         """
         ...
 
-    def was_sent(self, name: str) -> bool:
-        """Whether the VM is off because ``send`` came to its end, and for nothing else."""
+    def was_sent(self, name: str) -> bool | None:
+        """Whether the VM is off because ``send`` came to its end, and for nothing else.
+
+        None if the driver does not know why it is off, as after a restart of the host.
+        """
         ...
 
     def arrived(self, name: str) -> Arrived:

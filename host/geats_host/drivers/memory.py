@@ -56,7 +56,7 @@ class MemoryDriver:
     listening: dict[tuple[str, int], bytes] = field(default_factory=dict)  # what a port says
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
     uuids: dict[str, str] = field(default_factory=dict)  # by name
-    sent: set[str] = field(default_factory=set)  # VMs that moved to another host as they ran
+    sent: dict[str, bool] = field(default_factory=dict)  # whether VMs moved away as they ran
 
     @property
     def facts(self) -> DriverFacts:
@@ -104,7 +104,7 @@ class MemoryDriver:
             del self.vms[name], self.uuids[name]
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
             self.configured.pop(name, None)
-            self.sent.discard(name)
+            self.sent.pop(name, None)
 
     def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         self.configured[spec.name] = spec
@@ -112,7 +112,7 @@ class MemoryDriver:
     def start(self, name: str) -> None:
         vm = self._in(name, Power.STOPPED)
         self.vms[name] = replace(vm, power=Power.RUNNING, in_effect=vm.defined)
-        self.sent.discard(name)
+        self.sent[name] = False
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         self._off(name, Power.RUNNING)
@@ -169,10 +169,10 @@ class MemoryDriver:
         vm, there = self._in(name, Power.RUNNING), _drivers[Path(domain)].vms
         there[name] = replace(there[name], power=Power.FROZEN, in_effect=vm.in_effect)
         self._off(name, Power.RUNNING)
-        self.sent.add(name)
+        self.sent[name] = True
 
-    def was_sent(self, name: str) -> bool:
-        return name in self.sent and self.vms[name].power is Power.STOPPED
+    def was_sent(self, name: str) -> bool | None:
+        return self.sent.get(name) if self.vms[name].power is Power.STOPPED else False
 
     def arrived(self, name: str) -> Arrived:
         match self.vms.get(name, DriverSeen()).power:

@@ -61,11 +61,14 @@ def _as_it_is(host: Host, now: Offer, have: Observation, mark: str) -> Offer:
 
 
 def _is_sent(host: Host, noted: Offer, have: Observation, driver: LiveMoving) -> bool:
-    """Whether it is off because it was sent to its end."""
+    """Whether it is off because it was sent to its end; if the driver does not know, a note says.
+
+    So the note does not count for a VM that somebody started since, without geats.
+    """
     if have.power is not Power.STOPPED:
         return False
-    name = noted.manifest.spec.name
-    return offers.was_sent(host.registry, noted) or (have.is_recorded and driver.was_sent(name))
+    sent = driver.was_sent(noted.manifest.spec.name) if have.is_recorded else None
+    return offers.was_sent(host.registry, noted) if sent is None else sent
 
 
 def _driver(host: Host, spec: VMSpec) -> LiveMoving:

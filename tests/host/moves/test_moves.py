@@ -285,7 +285,7 @@ def test_a_vm_that_runs_goes_on_elsewhere_and_leaves_nothing(hosts: TwoHosts) ->
     assert len(hosts.sent) == LIVE_REQUESTS + 1  # and once only to see
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert not hosts.a.observe("web01").exists
-    assert driver_of(hosts.a).sent == set()
+    assert driver_of(hosts.a).sent == {}
     seen = hosts.b.observe("web01")
     assert (seen.recorded, seen.copy_of, seen.to_run) == (seen.in_effect, "", False)
     assert fetch(hosts.b, URL, live=True).planned.plan.is_empty
@@ -359,7 +359,7 @@ def test_a_restart_of_the_source_does_not_let_it_forget_what_it_sent(hosts: TwoH
     sent = len(hosts.sent)
     hosts.move(live=True)
     assert len(hosts.sent) == sent + 4  # offer twice, let go, forget
-    assert (hosts.who_can_run_it(), driver_of(hosts.a).sent) == ("b", set())
+    assert (hosts.who_can_run_it(), driver_of(hosts.a).sent) == ("b", {})
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)
@@ -375,6 +375,22 @@ def test_nothing_is_dropped_as_long_as_nobody_knows_whether_it_was_sent(hosts: T
         ):
             ask(hosts.a, {"vm": "web01", "mark": noted.mark})
     assert hosts.a.observe("web01").is_recorded
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_ran_on_at_its_source_and_is_off_now_is_not_given_for_what_was_sent(
+    hosts: TwoHosts,
+) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).start("web01")  # behind geats' back
+    driver_of(hosts.a).stop("web01")
+    with pytest.raises(Refused, match="web01: is off: leave out `live`"):
+        hosts.move(live=True)
+    noted = offers.noted(hosts.a.registry, "web01")
+    assert noted is not None
+    with pytest.raises(Refused, match="nobody knows whether all of it was sent"):
+        sending_live.let_go(hosts.a, {"vm": "web01", "mark": noted.mark})
+    assert hosts.who_can_run_it() == "a"
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)
@@ -456,7 +472,7 @@ def test_what_is_declared_or_suspended_meanwhile_is_not_sent_and_no_sockets_are_
     driver_of(hosts.a).freeze("web01")
     with pytest.raises(Refused, match="is frozen: let it run there"):
         sending_live.move(hosts.a, request)
-    assert (parted, driver_of(hosts.a).sent) == (["web01", "web01"], set())
+    assert (parted, driver_of(hosts.a).sent) == (["web01", "web01"], {"web01": False})
 
 
 def tmp_of(hosts: TwoHosts) -> Path:

@@ -432,9 +432,10 @@ class LibvirtDriver:
         sockets = {each: f"{room / each}" for each in (live.DAEMON, live.MEMORY, live.DISKS)}
         self._have("send", name, within_s=LONGEST_MOVE_S, **there, **sockets)
 
-    def was_sent(self, name: str) -> bool:
-        """Whether libvirt says so; it forgets that if it is restarted."""
-        return self._have("was-sent", name)["sent"] is True
+    def was_sent(self, name: str) -> bool | None:
+        """Whether libvirt says so; it forgets why a domain is off if it is restarted."""
+        sent = self._have("was-sent", name)["sent"]
+        return None if sent is None else sent is True
 
     def arrived(self, name: str) -> Arrived:
         """What libvirt has of it."""

@@ -15,6 +15,7 @@ libvirt: Any = import_module("libvirt")  # it has no types
 
 LOOKS_S = 0.05
 SENT = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
+UNKNOWN = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN]
 WHOLE = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER]
 SECURE = libvirt.VIR_DOMAIN_XML_SECURE
 MOVE = (
@@ -52,9 +53,10 @@ def send(domain: Domain, request: Mapping[str, str]) -> None:
     domain.migrateToURI3(f"qemu+unix:///system?socket={request['daemon']}", parameters, MOVE)
 
 
-def was_sent(domain: Domain) -> bool:
-    """Whether it is off because it was sent to its end."""
-    return list(domain.state()) == SENT
+def was_sent(domain: Domain) -> bool | None:
+    """Whether it is off because it was sent to its end; a daemon that restarted does not know."""
+    state = list(domain.state())
+    return None if state == UNKNOWN else state == SENT
 
 
 def arrived(domain: Domain | None) -> str:
