@@ -101,7 +101,7 @@ def meet(host: Host, request: Request) -> Answer:
     if not have.is_recorded:
         raise Refused(f"{name}: {GIVEN}")
     if have.power is not Power.RUNNING:
-        raise Refused(f"{name}: {_let_it_run(have)}")
+        raise _not_running(name, have)
     return {UUID: driver.meet(name)}
 
 
@@ -112,7 +112,7 @@ def move(host: Host, request: Request) -> Answer:
         with host.locks.operation(name):
             _, noted, have, _ = _as_offered(host, request)
             if have.power is not Power.RUNNING:
-                raise Refused(f"{name}: {_let_it_run(have)}")
+                raise _not_running(name, have)
             check(host, name)
             driver.send(name, f"{request.get('domain')}")
             offers.note_sent(host.registry, noted)
@@ -121,9 +121,10 @@ def move(host: Host, request: Request) -> Answer:
     return let_go(host, request)
 
 
-def _let_it_run(have: Observation) -> str:
-    """What keeps it from being moved, before anything is dropped on the other host."""
-    return UNKNOWN if have.power is Power.STOPPED else f"is {have.power}: let it run there"
+def _not_running(name: str, have: Observation) -> Refused:
+    """Why it is not sent, before anything is dropped on the other host."""
+    off, why = have.power is Power.STOPPED, f"is {have.power}: let it run there"
+    return Refused(f"{name}: {UNKNOWN if off else why}")
 
 
 def let_go(host: Host, request: Request) -> Answer:
@@ -135,7 +136,7 @@ def let_go(host: Host, request: Request) -> Answer:
     if have.power is Power.RUNNING:
         return {STALE: True}
     if not _is_sent(host, noted, have, driver):
-        raise Refused(f"{name}: {_let_it_run(have)}")
+        raise _not_running(name, have)
     check(host, name)
     planned = plan_verb(host, "undefine", name)
     _as_offered(host, request)

@@ -48,6 +48,25 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
     assert b.left() == []
 
 
+def make(hosts: TwoHosts) -> None:
+    """A small VM runs on ``a``, and nobody declares it."""
+    for each in (hosts.a, hosts.b):
+        root_disk(each.folder / "image")
+        each.vms = {}
+    hosts.a.vms = {NAME: vm()}
+    hosts.a.geats("apply", NAME)
+    hosts.a.vms = {}
+
+
+def test_what_was_sent_is_known_for_that_though_libvirt_was_restarted(hosts: TwoHosts) -> None:
+    make(hosts)
+    moved = hosts.fetch("--live", there=("libvirtd", "was-sent", "before"))
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert (hosts.a.left(), hosts.b.power()) == ([], "running")
+    hosts.b.geats("stop", NAME)
+    hosts.b.geats("deprovision", NAME)
+
+
 @pytest.mark.parametrize(
     ("where", "victim", "call", "when"),
     [("there", "libvirtd", "send", "during"), ("here", "QEMU", "settle", "before")],
@@ -56,12 +75,7 @@ def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on_or_says
     hosts: TwoHosts, where: str, victim: str, call: str, when: str
 ) -> None:
     a, b = hosts.a, hosts.b
-    for each in (a, b):
-        root_disk(each.folder / "image")
-        each.vms = {}
-    a.vms = {NAME: vm()}
-    a.geats("apply", NAME)
-    a.vms = {}
+    make(hosts)
     (disk,) = a.folder.glob("pool/*/root/disk.raw")
     content = disk.read_bytes()
     killed = hosts.fetch("--live", **{where: (victim, call, when)})
