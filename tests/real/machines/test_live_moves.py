@@ -69,9 +69,9 @@ def test_what_was_sent_is_known_for_that_though_libvirt_was_restarted(hosts: Two
 
 @pytest.mark.parametrize(
     ("where", "victim", "call", "when"),
-    [("there", "libvirtd", "send", "during"), ("here", "QEMU", "settle", "before")],
+    [("there", "libvirtd", "send", "during"), ("here", "QEMU", "settle", "after")],
 )
-def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on_or_says_what_to_do(
+def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on(
     hosts: TwoHosts, where: str, victim: str, call: str, when: str
 ) -> None:
     a, b = hosts.a, hosts.b
@@ -82,10 +82,7 @@ def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on_or_says
     assert killed.returncode != 0
     assert [a.power(), b.power()].count("running") == (victim == "libvirtd")
     again = hosts.fetch("--live")
-    if victim == "QEMU":  # with it, the memory of the guest is lost, and nothing else
-        assert "move it without `live`" in again.stderr
-        again = hosts.fetch()
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 0, again.stderr  # without its QEMU, the guest boots there
     assert (a.left(), b.power()) == ([], "running")
     b.geats("stop", NAME)
     assert (b.folder / disk.relative_to(a.folder)).read_bytes() == content
