@@ -293,6 +293,7 @@ class Performer(Ground):
         arriving.take_over(action, driver, spec, self.places(spec), came_as, comes_as)
         on_volumes.arrived(self, spec, action.template)
         unfinished_copies.forget(self.registry, self.name)
+        comes_as("")
         unfinished_restarts.forget(self.registry, [self.name])
         self._unfreeze(Then.ON)
 

@@ -207,13 +207,13 @@ def _forget(host: Host, request: Request) -> Answer:
     name = f"{request['vm']}"
     have = host.observe(name)
     if not have.exists:
-        offers.forget(host.registry, name)
+        offers.forget_given(host.registry, name)
         return {}
     _as_offered(host, request)
     if have.is_recorded:
         raise Refused(f"{name}: is still defined here")
     done(host, plan_to(host, name, "deprovisioned"))
-    offers.forget(host.registry, name)
+    offers.forget_given(host.registry, name)
     return {}
 
 

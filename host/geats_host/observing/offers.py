@@ -44,6 +44,11 @@ def was_sent(registry: Registry, offer: Offer) -> bool:
 
 
 def forget(registry: Registry, vm: str) -> None:
-    """It is not true any more."""
+    """It is not true any more; that it was sent under its mark says nothing of another one."""
     registry.forget_note(KIND, vm)
+
+
+def forget_given(registry: Registry, vm: str) -> None:
+    """Nothing is left of it here."""
+    forget(registry, vm)
     registry.forget_note(SENT, vm)

@@ -54,7 +54,6 @@ def came_as(registry: Registry, vm: str) -> str:
 def forget(registry: Registry, vm: str) -> None:
     """It is complete, or gone."""
     registry.forget_note(KIND, vm)
-    registry.forget_note(MARK, vm)
 
 
 def _recorded(registry: Registry) -> Container[str]:
