@@ -333,8 +333,14 @@ def test_the_host_pauses_where_the_plan_says_so_and_no_journal_holds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = memory_host(tmp_path)
-    slept: list[float] = []
-    monkeypatch.setattr("geats_host.engine.locked_plan.time.sleep", slept.append)
+    slept: list[float | None] = []
+
+    class Over(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            slept.append(timeout)
+            return False
+
+    monkeypatch.setattr("geats_host.engine.apply_plan.Event", Over)
     pause = Step(vm="", action=Pause(7), reason="db01 is given that time before others start")
     made = HostPlan(plans=(Plan(name="web01"),), steps=(pause,))
     assert apply_plan(host, saved(made, {})) == Success((pause,))
