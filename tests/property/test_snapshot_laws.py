@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
@@ -26,6 +26,7 @@ from geats_core import (
 )
 from geats_core.planning.actions import RollbackVolume, SnapshotVolume, Start
 from geats_core.vm.guest_files import guest_digest
+from tests.property.space import WANT
 from tests.property.strategies import host_facts, observations
 
 NOW_S = 1  # what is taken at 2 is dated later
@@ -202,6 +203,7 @@ def test_no_volume_is_rolled_back_beneath_a_vm_that_is_on(
     st.sampled_from(["", "m", "x"]),
     st.integers(0, 4),
 )
+@example(Observation(recorded=WANT, power=Power.HELD, copy_of="the VM mail"), Keep(), "", 0)
 def test_thinning_out_leaves_what_the_rules_keep_also_after_a_cut(
     have: Observation, keep: Keep, prefix: str, cut: int
 ) -> None:

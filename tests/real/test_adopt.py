@@ -36,7 +36,7 @@ NAME = "geats-test-adopt"
 OTHER = "geats-test-adopt-renamed"
 DEFINE = Path(__file__).with_name("define_child.py")
 REBOOTING = (
-    "#!/bin/sh\ntrap 'reboot -f' HUP\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 0.02; done\n"
+    "#!/bin/sh\ntrap 'reboot -f' USR2\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 0.02; done\n"
 )
 
 
@@ -146,7 +146,7 @@ def test_it_stops_starts_and_reboots_by_itself_and_is_deprovisioned(operator: Op
     init = operator.driver.info(NAME).pid
     assert init is not None
     wait_until_up(init)
-    operator.run("kill -HUP 1")  # liblxc starts it again, from what it has in memory
+    operator.run("kill -USR2 1")  # liblxc starts it again, from what it has in memory
     wait_for(lambda: operator.driver.info(NAME).pid not in (init, None))
     assert operator.run("cat /tmp/mine") == "here\n"
     with pytest.raises(HostError, match="is in use"):

@@ -78,8 +78,11 @@ class Draft:
         return Code.LOCKED if isinstance(unlocked, Success) else Code.REFUSED
 
     def finished(self) -> Checked[Plan]:
-        """The plan, each step with those that it waits for; or every problem. None stays held."""
-        if self.state.power is Power.HELD:
+        """The plan, each step with those that it waits for; or every problem.
+
+        None stays held, but for what came here suspended: the VM itself may run elsewhere.
+        """
+        if self.state.power is Power.HELD and not self.state.copy_of:
             self.add(Unfreeze(), LEFT_HELD)
         problems = (*self.problems, *self._above_max_impact())
         if problems:
