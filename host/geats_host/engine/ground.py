@@ -1,7 +1,7 @@
 """What actions are performed on: a VM, its driver, its pools and the registry."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from geats_core.declared.template import Template
@@ -9,7 +9,7 @@ from geats_core.vm.observation import VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host.drivers import Driver, Place
 from geats_host.errors import HostError
-from geats_host.observing.known_volumes import tells_of_locks
+from geats_host.observing.known_volumes import is_filled, remember, tells_of_locks
 from geats_host.registry import Registry
 from geats_host.storage import Pool, VolumeId
 from geats_host.templates.store import Store
@@ -71,6 +71,12 @@ class Ground:
         """What a volume of the VM is now; None if it does not exist."""
         volume = VolumeId(self.name, name)
         return self.pools[pool].observe(volume).get(volume)
+
+    def remember(self, pool: str, volume: VolumeId, seen: VolumeSeen | None) -> None:
+        """Know of a volume that is filled, so that it is missed if it is lost."""
+        if seen is not None and is_filled(seen):
+            place, identity = self.pools[pool].path(volume), self.pools[pool].facts.identity
+            remember(self.registry, volume.vm, replace(seen, pool=pool), place, identity)
 
     def by_hand(self) -> tuple[str, ...]:
         """The lines that a person added to what the driver holds."""

@@ -44,7 +44,7 @@ from geats_host.observing import (
     unfinished_moves,
     unfinished_renames,
 )
-from geats_host.observing.known_volumes import forget, is_filled, remember
+from geats_host.observing.known_volumes import forget
 from geats_host.peers import fetching
 from geats_host.storage import (
     AdoptingPool,
@@ -77,7 +77,7 @@ def perform_on_volume(ground: Ground, action: VolumeAction) -> None:
         _perform(ground, action)
     finally:  # what could not be rolled back is as it was
         if isinstance(action, FILLING):
-            _remember(ground, action.pool, volume)
+            ground.remember(action.pool, volume, ground.look(action.pool, action.volume))
     if isinstance(action, FILLING) and ground.locked:
         ground.mark_locked(action.pool, action.volume)
 
@@ -87,16 +87,7 @@ def arrived(ground: Ground, spec: VMSpec, template: str) -> None:
     for each in spec.volumes:
         pool, volume = ground.pools[each.pool], VolumeId(ground.name, each.name)
         pool.mark(volume, filled(ground.seen(pool, volume), spec, template))
-        _remember(ground, each.pool, volume)
-
-
-def _remember(ground: Ground, pool: str, volume: VolumeId) -> None:
-    """Know what is filled, so that it is missed if it is lost."""
-    of = ground.pools[pool]
-    seen = of.observe(volume).get(volume)
-    if seen is not None and is_filled(seen):
-        own = replace(seen, pool=pool)
-        remember(ground.registry, volume.vm, own, of.path(volume), of.facts.identity)
+        ground.remember(each.pool, volume, ground.look(each.pool, each.name))
 
 
 def hand_over(ground: Ground, action: RenameVolume) -> None:
@@ -110,7 +101,7 @@ def hand_over(ground: Ground, action: RenameVolume) -> None:
     pool.rename(volume, new)
     if before is not None and before.active:
         pool.activate(new)
-    _remember(ground, action.pool, new)
+    ground.remember(action.pool, new, pool.observe(new).get(new))
     forget(ground.registry, ground.name, action.pool, action.volume)
 
 

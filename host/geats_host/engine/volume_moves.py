@@ -1,7 +1,6 @@
 """A volume that moves to another pool, performed: see ``geats_core.jobs.volume_moves``."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from geats_core.planning.actions import MoveVolume
@@ -12,7 +11,7 @@ from geats_host.archives.volume_copies import copy_volume
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.observing import unfinished_moves
-from geats_host.observing.known_volumes import forget, is_filled, remember
+from geats_host.observing.known_volumes import forget
 from geats_host.storage import VolumeId, ZeroingPool
 
 ASIDE = Path("/var/tmp")  # for disks of QEMU's own format, which are read as raw files
@@ -27,7 +26,7 @@ def move_volume(ground: Ground, action: MoveVolume, define: Callable[[], None]) 
         _copy(ground, action)
     _whole(ground, action.pool, action.volume)
     define()
-    _remember(ground, action)
+    _keep(ground, action.pool, VolumeId(ground.name, action.volume))
     _destroy(ground, action.from_pool, action.volume)
     unfinished_moves.forget(ground.registry, ground.name, action.volume, action.pool)
 
@@ -93,11 +92,8 @@ def _destroy(ground: Ground, pool: str, name: str) -> None:
     of.destroy(volume)
 
 
-def _remember(ground: Ground, action: MoveVolume) -> None:
-    pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
-    seen = replace(ground.seen(pool, volume), pool=action.pool)
-    if is_filled(seen):
-        place, identity = pool.path(volume), pool.facts.identity
-        remember(ground.registry, ground.name, seen, place, identity)
+def _keep(ground: Ground, pool: str, volume: VolumeId) -> None:
+    """It is missed if it is lost, and as protected as the VM is."""
+    ground.remember(pool, volume, ground.seen(ground.pools[pool], volume))
     if ground.locked:
-        ground.mark_locked(action.pool, action.volume)
+        ground.mark_locked(pool, volume.volume)
