@@ -15,6 +15,7 @@ from geats_host.errors import HostError, trouble
 from geats_host.guest_trees import tree_copies
 from geats_host.guest_trees.tree_digests import WITH_IDS, digest
 from geats_host.linux import qemu_img
+from geats_host.linux.descriptors import open_directory
 from geats_host.linux.disks import chunks, write_disk
 from geats_host.linux.mounts import mounts_below
 from geats_host.templates.layers import empty
@@ -77,11 +78,8 @@ def _tree_sum(tree: Tree, other: Tree) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
+        with open_directory(path) as descriptor:
             yield descriptor
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise trouble(error, path) from None
 

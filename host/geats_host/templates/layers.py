@@ -11,6 +11,7 @@ from geats_host.errors import HostError
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.guest_files import is_guest_file, write_guest_files
 from geats_host.guest_trees.subvolumes import removed_as_subvolume
+from geats_host.linux.descriptors import open_directory
 from geats_host.linux.mounts import mounts_below
 from geats_host.linux.namespaces import sync_filesystem, writing_only_to
 from geats_host.linux.run import run
@@ -63,7 +64,7 @@ def empty(target: Path) -> None:
         below = mounts_below(target, itself=False)
         if below:
             raise HostError(f"{target}: is not emptied because {below[0]} is mounted")
-        with _open_directory(target) as directory:
+        with open_directory(target) as directory:
             trees.empty(directory, removed_as_subvolume)
 
 
@@ -86,7 +87,7 @@ def put(layer: Layer, target: Path, store: Store) -> None:
 def finish(target: Path) -> None:
     """Make it the root of a guest's own tree, durably."""
     renew_machine_id(target)
-    with _host_errors(target), _open_directory(target) as directory:
+    with _host_errors(target), open_directory(target) as directory:
         os.fchown(directory, 0, 0)
         os.fchmod(directory, 0o755)  # whatever the layer's own "." says
         sync_filesystem(directory)
@@ -127,17 +128,8 @@ def _copy_tree(path: str, names: list[str], target: Path) -> None:
     except HostError as error:
         raise HostError(f"{path} cannot be copied to {target}: {error}") from None
     if os.path.isdir(os.path.join(path, "dev")):
-        with _host_errors(target), _open_directory(target) as directory:
+        with _host_errors(target), open_directory(target) as directory:
             os.mkdir("dev", 0o755, dir_fd=directory)
-
-
-@contextmanager
-def _open_directory(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
