@@ -28,7 +28,7 @@ from geats_core.planning.actions import POWER_OFFS, AwaitReady, Start, Unfreeze
 from geats_core.planning.dependencies import Wait
 from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
-from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.checked import Checked, Code, Problem, some_of
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.readiness import Ready
 from geats_core.vm.spec import VMSpec
@@ -191,5 +191,4 @@ def _has(plan: Plan, *kinds: type) -> bool:
 
 
 def _all(names: Sequence[str]) -> str:
-    *others, last = sorted(names)
-    return " and ".join(filter(None, (", ".join(others), last)))
+    return some_of(sorted(names), len(names))

@@ -43,7 +43,6 @@ def cannot_move(
     devices = () if running is None else running.findall("devices/*")
     for tag in sorted({each.tag for each in devices} & OF_ONE_HOST.keys()):
         yield Problem(HARDWARE, f"it has {OF_ONE_HOST[tag]}: {STOP_FIRST}", Code.REFUSED)
-
     yield from _not_moved([each for each in devices if each.tag == "disk"], volumes)
 
 

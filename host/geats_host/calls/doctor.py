@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -142,16 +142,21 @@ def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
         yield Finding("ids of guests", Health.WARNING, found, OWN_IDS)
 
 
+def _paths(raw: object, types: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """The pools of these types, each with its path."""
+    for name, pool in pools_of(parse_config(raw).value_or(HostConfig())).items():
+        path = pool.options.get("path")
+        if pool.type in types and isinstance(path, str):
+            yield name, Path(path)
+
+
 def _mapped_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
     """Pools of directories for unprivileged containers, on filesystems that cannot map ids."""
     ids = subordinate_ids(tree.root / "etc")
     if ids is None or not tree.is_this_host or os.geteuid():  # which other findings tell
         return
-    for name, pool in pools_of(parse_config(raw).value_or(HostConfig())).items():
-        path = pool.options.get("path")
-        if pool.type not in OF_DIRECTORIES or not isinstance(path, str):
-            continue
-        folder = next(each for each in (Path(path), *Path(path).parents) if each.is_dir())
+    for name, path in _paths(raw, OF_DIRECTORIES):
+        folder = next(each for each in (path, *path.parents) if each.is_dir())
         if fault := tried.mapped_ids(folder, *ids):
             found = f"{fstype_of(folder)} at {folder}: {fault}: only privileged containers start"
             yield Finding(f"pool {name}", Health.PROBLEM, found, OTHER_FILESYSTEM)
@@ -163,10 +168,7 @@ def _disk_folders(raw: object, tree: HostFiles) -> Iterator[Finding]:
     """
     if not tree.is_this_host:
         return
-    for name, pool in pools_of(parse_config(raw).value_or(HostConfig())).items():
-        path = pool.options.get("path")
-        if pool.type not in OF_DISK_FILES or not isinstance(path, str):
-            continue
+    for name, path in _paths(raw, OF_DISK_FILES):
         with suppress(OSError):  # it is not there yet, or out of reach, which others tell
             closed = sorted(
                 each.path

@@ -58,8 +58,7 @@ def logs(host: Host, name: str, source: object, options: Options) -> Logs:
     """
     read = mappings.options(options)
     lines = accepted(read.done(read.take("lines", fields.positive_int, LINES)))
-    driver = host.driver(name)
-    files = driver.logs(name) if isinstance(driver, LoggingDriver) else {}
+    files = _files(host, name)
     if source is None and files:
         return Logs({each: path for each, path in files.items() if path.exists()}, False, lines)
     if source == INIT:
@@ -88,9 +87,13 @@ def show(host: Host, name: str, wanted: Logs, show_line: Show, *, follow: bool =
 
 def last_said(host: Host, name: str) -> list[str]:
     """The newest lines of its console; none if nothing is kept of that."""
-    driver = host.driver(name)
-    files = driver.logs(name) if isinstance(driver, LoggingDriver) else {}
+    files = _files(host, name)
     return list(Followed(files["console"]).new_lines())[-SCREEN:] if "console" in files else []
+
+
+def _files(host: Host, name: str) -> Mapping[str, Path]:
+    driver = host.driver(name)
+    return driver.logs(name) if isinstance(driver, LoggingDriver) else {}
 
 
 @dataclass(slots=True)
