@@ -5,6 +5,7 @@ Grains are loaded whenever a minion starts. So they do not look at the host itse
 what is wrong with the configuration: ``geats.doctor`` and ``geats.validate`` report that.
 """
 
+import collections
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,8 @@ DEFAULT_FILE = Path("/etc/geats/geats.yaml")
 
 def geats():
     """
-    The versions of geats and liblxc, the drivers, and the pools with the plugins of each.
+    The versions of geats and liblxc, the drivers, the pools with the plugins of each, and the
+    labels of the VMs that are declared, each with all its values.
 
     Drivers and pools are included when the minion has its pillar: see ``saltutil.refresh_grains``.
     If the pillar failed to render, only the version is included.
@@ -28,6 +30,7 @@ def geats():
     .. code-block:: bash
 
         salt '*' grains.get geats
+        salt -G 'geats:labels:owner:ada' geats.list label=owner=ada
     """
     if "_errors" in _mapping(__opts__.get("pillar")):
         return {"geats": {"version": version("geats")}}
@@ -43,6 +46,7 @@ def geats():
             "version": version("geats"),
             "drivers": list(drivers),
             "pools": {str(name): " on ".join(_types(layer)) for name, layer in pools.items()},
+            **({"labels": labels} if (labels := _labels(said)) else {}),
             **({"liblxc": _liblxc()} if "lxc" in drivers.values() else {}),
         }
     }
@@ -68,6 +72,22 @@ def _of_file(file):
         return configuration.from_file(file)
     except errors.Refused:
         return {}
+
+
+def _labels(said):
+    """By the name of each label, the values that it has in descriptions of VMs."""
+    profiles, found = _mapping(said.get("profiles")), collections.defaultdict(set)
+    for vm in _mapping(said.get("vms")).values():
+        names = _mapping(vm).get("profile")
+        sources = [profiles.get(each) for each in (names if isinstance(names, list) else [names])]
+        labels = collections.ChainMap(*(_labels_of(each) for each in [vm, *reversed(sources)]))
+        for name, value in labels.items():
+            found[str(name)].add(str(value))
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def _labels_of(source):
+    return _mapping(_mapping(source).get("labels"))
 
 
 def _liblxc():

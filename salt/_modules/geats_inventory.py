@@ -25,6 +25,7 @@ def list_(
     vms=None,
     power=None,
     driver=None,
+    label=None,
     declared=None,
     defined=None,
     locked=None,
@@ -41,6 +42,9 @@ def list_(
         (its driver is not available) or ``none`` (it is not defined); or a list of such words
     driver
         only VMs of this driver, or of a list of drivers
+    label
+        only VMs with this label, such as ``owner=ada``, or ``owner`` with any value; or with all of
+        a list of labels
     declared, defined, locked
         only VMs that are (``True``), or that are not (``False``)
     verbose
@@ -53,11 +57,13 @@ def list_(
         salt '*' geats.list
         salt '*' geats.list 'web*' power=running
         salt '*' geats.list declared=False
+        salt '*' geats.list label=owner=ada
     """
     only = {
         "vms": vms,
         "power": power,
         "driver": driver,
+        "label": label,
         "declared": declared,
         "defined": defined,
         "locked": locked,

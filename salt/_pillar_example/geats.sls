@@ -59,7 +59,7 @@ geats:
     at_most: 1
     # How many VMs of one profile may be down at a time while they restart: a number, or a part such as 50%.
     at_once: 50%
-    by: profile
+    by: profile                   # or label:NAME
 
   # Where an event geats/VM/STEP is sent for each applied step: `minion` (this minion's event bus), `master` (also
   # the master's), or `none`.
@@ -116,6 +116,8 @@ geats:
     web01:
       profile: small              # or a list; later ones override earlier ones
       memory: 512MiB
+      labels: {owner: ada, role: web}   # for lists, filters and placement; no effect in the guest
+      description: the shop, behind the proxy
       hostname: web01.example.org
       after: [db01]               # db01 starts before it, and stops after it
       autostart: {enabled: true, priority: 10, delay: 5}

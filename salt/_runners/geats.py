@@ -28,21 +28,25 @@ __func_alias__ = {"list_": "list"}
 DECLARATION = "first, by you: move the declaration of {} from the pillar of {} to that of {}"
 
 
-def list_(tgt="*", tgt_type="glob", verbose=False):
+def list_(tgt="*", tgt_type="glob", verbose=False, label=None):
     """
     List the VMs of all hosts: ``hosts`` maps each minion to the answer of its ``geats.list``.
 
     verbose
         each VM as data, instead of in a line
+    label
+        only VMs with this label, such as ``owner=ada``, or with all of a list of labels
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run geats.list
+        salt-run geats.list label=owner=ada
         salt-run geats.list tgt='rack1-*'
     """
-    found = answers(_ask(tgt_type)(tgt, "geats.list", verbose=verbose))
+    only = {} if label is None else {"label": label}  # which hosts with an older geats do not know
+    found = answers(_ask(tgt_type)(tgt, "geats.list", verbose=verbose, **only))
     with _answer() as report:
         report |= {"hosts": found.hosts, "problems": found.problems}
     return report
@@ -50,9 +54,10 @@ def list_(tgt="*", tgt_type="glob", verbose=False):
 
 def find(what, tgt="*", tgt_type="glob"):
     """
-    Find VMs by a pattern of their names (as in ``fnmatch``), an address, or a MAC address.
+    Find VMs by a pattern of their names (as in ``fnmatch``), an address, a MAC address or a label.
 
-    ``hosts`` maps minions to the VMs found there: ``power``, ``addresses`` and ``macs`` of each.
+    ``hosts`` maps minions to the VMs found there: ``power``, ``addresses``, ``macs`` and ``labels``
+    of each.
 
     CLI Example:
 
@@ -60,6 +65,7 @@ def find(what, tgt="*", tgt_type="glob"):
 
         salt-run geats.find 'web*'
         salt-run geats.find 10.0.3.17
+        salt-run geats.find owner=ada
     """
     with _answer() as report:
         report |= _fleet(tgt, tgt_type).find(str(what))
@@ -139,6 +145,8 @@ def place(name, spec, tgt="*", tgt_type="glob", **rules):
         ``spread`` (default) takes the host with the least promised, ``pack`` the one with the most
     together, apart
         lists of lists of VMs that must be on one host, or all on different hosts
+    together_by, apart_by
+        lists of names of labels: VMs with the same value must be on one host, or on different hosts
     reserve
         the share (0 to 1) of each resource to keep free
 

@@ -35,6 +35,8 @@ LISTED: dict[str, object] = {
         "locked": False,
         "pending": 0,
         "driver": None,
+        "labels": {},
+        "description": "",
         "addresses": [],
         "memory_bytes": None,
         "cpus": None,

@@ -124,6 +124,11 @@ metadata = st.dictionaries(
     printable_texts | st.sampled_from(["$(reboot)", "'; rm -rf /", "a b", '"', "\\"]),
     max_size=3,
 ).map(lambda pairs: tuple(sorted(pairs.items())))
+labels = st.dictionaries(
+    st.sampled_from(["owner", "example.org/tenant", "name"]),
+    printable_texts | st.sampled_from(["ada", "a=b", "$(reboot)"]),
+    max_size=2,
+).map(lambda pairs: tuple(sorted(pairs.items())))
 probes = st.sampled_from(
     [
         CommandProbe(("true",)),
@@ -172,6 +177,8 @@ specs = st.builds(
         delay_s=st.sampled_from([0, 5]),
     ),
     ready=st.none() | readies,
+    labels=st.just(()) | labels,
+    description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
 ).map(lambda spec: replace(spec, idmap=()) if spec.privileged else spec)
 
 

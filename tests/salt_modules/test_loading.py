@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import salt.loader
 import yaml
 
 from tests.salt_modules.test_documented import REPO
@@ -70,3 +71,18 @@ def test_a_run_that_has_nothing_to_do_loads_nothing_that_few_calls_use(loaded):
         "geats"
     }
     assert RARE & names == set()
+
+
+def test_the_grains_have_the_labels_of_declared_vms_with_all_their_values(opts):
+    pillar = {
+        "profiles": {"web": {"labels": {"role": "web", "owner": "bob"}}, "odd": None},
+        "vms": {
+            "a": {"profile": "web", "labels": {"owner": "ada"}},
+            "b": {"profile": ["odd", "web"]},
+            "c": {"labels": ["wrong"]},
+            "d": None,
+        },
+    }
+    grains = salt.loader.grains(opts | {"pillar": {"geats": pillar}})["geats"]
+    assert grains["labels"] == {"owner": ["ada", "bob"], "role": ["web"]}
+    assert "labels" not in salt.loader.grains(opts | {"pillar": {"geats": {}}})["geats"]

@@ -81,6 +81,18 @@ def test_vms_are_found_by_name_address_and_mac(master):
     assert find("nobody")["hosts"] == {}
 
 
+def test_vms_are_found_by_label(opts, tmp_path):
+    labelled = {"vms": {"w1": WEB | {"labels": {"owner": "ada"}}, "w2": WEB | {"nics": []}}}
+    master = Master(opts, tmp_path, a=labelled, b={})
+    found = master.runner["geats.find"]("owner=ada")["hosts"]
+    assert [(host, *vms) for host, vms in found.items()] == [("a", "w1")]
+    assert found["a"]["w1"]["labels"] == {"owner": "ada"}
+    assert master.runner["geats.find"]("owner=bob")["hosts"] == {}
+    listed = master.runner["geats.list"](label="owner")["hosts"]
+    assert [*listed["a"]] == ["w1"]
+    assert "owner=ada" in f"{listed['a']['w1']}"
+
+
 def test_what_two_hosts_have_is_told_with_both_owners(opts, tmp_path):
     master = Master(opts, tmp_path, a={"vms": {"w1": WEB}}, b={"vms": {"w2": WEB}})
     master["b"]["geats.provision"]("w2")

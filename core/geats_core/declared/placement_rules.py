@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
+from geats_core.vm.labels import label_name
 
 Group: TypeAlias = frozenset[str]
 
@@ -25,12 +26,15 @@ class Rules:
     """How VMs are placed.
 
     VMs of one group in ``together`` must be on one host, VMs of one group in ``apart`` on different
-    hosts. ``reserve`` is the share (0 to 1) of each resource to keep free.
+    hosts; so must those with the same value of a label in ``together_by``, or in ``apart_by``.
+    ``reserve`` is the share (0 to 1) of each resource to keep free.
     """
 
     strategy: Strategy = Strategy.SPREAD
     together: tuple[Group, ...] = ()
     apart: tuple[Group, ...] = ()
+    together_by: tuple[str, ...] = ()
+    apart_by: tuple[str, ...] = ()
     reserve: float = 0.0
 
 
@@ -43,13 +47,16 @@ def _rules(read: Reader) -> Checked[Rules]:
             strategy=read.take("strategy", strategy, default.strategy),
             together=read.take("together", each(_group), default.together),
             apart=read.take("apart", each(_group), default.apart),
+            together_by=read.take("together_by", each(label_name), default.together_by),
+            apart_by=read.take("apart_by", each(label_name), default.apart_by),
             reserve=read.take("reserve", _share, default.reserve),
         )
     )
 
 
 def parse_rules(raw: object) -> Checked[Rules]:
-    """Read ``strategy``, ``together`` and ``apart`` (lists of lists of names), ``reserve``."""
+    """Read ``strategy``, ``together`` and ``apart`` (lists of lists of names), ``together_by`` and
+    ``apart_by`` (lists of names of labels), ``reserve``."""
     return _rules("", raw)
 
 

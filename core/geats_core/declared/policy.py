@@ -11,8 +11,10 @@ from returns.result import Failure, Success
 from geats_core.declared.keep import Keep, parse_keep
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, problems_of, shown
-from geats_core.reading.fields import Reader, of_mapping, one_of
-from geats_core.reading.schemas import any_of, by_name, taking, text_matching
+from geats_core.reading.fields import Reader, of_mapping
+from geats_core.reading.schemas import any_of, by_name, taking, text_matching, words
+from geats_core.vm.labels import NAME as LABEL_NAME
+from geats_core.vm.labels import label_name
 
 
 class Strays(StrEnum):
@@ -23,18 +25,15 @@ class Strays(StrEnum):
     IGNORE = "ignore"
 
 
+PROFILE, LABEL = "profile", "label:"  # what VMs have in common that stand in for each other
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalBounds:
     """How much of the journal of a host is kept: older or surplus entries are deleted."""
 
     days: int = 365
     entries: int = 100_000
-
-
-class By(StrEnum):
-    """What VMs have in common that stand in for each other."""
-
-    PROFILE = "profile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,9 @@ class HostPolicy:
     ``strays`` pairs patterns of names (as in fnmatch(3)) with what to do: the first pattern that
     matches counts, and if none matches, the stray is reported. ``at_most`` is how many VMs that
     nobody named one plan may power off, undefine or empty. ``at_once`` is how many of those that
-    stand in for each other, because they have the same profile (``by``), may be down at a time
-    while they restart; None is any number. ``exports`` says which archives of a VM
+    stand in for each other, because they have the same profile, or value of a label (``by`` is
+    ``profile``, or such as ``label:role``), may be down at a time while they restart; None is any
+    number. ``exports`` says which archives of a VM
     to keep, and ``snapshots`` which of its snapshots that are named for their time.
     """
 
@@ -67,10 +67,15 @@ class HostPolicy:
     strays: tuple[tuple[str, Strays], ...] = ()
     at_most: int = 1
     at_once: AtOnce | None = None
-    by: By = By.PROFILE
+    by: str = PROFILE
     journal: JournalBounds = JournalBounds()
     exports: Keep | None = None
     snapshots: Keep | None = None
+
+    @property
+    def by_label(self) -> str | None:
+        """The label whose value VMs have in common that stand in for each other, if it is one."""
+        return self.by.removeprefix(LABEL) if self.by.startswith(LABEL) else None
 
     def on_stray(self, name: str) -> Strays:
         """What is done about the stray *name*."""
@@ -125,12 +130,30 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             strays=read.take("strays", _strays, default.strays),
             at_most=read.take("at_most", count, default.at_most),
             at_once=read.take("at_once", at_once, None),
-            by=read.take("by", one_of("common property of VMs", By), default.by),
+            by=read.take("by", _by, default.by),
             journal=read.take("journal", _journal, default.journal),
             exports=read.take("exports", parse_keep, None),
             snapshots=read.take("snapshots", parse_keep, None),
         )
     )
+
+
+@taking(
+    any_of(
+        words([PROFILE]),
+        text_matching(f"{LABEL}{LABEL_NAME.pattern}", "a label of VMs, such as label:role"),
+    )
+)
+def _by(path: str, raw: object) -> Checked[str]:
+    if raw == PROFILE:
+        return Success(PROFILE)
+    if not isinstance(raw, str) or not raw.startswith(LABEL):
+        return problem(path, f"must be {PROFILE}, or a label such as {LABEL}role, got {shown(raw)}")
+    match label_name(path, raw.removeprefix(LABEL)):
+        case Success(name):
+            return Success(f"{LABEL}{name}")
+        case Failure() as refused:
+            return refused
 
 
 DEFAULT_OVERCOMMIT = (

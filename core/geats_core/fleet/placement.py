@@ -23,6 +23,7 @@ from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.reverse import follow
 from geats_core.reading.checked import Checked, Code, Problem, problem, within
+from geats_core.vm.labels import NO_LABELS, Labels, alike
 from geats_core.vm.observation import Observation
 
 Ends: TypeAlias = Mapping[str, Observation]
@@ -83,7 +84,7 @@ def load_with(
 ) -> Checked[float]:
     """The load of the host *name* with the VM on it; refused if the VM cannot be there."""
     host = with_goal(hosts[name], wanted)
-    problems = list(_neighbours(wanted.name, name, hosts, rules))
+    problems = list(_neighbours(wanted.name, name, hosts, with_labels(rules, wanted, hosts)))
     match end_of(host):
         case Success(end):
             problems += _above_reserve(wanted.name, host, end, rules)
@@ -100,6 +101,32 @@ def _above_reserve(name: str, host: Candidate, end: Ends, rules: Rules) -> Itera
         if shares[resource] > most:
             words = f"{shares[resource]:.0%} would be promised, and {most:.0%} may be"
             yield Problem(resource, words, Code.CAPACITY)
+
+
+def with_labels(rules: Rules, wanted: Goal, hosts: Mapping[str, Candidate]) -> Rules:
+    """*rules* with the groups that labels make of *wanted* and the VMs of *hosts*."""
+    if not rules.together_by and not rules.apart_by:
+        return rules
+    of_wanted = wanted.spec.labels if wanted.spec else NO_LABELS
+    of_vms = [each for host in hosts.values() for each in _labels_of(host).items()]
+    known = [(wanted.name, of_wanted), *(each for each in of_vms if each[0] != wanted.name)]
+
+    def groups(names: Iterable[str]) -> Iterable[frozenset[str]]:
+        return (group for name in names for group in alike(name, known).values())
+
+    return replace(
+        rules,
+        together=(*rules.together, *groups(rules.together_by)),
+        apart=(*rules.apart, *groups(rules.apart_by)),
+    )
+
+
+def _labels_of(host: Candidate) -> Mapping[str, Labels]:
+    """Those of each VM, as it is to be, or else as it is."""
+    there = {
+        name: have.recorded.labels for name, have in host.observations.items() if have.recorded
+    }
+    return there | {goal.name: goal.spec.labels for goal in host.goals if goal.spec}
 
 
 def _neighbours(

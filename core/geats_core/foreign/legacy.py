@@ -169,8 +169,9 @@ def _definition(
         taken.went("metadata", f"{at}.metadata")
     _network(taken, raw.get("network"), at, vm)
     _volumes(taken, raw.get("storage"), at, vm, geats)
-    if "description" in raw:
-        taken.left("description", "VMs have no description: make it a comment")
+    if (said := raw.get("description")) is not None:
+        vm["description"] = " ".join(str(said).split())
+        taken.went("description", f"{at}.description")
     known = ("name", "vm_type", "template", "ram", "transient", "metadata", "network", "storage")
     taken.rest("", raw, {*known, "description"})
     geats["vms"][name] = vm

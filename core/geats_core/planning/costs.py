@@ -50,6 +50,8 @@ COST: Mapping[str, Impact] = {
     "after": NONE,
     "autostart": NONE,
     "ready": NONE,
+    "labels": NONE,
+    "description": NONE,
     HARDWARE: RESTART,  # each key of the driver by itself, such as ``hardware.tpm``
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_interface
 
 from geats_core.foreign.legacy_notes import Plain
-from geats_core.proxmox.settings import NO_KEY, Options, Settings, whole
+from geats_core.proxmox.settings import NO_KEY, NOTES, Options, Settings, whole
 
 UNTAGGED = "geats has NICs on bridges only: connect it to a bridge of that VLAN, such as br0.7"
 LINK_DOWN = "is off, and geats connects every NIC: leave it out of nics, or let it be on"
@@ -12,12 +12,12 @@ FILTERED = "geats has no firewall: carry the rules of /etc/pve/firewall over by 
 NO_BRIDGE = "is missing: geats has NICs on bridges only"
 REASONS: Mapping[str, str] = {
     "arch": "is that of the host",
-    "description": f"{NO_KEY}: keep it as a comment beside the VM",
+    "description": NOTES,
     "hookscript": f"{NO_KEY}: states of Salt do such things before and after",
     "lock": "is of an operation of Proxmox that has not ended: see to it first",
     "parent": "names a snapshot, and the new VM has none",
     "protection": "geats lock does the same",
-    "tags": f"{NO_KEY}: Salt's grains and pillar sort VMs",
+    "tags": "have no values here: say what they mean as labels, such as role: web",
     "template": "geats makes VMs of templates: see templates",
     "unused": "is a disk that the guest does not have: delete it, or keep the old guest",
 }

@@ -12,6 +12,7 @@ from geats_core.reading.fields import printable
 from geats_core.reading.sizes import format_size
 
 NO_KEY = "has no key"
+NOTES = "may contain secrets: say what everybody may read as description, in one line"
 NO_EFFECT = "has no effect on the guest"
 UNITS: Mapping[str, int] = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 MOST_DIGITS = 15
@@ -120,7 +121,7 @@ class Options:
 def settings_of(taken: Taken, name: str, conf: Conf) -> Settings:
     """The settings of the VM *name*; what else is in the file is noted at once."""
     if conf.described and "description" not in conf.settings:
-        taken.left("description", f"{NO_KEY}: keep it as a comment beside the VM")
+        taken.left("description", NOTES)
     for section in conf.sections:
         taken.left(f"[{section}]", SECTIONS.get(section.lower(), SNAPSHOT))
     for number in conf.unread:

@@ -10,6 +10,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Parser, each, one_of
 from geats_core.reading.mappings import FORMER, Options, options
+from geats_core.vm.labels import Labelled, labelled
 
 T = TypeVar("T")
 
@@ -33,23 +34,28 @@ class ListedPower(StrEnum):
 class ListFilter:
     """Which VMs to show; an empty tuple and None select all.
 
-    ``vms`` are case-sensitive patterns such as ``web*``.
+    ``vms`` are case-sensitive patterns such as ``web*``. Of several labels, a VM must have all.
     """
 
     vms: tuple[str, ...] = ()
     power: tuple[ListedPower, ...] = ()
     driver: tuple[str, ...] = ()
+    label: tuple[Labelled, ...] = ()
     declared: bool | None = None
     defined: bool | None = None
     locked: bool | None = None
 
     def picks(self, name: str, row: Mapping[str, object]) -> bool:
-        """Whether to show the VM; *row* is of a list, with a key for each field but ``vms``."""
+        """Whether to show the VM; *row* is of a list, with ``labels``, and a key for each other
+        field but ``vms``.
+        """
         power = row["power"] or ListedPower.NONE
+        labels = row["labels"]
         return (
             (not self.vms or any(fnmatchcase(name, pattern) for pattern in self.vms))
             and (not self.power or power in self.power)
             and (not self.driver or row["driver"] in self.driver)
+            and all(isinstance(labels, Mapping) and each.picks(labels) for each in self.label)
             and self.declared in (None, row["declared"])
             and self.defined in (None, row["defined"])
             and self.locked in (None, row["locked"])
@@ -64,6 +70,7 @@ def parse_filter(raw: Options, drivers: Iterable[str]) -> Checked[ListFilter]:
             vms=read.take("vms", _some(fields.text), ()),
             power=read.take("power", _some(one_of("power", ListedPower)), ()),
             driver=read.take("driver", _some(one_of("driver", drivers)), ()),
+            label=read.take("label", _some(labelled), ()),
             declared=read.take("declared", fields.boolean, None),
             defined=read.take("defined", fields.boolean, None),
             locked=read.take("locked", fields.boolean, None),

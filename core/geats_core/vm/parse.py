@@ -16,6 +16,7 @@ from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
 from geats_core.vm import hardware, idmap, readiness
+from geats_core.vm.labels import NO_LABELS, labels
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,
@@ -126,6 +127,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         autostart=read.take("autostart", _autostart, Autostart()),
         ready=read.take("ready", _ready_or_none, None),
         hardware=read.take(hardware.HARDWARE, hardware.read_hardware, ()),
+        labels=read.take("labels", labels, NO_LABELS),
+        description=read.take("description", fields.text, ""),
     )
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
@@ -239,6 +242,8 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             },
             "ready": None if spec.ready is None else readiness.to_plain(spec.ready),
             hardware.HARDWARE: hardware.to_plain(spec.hardware) or None,
+            "labels": dict(spec.labels) or None,
+            "description": spec.description or None,
         }
     )
 

@@ -156,7 +156,8 @@ class VMSpec:
     ``idmap`` are the ids that an unprivileged guest has on the host; without ranges these are of
     the range that the host has for all VMs that say none. ``includes`` are the files that the
     container's config includes before all else; None are those of LXC's own that geats includes if
-    nothing is said. If ``ready`` is set, the VM counts as started only once it is ready.
+    nothing is said. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
+    and ``description`` are for people, and for programs that sort VMs.
     """
 
     name: str
@@ -180,6 +181,8 @@ class VMSpec:
     autostart: Autostart = Autostart()
     ready: Ready | None = None
     hardware: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    description: str = ""
 
     @property
     def root(self) -> Volume:

@@ -12,6 +12,7 @@ from geats_core.reading.checked import problem_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Driver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
@@ -42,6 +43,7 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
     start it again, and ``to_freeze``: to freeze it again. ``memory_bytes`` and ``cpus`` are its
     limits, None if there is none, and ``disk_bytes`` the sizes of its volumes, as far as known.
+    ``labels`` and ``description`` are as recorded, or else as declared.
     ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is none. ``problems`` say
     why part of the VM cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
     """
@@ -56,6 +58,7 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 
 def _row(host: Host, name: str, have: Observation) -> Report:
     spec = have.in_effect or have.defined or have.recorded
+    said = have.recorded or _declared(host, name) or spec
     return {
         "power": power_of(host, have),
         "to_run": have.to_run,
@@ -66,12 +69,22 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "locked": have.locked,
         "pending": len(pending_of(host, have)),
         "driver": spec.driver if spec else None,
+        "labels": dict(said.labels) if said else {},
+        "description": said.description if said else "",
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
         "memory_bytes": spec.limits.memory_bytes if spec else None,
         "cpus": spec.limits.cpus if spec else None,
         "disk_bytes": sum(each.size_bytes or 0 for each in have.volumes) or None,
         "problems": list(map(problem_to_plain, host.out_of_sight(name, have))),
     }
+
+
+def _declared(host: Host, name: str) -> VMSpec | None:
+    """As it is described, if that can be read."""
+    try:
+        return host.declared(name)
+    except Refused:
+        return None
 
 
 def power_of(host: Host, have: Observation) -> str | None:

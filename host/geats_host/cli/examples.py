@@ -92,6 +92,7 @@ EXAMPLES = {
     "list": (
         "geats list",
         "geats list 'web*' --power running",
+        "geats list --label owner=ada",
         "geats list --columns vm,memory,addresses --format csv",
         "geats list --watch",
     ),

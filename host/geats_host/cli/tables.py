@@ -11,6 +11,12 @@ COLUMNS = (  # of the VMs, those that matter most first
     *("VM", "power", "addresses", "memory_bytes", "pending", "cpus", "disk_bytes", "driver"),
     *("declared", "defined", "locked"),
 )
+SAID = ("labels", "description")  # shown if a VM has any
+
+
+def columns(report: Mapping[str, Mapping[str, object]]) -> tuple[str, ...]:
+    """Those of a list of these VMs."""
+    return (*COLUMNS, *(key for key in SAID if any(row[key] for row in report.values())))
 
 
 def vm_rows(report: Mapping[str, Mapping[str, object]]) -> list[dict[str, object]]:
@@ -78,7 +84,7 @@ def show_status(report: Mapping[str, object]) -> None:
     vms, of_host = report["vms"], report["host"]
     if isinstance(vms, Mapping):
         if vms:
-            show_table(COLUMNS, vm_rows(vms))
+            show_table(columns(vms), vm_rows(vms))
         show_problems(vms)
     if isinstance(of_host, Mapping):
         show_mapping(of_host)

@@ -38,6 +38,7 @@ DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
     help="Only VMs in this power state, or one of these.",
 )
 @click.option("--driver", multiple=True, help="Only VMs of this driver, or of one of these.")
+@click.option("--label", multiple=True, metavar="NAME[=VALUE]", help="Only VMs with this label.")
 @click.option("--declared/--undeclared", default=None, help="Only VMs that are, or are not.")
 @click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
 @click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
@@ -59,7 +60,7 @@ def _list(session: Session, only: Mapping[str, object]) -> None:
     answer_rows(
         session,
         report,
-        tables.COLUMNS,
+        tables.columns(report),
         tables.vm_rows(report),
         "" if report else _nothing(session, only),
         more=lambda: tables.show_problems(report),

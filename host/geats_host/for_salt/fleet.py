@@ -100,7 +100,7 @@ class Fleet:
         return cls(hosts, problems)
 
     def find(self, what: str) -> Report:
-        """VMs by a pattern of their names, an address or a MAC address: where they are."""
+        """VMs by a pattern of their names, an address, a MAC address or a label: where they are."""
         found = {
             host: {vm: _seen(candidate, vm) for vm in sorted(candidate.vms)}
             for host, candidate in self.hosts.items()
@@ -200,13 +200,17 @@ def _seen(candidate: Candidate, vm: str) -> Report:
     wanted = [goal.spec for goal in candidate.goals if goal.name == vm]
     spec = have.recorded or next(iter(wanted), None)
     nics = spec.nics if spec else ()
+    labels = spec.labels if spec else ()
     return {
         "power": str(have.power) if have.exists else "absent",
         "addresses": [str(each.ip) for nic in nics for each in nic.addresses],
         "macs": [nic.mac for nic in nics],
+        "labels": dict(labels),
     }
 
 
 def _matches(what: str, name: str, vm: Report) -> bool:
     known = what.lower()
+    if "=" in what:
+        return what in (f"{label}={value}" for label, value in vm["labels"].items())
     return fnmatchcase(name, what) or known in vm["addresses"] or known in vm["macs"]

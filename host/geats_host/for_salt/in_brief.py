@@ -70,6 +70,8 @@ def _words(row: Report) -> Iterator[str]:
         fields = ", ".join(_mapping(pending)) or f"{pending} field{'s' if pending != 1 else ''}"
         yield f"pending until it restarts: {fields}"
     yield from [f"an unfinished copy of {row['copy_of']}"] if row["copy_of"] else []
+    yield from (f"{name}={value}" for name, value in _mapping(row["labels"]).items())
+    yield from [f"({row['description']})"] if row["description"] else []
     yield from [] if row["declared"] else ["not declared"]
     yield from ["locked"] if row["locked"] else []
     yield from (str(problem_from_plain(each)) for each in _list(row["problems"]))

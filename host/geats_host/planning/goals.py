@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from geats_core.declared.config import Gone, HostConfig
-from geats_core.declared.policy import AtOnce, By, HostPolicy, at_once, count
+from geats_core.declared.policy import AtOnce, HostPolicy, at_once, count
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Asked, ByHand, DataLoss, Goal, PowerOff, Restart, Target
 from geats_core.reading import fields
@@ -220,18 +220,27 @@ def in_groups(wanted: Iterable[Goal], config: HostConfig) -> list[Goal]:
 
 def groups_of(config: HostConfig) -> dict[str, str]:
     """The group of each declared VM that others stand in for."""
-    of_all = {name: _group(config.policy.by, said) for name, said in config.vms.items()}
+    of_all = {name: _group(config, name) for name in config.vms}
     return {name: group for name, group in of_all.items() if group}
 
 
-def _group(by: By, said: object) -> str:
-    match by:
-        case By.PROFILE:
-            profile = said.get("profile") if isinstance(said, Mapping) else None
-            names = profile if isinstance(profile, list) else [profile]
-            return f"profile {', '.join(map(str, names))}" if profile else ""
-        case _:
-            assert_never(by)
+def _group(config: HostConfig, name: str) -> str:
+    said, label = config.vms[name], config.policy.by_label
+    if label is not None:
+        value = _label(config, name, label)
+        return "" if value is None else f"label {label}={value}"
+    profile = said.get("profile") if isinstance(said, Mapping) else None
+    names = profile if isinstance(profile, list) else [profile]
+    return f"profile {', '.join(map(str, names))}" if profile else ""
+
+
+def _label(config: HostConfig, name: str, label: str) -> str | None:
+    """Its value, if the VM has it; of one whose description is wrong, nothing is known."""
+    try:
+        spec = declared(config, name)
+    except Refused:
+        return None
+    return dict(spec.labels).get(label) if spec else None
 
 
 def goal_by_name(

@@ -54,7 +54,12 @@ Reopen: TypeAlias = Callable[[], Driver]
 TIMEOUT_S = 30
 MEMORY = 64 << 20
 LIVE = ("memory", "cpus", "processes")  # fields that ``set_limits`` can change
-OF_GEATS = frozenset({"transient", "shutdown_timeout", "after", "autostart", "volume sharing"})
+OF_GEATS = frozenset(
+    (
+        *("transient", "shutdown_timeout", "after", "autostart", "volume sharing"),
+        *("labels", "description"),
+    )
+)
 ABSENT = "geats-test-absent"
 
 

@@ -78,7 +78,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem(
                 "policy.at_once", "must be a number of VMs from 1, or a part such as 50%, got '0%'"
             ),
-            Problem("policy.by", "unknown common property of VMs 'name' (there is: profile)"),
+            Problem("policy.by", "must be profile, or a label such as label:role, got 'name'"),
             Problem("policy.journal.days", "must be a whole number from 1 to 36500, got 0"),
             Problem(
                 "policy.journal.entries", "must be a whole number from 100 to 100000000, got 1"
@@ -116,3 +116,10 @@ def test_so_many_at_once_or_a_part_of_them() -> None:
     assert of("2") == of(2) == [2, 2, 2]
     assert of("50%") == [1, 1, 4]
     assert of("100%") == [1, 3, 8]
+
+
+def test_vms_of_a_label_may_stand_in_for_each_other() -> None:
+    assert parse_policy("policy", {"by": "label:role"}) == Success(HostPolicy(by="label:role"))
+    assert (HostPolicy(by="label:role").by_label, HostPolicy().by_label) == ("role", None)
+    (wrong,) = parse_policy("policy", {"by": "label:a b"}).failure()
+    assert str(wrong).startswith("policy.by: must be a label's name of up to 63 letters")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from geats_core import Goal, HostFacts, HostPolicy, Observation, PoolFacts, Power, Target, VMSpec
 from geats_core.declared.placement_rules import Rules, Strategy
 from geats_core.fleet.balancing import Move, drain, rebalance
-from geats_core.fleet.placement import Candidate, load_of, place
+from geats_core.fleet.placement import Candidate, load_of, place, with_labels
 from tests.core.hosts import at, nic, vm
 
 GIB = 2**30
@@ -90,6 +90,21 @@ def test_groups_that_are_together_or_apart() -> None:
     assert refused(web, {"half": HALF}, apart) == ["half.web: must be apart from db"]
     others = Rules(apart=(frozenset({"x", "db"}),), together=(frozenset({"x", "db"}),))
     assert placed(web, {"half": HALF}, others) == "half"
+
+
+def test_vms_of_one_label_are_together_or_apart() -> None:
+    web = sized("web", 1, labels={"role": "web", "tenant": "x"})
+    other = host(sized("db", 4, labels={"role": "web", "tenant": "x"}), sized("old", 1))
+    hosts = {"none": EMPTY, "other": other}
+    assert placed(web, hosts, Rules(apart_by=("role",), strategy=Strategy.PACK)) == "none"
+    assert placed(web, hosts, Rules(together_by=("tenant",))) == "other"
+    assert refused(web, {"other": other}, Rules(apart_by=("zone", "role"))) == [
+        "other.web: must be apart from db"
+    ]
+    soon = replace(EMPTY, goals=(to_run(sized("soon", 1, labels={"role": "web"})),))
+    assert placed(web, {"soon": soon, "other": HALF}, Rules(apart_by=("role",))) == "other"
+    nobody = Goal(name="web", target=Target.RUNNING)
+    assert with_labels(Rules(apart_by=("role",)), nobody, {"full": FULL}).apart == ()
 
 
 def test_together_with_a_vm_on_a_host_that_has_no_room() -> None:

@@ -114,6 +114,7 @@ def test_a_host_and_its_vm_become_a_pillar() -> None:
                     "memory": "256MiB",
                     "transient": True,
                     "metadata": {"ROLE": "web", "PORT": 80},
+                    "description": "the web",
                     "nics": [
                         {
                             "name": "eth0",
@@ -157,7 +158,6 @@ def test_what_is_left_out_is_told_with_the_reason() -> None:
         ("network[1]", first.format("interface")),
         ("storage[0].size", unknown),
         ("storage[1]", first.format("volume")),
-        ("description", "VMs have no description: make it a comment"),
         ("colour", unknown),
     ]
     assert left == [

@@ -37,6 +37,8 @@ CHANGED: dict[str, dict[object, object]] = {
     "after": {"after": ["db"]},
     "autostart": {"autostart": {"priority": 10, "delay": 5}},
     "ready": {"ready": {"tcp": 80}},
+    "labels": {"labels": {"owner": "ada"}},
+    "description": {"description": "the shop"},
     "hardware": {"hardware": {"tpm": True}},
 }
 LINES = {
@@ -54,6 +56,8 @@ LINES = {
     "metadata": "metadata changed {name: x, bridge: y} → {mount: z}",
     "init": "init changed auto → busybox",
     "ready": "ready changed (not set) → {tcp: 80, timeout: 60}",
+    "labels": "labels changed (not set) → {owner: ada}",
+    "description": "description changed (not set) → the shop",
     "privileged": "privileged changed no → yes",
     "idmap": "idmap changed (not set) → [0 200000 65536]",
     "includes": "includes changed (not set) → [/etc/site.conf]",

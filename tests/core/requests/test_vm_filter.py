@@ -12,6 +12,7 @@ ROW: dict[str, object] = {
     "defined": True,
     "locked": False,
     "driver": "lxc",
+    "labels": {"owner": "ada", "role": "web"},
 }
 DRIVERS = ("lxc", "memory")
 
@@ -34,6 +35,8 @@ def test_without_a_word_every_vm_is_shown() -> None:
         ("power", "running", "stopped"),
         ("power", ["frozen", "running"], ["none", "stuck"]),
         ("driver", "lxc", "memory"),
+        ("label", "owner=ada", "owner=bob"),
+        ("label", ["owner", "role=web"], ["owner", "tenant"]),
         ("declared", True, False),
         ("defined", True, False),
         ("locked", False, True),
@@ -55,6 +58,7 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
     raw: dict[str, object] = {
         "power": "runing",
         "driver": ["lxd"],
+        "label": ["owner", "=x", 5],
         "declared": "x",
         "vms": 5,
         "state": 1,
@@ -66,8 +70,11 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
         "power[0]: unknown power 'runing', did you mean 'running'? (there is: frozen, held, none,"
         " running, stopped, stuck, unknown)",
         "driver[0]: unknown driver 'lxd', did you mean 'lxc'? (there is: lxc, memory)",
+        "label[1]: must be a label such as owner=ada or owner, got '=x'",
+        "label[2]: must be a label such as owner=ada or owner, got 5",
         "declared: must be true or false, got 'x'",
-        "state: unknown key 'state' (there is: declared, defined, driver, locked, power, vms)",
+        "state: unknown key 'state' (there is: declared, defined, driver, label, locked, power,"
+        " vms)",
     ]
 
 

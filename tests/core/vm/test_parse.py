@@ -461,9 +461,9 @@ EXPECTED = (
     Problem(
         "memmory",
         "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
-        "cpus, dns, driver, hardware, hostname, idmap, includes, init, memory, metadata, nics, "
-        "privileged, processes, profile, ready, shared_volumes, shutdown_timeout, template, "
-        "transient, volumes)",
+        "cpus, description, dns, driver, hardware, hostname, idmap, includes, init, labels, "
+        "memory, metadata, nics, privileged, processes, profile, ready, shared_volumes, "
+        "shutdown_timeout, template, transient, volumes)",
     ),
 )
 

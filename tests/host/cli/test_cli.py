@@ -385,10 +385,10 @@ def test_files_of_the_first_geats_become_a_configuration(call: Geats, tmp_path: 
     assert yaml.safe_load(out) == {
         "geats": {
             "templates": {"debian": {"path": f"{tmp_path}/debian.tar.gz", "overlay": str(overlay)}},
-            "vms": {"web": {"template": "debian", "memory": "256MiB"}},
+            "vms": {"web": {"template": "debian", "memory": "256MiB", "description": "a\\nb"}},
         }
     }
-    told = f"# {vm}: description: left out: VMs have no description: make it a comment\n"
+    told = f"# {vm}: description: is vms.web.description\n"
     assert (told in out, f"# {vm}: ram: is vms.web.memory\n" in out) == (True, True)
 
 

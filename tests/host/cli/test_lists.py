@@ -1,7 +1,9 @@
 """Lists: what fits a terminal, what is whole in a pipe, and other formats."""
 
+import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import yaml
@@ -104,3 +106,20 @@ def test_a_list_is_shown_again_until_somebody_ends_it(
     monkeypatch.setattr(time, "sleep", sleep)
     code, out, _ = running("list", "web*", "--watch")
     assert (code, slept, out.splitlines().count(WEB)) == (1, [2.0, 2.0], 2)
+
+
+def test_labels_are_shown_if_there_are_any_and_select(geats: Geats, config: Path) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["vms"]["db01"] |= {"labels": {"owner": "ada"}, "description": "of the shop"}
+    config.write_text(yaml.safe_dump(raw))
+
+    assert [*json.loads(geats("--json", "list", "--label", "owner=ada")[1])] == ["db01"]
+    assert geats("list", "--label", "owner=bob")[1] == "No VM matches. There is: db01, web01.\n"
+    assert geats("start", "db01")[0] == 0
+    told = geats("list", "--label", "owner", "--format", "csv")[1].splitlines()
+    assert told[0].endswith("locked,labels,description")
+    assert told[1].endswith(",no,owner: ada,of the shop")
+    assert "labels" not in geats("list", "web*")[1]
+    assert geats("list", "--label", "=ada")[2] == (
+        "refused: label[0]: must be a label such as owner=ada or owner, got '=ada'\n"
+    )

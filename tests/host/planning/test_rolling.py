@@ -69,6 +69,22 @@ def test_the_policy_says_how_many_of_a_profile_restart_at_once(there: Path) -> N
     ]
 
 
+def test_vms_of_one_label_stand_in_for_each_other(tmp_path: Path) -> None:
+    def host_of(hostname: str) -> Host:
+        raw = config(tmp_path, hostname, at_once=1, by="label:role")
+        roles = {"web1": "web", "web2": "web", "web3": "db"}
+        vms = {name: {"profile": "web", "labels": {"role": role}} for name, role in roles.items()}
+        return Host.from_config({**raw, "vms": {**vms, "web4": {"profile": "web"}}})
+
+    host = host_of("one")
+    driver(host).listening = dict.fromkeys([(name, 80) for name in NAMES], b"")
+    assert not isinstance(apply_plan(host, plan_wishes(host, wishes({}))), Failure)
+
+    assert gates(plan_wishes(host_of("two"), wishes({}))) == ["label role=web, wave 1 of 2"]
+    with pytest.raises(Refused, match=r"policy\.by: must be a label's name"):
+        Host.from_config(config(tmp_path, "two", by="label:a b"))
+
+
 def test_who_asks_may_say_another_number(there: Path) -> None:
     assert gates(planned(there, "two", at_once=3)[1]) == ["profile web, wave 1 of 2"]
     assert gates(planned(there, "two", at_once="100%")[1]) == []
