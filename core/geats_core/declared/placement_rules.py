@@ -9,7 +9,7 @@ from returns.result import Failure, Success
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
-from geats_core.vm.labels import label_name
+from geats_core.reading.labels import label_name
 
 Group: TypeAlias = frozenset[str]
 

@@ -12,9 +12,9 @@ from geats_core.declared.keep import Keep, parse_keep
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, problems_of, shown
 from geats_core.reading.fields import Reader, of_mapping
+from geats_core.reading.labels import NAME as LABEL_NAME
+from geats_core.reading.labels import label_name
 from geats_core.reading.schemas import any_of, by_name, taking, text_matching, words
-from geats_core.vm.labels import NAME as LABEL_NAME
-from geats_core.vm.labels import label_name
 
 
 class Strays(StrEnum):

@@ -23,7 +23,7 @@ from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.reverse import follow
 from geats_core.reading.checked import Checked, Code, Problem, problem, within
-from geats_core.vm.labels import NO_LABELS, Labels, alike
+from geats_core.reading.labels import NO_LABELS, Labels, alike
 from geats_core.vm.observation import Observation
 
 Ends: TypeAlias = Mapping[str, Observation]

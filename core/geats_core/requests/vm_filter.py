@@ -9,8 +9,8 @@ from typing import TypeVar
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Parser, each, one_of
+from geats_core.reading.labels import Labelled, labelled
 from geats_core.reading.mappings import FORMER, Options, options
-from geats_core.vm.labels import Labelled, labelled
 
 T = TypeVar("T")
 

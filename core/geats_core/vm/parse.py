@@ -11,12 +11,12 @@ from returns.result import Failure, Success
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
+from geats_core.reading.labels import NO_LABELS, labels
 from geats_core.reading.mappings import merge as merge
 from geats_core.reading.mappings import outlined, shorthand
 from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
 from geats_core.vm import hardware, idmap, readiness
-from geats_core.vm.labels import NO_LABELS, labels
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,

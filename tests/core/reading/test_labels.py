@@ -3,7 +3,7 @@
 import pytest
 
 from geats_core import Goal, Impact, Observation, Power, Target, changes, explain, parse_vm, plan
-from geats_core.vm.labels import Labelled, alike, labelled
+from geats_core.reading.labels import Labelled, alike, labelled
 
 SMALL: dict[object, object] = {"template": "debian"}
 
