@@ -154,6 +154,17 @@ geats:
       idmap:                      # default: the host's range, which all VMs share
         - {guest: 0, host: 200000, count: 65536}   # ids: users, or groups, for these only
       # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
+      nesting: false              # Docker or Podman in the guest
+      # mount_auto: [proc:mixed, sys:ro, cgroup:mixed]
+      capabilities: {drop: [net_raw]}   # or keep: [...], and no other
+      # apparmor: unconfined      # generated, or a profile of the host
+      # seccomp: /etc/lxc/strict.seccomp   # or none
+      # selinux: system_u:system_r:lxc_t:s0:c1,c2
+      no_new_privileges: true
+      sysctls: {net.core.somaxconn: 1024}
+      rlimits: {nofile: '1024:65536'}
+      oom_score: 100
+      keyring: true
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       transient: false            # undefine keeps the volumes
       ready: {tcp: 5432}

@@ -28,6 +28,7 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
 )
+from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
@@ -149,6 +150,25 @@ idmaps = st.sampled_from(
         (replace(roots, ids=Ids.USERS), replace(roots, host=400_000, ids=Ids.GROUPS)),
     ]
 )
+capabilities = st.builds(
+    Capabilities,
+    drop=st.sampled_from([(), ("net_raw",), ("mknod", "sys_boot")]),
+    keep=st.sampled_from([None, None, (), ("chown", "sys_time")]),
+).map(lambda each: each if each.keep is None else Capabilities(keep=each.keep))
+isolations = st.builds(
+    Isolation,
+    nesting=st.booleans(),
+    mount_auto=st.sampled_from([None, None, (), ("proc:rw", "sys")]),
+    capabilities=capabilities,
+    apparmor=st.sampled_from(["", "generated", "unconfined", "lxc-container-default"]),
+    seccomp=st.sampled_from(["", "none", "/etc/lxc/a b.seccomp"]),
+    selinux=st.sampled_from(["", "system_u:system_r:lxc_t:s0:c1,c2"]),
+    no_new_privileges=st.booleans(),
+    sysctls=st.sampled_from([(), (("net.ipv4.ip_forward", "1"),)]),
+    rlimits=st.sampled_from([(), (("nofile", "1024:unlimited"),)]),
+    oom_score=st.sampled_from([0, -1, 500]),
+    keyring=st.booleans(),
+)
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -166,6 +186,7 @@ specs = st.builds(
     privileged=st.booleans(),
     idmap=idmaps,
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
+    isolation=st.just(Isolation()) | isolations,
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from returns.result import Failure, Success
 
+from geats_core.containers import isolation
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.host_parts import bind_problems, numa_problems, read_host_parts
@@ -244,7 +245,9 @@ def _read(read: Reader) -> Checked[Machine]:
 
 _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
-LACKS = frozenset({"idmap", "includes", "init", "privileged", "processes", "shared_volumes"})
+LACKS = frozenset(
+    {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", *isolation.KEYS}
+)
 AT_FIRST_START = frozenset({f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data"})  # see ``COSTS``
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from geats_core.foreign.legacy_notes import Plain, Taken
+from geats_core.foreign.lxc_isolation import NESTING, isolation_of
 from geats_core.foreign.lxc_lines import (
     GONE,
     INCLUDE,
@@ -75,7 +76,7 @@ NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by han
 MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
-PROFILE, NESTING = "lxc.apparmor.profile", "lxc.apparmor.allow_nesting"
+PROFILE = "lxc.apparmor.profile"
 ROOTS: Words = {
     "loop": "it is an image in a file (loop:)",
     "lvm": "it is a logical volume (lvm:)",
@@ -155,6 +156,7 @@ class _Reading:
     last: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     entries: list[tuple[Line, Entry]] = field(default_factory=list)
+    isolated: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.groups = [(line, [*all_lines([line], self.host.includes)]) for line in self.own]
@@ -169,6 +171,8 @@ class _Reading:
             self.vm["idmap"] = idmap.to_plain(ranges)
         else:
             self.wrong.append((IDMAP, f"cannot be read: {self.last[IDMAP]!r}"))
+        isolation, self.isolated = isolation_of(lines)
+        self.vm |= isolation
         said = [line.value for line in self.own if line.key == INCLUDE and line.value]
         if not self._is_usual(said):
             self.vm["includes"] = said
@@ -208,7 +212,8 @@ class _Reading:
     def finished(self) -> Container:
         """All of it; with what geats writes though no key says it, as it was, said or not."""
         if self.in_place:
-            self._keep_as_it_was(PROFILE, self.last.get(PROFILE, ""))
+            if "apparmor" not in self.vm:
+                self._keep_as_it_was(PROFILE, self.last.get(PROFILE, ""))
             if "privileged" not in self.vm and self.last.get(PROFILE) == "generated":
                 self._keep_as_it_was(NESTING, self.last.get(NESTING) or "0")
             for at, number in enumerate(self.names):
@@ -256,6 +261,11 @@ class _Reading:
             self._went(line, "idmap")
         elif key in GONE:
             self._left(line, "has no effect since LXC 3")
+        elif (to := self.isolated.get(id(line))) is not None:
+            self._went(line, to) if to else self._left(line, TAKEN_BACK)
+        elif (key, value) == (NESTING, "1") and not self.in_place:
+            self.vm["nesting"] = True
+            self._went(line, "nesting")
         elif key in TOO_MUCH and not value:
             self.wrong.append((key, "unsets all that geats writes: unset the single keys"))
             self._left(line, "unsets all that geats writes")

@@ -6,6 +6,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
+from geats_core.containers import isolation
 from geats_core.vm.hardware import HARDWARE
 
 
@@ -40,6 +41,7 @@ COST: Mapping[str, Impact] = {
     "privileged": RESTART,
     "idmap": RESTART,
     "includes": RESTART,
+    **dict.fromkeys(isolation.KEYS, RESTART),
     "memory": RESTART,
     "volume sizes": LIVE,  # whether a pool can is a fact of the host
     "cpus": RESTART,

@@ -11,6 +11,7 @@ from geats_core.planning.actions import Action, describe
 from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import DO, encode, names_of
+from geats_core.plans.opened import opened
 from geats_core.reading.checked import Checked, Code, problem, shown
 from geats_core.vm.spec import VMSpec
 
@@ -62,7 +63,8 @@ def numbered(plan: AnyPlan) -> Iterable[tuple[int, Step]]:
 def notes(plan: AnyPlan) -> list[str]:
     """What a plan leaves as it is, and a person should know."""
     if isinstance(plan, Plan):
-        return [*_pending(plan), *(_kept(line, plan) for line in plan.by_hand)]
+        kept = (_kept(line, plan) for line in plan.by_hand)
+        return [*opened(plan), *_pending(plan), *kept]
     of_vms = [note for each in plan.plans for note in notes(each)]
     return [*of_vms, *map(_stray, plan.strays)]
 
@@ -72,7 +74,11 @@ def short_notes(plan: HostPlan) -> list[str]:
     of_vms = [
         note
         for each in plan.plans
-        for note in (*_pending(each), *(_kept(line, each) for line, _ in each.wins))
+        for note in (
+            *opened(each),
+            *_pending(each),
+            *(_kept(line, each) for line, _ in each.wins),
+        )
     ]
     return [*of_vms, *map(_stray, plan.strays)]
 

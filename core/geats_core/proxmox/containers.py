@@ -61,9 +61,17 @@ def container_of(
     starts(settings, vm)
     names_servers(settings, vm)
     _nics(settings, vm)
-    settings.options("features").rest(BY_HAND)
+    _features(settings, vm)
     settings.rest(OTHER_REASONS)
     return vm, template, sources
+
+
+def _features(settings: Settings, vm: Plain) -> None:
+    features = settings.options("features")
+    if features.get("nesting") == "1":
+        vm["nesting"] = True
+        features.went("nesting", "nesting")
+    features.rest(BY_HAND)
 
 
 def _lxc(settings: Settings, name: str, conf: Conf, host: OnHost) -> tuple[Plain, list[str]]:

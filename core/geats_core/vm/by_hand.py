@@ -8,6 +8,7 @@ wins over nothing.
 import re
 from collections.abc import Iterable
 
+from geats_core.containers.isolation import field_of, isolation_lines
 from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, HALT_SIGNAL, cgroup_items
 from geats_core.vm.spec import Init, VMSpec
 
@@ -47,8 +48,17 @@ def _wins_over(line: str, spec: VMSpec) -> str:
             items["cgroup.cpu.cfs_period_us"] = f"{CPU_PERIOD_US}"
         said = items.get(key.removeprefix("lxc."))
         return OF_LIMIT[limit[1]] if said and _bytes(value) != said else ""
+    isolated = dict(map(_divided, isolation_lines(spec.isolation)))
+    adds = bool(value) and key.startswith("lxc.cap.")
+    if key in isolated and value != isolated[key] and not adds:
+        return field_of(key)
     field = FIELDS.get(key, "")
     return field if field and _is_said(field, value, spec) else ""
+
+
+def _divided(line: str) -> tuple[str, str]:
+    key, _, value = line.partition(" =")
+    return key, value.strip()
 
 
 def _is_said(field: str, value: str, spec: VMSpec) -> bool:

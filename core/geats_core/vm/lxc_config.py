@@ -22,6 +22,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.vm.idmap import lxc_values
@@ -306,9 +307,11 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     yield f"lxc.uts.name = {spec.hostname}"
     if spec.init is not Init.AUTO:
         yield f"{HALT} = {HALT_SIGNAL[spec.init]}"
-    yield f"lxc.apparmor.profile = {'generated' if facts.apparmor else 'unconfined'}"
-    if facts.apparmor and not spec.privileged:
+    profile = spec.isolation.apparmor or (GENERATED if facts.apparmor else UNCONFINED)
+    yield f"lxc.apparmor.profile = {profile}"
+    if facts.apparmor and (spec.isolation.nesting or not spec.privileged):
         yield "lxc.apparmor.allow_nesting = 1"  # systemd 252 and later mounts for its services
+    yield from isolation_lines(spec.isolation)
 
 
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:

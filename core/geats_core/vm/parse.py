@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from returns.result import Failure, Success
 
+from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
@@ -121,6 +122,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         privileged=read.take("privileged", fields.boolean, False),
         idmap=read.take("idmap", idmap.ranges, NO_RANGES),
         includes=read.take("includes", _includes, None),
+        isolation=read_isolation(read),
         transient=read.take("transient", fields.boolean, False),
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
@@ -232,6 +234,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "privileged": spec.privileged,
             "idmap": idmap.to_plain(spec.idmap) or None,
             "includes": None if spec.includes is None else list(spec.includes),
+            **isolation_to_plain(spec.isolation),
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
             "after": list(spec.after),

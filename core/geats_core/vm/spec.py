@@ -1,8 +1,9 @@
 """What is wanted of one VM: types only, valid by the time they exist (see ``parse``)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from geats_core.containers.isolation import Isolation
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
 from geats_core.vm.readiness import Ready
@@ -175,6 +176,7 @@ class VMSpec:
     privileged: bool = False
     idmap: tuple[IdRange, ...] = ()
     includes: tuple[str, ...] | None = None
+    isolation: Isolation = field(default_factory=Isolation)
     transient: bool = False
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()

@@ -23,13 +23,13 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
 
     And with its includes: who can write one has the rights of root.
     """
-    for path in spec.includes or ():
+    for key, path in _read_by_liblxc(spec):
         try:
             why = _wrong_include(path)
         except OSError as error:
-            why = f"{path!r} cannot be included: {error.strerror}"
+            why = f"{path!r} cannot be read: {error.strerror}"
         if why:
-            yield Problem("includes", why)
+            yield Problem(key, why)
     for bind in spec.binds:
         try:
             why = _wrong_with(bind, allowed)
@@ -38,6 +38,13 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
             why = "" if absent else f"{bind.source!r} cannot be bound: {error.strerror}"
         if why:
             yield Problem(f"binds.{bind.name}.source", why)
+
+
+def _read_by_liblxc(spec: VMSpec) -> Iterable[tuple[str, str]]:
+    """The files of the host that say what a container is, each with the key that names it."""
+    yield from (("includes", path) for path in spec.includes or ())
+    if spec.isolation.seccomp.startswith("/"):
+        yield "seccomp", spec.isolation.seccomp
 
 
 def _wrong_include(path: str) -> str:

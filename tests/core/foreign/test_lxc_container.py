@@ -127,7 +127,8 @@ def test_what_an_include_says_and_geats_writes_is_said_by_the_vm() -> None:
 def test_what_geats_writes_though_no_key_says_it_stays_as_it_was() -> None:
     profile = "lxc.apparmor.profile ="
     assert adopted(USUAL).keep == (profile,)
-    assert adopted(f"{USUAL}lxc.apparmor.profile = a\n").keep == (f"{profile} a",)
+    assert adopted(f"{USUAL}lxc.apparmor.profile = generated\n").keep == (f"{profile} generated",)
+    assert adopted(f"{USUAL}lxc.apparmor.profile = a\n").vm["apparmor"] == "a"
     nesting = f"lxc.include = {NESTING}\n"
     assert adopted(USUAL + nesting).keep == (f"{profile} nesting",)
     both = f"{USUAL}lxc.apparmor.profile = a\n{nesting}"
@@ -267,8 +268,11 @@ def test_what_is_unset_is_not_there() -> None:
         f"{USUAL}{NETWORK}lxc.net.0.ipv4.address = 10.0.0.2/24\nlxc.net.0.ipv4.address =\n"
     ).vm["nics"] == [{"name": "eth0", "bridge": "br0"}]
     unset = "lxc.idmap = u 0 1 2\nlxc.idmap =\nlxc.cap.drop =\nlxc.cap.drop = sys_time\n"
-    assert adopted(USUAL + unset).vm == {"privileged": True}
-    assert kept(USUAL + unset) == ["lxc.cap.drop =", "lxc.cap.drop = sys_time"]
+    assert adopted(USUAL + unset).vm == {
+        "privileged": True,
+        "capabilities": {"drop": ["sys_time"]},
+    }
+    assert kept(USUAL + unset) == []
 
 
 def test_an_interface_that_is_no_nic_of_geats_is_wrong_and_never_another_network() -> None:
@@ -390,13 +394,13 @@ LATE = "/etc/lxc/late.conf"
     [
         ("lxc.tty.max = 2", "lxc.tty.max = 3", ""),
         ("lxc.tty.max = 2", "lxc.pty.max = 3", "lxc.tty.max = 2"),
-        ("lxc.cap.drop = sys_time", "lxc.cap.drop = sys_boot", "lxc.cap.drop = sys_time"),
+        ("lxc.hook.start = /a", "lxc.hook.start = /b", "lxc.hook.start = /a"),
         ("lxc.cap.drop = sys_time", "lxc.cap.drop =", ""),
         ("lxc.cap.drop =", "lxc.tty.max = 3", "lxc.cap.drop ="),
         ("lxc.cap.drop =", "lxc.cap.drop = sys_boot", ""),
         ("lxc.environment = A=1", "lxc.environment = A=2", ""),
         ("lxc.environment = A=1", "lxc.environment = B=2", "lxc.environment = A=1"),
-        ("lxc.mount.auto = proc:rw sys:rw", "lxc.mount.auto = sys:ro", "lxc.mount.auto = proc:rw"),
+        ("lxc.mount.auto = shmounts: sys:rw", "lxc.mount.auto = sys", "lxc.mount.auto = shmounts:"),
         ("lxc.mount.auto = sys:rw", "lxc.mount.auto = sys:ro", ""),
         ("lxc.cgroup2.devices.allow = c 1:1 r", "lxc.cgroup2.devices.deny = a", ""),
         (

@@ -36,6 +36,7 @@ def test_a_container_with_all_that_people_have_becomes_a_vm() -> None:
             },
             "memory": "1024MiB",
             "hostname": "www",
+            "nesting": True,
             "cpus": 1.5,
             "template": "www-root",
             "volumes": [
@@ -92,6 +93,8 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
         ("onboot: 0", {"autostart": {"enabled": False}}),
         ("startup: up=5", {"autostart": {"enabled": False, "delay": 5}}),
         ("features: ,", {}),
+        ("features: nesting=1,keyctl=1", {"nesting": True}),
+        ("features: nesting=0", {}),
         ("net0: bridge=vmbr0,ip=manual", {"nics": [{"name": "eth0", "bridge": "vmbr0"}]}),
         (
             "lxc.net.9.type: veth\nlxc.net.9.link: br0\nnet0: name=lan,bridge=vmbr0",

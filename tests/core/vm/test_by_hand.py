@@ -17,6 +17,8 @@ WEB = vm(
     nics=nic("10.0.0.2"),
     volumes=[{"name": "root"}, {"name": "data", "mount": "/data"}],
     binds={"media": {"source": "/srv/media", "mount": "/media"}},
+    capabilities={"drop": ["net_raw"]},
+    rlimits={"core": 0},
     shared_volumes={"films": {"vm": "nas", "mount": "/films"}},
 )
 BARE = vm("web01", privileged=True, hostname="web01")
@@ -42,6 +44,8 @@ BOUND = vm("web01", binds={"media": {"source": "/srv/media", "mount": "/media"}}
         ("lxc.net.0 =", "nics"),
         ("lxc.net.0.link = br9", "nics"),
         ("lxc.net.0.hwaddr = 02:00:00:00:00:01", "nics"),
+        ("lxc.cap.drop =", "capabilities"),
+        ("lxc.prlimit.core = 1", "rlimits"),
         ("lxc.mount.entry =", "volumes"),
         ("lxc.mount.entry = /srv/x data none bind 0 0", "volumes"),
         ("lxc.mount.entry = /srv/x films/ none bind 0 0", "volumes"),
@@ -56,6 +60,8 @@ def test_a_line_for_what_the_spec_says_wins_over_it(line: str, key: str) -> None
     "line",
     [
         "# lxc.uts.name = other",
+        "lxc.cap.drop = chown",
+        "lxc.prlimit.core = 0",
         "lxc.uts.name",
         "lxc.uts.name = web01",
         "lxc.cgroup2.memory.max = 64M",

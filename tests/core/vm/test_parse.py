@@ -458,13 +458,7 @@ EXPECTED = (
     ),
     Problem("privileged", "must be true or false, got 'yes'"),
     Problem("shutdown_timeout", "must be a positive whole number, got true"),
-    Problem(
-        "memmory",
-        "unknown key 'memmory', did you mean 'memory'? (there is: after, autostart, binds, "
-        "cpus, description, dns, driver, hardware, hostname, idmap, includes, init, labels, "
-        "memory, metadata, nics, privileged, processes, profile, ready, shared_volumes, "
-        "shutdown_timeout, template, transient, volumes)",
-    ),
+    Problem("memmory", "unknown key 'memmory', did you mean 'memory'?"),
 )
 
 

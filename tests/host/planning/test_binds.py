@@ -232,6 +232,14 @@ def wrong_include(path: object) -> list[str]:
     return [str(each).removeprefix("includes: ") for each in problems(spec, [])]
 
 
+def test_a_filter_of_system_calls_is_one_that_nobody_else_writes(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch(0o666)
+    (tmp_path / "mine").chmod(0o666)
+    for seccomp, wrong in ((tmp_path / "mine", 1), (tmp_path / "no", 1), ("none", 0)):
+        spec = parse_vm("web", {"template": "t", "seccomp": str(seccomp)}).unwrap()
+        assert [each.path for each in problems(spec, [])] == ["seccomp"] * wrong
+
+
 def test_what_is_included_is_there_and_nobody_but_root_writes_it(tmp_path: Path) -> None:
     site, folder = tmp_path / "site.conf", tmp_path / "site.d"
     site.touch()
@@ -239,7 +247,7 @@ def test_what_is_included_is_there_and_nobody_but_root_writes_it(tmp_path: Path)
     (folder / "a.conf").touch()
     assert wrong_include(site) == wrong_include(folder) == wrong_include(f"{tmp_path}/no.d/") == []
     assert wrong_include(tmp_path / "no") == [
-        f"'{tmp_path}/no' cannot be included: No such file or directory"
+        f"'{tmp_path}/no' cannot be read: No such file or directory"
     ]
     for each in (folder / "a.conf", folder):
         each.chmod(0o777)

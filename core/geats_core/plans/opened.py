@@ -1,0 +1,29 @@
+"""What a plan opens to guests: for those who read it, as lines that begin with ``!``."""
+
+from collections.abc import Iterable
+
+from geats_core.containers.isolation import isolation_warnings
+from geats_core.planning.actions import Adopt, Define
+from geats_core.planning.steps import Plan
+from geats_core.vm.spec import VMSpec
+
+ALL_NEW = ("driver", "privileged")  # if one of these changes, so does what all the others come to
+
+
+def opened(plan: Plan) -> list[str]:
+    """What the guest can do from then on that keeps it less apart from its host.
+
+    For example ``! web01.seccomp: the guest can use every system call``.
+    """
+    return [
+        f"! {plan.name}.{key}: {what}"
+        for step in plan.steps
+        if isinstance(step.action, Define | Adopt)
+        for key, what in weakened(step.action.spec)
+        if not step.changes or {key, *ALL_NEW} & {each.field for each in step.changes}
+    ]
+
+
+def weakened(spec: VMSpec) -> Iterable[tuple[str, str]]:
+    """What keeps the guest of *spec* less apart from its host, each with the key that says so."""
+    yield from isolation_warnings(spec.isolation, privileged=spec.privileged)
