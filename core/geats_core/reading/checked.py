@@ -13,7 +13,7 @@ T = TypeVar("T")
 LONGEST_SHOWN = 80
 MOST_NAMED = 5
 MOST_LISTED = 50  # up to so many names are all listed in a problem
-MOST_BESIDE = 20  # and up to so many beside the one that was perhaps meant
+MOST_BESIDE = 20  # and so many keys beside the one that was perhaps meant
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
 # What follows the name of a VM in a path: the keys of a VM, and what is seen of one.
@@ -137,13 +137,13 @@ def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:
 def unknown(path: str, kind: str, got: object, known: Iterable[str]) -> Problem:
     """Say that *got* is not a known *kind*, which one was perhaps meant, and which ones there are.
 
-    Many are listed only if none is near.
+    Many keys are listed only if none is near: they are in the reference.
     """
     names = sorted(known)
     word = shown(got).strip("'")
     near = names if len(names) <= MOST_LISTED else _near(word, names)
     hint = _hint(word, near)
-    if hint and len(names) > MOST_BESIDE:
+    if hint and kind == "key" and len(names) > MOST_BESIDE:
         return Problem(path, f"unknown {kind} {shown(got)}{hint}", Code.UNKNOWN)
     more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
     there = f" (there is: {', '.join(near)}{more})" if names else " (there is none)"
