@@ -139,7 +139,7 @@ def _sysctls(path: str, raw: object) -> Checked[Pairs]:
 
 @taking(
     by_name(
-        words(RLIMITS),
+        words([*RLIMITS]),
         any_of({"type": "integer", "minimum": 0}, text_matching(RLIMIT.pattern, "a limit")),
     )
 )

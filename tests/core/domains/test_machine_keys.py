@@ -169,8 +169,7 @@ def test_every_key_is_read() -> None:
         (
             {},
             {"firmwre": "uefi"},
-            "hardware.firmwre: unknown key 'firmwre', did you mean 'firmware'?"
-            f" (there is: {', '.join(sorted(KEYS))})",
+            "hardware.firmwre: unknown key 'firmwre', did you mean 'firmware'?",
         ),
     ],
 )
