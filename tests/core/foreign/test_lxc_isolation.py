@@ -85,7 +85,7 @@ def test_each_line_says_where_it_went() -> None:
         "lxc.apparmor.allow_nesting = 1\nlxc.seccomp.profile =\n"
     )
     made = import_lxc({"f": ("a", text)})
-    assert made.geats["vms"]["a"] == {
+    assert made.geats["vms"]["a"] == {  # type: ignore[index]
         "privileged": True,
         "includes": [],
         "template": "a-root",
