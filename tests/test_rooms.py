@@ -14,8 +14,8 @@ REPO = Path(__file__).parents[1]
 # A room is a folder, or a module of the package itself. Each may import those before it.
 ORDERS = {
     "geats_core": (
-        *("reading", "requests", "containers", "vm", "declared", "foreign", "planning", "deciding"),
-        *("domains", "proxmox"),
+        *("reading", "requests", "containers", "vm", "declared", "foreign", "first_geats"),
+        *("planning", "deciding", "domains", "proxmox"),
         *("hostwide", "plans", "jobs", "fleet"),
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),

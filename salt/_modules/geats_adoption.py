@@ -10,7 +10,7 @@ from geats_host.calls import adopt as adoption
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.for_salt.calls import beside, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
-from geats_host.inputs import legacy_files
+from geats_host.inputs import first_geats, legacy_files
 
 __virtualname__ = "geats"
 
@@ -64,11 +64,12 @@ def adopt(name, spec=None, template=None, new_name=None, test=None, verbose=Fals
 
 def import_legacy(files):
     """
-    Convert files of the first geats to a pillar, and change nothing.
+    Convert a host of the first geats to a pillar, and change nothing.
 
     files
-        paths on the minion, one or a list: a file named ``.yaml`` defines a VM, any other file is a
-        configuration
+        paths on the minion, one or a list: a file named ``.yaml`` or ``.json`` defines VMs, a
+        pickle is the store, any other file is a configuration; a directory stands for all files
+        below it
 
     Returns the ``pillar``; the keys that were ``carried`` over, each with its new place; those that
     were ``left`` out, with the reason; and the ``problems`` of the pillar.
@@ -81,7 +82,7 @@ def import_legacy(files):
     """
     given = [files] if isinstance(files, str) else files
     with salts_errors():
-        return legacy_files.report(legacy_files.imported(given))
+        return legacy_files.report(first_geats.imported(given))
 
 
 def import_lxc(files):

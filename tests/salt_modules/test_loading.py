@@ -24,7 +24,7 @@ print(json.dumps(sorted(name for name in sys.modules if "geats" in name)))
 RARE = {
     "geats_core.on_demand",
     "geats_core.requests.guest_requests",
-    "geats_core.foreign.legacy",
+    "geats_core.first_geats.importing",
     "geats_core.declared.pillar_schema",
     "geats_host.calls.copies",
     "geats_host.calls.doctor",

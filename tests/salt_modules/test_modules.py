@@ -11,6 +11,7 @@ import salt.payload
 from salt.exceptions import CommandExecutionError
 
 from geats_core.declared.pillar_schema import pillar_schema
+from geats_core.first_geats.definitions import PRIVILEGED
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import recorded_from_json
 from geats_core.vm.observation import Power
@@ -293,7 +294,14 @@ def test_files_of_the_first_geats_become_a_pillar(modules, tmp_path):
         "pillar": {
             "geats": {
                 "templates": {"debian": {"path": "/var/lib/lxc/templates/debian.tar.gz"}},
-                "vms": {"web": {"template": "debian", "memory": "1024MiB"}},
+                "vms": {
+                    "web": {
+                        "template": "debian",
+                        "description": "x",
+                        "privileged": True,
+                        "memory": "1024MiB",
+                    }
+                },
             }
         },
         "carried": [
@@ -301,20 +309,16 @@ def test_files_of_the_first_geats_become_a_pillar(modules, tmp_path):
             for key, to, note in (
                 ("name", "vms.web", ""),
                 ("template", "vms.web.template", "declared as templates.debian"),
+                ("description", "vms.web.description", ""),
+                ("(privileged)", "vms.web.privileged", PRIVILEGED),
                 ("ram", "vms.web.memory", "was not given: the default then"),
             )
         ],
-        "left": [
-            {
-                "file": str(file),
-                "key": "description",
-                "reason": "VMs have no description: make it a comment",
-            }
-        ],
+        "left": [],
         "problems": [],
     }
-    with pytest.raises(CommandExecutionError, match="No such file"):
-        modules["geats.import_legacy"]([str(tmp_path / "nowhere")])
+    [missing] = modules["geats.import_legacy"]([str(tmp_path / "nowhere")])["problems"]
+    assert missing["message"] == f"{tmp_path}/nowhere: No such file or directory"
 
 
 def test_pools_volumes_drivers_strays_and_what_is_pending_are_plain_data(modules):

@@ -8,10 +8,10 @@ counts as well: of that, only what went somewhere is noted, and the rest stays w
 import re
 from collections.abc import Collection, Mapping
 
-from geats_core.foreign.legacy import problems_of_pillar
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import Container, container
 from geats_core.foreign.lxc_lines import OnHost, is_of_lxc
+from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.reading.checked import Problem
 
 

@@ -42,7 +42,7 @@ from geats_core.foreign.lxc_lines import (
 from geats_core.foreign.lxc_mounts import ENTRY, doubles, entry_of
 from geats_core.foreign.lxc_nics import NIC, in_force
 from geats_core.jobs.copies import claimed
-from geats_core.planning.actions import Adopt, AdoptVolume
+from geats_core.planning.actions import Adopt, AdoptVolume, Lock
 from geats_core.planning.draft import Draft
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
@@ -73,7 +73,8 @@ class FoundVM:
     ``vm`` is the VM as in a pillar, without template and volumes; ``root`` is the path of its
     root filesystem. ``keep`` are the lines that geats has no key for, ``file`` is where all this
     stands, and ``sha256`` that of the text. ``called`` is the container's own name, if the VM is
-    to have another. ``told`` is what will be otherwise though no line says so.
+    to have another. ``told`` is what will be otherwise though no line says so. ``locked_by`` is the
+    file with which the first geats locked it, if it did.
     """
 
     name: str
@@ -84,6 +85,7 @@ class FoundVM:
     sha256: str
     called: str = ""
     told: tuple[str, ...] = ()
+    locked_by: str = ""
 
     def kept(self, want: VMSpec) -> tuple[str, ...]:
         """The lines that stay in the config of *want*.
@@ -201,6 +203,8 @@ def _planned(
         draft.add(action, "it is the root filesystem of the container")
     adopt = Adopt(want, running, found.kept(want), found.sha256, found.called)
     draft.add(adopt, f"{ASKED_FOR}{_told(found, running)}")
+    if found.locked_by:
+        draft.add(Lock(), f"{found.locked_by} is there: it was locked before")
     return planned_on(draft, want, running, facts)
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from returns.result import Failure, Success
 
 from geats_core.domains.domain_import import problems_of_machines
-from geats_core.foreign.legacy import problems_of_pillar
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.proxmox.conf import Conf, read_conf
 from geats_core.proxmox.containers import container_of, lxc_text
 from geats_core.proxmox.machines import machine

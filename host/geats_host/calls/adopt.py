@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from geats_core.first_geats.definitions import lock_mark
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.hostwide.strays import NO_NAME
 from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
@@ -63,6 +64,8 @@ def adopt(
     spec, described = adoptions.wanted(
         host, called, driver, raw, template, lambda: {**found.vm, "template": template}
     )
+    if Path(mark := lock_mark(found.root)).is_file():
+        found = replace(found, locked_by=mark)
     root = _root_seen(host, found, spec, seen)
     facts = facts_of(host, [spec.driver])
     made = accepted(plan_adopt(found, spec, root, have, facts, definitions(seen)))

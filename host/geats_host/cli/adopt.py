@@ -9,7 +9,7 @@ from geats_core.foreign.legacy_notes import Imported
 from geats_host.calls import adopt
 from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply
 from geats_host.cli.session import REFUSED, Session, in_session
-from geats_host.inputs import legacy_files
+from geats_host.inputs import first_geats, legacy_files
 
 HOW = "# Nothing describes this VM yet. It is now as if this were in the configuration:"
 
@@ -44,15 +44,16 @@ def adopt_(
 
 
 @click.command("import-legacy")
-@click.argument("files", nargs=-1, required=True)
+@click.argument("paths", nargs=-1, required=True)
 @in_session
-def import_legacy(session: Session, files: tuple[str, ...]) -> None:
-    """Convert files of the first geats: print a configuration in YAML, with notes after it.
+def import_legacy(session: Session, paths: tuple[str, ...]) -> None:
+    """Convert a host of the first geats: print a configuration in YAML, with notes after it.
 
-    A file named .yaml defines a VM, any other file is a configuration. Nothing is changed. Exits
-    with 2 if something is still wrong, which the last notes say.
+    A file named .yaml or .json defines VMs, a pickle is the store, any other file is a
+    configuration; a directory stands for all files below it. Nothing is changed. Exits with 2 if
+    something is still wrong, which the last notes say.
     """
-    _show(session, legacy_files.imported(files))
+    _show(session, first_geats.imported(paths))
 
 
 @click.command("import-lxc")

@@ -74,7 +74,7 @@ EXAMPLES = {
         "geats import /backup/web01.tar --dry-run",
         "geats import /backup/web01.tar --name web02",
     ),
-    "import-legacy": ("geats import-legacy /etc/geats/geats.conf web01.yaml",),
+    "import-legacy": ("geats import-legacy /etc/sippe/geats.conf /root/vms",),
     "import-libvirt": ("geats import-libvirt /etc/libvirt/qemu/web01.xml",),
     "import-lxc": ("geats import-lxc /var/lib/lxc/web01/config",),
     "import-proxmox": (

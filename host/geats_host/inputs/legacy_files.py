@@ -1,52 +1,21 @@
-"""The files of the first geats, read from disk, and the pillar that they make."""
+"""Files of other programs, read from disk, and the pillar that they make."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
-from returns.result import Failure, Success
 
 from geats_core.domains.domain_import import disks_of, import_libvirt
-from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
-from geats_core.foreign.legacy_ini import Section, parse_ini
-from geats_core.foreign.legacy_notes import Imported, Written
+from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.proxmox.proxmox_import import import_proxmox, texts_of_lxc
 from geats_core.proxmox.storages import read_storages
-from geats_core.reading.checked import problem_to_plain, shown
-from geats_host.errors import Refused
+from geats_core.reading.checked import problem_to_plain
 from geats_host.inputs.disk_sizes import disk_sizes
 from geats_host.inputs.lxc_includes import on_host
-from geats_host.inputs.text_files import read_text, read_texts
-from geats_host.inputs.yaml_text import WrongYaml, read_yaml
+from geats_host.inputs.text_files import read_texts
 
 STORAGE_CFG = "/etc/pve/storage.cfg"
-OF_DEFINITIONS = (".yaml", ".yml", ".json")
-
-
-def imported(files: Iterable[str]) -> Imported:
-    """The pillar out of *files*: those named ``.yaml`` define VMs, others are configurations.
-
-    Raises ``Refused`` with every file that cannot be read.
-    """
-    definitions: dict[str, Written] = {}
-    settings: dict[str, Section] = {}
-    problems: list[str] = []
-    for file in files:
-        try:
-            text = read_text(file)
-            if Path(file).suffix in OF_DEFINITIONS:
-                definitions[file] = _definition(file, text)
-            else:
-                settings[file] = _settings(file, text)
-        except Refused as refused:
-            problems += refused.problems
-    if problems:
-        raise Refused(*problems)
-    named = template_names(definitions.values(), settings.values())
-    overlays = {overlay_of(folder, name) for folder, name in named}
-    there = frozenset(path for path in overlays if Path(path).is_file())
-    return import_legacy(definitions, settings, there)
 
 
 def imported_lxc(files: Iterable[str]) -> Imported:
@@ -122,22 +91,3 @@ def as_file(made: Imported) -> str:
 
 def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _definition(file: str, text: str) -> Written:
-    try:
-        raw = read_yaml(text)
-    except WrongYaml as error:
-        raise Refused(f"{file}: is not valid YAML: {error}") from None
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
-        got = "one without" if isinstance(raw, Mapping) else shown(raw)
-        raise Refused(f"{file}: must be the definition of a VM, with its name, got {got}")
-    return raw
-
-
-def _settings(file: str, text: str) -> Section:
-    match parse_ini(file, text):
-        case Success(section):
-            return section
-        case Failure(problems):
-            raise Refused(*problems)

@@ -12,6 +12,14 @@ from geats_host.inputs.yaml_text import LARGEST_BYTES
 def read_text(file: str | Path) -> str:
     """The text of a *file*. Raises ``Refused`` if it cannot be read, is none, or is too large."""
     try:
+        return read_file(file).decode()
+    except ValueError:
+        raise Refused(f"{file}: is not text") from None
+
+
+def read_file(file: str | Path) -> bytes:
+    """What a *file* holds. Raises ``Refused`` if it cannot be read, or is too large."""
+    try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait
         with os.fdopen(descriptor, "rb") as opened:
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -19,9 +27,9 @@ def read_text(file: str | Path) -> str:
             held = opened.read(LARGEST_BYTES + 1) or b""
         if len(held) > LARGEST_BYTES:
             raise Refused(f"{file}: is larger than {LARGEST_BYTES >> 20} MiB")
-        return held.decode()
-    except (OSError, ValueError) as error:
-        raise Refused(f"{file}: {getattr(error, 'strerror', None) or 'is not text'}") from None
+        return held
+    except (OSError, ValueError) as error:  # a path with a null byte is the latter
+        raise Refused(f"{file}: {getattr(error, 'strerror', None) or 'is no path'}") from None
 
 
 def read_texts(files: Iterable[str]) -> dict[str, str]:

@@ -5,6 +5,9 @@ all kinds. So the text is looked through first, as a stream; and whatever loadin
 one thing.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import yaml
 from yaml.events import (
     AliasEvent,
@@ -13,7 +16,20 @@ from yaml.events import (
     NodeEvent,
 )
 
+T = TypeVar("T")
 Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+OfPython2 = type("OfPython2", (Loader,), {})  # !!python/unicode 'x' is text, and so on
+for _tag, _kind in {
+    **dict.fromkeys(("str", "unicode"), "str"),
+    **dict.fromkeys(("int", "long"), "int"),
+    **dict.fromkeys(("list", "tuple"), "seq"),
+    **{"float": "float", "bool": "bool", "none": "null", "dict": "map"},
+}.items():
+    yaml.add_constructor(
+        f"tag:yaml.org,2002:python/{_tag}",
+        Loader.yaml_constructors[f"tag:yaml.org,2002:{_kind}"],
+        Loader=OfPython2,
+    )
 LARGEST_BYTES = 16 << 20
 DEEPEST = 64
 MOST_NODES = 1_000_000  # with each alias counted as all that it stands for
@@ -29,22 +45,38 @@ class WrongYaml(Exception):
 
 def read_yaml(text: str | bytes) -> object:
     """What a text holds. Raises ``WrongYaml``, whose message never quotes the text."""
+    return _read(text, _only)
+
+
+def read_documents(text: str | bytes) -> list[object]:
+    """What each document of a text holds, with the tags that Python 2 wrote for plain values.
+
+    Raises ``WrongYaml``, whose message never quotes the text.
+    """
+    return _read(text, _each)
+
+
+def _read(text: str | bytes, load: Callable[[str | bytes], T]) -> T:
     if len(text) > LARGEST_BYTES:
         raise WrongYaml(f"it is larger than {LARGEST_BYTES >> 20} MiB")
     try:
         _look_through(text)
-        return _loaded(text)
+        return load(text)
     except RAISED_BY_LOADING as error:
         raise WrongYaml(_problem(error)) from None
 
 
-def _loaded(text: str | bytes) -> object:
+def _only(text: str | bytes) -> object:
     loader = Loader(text)
     try:
         data: object = loader.get_single_data()
         return data
     finally:
         loader.dispose()
+
+
+def _each(text: str | bytes) -> list[object]:
+    return [*yaml.load_all(text, Loader=OfPython2)]
 
 
 def _look_through(text: str | bytes) -> None:

@@ -25,7 +25,7 @@ from geats_core import (
 )
 from geats_core.foreign.lxc_lines import OnHost, root_of
 from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
-from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
+from geats_core.planning.actions import Adopt, AdoptVolume, Lock, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import after
 from geats_core.vm.guest_files import guest_digest
@@ -235,6 +235,16 @@ def test_what_is_described_otherwise_is_pending_but_limits_change_at_once() -> N
         SetLimits(want.limits),
     ]
     assert [step.needs for step in made.steps] == [(), (0,), (1,)]
+
+
+def test_one_that_was_locked_stays_locked() -> None:
+    locked = replace(found(), locked_by="/srv/web/rootfs.locked")
+    made = plan_adopt(locked, vm(), ROOT, OFF, FACTS, {}).unwrap()
+    [*_, last] = made.steps
+    assert (last.action, last.reason) == (
+        Lock(),
+        "/srv/web/rootfs.locked is there: it was locked before",
+    )
 
 
 def test_an_adoption_that_was_cut_goes_on_where_it_was() -> None:

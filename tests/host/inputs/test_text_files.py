@@ -26,7 +26,7 @@ def test_every_file_that_cannot_be_read_is_told_and_none_is_waited_for(tmp_path:
         "is not text",
         "Is a directory",
         "No such file or directory",
-        "is not text",
+        "is no path",
     ]
 
 

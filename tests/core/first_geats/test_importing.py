@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from returns.result import Success
 
 from geats_core import parse_config
-from geats_core.foreign.legacy import import_legacy, overlay_of, template_names
-from geats_core.foreign.legacy_ini import parse_ini
+from geats_core.first_geats.definitions import Definition
+from geats_core.first_geats.importing import import_first_geats, looked_for
+from geats_core.first_geats.ini import parse_ini
+from geats_core.first_geats.settings import store_of
+from geats_core.first_geats.store import definitions_in
 from geats_core.foreign.legacy_notes import Imported, Note, Written
 from tests.property.strategies import junk
 
@@ -77,16 +80,26 @@ def settings_of(text: str) -> Mapping[str, Mapping[str, object]]:
     return {"geats.conf": parse_ini("geats.conf", text).unwrap()}
 
 
+def imported(
+    definitions: Mapping[str, Written],
+    conf: Mapping[str, Mapping[str, object]],
+    there: frozenset[str] = frozenset(),
+) -> Imported:
+    """What becomes of definitions by their files."""
+    found = [Definition(file=file, name="", written=raw) for file, raw in definitions.items()]
+    return import_first_geats(found, conf, there=there)
+
+
 def vm_of(definition: Written) -> object:
     """The VM that a definition makes, whatever else it makes."""
-    vms = import_legacy({"vm.yaml": definition}, {}).geats["vms"]
+    vms = imported({"vm.yaml": definition}, {}).geats["vms"]
     assert isinstance(vms, dict)
     return vms["web"]
 
 
 def test_a_host_and_its_vm_become_a_pillar() -> None:
     overlays = frozenset({"/srv/old templates/overlay/squeeze.tar.gz"})
-    made = import_legacy({"web.yaml": WEB}, settings_of(SETTINGS), overlays)
+    made = imported({"web.yaml": WEB}, settings_of(SETTINGS), overlays)
     pool = {"type": "filesystem", "fstype": "ext4"}
     assert (made.geats, made.problems) == (
         {
@@ -111,6 +124,7 @@ def test_a_host_and_its_vm_become_a_pillar() -> None:
                 "web": {
                     "driver": "lxc",
                     "template": "squeeze",
+                    "privileged": True,
                     "memory": "256MiB",
                     "transient": True,
                     "metadata": {"ROLE": "web", "PORT": 80},
@@ -133,19 +147,19 @@ def test_a_host_and_its_vm_become_a_pillar() -> None:
 
 
 def test_what_is_left_out_is_told_with_the_reason() -> None:
-    made = import_legacy({"web.yaml": WEB}, settings_of(SETTINGS))
+    made = imported({"web.yaml": WEB}, settings_of(SETTINGS))
     unknown = "is not known, nor was it to the first geats"
     first = "the first geats used only the first {}"
     database = "definitions come from pillar or geats.yaml, and geats keeps its own registry"
     by_name = "pools and their adapters are found by their names"
     left = [(note.file, note.key, note.why) for note in made.notes if note.to is None]
     host = [
+        ("vms.dummy", "only VMs of LXC are imported"),
         ("vms.lxc.factory", "drivers are found by their names"),
         ("vms.lxc.lxc_bin_path", "LXC is used by its library"),
         ("vms.lxc.cgroup_path", "cgroups are found automatically"),
         ("vms.lxc.valid_storage_types", "a volume may come from any pool that is configured"),
         ("vms.lxc.colour", unknown),
-        ("vms.dummy", "only VMs of LXC are imported"),
         ("storage.dummyadapter", "each VM's directory makes a pool"),
         ("storage.sparsefile_ext3_dir.factory", by_name),
         ("storage.libvirtpool", "no plugin is like it"),
@@ -171,6 +185,7 @@ def test_the_older_form_of_a_network_is_read_too() -> None:
     vm = vm_of({"name": "web", "template": "d", "network": {"eth1": eth1, "eth2": {}}})
     assert vm == {
         "template": "d",
+        "privileged": True,
         "memory": "1024MiB",
         "nics": [
             {
@@ -184,33 +199,36 @@ def test_the_older_form_of_a_network_is_read_too() -> None:
 
 
 def test_an_address_without_its_netmask_is_left_out() -> None:
-    made = import_legacy({"f": {"name": "web", "network": [{"ipaddr": "10.0.0.2"}]}}, {})
+    made = imported({"f": {"name": "web", "network": [{"ipaddr": "10.0.0.2"}]}}, {})
     both = "an address needs both, the address and its netmask"
     assert Note(file="f", key="network[0].ipaddr", to=None, why=both) in made.notes
-    other = import_legacy({"f": {"name": "web", "network": [{"netmask": "255.0.0.0"}]}}, {})
+    other = imported({"f": {"name": "web", "network": [{"netmask": "255.0.0.0"}]}}, {})
     assert Note(file="f", key="network[0].netmask", to=None, why=both) in other.notes
 
 
 @pytest.mark.parametrize("network", ["eth0", [], {}, None])
 def test_a_vm_may_be_without_a_network(network: object) -> None:
-    assert vm_of({"name": "web", "network": network}) == {"memory": "1024MiB"}
+    assert vm_of({"name": "web", "network": network}) == {"privileged": True, "memory": "1024MiB"}
 
 
 @pytest.mark.parametrize(
     ("volume", "pool"),
     [
         ({"type": "dummy"}, "default"),
-        ({"type": "sparsefile_ext3"}, "sparsefile-ext3"),
         ({"type": "dummyadapter", "directory": "/web"}, "default"),
     ],
 )
 def test_a_volume_without_a_directory_is_of_the_pool_of_its_type(volume: object, pool: str) -> None:
     vm = vm_of({"name": "web", "storage": volume})
-    assert vm == {"memory": "1024MiB", "volumes": [{"name": "root", "pool": pool}]}
+    assert vm == {
+        "privileged": True,
+        "memory": "1024MiB",
+        "volumes": [{"name": "root", "pool": pool}],
+    }
 
 
 def test_a_vm_of_another_type_is_not_imported() -> None:
-    made = import_legacy({"f": {"vm_type": "kvm", "name": "web"}}, {})
+    made = imported({"f": {"vm_type": "kvm", "name": "web"}}, {})
     why = "a VM of the type 'kvm' is not imported, only those of LXC"
     assert made == Imported(
         geats={},
@@ -220,22 +238,172 @@ def test_a_vm_of_another_type_is_not_imported() -> None:
 
 
 def test_what_is_still_wrong_with_the_pillar_is_told() -> None:
-    made = import_legacy({"f": {"name": "web", "ram": "much"}}, {})
+    made = imported({"f": {"name": "web", "ram": "much"}}, {})
     assert [str(problem) for problem in made.problems] == [
         "vms.web.template: is missing",
         "vms.web.memory: must be a positive size such as 10GiB, got 'muchMiB'",
     ]
-    [bad] = import_legacy({"f": {"name": "Web 1", "template": "d"}}, {}).problems
+    [bad] = imported({"f": {"name": "Web 1", "template": "d"}}, {}).problems
     assert bad.path == "vms.Web 1"
 
 
-def test_the_templates_that_are_named_tell_where_overlays_may_be() -> None:
-    conf = settings_of(SETTINGS)["geats.conf"]
-    names = template_names([WEB, {"template": "other"}, {}], [conf])
-    folder = "/srv/old templates"
-    assert names == ((folder, "squeeze"), (folder, "Debian_7"), (folder, "other"))
-    assert template_names([WEB], []) == (("/var/lib/lxc/templates", "squeeze"),)
-    assert overlay_of("/a", "b") == "/a/overlay/b.tar.gz"
+def test_what_the_host_is_asked_for_are_overlays_and_locks() -> None:
+    web = Definition(file="web.yaml", name="", written=WEB)
+    other = Definition(file="other.yaml", name="db", written={"template": "other"})
+    folder = "/srv/old templates/overlay"
+    assert looked_for([web, other], settings_of(SETTINGS)) == {
+        f"{folder}/squeeze.tar.gz",
+        f"{folder}/Debian_7.tar.gz",
+        f"{folder}/other.tar.gz",
+        "/data/vms/web.locked",
+        "/srv/roots/db/rootfs.locked",
+    }
+    assert looked_for([web], {}) == {
+        "/var/lib/lxc/templates/overlay/squeeze.tar.gz",
+        "/data/vms/web.locked",
+    }
+
+
+def test_a_mark_beside_the_root_filesystem_was_a_lock() -> None:
+    made = imported({"web.yaml": WEB}, {}, frozenset({"/data/vms/web.locked"}))
+    [note] = [note for note in made.notes if note.key.endswith(".locked")]
+    assert (note.key, note.to) == ("/data/vms/web.locked", "its lock")
+    assert "geats lock" in note.why
+
+
+def test_any_section_that_made_containers_is_a_driver() -> None:
+    conf = settings_of("""\
+[vms]
+    [[lxc]]
+        config_directory_prefix = /var/lib/lxc
+        template_path = /srv/slow
+        default_rootfs_prefix = /srv/roots/
+    [[fastlxc]]
+        factory = geats.virtualmachine.lxc:LXCVirtualMachine
+        config_directory_prefix = /srv/fast/lxc
+        template_path = /srv/quick
+        default_rootfs_prefix = /srv/fast/roots
+    [[same]]
+        factory = geats.virtualmachine.lxc:LXCVirtualMachine
+        config_directory_prefix = /var/lib/lxc
+    [[plain]]
+        factory = geats.virtualmachine.lxc:LXCVirtualMachine
+""")
+    kinds = {"a": "lxc", "b": "fastlxc", "c": "same", "d": "plain"}
+    made = imported(
+        {kind: {"name": name, "vm_type": kind, "template": "deb"} for name, kind in kinds.items()},
+        conf,
+    )
+    vm = {"privileged": True, "memory": "1024MiB"}
+    assert (made.geats, made.problems) == (
+        {
+            "drivers": {
+                "lxc": {"path": "/var/lib/lxc"},
+                "fastlxc": {"type": "lxc", "path": "/srv/fast/lxc"},
+                "plain": {"type": "lxc"},
+            },
+            "pools": {
+                "default": {"type": "directory", "path": "/srv/roots-geats"},
+                "fastlxc": {"type": "directory", "path": "/srv/fast/roots-geats"},
+            },
+            "templates": {
+                "deb": {"path": "/srv/slow/deb.tar.gz"},
+                "deb-2": {"path": "/srv/quick/deb.tar.gz"},
+                "deb-3": {"path": "/var/lib/lxc/templates/deb.tar.gz"},
+            },
+            "vms": {
+                "a": {**vm, "driver": "lxc", "template": "deb"},
+                "b": {
+                    **vm,
+                    "driver": "fastlxc",
+                    "template": "deb-2",
+                    "volumes": [{"name": "root", "pool": "fastlxc"}],
+                },
+                "c": {**vm, "driver": "lxc", "template": "deb-3"},
+                "d": {**vm, "driver": "plain", "template": "deb-3"},
+            },
+        },
+        (),
+    )
+
+
+def test_pools_at_one_path_are_one() -> None:
+    conf = settings_of("[vms]\n[[lxc]]\ndefault_rootfs_prefix = /data/vms/\n")
+    made = imported({"web.yaml": WEB}, conf)
+    assert made.geats["pools"] == {"default": {"type": "directory", "path": "/data/vms-geats"}}
+    vms = made.geats["vms"]
+    assert isinstance(vms, dict)
+    assert vms["web"]["volumes"] == [{"name": "root", "pool": "default"}]
+
+
+def test_a_pool_that_no_configuration_has_is_told() -> None:
+    made = imported({"f": {"name": "web", "template": "d", "storage": [{"type": "lvm"}]}}, {})
+    why = "no configuration that was read has it: declare it, or read that file as well"
+    assert [*map(str, made.problems)] == [f"pools.lvm: {why} (web: storage[0].type)"]
+
+
+def test_what_a_root_filesystem_was_not_on_is_told() -> None:
+    storage = [{"type": "dummy", "filename": "/a.img", "blockdevice": "/dev/sdx"}]
+    made = imported({"f": {"name": "web", "template": "d", "storage": storage}}, {})
+    left = [(note.key, note.why) for note in made.notes if note.to is None]
+    why = "containers used directories only: the root was below default_rootfs_prefix"
+    assert left == [("storage[0].blockdevice", why), ("storage[0].filename", why)]
+
+
+def test_an_interface_may_stand_alone() -> None:
+    vm = vm_of({"name": "web", "network": {"name": "eth2", "ipaddr": "::1", "netmask": "128"}})
+    nic = {"name": "eth2", "bridge": "br0", "addresses": ["::1/128"]}
+    assert vm == {"privileged": True, "memory": "1024MiB", "nics": [nic]}
+
+
+def test_a_definition_without_a_name_has_that_of_its_file() -> None:
+    made = import_first_geats([Definition(file="f", name="web", written={"template": "d"})], {})
+    assert made.geats["vms"] == {"web": {"template": "d", "privileged": True, "memory": "1024MiB"}}
+    assert made.notes[0] == Note(
+        file="f", key="name", to="vms.web", why="was not given: that of the file"
+    )
+
+
+def test_a_vm_that_two_files_define_otherwise_is_a_problem() -> None:
+    same = {"name": "web", "template": "d"}
+    made = imported({"a": same, "b": {**same, "description": "web"}, "c": {**same, "ram": 7}}, {})
+    assert [*map(str, made.problems)] == [
+        "vms.web: is defined otherwise by c: this is what a says",
+    ]
+    assert made.geats["vms"] == {"web": {"template": "d", "privileged": True, "memory": "1024MiB"}}
+
+
+def test_a_store_has_definitions_in_either_version() -> None:
+    written = {"vm_type": "lxc"}
+    held: dict[object, object] = {
+        "__version__": 2,
+        "a": {"definition": written},
+        "b": written,
+        "c": 1,
+        2: written,
+    }
+    held["d"] = {"vm_type": "lxc", "metadata": {"A": "\udce9"}}
+    found, problems = definitions_in("f", held).unwrap()
+    assert found == (
+        Definition(file="f: a", name="a", written=written),
+        Definition(file="f: b", name="b", written=written),
+    )
+    assert [*map(str, problems)] == [
+        "f: c: must be the definition of a VM, got 1",
+        "f: 2: must be the definition of a VM, got a mapping",
+        "f: d: has text that is not UTF-8: write it to a YAML file",
+    ]
+    [wrong] = definitions_in("f", [1]).failure()
+    assert str(wrong) == "f: must be a store of the first geats, got a list"
+
+
+def test_a_store_that_was_read_is_no_loss() -> None:
+    conf = settings_of(SETTINGS)
+    assert store_of(conf["geats.conf"]) == "/var/lib/old.pickle"
+    assert store_of({}) is None
+    made = import_first_geats([], conf, ["/var/lib/old.pickle"])
+    told = [(note.key, note.to) for note in made.notes if note.key.startswith("database")]
+    assert told == [("database.pickle.filename", "vms")]
 
 
 def keys_of(raw: object, path: str = "") -> Iterator[str]:
@@ -252,7 +420,7 @@ def keys_of(raw: object, path: str = "") -> Iterator[str]:
 
 def test_every_key_leaves_a_note() -> None:
     """Its own, or that of what it is in."""
-    made = import_legacy({"web.yaml": WEB}, settings_of(SETTINGS))
+    made = imported({"web.yaml": WEB}, settings_of(SETTINGS))
     noted = {note.key for note in made.notes}
     unnoted = [
         key
@@ -275,9 +443,10 @@ hosts = st.dictionaries(st.sampled_from(["vms", "storage", "database", "x"]), se
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*WEB]), junk, max_size=6), hosts)
 def test_an_import_never_raises(raw: Written, conf: Mapping[str, object]) -> None:
-    made = import_legacy({"f": raw}, {"g": conf})
+    made = imported({"f": raw}, {"g": conf})
     assert made.problems or isinstance(parse_config(made.geats), Success)
-    template_names([raw], [conf])
+    looked_for([Definition(file="f", name="x", written=raw)], {"g": conf})
+    store_of(conf)
 
 
 @given(st.text("[]=,'\"# \na"))

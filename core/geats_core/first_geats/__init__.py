@@ -1,0 +1,1 @@
+"""What the first geats wrote: a host of 2013 becomes a configuration of now."""
