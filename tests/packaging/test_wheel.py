@@ -41,6 +41,9 @@ LISTED: dict[str, object] = {
         "memory_bytes": None,
         "cpus": None,
         "disk_bytes": None,
+        "memory_used_bytes": None,
+        "cpu_time_s": None,
+        "uptime_s": None,
         "problems": [],
     }
 }

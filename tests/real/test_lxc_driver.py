@@ -14,7 +14,7 @@ import pytest
 
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits
-from geats_host.drivers import DriverSeen, Place
+from geats_host.drivers import DriverSeen, Info, Place
 from geats_host.drivers.lxc import trial
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from geats_host.drivers.lxc.library import LXC
@@ -104,6 +104,9 @@ def test_an_address_answers(driver: LxcDriver, busybox_rootfs: Path, bridge: str
     nic = {"name": "eth0", "bridge": bridge, "addresses": ["10.77.0.5/24"]}
     name = started(driver, busybox_rootfs, "net", nics=[nic])
     assert "10.77.0.5" in driver.info(name).addresses
+    used = driver.usage([name, "geats-test-none", ".."])
+    assert used == {name: driver.info(name), "geats-test-none": Info()}
+    assert used[name].uptime_s is not None
     sh("ping", "-c1", "-W2", "10.77.0.5")
 
 

@@ -13,10 +13,11 @@ from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Driver
+from geats_host.drivers import Driver, Info
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later
+from geats_host.observing.usage import usage
 from geats_host.plugins.entry_points import pools_of
 from geats_host.storage import Pool
 
@@ -43,9 +44,12 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
     start it again, and ``to_freeze``: to freeze it again. ``memory_bytes`` and ``cpus`` are its
     limits, None if there is none, and ``disk_bytes`` the sizes of its volumes, as far as known.
-    ``labels`` and ``description`` are as recorded, or else as declared.
-    ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is none. ``problems`` say
-    why part of the VM cannot be seen or read now. *only* selects VMs, see ``parse_filter``.
+    ``labels`` and ``description`` are as recorded, or else as declared. ``addresses`` are those
+    that are declared, and then others that the guest has, for example by DHCP.
+    ``memory_used_bytes``, ``cpu_time_s`` and ``uptime_s`` are None if it is off, or if its driver
+    does not know them. ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is
+    none. ``problems`` say why part of the VM cannot be seen or read now. *only* selects VMs, see
+    ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
@@ -53,7 +57,21 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
         name: _row(host, name, seen.get(name, Observation()))
         for name in sorted({*host.config.vms, *seen})
     }
-    return {name: row for name, row in rows.items() if meant.picks(name, row)}
+    shown = {name: row for name, row in rows.items() if meant.picks(name, row)}
+    used = usage(host.drivers, {name: seen[name] for name in shown if name in seen})
+    return {name: {**row, **_in_use(row, used.get(name, Info()))} for name, row in shown.items()}
+
+
+def _in_use(row: Report, info: Info) -> Report:
+    """What a VM that is on uses; its addresses with those of its *row*."""
+    declared = row["addresses"] if isinstance(row["addresses"], list) else []
+    known = {address.split("/")[0] for address in declared}
+    return {
+        "addresses": [*declared, *(each for each in info.addresses if each not in known)],
+        "memory_used_bytes": info.memory_used_bytes,
+        "cpu_time_s": info.cpu_time_s,
+        "uptime_s": info.uptime_s,
+    }
 
 
 def _row(host: Host, name: str, have: Observation) -> Report:
@@ -101,7 +119,9 @@ def status_report(host: Host) -> Report:
     """
     seen = host.observe_all()
     names = sorted({*host.config.vms, *seen})
-    vms = {name: vm_report(host, name, seen.get(name, Observation())) for name in names}
+    used = usage(host.drivers, seen)
+    rows = {name: vm_report(host, name, seen.get(name, Observation())) for name in names}
+    vms = {name: {**row, **_in_use(row, used.get(name, Info()))} for name, row in rows.items()}
     return {"vms": vms, "host": host_report(), "unavailable": host.unavailable}
 
 
@@ -155,9 +175,9 @@ def host_report() -> Report:
 def info_report(host: Host, name: str) -> Report:
     """One VM: what ``vm_report`` says, and its pid, addresses, memory and cpu time."""
     report = vm_report(host, name, host.known(name))
-    info = asdict(host.info(name))
-    live = {**info, "addresses": list(info["addresses"]) or report["addresses"]}
-    return {"name": name, **report, **live}
+    info = host.info(name)
+    addresses = list(info.addresses) or report["addresses"]
+    return {"name": name, **report, **asdict(info), "addresses": addresses}
 
 
 def pools_report(host: Host) -> dict[str, Report]:

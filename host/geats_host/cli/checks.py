@@ -8,7 +8,7 @@ import click
 
 from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.calls import doctor, lifecycle
-from geats_host.cli.lists import answer_rows, as_list, styled
+from geats_host.cli.lists import answer_rows, as_list, as_rows, end_with, styled
 from geats_host.cli.session import FAILED, NO_VM, Session, in_session
 from geats_host.errors import Refused
 
@@ -16,6 +16,7 @@ COLOURS = {"well": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
+@as_rows
 @click.argument("names", nargs=-1)
 @in_session
 def validate(session: Session, names: tuple[str, ...]) -> None:
@@ -27,7 +28,7 @@ def validate(session: Session, names: tuple[str, ...]) -> None:
         found |= lifecycle.validate(session.raw, name)
     any_ = isinstance(session.raw, Mapping) and session.raw.get("vms")
     well = "all VMs are valid" if any_ else f"the configuration is valid; {NO_VM}"
-    session.end_with(found, well)
+    end_with(session, found, well)
 
 
 @click.command("doctor")
@@ -37,11 +38,8 @@ def examine(session: Session) -> None:
     """Check whether this host can run what is configured, and say what to do if not."""
     findings = doctor.examine(session.raw)
     report = doctor.to_plain(findings)
-    columns = ("what", "health", "found", "fix")
-    if session.format in ("", "table") and not session.columns:
-        session.answer(report, lambda: _show_findings(report))
-    else:
-        answer_rows(session, report, columns, report, "nothing was found")
+    columns, show = ("what", "health", "found", "fix"), lambda: _show_findings(report)
+    answer_rows(session, report, columns, report, "nothing was found", instead=show)
     sys.exit(FAILED if doctor.has_problem(findings) else 0)
 
 

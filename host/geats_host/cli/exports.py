@@ -3,7 +3,7 @@
 import click
 
 from geats_host.calls import exports
-from geats_host.cli.lists import answer_rows
+from geats_host.cli.lists import answer_rows, as_rows
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import Session, in_session
 
@@ -21,6 +21,7 @@ def rules_options(command: click.Command) -> click.Command:
 
 @rules_options
 @click.command("prune-exports")
+@as_rows
 @dry_run_option
 @in_session
 def prune_exports(session: Session, /, dry_run: bool, **rules: int | None) -> None:

@@ -9,15 +9,20 @@ import csv
 import io
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import wraps
 from shutil import get_terminal_size
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import click
 
-from geats_core.reading.checked import unknown
+from geats_core.reading import durations
+from geats_core.reading.checked import Problems, problems_to_plain, unknown
 from geats_core.reading.sizes import for_people
-from geats_host.cli.session import Session
+from geats_host.cli.session import REFUSED, Session
 from geats_host.errors import Refused
 
 Row: TypeAlias = Mapping[str, object]
@@ -27,7 +32,12 @@ COLOURS = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red
 
 
 def as_list(command: Callable[..., object]) -> Callable[..., object]:
-    """A command that takes ``--format`` and ``--columns``: it answers with ``answer_rows``."""
+    """A command that takes ``--format``, ``--columns`` and ``--watch``: see ``answer_rows``."""
+    return _watched(as_rows(command))
+
+
+def as_rows(command: Callable[..., object]) -> Callable[..., object]:
+    """The same for a command that does what it lists: it is not called again and again."""
     command = click.option(
         "--format",
         type=click.Choice(FORMATS),
@@ -42,6 +52,39 @@ def as_list(command: Callable[..., object]) -> Callable[..., object]:
         callback=_columns,
         help="Only these columns, in this order.",
     )(command)
+
+
+def _watched(command: Callable[..., object]) -> Callable[..., object]:
+    @wraps(command)
+    def again_and_again(*arguments: object, **options: object) -> object:
+        context = click.get_current_context()
+        session = context.ensure_object(Session)
+        if session.watch_s is None or context.invoked_subcommand is not None:
+            return command(*arguments, **options)
+        with suppress(KeyboardInterrupt):
+            while True:
+                context.obj = replace(session)  # which looks at the host again
+                click.clear()
+                with suppress(SystemExit):  # the exit code of a list
+                    command(*arguments, **options)
+                time.sleep(session.watch_s)
+        return None
+
+    return click.option(
+        "--watch",
+        is_flag=False,
+        flag_value=2.0,
+        type=click.FloatRange(min=0.1),
+        metavar="[SECONDS]",
+        expose_value=False,
+        callback=_watch,
+        help="Show it again and again, each time after so many seconds (2), until Ctrl-C.",
+    )(again_and_again)
+
+
+def _watch(context: click.Context, _: click.Parameter, every_s: float | None) -> None:
+    if every_s is not None:
+        context.ensure_object(Session).watch_s = every_s
 
 
 def _format(context: click.Context, _: click.Parameter, wanted: str | None) -> None:
@@ -64,20 +107,20 @@ def answer_rows(
     nothing: str,
     *,
     more: Callable[[], None] | None = None,
+    instead: Callable[[], None] | None = None,
 ) -> None:
     """Answer with a list: *columns* begin with those that matter most, or are those asked for.
 
     As JSON or YAML it is *report*, or with columns the rows. Raises ``Refused`` for a column that
-    there is not. *more* shows what stands below a table.
+    there is not. *more* shows what stands below a table, and *instead* what people see unless they
+    ask for columns or a format.
     """
     rows = list(rows)
     there = dict.fromkeys([*columns, *(key for row in rows for key in row)])
-    called = {**{_head(each).lower(): each for each in there}, **{each: each for each in there}}
+    called = {**{head(each).lower(): each for each in there}, **{each: each for each in there}}
     strange = [each for each in session.columns if each not in called]
     if strange:
-        raise Refused(
-            *(unknown("--columns", "column", each, map(_head, there)) for each in strange)
-        )
+        raise Refused(*(unknown("--columns", "column", each, map(head, there)) for each in strange))
     chosen = tuple(called[each] for each in session.columns) or tuple(columns)
     if session.columns and (session.as_json or session.format == "yaml"):
         report = [{column: row.get(column) for column in chosen} for row in rows]
@@ -87,6 +130,8 @@ def answer_rows(
             _show_csv(chosen, rows)
         elif session.format == "yaml":
             show_yaml(report)
+        elif instead is not None and not (session.format or session.columns):
+            instead()
         elif rows:
             show_table(chosen, rows, whole=bool(session.columns))
         else:
@@ -95,6 +140,16 @@ def answer_rows(
             more()
 
     session.answer(report, show)
+
+
+def end_with(session: Session, found: Mapping[str, Problems], well: str) -> NoReturn:
+    """Answer with the problems that a check *found*, by name, or the words *well*; and end."""
+    each = [problem for problems in found.values() for problem in problems]
+    report, columns = problems_to_plain(found), ("name", "path", "code", "message")
+    rows = [{"name": name, **row} for name, problems in report.items() for row in problems]
+    lines = "\n".join(map(str, each)) or well
+    answer_rows(session, report, columns, rows, well, instead=lambda: click.echo(lines))
+    sys.exit(REFUSED if each else 0)
 
 
 def changed_rows(told: Mapping[str, Mapping[str, object]]) -> Iterator[Row]:
@@ -107,7 +162,7 @@ def changed_rows(told: Mapping[str, Mapping[str, object]]) -> Iterator[Row]:
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = False) -> None:
     """A line for each row; columns that do not fit the terminal are left out, unless *whole*."""
-    cells = [list(map(_head, columns))]
+    cells = [list(map(head, columns))]
     cells += [[word_of(column, row.get(column)) for column in columns] for row in rows]
     widths = [max(map(len, each)) for each in zip(*cells, strict=True)]
     count = len(columns) if whole else fitting(widths, _width())
@@ -117,7 +172,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = Fal
         coloured = [styled(each, COLOURS.get(each.split(" ")[0]), bold=at == 0) for each in padded]
         click.echo(GAP.join(coloured))
     if count < len(columns):
-        left = ", ".join(map(_head, columns[count:]))
+        left = ", ".join(map(head, columns[count:]))
         click.echo(f"(too narrow for: {left}; --columns shows them)")
 
 
@@ -135,10 +190,12 @@ def fitting(widths: Sequence[int], room: int | None) -> int:
 
 
 def word_of(key: str, value: object) -> str:
-    """A value as people read it: sizes with a unit, and ``–`` for what is not known."""
+    """A value as people read it: sizes and times with a unit, and ``–`` for what is not known."""
     match value:
         case bool():
             return "yes" if value else "no"
+        case int() | float() if key.endswith("_s"):
+            return durations.for_people(value)
         case int() if key.endswith("_bytes"):
             return for_people(value)
         case None:
@@ -151,8 +208,9 @@ def word_of(key: str, value: object) -> str:
             return " ".join(str(value).split()) or "–"
 
 
-def _head(column: str) -> str:
-    return column.removesuffix("_bytes")
+def head(column: str) -> str:
+    """What a column is called: its key without a unit."""
+    return column.removesuffix("_bytes").removesuffix("_s")
 
 
 def _width() -> int | None:

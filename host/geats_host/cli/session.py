@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,7 @@ from geats_core.declared.config import HostConfig, parse_config
 from geats_core.reading.checked import (
     Code,
     Problem,
-    Problems,
     problem_to_plain,
-    problems_to_plain,
     said_once,
 )
 from geats_host.errors import HostError, Refused, accepted
@@ -37,6 +35,7 @@ class Session:
     as_json: bool = False
     format: str = ""  # of a list: see ``cli.lists``
     columns: tuple[str, ...] = ()
+    watch_s: float | None = None
     trouble: int = 0  # the exit code of a refusal or a failure, if it has one for both
 
     @property
@@ -81,12 +80,6 @@ class Session:
         else:
             show()
         self._warn()
-
-    def end_with(self, found: Mapping[str, Problems], well: str) -> NoReturn:
-        """Answer with the problems that a check *found*, by name, or the words *well*; and end."""
-        lines = [str(problem) for problems in found.values() for problem in problems]
-        self.answer(problems_to_plain(found), lambda: click.echo("\n".join(lines) or well))
-        sys.exit(REFUSED if lines else 0)
 
     def _warn(self) -> None:
         """Say on standard error which parts of the host are not available, if it was opened."""

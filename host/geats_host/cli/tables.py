@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import click
 
 from geats_core.reading.checked import Problem, problem_from_plain, said_once
-from geats_host.cli.lists import show_table, styled, word_of
+from geats_host.cli.lists import head, show_table, styled, word_of
 
 COLUMNS = (  # of the VMs, those that matter most first
-    *("VM", "power", "addresses", "memory_bytes", "pending", "cpus", "disk_bytes", "driver"),
-    *("declared", "defined", "locked"),
+    *("VM", "power", "addresses", "memory_used_bytes", "memory_bytes", "uptime_s", "pending"),
+    *("cpus", "disk_bytes", "driver", "declared", "defined", "locked"),
 )
 SAID = ("labels", "description")  # shown if a VM has any
 
@@ -55,10 +55,7 @@ def _problems(rows: Iterable[Mapping[str, object]]) -> Iterator[Problem]:
 
 def show_mapping(report: Mapping[str, object]) -> None:
     """One line for each key; nested mappings are shown after their key."""
-    rows = [
-        {"what": key.removesuffix("_bytes"), "value": word_of(key, value)}
-        for key, value in _flat("", report)
-    ]
+    rows = [{"what": head(key), "value": word_of(key, value)} for key, value in _flat("", report)]
     show_table(("what", "value"), rows, whole=True)
 
 
@@ -79,12 +76,9 @@ def _flat(path: str, report: Mapping[str, object]) -> Iterator[tuple[str, object
             yield at, value
 
 
-def show_status(report: Mapping[str, object]) -> None:
-    """The VMs, and the host below them."""
-    vms, of_host = report["vms"], report["host"]
-    if isinstance(vms, Mapping):
-        if vms:
-            show_table(columns(vms), vm_rows(vms))
+def show_below(report: Mapping[str, object]) -> None:
+    """What ``status`` shows below its VMs: what is wrong with them, and the host."""
+    if isinstance(vms := report["vms"], Mapping):
         show_problems(vms)
-    if isinstance(of_host, Mapping):
+    if isinstance(of_host := report["host"], Mapping):
         show_mapping(of_host)

@@ -5,7 +5,7 @@ import sys
 import click
 
 from geats_host.cli.commands import Group
-from geats_host.cli.lists import answer_rows, as_list
+from geats_host.cli.lists import answer_rows, as_list, as_rows, end_with
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.errors import HostError, Refused
@@ -35,6 +35,7 @@ def list_(session: Session) -> None:
 
 
 @templates.command("import")
+@as_rows
 @click.argument("names", nargs=-1)
 @click.option("--refresh", is_flag=True, help="Look for a newer image, or build again.")
 @dry_run_option
@@ -66,13 +67,15 @@ def import_(session: Session, names: tuple[str, ...], refresh: bool, dry_run: bo
 
 
 @templates.command()
+@as_rows
 @in_session
 def verify(session: Session) -> None:
     """Check every declared template: its files, and its unpacked copies."""
-    session.end_with(session.host.templates.verified(), "all templates are sound")
+    end_with(session, session.host.templates.verified(), "all templates are sound")
 
 
 @templates.command()
+@as_rows
 @dry_run_option
 @in_session
 def prune(session: Session, dry_run: bool) -> None:

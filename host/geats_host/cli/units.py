@@ -3,12 +3,13 @@
 import click
 
 from geats_host.calls import units as units_
-from geats_host.cli.lists import answer_rows
+from geats_host.cli.lists import answer_rows, as_rows
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import Session, in_session
 
 
 @click.command()
+@as_rows
 @click.option("--remove", is_flag=True, help="Remove them. No VM is powered off by that.")
 @dry_run_option
 @in_session

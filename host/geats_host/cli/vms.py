@@ -2,9 +2,7 @@
 
 import os
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 import click
 
@@ -22,14 +20,6 @@ DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
 
 @click.command("list")
 @as_list
-@click.option(
-    "--watch",
-    is_flag=False,
-    flag_value=2.0,
-    type=click.FloatRange(min=0.1),
-    metavar="[SECONDS]",
-    help="Show it again and again, each time after so many seconds (2), until Ctrl-C.",
-)
 @click.argument("vms", nargs=-1, metavar="[NAMES]...")
 @click.option(
     "--power",
@@ -43,26 +33,20 @@ DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
 @click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
 @click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")
 @in_session
-def list_(session: Session, /, watch: float | None, **only: object) -> None:
-    """List all VMs, or those that match NAMES: names, or patterns such as 'web*'."""
+def list_(session: Session, /, **only: object) -> None:
+    """List all VMs, or those that match NAMES: names, or patterns such as 'web*'.
+
+    Addresses are those that are declared, and those that the guest has from elsewhere. What it uses
+    is known while it is on.
+    """
     some = {key: value for key, value in only.items() if value != ()}
-    if watch is None:
-        _list(session, some)
-        return
-    while True:
-        click.clear()
-        _list(replace(session), some)  # which looks at the host again
-        time.sleep(watch)
-
-
-def _list(session: Session, only: Mapping[str, object]) -> None:
-    report = inventory.list_report(session.host_in_part, only)
+    report = inventory.list_report(session.host_in_part, some)
     answer_rows(
         session,
         report,
         tables.columns(report),
         tables.vm_rows(report),
-        "" if report else _nothing(session, only),
+        "" if report else _nothing(session, some),
         more=lambda: tables.show_problems(report),
     )
 
@@ -105,11 +89,14 @@ def show(session: Session, name: str, secrets: bool) -> None:
 
 
 @click.command()
+@as_list
 @in_session
 def status(session: Session) -> None:
     """Show every VM, and the host's memory, swap, load and cpu."""
     report = inventory.status_report(session.host_in_part)
-    session.answer(report, lambda: tables.show_status(report))
+    vms = report["vms"] if isinstance(report["vms"], dict) else {}
+    rows, more = tables.vm_rows(vms), lambda: tables.show_below(report)
+    answer_rows(session, report, tables.columns(vms), rows, "There are no VMs.", more=more)
 
 
 @click.command()

@@ -4,7 +4,7 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 ``open_driver(options, state_dir) -> Driver`` that raises ``Refused`` on bad options.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -65,7 +65,7 @@ class DriverSeen:
 class Info:
     """Statistics of one VM; None if a value is not known, for example because the VM is off.
 
-    ``os`` is what the guest calls its operating system.
+    ``os`` is what the guest calls its operating system, and ``uptime_s`` for how long it is on.
     """
 
     pid: int | None = None
@@ -74,6 +74,7 @@ class Info:
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
     cpu_time_s: float | None = None
+    uptime_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +278,15 @@ class TreeDriver(Protocol):
 
         What is new belongs to owner and group of *file*; modes are those of the stream.
         """
+        ...
+
+
+@runtime_checkable
+class CountingDriver(Protocol):
+    """What a driver offers if it knows what many VMs use sooner than by ``info`` of each."""
+
+    def usage(self, names: Collection[str]) -> Mapping[str, Info]:
+        """What each of these uses, as far as that is known within a moment."""
         ...
 
 

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,17 @@ def is_alive(pid: int) -> bool:
         return False
     with handle(pid) as process:
         return process is not None and not ended(process, 0)
+
+
+def age_s(pid: int) -> int | None:
+    """How many whole seconds ago a process began: see proc(5), ``/proc/PID/stat``, starttime."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    ticks = int(text.rpartition(")")[2].split()[19])  # its name, before that, may be any text
+    since_s = ticks / os.sysconf("SC_CLK_TCK")
+    return max(0, int(time.clock_gettime(time.CLOCK_BOOTTIME) - since_s))
 
 
 def terminate(pid: int, script: Path, timeout_s: float) -> None:

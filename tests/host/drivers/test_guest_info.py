@@ -1,10 +1,13 @@
 """What guests say of themselves, lies too."""
 
 import json
+import os
 
 import pytest
 
-from geats_host.drivers.libvirt.guest_info import LONGEST, MOST, addresses, os_name
+from geats_host.drivers import Info
+from geats_host.drivers.libvirt.guest_info import LONGEST, MOST, addresses, info, os_name
+from geats_host.linux.processes import age_s
 
 
 def told(*found: object) -> str:
@@ -49,6 +52,24 @@ def test_there_are_not_more_than_can_be_shown() -> None:
 )
 def test_the_name_of_its_system(said: str, name: str | None) -> None:
     assert os_name(said) == name
+
+
+def test_of_a_domain_that_is_off_nothing_is_known() -> None:
+    assert info({}, None) == Info()
+
+
+def test_addresses_are_those_of_the_host_unless_its_agent_tells_some() -> None:
+    stats = {"balloon.rss": 5, "cpu.time": 2_000_000_000}
+    by_host = {"stats": stats, "addresses": ["10.0.0.3"], "told": ""}
+    assert info(by_host, os.getpid()) == Info(
+        pid=os.getpid(),
+        addresses=("10.0.0.3",),
+        memory_used_bytes=5120,
+        cpu_time_s=2.0,
+        uptime_s=age_s(os.getpid()),
+    )
+    assert info({**by_host, "told": told(at("10.0.0.2"))}, None).addresses == ("10.0.0.2",)
+    assert age_s(2**22 + 1) is None
 
 
 def test_a_name_is_short_and_printable() -> None:

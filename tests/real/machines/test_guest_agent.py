@@ -169,6 +169,10 @@ def test_what_the_guest_says_of_itself_is_told(driver: LibvirtDriver) -> None:
     ran(driver, "sh", "-c", "ip address add 10.9.8.7/24 dev lo")
     found = driver.info(NAME)
     assert (found.os, found.addresses) == ("Tiny guest", ("10.9.8.7",))
+    (used,) = driver.usage([NAME, "absent"]).values()
+    assert (used.pid, used.addresses, used.os) == (found.pid, ("10.9.8.7",), None)
+    assert used.pid is not None
+    assert None not in (used.uptime_s, used.memory_used_bytes, used.cpu_time_s)
 
 
 def test_it_powers_off_when_it_is_asked_to(driver: LibvirtDriver) -> None:

@@ -14,7 +14,7 @@ when its time is up: no call hangs. Nothing of libvirt is imported here.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -449,20 +449,25 @@ class LibvirtDriver:
     def info(self, name: str) -> Info:
         """What libvirt counts; addresses are as the guest's agent, DHCP or ARP tell them."""
         self._folder(name)
-        found = self.daemon.ask("info", name)
-        stats, addresses = found.get("stats"), found.get("addresses")
-        if not isinstance(stats, dict):
-            return Info()
-        used, most = stats.get("balloon.rss"), stats.get("balloon.current")
-        time_ns = stats.get("cpu.time")
-        known = tuple(map(str, addresses)) if isinstance(addresses, list) else ()
-        return Info(
-            addresses=guest_info.addresses(f"{found.get('told')}") or known,
-            os=guest_info.os_name(f"{found.get('os')}"),
-            memory_used_bytes=None if used is None else used * 1024,
-            memory_limit_bytes=None if most is None else most * 1024,
-            cpu_time_s=None if time_ns is None else time_ns / 1e9,
-        )
+        return guest_info.info(self.daemon.ask("info", name), self._pid(name))
+
+    def usage(self, names: Collection[str]) -> Mapping[str, Info]:
+        """The same of several by one child; only agents that are connected are asked."""
+        found = self.daemon.ask("usage", None, names=sorted(names))
+        return {
+            name: guest_info.info(each, self._pid(name))
+            for name, each in found.items()
+            if isinstance(each, dict)
+        }
+
+    def _pid(self, name: str) -> int | None:
+        """That of its QEMU, if libvirt is of this host and says so."""
+        folder = self.options.run_folder
+        if folder is None or not fields.VM_NAME.fullmatch(name):
+            return None
+        with vm_files.host_errors(f"cannot read the pid of {name}"):
+            text = (vm_files.read(folder, f"{name}.pid") or "").strip()
+        return int(text) if text.isdecimal() else None
 
     def console_command(self, name: str) -> Sequence[str]:
         """The program of libvirt that attaches to a serial console."""

@@ -1,14 +1,35 @@
-"""What a guest's agent says of the guest, as far as that can be; see ``agent`` for its trust."""
+"""What libvirt counts of a guest, and what its agent says; see ``agent`` for its trust."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from geats_core.reading.fields import printable
+from geats_host.drivers import Info
 from geats_host.drivers.libvirt.agent import returned
 from geats_host.errors import HostError
+from geats_host.linux import processes
 
 MOST = 64  # interfaces, and addresses of each
 LONGEST = 100  # characters of a name
+
+
+def info(found: Mapping[str, object], pid: int | None) -> Info:
+    """What the answer of a child says of one domain: nothing, if that is off."""
+    stats, known = found.get("stats"), found.get("addresses")
+    if not isinstance(stats, dict):
+        return Info()
+    used, most = stats.get("balloon.rss"), stats.get("balloon.current")
+    time_ns = stats.get("cpu.time")
+    by_host = tuple(map(str, known)) if isinstance(known, list) else ()
+    return Info(
+        pid=pid,
+        addresses=addresses(f"{found.get('told')}") or by_host,
+        os=os_name(f"{found.get('os')}"),
+        memory_used_bytes=None if used is None else used * 1024,
+        memory_limit_bytes=None if most is None else most * 1024,
+        cpu_time_s=None if time_ns is None else time_ns / 1e9,
+        uptime_s=None if pid is None else processes.age_s(pid),
+    )
 
 
 def addresses(text: str) -> tuple[str, ...]:

@@ -44,11 +44,26 @@ class Options:
     @property
     def log_folder(self) -> Path | None:
         """Where libvirt has QEMU write what it says; None if that is not known."""
+        root = self._root
+        return None if root is None else Path(root or "/var", "log", self._below)
+
+    @property
+    def run_folder(self) -> Path | None:
+        """Where libvirt notes the pid of each QEMU; None if that is not known."""
+        root = self._root
+        return None if root is None else Path(root or "/", "run", self._below)
+
+    @property
+    def _below(self) -> str:
+        return "qemu" if self._root else "libvirt/qemu"
+
+    @property
+    def _root(self) -> str | None:
+        """Of a QEMU of this host: the root of its driver, or empty; None if it is none."""
         uri = urlsplit(self.uri)
-        root = parse_qs(uri.query).get("root", [""])[0]
         if (uri.scheme, uri.netloc) != ("qemu", "") or uri.path not in ("/system", "/embed"):
             return None
-        return Path(root or "/var", "log", "qemu" if root else "libvirt/qemu")
+        return parse_qs(uri.query).get("root", [""])[0]
 
 
 def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -> Options:

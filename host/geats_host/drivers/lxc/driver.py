@@ -222,6 +222,10 @@ class LxcDriver:
         """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""
         return lxc_seen.statistics(self.options, name)
 
+    def usage(self, names: Collection[str]) -> Mapping[str, Info]:
+        """The same of several: less than a millisecond each."""
+        return lxc_seen.usage(self.options, names)
+
     def console_command(self, name: str) -> Sequence[str]:
         """The program of LXC that attaches to the console, and not to another terminal."""
         folders.folder_of(self.options, name)

@@ -1,6 +1,7 @@
 """What is seen of one container: by its files, its monitor and its cgroups."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.inputs import lxc_includes
+from geats_host.linux import processes
 
 
 def seen(options: Options, name: str, power: Power) -> DriverSeen:
@@ -94,6 +96,15 @@ def check_none_is_elsewhere(options: Options) -> None:
         )
 
 
+def usage(options: Options, names: Iterable[str]) -> dict[str, Info]:
+    """Statistics of each of these, as far as they can be read."""
+    found: dict[str, Info] = {}
+    for name in names:
+        with suppress(HostError):  # of this one nothing is known, which its columns show
+            found[name] = statistics(options, name)
+    return found
+
+
 def statistics(options: Options, name: str) -> Info:
     """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""
     folders.folder_of(options, name)
@@ -108,6 +119,7 @@ def statistics(options: Options, name: str) -> Info:
             memory_used_bytes=usage.memory_used_bytes,
             memory_limit_bytes=usage.memory_limit_bytes,
             cpu_time_s=usage.cpu_time_s,
+            uptime_s=processes.age_s(pid),
         )
     except (FileNotFoundError, ProcessLookupError):
         return Info()  # it ended just now

@@ -30,6 +30,9 @@ NAMESPACE = "urn:geats:1"
 YOUNG_NS = 60 * 10**9  # of CPU time: so long a guest may boot, and not hear what it is asked
 ASKS_YOUNG_S, ASKS_S = 3.0, 30.0  # to others, such as illumos, a second press says: cancel that
 ONCE_S, PINGS_S, TELLS_S = 1, 2, 5  # whole seconds that an agent has
+USAGE_S = 2.0  # that the agents of all guests have together
+INTERFACES = "guest-network-get-interfaces"
+AGENT_IS_THERE = re.compile(r"""<target [^>]*org\.qemu\.guest_agent\.0[^>]*=["']connected["']""")
 LOOKS_S, LOOKS_FOR_PARENT_S = 0.05, 1.0
 IDLE_S = 30.0  # longer than anybody keeps it: see ``children``
 OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
@@ -514,14 +517,36 @@ def _info(host: Connection, request: Request) -> Answer:
     domain = _found(host, request["name"])
     if domain is None or not domain.isActive():
         return {}
-    wanted = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
-    ((_, stats),) = host.domainListGetStats(
-        [domain], wanted, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-    )
-    told = _agent_says(domain, "guest-network-get-interfaces", TELLS_S)
+    ((_, stats),) = _stats(host, [domain])
+    told = _agent_says(domain, INTERFACES, TELLS_S)
     os = _agent_says(domain, "guest-get-osinfo", TELLS_S) if told else ""
     known = sorted(_addresses(domain))
     return {"stats": stats, "addresses": known, "told": told, "os": os}
+
+
+def _usage(host: Connection, request: Request) -> Answer:
+    """The same of each of the ``names`` that is on; agents have a moment for all of them."""
+    domains = host.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+    wanted = [each for each in domains if each.name() in request["names"]]
+    told: Answer = {}
+    until = time.monotonic() + USAGE_S
+    for domain, stats in _stats(host, wanted) if wanted else ():
+        with suppress(libvirt.libvirtError):  # it ended meanwhile
+            asks = time.monotonic() < until and AGENT_IS_THERE.search(domain.XMLDesc(0))
+            told[domain.name()] = {
+                "stats": stats,
+                "addresses": sorted(_addresses(domain)),
+                "told": _agent_says(domain, INTERFACES, ONCE_S) if asks else "",
+            }
+    return told
+
+
+def _stats(host: Connection, domains: list[Domain]) -> Any:
+    """Each with its memory and its time of processors, from whichever QEMU has no other work."""
+    wanted = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    return host.domainListGetStats(
+        domains, wanted, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    )
 
 
 def _addresses(domain: Domain) -> set[str]:
@@ -570,4 +595,5 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "examine": _examine,
     "networks": _networks,
     "info": _info,
+    "usage": _usage,
 }
