@@ -37,6 +37,14 @@ class Refused(Exception):
         super().__init__("\n".join(said_once(self.problems)))
 
 
+class Busy(Refused):
+    """Another operation on the VM is under way: *holder* says whose."""
+
+    def __init__(self, vm: str, holder: str) -> None:
+        self.vm, self.holder = vm, holder
+        super().__init__(Problem(vm, f"another operation is under way ({holder})", Code.BUSY))
+
+
 def is_unknown(refused: Refused, path: str) -> bool:
     """Whether nothing is wrong but that nobody knows what *path* names."""
     return [(each.code, each.path) for each in refused.found] == [(Code.UNKNOWN, path)]

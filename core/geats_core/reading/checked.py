@@ -43,6 +43,7 @@ class Code(StrEnum):
     CONFLICT = "conflict"  # another VM has it
     CAPACITY = "capacity"  # the host has too little of it
     UNAVAILABLE = "unavailable"  # a driver, a pool or a template cannot be used now
+    BUSY = "busy"  # another operation on the VM is under way
     CHANGED = "changed"  # the state that a plan was made from has changed
     HOST = "host"  # the host failed
     USAGE = "usage"  # the command line is wrong

@@ -21,7 +21,7 @@ from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
 from geats_host.lazy import later
 from geats_host.planning.facts import facts_of
-from geats_host.planning.goals import Scope, goal_for, wanted
+from geats_host.planning.goals import Scope, Wishes, goal_for, wanted
 from geats_host.planning.plans import plan_alone, plan_vm, plan_vms
 
 if TYPE_CHECKING:
@@ -47,8 +47,19 @@ def plan_verb(
     Raises ``Refused`` on wrong input, and if there is no such plan.
     """
     terms = wanted({"allow_data_loss": allow_data_loss, "max_impact": max_impact})
-    have = host.known(name) if raw is None else host.observe(name)
-    return plan_vm(host, verb_goal(host, verb, name, have, terms, raw), have)
+    have = host.known(name) if raw is None and not _ends_with_none(verb) else host.observe(name)
+    made = plan_vm(host, verb_goal(host, verb, name, have, terms, raw), have)
+    absent = not have.exists and _ends_with_none(verb)
+    return replace(made, warnings=(*made.warnings, not_there(name))) if absent else made
+
+
+def not_there(name: str) -> str:
+    """What is said of a VM that is to be gone, and is."""
+    return f"{name} is not there: nothing to do"
+
+
+def _ends_with_none(verb: str) -> bool:
+    return verb in VERBS and VERBS[verb].target.is_gone
 
 
 def verb_goal(
@@ -111,6 +122,15 @@ def plan_to(
     says_spec = raw is not None or goal.target.takes_spec
     said = {name: declared_by(host.config, name, raw)} if says_spec else {}
     return replace(planned, origins=said)
+
+
+def plan_spec(host: Host, wishes: Wishes, raw: Raw) -> SavedPlan:
+    """The plan for the one VM of *wishes*, as *raw* says instead of the configuration."""
+    (name,) = wishes.names
+    have = host.observe(name)
+    goal = replace(wishes.goal, asked=wishes.asked)
+    planned = plan_vm(host, goal_for(goal, name, host.config, have, raw), have)
+    return replace(planned, origins={name: declared_by(host.config, name, raw)})
 
 
 def validate(raw: object, name: str | None = None, spec: Raw | None = None) -> Found:

@@ -8,7 +8,7 @@ from geats_core.planning.goal import Goal
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation
-from geats_host.calls.lifecycle import verb_goal
+from geats_host.calls.lifecycle import not_there, verb_goal
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.inputs.declared import declared_by
@@ -45,14 +45,20 @@ def plan_verb_for_several(
     """
     seen = host.observe_all()
     terms = wanted({"max_impact": max_impact})
+    absent: list[str] = []
 
     def goal_of(name: str) -> Goal:
-        have = seen[name] if name in seen else host.known(name)
+        have = seen.get(name)
+        if have is None:
+            have = host.observe(name) if VERBS[verb].target.is_gone else host.known(name)
+            absent.extend([] if have.exists else [not_there(name)])
         return verb_goal(host, verb, name, have, terms)
 
     defined = {name for name, have in seen.items() if have.recorded is not None}
     declared = host.config.vms if VERBS[verb].target.takes_spec else ()
-    return _planned(host, seen, dict.fromkeys(names or sorted(defined.union(declared))), goal_of)
+    which = dict.fromkeys(names or sorted(defined.union(declared)))
+    made = _planned(host, seen, which, goal_of)
+    return replace(made, warnings=(*made.warnings, *absent))
 
 
 def _planned(

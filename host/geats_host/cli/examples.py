@@ -16,6 +16,7 @@ EXAMPLES = {
         "geats apply web01 --snapshot      # after a snapshot of what changes",
         "geats apply --max-impact live     # refused if a VM would restart",
         "geats apply --saved plan.json     # exactly what was planned",
+        "geats apply web01 --spec - < web01.json",
     ),
     "boot": ("geats boot --dry-run",),
     "clone": ("geats clone web01 web02 --set memory=1GiB --dry-run",),
@@ -29,7 +30,10 @@ EXAMPLES = {
         "geats create web02 --template debian --memory 512MiB --disk 4GiB --dry-run",
         "geats create web03 --profile small --bridge br0 --address 10.0.0.13/24",
     ),
-    "define": ("geats define web01",),
+    "define": (
+        "geats define web01",
+        "geats define web01 --spec web01.json",
+    ),
     "delete-snapshot": ("geats delete-snapshot web01 before-upgrade",),
     "deprovision": (
         "geats deprovision web01 --dry-run    # what would be lost",

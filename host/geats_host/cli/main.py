@@ -1,7 +1,8 @@
 """The command line: ``geats``, with no Salt around.
 
 Exit codes: 0 done, 1 failed, 2 wrong input or refused, 3 ``plan --exit-code`` found changes, 5 done
-although the configuration is wrong; for ``exec``, the exit code of the program.
+although the configuration is wrong, 6 another operation on a VM is under way; for ``exec``, the
+exit code of the program.
 """
 
 import sys

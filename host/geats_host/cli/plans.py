@@ -27,10 +27,13 @@ from geats_core.plans.plan_files import (
     to_json,
 )
 from geats_core.plans.reverse_host import reverse_host, snapshots_first
-from geats_host.calls import reports
+from geats_core.reading.mappings import Raw
+from geats_host.calls import lifecycle, reports
+from geats_host.calls.in_turn import in_turn
 from geats_host.cli import plan_view
 from geats_host.cli.plan_view import Detail
 from geats_host.cli.session import CHANGES, FAILED, FORCED, NO_VM, REFUSED, Session, in_session
+from geats_host.cli.specs import spec_in, spec_option
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, accepted
 from geats_host.planning.facts import facts_of, record
@@ -83,6 +86,13 @@ max_impact_option = click.option(
     default="data_loss",
     show_default=True,
     help="Refuse a plan with a step of a higher impact than this.",
+)
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="If another operation on one of the VMs is under way, wait for it at most so long.",
 )
 yes_option = click.option(
     "-y", "--yes", is_flag=True, help="Do not ask, on a terminal, before a restart or data loss."
@@ -185,6 +195,7 @@ def wishes_options(command: Callable[..., None]) -> Callable[..., None]:
 @wishes_options
 @snapshot_option
 @from_option
+@spec_option
 @format_option
 @verbose_option
 @steps_option
@@ -196,6 +207,7 @@ def plan(
     wishes: Wishes,
     snapshot: bool,
     recording: BinaryIO | None,
+    spec: BinaryIO | None,
     form: str,
     verbose: bool,
     steps: bool,
@@ -208,7 +220,10 @@ def plan(
     line begins with + if a VM is created, with ~ if it is changed, with ! if it is restarted or
     powered off, with - if data is lost, and with x if it is refused.
     """
-    made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
+    if spec is not None and recording is not None:
+        raise click.UsageError("--spec is for this host, and --from for one that was recorded")
+    raw = spec_in(spec, wishes.names)
+    made = _plan(session, wishes, _recorded(recording), snapshot=snapshot, spec=raw)
     _save(made, save)
     _show(session, made, form, _detail(len(wishes.names) == 1 or verbose, steps=steps))
     if made.refused:
@@ -225,10 +240,18 @@ def plan(
     metavar="FILE",
     help="Apply the plan that 'plan --save' saved; refused if the host has changed since then.",
 )
+@spec_option
+@wait_option
 @yes_option
 @click.pass_context
 def apply(
-    context: click.Context, wishes: Wishes, snapshot: bool, saved: BinaryIO | None, yes: bool
+    context: click.Context,
+    wishes: Wishes,
+    snapshot: bool,
+    saved: BinaryIO | None,
+    spec: BinaryIO | None,
+    wait: float,
+    yes: bool,
 ) -> None:
     """Change VMs to what is declared.
 
@@ -237,7 +260,13 @@ def apply(
     """
     session = context.ensure_object(Session)
     if saved is None:
-        apply_saved(session, _plan(session, wishes, None, snapshot=snapshot), asks=not yes)
+        raw = spec_in(spec, wishes.names)
+
+        def act() -> None:
+            made = _plan(session, wishes, None, snapshot=snapshot, spec=raw)
+            apply_saved(session, made, asks=not yes)
+
+        in_turn(wait, act)
         return
     given = {
         name
@@ -245,11 +274,12 @@ def apply(
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         and context.params[name]
     }
-    if given - {"yes"} != {"saved"}:
+    if given - {"yes", "wait"} != {"saved"}:
         raise click.UsageError(
             "--saved cannot be combined with NAMES or other options: the plan is already made"
         )
-    apply_saved(session, accepted(plan_from_json(_text(saved)), saved.name), asks=not yes)
+    made = accepted(plan_from_json(_text(saved)), saved.name)
+    in_turn(wait, lambda: apply_saved(session, made, asks=not yes))
 
 
 @click.command("why")
@@ -377,12 +407,19 @@ def _agreed(made: SavedPlan) -> bool:
 
 
 def _plan(
-    session: Session, wishes: Wishes, recorded: Recorded | None, *, snapshot: bool
+    session: Session,
+    wishes: Wishes,
+    recorded: Recorded | None,
+    *,
+    snapshot: bool,
+    spec: Raw | None = None,
 ) -> SavedPlan:
     """The plan for this host, or for the one that was recorded."""
     if not (wishes.names or session.unconfigured or session.config.vms):
         click.echo(NO_VM, err=True)
-    if recorded is None:
+    if spec is not None:
+        made = lifecycle.plan_spec(session.host, wishes, spec)
+    elif recorded is None:
         made = plan_wishes(session.host, wishes)
     else:
         made = plan_recorded(wishes, session.config, recorded)

@@ -19,11 +19,11 @@ from geats_core.reading.checked import (
     problem_to_plain,
     said_once,
 )
-from geats_host.errors import HostError, Refused, accepted
+from geats_host.errors import Busy, HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
 
-FAILED, REFUSED, CHANGES, FORCED, UNSOUND = 1, 2, 3, 4, 5
+FAILED, REFUSED, CHANGES, FORCED, UNSOUND, BUSY = 1, 2, 3, 4, 5, 6
 NO_VM = "no VM is declared: 'geats help configuration' shows how"
 
 
@@ -103,7 +103,8 @@ class Session:
             click.echo("\n".join(map("refused: {}".format, said_once(error.problems))), err=True)
         else:
             click.echo(f"failed: {error}", err=True)
-        sys.exit(self.trouble or (REFUSED if refused else FAILED))
+        code = BUSY if isinstance(error, Busy) else REFUSED if refused else FAILED
+        sys.exit(self.trouble or code)
 
 
 def _answer_with_problems(what: str, *problems: Problem) -> None:

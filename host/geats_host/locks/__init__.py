@@ -23,7 +23,7 @@ class Locks(Protocol):
     def operation(self, vm: str) -> AbstractContextManager[None]:
         """Hold the lock of one VM while a plan is applied to it.
 
-        Entering it raises ``Refused`` if somebody else holds it, in this process or another one.
+        Entering it raises ``Busy`` if somebody else holds it, in this process or another one.
         """
         ...
 

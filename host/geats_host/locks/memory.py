@@ -8,7 +8,7 @@ from threading import Lock
 
 from geats_core.hostwide.reservations import Reservation
 from geats_core.reading.mappings import Raw
-from geats_host.errors import HostError, Refused, no_options
+from geats_host.errors import Busy, HostError, no_options
 
 LONGEST_WAIT_S = 60.0
 
@@ -25,7 +25,7 @@ class MemoryLocks:
     def operation(self, vm: str) -> Iterator[None]:
         me = object()
         if self.held.setdefault(vm, me) is not me:
-            raise Refused(f"{vm}: another operation is under way (in this process)")
+            raise Busy(vm, "in this process")
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geats_core.reading.fields import VM_NAME
-from geats_host.errors import Refused
+from geats_host.errors import Busy
 from geats_host.linux.descriptors import closing
 from geats_host.locks import file_locks
 
@@ -24,7 +24,7 @@ _held: dict[str, int] = {}
 
 @contextmanager
 def operation_lock(run_dir: Path, vm_name: str) -> Iterator[None]:
-    """Hold the lock of one VM; ``Refused`` if another process holds it.
+    """Hold the lock of one VM; ``Busy`` if another process holds it, or another thread.
 
     The lock is on a file in a directory that only its owner can enter, so that no one else can
     take it or point it elsewhere. The file stays: removing it would race with another process.
@@ -83,7 +83,7 @@ def _is_cut(entry: "os.DirEntry[str]") -> bool:
 def _take(descriptor: int, vm_name: str) -> None:
     if not _wait(descriptor, time.monotonic() + ORPHANS_S, fcntl.LOCK_EX):
         holder = _holder(descriptor)
-        raise Refused(f"{vm_name}: another operation is under way (process {holder or 'unknown'})")
+        raise Busy(vm_name, f"process {holder or 'unknown'}")
     file_locks.sign(descriptor)
 
 

@@ -87,9 +87,9 @@ def test_an_operation_on_one_vm_keeps_a_plan_for_several_from_being_applied(
 ) -> None:
     with operation_lock(tmp_path / "run", "db01"):
         code, out, err = geats("--json", "apply", "db01", "web01")
-    assert (code, err) == (2, "")
+    assert (code, err) == (6, "")
     (refused,) = json.loads(out)["refused"]
-    assert (refused["code"], refused["path"]) == ("refused", "db01")
+    assert (refused["code"], refused["path"]) == ("busy", "db01")
     assert refused["message"].startswith("another operation is under way")
     assert geats("apply", "web01")[0] == 0
 
