@@ -7,6 +7,7 @@ Until a version is released with a number, its shape may be taken out of the fil
 import json
 import re
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from geats_core.declared.template import Files, Template
 from geats_core.jobs.copies import Manifest
 from geats_core.plans.plan_files import Recorded, SavedPlan
 from geats_core.reading import file_formats
@@ -28,6 +30,7 @@ from geats_host.observing.known_places import Machine
 from geats_host.registry import sqlite
 from geats_host.storage import identity
 from geats_host.storage.marks import write_marks
+from geats_host.templates import verified
 from geats_host.templates.store import Store
 
 SHAPES = Path(__file__).parent / "shapes.json"
@@ -56,12 +59,13 @@ def shapes() -> dict[str, object]:
         "ARCHIVE": sorted({*_fields(Manifest), *_spec_keys()}),
         "MACHINE": sorted(_fields(Machine)),
         "TEMPLATES": _record(),
+        "VERIFIED": _verified(),
     }
 
 
 NAMES = (
     *("REGISTRY", "SPEC", "CONFIG", "MARKS", "POOL"),
-    *("RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES"),
+    *("RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES", "VERIFIED"),
 )
 
 
@@ -126,6 +130,14 @@ def _record() -> dict[str, object]:
         store.write_record("source", {"tar": "a"})
         read: dict[str, object] = json.loads((store.root / "records/source.json").read_text())
     return {**read, file_formats.FORMAT: "a number"}
+
+
+def _verified() -> list[str]:
+    template = Template(name="t", source=Files(path=sys.executable))  # old enough
+    with tempfile.TemporaryDirectory() as directory:
+        store = Store(Path(directory), Path(directory) / "run")
+        verified.remember(template, store, "key", verified.files_now(template, store))
+        return sorted(json.loads(verified.file_of(template, store).read_text()))
 
 
 def _fields(kind: Any) -> set[str]:

@@ -16,6 +16,7 @@ OLDEST_PLAN = 2  # that is read: before, the fingerprint was that of the observa
 ARCHIVE = 3  # what stands in the archive of a VM
 MACHINE = 1  # what a machine remembers of where its VMs are
 TEMPLATES = 1  # which files of the store a template's source has
+VERIFIED = 1  # what the files of templates were like when they were found sound
 FORMAT = "format"  # the key that contains it, if a file has keys
 
 

@@ -202,6 +202,7 @@ def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -
         templates.make_ready(template, ground.store)
         templates.fill(template, pool, volume, ground.store, seen.size_bytes)
     pool.mark(volume, replace(seen, stage=Stage.INSTALLED, template=template.name))
+    templates.remember_sound(template, ground.store)
 
 
 def _filled(

@@ -14,7 +14,7 @@ from geats_core.reading.checked import Problem
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
 from geats_host.storage import Offer, Pool, VolumeId
-from geats_host.templates import disk_images, disks, files, sources
+from geats_host.templates import disk_images, disks, files, sources, verified
 from geats_host.templates.layers import empty, finish, put
 from geats_host.templates.store import Store
 
@@ -44,10 +44,20 @@ def problems_of_disks(declared: Iterable[Template], store: Store) -> tuple[Probl
 
 
 def verify(template: Template, store: Store) -> None:
-    """Raise ``Refused`` with all that is wrong with *template*."""
-    found = problems(template, store)
-    if found:
+    """Raise ``Refused`` with all that is wrong with *template*.
+
+    Its files are only read if they were touched since they were found sound (``verified``).
+    """
+    if verified.known_key(template, store) is None and (found := problems(template, store)):
         raise Refused(*found)
+
+
+def remember_sound(template: Template, store: Store) -> None:
+    """Spare the next process reading the files of *template*, which was just put on a volume."""
+    if verified.known_key(template, store) is None:
+        read = verified.files_now(template, store)
+        if not problems(template, store):
+            verified.remember(template, store, _key_of_content(template, store), read)
 
 
 def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:
@@ -74,6 +84,10 @@ def key_of(template: Template, store: Store) -> str:
 
     ``HostError`` for a template that is not ready.
     """
+    return verified.known_key(template, store) or _key_of_content(template, store)
+
+
+def _key_of_content(template: Template, store: Store) -> str:
     content = [sources.content(template.source, store), *map(files.content, template.overlays)]
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:KEY_LENGTH]
 

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import open_directory
@@ -17,6 +18,25 @@ NOT_TEMPLATES = (b"dev",)  # at the top: what is in it is the driver's
 def identity_of(found: os.stat_result) -> Identity:
     """Changes with the file."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class Touched(NamedTuple):
+    """What changes with a file, or with anything in a directory; and when that was last, in ns."""
+
+    identity: str
+    last_ns: int
+
+
+def touched(path: str) -> Touched:
+    """Of a file, or of a directory with all that is in it; raises ``OSError``."""
+    found = os.stat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return Touched(repr(identity_of(found)), found.st_ctime_ns)
+    digest, last_ns = hashlib.sha256(), found.st_ctime_ns
+    for entry in _walk(path):
+        digest.update(repr((entry.path, identity_of(entry.found))).encode())
+        last_ns = max(last_ns, entry.found.st_ctime_ns)
+    return Touched(digest.hexdigest(), last_ns)
 
 
 def sha256_of(path: str) -> str:
@@ -39,10 +59,7 @@ def digest_of_tree(path: str) -> str:
     Times do not count, nor what is in its ``dev``. Remembered as long as nothing in it is touched.
     """
     try:
-        touched = hashlib.sha256()
-        for entry in _walk(path):
-            touched.update(repr((entry.path, identity_of(entry.found))).encode())
-        return _digest_of_tree(path, touched.hexdigest())
+        return _digest_of_tree(path, touched(path).identity)
     except OSError as error:
         raise HostError(f"{error.filename or path}: {error.strerror}") from None
 

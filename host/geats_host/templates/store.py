@@ -2,7 +2,8 @@
 
 ``blobs/SHA256`` is complete, or not there: it is written in a directory of ``scratch`` and renamed.
 ``disks/SHA256`` is the raw disk of the qcow2 image with that digest, complete as well.
-``records/ID.json`` names the blobs of one source as it is declared. What a crash leaves in
+``records/ID.json`` names the blobs of one source as it is declared, and ``verified/ID.json`` says
+which template was found sound (``verified``). What a crash leaves in
 ``scratch`` is held by no process any more, and is swept away.
 """
 
@@ -24,7 +25,7 @@ from geats_host.templates.name_locks import NamedLock, named_lock, one_of_slots
 
 UNPACKING_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)  # more of them are slower, not faster
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PARTS = ("blobs", "disks", "records", "scratch")
+PARTS = ("blobs", "disks", "records", "verified", "scratch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Store:
             return tuple(path for path in _entries(self.root / "scratch") if _is_left(path))
 
     def files(self) -> tuple[Path, ...]:
-        """Every blob, disk and record."""
+        """Every blob, disk, record, and what is known of sound templates."""
         return tuple(e for part in PARTS if part != "scratch" for e in _entries(self.root / part))
 
 

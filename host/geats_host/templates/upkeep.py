@@ -29,7 +29,15 @@ from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
 from geats_host.plugins.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
-from geats_host.templates import key_of, make_ready, problems, sources, verify
+from geats_host.templates import (
+    key_of,
+    make_ready,
+    problems,
+    remember_sound,
+    sources,
+    verified,
+    verify,
+)
 from geats_host.templates.cache import unpacked
 from geats_host.templates.clearing import destroy_copy, remove_file, unpacked_in
 from geats_host.templates.store import Store
@@ -108,6 +116,7 @@ class Upkeep:
             if self._clones(pool, template):
                 with unpacked(self.pools[pool], template, self.store):
                     pass
+        remember_sound(template, self.store)
         return {"name": name, "key": key_of(template, self.store), "done": done}
 
     def verified(self) -> dict[str, Problems]:
@@ -205,7 +214,8 @@ class Upkeep:
             yield Verdict(None, f"{left}", Fate.DESTROY, "a process left it that has ended")
         needed: dict[Path, str] = {}
         for name, template in self.declared.items():
-            needed |= dict.fromkeys(sources.files_of(template, self.store), name)
+            files = sources.files_of(template, self.store)
+            needed |= dict.fromkeys((*files, verified.file_of(template, self.store)), name)
         for path in self.store.files():
             if path in needed or any(entry.startswith("templates.") for entry in self.wrong):
                 reason = f"template {needed.get(path, 'whose description is wrong')} is declared"
