@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
 from geats_core.planning.goal import Goal, Target
@@ -13,6 +12,7 @@ from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from geats_host.linux import memory
 from geats_host.observing import known_places
 from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import Wishes
@@ -39,7 +39,7 @@ def host(tmp_path: Path) -> Host:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     counts: Asked = {"pools": 0, "memory": 0, "registry": 0}
-    facts, memory, opened = vars(MemoryPool)["facts"], psutil.virtual_memory, opened_to_read
+    facts, total, opened = vars(MemoryPool)["facts"], memory.total_bytes, opened_to_read
 
     def counted(what: str, call: Callable[..., object]) -> Callable[..., object]:
         def counting(*arguments: object) -> object:
@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return counting
 
     monkeypatch.setattr(MemoryPool, "facts", property(counted("pools", facts.fget)))
-    monkeypatch.setattr(psutil, "virtual_memory", counted("memory", memory))
+    monkeypatch.setattr(memory, "total_bytes", counted("memory", total))
     monkeypatch.setattr(sqlite, "opened_to_read", counted("registry", opened))
     return counts
 

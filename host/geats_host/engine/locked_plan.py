@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from threading import Event
+from typing import TYPE_CHECKING
 
 from geats_core.hostwide import recheck
 from geats_core.hostwide.recheck import no_longer, takes
@@ -33,10 +34,11 @@ from geats_core.planning.model import ON
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan, moved
 from geats_core.vm.observation import Observation
-from geats_host.engine import interrupted, perform
+from geats_host.engine import perform
 from geats_host.engine.apply import Perform
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
+from geats_host.lazy import later
 from geats_host.observing import unfinished_restarts
 from geats_host.observing.known_volumes import keep, learn_identities, upgrade_registry
 from geats_host.observing.place_checks import Places
@@ -44,6 +46,11 @@ from geats_host.planning.facts import facts_of
 from geats_host.planning.sources import check_sources
 from geats_host.plugins.opened import guarded
 from geats_host.storage import VolumeId
+
+if TYPE_CHECKING:
+    from geats_host.engine import interrupted
+else:  # few plans remove what is left over
+    interrupted = later("geats_host.engine.interrupted")
 
 DAY_S = 86_400
 
@@ -70,7 +77,7 @@ def performing(host: Host, planned: SavedPlan, places: Places, over: Event) -> P
     """
     seen = planned.observations
     performers = {each.name: _performer(host, each, seen, over) for each in planned.plan.plans}
-    removal = interrupted.Removal(host)
+    removal = cache(lambda: interrupted.Removal(host))
 
     def carry_out(step: Step) -> str | None:
         match step.action:
@@ -81,7 +88,7 @@ def performing(host: Host, planned: SavedPlan, places: Places, over: Event) -> P
                 _remember(host, planned, _look_at(host, _about(planned)))
             case RemoveLeftover() as left:
                 with guarded(step.vm):
-                    removal.remove(step.vm, left)
+                    removal().remove(step.vm, left)
             case NotePlaces() as noting:
                 places.note(noting.moved)
             case action:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from geats_core.declared.template import Template
 from geats_core.foreign.lxc_lines import root_of
@@ -32,12 +32,11 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
 from geats_core.vm.spec import VMSpec
 from geats_host import templates
-from geats_host.archives import export_clones
-from geats_host.archives.vm_archives import content_of, unpack_volume
 from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, GuestConfiguring, Place
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
+from geats_host.lazy import later
 from geats_host.observing import (
     lines_by_hand,
     unfinished_copies,
@@ -45,7 +44,6 @@ from geats_host.observing import (
     unfinished_renames,
 )
 from geats_host.observing.known_volumes import forget
-from geats_host.peers import fetching
 from geats_host.storage import (
     AdoptingPool,
     DiskAdoptingPool,
@@ -57,6 +55,14 @@ from geats_host.storage import (
 )
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
+
+if TYPE_CHECKING:
+    from geats_host.archives import export_clones, vm_archives
+    from geats_host.peers import fetching
+else:  # of volumes that are copied
+    export_clones = later("geats_host.archives.export_clones")
+    vm_archives = later("geats_host.archives.vm_archives")
+    fetching = later("geats_host.peers.fetching")
 
 DISK_FILES = (Offer.FILE, Offer.QCOW2)
 EMPTYING = (DestroyVolume, RollbackVolume)
@@ -138,11 +144,11 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             seen = replace(ground.seen(pool, volume), stage=Stage.FILLING)
             pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
         case UnpackVolume(_, _, archive, sha256, template, identity):
-            content = content_of(pool, volume, ground.store.root.parent)
+            content = vm_archives.content_of(pool, volume, ground.store.root.parent)
             if action.is_from_host:
                 fetching.fetch(action, content)
             else:
-                unpack_volume(Path(archive), action.volume, sha256, content)
+                vm_archives.unpack_volume(Path(archive), action.volume, sha256, content)
             _filled(ground, pool, volume, template, identity)
             if action.takes_over:
                 unfinished_copies.forget(ground.registry, ground.name)

@@ -47,8 +47,6 @@ from geats_core.planning.model import SUSPENDED
 from geats_core.planning.then import Then
 from geats_core.vm.observation import Power, Renaming
 from geats_core.vm.spec import VMSpec
-from geats_host.archives import export_clones
-from geats_host.archives.vm_archives import content_of, write
 from geats_host.drivers import (
     AdoptingDriver,
     DomainAdopting,
@@ -58,7 +56,6 @@ from geats_host.drivers import (
 )
 from geats_host.engine import on_volumes
 from geats_host.engine.ground import Ground
-from geats_host.engine.volume_moves import move_volume
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import seed_guest
 from geats_host.guest_trees.mount_points import check_mount_points
@@ -72,13 +69,19 @@ from geats_host.observing import (
     unfinished_restarts,
 )
 from geats_host.observing.known_volumes import forget, upgrade_registry
-from geats_host.peers import arriving
 from geats_host.planning import binds
 from geats_host.storage import Offer, VolumeId
 
 if TYPE_CHECKING:
+    from geats_host.archives import export_clones, vm_archives
     from geats_host.drivers import readiness
+    from geats_host.engine import volume_moves
+    from geats_host.peers import arriving
 else:  # most VMs say nothing of it
+    export_clones = later("geats_host.archives.export_clones")
+    vm_archives = later("geats_host.archives.vm_archives")
+    volume_moves = later("geats_host.engine.volume_moves")
+    arriving = later("geats_host.peers.arriving")
     readiness = later("geats_host.drivers.readiness")
 
 AS_OFFERED = (Undefine, ActivateVolume)  # what another host was offered is still so
@@ -156,7 +159,7 @@ class Performer(Ground):
             case RenameVolume():
                 on_volumes.hand_over(self, action)
             case MoveVolume(spec=spec):
-                move_volume(self, action, lambda: self._define(spec, self.by_hand()))
+                volume_moves.move_volume(self, action, lambda: self._define(spec, self.by_hand()))
             case ConfigureGuest():
                 on_volumes.perform_on_volume(self, action)
                 unfinished_copies.forget(self.registry, self.name)
@@ -341,9 +344,11 @@ class Performer(Ground):
             taken_s = int(time.time())
             if reading is Reading.CLONES:
                 volumes = stack.enter_context(export_clones.clones(volumes, self._held))
-            contents = {n: content_of(*where, archive.parent) for n, where in volumes.items()}
+            contents = {
+                n: vm_archives.content_of(*where, archive.parent) for n, where in volumes.items()
+            }
             written = (archive, spec, template, contents, taken_s, self.by_hand())
-            write(*written, done_with_volumes=stack.close)
+            vm_archives.write(*written, done_with_volumes=stack.close)
 
     @contextmanager
     def _held(self) -> Iterator[None]:

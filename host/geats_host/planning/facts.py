@@ -1,11 +1,10 @@
 """What the planner has to know of this host, and what others need to plan for it."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
-
-import psutil
 
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
@@ -14,6 +13,7 @@ from geats_core.vm.spec import RootKind
 from geats_core.vm.unseen import TEMPLATES
 from geats_host.host import Host
 from geats_host.lazy import later
+from geats_host.linux import memory
 from geats_host.observing import other_hosts
 from geats_host.observing.other_hosts import Told
 from geats_host.observing.place_checks import Places, drivers_at_one_place, pools_at_one_place
@@ -57,8 +57,8 @@ def facts_by_driver(host: Host) -> Facts:
                 for name, each in host.config.templates.items()
                 if each.root_kind is RootKind.DISK
             },
-            memory_bytes=psutil.virtual_memory().total,
-            cpus=psutil.cpu_count(),
+            memory_bytes=memory.total_bytes(),
+            cpus=os.cpu_count(),
             declared=host.config.known,
             bind_sources=frozenset(host.config.bind_sources),
             upgrade=host.registry.outdated(),

@@ -8,15 +8,23 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geats_core.declared.template import Build, DiskDownload, Simplestreams, Template, kind
 from geats_core.reading.checked import Problem
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
+from geats_host.lazy import later
 from geats_host.storage import Offer, Pool, VolumeId
-from geats_host.templates import disk_images, disks, files, sources, verified
+from geats_host.templates import files, sources, verified
 from geats_host.templates.layers import empty, finish, put
 from geats_host.templates.store import Store
+
+if TYPE_CHECKING:
+    from geats_host.templates import disk_images, disks
+else:  # of virtual machines only
+    disk_images = later("geats_host.templates.disk_images")
+    disks = later("geats_host.templates.disks")
 
 KEY_LENGTH = 40  # hexadecimal digits: 160 bits, and short enough for the name of a volume
 

@@ -7,21 +7,26 @@ format qcow2 is converted once, to a raw file that the store keeps by the image'
 import os
 import shutil
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from geats_core.declared.template import DiskDownload, DiskFile, DiskFormat, Simplestreams, Source
 from geats_core.foreign.simplestreams import Form
 from geats_core.planning.offers import Offer
 from geats_core.reading.sizes import format_size
 from geats_host.errors import HostError
+from geats_host.lazy import later
 from geats_host.linux import qemu_img
 from geats_host.linux.disks import write_disk
 from geats_host.templates import simplestreams
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.disk_images import Image, problems_of_image, size_of
-from geats_host.templates.downloads import fetch_file
 from geats_host.templates.store import Store, record_name
 from geats_host.templates.stored_layers import StoredLayer, keep, kept
+
+if TYPE_CHECKING:
+    from geats_host.templates import downloads
+else:  # it loads much of the standard library
+    downloads = later("geats_host.templates.downloads")
 
 DiskSource: TypeAlias = DiskFile | DiskDownload | Simplestreams
 
@@ -78,7 +83,7 @@ def _download(source: DiskDownload, store: Store) -> None:
     with store.scratch() as scratch:
         path = scratch / "download"
         free_bytes = shutil.disk_usage(scratch).free
-        fetch_file(source.url, path, at_most=free_bytes, sha256=source.sha256)
+        downloads.fetch_file(source.url, path, at_most=free_bytes, sha256=source.sha256)
         found = _problems(source, Image(path, source.format), None)
         if found:
             raise HostError("\n".join(found))

@@ -5,6 +5,7 @@ after the other are made from the same.
 """
 
 import shutil
+from typing import TYPE_CHECKING
 
 from geats_core.declared.template import Simplestreams
 from geats_core.foreign.simplestreams import (
@@ -18,11 +19,16 @@ from geats_core.foreign.simplestreams import (
 )
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, sound
+from geats_host.lazy import later
 from geats_host.templates import squashfs
 from geats_host.templates.architectures import debian_arch
-from geats_host.templates.downloads import fetch_document, fetch_file
 from geats_host.templates.store import Store, record_name
 from geats_host.templates.stored_layers import StoredLayer, check_file, keep, kept, problems_of_kept
+
+if TYPE_CHECKING:
+    from geats_host.templates import downloads
+else:  # it loads much of the standard library
+    downloads = later("geats_host.templates.downloads")
 
 
 def record_of(source: Simplestreams) -> str:
@@ -62,7 +68,9 @@ def _offered(source: Simplestreams) -> Item:
     """The newest image that the server has."""
     base = source.url.rstrip("/")
     index = f"{base}/{INDEX}"
-    products = f"{base}/{sound(parse_index(index, fetch_document(index, LARGEST_DOCUMENT)))}"
+    products = (
+        f"{base}/{sound(parse_index(index, downloads.fetch_document(index, LARGEST_DOCUMENT)))}"
+    )
     trees = {*Form} - {Form.DISK} - (set() if squashfs.is_readable() else {Form.SQUASHFS})
     forms = {Form.DISK} if source.root_kind is RootKind.DISK else trees
     wanted = Wanted(
@@ -71,7 +79,7 @@ def _offered(source: Simplestreams) -> Item:
         sha256=source.sha256,
         forms=frozenset(forms),
     )
-    return sound(find_image(products, fetch_document(products, LARGEST_DOCUMENT), wanted))
+    return sound(find_image(products, downloads.fetch_document(products, LARGEST_DOCUMENT), wanted))
 
 
 def _download(source: Simplestreams, item: Item, store: Store) -> None:
@@ -81,7 +89,9 @@ def _download(source: Simplestreams, item: Item, store: Store) -> None:
         _check_space(item, store)
         path, url = scratch / "download", f"{source.url.rstrip('/')}/{item.path}"
         size_bytes = item.size_bytes
-        fetch_file(url, path, at_most=size_bytes, size_bytes=size_bytes, sha256=item.sha256)
+        downloads.fetch_file(
+            url, path, at_most=size_bytes, size_bytes=size_bytes, sha256=item.sha256
+        )
         check_file(f"{path}", item.form)
         store.keep(path, item.sha256)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from geats_core.declared.template import (
     Build,
@@ -19,7 +19,8 @@ from geats_core.declared.template import (
 )
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError
-from geats_host.templates import build, disks, files, lxd_image, oci, simplestreams
+from geats_host.lazy import later
+from geats_host.templates import files
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.layers import Layer
 from geats_host.templates.store import Store
@@ -30,6 +31,15 @@ from geats_host.templates.stored_layers import (
     kept_layer,
     problems_of_kept,
 )
+
+if TYPE_CHECKING:
+    from geats_host.templates import build, disks, lxd_image, oci, simplestreams
+else:  # most hosts have one kind
+    build = later("geats_host.templates.build")
+    disks = later("geats_host.templates.disks")
+    lxd_image = later("geats_host.templates.lxd_image")
+    oci = later("geats_host.templates.oci")
+    simplestreams = later("geats_host.templates.simplestreams")
 
 Fetched: TypeAlias = Simplestreams | Build | DiskDownload
 
