@@ -12,8 +12,8 @@ from geats_host.drivers import DriverSeen
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
-from geats_host.linux import memory
 from geats_host.observing import known_places
+from geats_host.planning import facts as planning_facts
 from geats_host.planning.facts import facts_of
 from geats_host.planning.goals import Wishes
 from geats_host.planning.plans import plan_boot, plan_wishes
@@ -39,7 +39,7 @@ def host(tmp_path: Path) -> Host:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     counts: Asked = {"pools": 0, "memory": 0, "registry": 0}
-    facts, total, opened = vars(MemoryPool)["facts"], memory.total_bytes, opened_to_read
+    facts, total, opened = vars(MemoryPool)["facts"], planning_facts.memory_bytes, opened_to_read
 
     def counted(what: str, call: Callable[..., object]) -> Callable[..., object]:
         def counting(*arguments: object) -> object:
@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         return counting
 
     monkeypatch.setattr(MemoryPool, "facts", property(counted("pools", facts.fget)))
-    monkeypatch.setattr(memory, "total_bytes", counted("memory", total))
+    monkeypatch.setattr(planning_facts, "memory_bytes", counted("memory", total))
     monkeypatch.setattr(sqlite, "opened_to_read", counted("registry", opened))
     return counts
 
