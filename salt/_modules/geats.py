@@ -237,7 +237,7 @@ def unlock(name, test=None, verbose=False):
 
 def plan(
     name,
-    target="running",
+    target="declared",
     spec=None,
     restart="if_needed",
     power_off="shutdown",
@@ -285,7 +285,7 @@ def plan(
 
 def apply(
     name,
-    target="running",
+    target="declared",
     spec=None,
     restart="if_needed",
     power_off="shutdown",
@@ -299,8 +299,9 @@ def apply(
     Change a VM to ``target``, as described by ``spec`` or by the pillar.
 
     target
-        ``running``, ``frozen``, ``stopped``, ``off``, ``provisioned``, ``defined``, ``undefined``,
-        ``deprovisioned``, ``locked`` or ``unlocked``; ``rebooted`` or ``reinitialised``
+        ``declared``: the one that its key ``power`` says; or ``running``, ``frozen``, ``stopped``,
+        ``off``, ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or
+        ``unlocked``; ``rebooted`` or ``reinitialised``
     restart
         ``if_needed``; ``always``, for any change; or ``never``: changes that need a restart are
         recorded, and reported as pending

@@ -166,6 +166,8 @@ geats:
       oom_score: 100
       keyring: true
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
+      power: running              # or stopped, frozen, or defined: apply holds it so
+      enabled: true               # false: it is off, and nothing starts it
       transient: false            # undefine keeps the volumes
       ready: {tcp: 5432}
       memory: 2GiB

@@ -225,8 +225,8 @@ def units(name, remove=False, **options):
 
 def host(name, vms=None, verbose=False, **policies):
     """
-    Ensure that all VMs of the pillar are as described, and are running: one plan for the whole
-    host.
+    Ensure that all VMs of the pillar are as described: running, unless their key ``power`` says
+    otherwise. It is one plan for the whole host.
 
     Steps that do not wait for each other run side by side. If a VM fails or is refused, the others
     are still changed; the state fails, and names the VM. Strays are reported or stopped, as the
@@ -239,9 +239,9 @@ def host(name, vms=None, verbose=False, **policies):
     vms
         only the VMs of these names
     target
-        the state that the VMs should be in: ``running`` (default), ``frozen``, ``stopped``,
-        ``off``, ``provisioned``, ``defined``, ``undefined``, ``deprovisioned``, ``locked`` or
-        ``unlocked``
+        the state that the VMs should be in: ``declared`` (default), the one that each says as
+        ``power``; or ``running``, ``frozen``, ``stopped``, ``off``, ``provisioned``, ``defined``,
+        ``undefined``, ``deprovisioned``, ``locked`` or ``unlocked``
     at_most
         at most so many VMs that are named neither in ``vms`` nor under ``gone`` of the pillar may
         be powered off, frozen, undefined, emptied or unlocked (default: ``policy:at_most`` of the

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from geats_core import Action, ByHand, DataLoss, PowerOff, Restart, Target
+from geats_core import Action, ByHand, DataLoss, PowerOff, Restart
 from tests.property.space import SPACES
+from tests.property.test_exhaustive import STATES
 
 REPO = Path(__file__).parents[2]
 
@@ -31,7 +32,7 @@ def test_the_table_of_actions_holds_them_all() -> None:
 def test_the_figures_of_the_exhaustive_test_are_those_of_its_spaces() -> None:
     """Every state of each space, times every target and every policy that can matter there."""
     text = " ".join((REPO / "docs/explanation/planner.md").read_text().split())
-    policies = len(Target) * len(Restart) * len(PowerOff) * len(DataLoss)
+    policies = len(STATES) * len(Restart) * len(PowerOff) * len(DataLoss)
     states = {space: len(space.states) for space in SPACES.values()}
     points = sum(
         count * policies * (len(ByHand) if len(space.by_hand) > 1 else 1)

@@ -44,11 +44,13 @@ from geats_core.vm.spec import (
     Init,
     Limits,
     Nic,
+    PowerWish,
     RootKind,
     SharedVolume,
     Volume,
 )
 
+STATES = [each for each in Target if each is not Target.DECLARED]  # that is one of the others
 POOLS = ["fast", "slow"]
 TEMPLATES = ["debian", "alpine"]
 SIZES = [1, 512, 2**20, 3 * 2**29]
@@ -197,6 +199,8 @@ specs = st.builds(
         priority=st.sampled_from([-1, 0, 10]),
         delay_s=st.sampled_from([0, 5]),
     ),
+    power=st.sampled_from([PowerWish.RUNNING] * 5 + list(PowerWish)),
+    enabled=st.sampled_from([True] * 5 + [False]),
     ready=st.none() | readies,
     labels=st.just(()) | labels,
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
@@ -312,7 +316,7 @@ def goals_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Goal:
     """Any goal for one of the *known* specs, with any policy."""
     return Goal(
         name="web",
-        target=draw(st.sampled_from(Target)),
+        target=draw(st.sampled_from(STATES)),
         spec=draw(known),
         restart=draw(st.sampled_from(Restart)),
         power_off=draw(st.sampled_from(PowerOff)),

@@ -87,7 +87,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.then import Then
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.spec import ROOT, RootKind, VMSpec
+from geats_core.vm.spec import ROOT, PowerWish, RootKind, VMSpec
 from tests.property.space import (
     BARE_FREE,
     BY_HAND,
@@ -103,6 +103,7 @@ from tests.property.space import (
 ON = (Power.RUNNING, Power.FROZEN, Power.HELD)
 REQUESTS = (Target.REBOOTED, Target.REINITIALISED)
 POWERED = (Target.RUNNING, Target.FROZEN)
+STATES = tuple(each for each in Target if each is not Target.DECLARED)  # that is one of the others
 WITHOUT_SPEC = (
     *(Target.LOCKED, Target.UNLOCKED, Target.OFF),
     *(Target.UNDEFINED, Target.DEPROVISIONED),
@@ -876,7 +877,7 @@ def _end_of(space: Space, state: int, shape: Shape) -> int:
 
 JOBS: list[tuple[Target, tuple[Restart, ...]]] = [
     *((target, (restart,)) for target in POWERED for restart in Restart),
-    *((target, tuple(Restart)) for target in Target if target not in POWERED),
+    *((target, tuple(Restart)) for target in STATES if target not in POWERED),
 ]
 
 
@@ -900,7 +901,7 @@ def test_the_laws_hold_at_every_point(
     print(f"\n{space.name}: {counted}")
     lines = len(ByHand) if len(space.by_hand) > 1 else 1
     policies = len(Restart) * len(PowerOff) * len(DataLoss) * lines
-    assert counted.points == len(space.states) * len(Target) * policies
+    assert counted.points == len(space.states) * len(STATES) * policies
 
 
 def check_caps(target: Target) -> int:
@@ -932,7 +933,7 @@ def check_caps(target: Target) -> int:
 def test_a_plan_with_a_step_above_the_highest_impact_is_refused_and_names_it() -> None:
     """Any other plan is the same with and without a limit."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
-        assert sum(workers.map(check_caps, Target))
+        assert sum(workers.map(check_caps, STATES))
 
 
 @pytest.mark.parametrize("target", Target)
@@ -958,6 +959,20 @@ def test_nothing_is_taken_from_a_vm_that_nobody_named(target: Target) -> None:
                 assert isinstance(by_name, Failure) or all(
                     each.message.endswith("name the VM if you want that") for each in problems
                 )
+
+
+@pytest.mark.parametrize("power", PowerWish)
+def test_what_is_as_declared_is_in_the_state_that_the_description_says(power: PowerWish) -> None:
+    """Whoever named the VM, or nobody: the description itself says that it be off, or frozen."""
+    spec = replace(BY_HAND.want, power=power)
+    goal = Goal(name=NAME, target=Target.DECLARED, spec=spec)
+    for have in BY_HAND.states:
+        planned = plan(goal, have)
+        assert planned == plan(goal.settled, have)
+        if isinstance(planned, Success) and power in (PowerWish.STOPPED, PowerWish.FROZEN):
+            swept = plan(replace(goal, asked=Asked.SWEPT), have)
+            removed = any(isinstance(step.action, DestroyVolume) for step in planned.unwrap().steps)
+            assert removed or swept == planned
 
 
 def takes_unasked(step: Step) -> bool:

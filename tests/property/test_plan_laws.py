@@ -75,7 +75,7 @@ def carry_out(planned: Plan, have: Observation) -> Observation:
 
 def reached(goal: Goal, start: Observation, end: Observation) -> bool:
     """What each target promises, without a look at how the planner gets there."""
-    if end.power is Power.HELD:
+    if end.power is Power.HELD and not end.copy_of:  # which may run where it came from
         return False
     match goal.target, goal.spec:
         case Target.LOCKED, _:
@@ -106,7 +106,8 @@ def limits_in_effect(want: VMSpec, end: Observation) -> bool:
 
 
 def power_as_wanted(goal: Goal, start: Observation, end: Observation) -> bool:
-    left = Power.RUNNING if start.power is Power.HELD else start.power
+    goes_on = start.power is Power.HELD and not start.copy_of
+    left = Power.RUNNING if goes_on else start.power
     former = Power.RUNNING if start.power is Power.STUCK or start.to_run else left
     former = Power.FROZEN if start.to_freeze else former
     if goal.target is not Target.DEFINED and (end.to_run or end.to_freeze):
@@ -153,6 +154,16 @@ def root_is_made(want: VMSpec, end: Observation) -> bool:
 def is_in_effect(want: VMSpec, end: Observation) -> bool:
     costly = [c for c in changes(end.in_effect, want) if c.impact >= Impact.RESTART]
     return end.in_effect is not None and not costly
+
+
+@given(situations)
+def test_to_be_as_declared_is_to_be_in_the_state_that_the_description_says(
+    situation: tuple[Goal, Observation],
+) -> None:
+    goal, start = situation
+    wish = replace(goal, target=Target.DECLARED)
+
+    assert plan(wish, start) == plan(wish.settled, start)
 
 
 @many

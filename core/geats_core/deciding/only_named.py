@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 A VM is *named* by a verb or a state with its name, in a list of names, or under ``gone``; it is
 *swept* if a request is for every VM of a host. If its description changed, a swept VM may be
-restarted, or lose data if that is allowed; the reasons of the steps say so. Nothing else takes
+restarted, or lose data if that is allowed; the reasons of the steps say so. If its description says
+that it be off or frozen, it is. Nothing else takes
 anything away from a swept VM, so that a missing, empty or broken description is not taken as a
 request. If the request itself takes something away ("all off"), it is carried out for at most
 ``at_most`` swept VMs, and only if most VMs of the host are described.
@@ -32,7 +33,7 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Stage
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import PowerWish, VMSpec
 
 NAMES = "vms"  # where problems stand that are about all VMs which nobody named
 
@@ -49,6 +50,7 @@ def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step
         for step in made.steps
         if not step.changes
         and _lowers(step.action, starts=starts)
+        and not (want is not None and _is_described(step.action, want))
         and not (changed and starts and isinstance(step.action, Shutdown | Stop))
     )
 
@@ -61,6 +63,17 @@ def _lowers(action: Action, *, starts: bool) -> bool:
             return not starts
         case _:
             return impact_of(action) is Impact.DATA_LOSS
+
+
+def _is_described(action: Action, want: VMSpec) -> bool:
+    """Whether the description itself says so: that the VM be off, or frozen."""
+    match action:
+        case Shutdown() | Stop() | Repair() | KeepOff():
+            return want.is_to_be_off
+        case Freeze():
+            return want.power is PowerWish.FROZEN
+        case _:
+            return False
 
 
 def _guest_changed(want: VMSpec, have: Observation) -> bool:

@@ -73,8 +73,9 @@ LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  #
 
 def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Checked[Plan]:
     """The steps that bring *have* to *goal*, or every reason why there is no plan. Never raises."""
-    most = goal.max_impact
-    draft = _Draft(goal.name, have, most, goal=goal, have=have, facts=facts or HostFacts())
+    wish, goal = goal, goal.settled
+    most, facts = goal.max_impact, facts or HostFacts()
+    draft = _Draft(goal.name, have, most, wish=wish, goal=goal, have=have, facts=facts)
     found = (
         *foreign(goal, have),
         *elsewhere(goal, have, draft.facts),
@@ -114,9 +115,10 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
 
 @dataclass(slots=True)
 class _Draft(Draft):
-    """A draft of a plan that brings a VM from ``have`` to its goal."""
+    """A draft of a plan that brings a VM from ``have`` to its goal; ``wish`` is what was asked."""
 
     _: KW_ONLY
+    wish: Goal
     goal: Goal
     have: Observation
     facts: HostFacts
@@ -136,7 +138,7 @@ class _Draft(Draft):
             case Success(drafted):
                 made = replace(drafted, changes=self.changes, pending=self._pending())
                 found = (
-                    *unnamed(self.goal, made, self.have),
+                    *unnamed(self.wish, made, self.have),
                     *without_start(self.goal, made, self.have, self.facts),
                 )
                 return Failure(found) if found else Success(made)

@@ -34,6 +34,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
     without = [*without_driver(described, facts.unavailable)]
     found = [
         *impossible(goal, want, have, facts),
+        *_disabled(goal, want),
         *without,
         *without_pools(described, facts.unavailable),
         *_without_template(goal, want, have, facts),
@@ -45,6 +46,13 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *(() if without else _forgotten(goal, want, have)),
     ]
     return within(goal.name, found)
+
+
+def _disabled(goal: Goal, want: VMSpec) -> Iterable[Problem]:
+    """Nothing starts a VM of which somebody wrote that it is not to run."""
+    if not want.enabled and (goal.target.is_on or goal.target is Target.REBOOTED):
+        message = "is false, and so nothing starts it: take that out, and apply it, to have it on"
+        yield Problem("enabled", message, Code.REFUSED)
 
 
 def foreign(goal: Goal, have: Observation) -> Problems:

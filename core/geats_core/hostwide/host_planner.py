@@ -38,7 +38,7 @@ from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.vm.observation import Observation, Power
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import PowerWish, VMSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,12 +220,14 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
     whose recorded definition cannot be read, that are stuck, or whose driver is not available get a
     goal too: there is no plan for them, so they are reported. If the registry has lost a VM, the
     definition of its driver counts. VMs that an interrupted operation left frozen are unfrozen.
+    VMs that are described as off stay off, and those described as frozen are frozen once they run.
     """
     wanted = [
         spec
         for have in observations.values()
         if (spec := have.recorded or have.defined) is not None
-        and (spec.autostart.enabled or have.to_run)
+        and ((spec.autostart.enabled and not spec.is_to_be_off) or have.to_run)
+        and spec.enabled
         and have.power in (Power.STOPPED, Power.STUCK)
         and not have.foreign
     ]
@@ -243,7 +245,8 @@ def boot_goals(observations: Mapping[str, Observation]) -> tuple[Goal, ...]:
 def _to_start(spec: VMSpec, have: Observation) -> Goal:
     """One that is stuck is left as it is: there is no plan for that, but a reason."""
     restart = Restart.NEVER if have.power is Power.STUCK else Restart.IF_NEEDED
-    target = Target.FROZEN if have.to_freeze else Target.RUNNING
+    frozen = have.to_freeze or spec.power is PowerWish.FROZEN
+    target = Target.FROZEN if frozen else Target.RUNNING
     return Goal(name=spec.name, target=target, spec=spec, restart=restart)
 
 

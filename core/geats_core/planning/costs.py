@@ -51,6 +51,8 @@ COST: Mapping[str, Impact] = {
     "shutdown_timeout": NONE,
     "after": NONE,
     "autostart": NONE,
+    "power": NONE,  # a goal to be as described has steps of its own for it
+    "enabled": NONE,
     "ready": NONE,
     "labels": NONE,
     "description": NONE,

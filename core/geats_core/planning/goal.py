@@ -1,20 +1,23 @@
 """What a VM should become, and what a plan for that may do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from geats_core.planning.costs import Impact
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import PowerWish, VMSpec
 
 
 class Target(StrEnum):
     """The state in which a VM should end.
 
+    DECLARED is the one of RUNNING, FROZEN, STOPPED and DEFINED that the description of the VM says.
     OFF is powered off and otherwise left as it is; STOPPED is provisioned *and* off. PROVISIONED
     and DEFINED leave the power as it is. REBOOTED and REINITIALISED are requests, not states: if
     you ask twice, they are done twice.
     """
 
+    DECLARED = "declared"
     RUNNING = "running"
     FROZEN = "frozen"
     STOPPED = "stopped"
@@ -49,6 +52,11 @@ class Target(StrEnum):
         return self.is_gone or self is Target.UNLOCKED
 
     @property
+    def is_of_all(self) -> bool:
+        """Whether it is what a host is brought to as a whole: those to be gone are gone then."""
+        return self in (Target.DECLARED, Target.RUNNING)
+
+    @property
     def is_for_those_there(self) -> bool:
         """Whether it is no wish for a VM that is declared, and not on the host yet."""
         return self in (Target.OFF, Target.LOCKED)
@@ -56,7 +64,10 @@ class Target(StrEnum):
     @property
     def is_as_described(self) -> bool:
         """Whether a VM comes to it by its description alone: it may be wished for all of a host."""
-        return self in (Target.RUNNING, Target.PROVISIONED, Target.DEFINED, Target.LOCKED)
+        return self in (
+            *(Target.DECLARED, Target.RUNNING, Target.PROVISIONED, Target.DEFINED),
+            Target.LOCKED,
+        )
 
     @property
     def says_power(self) -> bool:
@@ -67,6 +78,21 @@ class Target(StrEnum):
     def is_on(self) -> bool:
         """Whether the VM is on at the end."""
         return self in (Target.RUNNING, Target.FROZEN)
+
+
+TARGETS: Mapping[PowerWish, Target] = {
+    PowerWish.RUNNING: Target.RUNNING,
+    PowerWish.STOPPED: Target.STOPPED,
+    PowerWish.FROZEN: Target.FROZEN,
+    PowerWish.DEFINED: Target.DEFINED,
+}
+
+
+def declared_target(spec: VMSpec | None) -> Target:
+    """The state in which a VM should be by its description."""
+    if spec is None:
+        return Target.RUNNING
+    return TARGETS[spec.power] if spec.enabled else Target.STOPPED
 
 
 class Restart(StrEnum):
@@ -126,3 +152,10 @@ class Goal:
     foreign: bool = False
     asked: Asked = Asked.NAMED
     group: str = ""
+
+    @property
+    def settled(self) -> "Goal":
+        """The same, with the state that the description of the VM says, if it is for that."""
+        if self.target is not Target.DECLARED:
+            return self
+        return replace(self, target=declared_target(self.spec))

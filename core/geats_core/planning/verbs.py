@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from returns.result import Success
 
-from geats_core.planning.goal import DataLoss, Goal, PowerOff, Restart, Target
+from geats_core.planning.goal import DataLoss, Goal, PowerOff, Restart, Target, declared_target
 from geats_core.planning.model import ON
 from geats_core.reading.checked import Checked, Code, problem
 from geats_core.vm.observation import Observation, Power
@@ -133,6 +133,18 @@ VERBS: Mapping[str, Verb] = {
         ),
     )
 }
+
+
+AGAIN = {Target.STOPPED: "powers it off", Target.FROZEN: "freezes it"}
+
+
+def undone_next(goal: Goal, declared: VMSpec | None) -> tuple[str, ...]:
+    """What somebody should know who wants a VM on that is *declared* otherwise."""
+    target = declared_target(declared)
+    on = goal.target.is_on or goal.target is Target.REBOOTED
+    if not on or goal.target is target or target not in AGAIN:
+        return ()
+    return (f"{goal.name} is declared {target}: the next apply {AGAIN[target]}",)
 
 
 def goal_of(

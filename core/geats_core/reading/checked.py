@@ -20,6 +20,7 @@ LARGEST_SHOWN_BITS = 256
 KEYS = frozenset(
     (
         *("after", "apparmor", "autostart", "binds", "by_hand", "capabilities", "cpus", "defined"),
+        *("enabled", "power"),
         *("dns", "driver", "hostname", "idmap", "in_effect", "includes", "init", "keyring"),
         *("locked", "memory", "metadata", "missing", "mount_auto", "name", "nesting", "nics"),
         *("no_new_privileges", "oom_score", "power", "privileged", "processes", "profile"),

@@ -33,6 +33,7 @@ from geats_core.vm.spec import (
     Init,
     Limits,
     Nic,
+    PowerWish,
     VMSpec,
 )
 
@@ -127,6 +128,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
         autostart=read.take("autostart", _autostart, Autostart()),
+        power=read.take("power", _power, PowerWish.RUNNING),
+        enabled=read.take("enabled", fields.boolean, True),
         ready=read.take("ready", _ready_or_none, None),
         hardware=read.take(hardware.HARDWARE, hardware.read_hardware, ()),
         labels=read.take("labels", labels, NO_LABELS),
@@ -207,6 +210,7 @@ _init = fields.one_of("init", Init)
 _ips = each(fields.ip)
 _names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
+_power = fields.one_of("power", PowerWish)
 _processes_or_none = fields.or_none(fields.positive_int)
 _ready_or_none = fields.or_none(readiness.parse_ready)
 _size_or_none = fields.or_none(parse_size)
@@ -243,6 +247,8 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
                 "priority": spec.autostart.priority,
                 "delay": spec.autostart.delay_s,
             },
+            "power": None if spec.power is PowerWish.RUNNING else str(spec.power),
+            "enabled": None if spec.enabled else False,
             "ready": None if spec.ready is None else readiness.to_plain(spec.ready),
             hardware.HARDWARE: hardware.to_plain(spec.hardware) or None,
             "labels": dict(spec.labels) or None,

@@ -27,6 +27,18 @@ class Init(StrEnum):
     PROCD = "procd"
 
 
+class PowerWish(StrEnum):
+    """Whether a VM should be on: as its description says it, for every plan that brings it there.
+
+    DEFINED leaves that open: the VM is written down, not made, neither started nor stopped.
+    """
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FROZEN = "frozen"
+    DEFINED = "defined"
+
+
 class RootKind(StrEnum):
     """What a guest's root filesystem is made from: a tree of files, or a disk with all on it."""
 
@@ -158,7 +170,8 @@ class VMSpec:
     the range that the host has for all VMs that say none. ``includes`` are the files that the
     container's config includes before all else; None are those of LXC's own that geats includes if
     nothing is said. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
-    and ``description`` are for people, and for programs that sort VMs.
+    and ``description`` are for people, and for programs that sort VMs. ``power`` says whether it
+    should be on. One that is not ``enabled`` is off whatever that says, and nothing starts it.
     """
 
     name: str
@@ -181,10 +194,17 @@ class VMSpec:
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()
     autostart: Autostart = Autostart()
+    power: PowerWish = PowerWish.RUNNING
+    enabled: bool = True
     ready: Ready | None = None
     hardware: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     description: str = ""
+
+    @property
+    def is_to_be_off(self) -> bool:
+        """Whether its description says that it be off."""
+        return self.power is PowerWish.STOPPED or not self.enabled
 
     @property
     def root(self) -> Volume:

@@ -1,6 +1,7 @@
 """Plans for what people ask for: a lifecycle verb, or a target, for a VM by its name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -9,7 +10,7 @@ from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.costs import Impact
 from geats_core.planning.draft import for_now
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
-from geats_core.planning.verbs import VERBS, SpecFrom, goal_of
+from geats_core.planning.verbs import VERBS, SpecFrom, goal_of, undone_next
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems, unknown
@@ -48,7 +49,8 @@ def plan_verb(
     """
     terms = wanted({"allow_data_loss": allow_data_loss, "max_impact": max_impact})
     have = host.known(name) if raw is None and not _ends_with_none(verb) else host.observe(name)
-    made = plan_vm(host, verb_goal(host, verb, name, have, terms, raw), have)
+    goal = verb_goal(host, verb, name, have, terms, raw)
+    made = with_what_is_undone(host.config, plan_vm(host, goal, have), [goal], raw)
     absent = not have.exists and _ends_with_none(verb)
     return replace(made, warnings=(*made.warnings, not_there(name))) if absent else made
 
@@ -60,6 +62,17 @@ def not_there(name: str) -> str:
 
 def _ends_with_none(verb: str) -> bool:
     return verb in VERBS and VERBS[verb].target.is_gone
+
+
+def with_what_is_undone(
+    config: HostConfig, made: SavedPlan, goals: Iterable[Goal], raw: Raw | None = None
+) -> SavedPlan:
+    """The plan *made*, and a warning of each VM that the next apply powers off or freezes again."""
+    found: list[str] = []
+    for goal in goals:
+        with suppress(Refused):  # a description that is wrong says nothing of power
+            found += undone_next(goal, declared(config, goal.name, raw))
+    return replace(made, warnings=(*made.warnings, *found))
 
 
 def verb_goal(
@@ -92,7 +105,7 @@ def plan_shutdown(host: Host, name: str, to_run: object = False) -> SavedPlan:
 def plan_to(
     host: Host,
     name: str,
-    target: object = Target.RUNNING,
+    target: object = Target.DECLARED,
     raw: Raw | None = None,
     *,
     restart: object = Restart.IF_NEEDED,
@@ -118,7 +131,8 @@ def plan_to(
         }
     )
     have = _have(host, name, goal.target, raw)
-    planned = plan_vm(host, goal_for(goal, name, host.config, have, raw), have)
+    goal = goal_for(goal, name, host.config, have, raw)
+    planned = with_what_is_undone(host.config, plan_vm(host, goal, have), [goal], raw)
     says_spec = raw is not None or goal.target.takes_spec
     said = {name: declared_by(host.config, name, raw)} if says_spec else {}
     return replace(planned, origins=said)

@@ -8,7 +8,7 @@ from geats_core.planning.goal import Goal
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation
-from geats_host.calls.lifecycle import not_there, verb_goal
+from geats_host.calls.lifecycle import not_there, verb_goal, with_what_is_undone
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.inputs.declared import declared_by
@@ -74,7 +74,7 @@ def _planned(
             goals.append(goal_of(name))
         except Refused as why:
             refused[name] = why.found
-    made = plan_each(host, goals, seen)
+    made = with_what_is_undone(host.config, plan_each(host, goals, seen), goals)
     return replace(made, refused={**refused, **made.refused})
 
 

@@ -50,7 +50,7 @@ class Changed:
         file: DeclarationFile,
         text: str,
         name: str,
-        target: Target = Target.RUNNING,
+        target: Target = Target.DECLARED,
     ) -> "Changed":
         """The plan for *name* with the configuration *text*; refused if there is none."""
         whole = read_yaml(text)
@@ -129,7 +129,7 @@ def create(
         raise Refused(*refused.found, f"{file.path}: it would be:\n{would}") from None
     if session.host.observe(name).exists:
         raise Refused(f"{name}: is on this host already: geats show {name}, or geats adopt {name}")
-    target = Target.PROVISIONED if no_start else Target.RUNNING
+    target = Target.PROVISIONED if no_start else Target.DECLARED
     changed = Changed.of(session, file, text, name, target)
     if dry_run and not session.as_json:
         click.echo(yaml_of({VMS: {name: raw}}))

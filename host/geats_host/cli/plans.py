@@ -102,9 +102,9 @@ POLICIES = (
         "--to",
         "target",
         type=click.Choice(list(map(str, Target))),
-        default="running",
+        default="declared",
         show_default=True,
-        help="The state that the VMs should be in.",
+        help="The state that the VMs should be in; declared is the one that each says as power.",
     ),
     click.option(
         "--restart",

@@ -130,7 +130,7 @@ class Fleet:
     def place(self, name: str, spec: Raw, rules: Words) -> Report:
         """The host for a new VM, its load (0 to 1) with it, and why it could not be another."""
         wanted = accepted(parse_vm(name, spec), name)
-        goal = Goal(name=name, target=Target.RUNNING, spec=wanted)
+        goal = Goal(name=name, target=Target.DECLARED, spec=wanted)
         found = accepted(place(goal, self.hosts, _rules(rules)))
         refused = problems_to_plain(found.refused)
         return self._report(host=found.host, load=round(found.load, 3), refused=refused)

@@ -102,7 +102,7 @@ def _goal(read: Reader) -> Goal:
     loss = read.take("allow_data_loss", boolean, False)
     return Goal(
         name="",
-        target=read.take("target", _target, Target.RUNNING),
+        target=read.take("target", _target, Target.DECLARED),
         restart=read.take("restart", one_of("restart policy", Restart), Restart.IF_NEEDED),
         power_off=read.take("power_off", one_of("way to power off", PowerOff), PowerOff.SHUTDOWN),
         by_hand=read.take("by_hand", one_of("policy for lines added by hand", ByHand), ByHand.KEPT),
@@ -153,7 +153,7 @@ def goals(
     wrong: Refusals = {} if wishes.names else _misnamed(config)
     goal = replace(wishes.goal, asked=wishes.asked)
     there = seen if goal.target.is_for_those_there else config.vms
-    unclear = config.unclear.keys() & seen if goal.target is Target.RUNNING else ()
+    unclear = config.unclear.keys() & seen if goal.target.is_of_all else ()
     names = wishes.names or [*(name for name in config.vms if name in there), *sorted(unclear)]
     for name in dict.fromkeys(names):
         if is_leaving(wishes, name, config):
@@ -198,7 +198,7 @@ def _is_a_vm(name: str) -> Problem:
 
 def is_leaving(wishes: Wishes, name: str, config: HostConfig) -> bool:
     """Whether the wish is for what is described, and that is that the VM be gone."""
-    return wishes.goal.target is Target.RUNNING and name in config.gone
+    return wishes.goal.target.is_of_all and name in config.gone
 
 
 def leaving(

@@ -183,10 +183,11 @@ def saved_with_others(
 def candidate(host: Host) -> "placement.Candidate":
     """All that has to be known of this host to place VMs on it, or on others: no secrets."""
     seen = host.observe_all()
-    wanted, _ = goals(Wishes(Goal(name="", target=Target.RUNNING)), host.config, seen)
+    wanted, _ = goals(Wishes(Goal(name="", target=Target.DECLARED)), host.config, seen)
     return placement.Candidate(
         goals=tuple(
-            replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal for goal in wanted
+            replace(goal, spec=without_secrets(goal.spec)) if goal.spec else goal
+            for goal in (each.settled for each in wanted)
         ),
         observations={name: observed_without_secrets(have) for name, have in seen.items()},
         facts=facts_of(host, host.drivers),

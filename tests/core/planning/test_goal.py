@@ -3,7 +3,8 @@
 from geats_core import Target
 
 MEANS = {
-    Target.RUNNING: {"takes_spec", "is_as_described", "says_power", "is_on"},
+    Target.DECLARED: {"takes_spec", "is_as_described", "is_of_all"},
+    Target.RUNNING: {"takes_spec", "is_as_described", "is_of_all", "says_power", "is_on"},
     Target.FROZEN: {"takes_spec", "says_power", "is_on"},
     Target.STOPPED: {"takes_spec", "says_power"},
     Target.OFF: {"takes_vm_away", "is_for_those_there"},

@@ -47,6 +47,8 @@ CHANGED: dict[str, dict[object, object]] = {
     "shutdown_timeout": {"shutdown_timeout": 5},
     "after": {"after": ["db"]},
     "autostart": {"autostart": {"priority": 10, "delay": 5}},
+    "power": {"power": "stopped"},
+    "enabled": {"enabled": False},
     "ready": {"ready": {"tcp": 80}},
     "labels": {"labels": {"owner": "ada"}},
     "description": {"description": "the shop"},
@@ -93,6 +95,8 @@ LINES = {
     "after": "after changed [] → [db]",
     "autostart": "autostart changed {enabled: no, priority: 0, delay: 0} → "
     "{enabled: yes, priority: 10, delay: 5}",
+    "power": "power changed (not set) → stopped",
+    "enabled": "enabled changed (not set) → no",
 }
 
 
