@@ -2,20 +2,20 @@
 
 import re
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import get_args
 
 from sphinx.application import Sphinx
 
 from geats_core import Action
+from geats_host.plugins.installed import own_version
 
 sys.path.insert(0, str(Path(__file__).parent))
 from command_reference import write_commands
 
 project = "geats"
 author = "the geats authors"
-version = release = installed_version("geats")
+version = release = own_version()
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.graphviz"]
 exclude_patterns = ["_build", "generated"]  # what other pages include
 html_theme = "furo"

@@ -7,9 +7,10 @@ what is wrong with the configuration: ``geats.doctor`` and ``geats.validate`` re
 
 import collections
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from geats_host.plugins.installed import own_version
 
 if TYPE_CHECKING:  # Salt's loader injects it
     __opts__: dict[str, Any]
@@ -33,7 +34,7 @@ def geats():
         salt -G 'geats:labels:owner:ada' geats.list label=owner=ada
     """
     if "_errors" in _mapping(__opts__.get("pillar")):
-        return {"geats": {"version": version("geats")}}
+        return {"geats": {"version": own_version()}}
     said = _said()
     drivers = {
         name: _mapping(options).get("type", name)
@@ -43,7 +44,7 @@ def geats():
     pools = _mapping(said.get("pools")) or {"default": {"type": "directory"}}
     return {
         "geats": {
-            "version": version("geats"),
+            "version": own_version(),
             "drivers": list(drivers),
             "pools": {str(name): " on ".join(_types(layer)) for name, layer in pools.items()},
             **({"labels": labels} if (labels := _labels(said)) else {}),

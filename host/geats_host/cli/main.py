@@ -67,8 +67,23 @@ THEMES: Themes = {
 }
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from geats_host.plugins.installed import own_version
+
+        click.echo(f"geats, version {own_version()}")
+        context.exit()
+
+
 @click.group(cls=Commands, themes=THEMES)
-@click.version_option(package_name="geats", prog_name="geats")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Manage the LXC containers and virtual machines of this host.
 

@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-OURS = "geats-*-info/entry_points.txt"  # .dist-info or .egg-info
+DISTRIBUTION = "saltext-geats"  # what is called geats on PyPI is another project
+OURS = "*geats-*-info"  # .dist-info or .egg-info
+DECLARED = "entry_points.txt"
 
 
 def entry_points(group: str) -> Mapping[str, str]:
@@ -26,6 +28,15 @@ def own_entry_points(group: str) -> Mapping[str, str]:
     return _own().get(group, {})
 
 
+def own_version() -> str:
+    """The version of geats that is installed."""
+    if (folder := _folder()) is not None:
+        return folder.stem.split("-")[1]
+    from importlib.metadata import version
+
+    return version(DISTRIBUTION)
+
+
 def load(value: str) -> Any:
     """What an entry point stands for."""
     module, _, attributes = value.partition(":")
@@ -37,8 +48,15 @@ def load(value: str) -> Any:
 
 @cache
 def _own() -> Mapping[str, Mapping[str, str]]:
-    file = next((file for place in sys.path for file in Path(place).glob(OURS)), None)
-    return {} if file is None else _groups(file.read_text())
+    folder = _folder()
+    return {} if folder is None else _groups((folder / DECLARED).read_text())
+
+
+@cache
+def _folder() -> Path | None:
+    """The folder in which pip keeps what it knows of geats."""
+    found = (folder for place in sys.path for folder in Path(place).glob(OURS))
+    return next((folder for folder in found if (folder / DECLARED).exists()), None)
 
 
 def _groups(text: str) -> Mapping[str, Mapping[str, str]]:
