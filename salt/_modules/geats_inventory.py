@@ -7,7 +7,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 """
 
 from geats_core.plans import codec
-from geats_host.calls import inventory
+from geats_host.calls import declarations, inventory
 from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import looked_at, opened, words
 from geats_host.planning import facts, goals, plans
@@ -90,6 +90,30 @@ def info(name, verbose=False):
     with looked_at() as host:
         report = inventory.info_report(host, name)
         return report if verbose else in_brief.without_empty(report)
+
+
+def show(vms=None, secrets=False):
+    """
+    Show what declares VMs as they are defined now, for the pillar.
+
+    vms
+        names of VMs, as a list or with commas (default: all that are defined)
+    secrets
+        also the values of ``metadata``
+
+    Returns ``vms`` as it stands below ``geats`` in the pillar, without keys that have defaults.
+    After you adopt, clone or import VMs, put this there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.show web01
+        salt '*' geats.show --out=yaml
+    """
+    with opened() as host:
+        names = goals.names_in(vms)
+        return declarations.declarations_report(host, names, shows_secrets=secrets)
 
 
 def status(verbose=False):

@@ -48,6 +48,7 @@ from geats_core.reading.sizes import LARGEST, LEAST_BARE, format_size, parse_siz
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config, spec_of_lxc_config
 from geats_core.vm.origins import origins
 from geats_core.vm.parse import merge, parse_text, to_text
+from geats_core.vm.secrets import declaration
 from tests.property.strategies import (
     junk,
     limits,
@@ -161,6 +162,16 @@ def test_a_stack_that_holds_itself_is_too_deep() -> None:
 def test_a_spec_survives_plain_data(spec: VMSpec) -> None:
     assert parse_vm(spec.name, to_plain(spec)) == Success(spec)
     assert parse_text(spec.name, to_text(spec)) == Success(spec)
+
+
+@settings(max_examples=50, deadline=None)
+@given(specs)
+def test_what_declares_a_spec_declares_it_and_no_key_too_many(spec: VMSpec) -> None:
+    said = declaration(spec, shows_secrets=True)
+    assert parse_vm(spec.name, said) == Success(spec)
+    for key in said:
+        less = {other: value for other, value in said.items() if other != key}
+        assert parse_vm(spec.name, less) != Success(spec)
 
 
 @many

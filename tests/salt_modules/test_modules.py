@@ -36,6 +36,17 @@ def test_start_on_a_vm_of_the_pillar_just_works(modules):
     assert modules["geats.start"]("web01")["changes"] == {}
 
 
+def test_what_is_shown_declares_the_vms_that_are_defined(modules, geats_config):
+    assert modules["geats.show"]() == {"vms": {}}
+    modules["geats.define"]("web01")
+    told = modules["geats.show"]()
+    assert told == modules["geats.show"]("web01") == modules["geats.show"](["web01"])
+    with pytest.raises(CommandExecutionError, match="db01: is not defined"):
+        modules["geats.show"]("web01,db01")
+    geats_config["vms"] = modules["geats.show"](secrets=True)["vms"]
+    assert modules["geats.diff"]()["vms"] == {}
+
+
 def test_start_on_a_vm_of_the_registry_just_works(modules, opts):
     modules["geats.provision"]("web01")
     del opts["pillar"]["geats"]["vms"]["web01"]

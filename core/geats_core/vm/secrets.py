@@ -4,14 +4,18 @@ Whoever shows a spec, or what changes in one, shows this instead. What must be a
 contains the values themselves: definitions, recorded hosts and saved plans.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 from returns.result import Success
 
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
+
+Plain: TypeAlias = dict[object, object]
 
 HIDDEN = "(hidden)"
 HIDDEN_AND_NEW = "(hidden, and another one)"
@@ -50,15 +54,38 @@ def observed_without_secrets(have: Observation) -> Observation:
 
 
 def declaration(spec: VMSpec, *, shows_secrets: bool = False) -> dict[str, object]:
-    """What declares *spec*, without the keys that it has by default.
+    """What declares *spec*, without the keys, at any depth, that it has by default.
 
     Read by ``parse_vm``, it is the same spec again, unless there are secrets, and they are hidden.
     """
-    told = to_plain(spec)
-    for key in list(told):
-        rest = {other: value for other, value in told.items() if other != key}
-        if parse_vm(spec.name, rest) == Success(spec):
-            told = rest
+    whole: Plain = dict(to_plain(spec).items())
+    told = _needed(whole, lambda said: parse_vm(spec.name, said) == Success(spec))
     if SECRET in told and not shows_secrets:
         told[SECRET] = dict.fromkeys(dict(spec.metadata), HIDDEN)
-    return told
+    return {str(key): value for key, value in told.items()}
+
+
+def _needed(said: Plain, is_same: Callable[[Plain], bool]) -> Plain:
+    """*said* without the keys, at any depth, without which *is_same* finds the same."""
+    for key in [*said]:
+        rest = {other: value for other, value in said.items() if other != key}
+        if is_same(rest):
+            said = rest
+        else:
+            said = {**said, key: _inner(said[key], partial(_same_with, is_same, said, key))}
+    return said
+
+
+def _same_with(is_same: Callable[[Plain], bool], said: Plain, key: object, value: object) -> bool:
+    return is_same({**said, key: value})
+
+
+def _inner(value: object, is_same: Callable[[object], bool]) -> object:
+    match value:
+        case dict():
+            return _needed(value, is_same)
+        case list():
+            items = _needed(dict(enumerate(value)), lambda some: is_same([*some.values()]))
+            return [*items.values()]
+        case _:
+            return value

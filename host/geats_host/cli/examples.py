@@ -148,7 +148,7 @@ EXAMPLES = {
     "schema": ("geats schema > geats.schema.json",),
     "send": ("geats send    # ssh runs this for 'geats fetch'",),
     "shell": ("geats shell web01", "geats shell web01 --user ann"),
-    "show": ("geats show web01",),
+    "show": ("geats show web01", "geats show --secrets > vms.yaml   # of all VMs"),
     "shutdown": (
         "geats shutdown web01 web02",
         "geats shutdown --all",

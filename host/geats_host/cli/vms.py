@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 import click
 
-from geats_core.reading.checked import Code, Problem, problem_from_plain, said_once
+from geats_core.reading.checked import problem_from_plain, said_once
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
 from geats_host.cli import tables
 from geats_host.cli.lists import answer_rows, as_list, changed_rows, show_yaml
 from geats_host.cli.session import NO_VM, Session, in_session
-from geats_host.errors import Refused
 from geats_host.watching import differences
 
 DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
@@ -71,20 +70,17 @@ def info(session: Session, name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", nargs=-1)
 @click.option("--secrets", is_flag=True, help="Show the values of metadata, too.")
 @in_session
-def show(session: Session, name: str, secrets: bool) -> None:
-    """Show the YAML that declares a VM as it is defined now, for the configuration or a pillar.
+def show(session: Session, names: tuple[str, ...], secrets: bool) -> None:
+    """Show the YAML that declares VMs as they are defined now, for the configuration or a pillar.
 
-    Keys that have their defaults are left out.
+    Without NAMES: all that are defined. Keys that have their defaults are left out.
     """
-    from geats_core.vm.secrets import declaration
+    from geats_host.calls.declarations import declarations_report
 
-    spec = session.host.whole(name).recorded
-    if spec is None:
-        raise Refused(Problem(name, "is not defined", Code.REFUSED))
-    report = {"vms": {name: declaration(spec, shows_secrets=secrets)}}
+    report = declarations_report(session.host, names, shows_secrets=secrets)
     session.answer(report, lambda: show_yaml(report))
 
 

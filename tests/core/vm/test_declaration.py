@@ -22,3 +22,11 @@ def test_it_is_the_same_vm_when_it_is_read_again() -> None:
 
 def test_secrets_are_hidden() -> None:
     assert declaration(vm("app", **RICH))["metadata"] == {"password": HIDDEN}
+
+
+def test_what_is_inside_a_key_is_left_out_as_well() -> None:
+    """Such as the MAC address that follows from the name, and where the root is mounted."""
+    told = declaration(vm("app", **RICH))
+    assert told["nics"] == RICH["nics"]
+    assert told["volumes"] == RICH["volumes"]
+    assert declaration(vm("app", autostart={"priority": 5}))["autostart"] == {"priority": 5}

@@ -15,7 +15,19 @@ def test_the_command_prints_yaml_that_declares_the_vm(geats: Geats) -> None:
     told = yaml.safe_load(out)["vms"]["web01"]
     assert (told["memory"], told["template"]) == ("512MiB", "debian")
     assert not {"binds", "autostart", "privileged"} & {*told}
-    assert geats("show", "db01") == (2, "", "refused: db01: is not defined\n")
+    assert geats("show") == (0, out, "")
+    code, _, err = geats("show", "db01", "web01", "nobody")
+    assert (code, err.splitlines()[0]) == (2, "refused: db01: is not defined")
+    assert "unknown VM 'nobody'" in err
+
+
+def test_what_is_shown_declares_the_same(geats: Geats, config: Path) -> None:
+    """As one does with it: put where the old text was, it changes nothing."""
+    assert geats("apply")[0] == 0
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"] |= yaml.safe_load(geats("show", "--secrets")[1])
+    config.write_text(yaml.safe_dump(raw))
+    assert geats("plan", "--exit-code")[0] == 0
 
 
 def test_diff_exits_as_diff_does(geats: Geats, config: Path) -> None:
