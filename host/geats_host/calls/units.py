@@ -23,9 +23,9 @@ from geats_host.linux.run import run
 
 Report = dict[str, object]
 FOLDER, RUNS = "etc/systemd/system", unit_files.RUNS
+PACKAGED = "usr/lib/systemd/system"  # where Debian's package of geats has the same units
 SAVED = "units.json"  # the configuration, for a host whose configuration comes from Salt
 ANY = range(256)  # exit codes of systemctl, which says the same in words
-DAILY = "daily"
 RUN_BY, CONFIGURED = re.compile(r"path=(.+?) ; "), re.compile(r"--config (.+?) halt ; ")
 NAMES = (
     unit_files.SERVICE,
@@ -58,8 +58,9 @@ class Saved:
 
 def command(file: Path | None) -> list[str]:
     """What runs geats with the configuration in *file*; None is the default, if that is there."""
-    program = Path(sys.executable).with_name("geats")
-    runs = [f"{program}"] if program.exists() else [sys.executable, "-m", "geats_host.cli.main"]
+    beside = Path(sys.executable).with_name("geats")
+    program = next(filter(Path.exists, (beside, Path(unit_files.PACKAGED_PROGRAM))), None)
+    runs = [f"{program}"] if program else [sys.executable, "-m", "geats_host.cli.main"]
     return runs if file is None else [*runs, "--config", f"{file}"]
 
 
@@ -79,12 +80,12 @@ def installing(
     policy = config.policy
     wanted = unit_files.units(
         command(file),
-        exports=DAILY if policy.exports else None,
-        snapshots=DAILY if policy.snapshots else None,
+        exports=unit_files.DAILY if policy.exports else None,
+        snapshots=unit_files.DAILY if policy.snapshots else None,
     )
     _check(root)
     kept = [] if saved is None else list(_saving(saved))
-    gone = [name for name in NAMES if name not in wanted and _file(root, name).exists()]
+    gone = [name for name in NAMES if name not in wanted and _is_used(root, name)]
     steps = [*kept, *_removed(gone, root), *_written(wanted, root)]
     if len(steps) > len(kept):
         steps.append(_reload())
@@ -94,7 +95,7 @@ def installing(
 def removing(saved: Saved | None = None, root: Path = Path("/")) -> tuple[Step, ...]:
     """The steps after which there are none; no VM is powered off by that."""
     _check(root)
-    gone = [name for name in NAMES if _file(root, name).exists()]
+    gone = [name for name in NAMES if _is_used(root, name)]
     steps = (*_removed(gone, root), _reload()) if gone else ()
     if saved is not None and saved.path.exists():
         return (*steps, Step(f"remove {saved.path}", "no unit needs it", saved.path.unlink))
@@ -104,7 +105,7 @@ def removing(saved: Saved | None = None, root: Path = Path("/")) -> tuple[Step, 
 def not_enabled(policy: HostPolicy, root: Path = Path("/")) -> list[str]:
     """The units that systemd should start with the host, and does not."""
     names = _started(policy)
-    return [name for name in names if not (_file(root, name).exists() and _is_enabled(name, root))]
+    return [name for name in names if not (_is_there(root, name) and _is_enabled(name, root))]
 
 
 def faults(policy: HostPolicy) -> list[str]:
@@ -161,6 +162,19 @@ def _file(root: Path, name: str) -> Path:
     return root / FOLDER / name
 
 
+def _is_there(root: Path, name: str) -> bool:
+    return _file(root, name).exists() or (root / PACKAGED / name).exists()
+
+
+def _is_used(root: Path, name: str) -> bool:
+    """Whether a unit was written here, or is enabled; that a package has it is not enough."""
+    return _file(root, name).exists() or _is_enabled(name, root)
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text() if file.exists() else None
+
+
 def _saving(saved: Saved) -> Iterator[Step]:
     folder, file = saved.path.parent, saved.path.name
     if vm_files.read(folder, file) != saved.text:
@@ -179,7 +193,7 @@ def write_private(folder: Path, file: str, text: str) -> None:
 def _written(wanted: Mapping[str, str], root: Path) -> Iterator[Step]:
     for name, text in wanted.items():
         file = _file(root, name)
-        if file.exists() and file.read_text() == text:
+        if _text(file) == text or (not file.exists() and _text(root / PACKAGED / name) == text):
             continue
         why = "it is not as it should be" if file.exists() else "it is not there"
         yield Step(f"write {file}", why, partial(_write, file, text))
@@ -197,7 +211,7 @@ def _removed(names: Sequence[str], root: Path) -> Iterator[Step]:
             yield Step(f"stop {name}", "it goes", partial(_systemctl, "stop", name))
         if _is_enabled(name, root):
             yield Step(f"disable {name}", "it goes", partial(_systemctl, "disable", name))
-    for name in names:
+    for name in filter(lambda name: _file(root, name).exists(), names):
         yield Step(f"remove {_file(root, name)}", "it is not wanted", _file(root, name).unlink)
 
 

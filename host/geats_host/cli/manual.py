@@ -3,11 +3,11 @@
 No library is used: click-man cuts the summaries of commands off, and knows of no examples.
 """
 
+import os
 import re
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -15,6 +15,7 @@ import click
 from geats_host.cli.command_pages import CommandPage, command_pages
 from geats_host.cli.help_pages import TOPICS, Kind, Part, parts, title, topic
 from geats_host.cli.session import Session, in_session
+from geats_host.plugins.installed import own_version
 
 COMMAND, TOPIC = 1, 7  # sections of the manual
 WIDTH = 70  # of lines in the files
@@ -68,7 +69,7 @@ def _of_topic(name: str, date: str) -> str:
 
 
 def _head(name: str, section: int, summary: str, date: str) -> Iterator[str]:
-    yield f'.TH {_text(name.upper())} {section} {date} "geats {version("geats")}"'
+    yield f'.TH {_text(name.upper())} {section} {date} "geats {own_version()}"'
     yield ".SH NAME"
     yield f"{_text(name)} \\- {_text(summary.rstrip('.'))}"
 
@@ -130,6 +131,11 @@ def _text(words: str) -> str:
     return f"\\&{words}" if words.startswith(".") else words
 
 
+def _now_s() -> float:
+    """The time; or that of the source, where a package is built: pages are the same each time."""
+    return float(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
+
+
 @click.command("manual")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @in_session
@@ -139,7 +145,7 @@ def manual_(context: click.Context, session: Session, directory: Path) -> None:
 
     DIRECTORY is one where man looks, such as /usr/local/share/man: 'manpath' names them.
     """
-    pages = manual(context.find_root().command, time.strftime("%Y-%m-%d", time.gmtime()))
+    pages = manual(context.find_root().command, time.strftime("%Y-%m-%d", time.gmtime(_now_s())))
     for name, text in pages.items():
         file = directory / name
         file.parent.mkdir(parents=True, exist_ok=True)

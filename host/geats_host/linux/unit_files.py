@@ -18,6 +18,8 @@ AFTER = (
     *("network.target", "network-online.target", "local-fs.target", "remote-fs.target"),
     *("lxcfs.service", "libvirtd.service"),
 )
+PACKAGED_PROGRAM = "/usr/bin/geats"  # where Debian's package has it
+DAILY = "daily"
 STOPS_WITHIN_S = 1800  # all guests, one after the other where they say so; each has a limit too
 HEAD = "# Written by geats: see `geats units`. To change it, write a drop-in (systemctl edit).\n"
 
@@ -81,6 +83,11 @@ def units(
         does = f"{runs} prune-snapshots"
         found |= _timer("geats-snapshots", "Old snapshots of VMs go", does, snapshots)
     return found
+
+
+def packaged() -> Mapping[str, str]:
+    """The units of Debian's package, for the default configuration; `geats units` enables them."""
+    return units([PACKAGED_PROGRAM], exports=DAILY, snapshots=DAILY)
 
 
 def _timer(name: str, description: str, command: str, when: str) -> Mapping[str, str]:

@@ -112,6 +112,41 @@ def test_what_is_removed_leaves_nothing_and_stops_no_vm(root: Path) -> None:
     assert units.removing(saved, root) == ()
 
 
+def test_units_of_the_package_are_enabled_where_they_are(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they say is what would be written, unless the configuration is in another file."""
+    argv = ["/usr/bin/geats"]
+    monkeypatch.setattr(units, "command", lambda file: [*argv, *([f"{file}"] if file else [])])
+    (root / units.PACKAGED).mkdir(parents=True)
+    for name, text in unit_files.packaged().items():
+        (root / units.PACKAGED / name).write_text(text)
+    assert units.removing(root=root) == ()
+    policy = {"exports": {"last": 3}}
+    steps = units.installing(config(**policy), None, root=root)
+    assert texts(steps, root) == [
+        "enable geats.service",
+        "enable geats-exports.timer",
+        "start geats.service, which runs geats boot",
+        "start geats-exports.timer",
+    ]
+    units.carry_out(steps)
+    assert units.not_enabled(config(**policy).policy, root) == []
+    assert texts(units.installing(config(), None, root=root), root) == [
+        "stop geats-exports.timer",
+        "disable geats-exports.timer",
+        "have systemd read its units",
+    ]
+    assert texts(units.installing(config(), Path("/x"), root=root), root)[0:3] == [
+        "stop geats-exports.timer",
+        "disable geats-exports.timer",
+        "write /etc/systemd/system/geats.service",
+    ]
+    units.carry_out(units.removing(root=root))
+    assert sorted(each.name for each in (root / units.PACKAGED).iterdir()) == sorted(units.NAMES)
+    assert units.removing(root=root) == ()
+
+
 def test_units_that_do_not_do_what_they_are_for(root: Path) -> None:
     policy = config(exports={"last": 3}).policy
     names = ["geats.service", "geats-exports.timer"]
@@ -161,12 +196,16 @@ def test_what_runs_geats_is_the_program_beside_its_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", f"{tmp_path}/python3")
+    monkeypatch.setattr(unit_files, "PACKAGED_PROGRAM", f"{tmp_path}/usr/bin/geats")
     config_option = ["--config", f"{FILE}"]
     assert units.command(FILE) == [
         f"{tmp_path}/python3",
         *("-m", "geats_host.cli.main"),
         *config_option,
     ]
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/geats").touch()
+    assert units.command(FILE) == [f"{tmp_path}/usr/bin/geats", *config_option]
     (tmp_path / "geats").touch()
     assert units.command(FILE) == [f"{tmp_path}/geats", *config_option]
     assert units.command(None) == [f"{tmp_path}/geats"]
