@@ -7,11 +7,11 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 """
 
 from geats_core.plans import codec
-from geats_host.calls import declarations, inventory
+from geats_host.calls import inventory
 from geats_host.for_salt import in_brief
 from geats_host.for_salt.calls import looked_at, opened, words
 from geats_host.planning import facts, goals, plans
-from geats_host.watching import differences, history
+from geats_host.watching import declarations, differences, history
 
 __func_alias__ = {"list_": "list"}
 __virtualname__ = "geats"

@@ -78,7 +78,7 @@ def show(session: Session, names: tuple[str, ...], secrets: bool) -> None:
 
     Without NAMES: all that are defined. Keys that have their defaults are left out.
     """
-    from geats_host.calls.declarations import declarations_report
+    from geats_host.watching.declarations import declarations_report
 
     report = declarations_report(session.host, names, shows_secrets=secrets)
     session.answer(report, lambda: show_yaml(report))
