@@ -143,6 +143,13 @@ geats:
           # mac: '02:00:00:12:34:56'   # default: derived from the names of VM and NIC
           addresses: [10.0.3.11/24, 'fd00:3::11/64']
           gateways: [10.0.3.1]
+          # host_name: web01          # its end on the host; mtu: 1400; link: down
+          # vlan: 20                  # the VLAN of the port; and with tags: trunk: [30, 31]
+          # rate: {in: 10MiB, out: 5MiB}     # bytes per second
+          # routes: [{to: 10.9.0.0/16, via: 10.0.3.254}]
+        # - {name: eth1, type: macvlan, parent: enp1s0, mode: bridge, mac: '00:16:3e:xx:xx:xx'}
+        # - {name: eth2, type: routed, addresses: [198.51.100.7/32], gateways: [169.254.1.1]}
+        # - {name: eth3, type: physical, parent: enp2s0}       # or veth, ipvlan, vlan
       metadata:                   # for /etc/firstboot.config in the guest
         ROLE: web server
 

@@ -1,7 +1,7 @@
 """Specs, observations, goals and raw data: well-formed by construction, from small universes."""
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 
 from hypothesis import strategies as st
 
@@ -29,6 +29,7 @@ from geats_core import (
     VolumeSeen,
 )
 from geats_core.containers.isolation import Capabilities, Isolation
+from geats_core.containers.nics import Link, NicType, Rate, Route
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
@@ -66,14 +67,47 @@ limits = st.builds(
 )
 addresses = st.sampled_from(["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"]).map(ip_interface)
 gateways = st.sampled_from(["10.0.0.1", "fd00::1"]).map(ip_address)
-nics = st.builds(
+routes = st.builds(
+    Route,
+    to=st.sampled_from(["10.9.0.0/16", "10.8.0.0/16"]).map(ip_network),
+    via=st.sampled_from(["10.0.0.1", "10.0.0.254"]).map(ip_address),
+)
+bridged_nics = st.builds(
     Nic,
     name=st.sampled_from(["eth0", "eth1"]),
     bridge=st.sampled_from(["br0", "br1"]),
     mac=st.sampled_from(["02:00:00:00:00:01", "02:00:00:00:00:02"]),
     addresses=st.lists(addresses, max_size=2, unique=True).map(tuple),
     gateways=st.lists(gateways, max_size=2, unique=True).map(tuple),
+    host_name=st.sampled_from(["", "", "vweb"]),
+    vlan=st.sampled_from([None, None, 7]),
+    trunk=st.sampled_from([(), (), (8, 9)]),
+    mtu=st.sampled_from([None, None, 1400]),
+    rate=st.sampled_from([Rate(), Rate(), Rate(in_bytes=2**20), Rate(out_bytes=1000)]),
+    link=st.sampled_from(Link),
+    routes=st.just(()) | routes.map(lambda route: (route,)),
 )
+other_nics = st.builds(
+    lambda nic, changes: replace(nic, **{"bridge": "", "trunk": (), "vlan": None, **changes}),
+    bridged_nics,
+    st.sampled_from(
+        [
+            {"type": NicType.VETH},
+            {"type": NicType.ROUTED, "parent": "enp1s0"},
+            *(
+                {"host_name": "", "rate": Rate(), "link": Link.UP, "parent": "enp1s0", **changes}
+                for changes in (
+                    {"type": NicType.MACVLAN, "mode": "bridge"},
+                    {"type": NicType.MACVLAN, "mode": "passthru"},
+                    {"type": NicType.IPVLAN, "mode": "l2", "mac": ""},
+                    {"type": NicType.VLAN, "vlan": 7},
+                    {"type": NicType.PHYSICAL, "mac": ""},
+                )
+            ),
+        ]
+    ),
+)
+nics = bridged_nics | bridged_nics | other_nics
 nic_tuples = st.just(()) | nics.map(lambda nic: (nic,))
 data_volumes = st.builds(
     Volume,

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
+from geats_core.containers import nics
+from geats_core.containers.nics import NicType
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.offers import Offer
@@ -11,6 +13,7 @@ from geats_core.reading.checked import Code, Problem, unknown
 from geats_core.reading.paths import allowed_by, is_within
 from geats_core.reading.sizes import format_size
 from geats_core.vm import hardware
+from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.idmap import shift
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.parse import to_plain
@@ -123,9 +126,16 @@ def _keys(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
 
 
 def _nics(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
-    """A driver whose keys say nothing of NICs connects them to bridges only."""
+    """A driver whose keys say nothing of NICs knows of what they are connected to from them."""
     for nic in want.nics:
-        if not nic.bridge and able.keys is not None and "nics" not in able.keys:
+        said = nics.to_plain(nic)
+        for key in sorted(able.lacks_of_nics.keys() & said.keys()):
+            its_own = able.lacks_of_nics[key]
+            at = f"say it as {HARDWARE}.nics.{nic.name}.{its_own}" if its_own else "leave it out"
+            message = f"the driver {want.driver!r} has no such key: {at}"
+            yield Problem(f"nics[{nic.name}].{key}", message, Code.REFUSED)
+        on_bridge = nic.type is NicType.BRIDGE and not nic.bridge
+        if on_bridge and able.keys is not None and "nics" not in able.keys:
             yield Problem(f"nics[{nic.name}].bridge", "is missing", Code.MISSING)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 from xml.etree.ElementTree import Element
 
+from geats_core.containers.nics import host_end
 from geats_core.domains.elements import of, sub
 from geats_core.domains.host_parts import host_devices, shared_directories
 from geats_core.domains.machine import (
@@ -19,7 +20,6 @@ from geats_core.domains.machine import (
     Model,
     Watchdog,
 )
-from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import Nic, VMSpec, Volume
 
 SEED = "cidata"  # the serial of the disk that contains the seed
@@ -165,7 +165,7 @@ def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
     element = Element("interface", type=kind)
     sub(element, "mac", address=nic.mac)
     sub(element, "source", **where)
-    sub(element, "target", dev=veth_name(spec.name, index))
+    sub(element, "target", dev=host_end(spec.name, index, nic))
     sub(element, "model", type=card.model)
     if card.queues > 1 and card.model is Model.VIRTIO:
         sub(element, "driver", name="vhost", queues=f"{card.queues}")

@@ -75,6 +75,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         entries=ENTRIES if flavour.is_of_qemu else {},  # others know no disk by its serial
         location=location,
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
+        lacks_of_nics=LACKS_OF_NICS,
         lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
         at_first_start=AT_FIRST_START,
         grows_online=flavour.takes if flavour.is_of_qemu else frozenset(),
@@ -248,6 +249,12 @@ KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", *isolation.KEYS}
 )
+LACKS_OF_NICS: Mapping[str, str] = {
+    **{key: key for key in ("link", "mtu", "vlan")},
+    "parent": "macvtap",
+    "rate": "rate_in and rate_out",
+    **dict.fromkeys(("mode", "routes", "trunk", "type"), ""),
+}
 AT_FIRST_START = frozenset({f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data"})  # see ``COSTS``
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
+from geats_core.containers.nics import host_end
 from geats_core.domains.domain_devices import DomainFacts, in_order, letters
 from geats_core.domains.elements import of, sub
 from geats_core.domains.flavours import FLAVOURS, Flavour
 from geats_core.domains.machine import EMPTY, Guest, Machine
-from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import VMSpec
 
 
@@ -60,7 +60,7 @@ def _nic(spec: VMSpec, index: int, flavour: Flavour) -> Element:
     element = Element("interface", type="bridge")
     sub(element, "mac", address=nic.mac)
     sub(element, "source", bridge=nic.bridge)
-    sub(element, "target", dev=veth_name(spec.name, index))
+    sub(element, "target", dev=host_end(spec.name, index, nic))
     if flavour.card:
         sub(element, "model", type=flavour.card)
     return element

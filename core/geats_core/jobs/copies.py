@@ -121,16 +121,16 @@ def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
 def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VMSpec]:
     """*spec* for a VM called *name*, with some keys changed by *changes*; None removes a key.
 
-    Under another name, MAC addresses are derived again, and the hostname changes if it was the old
-    name. ``pools`` in *changes* is the name of the pool of all volumes, or maps names of volumes to
-    names of pools.
+    Under another name, MAC addresses and names of NICs on the host are derived again, and the
+    hostname changes if it was the old name. ``pools`` in *changes* is the name of the pool of all
+    volumes, or maps names of volumes to names of pools.
     """
     given = dict(changes)
     pools = given.pop("pools", {})
     raw = to_plain(spec)
     if name != spec.name:
         raw["hostname"] = hostname_under(spec, name)
-        raw["nics"] = [_without_mac(nic) for nic in _mappings(raw["nics"])]
+        raw["nics"] = [_without_identity(nic) for nic in _mappings(raw["nics"])]
     raw["volumes"] = [_in_pool(volume, pools) for volume in _mappings(raw["volumes"])]
     wrong = list(_wrong_pools(spec, pools))
     match parse_vm(name, {**raw, **given}):
@@ -470,8 +470,8 @@ def _mappings(raw: object) -> Iterable[Mapping[str, object]]:
     return (item for item in raw if isinstance(item, Mapping)) if isinstance(raw, list) else ()
 
 
-def _without_mac(nic: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in nic.items() if key != "mac"}
+def _without_identity(nic: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in nic.items() if key not in ("mac", "host_name")}
 
 
 def _in_pool(volume: Mapping[str, object], pools: object) -> dict[str, object]:

@@ -34,6 +34,8 @@ class DriverFacts:
     ``location`` is where its VMs are: two drivers at one location would be one. ``keys`` are those
     that its VMs have below ``hardware``, each with the JSON Schema of its value; ``lacks`` names
     keys of a VM that it can do nothing with, such as ``privileged``.
+    ``lacks_of_nics`` are those of a NIC, each with the key below ``hardware.nics`` that says the
+    same, or nothing.
     ``at_first_start`` are the fields that a guest takes at its first start only: to change them,
     it has to be recreated.
     ``grows_online`` are the disks that its guests see grow while they are on, unless they can only
@@ -50,6 +52,7 @@ class DriverFacts:
     location: str | None = None
     keys: Mapping[str, object] | None = None
     lacks: frozenset[str] = frozenset()
+    lacks_of_nics: Mapping[str, str] = field(default_factory=dict)
     at_first_start: frozenset[str] = frozenset()
     grows_online: frozenset[Offer] | None = None
     root_kind: RootKind | None = None

@@ -1,8 +1,10 @@
-"""What a plan opens to guests: for those who read it, as lines that begin with ``!``."""
+"""What a plan opens to guests, or takes from the host: for those who read it, as lines that begin
+with ``!``."""
 
 from collections.abc import Iterable
 
 from geats_core.containers.isolation import isolation_warnings
+from geats_core.containers.nics import nic_warnings
 from geats_core.planning.actions import Adopt, Define
 from geats_core.planning.steps import Plan
 from geats_core.vm.spec import VMSpec
@@ -11,7 +13,8 @@ ALL_NEW = ("driver", "privileged")  # if one of these changes, so does what all 
 
 
 def opened(plan: Plan) -> list[str]:
-    """What the guest can do from then on that keeps it less apart from its host.
+    """What the guest can do from then on that keeps it less apart from its host, and what the host
+    cannot.
 
     For example ``! web01.seccomp: the guest can use every system call``.
     """
@@ -19,7 +22,7 @@ def opened(plan: Plan) -> list[str]:
         f"! {plan.name}.{key}: {what}"
         for step in plan.steps
         if isinstance(step.action, Define | Adopt)
-        for key, what in weakened(step.action.spec)
+        for key, what in (*weakened(step.action.spec), *nic_warnings(step.action.spec.nics))
         if not step.changes or {key, *ALL_NEW} & {each.field for each in step.changes}
     ]
 

@@ -209,3 +209,14 @@ def shown(raw: object) -> str:
             return "a list"
         case _:
             return f"a {type(raw).__name__}"
+
+
+def repeated(path: str, what: str, values: Iterable[str]) -> list[Problem]:
+    """What of *values* is there more than once; what is empty may be."""
+    seen: set[str] = set()
+    twice: list[Problem] = []
+    for value in values:
+        if value in seen and value:
+            twice.append(Problem(path, f"have the {what} {value!r} twice"))
+        seen.add(value)
+    return twice

@@ -8,6 +8,7 @@ wins over nothing.
 import re
 from collections.abc import Iterable
 
+from geats_core.containers import nic_lines
 from geats_core.containers.isolation import field_of, isolation_lines
 from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, HALT_SIGNAL, cgroup_items
 from geats_core.vm.spec import Init, VMSpec
@@ -24,6 +25,7 @@ LIMITS = re.compile(r"lxc\.cgroup2?\.(memory|cpu|pids)\..+")
 OF_LIMIT = {"memory": "memory", "cpu": "cpus", "pids": "processes"}
 NIC = re.compile(r"lxc\.net\.([0-9]+)(?:\.(.+))?")
 NIC_VALUES = frozenset({None, "type", "link", "flags", "name", "hwaddr", "veth.pair"})
+ADDED = frozenset({"ipv4.address", "ipv6.address", "veth.vlan.tagged.id"})  # to what there is
 MOUNT = "lxc.mount.entry"
 UNITS = {"K": 10, "M": 20, "G": 30}
 
@@ -41,7 +43,7 @@ def _wins_over(line: str, spec: VMSpec) -> str:
     if key == MOUNT:
         return _mounts(value, spec)
     if nic := NIC.fullmatch(key):
-        return "nics" if int(nic[1]) < len(spec.nics) and nic[2] in NIC_VALUES else ""
+        return "nics" if _is_of_nic(int(nic[1]), nic[2], spec) else ""
     if limit := LIMITS.fullmatch(key):
         items = dict(cgroup_items(spec.limits))
         if spec.limits.cpus is not None:
@@ -59,6 +61,15 @@ def _wins_over(line: str, spec: VMSpec) -> str:
 def _divided(line: str) -> tuple[str, str]:
     key, _, value = line.partition(" =")
     return key, value.strip()
+
+
+def _is_of_nic(index: int, word: str | None, spec: VMSpec) -> bool:
+    """Whether the line of an interface replaces one of a NIC of the spec."""
+    if index >= len(spec.nics):
+        return False
+    written = nic_lines.lines(spec.name, index, spec.nics[index])
+    words = {line.partition(" ")[0].removeprefix(f"lxc.net.{index}.") for line in written}
+    return word in NIC_VALUES or word in words - ADDED
 
 
 def _is_said(field: str, value: str, spec: VMSpec) -> bool:

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from geats_core.containers.nics import NicType, host_end
 from geats_core.reading.fields import dns_name
-from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import VMSpec
 
 Claim: TypeAlias = tuple[str, str]  # what it is, and which one
 HOST_INTERFACE = "the interface on the host"
+THE_VLAN = "the VLAN on an interface"
 THE_MAC = "the MAC address"
 THE_ADDRESS = "the address"
 
@@ -18,8 +19,16 @@ def claims(name: str, spec: VMSpec) -> Iterable[tuple[Claim, str]]:
     """What only this VM may have while it runs, and the path in its spec that says so."""
     for index, nic in enumerate(spec.nics):
         path = f"nics[{nic.name}]"
-        yield (THE_MAC, nic.mac.lower()), f"{path}.mac"
-        yield (HOST_INTERFACE, veth_name(name, index)), path
+        yield from ((claim, f"{path}.mac") for claim in [(THE_MAC, nic.mac.lower())] if nic.mac)
+        yield from (
+            ((HOST_INTERFACE, end), f"{path}.host_name" if nic.host_name else path)
+            for end in [host_end(name, index, nic)]
+            if end
+        )
+        if nic.takes_parent:
+            yield (HOST_INTERFACE, nic.parent), f"{path}.parent"
+        if nic.type is NicType.VLAN:
+            yield (THE_VLAN, f"{nic.parent}.{nic.vlan}"), f"{path}.vlan"
         for address in nic.addresses:
             yield (THE_ADDRESS, str(address.ip)), f"{path}.addresses"
 

@@ -17,23 +17,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from ipaddress import IPv4Interface
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.containers import nic_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
+from geats_core.containers.nics import veth_name as veth_name
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.vm.idmap import lxc_values
 from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import (
-    Address,
     Bind,
     IdRange,
     Init,
     Limits,
-    Nic,
     SharedVolume,
     VMSpec,
     Volume,
@@ -62,7 +61,6 @@ INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in 
 COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
-NO_BROADCAST = "0.0.0.0"
 BLANKS = " \t"
 INCLUDE = re.compile(r"[ \t]*lxc\.include[ \t]*=")
 UNSET = (  # what geats says, by these keys: what is included has to say nothing of it
@@ -131,7 +129,7 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
         *(UNSET if first or spec.includes is not None else ()),
         *_identity(spec, facts),
         *_storage(spec, facts),
-        *(line for index, nic in enumerate(spec.nics) for line in _nic(spec.name, index, nic)),
+        *_nics(spec),
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
         *([BY_HAND] if last else []),
     ]
@@ -283,12 +281,6 @@ def live_items(limits: Limits, *, cgroup2: bool) -> tuple[tuple[str, str], ...]:
     return tuple((key, value or none.get(key, "max")) for key, value in named)
 
 
-def veth_name(vm_name: str, index: int) -> str:
-    """The host's end of a NIC: fixed, so that a leftover is found, and of at most 15 characters."""
-    digest = sha256(vm_name.encode()).hexdigest()[:9]
-    return f"gt{digest}n{index}"
-
-
 def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     """What is said; else what LXC has for every container, and for unprivileged ones."""
     if spec.includes is not None:
@@ -329,6 +321,12 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
 
 
+def _nics(spec: VMSpec) -> Iterable[str]:
+    for index, nic in enumerate(spec.nics):
+        yield from nic_lines.lines(spec.name, index, nic)
+    yield from nic_lines.hooks(spec.nics)
+
+
 def _mounted(spec: VMSpec) -> Iterable[Volume]:
     """The volumes beside the root that are mounted anywhere."""
     return (v for v in spec.volumes if v is not spec.root and v.mount)
@@ -351,28 +349,3 @@ def _mapped(spec: VMSpec, each: Mounted, facts: LxcFacts) -> bool:
 def fstab_escaped(path: str) -> str:
     """See fstab(5): white space in a field is written in octal."""
     return path.replace("\\", "\\134").replace(" ", "\\040").replace("\t", "\\011")
-
-
-def _nic(vm_name: str, index: int, nic: Nic) -> Iterable[str]:
-    key = f"lxc.net.{index}"
-    yield f"{key}.type = veth"
-    yield f"{key}.link = {nic.bridge}"
-    yield f"{key}.flags = up"
-    yield f"{key}.name = {nic.name}"
-    yield f"{key}.hwaddr = {nic.mac}"
-    yield f"{key}.veth.pair = {veth_name(vm_name, index)}"
-    for address in nic.addresses:
-        yield f"{key}.ipv{address.version}.address = {address.with_prefixlen}{_broadcast(address)}"
-    for gateway in nic.gateways:
-        yield f"{key}.ipv{gateway.version}.gateway = {gateway}"
-
-
-def _broadcast(address: Address) -> str:
-    """What follows an IPv4 address: without it liblxc 5 has 0.0.0.255 for a /24 (lxc issue 4522).
-
-    The two addresses of a /31, and that of a /32, have none (RFC 3021).
-    """
-    if not isinstance(address, IPv4Interface):
-        return ""
-    network = address.network
-    return f" {network.broadcast_address if network.prefixlen < 31 else NO_BROADCAST}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import permutations
 
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Problem, repeated
 from geats_core.reading.fields import Reader, each, named, of_mapping
 from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm.spec import ROOT, Bind, SharedVolume, Volume
@@ -204,13 +204,3 @@ def size_or_none(size_bytes: int | None) -> str | None:
 
 def without_none(plain: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in plain.items() if value is not None}
-
-
-def repeated(path: str, what: str, values: Iterable[str]) -> list[Problem]:
-    seen: set[str] = set()
-    twice: list[Problem] = []
-    for value in values:
-        if value in seen and value:
-            twice.append(Problem(path, f"have the {what} {value!r} twice"))
-        seen.add(value)
-    return twice

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache, reduce
-from hashlib import sha256
 
 from returns.result import Failure, Success
 
+from geats_core.containers import nics
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
+from geats_core.containers.nics import derived_mac as derived_mac
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked, Problem, problem, shown, unknown
+from geats_core.reading.checked import Checked, Problem, problem, repeated, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.labels import NO_LABELS, labels
 from geats_core.reading.mappings import merge as merge
@@ -21,14 +21,12 @@ from geats_core.vm import hardware, idmap, readiness
 from geats_core.vm.mounts import (
     mounts_to_plain,
     read_mounts,
-    repeated,
     size_or_none,
     without_none,
 )
 from geats_core.vm.spec import (
     Autostart,
     Dns,
-    Gateway,
     IdRange,
     Init,
     Limits,
@@ -40,7 +38,6 @@ from geats_core.vm.spec import (
 DEFAULT_DRIVER = "lxc"
 NO_NICS: tuple[Nic, ...] = ()
 NO_RANGES: tuple[IdRange, ...] = ()
-NO_GATEWAYS: tuple[Gateway, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
 
 
@@ -93,12 +90,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     read.take("profile", _merged, None)
     name = read.keep(fields.vm_name("name", vm_name), "")
     volumes, binds, shared = read_mounts(read, name)
-    nics = tuple(_with_mac(nic, name) for nic in read.take("nics", _nics, NO_NICS))
-    read.problems += [
-        *repeated("nics", "name", [nic.name for nic in nics]),
-        *repeated("nics", "mac", [nic.mac for nic in nics]),
-        *repeated("nics", "addresses", [str(a.ip) for nic in nics for a in nic.addresses]),
-    ]
+    interfaces = tuple(nics.with_mac(nic, name) for nic in read.take("nics", nics.nics, NO_NICS))
+    read.problems += nics.repetitions(interfaces)
     after = read.take("after", _names, NO_NAMES)
     read.problems += repeated("after", "name", after)
     if name and name in after:
@@ -116,7 +109,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             cpus=read.take("cpus", _cpus_or_none, None),
             processes=read.take("processes", _processes_or_none, None),
         ),
-        nics=nics,
+        nics=interfaces,
         dns=read.take("dns", _dns, Dns()),
         metadata=read.take("metadata", _metadata, ()),
         init=read.take("init", _init, Init.AUTO),
@@ -137,32 +130,6 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     )
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
-
-
-@of_mapping
-def _nic(read: Reader) -> Checked[Nic]:
-    gateways = read.take("gateways", _ips, NO_GATEWAYS)
-    if len({gateway.version for gateway in gateways}) < len(gateways):
-        read.problems.append(Problem(read.at("gateways"), "must be one of each IP version at most"))
-    return read.done(
-        Nic(
-            name=read.need("name", fields.interface, ""),
-            bridge=read.take("bridge", fields.interface, ""),
-            mac=read.take("mac", fields.mac, ""),
-            addresses=read.take("addresses", _addresses, ()),
-            gateways=gateways,
-        )
-    )
-
-
-def _with_mac(nic: Nic, vm_name: str) -> Nic:
-    return nic if nic.mac else replace(nic, mac=derived_mac(vm_name, nic.name))
-
-
-def derived_mac(vm_name: str, nic_name: str) -> str:
-    """A locally administered MAC address that stays the same across rebuilds."""
-    digest = sha256(f"{vm_name}/{nic_name}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
 @of_mapping
@@ -202,7 +169,6 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
 
 
 # Made once, as a parser takes longer to make than to use.
-_addresses = each(fields.ip_address_with_prefix)
 _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
 _domains = each(fields.domain)
 _includes = fields.or_none(each(fields.include))
@@ -214,7 +180,6 @@ _power = fields.one_of("power", PowerWish)
 _processes_or_none = fields.or_none(fields.positive_int)
 _ready_or_none = fields.or_none(readiness.parse_ready)
 _size_or_none = fields.or_none(parse_size)
-_nics = each(_nic)
 
 
 def to_plain(spec: VMSpec) -> dict[str, object]:
@@ -228,7 +193,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "cpus": spec.limits.cpus,
             "processes": spec.limits.processes,
             **mounts_to_plain(spec.volumes, spec.binds, spec.shared_volumes),
-            "nics": [_plain_nic(nic) for nic in spec.nics],
+            "nics": [*map(nics.to_plain, spec.nics)],
             "dns": {
                 "nameservers": [str(server) for server in spec.dns.nameservers],
                 "search": list(spec.dns.search),
@@ -270,13 +235,3 @@ def parse_text(vm_name: str, text: str) -> Checked[VMSpec]:
     except (ValueError, RecursionError):
         return problem("", "must be JSON")
     return parse_vm(vm_name, raw)
-
-
-def _plain_nic(nic: Nic) -> dict[str, object]:
-    return {
-        "name": nic.name,
-        **({"bridge": nic.bridge} if nic.bridge else {}),
-        "mac": nic.mac,
-        "addresses": [str(address) for address in nic.addresses],
-        "gateways": [str(gateway) for gateway in nic.gateways],
-    }

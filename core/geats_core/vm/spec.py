@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from geats_core.containers.isolation import Isolation
+from geats_core.containers.nics import Nic as Nic
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
 from geats_core.vm.readiness import Ready
@@ -71,20 +72,6 @@ class Limits:
     memory_bytes: int | None = None
     cpus: float | None = None
     processes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
-    """One network interface, on a bridge of the host. ``mac`` is always set: given or derived.
-
-    ``bridge`` is empty if it is connected to something else, which only some drivers can do.
-    """
-
-    name: str
-    bridge: str
-    mac: str
-    addresses: tuple[Address, ...] = ()
-    gateways: tuple[Gateway, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

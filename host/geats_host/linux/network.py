@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from geats_host.errors import HostError
 
@@ -20,18 +21,28 @@ ERROR, DONE, LINK = 2, 3, 16  # NLMSG_ERROR, NLMSG_DONE, RTM_NEWLINK
 CHANGED_MEANWHILE = 0x10  # NLM_F_DUMP_INTR
 LINK_BYTES = 16  # struct ifinfomsg
 NAME, INFO, KIND = 3, 18, 1  # IFLA_IFNAME, IFLA_LINKINFO, and within that IFLA_INFO_KIND
-BRIDGE = b"bridge\0"
+BRIDGE, OPEN_VSWITCH = b"bridge\0", b"openvswitch\0"
+HAS_OPEN_VSWITCH = Path("/sys/module/openvswitch")
 LONGEST_ANSWER = 1 << 16  # of one recv; the kernel splits what is longer
 ATTEMPTS, TIMEOUT_S = 10, 10
 
 
 def bridges() -> frozenset[str]:
-    """The names of the bridges in our network namespace."""
+    """The names of the bridges in our network namespace, those of Open vSwitch included."""
+    return _of_kind(BRIDGE) | open_vswitches()
+
+
+def open_vswitches() -> frozenset[str]:
+    """Those of Open vSwitch; only if it is there, the kernel is asked for them."""
+    return _of_kind(OPEN_VSWITCH) if HAS_OPEN_VSWITCH.exists() else frozenset()
+
+
+def _of_kind(kind: bytes) -> frozenset[str]:
     try:
         for _ in range(ATTEMPTS):
-            links = _links()
+            links = _links(kind)
             if links is not None:
-                return frozenset(_name(link) for link in links if _kind(link) == BRIDGE)
+                return frozenset(_name(link) for link in links if _kind(link) == kind)
     except OSError as error:
         raise HostError(f"cannot list the bridges: {error.strerror or error}") from None
     raise HostError("cannot list the bridges: they change all the time")
@@ -51,14 +62,14 @@ def connection(addresses: Sequence[str], port: int, timeout_s: float) -> socket.
     raise HostError(why)
 
 
-def _links() -> list[dict[int, bytes]] | None:
-    """The attributes of each link, all but bridges left out if the kernel can do that.
+def _links(of_kind: bytes) -> list[dict[int, bytes]] | None:
+    """The attributes of each link, those of other kinds left out if the kernel can do that.
 
     None if links came or went meanwhile, so that some may be missing.
     """
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.settimeout(TIMEOUT_S)
-        wanted = bytes(LINK_BYTES) + _attribute(INFO, _attribute(KIND, BRIDGE))
+        wanted = bytes(LINK_BYTES) + _attribute(INFO, _attribute(KIND, of_kind))
         kernel.send(HEADER.pack(HEADER.size + len(wanted), GET_LINKS, ALL, 1, 0) + wanted)
         links: list[dict[int, bytes]] = []
         changed = False

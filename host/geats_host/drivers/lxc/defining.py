@@ -16,7 +16,7 @@ from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc import seen as lxc_seen
 from geats_host.drivers.lxc.definition import CONFIG, OURS, PROFILES, ROOTFS
 from geats_host.drivers.lxc.facts import FOR_CLOUD_INIT
-from geats_host.drivers.lxc.kernel import apparmor
+from geats_host.drivers.lxc.kernel import apparmor, connections
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import CLOUD_INIT
@@ -80,16 +80,19 @@ def undefine(options: Options, name: str) -> None:
 
 
 def cannot_define(options: Options, spec: VMSpec) -> Problems:
-    """Whether root may give the guest its ids, and its seed is read: see ``CheckingDriver``."""
+    """Whether root may give the guest its ids, what its NICs are connected to is there, and its
+    seed is read: see ``CheckingDriver``."""
     with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
         why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
         ids = (Problem("idmap", why, Code.REFUSED),) if why else ()
+    runs = definition.started(folders.folder_of(options, spec.name)) if spec.nics else None
+    wrong = (*ids, *connections.problems(spec, runs))
     said = dict(spec.hardware)
     unread = [key for key in FOR_CLOUD_INIT if key in said]
     if unread and json.loads(said.get("guest", "null")) != CLOUD_INIT:
         why = f"must be {CLOUD_INIT}, or nobody reads {' and '.join(unread)}"
-        return (*ids, Problem(f"{HARDWARE}.guest", why, Code.REFUSED))
-    return ids
+        return (*wrong, Problem(f"{HARDWARE}.guest", why, Code.REFUSED))
+    return wrong
 
 
 def cannot_undefine(options: Options, name: str) -> str:

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from geats_core.containers.nics import host_end, veth_name
 from geats_core.planning.plugin_facts import Leftover
-from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.leftovers import Left
@@ -30,13 +30,13 @@ Link: TypeAlias = Mapping[str, object]
 
 def make_way(spec: VMSpec) -> None:
     """Remove what is left of interfaces of a VM that is off; ``HostError`` says who has one."""
-    for index in range(len(spec.nics)):
-        name = veth_name(spec.name, index)
-        if _is_there(name):
-            taken = in_the_way(name)
-            if taken:
-                raise HostError(taken)
-            remove(name)
+    for index, nic in enumerate(spec.nics):
+        name = host_end(spec.name, index, nic)
+        if not name or not _is_there(name):
+            continue
+        if nic.host_name and not in_the_way(name):
+            raise HostError(f"there is an interface {name} on the host: delete it, or say another")
+        remove(name)
 
 
 def in_the_way(name: str) -> str:

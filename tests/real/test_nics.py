@@ -1,0 +1,120 @@
+"""Kinds of NICs of real containers, on what this kernel has; the others are in tests/vm."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from geats_host.drivers import Place
+from geats_host.drivers.lxc.driver import LxcDriver
+from tests.real.conftest import BRIDGE, sh, spec
+
+PARENT, CARD = "gtparent", "gtcard"
+
+
+@pytest.fixture
+def links(bridge: str) -> Iterator[None]:
+    """An interface of the host for others on top of it, whose other end is a port of the bridge;
+    and one to give away."""
+    for name in (PARENT, CARD):
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}2")
+        sh("ip", "link", "set", f"{name}2", "master", BRIDGE, "up")
+    sh("ip", "link", "set", PARENT, "up")
+    yield
+    for name in (PARENT, CARD):
+        sh("ip", "link", "delete", name)
+
+
+def started(driver: LxcDriver, root: Path, name: str, *nics: object) -> str:
+    """A container with these NICs, that runs."""
+    want = spec(name, nics=[*nics])
+    assert driver.cannot_define(want) == ()
+    driver.define(want, {"root": Place(root)})
+    driver.start(want.name)
+    return want.name
+
+
+def inside(driver: LxcDriver, name: str, *argv: str) -> str:
+    """What a program of the host says in the network of the guest."""
+    return sh("nsenter", f"--net=/proc/{driver.info(name).pid}/ns/net", *argv)
+
+
+def link(text: str) -> dict[str, object]:
+    found: list[dict[str, object]] = json.loads(text)
+    return found[0]
+
+
+def test_pairs(driver: LxcDriver, busybox_rootfs: Path, bridge: str) -> None:
+    """One with a named end and an MTU, one that is unplugged, one that nothing is connected to, and
+    one that is routed, with an address of its own and a gateway that no network has."""
+    name = started(
+        driver,
+        busybox_rootfs,
+        "pairs",
+        {
+            "name": "eth0",
+            "bridge": BRIDGE,
+            "host_name": "gtweb",
+            "mtu": 1400,
+            "mac": "00:16:3e:xx:xx:xx",
+            "addresses": ["10.77.0.9/24", "10.77.0.10/24", "fd77::9/64"],
+            "routes": [{"to": "10.99.0.0/16", "via": "10.77.0.1"}],
+        },
+        {"name": "eth1", "bridge": BRIDGE, "link": "down"},
+        {"name": "eth2", "type": "veth", "host_name": "gtalone"},
+        {
+            "name": "eth3",
+            "type": "routed",
+            "host_name": "gtrouted",
+            "addresses": ["10.88.0.5/32"],
+            "gateways": ["169.254.1.1"],
+        },
+    )
+    web = link(sh("ip", "-json", "link", "show", "gtweb"))
+    assert (web["master"], web["mtu"]) == (BRIDGE, 1400)
+    guest = link(inside(driver, name, "ip", "-json", "link", "show", "eth0"))
+    assert guest["mtu"] == 1400
+    assert str(guest["address"]).startswith("00:16:3e:")
+    assert "10.77.0.10/24" in inside(driver, name, "ip", "address", "show", "eth0")
+    assert "10.99.0.0/16 via 10.77.0.1" in inside(driver, name, "ip", "route")
+    assert link(inside(driver, name, "ip", "-json", "link", "show", "eth1"))["operstate"] == "DOWN"
+    assert "master" not in link(sh("ip", "-json", "link", "show", "gtalone"))
+    sh("ping", "-c1", "-W5", "10.77.0.9")
+    sh("ping", "-c1", "-W5", "10.88.0.5")
+    assert "default via 169.254.1.1 dev eth3" in inside(driver, name, "ip", "route")
+    inside(driver, name, "ping", "-c1", "-W5", "-I", "10.88.0.5", "10.77.0.1")
+
+
+def test_on_interfaces_of_the_host(driver: LxcDriver, busybox_rootfs: Path, links: None) -> None:
+    """A macvlan has a MAC address of its own; a physical one is away, and comes back."""
+    name = started(
+        driver,
+        busybox_rootfs,
+        "on-host",
+        {"name": "eth0", "type": "macvlan", "parent": PARENT, "addresses": ["10.77.0.11/24"]},
+        {"name": "eth1", "type": "physical", "parent": CARD, "addresses": ["10.77.0.12/24"]},
+    )
+    sh("ping", "-c1", "-W5", "10.77.0.11")
+    sh("ping", "-c1", "-W5", "10.77.0.12")
+    assert CARD not in sh("ip", "-brief", "link").split()
+    running = driver.observe()[name].in_effect
+    assert running is not None
+    assert driver.cannot_define(running) == ()
+    driver.stop(name)
+    assert sh("ip", "-brief", "link", "show", CARD)
+
+
+def test_what_is_not_there_is_told_before_anything_is_done(driver: LxcDriver, bridge: str) -> None:
+    want = spec(
+        "nowhere",
+        nics=[
+            {"name": "eth0", "type": "macvlan", "parent": "gtnobody"},
+            {"name": "eth1", "bridge": BRIDGE, "vlan": 7},
+        ],
+    )
+    assert [str(each) for each in driver.cannot_define(want)] == [
+        "nics[eth0].parent: there is no interface 'gtnobody' on this host",
+        f"nics[eth1].vlan: the bridge {BRIDGE} knows no VLANs: ip link set dev {BRIDGE} type bridge"
+        " vlan_filtering 1",
+    ]
