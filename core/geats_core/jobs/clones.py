@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 from geats_core.deciding.refusals import only_while_off, refusals
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan, Setting, arranged
+from geats_core.jobs import machine_memory
 from geats_core.jobs.copies import claimed, in_the_way, make_room, not_there, not_whole
 from geats_core.planning.actions import (
     CloneVolume,
@@ -86,10 +87,15 @@ def _copy(
         seen, old = draft.state.volume(*where), from_.volume(*where)
         if seen is not None and seen.is_reserved and old is not None:
             template = _template(spec, from_, old.template) if volume.name == ROOT else None
-            draft.add(CloneVolume(*where, source, template), f"it should be as that of {source}")
+            draft.add(CloneVolume(*where, source, template), _why(source, volume.name, spec))
     reason = "its files in the guest are those of another VM"
     draft.add(ConfigureGuest(spec.root.pool, ROOT, spec), reason)
     return draft.finished()
+
+
+def _why(source: str, volume: str, spec: VMSpec) -> str:
+    parts = machine_memory.remembering(spec) if volume == ROOT else ()
+    return machine_memory.told(f"it should be as that of {source}", parts, Identity.NEW)
 
 
 def _of(source: str) -> str:

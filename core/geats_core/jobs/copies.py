@@ -13,13 +13,14 @@ cloned, if their pools can do that in no time.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from returns.result import Failure, Success
 
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.refusals import foreign, only_while_off, refusals, undefined
+from geats_core.jobs import machine_memory
 from geats_core.jobs.arrivals import Arrival
 from geats_core.planning.actions import (
     ActivateVolume,
@@ -77,7 +78,8 @@ class Manifest:
     """What an archive contains: the VM's spec, its volumes, and the template of its root.
 
     ``taken_s`` is when it was written, in seconds since the epoch. ``by_hand`` are the lines that a
-    person added to the driver's definition.
+    person added to the driver's definition, ``remembered`` is what its driver keeps of its machine
+    (see ``machine_memory``), by what it is.
     """
 
     spec: VMSpec
@@ -86,6 +88,7 @@ class Manifest:
     taken_s: int
     version: int = file_formats.ARCHIVE
     by_hand: tuple[str, ...] = ()
+    remembered: Mapping[str, str] = field(default_factory=dict)
 
 
 def manifest_to_json(manifest: Manifest) -> str:
@@ -274,7 +277,7 @@ def _unpack(draft: Draft, source: str, manifest: Manifest, spec: VMSpec) -> None
             where = (volume.pool, volume.name, source)
             identity = _identity(spec, manifest)
             action = UnpackVolume(*where, packed.sha256, of_root, identity)
-            draft.add(action, _why(action, packed))
+            draft.add(action, _why(action, packed, manifest, spec))
 
 
 def complete(draft: Draft, spec: VMSpec) -> Draft:
@@ -284,10 +287,14 @@ def complete(draft: Draft, spec: VMSpec) -> Draft:
     return draft
 
 
-def _why(action: UnpackVolume, packed: PackedVolume) -> str:
-    if not action.is_from_host:
-        return "it should be as in the archive"
-    return f"{format_size(packed.size_bytes)} of it are data there, at most"
+def _why(action: UnpackVolume, packed: PackedVolume, manifest: Manifest, spec: VMSpec) -> str:
+    parts = machine_memory.remembering(spec)
+    if action.is_from_host:
+        why = f"{format_size(packed.size_bytes)} of it are data there, at most"
+    else:
+        why, there = "it should be as in the archive", machine_memory.kinds(manifest.remembered)
+        parts = [part for part in parts if part in there]
+    return machine_memory.told(why, parts if action.volume == ROOT else (), action.identity)
 
 
 def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:

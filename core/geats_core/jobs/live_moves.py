@@ -21,7 +21,6 @@ OF_ONE_HOST = {  # devices that stay where they are
     "hostdev": "a device of this host (pci, usb)",
     "filesystem": "a directory of this host (binds)",
     "shmem": "memory that it shares with this host",
-    "tpm": "a TPM, whose secrets stay on this host",
 }
 NOTHING = ("", "")
 STOP_FIRST = "move it without `live`"

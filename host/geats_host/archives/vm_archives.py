@@ -25,8 +25,9 @@ from geats_host.storage import Offer, Pool, VolumeId
 from geats_host.templates.digests import sha256_of
 
 MANIFEST = "geats.json"
-LARGEST_MANIFEST_BYTES = 2**20
+LARGEST_MANIFEST_BYTES = 2**23  # with what the machine remembers
 TREE_SUFFIX, DISK_SUFFIX = ".tar.zst", ".raw.zst"
+NOTHING: Mapping[str, str] = {}
 Content: TypeAlias = Tree | Disk | None  # of a volume; None exists in memory only
 # What geats calls an archive that was given no path.
 NAMED = re.compile(r"(?P<vm>.+)-(?P<at>\d{4}-\d\d-\d\d-\d{6})(-\d+)?\.geats\.tar")
@@ -52,12 +53,14 @@ def write(
     taken_s: int,
     by_hand: tuple[str, ...] = (),
     done_with_volumes: Callable[[], None] = lambda: None,
+    remembered: Mapping[str, str] = NOTHING,
 ) -> None:
     """Write the VM *spec* with the volumes at *contents*; the file appears only when complete.
 
-    *by_hand* are the lines that a person added to it, and *taken_s* is now. *done_with_volumes* is
-    called before the file appears: once there is one, nothing is left to do. If there is a file at
-    *path* by then, it is not replaced: raises ``HostError``.
+    *by_hand* are the lines that a person added to it, *remembered* is what its machine remembers,
+    and *taken_s* is now. *done_with_volumes* is called before the file appears: once there is one,
+    nothing is left to do. If there is a file at *path* by then, it is not replaced: raises
+    ``HostError``.
     """
     new = new_of(path)
     with _host_errors(path):
@@ -66,7 +69,12 @@ def write(
         try:
             with open(os.open(new, MAKE, 0o600), "w+b") as out:
                 about = Manifest(
-                    spec=spec, template=template, volumes=(), taken_s=taken_s, by_hand=by_hand
+                    spec=spec,
+                    template=template,
+                    volumes=(),
+                    taken_s=taken_s,
+                    by_hand=by_hand,
+                    remembered=remembered,
                 )
                 _write(out, about, contents)
                 out.flush()

@@ -354,6 +354,22 @@ class GuestConfiguring(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """What a driver offers whose machines remember more than their volumes contain.
+
+    What that is, see ``geats_core.jobs.machine_memory``.
+    """
+
+    def remembered(self, name: str) -> Mapping[str, str]:
+        """What there is of a VM; it is off, or stands still."""
+        ...
+
+    def remember(self, name: str, remembered: Mapping[str, str]) -> None:
+        """Let a VM that was just defined remember that; what it has no part for is left out."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What was tried on this host, what came of it, and how that is mended; empty if it is well."""

@@ -59,6 +59,7 @@ class MemoryDriver:
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
     uuids: dict[str, str] = field(default_factory=dict)  # by name
     sent: dict[str, bool] = field(default_factory=dict)  # whether VMs moved away as they ran
+    memories: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of machines, by name
 
     @property
     def facts(self) -> DriverFacts:
@@ -98,6 +99,7 @@ class MemoryDriver:
         if name in self.vms and new_name not in self.vms:
             self.vms[new_name] = replace(self._in(name, Power.STOPPED), defined=None)
             self.uuids[new_name] = self.uuids[name]
+            self.memories[new_name] = self.memories.pop(name, {})
             del self.vms[name], self.uuids[name]
 
     def undefine(self, name: str) -> None:
@@ -105,11 +107,18 @@ class MemoryDriver:
             self._in(name, Power.STOPPED)
             del self.vms[name], self.uuids[name]
             self.files = {key: held for key, held in self.files.items() if key[0] != name}
-            self.configured.pop(name, None)
-            self.sent.pop(name, None)
+            for each in (self.configured, self.sent, self.memories):
+                each.pop(name, None)
 
     def configure_guest(self, spec: VMSpec, place: Place, *, new: bool) -> None:
         self.configured[spec.name] = spec
+
+    def remembered(self, name: str) -> Mapping[str, str]:
+        return self.memories.get(name, {})
+
+    def remember(self, name: str, remembered: Mapping[str, str]) -> None:
+        self._in(name, Power.STOPPED)
+        self.memories[name] = remembered
 
     def start(self, name: str) -> None:
         vm = self._in(name, Power.STOPPED)
@@ -168,8 +177,9 @@ class MemoryDriver:
         return Meeting(domain=next(f"{at}" for at, each in _drivers.items() if each is self))
 
     def send(self, name: str, domain: str) -> None:
-        vm, there = self._in(name, Power.RUNNING), _drivers[Path(domain)].vms
-        there[name] = replace(there[name], power=Power.FROZEN, in_effect=vm.in_effect)
+        vm, there = self._in(name, Power.RUNNING), _drivers[Path(domain)]
+        there.vms[name] = replace(there.vms[name], power=Power.FROZEN, in_effect=vm.in_effect)
+        there.memories[name] = self.remembered(name)
         self._off(name, Power.RUNNING)
         self.sent[name] = True
 

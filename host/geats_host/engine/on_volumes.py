@@ -1,7 +1,8 @@
 """Actions on volumes, performed: filled, copied, configured, renamed and destroyed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -30,7 +31,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.model import adopted, filled
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import ROOT, VMSpec
 from geats_host import templates
 from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, GuestConfiguring, Place
 from geats_host.engine.ground import Ground
@@ -58,10 +59,12 @@ from geats_host.templates.layers import renew_machine_id
 
 if TYPE_CHECKING:
     from geats_host.archives import export_clones, vm_archives
+    from geats_host.drivers import machine_memory
     from geats_host.peers import fetching
 else:  # of volumes that are copied
     export_clones = later("geats_host.archives.export_clones")
     vm_archives = later("geats_host.archives.vm_archives")
+    machine_memory = later("geats_host.drivers.machine_memory")
     fetching = later("geats_host.peers.fetching")
 
 DISK_FILES = (Offer.FILE, Offer.QCOW2)
@@ -146,14 +149,19 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
         case UnpackVolume(_, _, archive, sha256, template, identity):
             content = vm_archives.content_of(pool, volume, ground.store.root.parent)
             if action.is_from_host:
-                fetching.fetch(action, content)
+                fetching.fetch(action, content, partial(_remember, ground, identity=identity))
             else:
                 vm_archives.unpack_volume(Path(archive), action.volume, sha256, content)
+                if action.volume == ROOT:
+                    kept = vm_archives.read(Path(archive)).manifest.remembered
+                    _remember(ground, kept, identity)
             _filled(ground, pool, volume, template, identity)
             if action.takes_over:
                 unfinished_copies.forget(ground.registry, ground.name)
         case CloneVolume(_, _, source, template):
             pool.clone(VolumeId(source, action.volume), volume)
+            if action.volume == ROOT:
+                _remember(ground, machine_memory.remembered_by(ground.driver, source), Identity.NEW)
             _filled(ground, pool, volume, template, Identity.NEW)
         case AdoptVolume(tree=tree):
             _check_root(ground, action)
@@ -168,6 +176,12 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             raise AssertionError("it is handed over, or moved: see ``Performer.perform``")
         case _:
             assert_never(action)
+
+
+def _remember(ground: Ground, remembered: Mapping[str, str], identity: Identity) -> None:
+    """Let the machine remember what goes along with the root, before that counts as filled."""
+    if remembered:
+        machine_memory.let_remember(ground.driver, ground.name, remembered, identity)
 
 
 def _grow(ground: Ground, pool: Pool, volume: VolumeId, size_bytes: int) -> None:

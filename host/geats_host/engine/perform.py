@@ -74,12 +74,13 @@ from geats_host.storage import Offer, VolumeId
 
 if TYPE_CHECKING:
     from geats_host.archives import export_clones, vm_archives
-    from geats_host.drivers import readiness
+    from geats_host.drivers import machine_memory, readiness
     from geats_host.engine import volume_moves
     from geats_host.peers import arriving
 else:  # most VMs say nothing of it
     export_clones = later("geats_host.archives.export_clones")
     vm_archives = later("geats_host.archives.vm_archives")
+    machine_memory = later("geats_host.drivers.machine_memory")
     volume_moves = later("geats_host.engine.volume_moves")
     arriving = later("geats_host.peers.arriving")
     readiness = later("geats_host.drivers.readiness")
@@ -340,20 +341,26 @@ class Performer(Ground):
         }
         pool, root = volumes[spec.root.name]
         template = self.seen(pool, root).template or spec.template
+        remembered: dict[str, str] = {}
         with ExitStack() as stack:
             taken_s = int(time.time())
             if reading is Reading.CLONES:
-                volumes = stack.enter_context(export_clones.clones(volumes, self._held))
+                held = partial(self._held, remembered)
+                volumes = stack.enter_context(export_clones.clones(volumes, held))
+            else:
+                remembered.update(machine_memory.remembered_by(self.driver, self.name))
             contents = {
                 n: vm_archives.content_of(*where, archive.parent) for n, where in volumes.items()
             }
             written = (archive, spec, template, contents, taken_s, self.by_hand())
-            vm_archives.write(*written, done_with_volumes=stack.close)
+            vm_archives.write(*written, done_with_volumes=stack.close, remembered=remembered)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self, remembered: dict[str, str]) -> Iterator[None]:
+        """The VM stands still; what its machine remembers then is put into *remembered*."""
         self.driver.hold(self.name)
         try:
+            remembered.update(machine_memory.remembered_by(self.driver, self.name))
             yield
         finally:
             self.driver.unfreeze(self.name)

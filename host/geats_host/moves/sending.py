@@ -28,11 +28,13 @@ from geats_host.archives.vm_archives import content_of
 from geats_host.calls.lifecycle import plan_shutdown, plan_to, plan_verb
 from geats_host.calls.units import Saved, command, write_private
 from geats_host.drivers import vm_files
+from geats_host.drivers.machine_memory import remembered_by
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves import sending_live
 from geats_host.moves.sending_live import check, done
 from geats_host.observing import offers
+from geats_host.peers.fetching import REMEMBERED
 from geats_host.peers.peer import VERSION, Answer, Request
 from geats_host.peers.volumes import send
 from geats_host.planning.plans import saved_alone
@@ -178,7 +180,8 @@ def _send(host: Host, request: Request, had: bytes, stdout: BinaryIO) -> None:
         pool, where = host.pools[volume.pool], VolumeId(name, volume.name)
         content = content_of(pool, where, host.store.root.parent)
         size = disk_bytes(content) if isinstance(content, Disk) else None
-        _say(stdout, {"disk_bytes": size})
+        along = remembered_by(host.driver_of(name, spec), name) if volume is spec.root else {}
+        _say(stdout, {"disk_bytes": size, REMEMBERED: along})
         send(content, had, stdout)
 
 

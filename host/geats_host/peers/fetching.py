@@ -1,20 +1,31 @@
 """One volume, fetched from another host; with its root, the VM is taken over."""
 
+from collections.abc import Callable, Mapping
+
 from geats_core.planning.actions import UnpackVolume
 from geats_host.archives.vm_archives import Content
 from geats_host.errors import HostError, Refused
 from geats_host.peers.peer import Answer, Peer, peer_of
 from geats_host.peers.volumes import had, receive
 
+REMEMBERED = "remembered"
 
-def fetch(action: UnpackVolume, content: Content) -> None:
-    """Copy the volume of the other host to *content*; then take over, if that is due."""
+
+def fetch(
+    action: UnpackVolume, content: Content, remember: Callable[[Mapping[str, str]], None]
+) -> None:
+    """Copy the volume of the other host to *content*; then take over, if that is due.
+
+    What the machine there remembers comes with the root, and is kept here by *remember* before the
+    other host forgets it.
+    """
     try:
         peer, vm = peer_of(action.archive)
         request = {"vm": vm, "volume": action.volume, "mark": action.sha256}
         here = had(content)
         with peer.asked({"do": "volume", **request}, here) as (answer, stream):
             receive(content, here, stream, _disk_bytes(answer))
+        remember(_remembered(answer))
         if action.takes_over:
             _ask(peer, {"do": "give", **request})
     except Refused as refused:
@@ -32,3 +43,11 @@ def _disk_bytes(answer: Answer) -> int | None:
             return size
         case _:
             return None
+
+
+def _remembered(answer: Answer) -> dict[str, str]:
+    match answer.get(REMEMBERED):
+        case dict(said):
+            return {f"{key}": f"{text}" for key, text in said.items()}
+        case _:
+            return {}

@@ -21,7 +21,7 @@ from geats_host.archives.volume_archives import running
 from geats_host.errors import HostError, Refused
 from geats_host.peers.frames import CUT
 
-VERSION = 1  # of what is asked; a host of another version says so
+VERSION = 2  # of what is asked; a host of another version says so
 Request: TypeAlias = Mapping[str, object]
 Answer: TypeAlias = Mapping[str, object]
 Serve: TypeAlias = Callable[[BinaryIO, BinaryIO], None]

@@ -22,7 +22,7 @@ from geats_core import (
     plan,
     plan_clone,
 )
-from geats_core.planning.actions import AllocateVolume, Hold, Unfreeze, describe
+from geats_core.planning.actions import AllocateVolume, CloneVolume, Hold, Unfreeze, describe
 
 VOLUMES = [
     {"name": "root", "pool": "fast", "size": "2GiB"},
@@ -224,3 +224,14 @@ def test_lines_added_by_hand_come_with_a_clone_but_for_those_of_one_vm_only() ->
     made = cloned(replace(STOPPED, by_hand=lines_)).unwrap()
     assert made.plans[0].by_hand == lines_[:1]
     assert after_steps(made, {"web": STOPPED})["web2"].by_hand == lines_[:1]
+
+
+def test_a_clone_has_a_tpm_of_its_own() -> None:
+    machine = vm(hardware={"firmware": "uefi", "tpm": True})
+    copy = copied(machine, "web2", {"nics": []}).unwrap()
+    made = cloned(at(Target.STOPPED, machine), copy).unwrap()
+    reasons = [step.reason for step in made.steps if isinstance(step.action, CloneVolume)]
+    assert reasons == [
+        "it should be as that of web; with the variables of its firmware; its TPM is a new one",
+        "it should be as that of web",
+    ]

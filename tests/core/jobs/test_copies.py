@@ -30,7 +30,7 @@ from geats_core import (
     plan_export,
     plan_import,
 )
-from geats_core.planning.actions import AllocateVolume, describe
+from geats_core.planning.actions import AllocateVolume, UnpackVolume, describe
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from geats_core.vm.parse import derived_mac
 
@@ -341,9 +341,9 @@ def test_a_manifest_that_was_changed_or_is_none_is_refused() -> None:
         "line 1 column 2 (char 1)"
     )
     assert said("[]") == "a.tar: is not written by geats"
-    newer = {**raw, "manifest": {**raw["manifest"], "version": 4}}
+    newer = {**raw, "manifest": {**raw["manifest"], "version": 5}}
     assert said(json.dumps(newer)) == (
-        "a.tar: was written by a newer geats (format 4, and this one knows 3)"
+        "a.tar: was written by a newer geats (format 5, and this one knows 4)"
     )
     edited = {**raw, "manifest": {**raw["manifest"], "template": "other"}}
     assert said(json.dumps(edited)) == (
@@ -382,6 +382,32 @@ def test_lines_added_by_hand_come_with_an_import_but_for_those_of_one_vm_only() 
     assert made.steps[0].reason == (
         "web2 is not defined, without lines that are of one VM only: lxc.net.0.veth.pair = fw0"
     )
+
+
+UEFI = {"firmware": "uefi", "tpm": True}
+MEMORY = {"firmware.fd": "entries", "tpm2": "keys"}
+
+
+def test_an_import_tells_what_the_machine_remembers() -> None:
+    packed = replace(manifest(vm(hardware=UEFI)), remembered=MEMORY)
+
+    def told(spec: VMSpec, packed: Manifest = packed) -> str:
+        made = imported(spec=spec, packed=packed).unwrap()
+        of_root, of_data = (s.reason for s in made.steps if isinstance(s.action, UnpackVolume))
+        assert of_data == "it should be as in the archive"
+        return of_root.removeprefix(of_data)
+
+    assert told(vm(hardware=UEFI)) == ("; with the variables of its firmware and its TPM")
+    assert told(copied(vm(hardware=UEFI), "web2", {"nics": []}).unwrap()) == (
+        "; with the variables of its firmware; its TPM is a new one"
+    )
+    bios = {"firmware": "bios", "tpm": False}
+    assert [told(vm()), told(vm(hardware=bios))] == ["", ""]
+    assert told(vm(hardware=UEFI), replace(packed, remembered={})) == ""
+    assert told(vm(hardware=UEFI), replace(packed, remembered={"tpm2": "keys"})) == (
+        "; with its TPM"
+    )
+    assert manifest_from_json("a.tar", manifest_to_json(packed)).unwrap() == packed
 
 
 def test_an_archive_whose_lines_no_config_can_hold_is_refused() -> None:

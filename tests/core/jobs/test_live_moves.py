@@ -58,7 +58,6 @@ def test_what_is_no_domain_stays_what_it_is(texts: tuple[str, str]) -> None:
             [
                 "hardware: it has a directory of this host (binds)",
                 "hardware: it has a device of this host (pci, usb)",
-                "hardware: it has a TPM",
             ],
         ),
     ],

@@ -19,6 +19,7 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.archives import vm_archives
 from geats_host.calls import copies, lifecycle
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -99,6 +100,31 @@ def shown(data: Path) -> dict[str, object]:
         "holes": (holes.st_size, holes.st_blocks),
         "dev": os.listdir(data / "dev"),
     }
+
+
+def test_what_a_machine_remembers_goes_with_it_but_no_two_have_one_tpm(tmp_path: Path) -> None:
+    host = host_at(
+        tmp_path / "here", pools={"default": {"type": "memory", "path": f"{tmp_path}/m"}}
+    )
+    apply_plan(host, lifecycle.plan_to(host, "web01")).unwrap()
+    entries, both = {"firmware.fd": "entries"}, {"firmware.fd": "entries", "tpm2": "keys"}
+    of_driver(host).memories["web01"] = both
+    archive = exported(host)
+    imported(host, archive, "web02")
+    copies.apply_copy(host, copies.clone(host, "web01", "web03")).unwrap()
+    assert of_driver(host).memories == {"web01": both, "web02": entries, "web03": entries}
+
+    there = host_at(tmp_path / "there", vms={})
+    imported(there, archive)
+    assert of_driver(there).memories == {"web01": both}
+    apply_plan(there, lifecycle.plan_verb(there, "undefine", "web01")).unwrap()
+    assert of_driver(there).memories == {}
+
+
+def of_driver(host: Host) -> MemoryDriver:
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    return driver
 
 
 def test_a_vm_goes_to_another_host_with_all_that_is_on_its_volumes(

@@ -33,6 +33,7 @@ TREES: dict[str, object] = {
     "profile": "small",
     "volumes": [{"name": "root"}, {"name": "data", "mount": "/data"}],
 }
+MEMORY = {"firmware.fd": "boot entries", "tpm2": "sealed keys"}
 
 
 @dataclass
@@ -106,6 +107,7 @@ def hosts(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TwoHosts]:
     for volume in ("root", "data"):
         write(path_of(a, volume), b"by the guest, on " + volume.encode())
     two = TwoHosts(undeclared(a), undeclared(b))
+    driver_of(a).memories["web01"] = MEMORY
     peer.IN_MEMORY["a"] = two.serve
     yield two
     del peer.IN_MEMORY["a"]
@@ -142,6 +144,7 @@ def test_a_vm_moves_with_all_that_it_holds_and_leaves_nothing(hosts: TwoHosts) -
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert offers.noted(hosts.a.registry, "web01") is None
     assert hosts.who_can_run_it() == "b"
+    assert driver_of(hosts.b).memories == {"web01": MEMORY}
     again = fetch(hosts.b, URL)
     assert again.planned.plan.is_empty
 
@@ -186,6 +189,7 @@ def test_whatever_is_cut_one_host_has_it_and_asking_again_ends_it(
     assert hosts.who_can_run_it() == "b"
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert not hosts.a.observe("web01").exists
+    assert (driver_of(hosts.a).memories, driver_of(hosts.b).memories) == ({}, {"web01": MEMORY})
 
 
 def test_a_vm_that_was_started_meanwhile_is_not_given_away(hosts: TwoHosts) -> None:
@@ -308,6 +312,7 @@ def test_whatever_of_a_live_move_is_cut_one_host_has_it_and_asking_again_ends_it
     assert hosts.who_can_run_it() == "b"
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert not hosts.a.observe("web01").exists
+    assert driver_of(hosts.b).memories == {"web01": MEMORY}
 
 
 def driver_of(host: Host) -> MemoryDriver:

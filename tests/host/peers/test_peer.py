@@ -33,7 +33,7 @@ def test_it_is_asked_by_one_line_and_answers_by_one_and_what_comes_after(ssh: Pa
         assert stream.read() == b"content"
     assert (ssh.parent / "said").read_text().endswith(" -- ssh://root@a:2222 geats send\n")
     assert (ssh.parent / "got").read_bytes() == (
-        b'{"version": 1, "do": "volume", "vm": "web01"}\n\0more'
+        b'{"version": 2, "do": "volume", "vm": "web01"}\n\0more'
     )
 
 

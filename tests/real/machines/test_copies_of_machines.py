@@ -17,6 +17,7 @@ from tests.real.machines.libvirt_daemon import a_daemon, virsh
 from tests.real.machines.machine_ground import NAME, OTHER, THIRD, Ground
 
 NVRAM = Path("/var/lib/libvirt/qemu/nvram")
+TPMS = Path("/var/lib/libvirt/swtpm")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,6 +50,45 @@ def test_a_vm_that_is_on_is_copied_and_runs_beside_its_copies(tmp_path: Path) ->
     assert {ground.begins(name) for name in seen} == {GUEST}
     assert len({ground.instance(name) for name in seen}) == 3
     end(ground)
+
+
+def memory(name: str) -> dict[str, bytes]:
+    """What the firmware and the TPM of a VM remember: what is in their files."""
+    files = [*NVRAM.glob(f"{name}_*"), *TPMS.glob(f"{uuid(name)}/*/*.permall")]
+    return {file.suffix: file.read_bytes() for file in files}
+
+
+def test_what_a_machine_remembers_is_in_archives_and_its_tpm_in_no_other_vm(
+    tmp_path: Path,
+) -> None:
+    ground = Ground(tmp_path, "sparsefile")
+    deaf = {"shutdown_timeout": 1}  # the firmware finds nothing that it can boot
+    ground.change(NAME, hardware={"firmware": "uefi", "tpm": True}, **deaf)
+    ground.to(Target.RUNNING)
+    ground.to(Target.STOPPED)
+    with (NVRAM / f"{NAME}_VARS.fd").open("r+b") as file:
+        file.seek(-4096, 2)
+        file.write(b"entries")
+    host, known, archive = ground.host, memory(NAME), f"{tmp_path}/one.geats"
+    assert {kind: b"entries" in content for kind, content in known.items()} == {
+        ".fd": True,
+        ".permall": False,
+    }
+    copies.apply_export(host, copies.export(host, NAME, archive)).unwrap()
+    copies.apply_copy(host, copies.clone(host, NAME, OTHER)).unwrap()
+    copies.apply_copy(host, copies.import_(host, archive, THIRD)).unwrap()
+    assert memory(OTHER) == memory(THIRD) == {".fd": known[".fd"]}
+
+    ground.to(Target.DEPROVISIONED)
+    copies.apply_copy(host, copies.import_(host, archive)).unwrap()
+    assert memory(NAME) == known
+    for name in (NAME, OTHER):
+        apply_plan(host, lifecycle.plan_verb(host, "start", name)).unwrap()
+        assert b"entries" in memory(name)[".fd"]
+    assert len({memory(name)[".permall"] for name in (NAME, OTHER)}) == 2
+    end(ground)
+    left = [each for top in (NVRAM, TPMS) for each in top.rglob("*") if each.is_file()]
+    assert left == []
 
 
 def _die(driver: LibvirtDriver, *about: object) -> None:

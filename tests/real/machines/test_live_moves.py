@@ -1,12 +1,13 @@
 """Virtual machines that move between two hosts as they run."""
 
+from base64 import b64decode
 from collections.abc import Iterator
 
 import pytest
 
 from geats_host.testing.tiny_guest import root_disk
 from tests.real.machines import agent_guest
-from tests.real.machines.two_hosts import NAME, TwoHosts, two_hosts
+from tests.real.machines.two_hosts import NAME, OneHost, TwoHosts, two_hosts
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +49,47 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
     assert b.left() == []
 
 
-def make(hosts: TwoHosts) -> None:
+def memory(host: OneHost) -> tuple[bytes, bytes]:
+    """What the firmware and the TPM of the VM remember."""
+    files = (f"qemu/nvram/{NAME}_VARS.fd", "swtpm/*/*/*.permall")
+    said = (host.run("sh", "-c", f"cd /var/lib/libvirt && base64 {each}") for each in files)
+    variables, tpm = (b64decode(each.stdout) for each in said)
+    return variables, tpm
+
+
+def secrets(tpm: bytes) -> set[bytes]:
+    """What two TPMs have hardly in common: whatever looks like keys."""
+    parts = (tpm[at : at + 24] for at in range(len(tpm)))
+    return {part for part in parts if len(set(part)) > 12}
+
+
+def test_what_firmware_and_tpm_remember_moves_with_the_guest(hosts: TwoHosts) -> None:
+    a, b = hosts.a, hosts.b
+    make(hosts, hardware={"firmware": "uefi", "tpm": True}, shutdown_timeout=1)
+    a.geats("stop", NAME)
+    dd = f"dd of=/var/lib/libvirt/qemu/nvram/{NAME}_VARS.fd bs=1 seek=500000 conv=notrunc"
+    a.run("sh", "-c", f"echo entries | {dd}")
+    a.geats("start", NAME)
+    _, tpm = memory(a)
+    moved = hosts.fetch("--live")
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert (a.left(), b.power(), memory(a)) == ([], "running", (b"", b""))
+    b.geats("stop", NAME)
+    variables, moved_tpm = memory(b)
+    assert variables.endswith(b"entries\n", 0, 500008)
+    assert len(secrets(tpm) & secrets(moved_tpm)) > len(secrets(tpm)) / 2
+    b.geats("start", NAME)
+    b.geats("stop", NAME)
+    b.geats("deprovision", NAME)
+    assert (b.left(), memory(b)) == ([], (b"", b""))
+
+
+def make(hosts: TwoHosts, **keys: object) -> None:
     """A small VM runs on ``a``, and nobody declares it."""
     for each in (hosts.a, hosts.b):
         root_disk(each.folder / "image")
         each.vms = {}
-    hosts.a.vms = {NAME: vm()}
+    hosts.a.vms = {NAME: vm(**keys)}
     hosts.a.geats("apply", NAME)
     hosts.a.vms = {}
 

@@ -247,6 +247,17 @@ class LibvirtDriver:
         self._folder(new_name)
         self._have("rename", name, new_name=new_name)
 
+    def remembered(self, name: str) -> Mapping[str, str]:
+        """The variables of its firmware and its TPM, as libvirt has them in files."""
+        found = self._have("remembered", name)["remembered"]
+        return (
+            {f"{key}": f"{text}" for key, text in found.items()} if isinstance(found, dict) else {}
+        )
+
+    def remember(self, name: str, remembered: Mapping[str, str]) -> None:
+        """Put them where libvirt finds them when it starts the domain."""
+        self._have("remember", name, pieces={**remembered})
+
     def undefine(self, name: str) -> None:
         """Forget the domain, with its NVRAM, saved state and snapshots; refused while it runs."""
         folder = self._folder(name)

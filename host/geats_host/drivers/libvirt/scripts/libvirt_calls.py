@@ -46,9 +46,6 @@ UNDEFINE = (
 )
 KEPT = ("is_saved", "snapshots", "checkpoints")
 OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
-NVRAM = "/var/lib/libvirt/qemu/nvram"  # where the daemon of the system has it, as it never says
-OF_SYSTEM = "qemu:///system"
-VARS = ("_VARS.fd", "_VARS.qcow2")
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
@@ -208,10 +205,9 @@ def _rename(host: Connection, request: Request) -> Answer:
             if error.get_error_code() in UNSUPPORTED:
                 return {}
             raise
-    if host.getURI() == OF_SYSTEM:
-        for each in VARS:
-            with suppress(FileNotFoundError):
-                os.rename(f"{NVRAM}/{old}{each}", f"{NVRAM}/{new}{each}")
+    remembered = _files_of(host)
+    if remembered:
+        remembered.rename(old, new)
     return {}
 
 
@@ -403,6 +399,34 @@ def _renew(host: Connection, request: Request) -> Answer:
     return {}
 
 
+def _files_of(host: Connection) -> Any:
+    """What knows the files of firmware and TPMs, if anything does of that daemon."""
+    files: Any = import_module("remembered")  # which few need
+    return files if host.getURI() == files.OF_SYSTEM else None
+
+
+def _remembered(host: Connection, request: Request) -> Answer:
+    """What its firmware and its TPM remember."""
+    domain, files = _found(host, request["name"]), _files_of(host)
+    try:
+        return {"remembered": files.of_domain(domain) if domain and files else {}}
+    except (OSError, ValueError) as error:
+        raise Refused(f"{error}") from None
+
+
+def _remember(host: Connection, request: Request) -> Answer:
+    """Let a domain that is off remember that."""
+    domain, files = ours(host, request), _files_of(host)
+    if domain.isActive():
+        raise Refused("it runs")
+    try:
+        if files:
+            files.remember(domain, request["pieces"])
+    except (OSError, ValueError) as error:
+        raise Refused(f"{error}") from None
+    return {}
+
+
 def _set_limits(host: Connection, request: Request) -> Answer:
     """Change memory and CPUs of the running guest, see that they are there, and note it."""
     domain = ours(host, request)
@@ -581,6 +605,8 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "undefine": _undefine,
     "renew": _renew,
     "rename": _rename,
+    "remembered": _remembered,
+    "remember": _remember,
     "set-limits": _set_limits,
     "set-devices": _set_devices,
     "moving-texts": _moving_texts,
