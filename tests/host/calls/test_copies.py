@@ -329,7 +329,7 @@ def test_an_import_that_fails_is_taken_away_again(
             raise HostError("no space left on device")
         real(path, name, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("geats_host.engine.on_volumes.unpack_volume", fail)
+    monkeypatch.setattr("geats_host.archives.vm_archives.unpack_volume", fail)
     assert isinstance(copies.apply_copy(host, copying), Failure)
     assert host.observe("web02") == Observation()
     monkeypatch.undo()
@@ -348,7 +348,7 @@ def test_what_failed_first_is_told_also_if_what_was_made_cannot_be_taken_away(
     def stays(*_: object) -> None:
         raise Refused("web02: is in use") if refused else HostError("web02: is in use")
 
-    monkeypatch.setattr("geats_host.engine.on_volumes.unpack_volume", fail)
+    monkeypatch.setattr("geats_host.archives.vm_archives.unpack_volume", fail)
     broken = "geats_host.calls.copies.plan_vm" if refused else f"{POOL}.destroy"
     monkeypatch.setattr(broken, stays)
     failed, *_ = copies.apply_copy(host, copying).failure().failed
