@@ -49,7 +49,7 @@ ORDERS = {
             "calls",
             "watching",
         ),
-        *("moves", "for_salt", "cli"),
+        *("moves", "for_salt", "cli", "first_geats"),
     ),
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}

@@ -1,5 +1,6 @@
 """A host of the first geats, with a container as its code wrote it, moves in and starts again."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import yaml
 from geats_host.calls import adopt, inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
+from geats_host.first_geats.jsonagent import answered
 from geats_host.host import Host
 from geats_host.inputs.first_geats import imported
 from tests.real.conftest import BRIDGE, sh
@@ -91,3 +93,51 @@ def test_its_containers_are_adopted_and_start_again(
         with pytest.raises(Refused, match="locked"):
             lifecycle.plan_to(host, NAME, "deprovisioned")
         assert lifecycle.plan_to(host, NAME, "running").of_vm.steps == ()
+
+
+def test_a_controller_drives_a_container_through_its_agent(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
+) -> None:
+    """Each action that the driver of the cluster controller Vagoth has, with what it expects."""
+    lxcpath = tmp_path / "lxc"
+    host = Host.from_config(
+        {
+            "state_dir": f"{tmp_path}/state",
+            "run_dir": f"{tmp_path}/run",
+            "drivers": {"lxc": {"path": f"{lxcpath}", "settle": 0.1, "timeout": 10}},
+            "pools": {"default": {"type": "directory", "path": f"{tmp_path}/pool"}},
+            "templates": {"tiny": {"path": f"{busybox_rootfs}"}},
+        }
+    )
+    definition = {
+        **{"name": NAME, "vm_type": "lxc", "template": "tiny", "ram": 64},
+        **{"network": [NETWORK], "storage": [{"type": "dummy"}]},
+    }
+
+    def call(action: str, **data: object) -> object:
+        asked = json.loads(json.dumps({"action": action, "data": {"vm_name": NAME, **data}}))
+        return json.loads(json.dumps(answered(host, asked)))
+
+    def state() -> object:
+        vm = call("info")
+        assert isinstance(vm, dict)
+        assert vm["definition"]["name"] == NAME
+        return vm["state"]
+
+    with ended(lxcpath, NAME):
+        call("define", definition=definition)
+        assert state() == ["stopped", "stopped"]
+        call("provision", definition=definition)
+        for action, then in (
+            *(("start", "running"), ("reboot", "running"), ("shutdown", "stopped")),
+            *(("start", "running"), ("stop", "stopped")),
+        ):
+            call(action)
+            assert state() == [then, then], action
+        told = call("status")
+        assert isinstance(told, dict)
+        assert [*told["vms"]] == [NAME]
+        assert told["status"]["mem_total"] > 0
+        for action in ("undefine", "undefine", "deprovision"):
+            assert call(action) is None
+    assert not host.observe(NAME).exists
