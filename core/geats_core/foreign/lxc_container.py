@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from geats_core.containers.nics import WITH_OWN_MAC
 from geats_core.foreign.legacy_notes import Plain, Taken
 from geats_core.foreign.lxc_isolation import NESTING, isolation_of
 from geats_core.foreign.lxc_lines import (
@@ -37,12 +38,14 @@ from geats_core.foreign.lxc_nics import (
     NICS,
     NO_KEY,
     UNSETS,
-    VETH,
     in_force,
     names_of,
     put,
     said,
+    type_of,
     unset,
+    with_modes,
+    words_of,
     wrong_nics,
 )
 from geats_core.foreign.lxc_order import in_effect
@@ -219,9 +222,8 @@ class _Reading:
             for at, number in enumerate(self.names):
                 if self.last.get(f"lxc.net.{number}.flags", "") != "up":
                     self._keep_as_it_was(f"lxc.net.{at}.flags", "")
-        else:
-            self.wrong += wrong_nics(self.last, self.nics)
-        nics = [self.nics[number] for number in self.names]
+        self.wrong += wrong_nics(self.last, self.names)
+        nics = [*with_modes({number: self.nics[number] for number in self.names})]
         vm = {**self.vm, "nics": nics} if nics else self.vm
         return Container(
             vm=vm,
@@ -240,7 +242,8 @@ class _Reading:
             yield HOSTNAME, f"its hostname is {self.name}, as its config says none"
         for number, name in self.names.items():
             hwaddr = self.last.get(f"lxc.net.{number}.hwaddr", "")
-            if not hwaddr or "x" in hwaddr.lower():
+            own = type_of(words_of(self.last, number)) in WITH_OWN_MAC
+            if (own and not hwaddr) or "x" in hwaddr.lower():
                 drawn = f"{name} has one MAC address, and no longer another after each start"
                 yield f"lxc.net.{number}.hwaddr", drawn
             if not self.in_place and not self.last.get(f"lxc.net.{number}.flags"):
@@ -313,8 +316,8 @@ class _Reading:
             return
         if word in GATEWAYS:
             unset(nic, word)
-        kind = self.last.get(f"lxc.net.{number}.type", VETH)
-        found = said(word, line.value, kind, f"{self.name}/{name}")
+        words = words_of(self.last, number)
+        found = said(word, line.value, words, f"{self.name}/{name}")
         if found.key:
             put(nic, found.key, found.value)
             self._went(line, f"{to}.{found.key}", found.why)

@@ -8,41 +8,50 @@ a new interface: what was said of it before does not count any more.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 from itertools import count
 from types import MappingProxyType
+from typing import TypeAlias
 
+from geats_core.containers.nics import MODES, PAIRS, NicType, mac_of
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_lines import Includes, Line, all_lines, own_lines
+from geats_core.reading import fields
 from geats_core.vm.observation import ForeignNic
 
 NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
 NICS = re.compile(r"lxc\.net(?:\.([0-9]+))?")
 VETH = "veth"
+NUMBERS = ("mtu", "trunk", "vlan")
 NOTHING: Includes = MappingProxyType({})
-NIC_NAMES: Mapping[str, str] = {
-    "ipv4": "ipv4.address",
-    "ipv6": "ipv6.address",
-    "link": "bridge",
-    "hwaddr": "mac",
-}
+NIC_NAMES: Mapping[str, str] = {"ipv4": "ipv4.address", "ipv6": "ipv6.address"}
 GATEWAYS = ("ipv4.gateway", "ipv6.gateway")
-LISTS: Mapping[str, tuple[str, str]] = {
+LISTS: Mapping[str, tuple[str, ...]] = {
     "addresses": ("ipv4.address", "ipv6.address"),
     "gateways": GATEWAYS,
+    "trunk": ("veth.vlan.tagged.id",),
 }
-UNSETS: Mapping[str, str] = {word: key for key, words in LISTS.items() for word in words} | {
-    word: word for word in ("bridge", "mac", "name")
+UNSETS: Mapping[str, tuple[str, ...]] = {
+    **{word: (key,) for key, words in LISTS.items() for word in words},
+    "hwaddr": ("mac",),
+    "link": ("bridge", "parent"),
+    "mtu": ("mtu",),
+    "name": ("name",),
+    "veth.pair": ("host_name",),
 }
-ONLY_BRIDGES = "geats has NICs on bridges only (veth)"
-ON_BRIDGES = f"{ONLY_BRIDGES}, got"
+TYPES: Mapping[str, NicType] = {
+    **{str(kind): kind for kind in (NicType.MACVLAN, NicType.IPVLAN, NicType.VLAN)},
+    "phys": NicType.PHYSICAL,
+}
+LXC_MODES: Mapping[NicType, str] = {NicType.MACVLAN: "private", NicType.IPVLAN: "l3"}  # by default
+IS_TYPE = ("type", "flags", "veth.mode", "l2proxy")  # what a type of geats says with it
+NO_TYPE = "geats has no NIC of the type"
+SHARED = "the guest is to have the network of the host, and geats gives each VM one of its own"
 NO_KEY = "has no key: add it to the new VM's config by hand, where it stays"
 NO_ADDRESS = "has no key: say the address of the gateway, which liblxc takes from the bridge"
 OF_GEATS = "geats writes what is needed"
 ASKS = "stands for no address: the guest asks for one, if it does so by itself"
-OF_HOST = "geats names the host's end by itself: change this name in firewalls and the like"
-NO_VLAN = "a VLAN on a veth has no key of geats, and without it the guest is in another network"
+NO_LINK = "has no effect on a veth in the mode router without l2proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +67,86 @@ class Said:
     stays: bool = False
 
 
-def said(word: str, value: str, kind: str, whose: str) -> Said:
-    """What one line says of an interface of that *kind*, ``veth`` or another."""
-    if (word, value) in (("type", VETH), ("flags", "up")):
+Words: TypeAlias = Mapping[str, str]  # what counts of one interface, such as ``link``
+
+
+def words_of(last: Mapping[str, str], number: str) -> Words:
+    """What counts of the interface of that number, out of what counts of each key."""
+    start = f"lxc.net.{number}."
+    return {key.removeprefix(start): value for key, value in last.items() if key.startswith(start)}
+
+
+def type_of(words: Words) -> NicType | None:
+    """What it is, if geats has such NICs."""
+    kind = words.get("type", VETH)
+    if kind != VETH:
+        return TYPES.get(kind)
+    if words.get("veth.mode") == "router":
+        return NicType.ROUTED
+    return NicType.BRIDGE if words.get("link") else NicType.VETH
+
+
+def said(word: str, value: str, words: Words, whose: str) -> Said:
+    """What one line says of an interface, of which these *words* count."""
+    kind = type_of(words)
+    if kind is None:
+        return Said(why=NO_KEY, stays=word != "type")
+    if word == "type" and kind is not NicType.BRIDGE:
+        return Said("type", str(kind))
+    if word in IS_TYPE and (word, value) in _written(kind, words):
         return Said(why=OF_GEATS)
-    if kind != VETH and word not in (*LISTS["addresses"], *GATEWAYS, "name", "mac"):
-        return Said(why=f"{ON_BRIDGES} {kind!r}", stays=True)
-    if word in ("name", "bridge"):
-        return Said(word, value)
-    if word == "mac":
+    if word == "link":
+        return _link(value, kind, words)
+    if word == "hwaddr" and kind is not NicType.IPVLAN:
         drawn = "x" in value.lower()
         why = "liblxc drew the digits x at each start: they are these from now on" if drawn else ""
         return Said("mac", mac_of(value, whose), why)
     if word in LISTS["addresses"] and value:
         return _address(value)
-    if word in LISTS["gateways"] and value and value not in ("auto", "dev"):
+    if word in GATEWAYS and value and value not in ("auto", "dev"):
         return Said("gateways", value)
-    return Said(why=_without_a_key(word), stays=True)
+    key = _simple_key(word, value, kind)
+    return Said(key, value) if key else Said(why=_without_a_key(word), stays=True)
+
+
+def _written(kind: NicType, words: Words) -> Iterable[tuple[str, str]]:
+    """What geats writes of itself for a NIC of that type."""
+    yield from (("type", VETH), ("flags", "up"))
+    if kind is NicType.ROUTED:
+        yield from (("veth.mode", "router"), ("l2proxy", "1" if words.get("link") else "0"))
+    elif kind in PAIRS:
+        yield "veth.mode", "bridge"
+
+
+def _link(value: str, kind: NicType, words: Words) -> Said:
+    if kind is NicType.ROUTED and words.get("l2proxy") != "1":
+        return Said(why=NO_LINK)
+    return Said("bridge" if kind is NicType.BRIDGE else "parent", value)
+
+
+def _simple_key(word: str, value: str, kind: NicType) -> str:
+    """The key of a NIC that is as the line is; empty if there is none."""
+    is_number = value.isascii() and value.isdigit()
+    match word:
+        case "name":
+            return "name"
+        case "mtu" if is_number:
+            return "mtu"
+        case "veth.pair" if kind in PAIRS and fields.INTERFACE.fullmatch(value):
+            return "host_name"
+        case "veth.vlan.id" if kind is NicType.BRIDGE and is_number:
+            return "vlan"
+        case "vlan.id" if kind is NicType.VLAN and is_number:
+            return "vlan"
+        case "veth.vlan.tagged.id" if kind is NicType.BRIDGE and is_number:
+            return "trunk"
+        case "macvlan.mode" | "ipvlan.mode" if value in MODES.get(kind, ()):
+            return "mode" if word.startswith(kind) else ""
+        case _:
+            return ""
 
 
 def _without_a_key(word: str) -> str:
-    if word == "veth.pair":
-        return OF_HOST
-    if word == "veth.mode":
-        return ONLY_BRIDGES
-    if word.startswith("veth.vlan."):
-        return NO_VLAN
     return NO_ADDRESS if word in GATEWAYS else NO_KEY
 
 
@@ -123,43 +186,49 @@ def names_of(last: Mapping[str, str]) -> dict[str, str]:
 def put(nic: Plain, key: str, value: str) -> None:
     """Set it; or add it, to what there can be several of."""
     there = nic.get(key)
+    read = int(value) if key in NUMBERS else value
     if key not in LISTS:
-        nic[key] = value
+        nic[key] = read
     else:
-        nic[key] = [*(there if isinstance(there, list) else []), value]
+        nic[key] = [*(there if isinstance(there, list) else []), read]
 
 
 def unset(nic: Plain, word: str) -> None:
     """Take out what a line without a value empties: of a list, what is of one IP version."""
-    there = nic.pop(UNSETS[word], None)
-    if isinstance(there, list):
-        left = [each for each in there if (":" in each) is word.startswith("ipv4")]
-        nic.update({UNSETS[word]: left} if left else {})
+    for key in UNSETS[word]:
+        there = nic.pop(key, None)
+        if isinstance(there, list) and key != "trunk":
+            left = [each for each in there if (":" in each) is word.startswith("ipv4")]
+            nic.update({key: left} if left else {})
 
 
-def wrong_nics(last: Mapping[str, str], nics: Mapping[str, Plain]) -> Iterable[tuple[str, str]]:
+def with_modes(nics: Mapping[str, Plain]) -> Iterable[Plain]:
+    """Each with the mode that it has if no line says one: others than those of geats."""
+    for nic in nics.values():
+        mode = LXC_MODES.get(NicType(str(nic.get("type", NicType.BRIDGE))))
+        yield {"mode": mode, **nic} if mode else nic
+
+
+def wrong_nics(last: Mapping[str, str], numbers: Iterable[str]) -> Iterable[tuple[str, str]]:
     """Interfaces that no NIC of geats is like, by keys of LXC: a guess would be another network."""
-    for number, nic in nics.items():
-        at = f"lxc.net.{number}"
-        kind = last.get(f"{at}.type", "none")
-        if kind != VETH:
-            yield f"{at}.type", f"{ON_BRIDGES} {kind!r}"
-        elif "bridge" not in nic:
-            mode = last.get(f"{at}.veth.mode", "bridge")
-            yield f"{at}.link", f"is missing: geats has no veth without a bridge (mode {mode})"
-        for key in (f"{at}.veth.vlan.id", f"{at}.veth.vlan.tagged.id"):
-            if key in last:
-                yield key, NO_VLAN
+    for number in numbers:
+        words = words_of(last, number)
+        if type_of(words) is None:
+            kind = words["type"]
+            yield f"lxc.net.{number}.type", SHARED if kind == "none" else f"{NO_TYPE} {kind!r}"
 
 
 def nics_of(text: str, includes: Includes = NOTHING) -> tuple[ForeignNic, ...]:
     """The interfaces in a container's config, and in what it *includes*, by their numbers; those of
     no address too."""
     found: dict[int, ForeignNic] = {}
+    kinds: dict[int, str] = {}
     for key, value in (line.pair for line in in_force(all_lines(own_lines(text), includes))):
         if nic := NIC.fullmatch(key):
             number = int(nic[1])
-            found[number] = _with(found.get(number, ForeignNic()), nic[2], value)
+            kinds |= {number: value} if nic[2] == "type" else {}
+            word = "veth.pair" if (nic[2], kinds.get(number)) == ("link", "phys") else nic[2]
+            found[number] = _with(found.get(number, ForeignNic()), word, value)
     return tuple(nic for _, nic in sorted(found.items()) if nic != ForeignNic())
 
 
@@ -182,15 +251,6 @@ def _plain_address(written: str) -> str:
         return str(ip_address(written))
     except ValueError:
         return written
-
-
-def mac_of(value: str, whose: str) -> str:
-    """The address, with digits for each ``x``, which are the same each time for one interface."""
-    digest = iter(sha256(whose.encode()).hexdigest())
-    digits = [next(digest) if each == "x" else each for each in value.lower()]
-    if value[1:2].lower() == "x":  # not one of a group, and its own
-        digits[1] = "2"
-    return "".join(digits)
 
 
 def _address(value: str) -> Said:

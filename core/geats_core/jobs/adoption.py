@@ -63,7 +63,6 @@ ASKED_FOR = "something else made it, and an adoption was asked for"
 IDMAP = "idmap=container"
 COPY_IT = "geats import-lxc makes a template of it instead"
 NO_AUTOSTART = "it starts with the host by `geats boot` from then on, and not by lxc-autostart"
-OTHER_TYPES = "geats has NICs on bridges only (veth), got"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,18 +249,9 @@ def _include_problems(file: str, text: str, host: OnHost) -> Iterable[Problem]:
 def _line_problems(
     file: str, lines: Iterable[tuple[str, str]], keep: Iterable[str]
 ) -> Iterable[Problem]:
-    said = dict(lines)
-    for key, value in said.items():
-        nic = NIC.fullmatch(key)
-        if nic and nic[2] == "type" and value not in ("veth", "empty"):
-            yield Problem(f"{file}: {key}", f"{OTHER_TYPES} {value!r}")
-        elif nic and nic[2] == "type" and value == "veth" and f"lxc.net.{nic[1]}.link" not in said:
-            mode = said.get(f"lxc.net.{nic[1]}.veth.mode", "bridge")
-            message = f"is missing: geats has no veth without a bridge (mode {mode})"
-            yield Problem(f"{file}: lxc.net.{nic[1]}.link", message)
-        elif (key, value) == ("lxc.ephemeral", "1"):
-            message = "would have it destroyed once it is off: take the line out"
-            yield Problem(f"{file}: {key}", message)
+    if dict(lines).get("lxc.ephemeral") == "1":
+        message = "would have it destroyed once it is off: take the line out"
+        yield Problem(f"{file}: lxc.ephemeral", message)
     for line in unwritable(keep):
         yield Problem(file, f"cannot be kept as it is: {line!r}")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from geats_core.containers.nics import MOST_MTU, MOST_VLAN
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_container import build_of, container
 from geats_core.foreign.lxc_import import free_name
@@ -161,9 +162,33 @@ def _nics(settings: Settings, vm: Plain) -> None:
         if options.get("type") in ("", "veth"):
             options.left(["type"], OTHER_REASONS["console"])
         else:
-            options.refuse("type", "geats has NICs on bridges only (veth)")
+            options.refuse("type", "Proxmox has NICs on bridges only (veth)")
         bridged(options, nic, to)
+        _port(options, nic, to)
         addressed(options, nic, to)
         options.rest()
     if nics:
         vm["nics"] = nics
+
+
+def _port(options: Options, nic: Plain, to: str) -> None:
+    """How it is on the bridge; the rate is of both ways, in megabytes per second."""
+    if (mtu := whole(options.get("mtu"), MOST_MTU)) and mtu > 1:  # 1 is that of the bridge
+        nic["mtu"] = mtu
+        options.went("mtu", f"{to}.mtu")
+    if tag := whole(options.get("tag"), MOST_VLAN):
+        nic["vlan"] = tag
+        options.went("tag", f"{to}.vlan")
+    trunk = [whole(each, MOST_VLAN) for each in options.get("trunks").split(";") if each]
+    if trunk and all(trunk):
+        nic["trunk"] = trunk
+        options.went("trunks", f"{to}.trunk")
+    if rate := whole(options.get("rate"), 10**6):
+        nic["rate"] = {"in": rate * 10**6, "out": rate * 10**6}
+        options.went("rate", f"{to}.rate")
+    if options.has("link_down"):
+        nic["link"] = "down"
+        options.went("link_down", f"{to}.link")
+    for name in ("tag", "trunks"):
+        if options.get(name):
+            options.refuse(name, f"must be of numbers from 1 to {MOST_VLAN}")

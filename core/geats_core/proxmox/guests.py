@@ -6,8 +6,6 @@ from ipaddress import ip_interface
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.proxmox.settings import NO_KEY, NOTES, Options, Settings, whole
 
-UNTAGGED = "geats has NICs on bridges only: connect it to a bridge of that VLAN, such as br0.7"
-LINK_DOWN = "is off, and geats connects every NIC: leave it out of nics, or let it be on"
 FILTERED = "geats has no firewall: carry the rules of /etc/pve/firewall over by hand"
 NO_BRIDGE = "is missing: geats has NICs on bridges only"
 REASONS: Mapping[str, str] = {
@@ -62,11 +60,6 @@ def bridged(options: Options, nic: Plain, to: str) -> None:
         options.went("bridge", f"{to}.bridge")
     else:
         options.refuse("bridge", NO_BRIDGE)
-    for name in ("tag", "trunks"):
-        if options.get(name):
-            options.refuse(name, UNTAGGED)
-    if options.has("link_down"):
-        options.refuse("link_down", LINK_DOWN)
     if options.has("firewall"):
         options.left(["firewall"], FILTERED)
 

@@ -14,6 +14,7 @@ from geats_core.proxmox.storages import Storages
 
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
 OF_GEATS = "geats writes what is needed"
+UNTAGGED = "machines have no VLANs on bridges: connect it to a bridge of that VLAN, such as br0.7"
 OF_HOST = f"geats passes PCI devices by whole addresses and USB devices by ids: this way {BY_XML}"
 ALLOWED = "the driver's option devices must list it"
 CPUS: Mapping[str, str] = {"host": "host-passthrough", "max": "maximum"}
@@ -172,6 +173,9 @@ def _nics(settings: Settings, hardware: Plain) -> list[Plain]:
         options.went(model, f"{to}.mac")
         options.went("macaddr", f"{to}.mac")
         bridged(options, nic, to)
+        for name in ("tag", "trunks"):
+            if options.get(name):
+                options.refuse(name, UNTAGGED)
         options.rest()
         asked = settings.options(f"ipconfig{key.removeprefix('net')}")
         addressed(asked, nic, to)

@@ -112,10 +112,9 @@ def test_what_an_include_says_and_geats_writes_is_said_by_the_vm() -> None:
         "includes": [COMMON, "/etc/lxc/site.conf"],
         "memory": "128M",
         "init": "busybox",
-        "nics": [{"name": "eth0", "bridge": "br0"}],
+        "nics": [{"name": "eth0", "bridge": "br0", "mtu": 1400}],
     }
     assert made.keep == (
-        "lxc.net.0.mtu = 1400",
         "lxc.cgroup2.cpu.max = 1 2 3",
         "lxc.rootfs.options = discard",
         "lxc.apparmor.profile =",
@@ -238,9 +237,15 @@ lxc.net.0.flags = up
         ("ipv4.address = 0.0.0.0", {}, False),
         ("ipv4.gateway = auto", {}, True),
         ("ipv6.gateway = dev", {}, True),
-        ("veth.pair = pbfwweb", {}, True),
-        ("veth.vlan.id = 30", {}, True),
-        ("mtu = 1400", {}, True),
+        ("veth.pair = pbfwweb", {"host_name": "pbfwweb"}, False),
+        ("veth.vlan.id = 30", {"vlan": 30}, False),
+        ("mtu = 1400", {"mtu": 1400}, False),
+        ("mtu = big", {}, True),
+        ("veth.pair = a/b", {}, True),
+        ("veth.vlan.id = none", {}, True),
+        ("veth.vlan.tagged.id = 31", {"trunk": [31]}, False),
+        ("veth.mode = bridge", {}, False),
+        ("script.up = /x", {}, True),
     ],
 )
 def test_a_line_of_an_interface_is_in_the_nic_or_stays(
@@ -276,20 +281,64 @@ def test_what_is_unset_is_not_there() -> None:
 
 
 def test_an_interface_that_is_no_nic_of_geats_is_wrong_and_never_another_network() -> None:
-    text = f"{USUAL}{NETWORK}lxc.net.0.veth.vlan.id = 30\nlxc.net.1.type = vlan\n"
-    text += "lxc.net.1.link = br1\nlxc.net.2.type = veth\nlxc.net.2.veth.mode = router\n"
+    text = f"{USUAL}{NETWORK}lxc.net.1.type = tap\nlxc.net.1.link = br1\nlxc.net.2.type = none\n"
     made = import_lxc({FILE: ("old", text)}, HOST)
     assert made.geats["vms"]["old"]["nics"] == [  # type: ignore[index]
         {"name": "eth0", "bridge": "br0"},
         {"name": "eth1"},
         {"name": "eth2"},
     ]
-    assert [str(each) for each in made.problems[:3]] == [
-        "vms.old: lxc.net.0.veth.vlan.id: a VLAN on a veth has no key of geats, and without it the"
-        " guest is in another network",
-        "vms.old: lxc.net.1.type: geats has NICs on bridges only (veth), got 'vlan'",
-        "vms.old: lxc.net.2.link: is missing: geats has no veth without a bridge (mode router)",
+    assert [str(each) for each in made.problems[:2]] == [
+        "vms.old: lxc.net.1.type: geats has no NIC of the type 'tap'",
+        "vms.old: lxc.net.2.type: the guest is to have the network of the host, and geats gives"
+        " each VM one of its own",
     ]
+
+
+OF_VLAN = "lxc.net.0.type = vlan\nlxc.net.0.link = br1\nlxc.net.0.vlan.id = 100\n"
+ROUTED = "lxc.net.0.type = veth\nlxc.net.0.veth.mode = router\n"
+PROXY = "lxc.net.0.link = e0\nlxc.net.0.l2proxy = 1\n"
+MACVLAN = "lxc.net.0.type = macvlan\nlxc.net.0.link = br1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "nic", "stays"),
+    [
+        (OF_VLAN, {"type": "vlan", "parent": "br1", "vlan": 100}, []),
+        (ROUTED, {"type": "routed"}, []),
+        (f"{ROUTED}{PROXY}", {"type": "routed", "parent": "e0"}, []),
+        (f"{ROUTED}lxc.net.0.link = e0\n", {"type": "routed"}, []),
+        (f"{ROUTED}lxc.net.0.l2proxy = 0\n", {"type": "routed"}, []),
+        (MACVLAN, {"type": "macvlan", "parent": "br1", "mode": "private"}, []),
+        (
+            f"{MACVLAN}lxc.net.0.macvlan.mode = vepa\nlxc.net.0.ipvlan.mode = l2\n"
+            "lxc.net.0.l2proxy = 1\n",
+            {"type": "macvlan", "parent": "br1", "mode": "vepa"},
+            ["lxc.net.0.ipvlan.mode = l2", "lxc.net.0.l2proxy = 1"],
+        ),
+        (
+            "lxc.net.0.type = ipvlan\nlxc.net.0.link = e0\nlxc.net.0.hwaddr = 02:00:00:00:00:01\n",
+            {"type": "ipvlan", "parent": "e0", "mode": "l3"},
+            ["lxc.net.0.hwaddr = 02:00:00:00:00:01"],
+        ),
+        (
+            "lxc.net.0.type = phys\nlxc.net.0.link = e0\nlxc.net.0.mtu =\nlxc.net.0.link =\n",
+            {"type": "physical"},
+            [],
+        ),
+        (
+            "lxc.net.0.type = veth\nlxc.net.0.l2proxy = 1\n",
+            {"type": "veth"},
+            ["lxc.net.0.l2proxy = 1"],
+        ),
+    ],
+)
+def test_each_kind_of_interface_is_a_type_of_nic(
+    text: str, nic: dict[str, object], stays: list[str]
+) -> None:
+    text = f"{USUAL}{text}lxc.net.0.flags = up\n"
+    assert adopted(text).vm["nics"] == [{"name": "eth0", **nic}]
+    assert kept(text) == stays
 
 
 def test_a_new_vm_binds_files_and_devices_and_is_told_what_has_no_key() -> None:
@@ -462,7 +511,8 @@ def test_interfaces_are_those_that_are_left_in_the_order_of_their_numbers() -> N
     """As liblxc makes them: what a line is kept for is the interface at its place."""
     text = (
         "lxc.net.0.type = veth\nlxc.net.0.mtu = 9000\nlxc.net.3.type = veth\nlxc.net =\n"
-        "lxc.net.7.type = veth\nlxc.net.7.link = br7\nlxc.net.7.mtu = 1400\nlxc.net.7.flags = up\n"
+        "lxc.net.7.type = veth\nlxc.net.7.link = br7\nlxc.net.7.script.up = /x\n"
+        "lxc.net.7.flags = up\n"
         "lxc.net.5.link = gone\nlxc.net.5.type = veth\nlxc.net.5.link = br5\nlxc.net.5.name = lan\n"
         "lxc.net.5.name =\nlxc.net.2.type = veth\nlxc.net.2.link = br2\nlxc.net.2.name = eth0\n"
         "lxc.net.1.type = empty\nlxc.net.4.link = br4\nlxc.net.6.type = veth\nlxc.net.6 =\n"
@@ -472,7 +522,11 @@ def test_interfaces_are_those_that_are_left_in_the_order_of_their_numbers() -> N
         {"name": "eth1", "bridge": "br5"},
         {"name": "eth2", "bridge": "br7"},
     ]
-    assert kept(USUAL + text) == ["lxc.net.2.mtu = 1400", "lxc.net.0.flags =", "lxc.net.1.flags ="]
+    assert kept(USUAL + text) == [
+        "lxc.net.2.script.up = /x",
+        "lxc.net.0.flags =",
+        "lxc.net.1.flags =",
+    ]
     assert [nic.mac for nic in nics_of("lxc.net.0.hwaddr = 02:a::1\nlxc.net.0.type = veth")] == []
     _, told = new(USUAL + text)
     assert told[1:3] == [

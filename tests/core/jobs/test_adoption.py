@@ -48,7 +48,7 @@ lxc.net.0.type = veth
 lxc.net.0.link = br0
 lxc.net.0.flags = up
 lxc.net.0.hwaddr = 00:16:3e:00:00:02
-lxc.net.0.mtu = 1400
+lxc.net.0.veth.ipv4.route = 10.9.0.0/16
 lxc.net.0.ipv4.address = 10.0.0.2/24
 lxc.cgroup2.memory.max = 1073741824
 lxc.cgroup2.pids.max = max
@@ -69,7 +69,7 @@ HOST = OnHost(
 KEPT = (
     "lxc.apparmor.profile = generated",
     "lxc.cap.drop = sys_time",
-    "lxc.net.0.mtu = 1400",
+    "lxc.net.0.veth.ipv4.route = 10.9.0.0/16",
     "lxc.mount.entry = /etc/localtime etc/localtime none bind,create=file 0 0",
     "lxc.hook.start = /bin/true",
 )
@@ -151,7 +151,7 @@ def test_a_config_becomes_a_vm_and_the_lines_that_stay() -> None:
 
 def test_the_lines_that_stay_are_those_of_interfaces_that_the_vm_has() -> None:
     assert found().kept(vm()) == KEPT
-    assert found().kept(vm(nics=[])) == tuple(line for line in KEPT if "mtu" not in line)
+    assert found().kept(vm(nics=[])) == tuple(line for line in KEPT if "route" not in line)
 
 
 def test_one_that_runs_as_it_is_described_is_adopted_with_nothing_pending() -> None:
@@ -347,18 +347,15 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
             " copy its files into a directory, and give that",
         ),
         (
-            "lxc.net.0.type = veth\nlxc.net.0.veth.mode = router",
-            "lxc.net.0.link: is missing: geats has no veth without a bridge (mode router)",
-        ),
-        (
             "lxc.ephemeral = 1",
             "lxc.ephemeral: would have it destroyed once it is off: take the line out",
         ),
         ("lxc.cgroup2 =", "lxc.cgroup2: unsets all that geats writes: unset the single keys"),
         ("lxc.include = /gone.conf", "lxc.include: '/gone.conf' is not there, or cannot be read"),
         (
-            "lxc.net.0.type = macvlan",
-            "lxc.net.0.type: geats has NICs on bridges only (veth), got 'macvlan'",
+            "lxc.net.0.type = none",
+            "lxc.net.0.type: the guest is to have the network of the host, and geats gives each VM"
+            " one of its own",
         ),
     ],
 )
@@ -391,7 +388,7 @@ def test_other_volumes_are_made_when_it_starts_and_lines_of_no_interface_go() ->
         Adopt(
             want,
             vm(volumes=volumes[1:], driver="other"),
-            tuple(line for line in KEPT if "mtu" not in line),
+            tuple(line for line in KEPT if "route" not in line),
             found().sha256,
         ),
     ]

@@ -113,7 +113,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
     [
         ("1", "is missing: geats did not write this file"),
         ("{}", "is missing: geats did not write this file"),
-        ('{"version": 9}', "was written by a newer geats (format 9, and this one knows {known})"),
+        ('{"version": 99}', "was written by a newer geats (format 99, and this one knows {known})"),
         ('{"version": "1"}', "has a format number that geats never used: '1'"),
         ('{"version": null}', "is missing: geats did not write this file"),
     ],

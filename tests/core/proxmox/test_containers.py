@@ -97,6 +97,22 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
         ("features: nesting=0", {}),
         ("net0: bridge=vmbr0,ip=manual", {"nics": [{"name": "eth0", "bridge": "vmbr0"}]}),
         (
+            "net0: bridge=vmbr0,tag=7,trunks=8;9,rate=5,mtu=1400,link_down=1",
+            {
+                "nics": [
+                    {
+                        "name": "eth0",
+                        "bridge": "vmbr0",
+                        "mtu": 1400,
+                        "vlan": 7,
+                        "trunk": [8, 9],
+                        "rate": {"in": 5_000_000, "out": 5_000_000},
+                        "link": "down",
+                    }
+                ]
+            },
+        ),
+        (
             "lxc.net.9.type: veth\nlxc.net.9.link: br0\nnet0: name=lan,bridge=vmbr0",
             {"nics": [{"name": "eth0", "bridge": "br0"}, {"name": "lan", "bridge": "vmbr0"}]},
         ),
@@ -114,9 +130,9 @@ def test_what_a_vm_has_of_other_lines(line: str, known: dict[str, object]) -> No
     ("line", "problem"),
     [
         ("mp0: /dev/sdb1,mp=/a", "mp0.volume: is a device of the host"),
-        ("net0: name=eth0,bridge=vmbr0,type=phys", "net0.type: geats has NICs on bridges only"),
-        ("net0: name=eth0,bridge=vmbr0,trunks=1;2", "net0.trunks: geats has NICs on bridges only"),
-        ("net0: name=eth0,bridge=vmbr0,link_down=1", "net0.link_down: is off"),
+        ("net0: name=eth0,bridge=vmbr0,type=phys", "net0.type: Proxmox has NICs on bridges only"),
+        ("net0: name=eth0,bridge=vmbr0,trunks=1;x", "net0.trunks: must be of numbers from 1"),
+        ("net0: name=eth0,bridge=vmbr0,tag=5000", "net0.tag: must be of numbers from 1 to 4094"),
         ("net0: name=eth0", "net0.bridge: is missing"),
         ("net0: name=eth0,bridge=vmbr0,ip=x/y", ""),
     ],

@@ -128,7 +128,7 @@ def test_what_proxmox_assumes_without_a_line_is_written() -> None:
     [
         (
             "net0: virtio=02:00:00:00:00:01,bridge=vmbr0,tag=7",
-            "net0.tag: geats has NICs on bridges only",
+            "net0.tag: machines have no VLANs on bridges",
         ),
         ("net0: virtio=02:00:00:00:00:01", "net0.bridge: is missing"),
         ("net0: vmxnet3=02:00:00:00:00:01,bridge=vmbr0", "net0.model: must be one of virtio"),
