@@ -32,8 +32,7 @@ def plan(host: Host, names: Iterable[str] = ()) -> SavedPlan:
     facts, policy = facts_of(host, host.drivers), host.config.policy
     whole = accepted(plan_repair(found, seen, facts, policy, aside))
     used = {
-        each.name: tuple(obstacles(each.steps, seen, host.drivers, host.pools))
-        for each in whole.plans
+        each.name: obstacles(each.steps, seen, host.drivers, host.pools) for each in whole.plans
     }
     stay = {name for name, why in used.items() if why}
     made = accepted(plan_repair(found, seen, facts, policy, {*aside, *stay})) if stay else whole

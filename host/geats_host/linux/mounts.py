@@ -1,16 +1,21 @@
 """Mounts: which there are, and who sees them."""
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from threading import Lock
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 NO_WRITES = {"ro", "emergency_ro", "shutdown"}
 
 COMMAND_LENGTH = 200  # characters of a command line, in an error
 
 MOUNTINFO = Path("/proc/thread-self/mountinfo")
+
+Everywhere: TypeAlias = Sequence[tuple[int, bytes]]  # a process of each namespace, its mountinfo
 
 
 class Mount(NamedTuple):
@@ -44,18 +49,92 @@ def mounts_below(path: Path, *, itself: bool) -> tuple[str, ...]:
     )
 
 
-def mounts_everywhere() -> Iterator[tuple[int, Mount]]:
-    """Every mount in the namespace of any process that can be seen, with one such process."""
+def mounts_everywhere(number: str = "") -> Iterator[tuple[int, Mount]]:
+    """Every mount in the namespace of any process that can be seen, with one such process; or those
+    of the filesystem with that *number*.
+
+    That takes a while, as each process is looked at: see ``one_look``, and ``SharedLook``.
+    """
+    wanted = f" {number} ".encode() if number else b""
+    for process, mountinfo in _seen_everywhere():
+        for line in mountinfo.splitlines():
+            if wanted in line and (mount := _mount(line)).number == (number or mount.number):
+                yield process, mount
+
+
+def _seen_everywhere() -> Everywhere:
+    held = _held.get()
+    if held is None:
+        return _shared.now()
+    if not held:
+        held.append(_shared.now())
+    return held[0]
+
+
+@contextmanager
+def one_look() -> Iterator[None]:
+    """Meanwhile, ``mounts_everywhere`` tells this thread what there was when it was first asked.
+
+    For what is checked before a plan. A step that destroys looks again.
+    """
+    token = _held.set([])
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+@dataclass(slots=True)
+class SharedLook:
+    """Threads that ask at the same time share a look, which began after all of them had asked.
+
+    So each sees what was mounted before it asked, as if it had looked alone.
+    """
+
+    turn: Lock = field(default_factory=Lock)
+    count: Lock = field(default_factory=Lock)
+    asked: int = 0
+    served: int = 0
+    known_to: int = 0  # what was seen is the answer to the first so many who asked
+    seen: Everywhere = ()
+
+    def now(self) -> Everywhere:
+        """What is mounted now."""
+        with self.count:
+            self.asked += 1
+            number = self.asked
+        try:
+            with self.turn:
+                if self.known_to < number:
+                    before = self.asked
+                    self.seen, self.known_to = tuple(_everywhere()), before
+                return self.seen
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        """With the last who asked: what was seen takes memory."""
+        with self.count:
+            self.served += 1
+            if self.served == self.asked:
+                self.seen = ()
+
+
+_held: ContextVar[list[Everywhere] | None] = ContextVar("_held", default=None)
+_shared = SharedLook()
+
+
+def _everywhere() -> Iterator[tuple[int, bytes]]:
     known: set[str] = set()
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):  # it ended meanwhile
-            namespace = os.readlink(process / "ns/mnt")
+            namespace = os.readlink(f"/proc/{process}/ns/mnt")
             if namespace in known:
                 continue
-            with (process / "mountinfo").open("rb") as mountinfo:
-                found = parsed(mountinfo)
+            with open(f"/proc/{process}/mountinfo", "rb") as mountinfo:
+                found = mountinfo.read()
             known.add(namespace)
-            yield from ((int(process.name), mount) for mount in found)
+            yield int(process), found
 
 
 def command_of(pid: int) -> str:
@@ -72,9 +151,8 @@ def who_sees(device: Path) -> str:
     with suppress(OSError):
         found = os.stat(device).st_rdev
         number = f"{os.major(found)}:{os.minor(found)}"
-        for pid, mount in mounts_everywhere():
-            if mount.number == number:
-                return f", which is mounted on {mount.point} where {command_of(pid)} sees it"
+        for pid, mount in mounts_everywhere(number):
+            return f", which is mounted on {mount.point} where {command_of(pid)} sees it"
     return ""
 
 
@@ -88,9 +166,8 @@ def other_places_of(path: Path) -> Iterator[tuple[int, str]]:
         return
     below = os.path.relpath(os.path.realpath(path), holds.point)
     top = os.path.normpath(os.path.join(holds.root, below))
-    for process, mount in mounts_everywhere():
-        is_in_it = mount.root == top or mount.root.startswith(f"{top.rstrip('/')}/")
-        if is_in_it and mount.number == holds.number:
+    for process, mount in mounts_everywhere(holds.number):
+        if mount.root == top or mount.root.startswith(f"{top.rstrip('/')}/"):
             yield process, mount.point
 
 

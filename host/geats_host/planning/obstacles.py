@@ -16,7 +16,7 @@ from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
 from geats_host.drivers import Driver, ForeseeingDriver, RenamingDriver
-from geats_host.linux.mounts import command_of, mounts_below, other_places_of
+from geats_host.linux.mounts import command_of, mounts_below, one_look, other_places_of
 from geats_host.plugins.opened import Opened
 from geats_host.storage import ForeseeingPool, Pool, VolumeId
 
@@ -26,8 +26,21 @@ def obstacles(
     seen: Mapping[str, Observation],
     drivers: Opened[Driver],
     pools: Opened[Pool],
+) -> tuple[Problem, ...]:
+    """Everything that is in the way of *steps*; plugins that are not available say nothing.
+
+    What is mounted is looked at once for all of them.
+    """
+    with one_look():
+        return tuple(_obstacles(steps, seen, drivers, pools))
+
+
+def _obstacles(
+    steps: Iterable[Step],
+    seen: Mapping[str, Observation],
+    drivers: Opened[Driver],
+    pools: Opened[Pool],
 ) -> Iterator[Problem]:
-    """Everything that is in the way of *steps*; plugins that are not available say nothing."""
     mounted = mounting(seen)
     for step in steps:
         have = seen.get(step.vm, Observation())

@@ -36,7 +36,7 @@ def check_sources(
     if elsewhere:
         raise Refused(*elsewhere)
     _verify_templates(host, steps)
-    in_the_way = tuple(obstacles(steps, seen, host.drivers, host.pools))
+    in_the_way = obstacles(steps, seen, host.drivers, host.pools)
     if in_the_way:
         raise Refused(*in_the_way, *_others_at_work(host, {step.vm for step in steps}))
     specs = {name: have.recorded for name, have in seen.items()}
