@@ -196,15 +196,18 @@ def parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
 
 
 def _mount(line: bytes) -> Mount:
-    fields, _, rest = line.partition(b" - ")
-    number, root, point = map(_unescaped, fields.split(b" ")[2:5])
-    fstype, source, options = map(_unescaped, rest.split(b" ")[:3])
+    """See ``Mount``. The kernel writes space, tab, newline and backslash as three octal digits."""
+    before, _, after = os.fsdecode(line).partition(" - ")
+    _, _, number, root, point, *_ = before.split(" ", 5)
+    fstype, source, options = after.split(" ", 2)
+    if b"\\" in line:
+        fstype, root, point, source, options = map(
+            _unescaped, (fstype, root, point, source, options)
+        )
     return Mount(point, fstype, root, source, number, options)
 
 
-def _unescaped(field: bytes) -> str:
-    """The kernel writes space, tab, newline and backslash as three octal digits."""
-    if b"\\" in field:
-        for code in (0o40, 0o11, 0o12, 0o134):
-            field = field.replace(b"\\%03o" % code, bytes([code]))
-    return os.fsdecode(field)
+def _unescaped(field: str) -> str:
+    for code in (0o40, 0o11, 0o12, 0o134):
+        field = field.replace(f"\\{code:03o}", chr(code))
+    return field

@@ -182,14 +182,21 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     try:
-        if not _readable(database):
-            raise _newer(path, schema_of(database))
-        database.execute("pragma temp_store = memory")
-        database.executescript(" ".join(STAND_INS[schema_of(database) :]))
+        version = schema_of(database)
+        if version != file_formats.REGISTRY:
+            _make_readable(database, version, path)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _make_readable(database: sqlite3.Connection, version: int, path: Path) -> None:
+    """Let an older schema read as this one."""
+    if not _readable(database):
+        raise _newer(path, version)
+    database.execute("pragma temp_store = memory")
+    database.executescript(" ".join(STAND_INS[version:]))
 
 
 def is_usable(path: Path) -> bool:

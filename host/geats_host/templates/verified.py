@@ -19,6 +19,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import assert_never
 
@@ -86,9 +87,17 @@ def remember(template: Template, store: Store, key: str, read: tuple[Touched, ..
 
 def _words(read: tuple[Touched, ...]) -> str:
     """What the files are like, and what reads them."""
-    programs = [shutil.which(name) for name in PROGRAMS]
-    readers = [identity_of(os.stat(path)) for path in (*filter(None, programs), __file__)]
-    return hashlib.sha256(repr((read, programs, readers)).encode()).hexdigest()
+    return hashlib.sha256(repr((read, _readers(os.environ.get("PATH")))).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _readers(search: str | None) -> str:
+    """The programs that are found along that path, and geats: as they are when it is first asked.
+
+    This process reads nothing with those that replace them: it remembers what it has found.
+    """
+    programs = [shutil.which(name, path=search) for name in PROGRAMS]
+    return repr([(path, identity_of(os.stat(path))) for path in (*programs, __file__) if path])
 
 
 def _paths(template: Template, store: Store) -> Iterator[str]:

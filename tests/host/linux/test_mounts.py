@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from geats_host.linux import mounts
-from geats_host.linux.mounts import mounts_everywhere, one_look
+from geats_host.linux.mounts import Mount, mounts_everywhere, one_look
 
 LINE = b"30 1 0:%d / /%d rw - tmpfs none rw\n"
 
@@ -83,3 +83,10 @@ def test_only_mounts_of_one_filesystem_are_told_if_it_is_named(mounted: list[byt
         mounted.append(LINE % (number, number))
     mounted.append(b"31 1 0:2 / /a rw - tmpfs 0:1 rw\n31 1 0:11 / / rw - tmpfs none rw\n")
     assert [mount.number for _, mount in mounts_everywhere("0:1")] == ["0:1", "0:1"]
+
+
+def test_what_the_kernel_escapes_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = rb"30 1 0:1 /a\040b /c\134040\011 rw,x shared:1 - fuse.x so\012u ro"
+    monkeypatch.setattr(mounts, "_everywhere", lambda: [(7, line)])
+    found = Mount("/c\\040\t", "fuse.x", "/a b", "so\nu", "0:1", "ro")
+    assert list(mounts_everywhere()) == [(7, found)]
