@@ -44,6 +44,8 @@ geats:
 
   # Directories of the host that VMs may bind, including everything below them.
   bind_sources: [/srv/media]
+  # Devices of the host that VMs may have.
+  device_sources: [/dev/net/tun, /dev/dri]
 
   # How much may be promised, as factors of what the host has; and what to do with VMs that nobody declared:
   # report, stop or ignore, for each pattern of names (the first that matches counts).
@@ -172,6 +174,9 @@ geats:
       rlimits: {nofile: '1024:65536'}
       oom_score: 100
       keyring: true
+      devices:                    # of the host, if device_sources allows them
+        tun: /dev/net/tun
+        gpu: {source: /dev/dri, mount: /dev/dri, access: rw, optional: true}
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       power: running              # or stopped, frozen, or defined: apply holds it so
       enabled: true               # false: it is off, and nothing starts it

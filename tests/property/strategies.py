@@ -28,6 +28,7 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
 )
+from geats_core.containers.devices import Device, Nodes
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Link, NicType, Rate, Route
 from geats_core.planning.actions import Moved, UpgradeRegistry
@@ -205,6 +206,14 @@ isolations = st.builds(
     oom_score=st.sampled_from([0, -1, 500]),
     keyring=st.booleans(),
 )
+devices = st.builds(
+    Device,
+    name=st.sampled_from(["tun", "gpu"]),
+    source=st.sampled_from(["/dev/net/tun", "/dev/dri"]),
+    mount=st.sampled_from(["/dev/net/tun", "/dev/gpu"]),
+    access=st.sampled_from(["rwm", "r"]),
+    optional=st.booleans(),
+)
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -223,6 +232,7 @@ specs = st.builds(
     idmap=idmaps,
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
     isolation=st.just(Isolation()) | isolations,
+    devices=st.just(()) | st.tuples(devices),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),
@@ -439,6 +449,7 @@ host_facts = st.builds(
     bind_sources=st.sampled_from(
         [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]
     ),
+    device_sources=st.sampled_from([None, None, frozenset(), frozenset({"/dev/net"})]),
     upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
     elsewhere=st.sampled_from([{}] * 7 + [{"web": "with state_dir: /srv/geats"}]),
     moved=st.just(()) | moved_lists,
@@ -452,6 +463,7 @@ lxc_facts = st.builds(
     ),
     apparmor=st.booleans(),
     shifted=st.frozensets(st.sampled_from([ROOT, "data", "films"])),
+    devices=st.sampled_from([{}, {"tun": Nodes(("c 10:200",)), "gpu": Nodes((), True)}]),
 )
 
 # What YAML and JSON can express, and more than the parsers hope for.

@@ -31,6 +31,7 @@ def test_the_vms_of_the_example_pillar_have_a_plan_together():
         templates=frozenset(config.templates),
         disks={"machine": None},
         bind_sources=frozenset(config.bind_sources),
+        device_sources=frozenset(config.device_sources),
     )
     seen = {name: Observation() for name in config.vms}
     assert isinstance(plan_host(goals, seen, facts, config.policy), Success)

@@ -36,6 +36,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from _mounts(want, able)
     yield from _cpus(want, able)
     yield from _binds(want, facts)
+    yield from _devices(want, facts)
     yield from _too_small(want, have, facts)
     if makes_root(goal, want, have):
         yield from _template(want, able, facts)
@@ -185,6 +186,14 @@ def _binds(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
         if not is_within(bind.source, facts.bind_sources):
             why = f"{bind.source!r} {allowed_by('bind_sources', facts.bind_sources)}"
             yield Problem(f"binds.{bind.name}.source", why, Code.REFUSED)
+
+
+def _devices(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    allowed = facts.device_sources
+    for device in want.devices if allowed is not None else ():
+        if not is_within(device.source, allowed or ()):
+            why = f"{device.source!r} {allowed_by('device_sources', allowed or ())}"
+            yield Problem(f"devices.{device.name}.source", why, Code.REFUSED)
 
 
 def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:

@@ -77,6 +77,7 @@ class HostConfig:
     registry: Plugin = Plugin(type="sqlite")
     lock: Plugin = Plugin(type="flock")
     bind_sources: tuple[str, ...] = ()
+    device_sources: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
     events: Events = Events.MINION
     drivers: Mapping[str, Plugin] = field(default_factory=dict)
@@ -204,6 +205,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
         registry=read.take("registry", _plugin, default.registry),
         lock=read.take("lock", _plugin, default.lock),
         bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
+        device_sources=read.take("device_sources", each(fields.bind_source), ()),
         policy=read.take("policy", parse_policy, default.policy),
         events=read.take("events", one_of("kind of events", Events), default.events),
         drivers=_named_themselves(read.take("drivers", named(_driver), NO_DRIVERS)),

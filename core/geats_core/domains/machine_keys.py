@@ -247,7 +247,16 @@ def _read(read: Reader) -> Checked[Machine]:
 _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
-    {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", *isolation.KEYS}
+    {
+        "idmap",
+        "includes",
+        "init",
+        "privileged",
+        "processes",
+        "shared_volumes",
+        *isolation.KEYS,
+        "devices",
+    }
 )
 LACKS_OF_NICS: Mapping[str, str] = {
     **{key: key for key in ("link", "mtu", "vlan")},

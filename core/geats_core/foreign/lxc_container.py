@@ -24,10 +24,11 @@ from geats_core.foreign.lxc_mounts import (
     ENTRY,
     Entry,
     bind_of,
+    device_of,
     doubles,
     entry_of,
     entry_text,
-    is_device,
+    known_as,
     name_of,
     needs_leave,
 )
@@ -58,6 +59,7 @@ from geats_core.foreign.lxc_values import (
     cpus_of,
     of_cgroup2,
 )
+from geats_core.reading.paths import is_within
 from geats_core.vm import idmap
 from geats_core.vm.lxc_config import COMMON, USERNS
 from geats_core.vm.lxc_config import UNSET as AGAIN
@@ -75,7 +77,7 @@ NOT_RUN = ("lxc.hook.clone", "lxc.hook.destroy")
 CLONE_HOOK = "/usr/share/lxc/hooks/clonehostname"  # of common.conf: geats writes the hostname
 UNMANAGED = ("lxc.rootfs.managed", "0")
 EPHEMERAL = ("lxc.ephemeral", "1")
-NO_DEVICE = "to use the device takes a line of lxc.cgroup2.devices.allow, by hand"
+ALLOWED = re.compile(r"lxc\.cgroup2?\.devices\.allow")
 MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
@@ -266,6 +268,8 @@ class _Reading:
             self._left(line, "has no effect since LXC 3")
         elif (to := self.isolated.get(id(line))) is not None:
             self._went(line, to) if to else self._left(line, TAKEN_BACK)
+        elif ALLOWED.fullmatch(key) and not self.in_place and self._is_of_a_device(value):
+            self._went(line, "devices", "each device has leave to be used")
         elif (key, value) == (NESTING, "1") and not self.in_place:
             self.vm["nesting"] = True
             self._went(line, "nesting")
@@ -414,17 +418,33 @@ class _Reading:
         if any(known.included and entry.overlaps(o) for known, o in self.entries[at:]):
             self.wrong.append((ENTRY, f"{entry.target} is mounted before what is included there"))
         bind = bind_of(entry, others, self.host.kinds)
+        if not self.in_place and (device := device_of(entry)) is not None:
+            self._device(line, device)
+            return
         can_stay = self.in_place and any(entry.is_both_ways(other) for other in others)
         if bind is not None and not can_stay and not (self.in_place and needs_leave(bind)):
             binds = _mapping(self.vm.get("binds"))
             name = name_of(entry.target, binds)
             self.vm["binds"] = {**binds, name: bind}
             self.sources.append(f"{bind['source']}")
-            self._went(line, f"binds.{name}", NO_DEVICE if is_device(bind) else "")
+            self._went(line, f"binds.{name}")
         elif doubles(entry) and not self.in_place and "includes" not in self.vm:
             self._left(line, "LXC mounts it by itself")
         else:
             self._stays(replace(line, value=entry_text(line.value, self._roots)), NO_KEY)
+
+    def _is_of_a_device(self, value: str) -> bool:
+        """Whether a device of the VM is what the rule lets it use, by the numbers known of all."""
+        found = [device_of(entry) for _, entry in self.entries]
+        sources = [f"{device['source']}" for device in found if device is not None]
+        known = known_as(value)
+        return bool(known) and any(is_within(source, [known]) for source in sources)
+
+    def _device(self, line: Line, device: Mapping[str, object]) -> None:
+        devices = _mapping(self.vm.get("devices"))
+        name = name_of(f"{device['source']}".removeprefix("/dev"), devices)
+        self.vm["devices"] = {**devices, name: device}
+        self._went(line, f"devices.{name}", "device_sources must have it")
 
     def _clear_mounts(self) -> None:
         """What was said before counts no more; but what is included cannot be taken back."""

@@ -43,8 +43,16 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
     kept: Plain = {key: value for key, value in geats.items() if value}
     if sources:
         kept["bind_sources"] = [*sources]
+    kept |= device_sources(geats["vms"])
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
+
+
+def device_sources(vms: Plain) -> Plain:
+    """The option of a host that lets *vms* have their devices; nothing if they have none."""
+    devices = [vm["devices"] for vm in vms.values() if isinstance(vm, dict) and "devices" in vm]
+    found = [device["source"] for each in devices for device in each.values()]
+    return {"device_sources": [*dict.fromkeys(found)]} if found else {}
 
 
 def source_of(made: Container) -> Plain:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from returns.result import Success
 
+from geats_core.containers.devices import PATH
 from geats_core.reading import fields
 from geats_core.vm.lxc_config import fstab_escaped
 
@@ -21,6 +22,15 @@ LONGEST_NAME = 63
 OF_LIBLXC = frozenset({"optional", "create=dir", "create=file", "bind", "rbind", "ro", "rw"})
 MADE = frozenset({"create=dir", "create=file"})
 DEVICES = "/dev"
+NUMBERED: Mapping[str, str] = {
+    "10:200": "/dev/net/tun",
+    "10:229": "/dev/fuse",
+    "10:232": "/dev/kvm",
+    "13": "/dev/input",
+    "116": "/dev/snd",
+    "189": "/dev/bus/usb",
+    "226": "/dev/dri",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,30 @@ def bind_of(
             return {**said, **{key: True for key, is_so in kind.items() if is_so}}
         case _:
             return None
+
+
+def device_of(entry: Entry) -> dict[str, object] | None:
+    """The device that does the same, as in a pillar; None if none does."""
+    words = {*entry.options} - {"defaults", "rw"}
+    if not PATH.fullmatch(entry.source) or not PATH.fullmatch(entry.target or ""):
+        return None
+    if "bind" not in words and "rbind" not in words:
+        return None
+    if words - {"bind", "rbind", "optional", "create=file", "create=dir"}:
+        return None
+    mount = {} if entry.target == entry.source else {"mount": entry.target}
+    return {
+        "source": entry.source,
+        **mount,
+        **({"optional": True} if "optional" in words else {}),
+    }
+
+
+def known_as(rule: str) -> str:
+    """The device, or the directory, that a rule of a devices cgroup is for, if all hosts have the
+    same number of it; else empty. See devices.txt of the kernel."""
+    number = rule.split()[1] if rule.startswith("c ") and len(rule.split()) > 1 else ""
+    return NUMBERED.get(number) or NUMBERED.get(number.partition(":")[0], "")
 
 
 def name_of(mount: str, taken: Collection[object]) -> str:

@@ -296,7 +296,9 @@ class SetDevices:
     def in_effect(self, runs: VMSpec) -> VMSpec:
         """With what a VM runs afterwards that ran with *runs*."""
         to = self.spec
-        return replace(runs, nics=to.nics, volumes=to.volumes, hardware=to.hardware)
+        return replace(
+            runs, nics=to.nics, volumes=to.volumes, devices=to.devices, hardware=to.hardware
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ COST: Mapping[str, Impact] = {
     "idmap": RESTART,
     "includes": RESTART,
     **dict.fromkeys(isolation.KEYS, RESTART),
+    "devices": RESTART,
     "memory": RESTART,
     "volume sizes": LIVE,  # whether a pool can is a fact of the host
     "cpus": RESTART,
@@ -89,12 +90,14 @@ class EntryCost:
     only ``live`` keys differ. One that has the key ``busy`` does not go: the guest uses it. If
     ``of`` is set, the field is a mapping that says more of the entries of that other field: of one
     that comes it may have the keys ``fresh``, and what it says of one that goes is of no matter.
+    If not ``ordered``, entries may come and go anywhere.
     """
 
     live: frozenset[str] = frozenset()
     busy: str = ""
     of: str = ""
     fresh: frozenset[str] = frozenset()
+    ordered: bool = True
 
     def is_live(self, field: str, before: Mapping[str, object], now: Mapping[str, object]) -> bool:
         """Whether the change of *field* can be made while the VM is on."""
@@ -111,7 +114,7 @@ class EntryCost:
                 for name in stay
             )
         kept = [name for name in old if name in new]
-        at_the_end = kept == [*old][: len(kept)] == [*new][: len(kept)]
+        at_the_end = not self.ordered or kept == [*old][: len(kept)] == [*new][: len(kept)]
         goes = not any(entry.get(self.busy) for name, entry in old.items() if name not in new)
         return at_the_end and goes and all(_differing(old[n], new[n]) <= self.live for n in kept)
 

@@ -1,8 +1,10 @@
 """What a plan opens to guests, or takes from the host: for those who read it, as lines that begin
 with ``!``."""
 
+import re
 from collections.abc import Iterable
 
+from geats_core.containers.devices import device_warnings
 from geats_core.containers.isolation import isolation_warnings
 from geats_core.containers.nics import nic_warnings
 from geats_core.planning.actions import Adopt, Define
@@ -23,10 +25,12 @@ def opened(plan: Plan) -> list[str]:
         for step in plan.steps
         if isinstance(step.action, Define | Adopt)
         for key, what in (*weakened(step.action.spec), *nic_warnings(step.action.spec.nics))
-        if not step.changes or {key, *ALL_NEW} & {each.field for each in step.changes}
+        for field in [re.split(r"[.[]", key)[0]]
+        if not step.changes or {field, *ALL_NEW} & {each.field for each in step.changes}
     ]
 
 
 def weakened(spec: VMSpec) -> Iterable[tuple[str, str]]:
     """What keeps the guest of *spec* less apart from its host, each with the key that says so."""
     yield from isolation_warnings(spec.isolation, privileged=spec.privileged)
+    yield from device_warnings(spec.devices)

@@ -20,8 +20,8 @@ LARGEST_SHOWN_BITS = 256
 KEYS = frozenset(
     (
         *("after", "apparmor", "autostart", "binds", "by_hand", "capabilities", "cpus", "defined"),
-        *("enabled", "power"),
-        *("dns", "driver", "hostname", "idmap", "in_effect", "includes", "init", "keyring"),
+        *("devices", "dns", "driver", "enabled", "hostname", "idmap", "in_effect", "includes"),
+        *("init", "keyring"),
         *("locked", "memory", "metadata", "missing", "mount_auto", "name", "nesting", "nics"),
         *("no_new_privileges", "oom_score", "power", "privileged", "processes", "profile"),
         *("recorded", "rlimits", "seccomp", "selinux", "shared_volumes", "shutdown_timeout"),

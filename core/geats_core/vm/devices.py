@@ -1,22 +1,23 @@
-"""The devices of a VM that can change while it is on: its NICs, its volumes, and what the driver
-says of them below ``hardware``.
+"""The devices of a VM that can change while it is on: its NICs, its volumes, devices of the host,
+and what the driver says of them below ``hardware``.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from geats_core.containers.devices import device_differences
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import Nic, VMSpec, Volume
 
-NICS, VOLUMES = "nics", "volumes"
+NICS, VOLUMES, DEVICES = "nics", "volumes", "devices"
 OF_NICS = f"{HARDWARE}.{NICS}"
 LATER = "its guest configures it at its next start"
 
 
 def is_device(field: str) -> bool:
     """Whether a change of this field changes devices."""
-    return field in (NICS, VOLUMES) or field.startswith(f"{HARDWARE}.")
+    return field in (NICS, VOLUMES, DEVICES) or field.startswith(f"{HARDWARE}.")
 
 
 def with_devices(runs: VMSpec, want: VMSpec, fields: Collection[str]) -> VMSpec:
@@ -33,6 +34,7 @@ def with_devices(runs: VMSpec, want: VMSpec, fields: Collection[str]) -> VMSpec:
         volumes=tuple(own.get(v.name, v) for v in want.volumes)
         if VOLUMES in fields
         else runs.volumes,
+        devices=want.devices if DEVICES in fields else runs.devices,
         hardware=tuple(sorted(keys.items())),
     )
 
@@ -54,6 +56,7 @@ def differences(old: VMSpec, new: VMSpec) -> Iterable[str]:
             told = f" ({LATER})" if isinstance(volume, Volume) and volume.mount else ""
             yield f"attach volume {name}{told}"
     yield from (f"detach volume {name}" for name in had if name not in has)
+    yield from device_differences(old.devices, new.devices)
     for key in sorted((was.keys() | said.keys()) - {NICS, "disks"}):
         if was.get(key) != said.get(key):
             yield f"change {key}"

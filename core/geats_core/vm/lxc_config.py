@@ -22,6 +22,7 @@ from typing import TypeAlias
 from returns.result import Failure, Success
 
 from geats_core.containers import nic_lines
+from geats_core.containers.devices import NOTHING_SEEN, Nodes, device_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.containers.nics import veth_name as veth_name
 from geats_core.reading import file_formats
@@ -85,7 +86,7 @@ class LxcFacts:
     ``volume_paths`` maps each volume's name to the directory that contains its files, also those of
     volumes that other VMs share. ``idmap_first``
     and ``idmap_count`` are the host's range of subordinate ids, equal for users and groups. The
-    volumes in ``shifted`` show ids of that range already.
+    volumes in ``shifted`` show ids of that range already. ``devices`` are what those of the VM are.
     """
 
     volume_paths: Mapping[str, str]
@@ -94,6 +95,7 @@ class LxcFacts:
     idmap_count: int = 65_536
     apparmor: bool = False
     includes: str = INCLUDES
+    devices: Mapping[str, Nodes] = field(default_factory=lambda: NOTHING_SEEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
         *(UNSET if first or spec.includes is not None else ()),
         *_identity(spec, facts),
         *_storage(spec, facts),
+        *device_lines(spec.devices, facts.devices, denied=denies_devices(spec)),
         *_nics(spec),
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
         *([BY_HAND] if last else []),
@@ -289,6 +292,12 @@ def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     yield f"lxc.include = {facts.includes}/common.conf"
     if not spec.privileged:
         yield f"lxc.include = {facts.includes}/userns.conf"
+
+
+def denies_devices(spec: VMSpec) -> bool:
+    """Whether a guest may open no device but those that are allowed: LXC's files say so."""
+    includes = (COMMON,) if spec.includes is None else spec.includes
+    return spec.privileged and COMMON in includes
 
 
 def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:

@@ -121,12 +121,20 @@ def _within_others(
         f"shared_volumes.{other.name}.mount": (f"the shared volume {other.name!r}", other.mount)
         for other in shared
     }
-    mounts = {f"volumes[{volume.name}].mount": volume.mount for volume in volumes}
-    mounts |= {path: mount for path, (_, mount) in others.items()}
+    mounts = mount_points(volumes, binds, shared)
     for own, (what, above) in others.items():
         for path, mount in mounts.items():
             if f"{mount}/".startswith(f"{above}/") and path != own:
                 yield Problem(path, f"{mount!r} is within {what} at {above}")
+
+
+def mount_points(
+    volumes: Iterable[Volume], binds: Iterable[Bind], shared: Iterable[SharedVolume]
+) -> dict[str, str]:
+    """Where each is mounted in the guest, by the path of the key that says so."""
+    own = {f"volumes[{v.name}].mount": v.mount for v in volumes if v.mount not in ("", "/")}
+    bound = {f"binds.{bind.name}.mount": bind.mount for bind in binds}
+    return own | bound | {f"shared_volumes.{other.name}.mount": other.mount for other in shared}
 
 
 def _wrong_shared_volumes(

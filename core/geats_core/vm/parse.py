@@ -7,6 +7,7 @@ from functools import lru_cache, reduce
 from returns.result import Failure, Success
 
 from geats_core.containers import nics
+from geats_core.containers.devices import devices_to_plain, read_devices
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
 from geats_core.reading import fields
@@ -19,6 +20,7 @@ from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
 from geats_core.vm import hardware, idmap, readiness
 from geats_core.vm.mounts import (
+    mount_points,
     mounts_to_plain,
     read_mounts,
     size_or_none,
@@ -117,6 +119,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         idmap=read.take("idmap", idmap.ranges, NO_RANGES),
         includes=read.take("includes", _includes, None),
         isolation=read_isolation(read),
+        devices=read_devices(read, mount_points(volumes, binds, shared)),
         transient=read.take("transient", fields.boolean, False),
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
@@ -204,6 +207,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "idmap": idmap.to_plain(spec.idmap) or None,
             "includes": None if spec.includes is None else list(spec.includes),
             **isolation_to_plain(spec.isolation),
+            **devices_to_plain(spec.devices),
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
             "after": list(spec.after),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from geats_core.containers.devices import Device
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
 from geats_core.reading.fields import Address as Address
@@ -177,6 +178,7 @@ class VMSpec:
     idmap: tuple[IdRange, ...] = ()
     includes: tuple[str, ...] | None = None
     isolation: Isolation = field(default_factory=Isolation)
+    devices: tuple[Device, ...] = ()
     transient: bool = False
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()

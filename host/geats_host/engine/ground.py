@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
 
+from geats_core.declared.config import HostConfig
 from geats_core.declared.template import Template
 from geats_core.vm.observation import VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
@@ -20,9 +21,9 @@ class Ground:
     """What is needed to perform actions on one VM.
 
     ``driver_of`` gives the driver that runs it, and is only called by what needs one. ``spec`` is
-    what the VM is started with, ``bind_sources`` are what it may bind, and ``locked`` says whether
-    it was protected from deletion when it was last looked at; ``volumes`` are those that it had
-    then, each with its pool. Once ``over`` is set, nothing is waited for any more.
+    what the VM is started with, ``config`` says what it may have of the host, and ``locked``
+    whether it was protected from deletion when it was last looked at; ``volumes`` are those that
+    it had then, each with its pool. Once ``over`` is set, nothing is waited for any more.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Ground:
     templates: Mapping[str, Template]
     store: Store
     spec: VMSpec | None = None
-    bind_sources: tuple[str, ...] = ()
+    config: HostConfig = field(default_factory=HostConfig)
     locked: bool = False
     volumes: tuple[tuple[str, str], ...] = ()
     over: Event = field(default_factory=Event)

@@ -229,7 +229,7 @@ def _performer(
         host.config.templates,
         host.store,
         spec,
-        host.config.bind_sources,
+        host.config,
         have.locked,
         tuple((seen.pool, seen.name) for seen in have.volumes),
         over,

@@ -69,7 +69,7 @@ from geats_host.observing import (
     unfinished_restarts,
 )
 from geats_host.observing.known_volumes import forget, upgrade_registry
-from geats_host.planning import binds
+from geats_host.planning import allowed
 from geats_host.storage import Offer, VolumeId
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Performer(Ground):
         spec = self.spec
         if spec is None or self.pools[spec.root.pool].offers is Offer.NOTHING:
             return
-        wrong = list(binds.problems(spec, self.bind_sources))
+        wrong = list(allowed.problems(spec, self.config))
         if wrong:
             raise HostError("; ".join(map(str, wrong)))
         if self.pools[spec.root.pool].offers is not Offer.DIRECTORY:

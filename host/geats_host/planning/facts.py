@@ -63,6 +63,7 @@ def facts_by_driver(host: Host) -> Facts:
             cpus=os.cpu_count(),
             declared=host.config.known,
             bind_sources=frozenset(host.config.bind_sources),
+            device_sources=frozenset(host.config.device_sources),
             upgrade=host.registry.outdated(),
             elsewhere=elsewhere,
             moved=moved,

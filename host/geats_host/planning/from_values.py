@@ -133,6 +133,7 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         },
         declared=config.known,
         bind_sources=frozenset(config.bind_sources),
+        device_sources=frozenset(config.device_sources),
     )
     seen, policy = recorded.observations, wishes.policy(config.policy)
 

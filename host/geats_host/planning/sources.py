@@ -16,7 +16,7 @@ from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.observing import other_hosts
 from geats_host.observing.other_hosts import Told, twins
-from geats_host.planning import binds
+from geats_host.planning import allowed
 from geats_host.planning.obstacles import obstacles
 from geats_host.storage import Offer
 
@@ -46,7 +46,7 @@ def check_sources(
         each
         for name in sorted(using)
         if (spec := specs.get(name)) and _holds_files(host, spec.root.pool)
-        for each in within(name, binds.problems(spec, host.config.bind_sources))
+        for each in within(name, allowed.problems(spec, host.config))
     ]
     problems += [
         each

@@ -348,31 +348,37 @@ def test_a_new_vm_binds_files_and_devices_and_is_told_what_has_no_key() -> None:
         + "lxc.mount.entry = /etc/hosts etc/hosts none bind,ro 0 0\n"
         + "lxc.mount.entry = proc proc proc nodev 0 0\n"
         + "lxc.mount.entry = /dev/fuse dev/fuse none bind,optional 0 0\n"
-        + "lxc.cgroup2.devices.allow = c 10:200 rwm\nlxc.autodev = 1\nlxc.arch = amd64\n"
+        + "lxc.mount.entry = /dev/dri dev/gpu none rbind,create=dir 0 0\n"
+        + "lxc.mount.entry = /dev/net dev/net none bind,ro,create=dir 0 0\n"
+        + "lxc.mount.entry = /dev/net dev/net devtmpfs rw 0 0\n"
+        + "lxc.cgroup2.devices.allow = c 10:200 rwm\nlxc.cgroup.devices.allow = c 226:* rwm\n"
+        + "lxc.cgroup2.devices.allow = c 195:* rwm\nlxc.cgroup2.devices.allow = a\n"
+        + "lxc.autodev = 1\nlxc.arch = amd64\n"
         + "lxc.kmsg = 0\nlxc.rootfs.options = idmap=container\nlxc.start.order = x\n"
     )
     by_hand = "has no key: add it to the new VM's config by hand, where it stays"
     assert made == (
         {
+            "devices": {
+                "net-tun": {"source": "/dev/net/tun"},
+                "fuse": {"source": "/dev/fuse", "optional": True},
+                "dri": {"source": "/dev/dri", "mount": "/dev/gpu"},
+            },
             "binds": {
-                "dev-net-tun": {
-                    "source": "/dev/net/tun",
-                    "mount": "/dev/net/tun",
-                    "read_only": False,
-                    "file": True,
-                },
                 "etc-hosts": {
                     "source": "/etc/hosts",
                     "mount": "/etc/hosts",
                     "read_only": True,
                     "file": True,
                 },
-            }
+            },
         },
         [
             "lxc.include: geats includes it by itself",
             "lxc.mount.entry: LXC mounts it by itself",
             f"lxc.mount.entry: {by_hand}",
+            f"lxc.mount.entry: {by_hand}",
+            f"lxc.cgroup2.devices.allow: {by_hand}",
             f"lxc.cgroup2.devices.allow: {by_hand}",
             "lxc.autodev: geats writes what is needed",
             "lxc.arch: geats writes what is needed",

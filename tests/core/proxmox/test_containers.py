@@ -20,18 +20,14 @@ def vm(text: str) -> dict[str, object]:
 def test_a_container_with_all_that_people_have_becomes_a_vm() -> None:
     made = imported(CONTAINER, "101.conf")
     assert made.problems == ()
-    assert made.geats["bind_sources"] == ["/dev/net/tun", "/mnt/media"]
+    assert made.geats["bind_sources"] == ["/mnt/media"]
+    assert made.geats["device_sources"] == ["/dev/net/tun"]
     assert BUILT in str(made.geats["templates"])
     assert "/var/lib/lxc/101/rootfs" in str(made.geats["templates"])
     assert made.geats["vms"] == {
         "www": {
+            "devices": {"net-tun": {"source": "/dev/net/tun"}},
             "binds": {
-                "dev-net-tun": {
-                    "source": "/dev/net/tun",
-                    "mount": "/dev/net/tun",
-                    "read_only": False,
-                    "file": True,
-                },
                 "mp1": {"source": "/mnt/media", "mount": "/media", "read_only": True},
             },
             "memory": "1024MiB",

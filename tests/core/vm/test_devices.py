@@ -33,6 +33,19 @@ def test_what_is_done_to_each_device_is_told() -> None:
     assert [*differences(web(cdrom="/a", tpm=True), web(cdrom="/b", tpm=True))] == ["change cdrom"]
 
 
+def test_devices_of_the_host_come_and_go_and_change() -> None:
+    tun: dict[str, object] = {"tun": "/dev/net/tun"}
+    less = {"tun": {"source": "/dev/net/tun", "access": "r"}}
+    one, two, other = (
+        parse_vm("web", {"template": "debian", "devices": each}).unwrap()
+        for each in (tun, {**tun, "a": "/dev/a"}, less)
+    )
+    assert [*differences(one, two)] == ["attach device a"]
+    assert [*differences(two, other)] == ["change device tun", "detach device a"]
+    assert with_devices(one, two, {"devices"}) == two
+    assert with_devices(one, two, {"nics"}) == one
+
+
 def test_only_the_devices_of_the_named_fields_change() -> None:
     runs = web(ETH0, cdrom="/a", tpm=True, rng=False)
     want = web(ETH1, volumes=[LOGS], cdrom="/b", display="vnc", rng=True)

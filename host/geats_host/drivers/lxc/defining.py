@@ -16,7 +16,7 @@ from geats_host.drivers.lxc import definition, folders, monitor
 from geats_host.drivers.lxc import seen as lxc_seen
 from geats_host.drivers.lxc.definition import CONFIG, OURS, PROFILES, ROOTFS
 from geats_host.drivers.lxc.facts import FOR_CLOUD_INIT
-from geats_host.drivers.lxc.kernel import apparmor, connections
+from geats_host.drivers.lxc.kernel import apparmor, connections, devices
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import CLOUD_INIT
@@ -121,7 +121,8 @@ def _rendered(
 def _facts(
     options: Options, spec: VMSpec, paths: Mapping[str, str], shifted_by: Mapping[str, int]
 ) -> LxcFacts:
-    facts = LxcFacts(volume_paths=paths, apparmor=apparmor.is_enforced())
+    nodes = devices.nodes(spec.devices)
+    facts = LxcFacts(volume_paths=paths, apparmor=apparmor.is_enforced(), devices=nodes)
     if spec.privileged:
         _check_shifts(spec, shifted_by, 0)
         return facts

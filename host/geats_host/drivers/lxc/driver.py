@@ -41,7 +41,7 @@ from geats_host.lazy import later
 if TYPE_CHECKING:
     import socket
 
-    from geats_core.planning.actions import Adopt
+    from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.binding import Binding
@@ -217,6 +217,10 @@ class LxcDriver:
     def set_limits(self, name: str, limits: Limits) -> None:
         """Write the limits into the running container's cgroups."""
         lxc_power.set_limits(self.options, name, limits)
+
+    def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
+        """Put devices of the host into the running container, and take others out of it."""
+        lxc_power.set_devices(self.options, name, devices)
 
     def info(self, name: str) -> Info:
         """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from geats_core.planning.costs import LIVE_LIMITS, Cost, Impact
+from geats_core.planning.costs import LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.hardware import HARDWARE
@@ -24,6 +24,7 @@ COSTS = {
     "init": Cost.always(Impact.NONE),
     **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }
+ENTRIES = {"devices": EntryCost(live=frozenset({"access", "optional"}), ordered=False)}
 
 
 def facts(options: Options) -> DriverFacts:
@@ -32,6 +33,7 @@ def facts(options: Options) -> DriverFacts:
         roots=DIRECTORIES,
         volumes=DIRECTORIES,
         costs=COSTS,
+        entries=ENTRIES,
         no_start=apparmor.no_start(),
         location=f"{options.path}",
         keys=KEYS,

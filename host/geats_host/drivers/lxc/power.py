@@ -5,15 +5,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
-from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, live_items
+from geats_core.containers.devices import Device, device_rules
+from geats_core.planning.actions import SetDevices
+from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, live_items
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Init, Limits, VMSpec
 from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import seen as lxc_seen
-from geats_host.drivers.lxc.kernel import cgroups, links
+from geats_host.drivers.lxc.kernel import cgroups, devices, links
 from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
@@ -22,6 +25,7 @@ from geats_host.guest_trees import guest_init
 from geats_host.linux import processes
 from geats_host.linux.cgroup_version import is_v2
 
+OPPOSITE = {"devices.allow": "devices.deny", "devices.deny": "devices.allow"}
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
 
@@ -137,6 +141,42 @@ def set_limits(options: Options, name: str, limits: Limits) -> None:
             definition.write_started(folder, replace(started, limits=limits))
 
 
+def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
+    """Attach what comes and detach what goes; each that is done is not done again."""
+    folder, pid = folders.folder_of(options, name), monitor.init_pid(str(options.path), name)
+    started = definition.started(folder)
+    if pid is None or started is None:
+        raise HostError(f"{name}: it is not known what it runs with")
+    had, has = (dict(_devices_by_name(each)) for each in (started, wanted.spec))
+    with vm_files.host_errors(f"cannot change the devices of {name}"):
+        for device in had.values():
+            if has.get(device.name, device) != device or device.name not in has:
+                devices.detach(pid, device, options.timeout_s)
+        _allow(options, started, wanted.spec)
+        for device in has.values():
+            if had.get(device.name) != device and Path(device.source).exists():
+                devices.attach(pid, device, options.timeout_s)
+        definition.write_started(folder, wanted.in_effect(started))
+
+
+def _allow(options: Options, runs: VMSpec, wanted: VMSpec) -> None:
+    """Take back the rules for devices that go or change, and add those of devices that come."""
+    was, is_now = (
+        [*device_rules(each.devices, devices.nodes(each.devices), denied=denied, cgroup2=is_v2())]
+        for denied in [denies_devices(runs)]
+        for each in (runs, wanted)
+    )
+    gone = [each for each in was if each not in is_now and each[1] != "a"]  # of all, none is gone
+    rules = [(OPPOSITE[key], value) for key, value in gone]
+    rules += [each for each in is_now if each not in was]
+    if rules:
+        _call(options, "allow-devices", runs.name, *(f"{key}={value}" for key, value in rules))
+
+
+def _devices_by_name(spec: VMSpec) -> Iterator[tuple[str, Device]]:
+    return ((device.name, device) for device in spec.devices)
+
+
 def _check_address(options: Options, name: str) -> None:
     """Any user can take the address of a container that is off, which then cannot start."""
     if monitor.listener(str(options.path), name) is monitor.Listener.STRANGER:
@@ -145,9 +185,17 @@ def _check_address(options: Options, name: str) -> None:
 
 def _starting(options: Options, spec: VMSpec) -> list[str]:
     path, writable = options.path, _set_apart(spec)
+    command = process.starting(path, spec.name, _rules_of_now(spec))
     if writable is None:
-        return process.starting(path, spec.name)
-    return process.starting_apart(binding_of(options), path, spec.name, writable)
+        return command
+    return process.starting_apart(binding_of(options), path, spec.name, writable, command)
+
+
+def _rules_of_now(spec: VMSpec) -> list[str]:
+    """The rules for its devices: some have other numbers after each start of the host."""
+    seen, v2 = devices.nodes(spec.devices), is_v2()
+    rules = device_rules(spec.devices, seen, denied=denies_devices(spec), cgroup2=v2)
+    return [f"lxc.cgroup{'2' if v2 else ''}.{key}={value}" for key, value in rules]
 
 
 def _settle(options: Options, name: str) -> None:

@@ -27,24 +27,28 @@ class Apart(TypedDict):
     setsigdef: Iterable[int]
 
 
-def starting(lxcpath: Path, name: str) -> list[str]:
-    """The command that starts the container. Of its console, the newest output is kept."""
+def starting(lxcpath: Path, name: str, settings: Iterable[str] = ()) -> list[str]:
+    """The command that starts the container, with *settings* besides those of its config.
+
+    Of its console, the newest output is kept.
+    """
     log, console = lxcpath / name / LOG, lxcpath / name / CONSOLE
     logged = ["-o", str(log), "-l", "ERROR", "-L", str(console)]
     bounded = ["-s", f"lxc.console.size={LONGEST_CONSOLE}", "-s", "lxc.console.rotate=1"]
-    return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded]
+    more = [word for each in settings for word in ("-s", each)]
+    return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded, *more]
 
 
 def starting_apart(
-    binding: Binding, lxcpath: Path, name: str, writable: Sequence[str]
+    binding: Binding, lxcpath: Path, name: str, writable: Sequence[str], command: Sequence[str]
 ) -> list[str]:
-    """The command that starts it with the sources of its mounts mounted for it alone.
+    """The *command* that starts it, with the sources of its mounts mounted for it alone.
 
     They are the *writable* ones, and those that its definition has read-only. This takes several
     times as long as a plain start.
     """
     script = _script(binding, "start", lxcpath, name)
-    return [*script, *writable, "--", *starting(lxcpath, name)]
+    return [*script, *writable, "--", *command]
 
 
 def call(

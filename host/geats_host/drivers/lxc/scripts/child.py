@@ -56,6 +56,9 @@ def main(argv: Sequence[str]) -> int:
             done = container.unfreeze()
         case "set-limits":
             done = all(_set_limit(container, item) for item in rest)
+        case "allow-devices":
+            rules = (item.partition("=") for item in rest)
+            done = all(container.set_cgroup_item(key, value) for key, _, value in rules)
         case _:
             raise SystemExit(f"unknown action {action!r}")
     return 0 if done else 1

@@ -1,0 +1,152 @@
+"""Containers and their host: what is kept apart, and which devices a guest has."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from returns.result import Success
+
+from geats_host.calls import lifecycle
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.host import Host
+
+NAME = "geats-test-isolated"
+TUN, FUSE = "/dev/net/tun", "/dev/fuse"
+CAP_NET_RAW, CAP_SYS_TIME = 13, 25  # linux/capability.h
+
+
+@dataclass
+class Owner:
+    """Someone who has one container, and lets it have devices."""
+
+    directory: Path
+    keys: dict[str, object]
+
+    @property
+    def host(self) -> Host:
+        here = self.directory
+        return Host.from_config(
+            {
+                "state_dir": f"{here}/state",
+                "run_dir": f"{here}/run",
+                "registry": "memory",
+                "drivers": {"lxc": {"settle": 0.3, "idmap_first": 100_000, "path": f"{here}/lxc"}},
+                "pools": {"default": {"type": "directory", "path": f"{here}/pool"}},
+                "templates": {"busybox": {"path": f"{here}/root"}},
+                "device_sources": ["/dev/net", FUSE],
+                "vms": {NAME: {"template": "busybox", "init": "busybox", **self.keys}},
+            }
+        )
+
+    def to(self, target: str, **keys: object) -> list[str]:
+        """Bring it there, as it is described now; the impacts of the steps."""
+        self.keys = keys or self.keys
+        opened = self.host
+        planned = lifecycle.plan_to(opened, NAME, target)
+        assert apply_plan(opened, planned) == Success(planned.plan.steps)
+        return [str(step.impact) for step in planned.plan.steps]
+
+    @property
+    def init(self) -> Path:
+        """What the kernel says of the guest's process 1."""
+        pid = subprocess.run(
+            ("lxc-info", "-P", f"{self.directory}/lxc", "-n", NAME, "-p", "-H"),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        return Path("/proc") / pid
+
+    def status(self, key: str) -> str:
+        lines = (self.init / "status").read_text().splitlines()
+        return next(line.split("\t")[1] for line in lines if line.startswith(f"{key}:"))
+
+    def inside(self, script: str) -> str:
+        argv = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", NAME, "--", "sh", "-c", script)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        return f"{done.stdout}{done.stderr}".strip()
+
+    def opens(self, device: str) -> str:
+        """What comes of it if root of the guest opens the device."""
+        return self.inside(f"exec 3<{device} && echo opened").rpartition(": ")[2]
+
+
+@pytest.fixture
+def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Owner]:
+    """That person; the container is gone afterwards."""
+    someone = Owner(tmp_path, {})
+    yield someone
+    someone.to("deprovisioned", privileged=False)
+
+
+APART: dict[str, object] = {
+    "nesting": True,
+    "mount_auto": ["proc:rw", "sys:ro", "cgroup:ro:force"],
+    "seccomp": "none",
+    "no_new_privileges": True,
+    "sysctls": {"net.ipv4.ip_forward": 1, "kernel.shmmni": 99},
+    "rlimits": {"nofile": "100:200", "core": 0},
+    "oom_score": 321,
+    "keyring": False,
+    "apparmor": "unconfined",
+}
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_a_guest_is_kept_apart_as_its_keys_say(owner: Owner, privileged: bool) -> None:
+    drop = {"capabilities": {"drop": ["net_raw"]}}
+    owner.to("running", privileged=privileged, **APART, **drop)
+
+    limits = (owner.init / "limits").read_text()
+    assert re.search(r"Max open files +100 +200 ", limits)
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert (owner.init / "oom_score_adj").read_text() == "321\n"
+    assert (owner.status("NoNewPrivs"), owner.status("Seccomp")) == ("1", "0")
+    bounding = int(owner.status("CapBnd"), 16)
+    assert not bounding >> CAP_NET_RAW & 1
+    assert bool(bounding >> CAP_SYS_TIME & 1) is not privileged
+    settings = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni"
+    assert owner.inside(settings).split() == ["1", "99"]
+    mounts = {
+        (fields[4], fields[fields.index("-") + 1]): fields[5].split(",")
+        for line in (owner.init / "mountinfo").read_text().splitlines()
+        for fields in [line.split()]
+    }
+    assert ("/dev/.lxc/proc", "proc") in mounts
+    assert ("/dev/.lxc/sys", "sysfs") in mounts
+    assert "ro" in mounts["/sys", "sysfs"]
+    assert "rw" in mounts["/proc", "proc"]
+    assert not any(point == "/proc/sys" for point, _ in mounts)
+    assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
+
+
+def test_a_guest_has_the_capabilities_that_it_keeps_and_no_other(owner: Owner) -> None:
+    kept = ["chown", "kill", "setuid", "setgid", "sys_admin", "dac_override"]
+    owner.to("running", privileged=True, capabilities={"keep": kept})
+    numbers = (0, 5, 7, 6, 21, 1)
+    assert int(owner.status("CapBnd"), 16) == sum(1 << number for number in numbers)
+    assert owner.status("Seccomp") == "2"
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_devices_come_and_go_while_a_guest_runs(owner: Owner, privileged: bool) -> None:
+    devices: dict[str, object] = {"tun": TUN}
+    owner.to("running", privileged=privileged, devices=devices)
+    init = owner.init
+    assert owner.opens(TUN) == "opened"
+
+    fuse = {"source": FUSE, "mount": "/dev/new/fuse"}
+    devices = {"tun": TUN, "a-fuse": fuse, "none": {"source": "/dev/net/no", "optional": True}}
+    assert owner.to("running", privileged=privileged, devices=devices) == ["none", "live"]
+    assert (owner.opens("/dev/new/fuse"), owner.opens(TUN)) == ("opened", "opened")
+
+    assert owner.to("running", privileged=privileged, devices={"a-fuse": fuse}) == ["none", "live"]
+    assert owner.opens(TUN) == "no such file"
+    assert owner.opens("/dev/new/fuse") == "opened"
+    assert owner.init == init
+    if privileged:
+        assert owner.inside("mknod /own c 10 200; exec 3</own").endswith("not permitted")
+    assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
