@@ -71,6 +71,7 @@ from geats_core.planning.actions import (
     MoveVolume,
     NotePlaces,
     Pause,
+    Publish,
     RemoveLeftover,
     Rename,
     RenameVolume,
@@ -135,6 +136,7 @@ ACTIONS: tuple[Action, ...] = (
     CloneVolume(*ROOT, "web02", SPEC.template),
     TakeOver("ssh://root@a/web01", "", SPEC.template),
     Export("/a.tar"),
+    Publish("/a.tar.zst"),
 )
 EVERY_ACTION: tuple[Action, ...] = (
     *(action for action in ACTIONS if not isinstance(action, SetLimits)),

@@ -23,6 +23,7 @@ By theme:
 - another name: ``plan_rename``
 - single volumes: ``plan_removal`` of one that is no longer wanted, ``plan_volume_move``
 - copies: ``plan_clone``, ``plan_export``, ``plan_import``, ``copied``, ``Manifest``
+- a template: ``plan_publish``
 - arrivals from other hosts: ``plan_accept``, ``Arrival``
 - which snapshots stay: ``retain``, ``Keep``
 
@@ -140,6 +141,7 @@ __all__ = [
     "plan_host",
     "plan_import",
     "plan_kept",
+    "plan_publish",
     "plan_removal",
     "plan_rename",
     "plan_restore",

@@ -29,6 +29,7 @@ from geats_core.jobs.copies import manifest_from_json as manifest_from_json
 from geats_core.jobs.copies import manifest_to_json as manifest_to_json
 from geats_core.jobs.copies import plan_export as plan_export
 from geats_core.jobs.copies import plan_import as plan_import
+from geats_core.jobs.copies import plan_publish as plan_publish
 from geats_core.jobs.left_volumes import plan_removal as plan_removal
 from geats_core.jobs.renames import plan_rename as plan_rename
 from geats_core.jobs.snapshots import Parts as Parts

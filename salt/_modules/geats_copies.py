@@ -9,7 +9,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from geats_host.calls import copies, exports
+from geats_host.calls import copies, exports, publishing
 from geats_host.calls import snapshots as taken
 from geats_host.errors import Refused
 from geats_host.for_salt.calls import (
@@ -202,6 +202,38 @@ def export(name, path=None, test=None, verbose=False):
             return would(planned, verbose)
         answer = done(planned, copies.apply_export(host, planned), verbose)
         return beside(answer, **copies.written(planned))
+
+
+def publish(name, path=None, keep=None, test=None, verbose=False):
+    """
+    Make a template of a VM: write its root volume to a file. A running VM may be frozen meanwhile.
+
+    A container becomes a tarball, a virtual machine a disk image. Returns the ``path`` of the file,
+    its ``sha256`` and its size in ``bytes``, and ``templates``, which declares it in the pillar,
+    besides what was done. The VM itself stays as it is.
+
+    path
+        the absolute path of the file, which must not exist yet (default: a new name in the folder
+        ``published`` of the ``state_dir``)
+    keep
+        what stays in a tarball, out of ``machine-id``, ``ssh-host-keys`` and ``hostname`` (default:
+        none of them). A disk image has all of it: clean it in the guest.
+    test
+        do nothing, and return what would be done (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.publish web01
+        salt '*' geats.publish web01 /srv/templates/web.tar.zst keep='[hostname]'
+    """
+    with opened() as host:
+        planned = publishing.publish(host, name, path, keep)
+        if is_test(test):
+            return would(planned, verbose)
+        applied = copies.apply_to_file(host, planned, publishing.file_of(planned))
+        return beside(done(planned, applied, verbose), **publishing.written(host, planned))
 
 
 def import_(

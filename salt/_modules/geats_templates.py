@@ -8,6 +8,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 
 from geats_core.reading.checked import problems_to_plain
 from geats_host.for_salt.calls import checked, is_test, opened
+from geats_host.templates import searching
 
 __virtualname__ = "geats"
 
@@ -50,6 +51,28 @@ def import_template(name, refresh=False, test=None):
         if is_test(test):
             return {"name": name, "would": host.templates.missing(name, refresh=refresh)}
         return host.templates.make_ready(name, refresh=refresh)
+
+
+def search_templates(words=None, url=None, arch=None):
+    """
+    The images of image servers that have all words in their names, and which servers failed.
+
+    words
+        words, each of which is in the name or the system of an image (default: every image)
+    url
+        image servers that speak simplestreams (default: those of the templates that are declared)
+    arch
+        an architecture such as ``arm64``, or ``all`` (default: that of the minion)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.search_templates '[debian, 12]' url=https://images.linuxcontainers.org
+    """
+    with opened() as host:
+        images, failed = searching.search(host.config.templates, words, url, arch)
+        return {"images": images, "failed": failed}
 
 
 def verify_templates():

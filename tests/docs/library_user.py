@@ -98,6 +98,7 @@ from geats_core import (
     plan_host,
     plan_import,
     plan_kept,
+    plan_publish,
     plan_removal,
     plan_rename,
     plan_restore,
@@ -270,6 +271,7 @@ def elsewhere(spec: VMSpec, have: Observation) -> list[str]:
     moves = plan_volume_move(spec.name, "root", "fast", {spec.name: have}).value_or(other)
     plans = (
         plan_export(spec.name, "/a.tar", have).unwrap(),
+        plan_publish(spec.name, "/a.tar.zst", have, FACTS).unwrap(),
         there.unwrap(),
         here,
         *beside.plans,

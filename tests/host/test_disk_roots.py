@@ -9,7 +9,7 @@ import pytest
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Stage
-from geats_host.calls import copies, lifecycle, snapshots
+from geats_host.calls import copies, lifecycle, publishing, snapshots
 from geats_host.calls.copies import apply_copy
 from geats_host.drivers.memory import MemoryDriver, open_driver
 from geats_host.engine.apply_plan import apply_plan
@@ -225,3 +225,20 @@ def test_a_root_without_a_size_is_planned_as_large_as_its_image(tmp_path: Path) 
 def test_the_memory_driver_says_which_roots_it_can_play(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="roots: unknown kind of roots 'tape'"):
         open_driver({"roots": "tape"}, tmp_path)
+
+
+def test_a_disk_becomes_a_template_as_it_is(host: Host, tmp_path: Path) -> None:
+    bring(host, Target.STOPPED)
+    file = tmp_path / "web.qcow2"
+    with pytest.raises(Refused, match=r"web.keep: no disk of a guest is opened"):
+        publishing.publish(host, "web", f"{file}", [])
+    planned = publishing.publish(host, "web", f"{file}")
+    copies.apply_to_file(host, planned, file).unwrap()
+    told = publishing.written(host, planned)
+    declared = {"disk": {"path": f"{file}", "format": "qcow2", "sha256": told["sha256"]}}
+    assert told["templates"] == {"web": declared}
+    assert publishing.file_of(publishing.publish(host, "web")).suffix == ".qcow2"
+    there = Host.from_config(config_of(tmp_path / "there") | {"templates": {"image": declared}})
+    bring(there, Target.STOPPED)
+    disks = [each.pools["default"].path(VolumeId("web", "root")) for each in (host, there)]
+    assert disks[0].read_bytes() == disks[1].read_bytes()

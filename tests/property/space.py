@@ -59,6 +59,7 @@ from geats_core.planning.actions import (
     MoveVolume,
     NotePlaces,
     Pause,
+    Publish,
     RemoveLeftover,
     Rename,
     RenameVolume,
@@ -292,7 +293,9 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
-        case ReserveVolume() | UnpackVolume() | CloneVolume() | Export() | Hold() | TakeOver():
+        case ReserveVolume() | UnpackVolume() | CloneVolume() | Hold() | TakeOver():
+            raise AssertionError("no goal asks for copies")
+        case Export() | Publish():
             raise AssertionError("no goal asks for copies")
         case AdoptVolume() | Adopt():
             raise AssertionError("no goal asks for adoptions")

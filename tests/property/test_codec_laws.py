@@ -48,7 +48,9 @@ from geats_core.planning.actions import (
     Lock,
     MoveVolume,
     NotePlaces,
+    OfOneGuest,
     Pause,
+    Publish,
     Reading,
     RemoveLeftover,
     Rename,
@@ -129,6 +131,9 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Rename: st.builds(Rename, specs, lines),
     Adopt: st.builds(Adopt, specs, specs, lines, st.text(), st.text()),
     Export: st.builds(Export, st.text(), st.sampled_from(Reading)),
+    Publish: st.builds(
+        Publish, st.text(), st.tuples(st.sampled_from(OfOneGuest)), st.sampled_from(Reading)
+    ),
     SetLimits: st.builds(SetLimits, limits),
     SetDevices: st.builds(SetDevices, specs, lines),
     AwaitReady: st.builds(AwaitReady, readies),

@@ -22,6 +22,7 @@ from geats_core.planning.actions import (
     MoveVolume,
     NotePlaces,
     Pause,
+    Publish,
     RemoveLeftover,
     Rename,
     RenameVolume,
@@ -195,7 +196,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
 ) -> None:
     _, life = told(tmp_path, len(STORY), kind)
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
-    copying |= {TakeOver}
+    copying |= {TakeOver, Publish}
     renaming = {RenameVolume, Rename, MoveVolume}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
     live = set() if kind is DiskWorld else {SetDevices}  # of virtual machines only

@@ -251,6 +251,7 @@ def test_no_function_touches_anything_in_test_mode(
         "import_template": ("busybox", True),
         "keep_snapshots": (RUNS,),
         "move_volume": (STRAY, "root", "mounted"),
+        "publish": (RUNS,),
         "prune_exports": (),
         "prune_snapshots": (),
         "prune_templates": (),

@@ -219,7 +219,7 @@ _image = _or_path(_image_mapping)
 @of_mapping
 def _disk(read: Reader) -> Checked[Source | None]:
     path = read.take("path", fields.absolute_path, None)
-    url = read.take("url", _url, None)
+    url = read.take("url", server_url, None)
     format_ = read.need("format", _format, DiskFormat.RAW)
     sha256 = read.take("sha256", fields.sha256, None)
     disk_bytes = read.take("disk_size", parse_size, None)
@@ -243,7 +243,7 @@ def _disk(read: Reader) -> Checked[Source | None]:
 def _simplestreams(read: Reader) -> Checked[Source | None]:
     return read.done(
         Simplestreams(
-            url=read.need("url", _url, ""),
+            url=read.need("url", server_url, ""),
             alias=read.need("alias", _alias, ""),
             arch=read.take("arch", fields.name, None),
             sha256=read.take("sha256", fields.sha256, None),
@@ -277,7 +277,7 @@ def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
 _format = fields.one_of("format", DiskFormat)
 _root_kind = fields.one_of("kind", RootKind)
 _tag = fields.matching(TAG, "a tag or reference of an image")
-_url = fields.matching(URL, "an http or https URL without a query")
+server_url = fields.matching(URL, "an http or https URL without a query")
 _alias = fields.matching(ALIAS, "an alias such as debian/12")
 
 

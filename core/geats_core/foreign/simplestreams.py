@@ -6,10 +6,11 @@ are meant have to make sense.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TypeAlias
 
 from returns.result import Failure, Success
 
@@ -17,12 +18,14 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, gather, problem
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.json_documents import parse_document
+from geats_core.vm.spec import RootKind
 
 INDEX = "streams/v1/index.json"
 DOWNLOADS = "image-downloads"
 LARGEST_DOCUMENT = 64 * 2**20
 PART = "[A-Za-z0-9_][A-Za-z0-9._:+~@=-]*"
 PATH = re.compile(f"{PART}(/{PART})*")
+ABOUT = ("os", "release", "release_title", "variant")  # of a product, which is searched
 
 
 class Form(StrEnum):
@@ -66,6 +69,24 @@ class Item:
     form: Form
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An image that a server has: its shortest alias, its newest version, and the kinds of that.
+
+    ``size_bytes`` is that of the file that is the most welcome; ``text`` is what is searched.
+    """
+
+    alias: str
+    arch: str
+    version: str
+    kinds: tuple[RootKind, ...]
+    size_bytes: int
+    text: str
+
+
+Found: TypeAlias = tuple[Offer, ...]
+
+
 def parse_index(path: str, text: bytes) -> Checked[str]:
     """The path of the file of products."""
     return parse_document(path, text, _index)
@@ -78,6 +99,52 @@ def find_image(path: str, text: bytes, wanted: Wanted) -> Checked[Item]:
             return _find(path, products, wanted)
         case Failure() as refused:
             return refused
+
+
+def search(path: str, text: bytes, words: Collection[str], arch: str | None) -> Checked[Found]:
+    """The images whose names or systems have all *words* in them, for *arch* or for any.
+
+    What makes no sense is passed over.
+    """
+    match parse_document(path, text, _products):
+        case Success(products):
+            wanted = [word.lower() for word in words]
+            offers = (_offer(product) for product in products.values())
+            found = (
+                offer
+                for offer in offers
+                if offer is not None
+                and arch in (None, offer.arch)
+                and all(word in offer.text for word in wanted)
+            )
+            return Success(tuple(sorted(found, key=lambda each: (each.alias, each.arch))))
+        case Failure() as refused:
+            return refused
+
+
+def _offer(product: object) -> Offer | None:
+    """What a product is; None if it is none, or has nothing that a root could be made of."""
+    match product, _product("", product):
+        case {"aliases": str(aliases), "arch": str(arch)}, Success(versions):
+            names = [fields.printable(each.strip()) for each in aliases.split(",") if each.strip()]
+            newest = max((name for name, items in versions.items() if items), default=None)
+            if not names or newest is None:
+                return None
+            about = (str(product.get(key, "")) for key in ABOUT)  # type: ignore[attr-defined]
+            return Offer(
+                alias=min(names, key=lambda name: (len(name), name)),
+                arch=fields.printable(arch),
+                version=fields.printable(newest),
+                kinds=tuple(dict.fromkeys(_kind(item.form) for item in versions[newest])),
+                size_bytes=versions[newest][0].size_bytes,
+                text=" ".join([*names, *about]).lower(),
+            )
+        case _:
+            return None
+
+
+def _kind(form: Form) -> RootKind:
+    return RootKind.DISK if form is Form.DISK else RootKind.TREE
 
 
 def _find(path: str, products: Mapping[object, object], wanted: Wanted) -> Checked[Item]:

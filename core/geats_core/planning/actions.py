@@ -275,6 +275,27 @@ class Export:
     reading: Reading = Reading.VOLUMES
 
 
+class OfOneGuest(StrEnum):
+    """What a guest has that no two should have."""
+
+    MACHINE_ID = "machine-id"
+    SSH_HOST_KEYS = "ssh-host-keys"
+    HOSTNAME = "hostname"
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write the root volume of the VM to a file that can be declared as a template.
+
+    A tree of files becomes a tarball, ``without`` what others must not have; a disk becomes an
+    image, as it is. Clones are read as by ``Export``.
+    """
+
+    file: str
+    without: tuple[OfOneGuest, ...] = ()
+    reading: Reading = Reading.VOLUMES
+
+
 @dataclass(frozen=True, slots=True)
 class SetLimits:
     """Change the limits of a running VM."""
@@ -458,7 +479,7 @@ PowerAction: TypeAlias = (
 )
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Rename | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
-Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | HostAction
+Action: TypeAlias = DefinitionAction | VolumeAction | PowerAction | Export | Publish | HostAction
 POWER_OFFS = (Shutdown, Stop, Repair)
 
 
@@ -471,7 +492,7 @@ def impact_of(action: Action) -> Impact:
             return Impact.DATA_LOSS
         case Shutdown() | Stop() | Repair():
             return Impact.RESTART
-        case Export(reading=Reading.CLONES):
+        case Export(reading=Reading.CLONES) | Publish(reading=Reading.CLONES):
             return Impact.LIVE
         case (
             SetLimits() | SetDevices() | GrowVolume() | Freeze() | Hold() | Unfreeze() | TakeOver()
@@ -495,6 +516,7 @@ def impact_of(action: Action) -> Impact:
             | MoveVolume()
             | Rename()
             | Export()
+            | Publish()
             | Start()
             | AwaitReady()
             | KeepOff()
@@ -569,8 +591,10 @@ def describe(action: Action, vm_name: str) -> str:
         case Rename(spec, _):
             return f"rename {vm_name} to {spec.name}"
         case Export(archive, reading):
-            clones = ", frozen only until its volumes are cloned"
-            return f"export {vm_name} to {archive}{clones if reading is Reading.CLONES else ''}"
+            return f"export {vm_name} to {archive}{_frozen_for(reading)}"
+        case Publish(file, without, reading):
+            left = f", without {', '.join(without)}" if without else ""
+            return f"publish {vm_name} as {file}{left}{_frozen_for(reading)}"
         case SetLimits(limits):
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
         case SetDevices(tells=tells):
@@ -624,3 +648,8 @@ def describe_limits(limits: Limits) -> str:
     cpus = "no limit" if limits.cpus is None else f"{limits.cpus:g}"
     processes = "" if limits.processes is None else f", processes {limits.processes}"
     return f"memory {memory}, cpus {cpus}{processes}"
+
+
+def _frozen_for(reading: Reading) -> str:
+    """How long a VM that is on is frozen, if only for a moment."""
+    return ", frozen only until its volumes are cloned" if reading is Reading.CLONES else ""

@@ -38,6 +38,7 @@ from geats_core.planning.actions import (
     NotePlaces,
     OnVolume,
     Pause,
+    Publish,
     Reading,
     RemoveLeftover,
     Rename,
@@ -140,7 +141,7 @@ def after(action: Action, have: Observation) -> After:
             )
         case Pause() | UpgradeRegistry() | RemoveLeftover() | NotePlaces():
             return Success(have)
-        case Export(_, reading):
+        case Export(reading=reading) | Publish(reading=reading):
             ready = have.recorded is not None and is_ready(have.recorded, have)
             still = have.power in (Power.STOPPED, *SUSPENDED)
             runs = reading is Reading.CLONES and have.power is Power.RUNNING

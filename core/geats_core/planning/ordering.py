@@ -36,6 +36,7 @@ from geats_core.planning.actions import (
     NotePlaces,
     OnVolume,
     Pause,
+    Publish,
     Reading,
     RemoveLeftover,
     Rename,
@@ -171,7 +172,9 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({(*VOLUMES, action.pool, action.volume)})
         case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits() | SetDevices():
             return frozenset({POWER})
-        case Freeze() | Hold() | Unfreeze() | Export(reading=Reading.CLONES):
+        case Freeze() | Hold() | Unfreeze():
+            return frozenset({POWER})
+        case Export(reading=Reading.CLONES) | Publish(reading=Reading.CLONES):
             return frozenset({POWER})
         case TakeOver():  # with its volumes, which nothing else fills
             return frozenset({DEFINITION, POWER, VOLUMES, COPIES})
@@ -179,7 +182,7 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({EVERYTHING})
         case RemoveLeftover(kind, name, place):
             return frozenset({("leftovers", kind, place, name)})
-        case Export() | AwaitReady() | Pause() | NotePlaces():
+        case Export() | Publish() | AwaitReady() | Pause() | NotePlaces():
             return frozenset()
         case _:
             assert_never(action)
@@ -189,7 +192,7 @@ def _reads(action: Action) -> frozenset[Resource]:
     match action:
         case Start() | SetDevices() | TakeOver():
             return frozenset({DEFINITION, VOLUMES})
-        case Export():
+        case Export() | Publish():
             return frozenset({DEFINITION, VOLUMES, POWER})
         case Adopt() | Rename():
             return frozenset({VOLUMES, POWER})

@@ -62,21 +62,33 @@ def write(
     nothing is left to do. If there is a file at *path* by then, it is not replaced: raises
     ``HostError``.
     """
-    new = new_of(path)
-    with _host_errors(path):
-        for left in (new, *_left_of(path, spec.name)):
+    with host_errors(path):
+        for left in _left_of(path, spec.name):
             left.unlink(missing_ok=True)
+    with appearing(path, done_with_volumes) as out:
+        about = Manifest(
+            spec=spec,
+            template=template,
+            volumes=(),
+            taken_s=taken_s,
+            by_hand=by_hand,
+            remembered=remembered,
+        )
+        _write(out, about, contents)
+
+
+@contextmanager
+def appearing(path: Path, done_with_volumes: Callable[[], None]) -> Iterator[BinaryIO]:
+    """A new file, which is at *path* once it is whole and on disk; what is there is not replaced.
+
+    *done_with_volumes* is called before that.
+    """
+    new = new_of(path)
+    with host_errors(path):
+        new.unlink(missing_ok=True)
         try:
             with open(os.open(new, MAKE, 0o600), "w+b") as out:
-                about = Manifest(
-                    spec=spec,
-                    template=template,
-                    volumes=(),
-                    taken_s=taken_s,
-                    by_hand=by_hand,
-                    remembered=remembered,
-                )
-                _write(out, about, contents)
+                yield out
                 out.flush()
                 os.fsync(out.fileno())
             done_with_volumes()
@@ -127,7 +139,7 @@ def named_new(path: Path) -> str:
 
 def read(path: Path) -> Archive:
     """What an archive says that it contains; ``Refused`` if it is none, or was changed."""
-    with _host_errors(path), path.open("rb") as file:
+    with host_errors(path), path.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 members = tar.getmembers()
@@ -212,7 +224,7 @@ def _check(file: BinaryIO, packed: Packed) -> None:
 
 @contextmanager
 def _volume(archive: Archive, volume: PackedVolume) -> Iterator[BinaryIO]:
-    with _host_errors(archive.path), archive.path.open("rb") as file:
+    with host_errors(archive.path), archive.path.open("rb") as file:
         file.seek(archive.offsets[volume.name])
         try:
             yield file
@@ -278,7 +290,8 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextmanager
-def _host_errors(path: Path) -> Iterator[None]:
+def host_errors(path: Path) -> Iterator[None]:
+    """What goes wrong with a file, as ``HostError``."""
     try:
         yield
     except OSError as error:

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -81,10 +81,22 @@ class Packed:
     disk_bytes: int | None = None
 
 
-def pack(tree: Tree | None, out: Writable, *, every_file: bool = False) -> Packed:
-    """Write what the volume contains to *out*; None is a volume that exists in memory only."""
-    options = [*PACK, *_left_out(every_file)]
-    argv, at = ([*options, *NOTHING], Path("/")) if tree is None else ([*options, "."], tree.path)
+def pack(
+    tree: Tree | None,
+    out: Writable,
+    *,
+    every_file: bool = False,
+    without: Iterable[str] = (),
+    also: Sequence[str] = (),
+) -> Packed:
+    """Write what the volume contains to *out*; None is a volume that exists in memory only.
+
+    *without* are patterns of paths that are left out, such as ``./etc/ssh/ssh_host_*``; *also* are
+    words of tar for what is added.
+    """
+    options = [*PACK, *_left_out(every_file), *map("--exclude={}".format, without)]
+    whole = [*options, ".", *also]
+    argv, at = ([*options, *NOTHING], Path("/")) if tree is None else (whole, tree.path)
     if tree is not None:
         below = mounts_below(tree.path, itself=False)
         if below:

@@ -44,10 +44,10 @@ def export(host: Host, name: str, path: object = None) -> SavedPlan:
     """
     have = host.whole(name)
     if path is None:
-        archive = _free_place(vm_archives.folder_of(host.config), name)
+        archive = free_place(vm_archives.folder_of(host.config), name, SUFFIX)
     else:
         archive = Path(accepted(fields.absolute_path("path", path)))
-        _check_place(archive)
+        check_place(archive)
     made = accepted(plan_export(name, str(archive), have, facts_of(host, [])))
     return saved(host, alone(made), {name: have})
 
@@ -157,7 +157,11 @@ def _was_renamed(host: Host, old: str, new: str, seen: Mapping[str, Observation]
 
 def written(planned: SavedPlan) -> Report:
     """What was exported: the archive's ``path``, its ``sha256``, and its size in ``bytes``."""
-    path = archive_of(planned)
+    return written_to(archive_of(planned))
+
+
+def written_to(path: Path) -> Report:
+    """The same of any file that was written."""
     try:
         size_bytes = path.stat().st_size
     except OSError as error:
@@ -174,7 +178,14 @@ def archive_of(planned: SavedPlan) -> Path:
 
 def apply_export(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
     """Carry out an export; if no path was given, make the folder for it first."""
-    folder = archive_of(planned).parent
+    return apply_to_file(host, planned, archive_of(planned), progress)
+
+
+def apply_to_file(
+    host: Host, planned: SavedPlan, file: Path, progress: Progress = silent
+) -> Applied:
+    """Carry out a plan that writes *file*; make the folder for it first."""
+    folder = file.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -208,14 +219,15 @@ def _not_taken_away(host: Host, name: str, progress: Progress) -> str:
         return f"{error}"
 
 
-def _free_place(folder: Path, name: str) -> Path:
+def free_place(folder: Path, name: str, suffix: str) -> Path:
     """Named for VM and time; and numbered, if another has that name: a clock is set back."""
     stem = f"{name}-{name_at(int(time.time()))}"
-    places = (folder / f"{each}{SUFFIX}" for each in numbered(stem))
+    places = (folder / f"{each}{suffix}" for each in numbered(stem))
     return next(place for place in places if not os.path.lexists(place))
 
 
-def _check_place(archive: Path) -> None:
+def check_place(archive: Path) -> None:
+    """Raises ``Refused`` if no file can be made there."""
     problems = []
     if not archive.parent.is_dir():
         problems.append(f"path: there is no directory {str(archive.parent)!r}")

@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 from returns.result import Failure
 
+from geats_core.planning.actions import OfOneGuest
 from geats_core.plans.plan_files import SavedPlan
-from geats_host.calls import copies, reports
+from geats_host.calls import copies, publishing, reports
 from geats_host.cli import plan_view, tables
+from geats_host.cli.lists import show_yaml
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.engine.outcomes import Applied
@@ -44,6 +46,38 @@ def export(session: Session, name: str, path: Path | None, dry_run: bool) -> Non
     _end_if_interrupted(applied)
     report = copies.written(planned)
     session.answer(report, lambda: tables.show_mapping(report))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path", required=False, type=click.Path(path_type=Path, resolve_path=True))
+@click.option(
+    "--keep",
+    multiple=True,
+    type=click.Choice(list(map(str, OfOneGuest))),
+    help="Leave this in the tarball, though no two guests should have it.",
+)
+@dry_run_option
+@in_session
+def publish(
+    session: Session, name: str, path: Path | None, keep: tuple[str, ...], dry_run: bool
+) -> None:
+    """Make a template of a VM: write its root volume to a file, and show what declares it.
+
+    A container becomes a tarball, without its machine-id, SSH host keys and hostname. A virtual
+    machine becomes a disk image, as it is: clean it in the guest first. A running VM is frozen
+    meanwhile. Without PATH, the file is written to the folder published in the state_dir.
+    """
+    where = None if path is None else str(path)
+    planned = publishing.publish(session.host, name, where, list(keep) or None)
+    if dry_run:
+        show_or_apply(session, planned, dry_run=True)
+        return
+    with plan_view.progress(planned, quiet=session.as_json) as progress:
+        applied = copies.apply_to_file(session.host, planned, publishing.file_of(planned), progress)
+    _end_if_interrupted(applied)
+    report = publishing.written(session.host, planned)
+    session.answer(report, lambda: show_yaml({"templates": report["templates"]}))
 
 
 @click.command("import")
@@ -113,7 +147,7 @@ def rename(session: Session, name: str, new_name: str, dry_run: bool) -> None:
     show_or_apply(session, made, dry_run=dry_run)
 
 
-COMMANDS = (export, import_, accept, clone, rename)
+COMMANDS = (export, publish, import_, accept, clone, rename)
 
 
 def _show_or_copy(session: Session, planned: SavedPlan, *, dry_run: bool) -> None:

@@ -59,6 +59,10 @@ EXAMPLES = {
         "geats exec -t web01 -- top",
         "geats exec db01 --user postgres -- psql shop < dump.sql",
     ),
+    "publish": (
+        "geats publish web01",
+        "geats publish web01 /srv/templates/web.tar.zst --keep hostname",
+    ),
     "export": (
         "geats export web01",
         "geats export web01 /backup/web01.tar",
@@ -175,6 +179,10 @@ EXAMPLES = {
         "geats templates import debian --refresh",
     ),
     "templates list": ("geats templates list",),
+    "templates search": (
+        "geats templates search debian 12",
+        "geats templates search alpine --url https://images.linuxcontainers.org --arch arm64",
+    ),
     "templates prune": ("geats templates prune --dry-run",),
     "templates verify": ("geats templates verify",),
     "undefine": ("geats undefine web01",),

@@ -44,6 +44,7 @@ THEMES: Themes = {
         "inventory": ("pools",),
         "volumes": ("volumes", "move-volume"),
         "templates": ("templates",),
+        "copies": ("publish",),
     },
     "Move VMs, and take them over": {
         "moves": ("fetch", "send"),

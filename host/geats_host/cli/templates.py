@@ -9,6 +9,7 @@ from geats_host.cli.lists import answer_rows, as_list, as_rows, end_with
 from geats_host.cli.plans import dry_run_option
 from geats_host.cli.session import FAILED, Session, in_session
 from geats_host.errors import HostError, Refused
+from geats_host.templates import searching
 from geats_host.templates.upkeep import Report
 
 SHOWN_OF_KEY = 12
@@ -17,7 +18,7 @@ NONE = "There are no templates: 'geats help templates' shows how to declare one.
 
 @click.group(cls=Group)
 def templates() -> None:
-    """List, import, verify and prune templates."""
+    """List, search, import, verify and prune templates."""
 
 
 @templates.command("list")
@@ -32,6 +33,41 @@ def list_(session: Session) -> None:
     ]
     columns = ("template", "source", "from", "pools", "key")
     answer_rows(session, report, columns, rows, NONE)
+
+
+@templates.command()
+@as_list
+@click.argument("words", nargs=-1)
+@click.option("--url", "urls", multiple=True, help="An image server (default: those declared).")
+@click.option("--arch", help="An architecture, or 'all' (default: that of this host).")
+@in_session
+def search(
+    session: Session, words: tuple[str, ...], urls: tuple[str, ...], arch: str | None
+) -> None:
+    """List images of image servers, with all WORDS in their names: the newest version of each.
+
+    A server speaks simplestreams, as those of LXC, Incus, LXD and Ubuntu do. If one does not
+    answer, the others are still asked.
+    """
+    declared = {} if urls and session.unconfigured else session.config.templates
+    rows, failed = searching.search(declared, list(words), list(urls), arch)
+    columns = ("image", "version", "kinds", "size_bytes", "arch", "url")
+
+    def more() -> None:
+        if rows:
+            click.echo(_declares(rows[0]))
+
+    answer_rows(session, rows, columns, rows, "No image has these words.", more=more)
+    if failed:
+        click.echo("\n".join(map("failed: {}".format, failed)), err=True)
+        sys.exit(FAILED)
+
+
+def _declares(row: Report) -> str:
+    """What is written to have an image as a template."""
+    disk = "" if "tree" in f"{row['kinds']}" else ", kind: disk"
+    source = f"{{url: '{row['url']}', alias: {row['image']}{disk}}}"
+    return f"To have one: templates: {{NAME: {{simplestreams: {source}}}}}"
 
 
 @templates.command("import")

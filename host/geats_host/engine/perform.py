@@ -27,6 +27,7 @@ from geats_core.planning.actions import (
     OnVolume,
     Pause,
     PowerOffAction,
+    Publish,
     Reading,
     RemoveLeftover,
     Rename,
@@ -46,7 +47,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.model import SUSPENDED
 from geats_core.planning.then import Then
 from geats_core.vm.observation import Power, Renaming
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import VMSpec, Volume
 from geats_host.drivers import (
     AdoptingDriver,
     DomainAdopting,
@@ -70,15 +71,16 @@ from geats_host.observing import (
 )
 from geats_host.observing.known_volumes import forget, upgrade_registry
 from geats_host.planning import allowed
-from geats_host.storage import Offer, VolumeId
+from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
-    from geats_host.archives import export_clones, vm_archives
+    from geats_host.archives import export_clones, published, vm_archives
     from geats_host.drivers import machine_memory, readiness
     from geats_host.engine import volume_moves
     from geats_host.peers import arriving
 else:  # most VMs say nothing of it
     export_clones = later("geats_host.archives.export_clones")
+    published = later("geats_host.archives.published")
     vm_archives = later("geats_host.archives.vm_archives")
     machine_memory = later("geats_host.drivers.machine_memory")
     volume_moves = later("geats_host.engine.volume_moves")
@@ -125,6 +127,8 @@ class Performer(Ground):
                 forget(self.registry, self.name, pool, volume)
             case Export(archive, reading):
                 self._export(Path(archive), reading)
+            case Publish():
+                self._publish(action)
             case Lock():
                 self._lock()
             case Unlock():
@@ -330,15 +334,30 @@ class Performer(Ground):
         if config is not None and root_of(config.text) != f"{places[spec.root.name].path}":
             driver.define(spec, places, self.by_hand())
 
+    def _publish(self, action: Publish) -> None:
+        """Write the root volume, or a clone of it, made while the VM is held."""
+        root = self._defined().root
+        volumes: export_clones.Volumes = {root.name: self._place(root)}
+        with ExitStack() as stack:
+            if action.reading is Reading.CLONES:
+                held = partial(self._held, {})
+                volumes = stack.enter_context(export_clones.clones(volumes, held))
+            file = Path(action.file)
+            content = vm_archives.content_of(*volumes[root.name], file.parent)
+            published.write(file, content, action.without, done_with_volume=stack.close)
+
+    def _defined(self) -> VMSpec:
+        if self.spec is None:
+            raise HostError(f"{self.name} is not defined")
+        return self.spec
+
+    def _place(self, volume: Volume) -> tuple[Pool, VolumeId]:
+        return self.pools[volume.pool], VolumeId(self.name, volume.name)
+
     def _export(self, archive: Path, reading: Reading) -> None:
         """Read the volumes; or clones, made while the VM is held."""
-        spec = self.spec
-        if spec is None:
-            raise HostError(f"{self.name} is not defined")
-        volumes: export_clones.Volumes = {
-            volume.name: (self.pools[volume.pool], VolumeId(self.name, volume.name))
-            for volume in spec.volumes
-        }
+        spec = self._defined()
+        volumes: export_clones.Volumes = {each.name: self._place(each) for each in spec.volumes}
         pool, root = volumes[spec.root.name]
         template = self.seen(pool, root).template or spec.template
         remembered: dict[str, str] = {}

@@ -58,6 +58,12 @@ def read(image: Path, target: Path) -> None:
     _work(["convert", "-f", "qcow2", "-O", "raw", f"{image}", f"{target}"], None, image)
 
 
+def compress(raw: Path, image: Path) -> None:
+    """Make a compressed qcow2 *image* of what the file *raw* holds."""
+    _work(["convert", "-c", "-f", "raw", "-O", "qcow2", f"{raw}", f"{image}"], None, image)
+    _sync(image)
+
+
 def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
     """Make a qcow2 image that is empty, or has a backing file: that must not change any more.
 

@@ -5,6 +5,7 @@ after the other are made from the same.
 """
 
 import shutil
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from geats_core.declared.template import Simplestreams
@@ -12,11 +13,13 @@ from geats_core.foreign.simplestreams import (
     INDEX,
     LARGEST_DOCUMENT,
     Form,
+    Found,
     Item,
     Wanted,
     find_image,
     parse_index,
 )
+from geats_core.foreign.simplestreams import search as find_images
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, sound
 from geats_host.lazy import later
@@ -66,11 +69,7 @@ def ready(source: Simplestreams, store: Store, *, refresh: bool) -> StoredLayer:
 
 def _offered(source: Simplestreams) -> Item:
     """The newest image that the server has."""
-    base = source.url.rstrip("/")
-    index = f"{base}/{INDEX}"
-    products = (
-        f"{base}/{sound(parse_index(index, downloads.fetch_document(index, LARGEST_DOCUMENT)))}"
-    )
+    products = _products(source.url)
     trees = {*Form} - {Form.DISK} - (set() if squashfs.is_readable() else {Form.SQUASHFS})
     forms = {Form.DISK} if source.root_kind is RootKind.DISK else trees
     wanted = Wanted(
@@ -80,6 +79,21 @@ def _offered(source: Simplestreams) -> Item:
         forms=frozenset(forms),
     )
     return sound(find_image(products, downloads.fetch_document(products, LARGEST_DOCUMENT), wanted))
+
+
+def search(url: str, words: Collection[str], arch: str | None) -> Found:
+    """The images of a server that have all *words* in their names, for *arch* or for any."""
+    products = _products(url)
+    return sound(
+        find_images(products, downloads.fetch_document(products, LARGEST_DOCUMENT), words, arch)
+    )
+
+
+def _products(url: str) -> str:
+    """Where the server says what it has."""
+    base = url.rstrip("/")
+    index = f"{base}/{INDEX}"
+    return f"{base}/{sound(parse_index(index, downloads.fetch_document(index, LARGEST_DOCUMENT)))}"
 
 
 def _download(source: Simplestreams, item: Item, store: Store) -> None:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.foreign.simplestreams import Form, Item, Wanted, find_image, parse_index
+from geats_core.foreign.simplestreams import (
+    Form,
+    Item,
+    Offer,
+    Wanted,
+    find_image,
+    parse_index,
+    search,
+)
+from geats_core.vm.spec import RootKind
 
 A, B, C = (digit * 64 for digit in "abc")
 TREES = frozenset(Form) - {Form.DISK}
@@ -184,3 +193,34 @@ def test_what_is_no_document_is_refused(
     assert isinstance(parse("i", content), Failure)
     wanted = Wanted(alias="a", arch="b", sha256=None, forms=TREES)
     assert isinstance(find_image("s", content, wanted), Failure)
+
+
+def offers(document: object, *words: str, arch: str | None = "amd64") -> list[Offer]:
+    return list(search("s", text(document), words, arch).unwrap())
+
+
+def test_an_image_is_found_by_words_of_its_names_and_of_its_system() -> None:
+    noble = {**product(one=[item("squashfs", path="images/n")]), "aliases": "n, ubuntu/noble"}
+    noble |= {"os": "Ubuntu", "release_title": "24.04 LTS"}
+    tree, disk = item("root.tar.xz"), item("disk-kvm.img")
+    twelve = product(new=[tree], old=[tree, disk], other=[item("lxd.tar.xz")])
+    document = {"products": {"n": noble, "d": {**twelve, "aliases": "debian/12,debian/bookworm"}}}
+
+    (debian,) = offers(document, "DEBIAN", "book")
+    assert (debian.alias, debian.version, debian.kinds) == (
+        "debian/12",
+        "old",
+        (RootKind.TREE, RootKind.DISK),
+    )
+    assert [each.alias for each in offers(document)] == ["debian/12", "n"]
+    assert [each.alias for each in offers(document, "24.04")] == ["n"]
+    assert offers(document, "debian", "24.04") == []
+    assert offers(document, arch="arm64") == []
+    assert len(offers(document, arch=None)) == 2
+
+
+def test_what_makes_no_sense_is_not_found() -> None:
+    sound = product(one=[item("root.tar.xz")])
+    wrong = [5, {}, {**sound, "aliases": " , "}, {**sound, "versions": 5}, product(one=[])]
+    assert offers({"products": dict(enumerate(wrong))}) == []
+    assert isinstance(search("s", b"{}", (), None), Failure)

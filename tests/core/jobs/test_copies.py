@@ -29,8 +29,9 @@ from geats_core import (
     plan,
     plan_export,
     plan_import,
+    plan_publish,
 )
-from geats_core.planning.actions import AllocateVolume, UnpackVolume, describe
+from geats_core.planning.actions import AllocateVolume, OfOneGuest, UnpackVolume, describe
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from geats_core.vm.parse import derived_mac
 
@@ -136,6 +137,45 @@ def test_what_is_no_whole_vm_is_not_exported() -> None:
     assert said(Observation(foreign=True)) == [
         "web: there is a VM of this name on the host that geats did not make: it is left alone "
         "until it is adopted"
+    ]
+
+
+def test_a_tree_is_published_without_what_is_of_one_guest() -> None:
+    off, facts = at(Target.STOPPED, vm()), HostFacts()
+    file, asked = "publish web as /t.tar.zst", "because a template was asked for"
+    all_of_it = "without machine-id, ssh-host-keys, hostname"
+
+    assert lines(plan_publish("web", "/t.tar.zst", off, facts)) == [
+        f"1. {file}, {all_of_it} {asked}"
+    ]
+    keep = (OfOneGuest.HOSTNAME, OfOneGuest.MACHINE_ID)
+    assert lines(plan_publish("web", "/t.tar.zst", off, facts, keep)) == [
+        f"1. {file}, without ssh-host-keys {asked}, with its machine-id, hostname"
+    ]
+    assert lines(plan_publish("web", "/t.tar.zst", off, facts, list(OfOneGuest))) == [
+        f"1. {file} {asked}, with its machine-id, ssh-host-keys, hostname"
+    ]
+    able = HostFacts(pools={"fast": PoolFacts(snapshots=True, clones=True)})
+    made = plan_publish("web", "/t.tar.zst", at(Target.RUNNING, vm()), able)
+    assert lines(made) == [
+        f"1. {file}, {all_of_it}, frozen only until its volumes are cloned {asked}"
+    ]
+    assert made.unwrap().impact is Impact.LIVE
+    on = lines(plan_publish("web", "/t.tar.zst", at(Target.RUNNING, vm()), facts))
+    assert [line.split()[1] for line in on] == ["freeze", "publish", "unfreeze"]
+    assert lines(plan_publish("web", "/t", Observation(), facts)) == ["web: is not defined"]
+
+
+def test_a_disk_is_published_as_it_is() -> None:
+    disks = HostFacts(pools={"fast": PoolFacts(offers=Offer.FILE)})
+    off = at(Target.STOPPED, vm())
+
+    assert lines(plan_publish("web", "/t.qcow2", off, disks)) == [
+        "1. publish web as /t.qcow2 because a template was asked for, with its machine-id,"
+        " ssh-host-keys, hostname"
+    ]
+    assert lines(plan_publish("web", "/t.qcow2", off, disks, [])) == [
+        "web.keep: no disk of a guest is opened: what it has is kept; clean it in the guest"
     ]
 
 

@@ -18,7 +18,7 @@ from geats_core.jobs.copies import Manifest, PackedVolume, manifest_to_json
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.archives import vm_archives
-from geats_host.calls import copies, lifecycle
+from geats_host.calls import copies, lifecycle, publishing
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -541,3 +541,68 @@ def test_a_note_that_somebody_broke_is_of_no_lines(host: Host, text: str) -> Non
     apply_plan(host, lifecycle.plan_to(host, "web01", "undefined")).unwrap()
     host.registry.note(lines_by_hand.KIND, "web01", text)
     assert host.observe("web01").by_hand == ()
+
+
+def publish(host: Host, path: Path, keep: object = None) -> dict[str, object]:
+    planned = publishing.publish(host, "web01", f"{path}", keep)
+    copies.apply_to_file(host, planned, publishing.file_of(planned)).unwrap()
+    return publishing.written(host, planned)
+
+
+@pytest.fixture
+def with_secrets(host: Host) -> Path:
+    root = tree(host, "web01", "root")
+    for name in ("etc/ssh/ssh_host_ed25519_key", "etc/ssh/sshd_config", "etc/hostname", "srv/page"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    (root / "etc/machine-id").write_text("a" * 32)
+    return root
+
+
+def test_a_container_becomes_a_template_without_what_is_of_one_guest(
+    host: Host, with_secrets: Path, tmp_path: Path
+) -> None:
+    before = host.observe("web01")
+    file = tmp_path / "web.tar.zst"
+    told = publish(host, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert told == {
+        "path": f"{file}",
+        "sha256": digest,
+        "bytes": file.stat().st_size,
+        "templates": {"web01": {"path": f"{file}", "sha256": digest}},
+    }
+    assert (host.observe("web01"), file.stat().st_mode & 0o777) == (before, 0o600)
+    assert [each.name for each in tmp_path.glob(".*")] == []
+    templates = {"debian": {"path": f"{file}", "sha256": digest}}
+    new = host_at(tmp_path / "new", templates=templates)
+    apply_plan(new, lifecycle.plan_verb(new, "provision", "web01")).unwrap()
+    made = tree(new, "web01", "root")
+    assert {name for name in ("srv/page", "etc/ssh/sshd_config") if (made / name).exists()} == {
+        "srv/page",
+        "etc/ssh/sshd_config",
+    }
+    assert not (made / "etc/ssh/ssh_host_ed25519_key").exists()
+    assert (made / "etc/machine-id").read_text() == ""
+    assert (made / "etc/machine-id").stat().st_uid == made.stat().st_uid
+    assert (made / "etc/hostname").read_text() == "web01\n"
+
+
+def test_what_is_kept_stays_in_the_tarball(host: Host, with_secrets: Path, tmp_path: Path) -> None:
+    publish(host, tmp_path / "web.tar.zst", ["ssh-host-keys", "machine-id"])
+    argv = ["tar", "--zstd", "--list", "--file", f"{tmp_path}/web.tar.zst"]
+    names = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
+    assert {"./etc/ssh/ssh_host_ed25519_key", "./etc/machine-id"} < {*names}
+    assert "./etc/hostname" not in names
+    with pytest.raises(Refused, match=r"keep\[0\]: unknown word 'machineid', did you mean"):
+        publishing.publish(host, "web01", None, ["machineid"])
+    with pytest.raises(Refused, match="there is something at"):
+        publish(host, tmp_path / "web.tar.zst")
+
+
+def test_without_a_path_a_template_is_in_a_folder_of_geats(host: Host) -> None:
+    planned = publishing.publish(host, "web01")
+    file = publishing.file_of(planned)
+    copies.apply_to_file(host, planned, file).unwrap()
+    assert file.parent == Path(host.config.state_dir) / "published"
+    assert (file.name[:7], file.name[-8:], file.is_file()) == ("web01-2", ".tar.zst", True)

@@ -10,6 +10,7 @@ import yaml
 from geats_host.cli.templates import NONE
 from tests.host.cli.conftest import Geats, answer
 from tests.host.templates.archives import file, write
+from tests.host.templates.image_server import serving
 from tests.memory_host import memory_config
 
 
@@ -88,3 +89,32 @@ def test_a_copy_that_is_half_unpacked_is_listed_as_such(
     (marks,) = (config.parent / "layers").rglob("geats.json")
     marks.write_text(marks.read_text().replace("INSTALLED", "FILLING"))
     assert "half unpacked" in geats("templates", "list")[1]
+
+
+def test_image_servers_are_searched(geats: Geats, config: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "images") as server:
+        server.add("20261101", b"x" * 2048)
+        search = ("templates", "search", "debian", "--arch", "amd64", "--url", server.url)
+        code, out, _ = geats(*search)
+        assert (code, out.splitlines()) == (
+            0,
+            [
+                f"image      version   kinds  size  arch   {'url':<{len(server.url)}}".rstrip(),
+                f"debian/12  20261101  tree   2KiB  amd64  {server.url}",
+                "To have one: templates: {NAME: {simplestreams: {url: "
+                f"'{server.url}', alias: debian/12}}}}}}",
+            ],
+        )
+        assert geats(*search, "no")[1] == "No image has these words.\n"
+        code, out, err = geats(*search, "--url", "http://127.0.0.1:9", "--format", "csv")
+        assert (code, len(out.splitlines()), err[:26]) == (1, 2, "failed: http://127.0.0.1:9")
+
+
+def test_a_vm_is_published_and_what_declares_it_is_shown(geats: Geats, tmp_path: Path) -> None:
+    geats("start", "web01")
+    file = tmp_path / "web.tar.zst"
+    assert "publish web01 as" in geats("publish", "web01", f"{file}", "--dry-run")[1]
+    assert not file.exists()
+    code, out, _ = geats("publish", "web01", f"{file}")
+    told = yaml.safe_load(out[out.index("templates:") :])
+    assert (code, told["templates"]["web01"]["path"]) == (0, f"{file}")

@@ -13,6 +13,7 @@ from geats_core.declared.template import Template
 from geats_host import templates
 from geats_host.errors import HostError, Refused
 from geats_host.templates.downloads import fetch_document, fetch_file
+from geats_host.templates.searching import search
 from geats_host.templates.store import Store
 from tests.host.templates.archives import file, folder, write
 from tests.host.templates.image_server import ImageServer, serving
@@ -215,3 +216,30 @@ def test_a_server_that_is_no_http_server_is_told(store: Store) -> None:
         with pytest.raises(Refused, match="hello"):
             templates.verify(server.template(), store)
         thread.join()
+
+
+def test_a_server_is_searched_and_one_that_fails_stops_no_other(server: ImageServer) -> None:
+    server.add("20261101", b"x" * 7)
+    server.add("20261102", b"y" * 8, "squashfs")
+    declared = {"t": server.template(), "same": server.template()}
+    row = {
+        "image": "debian/12",
+        "arch": "amd64",
+        "kinds": ["tree"],
+        "version": "20261102",
+        "size_bytes": 8,
+        "url": server.url,
+    }
+    assert search(declared, ["debian"], None, "amd64") == ([row], [])
+    rows, failed = search({}, [], ["http://127.0.0.1:9", server.url], "all")
+    assert (rows, len(failed)) == ([row], 1)
+    assert failed[0].startswith("http://127.0.0.1:9/streams/v1/index.json: ")
+    assert search(declared, ["debian"], None, "s390x") == ([], [])
+    assert search(declared, "fedora", None, "all") == ([], [])
+
+
+def test_a_search_asks_nobody_that_was_not_named() -> None:
+    with pytest.raises(Refused, match="no template is declared from an image server"):
+        search({}, ["debian"])
+    with pytest.raises(Refused, match=r"url\[0\]: must be an http or https URL"):
+        search({}, [], ["file:///etc"])

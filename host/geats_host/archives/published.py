@@ -1,0 +1,57 @@
+"""A root volume as a template: a tarball of its files, or an image of its disk."""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from geats_core.planning.actions import OfOneGuest
+from geats_host.archives.disk_archives import Disk, raw_disk
+from geats_host.archives.vm_archives import Content, appearing, new_of
+from geats_host.archives.volume_archives import Tree, pack
+from geats_host.linux import qemu_img
+
+TREE, DISK = "tar.zst", "qcow2"
+ID = "etc/machine-id"
+FILES: Mapping[OfOneGuest, tuple[str, ...]] = {
+    OfOneGuest.MACHINE_ID: ("./etc/machine-id", "./var/lib/dbus/machine-id"),
+    OfOneGuest.SSH_HOST_KEYS: ("./etc/ssh/ssh_host_*",),
+    OfOneGuest.HOSTNAME: ("./etc/hostname",),
+}
+
+
+def write(
+    path: Path,
+    content: Content,
+    without: Collection[OfOneGuest],
+    done_with_volume: Callable[[], None],
+) -> None:
+    """Write what the volume contains; the file appears only when complete, and replaces none."""
+    with appearing(path, done_with_volume) as out:
+        if isinstance(content, Disk):
+            with raw_disk(content) as raw:
+                qemu_img.compress(raw, new_of(path))  # which is the file that is open
+        else:
+            with _empty_id(content, without) as also:
+                left_out = [each for what in without for each in FILES[what]]
+                pack(content, out, without=left_out, also=also)
+
+
+@contextmanager
+def _empty_id(content: Content, without: Collection[OfOneGuest]) -> Iterator[tuple[str, ...]]:
+    """What puts an empty machine-id in the place of one that is left out.
+
+    Without any, systemd takes the next boot for the first, and enables what was disabled: see
+    machine-id(5).
+    """
+    if not isinstance(content, Tree) or OfOneGuest.MACHINE_ID not in without:
+        yield ()
+        return
+    with TemporaryDirectory() as aside:
+        os.chmod(aside, 0o755)  # whoever packs may be nobody here
+        file = Path(aside, ID)
+        file.parent.mkdir(mode=0o755)
+        file.touch(mode=0o444)
+        os.chown(file, content.shifted_by, content.shifted_by)
+        yield ("--directory", aside, ID)
