@@ -46,6 +46,7 @@ ORDERS = {
             "planning",
             "engine",
             "calls/guests",
+            "calls/registry",
             "calls",
             "watching",
         ),

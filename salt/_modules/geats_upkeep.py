@@ -9,9 +9,10 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from geats_core.declared import pillar_schema as schemas
 from geats_core.reading.checked import problems_to_plain
 from geats_host.calls import doctor as doctors
-from geats_host.calls import lifecycle, registry_copies
+from geats_host.calls import lifecycle
 from geats_host.calls import repair as repairing
 from geats_host.calls import units as unit_steps
+from geats_host.calls.registry import registry_copies
 from geats_host.for_salt.calls import (
     applied_to_host,
     as_rendered,

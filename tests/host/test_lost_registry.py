@@ -12,7 +12,7 @@ from geats_core.planning.actions import Define, Lock, Unlock
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Observation, Power
 from geats_host.calls import lifecycle
-from geats_host.calls.registry_health import troubles
+from geats_host.calls.registry.registry_health import troubles
 from geats_host.cli.main import cli
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused

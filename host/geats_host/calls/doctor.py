@@ -20,7 +20,8 @@ from geats_core.vm.observation import definitions
 from geats_core.vm.parse import DEFAULT_DRIVER
 from geats_core.vm.spec import IdRange
 from geats_host import templates
-from geats_host.calls import lifecycle, registry_health, units
+from geats_host.calls import lifecycle, units
+from geats_host.calls.registry import registry_health
 from geats_host.drivers import TryingDriver
 from geats_host.errors import HostError, Refused
 from geats_host.examining import tried

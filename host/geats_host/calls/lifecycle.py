@@ -16,7 +16,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
-from geats_host.calls.registry_health import troubles
+from geats_host.calls.registry.registry_health import troubles
 from geats_host.errors import HostError, Refused, accepted, problem_of
 from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from geats_host.calls import registry_copies, registry_health
+from geats_host.calls.registry import registry_copies, registry_health
 from geats_host.cli.commands import Group
 from geats_host.cli.plans import dry_run_option, show_or_apply
 from geats_host.cli.session import Session, in_session

@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from geats_core.vm.observation import Power
-from geats_host.calls import doctor, lifecycle, registry_copies
-from geats_host.calls.registry_health import troubles, unchecked
+from geats_host.calls import doctor, lifecycle
+from geats_host.calls.registry import registry_copies
+from geats_host.calls.registry.registry_health import troubles, unchecked
 from geats_host.cli.main import cli
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused

@@ -9,7 +9,7 @@ from geats_core.declared.config import parse_config
 from geats_core.planning.spec_changes import changes
 from geats_core.reading import fields
 from geats_core.vm.spec import VMSpec
-from geats_host.calls.registry_health import unchecked
+from geats_host.calls.registry.registry_health import unchecked
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.locks import Locks
