@@ -180,6 +180,15 @@ geats:
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       power: running              # or stopped, frozen, or defined: apply holds it so
       enabled: true               # false: it is off, and nothing starts it
+      cpuset: 0-3                 # CPUs of the host
+      cpu_weight: 200             # twice the share of other VMs, if CPU time is scarce
+      swap: 0                     # nothing of it is swapped out
+      memory_soft: 1536MiB        # from there on, the kernel takes memory back from it
+      # hugepages: {2MiB: 256MiB}
+      # io_weight: 50
+      # io: [{device: '8:0', read: 50MiB, write: 20MiB, read_ops: 500, write_ops: 200}]
+      # cgroup: {memory.swappiness: 10}     # further files of its cgroup: v1, and v2
+      # cgroup2: {memory.oom.group: 1}
       transient: false            # undefine keeps the volumes
       ready: {tcp: 5432}
       memory: 2GiB

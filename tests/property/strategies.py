@@ -28,6 +28,7 @@ from geats_core import (
     VolumeMissing,
     VolumeSeen,
 )
+from geats_core.containers.cgroups import CgroupLimits, IoLimit
 from geats_core.containers.devices import Device, Nodes
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Link, NicType, Rate, Route
@@ -60,11 +61,32 @@ SIZES = [1, 512, 2**20, 3 * 2**29]
 pools = st.sampled_from(POOLS)
 templates = st.sampled_from(TEMPLATES)
 sizes = st.none() | st.sampled_from(SIZES)
+io_limits = st.builds(
+    IoLimit,
+    device=st.sampled_from(["8:0", "253:1"]),
+    read=sizes,
+    write=sizes,
+    read_ops=st.none() | st.just(100),
+    write_ops=st.sampled_from([50, 60]),
+)
+cgroup_limits = st.builds(
+    CgroupLimits,
+    cpuset=st.sampled_from(["", "0", "0-3,8"]),
+    cpu_weight=st.sampled_from([None, 1, 100, 10_000]),
+    swap_bytes=st.sampled_from([None, 0, 2**20]),
+    soft_memory_bytes=sizes,
+    hugepages=st.sampled_from([(), (("1GiB", 2**30),), (("1GiB", 2**30), ("2MiB", 2**21))]),
+    io_weight=st.sampled_from([None, 1, 10_000]),
+    io=st.just(()) | io_limits.map(lambda each: (each,)),
+    v1=st.sampled_from([(), (("memory.swappiness", "0"),)]),
+    v2=st.sampled_from([(), (("memory.oom.group", "1"),)]),
+)
 limits = st.builds(
     Limits,
     memory_bytes=sizes,
     cpus=st.sampled_from([None, 0.01, 1.5, 2.0]),
     processes=st.sampled_from([None, 1, 100]),
+    cgroup=st.just(CgroupLimits()) | cgroup_limits,
 )
 addresses = st.sampled_from(["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"]).map(ip_interface)
 gateways = st.sampled_from(["10.0.0.1", "fd00::1"]).map(ip_address)

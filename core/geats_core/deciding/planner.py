@@ -13,6 +13,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from returns.result import Failure, Success
 
+from geats_core.containers import cgroups
 from geats_core.deciding.losses import lost, missing_volumes, outdated_volumes, torn_down
 from geats_core.deciding.only_named import unnamed
 from geats_core.deciding.refusals import (
@@ -66,7 +67,7 @@ from geats_core.vm.claims import would_forget
 from geats_core.vm.devices import differences, is_device, with_devices
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
-from geats_core.vm.spec import ROOT, VMSpec, Volume
+from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
 
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
@@ -374,11 +375,19 @@ def _set_limits(draft: _Draft, want: VMSpec) -> None:
     found = tuple(
         change
         for change in draft.changed(have.in_effect, want)
-        if change.field in LIMITS and change.impact <= Impact.LIVE
+        if change.field in (*LIMITS, *cgroups.FIELDS) and change.impact <= Impact.LIVE
     )
     if found:
-        live = {LIMITS[each.field]: getattr(want.limits, LIMITS[each.field]) for each in found}
-        draft.add(SetLimits(replace(have.in_effect.limits, **live)), "", found)
+        draft.add(SetLimits(_with(found, have.in_effect.limits, want.limits)), "", found)
+
+
+def _with(found: tuple[Change, ...], old: Limits, new: Limits) -> Limits:
+    """The *old* limits, with what was *found* to change as in the *new* ones."""
+    names = [each.field for each in found]
+    own = {LIMITS[name]: getattr(new, LIMITS[name]) for name in names if name in LIMITS}
+    files = [cgroups.FIELDS[name] for name in names if name in cgroups.FIELDS]
+    cgroup = replace(old.cgroup, **{file: getattr(new.cgroup, file) for file in files})
+    return replace(old, cgroup=cgroup, **own)
 
 
 def _set_devices(draft: _Draft, want: VMSpec) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from geats_core.containers.cgroups import BASIC, FILE, FILES
 from geats_core.containers.nics import WITH_OWN_MAC
 from geats_core.foreign.legacy_notes import Plain, Taken
 from geats_core.foreign.lxc_isolation import NESTING, isolation_of
@@ -51,6 +52,7 @@ from geats_core.foreign.lxc_nics import (
 )
 from geats_core.foreign.lxc_order import in_effect
 from geats_core.foreign.lxc_values import (
+    BESIDE,
     NO_LIMIT,
     PERIOD,
     QUOTA,
@@ -273,6 +275,8 @@ class _Reading:
         elif (key, value) == (NESTING, "1") and not self.in_place:
             self.vm["nesting"] = True
             self._went(line, "nesting")
+        elif (file := file_of(key)) and value and not self._is_passed_over(key):
+            self._file(line, *file)
         elif key in TOO_MUCH and not value:
             self.wrong.append((key, "unsets all that geats writes: unset the single keys"))
             self._left(line, "unsets all that geats writes")
@@ -343,9 +347,15 @@ class _Reading:
             self.vm.pop(key, None)
             self._stays(line, NO_KEY)
 
+    def _file(self, line: Line, key: str, file: str) -> None:
+        """Another file of its cgroup: the last line for it counts."""
+        self.vm[key] = {**_mapping(self.vm.get(key)), file: line.value}
+        self._went(line, f"{key}.{file}")
+
     def _whole(self, line: Line) -> str:
         """Its value, with that of another key which says what it is of."""
-        return f"{line.value} {self.last.get(PERIOD, '')}" if line.key == QUOTA else line.value
+        beside = BESIDE.get(line.key)
+        return line.value if beside is None else f"{line.value} {self.last.get(beside, '')}"
 
     def _is_passed_over(self, key: str) -> bool:
         """Whether it is a limit for another version of cgroups than the host has."""
@@ -507,6 +517,14 @@ def _advice(line: Line) -> str:
     if line.key in NOT_RUN:
         return "geats runs no such hook"
     return NO_KEY if line.said == line.key else NO_KEY.replace("it to", f"{line.text!r} to", 1)
+
+
+def file_of(key: str) -> tuple[str, str] | None:
+    """The key of a VM for a file of its cgroup that has none of its own, and the file."""
+    _, layout, file = (*key.split(".", 2), "", "")[:3]
+    known = file in FILES or BASIC.fullmatch(file)
+    is_one = layout in ("cgroup", "cgroup2") and FILE.fullmatch(file) and not known
+    return (layout, file) if is_one else None
 
 
 def key_of(text: str) -> str:

@@ -3,10 +3,17 @@
 import re
 from collections.abc import Callable, Mapping
 
-from geats_core.reading.sizes import format_size
+from returns.result import Success
+
+from geats_core.containers.cgroups import CPUSET, USUAL_WEIGHT, V1_SHARES
+from geats_core.reading.sizes import format_size, parse_size
 
 CPU_PERIOD_US = 100_000
 QUOTA, PERIOD = "lxc.cgroup.cpu.cfs_quota_us", "lxc.cgroup.cpu.cfs_period_us"
+BESIDE: Mapping[str, str] = {  # what another key says, without which a value says nothing
+    QUOTA: PERIOD,
+    "lxc.cgroup.memory.memsw.limit_in_bytes": "lxc.cgroup.memory.limit_in_bytes",
+}
 NO_LIMIT = ("max", "-1")
 INITS: Mapping[str, str] = {  # by signals, and these as numbers; s6 takes the same as busybox
     **dict.fromkeys(("RTMIN+3", "37"), "systemd"),
@@ -43,11 +50,45 @@ def _init(value: str) -> object:
     return INITS.get(value.upper().removeprefix("SIG"))
 
 
+def _weight_of_shares(value: str) -> object:
+    """Shares of cgroup v1, as a weight, if the same shares come of it."""
+    shares = _limit(value)
+    weight = round(shares * USUAL_WEIGHT / V1_SHARES) if isinstance(shares, int) else 0
+    return weight if weight and weight * V1_SHARES // USUAL_WEIGHT == shares else None
+
+
+def _weight(value: str) -> object:
+    weight = _limit(value)
+    return weight if isinstance(weight, int) and 0 < weight <= 10_000 else None
+
+
+def _swap_with_memory(value: str) -> object:
+    """The limit of both together, and that of memory alone."""
+    both, memory = [parse_size("", each.upper()) for each in f"{value} ".split(" ")[:2]]
+    match both, memory:
+        case Success(most), Success(of_memory) if most >= of_memory:
+            return format_size(most - of_memory)
+        case _:
+            return None
+
+
+def _cpuset(value: str) -> object:
+    return value if CPUSET.fullmatch(value) else None
+
+
 SIMPLE: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lxc.uts.name": ("hostname", str),
     "lxc.cgroup.memory.limit_in_bytes": ("memory", _memory),
     "lxc.cgroup.pids.max": ("processes", _limit),
     "lxc.cgroup2.memory.max": ("memory", _memory),
+    "lxc.cgroup.cpuset.cpus": ("cpuset", _cpuset),
+    "lxc.cgroup2.cpuset.cpus": ("cpuset", _cpuset),
+    "lxc.cgroup.cpu.shares": ("cpu_weight", _weight_of_shares),
+    "lxc.cgroup2.cpu.weight": ("cpu_weight", _weight),
+    "lxc.cgroup.memory.soft_limit_in_bytes": ("memory_soft", _memory),
+    "lxc.cgroup2.memory.high": ("memory_soft", _memory),
+    "lxc.cgroup.memory.memsw.limit_in_bytes": ("swap", _swap_with_memory),
+    "lxc.cgroup2.memory.swap.max": ("swap", _memory),
     "lxc.cgroup2.pids.max": ("processes", _limit),
     QUOTA: ("cpus", cpus_of),
     "lxc.cgroup2.cpu.max": ("cpus", cpus_of),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
+from geats_core.containers.cgroups import in_words
 from geats_core.planning.costs import Impact
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.then import Then
@@ -647,7 +648,8 @@ def describe_limits(limits: Limits) -> str:
     memory = "no limit" if limits.memory_bytes is None else format_size(limits.memory_bytes)
     cpus = "no limit" if limits.cpus is None else f"{limits.cpus:g}"
     processes = "" if limits.processes is None else f", processes {limits.processes}"
-    return f"memory {memory}, cpus {cpus}{processes}"
+    others = "".join(f", {each}" for each in in_words(limits.cgroup))
+    return f"memory {memory}, cpus {cpus}{processes}{others}"
 
 
 def _frozen_for(reading: Reading) -> str:

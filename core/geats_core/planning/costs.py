@@ -6,7 +6,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
-from geats_core.containers import isolation
+from geats_core.containers import cgroups, isolation
 from geats_core.vm.hardware import HARDWARE
 
 
@@ -47,6 +47,7 @@ COST: Mapping[str, Impact] = {
     "volume sizes": LIVE,  # whether a pool can is a fact of the host
     "cpus": RESTART,
     "processes": RESTART,
+    **dict.fromkeys(cgroups.KEYS, RESTART),
     "volume sharing": NONE,
     "transient": NONE,
     "shutdown_timeout": NONE,
@@ -124,6 +125,12 @@ AS_EVER: Costs = MappingProxyType({})  # of a driver that says nothing
 # Of a driver whose ``set_limits`` can change all of them.
 LIVE_LIMITS: Mapping[str, Cost] = MappingProxyType(
     dict.fromkeys(("memory", "cpus", "processes"), Cost.always(LIVE))
+)
+# Of a driver of containers whose ``set_limits`` can change these. What a cgroup had before it was
+# given CPUs, or a limit of swap, is not known.
+LIVE_CGROUPS: Mapping[str, Cost] = MappingProxyType(
+    dict.fromkeys(("cpu_weight", "memory_soft"), Cost.always(LIVE))
+    | dict.fromkeys(("cpuset", "swap"), Cost(rises=LIVE, falls=LIVE, if_set=True))
 )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from geats_core.containers import nic_lines
+from geats_core.containers.cgroups import BASIC, FILES
 from geats_core.containers.isolation import field_of, isolation_lines
 from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, HALT_SIGNAL, cgroup_items
 from geats_core.vm.spec import Init, VMSpec
@@ -21,7 +22,8 @@ FIELDS = {
     "lxc.net": "nics",
     HALT: "init",
 }
-LIMITS = re.compile(r"lxc\.cgroup2?\.(memory|cpu|pids)\..+")
+LIMITS = re.compile(r"lxc\.cgroup2?\.((memory|cpu|pids)\..+)")
+CGROUP = re.compile(r"lxc\.cgroup(2?)\.(.+)")
 OF_LIMIT = {"memory": "memory", "cpu": "cpus", "pids": "processes"}
 NIC = re.compile(r"lxc\.net\.([0-9]+)(?:\.(.+))?")
 NIC_VALUES = frozenset({None, "type", "link", "flags", "name", "hwaddr", "veth.pair"})
@@ -44,12 +46,17 @@ def _wins_over(line: str, spec: VMSpec) -> str:
         return _mounts(value, spec)
     if nic := NIC.fullmatch(key):
         return "nics" if _is_of_nic(int(nic[1]), nic[2], spec) else ""
-    if limit := LIMITS.fullmatch(key):
+    limit = LIMITS.fullmatch(key)
+    if limit and BASIC.fullmatch(limit[1]):
         items = dict(cgroup_items(spec.limits))
         if spec.limits.cpus is not None:
             items["cgroup.cpu.cfs_period_us"] = f"{CPU_PERIOD_US}"
         said = items.get(key.removeprefix("lxc."))
-        return OF_LIMIT[limit[1]] if said and _bytes(value) != said else ""
+        return OF_LIMIT[limit[2]] if said and _bytes(value) != said else ""
+    if cgroup := CGROUP.fullmatch(key):
+        said = dict(cgroup_items(spec.limits)).get(key.removeprefix("lxc."))
+        of_files = "cgroup2" if cgroup[1] else "cgroup"
+        return FILES.get(cgroup[2], of_files) if said and _bytes(value) != said else ""
     isolated = dict(map(_divided, isolation_lines(spec.isolation)))
     adds = bool(value) and key.startswith("lxc.cap.")
     if key in isolated and value != isolated[key] and not adds:

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
-from geats_core.containers import nic_lines
+from geats_core.containers import cgroups, nic_lines
 from geats_core.containers.devices import NOTHING_SEEN, Nodes, device_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.containers.nics import veth_name as veth_name
@@ -76,6 +76,7 @@ UNSET = (  # what geats says, by these keys: what is included has to say nothing
     "lxc.cgroup2.cpu.max =",
     "lxc.cgroup2.pids.max =",
 )
+NO_LIMITS = Limits()
 Mounted: TypeAlias = Volume | Bind | SharedVolume
 
 
@@ -253,7 +254,8 @@ def _spec_among(lines: Iterable[str], name: str) -> VMSpec | None:
 
 def cgroup_items(limits: Limits) -> tuple[tuple[str, str], ...]:
     """Keys (without their leading ``lxc.``) and values of every limit that is set."""
-    return tuple((key, value) for key, value in _all_cgroup_items(limits) if value != UNLIMITED)
+    live = ((key, value) for key, value in _all_cgroup_items(limits) if value != UNLIMITED)
+    return (*live, *cgroups.start_lines(limits.cgroup))
 
 
 def _all_cgroup_items(limits: Limits) -> Iterable[tuple[str, str]]:
@@ -266,12 +268,20 @@ def _all_cgroup_items(limits: Limits) -> Iterable[tuple[str, str]]:
     processes = UNLIMITED if limits.processes is None else str(limits.processes)
     yield "cgroup.pids.max", processes
     yield "cgroup2.pids.max", processes
+    yield from cgroups.cgroup_lines(limits.cgroup, limits.memory_bytes)
 
 
-def live_items(limits: Limits, *, cgroup2: bool) -> tuple[tuple[str, str], ...]:
-    """Cgroup files and the values to write into them while the container runs."""
+def live_items(
+    limits: Limits, was: Limits = NO_LIMITS, *, cgroup2: bool
+) -> tuple[tuple[str, str], ...]:
+    """Cgroup files and the values to write into them while the container runs.
+
+    It runs with *was*; of what only containers have, what stays as it is is not written.
+    """
     prefix = "cgroup2." if cgroup2 else "cgroup."
+    same = {*cgroups.cgroup_lines(was.cgroup, was.memory_bytes)}
     none = {
+        **cgroups.NONE_OF,
         "memory.limit_in_bytes": "-1",
         "cpu.cfs_quota_us": "-1",
         "cpu.max": f"max {CPU_PERIOD_US}",
@@ -279,7 +289,7 @@ def live_items(limits: Limits, *, cgroup2: bool) -> tuple[tuple[str, str], ...]:
     named = [
         (key.removeprefix(prefix), value)
         for key, value in _all_cgroup_items(limits)
-        if key.startswith(prefix)
+        if key.startswith(prefix) and (key, value) not in same
     ]
     return tuple((key, value or none.get(key, "max")) for key, value in named)
 

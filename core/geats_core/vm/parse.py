@@ -7,6 +7,7 @@ from functools import lru_cache, reduce
 from returns.result import Failure, Success
 
 from geats_core.containers import nics
+from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
 from geats_core.containers.devices import devices_to_plain, read_devices
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
@@ -110,6 +111,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             memory_bytes=read.take("memory", _size_or_none, None),
             cpus=read.take("cpus", _cpus_or_none, None),
             processes=read.take("processes", _processes_or_none, None),
+            cgroup=read_cgroups(read),
         ),
         nics=interfaces,
         dns=read.take("dns", _dns, Dns()),
@@ -195,6 +197,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "memory": size_or_none(spec.limits.memory_bytes),
             "cpus": spec.limits.cpus,
             "processes": spec.limits.processes,
+            **cgroups_to_plain(spec.limits.cgroup),
             **mounts_to_plain(spec.volumes, spec.binds, spec.shared_volumes),
             "nics": [*map(nics.to_plain, spec.nics)],
             "dns": {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from geats_core.containers.cgroups import CgroupLimits
 from geats_core.containers.devices import Device
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
@@ -68,11 +69,12 @@ class IdRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a VM may use at most; None is without limit. All of it can change while it runs."""
+    """What a VM may use at most; None is without limit. ``cgroup`` is what only containers have."""
 
     memory_bytes: int | None = None
     cpus: float | None = None
     processes: int | None = None
+    cgroup: CgroupLimits = field(default_factory=CgroupLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

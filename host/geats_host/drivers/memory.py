@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from returns.result import Failure, Success
 
-from geats_core.containers import isolation
-from geats_core.planning.costs import LIVE_LIMITS, Cost, EntryCost, Impact
+from geats_core.containers import cgroups, isolation
+from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2, Offer.NOTHING})
 OF_CONTAINERS = frozenset(
     {"privileged", "idmap", "includes", "init", "processes", "binds", "shared_volumes"}
-    | {*isolation.KEYS, "devices"}
+    | {*isolation.KEYS, *cgroups.KEYS, "devices"}
 )
 ENTRIES = {
     "nics": EntryCost(live=frozenset({"bridge"})),
     "volumes": EntryCost(busy="mount"),
 }
-COSTS = {**LIVE_LIMITS, "init": Cost.always(Impact.NONE)}
+COSTS = {**LIVE_LIMITS, **LIVE_CGROUPS, "init": Cost.always(Impact.NONE)}
 
 
 @dataclass(slots=True)

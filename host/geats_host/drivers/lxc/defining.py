@@ -1,15 +1,16 @@
 """Containers are defined, adopted and undefined: what is in their ``config``, and whose it is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from geats_core.containers.cgroups import FILES
 from geats_core.planning.actions import Adopt
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
-from geats_core.vm.lxc_config import LxcFacts, render_lxc_config, unwritable
+from geats_core.vm.lxc_config import LxcFacts, cgroup_items, render_lxc_config, unwritable
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor
@@ -20,6 +21,7 @@ from geats_host.drivers.lxc.kernel import apparmor, connections, devices
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import CLOUD_INIT
+from geats_host.linux.cgroup_version import has_controller, is_v2
 from geats_host.linux.subordinate_ids import not_roots, subordinate_ids
 
 
@@ -86,13 +88,27 @@ def cannot_define(options: Options, spec: VMSpec) -> Problems:
         why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
         ids = (Problem("idmap", why, Code.REFUSED),) if why else ()
     runs = definition.started(folders.folder_of(options, spec.name)) if spec.nics else None
-    wrong = (*ids, *connections.problems(spec, runs))
+    wrong = (*ids, *_without_controller(spec), *connections.problems(spec, runs))
     said = dict(spec.hardware)
     unread = [key for key in FOR_CLOUD_INIT if key in said]
     if unread and json.loads(said.get("guest", "null")) != CLOUD_INIT:
         why = f"must be {CLOUD_INIT}, or nobody reads {' and '.join(unread)}"
         return (*wrong, Problem(f"{HARDWARE}.guest", why, Code.REFUSED))
     return wrong
+
+
+def _without_controller(spec: VMSpec) -> Iterator[Problem]:
+    """Limits that nothing on this host enforces: liblxc would start nothing with them."""
+    limits = spec.limits
+    if limits.cgroup.swap_bytes is not None and limits.memory_bytes is None and not is_v2():
+        yield Problem("swap", "needs memory: cgroup v1 limits both together", Code.REFUSED)
+    prefix = "cgroup2." if is_v2() else "cgroup."
+    keys = [key for key, _ in cgroup_items(spec.limits) if key.startswith(prefix)]
+    for file in dict.fromkeys(key.removeprefix(prefix) for key in keys):
+        controller = file.partition(".")[0]
+        if file in FILES and not has_controller(controller):
+            why = f"the kernel has no controller {controller!r} here, which limits it"
+            yield Problem(FILES[file], why, Code.REFUSED)
 
 
 def cannot_undefine(options: Options, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from geats_core.planning.costs import LIVE_LIMITS, Cost, EntryCost, Impact
+from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.hardware import HARDWARE
@@ -21,6 +21,7 @@ FOR_CLOUD_INIT = ("ssh_keys", "user_data")  # which takes them at its first star
 AT_FIRST_START = frozenset(f"{HARDWARE}.{key}" for key in FOR_CLOUD_INIT)
 COSTS = {
     **LIVE_LIMITS,
+    **LIVE_CGROUPS,
     "init": Cost.always(Impact.NONE),
     **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }

@@ -133,10 +133,11 @@ def end(options: Options, name: str) -> None:
 def set_limits(options: Options, name: str, limits: Limits) -> None:
     """Write the limits into the running container's cgroups."""
     folder = folders.folder_of(options, name)
-    items = live_items(limits, cgroup2=is_v2())
     with vm_files.host_errors(f"cannot change the limits of {name}"):
-        _call(options, "set-limits", name, *(f"{key}={value}" for key, value in items))
         started = definition.started(folder)
+        was = Limits() if started is None else started.limits
+        items = live_items(limits, was, cgroup2=is_v2())
+        _call(options, "set-limits", name, *(f"{key}={value}" for key, value in items))
         if started is not None:
             definition.write_started(folder, replace(started, limits=limits))
 

@@ -55,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
         case "unfreeze":
             done = container.unfreeze()
         case "set-limits":
-            done = all(_set_limit(container, item) for item in rest)
+            # What one takes can depend on another: swap and memory together, in cgroup v1.
+            failed = [item for item in rest if not _set_limit(container, item)]
+            done = all(_set_limit(container, item) for item in failed)
         case "allow-devices":
             rules = (item.partition("=") for item in rest)
             done = all(container.set_cgroup_item(key, value) for key, _, value in rules)
