@@ -15,7 +15,9 @@ MARKS, TAKEN = "geats:volume", "geats:snapshot"
 SEPARATOR = ":"  # between VM and volume: in neither of their names
 NEW = ":new"  # what takes the place of a dataset
 UNSET = "-"
-COLUMNS = ("name", "used", "origin", MARKS, TAKEN)
+COLUMNS = ("name", "used", "origin", MARKS, TAKEN, "volsize")
+FILESYSTEM, VOLUME = "filesystem", "volume"
+NO_PARTITIONS = "volmode=dev"  # those of a guest are none of the host's
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Dataset:
 
     ``origin`` is the snapshot that it is a clone of, ``origins`` are those of it that have clones,
     and ``newest`` is the newest of all of its snapshots; they are empty if there is none.
+    ``size_bytes`` is how large its device is, if it has one.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Dataset:
     snapshots: Mapping[str, str] = field(default_factory=dict)
     origins: frozenset[str] = frozenset()
     newest: str = ""
+    size_bytes: int | None = None
 
 
 def name_of(parent: str, volume: VolumeId) -> str:
@@ -46,9 +50,10 @@ def volume_of(dataset: str) -> VolumeId | None:
     return VolumeId(*parts) if len(parts) == 2 else None
 
 
-def list_all(parent: str) -> list[str]:
-    """Every dataset just below *parent*, with its snapshots, in the order of their making."""
-    argv = ["zfs", "list", "-H", "-p", "-d", "2", "-t", "filesystem,snapshot", "-s", "createtxg"]
+def list_all(parent: str, kind: str) -> list[str]:
+    """Every dataset of a kind just below *parent*, with its snapshots, in the order of their
+    making."""
+    argv = ["zfs", "list", "-H", "-p", "-d", "2", "-t", f"{kind},snapshot", "-s", "createtxg"]
     return [*argv, "-o", ",".join(COLUMNS), parent]
 
 
@@ -60,10 +65,12 @@ def parse_list(text: str, parent: str) -> dict[str, Dataset]:
     """
     rows = [line.split("\t") for line in text.splitlines()]
     found: dict[str, Dataset] = {}
-    for name, used, origin, marks, _ in rows:
+    for name, used, origin, marks, _, size in rows:
         if "@" not in name and name.rpartition("/")[0] == parent:
-            found[name] = Dataset(name, int(used), _set(origin), _set(marks))
-    for name, _, _, _, taken in rows:
+            size_bytes = int(size) if _set(size) else None
+            whole = Dataset(name, int(used), _set(origin), _set(marks), size_bytes=size_bytes)
+            found[name] = whole
+    for name, _, _, _, taken, _ in rows:
         dataset, _, snapshot_name = name.partition("@")
         if snapshot_name and dataset in found:
             found[dataset] = _with_snapshot(found[dataset], snapshot_name, _set(taken))
@@ -84,6 +91,24 @@ def _with_snapshot(dataset: Dataset, name: str, taken: str) -> Dataset:
 def create(dataset: str, marks: str, limits: Sequence[str]) -> list[str]:
     """Make an empty dataset that is mounted by nobody but geats."""
     return ["zfs", "create", *_options(["mountpoint=legacy", *limits, _marks(marks)]), dataset]
+
+
+def create_volume(dataset: str, marks: str, size_bytes: int, *, reserve: bool) -> list[str]:
+    """Make a device that reads as zeros; without *reserve* it takes space for what is written."""
+    sparse = [] if reserve else ["-s"]
+    properties = _options([NO_PARTITIONS, _marks(marks)])
+    return ["zfs", "create", *sparse, *properties, "-V", f"{size_bytes}", dataset]
+
+
+def clone_volume(origin: str, dataset: str, marks: str) -> list[str]:
+    """Make a device that shares what *origin* holds, and is as large as that; it is sparse."""
+    return ["zfs", "clone", *_options([NO_PARTITIONS, _marks(marks)]), origin, dataset]
+
+
+def resize_volume(dataset: str, size_bytes: int, *, reserve: bool) -> list[str]:
+    """Make a device larger, also while it is in use; and reserve all of its space, or none."""
+    reserved = ["refreservation=auto"] if reserve else []
+    return ["zfs", "set", f"volsize={size_bytes}", *reserved, dataset]
 
 
 def limits_of(size_bytes: int | None, *, reserve: bool) -> list[str]:

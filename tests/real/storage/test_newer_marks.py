@@ -11,7 +11,15 @@ from geats_core.reading import file_formats
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError
 from geats_host.guest_trees.folders import open_directory
-from geats_host.storage import Pool, VolumeId, directory, lvm_volumes, overlay, sparsefile, zfs
+from geats_host.storage import (
+    Pool,
+    VolumeId,
+    directory,
+    lvm_volumes,
+    overlay,
+    sparsefile,
+    zfs_datasets,
+)
 from geats_host.storage.layers import Below, read_below, write_below
 from geats_host.storage.lvm_commands import LogicalVolume
 from geats_host.storage.marks import check_readable
@@ -125,15 +133,15 @@ def test_marks_that_say_no_format_are_those_of_the_first(pool: Pool, tmp_path: P
 
 
 def test_properties_of_a_newer_geats_are_not_read() -> None:
-    text = zfs._text(INSTALLED)  # what no ZFS here can hold
-    assert zfs._parse(Dataset("a", 1, "", text), VOLUME) == INSTALLED
+    text = zfs_datasets.text(INSTALLED)  # what no ZFS here can hold
+    assert zfs_datasets.parse(Dataset("a", 1, "", text), VOLUME) == INSTALLED
     raw = json.loads(text)
     newer = json.dumps({**raw, "format": NEWER, "stage": "of the future"})
-    assert zfs._parse(Dataset("a", 1, "", newer), VOLUME) == UNREADABLE
+    assert zfs_datasets.parse(Dataset("a", 1, "", newer), VOLUME) == UNREADABLE
     del raw["format"]
-    assert zfs._parse(Dataset("a", 1, "", json.dumps(raw)), VOLUME) == INSTALLED
+    assert zfs_datasets.parse(Dataset("a", 1, "", json.dumps(raw)), VOLUME) == INSTALLED
     with pytest.raises(HostError, match="left alone"):
-        zfs._text(UNREADABLE)
+        zfs_datasets.text(UNREADABLE)
 
 
 def held(tags: frozenset[str]) -> lvm_volumes.Held:

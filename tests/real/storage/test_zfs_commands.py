@@ -9,22 +9,22 @@ from geats_host.storage.zfs_commands import Dataset
 
 WEB = VolumeId("web01", "root")
 SAID = (
-    "tank/geats\t120586240\t-\t-\t-\n"
-    'tank/geats/_templates:f00\t104857600\t-\t{"a": 1}\t-\n'
-    'tank/geats/_templates:f00@web01:root:0\t0\t-\t{"a": 1}\t-\n'
-    'tank/geats/web01:root\t5242880\ttank/geats/_templates:f00@web01:root:0\t{"b": "x y"}\t-\n'
-    'tank/geats/web01:root@nightly\t8192\t-\t{"b": "x y"}\t{"taken_s": 1}\n'
-    'tank/geats/web01:root@by-hand\t8192\t-\t{"b": "x y"}\t-\n'
-    "tank/geats/backup\t4096\t-\t-\t-\n"
-    "tank/geats/backup/old\t4096\t-\t-\t-\n"
-    "tank/geats@all\t0\t-\t-\t-\n"
+    "tank/geats\t120586240\t-\t-\t-\t-\n"
+    'tank/geats/_templates:f00\t104857600\t-\t{"a": 1}\t-\t-\n'
+    'tank/geats/_templates:f00@web01:root:0\t0\t-\t{"a": 1}\t-\t-\n'
+    'tank/geats/web01:root\t5242880\ttank/geats/_templates:f00@web01:root:0\t{"b": "x y"}\t-\t-\n'
+    'tank/geats/web01:root@nightly\t8192\t-\t{"b": "x y"}\t{"taken_s": 1}\t-\n'
+    'tank/geats/web01:root@by-hand\t8192\t-\t{"b": "x y"}\t-\t-\n'
+    "tank/geats/backup\t4096\t-\t-\t-\t-\n"
+    "tank/geats/backup/old\t4096\t-\t-\t-\t-\n"
+    "tank/geats@all\t0\t-\t-\t-\t-\n"
 )
 
 
 def test_everything_is_listed_at_once() -> None:
-    assert commands.list_all("tank/geats") == [
+    assert commands.list_all("tank/geats", "filesystem") == [
         *("zfs", "list", "-H", "-p", "-d", "2", "-t", "filesystem,snapshot", "-s", "createtxg"),
-        *("-o", "name,used,origin,geats:volume,geats:snapshot", "tank/geats"),
+        *("-o", "name,used,origin,geats:volume,geats:snapshot,volsize", "tank/geats"),
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from geats_core.vm.observation import Stage
 from geats_host.errors import HostError, Refused
-from geats_host.storage import TEMPLATES, Pool, VolumeId, directory, zfs
+from geats_host.storage import TEMPLATES, Pool, VolumeId, directory, zfs, zfs_datasets
 from geats_host.testing.pool_conformance import PoolConformance
 from geats_host.testing.pool_conformance_content import FIRST, SOURCE, Reopen, check, put
 from tests.real.storage.fake_zfs import FakeZfs
@@ -26,7 +26,8 @@ TEMPLATE = VolumeId(TEMPLATES, "f" * 40)
 def fake(own_mounts: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeZfs:
     """A ZFS of our own."""
     made = FakeZfs(tmp_path / "tank")
-    monkeypatch.setattr(zfs, "run", made.run)
+    for module in (zfs, zfs_datasets):
+        monkeypatch.setattr(module, "run", made.run)
     monkeypatch.setattr(zfs, "snapshot_at", made.snapshot_at)
     monkeypatch.setattr(shutil, "which", lambda name: f"/sbin/{name}")
     return made
@@ -158,7 +159,8 @@ def cut_at(fake: FakeZfs, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         done += 1
         return fake.run(argv)
 
-    monkeypatch.setattr(zfs, "run", run)
+    for module in (zfs, zfs_datasets):
+        monkeypatch.setattr(module, "run", run)
 
 
 def cuts_of(
@@ -171,7 +173,8 @@ def cuts_of(
     except Cut:
         return True
     finally:
-        monkeypatch.setattr(zfs, "run", fake.run)
+        for module in (zfs, zfs_datasets):
+            monkeypatch.setattr(module, "run", fake.run)
     return False
 
 
