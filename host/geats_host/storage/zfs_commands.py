@@ -100,9 +100,10 @@ def create_volume(dataset: str, marks: str, size_bytes: int, *, reserve: bool) -
     return ["zfs", "create", *sparse, *properties, "-V", f"{size_bytes}", dataset]
 
 
-def clone_volume(origin: str, dataset: str, marks: str) -> list[str]:
+def clone_volume(origin: str, dataset: str, marks: str = "") -> list[str]:
     """Make a device that shares what *origin* holds, and is as large as that; it is sparse."""
-    return ["zfs", "clone", *_options([NO_PARTITIONS, _marks(marks)]), origin, dataset]
+    properties = [NO_PARTITIONS, *([_marks(marks)] if marks else [])]
+    return ["zfs", "clone", *_options(properties), origin, dataset]
 
 
 def resize_volume(dataset: str, size_bytes: int, *, reserve: bool) -> list[str]:

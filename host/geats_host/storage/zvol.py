@@ -38,7 +38,7 @@ from geats_host.guest_trees.folders import host_errors
 from geats_host.linux import disks
 from geats_host.linux.block_devices import check_unused
 from geats_host.linux.run import run
-from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_rename
+from geats_host.storage import Offer, Pool, VolumeId, check_clone, check_names, check_rename
 from geats_host.storage import zfs_commands as commands
 from geats_host.storage.zfs_commands import NEW, VOLUME, Dataset
 from geats_host.storage.zfs_datasets import Datasets, dataset_name, missing, rolling_back, text
@@ -131,13 +131,14 @@ class ZvolPool:
         if unfinished := rolling_back(dataset):
             self._roll_back(volume, unfinished)
             seen = self.datasets.need(volume)[1]
-        _await(self.path(volume))
         self._fit(volume)
+        self._await(volume)
         if not seen.active:
             self.datasets.write(volume, replace(seen, active=True))
 
     def deactivate(self, volume: VolumeId) -> None:
         """Note it; refused while it is in use."""
+        check_names(volume)
         there = self.datasets.observe(volume).get(volume)
         if there is not None and there[1].active:
             self._check_unused(volume)
@@ -154,6 +155,7 @@ class ZvolPool:
 
     def destroy(self, volume: VolumeId) -> None:
         """Destroy it with its snapshots; refused while it is in use, or stood upon."""
+        check_names(volume)
         if volume in self.datasets.observe(volume):
             self._check_unused(volume)
             self._forget_copy(volume)
@@ -192,9 +194,9 @@ class ZvolPool:
         if source.is_template:
             new = f"{old.name}{NEW}"
             run(commands.clone_volume(origin, new, text(seen)))
-            run(commands.resize_volume(new, there, reserve=self.reserve))
+            if self.reserve or needed < there:
+                run(commands.resize_volume(new, there, reserve=self.reserve))
             self.datasets.replace_by_new(target, origin)
-            _await(self.path(target))
         else:
             self._copy(origin, target)
             run(commands.delete_snapshot(origin))
@@ -230,6 +232,9 @@ class ZvolPool:
             with host_errors(device):
                 check_unused(device)
 
+    def _await(self, volume: VolumeId) -> None:
+        _await(self.path(volume), self.datasets.need(volume)[0])
+
     def _fit(self, volume: VolumeId, size_bytes: int = 0) -> None:
         """Let it be as large as it should be: one that was rolled back may be smaller."""
         dataset, seen = self.datasets.need(volume)
@@ -253,7 +258,7 @@ class ZvolPool:
     def _copy(self, snapshot: str, target: VolumeId) -> None:
         """Copy what a snapshot contains; what is zero takes no space."""
         with self._seen_at(snapshot, target) as source:
-            _await(self.path(target))
+            self._await(target)
             disks.write_disk(source, self.path(target))
 
     @contextmanager
@@ -261,8 +266,8 @@ class ZvolPool:
         """The device of a clone of a snapshot, for a moment."""
         self._forget_copy(target)
         name = f"{self.datasets.name(target)}{COPY}"
-        run(commands.clone_volume(snapshot, name, ""))
-        _await(DEV / name)
+        run(commands.clone_volume(snapshot, name))
+        _await(DEV / name, self.datasets.all()[name])
         yield DEV / name
         run(commands.destroy(name))
 
@@ -277,10 +282,17 @@ def _whole(size_bytes: int) -> int:
     return -(-size_bytes // GRAIN_BYTES) * GRAIN_BYTES
 
 
-def _await(device: Path) -> None:
-    """Wait until udev has made it."""
+def _await(device: Path, dataset: Dataset) -> None:
+    """Wait until udev has made it; what had its name before cannot be opened, or is still there."""
     end = time.monotonic() + APPEARS_S
-    while not device.exists():
+    while not _is_there(device, dataset.size_bytes):
         if time.monotonic() > end:
             raise HostError(f"{device}: did not appear within {APPEARS_S:g} s: is udev running?")
         time.sleep(LOOKS_S)
+
+
+def _is_there(device: Path, size_bytes: int | None) -> bool:
+    try:
+        return disks.size_of(device) == size_bytes
+    except HostError:
+        return False

@@ -1,6 +1,7 @@
 """ZFS as far as geats asks for it, on plain directories; a stand-in, since no kernel here has it.
 
-Datasets are directories, snapshots are copies of them, and what is mounted is a bind mount. Rules
+Datasets are directories, snapshots are copies of them, and what is mounted is a bind mount. In that
+of a volume there is one file, and a link to it in place of its device. Rules
 are those of the manual pages: what is mounted or stood upon is not destroyed; a rollback is to the
 newest snapshot; marks of a dataset show on its snapshots too.
 """
@@ -17,6 +18,7 @@ from geats_host.errors import HostError
 from geats_host.linux import run as programs
 
 Properties = dict[str, str]
+BLOCK_BYTES = 2**14
 
 
 @dataclass
@@ -36,6 +38,7 @@ class FakeDataset:
     properties: Properties
     origin: str = "-"
     snapshots: dict[str, FakeSnapshot] = field(default_factory=dict)
+    is_volume: bool = False
 
 
 @dataclass
@@ -74,6 +77,19 @@ class FakeZfs:
         """In place of ``snapshot_at``."""
         return self._kept(self.points[f"{top}"], name)
 
+    @property
+    def dev(self) -> Path:
+        """In place of /dev/zvol."""
+        return self.directory / "dev"
+
+    def _disk(self, dataset: str) -> Path:
+        return self._place(dataset) / "disk"
+
+    def _link(self, dataset: str) -> None:
+        device = self.dev / dataset
+        device.parent.mkdir(parents=True, exist_ok=True)
+        device.symlink_to(self._disk(dataset))
+
     def _place(self, dataset: str) -> Path:
         return self.directory / dataset.replace("/", "%")
 
@@ -99,9 +115,12 @@ class FakeZfs:
 
     def _list(self, words: list[str]) -> str:
         columns, parent = words[-2].split(","), words[-1]
+        is_volume = words[words.index("-t") + 1] == "volume,snapshot"
         rows: list[tuple[int, str, str, Properties]] = [(0, parent, "-", {})]
         for name, each in self.datasets.items():
-            rows.append((each.made, name, each.origin, each.properties))
+            size = {"volsize": f"{self._disk(name).stat().st_size}"} if each.is_volume else {}
+            if each.is_volume is is_volume:
+                rows.append((each.made, name, each.origin, each.properties | size))
             for snapshot, taken in each.snapshots.items():
                 inherited = {**each.properties, **taken.properties}
                 rows.append((taken.made, f"{name}@{snapshot}", "-", inherited))
@@ -121,7 +140,15 @@ class FakeZfs:
         return sum(file.lstat().st_blocks * 512 for file in own)
 
     def _create(self, words: list[str]) -> str:
-        return self._make(words[-1], _properties(words[:-1]), "-")
+        if "-V" not in words:
+            return self._make(words[-1], _properties(words[:-1]), "-")
+        *options, _, size, name = words
+        self._make(name, _properties([each for each in options if each != "-s"]), "-")
+        self.datasets[name].is_volume = True
+        with self._disk(name).open("wb") as disk:
+            disk.truncate(_whole(size))
+        self._link(name)
+        return ""
 
     def _clone(self, words: list[str]) -> str:
         *options, origin, name = words
@@ -131,6 +158,9 @@ class FakeZfs:
             raise HostError(f"cannot open '{origin}': dataset does not exist")
         self._make(name, _properties(options), origin)
         _copy(list(source.iterdir()), self._place(name))
+        self.datasets[name].is_volume = self.datasets[dataset].is_volume
+        if self.datasets[name].is_volume:
+            self._link(name)
         return ""
 
     def _make(self, name: str, properties: Properties, origin: str) -> str:
@@ -142,7 +172,10 @@ class FakeZfs:
 
     def _set(self, words: list[str]) -> str:
         pairs = (word.partition("=") for word in words[:-1])
-        self._need(words[-1]).properties.update({key: value for key, _, value in pairs})
+        changed = {key: value for key, _, value in pairs}
+        if size := changed.pop("volsize", ""):
+            os.truncate(self._disk(words[-1]), _whole(size))
+        self._need(words[-1]).properties.update(changed)
         return ""
 
     def _snapshot(self, words: list[str]) -> str:
@@ -174,6 +207,7 @@ class FakeZfs:
             raise HostError(f"cannot destroy '{name}': filesystem has dependent clones")
         if self._is_mounted(name):
             raise HostError(f"cannot destroy '{name}': dataset is busy")
+        (self.dev / name).unlink(missing_ok=True)
         for snapshot in self.datasets.pop(name).snapshots:
             shutil.rmtree(self._kept(name, snapshot))
         shutil.rmtree(self._place(name))
@@ -205,6 +239,9 @@ class FakeZfs:
         for snapshot in self._need(old).snapshots:
             self._kept(old, snapshot).rename(self._kept(new, snapshot))
         self.datasets[new] = self.datasets.pop(old)
+        if self.datasets[new].is_volume:
+            (self.dev / old).unlink()
+            self._link(new)
         return ""
 
     def _rollback(self, words: list[str]) -> str:
@@ -216,6 +253,12 @@ class FakeZfs:
         kept = self._kept(dataset, name)
         _copy(list(kept.iterdir()), self._place(dataset))
         return ""
+
+
+def _whole(size: str) -> int:
+    """A size must be a multiple of ``volblocksize``."""
+    assert int(size) % BLOCK_BYTES == 0
+    return int(size)
 
 
 def _properties(options: Sequence[str]) -> Properties:

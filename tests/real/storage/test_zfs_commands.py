@@ -62,6 +62,23 @@ def test_a_dataset_is_made_with_all_that_it_is() -> None:
     assert commands.limits_of(1, reserve=False) == ["refquota=1"]
 
 
+def test_a_device_is_made_without_partitions_of_the_hosts() -> None:
+    options = ["-o", "volmode=dev", "-o", "geats:volume={}"]
+    made = ["zfs", "create", *options, "-V", "4096", "tank/a:b"]
+    assert commands.create_volume("tank/a:b", "{}", 4096, reserve=True) == made
+    sparse = commands.create_volume("tank/a:b", "{}", 4096, reserve=False)
+    assert sparse == ["zfs", "create", "-s", *made[2:]]
+    clone = ["zfs", "clone", *options, "tank/t@x", "tank/a:b"]
+    assert commands.clone_volume("tank/t@x", "tank/a:b", "{}") == clone
+    assert commands.clone_volume("tank/t@x", "tank/a:b") == [*clone[:4], *clone[6:]]
+    grown = ["zfs", "set", "volsize=8192", "tank/a:b"]
+    assert commands.resize_volume("tank/a:b", 8192, reserve=False) == grown
+    reserved = commands.resize_volume("tank/a:b", 8192, reserve=True)
+    assert reserved == [*grown[:3], "refreservation=auto", "tank/a:b"]
+    (found,) = commands.parse_list("t/a:b\t1\t-\t-\t-\t4096\n", "t").values()
+    assert found.size_bytes == 4096
+
+
 def test_marks_and_limits_change_in_one_command() -> None:
     argv = commands.set_marks("tank/a:b", "{}", ["refquota=1"])
     assert argv == ["zfs", "set", "refquota=1", "geats:volume={}", "tank/a:b"]
