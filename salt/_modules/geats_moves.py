@@ -8,13 +8,14 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 
 from typing import TYPE_CHECKING, Any
 
+from geats_host.calls import exports as exported
 from geats_host.errors import accepted
 from geats_host.for_salt.calls import beside, configured, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.moves import sending
 from geats_host.moves.fetch import apply_fetch
 from geats_host.moves.fetch import fetch as planned_fetch
-from geats_host.observing import other_hosts
+from geats_host.observing import held_claims, other_hosts
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __opts__: dict[str, Any]
@@ -118,3 +119,50 @@ def elsewhere(vms=None, test=None):
         if not is_test(test):
             other_hosts.remember(host.registry, other_hosts.Told(__opts__["id"], told))
         return dict(told)
+
+
+def claimed(vms=None, test=None):
+    """
+    Record what this host holds for VMs, of what only one VM of all hosts may have.
+
+    ``salt-run geats.claim`` and its like call this. If ``policy: {claims: required}`` is
+    configured, a VM starts only if its name, its MAC addresses and its addresses are held for it.
+    Without ``vms``, what is held is only returned.
+
+    vms
+        lists of keys such as ``address-10.0.0.5``, by VM; with an empty one, nothing is held for
+        that VM any more, which is refused while it is on
+
+    test
+        record nothing (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-b geats.claimed
+        salt host-b geats.claimed '{web01: [name-web01, address-10.0.0.5]}'
+        salt host-b geats.claimed '{web01: []}'
+    """
+    with opened() as host:
+        if vms is not None:
+            given = accepted(held_claims.parse_claims("vms", vms))
+            held_claims.check(given, {vm: host.observe(vm) for vm in given})
+            if not is_test(test):
+                held_claims.remember(host.registry, given)
+        return {vm: [*keys] for vm, keys in held_claims.held(host.registry).items()}
+
+
+def exports():
+    """
+    List the archives in the folder of exports of this host, the newest first: ``path``, ``vm``,
+    when each was ``taken_s``, in seconds since 1970, and the ``spec``, without metadata.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.exports
+    """
+    with opened() as host:
+        return exported.archives(host)

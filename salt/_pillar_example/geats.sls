@@ -57,6 +57,8 @@ geats:
     # Which snapshots to keep of those that are named for their time: `geats prune-snapshots` deletes the others.
     # snapshots: {last: 3, daily: 7}
     strays: {'tmp-*': ignore, '*': report}
+    # Whether a VM starts only with claims: `salt-run geats.claim` holds its name and addresses for this host.
+    claims: ignored               # or required
     # How many VMs that nobody named one plan may power off, undefine or empty.
     at_most: 1
     # How many VMs of one profile may be down at a time while they restart: a number, or a part such as 50%.

@@ -9,15 +9,15 @@ left out. ``tgt`` says which minions are asked, and ``tgt_type`` how it is read 
 :depends: geats, on the master as well
 """
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geats_core.reading.checked import Code, Problem, problem_to_plain
 from geats_host.errors import Refused
+from geats_host.for_salt.claims import Claims, moving
 from geats_host.for_salt.direct_moves import DirectMove, direct_source
 from geats_host.for_salt.fleet import Fleet, answers
 from geats_host.for_salt.migrating import Mover, wrong_with_master
+from geats_host.for_salt.runners import answer, asking, failures, words
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -46,8 +46,8 @@ def list_(tgt="*", tgt_type="glob", verbose=False, label=None):
         salt-run geats.list tgt='rack1-*'
     """
     only = {} if label is None else {"label": label}  # which hosts with an older geats do not know
-    found = answers(_ask(tgt_type)(tgt, "geats.list", verbose=verbose, **only))
-    with _answer() as report:
+    found = answers(asking(__salt__, tgt_type)(tgt, "geats.list", verbose=verbose, **only))
+    with answer(__context__) as report:
         report |= {"hosts": found.hosts, "problems": found.problems}
     return report
 
@@ -67,7 +67,7 @@ def find(what, tgt="*", tgt_type="glob"):
         salt-run geats.find 10.0.3.17
         salt-run geats.find owner=ada
     """
-    with _answer() as report:
+    with answer(__context__) as report:
         report |= _fleet(tgt, tgt_type).find(str(what))
     return report
 
@@ -85,7 +85,7 @@ def duplicates(tgt="*", tgt_type="glob"):
 
         salt-run geats.duplicates
     """
-    with _answer() as report:
+    with answer(__context__) as report:
         report |= _fleet(tgt, tgt_type).duplicates()
     return report
 
@@ -105,8 +105,8 @@ def tell(tgt="*", tgt_type="glob"):
 
         salt-run geats.tell
     """
-    with _answer() as report:
-        report |= _fleet(tgt, tgt_type).tell(_ask("list"))
+    with answer(__context__) as report:
+        report |= _fleet(tgt, tgt_type).tell(asking(__salt__, "list"))
     return report
 
 
@@ -126,8 +126,8 @@ def plan(tgt="*", tgt_type="glob", verbose=False):
 
         salt-run geats.plan
     """
-    found = answers(_ask(tgt_type)(tgt, "geats.plan_host", verbose=verbose))
-    with _answer() as report:
+    found = answers(asking(__salt__, tgt_type)(tgt, "geats.plan_host", verbose=verbose))
+    with answer(__context__) as report:
         report |= {"hosts": found.hosts, "problems": found.problems}
     return report
 
@@ -159,8 +159,8 @@ def place(name, spec, tgt="*", tgt_type="glob", **rules):
 
         salt-run geats.place web02 '{template: debian, memory: 2GiB}' apart='[[web01, web02]]'
     """
-    with _answer() as report:
-        report |= _fleet(tgt, tgt_type).place(name, spec, _words(rules))
+    with answer(__context__) as report:
+        report |= _fleet(tgt, tgt_type).place(name, spec, words(rules))
     return report
 
 
@@ -176,25 +176,8 @@ def drain(host, tgt="*", tgt_type="glob", **rules):
 
         salt-run geats.drain minion1 strategy=pack
     """
-    with _answer() as report:
-        report |= _fleet(tgt, tgt_type).drain(host, _words(rules))
-    return report
-
-
-def rebalance(tgt="*", tgt_type="glob", **rules):
-    """
-    Show the moves that even out the loads of the hosts. Nothing is changed.
-
-    The rules are those of :py:func:`place`; the strategy is always ``spread``.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-run geats.rebalance reserve=0.1
-    """
-    with _answer() as report:
-        report |= _fleet(tgt, tgt_type).rebalance(_words(rules))
+    with answer(__context__) as report:
+        report |= _fleet(tgt, tgt_type).drain(host, words(rules))
     return report
 
 
@@ -241,7 +224,7 @@ def migrate(name, target, source=None, test=False, via=None, live=False, tgt="*"
         salt-run geats.migrate web01 minion2 via=ssh://root@10.0.0.5
         salt-run geats.migrate db01 minion2 via=ssh://root@10.0.0.5 live=True
     """
-    with _answer() as report:
+    with answer(__context__) as report:
         if via is None and live:
             raise Refused("live: a VM moves as it runs directly only: say `via` as well")
         if via is None:
@@ -254,11 +237,11 @@ def migrate(name, target, source=None, test=False, via=None, live=False, tgt="*"
 def _migrate_directly(name, target, source, test, how, asked):
     via, live = how
     there = direct_source(_fleet(*asked), name, target, source)
-    move = DirectMove(name, there, target, via, live, _ask("list"))
+    move = DirectMove(name, there, target, via, live, asking(__salt__, "list"))
     if test:
         return {**move.planned(), "problems": []}
-    report = move.carry_out()
-    return {**report, "problems": _failures(filter(None, [report["failed"]]), report["left"])}
+    report = _with_claims(name, there, target, move.carry_out)
+    return {**report, "problems": failures(filter(None, [report["failed"]]), report["left"])}
 
 
 def _migrate(name, target, source, test, asked):
@@ -278,16 +261,20 @@ def _migrate(name, target, source, test, asked):
             "would": would,
             "problems": [],
         }
-    mover = Mover(move, _ask("list"), _forget, __opts__["file_recv_max_size"])
-    report = mover.carry_out()
+    mover = Mover(move, asking(__salt__, "list"), _forget, __opts__["file_recv_max_size"])
+    report = _with_claims(move.vm, move.source, target, mover.carry_out)
     failed = report["failed"]
     wrong = [f"{failed['phase']}: {failed['error']}"] if failed else []
-    return {**report, "problems": _failures(wrong, report["left"] if failed else [])}
+    return {**report, "problems": failures(wrong, report["left"] if failed else [])}
 
 
-def _failures(*texts):
-    """What the hosts could not do, as problems."""
-    return [problem_to_plain(Problem("", text, Code.HOST)) for each in texts for text in each]
+def _with_claims(name, source, target, carry_out):
+    """The report of a move, after which what is held for the VM is held where the VM is."""
+    ask = asking(__salt__, "list")
+    with moving(Claims(__opts__), ask, name, source, target) as claims:
+        report = carry_out()
+        claims.end(report["counts"])
+    return report
 
 
 def _forget(minion, path):
@@ -297,31 +284,4 @@ def _forget(minion, path):
 
 
 def _fleet(tgt, tgt_type):
-    return Fleet.asked(_ask(tgt_type), tgt)
-
-
-def _ask(tgt_type):
-    """How to have minions run a function."""
-
-    def ask(tgt, function, *args, **kwargs):
-        return __salt__["salt.execute"](
-            tgt, function, arg=args, kwarg=kwargs, tgt_type=tgt_type, full_return=True
-        )
-
-    return ask
-
-
-def _words(rules):
-    return {key: value for key, value in rules.items() if not key.startswith("__")}
-
-
-@contextmanager
-def _answer():
-    """A report to fill; what is refused meanwhile is in its ``problems``, which are a failure."""
-    report: dict[str, Any] = {}
-    try:
-        yield report
-    except Refused as refused:
-        report |= {"problems": list(map(problem_to_plain, refused.found))}
-    if report["problems"]:
-        __context__["retcode"] = report["retcode"] = 1
+    return Fleet.asked(asking(__salt__, tgt_type), tgt)

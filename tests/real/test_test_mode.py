@@ -242,6 +242,7 @@ def test_no_function_touches_anything_in_test_mode(
         "adopt": (OLD, IN_PLAIN),
         "apply_host": (),
         "apply_several": ({name: {} for name in VMS},),
+        "claimed": ({STRAY: ["name-x"]},),
         "clone": (ICE, "geats-test-tmclone"),
         "delete_snapshot": (RUNS, "monday"),
         "elsewhere": ({RUNS: "other"},),

@@ -34,6 +34,8 @@ class Master:
         self.context: dict[str, object] = {}
         self.runner: Any = salt.loader.runner(opts, whitelist=["geats"], context=self.context)
         self.runner["salt.execute"] = self.execute
+        self.events: list[tuple[str, object]] = []
+        self.runner["event.send"] = lambda tag, data: self.events.append((tag, data))
 
     def execute(self, tgt, fun, arg=(), kwarg=None, tgt_type="glob", full_return=False):
         assert (tgt_type in ("glob", "list"), full_return) == (True, True)

@@ -25,6 +25,13 @@ class Strays(StrEnum):
     IGNORE = "ignore"
 
 
+class Claims(StrEnum):
+    """Whether a VM starts only once the host holds its name and addresses for it."""
+
+    REQUIRED = "required"
+    IGNORED = "ignored"
+
+
 PROFILE, LABEL = "profile", "label:"  # what VMs have in common that stand in for each other
 
 
@@ -58,7 +65,8 @@ class HostPolicy:
     stand in for each other, because they have the same profile, or value of a label (``by`` is
     ``profile``, or such as ``label:role``), may be down at a time while they restart; None is any
     number. ``exports`` says which archives of a VM
-    to keep, and ``snapshots`` which of its snapshots that are named for their time.
+    to keep, and ``snapshots`` which of its snapshots that are named for their time. ``claims`` says
+    whether a VM starts only with claims of the fleet (see ``fleet.claiming``).
     """
 
     memory_overcommit: float = 1.0
@@ -71,6 +79,7 @@ class HostPolicy:
     journal: JournalBounds = JournalBounds()
     exports: Keep | None = None
     snapshots: Keep | None = None
+    claims: Claims = Claims.IGNORED
 
     @property
     def by_label(self) -> str | None:
@@ -134,6 +143,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             journal=read.take("journal", _journal, default.journal),
             exports=read.take("exports", parse_keep, None),
             snapshots=read.take("snapshots", parse_keep, None),
+            claims=read.take("claims", fields.one_of("policy for claims", Claims), default.claims),
         )
     )
 

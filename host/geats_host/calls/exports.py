@@ -3,13 +3,15 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from geats_core.declared.keep import Keep, parse_keep
 from geats_core.declared.retention import Snapshot, retain
+from geats_core.plans.codec import encode
 from geats_core.reading.fields import VM_NAME
+from geats_core.vm.spec import VMSpec
 from geats_host.archives import vm_archives
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
@@ -24,6 +26,7 @@ class Exported:
     path: Path
     vm: str
     taken_s: int
+    spec: VMSpec
 
 
 def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Report]:
@@ -51,6 +54,23 @@ def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Re
     return report
 
 
+def archives(host: Host) -> list[Report]:
+    """Every archive that geats named, the newest first: ``path``, ``vm``, ``taken_s`` and ``spec``.
+
+    The spec is as a plan has it, but for its metadata, which may be secret.
+    """
+    there = sorted(_found(vm_archives.folder_of(host.config)), key=lambda each: -each.taken_s)
+    return [
+        {
+            "path": f"{each.path}",
+            "vm": each.vm,
+            "taken_s": each.taken_s,
+            "spec": encode(replace(each.spec, metadata=())),
+        }
+        for each in there
+    ]
+
+
 def _divided(folder: Path, keep: Keep) -> Iterator[tuple[Exported, tuple[str, ...]]]:
     """Every archive, with the rules that keep it; by VM, the newest first."""
     there, now_s = list(_found(folder)), int(time.time())
@@ -70,9 +90,10 @@ def _found(folder: Path) -> Iterator[Exported]:
         if named is None or not VM_NAME.fullmatch(named["vm"]) or path.is_symlink():
             continue
         with suppress(HostError, Refused, ValueError):  # it is none, or no moment: it stays
-            if vm_archives.read(path).manifest.spec.name == named["vm"]:
+            spec = vm_archives.read(path).manifest.spec
+            if spec.name == named["vm"]:
                 at = datetime.strptime(named["at"], "%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
-                yield Exported(path, named["vm"], int(at.timestamp()))
+                yield Exported(path, named["vm"], int(at.timestamp()), spec)
 
 
 def _delete(path: Path) -> None:

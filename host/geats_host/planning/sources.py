@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from geats_core.declared.policy import Claims
 from geats_core.planning.actions import Adopt, Define, InstallTemplate, SetDevices, Start
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Code, Problem, Problems, within
@@ -14,15 +15,17 @@ from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver, Foreseein
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later
-from geats_host.observing import other_hosts
+from geats_host.observing import held_claims, other_hosts
 from geats_host.observing.other_hosts import Told, twins
 from geats_host.planning import allowed
 from geats_host.planning.obstacles import obstacles
 from geats_host.storage import Offer
 
 if TYPE_CHECKING:
+    from geats_core.fleet import claiming
     from geats_host import templates
 else:
+    claiming = later("geats_core.fleet.claiming")
     templates = later("geats_host.templates")
 
 
@@ -35,6 +38,10 @@ def check_sources(
     elsewhere = tuple(twins(told or other_hosts.told(host.registry), steps, seen))
     if elsewhere:
         raise Refused(*elsewhere)
+    if host.config.policy.claims is Claims.REQUIRED:
+        unheld = tuple(claiming.unclaimed(steps, seen, held_claims.held(host.registry)))
+        if unheld:
+            raise Refused(*unheld)
     _verify_templates(host, steps)
     in_the_way = obstacles(steps, seen, host.drivers, host.pools)
     if in_the_way:

@@ -1,0 +1,147 @@
+"""The claims of a fleet, in the cache of its Salt master: see ``geats_core.fleet.claiming``.
+
+The master's own cache holds one entry for each claim, in whatever store ``cache`` of its
+configuration names. What changes claims has a lock of that master meanwhile: so of two that want
+the same, one gets it, and the other is told who has it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import salt.cache
+
+from geats_core.fleet.claiming import Holder, held_by_others, keys_of
+from geats_core.fleet.placement import Candidate
+from geats_core.vm.claims import running_spec
+from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
+from geats_host.errors import HostError, Refused
+from geats_host.for_salt.fleet import Ask, said_by
+from geats_host.locks import file_locks
+
+BANK = "geats/claims"
+REMEMBER = "geats.claimed"  # by which a host is told what it holds
+
+
+class Claims:
+    """Which host holds what for which VM."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.cache = salt.cache.factory(opts)
+        self.run_dir = Path(opts["cachedir"]) / "geats-locks"
+
+    def of(self, vm: str | None = None, host: str | None = None) -> dict[str, Holder]:
+        """All that is held, or what is held for a VM, or by a host."""
+        found = {key: self._holder(key) for key in sorted(self.cache.list(BANK))}
+        return {
+            key: holder
+            for key, holder in found.items()
+            if holder is not None and vm in (None, holder.vm) and host in (None, holder.host)
+        }
+
+    def claim(self, wanted: Holder, keys: Collection[str]) -> None:
+        """Hold *keys*. Raises ``Refused``, with nothing changed, if others hold some of them."""
+        with self._alone():
+            self.check(wanted, keys)
+            self._store(wanted, keys)
+
+    def check(self, wanted: Holder, keys: Collection[str]) -> None:
+        """Raise ``Refused`` if others hold some of *keys*."""
+        known = ((key, self._holder(key)) for key in keys)
+        holders = {key: holder for key, holder in known if holder is not None}
+        problems = tuple(held_by_others(wanted, keys, holders))
+        if problems:
+            raise Refused(*problems)
+
+    def move(self, vm: str, source: str, target: str) -> None:
+        """What *source* held for a VM, *target* holds from now on."""
+        with self._alone():
+            self._store(Holder(vm=vm, host=target), self.of(vm, source))
+
+    def release(self, holder: Holder, keys: Collection[str]) -> None:
+        """Hold these no longer; those that another one has stay its own."""
+        with self._alone():
+            for key in keys:
+                if self._holder(key) == holder:
+                    self.cache.flush(BANK, key)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with file_locks.opened(self.run_dir, "claims", "lock") as descriptor:
+            file_locks.take(descriptor, "the claims of this master")
+            yield
+
+    def _holder(self, key: str) -> Holder | None:
+        kept = self.cache.fetch(BANK, key)
+        return Holder(vm=kept["vm"], host=kept["host"]) if kept else None
+
+    def _store(self, holder: Holder, keys: Collection[str]) -> None:
+        for key in keys:
+            self.cache.store(BANK, key, {"vm": holder.vm, "host": holder.host})
+
+
+def wanted_keys(candidate: Candidate, name: str, spec: VMSpec | None = None) -> tuple[str, ...]:
+    """What a VM needs as it is to be, and what it still uses. ``Refused`` if nobody knows it."""
+    have = candidate.observations.get(name, Observation())
+    goals = (goal.spec for goal in candidate.goals if goal.name == name)
+    specs = [spec or next(goals, None) or have.recorded, running_spec(have)]
+    keys = [key for each in specs if each is not None for key in keys_of(each)]
+    if not keys:
+        raise Refused(f"{name}: is neither declared nor defined there")
+    return tuple(dict.fromkeys(keys))
+
+
+def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> None:
+    """Claim *keys*, tell the host, and give back what it held for that VM and needs no longer."""
+    claims.claim(wanted, keys)
+    said_by(ask, wanted.host, REMEMBER, {wanted.vm: [*keys]})
+    claims.release(wanted, claims.of(wanted.vm, wanted.host).keys() - set(keys))
+
+
+def give_back(claims: Claims, ask: Ask, holder: Holder, *, fenced: bool) -> list[str]:
+    """Release all that is held for a VM: first by the host, unless it is *fenced*."""
+    keys = [*claims.of(holder.vm, holder.host)]
+    if not fenced:
+        said_by(ask, holder.host, REMEMBER, {holder.vm: []})
+    claims.release(holder, keys)
+    return keys
+
+
+@dataclass(slots=True)
+class Moving:
+    """What is held for a VM that moves: by its source, until the VM has arrived."""
+
+    claims: Claims
+    ask: Ask
+    vm: str
+    source: str
+    target: str
+    keys: Collection[str]
+
+    def end(self, counts: str) -> None:
+        """Only the host whose copy *counts* holds it from now on; none lets go if that is unclear.
+
+        Whoever is not there is told by the next claim or release.
+        """
+        if not self.keys or counts not in (self.source, self.target):
+            return
+        if counts == self.target:
+            self.claims.move(self.vm, self.source, self.target)
+        other = self.source if counts == self.target else self.target
+        with suppress(HostError):
+            said_by(self.ask, other, REMEMBER, {self.vm: []})
+
+
+@contextmanager
+def moving(claims: Claims, ask: Ask, vm: str, source: str, target: str) -> Iterator[Moving]:
+    """A move during which the target may start the VM: it knows already what it will hold.
+
+    The VM itself is never on both, so both may know it.
+    """
+    keys = [*claims.of(vm, source)]
+    if keys:
+        said_by(ask, target, REMEMBER, {vm: keys})
+    yield Moving(claims, ask, vm, source, target, keys)

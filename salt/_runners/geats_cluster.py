@@ -1,0 +1,251 @@
+"""
+Manage VMs across hosts: what each may have to itself, new ones, and hosts that are emptied or lost.
+
+Part of the runner ``geats``: Salt puts the functions of both files under that one name.
+
+:depends: geats, on the master as well
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from geats_core.fleet.claiming import Holder, keys_of
+from geats_core.vm.parse import parse_vm
+from geats_host.errors import HostError, accepted
+from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys
+from geats_host.for_salt.fleet import Fleet, said_by
+from geats_host.for_salt.recovery import Recovery
+from geats_host.for_salt.runners import answer, asking, failures, words
+
+if TYPE_CHECKING:  # Salt's loader injects these
+    __context__: dict[str, Any]
+    __opts__: dict[str, Any]
+    __salt__: dict[str, Any]
+
+__virtualname__ = "geats"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def claim(name, host, test=False):
+    """
+    Hold the name, the MAC addresses and the addresses of a VM for one host, before it starts there.
+
+    Of two hosts that declare the same address, only one gets it: the other is told who has it.
+    Where ``policy: {claims: required}`` is configured, no VM starts without its claims. After the
+    address of a VM was changed in the pillar, call this again. Claims are in the master's cache.
+
+    name
+        of the VM, which the host declares or has
+    host
+        the minion
+    test
+        true shows what would be held, and who holds some of it already
+
+    ``keys`` are what is held. The event ``geats/claim`` tells it to others, such as a DNS server.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.claim web01 minion1
+    """
+    with answer(__context__) as report:
+        found = Fleet.asked(asking(__salt__, "list"), host)
+        if host not in found.hosts:
+            raise HostError(f"{host}: {found.problems.get(host, 'is not there')}")
+        wanted = Holder(vm=name, host=host)
+        keys = wanted_keys(found.hosts[host], name)
+        report |= {"name": name, "host": host, "keys": [*keys]}
+        if test:
+            Claims(__opts__).check(wanted, keys)
+        else:
+            hold(Claims(__opts__), asking(__salt__, "list"), wanted, keys)
+            _tell("claim", {"name": name, "host": host, "keys": [*keys]})
+    return report
+
+
+def claims(name=None, host=None):
+    """
+    Show what is held: ``claims`` maps each key to the VM and the host that it is held for.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.claims
+        salt-run geats.claims host=minion1
+    """
+    with answer(__context__) as report:
+        held = Claims(__opts__).of(name, host)
+        report["claims"] = {key: {"vm": at.vm, "host": at.host} for key, at in held.items()}
+    return report
+
+
+def release(name, fenced=False):
+    """
+    Give back what is held for a VM, so that another one may have it. Its host must have it off.
+
+    fenced
+        true if its host is lost, and cannot come back with the VM on: it is not asked then
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.release web01
+    """
+    with answer(__context__) as report:
+        store = Claims(__opts__)
+        hosts = sorted({holder.host for holder in store.of(name).values()})
+        ask = asking(__salt__, "list")
+        released = {
+            host: give_back(store, ask, Holder(vm=name, host=host), fenced=fenced) for host in hosts
+        }
+        report["released"] = released
+        if any(released.values()):
+            _tell("release", {"name": name, "hosts": released})
+    return report
+
+
+def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
+    """
+    Create a VM on the host that can take it best, and start it: place, claim, define, start.
+
+    name
+        of the VM
+    spec
+        its description, as for :py:func:`place`
+    test
+        true shows the host, what would be held, and the plan of that host
+
+    The rules are those of :py:func:`place`. ``host`` is where it is, and ``steps`` is what was done
+    there, or would be. Put the same description into the pillar of that host, or its next highstate
+    reports a VM that nobody declared. If the start fails, the claims stay: repeat the call with
+    ``tgt`` as the host, or release them. The event ``geats/create`` has name, host, keys and spec,
+    for address management or DNS.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.create web02 '{template: debian, memory: 2GiB}' test=True
+        salt-run geats.create web02 '{template: debian, memory: 2GiB}' apart='[[web01, web02]]'
+    """
+    with answer(__context__) as report:
+        wanted = accepted(parse_vm(name, spec), name)
+        placed = Fleet.asked(asking(__salt__, tgt_type), tgt).place(name, spec, words(rules))
+        host, keys = placed["host"], keys_of(wanted)
+        report |= {"name": name, "host": host, "keys": [*keys], "load": placed["load"]}
+        ask, store, holder = asking(__salt__, "list"), Claims(__opts__), Holder(vm=name, host=host)
+        if test:
+            store.check(holder, keys)
+            report["steps"] = said_by(ask, host, "geats.start", name, spec=spec, test=True)
+        else:
+            hold(store, ask, holder, keys)
+            report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)
+            _tell("create", {"name": name, "host": host, "keys": [*keys], "spec": spec})
+    return report
+
+
+def evacuate(host, tgt="*", tgt_type="glob", test=False, via=None, live=False, **rules):
+    """
+    Empty a host: move its VMs to others, one after the other. One that fails stops no other.
+
+    The moves are those of :py:func:`drain`, with its rules; each is one of :py:func:`migrate`, so
+    move their declarations in the pillar as well.
+
+    test
+        true shows the moves
+    via, live
+        as for :py:func:`migrate`
+
+    ``moved`` are the VMs that are on another host now, and ``left`` those that are not, with why.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.evacuate minion1 test=True
+        salt-run geats.evacuate minion1 strategy=pack
+    """
+    with answer(__context__) as report:
+        fleet = Fleet.asked(asking(__salt__, tgt_type), tgt)
+        moves = fleet.drain(host, words(rules))["moves"]
+        report |= _moved(moves, test, {"via": via, "live": live, "tgt": tgt, "tgt_type": tgt_type})
+    return report
+
+
+def rebalance(tgt="*", tgt_type="glob", test=True, via=None, live=False, **rules):
+    """
+    Show the moves that even out the loads of the hosts; with ``test=False``, make them.
+
+    The rules are those of :py:func:`place`; the strategy is always ``spread``. ``via`` and ``live``
+    are those of :py:func:`migrate`, and the answer is that of :py:func:`evacuate`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.rebalance reserve=0.1
+        salt-run geats.rebalance reserve=0.1 test=False
+    """
+    with answer(__context__) as report:
+        found = Fleet.asked(asking(__salt__, tgt_type), tgt).rebalance(words(rules))
+        how = {"via": via, "live": live, "tgt": tgt, "tgt_type": tgt_type}
+        report |= found if test else _moved(found["moves"], test, how)
+    return report
+
+
+def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
+    """
+    Start the VMs of a lost host elsewhere, each from its newest export that another host can read.
+
+    Which VMs it had is known from the claims, and from what :py:func:`tell` told the others. An
+    export is found in the folder of exports of a host, for example on shared storage. What the VM
+    wrote after it is lost.
+
+    fenced
+        must be true, and is your word that the lost host is off and does not come back by itself:
+        otherwise its VMs would run twice
+    test
+        true shows what would be done
+
+    The rules are those of :py:func:`place`. ``recovered`` says where each VM is now, and from which
+    archive; ``left`` are those that are lost, with why.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.recover minion1 fenced=True test=True
+        salt-run geats.recover minion1 fenced=True
+    """
+    with answer(__context__) as report:
+        asked = asking(__salt__, tgt_type)
+        recovery = Recovery.of(host, asked, asking(__salt__, "list"), tgt, Claims(__opts__))
+        recovery.check(fenced=fenced)
+        report |= recovery.carry_out(words(rules), test=test)
+        report["problems"] = failures(f"{vm}: {why}" for vm, why in report["left"].items())
+    return report
+
+
+def _moved(moves, test, how):
+    """Make the moves; one that fails stops no other."""
+    if test:
+        return {"moves": moves}
+    moved, left = {}, {}
+    for move in moves:
+        done = __salt__["geats.migrate"](move["vm"], move["target"], move["source"], **how)
+        if done["problems"]:
+            left[move["vm"]] = [each["message"] for each in done["problems"]]
+        else:
+            moved[move["vm"]] = move["target"]
+    texts = [f"{vm}: {why}" for vm, reasons in left.items() for why in reasons]
+    return {"moved": moved, "left": left, "problems": failures(texts)}
+
+
+def _tell(what, data):
+    """An event on the master's bus, with all that another program needs to know."""
+    __salt__["event.send"](f"geats/{what}", data)
