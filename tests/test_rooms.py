@@ -15,7 +15,7 @@ REPO = Path(__file__).parents[1]
 ORDERS = {
     "geats_core": (
         *("reading", "requests", "containers", "vm", "declared", "foreign", "first_geats"),
-        *("planning", "deciding", "domains", "proxmox"),
+        *("planning", "deciding", "domains", "proxmox", "incus", "automation"),
         *("hostwide", "plans", "jobs", "fleet"),
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),

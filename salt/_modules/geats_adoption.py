@@ -1,5 +1,5 @@
 """
-Take over what something else made: containers, files of libvirt, Proxmox or the first geats.
+Take over what something else made: containers, and files of other programs that manage them.
 
 Part of the module ``geats``: Salt puts the functions of all its files under that one name.
 
@@ -150,3 +150,69 @@ def import_proxmox(files, storage=None):
     given = [files] if isinstance(files, str) else files
     with salts_errors():
         return legacy_files.report(legacy_files.imported_proxmox(given, storage))
+
+
+def import_incus(files, folder=None):
+    """
+    Convert instances of Incus or LXD, which are containers, to a pillar, and change nothing.
+
+    files
+        files on the minion, one or a list, or directories of them: what
+        ``incus list --format json`` and ``incus profile list --format json`` print
+    folder
+        where the files of the pools of Incus are (default: ``/var/lib/incus``)
+
+    Returns the same as :py:func:`import_legacy`. The root filesystem of each container is the
+    template of the new VM, which gets a copy.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_incus '[/root/fleet.json, /root/profiles.json]'
+    """
+    given = [files] if isinstance(files, str) else files
+    with salts_errors():
+        return legacy_files.report(legacy_files.imported_incus(given, folder))
+
+
+def import_salt_lxc(files):
+    """
+    Convert what the ``lxc`` of Salt 3006 was given to a pillar of geats, and change nothing.
+
+    files
+        files on the minion, one or a list, or directories of them: pillars or configurations with
+        ``lxc.container_profile`` and ``lxc.network_profile``, states as ``state.show_sls`` shows
+        them, and profiles and maps of salt-cloud
+
+    Returns the same as :py:func:`import_legacy`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_salt_lxc '[/root/pillar.yaml, /root/states.yaml]'
+    """
+    given = [files] if isinstance(files, str) else files
+    with salts_errors():
+        return legacy_files.report(legacy_files.imported_salt_lxc(given))
+
+
+def import_ansible(files):
+    """
+    Convert tasks of Ansible's ``lxc_container`` to a pillar, and change nothing.
+
+    files
+        plays or tasks on the minion, one or a list, or directories of them
+
+    Returns the same as :py:func:`import_legacy`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.import_ansible /root/containers.yml
+    """
+    given = [files] if isinstance(files, str) else files
+    with salts_errors():
+        return legacy_files.report(legacy_files.imported_ansible(given))

@@ -19,6 +19,7 @@ from geats_core.domains.machine import Boot, Firmware
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.pillar_problems import problems_of_pillar
+from geats_core.foreign.settings import root_template
 from geats_core.reading.checked import Problem, Problems
 from geats_core.reading.sizes import format_size
 from geats_core.vm.parse import parse_vm
@@ -48,7 +49,7 @@ def import_libvirt(files: Mapping[str, str], sizes: Mapping[str, int] | None = N
                 vm, template = vm_of(parts, called, sizes or {})
                 parts.rest()
                 geats["vms"][called] = vm
-                geats["templates"] |= {f"{called}-root": template} if template else {}
+                geats["templates"] |= {root_template(called): template} if template else {}
                 notes += parts.taken.notes
                 problems += [Problem(f"vms.{called}", f"{at}: {why}") for at, why in parts.wrong]
             case Success(domain):
@@ -100,7 +101,7 @@ def vm_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Pla
         if parts.get(tag) == value:
             parts.left(child(domain, tag), "", OF_GEATS)
     if made.template:
-        vm["template"] = f"{name}-root"
+        vm["template"] = root_template(name)
     vm |= {"volumes": made.volumes, "nics": made.nics, "hardware": {**hardware, **made.hardware}}
     if binds := binds_of(parts, at):
         vm["binds"] = binds

@@ -12,6 +12,7 @@ from geats_core.domains.machine import Bus, Cache, Display, Guest, Watchdog
 from geats_core.domains.machine_keys import LONGEST_SERIAL
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.settings import root_template
 from geats_core.reading.sizes import format_size
 from geats_core.vm.spec import ROOT
 
@@ -125,7 +126,7 @@ def _disk(
         parts.refuse(disk, "type", f"{why}: convert this one by qemu-img")
     elif name == ROOT:
         made.template = {"disk": {"path": path, "format": form}}
-        where = f"templates.{vm}-root.disk"
+        where = f"templates.{root_template(vm)}.disk"
         parts.went(driver, "type", f"{where}.format")
         parts.went(source, _source_key(disk), f"{where}.path", COPY)
     else:

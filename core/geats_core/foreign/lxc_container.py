@@ -61,6 +61,7 @@ from geats_core.foreign.lxc_values import (
     cpus_of,
     of_cgroup2,
 )
+from geats_core.foreign.settings import root_template
 from geats_core.reading.paths import is_within
 from geats_core.vm import idmap
 from geats_core.vm.lxc_config import COMMON, USERNS
@@ -410,12 +411,12 @@ class _Reading:
             self._left(line, f"{kind_of_root(line.value)}: {MOUNT_IT}")
         elif shifted:
             self.build = build_of(path, ranges)
-            to = f"templates.{self.name}-root.build"
+            to = f"templates.{root_template(self.name)}.build"
             self.taken.went(line.said, to, "its files have ids of the host: a copy has the guest's")
         else:
             self.template = path
             why = "the new VM gets a copy: stop the old one before, and keep it until all is well"
-            self.taken.went(line.said, f"templates.{self.name}-root.path", why)
+            self.taken.went(line.said, f"templates.{root_template(self.name)}.path", why)
 
     def _mount(self, line: Line) -> None:
         """A bind, if one does the same; else it stays, with its target wherever the root is."""

@@ -12,6 +12,7 @@ from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import Container, container
 from geats_core.foreign.lxc_lines import OnHost, is_of_lxc
 from geats_core.foreign.pillar_problems import problems_of_pillar
+from geats_core.foreign.settings import root_template
 from geats_core.reading.checked import Problem
 
 
@@ -34,7 +35,7 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
             if key not in noted:
                 taken.left(key, f"is missing: {why}")
         source = source_of(made)
-        template = {"template": f"{called}-root"} if source else {}
+        template = {"template": root_template(called)} if source else {}
         geats["vms"][called] = {**made.vm, **template}
         geats["templates"] |= dict.fromkeys(template.values(), source)
         sources |= dict.fromkeys(made.sources)

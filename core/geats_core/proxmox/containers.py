@@ -7,18 +7,18 @@ from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_container import build_of, container
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.lxc_lines import OnHost
-from geats_core.proxmox.conf import Conf
-from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
-from geats_core.proxmox.settings import (
+from geats_core.foreign.settings import (
     NO_EFFECT,
     NO_KEY,
     YES,
     Options,
     Settings,
-    mebibytes,
-    size_of,
+    root_template,
     whole,
 )
+from geats_core.proxmox.conf import Conf
+from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
+from geats_core.proxmox.settings import mebibytes, size_of
 from geats_core.vm import idmap
 from geats_core.vm.spec import ROOT, IdRange
 
@@ -100,17 +100,17 @@ def _root(settings: Settings, vm: Plain, name: str, number: str) -> tuple[list[P
     """The root volume, and the template that it is a copy of."""
     path = f"/var/lib/lxc/{number}/rootfs"
     template: Plain = {"path": path}
-    to = f"templates.{name}-root.path"
+    to = f"templates.{root_template(name)}.path"
     if "privileged" not in vm:
         ranges = idmap.from_plain(vm.get("idmap")) or SHIFTED
         template = {"build": {"command": [*build_of(path, ranges)]}}
-        to = f"templates.{name}-root.build"
+        to = f"templates.{root_template(name)}.build"
     options = settings.options("rootfs", "volume")
     volume: Plain = {"name": ROOT}
     _sized(options, volume)
     options.became("volume", to, f"{MOUNTED}: pct mount {number}")
     options.rest(NO_EFFECT)
-    vm["template"] = f"{name}-root"
+    vm["template"] = root_template(name)
     return [volume], template
 
 

@@ -8,7 +8,8 @@ from geats_core.domains.machine import Bus, Cache
 from geats_core.domains.machine_keys import LONGEST_SERIAL
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
-from geats_core.proxmox.settings import NO_EFFECT, NO_KEY, Options, Settings, size_of
+from geats_core.foreign.settings import NO_EFFECT, NO_KEY, Options, Settings, root_template
+from geats_core.proxmox.settings import size_of
 from geats_core.proxmox.storages import Storages, find
 from geats_core.vm.spec import ROOT
 
@@ -94,7 +95,7 @@ def _disk(made: Disks, options: Options, vm: str, name: str, storages: Storages)
         options.refuse(file, wrong)
     elif name == ROOT:
         made.template = {"disk": {"path": found.path, "format": found.format}}
-        options.became(file, f"templates.{vm}-root.disk.path", COPY)
+        options.became(file, f"templates.{root_template(vm)}.disk.path", COPY)
     else:
         why = f"{CONVERT} {found.format} -O FORMAT {found.path} NEW"
         options.went(file, f"volumes[{name}]", why)

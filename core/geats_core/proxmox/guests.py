@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from ipaddress import ip_interface
 
 from geats_core.foreign.legacy_notes import Plain
-from geats_core.proxmox.settings import NO_KEY, NOTES, Options, Settings, whole
+from geats_core.foreign.settings import NO_KEY, NOTES, Options, Settings, whole
 
 FILTERED = "geats has no firewall: carry the rules of /etc/pve/firewall over by hand"
 NO_BRIDGE = "is missing: geats has NICs on bridges only"

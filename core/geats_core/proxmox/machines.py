@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from geats_core.domains.domain_xml import CPU_MODES
 from geats_core.domains.machine import Display, Guest, Model, Watchdog
 from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.settings import NO_KEY, Options, Settings, root_template, whole
 from geats_core.proxmox import disks as of_disks
 from geats_core.proxmox.disks import Disks
 from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
-from geats_core.proxmox.settings import NO_KEY, Options, Settings, mebibytes, whole
+from geats_core.proxmox.settings import mebibytes
 from geats_core.proxmox.storages import Storages
 
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
@@ -66,7 +67,7 @@ def machine(settings: Settings, name: str, storages: Storages) -> tuple[Plain, P
     nics = _nics(settings, hardware)
     _keys(settings, hardware, made)
     if made.template:
-        vm["template"] = f"{name}-root"
+        vm["template"] = root_template(name)
     vm |= {"volumes": made.volumes, "nics": nics, "hardware": {**hardware, **made.hardware}}
     settings.rest(OTHER_REASONS)
     return vm, made.template

@@ -9,10 +9,11 @@ from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import device_sources, free_name
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
+from geats_core.foreign.settings import Settings, root_template
 from geats_core.proxmox.conf import Conf, read_conf
 from geats_core.proxmox.containers import container_of, lxc_text
 from geats_core.proxmox.machines import machine
-from geats_core.proxmox.settings import Settings, settings_of
+from geats_core.proxmox.settings import settings_of
 from geats_core.proxmox.storages import ALWAYS, Storages
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import VM_NAME
@@ -36,7 +37,7 @@ def import_proxmox(
                 settings = settings_of(taken, name, conf)
                 vm, template, binds = _guest(settings, name, number, conf, storages, host)
                 geats["vms"][name] = vm
-                geats["templates"] |= {f"{name}-root": template} if template else {}
+                geats["templates"] |= {root_template(name): template} if template else {}
                 sources |= dict.fromkeys(binds)
                 notes += taken.notes
                 problems += [Problem(f"vms.{name}", f"{at}: {why}") for at, why in settings.wrong]

@@ -6,6 +6,7 @@ import click
 import yaml
 
 from geats_core.foreign.legacy_notes import Imported
+from geats_core.incus import incus_import
 from geats_host.calls import adopt
 from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply
 from geats_host.cli.session import REFUSED, Session, in_session
@@ -62,8 +63,8 @@ def import_legacy(session: Session, paths: tuple[str, ...]) -> None:
 def import_lxc(session: Session, files: tuple[str, ...]) -> None:
     """Convert config files of LXC containers: print a configuration in YAML, with notes after it.
 
-    For example /var/lib/lxc/web01/config. Nothing is changed. Exits with 2 if something is still
-    wrong, which the last notes say.
+    For example /var/lib/lxc/web01/config; a directory such as /var/lib/lxc stands for all in it.
+    Nothing is changed. Exits with 2 if something is still wrong, which the last notes say.
     """
     _show(session, legacy_files.imported_lxc(files))
 
@@ -74,8 +75,9 @@ def import_lxc(session: Session, files: tuple[str, ...]) -> None:
 def import_libvirt(session: Session, files: tuple[str, ...]) -> None:
     """Convert domain XML of libvirt: print a configuration in YAML, with notes after it.
 
-    For example /etc/libvirt/qemu/web01.xml, or what virsh dumpxml --inactive prints. Nothing is
-    changed. Exits with 2 if something is still wrong, which the last notes say.
+    For example /etc/libvirt/qemu/web01.xml, or what virsh dumpxml --inactive prints; a directory
+    stands for all in it. Nothing is changed. Exits with 2 if something is still wrong, which the
+    last notes say.
     """
     _show(session, legacy_files.imported_libvirt(files))
 
@@ -91,10 +93,54 @@ def import_libvirt(session: Session, files: tuple[str, ...]) -> None:
 def import_proxmox(session: Session, files: tuple[str, ...], storage: str | None) -> None:
     """Convert guests of Proxmox VE: print a configuration in YAML, with notes after it.
 
-    For example /etc/pve/lxc/101.conf or /etc/pve/qemu-server/102.conf. Nothing is changed. Exits
-    with 2 if something is still wrong, which the last notes say.
+    For example /etc/pve/lxc/101.conf or /etc/pve/qemu-server/102.conf; a directory such as
+    /etc/pve/local stands for all in it. Nothing is changed. Exits with 2 if something is still
+    wrong, which the last notes say.
     """
     _show(session, legacy_files.imported_proxmox(files, storage))
+
+
+@click.command("import-incus")
+@click.argument("files", nargs=-1, required=True)
+@click.option(
+    "--folder",
+    metavar="DIRECTORY",
+    help=f"Where the files of its pools are; {incus_import.FOLDER}. LXD has /var/lib/lxd.",
+)
+@in_session
+def import_incus(session: Session, files: tuple[str, ...], folder: str | None) -> None:
+    """Convert instances of Incus or LXD: print a configuration in YAML, with notes after it.
+
+    FILES are what 'incus list --format json' and 'incus profile list --format json' print, or
+    'incus config show --expanded NAME'; a directory stands for those in it. Nothing is changed.
+    Exits with 2 if something is still wrong, which the last notes say.
+    """
+    _show(session, legacy_files.imported_incus(files, folder))
+
+
+@click.command("import-salt-lxc")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_salt_lxc(session: Session, files: tuple[str, ...]) -> None:
+    """Convert what Salt 3006's lxc was given: print a configuration in YAML, with notes after it.
+
+    FILES are pillars or minion configurations with profiles, states that 'state.show_sls' shows,
+    and profiles and maps of salt-cloud; a directory stands for those below it. Nothing is changed.
+    Exits with 2 if something is still wrong, which the last notes say.
+    """
+    _show(session, legacy_files.imported_salt_lxc(files))
+
+
+@click.command("import-ansible")
+@click.argument("files", nargs=-1, required=True)
+@in_session
+def import_ansible(session: Session, files: tuple[str, ...]) -> None:
+    """Convert tasks of Ansible's lxc_container: print a configuration in YAML, with notes after it.
+
+    FILES are plays or tasks; a directory stands for those below it. Nothing is changed. Exits with
+    2 if something is still wrong, which the last notes say.
+    """
+    _show(session, legacy_files.imported_ansible(files))
 
 
 def _show(session: Session, made: Imported) -> None:
@@ -106,4 +152,7 @@ def _show(session: Session, made: Imported) -> None:
         sys.exit(REFUSED)
 
 
-COMMANDS = (adopt_, import_legacy, import_libvirt, import_lxc, import_proxmox)
+COMMANDS = (
+    *(adopt_, import_ansible, import_incus, import_legacy, import_libvirt, import_lxc),
+    *(import_proxmox, import_salt_lxc),
+)

@@ -82,11 +82,21 @@ EXAMPLES = {
         "geats import /backup/web01.tar --dry-run",
         "geats import /backup/web01.tar --name web02",
     ),
+    "import-ansible": ("geats import-ansible /root/playbooks",),
+    "import-incus": (
+        "incus list --format json > fleet.json; incus profile list --format json > profiles.json",
+        "geats import-incus fleet.json profiles.json",
+    ),
     "import-legacy": ("geats import-legacy /etc/sippe/geats.conf /root/vms",),
     "import-libvirt": ("geats import-libvirt /etc/libvirt/qemu/web01.xml",),
-    "import-lxc": ("geats import-lxc /var/lib/lxc/web01/config",),
+    "import-lxc": ("geats import-lxc /var/lib/lxc/web01/config", "geats import-lxc /var/lib/lxc"),
     "import-proxmox": (
         "geats import-proxmox --storage /etc/pve/storage.cfg /etc/pve/lxc/100.conf",
+    ),
+    "import-salt-lxc": (
+        "salt-call pillar.items --out=yaml > pillar.yaml",
+        "salt-call state.show_sls containers --out=yaml > states.yaml",
+        "geats import-salt-lxc pillar.yaml states.yaml",
     ),
     "info": ("geats info web01",),
     "init": (

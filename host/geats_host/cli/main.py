@@ -49,7 +49,10 @@ THEMES: Themes = {
     "Move VMs, and take them over": {
         "moves": ("fetch", "send"),
         "copies": ("accept",),
-        "adopt": ("adopt", "import-lxc", "import-libvirt", "import-proxmox", "import-legacy"),
+        "adopt": (
+            *("adopt", "import-lxc", "import-incus", "import-proxmox", "import-libvirt"),
+            *("import-salt-lxc", "import-ansible", "import-legacy"),
+        ),
     },
     "This host": {
         "first": ("init",),

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from geats_core.reading.checked import Problem, Problems
 from geats_host.errors import Refused
 from geats_host.inputs.yaml_text import LARGEST_BYTES
 
@@ -32,15 +33,31 @@ def read_file(file: str | Path) -> bytes:
         raise Refused(f"{file}: {getattr(error, 'strerror', None) or 'is no path'}") from None
 
 
-def read_texts(files: Iterable[str]) -> dict[str, str]:
-    """The texts by file. Raises ``Refused`` with every file that cannot be read."""
+def read_each(paths: Iterable[str], patterns: Iterable[str]) -> tuple[dict[str, str], Problems]:
+    """The texts by file; and what cannot be read, which concerns no other file.
+
+    A directory stands for the files in it that match one of *patterns*, by their names.
+    """
     texts: dict[str, str] = {}
-    problems: list[str] = []
-    for file in files:
-        try:
-            texts[file] = read_text(file)
-        except Refused as refused:
-            problems += map(str, refused.problems)
-    if problems:
-        raise Refused(*problems)
-    return texts
+    problems: Problems = ()
+    for path in paths:
+        files = _files(path, patterns)
+        if not files:
+            wanted = ", ".join(patterns)
+            problems += (Problem(path, f"has no file that is named like {wanted}"),)
+        for file in files:
+            try:
+                texts[file] = read_text(file)
+            except Refused as refused:
+                problems += tuple(Problem("", str(each)) for each in refused.problems)
+    return texts, problems
+
+
+def _files(path: str, patterns: Iterable[str]) -> list[str]:
+    try:
+        if not Path(path).is_dir():
+            return [path]
+    except ValueError:  # a null byte, of which reading it says the same
+        return [path]
+    found = (each for pattern in patterns for each in Path(path).glob(pattern))
+    return sorted({f"{each}" for each in found if each.is_file()})

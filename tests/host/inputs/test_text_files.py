@@ -3,10 +3,7 @@
 import os
 from pathlib import Path
 
-import pytest
-
-from geats_host.errors import Refused
-from geats_host.inputs.text_files import read_texts
+from geats_host.inputs.text_files import read_each
 from geats_host.inputs.yaml_text import LARGEST_BYTES
 
 
@@ -17,19 +14,28 @@ def test_every_file_that_cannot_be_read_is_told_and_none_is_waited_for(tmp_path:
     Path(large).touch()
     os.truncate(large, LARGEST_BYTES + 1)
     os.mkfifo(pipe)
-    assert read_texts([good, pipe]) == {good: "é", pipe: ""}
+    assert read_each([good, pipe], ()) == ({good: "é", pipe: ""}, ())
 
-    with pytest.raises(Refused) as refused:
-        read_texts([good, large, odd, f"{tmp_path}", f"{tmp_path}/none", "a\0b"])
-    assert [str(each).rpartition(": ")[2] for each in refused.value.problems] == [
+    wrong = [large, odd, f"{tmp_path}/none", "a\0b", "/dev/zero"]
+    texts, problems = read_each([good, *wrong], ())
+    assert texts == {good: "é"}
+    assert [str(each).rpartition(": ")[2] for each in problems] == [
         "is larger than 16 MiB",
         "is not text",
-        "Is a directory",
         "No such file or directory",
         "is no path",
+        "is larger than 16 MiB",
     ]
 
 
-def test_a_device_that_never_ends_is_read_as_far_as_it_may_be_long() -> None:
-    with pytest.raises(Refused, match="is larger than 16 MiB"):
-        read_texts(["/dev/zero"])
+def test_a_directory_stands_for_the_files_that_are_named_so(tmp_path: Path) -> None:
+    for name in ("b/config", "a/config", "a/rootfs/etc/config", "a/other"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "c/config").mkdir(parents=True)
+    texts, problems = read_each([f"{tmp_path}"], ("config", "*/config"))
+    assert ([*texts.values()], problems) == (["a/config", "b/config"], ())
+    _, problems = read_each([f"{tmp_path}/a/rootfs"], ("*.xml",))
+    assert [str(each) for each in problems] == [
+        f"{tmp_path}/a/rootfs: has no file that is named like *.xml"
+    ]

@@ -1,0 +1,1 @@
+"""Instances of Incus and LXD, with their profiles, as keys of VMs."""
