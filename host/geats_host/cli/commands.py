@@ -234,7 +234,7 @@ class Commands(Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; refusals and failures become messages and exit codes."""
-        from geats_host.cli.session import UNSOUND
+        from geats_host.cli.session import UNSOUND, interrupted
         from geats_host.errors import HostError, Refused, trouble
 
         session = _session(ctx)
@@ -243,6 +243,8 @@ class Commands(Group):
             if session.used is not None and session.used.config.unsound:
                 sys.exit(UNSOUND)
             return answer
+        except KeyboardInterrupt:
+            interrupted(session)
         except Refused as refused:
             session.stop(refused)
         except (HostError, OSError) as failed:

@@ -6,7 +6,7 @@ import sys
 import click
 
 from geats_host.calls.guests import logs as guest_logs
-from geats_host.cli.session import Session, in_session
+from geats_host.cli.session import INTERRUPTED, Session, in_session
 
 
 @click.command()
@@ -43,7 +43,7 @@ def logs(session: Session, name: str, source: str | None, lines: int, follow: bo
     try:
         guest_logs.show(host, name, wanted, show, follow=follow)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 COMMANDS = (logs,)

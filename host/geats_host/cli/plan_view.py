@@ -1,10 +1,12 @@
 """Plans as people see them: a line a VM, the steps of one, or all; and the progress of an apply."""
 
+import json
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 
+import click
 from rich.console import Console
 from rich.markup import escape
 
@@ -18,13 +20,14 @@ from geats_core.plans.explain import (
     nothing_to_do,
     short_notes,
     single,
+    step_to_plain,
 )
 from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines, unwanted
 from geats_core.plans.plan_files import SavedPlan
+from geats_host.cli.session import INTERRUPTED
 from geats_host.registry import Outcome
-from geats_host.step_listeners import Progress, silent
+from geats_host.step_listeners import Progress
 
-INTERRUPTED = 130  # exit code, as shells say it: 128, and the number of SIGINT
 MOST_LEFT = 20  # steps that are named after an interruption
 console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
@@ -105,12 +108,13 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
 
     Ctrl-C ends the call, after what is under way, and says what is done and what is left.
     """
+    ended: list[Step] = []
     if quiet:
-        yield silent
+        with _interruptible_for_programs(made, ended):
+            yield lambda step, outcome, _: _note(ended, step, outcome)
         return
     if made.plan.is_empty:
         _show_nothing_to_do(made)
-    ended: list[Step] = []
     with _interruptible(made, ended), console.status("applying") as spinner:
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
@@ -130,6 +134,23 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                         console.print(f"[red]✗[/] {action}")
 
         yield show
+
+
+def _note(ended: list[Step], step: Step, outcome: Outcome) -> None:
+    ended += [step] if outcome is Outcome.DONE else []
+
+
+@contextmanager
+def _interruptible_for_programs(made: SavedPlan, done: Collection[Step]) -> Iterator[None]:
+    """Ctrl-C answers with the steps that are done, and with those that are left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        both: dict[str, list[object]] = {"done": [], "left": []}
+        for step in made.plan.steps:
+            both["done" if step in done else "left"].append(step_to_plain(step))
+        click.echo(json.dumps({"interrupted": both}, indent=2))
+        sys.exit(INTERRUPTED)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from geats_host.host import Host
 from geats_host.inputs import configuration
 
 FAILED, REFUSED, CHANGES, FORCED, UNSOUND, BUSY = 1, 2, 3, 4, 5, 6
+INTERRUPTED = 130  # as shells say it: 128, and the number of SIGINT
 NO_VM = "no VM is declared: 'geats help configuration' shows how"
 
 
@@ -105,6 +106,15 @@ class Session:
             click.echo(f"failed: {error}", err=True)
         code = BUSY if isinstance(error, Busy) else REFUSED if refused else FAILED
         sys.exit(self.trouble or code)
+
+
+def interrupted(session: Session) -> NoReturn:
+    """End the call after Ctrl-C, if nothing was being done that has more to say."""
+    if session.as_json:
+        click.echo(json.dumps({"interrupted": {"done": [], "left": []}}, indent=2))
+    else:
+        click.echo("interrupted", err=True)
+    sys.exit(INTERRUPTED)
 
 
 def _answer_with_problems(what: str, *problems: Problem) -> None:

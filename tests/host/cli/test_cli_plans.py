@@ -373,6 +373,33 @@ def test_an_interruption_says_what_is_done_and_what_is_left(
     assert more in told
 
 
+def test_programs_are_told_what_an_interruption_left(
+    geats: Geats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object, made: SavedPlan, progress: Progress) -> None:
+        progress(made.plan.steps[0], Outcome.INTENT, "")
+        progress(made.plan.steps[0], Outcome.DONE, "")
+        progress(made.plan.steps[1], Outcome.INTENT, "")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plans, "apply_plan", interrupted)
+    code, out, err = geats("--json", "apply", "web01")
+    told = json.loads(out)["interrupted"]
+    assert (code, err) == (130, "")
+    assert [each["do"] for each in told["done"]] == ["Define"]
+    assert [each["do"] for each in told["left"]][:2] == ["AllocateVolume", "FormatVolume"]
+
+
+def test_whatever_is_interrupted_says_so(geats: Geats, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plans, "_plan", interrupted)
+    assert geats("apply", "web01") == (130, "", "interrupted\n")
+    code, out, err = geats("--json", "plan")
+    assert (code, json.loads(out), err) == (130, {"interrupted": {"done": [], "left": []}}, "")
+
+
 def test_of_steps_with_the_same_words_only_those_that_were_done_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
