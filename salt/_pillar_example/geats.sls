@@ -176,6 +176,7 @@ geats:
       rlimits: {nofile: '1024:65536'}
       oom_score: 100
       keyring: true
+      tmpfs: {/dev/shm: 1GiB, /run/cache: {size: 64MiB, mode: '0755'}}
       devices:                    # of the host, if device_sources allows them
         tun: /dev/net/tun
         gpu: {source: /dev/dri, mount: /dev/dri, access: rw, optional: true}

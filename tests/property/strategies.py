@@ -32,6 +32,7 @@ from geats_core.containers.cgroups import CgroupLimits, IoLimit
 from geats_core.containers.devices import Device, Nodes
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Link, NicType, Rate, Route
+from geats_core.containers.tmpfs import Tmpfs
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import LxcFacts
@@ -155,6 +156,7 @@ binds = st.builds(
         recursive=kind[0],
         optional=optional,
         file=kind[1],
+        slave=optional and not read_only and not kind[1],
     ),
     bind_kinds,
     st.booleans(),
@@ -236,6 +238,12 @@ devices = st.builds(
     access=st.sampled_from(["rwm", "r"]),
     optional=st.booleans(),
 )
+tmpfs = st.builds(
+    Tmpfs,
+    mount=st.sampled_from(["/tmp", "/dev/shm"]),
+    size_bytes=sizes,
+    mode=st.sampled_from(["1777", "755"]),
+)
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -255,6 +263,7 @@ specs = st.builds(
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
     isolation=st.just(Isolation()) | isolations,
     devices=st.just(()) | st.tuples(devices),
+    tmpfs=st.just(()) | st.tuples(tmpfs),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),

@@ -12,6 +12,7 @@ from returns.result import Success
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.host import Host
+from tests.real.conftest import sh
 
 NAME = "geats-test-isolated"
 TUN, FUSE = "/dev/net/tun", "/dev/fuse"
@@ -36,6 +37,7 @@ class Owner:
                 "drivers": {"lxc": {"settle": 0.3, "idmap_first": 100_000, "path": f"{here}/lxc"}},
                 "pools": {"default": {"type": "directory", "path": f"{here}/pool"}},
                 "templates": {"busybox": {"path": f"{here}/root"}},
+                "bind_sources": [f"{here}/media"],
                 "device_sources": ["/dev/net", FUSE],
                 "vms": {NAME: {"template": "busybox", "init": "busybox", **self.keys}},
             }
@@ -150,3 +152,32 @@ def test_devices_come_and_go_while_a_guest_runs(owner: Owner, privileged: bool) 
     if privileged:
         assert owner.inside("mknod /own c 10 200; exec 3</own").endswith("not permitted")
     assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_a_guest_has_memory_to_write_to_and_sees_what_is_mounted_later(
+    owner: Owner, privileged: bool
+) -> None:
+    media = owner.directory / "media"
+    (media / "disk").mkdir(parents=True)
+    sh("mount", "--bind", f"{media}", f"{media}")
+    sh("mount", "--make-shared", f"{media}")
+    try:
+        media_of_guest = {"read_only": False, "recursive": True, "propagation": "slave"}
+        owner.to(
+            "running",
+            privileged=privileged,
+            tmpfs={"/dev/shm": "8MiB", "/tmp/a": {"size": "4MiB", "mode": "0750"}},
+            binds={"media": {"source": f"{media}", "mount": "/media", **media_of_guest}},
+        )
+        sh("mount", "-t", "tmpfs", "tmpfs", f"{media}/disk")
+        (media / "disk/film").touch()
+        assert owner.inside("ls /media/disk") == "film"
+        sizes = owner.inside("df -k /dev/shm /tmp/a; stat -c %a /tmp/a /dev/shm").split()
+        assert sizes.count("8192") == 2
+        assert sizes.count("4096") == 2
+        assert sizes[-2:] == ["750", "1777"]
+        assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
+    finally:
+        owner.to("off")
+        sh("umount", "-R", "-l", f"{media}")

@@ -247,7 +247,7 @@ def _read(read: Reader) -> Checked[Machine]:
 _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
-    {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices"}
+    {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
     | {*isolation.KEYS, *cgroups.KEYS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {

@@ -1,12 +1,13 @@
 """One ``config`` of LXC, line by line: what goes to the VM, what stays, and what is left out."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from geats_core.containers.cgroups import BASIC, FILE, FILES
 from geats_core.containers.nics import WITH_OWN_MAC
+from geats_core.containers.tmpfs import SAFE, tmpfs_of
 from geats_core.foreign.legacy_notes import Plain, Taken
 from geats_core.foreign.lxc_isolation import NESTING, isolation_of
 from geats_core.foreign.lxc_lines import (
@@ -432,6 +433,10 @@ class _Reading:
         if not self.in_place and (device := device_of(entry)) is not None:
             self._device(line, device)
             return
+        if (tmpfs := self._tmpfs_of(entry, others)) is not None:
+            self.vm["tmpfs"] = {**_mapping(self.vm.get("tmpfs")), **tmpfs}
+            self._went(line, f"tmpfs.{entry.target}")
+            return
         can_stay = self.in_place and any(entry.is_both_ways(other) for other in others)
         if bind is not None and not can_stay and not (self.in_place and needs_leave(bind)):
             binds = _mapping(self.vm.get("binds"))
@@ -443,6 +448,17 @@ class _Reading:
             self._left(line, "LXC mounts it by itself")
         else:
             self._stays(replace(line, value=entry_text(line.value, self._roots)), NO_KEY)
+
+    def _tmpfs_of(self, entry: Entry, others: Iterable[Entry]) -> Plain | None:
+        """What a tmpfs becomes: where it stays in place, only what is just the same."""
+        if (entry.source, entry.fstype) != ("tmpfs", "tmpfs") or entry.target is None:
+            return None
+        if any(entry.overlaps(other) for other in others):
+            return None
+        if self.in_place and not {*entry.options} >= {"create=dir", *SAFE}:
+            return None
+        made = tmpfs_of(entry.target, entry.options)
+        return None if made is None else _mapping(made["tmpfs"])
 
     def _is_of_a_device(self, value: str) -> bool:
         """Whether a device of the VM is what the rule lets it use, by the numbers known of all."""

@@ -20,6 +20,7 @@ ENTRY = "lxc.mount.entry"
 OCTAL = re.compile(r"\\([0-7]{3})")
 LONGEST_NAME = 63
 OF_LIBLXC = frozenset({"optional", "create=dir", "create=file", "bind", "rbind", "ro", "rw"})
+LATER = frozenset({"slave", "rslave"})
 MADE = frozenset({"create=dir", "create=file"})
 DEVICES = "/dev"
 NUMBERED: Mapping[str, str] = {
@@ -87,7 +88,8 @@ def bind_of(
     *others* are all other mounts of the container. *kinds* says of sources whether they are
     directories.
     """
-    words = {*entry.options} - {"defaults"}
+    words = {*entry.options} - {"defaults"} - LATER
+    later = LATER & {*entry.options}
     recursive, made = "rbind" in words, words & MADE
     is_dir = kinds.get(entry.source, made == {"create=dir"})
     unknown = entry.source not in kinds and not made
@@ -100,13 +102,15 @@ def bind_of(
         or made == {"create=file" if is_dir else "create=dir"}
         or (recursive and (read_only or not is_dir))
         or any(entry.overlaps(other) for other in others)
+        or (later and (read_only or not is_dir or later != {f"{'r' * recursive}slave"}))
     ):
         return None
     match fields.bind_source("", entry.source), fields.mount("", entry.target):
         case Success(source), Success(mount):
             kind = {"recursive": recursive, "optional": "optional" in words, "file": not is_dir}
             said: dict[str, object] = {"source": source, "mount": mount, "read_only": read_only}
-            return {**said, **{key: True for key, is_so in kind.items() if is_so}}
+            propagated = {"propagation": "slave"} if later else {}
+            return {**said, **{key: True for key, is_so in kind.items() if is_so}, **propagated}
         case _:
             return None
 

@@ -43,6 +43,7 @@ COST: Mapping[str, Impact] = {
     "includes": RESTART,
     **dict.fromkeys(isolation.KEYS, RESTART),
     "devices": RESTART,
+    "tmpfs": RESTART,
     "memory": RESTART,
     "volume sizes": LIVE,  # whether a pool can is a fact of the host
     "cpus": RESTART,

@@ -25,6 +25,7 @@ from geats_core.containers import cgroups, nic_lines
 from geats_core.containers.devices import NOTHING_SEEN, Nodes, device_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.containers.nics import veth_name as veth_name
+from geats_core.containers.tmpfs import tmpfs_line
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.vm.idmap import lxc_values
@@ -331,13 +332,18 @@ def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     if _mapped(spec, spec.root, facts):
         yield "lxc.rootfs.options = idmap=container"
     mounted: list[Mounted] = [*_mounted(spec), *spec.binds, *spec.shared_volumes]
-    for each in sorted(mounted, key=lambda each: each.mount):
-        path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
-        mode = "ro" if each.read_only else "rw"
-        idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
-        inside = each.mount.removeprefix("/")
-        options = f"{_bound(each, mode)}{idmap}"
-        yield f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
+    lines = {each.mount: _mount_line(spec, each, facts) for each in mounted}
+    lines |= {each.mount: tmpfs_line(each) for each in spec.tmpfs}
+    yield from (lines[mount] for mount in sorted(lines))
+
+
+def _mount_line(spec: VMSpec, each: Mounted, facts: LxcFacts) -> str:
+    path = each.source if isinstance(each, Bind) else facts.volume_paths[each.name]
+    mode = "ro" if each.read_only else "rw"
+    idmap = ",idmap=container" if _mapped(spec, each, facts) else ""
+    inside = each.mount.removeprefix("/")
+    options = f"{_bound(each, mode)}{idmap}"
+    return f"lxc.mount.entry = {fstab_escaped(path)} {inside} none {options} 0 0"
 
 
 def _nics(spec: VMSpec) -> Iterable[str]:
@@ -357,7 +363,9 @@ def _bound(each: Mounted, mode: str) -> str:
         return f"bind,{mode},create=dir"
     kind = "rbind" if each.recursive else "bind"
     made = "create=file" if each.file else "create=dir"
-    return f"{kind},{mode},{made}{',optional' if each.optional else ''}"
+    later = f",{'r' if each.recursive else ''}slave"
+    propagated = later if each.slave else ""
+    return f"{kind},{mode},{made}{',optional' if each.optional else ''}{propagated}"
 
 
 def _mapped(spec: VMSpec, each: Mounted, facts: LxcFacts) -> bool:

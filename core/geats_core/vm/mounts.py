@@ -11,6 +11,7 @@ from geats_core.reading.sizes import format_size, parse_size
 from geats_core.vm.spec import ROOT, Bind, SharedVolume, Volume
 
 DEFAULT_POOL = "default"
+PRIVATE, SLAVE = "private", "slave"  # what a guest sees of later mounts: see mount(8)
 DEFAULT_VOLUMES: tuple[Volume, ...] = (Volume(name=ROOT, pool=DEFAULT_POOL, mount="/"),)
 NO_BINDS: Mapping[str, Bind] = {}
 NO_SHARED_VOLUMES: Mapping[str, SharedVolume] = {}
@@ -66,6 +67,9 @@ def _volume(read: Reader) -> Checked[Volume]:
     )
 
 
+_propagation = fields.one_of("propagation", [PRIVATE, SLAVE])
+
+
 @of_mapping
 def _bind(read: Reader) -> Checked[Bind]:
     recursive = read.take("recursive", fields.boolean, False)
@@ -74,15 +78,21 @@ def _bind(read: Reader) -> Checked[Bind]:
         read.problems.append(
             Problem(read.at("recursive"), "is for directories, and not for a file")
         )
+    read_only = read.take("read_only", fields.boolean, True)
+    slave = read.take("propagation", _propagation, PRIVATE) == SLAVE
+    if slave and (read_only or file):
+        message = "is for directories that the guest may write to (read_only: false)"
+        read.problems.append(Problem(read.at("propagation"), message))
     return read.done(
         Bind(
             name="",
             source=read.need("source", fields.bind_source, ""),
             mount=read.need("mount", fields.mount, ""),
-            read_only=read.take("read_only", fields.boolean, True),
+            read_only=read_only,
             recursive=recursive,
             optional=read.take("optional", fields.boolean, False),
             file=file,
+            slave=slave,
         )
     )
 
@@ -193,6 +203,7 @@ def _plain_bind(bind: Bind) -> dict[str, object]:
         "mount": bind.mount,
         "read_only": bind.read_only,
         **{key: True for key, is_so in kinds.items() if is_so},
+        **({"propagation": SLAVE} if bind.slave else {}),
     }
 
 

@@ -11,6 +11,7 @@ from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
 from geats_core.containers.devices import devices_to_plain, read_devices
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
+from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, repeated, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
@@ -122,6 +123,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         includes=read.take("includes", _includes, None),
         isolation=read_isolation(read),
         devices=read_devices(read, mount_points(volumes, binds, shared)),
+        tmpfs=read_tmpfs(read, mount_points(volumes, binds, shared)),
         transient=read.take("transient", fields.boolean, False),
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
@@ -211,6 +213,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "includes": None if spec.includes is None else list(spec.includes),
             **isolation_to_plain(spec.isolation),
             **devices_to_plain(spec.devices),
+            **tmpfs_to_plain(spec.tmpfs),
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
             "after": list(spec.after),

@@ -7,6 +7,7 @@ from geats_core.containers.cgroups import CgroupLimits
 from geats_core.containers.devices import Device
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
+from geats_core.containers.tmpfs import Tmpfs
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
 from geats_core.vm.readiness import Ready
@@ -120,7 +121,8 @@ class Bind:
 
     ``recursive`` includes everything that is mounted below the source when the VM starts. An
     ``optional`` bind is left out if its source does not exist. If ``file`` is True, the source is a
-    file or a device node, not a directory.
+    file or a device node, not a directory. With ``slave``, the guest also sees what the host mounts
+    below the source later: see mount(8).
     """
 
     name: str
@@ -130,6 +132,7 @@ class Bind:
     recursive: bool = False
     optional: bool = False
     file: bool = False
+    slave: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +184,7 @@ class VMSpec:
     includes: tuple[str, ...] | None = None
     isolation: Isolation = field(default_factory=Isolation)
     devices: tuple[Device, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
     transient: bool = False
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()

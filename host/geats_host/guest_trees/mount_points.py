@@ -14,7 +14,8 @@ def check_mount_points(spec: VMSpec, paths: Mapping[str, Path]) -> None:
     *paths* are the directories of the volumes, by name. The guest must be off.
     """
     mounts = [volume.mount for volume in spec.all_volumes if volume is not spec.root]
-    for mount in (*mounts, *(bind.mount for bind in spec.binds)):
+    mounts += [*(bind.mount for bind in spec.binds), *(each.mount for each in spec.tmpfs)]
+    for mount in mounts:
         below = [volume for volume in spec.volumes if mount.startswith(_folder(volume.mount))]
         holder = max(below, key=lambda volume: len(volume.mount))
         if passes_link(paths[holder.name], mount.removeprefix(_folder(holder.mount))):

@@ -159,7 +159,8 @@ def test_a_bind_is_what_it_was() -> None:
     "entry",
     [
         "tmpfs run tmpfs rw,nodev,relatime,mode=755 0 0",
-        "/srv srv none rslave,rbind,create=dir 0 0",  # its options have no key
+        "/srv srv none rshared,rbind,create=dir 0 0",  # its options have no key
+        "/srv srv none rslave,bind,create=dir 0 0",
         "/srv srv none rbind,ro 0 0",  # what is below stays writable, as liblxc does it
         "/srv/new srv none bind 0 0",  # of what, nobody knows
         "/srv srv none bind,optional 0 0",  # not there if the target is not

@@ -168,8 +168,8 @@ def test_what_is_wrong_with_a_bind_is_said() -> None:
         "binds.b.source: must be an absolute path without '..', got '/srv/../etc'",
         "binds.b.mount: must be an absolute path of plain letters, digits and ._@+- without '.' or"
         " '..', got '/a b'",
-        "binds.b.ro: unknown key 'ro' (there is: file, mount, optional, read_only, recursive,"
-        " source)",
+        "binds.b.ro: unknown key 'ro' (there is: file, mount, optional, propagation, read_only, "
+        "recursive, source)",
         "binds.c: must be a mapping, got 1",
     ]
     assert problems({"template": "debian", "binds": []}) == ["binds: must be a mapping, got a list"]

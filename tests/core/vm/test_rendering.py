@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from returns.result import Failure
 
-from geats_core import Problem, VMSpec, parse_vm
+from geats_core import Problem, VMSpec, parse_vm, to_plain
 from geats_core.vm.guest_files import guest_digest, guest_files
 from geats_core.vm.lxc_config import (
     BY_HAND,
@@ -66,15 +66,22 @@ def web(**changed: object) -> VMSpec:
 
 
 def test_what_a_bind_is_of_is_in_its_line() -> None:
-    kinds = {
+    kinds: dict[str, dict[str, object]] = {
         "a": {"recursive": True, "read_only": False},
         "b": {"optional": True, "file": True},
+    }
+    kinds |= {
+        "c": {"recursive": True, "read_only": False, "propagation": "slave"},
+        "d": {"read_only": False, "propagation": "slave"},
     }
     binds = {
         key: {"source": f"/srv/{key}", "mount": f"/{key}", **kind} for key, kind in kinds.items()
     }
     lines = render_lxc_config(web(binds=binds), FACTS).splitlines()
     assert "lxc.mount.entry = /srv/a a none rbind,rw,create=dir 0 0" in lines
+    assert "lxc.mount.entry = /srv/c c none rbind,rw,create=dir,rslave 0 0" in lines
+    assert "lxc.mount.entry = /srv/d d none bind,rw,create=dir,slave 0 0" in lines
+    assert parse_vm("web", to_plain(web(binds=binds))).unwrap() == web(binds=binds)
     assert "lxc.mount.entry = /srv/b b none bind,ro,create=file,optional 0 0" in lines
 
 

@@ -272,4 +272,8 @@ def _set_apart(spec: VMSpec) -> list[str] | None:
     """The writable sources of a guest's mounts that must not be seen as they change."""
     if not spec.binds and not any(volume.read_only for volume in spec.all_volumes):
         return None
-    return [bind.source for bind in spec.binds if not bind.read_only and not bind.recursive]
+    return [
+        bind.source
+        for bind in spec.binds
+        if not bind.read_only and not bind.recursive and not bind.slave
+    ]
