@@ -20,6 +20,8 @@ from geats_host.archives.volume_archives import CHUNK_BYTES, Packed, feed, runni
 from geats_host.errors import HostError
 from geats_host.linux import qemu_img
 from geats_host.linux.disks import chunks, size_of, write_stream
+from geats_host.streams import meters
+from geats_host.streams.meters import Readable
 
 PACK = ("zstd", "--threads=0", "--check", "--quiet", "--stdout")
 UNPACK = ("zstd", "--decompress", "--quiet", "--stdout")
@@ -43,7 +45,8 @@ def pack_disk(disk: Disk, out: BinaryIO) -> Packed:
         with running(PACK, Path("/"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            with _meanwhile(process, partial(_pour, raw, process.stdin)):
+            moved = meters.counter(size_of(raw))
+            with _meanwhile(process, partial(_pour, raw, process.stdin, moved)):
                 while chunk := process.stdout.read(CHUNK_BYTES):
                     digest.update(chunk)
                     packed_bytes += len(chunk)
@@ -57,7 +60,7 @@ def check_disk(file: BinaryIO, packed: Packed) -> None:
     _check_length(found, packed)
 
 
-def unpack_disk(file: BinaryIO, packed: Packed, disk: Disk) -> None:
+def unpack_disk(file: Readable, packed: Packed, disk: Disk) -> None:
     """Let the disk begin with what is read from *file*, durably."""
     size_bytes = packed.disk_bytes or 0
     if disk.offers is not Offer.QCOW2:
@@ -72,7 +75,7 @@ def unpack_disk(file: BinaryIO, packed: Packed, disk: Disk) -> None:
         qemu_img.fill(raw, disk.path, is_new=False)  # an interrupted try may have filled it
 
 
-def _unpacked(file: BinaryIO, packed: Packed, use: Callable[[BinaryIO], T]) -> T:
+def _unpacked(file: Readable, packed: Packed, use: Callable[[BinaryIO], T]) -> T:
     """What comes of *use*, which reads the disk while it is unpacked."""
     ours, theirs = pipe()
 
@@ -108,11 +111,12 @@ def _check_length(found: int, packed: Packed) -> None:
         raise HostError(f"the archive is damaged: a disk of {packed.disk_bytes} bytes has {found}")
 
 
-def _pour(raw: Path, stdin: IO[bytes]) -> None:
+def _pour(raw: Path, stdin: IO[bytes], moved: Callable[[int], None]) -> None:
     try:
         with suppress(BrokenPipeError):  # it says why as it ends
             for chunk in chunks(raw):
                 stdin.write(chunk)
+                moved(len(chunk))
     finally:
         with suppress(BrokenPipeError):
             stdin.close()

@@ -22,6 +22,7 @@ from geats_host.archives.disk_archives import Disk, check_disk, pack_disk, unpac
 from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack
 from geats_host.errors import HostError, accepted
 from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.streams import meters
 from geats_host.templates.digests import sha256_of
 
 MANIFEST = "geats.json"
@@ -177,11 +178,12 @@ def unpack_volume(path: Path, name: str, sha256: str, content: Content) -> None:
     volume = next((each for each in archive.manifest.volumes if each.name == name), None)
     if volume is None or volume.sha256 != sha256:
         raise HostError(f"{path}: has changed since it was checked")
-    with _volume(archive, volume) as file:
+    with _volume(archive, volume) as opened:
         packed = _packed_as(volume)
+        file = meters.counted(opened, packed.size_bytes)
         match content:
             case None:
-                _check(file, packed)
+                _check(opened, packed)
             case Tree() if packed.disk_bytes is None:
                 unpack(file, packed, content)
             case Disk() if packed.disk_bytes is not None:

@@ -22,6 +22,8 @@ from geats_host.linux.mounts import mounts_below
 from geats_host.linux.namespaces import sync_filesystem, user_namespace, writing_only_to
 from geats_host.linux.run import ENDS_WITH_US
 from geats_host.linux.subordinate_ids import NEEDED
+from geats_host.streams import meters
+from geats_host.streams.meters import Readable
 from geats_host.templates.layers import empty
 from geats_host.templates.tarballs import READ, UNPACK
 
@@ -46,14 +48,6 @@ NO_DEVICES = ("--exclude=./dev/*",)
 LONGEST_PATH = 4095  # bytes that the kernel takes, see PATH_MAX
 ESCAPED = re.compile(rb"\\(?:[0-7]{3}|.)")
 NOTHING = ("--files-from=/dev/null",)
-
-
-class Readable(Protocol):
-    """What a packed volume is read from."""
-
-    def read(self, count: int, /) -> bytes:
-        """At most *count* bytes; none at the end."""
-        ...
 
 
 class Writable(Protocol):
@@ -102,13 +96,14 @@ def pack(
         if below:
             raise HostError(f"{tree.path}: is not packed because {below[0]} is mounted")
         _refuse_too_long(_longest_below(tree.path))
-    digest, size_bytes = hashlib.sha256(), 0
+    digest, size_bytes, moved = hashlib.sha256(), 0, meters.counter()
     with running(argv, at, tree, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while chunk := process.stdout.read(CHUNK_BYTES):
             digest.update(chunk)
             size_bytes += len(chunk)
             out.write(chunk)
+            moved(len(chunk))
     return Packed(digest.hexdigest(), size_bytes)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import click
@@ -24,10 +26,14 @@ from geats_core.plans.explain import (
 )
 from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines, unwanted
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading import durations
+from geats_core.reading.sizes import for_people
 from geats_host.cli.session import INTERRUPTED
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress
+from geats_host.streams import meters
 
+MOST_UNDER_WAY = 8  # steps that are shown at once
 MOST_LEFT = 20  # steps that are named after an interruption
 console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
@@ -115,25 +121,54 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
         return
     if made.plan.is_empty:
         _show_nothing_to_do(made)
-    with _interruptible(made, ended), console.status("applying") as spinner:
+    begun: dict[int, Step] = {}
+    begun_s = time.monotonic()
+    with _interruptible(made, ended), console.status(_UnderWay(begun)):
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
             action = escape(describe(step.action, step.vm))
             with suppress(OSError, SystemExit):  # the work goes on if nobody reads any more
                 match outcome:
                     case Outcome.INTENT:
-                        spinner.update(action)
+                        begun[id(step)] = step
+                        return
                     case Outcome.DONE:
                         ended.append(step)
                         mark = "[yellow]![/]" if detail else "[green]✓[/]"
                         said = f": {escape(detail)}" if detail else ""
-                        console.print(
-                            f"{mark} {action}{said} [dim]because {escape(step.reason)}[/]"
-                        )
+                        because = f"[dim]because {escape(step.reason)}[/]"
+                        console.print(f"{mark} {action}{said} {because}", soft_wrap=True)
                     case Outcome.FAILED:
-                        console.print(f"[red]✗[/] {action}")
+                        console.print(f"[red]✗[/] {action}", soft_wrap=True)
+                begun.pop(id(step), None)
 
         yield show
+    if ended and console.is_terminal:
+        took = durations.for_people(time.monotonic() - begun_s)
+        _print(f"{len(ended)} of {len(made.plan.steps)} steps done in {took}", "bold")
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """The steps under way, by a number of each; drawn anew many times a second."""
+
+    begun: Mapping[int, Step]
+
+    def __rich__(self) -> str:
+        now_s = time.monotonic()
+        lines = [_how_far(step, now_s) for step in list(self.begun.values())]
+        return escape("\n".join(lines[:MOST_UNDER_WAY])) or "applying"
+
+
+def _how_far(step: Step, now_s: float) -> str:
+    """A step under way; if it moves bytes, how many of how many, and how long it takes yet."""
+    action, meter = describe(step.action, step.vm), meters.of(step)
+    if meter is None or not meter.moved_bytes:
+        return action
+    of = f" of {for_people(meter.total_bytes)}" if meter.total_bytes is not None else ""
+    left_s = meter.left_s(now_s)
+    left = f", {durations.for_people(left_s)} left" if left_s is not None else ""
+    return f"{action}: {for_people(meter.moved_bytes)}{of}{left}"
 
 
 def _note(ended: list[Step], step: Step, outcome: Outcome) -> None:

@@ -48,6 +48,7 @@ from geats_host.engine.outcomes import Applied, Failed, Interrupted, Noted, NotT
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, Registry
 from geats_host.step_listeners import Progress, silent
+from geats_host.streams import meters
 
 LOG = logging.getLogger(__name__)
 GIVING = (  # what is done also if no journal can be kept, as on a full disk
@@ -258,7 +259,8 @@ def _run(
 
     try:
         journal(Outcome.INTENT, step.reason)
-        note = perform(step) or ""
+        with meters.metered(step):
+            note = perform(step) or ""
         journal(Outcome.DONE, note)
     except HostError as error:
         return _Ended(error=_failed(journal, str(error)))

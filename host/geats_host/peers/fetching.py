@@ -7,6 +7,7 @@ from geats_host.archives.vm_archives import Content
 from geats_host.errors import HostError, Refused
 from geats_host.peers.peer import Answer, Peer, peer_of
 from geats_host.peers.volumes import had, receive
+from geats_host.streams import meters
 
 REMEMBERED = "remembered"
 
@@ -24,7 +25,7 @@ def fetch(
         request = {"vm": vm, "volume": action.volume, "mark": action.sha256}
         here = had(content)
         with peer.asked({"do": "volume", **request}, here) as (answer, stream):
-            receive(content, here, stream, _disk_bytes(answer))
+            receive(content, here, meters.counted(stream), _disk_bytes(answer))
         remember(_remembered(answer))
         if action.takes_over:
             _ask(peer, {"do": "give", **request})

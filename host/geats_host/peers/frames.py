@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from geats_host.errors import HostError
+from geats_host.streams.meters import Readable
 
 HEAD = struct.Struct(">QI32s")  # number, length, digest
 END = 2**64 - 1  # the number of the last frame, which contains nothing
@@ -33,7 +34,7 @@ def write_frame(out: IO[bytes], frame: Frame) -> None:
     out.write(frame.data)
 
 
-def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
+def read_frames(stream: Readable) -> Iterator[Frame]:
     """Every frame up to the END, which is the last."""
     while True:
         number, length, digest = HEAD.unpack(_exactly(stream, HEAD.size))
@@ -47,7 +48,7 @@ def read_frames(stream: IO[bytes]) -> Iterator[Frame]:
             return
 
 
-def _exactly(stream: IO[bytes], count: int) -> bytes:
+def _exactly(stream: Readable, count: int) -> bytes:
     found = bytearray()
     while len(found) < count:
         more = stream.read(count - len(found))

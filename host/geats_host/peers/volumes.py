@@ -24,6 +24,7 @@ from geats_host.linux import qemu_img
 from geats_host.linux.disks import opened
 from geats_host.peers import disk_pieces
 from geats_host.peers.frames import END, Frame, FramesIn, FramesOut, read_frames, write_frame
+from geats_host.streams.meters import Readable
 
 HAD = 40  # bytes for each piece that the receiver has: its number, and its digest
 
@@ -53,7 +54,7 @@ def send(content: Content, had_there: bytes, out: IO[bytes]) -> None:
             assert_never(content)
 
 
-def receive(content: Content, had_here: bytes, stream: IO[bytes], disk_bytes: int | None) -> None:
+def receive(content: Content, had_here: bytes, stream: Readable, disk_bytes: int | None) -> None:
     """Replace the content of the volume by what is sent, durably.
 
     *disk_bytes* is how large the disk is there; None if it is a tree.
@@ -94,7 +95,7 @@ def _send_disk(raw: Path, there: dict[int, bytes], out: IO[bytes]) -> None:
     write_frame(out, Frame(END, b"", disk_pieces.digest_of_all(found)))
 
 
-def _receive_disk(path: Path, here: dict[int, bytes], stream: IO[bytes]) -> None:
+def _receive_disk(path: Path, here: dict[int, bytes], stream: Readable) -> None:
     with opened(path, os.O_RDWR) as file:
         for frame in read_frames(stream):
             if frame.number == END:

@@ -11,6 +11,7 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from geats_host.errors import HostError
+from geats_host.streams import meters
 
 PAUSE_S = 30  # no longer between two pieces of an answer
 TIMEOUT_S = 3600
@@ -58,11 +59,12 @@ def fetch_file(
 
     ``HostError`` unless it has that digest, and that size if one is given.
     """
-    digest, got_bytes = hashlib.sha256(), 0
+    digest, got_bytes, moved = hashlib.sha256(), 0, meters.counter(size_bytes)
     with _opened(url) as answer, path.open("xb") as file:
         for piece in _pieces(url, answer, at_most):
             digest.update(piece)
             got_bytes += file.write(piece)
+            moved(len(piece))
     if size_bytes not in (None, got_bytes):
         raise HostError(f"{url}: must be of {size_bytes} bytes, got {got_bytes}")
     if digest.hexdigest() != sha256:
