@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
+from geats_core.declared.access import Access, parse_access
 from geats_core.declared.policy import HostPolicy, parse_policy
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem
@@ -80,6 +81,7 @@ class HostConfig:
     device_sources: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
     events: Events = Events.MINION
+    agent: Access = field(default_factory=Access)
     drivers: Mapping[str, Plugin] = field(default_factory=dict)
     pools: Mapping[str, StackLayer] = field(default_factory=dict)
     templates: "Mapping[str, Template]" = field(default_factory=dict)
@@ -208,6 +210,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
         device_sources=read.take("device_sources", each(fields.bind_source), ()),
         policy=read.take("policy", parse_policy, default.policy),
         events=read.take("events", one_of("kind of events", Events), default.events),
+        agent=read.take("agent", parse_access, default.agent),
         drivers=_named_themselves(read.take("drivers", named(_driver), NO_DRIVERS)),
         pools=read.take("pools", named(layers(DEEPEST_STACK)), {}),
         templates=read.take("templates", named(Described(_template, _template_schema)), {}),

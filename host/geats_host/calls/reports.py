@@ -199,6 +199,8 @@ def _with_note(step: Step) -> str:
 
 def _why(each: NotTried) -> str:
     cause = each.because_of
+    if cause is each.step:
+        return "because it was cancelled"
     if isinstance(cause.action, AwaitReady):
         return f"because {cause.vm} is not ready"
     return f"because geats could not {describe(cause.action, cause.vm)}"

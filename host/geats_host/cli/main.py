@@ -63,6 +63,9 @@ THEMES: Themes = {
         "registry": ("registry",),
         "repair": ("repair",),
     },
+    "For programs": {
+        "agent": ("agent", "request"),
+    },
     "Help": {
         "help_pages": ("help",),
         "completion": ("completion",),

@@ -100,8 +100,8 @@ def apply_steps(
     """Run every step once those that it waits for have ended, unless one that it needs is not done.
 
     *origin* is who asked for it, for the journal. *over* is set at the end: also if the call is
-    interrupted, so that a step that only waits ends then. The answer is what was done and what
-    failed.
+    interrupted, so that a step that only waits ends then. If somebody else sets it, no other step
+    begins. The answer is what was done and what failed.
     """
     ends: Ends = {}
     begun: set[int] = set()
@@ -135,7 +135,9 @@ def _run_in_order(
         stack.callback(over.set)
         starts = HeldBack()
         while True:
-            ready = starts.sorted_out(course.take(), steps)
+            if over.is_set():  # what runs ends, and nothing else begins
+                starts.positions.clear()
+            ready = [] if over.is_set() else starts.sorted_out(course.take(), steps)
             idle = not ready and all(_starts(steps[position]) for position in running.values())
             for position in [*ready, *starts.due(idle=idle)]:
                 begun.add(position)
@@ -218,11 +220,12 @@ def _outcome(course: Course, ends: Ends) -> Applied:
         Failed(steps[at], end.error) for at, end in sorted(ends.items()) if end.error is not None
     )
     not_tried = tuple(
-        NotTried(step, steps[course.because_of[at]])
+        NotTried(step, steps[course.because_of.get(at, at)])
         for at, step in enumerate(steps)
         if at not in ends
     )
-    return Failure(Interrupted(done, failed, not_tried)) if failed else Success(done)
+    whole = not failed and not not_tried
+    return Success(done) if whole else Failure(Interrupted(done, failed, not_tried))
 
 
 def _noted(step: Step, note: str) -> Step:

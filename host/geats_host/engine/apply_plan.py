@@ -21,13 +21,18 @@ else:  # most plans have nothing to do
     locked_plan = later("geats_host.engine.locked_plan")
 
 
-def apply_plan(host: Host, planned: SavedPlan, progress: Progress = silent) -> Applied:
-    """Carry out a plan; refused if a VM is no longer what the plan was made from."""
+def apply_plan(
+    host: Host, planned: SavedPlan, progress: Progress = silent, over: Event | None = None
+) -> Applied:
+    """Carry out a plan; refused if a VM is no longer what the plan was made from.
+
+    Once somebody sets *over*, no other step begins.
+    """
     places = places_of(host)
     places.remember()
     if planned.plan.is_empty:
         return Success(())
-    over = Event()
+    over = over or Event()
     listening = host.listening(host.config.events, host.origin)
     with listening as listener, locked_plan.locked(host, planned):
 

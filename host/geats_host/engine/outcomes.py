@@ -25,7 +25,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class NotTried:
-    """A step that needed another, which failed or needed one that did: ``because_of``."""
+    """A step that needed another, which failed or needed one that did: ``because_of``.
+
+    If that is the step itself, somebody cancelled the plan before its turn.
+    """
 
     step: Step
     because_of: Step

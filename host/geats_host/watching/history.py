@@ -29,17 +29,15 @@ def journal_report(
     ``2h`` or ``2026-11-30T08:00``.
     """
     entries = host.journal(name, limit, since_s=_since_s(since))
-    return [
-        {
-            "time": _time(entry.time_s),
-            "vm": entry.vm,
-            "action": entry.action,
-            "outcome": str(entry.outcome),
-            "detail": entry.detail,
-            "origin": entry.origin,
-        }
-        for entry in entries
-    ]
+    return list(map(_told, entries))
+
+
+def numbered(
+    host: Host, name: str | None, limit: int, since: object = None, after: int = 0
+) -> list[Report]:
+    """The same, each with its ``number``, by which the entries are in order: those *after* one."""
+    entries = host.journal(name, limit, since_s=_since_s(since), after=after)
+    return [{"number": entry.number, **_told(entry)} for entry in entries]
 
 
 def newest(host: Host) -> int:
@@ -87,14 +85,25 @@ def follow(
                     yield _of_step(entry)
             now = overview_report(host, {"vms": list(vms)} if vms else {})
             for told in beacon.told(before, now, beacon.Watch()) if before is not None else ():
-                yield _of_beacon(told)
+                yield event_of_beacon(told)
             before, error = now, ""
         except HostError as failed:
             error = str(failed)
         if error != trouble:
             trouble = error
-            yield _of_beacon({"tag": "trouble", "error": error})
+            yield event_of_beacon({"tag": "trouble", "error": error})
         sleep(every_s)
+
+
+def _told(entry: Entry) -> Report:
+    return {
+        "time": _time(entry.time_s),
+        "vm": entry.vm,
+        "action": entry.action,
+        "outcome": str(entry.outcome),
+        "detail": entry.detail,
+        "origin": entry.origin,
+    }
 
 
 def _is_event(entry: Entry, vms: Sequence[str]) -> bool:
@@ -114,7 +123,13 @@ def _of_step(entry: Entry) -> Report:
     }
 
 
-def _of_beacon(event: beacon.Event) -> Report:
+def event_of(entry: Entry) -> Report | None:
+    """A step of the journal as an event; None if it has only begun."""
+    return _of_step(entry) if _is_event(entry, ()) else None
+
+
+def event_of_beacon(event: beacon.Event) -> Report:
+    """What a beacon reports, as an event."""
     return {
         "time": _time(time.time()),
         "vm": event.get("vm", ""),

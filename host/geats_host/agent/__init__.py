@@ -1,0 +1,1 @@
+"""The door for programs: what they may ask of this host, by varlink or in one shot."""

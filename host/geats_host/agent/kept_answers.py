@@ -1,0 +1,69 @@
+"""Answers that are kept, so that the same request again gets the same answer.
+
+They are notes beside the journal: one list of all that are known, and each answer by itself. A
+request that ended before anything was changed is not kept: it is simply made again.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from geats_host.agent.faults import Fault, as_plain, from_plain
+from geats_host.registry import Registry
+
+REQUESTS, ANSWER = "request", "answer of "
+MOST = 500  # requests that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, known by its user and an id of the user's; *digest* is of its parameters."""
+
+    uid: int
+    id: str
+    digest: str
+
+    @property
+    def key(self) -> str:
+        """By which it is kept."""
+        return f"{self.uid} {self.id}"
+
+    def check(self, digest: str) -> None:
+        """Raise ``Fault`` if the id was given to a call with other parameters."""
+        if digest != self.digest:
+            raise Fault("OtherRequest", id=self.id)
+
+
+def request(uid: int, id_: str, parameters: Mapping[str, object]) -> Request:
+    """The request of a user that has these parameters."""
+    text = json.dumps(parameters, sort_keys=True)
+    return Request(uid, id_, sha256(text.encode()).hexdigest())
+
+
+def answered(registry: Registry, wanted: Request) -> Mapping[str, Any] | None:
+    """The answer that was kept; None if there is none. It may be a ``Fault``, which is raised."""
+    known = registry.notes(REQUESTS).get(wanted.key)
+    text = registry.notes(f"{ANSWER}{wanted.key}").get("") if known else None
+    if known is None or text is None:
+        return None
+    wanted.check(json.loads(known)["digest"])
+    kept = json.loads(text)
+    if "fault" in kept:
+        raise from_plain(kept["fault"])
+    answer: Mapping[str, Any] = kept["answer"]
+    return answer
+
+
+def keep(registry: Registry, wanted: Request, answer: Mapping[str, object] | Fault) -> None:
+    """Remember an answer; the oldest of too many are forgotten."""
+    kept = {"fault": as_plain(answer)} if isinstance(answer, Fault) else {"answer": answer}
+    registry.note(f"{ANSWER}{wanted.key}", "", json.dumps(kept))
+    known = {"digest": wanted.digest, "time_s": time.time()}
+    registry.note(REQUESTS, wanted.key, json.dumps(known))
+    times = {key: json.loads(text)["time_s"] for key, text in registry.notes(REQUESTS).items()}
+    for key in sorted(times, key=times.__getitem__)[:-MOST]:
+        registry.forget_note(REQUESTS, key)
+        registry.forget_note(f"{ANSWER}{key}", "")

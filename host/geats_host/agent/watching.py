@@ -1,0 +1,111 @@
+"""What happens on the host, told to everybody who watches: looked at once for all of them.
+
+Theory of operation
+-------------------
+Somebody who begins to watch gets what there is at that moment, and each step of the journal after
+the last that they know; then each event as it comes. What changes by itself has no number of its
+own, as it is in no journal: it shows as a difference to what there is, which the first reply has.
+So between two calls, nothing is missed.
+
+What was told stays for a while, as many as ``MOST`` events. Whoever reads more slowly than that is
+told so, and begins anew with the number of the last step that they know: the journal has the rest.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
+
+from geats_core.requests import beacon
+from geats_host.agent.faults import Fault
+from geats_host.calls.inventory import overview_report
+from geats_host.errors import HostError
+from geats_host.host import Host
+from geats_host.watching import history
+
+Reply: TypeAlias = Mapping[str, Any]
+MOST = 10_000  # events that are kept, and steps that one call catches up with
+EVERY_S = 1.0
+
+
+@dataclass(slots=True)
+class Watching:
+    """What was seen so far: ``told`` are the newest events, of which ``first`` is the position."""
+
+    sequence: int = 0
+    overview: Mapping[str, Any] | None = None
+    told: deque[Reply] = field(default_factory=deque)
+    first: int = 0
+    trouble: str = ""
+
+    @property
+    def end(self) -> int:
+        """The position of the next event."""
+        return self.first + len(self.told)
+
+    def look(self, host: Host) -> bool:
+        """Look at the host once more; whether there is anything new."""
+        before = self.end
+        try:
+            for reply in self._news(host):
+                self._tell(reply)
+            error = ""
+        except HostError as failed:
+            error = str(failed)
+        if error and error != self.trouble:
+            self._tell(self._event(history.event_of_beacon({"tag": "trouble", "error": error})))
+        self.trouble = error
+        return self.end > before
+
+    def after(self, position: int) -> list[Reply]:
+        """The events from a position on; ``Fault`` if they are no longer kept."""
+        if position < self.first:
+            raise Fault("TooOld", oldest=self.sequence)
+        skipped = position - self.first
+        return [reply for at, reply in enumerate(self.told) if at >= skipped]
+
+    def _news(self, host: Host) -> Iterator[Reply]:
+        if self.overview is None:
+            self.sequence = history.newest(host)
+        for entry in host.journal(None, MOST, after=self.sequence):
+            self.sequence = entry.number
+            if told := history.event_of(entry):
+                yield self._event(told)
+        now = overview_report(host)
+        before, self.overview = self.overview, now
+        for event in beacon.told(before, now, beacon.Watch()) if before is not None else ():
+            yield self._event(history.event_of_beacon(event))
+
+    def _event(self, told: Mapping[str, object]) -> Reply:
+        return {"sequence": self.sequence, "event": told}
+
+    def _tell(self, reply: Reply) -> None:
+        self.told.append(reply)
+        while len(self.told) > MOST:
+            self.told.popleft()
+            self.first += 1
+
+
+def caught_up(host: Host, since: int, until: int) -> list[Reply]:
+    """The steps after *since* up to *until*; ``Fault`` if not all of them are in the journal."""
+    if since > until:
+        raise Fault("TooOld", oldest=until)
+    entries = host.journal(None, MOST, after=since)
+    missing = entries[0].number > since + 1 if entries else since < until
+    if missing:
+        raise Fault("TooOld", oldest=entries[0].number if entries else until)
+    return [
+        {"sequence": entry.number, "event": told}
+        for entry in entries
+        if entry.number <= until and (told := history.event_of(entry))
+    ]
+
+
+def meant(replies: Iterable[Reply], vms: list[str] | None) -> list[Reply]:
+    """Those about VMs whose names match one of the patterns; of what is about none, all."""
+    return [
+        reply
+        for reply in replies
+        if not vms or not (vm := reply["event"]["vm"]) or any(fnmatchcase(vm, p) for p in vms)
+    ]

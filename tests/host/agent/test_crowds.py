@@ -1,0 +1,111 @@
+"""Many clients at once, slow ones, and what is no request: nobody else is disturbed."""
+
+import json
+import resource
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from geats_host.agent import connections, listening
+from tests.host.agent.conftest import Agent, Client
+
+MIB = 1 << 20
+
+
+def is_ended(client: Client) -> bool:
+    """Whether the agent has closed the connection."""
+    try:
+        return client.connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def send_all(client: Client, data: bytes) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # it was closed before it had all
+        client.connection.sendall(data)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"x" * (10 * MIB),
+        b"\0" * (10 * MIB),
+        b"GET / HTTP/1.1\r\n\r\n\0",
+        b"\xff\xfe\0",
+        b'{"a":' * 100_000 + b"\0",
+        b"[" * MIB + b"\0",
+        b"5\0",
+        b"{}\0" * (3 * MIB),
+    ],
+    ids=["letters", "zeros", "http", "bytes", "deep", "brackets", "number", "empty"],
+)
+def test_what_is_no_message_ends_its_connection_and_no_other(
+    agent: Agent, root: Client, garbage: bytes
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wrong = agent.client_of(0)
+    send_all(wrong, garbage)
+    assert is_ended(wrong)
+    assert root.call("List")["vms"]
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 64 * 1024
+
+
+def test_a_hundred_clients_are_all_answered(agent: Agent) -> None:
+    clients = [agent.client_of(0) for _ in range(100)]
+    for client in clients:
+        client.send("List")
+    for client in clients:
+        assert [*client.reply()["parameters"]["vms"]] == ["db01", "web01"]
+
+
+def test_half_a_request_and_no_reader_hold_nobody_up(agent: Agent, root: Client) -> None:
+    for _ in range(50):
+        agent.client_of(0).connection.sendall(b'{"method": "io.geats.Host.Li')
+    deaf = [agent.client_of(0) for _ in range(10)]
+    call = json.dumps({"method": "io.geats.Host.GetSchema"}).encode() + b"\0"
+    for client in deaf:
+        client.connection.setblocking(False)
+        with suppress(BlockingIOError):
+            while client.connection.send(call * 100):
+                pass  # until it reads no more of them
+    assert root.call("List")["vms"]
+    assert threading.active_count() < 64
+
+
+def test_one_user_cannot_take_all_connections(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "MOST", 3)
+    kept = [agent.client() for _ in range(3)]
+    for client in kept:
+        client.send("org.varlink.service.GetInfo")
+        client.connection.recv(10)
+    assert is_ended(agent.client())
+    kept[0].connection.close()
+    for _ in range(1000):
+        again = agent.client()
+        again.send("org.varlink.service.GetInfo")
+        if not is_ended(again):
+            return
+    pytest.fail("no connection is taken any more")
+
+
+def test_a_large_message_is_taken_up_to_a_limit(agent: Agent, root: Client) -> None:
+    spec = {"template": "debian", "driver": "memory", "description": "x" * 4000}
+    assert root.call("Plan", names=["new"], spec=spec)["plan"]
+    wrong = agent.client_of(0)
+    send_all(wrong, b'{"method": "' + b"x" * connections.LARGEST_BYTES + b'"}\0')
+    assert is_ended(wrong)
+
+
+def test_a_socket_that_nobody_listens_on_is_replaced_and_another_is_not(
+    agent: Agent, tmp_path: Path
+) -> None:
+    stale = tmp_path / "stale"
+    listening.bound(stale).close()
+    listening.bound(stale).close()
+    with pytest.raises(listening.Refused, match="another agent listens there"):
+        listening.bound(agent.path)
