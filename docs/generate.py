@@ -97,6 +97,7 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY
 from geats_core.vm.readiness import Ready, TcpProbe
 from geats_core.vm.spec import Limits
+from geats_host.agent.connections import HostInterface
 from geats_host.drivers import memory
 from geats_host.drivers.lxc import facts as lxc
 
@@ -179,6 +180,7 @@ def rendered() -> Mapping[str, str]:
             vm("db01", "10.0.0.20", autostart=False),
         ),
         "generated/plan.svg": picture_of_a_plan(),
+        "generated/io.geats.Host.varlink": HostInterface.render_interface_description(),
     }
 
 

@@ -50,7 +50,7 @@ ORDERS = {
             "calls",
             "watching",
         ),
-        *("moves", "agent", "for_salt", "cli", "first_geats"),
+        *("moves", "metrics", "agent", "for_salt", "cli", "first_geats"),
     ),
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}

@@ -65,6 +65,10 @@ geats:
     at_once: 50%
     by: profile                   # or label:NAME
 
+  # Who may ask `geats agent`, beside root: unix groups, and what their members may.
+  agent:
+    allow: {monitoring: [read], operators: [read, apply], owners: [read, apply, data_loss]}
+
   # Where an event geats/VM/STEP is sent for each applied step: `minion` (this minion's event bus), `master` (also
   # the master's), or `none`.
   # events: minion

@@ -23,6 +23,7 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
+from geats_host.metrics.timings import timed
 from geats_host.planning.goals import wishes
 from geats_host.planning.plans import plan_wishes
 from geats_host.registry import Outcome
@@ -106,10 +107,12 @@ def applied(host: Host, wish: Wish, terms: Terms, tell: Tell, over: Event) -> di
     """Plan and apply; *tell* hears of the plan and of each step. The answer is the result."""
 
     def act() -> dict[str, Any]:
-        ready = planned(host, wish)
+        with timed("plan"):
+            ready = planned(host, wish)
         _check(ready, terms)
         tell(ready.report)
-        return _carry_out(host, ready.made, tell, over)
+        with timed("apply"):
+            return _carry_out(host, ready.made, tell, over)
 
     return in_turn(terms.wait_s, act, over.is_set)
 

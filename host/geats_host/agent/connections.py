@@ -13,7 +13,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from inspect import Parameter, Signature
 from types import new_class
 from typing import Any, TypedDict
@@ -38,6 +37,7 @@ from geats_host.agent.definition import FAULTS, METHODS, NAME, Descriptor, Metho
 from geats_host.agent.faults import Fault, refused
 from geats_host.agent.schemas import is_optional
 from geats_host.agent.service import Service
+from geats_host.plugins.installed import own_version
 
 LARGEST_BYTES = 1 << 20  # of a message
 HOME = "https://github.com/geats/geats"
@@ -142,9 +142,10 @@ def _error_class(name: str) -> type[TypedVarlinkErrorReply]:
     return made
 
 
-class HostInterface(VarlinkInterface, name=NAME):
+class HostInterface(VarlinkInterface):
     """This host and its VMs, for programs that decide what runs where."""
 
+    name = NAME
     errors = tuple(map(_error_class, FAULTS))
 
     def __init__(self, conversation: Conversation) -> None:
@@ -160,7 +161,7 @@ class Connection(VarlinkInterfaceServerProtocol):
 
     def __init__(self, conversation: Conversation) -> None:
         registry = VarlinkInterfaceRegistry()
-        about = ("geats", "geats", version("geats"), HOME)
+        about = ("geats", "geats", own_version(), HOME)
         registry.register_interface(VarlinkServiceInterface(*about, registry))
         registry.register_interface(HostInterface(conversation))
         super().__init__(registry)

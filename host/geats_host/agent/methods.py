@@ -21,6 +21,7 @@ from geats_host.calls.guests.programs import run_in
 from geats_host.errors import accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
+from geats_host.metrics.timings import timed
 from geats_host.watching import history
 
 Answer: TypeAlias = dict[str, Any]
@@ -112,7 +113,8 @@ def _validate(asked: Asked, name: str | None = None, spec: object = None) -> Ans
 
 
 def _plan(asked: Asked, **wish: Any) -> Answer:
-    return applying.planned(asked.host, applying.Wish(**wish)).report
+    with timed("plan"):
+        return applying.planned(asked.host, applying.Wish(**wish)).report
 
 
 def _apply(
@@ -147,6 +149,12 @@ def _journal(
     return {"entries": history.numbered(asked.looked_at, name, most, since, after or 0)}
 
 
+def _metrics(asked: Asked) -> Answer:
+    from geats_host.metrics import prometheus  # which needs a library of its own
+
+    return {"text": prometheus.text(asked.looked_at)}
+
+
 HANDLERS: Mapping[str, Callable[..., Answer]] = {
     "GetHost": _get_host,
     "GetSchema": _get_schema,
@@ -157,4 +165,5 @@ HANDLERS: Mapping[str, Callable[..., Answer]] = {
     "Apply": _apply,
     "Exec": _exec,
     "Journal": _journal,
+    "Metrics": _metrics,
 }

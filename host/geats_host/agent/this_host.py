@@ -1,11 +1,11 @@
 """What this host is and has, for who decides what goes where."""
 
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from geats_host.calls import inventory
 from geats_host.host import Host
+from geats_host.plugins.installed import own_version
 
 CPUS = Path("/proc/cpuinfo")
 FLAGS = ("flags", "Features")  # as x86 and ARM call them
@@ -18,7 +18,7 @@ def host_facts(host: Host) -> dict[str, object]:
     measured = inventory.host_report()
     return {
         "name": platform.node(),
-        "geats": version("geats"),
+        "geats": own_version(),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         **measured,

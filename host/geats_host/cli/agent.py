@@ -3,6 +3,8 @@
 import json
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -11,6 +13,7 @@ import click
 from geats_host.cli.session import Session, in_session
 from geats_host.errors import HostError
 
+ADVICE = "install saltext-geats[agent], or Debian's python3-prometheus-client for metrics alone"
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -21,19 +24,47 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     metavar="PATH",
     help="Listen on a unix socket, instead of standard input and output.",
 )
+@click.option(
+    "--metrics",
+    metavar="[ADDRESS:]PORT",
+    help="Answer Prometheus there, too; without an address, on the loopback interface.",
+)
 @in_session
-def agent(session: Session, listen: Path | None) -> None:
+def agent(session: Session, listen: Path | None, metrics: str | None) -> None:
     """Answer programs by varlink: the interface io.geats.Host.
 
     Without --listen it speaks on standard input and output, as a forced command of ssh, or on the
     socket that systemd gives it. Root may ask for everything, and others for what 'agent: allow'
     of the configuration says of their groups.
     """
+    with extra():
+        from geats_host.agent import listening
+        from geats_host.metrics import prometheus
+    if metrics is not None:
+        prometheus.serve(session.file, metrics)
+    listening.serve(session.file, listen)
+
+
+@contextmanager
+def extra() -> Iterator[None]:
+    """Tell what to install, if a library is missing that few hosts need."""
     try:
-        from geats_host.agent.listening import serve
+        yield
     except ImportError as error:
-        raise HostError(f"{error}: install geats[agent]") from None
-    serve(session.file, listen)
+        raise HostError(f"{error}: {ADVICE}") from None
+
+
+@click.command()
+@in_session
+def metrics(session: Session) -> None:
+    """Print what is counted on this host, as text for Prometheus.
+
+    For the textfile collector of its node exporter: geats metrics > geats.prom.new && mv
+    geats.prom.new geats.prom
+    """
+    with extra():
+        from geats_host.metrics.prometheus import text
+    click.echo(text(session.host_in_part), nl=False)
 
 
 @click.command()
@@ -59,4 +90,4 @@ def request(session: Session, schema: bool) -> None:
     sys.exit(code)
 
 
-COMMANDS = (agent, request)
+COMMANDS = (agent, metrics, request)

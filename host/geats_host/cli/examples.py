@@ -11,6 +11,11 @@ EXAMPLES = {
         "geats adopt web01 --dry-run",
         "geats adopt old-web --as web01 --template debian",
     ),
+    "agent": (
+        "geats agent                                  # on standard input and output",
+        "geats agent --listen /run/geats/agent --metrics 9753",
+        "varlinkctl call ssh-exec:root@host-a:'geats agent' io.geats.Host.List '{}'",
+    ),
     "apply": (
         "geats apply                       # every declared VM",
         "geats apply web01 --snapshot      # after a snapshot of what changes",
@@ -118,6 +123,7 @@ EXAMPLES = {
     "lock": ("geats lock db01",),
     "manual": ("geats manual /usr/local/share/man    # then: man geats-plan",),
     "observe": ("geats observe > host.json",),
+    "metrics": ("geats metrics > /var/lib/prometheus/node-exporter/geats.prom",),
     "move-volume": (
         "geats move-volume web01 data --to fast --dry-run",
         "geats move-volume web01 root --to fast",
@@ -154,6 +160,11 @@ EXAMPLES = {
     "restore": (
         "geats restore web01 before-upgrade --dry-run",
         "geats restore web01 before-upgrade --allow-data-loss",
+    ),
+    "request": (
+        "geats request < request.json > answer.json",
+        """echo '{"method": "io.geats.Host.List"}' | geats request""",
+        "geats request --schema",
     ),
     "reverse": (
         "geats reverse plan.json --save back.json",

@@ -64,7 +64,7 @@ THEMES: Themes = {
         "repair": ("repair",),
     },
     "For programs": {
-        "agent": ("agent", "request"),
+        "agent": ("agent", "request", "metrics"),
     },
     "Help": {
         "help_pages": ("help",),

@@ -66,6 +66,7 @@ class Info:
     """Statistics of one VM; None if a value is not known, for example because the VM is off.
 
     ``os`` is what the guest calls its operating system, and ``uptime_s`` for how long it is on.
+    What went through its disks and its network is counted from its start.
     """
 
     pid: int | None = None
@@ -75,6 +76,10 @@ class Info:
     memory_limit_bytes: int | None = None
     cpu_time_s: float | None = None
     uptime_s: int | None = None
+    disk_read_bytes: int | None = None
+    disk_written_bytes: int | None = None
+    network_received_bytes: int | None = None
+    network_sent_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

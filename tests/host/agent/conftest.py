@@ -61,7 +61,7 @@ class Client:
 
     def call(self, method: str, **parameters: object) -> Reply:
         """The answer to a call."""
-        self.send(method, **parameters)
+        self.send(method, more=False, **parameters)
         found: Reply = self.reply().get("parameters", {})
         return found
 

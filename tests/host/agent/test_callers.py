@@ -44,7 +44,8 @@ def test_the_kernel_says_who_calls(agent: Agent) -> None:
     for parent in agent.path.parents[1:3]:
         parent.chmod(0o755)
     argv = [sys.executable, "-S", "-c", ASKING, f"{agent.path}"]
-    user = {"user": STRANGER, "group": STRANGER, "extra_groups": []} if os.getuid() == 0 else {}
+    user: dict[str, Any] = {"user": STRANGER, "group": STRANGER, "extra_groups": []}
+    user = user if os.getuid() == 0 else {}
     said = subprocess.run(argv, capture_output=True, text=True, cwd="/", **user)
     assert "io.geats.Host.NotAllowed" in said.stdout, said.stderr
     if os.getuid() == 0:
@@ -97,7 +98,7 @@ def test_who_gave_us_a_socket_as_standard_input_is_not_root_because_we_are(
 ) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        monkeypatch.setattr(callers.os, "getuid", lambda: 0)
-        monkeypatch.setattr(callers.os, "dup", lambda _: ours.detach())
+        monkeypatch.setattr(os, "getuid", lambda: 0)
+        monkeypatch.setattr(os, "dup", lambda _: ours.detach())
         monkeypatch.setattr(callers, "peer", lambda _: "the other end")
         assert f"{callers.on_standard_input()}" == "the other end"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from geats_host.agent import connections, listening
+from geats_host.errors import Refused
 from tests.host.agent.conftest import Agent, Client
 
 MIB = 1 << 20
@@ -107,5 +108,5 @@ def test_a_socket_that_nobody_listens_on_is_replaced_and_another_is_not(
     stale = tmp_path / "stale"
     listening.bound(stale).close()
     listening.bound(stale).close()
-    with pytest.raises(listening.Refused, match="another agent listens there"):
+    with pytest.raises(Refused, match="another agent listens there"):
         listening.bound(agent.path)

@@ -29,7 +29,17 @@ def info(found: Mapping[str, object], pid: int | None) -> Info:
         memory_limit_bytes=None if most is None else most * 1024,
         cpu_time_s=None if time_ns is None else time_ns / 1e9,
         uptime_s=None if pid is None else processes.age_s(pid),
+        disk_read_bytes=_sum_of(stats, "block.", ".rd.bytes"),
+        disk_written_bytes=_sum_of(stats, "block.", ".wr.bytes"),
+        network_received_bytes=_sum_of(stats, "net.", ".rx.bytes"),
+        network_sent_bytes=_sum_of(stats, "net.", ".tx.bytes"),
     )
+
+
+def _sum_of(stats: Mapping[str, int], begin: str, end: str) -> int | None:
+    """What libvirt counts of all disks, or of all interfaces; None if it counts none."""
+    counts = [n for name, n in stats.items() if name.startswith(begin) and name.endswith(end)]
+    return sum(counts) if counts else None
 
 
 def addresses(text: str) -> tuple[str, ...]:

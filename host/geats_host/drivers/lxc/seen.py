@@ -113,6 +113,7 @@ def statistics(options: Options, name: str) -> Info:
         return Info()
     try:
         usage = cgroups.usage(name, pid)
+        received, sent = addresses.traffic(pid)
         return Info(
             pid=pid,
             addresses=addresses.addresses(pid),
@@ -120,6 +121,10 @@ def statistics(options: Options, name: str) -> Info:
             memory_limit_bytes=usage.memory_limit_bytes,
             cpu_time_s=usage.cpu_time_s,
             uptime_s=processes.age_s(pid),
+            disk_read_bytes=usage.disk_read_bytes,
+            disk_written_bytes=usage.disk_written_bytes,
+            network_received_bytes=received,
+            network_sent_bytes=sent,
         )
     except (FileNotFoundError, ProcessLookupError):
         return Info()  # it ended just now

@@ -566,8 +566,9 @@ def _usage(host: Connection, request: Request) -> Answer:
 
 
 def _stats(host: Connection, domains: list[Domain]) -> Any:
-    """Each with its memory and its time of processors, from whichever QEMU has no other work."""
+    """Each with what it uses, from whichever QEMU has no other work."""
     wanted = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+    wanted |= libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
     return host.domainListGetStats(
         domains, wanted, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     )

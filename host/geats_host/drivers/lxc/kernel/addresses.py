@@ -1,4 +1,4 @@
-"""The addresses of a running container, as the kernel shows them to its init: no call hangs."""
+"""The addresses and the traffic of a running container, as the kernel shows them to its init."""
 
 from collections.abc import Iterator
 from ipaddress import IPv6Address
@@ -30,3 +30,14 @@ def _ipv6(pid: int) -> Iterator[str]:
         address, _, _, scope, _, interface = line.split()
         if scope == GLOBAL and interface != "lo":
             yield str(IPv6Address(bytes.fromhex(address)))
+
+
+def traffic(pid: int) -> tuple[int, int]:
+    """Bytes that the namespace of *pid* received and sent by all interfaces but ``lo``: proc(5)."""
+    received, sent = 0, 0
+    for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]:
+        interface, _, counts = line.partition(":")
+        numbers = counts.split()
+        if interface.strip() != "lo":
+            received, sent = received + int(numbers[0]), sent + int(numbers[8])
+    return received, sent

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:
     trees = later("geats_host.guest_trees.trees")
 
+BLKIO = "blkio.throttle.io_service_bytes_recursive"  # of cgroup v1
 UNLIMITED = 2**60  # cgroup v1 says "no limit" with a number near 2**63
 KINDS = ("lxc.payload.", "lxc.monitor.")
 
@@ -27,22 +28,29 @@ class Usage:
     memory_used_bytes: int | None
     memory_limit_bytes: int | None
     cpu_time_s: float | None
+    disk_read_bytes: int | None
+    disk_written_bytes: int | None
 
 
 def usage(name: str, pid: int) -> Usage:
     """What the container with the init *pid* uses."""
     memory, cpu = _payload(name, pid, "memory"), _payload(name, pid, "cpuacct")
+    disks = _payload(name, pid, "blkio")
     if is_v2():
         return Usage(
             memory_used_bytes=_number(memory, "memory.current"),
             memory_limit_bytes=_number(memory, "memory.max"),
             cpu_time_s=_cpu_time_v2(cpu),
+            disk_read_bytes=_of_devices(disks, "io.stat", "rbytes="),
+            disk_written_bytes=_of_devices(disks, "io.stat", "wbytes="),
         )
     cpu_ns = _number(cpu, "cpuacct.usage")
     return Usage(
         memory_used_bytes=_number(memory, "memory.usage_in_bytes"),
         memory_limit_bytes=_number(memory, "memory.limit_in_bytes"),
         cpu_time_s=None if cpu_ns is None else cpu_ns / 1e9,
+        disk_read_bytes=_of_devices(disks, BLKIO, "Read "),
+        disk_written_bytes=_of_devices(disks, BLKIO, "Write "),
     )
 
 
@@ -118,6 +126,15 @@ def _number(cgroup: Path | None, file: str) -> int | None:
         return None
     text = (cgroup / file).read_text().strip()
     return int(text) if text.isdigit() and int(text) < UNLIMITED else None
+
+
+def _of_devices(cgroup: Path | None, file: str, what: str) -> int | None:
+    """The sum of one count over devices: lines as ``8:0 rbytes=5 ...``, or ``8:0 Read 5``."""
+    if cgroup is None or not (cgroup / file).exists():
+        return None
+    lines = (cgroup / file).read_text().splitlines()
+    found = (line.partition(f" {what}")[2].split(" ")[0] for line in lines)
+    return sum(int(each) for each in found if each.isdigit())
 
 
 def _cpu_time_v2(cgroup: Path | None) -> float | None:
