@@ -1,7 +1,7 @@
 """The devices of a domain: disks, NICs, and what a machine has beside them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 from xml.etree.ElementTree import Element
@@ -45,7 +45,8 @@ class DomainFacts:
     ``kind`` is the type of the domain, see ``flavours``. ``sources`` are the volumes by name;
     ``seed`` is the path of the seed's image. ``uuid`` and ``machine`` are those that the domain has
     already: its UUID, and its versioned machine type; both empty if there is none yet. ``emulator``
-    is the program that runs it, empty where libvirt decides.
+    is the program that runs it, empty where libvirt decides. ``switches`` are those of the host's
+    bridges that are of Open vSwitch: libvirt makes their ports in another way.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class DomainFacts:
     machine: str = ""
     emulator: str = ""
     arch: str = "x86_64"
+    switches: frozenset[str] = frozenset()
 
 
 def pinned(wanted: str, known: str) -> str:
@@ -68,7 +70,7 @@ def pinned(wanted: str, known: str) -> str:
 
 def devices(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
     disks = [*_disks(spec, machine, facts)]
-    nics = [_nic(spec, index, machine) for index in range(len(spec.nics))]
+    nics = [_nic(spec, index, machine, facts.switches) for index in range(len(spec.nics))]
     others = [*_controllers(spec, machine), *_extras(machine)]
     others += [*host_devices(machine.host), *shared_directories(spec.binds)]
     on_pci = [each for each in (*disks, *nics, *others) if _takes_a_port(each)]
@@ -158,13 +160,15 @@ def _image(path: str, device: str, target: str, bus: Bus, serial: str = "") -> E
     return element
 
 
-def _nic(spec: VMSpec, index: int, machine: Machine) -> Element:
+def _nic(spec: VMSpec, index: int, machine: Machine, switches: Container[str]) -> Element:
     nic = spec.nics[index]
     card = machine.card(nic.name)
     kind, where = _connected(nic, card)
     element = Element("interface", type=kind)
     sub(element, "mac", address=nic.mac)
     sub(element, "source", **where)
+    if where.get("bridge") in switches:
+        sub(element, "virtualport", type="openvswitch")
     sub(element, "target", dev=host_end(spec.name, index, nic))
     sub(element, "model", type=card.model)
     if card.queues > 1 and card.model is Model.VIRTIO:

@@ -1,6 +1,7 @@
 """What a machine has of its host, rendered and refused."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from returns.result import Failure
@@ -82,6 +83,15 @@ def test_nodes_have_each_cpu_once_and_all_memory() -> None:
         "hardware.numa: must have each CPU from 0 to 3 once, as there can be 4",
         "hardware.numa: its memory must be max_memory in all",
     ]
+
+
+def test_a_port_of_open_vswitch_is_one_for_libvirt() -> None:
+    nics = [{"name": "eth0", "bridge": "br0"}, {"name": "eth1", "bridge": "ovs0"}]
+    want = spec(nics=nics)
+    facts = replace(FACTS, switches=frozenset({"ovs0"}))
+    text = domain_xml(want, read_machine(want).unwrap(), facts)
+    assert part(text, "devices/interface/virtualport") == [{"type": "openvswitch"}]
+    assert '<source bridge="ovs0" /><virtualport' in text
 
 
 def test_a_nic_is_connected_to_one_thing() -> None:

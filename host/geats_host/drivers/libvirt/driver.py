@@ -64,7 +64,7 @@ from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options, read_options
 from geats_host.errors import HostError, Refused
 from geats_host.lazy import later
-from geats_host.linux.network import bridges
+from geats_host.linux.network import bridges, open_vswitches
 from geats_host.linux.run import run
 from geats_host.streams import interruptions
 from geats_host.streams.pipes import write_all
@@ -574,6 +574,7 @@ class LibvirtDriver:
             seed=f"{folder / definition.SEED}" if is_seeded else "",
             uuid=seen.uuid,
             machine=seen.machine,
+            switches=open_vswitches(),
         )
 
     def _in_effect(self, name: str) -> VMSpec:
