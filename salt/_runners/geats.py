@@ -16,7 +16,7 @@ from geats_host.errors import Refused
 from geats_host.for_salt.claims import Claims, moving
 from geats_host.for_salt.direct_moves import DirectMove, direct_source
 from geats_host.for_salt.fleet import Fleet, answers
-from geats_host.for_salt.migrating import Mover, wrong_with_master
+from geats_host.for_salt.migrating import Mover, to_a_person, wrong_with_master
 from geats_host.for_salt.runners import answer, asking, failures, words
 
 if TYPE_CHECKING:  # Salt's loader injects these
@@ -240,6 +240,7 @@ def _migrate_directly(name, target, source, test, how, asked):
     move = DirectMove(name, there, target, via, live, asking(__salt__, "list"))
     if test:
         return {**move.planned(), "problems": []}
+    to_a_person(f"{name}: {target} fetches it from {there}")
     report = _with_claims(name, there, target, move.carry_out)
     return {**report, "problems": failures(filter(None, [report["failed"]]), report["left"])}
 
@@ -261,7 +262,8 @@ def _migrate(name, target, source, test, asked):
             "would": would,
             "problems": [],
         }
-    mover = Mover(move, asking(__salt__, "list"), _forget, __opts__["file_recv_max_size"])
+    largest_mib = __opts__["file_recv_max_size"]
+    mover = Mover(move, asking(__salt__, "list"), _forget, largest_mib, tell=to_a_person)
     report = _with_claims(move.vm, move.source, target, mover.carry_out)
     failed = report["failed"]
     wrong = [f"{failed['phase']}: {failed['error']}"] if failed else []

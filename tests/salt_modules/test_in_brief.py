@@ -5,6 +5,9 @@ import salt.config
 import salt.output
 from salt.exceptions import CommandExecutionError
 
+from geats_host.drivers import Info
+from geats_host.drivers.memory import MemoryDriver
+
 MOST_A_VM = 3  # lines of Salt's default outputter
 HEAD = 2  # of a minion: its name, and a rule below it
 CREATED = ["+ db01   create, 7 steps", "+ web01  create, 7 steps", "2 to create"]
@@ -56,6 +59,12 @@ def test_the_status_and_the_list_take_two_lines_a_vm(brief):
     assert status["web01"] == "running, 10.0.0.2/24, memory 512MiB"
     assert {*status} == {"web01", "db01", "this host"}
     assert len(printed(status)) <= HEAD + MOST_A_VM * len(status)
+
+
+def test_a_vm_that_is_on_tells_how_much_memory_it_uses(brief, monkeypatch):
+    monkeypatch.setattr(MemoryDriver, "info", lambda *_: Info(memory_used_bytes=3 << 20))
+    brief["geats.start"]("web01")
+    assert brief["geats.status"]()["web01"] == "running, 10.0.0.2/24, memory 3MiB of 512MiB"
 
 
 def test_what_is_empty_is_not_told_of_a_vm(brief):

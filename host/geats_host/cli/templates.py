@@ -57,10 +57,8 @@ def search(
         if rows:
             click.echo(_declares(rows[0]))
 
-    nothing = (
-        "No server that answered has such an image." if failed else "No image has these words."
-    )
-    answer_rows(session, rows, columns, rows, nothing, more=more)
+    if rows or not failed or session.as_json:
+        answer_rows(session, rows, columns, rows, "No image has these words.", more=more)
     if failed:
         click.echo("\n".join(map("failed: {}".format, failed)), err=True)
         sys.exit(FAILED)

@@ -65,7 +65,9 @@ def _words(row: Report) -> Iterator[str]:
         yield "to freeze" if row["to_freeze"] else "to run"
     yield from map(str, _list(row["addresses"]))
     memory = _mapping(row.get("definition")).get("memory")
-    yield from [f"memory {memory}"] if memory else []
+    used = row["memory_used_bytes"]
+    part = "" if used is None else f"{for_people(used)} of "
+    yield from [f"memory {part}{memory}"] if memory else []
     if pending := row["pending"]:
         fields = ", ".join(_mapping(pending)) or f"{pending} field{'s' if pending != 1 else ''}"
         yield f"pending until it restarts: {fields}"

@@ -5,6 +5,7 @@ fetches it from the master's file server (``minionfs``). Which copy of the VM co
 assumed: if a phase fails, the source is asked whether it still defines the VM.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -16,6 +17,16 @@ from geats_host.for_salt.fleet import Ask, Fleet, Report, said_by
 
 Forget: TypeAlias = Callable[[str, str], None]  # what a minion pushed: its name, the path there
 LARGEST_MIB = 100  # Salt's own default of file_recv_max_size
+
+
+def nobody_listens(_: str) -> None:
+    """What is under way is told to nobody."""
+
+
+def to_a_person(words: str) -> None:
+    """Say what is under way, if somebody is at a terminal; a program reads the report."""
+    if sys.stderr.isatty():
+        print(words, file=sys.stderr, flush=True)
 
 
 def wrong_with_master(opts: Mapping[str, Any]) -> list[str]:
@@ -37,6 +48,7 @@ class Mover:
     forget: Forget
     largest_mib: int = LARGEST_MIB
     archive: dict[str, Any] = field(default_factory=dict)
+    tell: Callable[[str], None] = nobody_listens
     done: list[Phase] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -47,7 +59,8 @@ class Mover:
         could not be cleaned up (``left``). ``notes`` tell of what was done, but not as it should
         be, such as a guest that had to be powered off.
         """
-        for phase in self.move.phases:
+        for number, phase in enumerate(self.move.phases, 1):
+            self.tell(f"{self.move.vm}: {phase} ({number} of {len(self.move.phases)})")
             try:
                 self._perform(phase)
             except HostError as error:

@@ -106,6 +106,7 @@ def test_image_servers_are_searched(geats: Geats, config: Path, tmp_path: Path) 
             ],
         )
         assert geats(*search, "no")[1] == "No image has these words.\n"
+        assert geats("templates", "search", "--url", "http://127.0.0.1:9")[:2] == (1, "")
         code, out, err = geats(*search, "--url", "http://127.0.0.1:9", "--format", "csv")
         assert (code, len(out.splitlines()), err[:26]) == (1, 2, "failed: http://127.0.0.1:9")
 

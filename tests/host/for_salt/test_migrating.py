@@ -1,5 +1,6 @@
 """Moves between hosts, each call of which may fail: one copy counts, and the report says which."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from geats_core.jobs.arrivals import Arrival
 from geats_core.plans.codec import encode
 from geats_host.errors import Refused
 from geats_host.for_salt.fleet import Fleet, Report
-from geats_host.for_salt.migrating import Mover, wrong_with_master
+from geats_host.for_salt.migrating import Mover, to_a_person, wrong_with_master
 from tests.core.hosts import at, vm
 
 WEB = vm("web", memory="1GiB")
@@ -129,6 +130,18 @@ def test_a_move_leaves_nothing_behind() -> None:
         "notes": [],
     }
     assert (hosts.hosts, hosts.files) == ({"a": NOTHING, "b": RUNNING}, set())
+
+
+def test_a_person_is_told_which_phase_is_under_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts, told = TwoHosts(), list[str]()
+    Mover(MOVE, hosts.ask, hosts.forget, tell=told.append).carry_out()
+    assert (told[0], told[-1]) == ("web: shutdown (1 of 8)", "web: remove (8 of 8)")
+    to_a_person("to a program")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    to_a_person("to a person")
+    assert capsys.readouterr() == ("", "to a person\n")
 
 
 def test_a_vm_that_is_off_stays_off() -> None:
