@@ -66,7 +66,7 @@ def _words(row: Report) -> Iterator[str]:
     yield from map(str, _list(row["addresses"]))
     memory = _mapping(row.get("definition")).get("memory")
     used = row["memory_used_bytes"]
-    part = "" if used is None else f"{for_people(used)} of "
+    part = f"{for_people(used)} of " if isinstance(used, int) else ""
     yield from [f"memory {part}{memory}"] if memory else []
     if pending := row["pending"]:
         fields = ", ".join(_mapping(pending)) or f"{pending} field{'s' if pending != 1 else ''}"
