@@ -83,7 +83,8 @@ def _same_with(is_same: Callable[[Plain], bool], said: Plain, key: object, value
 def _inner(value: object, is_same: Callable[[object], bool]) -> object:
     match value:
         case dict():
-            return _needed(value, is_same)
+            kept = _needed(value, is_same)
+            return True if not kept and is_same(True) else kept
         case list():
             items = _needed(dict(enumerate(value)), lambda some: is_same([*some.values()]))
             return [*items.values()]

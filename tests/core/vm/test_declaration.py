@@ -30,3 +30,4 @@ def test_what_is_inside_a_key_is_left_out_as_well() -> None:
     assert told["nics"] == RICH["nics"]
     assert told["volumes"] == RICH["volumes"]
     assert declaration(vm("app", autostart={"priority": 5}))["autostart"] == {"priority": 5}
+    assert declaration(vm("app", autostart={"enabled": True}))["autostart"] is True
