@@ -15,7 +15,7 @@ from geats_core.automation.arguments import (
 )
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import container
-from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.lxc_import import device_sources, free_name
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import root_template
@@ -35,7 +35,7 @@ POWER = {
     "absent": "the container is not wanted: it becomes no VM",
     "clone": "is a copy of another: declare each VM, with the template that it is made of",
 }
-STATES = "is what is done: geats.running, geats.stopped and so on"
+STATES = "VMs run unless power says otherwise"
 REASONS: Mapping[str, str] = {
     "archive": "geats export makes archives",
     "archive_compression": "geats export makes archives",
@@ -83,6 +83,7 @@ def import_ansible(documents: Mapping[str, object], host: OnHost | None = None) 
     kept: Plain = {key: value for key, value in made.geats.items() if value}
     if made.sources:
         kept["bind_sources"] = [*made.sources]
+    kept |= device_sources(made.geats["vms"])
     wrong = (*made.problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(made.notes), problems=wrong)
 
@@ -150,6 +151,9 @@ class _Made:
             settings.wrong.append(("template", NO_IMAGE))
             for key in ("template", "template_options"):
                 arguments.left(key, NO_IMAGE)
+        if (state := settings.get("state")) in ("stopped", "frozen"):
+            vm["power"] = state
+            settings.went("state", "power")
         arguments.rest(REASONS)
         self.geats["vms"][name] = {**vm, "template": root_template(name)}
         self.problems += [Problem(f"vms.{name}", f"{at}: {why}") for at, why in settings.wrong]

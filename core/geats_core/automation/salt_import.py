@@ -36,13 +36,12 @@ REASONS: Mapping[str, str] = {
     **dict.fromkeys(("password_encrypted", "priv_key", "pub_key", "script", "seed"), NEW_GUEST),
     **dict.fromkeys(("script_args", "ssh_username", "unconditional_install", "users"), NEW_GUEST),
     **dict.fromkeys(("provider", "delete_sshkeys", "make_master", "sync_after_install"), OF_CLOUD),
-    "cpuset": f"{NO_KEY}: add lxc.cgroup2.cpuset.cpus to the VM's config by hand",
-    "cpushare": f"{NO_KEY}: add lxc.cgroup2.cpu.weight to the VM's config by hand",
     "path": "is the path of the driver lxc",
     "restart": "watch, or geats.reboot",
-    "running": "is what is done: geats.running, geats.stopped and so on",
+    "running": "VMs run unless power says otherwise",
     "snapshot": "pools make such copies by themselves, if they can",
 }
+POWER = ("stopped", "frozen")  # which states ask for; others have it running
 CLONED = ("clone_from", "clone", "from_container")
 NIC_KEYS = ("type", "link", "flags", "mac", "hwaddr", "ipv4", "ipv6", "gateway", "name", "disable")
 DEFAULT_NIC = "eth0"
@@ -60,34 +59,38 @@ def import_salt_lxc(documents: Mapping[str, object]) -> Imported:
     problems = [*found.problems]
     if (found.profiles or found.networks) and not (found.containers or problems):
         problems.append(Problem("lxc", "there are profiles, and no container: give states as well"))
-    for said in _each_once(found):
+    for said, power in _each_once(found):
         taken = Taken(f"{said.file}: {printable(said.name)}")
         if said.function == "absent":
             taken.left("absent", NOT_WANTED)
         else:
-            problems += _take(geats, taken, said, found)
+            problems += _take(geats, taken, said, power, found)
         notes += taken.notes
     kept: Plain = {key: value for key, value in geats.items() if value}
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
 
 
-def _each_once(found: Documents) -> Iterator[Said]:
-    """A container of several states is one: ``present`` says what it is, if there is that."""
-    of_name: dict[str, Said] = {}
+def _each_once(found: Documents) -> Iterator[tuple[Said, str]]:
+    """A container of several states is one: ``present`` says what it is, and another its power."""
+    of_name: dict[str, list[Said]] = {}
     for said in found.containers:
-        before = of_name.get(said.name)
-        if before is None or (said.function == "present" and before.function != "present"):
-            of_name[said.name] = said
-    yield from of_name.values()
+        of_name.setdefault(said.name, []).append(said)
+    for all_said in of_name.values():
+        first = next((each for each in all_said if each.function == "present"), all_said[0])
+        powers = [each.function for each in all_said if each.function in POWER]
+        yield first, (powers or [""])[-1]
 
 
-def _take(geats: Pillar, taken: Taken, said: Said, found: Documents) -> list[Problem]:
+def _take(geats: Pillar, taken: Taken, said: Said, power: str, found: Documents) -> list[Problem]:
     name = free_name(said.name if VM_NAME.fullmatch(said.name) else "container", geats["vms"])
     arguments, network = _whole(taken, f"vms.{name}", said, found)
     settings = arguments.settings
     vm: Plain = {"template": root_template(name)}
     arguments.went("name", "", "" if name == said.name else "no VM can have it, or another has")
+    if power or settings.get("running") == "false":
+        vm["power"] = power or "stopped"
+        settings.went("running", "power")
     _limits(arguments, vm)
     _dns(arguments, vm)
     template = _template(arguments, name)
@@ -131,6 +134,12 @@ def _limits(arguments: Arguments, vm: Plain) -> None:
     if cpus := whole(settings.get("cpu"), 4096):
         vm["cpus"] = cpus
         settings.went("cpu", "cpus", "how much time, not which CPUs")
+    if cpuset := settings.get("cpuset"):
+        vm["cpuset"] = cpuset
+        settings.went("cpuset", "cpuset")
+    if shares := whole(settings.get("cpushare"), 1 << 18):
+        vm["cpu_weight"] = max(1, round(shares * 100 / 1024))
+        settings.went("cpushare", "cpu_weight", "of 100, where it was of 1024")
     if text := size(settings.get("size")):
         vm["volumes"] = [{"name": ROOT, "size": text}]
         settings.went("size", "volumes[root].size")

@@ -37,8 +37,8 @@ REASONS: Mapping[str, str] = {
 
 def devices_of(
     settings: Settings, vm: Plain, devices: Mapping[str, Mapping[str, str]]
-) -> tuple[str, list[str], list[str]]:
-    """Take all devices: the pool of the root, and what of the host they name."""
+) -> tuple[str, list[str]]:
+    """Take all devices: the pool of the root, and the directories of the host that are bound."""
     taken = {
         key: Options(settings, key, {name: text for name, text in device.items() if text})
         for key, device in devices.items()
@@ -46,7 +46,6 @@ def devices_of(
     volumes: list[Plain] = []
     nics: list[Plain] = []
     sources: list[str] = []
-    nodes: list[str] = []
     pool = ""
     for key, options in taken.items():
         kind = options.get("type")
@@ -58,13 +57,13 @@ def devices_of(
         elif kind == "disk":
             sources += _disk(options, vm, volumes)
         elif kind in NODES and (options.get("source") or options.get("path")):
-            nodes += _node(options, vm)
+            _node(options, vm)
         else:
             settings.taken.left(options.key, REASONS.get(kind, NO_KEY))
     vm["volumes"] = volumes or [{"name": ROOT}]
     if nics:
         vm["nics"] = nics
-    return pool, sources, nodes
+    return pool, sources
 
 
 def _nic(settings: Settings, options: Options, key: str, at: int) -> Plain:
@@ -119,7 +118,7 @@ def _addresses(options: Options) -> list[str]:
     return [f"{each}/{prefix}" for each, prefix in words if each not in ("", "none")]
 
 
-def _node(options: Options, vm: Plain) -> list[str]:
+def _node(options: Options, vm: Plain) -> None:
     """A device node of the host, which ``device_sources`` has to allow."""
     source = options.get("source") or options.get("path")
     there = vm.get("devices")
@@ -134,7 +133,6 @@ def _node(options: Options, vm: Plain) -> list[str]:
     options.went("path", f"devices.{name}.{'mount' if 'mount' in device else 'source'}")
     options.went("required", f"devices.{name}.optional")
     options.rest("is of the node on the host: a rule of udev sets it")
-    return [source]
 
 
 def _root(options: Options) -> Plain:

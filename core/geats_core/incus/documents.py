@@ -33,6 +33,7 @@ class Instance:
     is_container: bool
     ephemeral: bool
     description: str
+    status: str
     config: Words
     devices: Mapping[str, Words]
 
@@ -107,6 +108,7 @@ def _instance(file: str, name: str, entry: Raw, profiles: Mapping[str, Raw]) -> 
         is_container=_text(entry.get("type")) in ("", "container"),
         ephemeral=entry.get("ephemeral") is True,
         description=_text(entry.get("description")),
+        status=_text(entry.get("status")),
         config=config,
         devices={key: device for key, device in devices.items() if device.get("type") != "none"},
     )

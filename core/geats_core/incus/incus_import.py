@@ -1,11 +1,10 @@
 """The pillar out of instances of Incus and LXD."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import build_of, container
-from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.lxc_import import device_sources, free_name
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import NOTES, Settings, root_template
@@ -22,17 +21,8 @@ COPY = "the new VM gets a copy: stop the old one before; a pool of zfs or lvm mu
 MACHINE = (
     "is a virtual machine: its root.img or volume is a disk for templates, with the driver kvm"
 )
+POWER = {"Stopped": "stopped", "Frozen": "frozen"}
 TRANSIENT = "deletes it once it is off, and geats deletes no VM by itself"
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A VM and its template, and what of the host it binds and uses."""
-
-    vm: Plain
-    template: Plain
-    sources: list[str]
-    nodes: list[str]
 
 
 def import_incus(
@@ -47,7 +37,6 @@ def import_incus(
     notes: list[Note] = []
     problems = [*found.problems]
     sources: dict[str, None] = {}
-    nodes: dict[str, None] = {}
     for instance in found.instances:
         if not instance.is_container:
             problems.append(Problem(instance.file, MACHINE))
@@ -55,18 +44,16 @@ def import_incus(
         taken = Taken(instance.file)
         name = _name(taken, instance, geats["vms"])
         settings = Settings(taken, f"vms.{name}", dict(instance.config))
-        made = _vm(settings, name, instance, folder, host or OnHost())
-        geats["vms"][name] = made.vm
-        geats["templates"] |= {root_template(name): made.template}
-        sources |= dict.fromkeys(made.sources)
-        nodes |= dict.fromkeys(made.nodes)
+        vm, template, binds = _vm(settings, name, instance, folder, host or OnHost())
+        geats["vms"][name] = vm
+        geats["templates"] |= {root_template(name): template}
+        sources |= dict.fromkeys(binds)
         notes += taken.notes
         problems += [Problem(f"vms.{name}", f"{at}: {why}") for at, why in settings.wrong]
     kept: Plain = {key: value for key, value in geats.items() if value}
     if sources:
         kept["bind_sources"] = [*sources]
-    if nodes:
-        kept["device_sources"] = [*nodes]
+    kept |= device_sources(geats["vms"])
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
 
@@ -77,17 +64,22 @@ def texts_of_lxc(documents: Mapping[str, tuple[str, object]]) -> tuple[str, ...]
     return tuple(each.config[RAW] for each in found if each.config.get(RAW))
 
 
-def _vm(settings: Settings, name: str, instance: Instance, folder: str, host: OnHost) -> _Made:
+def _vm(
+    settings: Settings, name: str, instance: Instance, folder: str, host: OnHost
+) -> tuple[Plain, Plain, list[str]]:
     vm: Plain = {"template": root_template(name)}
     if instance.description:
         settings.taken.left("description", NOTES)
+    if instance.status in POWER:
+        vm["power"] = POWER[instance.status]
+        settings.taken.went("status", f"vms.{name}.power")
     if instance.ephemeral:
         settings.taken.left("ephemeral", TRANSIENT)
     sources = _lines(settings, vm, name, host)
-    pool, binds, nodes = devices_of(settings, vm, instance.devices)
+    pool, binds = devices_of(settings, vm, instance.devices)
     template = _template(settings, name, instance, f"{folder}/storage-pools/{pool or 'default'}")
     carried(settings, vm)
-    return _Made(vm, template, [*sources, *binds], nodes)
+    return vm, template, [*sources, *binds]
 
 
 def _lines(settings: Settings, vm: Plain, name: str, host: OnHost) -> list[str]:

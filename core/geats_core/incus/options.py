@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.settings import NO_KEY, YES, Settings, whole
+from geats_core.reading.schemas import NONE
 from geats_core.reading.sizes import format_size
 from geats_core.vm.spec import IdRange, Ids
 
@@ -25,6 +26,7 @@ BY_HAND = f"{NO_KEY}: add its lines of LXC to the new VM's config by hand, where
 SEED = "is for cloud-init, which has run in the guest: what it made is in the files"
 SHARE = "is a share of what the host has: say how much"
 UNREAD = "cannot be read, or is a share of what the host has: say how much"
+ALLOWANCE, ENFORCE = "limits.cpu.allowance", "limits.memory.enforce"
 SYSCTL, RLIMIT = "linux.sysctl.", "limits.kernel."
 # By how keys begin; the longest counts.
 REASONS: Mapping[str, str] = {
@@ -69,15 +71,25 @@ def _switch(text: str) -> object:
 
 
 def _time(text: str) -> object:
-    """A part of each period, such as ``25ms/100ms``; a percentage is a weight, and no limit."""
+    """A part of each period, such as ``25ms/100ms``."""
     found = TIME.fullmatch(text)
     return int(found[1]) / int(found[2]) if found and int(found[2]) else None
 
 
+def _weight(text: str) -> object:
+    """A percentage is no limit: so much counts if time is scarce, of 100 that others have."""
+    return whole(text.removesuffix("%"), 10_000) if text.endswith("%") else None
+
+
+def _swap(text: str) -> object:
+    """Whether it may be swapped out at all, or how much of it."""
+    return {"true": NONE, "false": 0}.get(text.lower()) if text.isalpha() else size(text)
+
+
 CARRIED: Mapping[str, tuple[str, Read]] = {
     "boot.host_shutdown_timeout": ("shutdown_timeout", whole),
-    "limits.cpu.allowance": ("cpus", _time),
     "limits.memory": ("memory", size),
+    "limits.memory.swap": ("swap", _swap),
     "limits.processes": ("processes", whole),
     "security.nesting": ("nesting", _switch),
     "security.privileged": ("privileged", _switch),
@@ -93,7 +105,12 @@ def carried(settings: Settings, vm: Plain) -> None:
     """Take all options: what has a key goes into *vm*, and of the rest it is told why not."""
     for key, (name, read) in CARRIED.items():
         _one(settings, vm, key, name, name, read)
+    allowance = ("cpu_weight", _weight) if settings.get(ALLOWANCE)[-1:] == "%" else ("cpus", _time)
+    _one(settings, vm, ALLOWANCE, allowance[0], *allowance)
     _cpus(settings, vm)
+    if settings.get(ENFORCE) == "soft" and "memory" in vm:
+        vm["memory_soft"] = vm.pop("memory")
+        settings.went(ENFORCE, "memory_soft", "which limits.memory is, then")
     autostart: Plain = {}
     for key, (name, read) in STARTS.items():
         _one(settings, autostart, key, name, f"autostart.{name}", read)
@@ -141,13 +158,14 @@ def _one(settings: Settings, into: Plain, key: str, name: str, to: str, read: Re
 
 
 def _cpus(settings: Settings, vm: Plain) -> None:
-    """So many CPUs: Incus chooses which, geats limits how much of their time."""
+    """So many CPUs: Incus chooses which, geats limits how much of their time. Or those it names."""
     count = whole(settings.get("limits.cpu"), 4096)
-    if not count:
-        settings.left("limits.cpu", f"names CPUs: {BY_HAND}")
-    elif "cpus" in vm:
+    if not count and settings.get("limits.cpu"):
+        vm["cpuset"] = settings.get("limits.cpu")
+        settings.went("limits.cpu", "cpuset")
+    elif count and "cpus" in vm:
         settings.left("limits.cpu", "limits.cpu.allowance says how much time")
-    else:
+    elif count:
         vm["cpus"] = count
         settings.went("limits.cpu", "cpus", "how much time, not which CPUs")
 

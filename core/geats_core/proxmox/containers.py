@@ -28,10 +28,7 @@ BY_HAND = f"{NO_KEY}: add its lines to the new VM's config by hand, where they s
 OTHER_REASONS: Mapping[str, str] = {
     **REASONS,
     **dict.fromkeys(("console", "tty", "cmode", "debug", "ostype"), "geats writes what is needed"),
-    "cpuunits": BY_HAND,
-    "dev": f"is a device of the host, and {BY_HAND}",
     "features": BY_HAND,
-    "swap": f"{NO_KEY}: memory is a limit of memory",
     "timezone": "is in the guest's files, which are copied",
 }
 
@@ -55,6 +52,7 @@ def container_of(
         vm["hostname"] = settings.get("hostname")
         settings.went("hostname", "hostname")
     _cpus(settings, vm)
+    _swap(settings, vm)
     volumes, template = _root(settings, vm, name, number)
     for key in settings.numbered("mp"):
         sources += _mount(settings, vm, volumes, key)
@@ -63,6 +61,7 @@ def container_of(
     names_servers(settings, vm)
     _nics(settings, vm)
     _features(settings, vm)
+    _devices(settings, vm)
     settings.rest(OTHER_REASONS)
     return vm, template, sources
 
@@ -94,6 +93,33 @@ def _cpus(settings: Settings, vm: Plain) -> None:
     elif cores:
         vm["cpus"] = cores
         settings.went("cores", "cpus", "how much time, not which CPUs")
+    if weight := whole(settings.get("cpuunits"), 10_000):
+        vm["cpu_weight"] = weight
+        settings.went("cpuunits", "cpu_weight", "as it counts in cgroup v2")
+
+
+def _swap(settings: Settings, vm: Plain) -> None:
+    """Beside its memory, as geats counts it too."""
+    swap = whole(settings.get("swap"))
+    if swap is not None:
+        vm["swap"] = mebibytes(settings.get("swap")) or 0
+        settings.went("swap", "swap")
+
+
+def _devices(settings: Settings, vm: Plain) -> None:
+    """Device nodes of the host; their owner and mode are those that they have there."""
+    there = vm.get("devices")
+    devices: Plain = there if isinstance(there, dict) else {}
+    for key in settings.numbered("dev"):
+        options = settings.options(key, "path")
+        name = free_name(key, devices)
+        access: Plain = {"access": "rm"} if options.has("deny-write") else {}
+        devices[name] = {"source": options.get("path"), **access}
+        options.went("path", f"devices.{name}.source", "device_sources must have it")
+        options.went("deny-write", f"devices.{name}.access")
+        options.rest("is of the node on the host: a rule of udev sets it")
+    if devices:
+        vm["devices"] = devices
 
 
 def _root(settings: Settings, vm: Plain, name: str, number: str) -> tuple[list[Plain], Plain]:

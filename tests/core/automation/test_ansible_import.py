@@ -146,9 +146,23 @@ def test_lines_can_bind_directories_of_the_host() -> None:
     assert made.geats["bind_sources"] == ["/srv/a"]
 
 
+def test_devices_of_the_host_are_allowed() -> None:
+    entry = "lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0"
+    rule = "lxc.cgroup2.devices.allow = c 10:229 rwm"
+    tasks = {"play": [task(**OPTIONS | {"container_config": [rule, entry]})]}
+    made = import_ansible(tasks, OnHost(kinds={"/dev/fuse": False}))
+    assert (made.problems, made.geats["device_sources"]) == ((), ["/dev/fuse"])
+
+
 def test_what_nobody_would_write_is_told_as_well() -> None:
     made = imported(task(name=2**70, fs_size="big", container_config=7, template_options={"r": 1}))
     assert [*part(made, "vms")] == ["container"]
     assert "volumes" not in part(made, "vms")["container"]
     left = {note.key for note in made.notes if note.to is None}
     assert left >= {"fs_size", "template_options"}
+
+
+def test_power_is_the_state() -> None:
+    states = ("started", "stopped", "frozen")
+    made = imported(*(task(name=each, template="debian", state=each) for each in states))
+    assert [part(made, "vms")[each].get("power") for each in states] == [None, *states[1:]]

@@ -72,6 +72,7 @@ def test_a_state_with_its_profiles_becomes_a_vm() -> None:
                 "template": "web01-root",
                 "memory": "512MiB",
                 "cpus": 2,
+                "cpu_weight": 50,
                 "autostart": False,
                 "volumes": [{"name": "root", "size": "5GiB"}],
                 "dns": {"nameservers": ["10.0.3.1"], "search": ["example.org", "example.net"]},
@@ -218,3 +219,22 @@ def test_names_that_no_vm_can_have_and_one_gateway() -> None:
     vm = part(made, "vms")["container"]
     assert [nic.get("gateways") for nic in vm["nics"]] == [["10.0.0.1"], None]
     assert notes(one({"gateway": "auto"}))["gateway"] == "left: is found by the host's own network"
+
+
+def test_power_is_what_states_ask_for() -> None:
+    def power(*states: str, **present: object) -> object:
+        named = {f"{each} it": {f"lxc.{each}": [{"name": "a"}]} for each in states}
+        made = imported(s={"a": {"lxc.present": [{"clone_from": "x"}, present]}, **named})
+        return part(made, "vms")["a"].get("power")
+
+    assert [power(), power(running=True), power("running")] == [None] * 3
+    assert [power(running=False), power("stopped"), power("stopped", "frozen")] == [
+        *("stopped", "stopped", "frozen")
+    ]
+    assert part(imported(s={"a": {"lxc.stopped": []}}), "vms")["a"]["power"] == "stopped"
+
+
+def test_which_cpus_and_what_share() -> None:
+    made = one({"cpuset": "0-1", "cpushare": 1})
+    vm = part(made, "vms")["a"]
+    assert (vm["cpuset"], vm["cpu_weight"]) == ("0-1", 1)

@@ -182,6 +182,11 @@ def test_ids_that_cannot_be_read_are_a_problem(text: str) -> None:
         ("limits.cpu.allowance", "25ms/100ms", {"cpus": 0.25}),
         ("limits.memory", "2GB", {"memory": "1953125KiB"}),
         ("limits.memory", "64KiB", {"memory": "64KiB"}),
+        ("limits.cpu.allowance", "50%", {"cpu_weight": 50}),
+        ("limits.cpu", "0-3,8", {"cpuset": "0-3,8"}),
+        ("limits.memory.swap", "false", {"swap": 0}),
+        ("limits.memory.swap", "1GiB", {"swap": "1GiB"}),
+        ("limits.memory.swap", "true", {"swap": "none"}),
         ("boot.autostart", "false", {"autostart": {"enabled": False}}),
     ],
 )
@@ -195,7 +200,7 @@ def test_how_options_are_read(option: str, value: str, vm: dict[str, object]) ->
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("limits.memory", "50%"), ("limits.cpu.allowance", "50%"), ("limits.processes", "many")],
+    [("limits.memory", "50%"), ("limits.cpu.allowance", "much"), ("limits.processes", "many")],
 )
 def test_a_limit_that_cannot_be_said_is_a_problem(option: str, value: str) -> None:
     made = imported(fleet=[small(config={option: value})])
@@ -208,8 +213,21 @@ def test_how_many_cpus_and_which() -> None:
     both = {"limits.cpu": "2", "limits.cpu.allowance": "50ms/100ms"}
     made = imported(fleet=[small(config=both)])
     assert part(made, "vms")["web01"]["cpus"] == 0.5
-    made = imported(fleet=[small(config={"limits.cpu": "0-3"})])
-    assert notes(made)["limits.cpu"].startswith("left: names CPUs: has no key")
+    assert notes(made)["limits.cpu"] == "left: limits.cpu.allowance says how much time"
+
+
+def test_a_soft_limit_of_memory_is_one() -> None:
+    soft = {"limits.memory": "1GiB", "limits.memory.enforce": "soft"}
+    made = imported(fleet=[small(config=soft)])
+    assert part(made, "vms")["web01"]["memory_soft"] == "1GiB"
+    assert "memory" not in part(made, "vms")["web01"]
+
+
+@pytest.mark.parametrize(("status", "power"), [("Stopped", "stopped"), ("Frozen", "frozen")])
+def test_what_is_off_stays_off(status: str, power: str) -> None:
+    made = imported(fleet=[small(status=status)])
+    assert part(made, "vms")["web01"]["power"] == power
+    assert notes(made)["status"] == "vms.web01.power"
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,16 @@ def test_a_container_with_all_that_people_have_becomes_a_vm() -> None:
     made = imported(CONTAINER, "101.conf")
     assert made.problems == ()
     assert made.geats["bind_sources"] == ["/mnt/media"]
-    assert made.geats["device_sources"] == ["/dev/net/tun"]
+    assert made.geats["device_sources"] == ["/dev/net/tun", "/dev/dri/renderD128"]
     assert BUILT in str(made.geats["templates"])
     assert "/var/lib/lxc/101/rootfs" in str(made.geats["templates"])
     assert made.geats["vms"] == {
         "www": {
-            "devices": {"net-tun": {"source": "/dev/net/tun"}},
+            "devices": {
+                "net-tun": {"source": "/dev/net/tun"},
+                "dev0": {"source": "/dev/dri/renderD128"},
+            },
+            "swap": "512MiB",
             "binds": {
                 "mp1": {"source": "/mnt/media", "mount": "/media", "read_only": True},
             },
@@ -86,6 +90,17 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
         ("cpulimit: 0\ncores: 3", {"cpus": 3}),
         ("cpulimit: x", {}),
         ("cpulimit: 2", {"cpus": 2.0}),
+        ("cpuunits: 50", {"cpu_weight": 50}),
+        ("swap: 0", {"swap": 0}),
+        (
+            "dev0: /dev/dri/card0,gid=44\ndev1: path=/dev/fuse,deny-write=1",
+            {
+                "devices": {
+                    "dev0": {"source": "/dev/dri/card0"},
+                    "dev1": {"source": "/dev/fuse", "access": "rm"},
+                }
+            },
+        ),
         ("onboot: 0", {"autostart": {"enabled": False}}),
         ("startup: up=5", {"autostart": {"enabled": False, "delay": 5}}),
         ("features: ,", {}),
