@@ -26,7 +26,8 @@ def cannot_define(options: Options, spec: VMSpec, needs: Needs | None = None) ->
     """What is wrong between the keys of the VM, not allowed on this host, or lacking on it."""
     match read_machine(spec):
         case Success(machine):
-            lacking = () if needs is None else needs.lacking(options, machine)
+            shares = bool(spec.binds)
+            lacking = () if needs is None else needs.lacking(options, machine, shares=shares)
             return (*_not_allowed(options, machine), *lacking)
         case Failure(found):
             return found

@@ -17,14 +17,16 @@ LOAD_KVM = (
     " the driver qemu does without"
 )
 INSTALL = "apt-get install"
+MISSING = f"which is not installed: {INSTALL}"
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Where to look; libvirt finds firmware by the files that packages put into ``firmware``."""
+    """Where to look; libvirt finds firmware, and what shares directories, by files of packages."""
 
     kvm: Path = Path("/dev/kvm")
     firmware: tuple[Path, ...] = (Path("/usr/share/qemu/firmware"), Path("/etc/qemu/firmware"))
+    sharing: tuple[Path, ...] = (Path("/usr/share/qemu/vhost-user"), Path("/etc/qemu/vhost-user"))
     tpm: str = "swtpm"
 
     def no_start(self, options: Options) -> NoStart | None:
@@ -33,16 +35,31 @@ class Needs:
             return None
         return NoStart(why=f"there is no {self.kvm}: {LOAD_KVM}")
 
-    def lacking(self, options: Options, machine: Machine) -> Iterator[Problem]:
-        """What the machine has that this host cannot give it."""
-        if not options.uri.startswith(LOCAL):
-            return
-        if machine.firmware is not Firmware.BIOS and not self._has_firmware():
-            why = f"is not installed: {INSTALL} ovmf"
-            yield Problem(f"{HARDWARE}.firmware", why, Code.UNAVAILABLE)
-        if machine.tpm and shutil.which(self.tpm) is None:
-            why = f"needs {self.tpm}, which is not installed: {INSTALL} swtpm swtpm-tools"
-            yield Problem(f"{HARDWARE}.tpm", why, Code.UNAVAILABLE)
+    def lacking(
+        self, options: Options, machine: Machine, *, shares: bool = False
+    ) -> Iterator[Problem]:
+        """What the machine has, or *shares* with its host, that this host cannot give it."""
+        wanted = {
+            f"{HARDWARE}.firmware": machine.firmware is not Firmware.BIOS,
+            f"{HARDWARE}.tpm": machine.tpm,
+            "binds": shares,
+        }
+        for key, why in self.missing(options).items():
+            if wanted[key]:
+                yield Problem(key, why, Code.UNAVAILABLE)
 
-    def _has_firmware(self) -> bool:
-        return any(True for folder in self.firmware for _ in folder.glob("*.json"))
+    def missing(self, options: Options) -> dict[str, str]:
+        """What only some machines have and this host lacks, by its key, and how it is mended."""
+        if not options.uri.startswith(LOCAL):
+            return {}
+        found = {
+            "firmware": any(True for folder in self.firmware for _ in folder.glob("*.json")),
+            "tpm": shutil.which(self.tpm) is not None,
+            "binds": any(True for folder in self.sharing for _ in folder.glob("*virtiofsd*.json")),
+        }
+        words = {
+            "firmware": (f"{HARDWARE}.firmware", f"is not installed: {INSTALL} ovmf"),
+            "tpm": (f"{HARDWARE}.tpm", f"needs {self.tpm}, {MISSING} swtpm swtpm-tools"),
+            "binds": ("binds", f"needs virtiofsd, {MISSING} virtiofsd"),
+        }
+        return dict(words[part] for part, is_there in found.items() if not is_there)

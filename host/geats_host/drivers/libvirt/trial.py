@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from geats_host.drivers import Trial, binding
 from geats_host.drivers.libvirt import seed_image
 from geats_host.drivers.libvirt.daemon import LIBVIRT, Daemon
+from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 
@@ -39,6 +40,12 @@ def trials(options: Options) -> Iterator[Trial]:
         yield Trial(what=ORDER, found=found, fix="systemctl disable libvirt-guests.service")
 
 
+def _for_some(options: Options) -> Iterator[Trial]:
+    """What only some machines need: to lack it is no fault, and plans for these are refused."""
+    for key, why in Needs().missing(options).items():
+        yield Trial(what=QEMU, found=f"cannot have {key} here: it {why}")
+
+
 def _daemon(options: Options) -> Iterator[Trial]:
     try:
         answer = Daemon(options).ask("examine", None, kind=options.kind)
@@ -48,6 +55,7 @@ def _daemon(options: Options) -> Iterator[Trial]:
     yield Trial(what=DAEMON, found=f"{options.uri} answers")
     if answer["runs"]:
         yield Trial(what=QEMU, found=f"can run machines of the type {options.kind}")
+        yield from _for_some(options)
     else:
         found = f"cannot run machines of the type {options.kind}"
         yield Trial(what=QEMU, found=found, fix=FIXES[options.kind])
