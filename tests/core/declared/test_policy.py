@@ -86,8 +86,8 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem("policy.exports", "would keep no snapshot"),
             Problem(
                 "policy.stray",
-                "unknown key 'stray', did you mean 'strays'? (there is: at_most, at_once, by, claims, "
-                "exports, journal, overcommit, snapshots, strays)",
+                "unknown key 'stray', did you mean 'strays'? (there is: at_most, at_once, by, "
+                "claims, exports, journal, overcommit, snapshots, strays)",
             ),
         )
     )
