@@ -98,8 +98,8 @@ def elsewhere(vms=None, test=None):
     Record which VMs other hosts have, by name the minion that has each. None of them is created
     here.
 
-    ``salt-run geats.tell`` calls this on every host. Without ``vms``, what was recorded last is
-    only returned. An empty mapping forgets it.
+    ``salt-run geats.tell`` calls this on every host. VMs of this host are left out. Without
+    ``vms``, what was recorded last is only returned. An empty mapping forgets it.
 
     test
         record nothing (default: the minion's ``test`` option)
@@ -116,6 +116,7 @@ def elsewhere(vms=None, test=None):
         if vms is None:
             return dict(other_hosts.told(host.registry).vms)
         told = accepted(other_hosts.parse_vms("vms", vms))
+        told = {vm: host for vm, host in told.items() if host != __opts__["id"]}
         if not is_test(test):
             other_hosts.remember(host.registry, other_hosts.Told(__opts__["id"], told))
         return dict(told)

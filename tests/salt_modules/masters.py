@@ -43,7 +43,7 @@ class Master:
         return {
             minion: minion not in self.silent and _returned(modules, fun, arg, kwarg or {})
             for minion, modules in self.minions.items()
-            if fnmatchcase(minion, tgt)
+            if (minion in tgt if tgt_type == "list" else fnmatchcase(minion, tgt))
         }
 
     def __getitem__(self, minion):

@@ -51,12 +51,14 @@ def _drained(
     source: str, hosts: Mapping[str, Candidate], rules: Rules
 ) -> Checked[tuple[Move, ...]]:
     rest = {name: host for name, host in hosts.items() if name != source}
+    outlooks = {name: Outlook.of(host) for name, host in rest.items()}
     moves: list[Move] = []
     problems: list[Problem] = []
     for name, _ in _largest_first(hosts[source]):
-        match _taken_over(name, hosts[source], rest, rules):
+        match _taken_over(name, hosts[source], outlooks, rules):
             case Success((goal, target)):
                 rest[target] = with_goal(rest[target], goal)
+                outlooks[target] = outlooks[target].moved(rest[target])
                 reason = f"{source} should be emptied"
                 moves.append(Move(vm=name, source=source, target=target, reason=reason))
             case Failure(why):
@@ -83,18 +85,25 @@ def rebalance(
 
 
 def _taken_over(
-    name: str, source: Candidate, others: Mapping[str, Candidate], rules: Rules
+    name: str, source: Candidate, outlooks: Mapping[str, Outlook], rules: Rules
 ) -> Checked[tuple[Goal, str]]:
-    """What the VM is to be on another host, and on which."""
+    """What the VM is to be on another host, and on which: that of ``place``, found sooner."""
     match movable(name, source):
         case Success(goal):
-            match place(goal, others, rules):
-                case Success(placement):
-                    return Success((goal, placement.host))
-                case Failure() as refused:
-                    return refused
+            hosts = {each: outlook.host for each, outlook in outlooks.items()}
+            sign = 1 if rules.strategy is Strategy.SPREAD else -1
+            loads = ((each.with_(goal), host) for host, each in outlooks.items())
+            ranked = sorted((sign * load, host) for load, host in loads if load is not None)
+            for _, host in ranked if not _is_there(goal.name, hosts) else ():
+                if isinstance(load_with(goal, host, hosts, rules), Success):
+                    return Success((goal, host))
+            return Failure(place(goal, hosts, rules).failure())  # which says why of each host
         case Failure() as refused:
             return refused
+
+
+def _is_there(vm: str, hosts: Mapping[str, Candidate]) -> bool:
+    return any(vm in host.vms for host in hosts.values())
 
 
 def _best_move(

@@ -6,6 +6,7 @@ The caller passes an ``Ask``: the master's way to run a function on minions. Eac
 out.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -18,7 +19,7 @@ from geats_core.fleet.balancing import Move, drain, rebalance
 from geats_core.fleet.duplicates import duplicates
 from geats_core.fleet.migration import Migration, migration
 from geats_core.fleet.placement import Candidate, place
-from geats_core.fleet.twins import on_others
+from geats_core.fleet.twins import owners
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.checked import problems_to_plain
@@ -30,6 +31,7 @@ from geats_host.errors import HostError, Refused, accepted
 Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, and its arguments
 Report: TypeAlias = dict[str, Any]
 Words: TypeAlias = Mapping[str, object]  # of rules, as people write them
+AT_A_TIME = 50  # hosts that are told a lot
 NOT_LOADED = "is not available."  # how Salt says that a minion has no such function
 PILLAR_FAILED = 5  # as salt.defaults.exitcodes has it
 NOT_WHOLE = "its pillar failed to render: what it declares may be missing here"
@@ -112,15 +114,19 @@ class Fleet:
         return self._report(hosts={host: vms for host, vms in matching.items() if vms})
 
     def tell(self, ask: Ask) -> Report:
-        """Tell each host which VMs the others have: how many of them, by host."""
+        """Tell each host which VMs the others have: how many of them, by host.
+
+        All are told the same, some hosts at a time: what a host answers is as long as that.
+        """
         told: dict[str, int] = {}
         problems = dict(self.problems)
-        for host, vms in on_others(self.hosts).items():
-            try:
-                said_by(ask, host, "geats.elsewhere", vms)
-                told[host] = len(vms)
-            except HostError as error:
-                problems[host] = str(error)
+        known, names = owners(self.hosts), sorted(self.hosts)
+        of_each = Counter(known.values())
+        for first in range(0, len(names), AT_A_TIME):
+            some = names[first : first + AT_A_TIME]
+            found = answers(ask(some, "geats.elsewhere", known))
+            told |= {host: len(known) - of_each[host] for host in some if host in found.hosts}
+            problems |= {each: f"{each}: {why}" for each, why in found.problems.items()}
         return {"told": told, "problems": problems}
 
     def duplicates(self) -> Report:
