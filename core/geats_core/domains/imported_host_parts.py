@@ -10,6 +10,7 @@ from geats_core.domains.host_parts import PCI
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
 
+PORT_ID = "interfaceid"
 ON_BRIDGES = "geats has NICs on bridges, on networks of libvirt and by macvtap in the mode bridge"
 OTHER_NETWORK = "has no key here, and without it the guest is in another network"
 ALLOWED = "the driver's option devices must list it"
@@ -35,11 +36,22 @@ def nic_of(parts: Parts, interface: Element, to: str) -> Plain | None:
         nic["mac"] = value_of(mac, "address")
         parts.went(mac, "address", f"{to}.mac")
     if (port := interface.find("virtualport")) is not None:
-        parts.refuse(port, "", OTHER_NETWORK)
+        _port(parts, port, is_bridge=kind == "bridge")
     target = child(interface, "target")
     if "dev" in target.attrib:
         parts.left(target, "dev", "geats names the host's end by itself")
     return nic
+
+
+def _port(parts: Parts, port: Element, *, is_bridge: bool) -> None:
+    """One of a bridge of Open vSwitch is as geats makes it, unless it has a profile there."""
+    parameters = child(port, "parameters")
+    if is_bridge and port.get("type") == "openvswitch" and parameters.attrib.keys() <= {PORT_ID}:
+        parts.left(port, "type", "geats sees that the bridge is one of Open vSwitch")
+        if PORT_ID in parameters.attrib:
+            parts.left(parameters, PORT_ID, "libvirt gives the port a new one")
+    else:
+        parts.refuse(port, "", OTHER_NETWORK)
 
 
 def card_of(parts: Parts, interface: Element, key: str) -> Plain:

@@ -384,10 +384,29 @@ def test_a_root_is_never_read_only() -> None:
             "<interface type='bridge'><source bridge='b'/><virtualport type='ovs'/></interface>",
             "in another network",
         ),
+        (
+            "<interface type='bridge'><source bridge='b'/><virtualport type='openvswitch'>"
+            "<parameters profileid='p'/></virtualport></interface>",
+            "in another network",
+        ),
+        (
+            "<interface type='network'><source network='n'/><virtualport type='openvswitch'/>"
+            "</interface>",
+            "in another network",
+        ),
     ],
 )
 def test_a_nic_that_would_be_in_another_network_is_still_wrong(nic: str, wrong: str) -> None:
     assert any(wrong in each for each in problems(small(devices=DISK + nic)))
+
+
+@pytest.mark.parametrize("parameters", ["", "<parameters interfaceid='1-2'/>"])
+def test_a_port_of_open_vswitch_is_a_nic_on_its_bridge(parameters: str) -> None:
+    port = f"<virtualport type='openvswitch'>{parameters}</virtualport>"
+    nic = f"<interface type='bridge'><source bridge='ovs0'/>{port}</interface>"
+    text = small(devices=DISK + nic)
+    assert problems(text) == []
+    assert vm(text)["nics"] == [{"name": "eth0", "bridge": "ovs0"}]
 
 
 def test_a_nic_on_a_network_or_by_macvtap_is_carried() -> None:
