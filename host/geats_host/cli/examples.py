@@ -89,8 +89,8 @@ EXAMPLES = {
     ),
     "import-ansible": ("geats import-ansible /root/playbooks",),
     "import-incus": (
-        "incus list --format json > fleet.json; incus profile list --format json > profiles.json",
-        "geats import-incus fleet.json profiles.json",
+        "geats import-incus fleet.json profiles.json > geats.yaml",
+        "geats import-incus --folder /var/snap/lxd/common/lxd fleet.json",
     ),
     "import-legacy": ("geats import-legacy /etc/sippe/geats.conf /root/vms",),
     "import-libvirt": ("geats import-libvirt /etc/libvirt/qemu/web01.xml",),
@@ -98,11 +98,7 @@ EXAMPLES = {
     "import-proxmox": (
         "geats import-proxmox --storage /etc/pve/storage.cfg /etc/pve/lxc/100.conf",
     ),
-    "import-salt-lxc": (
-        "salt-call pillar.items --out=yaml > pillar.yaml",
-        "salt-call state.show_sls containers --out=yaml > states.yaml",
-        "geats import-salt-lxc pillar.yaml states.yaml",
-    ),
+    "import-salt-lxc": ("geats import-salt-lxc pillar.yaml states.yaml > geats.yaml",),
     "info": ("geats info web01",),
     "init": (
         "geats init --print",
