@@ -82,7 +82,7 @@ class Passed:
             if not self.rest:
                 return False
         try:
-            self.rest = self.rest[_written(self.target, self.rest) :]
+            self.rest = self.rest[written(self.target, self.rest) :]
         except BrokenPipeError:  # nobody reads any more: the program is to see the same
             self.rest = b""
             with open(os.devnull, "rb") as nothing:
@@ -99,15 +99,18 @@ class Passed:
                     return
 
 
-def _written(target: int, data: bytes) -> int:
+def written(target: int, data: bytes) -> int:
     """How many bytes of it could be written without waiting for long."""
     poll, done = select.poll(), 0
     poll.register(target, select.POLLOUT)
     wait_ms = ROOM_S * 1000
     while done < len(data) and poll.poll(wait_ms):
-        with suppress(BlockingIOError):  # whoever made it wants no waiting
+        try:
             # With so much at once, no pipe that has room makes us wait.
             done += os.write(target, data[done : done + select.PIPE_BUF])
+        except BlockingIOError:  # a terminal may have less room than it needs
+            time.sleep(ROOM_S / 10)
+            break
     return done
 
 

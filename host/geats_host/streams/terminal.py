@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from geats_host.errors import HostError
-from geats_host.streams.pipes import CHUNK, Source, Until, write_all
+from geats_host.streams.pipes import CHUNK, ROOM_S, Source, Until, written
 
 MASTER = os.makedev(5, 2)  # devpts: what every master of a terminal is
 LAST_WORDS_S = 1.0  # that what was said at last has to come through
@@ -24,26 +24,32 @@ LAST_WORDS_S = 1.0  # that what was said at last has to come through
 
 @dataclass(slots=True)
 class Shown:
-    """What the guest's terminal says, on the caller's."""
+    """What the guest's terminal says, on the caller's, which may have stalled."""
 
     pipe: int
     target: int
+    rest: bytes = b""  # was read, and waits for room
 
     def read(self) -> bool:
-        try:
-            data = os.read(self.pipe, CHUNK)
-        except BlockingIOError:
-            raise
-        except OSError:  # nobody in the guest has the terminal open any more
-            return False
-        write_all(self.target, data)
-        return bool(data)
+        """Only for a moment does it wait for a terminal that has no room: see ``rest`` then."""
+        if not self.rest:
+            try:
+                self.rest = os.read(self.pipe, CHUNK)
+            except BlockingIOError:
+                raise
+            except OSError:  # nobody in the guest has the terminal open any more
+                return False
+            if not self.rest:
+                return False
+        self.rest = self.rest[written(self.target, self.rest) :]
+        return True
 
     def drain(self, until: Until) -> None:
         deadline = time.monotonic() + LAST_WORDS_S
         with suppress(BlockingIOError):
             while time.monotonic() < deadline and self.read():
-                select.select([self.pipe], [], [], LAST_WORDS_S)
+                if not self.rest:
+                    select.select([self.pipe], [], [], LAST_WORDS_S)
 
 
 @dataclass(slots=True)
@@ -52,26 +58,23 @@ class Typed:
 
     pipe: int
     shown: Shown
+    rest: bytes = b""  # was typed, and waits for a program that reads
 
     def read(self) -> bool:
+        """Only for a moment does it wait for a program that does not read."""
         try:
-            rest = os.read(self.pipe, CHUNK)
-        except OSError:  # the terminal is gone
+            self.rest = self.rest or os.read(self.pipe, CHUNK)
+            self.rest = self.rest[os.write(self.shown.pipe, self.rest) :]
+        except BlockingIOError:  # the program may wait for us to read what it says
+            select.select([self.shown.pipe], [self.shown.pipe], [], ROOM_S)
+            with suppress(BlockingIOError):
+                return self.shown.read()
+        except OSError:  # one of the terminals is gone
             return False
-        while rest:
-            try:
-                rest = rest[os.write(self.shown.pipe, rest) :]
-            except BlockingIOError:  # the program does not read: it may wait for us to do so
-                select.select([self.shown.pipe], [self.shown.pipe], [])
-                with suppress(BlockingIOError):
-                    if not self.shown.read():
-                        return False
-            except OSError:
-                return False
         return True
 
     def drain(self, until: Until) -> None:
-        pass  # what is typed too late is for the caller's shell
+        self.rest = b""  # what is typed too late is for nobody
 
 
 @dataclass(slots=True)
@@ -109,8 +112,20 @@ class Handover:
         resized = signal.signal(signal.SIGWINCH, lambda *_: _fit(self.stdin, master))
         self.stack.callback(signal.signal, signal.SIGWINCH, resized)
         _fit(self.stdin, master)
-        shown = Shown(master, self.stdout)
+        shown = Shown(master, self._apart())
         self.sources += [shown, Typed(self.stdin, shown)]
+
+    def _apart(self) -> int:
+        """The caller's terminal, opened anew: so writing does not wait, and nobody else notices."""
+        if not os.isatty(self.stdout):
+            return self.stdout
+        how = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        try:
+            opened = os.open(f"/proc/self/fd/{self.stdout}", how)
+        except OSError:  # it is another user's, such as after su
+            return self.stdout
+        self.stack.callback(os.close, opened)
+        return opened
 
 
 def size(terminal: int) -> tuple[int, int]:

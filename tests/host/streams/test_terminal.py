@@ -8,14 +8,14 @@ import socket
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from geats_host.errors import HostError
 from geats_host.streams import terminal
 from geats_host.streams.pipes import Source, at_once
-from geats_host.streams.terminal import Handover
+from geats_host.streams.terminal import Handover, Shown, Typed
 
 
 @pytest.fixture
@@ -70,6 +70,52 @@ def test_what_was_said_at_last_is_shown(stack: ExitStack) -> None:
     shown.drain(at_once)
     typed.drain(at_once)
     assert (os.read(person, 99), shown.read()) == (b"bye", False)
+
+
+def test_a_terminal_that_has_stalled_holds_up_nothing(stack: ExitStack) -> None:
+    (person, caller), (master, guest) = a_terminal(stack), a_terminal(stack)
+    tty.setraw(guest)
+    with ExitStack() as connection:
+        shown, typed = handed(connection, caller, master)
+        assert isinstance(shown, Shown)
+        said = b"".join(b"%06d" % number for number in range(20_000))
+        sent = 0
+        os.set_blocking(guest, False)
+        for _ in range(100):  # nobody reads: all is full in the end
+            with suppress(BlockingIOError):
+                sent += os.write(guest, said[sent : sent + 4096])
+            with suppress(BlockingIOError):
+                assert shown.read()
+            if shown.rest:
+                break
+        assert shown.rest
+        os.write(person, b"x")
+        assert (typed.read(), os.read(guest, 9)) == (True, b"x")
+        shown.drain(at_once)  # which waits no longer than for last words
+        os.set_blocking(person, False)
+        seen = bytearray()
+        for _ in range(200):
+            with suppress(BlockingIOError):
+                seen += os.read(person, 65_536)
+            with suppress(BlockingIOError):
+                shown.read()
+            if len(seen) >= sent:
+                break
+        assert bytes(seen) == said[:sent]
+
+
+def test_a_program_that_does_not_read_holds_up_nothing(stack: ExitStack) -> None:
+    (person, caller), (master, guest) = a_terminal(stack), a_terminal(stack)
+    tty.setraw(guest)
+    with ExitStack() as connection:
+        _, typed = handed(connection, caller, master)
+        assert isinstance(typed, Typed)
+        while not typed.rest:
+            os.write(person, b"y" * 1024)
+            assert typed.read()
+        assert typed.read()  # returns, though nobody reads
+        typed.drain(at_once)
+        assert typed.rest == b""
 
 
 def test_what_is_no_terminal_is_not_connected(stack: ExitStack) -> None:

@@ -334,5 +334,5 @@ def _read_until(child: Child[Read], deadline: Callable[[], float]) -> bool:
 
 
 def _is_behind(source: Source) -> bool:
-    """Whether the caller takes what it says more slowly than it comes."""
-    return isinstance(source, Passed) and bool(source.rest)
+    """Whether what is read of it comes faster than it is taken."""
+    return isinstance(source, Passed | terminal.Shown | terminal.Typed) and bool(source.rest)
