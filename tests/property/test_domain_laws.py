@@ -19,7 +19,7 @@ from geats_core.domains.seed import CLOUD_CONFIG, seed_files
 from geats_core.reading.schemas import Schema
 from geats_core.vm.hardware import read_hardware
 from geats_core.vm.parse import parse_vm
-from geats_core.vm.spec import Bind, Limits, VMSpec
+from geats_core.vm.spec import Bind, Limits, Nic, VMSpec
 from tests.property.strategies import specs
 
 BY_HAND = (
@@ -58,11 +58,19 @@ def shared(bind: Bind) -> Bind:
     return replace(bind, read_only=False, recursive=True, optional=False, file=False)
 
 
+def plugged(nic: Nic) -> Nic:
+    """The same as a machine can have it: what else it says is below ``hardware.nics``."""
+    own = ("name", "addresses", "gateways", "host_name")
+    kept = {key: getattr(nic, key) for key in own}
+    return Nic(**kept, bridge=nic.bridge or "br0", mac=nic.mac or "02:00:00:00:00:01")
+
+
 machines = st.builds(
     lambda spec, keys: replace(
         spec,
         limits=Limits(memory_bytes=1 << 30, cpus=2.0),
         binds=tuple(map(shared, spec.binds)),
+        nics=tuple(map(plugged, spec.nics)),
         hardware=read_hardware("hardware", keys).unwrap(),
     ),
     specs,
