@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.containers.nics import host_end
+from geats_core.planning.actions import SetDevices
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from tests.real.conftest import BRIDGE, sh, spec
@@ -118,3 +120,35 @@ def test_what_is_not_there_is_told_before_anything_is_done(driver: LxcDriver, br
         f"nics[eth1].vlan: the bridge {BRIDGE} knows no VLANs: ip link set dev {BRIDGE} type bridge"
         " vlan_filtering 1",
     ]
+
+
+def test_what_changes_while_the_guest_runs(
+    driver: LxcDriver, busybox_rootfs: Path, bridge: str
+) -> None:
+    """A NIC comes with its addresses, all that can changes, is the same after a restart, and goes;
+    what is done already is done again without harm."""
+    first = {"name": "eth0", "bridge": bridge, "addresses": ["10.77.0.20/24"]}
+    second = {"name": "eth1", "bridge": bridge, "addresses": ["10.77.0.21/24"], "mtu": 1300}
+    name = started(driver, busybox_rootfs, "live", first)
+    changed = {**first, "host_name": "gtnew", "mtu": 1400}
+    both, other, want = (
+        spec("live", nics=nics)
+        for nics in ([first, second], [changed, second], [{**changed, "link": "down"}, second])
+    )
+    for wanted in (both, other, want):
+        for _ in range(2):
+            driver.set_devices(name, SetDevices(wanted), {})
+        assert driver.observe()[name].in_effect == wanted
+        sh("ping", "-c1", "-W5", "10.77.0.21")
+    end = link(sh("ip", "-json", "link", "show", "gtnew"))
+    assert (end["mtu"], end["operstate"], end["master"]) == (1400, "DOWN", bridge)
+    guest = link(inside(driver, name, "ip", "-json", "link", "show", "eth1"))
+    assert (guest["mtu"], guest["address"]) == (1300, want.nics[1].mac)
+    plain = spec("live", nics=[first])
+    driver.set_devices(name, SetDevices(plain), {})
+    sh("ping", "-c1", "-W5", "10.77.0.20")
+    end = link(sh("ip", "-json", "link", "show", host_end(name, 0, plain.nics[0])))
+    assert (end["mtu"], end["master"]) == (1500, bridge)
+    assert "eth1" not in inside(driver, name, "ip", "-brief", "link")
+    driver.set_devices(name, SetDevices(spec("live", nics=[])), {})
+    assert "eth0" not in inside(driver, name, "ip", "-brief", "link")

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.actions import SetDevices
 from geats_host.drivers.lxc.driver import LxcDriver
 from tests.real.conftest import (
     BRIDGE,
+    bridge,
+    busybox_rootfs,
+    driver,
+    own_namespaces,
     sh,
     spec,
+    tmp_path,
 )
-from tests.real.test_nics import CARD, PARENT, inside, started
+from tests.real.test_nics import CARD, PARENT, inside, links, started
 
-__all__ = [
-    *("bridge", "busybox_rootfs", "driver", "links", "own_namespaces", "tmp_path"),
-]
+__all__ = ["bridge", "busybox_rootfs", "driver", "links", "own_namespaces", "tmp_path"]
 
 
 @pytest.fixture
@@ -121,3 +125,27 @@ def test_no_more_than_its_rate_goes_in_and_out(
 def test_what_the_bridge_cannot_is_told(driver: LxcDriver, bridge: str) -> None:
     want = spec("told", nics=[{"name": "eth0", "bridge": bridge, "trunk": [7]}])
     assert [each.path for each in driver.cannot_define(want)] == ["nics[eth0].trunk"]
+
+
+def test_tags_and_rates_change_while_the_guest_runs(
+    driver: LxcDriver, busybox_rootfs: Path, tagging: str
+) -> None:
+    nic = {"name": "eth0", "bridge": tagging, "host_name": "gtlive", "addresses": ["10.20.0.3/24"]}
+    name = started(driver, busybox_rootfs, "changes", nic)
+    for changed in (
+        {**nic, "vlan": 20, "rate": {"in": "1MiB", "out": "2MiB"}},
+        {**nic, "vlan": 20, "rate": {"in": "3MiB"}, "trunk": [30]},
+    ):
+        want = spec("changes", nics=[changed])
+        driver.set_devices(name, SetDevices(want), {})
+        driver.set_devices(name, SetDevices(want), {})
+        sh("ping", "-c1", "-W5", "10.20.0.3")
+    assert "rate 25" in sh("tc", "qdisc", "show", "dev", "gtlive")  # megabits
+    assert "ingress" not in sh("tc", "qdisc", "show", "dev", "gtlive")
+    ports = json.loads(sh("bridge", "-json", "vlan", "show", "dev", "gtlive"))
+    assert [each["vlan"] for each in ports[0]["vlans"]] == [20, 30]
+    driver.set_devices(name, SetDevices(spec("changes", nics=[nic])), {})
+    ports = json.loads(sh("bridge", "-json", "vlan", "show", "dev", "gtlive"))
+    assert [(each["vlan"], each["flags"]) for each in ports[0]["vlans"]] == [
+        (1, ["PVID", "Egress Untagged"])
+    ]

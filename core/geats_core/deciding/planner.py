@@ -402,7 +402,8 @@ def _set_devices(draft: _Draft, want: VMSpec) -> None:
     )
     if found:
         runs = with_devices(have.in_effect, want, {each.field for each in found})
-        tells = tuple(differences(have.in_effect, runs))
+        configured = draft.facts.driver(want.driver).configures_nics
+        tells = tuple(differences(have.in_effect, runs, configured=configured))
         draft.add(SetDevices(runs, tells), "", found)
 
 

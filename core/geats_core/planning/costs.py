@@ -92,7 +92,8 @@ class EntryCost:
     only ``live`` keys differ. One that has the key ``busy`` does not go: the guest uses it. If
     ``of`` is set, the field is a mapping that says more of the entries of that other field: of one
     that comes it may have the keys ``fresh``, and what it says of one that goes is of no matter.
-    If not ``ordered``, entries may come and go anywhere.
+    If not ``ordered``, entries may come and go anywhere. If ``types`` is set, only those come, go
+    or change that have one of them as ``type``; None among them is an entry without one.
     """
 
     live: frozenset[str] = frozenset()
@@ -100,6 +101,7 @@ class EntryCost:
     of: str = ""
     fresh: frozenset[str] = frozenset()
     ordered: bool = True
+    types: frozenset[object] | None = None
 
     def is_live(self, field: str, before: Mapping[str, object], now: Mapping[str, object]) -> bool:
         """Whether the change of *field* can be made while the VM is on."""
@@ -118,7 +120,11 @@ class EntryCost:
         kept = [name for name in old if name in new]
         at_the_end = not self.ordered or kept == [*old][: len(kept)] == [*new][: len(kept)]
         goes = not any(entry.get(self.busy) for name, entry in old.items() if name not in new)
-        return at_the_end and goes and all(_differing(old[n], new[n]) <= self.live for n in kept)
+        differ = [name for name in {*old, *new} if old.get(name) != new.get(name)]
+        touched = [each[name] for each in (old, new) for name in differ if name in each]
+        can = self.types is None or all(entry.get("type") in self.types for entry in touched)
+        alike = all(_differing(old[n], new[n]) <= self.live for n in kept)
+        return at_the_end and goes and can and alike
 
 
 Costs: TypeAlias = Mapping[str, Cost | EntryCost]  # what a driver says, by the fields of ``COST``

@@ -41,7 +41,7 @@ class DriverFacts:
     ``grows_online`` are the disks that its guests see grow while they are on, unless they can only
     read them; None for a driver whose guests have no disks of their own.
     ``renames``: a VM that gets another name keeps what the guest is known by, such as the UUID of
-    its machine.
+    its machine. ``configures_nics``: a NIC that comes while the VM is on has its addresses at once.
     """
 
     roots: frozenset[Offer] | None = None
@@ -59,6 +59,7 @@ class DriverFacts:
     guests_mount: bool | None = None
     whole_cpus: bool = False
     renames: bool = False
+    configures_nics: bool = False
 
     @property
     def all_costs(self) -> Costs:

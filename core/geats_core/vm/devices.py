@@ -39,13 +39,17 @@ def with_devices(runs: VMSpec, want: VMSpec, fields: Collection[str]) -> VMSpec:
     )
 
 
-def differences(old: VMSpec, new: VMSpec) -> Iterable[str]:
-    """What is done to bring a VM from the devices of *old* to those of *new*, in words."""
+def differences(old: VMSpec, new: VMSpec, *, configured: bool = False) -> Iterable[str]:
+    """What is done to bring a VM from the devices of *old* to those of *new*, in words.
+
+    If they are *configured* by the driver, NICs that come have their addresses at once.
+    """
     nics, others = _by_name(old.nics), _by_name(new.nics)
     was, said = hardware.to_plain(old.hardware), hardware.to_plain(new.hardware)
     for name, nic in others.items():
         if name not in nics:
-            told = f" ({LATER})" if isinstance(nic, Nic) and nic.addresses else ""
+            later = isinstance(nic, Nic) and nic.addresses and not configured
+            told = f" ({LATER})" if later else ""
             yield f"attach NIC {name}{told}"
         elif nic != nics[name] or _of(was, name) != _of(said, name):
             yield f"change NIC {name}"

@@ -1,18 +1,40 @@
 """NICs of containers: their keys, their lines of LXC, what one VM alone has, what plans warn of."""
 
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 from returns.result import Failure, Success
 
-from geats_core import DriverFacts, Goal, HostFacts, Observation, Target, VMSpec, parse_vm, plan
-from geats_core.containers.nic_lines import hooks, lines
+from geats_core import (
+    DriverFacts,
+    EntryCost,
+    Goal,
+    HostFacts,
+    Impact,
+    Observation,
+    Target,
+    VMSpec,
+    parse_vm,
+    plan,
+)
+from geats_core.containers.live_nics import (
+    LIVE_KEYS,
+    LIVE_TYPES,
+    BridgeFacts,
+    attaching,
+    changing,
+    configuring,
+)
+from geats_core.containers.nic_lines import hooks, limiting, lines
 from geats_core.containers.nics import Link, Nic, NicType, host_end, veth_name
 from geats_core.domains.machine_keys import LACKS_OF_NICS
+from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.plans.explain import notes
 from geats_core.vm.by_hand import winning
 from geats_core.vm.claims import claims
+from geats_core.vm.devices import differences
 from geats_core.vm.parse import to_plain
 
 MAC = "02:00:00:00:00:01"
@@ -258,3 +280,80 @@ def test_a_nic_is_a_pair_or_on_an_interface_of_the_host() -> None:
     assert (pair.is_pair, pair.takes_parent, pair.link) == (True, False, Link.UP)
     card = replace(pair, type=NicType.PHYSICAL, parent="enp1s0")
     assert (card.is_pair, card.takes_parent) == (False, True)
+
+
+def test_a_nic_that_comes_has_all_at_once() -> None:
+    (nic,) = web({**BRIDGED, "addresses": ["10.0.0.2/24", "fd00::2/64"]}).nics
+    facts = BridgeFacts(mtu=9000, vlan=1)
+    limits = [" ".join(each) for each in limiting("vweb", nic.rate)]
+    assert [" ".join(each) for each in attaching("vweb", nic, 42, facts)] == [
+        f"ip link add dev vweb type veth peer name eth0 address {MAC} netns 42",
+        f"ip link set dev vweb address fe{MAC[2:]}",
+        "ip link set dev vweb master br0",
+        "ip link set dev vweb mtu 1400",
+        "bridge vlan del dev vweb vid 1",
+        "bridge vlan add dev vweb vid 7 pvid untagged",
+        "bridge vlan add dev vweb vid 8",
+        "bridge vlan add dev vweb vid 9",
+        "tc qdisc del dev vweb root",
+        "tc qdisc del dev vweb ingress",
+        *limits,
+        "ip link set dev vweb down",
+    ]
+    assert [" ".join(each) for each in configuring(nic, facts)] == [
+        "ip link set dev eth0 mtu 1400 up",
+        "ip address add 10.0.0.2/24 broadcast + dev eth0",
+        "ip address add fd00::2/64 nodad dev eth0",
+        "ip -4 route add default via 10.0.0.1 dev eth0 onlink",
+        "ip route add 10.9.0.0/16 via 10.0.0.1 dev eth0",
+        "ip route add fd00::/8 via fe80::1 dev eth0",
+    ]
+
+
+def test_a_nic_that_changes_has_no_more_than_that_done() -> None:
+    (nic,) = web({"name": "eth0", "bridge": "br0"}).nics
+    facts = BridgeFacts()
+    always = ["ip link set dev e mtu 1500", "ip link set dev e up"]
+    assert [" ".join(each) for each in changing("e", "e", nic, nic, facts)] == always
+    alone = replace(nic, type=NicType.VETH, bridge="", addresses=())
+    assert [" ".join(each) for each in changing("e", "new", nic, alone, facts)] == [
+        "ip link set dev e down",
+        "ip link set dev e name new",
+        "ip link set dev new nomaster",
+        *(line.replace("dev e", "dev new") for line in always),
+    ]
+    tagged = replace(nic, trunk=(8,))
+    assert [" ".join(each) for each in changing("e", "e", tagged, nic, facts)][1:3] == [
+        "bridge vlan del dev e vid 8",
+        "bridge vlan add dev e vid 1 pvid untagged",
+    ]
+    single = replace(nic, addresses=(ip_interface("10.0.0.2/32"),))
+    assert ("ip", "address", "add", "10.0.0.2/32", "dev", "eth0") in configuring(single, facts)
+
+
+def test_only_pairs_that_are_not_routed_change_live() -> None:
+    costs = {"nics": EntryCost(live=LIVE_KEYS, types=LIVE_TYPES)}
+    plain = {"name": "eth0", "bridge": "br0"}
+    impacts = {
+        text: changes(web(*before), web(*now), costs)[0].impact
+        for text, before, now in (
+            ("mtu", [plain], [{**plain, "mtu": 1400}]),
+            ("comes", [plain], [plain, {"name": "eth1", "type": "veth"}]),
+            ("goes", [plain], []),
+            ("comes first", [plain], [{"name": "eth1", "type": "veth"}, plain]),
+            ("macvlan comes", [plain], [plain, {**MACVLAN, "name": "eth1"}]),
+            ("macvlan changes", [MACVLAN], [{**MACVLAN, "mtu": 1400}]),
+            ("address", [plain], [{**plain, "addresses": ["10.0.0.2/24"]}]),
+        )
+    }
+    assert {text for text, impact in impacts.items() if impact is Impact.LIVE} == {
+        *("mtu", "comes", "goes")
+    }
+
+
+def test_what_is_told_of_a_nic_that_comes_is_what_happens() -> None:
+    before, now = web(), web(BRIDGED)
+    assert [*differences(before, now)] == [
+        "attach NIC eth0 (its guest configures it at its next start)"
+    ]
+    assert [*differences(before, now, configured=True)] == ["attach NIC eth0"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from geats_core.containers.live_nics import LIVE_KEYS, LIVE_TYPES
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
@@ -9,6 +10,7 @@ from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
+from geats_host.linux import network
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
 # The halt signal is read from the config before it is sent: the next shutdown uses the new one.
@@ -25,7 +27,11 @@ COSTS = {
     "init": Cost.always(Impact.NONE),
     **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }
-ENTRIES = {"devices": EntryCost(live=frozenset({"access", "optional"}), ordered=False)}
+ENTRIES = {
+    "devices": EntryCost(live=frozenset({"access", "optional"}), ordered=False),
+    "nics": EntryCost(live=LIVE_KEYS, types=LIVE_TYPES),
+}
+OF_OPEN_VSWITCH = {"devices": ENTRIES["devices"]}  # its ports change with a restart
 
 
 def facts(options: Options) -> DriverFacts:
@@ -34,7 +40,8 @@ def facts(options: Options) -> DriverFacts:
         roots=DIRECTORIES,
         volumes=DIRECTORIES,
         costs=COSTS,
-        entries=ENTRIES,
+        entries=OF_OPEN_VSWITCH if network.open_vswitches() else ENTRIES,
+        configures_nics=True,
         no_start=apparmor.no_start(),
         location=f"{options.path}",
         keys=KEYS,

@@ -16,7 +16,7 @@ from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import seen as lxc_seen
-from geats_host.drivers.lxc.kernel import cgroups, devices, links
+from geats_host.drivers.lxc.kernel import cgroups, devices, links, nics
 from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
@@ -157,6 +157,7 @@ def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
         for device in has.values():
             if had.get(device.name) != device and Path(device.source).exists():
                 devices.attach(pid, device, options.timeout_s)
+        nics.bring(name, pid, started.nics, wanted.spec.nics)
         definition.write_started(folder, wanted.in_effect(started))
 
 

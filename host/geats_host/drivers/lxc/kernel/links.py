@@ -32,7 +32,7 @@ def make_way(spec: VMSpec) -> None:
     """Remove what is left of interfaces of a VM that is off; ``HostError`` says who has one."""
     for index, nic in enumerate(spec.nics):
         name = host_end(spec.name, index, nic)
-        if not name or not _is_there(name):
+        if not name or not is_there(name):
             continue
         if nic.host_name and not in_the_way(name):
             raise HostError(f"there is an interface {name} on the host: delete it, or say another")
@@ -53,7 +53,7 @@ def remove(name: str) -> None:
     taken = in_the_way(name)
     if taken:
         raise HostError(taken)
-    if _is_there(name):
+    if is_there(name):
         run(["ip", "link", "delete", "dev", name])
 
 
@@ -76,7 +76,8 @@ def leftovers(vms: Collection[str], on: Collection[str]) -> Iterator[Left]:
         )
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
+    """Whether the host has an interface of this name."""
     try:
         socket.if_nametoindex(name)
     except OSError:

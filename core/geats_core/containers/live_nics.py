@@ -1,0 +1,81 @@
+"""A NIC of a container that runs, brought to what is wanted: the commands for its two ends.
+
+Those of one end go by name, on the host or in the network of the guest. Each may be run again: what
+an earlier try did is not in their way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from geats_core.containers.nic_lines import Command, limiting
+from geats_core.containers.nics import Link, Nic, NicType
+
+ATTACHED = frozenset({NicType.BRIDGE, NicType.VETH})  # types that come, go and change live
+# Keys of those types that change live; and values of ``type`` in plain data that say them.
+LIVE_KEYS = frozenset({"bridge", "host_name", "link", "mtu", "rate", "trunk", "vlan"})
+LIVE_TYPES = frozenset({None, str(NicType.VETH)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BridgeFacts:
+    """What a port of a bridge has that says nothing else."""
+
+    mtu: int = 1500
+    vlan: int = 1
+
+
+def attaching(end: str, nic: Nic, pid: int, facts: BridgeFacts) -> Iterable[Command]:
+    """The commands on the host that make a NIC of the guest whose init is *pid*."""
+    peer = ("peer", "name", nic.name, "address", nic.mac, "netns", f"{pid}")
+    yield ("ip", "link", "add", "dev", end, "type", "veth", *peer)
+    # A bridge takes the lowest address of its ports, which must not be that of a guest.
+    yield ("ip", "link", "set", "dev", end, "address", f"fe{nic.mac[2:]}")
+    yield from changing(end, end, None, nic, facts)
+
+
+def configuring(nic: Nic, facts: BridgeFacts) -> Iterable[Command]:
+    """The commands in the network of the guest that give a new NIC what it says."""
+    yield ("ip", "link", "set", "dev", nic.name, "mtu", f"{nic.mtu or facts.mtu}", "up")
+    for address in nic.addresses:
+        broadcast = ("broadcast", "+") if address.version == 4 else ("nodad",)
+        wide = broadcast if address.network.prefixlen < 31 or address.version == 6 else ()
+        yield ("ip", "address", "add", f"{address}", *wide, "dev", nic.name)
+    for gateway in nic.gateways:
+        by = ("via", f"{gateway}", "dev", nic.name, "onlink")
+        yield ("ip", f"-{gateway.version}", "route", "add", "default", *by)
+    for route in nic.routes:
+        yield ("ip", "route", "add", f"{route.to}", "via", f"{route.via}", "dev", nic.name)
+
+
+def changing(
+    end: str, wanted: str, old: Nic | None, nic: Nic, facts: BridgeFacts
+) -> Iterable[Command]:
+    """The commands on the host that make *nic* of *old*, whose *end* is to be called *wanted*."""
+    if end != wanted:
+        yield ("ip", "link", "set", "dev", end, "down")  # kernels before 6.2 rename no other
+        yield ("ip", "link", "set", "dev", end, "name", wanted)
+    moved = old is None or old.bridge != nic.bridge
+    if moved and nic.bridge:
+        yield ("ip", "link", "set", "dev", wanted, "master", nic.bridge)
+    elif moved:
+        yield ("ip", "link", "set", "dev", wanted, "nomaster")
+    yield ("ip", "link", "set", "dev", wanted, "mtu", f"{nic.mtu or facts.mtu}")
+    yield from _tags(wanted, None if moved else old, nic, facts)
+    if old is None or old.rate != nic.rate:
+        yield ("tc", "qdisc", "del", "dev", wanted, "root")
+        yield ("tc", "qdisc", "del", "dev", wanted, "ingress")
+        yield from limiting(wanted, nic.rate)
+    yield ("ip", "link", "set", "dev", wanted, "down" if nic.link is Link.DOWN else "up")
+
+
+def _tags(end: str, old: Nic | None, nic: Nic, facts: BridgeFacts) -> Iterable[Command]:
+    """Its VLANs on the bridge: a new port is in the one of the bridge, without a tag."""
+    was, now = (old.vlan, old.trunk) if old else (None, ()), (nic.vlan, nic.trunk)
+    if was == now:
+        return
+    for tag in {was[0] or facts.vlan, *was[1]} - {now[0] or facts.vlan, *now[1]}:
+        yield ("bridge", "vlan", "del", "dev", end, "vid", f"{tag}")
+    untagged = ("vid", f"{now[0] or facts.vlan}", "pvid", "untagged")
+    yield ("bridge", "vlan", "add", "dev", end, *untagged)
+    for tag in now[1]:
+        yield ("bridge", "vlan", "add", "dev", end, "vid", f"{tag}")

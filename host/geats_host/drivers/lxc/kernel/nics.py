@@ -1,0 +1,76 @@
+"""NICs of a container that runs: attached, changed and detached, from the host."""
+
+import json
+import socket
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from geats_core.containers.live_nics import BridgeFacts, attaching, changing, configuring
+from geats_core.containers.nic_lines import Command
+from geats_core.containers.nics import Nic, host_end
+from geats_host.drivers.lxc.kernel import connections, links
+from geats_host.errors import HostError
+from geats_host.linux.run import run
+
+MAY_FAIL = ("tc", "qdisc", "del")  # there may be no limit that goes
+FAILED = 2  # the exit code of tc(8) then
+
+
+def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> None:
+    """Let the guest whose init is *pid* have these NICs instead of those that it *had*."""
+    for index, (old, nic) in enumerate(zip_longest(had, has)):
+        if old == nic:
+            continue
+        if nic is None or old is None:
+            _take_out(host_end(vm_name, index, old or nic))
+        if nic is not None and old is None:
+            _attach(host_end(vm_name, index, nic), nic, pid)
+        elif nic is not None and old is not None:
+            _change(host_end(vm_name, index, nic), old, nic, pid)
+
+
+def _take_out(end: str) -> None:
+    """Both ends are gone then; one that an earlier try left half done as well."""
+    if links.is_there(end):
+        run(("ip", "link", "delete", "dev", end))
+
+
+def _attach(end: str, nic: Nic, pid: int) -> None:
+    facts = _bridge_facts(nic)
+    for command in attaching(end, nic, pid, facts):
+        _run(command)
+    for command in configuring(nic, facts):
+        _run(_inside(pid, command))
+
+
+def _change(wanted: str, old: Nic, nic: Nic, pid: int) -> None:
+    facts = _bridge_facts(nic)
+    for command in changing(_end_of(nic, pid), wanted, old, nic, facts):
+        _run(command)
+    mtu = f"{nic.mtu or facts.mtu}"
+    _run(_inside(pid, ("ip", "link", "set", "dev", nic.name, "mtu", mtu)))
+
+
+def _end_of(nic: Nic, pid: int) -> str:
+    """The name of its end on the host, which one that LXC made itself drew."""
+    found = json.loads(run(_inside(pid, ("ip", "-json", "link", "show", "dev", nic.name))))
+    try:
+        return socket.if_indextoname(found[0]["link_index"])
+    except (KeyError, OSError):
+        raise HostError(f"{nic.name} of the guest has no end on this host") from None
+
+
+def _bridge_facts(nic: Nic) -> BridgeFacts:
+    if not nic.bridge:
+        return BridgeFacts()
+    found = json.loads(run(("ip", "-json", "link", "show", "dev", nic.bridge)))
+    tag = connections.details(nic.bridge).get("vlan_default_pvid", 1)
+    return BridgeFacts(mtu=int(found[0]["mtu"]), vlan=int(f"{tag}"))
+
+
+def _inside(pid: int, command: Command) -> Command:
+    return ("nsenter", f"--net=/proc/{pid}/ns/net", *command)
+
+
+def _run(command: Command) -> None:
+    run(command, accepted=(0, FAILED) if command[:3] == MAY_FAIL else (0,))
