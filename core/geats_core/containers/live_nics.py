@@ -4,15 +4,16 @@ Those of one end go by name, on the host or in the network of the guest. Each ma
 an earlier try did is not in their way.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from geats_core.containers.nic_lines import Command, limiting
-from geats_core.containers.nics import Link, Nic, NicType
+from geats_core.containers.nics import Link, Nic, NicType, host_end
 
 ATTACHED = frozenset({NicType.BRIDGE, NicType.VETH})  # types that come, go and change live
 # Keys of those types that change live; and values of ``type`` in plain data that say them.
 LIVE_KEYS = frozenset({"bridge", "host_name", "link", "mtu", "rate", "trunk", "vlan"})
+SWITCH = "ovs-system"  # whose ports are those of all bridges of Open vSwitch
 LIVE_TYPES = frozenset({None, str(NicType.VETH)})
 
 
@@ -22,6 +23,33 @@ class BridgeFacts:
 
     mtu: int = 1500
     vlan: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSeen:
+    """The host's end of a NIC as it is: whose port it is, if of any, and whether it is up."""
+
+    master: str
+    mtu: int
+    is_up: bool
+
+
+def as_seen(vm_name: str, nics: Sequence[Nic], ends: Mapping[str, EndSeen]) -> tuple[Nic, ...]:
+    """The NICs as they are now, of which *ends* are seen: somebody may have changed them.
+
+    An end that is not seen is as it was: LXC may have drawn its name.
+    """
+    found = (ends.get(host_end(vm_name, at, nic)) for at, nic in enumerate(nics))
+    return tuple(nic if end is None else _seen(nic, end) for nic, end in zip(nics, found, strict=True))
+
+
+def _seen(nic: Nic, end: EndSeen) -> Nic:
+    return replace(
+        nic,
+        bridge=end.master if nic.type is NicType.BRIDGE and end.master != SWITCH else nic.bridge,
+        mtu=nic.mtu if nic.mtu is None else end.mtu,
+        link=Link.UP if end.is_up else Link.DOWN,
+    )
 
 
 def attaching(end: str, nic: Nic, pid: int, facts: BridgeFacts) -> Iterable[Command]:

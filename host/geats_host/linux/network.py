@@ -11,8 +11,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
+from geats_core.containers.live_nics import EndSeen
 from geats_host.errors import HostError
 
 HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
@@ -20,8 +22,10 @@ GET_LINKS, ALL = 18, 0x301  # RTM_GETLINK; NLM_F_REQUEST and NLM_F_DUMP
 ERROR, DONE, LINK = 2, 3, 16  # NLMSG_ERROR, NLMSG_DONE, RTM_NEWLINK
 CHANGED_MEANWHILE = 0x10  # NLM_F_DUMP_INTR
 LINK_BYTES = 16  # struct ifinfomsg
+HEAD, MTU, MASTER = 0, 4, 10  # no attribute: struct ifinfomsg; IFLA_MTU, IFLA_MASTER
+FLAGS_AT, IS_UP, NUMBER = 8, 1, struct.Struct("=I")  # in struct ifinfomsg; IFF_UP
 NAME, INFO, KIND = 3, 18, 1  # IFLA_IFNAME, IFLA_LINKINFO, and within that IFLA_INFO_KIND
-BRIDGE, OPEN_VSWITCH = b"bridge\0", b"openvswitch\0"
+BRIDGE, OPEN_VSWITCH, VETH = b"bridge\0", b"openvswitch\0", b"veth\0"
 HAS_OPEN_VSWITCH = Path("/sys/module/openvswitch")
 LONGEST_ANSWER = 1 << 16  # of one recv; the kernel splits what is longer
 ATTEMPTS, TIMEOUT_S = 10, 10
@@ -29,20 +33,44 @@ ATTEMPTS, TIMEOUT_S = 10, 10
 
 def bridges() -> frozenset[str]:
     """The names of the bridges in our network namespace, those of Open vSwitch included."""
-    return _of_kind(BRIDGE) | open_vswitches()
+    return _names(BRIDGE) | open_vswitches()
 
 
 def open_vswitches() -> frozenset[str]:
     """Those of Open vSwitch; only if it is there, the kernel is asked for them."""
-    return _of_kind(OPEN_VSWITCH) if HAS_OPEN_VSWITCH.exists() else frozenset()
+    return _names(OPEN_VSWITCH) if HAS_OPEN_VSWITCH.exists() else frozenset()
 
 
-def _of_kind(kind: bytes) -> frozenset[str]:
+def ends() -> dict[str, EndSeen]:
+    """The ends of pairs of interfaces that are in our network namespace, by their names."""
+    name_of = cache(_name_of)
+    return {
+        _name(link): EndSeen(
+            master=name_of(*NUMBER.unpack(link[MASTER])) if MASTER in link else "",
+            mtu=NUMBER.unpack(link[MTU])[0],
+            is_up=bool(NUMBER.unpack_from(link[HEAD], FLAGS_AT)[0] & IS_UP),
+        )
+        for link in _of_kind(VETH)
+    }
+
+
+def _name_of(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return ""  # it went meanwhile
+
+
+def _names(kind: bytes) -> frozenset[str]:
+    return frozenset(map(_name, _of_kind(kind)))
+
+
+def _of_kind(kind: bytes) -> list[dict[int, bytes]]:
     try:
         for _ in range(ATTEMPTS):
             links = _links(kind)
             if links is not None:
-                return frozenset(_name(link) for link in links if _kind(link) == kind)
+                return [link for link in links if _kind(link) == kind]
     except OSError as error:
         raise HostError(f"cannot list the bridges: {error.strerror or error}") from None
     raise HostError("cannot list the bridges: they change all the time")
@@ -82,7 +110,8 @@ def _links(of_kind: bytes) -> list[dict[int, bytes]] | None:
                 if kind == DONE:
                     return None if changed else links
                 if kind == LINK:
-                    links.append(dict(_attributes(payload[LINK_BYTES:])))
+                    head, rest = payload[:LINK_BYTES], payload[LINK_BYTES:]
+                    links.append({HEAD: head, **dict(_attributes(rest))})
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:

@@ -22,6 +22,8 @@ from geats_core.containers.live_nics import (
     LIVE_KEYS,
     LIVE_TYPES,
     BridgeFacts,
+    EndSeen,
+    as_seen,
     attaching,
     changing,
     configuring,
@@ -357,3 +359,24 @@ def test_what_is_told_of_a_nic_that_comes_is_what_happens() -> None:
         "attach NIC eth0 (its guest configures it at its next start)"
     ]
     assert [*differences(before, now, configured=True)] == ["attach NIC eth0"]
+
+
+def test_nics_are_as_their_ends_are_seen() -> None:
+    nics = web(
+        {"name": "eth0", "bridge": "br0", "host_name": "v0", "mtu": 1400},
+        {"name": "eth1", "bridge": "ovs", "host_name": "v1"},
+        {"name": "eth2", "type": "veth", "host_name": "v2"},
+        {"name": "eth3", "bridge": "br0"},
+        MACVLAN | {"name": "eth4"},
+    ).nics
+    ends = {
+        "v0": EndSeen(master="br1", mtu=9000, is_up=True),
+        "v1": EndSeen(master="ovs-system", mtu=9000, is_up=True),
+        "v2": EndSeen(master="br0", mtu=1500, is_up=False),
+    }
+    assert as_seen("web", nics, ends) == (
+        replace(nics[0], bridge="br1", mtu=9000),
+        nics[1],
+        replace(nics[2], link=Link.DOWN),
+        *nics[3:],
+    )

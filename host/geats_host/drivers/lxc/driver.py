@@ -14,6 +14,7 @@ need is in modules of its own, which are loaded then.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,8 +106,9 @@ class LxcDriver:
             there = known.union(filter(fields.VM_NAME.fullmatch, sockets.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
             powers = self._powers(names, known) if names else {}
+            ends = cache(network.ends)
             return {
-                name: lxc_seen.seen(self.options, name, power)
+                name: lxc_seen.seen(self.options, name, power, ends)
                 for name, power in powers.items()
                 if name in known or power is not Power.STOPPED
             } | (self._strangers() if only is None else {})

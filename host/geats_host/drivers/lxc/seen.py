@@ -1,10 +1,12 @@
 """What is seen of one container: by its files, its monitor and its cgroups."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
+from geats_core.containers.live_nics import EndSeen, as_seen
 from geats_core.foreign.lxc_lines import included_by, root_of
 from geats_core.foreign.lxc_nics import nics_of
 from geats_core.vm.lxc_config import INCLUDES, LxcConfig
@@ -17,16 +19,30 @@ from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.inputs import lxc_includes
-from geats_host.linux import processes
+from geats_host.linux import network, processes
+
+Ends: TypeAlias = Callable[[], Mapping[str, EndSeen]]
 
 
-def seen(options: Options, name: str, power: Power) -> DriverSeen:
-    """One container; if its files cannot be read, that is the trouble of this one alone."""
+def seen(options: Options, name: str, power: Power, ends: Ends = network.ends) -> DriverSeen:
+    """One container; if its files cannot be read, that is the trouble of this one alone.
+
+    *ends* are those of NICs on the host: asked for once somebody needs them.
+    """
     try:
-        return _as_written(options, name, power)
+        return _connected(_as_written(options, name, power), ends)
     except OSError as error:
         why = vm_files.unreadable(options.path / name, error)
         return DriverSeen(power=power, unreliable=why)
+
+
+def _connected(seen_: DriverSeen, ends: Ends) -> DriverSeen:
+    """With the NICs as they are: what runs is what counts."""
+    runs = seen_.in_effect
+    if runs is None or not any(nic.is_pair for nic in runs.nics):
+        return seen_
+    now = as_seen(runs.name, runs.nics, ends())
+    return seen_ if now == runs.nics else replace(seen_, in_effect=replace(runs, nics=now))
 
 
 def _as_written(options: Options, name: str, power: Power) -> DriverSeen:
