@@ -1,7 +1,7 @@
 """Specs, observations, goals and raw data: well-formed by construction, from small universes."""
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
 
 from hypothesis import strategies as st
 
@@ -30,8 +30,9 @@ from geats_core import (
 )
 from geats_core.containers.cgroups import CgroupLimits, IoLimit
 from geats_core.containers.devices import Device, Nodes
+from geats_core.containers.guest_networks import Manager
 from geats_core.containers.isolation import Capabilities, Isolation
-from geats_core.containers.nics import Link, NicType, Rate, Route
+from geats_core.containers.nics import Ipv6, Link, NicType, Rate, Route
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
@@ -96,6 +97,7 @@ routes = st.builds(
     to=st.sampled_from(["10.9.0.0/16", "10.8.0.0/16"]).map(ip_network),
     via=st.sampled_from(["10.0.0.1", "10.0.0.254"]).map(ip_address),
 )
+tokens = st.sampled_from(["::5", "::6:7"]).map(IPv6Address)
 bridged_nics = st.builds(
     Nic,
     name=st.sampled_from(["eth0", "eth1"]),
@@ -110,6 +112,8 @@ bridged_nics = st.builds(
     rate=st.sampled_from([Rate(), Rate(), Rate(in_bytes=2**20), Rate(out_bytes=1000)]),
     link=st.sampled_from(Link),
     routes=st.just(()) | routes.map(lambda route: (route,)),
+    dhcp=st.sampled_from([False, False, True]),
+    ipv6=st.just(Ipv6()) | st.builds(Ipv6, ra=st.booleans(), token=st.none() | tokens),
 )
 other_nics = st.builds(
     lambda nic, changes: replace(nic, **{"bridge": "", "trunk": (), "vlan": None, **changes}),
@@ -244,6 +248,14 @@ tmpfs = st.builds(
     size_bytes=sizes,
     mode=st.sampled_from(["1777", "755"]),
 )
+
+
+def asking(spec: VMSpec) -> VMSpec:
+    """The same, with somebody who does in the guest what only the guest can do."""
+    asks = any(nic.is_asked_for for nic in spec.nics) and spec.guest_network is Manager.NONE
+    return replace(spec, guest_network=Manager.AUTO) if asks else spec
+
+
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -267,6 +279,7 @@ specs = st.builds(
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),
+    guest_network=st.sampled_from([Manager.NONE] * 3 + list(Manager)),
     hardware=st.sampled_from([()] * 6 + [(("tpm", "true"),), (("disks", '{"data": "scsi"}'),)]),
     autostart=st.builds(
         Autostart,
@@ -279,7 +292,7 @@ specs = st.builds(
     ready=st.none() | readies,
     labels=st.just(()) | labels,
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
-).map(lambda spec: replace(spec, idmap=()) if spec.privileged else spec)
+).map(lambda spec: asking(replace(spec, idmap=()) if spec.privileged else spec))
 
 
 @st.composite
@@ -287,15 +300,17 @@ def spec_lists(draw: st.DrawFn) -> list[VMSpec]:
     """Some specs of one VM, close enough that two of them are often equal."""
     first = draw(specs)
     others = draw(st.lists(specs, max_size=2))
-    near = VMSpec(
-        name=first.name,
-        driver=first.driver,
-        template=first.template,
-        hostname=first.hostname,
-        volumes=first.volumes,
-        limits=draw(limits),
-        nics=draw(nic_tuples),
-        transient=first.transient,
+    near = asking(
+        VMSpec(
+            name=first.name,
+            driver=first.driver,
+            template=first.template,
+            hostname=first.hostname,
+            volumes=first.volumes,
+            limits=draw(limits),
+            nics=draw(nic_tuples),
+            transient=first.transient,
+        )
     )
     return [first, first, near, *others]
 

@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from geats_core.containers.guest_networks import Manager
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_import import import_libvirt
 from geats_core.domains.domain_xml import domain_xml
@@ -71,6 +72,7 @@ machines = st.builds(
         limits=Limits(memory_bytes=1 << 30, cpus=2.0),
         binds=tuple(map(shared, spec.binds)),
         nics=tuple(map(plugged, spec.nics)),
+        guest_network=Manager.NONE,
         hardware=read_hardware("hardware", keys).unwrap(),
     ),
     specs,

@@ -40,7 +40,9 @@ def as_seen(vm_name: str, nics: Sequence[Nic], ends: Mapping[str, EndSeen]) -> t
     An end that is not seen is as it was: LXC may have drawn its name.
     """
     found = (ends.get(host_end(vm_name, at, nic)) for at, nic in enumerate(nics))
-    return tuple(nic if end is None else _seen(nic, end) for nic, end in zip(nics, found, strict=True))
+    return tuple(
+        nic if end is None else _seen(nic, end) for nic, end in zip(nics, found, strict=True)
+    )
 
 
 def _seen(nic: Nic, end: EndSeen) -> Nic:

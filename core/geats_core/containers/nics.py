@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeAlias
 
 from returns.result import Success
@@ -88,6 +88,15 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ipv6:
+    """Whether a guest takes what routers announce, and the end of the address that it makes of it:
+    without ``token``, that of its MAC address."""
+
+    ra: bool = True
+    token: IPv6Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Nic:
     """One network interface. ``mac`` is given or derived; it is empty for one that has that of its
     ``parent``, an interface of the host.
@@ -113,6 +122,13 @@ class Nic:
     rate: Rate = Rate()
     link: Link = Link.UP
     routes: tuple[Route, ...] = ()
+    dhcp: bool = False
+    ipv6: Ipv6 = Ipv6()
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether only the guest itself can get what it says."""
+        return self.dhcp or self.ipv6 != Ipv6()
 
     @property
     def is_pair(self) -> bool:
@@ -146,6 +162,8 @@ def _nic(read: Reader) -> Checked[Nic]:
         rate=read.take("rate", _rate, Rate()),
         link=read.take("link", _link, Link.UP),
         routes=routes,
+        dhcp=read.take("dhcp", fields.boolean, False),
+        ipv6=read.take("ipv6", _ipv6, Ipv6()),
     )
     read.problems += _problems(read, nic)
     return read.done(nic)
@@ -197,6 +215,27 @@ def _route(read: Reader) -> Checked[Route]:
             via=read.need("via", fields.ip, nowhere.network_address),
         )
     )
+
+
+@of_mapping
+def _ipv6(read: Reader) -> Checked[Ipv6]:
+    return read.done(
+        Ipv6(
+            ra=read.take("ra", fields.boolean, True),
+            token=read.take("token", _token_or_none, None),
+        )
+    )
+
+
+@taking(text_matching(r"::[0-9A-Fa-f:]+", "the end of an IPv6 address such as ::5"))
+def _token(path: str, raw: object) -> Checked[IPv6Address]:
+    match fields.ip(path, raw):
+        case Success(IPv6Address() as address) if 0 < int(address) < 1 << 64:
+            return Success(address)
+        case _:
+            return problem(
+                path, f"must be the end of an IPv6 address, such as ::5, got {shown(raw)}"
+            )
 
 
 @taking(text_matching(r"[0-9A-Fa-f:.]+/[0-9.]+", "a network such as 10.9.0.0/16"))
@@ -281,6 +320,7 @@ _link = fields.one_of("link", Link)
 _mode = fields.matching(re.compile(r"[a-z0-9]{1,10}"), "a mode such as bridge")
 _mtu_or_none = fields.or_none(fields.whole_number(LEAST_MTU, MOST_MTU))
 _routes = each(_route)
+_token_or_none = fields.or_none(_token)
 _size_or_none = fields.or_none(parse_size)
 _vlan = fields.whole_number(1, MOST_VLAN)
 _vlan_or_none = fields.or_none(_vlan)
@@ -301,6 +341,8 @@ def to_plain(nic: Nic) -> dict[str, object]:
         "mtu": nic.mtu,
         "rate": {key: format_size(value) for key, value in rate.items() if value is not None},
         "link": "" if nic.link is Link.UP else str(nic.link),
+        "dhcp": nic.dhcp,
+        "ipv6": _plain_ipv6(nic.ipv6),
         "routes": [{"to": str(route.to), "via": str(route.via)} for route in nic.routes],
     }
     return {
@@ -311,3 +353,8 @@ def to_plain(nic: Nic) -> dict[str, object]:
         "gateways": [str(gateway) for gateway in nic.gateways],
         **{key: value for key, value in extra.items() if value},
     }
+
+
+def _plain_ipv6(ipv6: Ipv6) -> dict[str, object]:
+    ra: dict[str, object] = {} if ipv6.ra else {"ra": False}
+    return ra | ({} if ipv6.token is None else {"token": str(ipv6.token)})

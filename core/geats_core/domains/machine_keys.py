@@ -248,13 +248,14 @@ _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
+    | {"guest_network"}
     | {*isolation.KEYS, *cgroups.KEYS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {
     **{key: key for key in ("link", "mtu", "vlan")},
     "parent": "macvtap",
     "rate": "rate_in and rate_out",
-    **dict.fromkeys(("mode", "routes", "trunk", "type"), ""),
+    **dict.fromkeys(("dhcp", "ipv6", "mode", "routes", "trunk", "type"), ""),
 }
 AT_FIRST_START = frozenset({f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data"})  # see ``COSTS``
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})

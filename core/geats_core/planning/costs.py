@@ -35,6 +35,7 @@ COST: Mapping[str, Impact] = {
     "binds": RESTART,
     "shared_volumes": RESTART,
     "nics": RESTART,
+    "guest_network": RESTART,
     "dns": RESTART,
     "metadata": RESTART,
     "init": RESTART,

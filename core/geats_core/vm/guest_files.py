@@ -5,6 +5,7 @@ from hashlib import sha256
 from ipaddress import IPv4Interface
 from shlex import quote
 
+from geats_core.containers.guest_networks import network_digest
 from geats_core.vm.spec import Dns, VMSpec
 
 HEADER = "# written by geats\n"
@@ -107,6 +108,7 @@ def guest_digest(spec: VMSpec) -> str:
     digest = sha256()
     for path, content in sorted(guest_files(spec).items()):
         digest.update(f"{path}\0{content}\0".encode())
+    digest.update(network_digest(spec.nics, spec.guest_network).encode())
     return digest.hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core.containers import nics
 from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
 from geats_core.containers.devices import devices_to_plain, read_devices
+from geats_core.containers.guest_networks import Manager, unasked
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
 from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
@@ -115,6 +116,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
             cgroup=read_cgroups(read),
         ),
         nics=interfaces,
+        guest_network=read.take("guest_network", _manager, Manager.NONE),
         dns=read.take("dns", _dns, Dns()),
         metadata=read.take("metadata", _metadata, ()),
         init=read.take("init", _init, Init.AUTO),
@@ -135,6 +137,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         labels=read.take("labels", labels, NO_LABELS),
         description=read.take("description", fields.text, ""),
     )
+    read.problems += unasked(spec.nics, spec.guest_network)
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
 
@@ -180,6 +183,7 @@ _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapp
 _domains = each(fields.domain)
 _includes = fields.or_none(each(fields.include))
 _init = fields.one_of("init", Init)
+_manager = fields.one_of("network manager", Manager)
 _ips = each(fields.ip)
 _names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
@@ -202,6 +206,9 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             **cgroups_to_plain(spec.limits.cgroup),
             **mounts_to_plain(spec.volumes, spec.binds, spec.shared_volumes),
             "nics": [*map(nics.to_plain, spec.nics)],
+            "guest_network": None
+            if spec.guest_network is Manager.NONE
+            else str(spec.guest_network),
             "dns": {
                 "nameservers": [str(server) for server in spec.dns.nameservers],
                 "search": list(spec.dns.search),

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from geats_core.containers.cgroups import CgroupLimits
 from geats_core.containers.devices import Device
+from geats_core.containers.guest_networks import Manager
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
 from geats_core.containers.tmpfs import Tmpfs
@@ -176,6 +177,7 @@ class VMSpec:
     shared_volumes: tuple[SharedVolume, ...] = ()
     limits: Limits = Limits()
     nics: tuple[Nic, ...] = ()
+    guest_network: Manager = Manager.NONE
     dns: Dns = Dns()
     metadata: tuple[tuple[str, str], ...] = ()
     init: Init = Init.AUTO

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.containers.guest_networks import LOOKED_FOR, Manager, found_in, network_files
 from geats_core.vm import hardware
 from geats_core.vm.guest_files import (
     FIRSTBOOT,
@@ -13,6 +14,7 @@ from geats_core.vm.guest_files import (
     guest_names,
 )
 from geats_core.vm.spec import VMSpec
+from geats_host.errors import HostError
 from geats_host.guest_trees.guest_files import (
     is_guest_file,
     is_there,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 else:  # most hosts have no guest with a seed
     seed = later("geats_core.domains.seed")
 
+KNOWN = [each for each in Manager if each not in (Manager.NONE, Manager.AUTO)]
 CLOUD_INIT, META_DATA = "cloud-init", "meta-data"
 SEED = "var/lib/cloud/seed/nocloud"  # see the datasource NoCloud of cloud-init
 
@@ -56,6 +59,23 @@ def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> Non
     for path, text in guest_names(found, was, spec, new=new).items():
         if path != HOSTS or is_guest_file(rootfs, path) or not is_there(rootfs, path):
             write_guest_files(rootfs, {path: text}, owner=owner)
+    if spec.guest_network is not Manager.NONE and spec.nics:
+        _tell_manager(rootfs, spec, owner=owner)
     for path, text in guest_files(spec).items():
         mode = 0o600 if path == FIRSTBOOT else 0o644  # it may contain secrets
         write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)
+
+
+def _tell_manager(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
+    """Write what configures the guest's network; only some managers take what others can read."""
+    manager = spec.guest_network
+    if manager is Manager.AUTO:
+        manager = found_in([path for path in LOOKED_FOR if is_there(rootfs, path)])
+    if manager is Manager.NONE:
+        raise HostError(
+            f"{spec.name}: nothing in its guest configures its network that geats knows: install"
+            f" one of {', '.join(KNOWN)} in its template, or leave guest_network out"
+        )
+    private = manager in (Manager.NETWORK_MANAGER, Manager.NETPLAN)
+    files = network_files(spec.nics, manager)
+    write_guest_files(rootfs, files, mode=0o600 if private else 0o644, owner=owner)
