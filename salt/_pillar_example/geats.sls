@@ -155,9 +155,11 @@ geats:
           # vlan: 20                  # the VLAN of the port; and with tags: trunk: [30, 31]
           # rate: {in: 10MiB, out: 5MiB}     # bytes per second
           # routes: [{to: 10.9.0.0/16, via: 10.0.3.254}]
+          # ipv6: {ra: true, token: '::5'}   # and dhcp: true; both need guest_network
         # - {name: eth1, type: macvlan, parent: enp1s0, mode: bridge, mac: '00:16:3e:xx:xx:xx'}
         # - {name: eth2, type: routed, addresses: [198.51.100.7/32], gateways: [169.254.1.1]}
         # - {name: eth3, type: physical, parent: enp2s0}       # or veth, ipvlan, vlan
+      # guest_network: auto       # or systemd-networkd, ifupdown, networkmanager, netplan
       metadata:                   # for /etc/firstboot.config in the guest
         ROLE: web server
 
