@@ -1,21 +1,18 @@
 """Kinds of NICs of real containers, on what this kernel has; the others are in tests/vm."""
 
 import json
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from geats_core.containers.nics import host_end
 from geats_core.planning.actions import SetDevices
-from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
-from tests.real.conftest import BRIDGE, set_init, sh, spec
+from tests.real.conftest import BRIDGE, sh, spec
 
 PARENT, CARD = "gtparent", "gtcard"
 
@@ -164,63 +161,6 @@ def test_what_changes_while_the_guest_runs(
     assert "eth1" not in inside(driver, name, "ip", "-brief", "link")
     driver.set_devices(name, SetDevices(spec("live", nics=[])), {})
     assert "eth0" not in inside(driver, name, "ip", "-brief", "link")
-
-
-UDHCPC = """#!/bin/sh
-case $1 in bound|renew) ip address add $ip/$mask dev $interface;; esac
-"""
-ASKS = """#!/bin/sh
-export PATH=/bin:/sbin
-trap 'exit 0' USR1 PWR
-ifup -a
-while :; do sleep 0.02; done
-"""
-
-
-@pytest.fixture
-def leases(bridge: str) -> Iterator[None]:
-    """Somebody on the bridge gives addresses by DHCP."""
-    argv = ["--no-daemon", "--port=0", f"--interface={bridge}", "--bind-interfaces", "--user=root"]
-    given = ["--dhcp-range=10.77.0.100,10.77.0.110,1h", "--conf-file=/dev/null", "--leasefile-ro"]
-    with subprocess.Popen(["dnsmasq", *argv, *given], stderr=subprocess.DEVNULL) as server:
-        yield
-        server.terminate()
-
-
-def test_a_guest_is_told_to_ask_by_dhcp_and_does(
-    driver: LxcDriver, busybox_rootfs: Path, leases: None
-) -> None:
-    """By ifupdown, which busybox has as well, with what geats writes for it."""
-    want = spec(
-        "asks", nics=[{"name": "eth0", "bridge": BRIDGE, "dhcp": True}], guest_network="auto"
-    )
-    configured(busybox_rootfs, want)
-    driver.define(want, {"root": Place(busybox_rootfs)})
-    driver.start(want.name)
-    until(lambda: "10.77.0.1" in inside(driver, want.name, "ip", "-4", "address", "show", "eth0"))
-
-
-def configured(root: Path, want: VMSpec) -> None:
-    """Make the guest one that has ifupdown and udhcpc, and configure it."""
-    for applet in ("bin/udhcpc", "bin/run-parts", "sbin/ifup"):
-        (root / applet).symlink_to("/bin/busybox")
-    for folder in ("if-pre-up.d", "if-up.d"):
-        (root / "etc/network" / folder).mkdir(parents=True)
-    script = root / "usr/share/udhcpc/default.script"
-    script.parent.mkdir(parents=True)
-    script.write_text(UDHCPC)
-    script.chmod(0o755)
-    (root / "var/run").mkdir()
-    set_init(root, ASKS)
-    configure_guest(root, want, owner=0, new=True)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if holds():
-            return
-        time.sleep(0.05)
-    pytest.fail("it does not come to be")
 
 
 def test_a_guest_whose_network_nobody_configures_is_told(busybox_rootfs: Path) -> None:

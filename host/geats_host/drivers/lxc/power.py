@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from geats_core.containers.devices import Device, device_rules
+from geats_core.containers.live_nics import as_seen
 from geats_core.planning.actions import SetDevices
 from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, live_items
 from geats_core.vm.observation import Power
@@ -22,7 +23,7 @@ from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.guest_trees import guest_init
-from geats_host.linux import processes
+from geats_host.linux import network, processes
 from geats_host.linux.cgroup_version import is_v2
 
 OPPOSITE = {"devices.allow": "devices.deny", "devices.deny": "devices.allow"}
@@ -157,7 +158,8 @@ def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
         for device in has.values():
             if had.get(device.name) != device and Path(device.source).exists():
                 devices.attach(pid, device, options.timeout_s)
-        nics.bring(name, pid, started.nics, wanted.spec.nics)
+        now = as_seen(name, started.nics, network.ends())
+        nics.bring(name, pid, now, wanted.spec.nics)
         definition.write_started(folder, wanted.in_effect(started))
 
 
