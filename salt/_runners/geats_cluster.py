@@ -135,13 +135,14 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
     """
     with answer(__context__) as report:
         wanted = accepted(parse_vm(name, spec), name)
-        placed = Fleet.asked(asking(__salt__, tgt_type), tgt).place(name, spec, words(rules))
+        fleet = Fleet.asked(asking(__salt__, tgt_type), tgt)
+        placed = fleet.place(name, spec, words(rules))
         host, keys = placed["host"], keys_of(wanted)
         report |= {"name": name, "host": host, "keys": [*keys], "load": placed["load"]}
         ask, store, holder = asking(__salt__, "list"), Claims(__opts__), Holder(vm=name, host=host)
         if test:
             store.check(holder, keys)
-            report["steps"] = said_by(ask, host, "geats.start", name, spec=spec, test=True)
+            report["steps"] = fleet.would_start(host, wanted)
         else:
             hold(store, ask, holder, keys)
             report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)

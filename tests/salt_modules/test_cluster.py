@@ -81,6 +81,18 @@ def test_a_claim_is_renewed_and_gives_back_what_is_not_needed(master):
     assert ("address-10.0.0.7" in held, "address-10.0.0.5" in held) == (True, False)
 
 
+def test_a_vm_that_another_host_has_now_is_claimed_for_that_host(master):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    master["b"].pack["__pillar__"]["geats"]["vms"] = {"web01": VM}
+    assert run["geats.claim"]("web01", "b")["problems"] == []
+    assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"b"}
+    assert master["a"]["geats.claimed"]() == {}
+    master["b"]["geats.start"]("web01")
+    [on] = lines(run["geats.claim"]("web01", "a"))
+    assert "b: geats.claimed: web01: is on" in on
+
+
 def test_a_claim_needs_a_host_that_knows_the_vm(master):
     assert lines(master.runner["geats.claim"]("web01", "c")) == ["c: is not there"]
     assert lines(master.runner["geats.claim"]("db09", "a")) == [

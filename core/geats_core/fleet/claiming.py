@@ -61,14 +61,17 @@ def unclaimed(
     *held* are the keys that the host holds, by VM.
     """
     steps = list(steps)
-    specs = {step.vm: step.action.spec for step in steps if isinstance(step.action, Define | Adopt)}
+    defined = {step.vm: step.action for step in steps if isinstance(step.action, Define)}
+    adopted = {step.vm: step.action.spec for step in steps if isinstance(step.action, Adopt)}
+    specs = {vm: action.spec for vm, action in defined.items()} | adopted
     starting = {step.vm for step in steps if isinstance(step.action, Start)}
     for vm in sorted(starting | specs.keys()):
         have = seen.get(vm, Observation())
         now = running_spec(have)
         spec = specs.get(vm) or have.recorded
-        if spec is None or (vm not in starting and now is None):
-            continue  # it is off, and stays so
+        arrives = have.copy_of or (vm in defined and defined[vm].copy_of)
+        if spec is None or arrives or (vm not in starting and now is None):
+            continue  # where it comes from, that is held for it; or it is off, and stays so
         in_use = keys_of(now) if now is not None else ()
         missing = [key for key in keys_of(spec) if key not in {*held.get(vm, ()), *in_use}]
         if missing:

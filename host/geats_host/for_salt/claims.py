@@ -95,7 +95,13 @@ def wanted_keys(candidate: Candidate, name: str, spec: VMSpec | None = None) -> 
 
 
 def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> None:
-    """Claim *keys*, tell the host, and give back what it held for that VM and needs no longer."""
+    """Claim *keys*, tell the host, and give back what it held for that VM and needs no longer.
+
+    Another host that held something for this VM lets go, unless it has the VM on.
+    """
+    for host in sorted({each.host for each in claims.of(wanted.vm).values()} - {wanted.host}):
+        said_by(ask, host, REMEMBER, {wanted.vm: []})
+        claims.move(wanted.vm, host, wanted.host)
     claims.claim(wanted, keys)
     said_by(ask, wanted.host, REMEMBER, {wanted.vm: [*keys]})
     claims.release(wanted, claims.of(wanted.vm, wanted.host).keys() - set(keys))

@@ -20,13 +20,17 @@ from geats_core.fleet.duplicates import duplicates
 from geats_core.fleet.migration import Migration, migration
 from geats_core.fleet.placement import Candidate, place
 from geats_core.fleet.twins import owners
+from geats_core.hostwide.host_planner import plan_host
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode, encode
+from geats_core.plans.plan_files import saved
 from geats_core.reading.checked import problems_to_plain
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
+from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, Refused, accepted
+from geats_host.for_salt.in_brief import plan_in_brief
 
 Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, and its arguments
 Report: TypeAlias = dict[str, Any]
@@ -140,6 +144,13 @@ class Fleet:
         found = accepted(place(goal, self.hosts, _rules(rules)))
         refused = problems_to_plain(found.refused)
         return self._report(host=found.host, load=round(found.load, 3), refused=refused)
+
+    def would_start(self, host: str, spec: VMSpec) -> list[str]:
+        """What a host would do to start a new VM, as far as its answer tells."""
+        there = self.hosts[host]
+        goal = Goal(name=spec.name, target=Target.RUNNING, spec=spec)
+        made = accepted(plan_host([goal], there.observations, there.facts, there.policy))
+        return plan_in_brief(saved(made, there.observations))
 
     def drain(self, host: str, rules: Words) -> Report:
         """The moves that empty a host."""

@@ -55,3 +55,8 @@ def test_one_that_is_off_or_has_them_already_needs_none() -> None:
     [more] = problems(on, step(Define(vm("10.0.0.6/24"))))
     assert "does not hold address-10.0.0.6 for it" in more
     assert problems(Observation(), step(Start())) == []
+
+
+def test_one_that_arrives_is_held_where_it_comes_from() -> None:
+    assert problems(Observation(), step(Define(vm(), copy_of="web01 on a")), step(Start())) == []
+    assert problems(Observation(recorded=vm(), copy_of="web01 on a"), step(Start())) == []
