@@ -74,7 +74,8 @@ def test_the_program_runs_from_its_own_folder(root: Path, tmp_path: Path) -> Non
 def test_what_debian_lacks_is_in_it_and_salts_modules_are(root: Path) -> None:
     """Found by a Python that has the folder in its path; the checkout is not in it."""
     lib = root / "usr/lib/geats"
-    names = ["geats_core", "geats_host", "geats_salt._modules", "pycdlib", "returns"]
+    bundled = ["asyncvarlink", "prometheus_client", "pycdlib", "returns"]
+    names = ["geats_core", "geats_host", "geats_salt._modules", *bundled]
     script = (
         f"import sys; sys.path[:] = [{str(lib)!r}, *sys.path, {sysconfig.get_path('purelib')!r}];"
         "from importlib import import_module;"
@@ -103,7 +104,9 @@ def test_what_is_needed_is_what_setup_cfg_says(package: Path) -> None:
     """A requirement that is new is a package of Debian, or it is bundled."""
     setup = ConfigParser()
     setup.read(REPO / "setup.cfg")
-    wanted = re.findall(r"^(\S+?)>=", setup["options"]["install_requires"], re.M)
+    extras = setup["options.extras_require"]
+    all_needed = [setup["options"]["install_requires"], extras["agent"], extras["libvirt"]]
+    wanted = re.findall(r"^(\S+?)>=", "\n".join(all_needed), re.M)
     depends = run(["dpkg-deb", "--field", package, "Depends"])
     bundled = (REPO / "packaging/debian/bundled.txt").read_text()
     names = {"PyYAML": "python3-yaml"}
