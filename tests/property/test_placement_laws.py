@@ -11,9 +11,10 @@ from returns.result import Failure, Success
 from geats_core.declared.placement_rules import Rules, Strategy
 from geats_core.fleet import placement
 from geats_core.fleet.balancing import Move, drain, movable, rebalance
-from geats_core.fleet.placement import Candidate, load_of, place, with_goal, without
+from geats_core.fleet.placement import Candidate, load_of, place, with_goal, with_labels, without
 from geats_core.hostwide.host_planner import HostPlan, plan_host
 from geats_core.reading.checked import Checked
+from geats_core.vm.spec import VMSpec
 from tests.core.fleet.test_placement import host, sized, to_run
 from tests.core.hosts import nic
 
@@ -55,7 +56,12 @@ def fleets(draw: st.DrawFn) -> dict[str, Candidate]:
     for row in range(draw(st.integers(1, 4))):
         kinds = draw(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), max_size=5))
         specs = [
-            sized(f"vm{row}-{at}", gib, **({"nics": nic("10.0.0.5")} if kind == 1 else {}))
+            sized(
+                f"vm{row}-{at}",
+                gib,
+                labels={"role": "web" if gib % 2 else "db"},
+                **({"nics": nic("10.0.0.5")} if kind == 1 else {}),
+            )
             for at, (gib, kind) in enumerate(kinds)
         ]
         room = draw(st.sampled_from([4, 12, 30]))
@@ -82,7 +88,35 @@ def rules_for(draw: st.DrawFn) -> Rules:
         reserve=draw(st.sampled_from([0.0, 0.2])),
         together=tuple(draw(groups)),
         apart=tuple(draw(groups)),
+        together_by=draw(st.sampled_from([(), (), ("zone",)])),
+        apart_by=draw(st.sampled_from([(), (), ("role",)])),
     )
+
+
+@settings(deadline=None, max_examples=25)
+@given(fleets(), rules_for(), st.sampled_from(["web", "db"]))
+def test_labels_stand_for_the_groups_of_those_that_have_them(
+    hosts: dict[str, Candidate], rules: Rules, role: str
+) -> None:
+    """What is placed by a label goes where it goes if the groups are written out."""
+    wanted = to_run(sized("new", 1, labels={"role": role}))
+    written = with_labels(rules, wanted, hosts)
+    written = replace(written, together_by=(), apart_by=())
+    assert place(wanted, hosts, rules) == place(wanted, hosts, written)
+    labelled = {
+        name
+        for each in hosts.values()
+        for name in each.vms
+        if (spec := spec_of(each, name)) and dict(spec.labels)["role"] == role
+    }
+    expected = {frozenset({"new", *labelled})} if rules.apart_by else set()
+    assert {group for group in written.apart[len(rules.apart) :] if "new" in group} == expected
+
+
+def spec_of(host: Candidate, name: str) -> VMSpec | None:
+    """As the VM is to be, or else as it is."""
+    wanted = [goal.spec for goal in host.goals if goal.name == name]
+    return wanted[0] if wanted else host.observations[name].recorded
 
 
 @settings(deadline=None, max_examples=25)

@@ -17,7 +17,7 @@ from geats_host.agent.watching import Watching
 
 T = TypeVar("T")
 Reply: TypeAlias = Mapping[str, Any]
-LOOKERS, APPLIERS = 8, 32  # threads
+LOOKERS, APPLIERS, RUNNERS = 8, 32, 32  # threads: a program in a guest may take long
 LAST_WORDS_S = 5.0  # that connections have to end
 
 
@@ -43,11 +43,13 @@ class Service:
     file: Path | None
     lookers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(LOOKERS))
     runs: Runs = field(default_factory=lambda: Runs(ThreadPoolExecutor(APPLIERS)))
+    runners: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(RUNNERS))
     watched: Watched = field(default_factory=Watched)
     ends: dict[asyncio.Task[Any], Callable[[], None]] = field(default_factory=dict)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.lookers, work)
+    async def _in_thread(self, work: Callable[[], T], *, is_long: bool = False) -> T:
+        workers = self.runners if is_long else self.lookers
+        return await asyncio.get_running_loop().run_in_executor(workers, work)
 
     async def knows(self, caller: Caller) -> bool:
         """Whether the caller has any right at all; others learn nothing."""
@@ -59,7 +61,8 @@ class Service:
         if method == "Cancel":
             await self._in_thread(lambda: asked.check(Right.APPLY))
             return {"cancelled": self.runs.cancel(caller.uid, parameters["id"])}
-        return await self._in_thread(lambda: answer(asked, method, parameters))
+        is_long = method == "Exec"
+        return await self._in_thread(lambda: answer(asked, method, parameters), is_long=is_long)
 
     async def console(self, caller: Caller, name: str) -> int:
         """The descriptor of a terminal with the console of a VM."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from geats_host.agent import connections, listening
+from geats_host.drivers import Ran
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import Refused
 from tests.host.agent.conftest import Agent, Client
 
@@ -110,3 +112,22 @@ def test_a_socket_that_nobody_listens_on_is_replaced_and_another_is_not(
     listening.bound(stale).close()
     with pytest.raises(Refused, match="another agent listens there"):
         listening.bound(agent.path)
+
+
+def test_programs_that_take_long_keep_nobody_from_looking(
+    agent: Agent, root: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root.apply(names=["web01"], verb="start")
+    may_end = threading.Event()
+
+    def run(*_: object) -> Ran:
+        assert may_end.wait(60)
+        return Ran(code=0)
+
+    monkeypatch.setattr(MemoryDriver, "exec", run)
+    patient = [agent.client_of(0) for _ in range(20)]
+    for client in patient:
+        client.send("Exec", name="web01", argv=["sleep"])
+    assert root.call("List")["vms"]
+    may_end.set()
+    assert [client.reply()["parameters"]["code"] for client in patient] == [0] * len(patient)
