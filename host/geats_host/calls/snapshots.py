@@ -20,6 +20,7 @@ from geats_core.jobs.snapshots import (
     plan_snapshot,
     snapshots_of,
 )
+from geats_core.planning.actions import DeleteSnapshot
 from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
@@ -154,6 +155,21 @@ def kept_report(retention: Retention) -> Report:
         "kept": {each.snapshot.name: list(each.reasons) for each in retention.kept},
         "gone": [each.name for each in retention.gone],
     }
+
+
+def gone_report(made: SavedPlan) -> list[Report]:
+    """The snapshots that a plan deletes, a row for each volume."""
+    return [
+        {
+            "vm": step.vm,
+            "snapshot": step.action.snapshot,
+            "volume": step.action.volume,
+            "pool": step.action.pool,
+            "reason": step.reason,
+        }
+        for step in made.plan.steps
+        if isinstance(step.action, DeleteSnapshot)
+    ]
 
 
 def _free_name(taken_s: int, have: Observation) -> str:

@@ -377,18 +377,22 @@ def show_or_apply(
         sys.exit(REFUSED)
 
 
-def apply_saved(session: Session, made: SavedPlan, *, asks: bool = False) -> None:
+def apply_saved(
+    session: Session, made: SavedPlan, *, asks: bool = False, show: Callable[[], None] | None = None
+) -> None:
     """Apply a plan, and show progress on a terminal; where it *asks*, only if a person agrees.
+
+    With *show*, that is all that is shown of what was done.
 
     Exit with 1 if a step failed, with 2 if the plan leaves out VMs, and with 4 if a guest did not
     shut down when it was asked to, and was powered off.
     """
     if asks and not session.as_json and not _agreed(made):
         sys.exit(REFUSED)
-    with plan_view.progress(made, quiet=session.as_json) as progress:
+    with plan_view.progress(made, quiet=session.as_json or show is not None) as progress:
         applied = apply_plan(session.used or session.host, made, progress)
     report = reports.apply_host_report(made, applied)
-    session.answer(report, lambda: plan_view.show_notes(made))
+    session.answer(report, show or (lambda: plan_view.show_notes(made)))
     if isinstance(applied, Failure):
         click.echo(reports.failure_text(applied.failure()), err=True)
         sys.exit(FAILED)

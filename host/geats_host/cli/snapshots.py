@@ -5,10 +5,11 @@ import click
 from geats_host.calls import snapshots as snapshots_
 from geats_host.cli import plan_view
 from geats_host.cli.exports import rules_options
-from geats_host.cli.lists import answer_rows, as_list
-from geats_host.cli.plans import dry_run_option, show_or_apply, yes_option
+from geats_host.cli.lists import answer_rows, as_list, as_rows
+from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply, yes_option
 from geats_host.cli.session import Session, in_session
 
+GONE = ("vm", "snapshot", "volume", "pool", "reason")
 partial_option = click.option(
     "--partial",
     is_flag=True,
@@ -81,17 +82,23 @@ def delete_snapshot(session: Session, name: str, snapshot: str, dry_run: bool) -
 
 @rules_options
 @click.command("prune-snapshots")
+@as_rows
 @dry_run_option
 @in_session
 def prune_snapshots(session: Session, /, dry_run: bool, **rules: int | None) -> None:
     """Delete snapshots that are named for their time and that no rule keeps, of every VM.
 
     Without a rule, those of policy.snapshots apply. Snapshots with other names stay, and so do all
-    of a locked VM.
+    of a locked VM. --format and --columns list what goes.
     """
     given = {name: count for name, count in rules.items() if count is not None}
     made = snapshots_.pruned(session.host, given)
-    if made.plan.is_empty and not session.as_json:
+    if session.columns or session.format in ("table", "csv", "yaml"):
+        if not dry_run:
+            apply_saved(session, made, show=lambda: None)
+        gone = snapshots_.gone_report(made)
+        answer_rows(session, gone, GONE, gone, "Every snapshot is kept.")
+    elif made.plan.is_empty and not session.as_json:
         click.echo("Every snapshot is kept.")
         plan_view.show_notes(made)
     else:

@@ -21,3 +21,17 @@ def test_a_snapshot_is_taken_listed_gone_back_to_and_given_up(geats: Geats) -> N
         "",
         "refused: web01.snapshot: unknown snapshot 'monday' (there is none)\n",
     )
+
+
+def test_what_goes_by_the_rules_is_a_list_too(geats: Geats) -> None:
+    assert geats("start", "web01")[0] == 0
+    for name in ("2026-11-01-070000", "2026-11-02-070000"):
+        assert geats("snapshot", "web01", name)[0] == 0
+    prune = ("prune-snapshots", "--last", "1")
+    as_csv = ("--format", "csv", "--columns", "vm,snapshot,volume")
+    gone = ["vm,snapshot,volume", "web01,2026-11-01-070000,root"]
+    assert geats(*prune, *as_csv, "--dry-run")[1].splitlines() == gone
+    assert geats(*prune, *as_csv)[1].splitlines() == gone
+    assert "2026-11-02-070000" in geats("snapshots", "web01", "--format", "csv")[1]
+    assert geats(*prune, "--format", "table")[1] == "Every snapshot is kept.\n"
+    assert geats(*prune, "--format", "json", "--dry-run")[1].startswith("{")
