@@ -18,7 +18,7 @@ interrupted before is dropped there, while it goes on here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
@@ -50,7 +50,8 @@ class Offer:
 
     ``mark`` identifies the content of the VM now; it is empty if it was only asked what there is.
     ``is_running``: it shall run. ``is_given``: the host has forgotten it already, for this move.
-    ``machine`` is what it runs on, such as ``pc-q35-7.2``, if it is to move as it runs.
+    ``machine`` is what it runs on, such as ``pc-q35-7.2``, if it is to move as it runs. ``pools``
+    are the identities of the pools of its volumes, by the volumes' names; empty if one has none.
     """
 
     manifest: Manifest
@@ -58,6 +59,7 @@ class Offer:
     is_running: bool = False
     is_given: bool = False
     machine: str = ""
+    pools: Mapping[str, str] = field(default_factory=dict)
 
 
 def offer_to_plain(offer: Offer) -> object:
@@ -107,6 +109,8 @@ def plan_fetch(
     if have.copy_of and have.power is not Power.STOPPED:
         half = "came here as it ran, but not whole: move it with `live`, or stop what came here"
         return problem(spec.name, half, Code.REFUSED)
+    if same := tuple(_on_same_storage(offer, spec, facts)):
+        return Failure(same)
     manifest = replace(offer.manifest, volumes=tuple(_in_order(offer)))
     copy_of, then = _copy_of(source, spec), Then.ON if offer.is_running else Then.OFF
     match read_in(source, copy_of, then, manifest, spec, have, facts, others):
@@ -130,6 +134,8 @@ def plan_take_over(
     """
     if offer.is_given and _is_here(spec, have):
         return _ended(Draft(spec.name, have), spec, offer)
+    if same := tuple(_on_same_storage(offer, spec, facts)):
+        return Failure(same)
     still = replace(have, power=Power.STOPPED, in_effect=None) if have.copy_of else have
     manifest, copy_of = offer.manifest, _copy_of(source, spec)
     match room_for(copy_of, Then.ON, manifest, spec, still, facts, others):
@@ -139,6 +145,16 @@ def plan_take_over(
             return draft.finished()
         case Failure() as refused:
             return refused
+
+
+def _on_same_storage(offer: Offer, spec: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    """Volumes whose pool is one for both hosts: a copy would be written over what is copied."""
+    for volume in spec.volumes:
+        identity = offer.pools.get(volume.name)
+        if identity and identity == facts.pool(volume.pool).identity:
+            path = f"{spec.name}.volumes[{volume.name}].pool"
+            why = f"{volume.pool!r} is the pool {identity} on both hosts, and volumes are copied"
+            yield Problem(path, f"{why}: give each host a pool of its own", Code.REFUSED)
 
 
 def _why_live(spec: VMSpec, manifest: Manifest) -> str:

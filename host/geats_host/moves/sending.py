@@ -151,7 +151,8 @@ def _described(host: Host, name: str, have: Observation) -> Offer:
         by_hand=have.by_hand,
     )
     is_running = have.power is not Power.STOPPED or have.to_run
-    return Offer(manifest=manifest, is_running=is_running)
+    pools = {each.name: host.pools[each.pool].facts.identity or "" for each in spec.volumes}
+    return Offer(manifest=manifest, is_running=is_running, pools=pools)
 
 
 def _packed(host: Host, name: str, volume: Volume, have: Observation) -> PackedVolume:

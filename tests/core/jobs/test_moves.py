@@ -116,6 +116,20 @@ def test_a_vm_that_both_define_is_refused() -> None:
             raise AssertionError(other)
 
 
+def test_volumes_are_not_copied_within_a_pool_that_both_hosts_have() -> None:
+    offer = replace(OFFER, pools={"root": "3f0c", "data": ""})
+    told = [
+        "web.volumes[root].pool: 'default' is the pool 3f0c on both hosts, and volumes are copied:"
+        " give each host a pool of its own"
+    ]
+    for planning in (plan_fetch, plan_take_over):
+        for identity in ("3f0c", "b194"):
+            facts = replace(FACTS, pools={"default": PoolFacts(identity=identity)})
+            made = planning(URL, offer, WEB, Observation(), facts, {})
+            wrong = [str(each) for each in made.failure()] if isinstance(made, Failure) else []
+            assert wrong == (told if identity == "3f0c" else [])
+
+
 def test_all_that_keeps_a_vm_on_its_host_is_told() -> None:
     assert cannot_leave("web", OFF, is_declared=False) == ()
     assert [*map(str, cannot_leave("web", replace(OFF, locked=True), is_declared=True))] == [

@@ -248,6 +248,24 @@ def test_a_vm_that_runs_is_only_shut_down_if_that_is_asked_for(hosts: TwoHosts) 
         fetch(hosts.b, URL)
 
 
+ONE_POOL = [(DISKS, False), (DISKS, True), (TREES, False)]
+
+
+@pytest.mark.parametrize(("hosts", "live"), ONE_POOL, indirect=["hosts"])
+def test_what_both_hosts_have_in_one_pool_is_not_copied_over_itself(
+    hosts: TwoHosts, live: bool
+) -> None:
+    """Each sees the volumes of the other there; nothing is done to them."""
+    shared = {**hosts.b.config.pools, "default": hosts.a.config.pools["default"]}
+    b = replace(hosts.b, config=replace(hosts.b.config, pools=shared), pools=hosts.a.pools)
+    before = everything(hosts.a)
+    identity = hosts.a.pools["default"].facts.identity
+    with pytest.raises(Refused, match=f"'default' is the pool {identity} on both hosts"):
+        fetch(b, URL, shutdown=not live, live=live)
+    assert everything(hosts.a) == before
+    assert hosts.a.observe("web01").power is Power.RUNNING
+
+
 def test_a_host_that_cannot_take_it_says_so_before_anything_is_done(hosts: TwoHosts) -> None:
     other = {"name": "web01", "pools": "nowhere"}
     with pytest.raises(Refused, match="nowhere"):
