@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-pr
 INSIDE = "--inside"
 GEATS = str(Path(sys.executable).parent / "geats")
 AT_ONCE = 10
+PATIENCE_S = 60
 NAMES = tuple(f"geats-bench-{number}" for number in range(AT_ONCE))
 CONFIG = """\
 lxc.include = /usr/share/lxc/config/common.conf
@@ -332,13 +333,27 @@ def lxd_launches(template: str, place: Path, runs: int) -> list[float]:
         print(f"LXD is not measured: {', '.join(missing)} is not installed", file=sys.stderr)
         return []
     with lxd_server(template, place):
-        run("lxc", "launch", "debian", NAMES[0])  # unpacks the image
-        run("lxc", "delete", "--force", NAMES[0])
+        run("lxc", "launch", "--quiet", "debian", NAMES[0])  # unpacks the image
+        delete_launched(NAMES[:1])
         seconds = []
         for _ in range(runs):
-            seconds.append(timed(on_all, run, "lxc", "launch", "debian"))
-            run("lxc", "delete", "--force", *NAMES)
+            seconds.append(timed(on_all, run, "lxc", "launch", "--quiet", "debian"))
+            delete_launched(NAMES)
         return seconds
+
+
+def delete_launched(names: Sequence[str]) -> None:
+    """Delete instances of LXD; it refuses while it is still busy with one that it has launched."""
+    deadline = time.monotonic() + PATIENCE_S
+    while names:
+        argv = ["lxc", "delete", "--force", *names]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode and ("busy" not in done.stderr or time.monotonic() > deadline):
+            sys.exit(f"benchmark: LXD does not delete: {done.stderr}")
+        listed = subprocess.run(
+            ["lxc", "list", "--format=csv", "--columns=n"], check=True, capture_output=True
+        )
+        names = listed.stdout.decode().split()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from benchmark_picture import picture
 from returns.result import Failure, Success
 from rich.console import Console
 from rich.text import Text
@@ -181,6 +182,7 @@ def rendered() -> Mapping[str, str]:
         ),
         "generated/plan.svg": picture_of_a_plan(),
         "generated/io.geats.Host.varlink": HostInterface.render_interface_description(),
+        "generated/benchmarks.svg": picture((DOCS / "explanation/benchmarks.txt").read_text()),
     }
 
 

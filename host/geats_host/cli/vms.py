@@ -12,7 +12,6 @@ from geats_host.calls import inventory
 from geats_host.cli import tables
 from geats_host.cli.lists import answer_rows, as_list, changed_rows, show_yaml
 from geats_host.cli.session import NO_VM, Session, in_session
-from geats_host.watching import differences
 
 DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
 
@@ -106,7 +105,9 @@ def diff(session: Session, names: tuple[str, ...]) -> None:
     diff(1): 0 no differences; 1 some; 2 trouble.
     """
     session.trouble = TROUBLE
-    report = differences.differences_report(session.host, names)
+    from geats_host.watching.differences import differences_report
+
+    report = differences_report(session.host, names)
     vms, refused = report["vms"], report["refused"]
     columns = ("VM", "field", "old", "new")
     answer_rows(session, report, columns, changed_rows(vms), "no differences")
