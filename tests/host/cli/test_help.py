@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 
 import click
 import pytest
@@ -82,9 +83,12 @@ def test_an_example_is_below_the_options(call: Geats) -> None:
 
 @pytest.mark.parametrize("line", dict.fromkeys(lines_of_geats()))
 def test_examples_are_right(line: str) -> None:
-    """Each word of them is one that the command takes."""
-    words = shlex.split(line, comments=True)[1:]
-    words = words[: words.index(">")] if ">" in words else words
+    """Each word of them is one that the command takes; another program may run it, or read it."""
+    program, *words = shlex.split(line.rpartition(" | ")[2], comments=True)
+    if program != "geats":
+        assert "geats agent" in words[1]
+        return
+    words = [*takewhile(lambda word: word not in ("<", ">"), words)]
     path = next(p for p in (" ".join(words[:2]), words[0]) if p in COMMANDS)
     command, rest = COMMANDS[path], words[len(path.split()) :]
     context = click.Context(command)
@@ -97,7 +101,8 @@ def test_examples_are_right(line: str) -> None:
 
 def test_too_many_values_of_an_option_stand_in_its_help(call: Geats) -> None:
     told = " ".join(call("plan", "--help")[1].split())
-    assert "--to WORD The state that the VMs should be in. One of running, frozen, " in told
+    assert "--to WORD The state that the VMs should be in; declared is the one that each" in told
+    assert "One of declared, running, frozen, " in told
     assert "--restart [if_needed|always|never]" in told
 
 
