@@ -46,6 +46,8 @@ geats:
   bind_sources: [/srv/media]
   # Devices of the host that VMs may have.
   device_sources: [/dev/net/tun, /dev/dri]
+  # Directories of programs that VMs may run on the host.
+  hook_directories: [/etc/geats/hooks]
 
   # How much may be promised, as factors of what the host has; and what to do with VMs that nobody declared:
   # report, stop or ignore, for each pattern of names (the first that matches counts).
@@ -64,6 +66,7 @@ geats:
     # How many VMs of one profile may be down at a time while they restart: a number, or a part such as 50%.
     at_once: 50%
     by: profile                   # or label:NAME
+    raw_lines: [lxc.time.*]       # keys of LXC of which VMs may have lines of their own
 
   # Who may ask `geats agent`, beside root: unix groups, and what their members may.
   agent:
@@ -142,6 +145,7 @@ geats:
           mount: /srv/uploads
           shared: true            # other VMs may mount it
       binds:                      # directories of the host
+        later: {source: /srv/media/later, mount: /srv/later, read_only: false, recursive: true, propagation: slave}
         films: {source: /srv/media/films, mount: /srv/films, read_only: true}
         # hosts: {source: /etc/hosts, mount: /etc/hosts, file: true, optional: true}
         # all: {source: /srv/media, mount: /srv/all, recursive: true}   # with what is mounted below it
@@ -183,6 +187,10 @@ geats:
       oom_score: 100
       keyring: true
       tmpfs: {/dev/shm: 1GiB, /run/cache: {size: 64MiB, mode: '0755'}}
+      hooks:                      # programs of the host, from hook_directories
+        pre-start: /etc/geats/hooks/wait-for-nas
+        post-stop: [/etc/geats/hooks/tell]
+      raw: [lxc.time.offset.boot = 1h]   # if policy.raw_lines takes it
       devices:                    # of the host, if device_sources allows them
         tun: /dev/net/tun
         gpu: {source: /dev/dri, mount: /dev/dri, access: rw, optional: true}

@@ -31,6 +31,7 @@ from geats_core import (
 from geats_core.containers.cgroups import CgroupLimits, IoLimit
 from geats_core.containers.devices import Device, Nodes
 from geats_core.containers.guest_networks import Manager
+from geats_core.containers.hooks import Hook, HookKind
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Ipv6, Link, NicType, Rate, Route
 from geats_core.containers.tmpfs import Tmpfs
@@ -256,6 +257,9 @@ def asking(spec: VMSpec) -> VMSpec:
     return replace(spec, guest_network=Manager.AUTO) if asks else spec
 
 
+hooks = st.builds(
+    Hook, kind=st.sampled_from(HookKind), program=st.sampled_from(["/etc/geats/a", "/etc/geats/b"])
+)
 specs = st.builds(
     VMSpec,
     name=st.just("web"),
@@ -276,6 +280,8 @@ specs = st.builds(
     isolation=st.just(Isolation()) | isolations,
     devices=st.just(()) | st.tuples(devices),
     tmpfs=st.just(()) | st.tuples(tmpfs),
+    hooks=st.just(()) | st.tuples(hooks),
+    raw=st.sampled_from([(), (), ("lxc.time.offset.boot = 1h",)]),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
     after=st.sampled_from([(), ("db",), ("db", "app")]),
@@ -496,6 +502,8 @@ host_facts = st.builds(
         [None, frozenset(), frozenset({"/srv"}), frozenset({"/srv/media"})]
     ),
     device_sources=st.sampled_from([None, None, frozenset(), frozenset({"/dev/net"})]),
+    hook_directories=st.sampled_from([None, None, frozenset(), frozenset({"/etc/geats"})]),
+    raw_lines=st.sampled_from([None, None, frozenset(), frozenset({"lxc.time.*"})]),
     upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
     elsewhere=st.sampled_from([{}] * 7 + [{"web": "with state_dir: /srv/geats"}]),
     moved=st.just(()) | moved_lists,

@@ -11,6 +11,7 @@ from returns.result import Success
 
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import Refused
 from geats_host.host import Host
 from tests.real.conftest import sh
 
@@ -38,6 +39,8 @@ class Owner:
                 "pools": {"default": {"type": "directory", "path": f"{here}/pool"}},
                 "templates": {"busybox": {"path": f"{here}/root"}},
                 "bind_sources": [f"{here}/media"],
+                "hook_directories": [f"{here}/hooks"],
+                "policy": {"raw_lines": ["lxc.tty.*"]},
                 "device_sources": ["/dev/net", FUSE],
                 "vms": {NAME: {"template": "busybox", "init": "busybox", **self.keys}},
             }
@@ -181,3 +184,26 @@ def test_a_guest_has_memory_to_write_to_and_sees_what_is_mounted_later(
     finally:
         owner.to("off")
         sh("umount", "-R", "-l", f"{media}")
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_programs_of_the_host_run_as_a_guest_starts_and_ends(
+    owner: Owner, privileged: bool
+) -> None:
+    told, hook = owner.directory / "told", owner.directory / "hooks/tell"
+    told.touch()
+    told.chmod(0o666)
+    hook.parent.mkdir()
+    hook.write_text(f'#!/bin/sh\necho "$3" >> {told}\n')
+    hook.chmod(0o755)
+    moments = ["pre-start", "pre-mount", "mount", "autodev", "start-host", "stop", "post-stop"]
+    hooks = dict.fromkeys(moments, f"{hook}")
+    owner.to("running", privileged=privileged, hooks=hooks, raw=["lxc.tty.max = 3"])
+    assert sorted(told.read_text().split()) == sorted(moments[:5])
+    assert owner.inside("test -e /dev/tty3 && ! test -e /dev/tty4 && echo yes") == "yes"
+    hook.chmod(0o777)
+    with pytest.raises(Refused, match=r"hooks.stop: .* others than root can write"):
+        owner.to("rebooted")
+    hook.chmod(0o755)
+    owner.to("off")
+    assert told.read_text().split()[5:] == ["stop", "post-stop"]

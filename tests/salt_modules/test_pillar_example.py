@@ -32,6 +32,8 @@ def test_the_vms_of_the_example_pillar_have_a_plan_together():
         disks={"machine": None},
         bind_sources=frozenset(config.bind_sources),
         device_sources=frozenset(config.device_sources),
+        hook_directories=frozenset(config.hook_directories),
+        raw_lines=frozenset(config.policy.raw_lines),
     )
     seen = {name: Observation() for name in config.vms}
     assert isinstance(plan_host(goals, seen, facts, config.policy), Success)

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from geats_core.containers import nics
 from geats_core.containers.nics import NicType
+from geats_core.containers.raw import is_taken
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.offers import Offer
@@ -37,6 +38,8 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from _cpus(want, able)
     yield from _binds(want, facts)
     yield from _devices(want, facts)
+    yield from _hooks(want, facts)
+    yield from _raw(want, facts)
     yield from _too_small(want, have, facts)
     if makes_root(goal, want, have):
         yield from _template(want, able, facts)
@@ -194,6 +197,23 @@ def _devices(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
         if not is_within(device.source, allowed or ()):
             why = f"{device.source!r} {allowed_by('device_sources', allowed or ())}"
             yield Problem(f"devices.{device.name}.source", why, Code.REFUSED)
+
+
+def _hooks(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    allowed = facts.hook_directories
+    for hook in want.hooks if allowed is not None else ():
+        if hook.is_of_host and not is_within(hook.program, allowed or ()):
+            why = f"{hook.program!r} {allowed_by('hook_directories', allowed or ())}"
+            yield Problem(f"hooks.{hook.kind}", why, Code.REFUSED)
+
+
+def _raw(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    allowed = facts.raw_lines
+    for at, line in enumerate(want.raw if allowed is not None else ()):
+        if not is_taken(line, allowed or ()):
+            there = ", ".join(sorted(allowed or ())) or "there is none"
+            why = f"{line!r} is no line that policy.raw_lines takes ({there})"
+            yield Problem(f"raw[{at}]", why, Code.REFUSED)
 
 
 def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:

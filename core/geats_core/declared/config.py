@@ -79,6 +79,7 @@ class HostConfig:
     lock: Plugin = Plugin(type="flock")
     bind_sources: tuple[str, ...] = ()
     device_sources: tuple[str, ...] = ()
+    hook_directories: tuple[str, ...] = ()
     policy: HostPolicy = field(default_factory=HostPolicy)
     events: Events = Events.MINION
     agent: Access = field(default_factory=Access)
@@ -208,6 +209,7 @@ def _config(read: Reader) -> Checked[HostConfig]:
         lock=read.take("lock", _plugin, default.lock),
         bind_sources=read.take("bind_sources", each(fields.bind_source), ()),
         device_sources=read.take("device_sources", each(fields.bind_source), ()),
+        hook_directories=read.take("hook_directories", each(fields.bind_source), ()),
         policy=read.take("policy", parse_policy, default.policy),
         events=read.take("events", one_of("kind of events", Events), default.events),
         agent=read.take("agent", parse_access, default.agent),

@@ -11,7 +11,7 @@ from returns.result import Failure, Success
 from geats_core.declared.keep import Keep, parse_keep
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, problems_of, shown
-from geats_core.reading.fields import Reader, of_mapping
+from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.labels import NAME as LABEL_NAME
 from geats_core.reading.labels import label_name
 from geats_core.reading.schemas import any_of, by_name, taking, text_matching, words
@@ -66,7 +66,8 @@ class HostPolicy:
     ``profile``, or such as ``label:role``), may be down at a time while they restart; None is any
     number. ``exports`` says which archives of a VM
     to keep, and ``snapshots`` which of its snapshots that are named for their time. ``claims`` says
-    whether a VM starts only with claims of the fleet (see ``fleet.claiming``).
+    whether a VM starts only with claims of the fleet (see ``fleet.claiming``). ``raw_lines`` are
+    patterns of keys of LXC, of which VMs may have lines of their own.
     """
 
     memory_overcommit: float = 1.0
@@ -79,6 +80,7 @@ class HostPolicy:
     journal: JournalBounds = JournalBounds()
     exports: Keep | None = None
     snapshots: Keep | None = None
+    raw_lines: tuple[str, ...] = ()
     claims: Claims = Claims.IGNORED
 
     @property
@@ -103,6 +105,9 @@ def _factor(path: str, raw: object) -> Checked[float]:
 
 
 count = fields.whole_number(0, 10_000)  # of VMs
+NO_PATTERNS: tuple[str, ...] = ()
+PATTERN = re.compile(r"lxc\.[a-z0-9_.*?-]+")
+_pattern = fields.matching(PATTERN, "a pattern of keys of LXC such as lxc.time.*")
 PERCENTAGE = re.compile(r"([1-9][0-9]?|100)%")
 _positive = fields.whole_number(1, 10_000)
 
@@ -143,6 +148,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             journal=read.take("journal", _journal, default.journal),
             exports=read.take("exports", parse_keep, None),
             snapshots=read.take("snapshots", parse_keep, None),
+            raw_lines=read.take("raw_lines", each(_pattern), NO_PATTERNS),
             claims=read.take("claims", fields.one_of("policy for claims", Claims), default.claims),
         )
     )

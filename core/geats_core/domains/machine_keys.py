@@ -248,7 +248,7 @@ _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
-    | {"guest_network"}
+    | {"guest_network", "hooks", "raw"}
     | {*isolation.KEYS, *cgroups.KEYS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {

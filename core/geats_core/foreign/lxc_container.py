@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from geats_core.containers.cgroups import BASIC, FILE, FILES
+from geats_core.containers.hooks import hook_of
 from geats_core.containers.nics import WITH_OWN_MAC
 from geats_core.containers.tmpfs import SAFE, tmpfs_of
 from geats_core.foreign.legacy_notes import Plain, Taken
@@ -77,6 +78,7 @@ NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 UNSET = "unsets what came before"
 OTHER_CGROUPS = "is for another version of cgroups, so it limits nothing here"
 TAKEN_BACK = "a later line takes it back"
+VERSION = "lxc.hook.version"  # which no key says, and others need to be told as they are
 NOT_RUN = ("lxc.hook.clone", "lxc.hook.destroy")
 CLONE_HOOK = "/usr/share/lxc/hooks/clonehostname"  # of common.conf: geats writes the hostname
 UNMANAGED = ("lxc.rootfs.managed", "0")
@@ -274,6 +276,12 @@ class _Reading:
             self._went(line, to) if to else self._left(line, TAKEN_BACK)
         elif ALLOWED.fullmatch(key) and not self.in_place and self._is_of_a_device(value):
             self._went(line, "devices", "each device has leave to be used")
+        elif not self.in_place and (hook := hook_of(key, value)) and VERSION not in self.last:
+            hooks = _mapping(self.vm.get("hooks"))
+            there = hooks.get(hook[0])
+            before = there if isinstance(there, list) else []
+            self.vm["hooks"] = {**hooks, hook[0]: [*before, hook[1]]}
+            self._went(line, f"hooks.{hook[0]}", "hook_directories must have it")
         elif (key, value) == (NESTING, "1") and not self.in_place:
             self.vm["nesting"] = True
             self._went(line, "nesting")

@@ -44,16 +44,19 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
     kept: Plain = {key: value for key, value in geats.items() if value}
     if sources:
         kept["bind_sources"] = [*sources]
-    kept |= device_sources(geats["vms"])
+    kept |= options_for(geats["vms"])
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
 
 
-def device_sources(vms: Plain) -> Plain:
-    """The option of a host that lets *vms* have their devices; nothing if they have none."""
-    devices = [vm["devices"] for vm in vms.values() if isinstance(vm, dict) and "devices" in vm]
-    found = [device["source"] for each in devices for device in each.values()]
-    return {"device_sources": [*dict.fromkeys(found)]} if found else {}
+def options_for(vms: Plain) -> Plain:
+    """The options of a host that let *vms* have their devices and hooks."""
+    specs = [vm for vm in vms.values() if isinstance(vm, dict)]
+    devices = [each["source"] for vm in specs for each in vm.get("devices", {}).values()]
+    programs = [hook for vm in specs for each in vm.get("hooks", {}).values() for hook in each]
+    folders = [program.rpartition("/")[0] for program in programs]
+    found = {"device_sources": devices, "hook_directories": folders}
+    return {key: [*dict.fromkeys(each)] for key, each in found.items() if each}
 
 
 def source_of(made: Container) -> Plain:

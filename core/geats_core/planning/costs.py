@@ -45,6 +45,8 @@ COST: Mapping[str, Impact] = {
     **dict.fromkeys(isolation.KEYS, RESTART),
     "devices": RESTART,
     "tmpfs": RESTART,
+    "hooks": RESTART,
+    "raw": RESTART,
     "memory": RESTART,
     "volume sizes": LIVE,  # whether a pool can is a fact of the host
     "cpus": RESTART,

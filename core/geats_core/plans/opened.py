@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterable
 
 from geats_core.containers.devices import device_warnings
+from geats_core.containers.hooks import hook_warnings
 from geats_core.containers.isolation import isolation_warnings
 from geats_core.containers.nics import nic_warnings
+from geats_core.containers.raw import raw_warnings
 from geats_core.planning.actions import Adopt, Define
 from geats_core.planning.steps import Plan
 from geats_core.vm.spec import VMSpec
@@ -34,3 +36,5 @@ def weakened(spec: VMSpec) -> Iterable[tuple[str, str]]:
     """What keeps the guest of *spec* less apart from its host, each with the key that says so."""
     yield from isolation_warnings(spec.isolation, privileged=spec.privileged)
     yield from device_warnings(spec.devices)
+    yield from hook_warnings(spec.hooks)
+    yield from raw_warnings(spec.raw)

@@ -6,7 +6,7 @@ from returns.result import Failure, Success
 
 from geats_core.domains.domain_import import problems_of_machines
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
-from geats_core.foreign.lxc_import import device_sources, free_name
+from geats_core.foreign.lxc_import import free_name, options_for
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import Settings, root_template
@@ -46,7 +46,7 @@ def import_proxmox(
     kept: Plain = {key: value for key, value in geats.items() if value}
     if sources:
         kept["bind_sources"] = [*sources]
-    kept |= device_sources(geats["vms"])
+    kept |= options_for(geats["vms"])
     wrong = problems_of_pillar(kept) or problems_of_machines(geats["vms"])
     return Imported(geats=kept, notes=tuple(notes), problems=(*problems, *wrong))
 

@@ -21,7 +21,7 @@ KEYS = frozenset(
     (
         *("after", "apparmor", "autostart", "binds", "by_hand", "capabilities", "cpus", "defined"),
         *("devices", "dns", "driver", "enabled", "hostname", "idmap", "in_effect", "includes"),
-        *("init", "keyring", "tmpfs"),
+        *("init", "keyring", "tmpfs", "hooks", "raw"),
         *("locked", "memory", "metadata", "missing", "mount_auto", "name", "nesting", "nics"),
         *("no_new_privileges", "oom_score", "power", "privileged", "processes", "profile"),
         *("recorded", "rlimits", "seccomp", "selinux", "shared_volumes", "shutdown_timeout"),

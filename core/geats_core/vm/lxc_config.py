@@ -23,6 +23,7 @@ from returns.result import Failure, Success
 
 from geats_core.containers import cgroups, nic_lines
 from geats_core.containers.devices import NOTHING_SEEN, Nodes, device_lines
+from geats_core.containers.hooks import hook_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.containers.nics import veth_name as veth_name
 from geats_core.containers.tmpfs import tmpfs_line
@@ -136,6 +137,8 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
         *device_lines(spec.devices, facts.devices, denied=denies_devices(spec)),
         *_nics(spec),
         *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
+        *hook_lines(spec.hooks),
+        *spec.raw,
         *([BY_HAND] if last else []),
     ]
     head = [TITLE, FORMAT_LINE + f"{file_formats.CONFIG}", spec_line(spec)]

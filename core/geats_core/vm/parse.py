@@ -10,8 +10,10 @@ from geats_core.containers import nics
 from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
 from geats_core.containers.devices import devices_to_plain, read_devices
 from geats_core.containers.guest_networks import Manager, unasked
+from geats_core.containers.hooks import hooks_to_plain, read_hooks
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
+from geats_core.containers.raw import read_raw
 from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, repeated, shown, unknown
@@ -126,6 +128,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         isolation=read_isolation(read),
         devices=read_devices(read, mount_points(volumes, binds, shared)),
         tmpfs=read_tmpfs(read, mount_points(volumes, binds, shared)),
+        hooks=read_hooks(read),
+        raw=read_raw(read),
         transient=read.take("transient", fields.boolean, False),
         shutdown_timeout_s=read.take("shutdown_timeout", fields.positive_int, 60),
         after=after,
@@ -221,6 +225,8 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             **isolation_to_plain(spec.isolation),
             **devices_to_plain(spec.devices),
             **tmpfs_to_plain(spec.tmpfs),
+            **hooks_to_plain(spec.hooks),
+            "raw": [*spec.raw] or None,
             "transient": spec.transient,
             "shutdown_timeout": spec.shutdown_timeout_s,
             "after": list(spec.after),

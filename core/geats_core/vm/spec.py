@@ -6,6 +6,7 @@ from enum import StrEnum
 from geats_core.containers.cgroups import CgroupLimits
 from geats_core.containers.devices import Device
 from geats_core.containers.guest_networks import Manager
+from geats_core.containers.hooks import Hook
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
 from geats_core.containers.tmpfs import Tmpfs
@@ -187,6 +188,8 @@ class VMSpec:
     isolation: Isolation = field(default_factory=Isolation)
     devices: tuple[Device, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    raw: tuple[str, ...] = ()
     transient: bool = False
     shutdown_timeout_s: int = 60
     after: tuple[str, ...] = ()

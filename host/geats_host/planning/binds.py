@@ -25,7 +25,7 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
     """
     for key, path in _read_by_liblxc(spec):
         try:
-            why = _wrong_include(path)
+            why = unsafe(path)
         except OSError as error:
             why = f"{path!r} cannot be read: {error.strerror}"
         if why:
@@ -47,8 +47,8 @@ def _read_by_liblxc(spec: VMSpec) -> Iterable[tuple[str, str]]:
         yield "seccomp", spec.isolation.seccomp
 
 
-def _wrong_include(path: str) -> str:
-    """Why the file, or the directory of files, cannot be included; empty if it can."""
+def unsafe(path: str) -> str:
+    """Why the file, or the directory of files, is not root's alone; empty if it is."""
     if path.endswith("/") and not os.path.lexists(path):
         return ""  # as liblxc does with a directory that is not there
     real = Path(_real_path(path, 0))

@@ -64,6 +64,8 @@ def facts_by_driver(host: Host) -> Facts:
             declared=host.config.known,
             bind_sources=frozenset(host.config.bind_sources),
             device_sources=frozenset(host.config.device_sources),
+            hook_directories=frozenset(host.config.hook_directories),
+            raw_lines=frozenset(host.config.policy.raw_lines),
             upgrade=host.registry.outdated(),
             elsewhere=elsewhere,
             moved=moved,

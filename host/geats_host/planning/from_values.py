@@ -134,6 +134,8 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         declared=config.known,
         bind_sources=frozenset(config.bind_sources),
         device_sources=frozenset(config.device_sources),
+        hook_directories=frozenset(config.hook_directories),
+        raw_lines=frozenset(config.policy.raw_lines),
     )
     seen, policy = recorded.observations, wishes.policy(config.policy)
 

@@ -119,7 +119,8 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem(
                 "vm",
                 "unknown key 'vm', did you mean 'vms'? (there is: agent, bind_sources, "
-                "device_sources, drivers, events, gone, lock, policy, pools, profiles, registry, "
+                "device_sources, drivers, events, gone, hook_directories, lock, policy, pools, "
+                "profiles, registry, "
                 "run_dir, state_dir, templates, vms)",
             ),
         )
