@@ -15,7 +15,7 @@ from geats_core.automation.arguments import (
 )
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import container
-from geats_core.foreign.lxc_import import device_sources, free_name
+from geats_core.foreign.lxc_import import free_name, options_for
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import root_template
@@ -83,7 +83,7 @@ def import_ansible(documents: Mapping[str, object], host: OnHost | None = None) 
     kept: Plain = {key: value for key, value in made.geats.items() if value}
     if made.sources:
         kept["bind_sources"] = [*made.sources]
-    kept |= device_sources(made.geats["vms"])
+    kept |= options_for(made.geats["vms"])
     wrong = (*made.problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(made.notes), problems=wrong)
 
