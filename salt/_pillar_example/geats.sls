@@ -197,6 +197,14 @@ geats:
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       power: running              # or stopped, frozen, or defined: apply holds it so
       enabled: true               # false: it is off, and nothing starts it
+      # A program in place of an init, with init: none
+      # command: [/usr/sbin/sshd, -D, -e]
+      # user: 33
+      # group: 33
+      # cwd: /var/www
+      # stop_signal: SIGQUIT
+      environment: {TZ: Europe/Berlin}    # of process 1
+      ttys: 2
       cpuset: 0-3                 # CPUs of the host
       cpu_weight: 200             # twice the share of other VMs, if CPU time is scarce
       swap: 0                     # nothing of it is swapped out

@@ -34,6 +34,7 @@ from geats_core.containers.guest_networks import Manager
 from geats_core.containers.hooks import Hook, HookKind
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Ipv6, Link, NicType, Rate, Route
+from geats_core.containers.programs import Program
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
@@ -249,6 +250,19 @@ tmpfs = st.builds(
     size_bytes=sizes,
     mode=st.sampled_from(["1777", "755"]),
 )
+environments = st.sampled_from([(), (("A", "x"),), (("A", "y 'z"), ("PATH", "/bin"))])
+ttys = st.sampled_from([None, 0, 4])
+without_init = st.builds(
+    Program,
+    command=st.sampled_from([("/bin/sh", "-c", "'b$c"), ("/srv/app",), ("/srv/app", '"')]),
+    user=st.sampled_from([None, 0, 1000]),
+    group=st.sampled_from([None, 0, 1000]),
+    cwd=st.sampled_from(["", "/srv"]),
+    stop_signal=st.sampled_from(["", "SIGINT"]),
+    environment=environments,
+    ttys=ttys,
+)
+with_init = st.builds(Program, environment=environments, ttys=ttys)
 
 
 def asking(spec: VMSpec) -> VMSpec:
@@ -273,7 +287,8 @@ specs = st.builds(
     nics=nic_tuples,
     dns=st.just(Dns()) | dnses,
     metadata=st.just(()) | metadata,
-    init=st.sampled_from(Init),
+    init=st.sampled_from([each for each in Init if each is not Init.NONE]),
+    program=st.just(Program()) | with_init | without_init,
     privileged=st.booleans(),
     idmap=idmaps,
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
@@ -299,6 +314,7 @@ specs = st.builds(
     labels=st.just(()) | labels,
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
 ).map(lambda spec: asking(replace(spec, idmap=()) if spec.privileged else spec))
+specs = specs.map(lambda spec: replace(spec, init=Init.NONE) if spec.program.command else spec)
 
 
 @st.composite

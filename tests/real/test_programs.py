@@ -63,3 +63,34 @@ def test_limits_of_cgroups_are_in_force_and_change_while_it_runs(
     driver.set_limits(name, Limits(memory_bytes=MEMORY, cgroup=free))
     assert in_force(driver, name)["cpu_weight"] == by_layout("1024", "100")
     assert in_force(driver, name)["swap"] == by_layout(f"{96 << 20}", f"{32 << 20}")
+
+
+def test_a_program_runs_in_place_of_an_init_and_ends_when_asked(
+    driver: LxcDriver, busybox_rootfs: Path
+) -> None:
+    (busybox_rootfs / "run").write_text("trap 'exit 0' INT\nwhile :; do sleep 0.05; done\n")
+    keys = {
+        "init": "none",
+        "stop_signal": "SIGINT",
+        "user": 7,
+        "group": 8,
+        "cwd": "/dev",
+        "ttys": 1,
+    }
+    command, values = ["/bin/sh", "/run", "'a"], {"TOLD": "it's = so"}
+    name = started(
+        driver, busybox_rootfs, "app", command=command, environment=values, privileged=True, **keys
+    )
+    pid = driver.info(name).pid
+    process = Path(f"/proc/{pid}")
+
+    assert (process / "cmdline").read_bytes().split(b"\0")[:-1] == [w.encode() for w in command]
+    assert (process / "environ").read_bytes().split(b"\0").count(b"TOLD=it's = so") == 1
+    assert [line.split()[1] for line in ids_of(process)] == ["7", "8"]
+    assert (process / "cwd").readlink() == Path("/dev")
+    assert driver.shutdown(name, 20) == ""
+
+
+def ids_of(process: Path) -> list[str]:
+    lines = (process / "status").read_text().splitlines()
+    return [line for line in lines if line.startswith(("Uid:", "Gid:"))]

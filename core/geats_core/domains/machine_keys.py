@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from returns.result import Failure, Success
 
-from geats_core.containers import cgroups, isolation
+from geats_core.containers import cgroups, isolation, programs
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.host_parts import bind_problems, numa_problems, read_host_parts
@@ -249,7 +249,7 @@ KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
     | {"guest_network", "hooks", "raw"}
-    | {*isolation.KEYS, *cgroups.KEYS}
+    | {*isolation.KEYS, *cgroups.KEYS, *programs.KEYS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {
     **{key: key for key in ("link", "mtu", "vlan")},

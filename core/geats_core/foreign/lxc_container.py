@@ -53,6 +53,7 @@ from geats_core.foreign.lxc_nics import (
     wrong_nics,
 )
 from geats_core.foreign.lxc_order import in_effect
+from geats_core.foreign.lxc_programs import program_of
 from geats_core.foreign.lxc_values import (
     BESIDE,
     NO_LIMIT,
@@ -168,6 +169,7 @@ class _Reading:
     names: dict[str, str] = field(default_factory=dict)
     entries: list[tuple[Line, Entry]] = field(default_factory=list)
     isolated: Mapping[int, str] = field(default_factory=dict)
+    of_program: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.groups = [(line, [*all_lines([line], self.host.includes)]) for line in self.own]
@@ -184,6 +186,8 @@ class _Reading:
             self.wrong.append((IDMAP, f"cannot be read: {self.last[IDMAP]!r}"))
         isolation, self.isolated = isolation_of(lines)
         self.vm |= isolation
+        program, self.of_program = program_of(lines)
+        self.vm |= program
         said = [line.value for line in self.own if line.key == INCLUDE and line.value]
         if not self._is_usual(said):
             self.vm["includes"] = said
@@ -205,7 +209,9 @@ class _Reading:
     def take(self, line: Line) -> None:
         """One line, own or included: into the VM, to those that stay, or nowhere."""
         key, value = line.pair
-        if found := NIC.fullmatch(key):
+        if (to := self.of_program.get(id(line))) is not None:
+            self._went(line, to) if to else self._left(line, TAKEN_BACK)
+        elif found := NIC.fullmatch(key):
             self._nic(line, found[1], found[2])
         elif NICS.fullmatch(key) and not value:
             self._left(line, UNSET)

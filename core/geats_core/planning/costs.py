@@ -6,7 +6,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
-from geats_core.containers import cgroups, isolation
+from geats_core.containers import cgroups, isolation, programs
 from geats_core.vm.hardware import HARDWARE
 
 
@@ -43,6 +43,7 @@ COST: Mapping[str, Impact] = {
     "idmap": RESTART,
     "includes": RESTART,
     **dict.fromkeys(isolation.KEYS, RESTART),
+    **dict.fromkeys(programs.KEYS, RESTART),
     "devices": RESTART,
     "tmpfs": RESTART,
     "hooks": RESTART,

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from geats_core.containers import nic_lines
 from geats_core.containers.cgroups import BASIC, FILES
 from geats_core.containers.isolation import field_of, isolation_lines
-from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, HALT_SIGNAL, cgroup_items
-from geats_core.vm.spec import Init, VMSpec
+from geats_core.containers.programs import LINES, program_lines
+from geats_core.vm.lxc_config import CPU_PERIOD_US, HALT, cgroup_items, halt_signal
+from geats_core.vm.spec import VMSpec
 
 FIELDS = {
     "lxc.uts.name": "hostname",
@@ -61,6 +62,9 @@ def _wins_over(line: str, spec: VMSpec) -> str:
     adds = bool(value) and key.startswith("lxc.cap.")
     if key in isolated and value != isolated[key] and not adds:
         return field_of(key)
+    runs = dict(map(_divided, program_lines(spec.program)))
+    if key in LINES and key in runs and value != runs[key]:
+        return LINES[key]
     field = FIELDS.get(key, "")
     return field if field and _is_said(field, value, spec) else ""
 
@@ -85,7 +89,7 @@ def _is_said(field: str, value: str, spec: VMSpec) -> bool:
         case "hostname":
             return value != spec.hostname
         case "init":
-            return spec.init is not Init.AUTO and value != HALT_SIGNAL[spec.init]
+            return halt_signal(spec) not in ("", value)
         case "idmap":
             return not spec.privileged
         case "nics":

@@ -26,6 +26,7 @@ from geats_core.containers.devices import NOTHING_SEEN, Nodes, device_lines
 from geats_core.containers.hooks import hook_lines
 from geats_core.containers.isolation import GENERATED, UNCONFINED, isolation_lines
 from geats_core.containers.nics import veth_name as veth_name
+from geats_core.containers.programs import STOP_SIGNAL, program_lines
 from geats_core.containers.tmpfs import tmpfs_line
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
@@ -58,6 +59,7 @@ HALT_SIGNAL = {
     Init.RUNIT: "SIGCONT",
     Init.S6: "SIGUSR1",
     Init.PROCD: "SIGUSR2",
+    Init.NONE: STOP_SIGNAL,
 }
 HALT = "lxc.signal.halt"
 INCLUDES = "/usr/share/lxc/config"  # where LXC has what its containers have in common
@@ -298,6 +300,11 @@ def live_items(
     return tuple((key, value or none.get(key, "max")) for key, value in named)
 
 
+def halt_signal(spec: VMSpec) -> str:
+    """What asks process 1 of the guest to end; empty if that is found in the guest."""
+    return spec.program.stop_signal or HALT_SIGNAL.get(spec.init, "")
+
+
 def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     """What is said; else what LXC has for every container, and for unprivileged ones."""
     if spec.includes is not None:
@@ -320,13 +327,14 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
         for value in lxc_values(spec.idmap or (of_host,)):
             yield f"lxc.idmap = {value}"
     yield f"lxc.uts.name = {spec.hostname}"
-    if spec.init is not Init.AUTO:
-        yield f"{HALT} = {HALT_SIGNAL[spec.init]}"
+    if halt_signal(spec):
+        yield f"{HALT} = {halt_signal(spec)}"
     profile = spec.isolation.apparmor or (GENERATED if facts.apparmor else UNCONFINED)
     yield f"lxc.apparmor.profile = {profile}"
     if facts.apparmor and (spec.isolation.nesting or not spec.privileged):
         yield "lxc.apparmor.allow_nesting = 1"  # systemd 252 and later mounts for its services
     yield from isolation_lines(spec.isolation)
+    yield from program_lines(spec.program)
 
 
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:

@@ -13,6 +13,7 @@ from geats_core.containers.guest_networks import Manager, unasked
 from geats_core.containers.hooks import hooks_to_plain, read_hooks
 from geats_core.containers.isolation import isolation_to_plain, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
+from geats_core.containers.programs import program_to_plain, read_program
 from geats_core.containers.raw import read_raw
 from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
 from geats_core.reading import fields
@@ -126,6 +127,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         idmap=read.take("idmap", idmap.ranges, NO_RANGES),
         includes=read.take("includes", _includes, None),
         isolation=read_isolation(read),
+        program=read_program(read),
         devices=read_devices(read, mount_points(volumes, binds, shared)),
         tmpfs=read_tmpfs(read, mount_points(volumes, binds, shared)),
         hooks=read_hooks(read),
@@ -142,6 +144,9 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         description=read.take("description", fields.text, ""),
     )
     read.problems += unasked(spec.nics, spec.guest_network)
+    if spec.init is Init.NONE and "command" not in read.raw:
+        message = "is missing: init: none needs what runs in its place"
+        read.problems.append(Problem("command", message))
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
 
@@ -223,6 +228,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "idmap": idmap.to_plain(spec.idmap) or None,
             "includes": None if spec.includes is None else list(spec.includes),
             **isolation_to_plain(spec.isolation),
+            **program_to_plain(spec.program),
             **devices_to_plain(spec.devices),
             **tmpfs_to_plain(spec.tmpfs),
             **hooks_to_plain(spec.hooks),

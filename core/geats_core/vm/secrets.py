@@ -1,4 +1,5 @@
-"""What may be secret is never shown: the values of ``metadata``, of whatever a guest needs to know.
+"""What may be secret is never shown: the values of ``metadata``, of whatever a guest needs to know,
+and of ``environment``.
 
 Whoever shows a spec, or what changes in one, shows this instead. What must be able to make a VM
 contains the values themselves: definitions, recorded hosts and saved plans.
@@ -19,16 +20,24 @@ Plain: TypeAlias = dict[object, object]
 
 HIDDEN = "(hidden)"
 HIDDEN_AND_NEW = "(hidden, and another one)"
-SECRET = "metadata"  # the field whose values may be secret
+SECRETS = ("metadata", "environment")  # the fields whose values may be secret
 
 
 def shown_spec(spec: VMSpec) -> dict[str, object]:
     """*spec* as plain data that everybody may see."""
-    return {**to_plain(spec), SECRET: dict.fromkeys(dict(spec.metadata), HIDDEN)}
+    return _hidden(to_plain(spec))
+
+
+def _hidden(plain: dict[str, object]) -> dict[str, object]:
+    """*plain* with something else in place of each value that may be secret."""
+    names = {key: plain[key] for key in SECRETS if key in plain}
+    return plain | {
+        key: dict.fromkeys(each, HIDDEN) for key, each in names.items() if isinstance(each, dict)
+    }
 
 
 def shown_change(old: object, new: object) -> tuple[object, object]:
-    """The secret field before and after a change: its keys, and which values are others now."""
+    """A secret field before and after a change: its keys, and which values are others now."""
     before = old if isinstance(old, Mapping) else {}
     now = new if isinstance(new, Mapping) else {}
     other = {key for key in now if key in before and before[key] != now[key]}
@@ -40,7 +49,7 @@ def shown_change(old: object, new: object) -> tuple[object, object]:
 
 def without_secrets(spec: VMSpec) -> VMSpec:
     """*spec* for those who have to reckon with it, and need not make it."""
-    return replace(spec, metadata=())
+    return replace(spec, metadata=(), program=replace(spec.program, environment=()))
 
 
 def observed_without_secrets(have: Observation) -> Observation:
@@ -60,9 +69,8 @@ def declaration(spec: VMSpec, *, shows_secrets: bool = False) -> dict[str, objec
     """
     whole: Plain = dict(to_plain(spec).items())
     told = _needed(whole, lambda said: parse_vm(spec.name, said) == Success(spec))
-    if SECRET in told and not shows_secrets:
-        told[SECRET] = dict.fromkeys(dict(spec.metadata), HIDDEN)
-    return {str(key): value for key, value in told.items()}
+    said = {str(key): value for key, value in told.items()}
+    return said if shows_secrets else _hidden(said)
 
 
 def _needed(said: Plain, is_same: Callable[[Plain], bool]) -> Plain:

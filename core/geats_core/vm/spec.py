@@ -9,6 +9,7 @@ from geats_core.containers.guest_networks import Manager
 from geats_core.containers.hooks import Hook
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
+from geats_core.containers.programs import Program
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
@@ -20,7 +21,7 @@ ROOT = "root"  # the name of the volume that contains the VM's root filesystem
 class Init(StrEnum):
     """What runs as process 1 in the guest, and so which signal asks it to power off.
 
-    AUTO is what is found in the guest when it is asked.
+    AUTO is what is found in the guest when it is asked. With NONE, a program runs in its place.
     """
 
     AUTO = "auto"
@@ -31,6 +32,7 @@ class Init(StrEnum):
     RUNIT = "runit"
     S6 = "s6"
     PROCD = "procd"
+    NONE = "none"
 
 
 class PowerWish(StrEnum):
@@ -186,6 +188,7 @@ class VMSpec:
     idmap: tuple[IdRange, ...] = ()
     includes: tuple[str, ...] | None = None
     isolation: Isolation = field(default_factory=Isolation)
+    program: Program = field(default_factory=Program)
     devices: tuple[Device, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     hooks: tuple[Hook, ...] = ()

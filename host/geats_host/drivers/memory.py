@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from returns.result import Failure, Success
 
-from geats_core.containers import cgroups, isolation
+from geats_core.containers import cgroups, isolation, programs
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.offers import Offer
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2, Offer.NOTHING})
 OF_CONTAINERS = frozenset(
     {"privileged", "idmap", "includes", "init", "processes", "binds", "shared_volumes"}
-    | {*isolation.KEYS, *cgroups.KEYS, "hooks", "raw", "devices", "tmpfs"}
+    | {*isolation.KEYS, *cgroups.KEYS, *programs.KEYS, "hooks", "raw", "devices", "tmpfs"}
 )
 ENTRIES = {
     "nics": EntryCost(live=frozenset({"bridge"})),

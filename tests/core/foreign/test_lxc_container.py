@@ -449,7 +449,7 @@ LATE = "/etc/lxc/late.conf"
     ("before", "late", "stays"),
     [
         ("lxc.tty.max = 2", "lxc.tty.max = 3", ""),
-        ("lxc.tty.max = 2", "lxc.pty.max = 3", "lxc.tty.max = 2"),
+        ("lxc.pty.max = 2", "lxc.tty.max = 3", "lxc.pty.max = 2"),
         ("lxc.hook.start = /a", "lxc.hook.start = /b", "lxc.hook.start = /a"),
         ("lxc.cap.drop = sys_time", "lxc.cap.drop =", ""),
         ("lxc.cap.drop =", "lxc.tty.max = 3", "lxc.cap.drop ="),

@@ -453,8 +453,8 @@ EXPECTED = (
     ),
     Problem(
         "init",
-        "unknown init 'systemmd', did you mean 'systemd'? (there is: auto, busybox, openrc, procd, "
-        "runit, s6, systemd, sysvinit)",
+        "unknown init 'systemmd', did you mean 'systemd'? (there is: auto, busybox, none, openrc, "
+        "procd, runit, s6, systemd, sysvinit)",
     ),
     Problem("privileged", "must be true or false, got 'yes'"),
     Problem("shutdown_timeout", "must be a positive whole number, got true"),

@@ -10,9 +10,9 @@ from pathlib import Path
 from geats_core.containers.devices import Device, device_rules
 from geats_core.containers.live_nics import as_seen
 from geats_core.planning.actions import SetDevices
-from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, live_items
+from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, halt_signal, live_items
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Init, Limits, VMSpec
+from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
@@ -75,7 +75,7 @@ def _signal_of_its_init(options: Options, name: str) -> tuple[str, ...]:
     if config is None or config.spec is None or pid is None:
         return ()
     said = any(line.startswith(HALT) for line in config.by_hand)
-    if config.spec.init is not Init.AUTO or said:
+    if halt_signal(config.spec) or said:
         return ()
     found = guest_init.found(pid)
     return () if found is None else (str(signal.Signals[HALT_SIGNAL[found]].value),)
