@@ -173,6 +173,7 @@ def test_what_the_guest_says_of_itself_is_told(driver: LibvirtDriver) -> None:
     assert (used.pid, used.addresses, used.os) == (found.pid, ("10.9.8.7",), None)
     assert used.pid is not None
     assert None not in (used.uptime_s, used.memory_used_bytes, used.cpu_time_s)
+    assert None not in (used.disk_read_bytes, used.disk_written_bytes)
 
 
 def test_it_powers_off_when_it_is_asked_to(driver: LibvirtDriver) -> None:
