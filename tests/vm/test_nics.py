@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from geats_core.planning.actions import SetDevices
-from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from tests.real.conftest import (
     BRIDGE,
     bridge,
     busybox_rootfs,
-    driver,
     own_namespaces,
     sh,
     spec,
@@ -20,12 +19,26 @@ from tests.real.conftest import (
 )
 from tests.real.test_nics import CARD, PARENT, inside, links, started
 
-__all__ = ["bridge", "busybox_rootfs", "driver", "links", "own_namespaces", "tmp_path"]
+__all__ = ["bridge", "busybox_rootfs", "links", "own_namespaces", "tmp_path"]
+
+
+@pytest.fixture
+def driver(own_namespaces: None, tmp_path: Path) -> Iterator[LxcDriver]:
+    """The driver, with time for an emulated processor."""
+    opened = open_driver({"timeout": 90}, tmp_path)
+    yield opened
+    for name in opened.observe():
+        opened.end(name)
+        opened.undefine(name)
 
 
 @pytest.fixture
 def tagging(bridge: str) -> Iterator[str]:
-    """The bridge knows VLANs, and the host is in VLAN 20 with 10.20.0.1, and in VLAN 30."""
+    """The bridge knows VLANs, and the host is in VLAN 20 with 10.20.0.1, and in VLAN 30.
+
+    It has an address of its own: without ports it has none, and no VLAN of it can be up.
+    """
+    sh("ip", "link", "set", BRIDGE, "address", "02:77:00:00:00:01")
     sh("ip", "link", "set", BRIDGE, "type", "bridge", "vlan_filtering", "1")
     for tag in ("20", "30"):
         sh("bridge", "vlan", "add", "dev", BRIDGE, "vid", tag, "self")
