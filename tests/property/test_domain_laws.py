@@ -61,7 +61,7 @@ def shared(bind: Bind) -> Bind:
 
 def plugged(nic: Nic) -> Nic:
     """The same as a machine can have it: what else it says is below ``hardware.nics``."""
-    own = ("name", "addresses", "gateways", "host_name")
+    own = ("name", "addresses", "gateways")
     kept = {key: getattr(nic, key) for key in own}
     return Nic(**kept, bridge=nic.bridge or "br0", mac=nic.mac or "02:00:00:00:00:01")
 

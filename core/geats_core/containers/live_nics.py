@@ -89,7 +89,8 @@ def changing(
         yield ("ip", "link", "set", "dev", wanted, "master", nic.bridge)
     elif moved:
         yield ("ip", "link", "set", "dev", wanted, "nomaster")
-    yield ("ip", "link", "set", "dev", wanted, "mtu", f"{nic.mtu or facts.mtu}")
+    if old is None or old.mtu != nic.mtu:
+        yield ("ip", "link", "set", "dev", wanted, "mtu", f"{nic.mtu or facts.mtu}")
     yield from _tags(wanted, None if moved else old, nic, facts)
     if old is None or old.rate != nic.rate:
         yield ("tc", "qdisc", "del", "dev", wanted, "root")

@@ -18,14 +18,17 @@ FAILED = 2  # the exit code of tc(8) then
 
 def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> None:
     """Let the guest whose init is *pid* have these NICs instead of those that it *had*."""
-    for index, (old, nic) in enumerate(zip_longest(had, has)):
-        if old == nic:
-            continue
-        if nic is None or old is None:
+    pairs = [*enumerate(zip_longest(had, has))]
+    for index, (
+        old,
+        nic,
+    ) in pairs:  # what goes, first: the MTU of a bridge is the least of its ports
+        if old is None or nic is None:
             _take_out(host_end(vm_name, index, old or nic))
+    for index, (old, nic) in pairs:
         if nic is not None and old is None:
             _attach(host_end(vm_name, index, nic), nic, pid)
-        elif nic is not None and old is not None:
+        elif nic is not None and old is not None and old != nic:
             _change(host_end(vm_name, index, nic), old, nic, pid)
 
 
@@ -36,7 +39,7 @@ def _take_out(end: str) -> None:
 
 
 def _attach(end: str, nic: Nic, pid: int) -> None:
-    facts = _bridge_facts(nic)
+    facts = _bridge_facts(nic, end)
     for command in attaching(end, nic, pid, facts):
         _run(command)
     for command in configuring(nic, facts):
@@ -44,11 +47,13 @@ def _attach(end: str, nic: Nic, pid: int) -> None:
 
 
 def _change(wanted: str, old: Nic, nic: Nic, pid: int) -> None:
-    facts = _bridge_facts(nic)
-    for command in changing(_end_of(nic, pid), wanted, old, nic, facts):
+    end = _end_of(nic, pid)
+    facts = _bridge_facts(nic, end)
+    for command in changing(end, wanted, old, nic, facts):
         _run(command)
-    mtu = f"{nic.mtu or facts.mtu}"
-    _run(_inside(pid, ("ip", "link", "set", "dev", nic.name, "mtu", mtu)))
+    if old.mtu != nic.mtu:
+        mtu = f"{nic.mtu or facts.mtu}"
+        _run(_inside(pid, ("ip", "link", "set", "dev", nic.name, "mtu", mtu)))
 
 
 def _end_of(nic: Nic, pid: int) -> str:
@@ -60,12 +65,22 @@ def _end_of(nic: Nic, pid: int) -> str:
         raise HostError(f"{nic.name} of the guest has no end on this host") from None
 
 
-def _bridge_facts(nic: Nic) -> BridgeFacts:
+def _bridge_facts(nic: Nic, end: str) -> BridgeFacts:
+    """The MTU is that of the bridge, or what it is without the port *end*, if that is more."""
     if not nic.bridge:
         return BridgeFacts()
-    found = json.loads(run(("ip", "-json", "link", "show", "dev", nic.bridge)))
+    ports = [each for each in _links("master", nic.bridge) if each["ifname"] != end]
+    others = min((int(f"{each['mtu']}") for each in ports), default=BridgeFacts().mtu)
+    (bridge,) = _links("dev", nic.bridge)
     tag = connections.details(nic.bridge).get("vlan_default_pvid", 1)
-    return BridgeFacts(mtu=int(found[0]["mtu"]), vlan=int(f"{tag}"))
+    return BridgeFacts(mtu=max(others, int(f"{bridge['mtu']}")), vlan=int(f"{tag}"))
+
+
+def _links(*which: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(
+        run(("ip", "-json", "link", "show", *which)) or "[]"
+    )
+    return [each for each in found if each]
 
 
 def _inside(pid: int, command: Command) -> Command:
